@@ -1,0 +1,34 @@
+# `make run` and `make test` do everything on a machine with Python (3.11 or newer) and make.
+PYTHON ?= python3
+EXTRAS ?= test
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test bench lint clean
+
+run: $(VENV)/installed
+	$(BIN)/sgdbench run
+
+test: $(VENV)/installed-$(EXTRAS)
+	$(BIN)/pytest
+
+bench: $(VENV)/installed-$(EXTRAS)
+	$(BIN)/pytest --benchmark-only
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Written only after everything before it worked: an interrupted installation starts again.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-%: $(VENV)/installed
+	$(BIN)/pip install --quiet --editable ".[$*]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

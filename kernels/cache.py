@@ -1,0 +1,69 @@
+"""The private folder on disk that keeps derived programs and compiled kernels between processes."""
+
+import os
+import stat
+import tempfile
+import warnings
+from functools import cache as once
+from pathlib import Path
+
+
+@once
+def folder() -> Path | None:
+    """The cache folder, made if it is missing, or None where none can be written.
+
+    `SGDBENCH_CACHE_DIR` names it; without that it is `sgdbench` in the user's cache directory (XDG). It holds code
+    that is imported, so it must belong to the user alone.
+
+    Raises
+    ------
+    ValueError
+        If others can write to the folder, or own it.
+    """
+    path = _wanted()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        warnings.warn(
+            f"the kernel cache {path} cannot be written ({error.strerror}): kernels are compiled anew in every "
+            "process; SGDBENCH_CACHE_DIR can name another folder",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        raise ValueError(
+            f"the kernel cache {path} can be written by others, who could plant code there: "
+            "`chmod 700` it, or let SGDBENCH_CACHE_DIR name a folder that only you can write"
+        )
+    return path
+
+
+def _wanted() -> Path:
+    if named := os.environ.get("SGDBENCH_CACHE_DIR"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sgdbench"
+
+
+def read(name: str) -> str | None:
+    """The text stored under a name, or None."""
+    path = folder()
+    try:
+        return None if path is None else (path / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def write(name: str, text: str) -> Path | None:
+    """Store a text whole or not at all; its path, or None where nothing can be written."""
+    path = folder()
+    if path is None:
+        return None
+    handle, temporary = tempfile.mkstemp(dir=path, suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path / name)
+    return path / name

@@ -1,0 +1,247 @@
+"""From the text of a model to a checked expression: `a*x**2 + b` becomes a tree of numbers, names and calls.
+
+Python's own parser reads the text; what it returns is converted node by node, and only what is listed here
+has a conversion. Nothing is ever evaluated as Python code. Length, depth and exponents are bounded, so a text
+from somebody else's study file can neither run anything nor keep the machine busy.
+"""
+
+import ast
+import keyword
+import math
+import operator
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Number(NamedTuple):
+    """A constant."""
+
+    value: float
+
+
+class Name(NamedTuple):
+    """A parameter or an input."""
+
+    name: str
+
+
+class Call(NamedTuple):
+    """A NumPy ufunc, by its name, on its operands."""
+
+    function: str
+    operands: "tuple[Node, ...]"
+
+
+Node = Number | Name | Call
+
+MAX_LENGTH = 1000  # characters of text
+MAX_NAME = 64  # characters of a name
+MAX_DEPTH = 100  # operations inside operations; a plain sum of n terms is n - 1 deep
+MAX_EXPONENT = 64  # size of a constant exponent
+
+_OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+    ast.Pow: "power",
+}
+_FUNCTIONS: dict[str, Callable[..., float]] = {
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "tanh": math.tanh,
+    "arcsin": math.asin,
+    "arccos": math.acos,
+    "arctan": math.atan,
+    "absolute": math.fabs,
+}
+# As the text may spell a function -> its ufunc.
+_SPELLINGS = {name: name for name in _FUNCTIONS} | {
+    "ln": "log",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "abs": "absolute",
+}
+# What computes a ufunc when its operands are numbers. math.pow, because (-1)**0.5 would be a complex number.
+_FOLD = _FUNCTIONS | {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "power": math.pow,
+    "negative": operator.neg,
+}
+
+_TOKEN = re.compile(
+    r"(?P<number>\.?\d(?:[eE][+-]|[\w.])*)"
+    r"|(?P<word>[A-Za-z_][\w.]*)"
+    r"|(?P<close>\))"
+    r"|\*\*|/(?!/)|[-+*(,]"
+    r"|(?P<other>//|[<>=!:]=|[^ \t])",
+    re.ASCII,
+)
+_NUMBER = re.compile(r"(?:\d+\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?", re.ASCII)
+_ALLOWED = "an expression has numbers, names, + - * / **, parentheses and functions of one argument"
+_HINTS = {"^": "a power is written **", "=": "give only the right-hand side, as in a*x + b"}
+
+
+class _PlaceError(Exception):
+    """`(start, end, reason)`: text[start:end] is refused; `{}` in the reason stands for that piece."""
+
+
+def parse(text: str) -> Node:
+    """Read an expression such as `a*exp(-b*x) + c`.
+
+    Accepted are decimal numbers, `pi`, names (ASCII letters, digits and `_`, a letter first), `+ - * / **`,
+    signs, parentheses, and of one argument: exp, log (ln), sqrt, sin, cos, tan, tanh, arcsin (asin),
+    arccos (acos), arctan (atan), absolute (abs). Precedence is Python's: `-x**2` is `-(x**2)`, `a**b**c` is
+    `a**(b**c)`.
+
+    Parameters
+    ----------
+    text : str
+        One line of at most 1,000 characters, at most 100 operations deep; a constant exponent lies between
+        -64 and 64.
+
+    Returns
+    -------
+    Number, Name or Call
+        The tree. A part made of numbers only is one float64 `Number`; nothing else is simplified.
+
+    Raises
+    ------
+    ValueError
+        If the text is anything else, or a constant part of it is not a finite real number (`1/0`, `log(-1)`).
+        The message is one line with the column, counted from 1, and the piece of text that stands there.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"expression must be text such as 'a*x + b', not {type(text).__name__}")
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"expression must have at most {MAX_LENGTH} characters, not {len(text)}")
+    code = text.strip(" \t")  # Python takes a leading blank for an indentation
+    if not code:
+        raise ValueError("expression is empty; write one such as a*x + b")
+    try:
+        _check_tokens(code)
+        return _convert(_python_tree(code), 0)
+    except _PlaceError as error:
+        start, end, reason = error.args
+    except (RecursionError, MemoryError):
+        start, end, reason = 0, len(code), "{} is nested too deeply"
+    piece = code[start:end]
+    shown = repr(piece if len(piece) <= 40 else piece[:37] + "...") if piece else "the end"
+    column = text.index(code) + start + 1
+    raise ValueError(f"expression, column {column}: {reason.replace('{}', shown)}")
+
+
+def names(node: Node) -> tuple[str, ...]:
+    """Names in an expression, each once, in the order in which the text mentions them first."""
+    match node:
+        case Name(name):
+            return (name,)
+        case Call(_, operands):
+            return tuple(dict.fromkeys(name for operand in operands for name in names(operand)))
+    return ()
+
+
+def _check_tokens(code: str) -> None:
+    """Refuse every character, word and number that has no place in an expression.
+
+    Done before Python reads the text, so that the column is that of the first offender, and strings,
+    keywords, attributes or non-ASCII letters, which Python would normalise, never reach its parser.
+    """
+    before = None
+    for token in _TOKEN.finditer(code):
+        piece, kind, reason = token[0], token.lastgroup, ""
+        match kind:
+            case "number" if not _NUMBER.fullmatch(piece):
+                reason = "{} is not a number; a product needs its sign, as in 2*x"
+            case "word" if "." in piece:
+                reason = "{} has a dot; write functions without a prefix, as in exp(x)"
+            case "word" if keyword.iskeyword(piece):
+                reason = "{} is a Python keyword and cannot be a name"
+            case "word" if piece.startswith("_"):
+                reason = "{} cannot be a name; names start with a letter"
+            case "word" if len(piece) > MAX_NAME:
+                reason = f"{{}} is too long; a name has at most {MAX_NAME} characters"
+            case "number" | "word" if before in ("number", "word", "close"):
+                reason = "an operator is missing before {}"
+            case "other":
+                reason = "{} is not allowed; " + _HINTS.get(piece, _ALLOWED)
+        if reason:
+            raise _PlaceError(*token.span(), reason)
+        before = kind
+
+
+def _python_tree(code: str) -> ast.expr:
+    try:
+        return ast.parse(code, mode="eval").body
+    except SyntaxError as error:
+        # Python reports a text that stops too early at offset 0.
+        start = error.offset - 1 if error.offset else len(code)
+        vague = error.msg.startswith("invalid syntax")
+        reason = "a number or a name is missing at {}" if vague else error.msg
+        raise _PlaceError(start, len(code), reason) from None
+
+
+def _convert(node: ast.expr, depth: int) -> Node:
+    if depth > MAX_DEPTH:
+        raise _refusal(node, f"more than {MAX_DEPTH} operations deep at {{}}")
+    operands: list[ast.expr]
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return _fold(node, float, value)
+        case ast.Name(id="pi"):
+            return Number(math.pi)
+        case ast.Name(id=name) if name not in _SPELLINGS:
+            return Name(name)
+        case ast.Name():
+            raise _refusal(node, "{} is a function and needs its argument, as in exp(x)")
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _convert(operand, depth + 1)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            function, operands = "negative", [operand]
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            function, operands = _OPERATORS[type(op)], [left, right]
+        case ast.Call():
+            function, operands = _called(node), node.args
+        case _:
+            raise _refusal(node, "{} is not allowed; " + _ALLOWED)
+    converted = tuple(_convert(operand, depth + 1) for operand in operands)
+    if function == "power" and isinstance(converted[1], Number) and abs(converted[1].value) > MAX_EXPONENT:
+        raise _refusal(operands[1], f"exponent {{}} must be from -{MAX_EXPONENT} to {MAX_EXPONENT}")
+    values = [operand.value for operand in converted if isinstance(operand, Number)]
+    if len(values) == len(converted):
+        return _fold(node, _FOLD[function], *values)
+    return Call(function, converted)
+
+
+def _called(node: ast.Call) -> str:
+    """Name of the ufunc that a call means, after a check that it is called as it should be."""
+    if not isinstance(node.func, ast.Name):
+        raise _refusal(node.func, "{} is not a function; a product needs its sign, as in 2*(x + 1)")
+    if node.func.id not in _SPELLINGS:
+        raise _refusal(node.func, "unknown function {}; known are " + ", ".join(_SPELLINGS))
+    if len(node.args) != 1 or node.keywords:
+        raise _refusal(node, f"{{}} must give {node.func.id} exactly one argument")
+    return _SPELLINGS[node.func.id]
+
+
+def _fold(node: ast.expr, function: Callable[..., float], *values: float) -> Number:
+    try:
+        value = function(*values)
+    except (ArithmeticError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise _refusal(node, "the value of {} is not a finite real number")
+    return Number(value)
+
+
+def _refusal(node: ast.expr, reason: str) -> _PlaceError:
+    return _PlaceError(node.col_offset, node.end_col_offset, reason)

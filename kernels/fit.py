@@ -1,0 +1,253 @@
+"""fit(): one training run with any kernel."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels import reference
+from kernels.losses import Loss, make_loss
+from kernels.model import Model
+from kernels.models import make_model
+from kernels.optimizers import Optimizer, make_optimizer
+from kernels.run import CONVERGED, MAX_EPOCHS, STATUS, Data, Floats, Plan, Record, scratch
+from kernels.samples import batch_samples, room, samples
+from kernels.schedules import learning_rates
+from kernels.spec import real, shown, whole
+from kernels.specialize import memory, settings, specialize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KERNELS = ("reference", "fused", "fused-fma")
+# A kernel is asked for as many epochs at a time as take about this long: so soon it hears Ctrl-C.
+SLICE_SECONDS = 0.05
+FIRST_SLICE = 1_000_000  # sample-updates
+
+Train = Callable[[Data, Plan, Record, int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training run gives.
+
+    Attributes
+    ----------
+    model : Model
+    params : array, shape (P,)
+        After the last epoch; in the order of ``model.params``.
+    loss : array, shape (epochs + 1,)
+        Mean squared residual over the whole data set, whatever loss was trained: before the first epoch, then after
+        each.
+    trajectory : array, shape (epochs + 1, P)
+        The parameters at the same moments.
+    rates : array, shape (epochs,)
+        The learning rate of each epoch.
+    status : str
+        ``"converged"`` (the loss reached the target), ``"max_epochs"``, or ``"diverged"`` (the loss or a parameter is
+        no longer finite).
+    epochs : int
+        Epochs done.
+    epochs_to_target : int or None
+        After how many the loss was at or below the target.
+    seconds : float
+        Time spent training.
+    compile_seconds : float
+        Time spent to derive and compile the kernel, or to load it from the disk cache; not part of `seconds`.
+    """
+
+    model: Model
+    params: Floats
+    loss: Floats
+    trajectory: Floats
+    rates: Floats
+    status: str
+    epochs: int
+    epochs_to_target: int | None
+    seconds: float
+    compile_seconds: float
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per epoch: epoch, lr (of the epoch that ends there), loss, and param_<name> for each parameter."""
+        import pandas as pd  # noqa: PLC0415 (only when asked for)
+
+        columns: dict[str, Floats | range] = {
+            "epoch": range(self.epochs + 1),
+            "lr": np.concatenate([[np.nan], self.rates]),
+            "loss": self.loss,
+        }
+        columns |= {f"param_{name}": self.trajectory[:, k] for k, name in enumerate(self.model.params)}
+        return pd.DataFrame(columns)
+
+
+def fit(
+    model: Model | str,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    init: ArrayLike | Mapping[str, float] | None = None,
+    lr: float = 0.1,
+    schedule: str | Callable[[int], float] | ArrayLike | None = None,
+    batch_size: int | str = 1,
+    epochs: int = 100,
+    shuffle: bool = False,
+    seed: int = 0,
+    drop_last: bool = True,
+    optimizer: str | Optimizer = "sgd",
+    loss: str | Loss = "squared",
+    target: float | None = None,
+    kernel: str = "fused",
+    callback: Callable[[FitResult], None] | None = None,
+) -> FitResult:
+    """Fit a model to data with stochastic gradient descent.
+
+    With r = f(x; theta) - y, each update steps against the mean over a batch of dloss/dr * df/dtheta; for the squared
+    loss that is the gradient of HALF the mean squared residual.
+
+    Parameters
+    ----------
+    model : Model or str
+        A model, an expression in x, or the name of a ready-made model such as ``"polynomial(3)"``.
+    x : array, shape (n,) or (n, inputs)
+    y : array, shape (n,)
+    init : array, shape (P,), or mapping of names to values, optional
+        Where to start. Without it, standard normal draws of the seed.
+    lr : float
+        Learning rate, positive.
+    schedule : str, callable or array, optional
+        Factors on `lr`, one per epoch: ``"halve(10)"``, a function of the epoch (from 0), or an array, shape (epochs,).
+    batch_size : int or "full"
+        Samples per update. 1 is per-sample SGD, "full" gradient descent.
+    epochs : int
+        How many passes over the data, at most.
+    shuffle : bool
+        Visit the samples in an order drawn anew for each epoch from (seed, epoch); else as they stand.
+    seed : int
+        Of the order, and of the start where `init` is not given.
+    drop_last : bool
+        Leave out the last batch of an epoch where it would be smaller.
+    optimizer : str
+        ``"sgd"``, ``"momentum(0.9)"``, ``"adam(beta1=0.9)"``, ...
+    loss : str
+        ``"squared"``, ``"huber(1.0)"`` or ``"logcosh"``.
+    target : float, optional
+        Stop as soon as the mean squared residual over the whole data set is at or below this.
+    kernel : str
+        ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
+    callback : callable, optional
+        Called with the result so far about twenty times a second.
+
+    Returns
+    -------
+    FitResult
+        A run that diverged is a result too.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what would be accepted.
+    """
+    model = model if isinstance(model, Model) else make_model(model)
+    loss, optimizer = make_loss(loss), make_optimizer(optimizer)
+    columns, y = samples(model, x, y)
+    epochs = whole("epochs", epochs)
+    seed = checked_seed(seed)
+    rates = learning_rates(schedule, lr, epochs)
+    plan = Plan(
+        rates,
+        settings(loss, optimizer),
+        batch_samples(batch_size, y.size),
+        flag("drop_last", drop_last),
+        flag("shuffle", shuffle),
+        seed,
+        checked_target(target),
+    )
+    params = len(model.params)
+    record = Record(np.empty(epochs + 1), np.empty((epochs + 1, params)), memory(optimizer, params))
+    record.trajectory[0] = normal_start(model, seed) if init is None else model.vector(init)
+    data = room(columns, y, shuffle=plan.shuffle)
+    asked = time.perf_counter()
+    train = trainer(kernel, model, loss, optimizer)
+    compile_seconds = time.perf_counter() - asked
+
+    def result(done: int, status: int) -> FitResult:
+        return FitResult(
+            model,
+            record.trajectory[done],
+            record.losses[: done + 1],
+            record.trajectory[: done + 1],
+            rates[:done],
+            STATUS[status],
+            done,
+            done if status == CONVERGED else None,
+            spent,
+            compile_seconds,
+        )
+
+    spent = 0.0
+    done, slice_epochs = 0, 1 if kernel == "reference" else max(1, FIRST_SLICE // y.size)
+    while True:
+        before = time.perf_counter()
+        first, (status, done) = done, train(data, plan, record, done, min(done + slice_epochs, epochs))
+        elapsed = time.perf_counter() - before
+        spent += elapsed
+        if callback:
+            callback(result(done, status))
+        if status != MAX_EPOCHS or done == epochs:
+            return result(done, status)
+        slice_epochs = max(1, int((done - first) * SLICE_SECONDS / max(elapsed, 1e-6)))
+
+
+def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Train:
+    """The function that trains with a kernel, compiled where it has to be.
+
+    Raises
+    ------
+    ValueError
+        For an unknown kernel.
+    """
+    if kernel == "reference":
+        return partial(reference.train, model.program, loss, optimizer)
+    if kernel in KERNELS:
+        compiled = specialize(model.program, loss, optimizer, fma=kernel == "fused-fma").train
+        room_for_sums = scratch(len(model.params))
+        return lambda data, plan, record, first, last: compiled(data, plan, record, room_for_sums, first, last)
+    raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {shown(kernel)}")
+
+
+def normal_start(model: Model, seed: int) -> Floats:
+    """Standard normal draws of the seed, one per parameter."""
+    return np.random.default_rng(seed).standard_normal(len(model.params))
+
+
+def checked_seed(seed: int) -> int:
+    """A seed, at most 64 bits.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else than a whole number from 0 to 2**64 - 1.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {shown(seed)}")
+    return int(seed)
+
+
+def checked_target(target: float | None) -> float:
+    """The loss at which to stop; never, for None."""
+    if target is None:
+        return -math.inf
+    return real("target", target, lambda value: value >= 0, "a finite number >= 0 or None")
+
+
+def flag(name: str, value: bool) -> bool:
+    """True or False and nothing else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, not {shown(value)}")
+    return bool(value)

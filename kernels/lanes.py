@@ -1,0 +1,149 @@
+"""A SIMD vector as a numba type, so that source written for a float compiles for many of them at once.
+
+A `Lane` of width w stands for the LLVM vector `<w x double>`. It takes part in + - * / with floats and other lanes, and
+in the functions that models, losses and optimizers are written with; LLVM splits it into what the processor has.
+With the JIT off, a slice of a NumPy array plays its part.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.core.datamodel import models, register_default
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, lower_cast
+from numba.np.arrayobj import make_array
+
+Emit = Callable[..., ir.Value]
+INDEX = ir.IntType(32)
+
+
+class Lane(types.Type):
+    """The numba type of `width` doubles in one value."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        super().__init__(name=f"Lane({width})")
+
+
+@register_default(Lane)
+class _LaneModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, lane: Lane) -> None:
+        super().__init__(dmm, lane, _vector(lane.width))
+
+
+def _vector(width: int) -> ir.VectorType:
+    return ir.VectorType(ir.DoubleType(), width)
+
+
+@lower_cast(types.Number, Lane)
+def _repeat(context: Any, builder: Any, fromty: Any, toty: Lane, value: ir.Value) -> ir.Value:
+    undefined = ir.Constant(_vector(toty.width), ir.Undefined)
+    number = context.cast(builder, value, fromty, types.float64)
+    first = builder.insert_element(undefined, number, ir.Constant(INDEX, 0))
+    return _shuffled(builder, first, [0] * toty.width)
+
+
+def _shuffled(builder: Any, vector: ir.Value, places: list[int]) -> ir.Value:
+    mask = ir.Constant(ir.VectorType(INDEX, len(places)), places)
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+
+def _define(function: Callable[..., Any], arity: int, emit: Emit) -> None:
+    """Teach numba `function` on lanes; a number among its operands is repeated first."""
+
+    @infer_global(function)
+    class _Template(AbstractTemplate):
+        def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+            lanes = {arg for arg in args if isinstance(arg, Lane)}
+            rest = [arg for arg in args if not isinstance(arg, (Lane, types.Number))]
+            if len(args) != arity or len(lanes) != 1 or rest or kws:
+                return None
+            return signature(*list(lanes) * (arity + 1))
+
+    @lower_builtin(function, *[Lane] * arity)
+    def _lower(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        return emit(context, builder, sig, *args)
+
+
+def _instruction(name: str) -> Emit:
+    return lambda _context, builder, _sig, *args: getattr(builder, name)(*args)
+
+
+def _llvm(name: str) -> Emit:
+    """The LLVM intrinsic of that name, on vectors."""
+
+    def emit(_context: Any, builder: Any, _sig: Any, *args: ir.Value) -> ir.Value:
+        vector = args[0].type
+        kind = ir.FunctionType(vector, [vector] * len(args))
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{vector.count}f64"), args)
+
+    return emit
+
+
+def _each(function: Callable[..., Any]) -> Emit:
+    """The scalar function, lane by lane."""
+
+    def emit(context: Any, builder: Any, sig: Any, *args: ir.Value) -> ir.Value:
+        scalar = signature(*[types.float64] * (len(args) + 1))
+        resolved = context.typing_context.resolve_value_type(function).get_call_type(
+            context.typing_context, scalar.args, {}
+        )
+        call = context.get_function(function, resolved)
+        result = ir.Constant(args[0].type, ir.Undefined)
+        for place in range(sig.return_type.width):
+            at = ir.Constant(INDEX, place)
+            value = call(builder, [builder.extract_element(arg, at) for arg in args])
+            result = builder.insert_element(result, value, at)
+        return result
+
+    return emit
+
+
+_define(operator.add, 2, _instruction("fadd"))
+_define(operator.sub, 2, _instruction("fsub"))
+_define(operator.mul, 2, _instruction("fmul"))
+_define(operator.truediv, 2, _instruction("fdiv"))
+_define(operator.neg, 1, _instruction("fneg"))
+_define(np.sqrt, 1, _llvm("llvm.sqrt"))
+_define(np.absolute, 1, _llvm("llvm.fabs"))
+_define(np.minimum, 2, _llvm("llvm.minimum"))
+_define(np.maximum, 2, _llvm("llvm.maximum"))
+for _function in (np.exp, np.log, np.sin, np.cos, np.tan, np.tanh, np.arcsin, np.arccos, np.arctan, np.sign):
+    _define(_function, 1, _each(_function))
+_define(np.power, 2, _each(np.power))
+
+
+@intrinsic(prefer_literal=True)
+def lane_from(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
+    """array[index : index + width] as a lane; width is a literal."""
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    lane = Lane(width.literal_value)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        data = make_array(sig.args[0])(context, builder, args[0]).data
+        place = builder.gep(data, [args[1]])
+        return builder.load(builder.bitcast(place, _vector(lane.width).as_pointer()), align=8)
+
+    return lane(array, types.intp, width), codegen
+
+
+def sum_of_lane(builder: Any, lane: ir.Value) -> ir.Value:
+    """Emit the sum of a lane's elements, neighbours first: ((0+1)+(2+3))+((4+5)+(6+7)) for eight of them."""
+    width = lane.type.count
+    while width > 1:
+        even, odd = (_shuffled(builder, lane, list(range(start, width, 2))) for start in (0, 1))
+        lane, width = builder.fadd(even, odd), width // 2
+    return builder.extract_element(lane, ir.Constant(INDEX, 0))
+
+
+if config.DISABLE_JIT:
+
+    def lane_from(array: Any, index: int, width: int) -> Any:
+        """array[index : index + width]."""
+        return array[index : index + width]

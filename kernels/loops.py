@@ -1,0 +1,160 @@
+"""THE hot loops: an epoch sample by sample, an epoch in minibatches, and the run around them.
+
+Written once, for floats and for SIMD lanes alike: `theta` is a tuple of parameters, `state` is what the optimizer
+carries, `x` a tuple of input columns. `specialize` pastes this source into one module together with the model, the loss
+and the optimizer, which it binds to the names below, and numba compiles that.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kernels.lanes import lane_from
+from kernels.order import permute
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS
+from kernels.tuples import all_finite, folded, load, over, plus, store
+
+Bound = Callable[..., Any]
+# The model
+residual_and_derivatives: Bound  # (theta, inputs, y) -> r, (dr/dtheta_k, ...)
+inputs_at: Bound  # (x, i) -> the inputs of sample i
+inputs_from: Bound  # (x, i) -> the inputs of samples i..i+7, as lanes
+# The loss and the optimizer
+loss_derivative: Bound  # (r, loss_options) -> dloss/dr
+descend: Bound  # (theta, state, slope, derivatives, lr, options) -> theta, state; the gradient is slope * derivatives
+update: Bound  # (theta, state, gradient, lr, options) -> theta, state
+options_from: Bound  # (settings) -> options: (those of the loss, those of the optimizer, weight decay)
+state_from: Bound  # (memory) -> state
+state_into: Bound  # (memory, state)
+# pairwise_sum, bound to the two things there are to add up
+term: Bound  # (theta, inputs, y, options) -> a tuple
+gradient_sum: Bound
+square_sum: Bound
+# As many -0.0, which addition leaves alone, as there are elements in what is added up
+ZEROS: tuple[float, ...]
+
+BLOCK = 128
+JOIN = -1
+
+
+def train(data, plan, record, scratch, first, last):
+    """Epochs first..last-1 of a run, from row `first` of the record on; returns the status and the epochs done."""
+    visited_x, visited_y = data.x, data.y
+    options = options_from(plan.settings)
+    theta = load(record.trajectory, first, ZEROS)
+    state = state_from(record.memory)
+    done = first
+    while True:
+        loss = mean_squared_residual(theta, data.x, data.y, options, scratch)
+        record.losses[done] = loss
+        store(record.trajectory, done, theta)
+        status = judged(loss, theta, plan.target)
+        if done == last or status != MAX_EPOCHS:
+            break
+        lr = plan.rates[done]
+        if plan.shuffle:
+            visit(data, plan.seed, done)
+            visited_x, visited_y = data.visited_x, data.visited_y
+        if plan.batch_size == 1:
+            theta, state = per_sample_epoch(theta, state, visited_x, visited_y, lr, options)
+        else:
+            theta, state = minibatch_epoch(theta, state, visited_x, visited_y, lr, options, plan, scratch)
+        done += 1
+    state_into(record.memory, state)
+    return status, done
+
+
+def per_sample_epoch(theta, state, x, y, lr, options):
+    """One step against the gradient of each sample."""
+    for i in range(y.size):
+        residual, derivatives = residual_and_derivatives(theta, inputs_at(x, i), y[i])
+        theta, state = descend(theta, state, loss_derivative(residual, options[0]), derivatives, lr, options)
+    return theta, state
+
+
+def minibatch_epoch(theta, state, x, y, lr, options, plan, scratch):
+    """One step against the mean gradient of each batch; a smaller last batch counts unless it is dropped."""
+    size = plan.batch_size
+    whole = y.size - y.size % size
+    for start in range(0, whole, size):
+        total = gradient_sum(theta, x, y, start, size, options, scratch)
+        theta, state = update(theta, state, over(total, size), lr, options)
+    if whole < y.size and not plan.drop_last:
+        total = gradient_sum(theta, x, y, whole, y.size - whole, options, scratch)
+        theta, state = update(theta, state, over(total, y.size - whole), lr, options)
+    return theta, state
+
+
+def mean_squared_residual(theta, x, y, options, scratch):
+    """The MSE over all samples."""
+    (total,) = square_sum(theta, x, y, 0, y.size, options, scratch)
+    return total / y.size
+
+
+def judged(loss, theta, target):
+    """The status after an epoch."""
+    if not (np.isfinite(loss) and all_finite(theta)):
+        return DIVERGED
+    return CONVERGED if loss <= target else MAX_EPOCHS
+
+
+def visit(data, seed, epoch):
+    """Gather the samples into the order in which this epoch visits them."""
+    permute(data.order, seed, epoch)
+    for column, visited in zip(data.x, data.visited_x):  # noqa: B905 (numba knows no `strict`)
+        for i in range(data.order.size):
+            visited[i] = column[data.order[i]]
+    for i in range(data.order.size):
+        data.visited_y[i] = data.y[data.order[i]]
+
+
+def pairwise_sum(theta, x, y, start, count, options, scratch):
+    """The sum of `term` over samples start..start+count-1, in the order in which NumPy's add.reduce adds.
+
+    Up to 128 terms: eight running sums, each an element of a lane, that are added pairwise at the end, and then the
+    rest. Above that the sums of two halves, the first rounded down to a multiple of 8; they wait on a stack instead of
+    in a recursion, which could not be inlined (a third of the time of a batch of 16).
+    """
+    total = ZEROS
+    scratch.counts[0] = count
+    left = 1
+    waiting = 0
+    while left > 0:
+        left -= 1
+        count = scratch.counts[left]
+        if count == JOIN:
+            waiting -= 1
+            total = plus(load(scratch.partials, waiting - 1, ZEROS), total)
+            store(scratch.partials, waiting - 1, total)
+        elif count <= BLOCK:
+            total = ZEROS
+            last = start + count
+            if count >= 8:
+                lanes = term(theta, inputs_from(x, start), lane_from(y, start, 8), options)
+                for _ in range(8, count - 7, 8):
+                    start += 8
+                    lanes = plus(lanes, term(theta, inputs_from(x, start), lane_from(y, start, 8), options))
+                start += 8
+                total = folded(lanes)
+            while start < last:
+                total = plus(total, term(theta, inputs_at(x, start), y[start], options))
+                start += 1
+            store(scratch.partials, waiting, total)
+            waiting += 1
+        else:
+            half = count // 2
+            half -= half % 8
+            scratch.counts[left], scratch.counts[left + 1], scratch.counts[left + 2] = (
+                JOIN,
+                count - half,
+                half,
+            )
+            left += 3
+    return total
+
+
+def square_term(theta, inputs, y, options):
+    """What the mean squared residual adds up."""
+    residual, _derivatives = residual_and_derivatives(theta, inputs, y)
+    return (residual * residual,)

@@ -1,0 +1,166 @@
+"""A model: an expression in inputs and parameters, with its derivatives."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.expression import Name, names, parse
+from kernels.program import Program, compile_program, evaluate
+from kernels.run import Floats
+
+if TYPE_CHECKING:
+    import sympy
+
+# numba builds no tuple of more than 30 items, and the optimizer's state has one for each parameter and one more.
+MAX_PARAMS = 29
+
+
+class Model:
+    """An expression such as ``a*x**2 + b*x + c``, to be fitted to data.
+
+    Parameters
+    ----------
+    expression : str
+        Numbers, names, ``+ - * / **``, parentheses, ``pi`` and the functions exp, log, sqrt, sin, cos, tan, tanh,
+        arcsin, arccos, arctan and abs. It is parsed, never evaluated.
+    inputs : sequence of str
+        The names that stand for data.
+    params : sequence of str, optional
+        The names that are fitted, in the order in which parameter vectors list them. Without it: all names that are
+        no inputs, in order of appearance.
+
+    Raises
+    ------
+    ValueError
+        If the expression cannot be read, with the place; if the names do not fit it.
+    """
+
+    def __init__(self, expression: str, inputs: Sequence[str] = ("x",), params: Sequence[str] | None = None) -> None:
+        found = names(parse(expression))
+        self.expression = expression
+        self.inputs = _checked("inputs", inputs)
+        self.params = _checked("params", [name for name in found if name not in inputs] if params is None else params)
+        if not self.params:
+            raise ValueError(f"the expression {expression!r} has no parameters besides its inputs {self.inputs}")
+        if len(self.params) > MAX_PARAMS:
+            raise ValueError(f"the expression has {len(self.params)} parameters; at most {MAX_PARAMS} are accepted")
+        for name in self.inputs:
+            if name in self.params:
+                raise ValueError(f"{name!r} is both an input and a parameter")
+        for name in found:
+            if name not in self.params + self.inputs:
+                raise ValueError(f"the expression uses {name!r}, which is neither in inputs nor in params")
+        for name in self.params:
+            if name not in found:
+                raise ValueError(f"the parameter {name!r} does not occur in the expression {expression!r}")
+
+    def __repr__(self) -> str:
+        return f"Model({self.expression!r}, inputs={self.inputs}, params={self.params})"
+
+    @cached_property
+    def program(self) -> Program:
+        """The residual and its derivatives as straight-line code."""
+        return compile_program(self.expression, self.inputs, self.params)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the model is linear in its parameters."""
+        return self.program.is_linear
+
+    def predict(self, params: ArrayLike | Mapping[str, float], x: ArrayLike) -> Floats:
+        """The model at x.
+
+        Parameters
+        ----------
+        params : array, shape (params,), or a mapping of all names to values
+        x : array, shape (n,) or (n, inputs)
+
+        Returns
+        -------
+        array, shape (n,)
+        """
+        columns = self.columns(x)
+        with np.errstate(all="ignore"):
+            f, _ = evaluate(self.program, self.vector(params), np.stack(columns), np.zeros(()))
+        return np.array(np.broadcast_to(f, columns[0].shape))
+
+    def columns(self, x: ArrayLike) -> tuple[Floats, ...]:
+        """The inputs as contiguous columns, without a copy where they are that already.
+
+        Parameters
+        ----------
+        x : array, shape (n,) for one input or (n, inputs)
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit the inputs, or the values are no real numbers.
+        """
+        table = real_array("x", x)
+        if table.ndim == 1:
+            table = table[:, np.newaxis]
+        if table.ndim != 2 or table.shape[1] != len(self.inputs):
+            wanted = f"(n, {len(self.inputs)})" if len(self.inputs) > 1 else "(n,) or (n, 1)"
+            raise ValueError(f"x must have shape {wanted} for inputs {self.inputs}, not {np.shape(x)}")
+        return tuple(np.ascontiguousarray(column) for column in table.T)
+
+    def vector(self, params: ArrayLike | Mapping[str, float]) -> Floats:
+        """Parameter values as an array in the order of `params`.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many as parameters, a name is missing or unknown, or a value is not finite.
+        """
+        if isinstance(params, Mapping):
+            if set(params) != set(self.params):
+                raise ValueError(
+                    f"params must name exactly {', '.join(self.params)}, not {', '.join(params) or 'none'}"
+                )
+            params = [params[name] for name in self.params]
+        vector = real_array("params", params)
+        if vector.shape != (len(self.params),):
+            wanted = f"{len(self.params)} numbers for {', '.join(self.params)}"
+            raise ValueError(f"params must be {wanted}, not an array of shape {vector.shape}")
+        if not np.isfinite(vector).all():
+            raise ValueError(f"params must be finite numbers, not {vector.tolist()}")
+        return vector
+
+    def sympy(self) -> "tuple[sympy.Expr, tuple[sympy.Symbol, ...], tuple[sympy.Symbol, ...]]":
+        """The model as a sympy expression, with the symbols of its parameters and of its inputs."""
+        from kernels.derive import to_sympy  # noqa: PLC0415 (sympy, only when asked for)
+
+        params, inputs = (tuple(to_sympy(Name(name)) for name in group) for group in (self.params, self.inputs))
+        return to_sympy(parse(self.expression)), params, inputs
+
+
+def real_array(name: str, values: ArrayLike) -> Floats:
+    """Real numbers as float64, without a copy where they are that already.
+
+    Raises
+    ------
+    ValueError
+        If they are anything else than real numbers.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must be an array of numbers, not a ragged list") from None
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must hold real numbers, not values of type {array.dtype}")
+    return array.astype(np.float64, copy=False)
+
+
+def _checked(what: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Names that an expression can use, each once."""
+    if isinstance(given, str):
+        raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
+    for name in given:
+        if not isinstance(name, str) or parse(name) != Name(name):
+            raise ValueError(f"{what} must be names, and {name!r} is none")
+        if list(given).count(name) > 1:
+            raise ValueError(f"{what} must be distinct, and {name!r} is there twice")
+    return tuple(given)

@@ -1,0 +1,56 @@
+"""Ready-made models: ``models.quadratic``, ``models.polynomial(3)``, ..."""
+
+from collections.abc import Callable, Sequence
+
+from kernels.model import MAX_PARAMS, Model
+from kernels.spec import bind, parse_spec, whole
+
+linear = Model("a*x + b")
+quadratic = Model("a*x**2 + b*x + c")
+exponential_decay = Model("a*exp(-b*x) + c")
+power_law = Model("a*x**b")
+gaussian_peak = Model("a*exp(-(x - m)**2/(2*s**2)) + c")
+logistic = Model("L/(1 + exp(-k*(x - x0)))")
+sine = Model("a*sin(w*x + p) + c")
+michaelis_menten = Model("V*x/(K + x)")
+plane = Model("a*x1 + b*x2 + c", inputs=("x1", "x2"))
+
+
+def polynomial(degree: int) -> Model:
+    """c0 + c1*x + ... + cd*x**d.
+
+    Raises
+    ------
+    ValueError
+        If the degree is not a whole number from 1 to 28.
+    """
+    degree = whole("degree", degree)
+    if degree >= MAX_PARAMS:
+        raise ValueError(f"degree must be at most {MAX_PARAMS - 1}, not {degree}")
+    return Model("c0 + c1*x" + "".join(f" + c{power}*x**{power}" for power in range(2, degree + 1)))
+
+
+MODELS: dict[str, Callable[..., Model]] = {
+    name: lambda model=model: model for name, model in list(globals().items()) if isinstance(model, Model)
+}
+MODELS["polynomial"] = polynomial
+
+
+def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
+    """The ready-made model of that name, such as ``"polynomial(3)"``, else the expression in the inputs.
+
+    Raises
+    ------
+    ValueError
+        If the text is neither; if a ready-made model has other inputs.
+    """
+    try:
+        ready = parse_spec(text, "model")[0] in MODELS
+    except ValueError:
+        ready = False
+    if not ready:
+        return Model(text, inputs)
+    model = bind(text, MODELS, "model")
+    if len(model.inputs) != len(inputs):
+        raise ValueError(f"the model {text!r} has the inputs {', '.join(model.inputs)}, not {', '.join(inputs)}")
+    return model

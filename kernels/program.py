@@ -1,0 +1,106 @@
+"""A model as straight-line code: the residual and its derivatives, one NumPy ufunc after another.
+
+The program fixes the order of every floating-point operation. The reference interprets it with NumPy and the
+compiled kernels print it as source: two roads, one definition, and so the same bits.
+"""
+
+import hashlib
+import json
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels import cache
+from kernels.expression import parse
+
+Array = NDArray[np.float64]
+
+
+class Instruction(NamedTuple):
+    """One ufunc, by its NumPy name, on earlier values."""
+
+    function: str
+    operands: tuple[int, ...]
+
+
+class Program(NamedTuple):
+    """Straight-line code for r = f(x; theta) - y and all dr/dtheta.
+
+    Values are numbered: first the parameters, then the inputs, then y, then the constants, then one value per
+    instruction. `residual` and `derivatives` are such numbers.
+    """
+
+    params: int
+    inputs: int
+    constants: tuple[float, ...]
+    instructions: tuple[Instruction, ...]
+    residual: int
+    derivatives: tuple[int, ...]
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether f is linear in its parameters: no derivative depends on one."""
+        depends = [number < self.params for number in range(self.params + self.inputs + 1)]
+        depends += [False] * len(self.constants)
+        for instruction in self.instructions:
+            depends.append(any(depends[operand] for operand in instruction.operands))
+        return not any(depends[derivative] for derivative in self.derivatives)
+
+
+def evaluate(program: Program, theta: Array, x: Array, y: Array) -> tuple[Array, list[Array]]:
+    """Residual and derivatives with NumPy.
+
+    Parameters
+    ----------
+    theta : array, shape (params,)
+    x : array, shape (inputs,) for one sample or (inputs, n) for n of them
+    y : scalar or array, shape (n,)
+
+    Returns
+    -------
+    residual : scalar or array, shape (n,)
+    derivatives : list of `params` scalars or arrays; one that does not depend on x stays a scalar
+    """
+    values = [*theta, *x, y, *np.array(program.constants)]
+    for function, operands in program.instructions:
+        values.append(getattr(np, function)(*(values[operand] for operand in operands)))
+    return values[program.residual], [values[derivative] for derivative in program.derivatives]
+
+
+def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...]) -> Program:
+    """The program of an expression, from the disk cache where it is known there.
+
+    Deriving imports sympy, which takes longer than a whole warm run should.
+
+    Raises
+    ------
+    ValueError
+        If the expression does not stay real and finite, or an exponent grows too large.
+    """
+    key = json.dumps([FORMAT, text, inputs, params])
+    name = f"program_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    stored = cache.read(name)
+    if stored is not None:
+        record = json.loads(stored)
+        if record["key"] == key:
+            return _from_record(record)
+    from kernels.derive import derive  # noqa: PLC0415 (sympy, only when needed)
+
+    program = derive(parse(text), inputs, params)
+    cache.write(name, json.dumps({"key": key, **program._asdict()}))
+    return program
+
+
+# Raised by whoever changes what `derive` produces, so that no older program is read back.
+FORMAT = 1
+
+
+def _from_record(record: dict[str, object]) -> Program:
+    fields = {name: record[name] for name in Program._fields}
+    program = Program(**fields)  # type: ignore[arg-type]
+    return program._replace(
+        constants=tuple(program.constants),
+        instructions=tuple(Instruction(function, tuple(operands)) for function, operands in program.instructions),
+        derivatives=tuple(program.derivatives),
+    )

@@ -1,0 +1,112 @@
+"""The slow twin: the same training in plain NumPy, written to be read and believed.
+
+It is the definition of what the kernels compute. It shares with them the model's program, the loss and the update rule,
+which are tested against sympy, finite differences and torch; the loops, the order of the samples and the sums are its
+own.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.losses import Loss
+from kernels.optimizers import Optimizer, decayed
+from kernels.program import Program, evaluate
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Data, Floats, Plan, Record
+
+State = tuple[tuple[Floats, ...], tuple[float, ...]]
+
+
+def train(
+    program: Program,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    plan: Plan,
+    record: Record,
+    first: int,
+    last: int,
+) -> tuple[int, int]:
+    """Epochs first..last-1 of a run, from row `first` of the record on; returns the status and the epochs done."""
+    x, y = np.stack(data.x), data.y
+    theta = record.trajectory[first].copy()
+    state = _state_from(record.memory, optimizer, theta.size)
+    done = first
+    with np.errstate(all="ignore"):
+        while True:
+            residual, _ = evaluate(program, theta, x, y)
+            mse = np.add.reduce(residual * residual) / y.size
+            record.losses[done], record.trajectory[done] = mse, theta
+            status = MAX_EPOCHS
+            if not np.isfinite([mse, *theta]).all():
+                status = DIVERGED
+            elif mse <= plan.target:
+                status = CONVERGED
+            if done == last or status != MAX_EPOCHS:
+                break
+            for batch in _batches(y.size, plan, done):
+                theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], plan.rates[done])
+            done += 1
+    record.memory[:] = np.concatenate([np.stack(state[0], axis=-1).ravel() if state[0] else [], state[1]])
+    return status, done
+
+
+def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Fisher and Yates' shuffle of 0..n-1 with the draws of NumPy's SFC64, started from (seed, epoch)."""
+    bits = np.random.SFC64()
+    words = np.array([seed, epoch, 0, 1], dtype=np.uint64)
+    bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 0, "uinteger": 0}
+    bits.random_raw(18, output=False)
+    order = np.arange(n)
+    if n > 1:
+        for i, j in zip(range(n - 1, 0, -1), np.random.Generator(bits).integers(np.arange(n, 1, -1)), strict=True):
+            order[i], order[j] = order[j], order[i]
+    return order
+
+
+def _batches(n: int, plan: Plan, epoch: int) -> Iterator[NDArray[np.int64] | np.int64]:
+    """The samples of each update: one index where the batch size is 1, else an array of them."""
+    order = permutation(n, plan.seed, epoch) if plan.shuffle else np.arange(n)
+    if plan.batch_size == 1:
+        yield from order
+        return
+    for start in range(0, n, plan.batch_size):
+        batch = order[start : start + plan.batch_size]
+        if batch.size == plan.batch_size or not plan.drop_last:
+            yield batch
+
+
+def _step(
+    program: Program,
+    loss: Loss,
+    optimizer: Optimizer,
+    theta: Floats,
+    state: State,
+    x: Floats,
+    y: Floats,
+    lr: float,
+) -> tuple[Floats, State]:
+    """One update from one sample, x of shape (inputs,), or from the mean gradient of several, (inputs, batch)."""
+    residual, derivatives = evaluate(program, theta, x, y)
+    slope = loss.derivative(residual, tuple(loss.options.values()))
+    if y.ndim == 0:
+        if optimizer.per_sample:
+            return optimizer.per_sample(theta, slope, np.array(derivatives), lr), state
+        gradient = slope * np.array(derivatives)
+    else:
+        gradient = np.array([np.add.reduce(slope * derivative) / y.size for derivative in derivatives])
+    slots, clock = state
+    options = tuple(optimizer.options.values())
+    if optimizer.clock:
+        clock = optimizer.clock(clock, options)
+    if optimizer.weight_decay:
+        gradient = decayed(theta, gradient, optimizer.weight_decay)
+    theta, slots = optimizer.rule(theta, slots, gradient, lr, clock, options)
+    return theta, (slots, clock)
+
+
+def _state_from(memory: Floats, optimizer: Optimizer, params: int) -> State:
+    own = params * optimizer.slots
+    slots = memory[:own].reshape(params, optimizer.slots).T.copy()
+    return tuple(slots), tuple(memory[own:])

@@ -1,0 +1,59 @@
+"""What a training run is given, and what it leaves behind; the same for the kernels and for the reference."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
+STATUS = ("max_epochs", "converged", "diverged")
+
+
+class Data(NamedTuple):
+    """The samples, and room for them in visiting order (none where they are visited as they stand)."""
+
+    x: tuple[Floats, ...]
+    y: Floats
+    order: NDArray[np.int32]
+    visited_x: tuple[Floats, ...]
+    visited_y: Floats
+
+
+class Plan(NamedTuple):
+    """What stays the same during a run.
+
+    `settings` holds the options of the loss, those of the optimizer and the weight decay.
+    """
+
+    rates: Floats
+    settings: Floats
+    batch_size: int
+    drop_last: bool
+    shuffle: bool
+    seed: int
+    target: float
+
+
+class Record(NamedTuple):
+    """Row e of `losses` and `trajectory` is the state after e epochs.
+
+    `memory` is what the optimizer remembers after the last of them: the slots of each parameter, then its clock.
+    """
+
+    losses: Floats
+    trajectory: Floats
+    memory: Floats
+
+
+class Scratch(NamedTuple):
+    """Room for pairwise sums: how much is left to add up, and sums that wait for their partner."""
+
+    counts: NDArray[np.int64]
+    partials: Floats
+
+
+def scratch(params: int) -> Scratch:
+    """Room enough for 2**63 terms: each halving leaves at most two more entries, each sum is of at least 64 terms."""
+    return Scratch(np.empty(2 * 64, np.int64), np.empty((64, params)))

@@ -1,0 +1,77 @@
+"""The samples of a run: checked, as columns, with room to gather them in visiting order."""
+
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.model import Model, real_array
+from kernels.run import Data, Floats
+from kernels.spec import shown
+
+CHUNK = 1_000_000
+
+
+def samples(model: Model, x: ArrayLike, y: ArrayLike) -> tuple[tuple[Floats, ...], Floats]:
+    """The inputs as contiguous columns, and y, without a copy where they are that already.
+
+    Parameters
+    ----------
+    x : array, shape (n,) or (n, inputs)
+    y : array, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, there is no sample, or a value is not finite.
+    """
+    columns = model.columns(x)
+    target = np.ascontiguousarray(real_array("y", y))
+    if target.shape != columns[0].shape:
+        raise ValueError(f"y must have shape {columns[0].shape}, one value for each sample of x, not {np.shape(y)}")
+    if target.size == 0:
+        raise ValueError("x and y must hold at least one sample, not none")
+    for name, column in zip((*model.inputs, "y"), (*columns, target), strict=True):
+        row = first_not_finite(column)
+        if row is not None:
+            where = name if name == "y" or len(columns) > 1 else "x"
+            raise ValueError(f"{where} must be finite, and is {column[row]} in row {row} (counted from 0)")
+    return columns, target
+
+
+def first_not_finite(column: Floats) -> int | None:
+    """The first place of a nan or an infinity; in pieces, so that a memory map of any size can be searched."""
+    for first in range(0, column.size, CHUNK):
+        finite = np.isfinite(column[first : first + CHUNK])
+        if not finite.all():
+            return first + int(np.argmin(finite))
+    return None
+
+
+def batch_samples(batch_size: int | str, n: int) -> int:
+    """The batch size in samples; "full" is all n of them.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else than "full" or a whole number from 1 to n.
+    """
+    if isinstance(batch_size, str) and batch_size == "full":
+        return n
+    if isinstance(batch_size, Integral) and not isinstance(batch_size, bool) and 1 <= batch_size <= n:
+        return int(batch_size)
+    raise ValueError(f'batch_size must be "full" or a whole number from 1 to the {n} samples, not {shown(batch_size)}')
+
+
+def room(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> Data:
+    """The samples with room to gather them in visiting order, where they are shuffled.
+
+    Raises
+    ------
+    ValueError
+        If there are too many of them to be shuffled.
+    """
+    if shuffle and y.size >= 2**31:
+        raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {y.size}")
+    size = y.size if shuffle else 0
+    return Data(columns, y, np.empty(size, np.int32), tuple(np.empty(size) for _ in columns), np.empty(size))

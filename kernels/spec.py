@@ -1,0 +1,167 @@
+"""The text form of optimizers, schedules, losses and ready-made models: ``name`` or ``name(options)``.
+
+Text fits a study file, a command line, a cell of a table and a Python call alike: ``"adam(beta1=0.9)"``,
+``"halve(10)"``, ``"multistep([30, 60], 0.1)"``. Options are numbers or lists of numbers. The text is parsed,
+never evaluated.
+"""
+
+import ast
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any, TypeVar, cast
+
+LONGEST = 200
+
+Option = int | float | list[int | float]
+T = TypeVar("T")
+
+
+def parse_spec(text: str, what: str) -> tuple[str, list[Option], dict[str, Option]]:
+    """Split ``name(options)`` into its name and its options.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"sgd"`` or ``"multistep([30, 60], gamma=0.1)"``, at most 200 characters.
+    what : str
+        What the text stands for, such as ``"optimizer"``; error messages begin with it.
+
+    Returns
+    -------
+    name : str
+    args : list
+        Options given by position: int, float, or a list of these.
+    kwargs : dict
+        Options given by name.
+
+    Raises
+    ------
+    ValueError
+        If the text is anything else.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{what} must be text of the form name or name(options), not {shown(text)}")
+    if len(text) > LONGEST:
+        raise ValueError(f"{what} {shown(text)} is longer than {LONGEST} characters")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "1if" makes Python's tokenizer warn; it is rejected below
+            node = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        node = ast.Constant(None)
+    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+    if not isinstance(call.func, ast.Name):
+        raise ValueError(f"{what} {text!r} does not have the form name or name(options)")
+
+    kwargs: dict[str, Option] = {}
+    try:
+        args = [_literal(argument) for argument in call.args]
+        for keyword in call.keywords:
+            if keyword.arg is None or keyword.arg in kwargs:
+                raise ValueError("every option is given once, as a value or as name=value")
+            kwargs[keyword.arg] = _literal(keyword.value)
+    except ValueError as error:
+        raise ValueError(f"{what} {text!r}: {error}") from None
+    return call.func.id, args, kwargs
+
+
+def bind(text: str, table: Mapping[str, Callable[..., T]], what: str) -> T:
+    """Look the name up in `table` and call what is there with the options.
+
+    Parameters
+    ----------
+    text : str
+        ``name`` or ``name(options)``.
+    table : mapping
+        From name to a function with named parameters.
+    what : str
+        What the text stands for; error messages begin with it.
+
+    Raises
+    ------
+    ValueError
+        For text of another form, an unknown name, an unknown, missing or repeated option, and whatever the
+        function itself raises as ValueError, with the text in front.
+    """
+    name, args, kwargs = parse_spec(text, what)
+    if name not in table:
+        raise ValueError(f"{what} {name!r} is not known; known are {', '.join(table)}")
+    signature = inspect.signature(table[name])
+    takes = ", ".join(signature.parameters) or "no options"
+    for option in kwargs:
+        if option not in signature.parameters:
+            raise ValueError(f"{what} {text!r}: {name} has no option {option}; it takes {takes}")
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"{what} {text!r}: {error}; {name} takes {takes}") from None
+    try:
+        return table[name](*args, **kwargs)
+    except ValueError as error:
+        raise ValueError(f"{what} {text!r}: {error}") from None
+
+
+def spec_text(name: str, options: Mapping[str, float]) -> str:
+    """Write the text that `bind` reads back: every option by name, every float in full."""
+    listed = ", ".join(f"{option}={value!r}" for option, value in options.items())
+    return f"{name}({listed})" if listed else name
+
+
+def real(name: str, value: object, accepted: Callable[[float], bool], wanted: str) -> float:
+    """Return `value` as a float if it is a finite number that `accepted` accepts.
+
+    Raises
+    ------
+    ValueError
+        ``{name} must be {wanted}, not {value}``.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number) and accepted(number):
+            return number
+        raise ValueError(f"{name} must be {wanted}, not {number!r}")
+    raise ValueError(f"{name} must be {wanted}, not {shown(value)}")
+
+
+def whole(name: str, value: object, least: int = 1) -> int:
+    """Return `value` as an int if it is a whole number of at least `least`, and below 2**53.
+
+    Raises
+    ------
+    ValueError
+        ``{name} must be a whole number of at least {least}, not {value}``.
+    """
+    # 2**53: what float64 still counts one by one; it also keeps int64 arithmetic from overflowing.
+    if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) < 2**53:
+        return int(value)
+    raise ValueError(f"{name} must be a whole number of at least {least}, not {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """Return `value` as an error message shows it: on one line, and not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _literal(node: ast.expr) -> Option:
+    """Return the number, or the list of numbers, that `node` spells out."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_number(element) for element in node.elts]
+    return _number(node)
+
+
+def _number(node: ast.expr) -> int | float:
+    """Return the number that `node` spells out, with at most one sign."""
+    sign = 1
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        sign, node = -1, node.operand
+    value: Any = node.value if isinstance(node, ast.Constant) else None
+    if type(value) in {int, float} and math.isfinite(value):  # not isinstance: True is an int
+        return cast(int | float, sign * value)
+    raise ValueError("options must be finite numbers or lists of them")

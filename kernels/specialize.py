@@ -1,0 +1,315 @@
+"""Binds the loops to one model, loss and optimizer: one self-contained module on disk, compiled and cached.
+
+Functions passed as arguments, or born in closures, miss numba's disk cache in every new process. So the loops, the loss
+and the optimizer are pasted as they stand below the generated text of the model, and the whole lands in the cache
+folder under the hash of its content. The next process imports it and finds the machine code beside it.
+"""
+
+import hashlib
+import inspect
+import re
+import sys
+import time
+from collections.abc import Callable
+from functools import cache as once
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba import types
+
+from kernels import cache, lanes, loops, order, run, tuples
+from kernels.losses import Loss
+from kernels.optimizers import Optimizer, decayed
+from kernels.program import Program
+
+Function = Callable[..., Any]
+
+HEADER = """\
+import numpy as np
+from numba import njit
+from numpy import (absolute, add, arccos, arcsin, arctan, cos, divide, exp, log, maximum, minimum, multiply, negative,
+    power, sign, sin, sqrt, subtract, tan, tanh)
+
+from kernels.lanes import lane_from
+from kernels.tuples import all_finite, folded, load, over, plus, store
+"""
+CONSTANTS = {
+    run: ("MAX_EPOCHS", "CONVERGED", "DIVERGED"),
+    loops: ("BLOCK", "JOIN"),
+    order: ("U0", "U1", "U3", "U11", "U24", "U32", "U40", "LOW32", "WARM_UP"),
+}
+INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+
+
+class Kernel(NamedTuple):
+    """A compiled `loops.train`, with the time it took to compile it or to find it in the cache, and its source."""
+
+    train: Callable[..., tuple[int, int]]
+    compile_seconds: float
+    source: str
+
+
+class Parts(NamedTuple):
+    """What tells one kernel from another. The values of options do not: they are arguments of the kernel."""
+
+    program: Program
+    derivative: Function
+    loss_options: int
+    rule: Function
+    rule_options: int
+    slots: int
+    clock: Function | None
+    clock_size: int
+    per_sample: Function | None
+    decays: bool
+    fma: bool
+
+
+def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool = False) -> Kernel:
+    """The kernel of a model, a loss and an optimizer, compiled at most once in a process.
+
+    Parameters
+    ----------
+    program : Program
+        Of the model.
+    fma : bool
+        Whether a multiplication and an addition may be fused, which changes the last bits.
+    """
+    return _built(
+        Parts(
+            program,
+            loss.derivative,
+            len(loss.options),
+            optimizer.rule,
+            len(optimizer.options),
+            optimizer.slots,
+            optimizer.clock,
+            len(optimizer.clock_start),
+            optimizer.per_sample,
+            optimizer.weight_decay != 0,
+            fma,
+        )
+    )
+
+
+def settings(loss: Loss, optimizer: Optimizer) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The values of the options, in the order in which the kernel takes them."""
+    return np.array([*loss.options.values(), *optimizer.options.values(), optimizer.weight_decay])
+
+
+def memory(optimizer: Optimizer, params: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """What the optimizer remembers before the first update: the slots of each parameter, then its clock."""
+    return np.array([0.0] * (params * optimizer.slots) + [*optimizer.clock_start])
+
+
+@once
+def _built(parts: Parts) -> Kernel:
+    started = time.perf_counter()
+    text = source(parts)
+    # The hash stands in every name: two processes that compile at once could otherwise mix up each other's code. It
+    # covers what the module imports.
+    mark = hashlib.sha256((text + inspect.getsource(lanes) + inspect.getsource(tuples)).encode()).hexdigest()[:16]
+    names = set(re.findall(r"^def (\w+)", text, re.MULTILINE))
+    text = re.sub(rf"\b({'|'.join(names)})\b", rf"\1_{mark}", text)
+    train = getattr(_imported(f"kernel_{mark}", text), f"train_{mark}")
+    if not numba.config.DISABLE_JIT:
+        signature = _signature(parts)
+        train.compile(signature)
+        # The compiled entry itself: no dispatch, and never a second compilation.
+        train = train.get_overload(signature)
+    return Kernel(train, time.perf_counter() - started, text)
+
+
+def _imported(name: str, text: str) -> ModuleType:
+    folder = cache.folder()
+    if folder is None:
+        module = ModuleType(name)
+        exec(compile(text.replace(", cache=True", ""), f"<{name}>", "exec"), module.__dict__)  # noqa: S102 (our own text)
+        return module
+    path = folder / f"{name}.py"
+    if not path.exists():
+        cache.write(path.name, text)
+    loader = SourceFileLoader(name, str(path))
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # where numba looks for it when it loads the machine code
+    loader.exec_module(module)
+    return module
+
+
+def _signature(parts: Parts) -> tuple[types.Type, ...]:
+    """The argument types of `loops.train`; the data may be read-only, such as a memory map."""
+    samples = types.Array(types.float64, 1, "C", readonly=True)
+    vector, table = types.float64[::1], types.float64[:, ::1]
+    inputs = parts.program.inputs
+
+    def named(kind: type, *fields: types.Type) -> types.Type:
+        return types.NamedTuple(fields, kind)
+
+    return (
+        named(
+            run.Data,
+            types.UniTuple(samples, inputs),
+            samples,
+            types.int32[::1],
+            types.UniTuple(vector, inputs),
+            vector,
+        ),
+        named(
+            run.Plan,
+            vector,
+            vector,
+            types.intp,
+            types.boolean,
+            types.boolean,
+            types.uint64,
+            types.float64,
+        ),
+        named(run.Record, vector, table, vector),
+        named(run.Scratch, types.int64[::1], table),
+        types.intp,
+        types.intp,
+    )
+
+
+def source(parts: Parts) -> str:
+    """The text of the module, before its names are marked."""
+    params = parts.program.params
+    pieces = [
+        HEADER,
+        "\n".join(f"{name} = {getattr(module, name)!r}" for module, names in CONSTANTS.items() for name in names),
+    ]
+    inlined: list[str | Function | None] = [
+        order.sfc64,
+        parts.derivative,
+        parts.rule,
+        parts.clock,
+        parts.per_sample,
+        decayed if parts.decays else None,
+        _model(parts.program),
+        _optimizer(parts),
+        loops.square_term,
+        _sum("gradient", params),
+        _sum("square", 1),
+        loops.mean_squared_residual,
+    ]
+    called: list[str | Function] = [
+        order.permute,
+        loops.visit,
+        loops.judged,
+        loops.per_sample_epoch,
+        loops.minibatch_epoch,
+    ]
+    inner = f"{options(fma=parts.fma)}, no_cpython_wrapper=True, no_cfunc_wrapper=True"
+    pieces += _decorated(f"{inner}, forceinline=True", *(function for function in inlined if function))
+    pieces += _decorated(inner, *called)
+    pieces += _decorated(f"{options(fma=parts.fma)}, cache=True", loops.train)
+    text = "\n\n".join(pieces) + "\n"
+    bound = {"loss_derivative": parts.derivative.__name__, "ZEROS": _zeros(params)}
+    return _renamed(text, bound)
+
+
+def options(*, fma: bool) -> str:
+    """The numba options, as literal text: numba's cache does not see the value behind a name.
+
+    `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
+    and a fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition
+    become one FMA, and nothing else. Others are added where they belong: `forceinline` within an epoch, where a call
+    would cost more than the arithmetic; no wrappers for what Python never calls, which halves the time to compile.
+    """
+    return "error_model='numpy', nogil=True" + (", fastmath={'contract'}" if fma else "")
+
+
+def _decorated(jit_options: str, *functions: str | Function) -> list[str]:
+    texts = [function if isinstance(function, str) else inspect.getsource(function) for function in functions]
+    single = [one.strip() for text in texts for one in re.split(r"^(?=def )", text, flags=re.MULTILINE) if one]
+    return [f"@njit({jit_options})\n{one}" for one in single]
+
+
+def _renamed(text: str, names: dict[str, str]) -> str:
+    return re.sub(rf"\b({'|'.join(names)})\b", lambda match: names[match[0]], text)
+
+
+def _listed(form: str, size: int) -> str:
+    """`form` for 0..size-1, as the inside of a tuple."""
+    return "".join(form.replace("#", str(k)) + ", " for k in range(size)).rstrip()
+
+
+def _model(program: Program) -> str:
+    """`residual_and_derivatives`, instruction by instruction, and the access to the inputs."""
+    names = [f"theta_{k}" for k in range(program.params)] + [f"x_{k}" for k in range(program.inputs)] + ["y"]
+    names += [repr(value) for value in program.constants]
+    lines = []
+    for place, (function, operands) in enumerate(program.instructions):
+        used = [names[operand] for operand in operands]
+        value = f" {INFIX[function]} ".join(used) if function in INFIX else f"{function}({', '.join(used)})"
+        lines.append(f"    v_{place} = {value}\n")
+        names.append(f"v_{place}")
+    return f"""\
+def residual_and_derivatives(theta, x, y):
+    {_listed("theta_#", program.params)} = theta
+    {_listed("x_#", program.inputs)} = x
+{"".join(lines)}    return {names[program.residual]}, ({" ".join(names[d] + "," for d in program.derivatives)})
+def inputs_at(x, i):
+    return ({_listed("x[#][i]", program.inputs)})
+def inputs_from(x, i):
+    return ({_listed("lane_from(x[#], i, 8)", program.inputs)})
+def gradient_term(theta, x, y, options):
+    residual, derivatives = residual_and_derivatives(theta, x, y)
+    slope = loss_derivative(residual, options[0])
+    return ({_listed("slope * derivatives[#]", program.params)})
+"""
+
+
+def _optimizer(parts: Parts) -> str:
+    """The rule for every parameter, and the way of its state and options between arrays and tuples."""
+    params, slots = parts.program.params, parts.slots
+    theta, state, gradient = (_listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
+    clock = f"    clock = {parts.clock.__name__}(clock, options[1])\n" if parts.clock else ""
+    decay = "    gradient_# = decayed(theta_#, gradient_#, options[2])\n" if parts.decays else ""
+    rule = f"    theta_#, state_# = {parts.rule.__name__}(theta_#, state_#, gradient_#, lr, clock, options[1])\n"
+    rules = "".join((decay + rule).replace("#", str(k)) for k in range(params))
+    if parts.per_sample:
+        step = f"{parts.per_sample.__name__}(theta[#], slope, derivatives[#], lr)"
+        descend = f"({_listed(step, params)}), state"
+    else:
+        descend = f"update(theta, state, ({_listed('slope * derivatives[#]', params)}), lr, options)"
+    own = [_cells("memory", k * slots, slots) for k in range(params)]
+    kept = "".join(f"    memory[{k * slots + s}] = state[{k}][{s}]\n" for k in range(params) for s in range(slots))
+    kept += "".join(f"    memory[{params * slots + s}] = state[{params}][{s}]\n" for s in range(parts.clock_size))
+    return f"""\
+def update(theta, state, gradient, lr, options):
+    {theta} = theta
+    {state} clock, = state
+    {gradient} = gradient
+{clock}{rules}    return ({theta}), ({state} clock,)
+def descend(theta, state, slope, derivatives, lr, options):
+    return {descend}
+def options_from(settings):
+    return (
+        {_cells("settings", 0, parts.loss_options)},
+        {_cells("settings", parts.loss_options, parts.rule_options)},
+        settings[{parts.loss_options + parts.rule_options}],
+    )
+def state_from(memory):
+    return ({", ".join(own)}, {_cells("memory", params * slots, parts.clock_size)},)
+def state_into(memory, state):
+{kept or "    pass"}
+"""
+
+
+def _cells(array: str, first: int, count: int) -> str:
+    return "(" + "".join(f"{array}[{k}], " for k in range(first, first + count)).rstrip() + ")"
+
+
+def _sum(what: str, size: int) -> str:
+    """`pairwise_sum` of one kind of term."""
+    bound = {"term": f"{what}_term", "pairwise_sum": f"{what}_sum", "ZEROS": _zeros(size)}
+    return _renamed(inspect.getsource(loops.pairwise_sum), bound)
+
+
+def _zeros(size: int) -> str:
+    return f"({_listed('-0.0', size)})"

@@ -1,0 +1,143 @@
+"""Tuples of numbers or lanes, element by element: what numba has no operators for.
+
+With the JIT off these are the plain functions that they seem to be. For numba they are intrinsics: a compiled helper
+function takes it 13 ms and more, for every type anew, and an intrinsic next to nothing.
+"""
+
+import operator
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import config
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from kernels.lanes import sum_of_lane
+
+
+def plus(s: Any, t: Any) -> Any:
+    """The sums of the elements."""
+    return tuple(u + v for u, v in zip(s, t, strict=True))
+
+
+def over(s: Any, number: Any) -> Any:
+    """Every element divided by a number."""
+    return tuple(u / number for u in s)
+
+
+def folded(lanes: Any) -> Any:
+    """The sum of each lane, neighbours first."""
+    while len(lanes[0]) > 1:
+        lanes = [lane[::2] + lane[1::2] for lane in lanes]
+    return tuple(lane[0] for lane in lanes)
+
+
+def all_finite(s: Any) -> Any:
+    """Whether no element is infinite or nan."""
+    return bool(np.isfinite(s).all())
+
+
+def load(array: Any, row: Any, like: Any) -> Any:
+    """The first elements of a row, as many as there are in `like`."""
+    return tuple(array[row, : len(like)])
+
+
+def store(array: Any, row: Any, s: Any) -> None:
+    """Write a tuple to the beginning of a row."""
+    array[row, : len(s)] = s
+
+
+def _numbers(typingctx: Any, function: Any, *kinds: types.Type) -> Any:
+    """Return type and code of `function` on each element; what is not a tuple takes part in all of them."""
+
+    def part(kind: types.Type, i: int) -> types.Type:
+        return kind[i] if isinstance(kind, types.BaseTuple) else kind
+
+    resolve = typingctx.resolve_value_type(function).get_call_type
+    calls = [resolve(typingctx, [part(kind, i) for kind in kinds], {}) for i in range(len(kinds[0]))]
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        elements = []
+        for i, call in enumerate(calls):
+            operands = [
+                builder.extract_value(arg, i) if isinstance(kind, types.BaseTuple) else arg
+                for arg, kind in zip(args, kinds, strict=True)
+            ]
+            cast = [
+                context.cast(builder, operand, part(kind, i), wanted)
+                for operand, kind, wanted in zip(operands, kinds, call.args, strict=True)
+            ]
+            elements.append(context.get_function(function, call)(builder, cast))
+        return context.make_tuple(builder, sig.return_type, elements)
+
+    return signature(types.BaseTuple.from_types([call.return_type for call in calls]), *kinds), codegen
+
+
+def _place(context: Any, builder: Any, array: types.Array, args: Any, column: int) -> ir.Value:
+    """The address of array[row, column] in a contiguous array, with (array, row) first in `args`."""
+    parts = make_array(array)(context, builder, args[0])
+    width = builder.extract_value(parts.shape, 1)
+    offset = builder.add(builder.mul(args[1], width), ir.Constant(width.type, column))
+    return builder.gep(parts.data, [offset])
+
+
+if not config.DISABLE_JIT:
+
+    @intrinsic
+    def plus(typingctx: Any, s: Any, t: Any) -> Any:
+        """The sums of the elements."""
+        return _numbers(typingctx, operator.add, s, t)
+
+    @intrinsic
+    def over(typingctx: Any, s: Any, number: Any) -> Any:
+        """Every element divided by a number."""
+        return _numbers(typingctx, operator.truediv, s, number)
+
+    @intrinsic
+    def folded(typingctx: Any, lanes: Any) -> Any:
+        """The sum of each lane, neighbours first."""
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+            sums = [sum_of_lane(builder, builder.extract_value(args[0], i)) for i in range(len(lanes))]
+            return context.make_tuple(builder, sig.return_type, sums)
+
+        return types.UniTuple(types.float64, len(lanes))(lanes), codegen
+
+    @intrinsic
+    def all_finite(typingctx: Any, s: Any) -> Any:
+        """Whether no element is infinite or nan."""
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+            finite = ir.Constant(ir.IntType(1), 1)
+            for i in range(len(s)):
+                element = builder.extract_value(args[0], i)
+                # u - u is 0 for a finite u, and nan otherwise.
+                difference = builder.fsub(element, element)
+                finite = builder.and_(finite, builder.fcmp_ordered("ord", difference, difference))
+            return finite
+
+        return types.boolean(s), codegen
+
+    @intrinsic
+    def load(typingctx: Any, array: Any, row: Any, like: Any) -> Any:
+        """The first elements of a row, as many as there are in `like`."""
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+            cells = [_place(context, builder, array, args, i) for i in range(len(like))]
+            return context.make_tuple(builder, sig.return_type, [builder.load(cell) for cell in cells])
+
+        return types.UniTuple(array.dtype, len(like))(array, types.intp, like), codegen
+
+    @intrinsic
+    def store(typingctx: Any, array: Any, row: Any, s: Any) -> Any:
+        """Write a tuple to the beginning of a row."""
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+            for i in range(len(s)):
+                builder.store(builder.extract_value(args[2], i), _place(context, builder, array, args, i))
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, s), codegen

@@ -1,0 +1,197 @@
+"""Schedules against torch.optim.lr_scheduler, and at values worked out by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernels.schedules import SCHEDULES, learning_rates
+
+EPOCHS = 60
+
+
+def rates_of_torch(lr, epochs, build):
+    """Step a torch scheduler once per epoch; return the rate that each epoch trains with."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    scheduler = build(torch.optim.lr_scheduler, optimizer)
+    rates = []
+    for _ in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def sequential(s, o, warmup, start):
+    rising = s.LinearLR(o, start_factor=start, total_iters=warmup)
+    falling = s.CosineAnnealingLR(o, T_max=EPOCHS - warmup)
+    return s.SequentialLR(o, [rising, falling], milestones=[warmup])
+
+
+SAME = {
+    "constant": lambda s, o: s.ConstantLR(o, factor=1.0),
+    "step(10)": lambda s, o: s.StepLR(o, 10),
+    "step(10, 0.5)": lambda s, o: s.StepLR(o, 10, gamma=0.5),
+    "step(1, 0.97)": lambda s, o: s.StepLR(o, 1, gamma=0.97),
+    "multistep([30, 45])": lambda s, o: s.MultiStepLR(o, [30, 45]),
+    "multistep([45, 7, 7, 100], 0.3)": lambda s, o: s.MultiStepLR(o, [45, 7, 7, 100], gamma=0.3),
+    "exponential(0.9)": lambda s, o: s.ExponentialLR(o, 0.9),
+    "exponential(1.1)": lambda s, o: s.ExponentialLR(o, 1.1),
+    "inverse_scaling": lambda s, o: s.LambdaLR(o, lambda epoch: 1 / (epoch + 1) ** 0.5),
+    "cosine": lambda s, o: s.CosineAnnealingLR(o, T_max=EPOCHS),
+    "cosine(0.1)": lambda s, o: s.CosineAnnealingLR(o, T_max=EPOCHS, eta_min=0.1 * 0.3),
+    "warmup_cosine": lambda s, o: sequential(s, o, 5, 1 / 3),
+    "warmup_cosine(12, start=0.01)": lambda s, o: sequential(s, o, 12, 0.01),
+    "one_cycle": lambda s, o: s.OneCycleLR(o, 0.3, EPOCHS, cycle_momentum=False),
+    "one_cycle(0.45, 10, 100)": lambda s, o: s.OneCycleLR(
+        o, 0.3, EPOCHS, pct_start=0.45, div_factor=10, final_div_factor=100, cycle_momentum=False
+    ),
+}
+
+
+@pytest.mark.parametrize("spec", SAME)
+def test_against_torch(spec):
+    expected = rates_of_torch(0.3, EPOCHS, SAME[spec])
+    np.testing.assert_allclose(learning_rates(spec, 0.3, EPOCHS), expected, rtol=1e-12)
+
+
+def test_every_schedule_but_halve_is_compared_with_torch():
+    assert {spec.partition("(")[0] for spec in SAME} == set(SCHEDULES) - {"halve"}
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5, 7, 33])
+def test_one_cycle_of_short_runs_against_torch(epochs):
+    expected = rates_of_torch(1.0, epochs, lambda s, o: s.OneCycleLR(o, 1.0, epochs, cycle_momentum=False))
+    np.testing.assert_allclose(learning_rates("one_cycle", 1.0, epochs), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (None, [1, 1, 1, 1, 1, 1]),
+        ("constant", [1, 1, 1, 1, 1, 1]),
+        ("halve(2)", [1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8]),
+        ("halve(1)", [1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64]),
+        ("step(2, 0.5)", [1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4]),
+        ("step(4, gamma=3)", [1, 1, 1, 1, 3, 3]),
+        ("multistep([5, 2], 0.5)", [1, 1, 1 / 2, 1 / 2, 1 / 2, 1 / 4]),
+        ("exponential(2)", [1, 2, 4, 8, 16, 32]),
+        ("inverse_scaling(1)", [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 6]),
+        ("inverse_scaling", [1, 2**-0.5, 3**-0.5, 1 / 2, 5**-0.5, 6**-0.5]),
+        ("cosine", [1, 0.5 + 0.75**0.5 / 2, 3 / 4, 1 / 2, 1 / 4, 0.5 - 0.75**0.5 / 2]),
+        ("cosine(0.5)", [1, 0.75 + 0.75**0.5 / 4, 7 / 8, 3 / 4, 5 / 8, 0.75 - 0.75**0.5 / 4]),
+        ("warmup_cosine(4, 0.2)", [0.2, 0.4, 0.6, 0.8, 1, 0.5]),
+        ("warmup_cosine(10, 0)", [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        ("one_cycle(0.5, 5, 10)", [0.2, 0.6, 1, 0.755, 0.265, 0.02]),
+        # The peak falls on epoch 0, where torch divides by zero.
+        ("one_cycle(0.5, 5, 10)", [1, 0.02]),
+        ([1, 2, 3, 4, 5, 0], [1, 2, 3, 4, 5, 0]),
+        (lambda epoch: 1 / (1 + epoch), [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 6]),
+    ],
+)
+@pytest.mark.parametrize("lr", [1.0, 0.25])
+def test_values_by_hand(spec, expected, lr):
+    rates = learning_rates(spec, lr, len(expected))
+    assert rates.dtype == np.float64
+    np.testing.assert_allclose(rates, lr * np.array(expected), rtol=1e-14)
+
+
+def test_halve_and_step_differ_by_one_epoch():
+    halve, step = (learning_rates(spec, 1.0, 31) for spec in ("halve(10)", "step(10, 0.5)"))
+    np.testing.assert_array_equal(halve[:-1], step[1:])
+    assert np.flatnonzero(halve != step).tolist() == [9, 19, 29]
+
+
+def test_the_table_in_the_docstring_is_true():
+    import kernels.schedules
+
+    starts = ("epoch,", "``halve(10)``  ", "``step(10, 0.5)``  ")
+    rows = [line.split() for line in kernels.schedules.__doc__.splitlines() if line.startswith(starts)]
+    epochs = [int(cell) for cell in rows[0][3:]]
+    for row, spec in zip(rows[1:], ("halve(10)", "step(10, 0.5)"), strict=True):
+        table = [1 / float(cell.removeprefix("1/")) for cell in row[-len(epochs) :]]
+        assert learning_rates(spec, 1.0, 30)[epochs].tolist() == table
+
+
+@given(st.integers(1, 50), st.integers(1, 400))
+def test_powers_of_one_half_are_exact(period, epochs):
+    assert learning_rates(f"halve({period})", 1.0, epochs).tolist() == [
+        2.0 ** -((epoch + 1) // period) for epoch in range(epochs)
+    ]
+    assert learning_rates(f"step({period}, 0.5)", 1.0, epochs).tolist() == [
+        2.0 ** -(epoch // period) for epoch in range(epochs)
+    ]
+
+
+@pytest.mark.parametrize(
+    "spec", [name for name in SCHEDULES if name not in {"halve", "step", "multistep", "exponential"}]
+)
+@given(epochs=st.integers(1, 300), lr=st.floats(1e-6, 10.0))
+def test_rates_stay_between_zero_and_lr(spec, epochs, lr):
+    rates = learning_rates(spec, lr, epochs)
+    assert rates.shape == (epochs,)
+    assert (rates > 0.0).all()
+    assert (rates <= lr * (1 + 1e-15)).all()
+
+
+def test_a_given_array_is_not_changed_and_not_shared():
+    factors = np.ones(3)
+    rates = learning_rates(factors, 1.0, 3)
+    rates[0] = 5.0
+    assert factors.tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("halve", "missing a required argument: 'period'; halve takes period"),
+        ("halve(0)", "period must be a whole number of at least 1, not 0"),
+        ("step(2.5)", "period must be a whole number of at least 1, not 2.5"),
+        ("step(2, -1)", "gamma must be a positive finite number, not -1.0"),
+        ("multistep(30)", "milestones must be a list of epochs such as [30, 60], not 30"),
+        ("multistep([])", "milestones must be a list of epochs such as [30, 60], not []"),
+        ("multistep([0])", "every milestone must be a whole number of at least 1, not 0"),
+        ("cosine(2)", "minimum must be a number from 0 to 1, not 2.0"),
+        ("one_cycle(1)", "pct_start must be a number between 0 and 1, not 1.0"),
+    ],
+)
+def test_errors_of_text(text, reason):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        learning_rates(text, 1.0, 3)
+    assert str(caught.value) == f"schedule {text!r}: {reason}"
+
+
+def test_error_of_an_unknown_name():
+    with pytest.raises(ValueError, match=r"^schedule 'halv' is not known; known are constant, halve, step, "):
+        learning_rates("halv(10)", 1.0, 3)
+
+
+NOT_FINITE = "schedule must give finite learning rates >= 0, not"
+NOT_A_SCHEDULE = "schedule must be text, a function of the epoch, or an array of numbers"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "lr", "epochs", "message"),
+    [
+        ("exponential(10)", 1, 400, f"{NOT_FINITE} inf in epoch 309"),
+        ("exponential(10)", 10, 400, f"{NOT_FINITE} inf in epoch 308"),
+        (lambda epoch: float("nan") if epoch == 2 else 1.0, 1, 3, f"{NOT_FINITE} nan in epoch 2"),
+        (lambda epoch: -epoch, 0.5, 3, f"{NOT_FINITE} -0.5 in epoch 1"),
+        ([1, np.inf, 1], 1, 3, f"{NOT_FINITE} inf in epoch 1"),
+        (lambda epoch: None, 1, 3, "schedule must return a number, not None in epoch 0"),
+        (lambda epoch: 10**400, 1, 3, "schedule must return a number, not 1000"),
+        ([1, 2], 1, 3, "schedule must have the shape (3,), one factor per epoch, not (2,)"),
+        (0.5, 1, 3, "schedule must have the shape (3,), one factor per epoch, not ()"),
+        ([1, "a"], 1, 2, NOT_A_SCHEDULE),
+        ({"a": 1}, 1, 2, NOT_A_SCHEDULE),
+        (None, 0, 3, "lr must be a positive finite number, not 0.0"),
+        (None, -0.5, 3, "lr must be a positive finite number, not -0.5"),
+        (None, 1, 0, "epochs must be a whole number of at least 1, not 0"),
+    ],
+)
+def test_errors(schedule, lr, epochs, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
+        learning_rates(schedule, lr, epochs)
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value)) < 120

@@ -1,0 +1,235 @@
+"""The text form ``name(options)``: what it means, and what it refuses."""
+
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from kernels.losses import LOSSES, make_loss
+from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.schedules import SCHEDULES
+from kernels.spec import bind, parse_spec, real, spec_text, whole
+
+
+def line(slope, offset=0.0, at=None):
+    if slope == 13:
+        raise ValueError("slope must not be 13")
+    return slope, offset, at
+
+
+TABLE = {"line": line, "nothing": lambda: "nothing"}
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("sgd", ("sgd", [], {})),
+        ("sgd()", ("sgd", [], {})),
+        (" momentum( 0.9 ) ", ("momentum", [0.9], {})),
+        ("adam(beta1=0.9, eps=1e-8)", ("adam", [], {"beta1": 0.9, "eps": 1e-8})),
+        ("multistep([30, 60], 0.1)", ("multistep", [[30, 60], 0.1], {})),
+        ("multistep((30, 60), gamma=-2)", ("multistep", [[30, 60]], {"gamma": -2})),
+        ("multistep([])", ("multistep", [[]], {})),
+    ],
+)
+def test_parse(text, parsed):
+    assert parse_spec(text, "thing") == parsed
+
+
+def test_parse_keeps_whole_numbers_and_floats_apart():
+    _, args, _ = parse_spec("f(10, 10.0)", "thing")
+    assert [type(value) for value in args] == [int, float]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "1",
+        "1 + 1",
+        "a.b",
+        "a.b(1)",
+        "a(1)(2)",
+        "a; b",
+        "lambda: 1",
+        "a(",
+        "[a]",
+        "a\0",
+        "(" * 200,
+        None,
+        3,
+    ],
+)
+def test_other_forms_are_refused(text):
+    with pytest.raises(ValueError, match=r"^thing .*the form name or name\(options\)"):
+        parse_spec(text, "thing")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "'text'",
+        "x",
+        "True",
+        "None",
+        "1j",
+        "1e999",
+        "1 + 1",
+        "--1",
+        "+1",
+        "[[1]]",
+        "[x]",
+        "{1}",
+        "f(1)",
+        "...",
+        "*[1]",
+    ],
+)
+def test_options_are_numbers_or_lists_of_numbers(argument):
+    for text in (f"f({argument})", f"f(x={argument})"):
+        with pytest.raises(ValueError, match=r"^thing "):
+            parse_spec(text, "thing")
+
+
+@pytest.mark.parametrize("text", ["f(a=1, a=2)", "f(**{})"])
+def test_every_option_once(text):
+    with pytest.raises(ValueError, match="every option is given once"):
+        parse_spec(text, "thing")
+
+
+def test_long_text_is_refused_and_not_repeated_in_full():
+    with pytest.raises(ValueError, match="longer than 200 characters") as caught:
+        parse_spec("f(" + "1, " * 10_000 + ")", "thing")
+    assert len(str(caught.value)) < 120
+
+
+def test_bind_calls_with_the_options():
+    assert bind("line(2, at=[1, 2])", TABLE, "thing") == (2, 0.0, [1, 2])
+    assert bind("nothing", TABLE, "thing") == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("line(1, slop=2)", "line has no option slop; it takes slope, offset, at"),
+        ("line", "missing a required argument: 'slope'; line takes slope, offset, at"),
+        ("line(1, slope=2)", "multiple values for argument 'slope'; line takes slope, offset, at"),
+        ("line(1, 2, 3, 4)", "too many positional arguments; line takes slope, offset, at"),
+        ("nothing(1)", "too many positional arguments; nothing takes no options"),
+        ("nothing(x=1)", "nothing has no option x; it takes no options"),
+        ("line(13)", "slope must not be 13"),
+    ],
+)
+def test_bind_errors(text, reason):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        bind(text, TABLE, "thing")
+    assert str(caught.value) == f"thing {text!r}: {reason}"
+
+
+def test_error_of_an_unknown_name():
+    with pytest.raises(ValueError, match=r"^thing 'lin' is not known; known are line, nothing$"):
+        bind("lin(1)", TABLE, "thing")
+
+
+def fragments():
+    """Texts that come close to the grammar, and so get further into the code than random characters do."""
+    words = st.sampled_from(
+        [*OPTIMIZERS, *SCHEDULES, *LOSSES, "beta1", "gamma", "delta", "0x1for", "1is", "None"]
+    )
+    numbers = st.one_of(
+        st.integers().map(str), st.floats().map(repr), st.just("9" * 50), st.just("0x" + "f" * 60)
+    )
+    marks = st.sampled_from([*"()[]{},=-+*.:'\"\\#\n @", "**", "=="])
+    return st.lists(st.one_of(words, numbers, marks), max_size=12).map("".join)
+
+
+def calls():
+    """Names that exist with options that mostly do not fit."""
+    number = st.one_of(st.integers(), st.floats(), st.lists(st.integers(), max_size=3)).map(repr)
+    names = st.sampled_from([*OPTIMIZERS, *SCHEDULES, *LOSSES])
+    return st.tuples(names, st.lists(number, max_size=3)).map(lambda call: f"{call[0]}({', '.join(call[1])})")
+
+
+@settings(max_examples=500)
+@given(st.one_of(st.text(), fragments(), calls()))
+@example("\ud800")
+@example("-" * 199 + "1")
+@example("f(1if 1else 2)")
+@example("f('\\d')")
+def test_nothing_but_value_error_in_one_line(text):
+    for table in (OPTIMIZERS, SCHEDULES, LOSSES):
+        try:
+            bind(text, table, "thing")
+        except ValueError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - most texts raise, some do not
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["alpha", "beta", "gamma"]),
+        st.floats(allow_nan=False, allow_infinity=False),
+        max_size=3,
+    )
+)
+def test_spec_text_is_read_back_exactly(options):
+    assert parse_spec(spec_text("name", options), "thing") == ("name", [], options)
+
+
+@given(st.sampled_from(sorted(OPTIMIZERS)), st.data())
+def test_the_text_of_an_optimizer_makes_the_same_optimizer(name, data):
+    options = inspect.signature(OPTIMIZERS[name]).parameters
+    values = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(options, st.floats(0.0, 0.99))))
+    optimizer = OPTIMIZERS[name](**values)
+    assert make_optimizer(optimizer.text) == optimizer
+
+
+@given(st.floats(0.0, exclude_min=True, allow_infinity=False))
+def test_the_text_of_a_loss_makes_the_same_loss(delta):
+    loss = LOSSES["huber"](delta)
+    assert make_loss(loss.text) == loss
+
+
+@pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.int64(1)])
+def test_real_returns_a_plain_float(value):
+    assert type(real("x", value, lambda number: number > 0, "positive")) is float
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (-0.5, "-0.5"),
+        (np.float64(-0.5), "-0.5"),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+        (10**400, "inf"),
+        (True, "True"),
+        ("1", "'1'"),
+        ([1], "[1]"),
+        (None, "None"),
+    ],
+)
+def test_real_errors(value, shown):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        real("lr", value, lambda number: number > 0, "a positive finite number")
+    assert str(caught.value) == f"lr must be a positive finite number, not {shown}"
+
+
+@pytest.mark.parametrize("value", [3, np.int32(3)])
+def test_whole_returns_a_plain_int(value):
+    assert type(whole("n", value)) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**53, 1.0, True, "1", None])
+def test_whole_errors(value):
+    with pytest.raises(ValueError, match=r"^n must be a whole number of at least 1, not "):
+        whole("n", value)
+
+
+def test_error_messages_stay_short():
+    with pytest.raises(ValueError, match=r"^n must be") as caught:
+        whole("n", np.zeros((100, 100)))
+    assert len(str(caught.value)) < 120
+    assert "\n" not in str(caught.value)
