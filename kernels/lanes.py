@@ -118,6 +118,16 @@ for _function in (np.exp, np.log, np.sin, np.cos, np.tan, np.tanh, np.arcsin, np
 _define(np.power, 2, _each(np.power))
 
 
+def load_lane(builder: Any, place: ir.Value, lane: Lane) -> ir.Value:
+    """Emit the load of a lane from the address of its first element."""
+    return builder.load(builder.bitcast(place, _vector(lane.width).as_pointer()), align=8)
+
+
+def store_lane(builder: Any, value: ir.Value, place: ir.Value) -> None:
+    """Emit the store of a lane to the address of its first element."""
+    builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=8)
+
+
 @intrinsic(prefer_literal=True)
 def lane_from(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
     """array[index : index + width] as a lane; width is a literal."""
@@ -127,10 +137,34 @@ def lane_from(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         data = make_array(sig.args[0])(context, builder, args[0]).data
-        place = builder.gep(data, [args[1]])
-        return builder.load(builder.bitcast(place, _vector(lane.width).as_pointer()), align=8)
+        return load_lane(builder, builder.gep(data, [args[1]]), lane)
 
     return lane(array, types.intp, width), codegen
+
+
+@intrinsic
+def lane_into(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
+    """Write a lane to array[index : index + width]."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        data = make_array(sig.args[1])(context, builder, args[1]).data
+        store_lane(builder, args[0], builder.gep(data, [args[2]]))
+        return context.get_dummy_value()
+
+    return types.void(lane, array, types.intp), codegen
+
+
+@intrinsic(prefer_literal=True)
+def repeated(typingctx: Any, number: Any, width: Any) -> Any:
+    """A number, in every element of a lane; width is a literal."""
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    lane = Lane(width.literal_value)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        return context.cast(builder, args[0], sig.args[0], lane)
+
+    return lane(types.unliteral(number), width), codegen
 
 
 def sum_of_lane(builder: Any, lane: ir.Value) -> ir.Value:
@@ -146,4 +180,12 @@ if config.DISABLE_JIT:
 
     def lane_from(array: Any, index: int, width: int) -> Any:
         """array[index : index + width]."""
-        return array[index : index + width]
+        return array[index : index + width].copy()
+
+    def lane_into(lane: Any, array: Any, index: int) -> None:
+        """Write a lane to array[index : index + width]."""
+        array[index : index + len(lane)] = lane
+
+    def repeated(number: float, width: int) -> Any:
+        """A number, in every element of a lane."""
+        return np.full(width, number)

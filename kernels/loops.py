@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.lanes import lane_from
+from kernels.lanes import lane_from, lane_into
 from kernels.order import permute
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS
 from kernels.tuples import all_finite, folded, load, over, plus, store
@@ -29,8 +29,13 @@ state_from: Bound  # (memory) -> state
 state_into: Bound  # (memory, state)
 # pairwise_sum, bound to the two things there are to add up
 term: Bound  # (theta, inputs, y, options) -> a tuple
+eight_sums: Bound  # eight_by_lane or eight_by_turn
 gradient_sum: Bound
 square_sum: Bound
+# In a block of runs
+WIDTH: int  # how many
+theta_from: Bound  # (params) -> theta, one lane per row
+theta_into: Bound  # (params, theta)
 # As many -0.0, which addition leaves alone, as there are elements in what is added up
 ZEROS: tuple[float, ...]
 
@@ -49,7 +54,7 @@ def train(data, plan, record, scratch, first, last):
         loss = mean_squared_residual(theta, data.x, data.y, options, scratch)
         record.losses[done] = loss
         store(record.trajectory, done, theta)
-        status = judged(loss, theta, plan.target)
+        status = judged(loss, all_finite(theta), plan.target)
         if done == last or status != MAX_EPOCHS:
             break
         lr = plan.rates[done]
@@ -63,6 +68,52 @@ def train(data, plan, record, scratch, first, last):
         done += 1
     state_into(record.memory, state)
     return status, done
+
+
+def train_block(data, plan, block, scratch, first, last):
+    """Epochs first..last-1 of as many runs as a lane is wide; returns how many still run and the epochs done.
+
+    A run that is over keeps its results, while the others go on beside it.
+    """
+    visited_x, visited_y = data.x, data.y
+    options = options_from(plan.settings)
+    theta = theta_from(block.params)
+    state = state_from(block.memory)
+    done = first
+    while True:
+        lane_into(mean_squared_residual(theta, data.x, data.y, options, scratch), block.losses[done], 0)
+        theta_into(block.now, theta)
+        state_into(block.memory_now, state)
+        running = settle(block, plan.target, done)
+        if done == last or running == 0:
+            break
+        lr = lane_from(plan.rates[done], 0, WIDTH)
+        if plan.shuffle:
+            visit(data, plan.seed, done)
+            visited_x, visited_y = data.visited_x, data.visited_y
+        if plan.batch_size == 1:
+            theta, state = per_sample_epoch(theta, state, visited_x, visited_y, lr, options)
+        else:
+            theta, state = minibatch_epoch(theta, state, visited_x, visited_y, lr, options, plan, scratch)
+        done += 1
+    return running, done
+
+
+def settle(block, target, done):
+    """Keep the state of the runs that are not over, and judge them; returns how many are not over then."""
+    running = 0
+    for run in range(block.status.size):
+        if block.status[run] == MAX_EPOCHS:
+            finite = True
+            for k in range(block.now.shape[0]):
+                block.params[k, run] = block.now[k, run]
+                finite = finite and np.isfinite(block.now[k, run])
+            for k in range(block.memory_now.shape[0]):
+                block.memory[k, run] = block.memory_now[k, run]
+            block.epochs[run] = done
+            block.status[run] = judged(block.losses[done, run], finite, target)
+            running += block.status[run] == MAX_EPOCHS
+    return running
 
 
 def per_sample_epoch(theta, state, x, y, lr, options):
@@ -92,9 +143,9 @@ def mean_squared_residual(theta, x, y, options, scratch):
     return total / y.size
 
 
-def judged(loss, theta, target):
-    """The status after an epoch."""
-    if not (np.isfinite(loss) and all_finite(theta)):
+def judged(loss, finite, target):
+    """The status after an epoch, from the loss and whether all parameters are finite."""
+    if not (finite and np.isfinite(loss)):
         return DIVERGED
     return CONVERGED if loss <= target else MAX_EPOCHS
 
@@ -131,12 +182,9 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
             total = ZEROS
             last = start + count
             if count >= 8:
-                lanes = term(theta, inputs_from(x, start), lane_from(y, start, 8), options)
-                for _ in range(8, count - 7, 8):
-                    start += 8
-                    lanes = plus(lanes, term(theta, inputs_from(x, start), lane_from(y, start, 8), options))
-                start += 8
-                total = folded(lanes)
+                whole = last - count % 8
+                total = eight_sums(theta, x, y, start, whole, options)
+                start = whole
             while start < last:
                 total = plus(total, term(theta, inputs_at(x, start), y[start], options))
                 start += 1
@@ -151,6 +199,31 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
                 half,
             )
             left += 3
+    return total
+
+
+def eight_by_lane(theta, x, y, start, stop, options):
+    """Eight running sums of `term`, added pairwise at the end: every eighth sample in the same element of a lane."""
+    sums = term(theta, inputs_from(x, start), lane_from(y, start, 8), options)
+    for i in range(start + 8, stop, 8):
+        sums = plus(sums, term(theta, inputs_from(x, i), lane_from(y, i, 8), options))
+    return folded(sums)
+
+
+def eight_by_turn(theta, x, y, start, stop, options):
+    """The same sums where lanes hold runs: one after the other, so that few of them are alive at a time."""
+    total = ZEROS
+    for half in range(start, start + 8, 4):
+        quarter = ZEROS
+        for first in range(half, half + 4, 2):
+            pair = ZEROS
+            for place in range(first, first + 2):
+                single = ZEROS
+                for i in range(place, stop, 8):
+                    single = plus(single, term(theta, inputs_at(x, i), y[i], options))
+                pair = plus(pair, single)
+            quarter = plus(quarter, pair)
+        total = plus(total, quarter)
     return total
 
 

@@ -47,6 +47,22 @@ class Record(NamedTuple):
     memory: Floats
 
 
+class Block(NamedTuple):
+    """Runs that are trained side by side; one column each.
+
+    `params` and `memory` are where a run stands, or stood when it was over; `losses` has a row per epoch, of no meaning
+    after a run's `epochs`. `now` and `memory_now` are room for the moment.
+    """
+
+    params: Floats
+    memory: Floats
+    losses: Floats
+    status: NDArray[np.int64]
+    epochs: NDArray[np.int64]
+    now: Floats
+    memory_now: Floats
+
+
 class Scratch(NamedTuple):
     """Room for pairwise sums: how much is left to add up, and sums that wait for their partner."""
 
@@ -54,6 +70,6 @@ class Scratch(NamedTuple):
     partials: Floats
 
 
-def scratch(params: int) -> Scratch:
+def scratch(params: int, width: int = 1) -> Scratch:
     """Room enough for 2**63 terms: each halving leaves at most two more entries, each sum is of at least 64 terms."""
-    return Scratch(np.empty(2 * 64, np.int64), np.empty((64, params)))
+    return Scratch(np.empty(2 * 64, np.int64), np.empty((64, params * width)))

@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache as once
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
@@ -33,7 +33,7 @@ from numba import njit
 from numpy import (absolute, add, arccos, arcsin, arctan, cos, divide, exp, log, maximum, minimum, multiply, negative,
     power, sign, sin, sqrt, subtract, tan, tanh)
 
-from kernels.lanes import lane_from
+from kernels.lanes import lane_from, lane_into, repeated
 from kernels.tuples import all_finite, folded, load, over, plus, store
 """
 CONSTANTS = {
@@ -45,7 +45,7 @@ INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
 class Kernel(NamedTuple):
-    """A compiled `loops.train`, with the time it took to compile it or to find it in the cache, and its source."""
+    """A compiled `loops.train` or `loops.train_block`, the time it took to compile or to load it, and its source."""
 
     train: Callable[..., tuple[int, int]]
     compile_seconds: float
@@ -66,9 +66,10 @@ class Parts(NamedTuple):
     per_sample: Function | None
     decays: bool
     fma: bool
+    width: int
 
 
-def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool = False) -> Kernel:
+def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool = False, width: int = 1) -> Kernel:
     """The kernel of a model, a loss and an optimizer, compiled at most once in a process.
 
     Parameters
@@ -77,6 +78,8 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool 
         Of the model.
     fma : bool
         Whether a multiplication and an addition may be fused, which changes the last bits.
+    width : int
+        How many runs are trained side by side.
     """
     return _built(
         Parts(
@@ -91,6 +94,7 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool 
             optimizer.per_sample,
             optimizer.weight_decay != 0,
             fma,
+            width,
         )
     )
 
@@ -114,7 +118,7 @@ def _built(parts: Parts) -> Kernel:
     mark = hashlib.sha256((text + inspect.getsource(lanes) + inspect.getsource(tuples)).encode()).hexdigest()[:16]
     names = set(re.findall(r"^def (\w+)", text, re.MULTILINE))
     text = re.sub(rf"\b({'|'.join(names)})\b", rf"\1_{mark}", text)
-    train = getattr(_imported(f"kernel_{mark}", text), f"train_{mark}")
+    train = getattr(_imported(f"kernel_{mark}", text), f"{_trainer(parts).__name__}_{mark}")
     if not numba.config.DISABLE_JIT:
         signature = _signature(parts)
         train.compile(signature)
@@ -141,7 +145,7 @@ def _imported(name: str, text: str) -> ModuleType:
 
 
 def _signature(parts: Parts) -> tuple[types.Type, ...]:
-    """The argument types of `loops.train`; the data may be read-only, such as a memory map."""
+    """The argument types of the kernel; the data may be read-only, such as a memory map."""
     samples = types.Array(types.float64, 1, "C", readonly=True)
     vector, table = types.float64[::1], types.float64[:, ::1]
     inputs = parts.program.inputs
@@ -160,7 +164,7 @@ def _signature(parts: Parts) -> tuple[types.Type, ...]:
         ),
         named(
             run.Plan,
-            vector,
+            vector if parts.width == 1 else table,
             vector,
             types.intp,
             types.boolean,
@@ -168,7 +172,9 @@ def _signature(parts: Parts) -> tuple[types.Type, ...]:
             types.uint64,
             types.float64,
         ),
-        named(run.Record, vector, table, vector),
+        named(run.Record, vector, table, vector)
+        if parts.width == 1
+        else named(run.Block, table, table, table, types.int64[::1], types.int64[::1], table, table),
         named(run.Scratch, types.int64[::1], table),
         types.intp,
         types.intp,
@@ -182,6 +188,7 @@ def source(parts: Parts) -> str:
         HEADER,
         "\n".join(f"{name} = {getattr(module, name)!r}" for module, names in CONSTANTS.items() for name in names),
     ]
+    single = parts.width == 1
     inlined: list[str | Function | None] = [
         order.sfc64,
         parts.derivative,
@@ -192,24 +199,32 @@ def source(parts: Parts) -> str:
         _model(parts.program),
         _optimizer(parts),
         loops.square_term,
-        _sum("gradient", params),
-        _sum("square", 1),
+        _sum("gradient", params, parts.width),
+        _sum("square", 1, parts.width),
         loops.mean_squared_residual,
     ]
-    called: list[str | Function] = [
+    called: list[str | Function | None] = [
         order.permute,
         loops.visit,
         loops.judged,
+        None if single else loops.settle,
         loops.per_sample_epoch,
         loops.minibatch_epoch,
     ]
     inner = f"{options(fma=parts.fma)}, no_cpython_wrapper=True, no_cfunc_wrapper=True"
-    pieces += _decorated(f"{inner}, forceinline=True", *(function for function in inlined if function))
-    pieces += _decorated(inner, *called)
-    pieces += _decorated(f"{options(fma=parts.fma)}, cache=True", loops.train)
-    text = "\n\n".join(pieces) + "\n"
-    bound = {"loss_derivative": parts.derivative.__name__, "ZEROS": _zeros(params)}
-    return _renamed(text, bound)
+    pieces += _decorated(f"{inner}, forceinline=True", inlined)
+    pieces += _decorated(inner, called)
+    pieces += _decorated(f"{options(fma=parts.fma)}, cache=True", [_trainer(parts)])
+    bound = {
+        "loss_derivative": parts.derivative.__name__,
+        "ZEROS": _zeros(params, parts.width),
+        "WIDTH": str(parts.width),
+    }
+    return _renamed("\n\n".join(pieces) + "\n", bound)
+
+
+def _trainer(parts: Parts) -> Function:
+    return loops.train if parts.width == 1 else loops.train_block
 
 
 def options(*, fma: bool) -> str:
@@ -223,8 +238,10 @@ def options(*, fma: bool) -> str:
     return "error_model='numpy', nogil=True" + (", fastmath={'contract'}" if fma else "")
 
 
-def _decorated(jit_options: str, *functions: str | Function) -> list[str]:
-    texts = [function if isinstance(function, str) else inspect.getsource(function) for function in functions]
+def _decorated(jit_options: str, functions: Sequence[str | Function | None]) -> list[str]:
+    texts = [
+        function if isinstance(function, str) else inspect.getsource(function) for function in functions if function
+    ]
     single = [one.strip() for text in texts for one in re.split(r"^(?=def )", text, flags=re.MULTILINE) if one]
     return [f"@njit({jit_options})\n{one}" for one in single]
 
@@ -233,9 +250,9 @@ def _renamed(text: str, names: dict[str, str]) -> str:
     return re.sub(rf"\b({'|'.join(names)})\b", lambda match: names[match[0]], text)
 
 
-def _listed(form: str, size: int) -> str:
-    """`form` for 0..size-1, as the inside of a tuple."""
-    return "".join(form.replace("#", str(k)) + ", " for k in range(size)).rstrip()
+def _listed(form: str, size: int, first: int = 0) -> str:
+    """`form` for first..first+size-1, as the inside of a tuple."""
+    return "".join(form.replace("#", str(k)) + ", " for k in range(first, first + size)).rstrip()
 
 
 def _model(program: Program) -> str:
@@ -277,9 +294,16 @@ def _optimizer(parts: Parts) -> str:
         descend = f"({_listed(step, params)}), state"
     else:
         descend = f"update(theta, state, ({_listed('slope * derivatives[#]', params)}), lr, options)"
-    own = [_cells("memory", k * slots, slots) for k in range(params)]
-    kept = "".join(f"    memory[{k * slots + s}] = state[{k}][{s}]\n" for k in range(params) for s in range(slots))
-    kept += "".join(f"    memory[{params * slots + s}] = state[{params}][{s}]\n" for s in range(parts.clock_size))
+    cells = [(f"state[{k}][{s}]", k * slots + s) for k in range(params) for s in range(slots)]
+    clocks = [(f"state[{params}][{s}]", params * slots + s) for s in range(parts.clock_size)]
+    if parts.width == 1:
+        own, shared, into = "memory[#]", "memory[#]", "    memory[#] = $\n"
+        kept = [into.replace("#", str(cell)).replace("$", value) for value, cell in cells + clocks]
+    else:
+        own, shared = "lane_from(memory[#], 0, WIDTH)", "memory[#, 0]"
+        kept = [f"    lane_into({value}, memory[{cell}], 0)\n" for value, cell in cells]
+        kept += [f"    lane_into(repeated({value}, WIDTH), memory[{cell}], 0)\n" for value, cell in clocks]
+    states = "".join(f"({_listed(own, slots, k * slots)}), " for k in range(params))
     return f"""\
 def update(theta, state, gradient, lr, options):
     {theta} = theta
@@ -290,26 +314,28 @@ def descend(theta, state, slope, derivatives, lr, options):
     return {descend}
 def options_from(settings):
     return (
-        {_cells("settings", 0, parts.loss_options)},
-        {_cells("settings", parts.loss_options, parts.rule_options)},
+        ({_listed("settings[#]", parts.loss_options)}),
+        ({_listed("settings[#]", parts.rule_options, parts.loss_options)}),
         settings[{parts.loss_options + parts.rule_options}],
     )
 def state_from(memory):
-    return ({", ".join(own)}, {_cells("memory", params * slots, parts.clock_size)},)
+    return ({states}({_listed(shared, parts.clock_size, params * slots)}),)
 def state_into(memory, state):
-{kept or "    pass"}
+{"".join(kept) or "    pass"}
+def theta_from(params):
+    return ({_listed("lane_from(params[#], 0, WIDTH)", params)})
+def theta_into(params, theta):
+{"".join(f"    lane_into(theta[{k}], params[{k}], 0)" + chr(10) for k in range(params))}
 """
 
 
-def _cells(array: str, first: int, count: int) -> str:
-    return "(" + "".join(f"{array}[{k}], " for k in range(first, first + count)).rstrip() + ")"
-
-
-def _sum(what: str, size: int) -> str:
+def _sum(what: str, size: int, width: int) -> str:
     """`pairwise_sum` of one kind of term."""
-    bound = {"term": f"{what}_term", "pairwise_sum": f"{what}_sum", "ZEROS": _zeros(size)}
-    return _renamed(inspect.getsource(loops.pairwise_sum), bound)
+    eight = loops.eight_by_lane if width == 1 else loops.eight_by_turn
+    bound = {"term": f"{what}_term", "eight_sums": f"{what}_eight", "pairwise_sum": f"{what}_sum"}
+    bound |= {eight.__name__: f"{what}_eight", "ZEROS": _zeros(size, width)}
+    return _renamed(inspect.getsource(eight) + inspect.getsource(loops.pairwise_sum), bound)
 
 
-def _zeros(size: int) -> str:
-    return f"({_listed('-0.0', size)})"
+def _zeros(size: int, width: int) -> str:
+    return f"({_listed('-0.0' if width == 1 else f'repeated(-0.0, {width})', size)})"

@@ -15,7 +15,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from kernels.lanes import sum_of_lane
+from kernels.lanes import Lane, load_lane, store_lane, sum_of_lane
 
 
 def plus(s: Any, t: Any) -> Any:
@@ -41,13 +41,17 @@ def all_finite(s: Any) -> Any:
 
 
 def load(array: Any, row: Any, like: Any) -> Any:
-    """The first elements of a row, as many as there are in `like`."""
-    return tuple(array[row, : len(like)])
+    """The beginning of a row, as a tuple of the same form as `like`."""
+    widths = [np.size(element) for element in like]
+    ends = np.cumsum(widths)
+    cells = [array[row, end - width : end] for end, width in zip(ends, widths, strict=True)]
+    return tuple(cell[0] if np.ndim(element) == 0 else cell.copy() for cell, element in zip(cells, like, strict=True))
 
 
 def store(array: Any, row: Any, s: Any) -> None:
     """Write a tuple to the beginning of a row."""
-    array[row, : len(s)] = s
+    cells = np.concatenate([np.atleast_1d(element) for element in s])
+    array[row, : cells.size] = cells
 
 
 def _numbers(typingctx: Any, function: Any, *kinds: types.Type) -> Any:
@@ -82,6 +86,10 @@ def _place(context: Any, builder: Any, array: types.Array, args: Any, column: in
     width = builder.extract_value(parts.shape, 1)
     offset = builder.add(builder.mul(args[1], width), ir.Constant(width.type, column))
     return builder.gep(parts.data, [offset])
+
+
+def _width(kind: types.Type) -> int:
+    return kind.width if isinstance(kind, Lane) else 1
 
 
 if not config.DISABLE_JIT:
@@ -123,21 +131,31 @@ if not config.DISABLE_JIT:
 
     @intrinsic
     def load(typingctx: Any, array: Any, row: Any, like: Any) -> Any:
-        """The first elements of a row, as many as there are in `like`."""
+        """The beginning of a row, as a tuple of the same form as `like`."""
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-            cells = [_place(context, builder, array, args, i) for i in range(len(like))]
-            return context.make_tuple(builder, sig.return_type, [builder.load(cell) for cell in cells])
+            elements = []
+            for i, kind in enumerate(like):
+                place = _place(context, builder, array, args, i * _width(kind))
+                elements.append(load_lane(builder, place, kind) if isinstance(kind, Lane) else builder.load(place))
+            return context.make_tuple(builder, sig.return_type, elements)
 
-        return types.UniTuple(array.dtype, len(like))(array, types.intp, like), codegen
+        return like(array, types.intp, like), codegen
 
     @intrinsic
     def store(typingctx: Any, array: Any, row: Any, s: Any) -> Any:
         """Write a tuple to the beginning of a row."""
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-            for i in range(len(s)):
-                builder.store(builder.extract_value(args[2], i), _place(context, builder, array, args, i))
+            for i, kind in enumerate(s):
+                place, value = (
+                    _place(context, builder, array, args, i * _width(kind)),
+                    builder.extract_value(args[2], i),
+                )
+                if isinstance(kind, Lane):
+                    store_lane(builder, value, place)
+                else:
+                    builder.store(value, place)
             return context.get_dummy_value()
 
         return types.void(array, types.intp, s), codegen
