@@ -18,6 +18,9 @@ from kernels.program import Instruction, Program
 LATENCY = {"negative": 1, "add": 3, "subtract": 3, "multiply": 3, "divide": 13, "sqrt": 18}
 CALL_LATENCY = 40
 MAX_EXPONENT = 4096
+# Sympy computes with whole numbers and fractions exactly, for hours where a model says 9**9**9**9. So what is larger
+# than this becomes a float, and what is too large for a float is refused.
+MAX_EXACT = 512
 
 
 class absolute(sympy.Function):  # noqa: N801 (named like the ufunc it stands for)
@@ -73,14 +76,28 @@ _TO_UFUNC = {
 
 
 def to_sympy(node: Node) -> sympy.Expr:
-    """The sympy expression of a checked tree; built call by call, no text is parsed."""
+    """The sympy expression of a checked tree; built call by call, no text is parsed.
+
+    Raises
+    ------
+    ValueError
+        If a constant in it grows too large for a float.
+    """
     match node:
         case Number(value):
-            return sympy.Integer(int(value)) if value.is_integer() and abs(value) < 2**53 else sympy.Float(value)
+            return _bounded(sympy.Integer(int(value)) if value.is_integer() else sympy.Float(value))
         case Name(name):
             return sympy.Symbol(name, real=True)
         case Call(function, operands):
-            return _FROM_CALL[function](*map(to_sympy, operands))
+            return _bounded(_FROM_CALL[function](*map(to_sympy, operands)))
+
+
+def _bounded(u: sympy.Expr) -> sympy.Expr:
+    large = {n: sympy.Float(n) for n in u.atoms(sympy.Rational) if max(abs(n.p), n.q) > MAX_EXACT}
+    u = u.xreplace(large)
+    if not all(math.isfinite(n) for n in u.atoms(sympy.Float)):
+        raise ValueError("the expression contains a constant that is too large for a float")
+    return u
 
 
 def derive(node: Node, inputs: Sequence[str], params: Sequence[str]) -> Program:
@@ -192,7 +209,7 @@ class _Builder:
         """(parameters' part) * (free part): the free part is ready before the parameters are."""
         coefficient, rest = u.as_coeff_Mul()
         factors = [self.value(factor) for factor in sympy.Mul.make_args(rest)]
-        if abs(coefficient) != 1:
+        if float(abs(coefficient)) != 1.0:
             factors.append(self.value(abs(coefficient)))
         free = [(number, False) for number in factors if self.ready[number] is None]
         dependent = [(number, False) for number in factors if self.ready[number] is not None]
@@ -209,7 +226,7 @@ class _Builder:
             return self.emit("power", self.value(base), self.value(exponent))
         whole, half = divmod(int(2 * abs(exponent)), 2)
         if whole > MAX_EXPONENT:
-            raise ValueError(f"an exponent grows to {whole}; at most {MAX_EXPONENT} is accepted")
+            raise ValueError(f"an exponent grows to {float(exponent):g}; at most {MAX_EXPONENT} is accepted")
         number = self.value(base)
         if exponent.is_negative:
             number = self.emit("divide", self.constant(1.0), number)

@@ -16,9 +16,10 @@ from kernels.losses import Loss, make_loss
 from kernels.model import Model
 from kernels.models import make_model
 from kernels.optimizers import Optimizer, make_optimizer
-from kernels.run import CONVERGED, MAX_EPOCHS, STATUS, Data, Floats, Plan, Record, scratch
+from kernels.run import CONVERGED, STATUS, Data, Floats, Plan, Record, scratch
 from kernels.samples import batch_samples, room, samples
 from kernels.schedules import learning_rates
+from kernels.slices import sliced
 from kernels.spec import real, shown, whole
 from kernels.specialize import memory, settings, specialize
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KERNELS = ("reference", "fused", "fused-fma")
-# A kernel is asked for as many epochs at a time as take about this long: so soon it hears Ctrl-C.
-SLICE_SECONDS = 0.05
-FIRST_SLICE = 1_000_000  # sample-updates
 
 Train = Callable[[Data, Plan, Record, int, int], tuple[int, int]]
 
@@ -176,8 +174,12 @@ def fit(
     train = trainer(kernel, model, loss, optimizer)
     compile_seconds = time.perf_counter() - asked
 
-    def result(done: int, status: int) -> FitResult:
-        return FitResult(
+    seconds = 0.0
+    # The reference takes a thousand times as long.
+    samples_per_epoch = y.size * (1000 if kernel == "reference" else 1)
+    for status, done, spent in sliced(partial(train, data, plan, record), 0, epochs, samples=samples_per_epoch):
+        seconds += spent
+        result = FitResult(
             model,
             record.trajectory[done],
             record.losses[: done + 1],
@@ -186,22 +188,12 @@ def fit(
             STATUS[status],
             done,
             done if status == CONVERGED else None,
-            spent,
+            seconds,
             compile_seconds,
         )
-
-    spent = 0.0
-    done, slice_epochs = 0, 1 if kernel == "reference" else max(1, FIRST_SLICE // y.size)
-    while True:
-        before = time.perf_counter()
-        first, (status, done) = done, train(data, plan, record, done, min(done + slice_epochs, epochs))
-        elapsed = time.perf_counter() - before
-        spent += elapsed
         if callback:
-            callback(result(done, status))
-        if status != MAX_EPOCHS or done == epochs:
-            return result(done, status)
-        slice_epochs = max(1, int((done - first) * SLICE_SECONDS / max(elapsed, 1e-6)))
+            callback(result)
+    return result
 
 
 def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Train:

@@ -71,7 +71,7 @@ def train(data, plan, record, scratch, first, last):
 
 
 def train_block(data, plan, block, scratch, first, last):
-    """Epochs first..last-1 of as many runs as a lane is wide; returns how many still run and the epochs done.
+    """Epochs first..last-1 of as many runs as a lane is wide; returns whether all are over, and the epochs done.
 
     A run that is over keeps its results, while the others go on beside it.
     """
@@ -96,7 +96,7 @@ def train_block(data, plan, block, scratch, first, last):
         else:
             theta, state = minibatch_epoch(theta, state, visited_x, visited_y, lr, options, plan, scratch)
         done += 1
-    return running, done
+    return (MAX_EPOCHS if running else CONVERGED), done
 
 
 def settle(block, target, done):

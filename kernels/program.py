@@ -24,6 +24,9 @@ class Instruction(NamedTuple):
     operands: tuple[int, ...]
 
 
+EXACT = {"add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign"}
+
+
 class Program(NamedTuple):
     """Straight-line code for r = f(x; theta) - y and all dr/dtheta.
 
@@ -37,6 +40,11 @@ class Program(NamedTuple):
     instructions: tuple[Instruction, ...]
     residual: int
     derivatives: tuple[int, ...]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it has only operations that IEEE 754 rounds correctly, which are the same to the bit everywhere."""
+        return all(instruction.function in EXACT for instruction in self.instructions)
 
     @property
     def is_linear(self) -> bool:

@@ -75,9 +75,7 @@ def test_extremes(spec, value, derivative):
     value_of, derivative_of = functions(spec)
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(value_of(np.array([1e300, -1e300, 0.0])), [value, value, 0.0])
-    np.testing.assert_array_equal(
-        derivative_of(np.array([1e300, -1e300, 0.0])), [derivative, -derivative, 0.0]
-    )
+    np.testing.assert_array_equal(derivative_of(np.array([1e300, -1e300, 0.0])), [derivative, -derivative, 0.0])
 
 
 @pytest.mark.parametrize("spec", SPECS)

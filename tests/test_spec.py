@@ -136,12 +136,8 @@ def test_error_of_an_unknown_name():
 
 def fragments():
     """Texts that come close to the grammar, and so get further into the code than random characters do."""
-    words = st.sampled_from(
-        [*OPTIMIZERS, *SCHEDULES, *LOSSES, "beta1", "gamma", "delta", "0x1for", "1is", "None"]
-    )
-    numbers = st.one_of(
-        st.integers().map(str), st.floats().map(repr), st.just("9" * 50), st.just("0x" + "f" * 60)
-    )
+    words = st.sampled_from([*OPTIMIZERS, *SCHEDULES, *LOSSES, "beta1", "gamma", "delta", "0x1for", "1is", "None"])
+    numbers = st.one_of(st.integers().map(str), st.floats().map(repr), st.just("9" * 50), st.just("0x" + "f" * 60))
     marks = st.sampled_from([*"()[]{},=-+*.:'\"\\#\n @", "**", "=="])
     return st.lists(st.one_of(words, numbers, marks), max_size=12).map("".join)
 

@@ -1,0 +1,1 @@
+"""The harness of sgdbench: studies, sweeps, measurement, tables, figures and reports."""

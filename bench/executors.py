@@ -1,0 +1,46 @@
+"""Where blocks of configurations are trained: in threads, which the kernels let run side by side."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+from threading import Event
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(
+    work: Callable[[Job], Result], jobs: Iterable[Job], stop: Event, *, threads: int | None = None
+) -> Iterator[Result]:
+    """Do the jobs in threads and yield their results as they come.
+
+    Whoever is free takes the next job, and only a few wait, so that the memory does not grow with their number. When the
+    caller stops early, by Ctrl-C or otherwise, `stop` is set for the jobs that still run, and no other begins.
+
+    Parameters
+    ----------
+    work : callable
+        Releases the GIL while it computes, and returns soon after `stop` is set.
+    threads : int, optional
+        As many as there are processors, without it.
+    """
+    threads = threads or processors()
+    todo = iter(jobs)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            waiting: set[Future[Result]] = {pool.submit(work, job) for job in islice(todo, 2 * threads)}
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                waiting |= {pool.submit(work, job) for job in islice(todo, len(done))}
+                for future in done:
+                    yield future.result()
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,122 @@
+"""One fit of a table's columns, told in the table's own units."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.data import Dataset
+from bench.standardize import Scaling, original_loss, original_units, standardize
+from kernels import FitResult, Model
+from kernels import fit as kernels_fit
+
+
+@dataclass(frozen=True)
+class TableFit:
+    """A fit and what it means for the table.
+
+    Attributes
+    ----------
+    result : FitResult
+        In the units that were trained.
+    data : Dataset
+        What was trained: the table, or the table standardized.
+    params : dict
+        Name -> value, in the table's units, or in standardized ones where `note` says so.
+    loss : float
+        Mean squared residual in the table's units.
+    note : str or None
+        Why the parameters are not in the table's units.
+    interrupted : bool
+        Whether Ctrl-C ended it; then this is how far it got.
+    """
+
+    result: FitResult
+    data: Dataset
+    params: dict[str, float]
+    loss: float
+    note: str | None
+    interrupted: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that scripts read; None for what is not finite."""
+        numbers = {
+            "params": {name: _finite(value) for name, value in self.params.items()},
+            "loss": _finite(self.loss),
+            "status": self.result.status,
+            "epochs": self.result.epochs,
+            "epochs_to_target": self.result.epochs_to_target,
+            "seconds": self.result.seconds,
+            "compile_seconds": self.result.compile_seconds,
+        }
+        return numbers | ({"note": self.note} if self.note else {})
+
+
+def fit_table(
+    model: Model,
+    table: Dataset,
+    *,
+    standardized: bool = False,
+    target: float | None = None,
+    watch: Callable[[FitResult, Dataset], None] = lambda result, data: None,
+    **settings: Any,
+) -> TableFit:
+    """Fit a model to a table.
+
+    Parameters
+    ----------
+    model : Model
+        With as many inputs as the table has columns x.
+    table : Dataset
+    standardized : bool
+        Train on columns of mean 0 and standard deviation 1, and carry the parameters back where the model allows it.
+        A start is then one in standardized units.
+    target : float, optional
+        The loss at which to stop, in the table's units.
+    watch : callable
+        Called about twenty times a second with the result so far and the data that are trained.
+    **settings
+        As for `kernels.fit`.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what would be accepted.
+    KeyboardInterrupt
+        On Ctrl-C before there is any result; later the result so far is returned.
+    """
+    data, scaling = standardize(table) if standardized else (table, None)
+    if scaling and target is not None:
+        target /= scaling.y_scale**2
+    so_far: FitResult | None = None
+
+    def keep(result: FitResult) -> None:
+        nonlocal so_far
+        so_far = result
+        watch(result, data)
+
+    try:
+        result = kernels_fit(model, data.x, data.y, target=target, callback=keep, **settings)
+    except KeyboardInterrupt:
+        if so_far is None:
+            raise
+        return _in_table_units(so_far, data, scaling, interrupted=True)
+    return _in_table_units(result, data, scaling, interrupted=False)
+
+
+def _in_table_units(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool) -> TableFit:
+    params, loss, note = result.params, float(result.loss[-1]), None
+    if scaling:
+        loss = float(original_loss(loss, scaling))
+        original = original_units(result.model, params, scaling)
+        if original.params is None:
+            note = f"the parameters are in standardized units: {original.reason}"
+        else:
+            params = original.params
+    named = dict(zip(result.model.params, params.tolist(), strict=True))
+    return TableFit(result, data, named, loss, note, interrupted)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

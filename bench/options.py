@@ -1,0 +1,55 @@
+"""Lists and assignments as a person types them on a command line; what they hold is checked by who uses it."""
+
+import re
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Split at commas, but not inside parentheses or brackets: "sgd,adam(0.9, 0.99)" has two parts."""
+    if text is None:
+        return None
+    return [part.strip() for part in re.split(r",(?![^()\[\]]*[)\]])", text)]
+
+
+def numbers(text: str | None) -> str | list[float] | None:
+    """A range such as "log:0.01:1:20" as it is, else a list of numbers.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if text is None or ":" in text:
+        return text
+    return [_number(part) for part in listed(text) or []]
+
+
+def sizes(text: str | None) -> list[int | str] | None:
+    """Whole numbers and words, such as "1,8,full"."""
+    parts = listed(text)
+    return parts and [int(part) if re.fullmatch(r"[+-]?\d{1,18}", part) else part for part in parts]
+
+
+def assignments(text: str | None) -> dict[str, float] | None:
+    """Names and values, such as "a=1,b=-2.5".
+
+    Raises
+    ------
+    ValueError
+        If a part is not name=number, or a name is there twice.
+    """
+    if text is None:
+        return None
+    values: dict[str, float] = {}
+    for part in listed(text) or []:
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip() or name.strip() in values:
+            raise ValueError(f'init must be distinct names with their values, such as "a=1,b=2", not {text!r}')
+        values[name.strip()] = _number(value)
+    return values
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text.strip()!r} is not a number") from None

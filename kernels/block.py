@@ -1,0 +1,148 @@
+"""Many runs that share code, data and visiting order: one after the other, or side by side in lanes."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.fit import trainer
+from kernels.losses import Loss
+from kernels.model import Model
+from kernels.optimizers import Optimizer
+from kernels.run import MAX_EPOCHS, Block, Data, Floats, Plan, Record, scratch
+from kernels.slices import sliced
+from kernels.specialize import specialize
+
+WIDTH = 32
+LANE_KERNELS = ("lanes", "lanes-fma")
+
+
+class Runs(NamedTuple):
+    """Where R runs stand: `params` (R, P), the optimizer's `memory` (R, M), `status` and `epochs` (R,).
+
+    `losses`, shape (epochs trained + 1, R), starts with the loss before the first of them; a row past the epochs of a run has
+    no meaning for it.
+    """
+
+    params: Floats
+    memory: Floats
+    status: NDArray[np.int64]
+    epochs: NDArray[np.int64]
+    losses: Floats
+    seconds: float
+
+
+def train_runs(
+    kernel: str,
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    plan: Plan,
+    params: Floats,
+    memory: Floats,
+    *,
+    first: int = 0,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Runs | None:
+    """Train from epoch `first` to the last for which there is a rate; None if `stopped` before that.
+
+    Parameters
+    ----------
+    kernel : str
+        One of `kernels.fit.KERNELS` and `LANE_KERNELS`.
+    plan : Plan
+        With rates of shape (epochs, R), a column for each run.
+    params : array, shape (R, P)
+    memory : array, shape (R, M)
+    stopped : callable
+        Asked about twenty times a second.
+    """
+    started = time.perf_counter()
+    train = _lanes if kernel in LANE_KERNELS else _single
+    runs = train(kernel, model, loss, optimizer, data, plan, params, memory, first, stopped)
+    return runs and runs._replace(seconds=time.perf_counter() - started)
+
+
+def _single(
+    kernel: str,
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    plan: Plan,
+    params: Floats,
+    memory: Floats,
+    first: int,
+    stopped: Callable[[], bool],
+) -> Runs | None:
+    """One after the other."""
+    train = trainer(kernel, model, loss, optimizer)
+    last, count = plan.rates.shape
+    runs = _empty(params, memory, last - first, count)
+    trajectory = np.empty((last + 1, params.shape[1]))
+    losses = np.empty(last + 1)
+    for run in range(count):
+        trajectory[first] = params[run]
+        record = Record(losses, trajectory, runs.memory[run])
+        own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, run]))
+        for status, done, _ in sliced(  # noqa: B007 (the last ones count)
+            partial(train, data, own, record), first, last, samples=data.y.size
+        ):
+            if stopped():
+                return None
+        runs.params[run], runs.status[run], runs.epochs[run] = trajectory[done], status, done
+        runs.losses[:, run] = losses[first:]
+    return runs
+
+
+def _lanes(
+    kernel: str,
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    plan: Plan,
+    params: Floats,
+    memory: Floats,
+    first: int,
+    stopped: Callable[[], bool],
+) -> Runs | None:
+    """Side by side, as many as a lane is wide; empty places repeat the last run."""
+    train = specialize(model.program, loss, optimizer, fma=kernel == "lanes-fma", width=WIDTH).train
+    last, count = plan.rates.shape
+    runs = _empty(params, memory, last - first, count)
+    room_for_sums = scratch(params.shape[1], WIDTH)
+    for start in range(0, count, WIDTH):
+        places = np.minimum(np.arange(start, start + WIDTH), count - 1)
+        block = Block(
+            np.ascontiguousarray(params[places].T),
+            np.ascontiguousarray(memory[places].T),
+            np.empty((last + 1, WIDTH)),
+            np.full(WIDTH, MAX_EPOCHS),
+            np.full(WIDTH, first),
+            np.empty((params.shape[1], WIDTH)),
+            np.empty((memory.shape[1], WIDTH)),
+        )
+        own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, places]))
+
+        def step(begin: int, end: int, block: Block = block, own: Plan = own) -> tuple[int, int]:
+            return train(data, own, block, room_for_sums, begin, end)
+
+        for _status, _done, _ in sliced(step, first, last, samples=data.y.size * WIDTH // 8):
+            if stopped():
+                return None
+        mine = slice(start, start + WIDTH)
+        size = min(WIDTH, count - start)
+        runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]
+        runs.status[mine], runs.epochs[mine] = block.status[:size], block.epochs[:size]
+        runs.losses[:, mine] = block.losses[first:, :size]
+    return runs
+
+
+def _empty(params: Floats, memory: Floats, epochs: int, count: int) -> Runs:
+    whole = np.zeros(count, np.int64)
+    return Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((epochs + 1, count)), 0.0)

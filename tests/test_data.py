@@ -1,0 +1,264 @@
+import re
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.data import builtin, load_table
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write text, bytes or an Arrow table under tmp_path and return the path."""
+
+    def write(content, name="cars.csv"):
+        path = tmp_path / name
+        if isinstance(content, pa.Table):
+            pa.parquet.write_table(content, path)
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def refusal(path, *args, **options):
+    """Return what load_table says about `path`, without the path itself; always one line."""
+    with pytest.raises(ValueError, match=re.escape(path.name)) as caught:
+        load_table(path, *args, **options)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(str(path))
+    return text.removeprefix(str(path))
+
+
+def test_arrays_are_what_the_kernels_expect(write):
+    path = write("mpg,name,hp,weight\n18,chevy,130,3504\n15.5,buick,165,3693\n")
+    data = load_table(path, ["weight", "hp"], "mpg")
+    np.testing.assert_array_equal(data.x, [[3504, 130], [3693, 165]])
+    np.testing.assert_array_equal(data.y, [18, 15.5])
+    assert data.x.dtype == data.y.dtype == np.float64
+    assert data.x.flags.c_contiguous
+    assert data.x.flags.writeable
+    assert data.y.flags.writeable
+    assert (data.x_names, data.y_name, data.dropped) == (("weight", "hp"), "mpg", 0)
+    assert data.source.endswith("cars.csv")
+
+
+def test_one_input_may_be_a_plain_name(write):
+    assert load_table(write("hp,mpg\n1,2\n"), "hp", "mpg").x.shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"hp,mpg\n1,2\n3,4",
+        b"hp,mpg\r\n1,2\r\n3,4\r\n",
+        b"hp,mpg\r1,2\r3,4\r",
+        b"\xef\xbb\xbfhp,mpg\n1,2\n3,4\n",
+        b"\n\nhp,mpg\n\n1,2\n\n3,4\n",
+        b' hp , mpg\n 1, 2\n3 ,"4"\n',
+        b'"hp","mpg"\n1,+2\n3.0,.4e1\n',
+        b'"two\nlines",hp,mpg\n"more\nlines",1,2\nx,3,4\n',
+        b"name,hp,mpg\nCitro\xebn,1,2\nSeat,3,4\n",
+        b"name,name,mpg,hp\na,b,2,1\nc,d,4,3\n",
+    ],
+    ids=["plain", "crlf", "cr", "bom", "blank", "spaces", "signs", "multiline", "latin1", "doubles"],
+)
+def test_text_files_in_the_wild(write, text):
+    data = load_table(write(text), ["hp"], "mpg")
+    np.testing.assert_array_equal(data.x, [[1], [3]])
+    np.testing.assert_array_equal(data.y, [2, 4])
+
+
+def test_tab_separated(write):
+    data = load_table(write("hp\tmpg\n1\t2\n", "cars.tsv"), ["hp"], "mpg")
+    assert (data.x[0, 0], data.y[0]) == (1, 2)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@given(st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=1))
+def test_floats_survive_to_the_last_bit(suffix, rows):
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "table").with_suffix(suffix)
+        frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+        data = load_table(path, ["a"], "b")
+    np.testing.assert_array_equal(np.column_stack([data.x, data.y]), frame.to_numpy())
+
+
+def test_integers_beyond_floats_are_rounded(write):
+    big = 2**53 + 1
+    data = load_table(write(f"a,b\n{big},{10**30}\n"), ["a"], "b")
+    assert (data.x[0, 0], data.y[0]) == (float(big), 1e30)
+    table = pa.table({"a": [big], "b": pa.array([2**64 - 1], pa.uint64())})
+    data = load_table(write(table, "t.parquet"), ["a"], "b")
+    assert (data.x[0, 0], data.y[0]) == (float(big), 2.0**64)
+
+
+def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_path):
+    table = pa.table({"a": [Decimal("1.5"), Decimal(2)], "b": pa.array([2.0, 3.0], pa.float16())})
+    data = load_table(write(table, "t.parquet"), ["a"], "b")
+    np.testing.assert_array_equal(np.column_stack([data.x, data.y]), [[1.5, 2], [2, 3]])
+    path = tmp_path / "indexed.parquet"
+    pd.DataFrame({"a": [1.0], "b": [2.0]}).set_index("a").to_parquet(path)
+    assert load_table(path, ["a"], "b").x[0, 0] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", " is empty; it needs a header line with column names, then rows of numbers"),
+        ("\n\n", " is empty; it needs a header line with column names, then rows of numbers"),
+        ("a,b", " has column names but no rows of data"),
+        ("a,b\n\n", " has column names but no rows of data"),
+        ("a,b\n1,2\n\n1,234,5\n", ": line 4 must have 2 fields like the header, not 3"),
+        ("a,b\n1,2\n3\n", ": line 3 must have 2 fields like the header, not 1"),
+        ("a,c\n1,2\n", " has no column 'b'; its columns are 'a', 'c'"),
+        ("a;b\n1,5;2\n", " has no column 'a'; its columns are 'a;b'"),
+        ("a,a,b\n1,1,2\n", " must have one column 'a', not 2"),
+        ("a,b\n1,2\n3,?\n", ": line 3, column 'b' must be a number such as -1234.5, not '?'"),
+        ('a,b\n"1,234",2\n', ": line 2, column 'a' must be a number such as -1234.5, not '1,234'"),
+        ("a,b\n1_000,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1_000'"),
+        ("a,b\n1,True\n", ": line 2, column 'b' must be a number such as -1234.5, not 'True'"),
+        ("a,b\n1,2+3j\n", ": line 2, column 'b' must be a number such as -1234.5, not '2+3j'"),
+        ("a,b\n1,2020-01-31\n", ": line 2, column 'b' must be a number such as -1234.5, not '2020-01-31'"),
+        ('c,a,b\n"x\ny",1,2\n0,z,1\n', ": line 4, column 'a' must be a number such as -1234.5, not 'z'"),
+        ('a,b\n1,"2\n3,4\n', ": line 2, column 'b' must be a number such as -1234.5, not '2\\n3,4\\n'"),
+        (
+            'a,b\n1,"' + "2\n" * 100_000,
+            " is damaged: field larger than field limit (131072); is a quotation mark never closed?",
+        ),
+        (b"a,b\n1,\xe9\n", ": line 2, column 'b' must be a number such as -1234.5, not '\ufffd'"),
+        ("a,b\n1,2\n".encode("utf-16"), ": the header must be UTF-8 text; save the file as UTF-8"),
+    ],
+)
+def test_faults_of_text_files(write, text, message):
+    assert refusal(write(text), ["a"], "b") == message
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": [1], "c": [2]}, " has no column 'b'; its columns are 'a', 'c'"),
+        ({"a": [True], "b": [2]}, ": column 'a' must hold real numbers, not bool"),
+        ({"a": ["130"], "b": [2]}, ": column 'a' must hold real numbers, not string"),
+        (
+            {"a": [1], "b": np.array(["2020-01-31"], "datetime64[ms]")},
+            ": column 'b' must hold real numbers, not timestamp[ms]",
+        ),
+        (
+            {"a": [{"real": 1.0, "imag": 2.0}], "b": [2]},
+            ": column 'a' must hold real numbers, not struct<real: double, imag: double>",
+        ),
+        ({"a": np.empty(0), "b": np.empty(0)}, " has column names but no rows of data"),
+    ],
+)
+def test_faults_of_parquet_files(write, columns, message):
+    assert refusal(write(pa.table(columns), "cars.parquet"), ["a"], "b") == message
+
+
+def test_parquet_column_twice(write):
+    table = pa.table([[1], [2], [3]], names=["a", "a", "b"])
+    assert refusal(write(table, "cars.parquet"), ["a"], "b") == " must have one column 'a', not 2"
+
+
+def test_damaged_parquet(write):
+    whole = write(pa.table({"a": np.arange(1000), "b": np.arange(1000)}), "whole.parquet").read_bytes()
+    for damaged in (b"", b"a,b\n1,2\n", whole[:-50], whole[:50] + bytes(1000) + whole[1050:]):
+        assert refusal(write(damaged, "cars.parquet"), ["a"], "b").startswith(" is damaged: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.csv", " cannot be read: No such file or directory; give a .csv, .tsv or .parquet file"),
+        ("none.parquet", " cannot be read: No such file or directory; give a .csv, .tsv or .parquet file"),
+        ("folder.csv", " cannot be read: Is a directory; give a .csv, .tsv or .parquet file"),
+        ("cars.xlsx", " must be a .csv, .tsv or .parquet file"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, name, message):
+    (tmp_path / "folder.csv").mkdir()
+    assert refusal(tmp_path / name, ["a"], "b") == message
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ([], "b", "x must name at least one column"),
+        (["a", "b"], "b", "x and y must be different columns, not both 'b'"),
+        (["a", "a"], "b", "x must name each column once, not 'a' 2 times"),
+    ],
+)
+def test_choice_of_columns(write, x, y, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        load_table(write("a,b\n1,2\n"), x, y)
+
+
+def test_a_misspelt_column_gets_a_suggestion_and_a_long_list_is_cut(write):
+    path = write("horsepower,mpg\n1,2\n")
+    message = " has no column 'horse' (did you mean 'horsepower'?); its columns are 'horsepower', 'mpg'"
+    assert refusal(path, ["horse"], "mpg") == message
+    path = write(",".join(f"c{i}" for i in range(1000)) + "\n")
+    assert refusal(path, ["hp"], "mpg").endswith("'c18', 'c19' and 980 more")
+
+
+def incomplete_files(write):
+    """The same table twice; rows 2, 3 and 5 are incomplete."""
+    rows = [(1, 2), (None, 4), (5, np.inf), (7, 8), (-np.inf, None)]
+    table = pa.Table.from_pandas(pd.DataFrame(rows, columns=["a", "b"]))
+    text = "a,b,other\n1,2,\n\nNA,4,0\n5,inf,0\n7,8,0\n-Infinity,,0\n"
+    return write(text), write(table, "cars.parquet")
+
+
+def test_missing_and_infinite_values_are_refused_with_their_place(write):
+    text, parquet = incomplete_files(write)
+    assert refusal(text, ["a"], "b") == (
+        ": line 4, column 'a' is missing (3 of 5 rows are incomplete); "
+        "fill it in, or skip such rows with --drop-missing (drop_missing=True)"
+    )
+    assert refusal(parquet, ["a"], "b").startswith(": row 2, column 'a' is missing (3 of 5 rows ")
+    infinite = write("b,a\n1e999,2\n")
+    assert refusal(infinite, ["a"], "b").startswith(": line 2, column 'b' is infinite (1 of 1 rows ")
+
+
+def test_drop_missing(write):
+    for path in incomplete_files(write):
+        data = load_table(path, ["a"], "b", drop_missing=True)
+        np.testing.assert_array_equal(np.column_stack([data.x, data.y]), [[1, 2], [7, 8]])
+        assert data.dropped == 3
+    nothing = " has no complete row: in each of 2 a value is missing or infinite"
+    assert refusal(write("a,b\n,1\n2,inf\n"), ["a"], "b", drop_missing=True) == nothing
+
+
+def test_gaps_in_other_columns_do_not_matter(write):
+    assert load_table(write("a,b,c\n1,2,\n"), ["a"], "b").dropped == 0
+
+
+def test_builtin_quadratic():
+    data = builtin("quadratic")
+    assert data.x.shape == (800, 1)
+    assert data.x[[0, 400, 799], 0].tolist() == [-1, 0, 399 / 400]
+    assert data.y[[0, 400]].tolist() == [9, 3]
+    np.testing.assert_allclose(data.y, np.polyval([2, -4, 3], data.x[:, 0]), rtol=1e-15)
+
+
+def test_builtin_auto_mpg():
+    data = builtin("auto-mpg")
+    assert data.x.shape == (392, 1)
+    assert (data.x_names, data.y_name, data.source) == (("hp",), "mpg", "built-in auto-mpg")
+    # As published: James, Witten, Hastie, Tibshirani, An Introduction to Statistical Learning, table 3.10.
+    np.testing.assert_allclose(np.polyfit(data.x[:, 0], data.y, 2), [0.0012, -0.4662, 56.9001], atol=5e-5)
+
+
+def test_unknown_builtin():
+    with pytest.raises(ValueError, match=r"^built-in data must be one of 'quadratic', 'auto-mpg', not 'x'$"):
+        builtin("x")

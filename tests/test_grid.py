@@ -1,0 +1,347 @@
+"""Grids: every combination once, in order; ids that follow what a run is and nothing else."""
+
+import itertools
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.grid import LIMIT, Grid, config_ids, too_many
+from kernels import Model, fit, models
+from kernels.fit import normal_start
+
+QUADRATIC = models.quadratic
+NEAR = [-1.0, 10.0, 26.0]
+
+
+def ids(grid, model=QUADRATIC, n=800, **changes):
+    options = {"data_fingerprint": "data", "loss": "squared", "drop_last": True, "epochs": 100}
+    return config_ids(grid.frame(model, n), model=model, **options | changes)
+
+
+def refusal(**settings):
+    with pytest.raises(ValueError, match=r".") as caught:
+        Grid(**settings).frame(QUADRATIC, 800)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_rows_are_all_combinations_the_last_setting_innermost():
+    grid = Grid(
+        lr=[0.5, 0.1],
+        batch_size=[16, "full", 1],
+        init={"near": NEAR, "zero": {"c": 0, "b": 0, "a": 0}},
+        optimizer=["sgd", "adam(beta1=0.8)"],
+        schedule=("halve(10)", "constant"),
+        seed=range(3),
+        shuffle=[True, False],
+    )
+    frame = grid.frame(QUADRATIC, 800)
+    starts = {"near": NEAR, "zero": [0.0, 0.0, 0.0]}
+    expected = [
+        (lr, batch, name, optimizer, schedule, seed, shuffle, *starts[name])
+        for lr, batch, name, optimizer, schedule, seed, shuffle in itertools.product(
+            [0.5, 0.1],
+            [16, 800, 1],
+            ["near", "zero"],
+            ["sgd", "adam(beta1=0.8)"],
+            ["halve(10)", "constant"],
+            [0, 1, 2],
+            [True, False],
+        )
+    ]
+    assert grid.size == len(frame) == 2 * 3 * 2 * 2 * 2 * 3 * 2
+    assert list(frame.itertuples(index=False, name=None)) == expected
+    settings = ["lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle"]
+    assert list(frame.columns) == [*settings, "start_a", "start_b", "start_c"]
+    assert list(map(str, frame.dtypes)) == [
+        "float64", "int64", "category", "category", "category", "uint64", "bool", *["float64"] * 3
+    ]  # fmt: skip
+
+
+def test_without_settings_it_is_the_default_run_of_fit():
+    (row,) = Grid().frame(QUADRATIC, 800).to_dict("records")
+    x = np.linspace(-1, 1, 20)
+    default = fit(QUADRATIC, x, x, epochs=3)
+    start = [row[f"start_{name}"] for name in QUADRATIC.params]
+    same = fit(
+        QUADRATIC, x, x, epochs=3, init=start,
+        **{name: row[name] for name in ("lr", "batch_size", "optimizer", "schedule", "seed", "shuffle")},
+    )  # fmt: skip
+    np.testing.assert_array_equal(same.trajectory, default.trajectory)
+    np.testing.assert_array_equal(same.rates, default.rates)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0.1, 0.2], (0.1, 0.2), np.array([0.1, 0.2]), [np.float64(0.1), 0.2], pd.Series([0.1, 0.2]), "lin:0.1:0.2:2"],
+    ids=["list", "tuple", "array", "scalars", "series", "text"],
+)
+def test_several_values_come_in_many_forms(values):
+    assert Grid(lr=values).lr.tolist() == [0.1, 0.2]
+
+
+def test_arrays_of_other_kinds():
+    grid = Grid(
+        batch_size=np.array([1, 8]), seed=np.arange(2), shuffle=np.array([True, False]), optimizer=np.array(["sgd"])
+    )
+    assert (grid.batch_size, grid.seed, grid.shuffle, grid.optimizer) == ((1, 8), (0, 1), (True, False), ("sgd",))
+    assert Grid(lr=np.float32(0.5), batch_size=np.int32(3), shuffle=np.True_).size == 1
+
+
+@given(
+    st.sampled_from(["log", "lin"]),
+    st.floats(1e-6, 1e6),
+    st.floats(1.01, 1e6),
+    st.integers(2, 50),
+    st.booleans(),
+)
+def test_ranges_are_those_of_numpy_to_twelve_digits(kind, low, factor, count, falling):
+    start, stop = (low * factor, low) if falling else (low, low * factor)
+    rates = Grid(lr=f"{kind}:{start!r}:{stop!r}:{count}").lr
+    space = np.geomspace if kind == "log" else np.linspace
+    np.testing.assert_allclose(rates, space(start, stop, count), rtol=1e-11)
+    assert (rates[0], rates[-1]) == (start, stop)
+
+
+def test_round_rates_of_a_range_are_exact():
+    assert Grid(lr="log:0.05:1.6:6").lr.tolist() == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
+    assert Grid(lr="lin:0.1:0.7:7").lr.tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+
+
+def test_the_first_random_start_of_a_seed_is_the_start_of_fit():
+    frame = Grid(init="normal:1:3", seed=[5, 2**64 - 1]).frame(QUADRATIC, 1)
+    assert list(frame["init"]) == ["random[0]", "random[0]", "random[1]", "random[1]", "random[2]", "random[2]"]
+    starts = frame[["start_a", "start_b", "start_c"]].to_numpy()
+    np.testing.assert_array_equal(starts[0], normal_start(QUADRATIC, 5))
+    np.testing.assert_array_equal(starts[1], normal_start(QUADRATIC, 2**64 - 1))
+
+
+@pytest.mark.parametrize("text", ["normal:2.5", "uniform:-5:3"])
+def test_a_random_start_depends_on_its_seed_and_number_alone(text):
+    many = Grid(init={"r": f"{text}:40"}, seed=range(10), lr=[0.1, 0.2]).starts(QUADRATIC)
+    alone = Grid(init={"zero": [0, 0, 0], "s": f"{text}:7"}, seed=[4]).starts(QUADRATIC)
+    assert many.shape == (40, 10, 3)
+    np.testing.assert_array_equal(alone[1:, 0], many[:7, 4])
+    assert np.unique(many).size == many.size
+
+
+def test_random_starts_have_the_distribution_that_they_are_asked_for():
+    normal, uniform = np.split(Grid(init={"n": "normal:3:20000", "u": "uniform:2:6:20000"}).starts(QUADRATIC), 2)
+    np.testing.assert_allclose([normal.mean(), normal.std()], [0, 3], atol=0.05)
+    np.testing.assert_allclose([uniform.min(), uniform.mean(), uniform.max()], [2, 4, 6], atol=0.03)
+    assert uniform.min() >= 2
+    assert uniform.max() < 6
+
+
+@pytest.mark.parametrize(
+    ("init", "names"),
+    [
+        (None, ["random[0]"]),
+        (NEAR, ["init[0]"]),
+        ([NEAR, {"a": 0, "b": 0, "c": 0}], ["init[0]", "init[1]"]),
+        (np.eye(3), ["init[0]", "init[1]", "init[2]"]),
+        ("uniform:0:1:2", ["random[0]", "random[1]"]),
+        ({"[red]\n, =": NEAR, "r": "normal:1:1"}, ["[red]\n, =", "r[0]"]),
+    ],
+)
+def test_names_of_starts(init, names):
+    assert list(Grid(init=init).frame(QUADRATIC, 1)["init"].cat.categories) == names
+
+
+def test_frame_stands_for_itself():
+    grid = Grid(lr=[0.1, 0.2])
+    frame = grid.frame(QUADRATIC, 1)
+    frame.loc[0, "lr"] = 7.0
+    assert grid.lr.tolist() == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"lr": 0}, "lr must be a positive finite number, not 0.0"),
+        ({"lr": [0.1, -0.5]}, "lr must be a positive finite number, not -0.5"),
+        ({"lr": math.nan}, "lr must be a positive finite number, not nan"),
+        ({"lr": math.inf}, "lr must be a positive finite number, not inf"),
+        ({"lr": True}, "lr must be a positive finite number, not True"),
+        ({"lr": None}, "lr must be a positive finite number, not None"),
+        ({"lr": ["0.1"]}, "lr must be a positive finite number, not '0.1'"),
+        ({"lr": []}, "lr must have at least one value, not []"),
+        ({"lr": [0.1, 0.1]}, "lr must have distinct values, and 0.1 is there twice"),
+        ({"lr": [1, 1.0]}, "lr must have distinct values, and 1.0 is there twice"),
+        ({"lr": "log:0:1:5"}, "lr 'log:0:1:5': each end must be a positive finite number, not 0.0"),
+        ({"lr": "lin:0.1:inf:5"}, "lr 'lin:0.1:inf:5': each end must be a positive finite number, not inf"),
+        ({"lr": "log:0.1:1:1"}, "lr 'log:0.1:1:1': the count must be from 2 to 1,000,000, not 1"),
+        ({"lr": "log:0.1:1:2000000"}, "lr 'log:0.1:1:2000000': the count must be from 2 to 1,000,000, not 2000000"),
+        ({"lr": "lin:1:1:2"}, "lr must have distinct values, and 1.0 is there twice"),
+        ({"batch_size": 0}, 'batch_size must be "full" or a whole number of at least 1, not 0'),
+        ({"batch_size": 2.0}, 'batch_size must be "full" or a whole number of at least 1, not 2.0'),
+        ({"batch_size": "all"}, "batch_size must be \"full\" or a whole number of at least 1, not 'all'"),
+        ({"batch_size": 801}, 'batch_size must be "full" or a whole number from 1 to the 800 samples, not 801'),
+        ({"batch_size": [800, "full"]}, "batch_size must have distinct values, and 800 is there twice"),
+        ({"batch_size": ["full", "full"]}, "batch_size must have distinct values, and 'full' is there twice"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 2**64 - 1, not -1"),
+        ({"seed": [2**64]}, "seed must be a whole number from 0 to 2**64 - 1, not 18446744073709551616"),
+        ({"seed": range(0)}, "seed must have at least one value, not range(0, 0)"),
+        ({"seed": range(10**30)}, f"seed must have at most 1,000,000 values, not range(0, {10**30})"),
+        ({"seed": [3, 3]}, "seed must have distinct values, and 3 is there twice"),
+        ({"shuffle": [1]}, "shuffle must be True or False, not 1"),
+        ({"shuffle": [True, True]}, "shuffle must have distinct values, and True is there twice"),
+        ({"optimizer": "momentum(0.9, 0, 7)"}, "optimizer 'momentum(0.9, 0, 7)': too many positional arguments"),
+        ({"optimizer": 3}, "optimizer must be text of the form name or name(options), not 3"),
+        ({"optimizer": ["sgd", "lbfgs"]}, "optimizer 'lbfgs' is not known; known are sgd, momentum"),
+        ({"optimizer": ["momentum", "momentum( 0.9 )"]}, "and 'momentum( 0.9 )' is the same as 'momentum'"),
+        ({"schedule": "halve"}, "schedule 'halve': missing a required argument: 'period'"),
+        ({"schedule": ["step(10)", "step(period=10, gamma=0.1)"]}, "is the same as 'step(10)'"),
+        ({"schedule": ["exponential(1)", "exponential(1.0)"]}, "is the same as 'exponential(1)'"),
+        ({"init": {}}, "init must have at least one start, not none"),
+        ({"init": []}, "init must have at least one value, not []"),
+        ({"init": {3: NEAR}}, "init must name its starts by text, not 3"),
+        ({"init": [1, 2]}, "init 'init[0]': params must be 3 numbers for a, b, c, not an array of shape (2,)"),
+        ({"init": {"p": [[0], [1], [2]]}}, "init 'p': params must be 3 numbers for a, b, c"),
+        ({"init": {"p": {"a": 1, "b": 2}}}, "init 'p': params must name exactly a, b, c, not a, b"),
+        ({"init": {"p": [1, 2, math.inf]}}, "init 'p': params must be finite numbers, not [1.0, 2.0, inf]"),
+        ({"init": {"p": None}}, "init 'p': params must hold real numbers, not values of type object"),
+        ({"init": {"p": NEAR, "q": NEAR}}, "init must have distinct starts, and 'q' is the same as 'p'"),
+        ({"init": {"p": "normal:1:5", "q": "normal:1.0:9"}}, "init must have distinct starts, and 'q' is the same as"),
+        ({"init": {"r[0]": NEAR, "r": "normal:1:1"}}, "init must have distinct values, and 'r[0]' is there twice"),
+        ({"init": {"p": "normal:1"}}, "init 'p' must be values, \"normal:scale:count\" or"),
+        ({"init": "normal:0:5"}, "init 'random', 'normal:0:5': the scale must be a positive number below 1e300, not 0"),
+        ({"init": "normal:1:0"}, "init 'random', 'normal:1:0': the count must be from 1 to 1,000,000, not 0"),
+        ({"init": "uniform:1:1:5"}, "init 'random', 'uniform:1:1:5': low must be below high, and both finite"),
+        ({"init": "uniform:-inf:1:5"}, "init 'random', 'uniform:-inf:1:5': low must be below high, and both finite"),
+    ],
+)  # fmt: skip
+def test_refusals(settings, sentence):
+    assert sentence in refusal(**settings)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0.1", "log", "log:0.1:1", "log:0.1:1:5:6", "sqrt:0.1:1:5", "lin:a:1:5", "lin:0.1:1:5.0"]
+)
+def test_a_text_that_is_no_range(text):
+    wanted = 'lr must be positive finite numbers or a range "log:start:stop:count" or "lin:start:stop:count"'
+    assert refusal(lr=text) == f"{wanted}, not {text!r}"
+
+
+def test_a_question_is_asked_above_the_limit():
+    assert too_many(LIMIT) is None
+    assert too_many(Grid(lr="log:0.01:1:1001", seed=range(1000)).size) == (
+        "the grid has 1,001,000 configurations, more than 1,000,000; confirm with --yes, or list fewer values"
+    )
+
+
+def test_ids_do_not_depend_on_the_place_in_the_grid():
+    small = Grid(lr=0.2, batch_size="full", init={"p": NEAR}, optimizer="momentum", schedule="step(10)", seed=3)
+    large = Grid(
+        lr=[0.1, 0.2, 0.3],
+        batch_size=[1, 800],
+        init={"zero": [0, 0, 0], "q": {"c": 26, "b": 10, "a": -1}},
+        optimizer=["sgd", "momentum(momentum=0.9)"],
+        schedule=["constant", "step(gamma=0.1, period=10)"],
+        seed=range(5),
+    )
+    (wanted,) = ids(small)
+    found = ids(large)
+    frame = large.frame(QUADRATIC, 800)
+    (place,) = np.flatnonzero(found == wanted)
+    assert tuple(frame.loc[place, ["lr", "batch_size", "init", "seed"]]) == (0.2, 800, "q", 3)
+    assert len(set(found)) == large.size
+    assert {len(text) for text in found} == {16}
+    some = frame.sample(frac=0.5, random_state=0)
+    stored = some.astype(dict.fromkeys(("init", "optimizer", "schedule"), "str") | {"seed": "int64"})
+    again = config_ids(stored, model=QUADRATIC, data_fingerprint="data", loss="squared", drop_last=True, epochs=100)
+    np.testing.assert_array_equal(again, found[some.index])
+
+
+BASE = {"lr": 0.1, "init": {"p": NEAR}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lr": np.nextafter(0.1, 1)},
+        {"batch_size": 2},
+        {"init": {"p": [np.nextafter(-1.0, 0), 10.0, 26.0]}},
+        {"init": {"p": [10.0, -1.0, 26.0]}},
+        {"optimizer": "momentum"},
+        {"schedule": "halve(10)"},
+        {"schedule": "cosine"},
+        {"seed": 1},
+        {"shuffle": True},
+    ],
+    ids=str,
+)
+def test_every_setting_is_in_the_id(change):
+    assert ids(Grid(**BASE)) != ids(Grid(**BASE | change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data_fingerprint": "other"},
+        {"loss": "huber"},
+        {"drop_last": False},
+        {"model": Model("a*x**2 + b*x + 1*c")},
+        {"model": Model("a*x**2 + b*x + c", params=("b", "a", "c"))},
+        {"model": Model("a*x**2 + b*x + c", inputs=("x", "z"))},
+    ],
+    ids=["data", "loss", "drop_last", "expression", "params", "inputs"],
+)
+def test_what_configurations_share_is_in_the_id(change):
+    assert ids(Grid(**BASE)) != ids(Grid(**BASE), **change)
+
+
+def test_spelling_and_names_are_not_in_the_id():
+    same = Grid(lr=[0.1], init={"other": np.array(NEAR)}, optimizer="sgd(weight_decay=0)", schedule="constant()")
+    assert ids(Grid(**BASE)) == ids(same, loss="squared()")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "looks_ahead"),
+    [
+        ("constant", False),
+        ("halve(10)", False),
+        ("step(10)", False),
+        ("multistep([30, 60])", False),
+        ("exponential(0.9)", False),
+        ("inverse_scaling", False),
+        ("cosine", True),
+        ("warmup_cosine", True),
+        ("one_cycle", True),
+    ],
+)
+def test_epochs_count_only_where_the_schedule_looks_ahead(schedule, looks_ahead):
+    grid = Grid(**BASE, schedule=schedule)
+    assert (ids(grid, epochs=100) != ids(grid, epochs=101)) == looks_ahead
+
+
+def test_the_same_configuration_twice_is_refused():
+    frame = Grid(lr=[0.1, 0.2, 0.3]).frame(QUADRATIC, 1).iloc[[0, 1, 2, 1]]
+    with pytest.raises(ValueError, match="configurations must be distinct, and rows 1 and 3 are the same"):
+        config_ids(frame, model=QUADRATIC, data_fingerprint="", loss="squared", drop_last=True, epochs=1)
+
+
+def test_ids_are_the_same_in_another_process():
+    code = (
+        "import json; from bench.grid import *; from kernels import models as m; "
+        "f = Grid(lr='log:0.01:1:5', init='normal:1:3', seed=[1, 2]).frame(m.quadratic, 9); "
+        "print(json.dumps(config_ids(f, model=m.quadratic, data_fingerprint='data', loss='squared', "
+        "drop_last=True, epochs=100).tolist()))"
+    )
+    other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    here = ids(Grid(lr="log:0.01:1:5", init="normal:1:3", seed=[1, 2]), n=9)
+    assert json.loads(other) == here.tolist()
+
+
+def test_ids_never_change():
+    """Whoever has stored results finds them by these; a change here needs a new version of the store."""
+    grid = Grid(lr=[0.1, 0.5], init={"near": NEAR}, optimizer="adam", schedule=["halve(10)", "cosine"], seed=7)
+    assert ids(grid).tolist() == ["e70cd88eb102159e", "de24272d92bc7adf", "b1c3c10f53ca86af", "911265dcdade4425"]

@@ -1,0 +1,445 @@
+import os
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from frames import make_curves, make_frame
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.text import Text
+
+from bench.plots import fitted_curve, fitted_path, loss_curves, parameter_path
+from bench.style import OPTIMIZERS, colors_of, power_of_ten, save, spread
+from bench.tables import loss_quantiles
+
+HOSTILE = ["<script>alert(1)</script>", "$x_1$ a|b [bold] \\alpha $", "line\nbreak", "x" * 300]
+X = np.linspace(-1, 1, 50)
+Y = X**2 - 2
+
+
+def quadratic(params, x):
+    a, b, c = params
+    return a * x**2 + b * x + c
+
+
+def texts(figure):
+    """All text in the figure that a reader sees, however its lines are broken."""
+    found = [text.get_text() for text in figure.findobj(Text) if text.get_visible()]
+    return " ".join(" ".join(found).split())
+
+
+def legend(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def lines(axis):
+    """The curves in a panel as (x, y), without reference lines that span it."""
+    return [line.get_xydata().T for line in axis.lines if len(line.get_xdata()) > 2]
+
+
+def decay(rates, epochs=10, start=100.0):
+    return {f"run{i}": start * np.exp(-rate * np.arange(epochs + 1)) for i, rate in enumerate(rates)}
+
+
+def walk(frame, epochs=8, names=("a", "b", "c"), end=0.0):
+    """Trajectories that halve their distance from `end` at each epoch."""
+    steps = 0.5 ** np.arange(epochs + 1)
+    return pd.concat(
+        pd.DataFrame(
+            {"config_id": run, "epoch": np.arange(epochs + 1)}
+            | {f"param_{name}": end + (i + 1) * (j + 1) * steps for j, name in enumerate(names)}
+        )
+        for i, run in enumerate(frame["config_id"])
+    )
+
+
+def gallery(frame):
+    """A small figure of each kind, for what has to hold for all of them."""
+    name = frame["init"].iloc[0]
+    yield loss_curves(frame, make_curves(decay(range(1, len(frame) + 1))), by="init", panel="optimizer")
+    yield fitted_curve(quadratic, X, Y, params_by_name={name: [1, 0, -2]}, start=[0, 0, 0], names=(name, name))
+    yield fitted_path(quadratic, X, Y, paths={name: np.eye(3)}, target=[1, 0, -2], names=(name, name))
+    yield parameter_path(walk(frame, names=(name, "b")), frame)
+
+
+# Loss curves
+
+
+def test_lines_are_medians_and_bands_their_quantiles():
+    frame = make_frame(6, lr=[0.1] * 3 + [0.5] * 3, seed=[0, 1, 2] * 2)
+    curves = make_curves(decay([0.1, 0.2, 0.4, 1, 2, 4]))
+    figure = loss_curves(frame, curves)
+    (axis,) = figure.axes
+    bands = loss_quantiles(frame, curves, ["lr"])
+    assert axis.get_yscale() == "log"
+    for rate, line, fill in zip((0.1, 0.5), axis.lines, axis.collections, strict=True):
+        band = bands[bands["lr"] == rate]
+        np.testing.assert_array_equal(line.get_xdata(), band["epoch"])
+        np.testing.assert_allclose(line.get_ydata(), band["median"])
+        edge = fill.get_paths()[0].vertices[:, 1]
+        assert edge.min() == pytest.approx(band["low"].min())
+        assert edge.max() == pytest.approx(band["high"].max())
+        assert to_hex(line.get_color()) == to_hex(fill.get_facecolor()[0][:3])
+    assert legend(figure) == ["0.1", "0.5"]
+    assert "Median and 10–90 % of 3 runs." in texts(figure)  # noqa: RUF001
+
+
+def test_one_run_each_needs_no_band_and_no_remark():
+    figure = loss_curves(make_frame(2, lr=[0.1, 0.2]), make_curves(decay([1, 2])))
+    assert "Median" not in texts(figure)
+
+
+def test_a_panel_for_each_batch_size_with_shared_axes():
+    frame = make_frame(4, lr=[0.1, 0.2] * 2, batch_size=[1, 1, 800, 800])
+    figure = loss_curves(frame, make_curves(decay([1, 2, 3, 4])))
+    assert [axis.get_title("left") for axis in figure.axes] == ["batch size 1", "batch size 800"]
+    assert [len(axis.lines) for axis in figure.axes] == [2, 2]
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    np.testing.assert_allclose(lines(figure.axes[1])[0][1], decay([3])["run0"])
+
+
+def test_many_panels_are_thinned_and_it_says_so():
+    rates = np.geomspace(0.01, 1, 20)
+    frame = make_frame(40, lr=np.tile(rates, 2), batch_size=np.repeat([1, 8], 20))
+    figure = loss_curves(frame, make_curves(decay(np.tile(rates, 2))), by="batch_size", panel="lr")
+    titles = [axis.get_title("left") for axis in figure.axes]
+    assert len(titles) == 6
+    assert (titles[0], titles[-1]) == ("learning rate 0.01", "learning rate 1")
+    assert "6 of 20 values of learning rate." in texts(figure)
+
+
+def test_names_can_be_compared_as_well_as_numbers():
+    frame = make_frame(2, optimizer=["sgd", "adam"])
+    figure = loss_curves(frame, make_curves(decay([1, 2])), by="optimizer")
+    assert legend(figure) == ["adam", "sgd"]
+
+
+def test_the_target_is_a_line_and_bounds_the_view():
+    figure = loss_curves(make_frame(1), make_curves({"run0": [100, 1, 1e-20]}), target=1e-3)
+    (axis,) = figure.axes
+    assert axis.get_ylim() == (pytest.approx(1e-5), pytest.approx(100))
+    assert axis.lines[-1].get_ydata() == [1e-3, 1e-3]
+    assert "target 0.001" in legend(figure)
+    assert "Losses below 10⁻⁵ are drawn at the bottom." in texts(figure)
+
+
+def test_a_target_above_all_losses_is_in_view():
+    (axis,) = loss_curves(make_frame(1), make_curves({"run0": [1, 0.5]}), target=50.0).axes
+    assert axis.get_ylim()[1] >= 50
+
+
+def test_losses_of_zero_are_drawn_at_the_bottom():
+    figure = loss_curves(make_frame(1), make_curves({"run0": [1, 2e-7, 0, 0]}))
+    (axis,) = figure.axes
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), [1, 2e-7, 1e-7, 1e-7])
+    assert axis.get_ylim()[0] == pytest.approx(1e-7)
+    assert "Losses below 10⁻⁷ are drawn at the bottom." in texts(figure)
+
+
+@pytest.mark.parametrize("loss", [[0, 0, 0], [5, 5, 5], [1e-320, 1e-323, 0], [1e-9, 1e250, 1e290]])
+def test_extreme_losses_are_drawn(loss, tmp_path):
+    figure = loss_curves(make_frame(1), make_curves({"run0": loss}))
+    bottom, top = figure.axes[0].get_ylim()
+    drawn = figure.axes[0].lines[0].get_ydata()
+    assert 0 < bottom < top < np.inf
+    assert bottom <= drawn[0] <= top
+    assert (drawn >= bottom).all()
+    save(figure, tmp_path, "loss")
+
+
+def test_a_single_loss_among_curves_is_a_dot():
+    figure = loss_curves(make_frame(2, lr=[0.1, 0.2]), make_curves({"run0": [1, 0.5], "run1": [1]}))
+    assert [line.get_marker() for line in figure.axes[0].lines] == ["", "o"]
+
+
+def test_runs_that_diverge_leave_at_the_top():
+    frame = make_frame(2, lr=[0.1, 5.0], status=["max_epochs", "diverged"])
+    figure = loss_curves(frame, make_curves({"run0": [10, 1, 0.1], "run1": [10, 1e200, np.inf]}))
+    (axis,) = figure.axes
+    assert axis.get_ylim()[1] == pytest.approx(1e4)
+    assert axis.lines[1].get_ydata()[1] > axis.get_ylim()[1]
+    assert "1 of 2 runs diverged." in texts(figure)
+
+
+@pytest.mark.parametrize(
+    ("runs", "curves", "status"),
+    [
+        (0, {"run0": [1.0]}, "max_epochs"),
+        (2, {"run0": [1.0], "run1": [2.0]}, "max_epochs"),
+        (2, {"run0": [np.inf, np.inf], "run1": [np.nan]}, "diverged"),
+        (2, {"run0": [1.0, 1e300], "run1": [1e308] * 3}, "max_epochs"),
+        (2, {"other": [1.0, 2.0]}, "max_epochs"),
+    ],
+)
+def test_no_loss_curve_to_show(runs, curves, status):
+    figure = loss_curves(make_frame(runs, status=status), make_curves(curves))
+    assert texts(figure).startswith(f"No loss curve to show: none of {runs} runs")
+    assert not figure.axes[0].axison
+    assert not figure.axes[0].lines
+
+
+# Fitted curves
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_the_fit_is_drawn_over_the_data(shape):
+    def predict(params, x):
+        return quadratic(params, x.ravel())
+
+    figure = fitted_curve(
+        predict, X.reshape(shape), Y, params_by_name={"sgd": [1, 0, -2], "adam": [2, 1, 0]}, start=[0, 0, 5]
+    )
+    (axis,) = figure.axes
+    data, start, sgd, adam = axis.lines
+    np.testing.assert_array_equal(data.get_xydata(), np.transpose([X, Y]))
+    assert start.get_linestyle() == "--"
+    np.testing.assert_array_equal(start.get_ydata(), np.full_like(start.get_xdata(), 5))
+    np.testing.assert_allclose(sgd.get_ydata(), sgd.get_xdata() ** 2 - 2)
+    np.testing.assert_allclose(adam.get_ydata(), 2 * adam.get_xdata() ** 2 + adam.get_xdata())
+    assert legend(figure) == ["data", "start", "sgd", "adam"]
+    assert axis.get_ylim()[1] < 5
+
+
+@pytest.mark.parametrize("params", [[np.nan, 0, np.inf], [1e308, 1e308, 0]])
+def test_a_fit_that_diverged_is_named(params):
+    figure = fitted_curve(quadratic, X, Y, params_by_name={"sgd": params})
+    assert legend(figure) == ["data", "sgd (diverged)"]
+    assert len(lines(figure.axes[0])) == 1
+
+
+def test_a_fit_far_from_the_data_does_not_hide_them():
+    (axis,) = fitted_curve(quadratic, X, Y, params_by_name={"sgd": [0, 0, 1e200]}).axes
+    assert axis.get_ylim() == (pytest.approx(-2, abs=0.2), pytest.approx(0, abs=0.2))
+
+
+def test_several_inputs_show_predicted_against_observed():
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    y = x @ [1.0, 2.0]
+    figure = fitted_curve(
+        lambda params, x: x @ params, x, y, params_by_name={"fit": np.array([1.0, 2.0])}, start=[0, 0]
+    )
+    (axis,) = figure.axes
+    start, fit = lines(axis)
+    np.testing.assert_array_equal(start, [y, np.zeros(30)])
+    np.testing.assert_allclose(fit, [y, y])
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("y, observed", "y, predicted")
+
+
+def test_of_a_large_data_set_a_thousand_samples_are_drawn():
+    x = np.linspace(0, 1, 100_000)
+    figure = fitted_curve(quadratic, x, x, params_by_name={"fit": [0, 1, 0]})
+    assert len(figure.axes[0].lines[0].get_xdata()) == 1000
+
+
+def test_a_constant_and_a_single_sample():
+    (axis,) = fitted_curve(quadratic, [3.0], [7.0], params_by_name={"fit": [0, 0, 7]}).axes
+    assert axis.get_ylim()[0] < 7 < axis.get_ylim()[1]
+
+
+@pytest.mark.parametrize(
+    ("last", "epochs"),
+    [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (8, [0, 1, 2, 4, 8]), (100, [0, 1, 2, 4, 8, 16, 32, 64, 100])],
+)
+def test_the_path_is_drawn_at_doubling_epochs(last, epochs):
+    path = np.transpose([np.zeros(last + 1), np.zeros(last + 1), np.arange(last + 1)])
+    figure = fitted_path(quadratic, X, Y, paths={"near": path})
+    curves = figure.axes[0].lines[1:]
+    assert [line.get_ydata()[0] for line in curves] == epochs
+    assert [line.get_linestyle() == "--" for line in curves] == [epoch == 0 for epoch in epochs]
+    assert legend(figure) == [*map(str, epochs), "data"]
+
+
+def test_the_view_and_the_target_of_the_lesson():
+    paths = {"near": np.array([[-1.0, 10, 26], [0, 1, 2]]), "far": np.array([[-11 / 6, -395 / 3, -2400]] * 4)}
+    figure = fitted_path(quadratic, X, Y, paths=paths, target=[1, 0, -2], xlim=(-50, 50), ylim=(-500, 500))
+    assert [axis.get_title("left") for axis in figure.axes] == ["near", "far"]
+    assert [len(axis.lines) for axis in figure.axes] == [2 + 2, 2 + 4]
+    for axis in figure.axes:
+        assert axis.get_xlim() == (-50, 50)
+        assert axis.get_ylim() == (-500, 500)
+        at, target = axis.lines[1].get_xydata().T
+        assert (at[0], at[-1]) == (-50, 50)
+        np.testing.assert_allclose(target, at**2 - 2)
+    near, far = (axis.lines[2] for axis in figure.axes)
+    assert to_hex(near.get_color()) == to_hex(far.get_color())
+
+
+def test_a_path_that_diverges_is_drawn_while_it_is_finite():
+    path = np.array([[1.0, 0, 0], [2, 0, 0], [np.inf, 0, 0]])
+    figure = fitted_path(quadratic, X, Y, paths={"wild": path})
+    assert figure.axes[0].get_title("left") == "wild (diverged)"
+    assert len(figure.axes[0].lines) == 1 + 2
+
+
+# Parameter paths
+
+
+@pytest.mark.parametrize(("names", "panels"), [("a", 1), ("ab", 2 + 1), ("abc", 3 + 3), ("abcde", 5)])
+def test_panels_for_parameters_and_pairs(names, panels):
+    frame = make_frame(2, init=["near", "far"])
+    figure = parameter_path(walk(frame, names=names), frame)
+    assert len(figure.axes) == panels
+    assert [axis.get_yscale() for axis in figure.axes] == ["log"] * len(names) + ["linear"] * (panels - len(names))
+    assert [axis.get_title("left") for axis in figure.axes[: len(names)]] == [f"distance of {name}" for name in names]
+
+
+def test_distances_and_scaled_pairs():
+    frame = make_frame(2, init=["near", "far"])
+    figure = parameter_path(walk(frame, end=3.0), frame, reference=[3.0, 3.0, 3.0])
+    for run in (0, 1):
+        for j, axis in enumerate(figure.axes[:3]):
+            np.testing.assert_allclose(axis.lines[run].get_ydata(), (run + 1) * (j + 1) * 0.5 ** np.arange(9))
+    for axis in figure.axes[3:]:
+        for path in lines(axis):
+            np.testing.assert_allclose(path, [0.5 ** np.arange(9)] * 2)
+    assert [(axis.get_xlabel(), axis.get_ylabel()) for axis in figure.axes[3:]] == [
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "c"),
+    ]
+    assert "Distances from the reference." in texts(figure)
+
+
+def test_without_a_reference_the_best_run_ends_at_zero():
+    frame = make_frame(2, init=["near", "far"], final_loss=[2.0, 1.0])
+    figure = parameter_path(walk(frame), frame)
+    near, far = (line.get_ydata() for line in figure.axes[0].lines)
+    assert far[-1] == 0
+    assert near[-1] == 0.5**8
+    assert "Distances from where the best run ended." in texts(figure)
+
+
+def test_runs_are_named_by_what_differs():
+    frame = make_frame(2, init=["near", "far"], lr=[0.5, 0.5], seed=[3, 4])
+    assert legend(parameter_path(walk(frame), frame)) == ["far\nseed 4", "near\nseed 3"]
+
+
+def test_a_single_run_needs_no_key():
+    frame = make_frame(1)
+    assert legend(parameter_path(walk(frame), frame)) == []
+
+
+def test_of_many_runs_five_are_drawn():
+    frame = make_frame(12, seed=range(12))
+    figure = parameter_path(walk(frame), frame)
+    assert len(figure.axes[0].lines) == 5
+    assert "5 of 12 runs." in texts(figure)
+
+
+def test_a_parameter_that_never_moves(tmp_path):
+    frame = make_frame(1)
+    figure = parameter_path(walk(frame).assign(param_a=1.0), frame)
+    save(figure, tmp_path, "path")
+    assert "a stays where it is" in texts(figure)
+    assert np.isfinite(figure.axes[3].lines[0].get_xydata()).all()
+
+
+@pytest.mark.parametrize("final_loss", [np.nan, np.inf])
+def test_no_path_of_runs_that_diverged(final_loss):
+    frame = make_frame(2, final_loss=final_loss, seed=[0, 1])
+    assert texts(parameter_path(walk(frame), frame)).startswith("No path to show")
+
+
+@pytest.mark.parametrize("value", [np.nan, 1.0])
+def test_no_path_of_a_single_epoch(value):
+    frame = make_frame(1)
+    trajectory = walk(frame, epochs=1)
+    trajectory.loc[trajectory["epoch"] == 1, "param_b"] = np.nan
+    assert texts(parameter_path(trajectory.fillna({"param_c": value}), frame)).startswith("No path to show")
+
+
+# All figures
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_shown_literally(name, tmp_path):
+    shown = name.replace("\n", "\ufffd")
+    shown = shown if len(shown) <= 32 else shown[:31] + "…"
+    for number, figure in enumerate(gallery(make_frame(2, init=[name, "plain"]))):
+        png, svg = save(figure, tmp_path, f"figure{number}")
+        assert png.stat().st_size > 1000
+        tags = {element.tag.partition("}")[2] for element in ElementTree.parse(svg).iter()}
+        assert "script" not in tags
+        assert shown in texts(figure) or shown[:15] + "…" in texts(figure)
+        assert not any(text.get_parse_math() for text in figure.findobj(Text) if "$" in text.get_text())
+
+
+@pytest.mark.parametrize("name", ["near", "x" * 300])
+def test_everything_is_inside_the_figure(name):
+    for figure in gallery(make_frame(2, init=[name, "plain"])):
+        figure.draw_without_rendering()
+        width, height = figure.bbox.size
+        for legend in figure.legends:
+            box = legend.get_window_extent()
+            assert box.x0 > figure.axes[0].bbox.x1
+            assert box.x1 <= width
+            assert box.y0 >= 0
+        for axis in figure.axes:
+            box = axis.get_tightbbox()
+            assert box.x0 >= 0
+            assert box.y0 >= 0
+            assert box.x1 <= width
+            assert box.y1 <= height
+            assert axis.bbox.width > width / 8
+
+
+def test_the_same_figure_gives_the_same_files(tmp_path):
+    frame = make_frame(2, init=["near", "far"])
+    ones, others = (save(parameter_path(walk(frame), frame), tmp_path, name) for name in ("one", "other"))
+    assert [path.read_bytes() for path in ones] == [path.read_bytes() for path in others]
+    assert sorted(os.listdir(tmp_path)) == ["one.png", "one.svg", "other.png", "other.svg"]
+
+
+def test_a_figure_is_sharp_at_the_width_of_a_readme(tmp_path):
+    png, svg = save(loss_curves(make_frame(1), make_curves(decay([1]))), tmp_path / "figures", "loss")
+    assert mpl.image.imread(png).shape[1] == 1600
+    assert ElementTree.parse(svg).getroot().get("width") == "576pt"
+
+
+def test_global_settings_are_left_alone(tmp_path):
+    settings = [name for name in mpl.rcParams if name != "backend"]  # asking for it would choose one
+    before = [mpl.rcParams[name] for name in settings]
+    *_, figure = gallery(make_frame(2, init=["near", "far"]))
+    save(figure, tmp_path, "figure")
+    assert [mpl.rcParams[name] for name in settings] == before
+
+
+def test_pyplot_is_never_imported():
+    check = "import sys, bench.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+# Colors
+
+
+def test_numbers_run_from_light_to_dark():
+    colors = colors_of([8, 1, 800, 16, 1])
+    assert list(colors) == [1, 8, 16, 800]
+    lightness = [np.dot(to_rgb(color), [0.2126, 0.7152, 0.0722]) for color in colors.values()]
+    assert lightness == sorted(lightness, reverse=True)
+
+
+def test_an_optimizer_keeps_its_color():
+    alone = {name: colors_of([name])[name] for name in OPTIMIZERS}
+    assert colors_of([*OPTIMIZERS, "lbfgs"]).items() >= alone.items()
+    assert len(set(alone.values())) == len(OPTIMIZERS)
+    assert colors_of(["momentum(0.9)", "near"])["momentum(0.9)"] == alone["momentum"]
+
+
+def test_names_differ_in_color_while_there_are_colors():
+    names = ["momentum(0.5)", "momentum(0.9)", "sgd", "far", "near"]
+    assert len(set(colors_of(names).values())) == 5
+    assert set(colors_of([f"name {i}" for i in range(30)]).values()) <= set(colors_of(OPTIMIZERS).values())
+
+
+def test_spread_keeps_the_ends():
+    assert spread(range(100), 5) == [0, 25, 50, 74, 99]
+    assert spread("abc", 5) == ["a", "b", "c"]
+    assert spread([], 5) == []
+
+
+def test_powers_of_ten():
+    assert [power_of_ten(value) for value in (1e-30, 1.0, 1e12)] == ["10⁻³⁰", "10⁰", "10¹²"]

@@ -1,0 +1,162 @@
+import io
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from rich.console import Console
+
+from bench.render import MISSING, display, duration, label, text, to_markdown, to_rich, write_tables
+
+HOSTILE = ["<script>alert(1)</script>", "$x_1$", "a|b", "[bold]red[/bold]", "**x** `y` _z_", "\\|", "&amp;", "~~a~~"]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (0.5, "0.5"),
+        (1 / 3, "0.3333"),
+        (-12.5, "-12.5"),
+        (0.00012345678, "0.0001235"),
+        (9.9996e-5, "0.0001"),
+        (6.0579e-30, "6.058e-30"),
+        (1e-300, "1e-300"),
+        (999.96, "1,000"),
+        (123456.7, "123,457"),
+        (999999.7, "1e6"),
+        (np.float64(2.5e12), "2.5e12"),
+        (np.inf, "∞"),
+        (-np.inf, "-∞"),
+        (np.nan, MISSING),
+        (pd.NA, MISSING),
+        (None, MISSING),
+        (True, "yes"),
+        (np.False_, "no"),
+        (800, "800"),
+        (np.int64(1234567), "1,234,567"),
+        ("adam(beta1=0.9)", "adam(beta1=0.9)"),
+        ("red \x1b[31m\nline", "red \ufffd[31m\ufffdline"),
+    ],
+)
+def test_values_as_text(value, written):
+    assert text(value) == written
+
+
+@given(st.floats(-1e308, 1e308))
+def test_four_digits_survive(value):
+    assert float(text(value).replace(",", "")) == pytest.approx(value, rel=5.1e-4, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0.0, "0 ns"),
+        (3.4e-8, "34 ns"),
+        (1.5042e-5, "15 µs"),
+        (9.996e-4, "1 ms"),
+        (0.1234, "123 ms"),
+        (0.9999, "1 s"),
+        (12345.0, "12,300 s"),
+        (np.nan, MISSING),
+    ],
+)
+def test_durations(seconds, written):
+    assert duration(seconds) == written
+
+
+def test_labels():
+    assert [label(name) for name in ("lr", "batch_size", "init", "best_seconds", "param_x_1", "param_lr")] == [
+        "learning rate",
+        "batch size",
+        "start",
+        "best time",
+        "x_1",
+        "lr",
+    ]
+
+
+def test_display_counts_against_runs():
+    table = pd.DataFrame({"lr": [0.1, 0.25], "runs": [5, 1200], "converged": [3, 1001], "seconds": [1e-3, np.nan]})
+    shown = display(table)
+    assert list(shown.columns) == ["learning rate", "converged", "time"]
+    assert shown.to_numpy().tolist() == [["0.1", "3/5", "1 ms"], ["0.25", "1,001/1,200", MISSING]]
+    assert table["converged"].tolist() == [3, 1001]
+
+
+def test_display_of_nothing():
+    table = pd.DataFrame({"runs": [], "converged": [], "seconds": []})
+    assert display(table).shape == (0, 2)
+    assert to_markdown(table).count("\n") == 2
+    assert to_rich(table).row_count == 0
+
+
+def cells(markdown):
+    """The text of each cell as a Markdown reader that we did not write sees it."""
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    tokens = parser.parse(markdown)
+    assert tokens[0].type == "table_open"
+    assert tokens[-1].type == "table_close"
+    inlines = [token.children for token in tokens if token.type == "inline"]
+    assert all(child.type in {"text", "text_special"} for children in inlines for child in children)
+    return ["".join(child.content for child in children) for children in inlines]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_markdown_shows_names_literally(name):
+    table = pd.DataFrame({"init": [name], f"param_{name}": [1.5]})
+    assert cells(to_markdown(table)) == ["start", name, name, "1.5"]
+
+
+@given(st.text(min_size=1))
+def test_markdown_survives_any_name(name):
+    assert cells(to_markdown(pd.DataFrame({"init": [name], "lr": [0.5]})))[2:] == [text(name).strip(), "0.5"]
+
+
+def test_markdown_does_not_start_github_formulas():
+    assert "$" not in to_markdown(pd.DataFrame({"init": ["$x$"]}))
+
+
+def test_markdown_aligns_numbers_to_the_right():
+    table = pd.DataFrame({"optimizer": ["sgd"], "shuffle": [True], "lr": [0.5], "batch_size": [8]})
+    assert to_markdown(table).splitlines()[1] == "| --- | --- | ---: | ---: |"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_rich_shows_names_literally(name):
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="truecolor")
+    console.print(to_rich(pd.DataFrame({"init": [name], f"param_{name}": [0.5]}), title=f"of {name}"))
+    plain = Console(file=io.StringIO(), width=200)
+    plain.print(to_rich(pd.DataFrame({"init": [name], f"param_{name}": [0.5]}), title=f"of {name}"))
+    assert plain.file.getvalue().count(name) == 3
+    assert console.file.getvalue().count(name) == 3
+
+
+def test_rich_gets_no_control_codes():
+    console = Console(file=io.StringIO(), width=80)
+    console.print(to_rich(pd.DataFrame({"init": ["\x1b[2Jgone"]}), title="\x07bell"))
+    assert "\x1b" not in console.file.getvalue()
+    assert "\x07" not in console.file.getvalue()
+
+
+def test_tables_are_written_with_every_digit(tmp_path):
+    table = pd.DataFrame(
+        {
+            "optimizer": ["sgd", "a|b,\n"],
+            "lr": [0.1 + 0.2, 1 / 3],
+            "epochs_to_target": pd.array([3, pd.NA], dtype="Int64"),
+            "final_loss": [np.inf, 5e-324],
+        }
+    )
+    written = write_tables({"best": table, "other": table.head(0)}, tmp_path / "tables")
+    assert sorted(os.listdir(tmp_path / "tables")) == sorted(path.name for path in written)
+    assert len(written) == 6
+    csv, parquet, markdown = written[:3]
+    pd.testing.assert_frame_equal(pd.read_parquet(parquet), table)
+    assert csv.read_text(encoding="utf-8").splitlines()[1] == "sgd,0.30000000000000004,3,inf"
+    assert pd.read_csv(csv)["optimizer"].tolist() == table["optimizer"].tolist()
+    assert markdown.read_text(encoding="utf-8") == to_markdown(table)

@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.preprocessing import StandardScaler
+
+from bench.data import Dataset, builtin
+from bench.standardize import Scaling, original_loss, original_units, standardize
+from kernels.model import Model
+
+CARRIED = {
+    "a*x + b": ("x",),
+    "a*x**2 + b*x + c": ("x",),
+    "(a*x + b)*x + c": ("x",),
+    "a + b*x + c*x**2 + d*x**3 + e*x**4 + f*x**5": ("x",),
+    "a*x1 + b*x2 + c": ("x1", "x2"),
+    "a*x1**2 + b*x1*x2 + c*x2**2 + d*x1 + e*x2 + f": ("x1", "x2"),
+    "a*(x1 + x2) + b*(x1 - x2) + c": ("x1", "x2"),
+    "a*exp(-b*x) + c": ("x",),
+    "a*exp(b*x) + c": ("x",),
+    "a*exp(-x/t) + c*x + d": ("x",),
+    "a*exp(-b*x) + c*exp(-d*x) + e": ("x",),
+    "a*exp(-b*x1 - c*x2) + d": ("x1", "x2"),
+    "exp(a)*exp(-exp(b)*x) + c": ("x",),
+    "a*2**(-x/t) + c": ("x",),
+    "a*exp(-(x - m)**2/(2*s**2)) + c": ("x",),
+    "a*exp(-((x - m)/s)**4) + b*x + c": ("x",),
+    "L/(1 + exp(-k*(x - x0))) + c": ("x",),
+    "L/(1 + a*exp(-k*x)) + c": ("x",),
+    "a*exp(-b*exp(-k*x)) + c": ("x",),
+    "a*tanh(k*(x - m)) + c": ("x",),
+    "a*sin(w*x + p) + c": ("x",),
+    "a*sin(2*pi*x/T + p) + b*x + c": ("x",),
+    "a*sin(w*x) + b*cos(w*x) + c": ("x",),
+    "a*cos(w*x + p)*exp(-k*x) + c": ("x",),
+    "V*x/(K + x) + c": ("x",),
+    "(a + b*x)/(1 + c*x)": ("x",),
+    "a/(1 + ((x - m)/s)**2) + c": ("x",),
+    "a*sqrt((x - m)**2 + 1/s**2) + c": ("x",),
+    "a*log(1 + exp(k*(x - m))) + c": ("x",),
+    "a*abs(x - m) + b*x + c": ("x",),
+}
+
+
+def random_scaling(rng, inputs):
+    scale = np.exp(rng.normal(size=inputs))
+    return Scaling(3 * scale * rng.normal(size=inputs), scale, 10 * rng.normal(), np.exp(rng.normal()))
+
+
+def assert_same_curve(model, params, theta, scaling):
+    """Both parameter vectors give one curve, at points that `original_units` does not look at."""
+    x = scaling.x_mean + scaling.x_scale * np.random.default_rng(99).uniform(-3, 3, size=(50, len(model.inputs)))
+    expected = scaling.y_mean + scaling.y_scale * model.predict(theta, (x - scaling.x_mean) / scaling.x_scale)
+    assert_allclose(model.predict(params, x), expected, rtol=1e-8, atol=1e-8 * scaling.y_scale)
+
+
+@pytest.mark.parametrize("text", CARRIED)
+def test_families_that_contain_the_curve_in_original_units(text):
+    model = Model(text, CARRIED[text])
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        theta = rng.choice([-1, 1], len(model.params)) * rng.uniform(0.1, 3, len(model.params))
+        scaling = random_scaling(rng, len(model.inputs))
+        result = original_units(model, theta, scaling)
+        assert result.reason is None
+        assert_same_curve(model, result.params, theta, scaling)
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs"),
+    [
+        ("a*x", ("x",)),
+        ("a*x**2 + c", ("x",)),
+        ("a*x**b", ("x",)),
+        ("a*log(x) + c", ("x",)),
+        ("a*exp(b*x)", ("x",)),
+        ("a*exp(-b*x**2) + c", ("x",)),
+        ("a*exp(-(x - m)**2/(2*s**2))", ("x",)),
+        ("L/(1 + exp(-k*(x - x0)))", ("x",)),
+        ("a*sin(w*x) + c", ("x",)),
+        ("V*x/(K + x)", ("x",)),
+        ("a*x1*x2 + c", ("x1", "x2")),
+        ("a*exp(-((x1 - m)**2 + (x2 - n)**2)/s) + c", ("x1", "x2")),
+    ],
+)
+def test_families_that_do_not_contain_it(text, inputs):
+    model = Model(text, inputs)
+    rng = np.random.default_rng(0)
+    result = original_units(model, rng.uniform(0.3, 2, len(model.params)), random_scaling(rng, len(inputs)))
+    assert result.params is None
+    assert result.reason == (
+        f"No parameters of {text} were found that give the fitted curve in original units; "
+        "fit without standardizing to get them."
+    )
+
+
+@pytest.mark.parametrize("width", [0.5, -0.5])
+def test_of_two_solutions_the_one_with_the_fitted_sign(width):
+    model = Model("a*exp(-(x - m)**2/(2*s**2)) + c")
+    scaling = Scaling(np.array([100.0]), np.array([40.0]), 20.0, 8.0)
+    a, m, s, c = original_units(model, [2.0, -1.0, width, 0.25], scaling).params
+    assert_allclose([a, m, s, c], [16, 60, 40 * width, 22], rtol=1e-14)
+
+
+@pytest.mark.parametrize("text", ["a*b*x + c", "(a + b)*x + a - b + c", "a*exp(b*x + d) + c", "a*exp(b*(x - d)) + c"])
+def test_more_parameters_than_the_curve_needs(text):
+    model = Model(text)
+    rng = np.random.default_rng(0)
+    theta, scaling = rng.uniform(0.3, 2, len(model.params)), random_scaling(rng, 1)
+    assert_same_curve(model, original_units(model, theta, scaling).params, theta, scaling)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(a*x + b)**64 + c", "*".join(f"(x + a{i})" for i in range(20)), "tanh(a)*exp(a)*x + c", "(a**64)**64*x + c"],
+)
+def test_what_would_take_algebra_minutes_is_left_alone(text):
+    model = Model(text)
+    result = original_units(model, np.full(len(model.params), 0.5), random_scaling(np.random.default_rng(0), 1))
+    assert result.reason.startswith("No parameters of ")
+
+
+@pytest.mark.parametrize(
+    ("text", "theta"),
+    [("a*x**5 + b*x**4 + c*x**3 + d*x**2 + e*x + f", [1, -2, 3, -4, 5, -6]), ("a*exp(-b*x) + c", [1, 3, 1])],
+)
+def test_calendar_years_lose_some_models_to_rounding(text, theta):
+    years = Scaling(np.array([2010.0]), np.array([5.0]), 20.0, 8.0)
+    result = original_units(Model(text), theta, years)
+    assert result.params is None
+    assert result.reason == (
+        f"The parameters of {text} in original units are lost to rounding, because they are too large or cancel "
+        "too much; fit without standardizing, or subtract a round number from x first."
+    )
+
+
+def test_a_diverged_fit_has_no_parameters_in_any_units():
+    scaling = random_scaling(np.random.default_rng(0), 1)
+    result = original_units(Model("a*x + b"), [np.nan, 1.0], scaling)
+    assert (result.params, result.reason) == (None, "The fitted parameters are not finite.")
+
+
+def test_auto_mpg_carried_back_is_the_direct_least_squares_solution():
+    data = builtin("auto-mpg")
+    standardized, scaling = standardize(data)
+    fitted = np.polyfit(standardized.x[:, 0], standardized.y, 2)
+    carried = original_units(Model("a*x**2 + b*x + c"), fitted, scaling).params
+    assert_allclose(carried, np.polyfit(data.x[:, 0], data.y, 2), rtol=1e-9)
+    assert_allclose(carried, [0.0012305, -0.466190, 56.900100], atol=5e-7)
+
+
+def test_standardize_is_scikit_learns_scaler():
+    rng = np.random.default_rng(0)
+    data = Dataset(rng.normal(50, 9, (100, 3)), rng.normal(-3, 0.1, 100), ("u", "v", "w"), "y", "here", dropped=2)
+    standardized, scaling = standardize(data)
+    scaler = StandardScaler().fit(np.column_stack([data.x, data.y]))
+    expected = scaler.transform(np.column_stack([data.x, data.y]))
+    assert_allclose(np.column_stack([standardized.x, standardized.y]), expected, atol=1e-12)
+    assert_allclose([*scaling.x_mean, scaling.y_mean], scaler.mean_, rtol=1e-14)
+    assert_allclose([*scaling.x_scale, scaling.y_scale], scaler.scale_, rtol=1e-12)
+    assert standardized.x.flags.c_contiguous
+    assert (standardized.x_names, standardized.y_name, standardized.dropped) == (("u", "v", "w"), "y", 2)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([[1, 2, 3], [0.1, 0.1, 0.1], [1, 2, 4]], "column 'v' must vary to be standardized: .*, not 0"),
+        ([[1, 2, 3], [1, 2, 4], [7, 7, 7]], "column 'y' must vary to be standardized: .*, not 0"),
+        ([[5], [6], [7]], "column 'u' must vary to be standardized: .*, not 0"),
+        ([[1, 2, 3], [-1e200, 0, 1e200], [1, 2, 4]], "column 'v' must vary to be standardized: .*, not inf"),
+        ([[0, 1e-200, 3e-200], [1, 2, 3], [1, 2, 4]], "column 'u' must vary to be standardized: .*, not 0"),
+    ],
+)
+def test_columns_that_cannot_be_standardized(columns, message):
+    u, v, y = np.array(columns, dtype=float)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        standardize(Dataset(np.column_stack([u, v]), y, ("u", "v"), "y", "here"))
+
+
+def test_original_loss_is_the_mean_squared_error_there():
+    data = builtin("auto-mpg")
+    standardized, scaling = standardize(data)
+    guess = np.sin(standardized.x[:, 0])
+    loss = np.mean((guess - standardized.y) ** 2)
+    there = np.mean((scaling.y_mean + scaling.y_scale * guess - data.y) ** 2)
+    assert_allclose(original_loss([loss, 4 * loss], scaling), [there, 4 * there])
+    assert_array_equal(original_loss(np.inf, scaling), np.inf)

@@ -1,0 +1,350 @@
+"""Study files: what they mean, and one line that helps where they are wrong."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.grid import Grid
+from bench.study import load_study, model_for, studies, to_toml, with_overrides
+from kernels import fit
+
+MINIMAL = """\
+name = "mine"
+[data]
+builtin = "quadratic"
+[model]
+expression = "a*x**2 + b*x + c"
+"""
+FULL = """\
+name = "mine"
+title = "Mine"
+
+[data] # a comment
+path = "data/cars.csv"
+x = ["hp", "weight"]
+y = "mpg"
+standardize = true
+drop_missing = true
+
+[model]
+expression = "a*u + b*v + c"
+inputs = ["u", "v"]
+
+[grid]
+lr = "log:0.01:1:3"
+batch_size = [1, "full"]
+optimizer = ["sgd", "adam"]
+schedule = ["halve(10)"]
+seed = [0, 1]
+shuffle = [true]
+[grid.init]
+near = [-1.0, 10, 26.0]
+"far out" = { a = 1, b = 2, c = 3 }
+wild = "normal:1.0:2"
+
+[run]
+epochs = 20
+target = 1
+kernel = "reference"
+loss = "huber(2)"
+drop_last = false
+"""
+CARS = "hp,weight,mpg\n1,2,3\n4,4,6\n,8,9\n7,9,11\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a study file, with pieces of text replaced, and return its path."""
+
+    def write(text, *replaced):
+        for old, new in replaced:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "mine.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def refusal(path):
+    """What load_study says about a file, without its path; always one line."""
+    with pytest.raises(ValueError, match=r"mine\.toml") as caught:
+        load_study(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(str(path))
+    return text.removeprefix(str(path))
+
+
+def test_a_study_is_what_its_file_says(write):
+    path = write(FULL)
+    (path.parent / "data").mkdir()
+    (path.parent / "data" / "cars.csv").write_text(CARS)
+    study = load_study(path)
+    data, scaling = study.dataset()
+    assert (data.x_names, data.y_name, data.dropped) == (("hp", "weight"), "mpg", 1)
+    np.testing.assert_allclose(data.x.mean(axis=0), 0, atol=1e-15)
+    np.testing.assert_allclose(scaling.x_mean, [4, 5])
+    model = study.make_model(data)
+    assert (model.inputs, model.params) == (("u", "v"), ("a", "b", "c"))
+    frame = study.make_grid().frame(model, len(data.y))
+    assert len(frame) == 3 * 2 * 4 * 2 * 2
+    assert frame["lr"].unique().tolist() == [0.01, 0.1, 1.0]
+    assert list(frame["init"].cat.categories) == ["near", "far out", "wild[0]", "wild[1]"]
+    assert frame.loc[
+        frame["init"] == "far out", ["start_a", "start_b", "start_c"]
+    ].drop_duplicates().values.tolist() == [[1, 2, 3]]
+    run = study.run
+    assert (run.epochs, run.target, run.kernel, run.loss, run.drop_last) == (20, 1.0, "reference", "huber(2)", False)
+
+
+def test_what_a_file_leaves_out_is_as_in_a_python_call(write):
+    study = load_study(write(MINIMAL))
+    data, scaling = study.dataset()
+    assert scaling is None
+    model = study.make_model(data)
+    (row,) = study.make_grid().frame(model, len(data.y)).to_dict("records")
+    assert row == Grid().frame(model, len(data.y)).to_dict("records")[0]
+    run = study.run.model_copy(update={"epochs": 3})
+    default = fit(model, data.x, data.y, epochs=3)
+    same = fit(model, data.x, data.y, init=[row["start_a"], row["start_b"], row["start_c"]], **dict(run))
+    np.testing.assert_array_equal(same.trajectory, default.trajectory)
+    assert len(fit(model, data.x, data.y).rates) == study.run.epochs
+
+
+def test_paths_are_relative_to_the_study_file(write, monkeypatch):
+    path = write(FULL)
+    monkeypatch.chdir(path.parent.parent)
+    relative = load_study(Path(path.parent.name) / "mine.toml")
+    assert relative == load_study(path)
+    assert relative.data.path == str(path.parent / "data" / "cars.csv")
+    absolute = write(FULL, ("data/cars.csv", "/elsewhere/cars.csv"))
+    assert load_study(absolute).data.path == "/elsewhere/cars.csv"
+
+
+@pytest.mark.parametrize("text", [MINIMAL, FULL])
+def test_the_written_study_reads_back_the_same(write, tmp_path, text):
+    study = load_study(write(text))
+    copy = tmp_path / "elsewhere" / "run.toml"
+    copy.parent.mkdir()
+    copy.write_text(to_toml(study), encoding="utf-8")
+    assert load_study(copy) == study
+    table = tomllib.loads(to_toml(study))
+    assert set(table["run"]) >= {"epochs", "kernel", "loss", "drop_last"}
+    assert set(table["grid"]) >= {"lr", "batch_size", "optimizer", "schedule", "seed", "shuffle"}
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8"), min_size=1), st.floats(-1e300, 1e300), min_size=1, max_size=5
+    ),
+    st.text(st.characters(codec="utf-8"), max_size=20),
+    st.integers(0, 2**64 - 1),
+)
+def test_odd_names_and_values_survive(tmp_path, starts, title, seed):
+    init = {name: [value, float(place), 0.5] for place, (name, value) in enumerate(starts.items())}
+    study = with_overrides(load_study("quadratic"), init=init, seed=seed).model_copy(update={"title": title})
+    path = tmp_path / "odd.toml"
+    path.write_text(to_toml(study), encoding="utf-8", newline="")
+    assert load_study(path) == study
+
+
+def test_a_file_may_be_called_like_a_built_in_study(write, monkeypatch):
+    path = write(MINIMAL)
+    path.rename(path.with_name("quadratic"))
+    monkeypatch.chdir(path.parent)
+    assert load_study("quadratic").name == "quadratic"
+    assert load_study("./quadratic").name == load_study(Path("quadratic")).name == "mine"
+
+
+def test_text_files_of_other_systems(write):
+    assert load_study(write(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())) == load_study(write(MINIMAL))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("lr =", "learning_rate =", ", line 16: grid.learning_rate is no key in [grid]; known are lr, batch_size"),
+        ("batch_size =", "batchsize =", ", line 17: grid.batchsize is no key in [grid]; did you mean batch_size?"),
+        ("drop_last =", "lr =", ", line 32: run.lr is no key in [run]; it belongs in [grid]; known are epochs"),
+        ("[run]", "[runs]", ", line 27: runs is no key; did you mean run?; known are name, title, description, data"),
+        ("expression =", "expresion =", ", line 12: model.expresion is no key in [model]; did you mean expression?"),
+        ("title", '"ti\\ntle"', ": 'ti\\ntle' is no key; did you mean title?; known are name"),
+        ('name = "mine"', "", ": name is missing"),
+        ('expression = "a*u + b*v + c"', "", ", line 11: model.expression is missing"),
+        ('"mine"', "3", ", line 1: name must be a valid string, not 3"),
+        ('"mine"', '" "', ", line 1: name must be one line of 1 to 100 visible characters, not ' '"),
+        ('"mine"', '"a\\nb"', ", line 1: name must be one line of 1 to 100 visible characters, not 'a\\nb'"),
+        ('["hp", "weight"]', "3", ", line 6: data.x must be a valid list, not 3"),
+        ('["hp", "weight"]', '["hp", 3]', ", line 6: data.x[1] must be a valid string, not 3"),
+        ("standardize = true", 'standardize = "yes"', ", line 8: data.standardize must be a valid boolean, not 'yes'"),
+        ('y = "mpg"', "", ", line 4: data must have path, x and y, or else builtin, not path, x"),
+        ('y = "mpg"', 'builtin = "quadratic"', ", line 4: data must have path, x and y, or else builtin, not path, x"),
+        ("a*u + b*v + c", "a*u + b*v +", ", line 12: model.expression, column 12: a number or a name is missing"),
+        ("a*u + b*v + c", "u + v", ", line 12: model.expression: the expression 'u + v' has no parameters besides"),
+        ('["u", "v"]', '["u"]', ", line 12: model.expression: inputs must give each of the columns ('hp', 'weight') a"),
+        ('"log:0.01:1:3"', "[0.1, -0.5]", ", line 16: grid.lr must be a positive finite number, not -0.5"),
+        ('"log:0.01:1:3"', '"log:0.01:1"', ", line 16: grid.lr must be positive finite numbers or a range"),
+        ('"log:0.01:1:3"', "{ a = 1 }", ", line 16: grid.lr must be a positive finite number, not {'a': 1}"),
+        ('"log:0.01:1:3"', "2024-01-01", ", line 16: grid.lr must be a positive finite number, not datetime.date("),
+        ('[1, "full"]', "[]", ", line 17: grid.batch_size must have at least one value, not []"),
+        ('"sgd", "adam"', '"sgd", "sgd"', ", line 18: grid.optimizer must have distinct values, and 'sgd' is there"),
+        ('"halve(10)"', '"half(10)"', ", line 19: grid.schedule 'half' is not known; known are constant, halve"),
+        ('"halve(10)"', '"exponential(1e300)"', ", line 19: grid.schedule must give finite learning rates >= 0, not"),
+        ("[true]", '["true"]', ", line 21: grid.shuffle must be True or False, not 'true'"),
+        ("[-1.0, 10, 26.0]", "[1, 2]", ", line 22: grid.init 'near': params must be 3 numbers for a, b, c, not an"),
+        ("a = 1, b = 2", "a = 1, d = 2", ", line 22: grid.init 'far out': params must name exactly a, b, c, not a, d"),
+        ("epochs = 20", "epochs = 0", ", line 28: run.epochs must be a whole number of at least 1, not 0"),
+        ("epochs = 20", "epochs = 2.0", ", line 28: run.epochs must be a whole number of at least 1, not 2.0"),
+        ("target = 1", "target = -1", ", line 29: run.target must be a finite number >= 0 or None, not -1"),
+        ('"reference"', '"fast"', ", line 30: run.kernel must be one of reference, fused, fused-fma, lanes"),
+        ('"huber(2)"', '"hubert"', ", line 31: run.loss 'hubert' is not known; known are squared, huber, logcosh"),
+        ("drop_last = false", "drop_last = 0", ", line 32: run.drop_last must be a valid boolean, not 0"),
+        ('inputs = ["u", "v"]', "inputs = [", " is not valid TOML: "),
+        ("[grid.init]", "[grid]", " is not valid TOML: Cannot declare"),
+        ("epochs = 20", "epochs = " + "[" * 5000, " is nested too deeply"),
+        ("epochs = 20", "epochs = " + "9" * 5000, " is not valid TOML: Exceeds the limit (4300 digits) for integer"),
+    ],
+)  # fmt: skip
+def test_refusals_say_where_and_what(write, old, new, sentence):
+    assert refusal(write(FULL, (old, new))).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", ": name is missing"),
+        ("name = 'n'\ndata = 3\nmodel.expression = 'a*x'", ", line 2: data must be a table, not 3"),
+        ("name = 'n'\n[[data]]\n[model]\nexpression = 'a*x'", ", line 2: data must be a table, not [{}]"),
+        ("name = 'n'\n[data]\n[model]\nexpression = 'a*x'", ", line 2: data must have path, x and y, or else builtin"),
+        ("name = 'n'\ndata.builtin = 'x'\nmodel.expression = 'a*x'", ", line 2: data.builtin must be one of quadratic"),
+        (MINIMAL + "[grid]\ninit = [\n  [1, 2, 3],\n  [1, 2],\n]\nlr = 1", ", line 7: grid.init 'init[1]': params"),
+        (MINIMAL + "[grid]\ninit = [\n  [1, 2, 3],\n]\nlr = 0", ", line 10: grid.lr must be a positive"),
+        (MINIMAL + "[grid]\n'lr' = 0", ", line 7: grid.lr must be a positive finite number, not 0.0"),
+        (b"name = '\xe9'", " must be UTF-8 text"),
+    ],
+    ids=["empty", "no table", "tables", "no data", "dotted", "several lines", "after them", "quoted", "latin1"],
+)  # fmt: skip
+def test_refusals_of_other_ways_to_write(write, text, sentence):
+    assert refusal(write(text)).startswith(sentence)
+
+
+@pytest.mark.parametrize("name", ["quadratics", "missing/study.toml", ".", "nul\0"])
+def test_a_study_that_is_not_there(name):
+    known = r"is none of the built-in ones \(auto-mpg, quadratic\) and no file: "
+    with pytest.raises(ValueError, match=known) as caught:
+        load_study(name)
+    assert repr(name) in str(caught.value)
+
+
+def test_overrides_replace_settings_of_the_grid_and_the_run(write):
+    study = load_study(write(FULL))
+    other = with_overrides(study, lr=[0.5], init="uniform:0:1:3", epochs=7, loss="squared", target=None, kernel="fused")
+    assert other.make_grid().size == 2 * 3 * 2 * 2
+    assert (other.grid.lr, other.run.epochs, other.run.loss, other.run.kernel) == ([0.5], 7, "squared", "fused")
+    assert (other.run.target, other.grid.seed, other.data) == (1.0, [0, 1], study.data)
+    assert study == load_study(write(FULL))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"lr": -1}, "lr must be a positive finite number, not -1.0"),
+        ({"epochs": "many"}, "epochs must be a whole number of at least 1, not 'many'"),
+        ({"kernel": "fast"}, "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'fast'"),
+        ({"init": {"p": [1]}}, "init 'p': params must be 3 numbers for a, b, c, not an array of shape (1,)"),
+        ({"expression": "a*x"}, "a study has no setting 'expression'; known are lr, batch_size, init, optimizer, "),
+    ],
+)
+def test_overrides_are_checked_alike(options, sentence):
+    with pytest.raises(ValueError, match=r"^[^\n]*$") as caught:
+        with_overrides(load_study("quadratic"), **options)
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("expression", "columns", "inputs", "expected"),
+    [
+        ("a*x + b", ["hp"], None, (("x",), ("a", "b"))),
+        ("a*hp + b", ["hp"], None, (("hp",), ("a", "b"))),
+        ("a*x + b", ["x"], None, (("x",), ("a", "b"))),
+        ("p*q*x2 + x1", ["hp", "wt"], None, (("x1", "x2"), ("p", "q"))),
+        ("a*wt + b*hp", ["hp", "wt"], None, (("hp", "wt"), ("a", "b"))),
+        ("a*x", ["miles per gallon"], None, (("x",), ("a",))),
+        ("a*x + b", ["x"], ["a"], (("a",), ("x", "b"))),
+        ("polynomial(2)", ["hp"], None, (("x",), ("c0", "c1", "c2"))),
+        ("linear", ["hp"], None, (("x",), ("a", "b"))),
+        ("plane", ["hp", "wt"], None, (("x1", "x2"), ("a", "b", "c"))),
+    ],
+)
+def test_which_names_stand_for_data(expression, columns, inputs, expected):
+    model = model_for(expression, columns, inputs)
+    assert (model.inputs, model.params) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "columns", "sentence"),
+    [
+        ("a*t + b", ["hp"], "must use hp or x as the data, or inputs must say what it calls them"),
+        ("a*hp + b", ["hp", "wt"], "must use hp and wt or x1 and x2 as the data"),
+        ("a*x + b", ["a"], "uses a as well as x: inputs must say which of them are data"),
+        ("a*x1 + b*x2", ["x2", "x1"], "uses x2 and x1 as well as x1 and x2: inputs must say which"),
+        ("a*x +", ["hp"], "expression, column 6: a number or a name is missing"),
+        ("quadratic", ["hp", "wt"], "the model 'quadratic' has the inputs x, not x1, x2"),
+        ("polynomial(0)", ["hp"], "model 'polynomial(0)': degree must be a whole number of at least 1, not 0"),
+    ],
+)
+def test_names_that_could_be_misread_are_refused(expression, columns, sentence):
+    with pytest.raises(ValueError, match=r".") as caught:
+        model_for(expression, columns)
+    assert sentence in str(caught.value)
+
+
+def test_built_in_studies_are_described():
+    found = studies()
+    assert list(found) == ["auto-mpg", "quadratic"]
+    for name, description in found.items():
+        study = load_study(name)
+        assert (study.name, study.description) == (name, description)
+        assert len(description) <= 100
+
+
+@pytest.mark.parametrize("name", ["auto-mpg", "quadratic"])
+def test_built_in_studies_show_runs_that_arrive_and_runs_that_do_not(name):
+    study = load_study(name)
+    (data, _), run = study.dataset(), dict(study.run)
+    model = study.make_model(data)
+    frame = study.make_grid().frame(model, len(data.y))
+    assert 200 <= len(frame) <= 600
+    settings = frame[["lr", "batch_size", "optimizer", "schedule", "seed", "shuffle"]].to_dict("records")
+    starts = frame.filter(like="start_").to_numpy()
+    results = [
+        fit(model, data.x, data.y, init=start, **row, **run) for start, row in zip(starts, settings, strict=True)
+    ]
+    counts = np.unique([result.status for result in results], return_counts=True)
+    assert list(counts[0]) == ["converged", "diverged", "max_epochs"]
+    assert counts[1].min() >= 10
+
+
+def test_the_target_of_auto_mpg_is_a_thousandth_above_least_squares():
+    study = load_study("auto-mpg")
+    data, _ = study.dataset()
+    x = data.x[:, 0]
+    least = np.mean((np.polyval(np.polyfit(x, data.y, 2), x) - data.y) ** 2)
+    assert study.run.target == pytest.approx(1.001 * least, rel=1e-4)
+
+
+def test_to_list_the_studies_loads_nothing_heavy():
+    code = (
+        "import sys; from bench.study import studies; studies(); "
+        "print([name for name in ('numba', 'pandas', 'sympy', 'matplotlib', 'pyarrow') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

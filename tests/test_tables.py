@@ -1,0 +1,197 @@
+import numpy as np
+import pandas as pd
+import pytest
+from frames import make_curves, make_frame
+
+from bench.tables import CHOICES, best, effects, loss_quantiles, standard_tables, summarise
+
+
+def test_summary_of_one_group():
+    frame = make_frame(
+        5,
+        status=["converged", "converged", "converged", "max_epochs", "diverged"],
+        epochs_to_target=[4, 2, 9, pd.NA, pd.NA],
+        final_loss=[1e-6, 3e-6, 2e-6, 0.5, np.nan],
+        seconds=[1.0, 2.0, 3.0, 4.0, 5.0],
+    )
+    assert summarise(frame, ["optimizer"]).to_dict("records") == [
+        {
+            "optimizer": "sgd",
+            "runs": 5,
+            "converged": 3,
+            "diverged": 1,
+            "epochs_to_target": 9.0,
+            "final_loss": 3e-6,
+            "seconds": 3.0,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("epochs_to_target", "median"), [([3, 5, pd.NA], 5), ([3, pd.NA, pd.NA], np.nan), ([3, pd.NA], np.nan)]
+)
+def test_failures_count_as_forever(epochs_to_target, median):
+    frame = make_frame(len(epochs_to_target), epochs_to_target=epochs_to_target)
+    np.testing.assert_equal(summarise(frame, ["lr"])["epochs_to_target"].item(), median)
+
+
+def test_a_loss_that_is_not_a_number_is_infinite():
+    assert summarise(make_frame(3, final_loss=[1.0, np.nan, np.inf]), ["lr"])["final_loss"].item() == np.inf
+
+
+def test_best_first():
+    frame = make_frame(
+        8,
+        lr=[0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.4],
+        status=["converged", "max_epochs"] + ["converged"] * 6,
+        epochs_to_target=[1, pd.NA, 7, 7, 3, 3, 3, 3],
+        final_loss=[0, 1, 1e-9, 1e-9, 1e-6, 1e-6, 1e-7, 1e-7],
+    )
+    # More runs converge, then fewer epochs, then a smaller loss.
+    assert summarise(frame, ["lr"])["lr"].tolist() == [0.4, 0.3, 0.2, 0.1]
+
+
+@pytest.fixture
+def study():
+    """Every combination of the settings with random outcomes."""
+    settings = pd.MultiIndex.from_product(
+        [["sgd", "adam"], [0.01, 0.1, 1.0], [1, 16], ["near", "far"], [0, 1, 2]],
+        names=["optimizer", "lr", "batch_size", "init", "seed"],
+    ).to_frame(index=False)
+    rng = np.random.default_rng(0)
+    status = rng.choice(["converged", "max_epochs", "diverged"], len(settings), p=[0.7, 0.2, 0.1])
+    epochs = pd.Series(rng.integers(1, 100, len(settings)), dtype="Int64")
+    return make_frame(
+        len(settings),
+        **settings,
+        status=status,
+        epochs_to_target=epochs.where(status == "converged"),
+        final_loss=np.where(status == "diverged", np.nan, rng.random(len(settings))),
+    )
+
+
+def test_best_agrees_with_a_plain_loop(study):
+    ranks = {}
+    for choice in {tuple(row) for row in study[["optimizer", "lr", "batch_size"]].to_numpy()}:
+        runs = [row for row in study.itertuples() if (row.optimizer, row.lr, row.batch_size) == choice]
+        epochs = [float("inf") if pd.isna(row.epochs_to_target) else row.epochs_to_target for row in runs]
+        losses = [float("inf") if pd.isna(row.final_loss) else row.final_loss for row in runs]
+        failed = sum(row.status != "converged" for row in runs)
+        ranks[choice] = (failed, np.median(epochs), np.median(losses))
+    expected = sorted(ranks, key=ranks.get)
+    columns = ["optimizer", "lr", "batch_size"]
+    assert best(study)[columns].to_numpy().tolist() == [list(choice) for choice in expected]
+
+    of_each = best(study, by=["optimizer"])
+    assert list(of_each.columns[:3]) == columns
+    for row in of_each.itertuples():
+        assert (row.optimizer, row.lr, row.batch_size) == next(c for c in expected if c[0] == row.optimizer)
+
+
+def test_starts_and_seeds_repeat_a_choice(study):
+    assert set(best(study)["runs"]) == {6}
+    assert set(best(study, by=["init"])["runs"]) == {3}
+
+
+def test_best_by_what_does_not_vary():
+    table = best(make_frame(2, seed=[0, 1]), by=["optimizer", "init"])
+    assert table[["optimizer", "init", "runs"]].to_numpy().tolist() == [["sgd", "near", 2]]
+
+
+def test_a_single_choice_is_still_named():
+    assert list(best(make_frame())[CHOICES].iloc[0]) == ["sgd", 0.1, "constant", 1, True]
+
+
+def test_effects(study):
+    table = effects(study)
+    assert table[["setting", "value"]].to_numpy().tolist() == [
+        ["optimizer", "adam"],
+        ["optimizer", "sgd"],
+        ["learning rate", "0.01"],
+        ["learning rate", "0.1"],
+        ["learning rate", "1"],
+        ["batch size", "1"],
+        ["batch size", "16"],
+        ["start", "far"],
+        ["start", "near"],
+    ]
+    adam = study[study["optimizer"] == "adam"]
+    row = table.iloc[0]
+    assert row["runs"] == len(adam)
+    assert row["converged"] == (adam["status"] == "converged").sum()
+    assert row["diverged"] == (adam["status"] == "diverged").sum()
+    for name in ("epochs_to_target", "final_loss", "seconds"):
+        assert row[f"best_{name}"] == best(adam)[name].iloc[0]
+
+
+@pytest.mark.parametrize("runs", [0, 1])
+def test_tables_of_almost_nothing(runs):
+    tables = standard_tables(make_frame(runs))
+    assert len(tables["best"]) == len(tables["best_by_optimizer_and_batch_size"]) == runs
+    assert tables["effects"].empty
+
+
+def test_standard_tables(study):
+    tables = standard_tables(study)
+    assert len(tables["best"]) == 10
+    assert len(tables["best_by_optimizer_and_batch_size"]) == 4
+    assert len(tables["effects"]) == 9
+
+
+def test_quantiles_are_those_of_numpy():
+    losses = np.random.default_rng(0).lognormal(sigma=3, size=(7, 4))
+    frame = make_frame(7)
+    bands = loss_quantiles(frame, make_curves(dict(zip(frame["config_id"], losses, strict=True))), ["lr"])
+    assert bands["epoch"].tolist() == [0, 1, 2, 3]
+    assert set(bands["runs"]) == {7}
+    np.testing.assert_allclose(
+        bands[["low", "median", "high"]].to_numpy().T, np.quantile(losses, [0.1, 0.5, 0.9], axis=0), rtol=1e-12
+    )
+
+
+def test_each_group_has_its_own_curves():
+    frame = make_frame(3, lr=[0.1, 0.2, 0.1])
+    bands = loss_quantiles(frame, make_curves({"run0": [4, 1], "run1": [4, 2], "run2": [4, 3]}), ["optimizer", "lr"])
+    assert bands[["optimizer", "lr", "epoch", "median"]].to_numpy().tolist() == [
+        ["sgd", 0.1, 0, 4.0],
+        ["sgd", 0.1, 1, 2.0],
+        ["sgd", 0.2, 0, 4.0],
+        ["sgd", 0.2, 1, 2.0],
+    ]
+
+
+def test_a_run_that_stopped_keeps_its_loss():
+    frame = make_frame(2, status=["converged", "max_epochs"])
+    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}), ["lr"])
+    assert bands["median"].tolist() == [8, 4, 3]
+
+
+@pytest.mark.parametrize("last", [[], [np.inf], [np.nan]])
+def test_a_run_that_diverged_is_infinite(last):
+    frame = make_frame(3, status=["diverged", "max_epochs", "max_epochs"])
+    bands = loss_quantiles(frame, make_curves({"run0": [8, 9, *last], "run1": [8, 4, 2, 1], "run2": [8] * 4}), ["lr"])
+    assert bands["median"].tolist() == [8, 8, 8, 8]
+    assert bands["high"].tolist()[2:] == [np.inf, np.inf]
+
+
+def test_a_group_ends_with_its_longest_run():
+    frame = make_frame(2, lr=[0.1, 0.2])
+    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}), ["lr"])
+    assert bands.groupby("lr")["epoch"].max().to_dict() == {0.1: 1, 0.2: 2}
+
+
+def test_curves_of_other_runs_are_ignored():
+    bands = loss_quantiles(make_frame(1), make_curves({"other": [0, 0, 0], "run0": [5]}), ["lr"])
+    assert bands["median"].tolist() == [5]
+
+
+@pytest.mark.parametrize("runs", [0, 2])
+def test_no_curves_at_all(runs):
+    bands = loss_quantiles(make_frame(runs), make_curves({"other": [1]}), ["lr"])
+    assert list(bands.columns) == ["lr", "epoch", "runs", "low", "median", "high"]
+    assert bands.empty
+
+
+def test_a_curve_that_is_there_twice_is_refused():
+    with pytest.raises(ValueError, match="duplicate"):
+        loss_quantiles(make_frame(1), make_curves({"run0": [1, 2]}).iloc[[0, 1, 1]], ["lr"])
