@@ -99,7 +99,7 @@ class RunTable(Table):
 
     epochs: int = 100
     target: float | None = None
-    kernel: str = "fused"
+    kernel: str = "lanes"
     loss: str = "squared"
     drop_last: bool = True
 
