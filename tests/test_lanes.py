@@ -1,0 +1,283 @@
+"""The lane type: functions against mpmath, arithmetic against NumPy's bits, on this processor and on plainer ones."""
+
+from functools import cache as once
+
+import llvmlite.binding as llvm
+import mpmath
+import numpy as np
+import pytest
+from numba import config, njit
+from numba.core.errors import TypingError
+
+from kernels import Model, fit, lane_math, models
+from kernels.block import train_runs
+from kernels.lanes import lane_from, lane_into, repeated
+from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
+from kernels.run import Plan
+from kernels.samples import room
+from kernels.schedules import learning_rates
+from kernels.specialize import _built, memory, settings, specialize
+from kernels.tuples import folded
+
+EPS = np.finfo(float).eps
+LARGEST, SMALLEST_NORMAL, SMALLEST = np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal
+
+# Bounds in units in the last place of the true value: ours as `lane_math` states them, and 4 as glibc does.
+FUNCTIONS = {
+    "exp": (mpmath.exp, 1.1),
+    "tanh": (mpmath.tanh, 3),
+    "log": (mpmath.log, 4),
+    "sin": (mpmath.sin, 4),
+    "cos": (mpmath.cos, 4),
+    "tan": (mpmath.tan, 4),
+    "arcsin": (mpmath.asin, 4),
+    "arccos": (mpmath.acos, 4),
+    "arctan": (mpmath.atan, 4),
+    "power": (lambda u, v: abs(u) ** v * (-1 if u < 0 and v % 2 else 1), 4),
+}
+EXACT = ["add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign", "minimum", "maximum"]
+
+PLACES = {
+    "here": {},
+    "AVX2": {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"},
+    "generic": {"NUMBA_CPU_NAME": "generic"},
+    "no vector library": {},
+}
+
+
+@njit(error_model="numpy")
+def all_on_lanes(u, v, out):
+    """Each function of FUNCTIONS, then of EXACT, in a row of `out`."""
+    for i in range(0, u.size, 32):
+        p, q = lane_from(u, i, 32), lane_from(v, i, 32)
+        lane_into(np.exp(p), out[0], i)
+        lane_into(np.tanh(p), out[1], i)
+        lane_into(np.log(p), out[2], i)
+        lane_into(np.sin(p), out[3], i)
+        lane_into(np.cos(p), out[4], i)
+        lane_into(np.tan(p), out[5], i)
+        lane_into(np.arcsin(p), out[6], i)
+        lane_into(np.arccos(p), out[7], i)
+        lane_into(np.arctan(p), out[8], i)
+        lane_into(np.power(p, q), out[9], i)
+        lane_into(p + q, out[10], i)
+        lane_into(p - q, out[11], i)
+        lane_into(p * q, out[12], i)
+        lane_into(p / q, out[13], i)
+        lane_into(-p, out[14], i)
+        lane_into(np.sqrt(p), out[15], i)
+        lane_into(np.absolute(p), out[16], i)
+        lane_into(np.sign(p), out[17], i)
+        lane_into(np.minimum(p, q), out[18], i)
+        lane_into(np.maximum(p, q), out[19], i)
+
+
+def arguments():
+    """Pairs of numbers: where functions are special, all sizes a double can have, and where functions bend."""
+    rng = np.random.default_rng(1)
+    special = [0, SMALLEST, SMALLEST_NORMAL, 1e-310, 1e-300, 1 - EPS / 2, 1, 1 + EPS, np.log(2) / 2, np.log(2) / 4]
+    special += [np.pi / 2, np.pi, 2, 19.06, 20, 22, 1e5, 1e22, 1e300, LARGEST, np.inf, np.nan]
+    # Around the last finite and the first normal value of exp, and around its smallest one.
+    special += [708.3964185322641, 709.782712893384, 709.7827128933841, 710.5, 745.1332191019411, 745.1332191019412]
+    special += [745.5, 746.5]
+    special = np.array([*special, *(-number for number in special)])
+    sizes = rng.choice([-1, 1], 500) * np.exp2(rng.uniform(-1074, 1024, 500))
+    x = [special, sizes, rng.uniform(-750, 715, 300), rng.uniform(-25, 25, 300), rng.uniform(-1, 1, 500)]
+    x += [1 + 1e-3 * rng.standard_normal(200), np.abs(sizes), np.arange(-100, 100) * np.pi / 4]
+    u = np.concatenate(x)
+    v = np.concatenate([rng.choice(special, special.size), rng.uniform(-10, 10, u.size - special.size)])
+    v[::3] = np.rint(v[::3])
+    both = np.concatenate([u, special.repeat(special.size)]), np.concatenate([v, np.tile(special, special.size)])
+    return tuple(np.resize(one, -(-one.size // 32) * 32) for one in both)
+
+
+def results():
+    u, v = arguments()
+    out = np.empty((len(FUNCTIONS) + len(EXACT), u.size))
+    with np.errstate(all="ignore"):
+        all_on_lanes(u, v, out)
+    return out
+
+
+@once
+def numpy_results(name):
+    ufunc = getattr(np, name)
+    with np.errstate(all="ignore"):
+        return ufunc(*arguments()[: ufunc.nin])
+
+
+@once
+def distances(name):
+    """Where values are neither special nor 0, and how far NumPy's are there from the true ones, in ULP."""
+    operands, near = np.stack(arguments()[: getattr(np, name).nin]), numpy_results(name)
+    ordinary = np.isfinite(operands).all(axis=0) & (near != 0) & (np.abs(near) < LARGEST)
+    operands, near = operands[:, ordinary], near[ordinary]
+    ulp = np.spacing(np.abs(near))
+    with mpmath.workprec(160):
+        true = [FUNCTIONS[name][0](*map(mpmath.mpf, one)) for one in operands.T.tolist()]
+        distance = [float((n - t) / u) for t, n, u in zip(true, near.tolist(), ulp.tolist(), strict=True)]
+    return ordinary, np.array(distance)
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def computed(request, python, tmp_path_factory):
+    """The results of a process that compiles for such a processor, or that finds no vector library."""
+    if request.param == "here":
+        return dict(zip([*FUNCTIONS, *EXACT], results(), strict=True))
+    if request.param == "AVX2" and not all(llvm.get_host_cpu_features().get(name) for name in ("avx2", "fma")):
+        pytest.skip("this processor has no AVX2")
+    file = tmp_path_factory.mktemp("lanes") / "results.npy"
+    code = ["import numpy as np", "from kernels import lane_math"]
+    code += ["lane_math.FOUND = ()"] if request.param == "no vector library" else []
+    code += ["from tests.test_lanes import results", f"np.save({str(file)!r}, results())"]
+    python("\n".join(code), **PLACES[request.param])
+    return dict(zip([*FUNCTIONS, *EXACT], np.load(file), strict=True))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_over_the_whole_range(computed, name):
+    ours, expected = computed[name], numpy_results(name)
+    ordinary, distance = distances(name)
+    np.testing.assert_array_equal(ours[~ordinary], expected[~ordinary])
+    assert_same_signs(ours, expected)
+    expected = expected[ordinary]
+    error = (ours[ordinary] - expected) / np.spacing(np.abs(expected)) + distance
+    assert np.abs(error).max() <= FUNCTIONS[name][1]
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_arithmetic_has_the_bits_of_numpy(computed, name):
+    ours, expected = computed[name], numpy_results(name)
+    np.testing.assert_array_equal(ours, expected)
+    if name not in ("minimum", "maximum"):  # of 0 and -0, NumPy takes either
+        assert_same_signs(ours, expected)
+
+
+def assert_same_signs(ours, expected):
+    """Of zeros too; that of a nan is the processor's affair."""
+    known = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(ours[known]), np.signbit(expected[known]))
+
+
+@pytest.mark.parametrize("width", [2, 8, 32])
+def test_a_lane_comes_back_as_it_went(width):
+    @njit
+    def there_and_back(source, target):
+        lane_into(lane_from(source, 3, width), target, 5)
+
+    source, target = np.random.default_rng(2).standard_normal(40), np.zeros(40)
+    there_and_back(source, target)
+    np.testing.assert_array_equal(target[5 : 5 + width], source[3 : 3 + width])
+    assert not target[:5].any()
+    assert not target[5 + width :].any()
+
+
+@njit(error_model="numpy")
+def with_numbers(u, number, out):
+    lane = lane_from(u, 0, 8)
+    lane_into(lane + number, out[0], 0)
+    lane_into(number - lane, out[1], 0)
+    lane_into(number / lane, out[2], 0)
+    lane_into(np.minimum(number, lane), out[3], 0)
+    lane_into(np.power(lane, number), out[4], 0)
+    lane_into(repeated(number, 8), out[5], 0)
+
+
+@pytest.mark.parametrize("number", [3, 0.1, np.float32(0.1)], ids=["int", "float", "float32"])
+def test_a_number_stands_for_a_lane_full_of_it(number):
+    u, out = np.linspace(0.5, 4, 8), np.empty((6, 8))
+    with_numbers(u, number, out)
+    number = float(number)
+    np.testing.assert_array_equal(out[:4], [u + number, number - u, number / u, np.minimum(number, u)])
+    np.testing.assert_allclose(out[4], u**number, rtol=4 * EPS)
+    np.testing.assert_array_equal(out[5], number)
+
+
+def test_a_lane_is_added_up_in_the_order_of_numpy():
+    @njit
+    def total(u):
+        return folded((lane_from(u, 0, 8),))
+
+    u = np.random.default_rng(3).standard_normal(8)
+    assert total(u) == (((u[0] + u[1]) + (u[2] + u[3])) + ((u[4] + u[5]) + (u[6] + u[7])),)
+    assert total(u) == (np.add.reduce(u),)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="there are no types")
+def test_lanes_of_different_widths_do_not_mix():
+    @njit
+    def mixed(u, out):
+        lane_into(lane_from(u, 0, 8) + lane_from(u, 0, 4), out, 0)
+
+    with pytest.raises(TypingError, match=r"Lane\(8\)"):
+        mixed(np.ones(8), np.empty(8))
+
+
+def block_and_references(model, x, y, start, loss="squared", batch_size=1, optimizer="sgd"):
+    """A block of 32 runs, and the same 32 runs one by one with the reference."""
+    rng = np.random.default_rng(4)
+    inits = start + 0.2 * rng.standard_normal((32, len(start)))
+    lrs = np.geomspace(0.001, 0.05, 32)
+    kept, rule = make_loss(loss), make_optimizer(optimizer)
+    rates = np.ascontiguousarray(np.stack([learning_rates("halve(2)", lr, 4) for lr in lrs], axis=1))
+    plan = Plan(rates, settings(kept, rule), batch_size, False, True, 5, -np.inf)
+    memories = np.tile(memory(rule, len(start)), (32, 1))
+    block = train_runs("lanes", model, kept, rule, room((x,), y, shuffle=True), plan, inits, memories)
+    references = [
+        fit(model, x, y, init=init, lr=lr, schedule="halve(2)", batch_size=batch_size, epochs=4, shuffle=True, seed=5,
+            drop_last=False, optimizer=optimizer, loss=loss, kernel="reference")
+        for init, lr in zip(inits, lrs, strict=True)
+    ]  # fmt: skip
+    params = np.array([reference.params for reference in references])
+    losses = np.array([reference.loss for reference in references]).T
+    return block.params, block.losses, params, losses
+
+
+X = np.random.default_rng(6).uniform(0.1, 1.0, 45)
+BENT = Model("sqrt(a**2 + x) / (b + x**2) - c*x**-3")
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize(
+    ("model", "start", "loss", "optimizer"),
+    [(models.quadratic, [2, -4, 3], "huber(0.5)", "momentum"), (BENT, [1, 2, 0.1], "squared", "sgd")],
+    ids=["quadratic", "rational with a root"],
+)
+def test_a_block_has_the_bits_of_the_reference_in_every_lane(model, start, loss, optimizer, batch_size):
+    y = model.predict(start, X) + 0.1 * np.cos(20 * X)
+    params, losses, *expected = block_and_references(model, X, y, start, loss, batch_size, optimizer)
+    np.testing.assert_array_equal(params, expected[0])
+    np.testing.assert_array_equal(losses, expected[1])
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize(
+    ("model", "start", "loss"),
+    [
+        (Model("a*exp(b*x) + c"), [2, -1.5, 0.5], "logcosh"),
+        (Model("a*sin(w*x + p) + log(b + x)"), [1.5, 4, 0.3, 2], "squared"),
+    ],
+    ids=["exp and tanh", "sin, cos and log"],
+)
+def test_a_block_with_functions_stays_close_to_the_reference(model, start, loss, batch_size):
+    """These runs settle, so errors add up at most: a few units in the last place per update."""
+    y = model.predict(start, X) + 0.1 * np.cos(20 * X)
+    params, losses, *expected = block_and_references(model, X, y, start, loss, batch_size)
+    bound = 4 * EPS * 4 * -(-X.size // batch_size)
+    assert np.abs(params - expected[0]).max() <= bound * np.abs(expected[0]).max()
+    np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
+
+
+@pytest.mark.skipif(not lane_math.FOUND, reason="there is no library that could be missing")
+def test_code_that_calls_the_library_is_not_loaded_where_it_is_missing(monkeypatch):
+    """Otherwise the process would end at once, without an exception."""
+
+    def source():
+        _built.cache_clear()
+        return specialize(models.linear.program, make_loss("squared"), make_optimizer("sgd")).source
+
+    with_library = source()
+    assert with_library == source()
+    monkeypatch.setattr(lane_math, "FOUND", ())
+    assert with_library != source()
