@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.check import largest_error
 from kernels.run import Floats
 from kernels.schedules import learning_rates
 
@@ -66,9 +67,4 @@ def classic(epochs: int = 100, batch_size: int = 1, *, shuffle: bool = False) ->
 
 def error(trained: Trained, expected: Trained) -> float:
     """The largest difference: relative to what is expected where that exceeds 1, absolute below; 0 for equal bits."""
-    largest = 0.0
-    for found, wanted in zip(trained, expected, strict=True):
-        if not np.array_equal(found, wanted, equal_nan=True):
-            difference = np.abs(found - wanted) / np.maximum(np.abs(wanted), 1)
-            largest = max(largest, np.nan_to_num(difference, nan=np.inf).max())
-    return float(largest)
+    return max(largest_error(found, wanted) for found, wanted in zip(trained, expected, strict=True))

@@ -13,7 +13,7 @@ from kernels.losses import Loss
 from kernels.model import Model
 from kernels.optimizers import Optimizer
 from kernels.run import MAX_EPOCHS, Block, Data, Floats, Plan, Record, scratch
-from kernels.slices import sliced
+from kernels.slices import REFERENCE, sliced
 from kernels.specialize import specialize
 
 WIDTH = 32
@@ -23,8 +23,8 @@ LANE_KERNELS = ("lanes", "lanes-fma")
 class Runs(NamedTuple):
     """Where R runs stand: `params` (R, P), the optimizer's `memory` (R, M), `status` and `epochs` (R,).
 
-    `losses`, shape (epochs trained + 1, R), starts with the loss before the first of them; a row past the epochs of a run has
-    no meaning for it.
+    `losses`, shape (epochs trained + 1, R), starts with the loss before the first of them; a row past the epochs of a
+    run has no meaning for it.
     """
 
     params: Floats
@@ -85,13 +85,12 @@ def _single(
     runs = _empty(params, memory, last - first, count)
     trajectory = np.empty((last + 1, params.shape[1]))
     losses = np.empty(last + 1)
+    samples = data.y.size * (REFERENCE if kernel == "reference" else 1)
     for run in range(count):
         trajectory[first] = params[run]
         record = Record(losses, trajectory, runs.memory[run])
         own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, run]))
-        for status, done, _ in sliced(  # noqa: B007 (the last ones count)
-            partial(train, data, own, record), first, last, samples=data.y.size
-        ):
+        for status, done, _seconds in sliced(partial(train, data, own, record), first, last, samples=samples):  # noqa: B007
             if stopped():
                 return None
         runs.params[run], runs.status[run], runs.epochs[run] = trajectory[done], status, done
@@ -119,20 +118,20 @@ def _lanes(
     for start in range(0, count, WIDTH):
         places = np.minimum(np.arange(start, start + WIDTH), count - 1)
         block = Block(
-            np.ascontiguousarray(params[places].T),
-            np.ascontiguousarray(memory[places].T),
+            np.empty((params.shape[1], WIDTH)),
+            np.empty((memory.shape[1], WIDTH)),
             np.empty((last + 1, WIDTH)),
             np.full(WIDTH, MAX_EPOCHS),
             np.full(WIDTH, first),
-            np.empty((params.shape[1], WIDTH)),
-            np.empty((memory.shape[1], WIDTH)),
+            np.ascontiguousarray(params[places].T),
+            np.ascontiguousarray(memory[places].T),
         )
         own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, places]))
 
         def step(begin: int, end: int, block: Block = block, own: Plan = own) -> tuple[int, int]:
             return train(data, own, block, room_for_sums, begin, end)
 
-        for _status, _done, _ in sliced(step, first, last, samples=data.y.size * WIDTH // 8):
+        for _ in sliced(step, first, last, samples=data.y.size * WIDTH // 8):
             if stopped():
                 return None
         mine = slice(start, start + WIDTH)

@@ -4,6 +4,7 @@ import os
 import stat
 import tempfile
 import warnings
+from contextlib import suppress
 from functools import cache as once
 from pathlib import Path
 
@@ -49,21 +50,23 @@ def _wanted() -> Path:
 
 
 def read(name: str) -> str | None:
-    """The text stored under a name, or None."""
+    """The text stored under a name, or None. What is damaged is read as it is."""
     path = folder()
-    try:
-        return None if path is None else (path / name).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
+    if path:
+        with suppress(OSError):
+            return (path / name).read_text(encoding="utf-8", errors="replace")
+    return None
 
 
-def write(name: str, text: str) -> Path | None:
-    """Store a text whole or not at all; its path, or None where nothing can be written."""
+def write(name: str, text: str) -> None:
+    """Store a text whole or not at all: not where there is no folder, or no room in it."""
     path = folder()
-    if path is None:
-        return None
-    handle, temporary = tempfile.mkstemp(dir=path, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path / name)
-    return path / name
+    if path:
+        with suppress(OSError):
+            handle, temporary = tempfile.mkstemp(dir=path, suffix=".tmp")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(text)
+                os.replace(temporary, path / name)
+            finally:
+                Path(temporary).unlink(missing_ok=True)

@@ -7,8 +7,10 @@ coincide are computed once.
 
 import heapq
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import sympy
 
 from kernels.expression import Call, Name, Node, Number
@@ -21,34 +23,50 @@ MAX_EXPONENT = 4096
 # Sympy computes with whole numbers and fractions exactly, for hours where a model says 9**9**9**9. So what is larger
 # than this becomes a float, and what is too large for a float is refused.
 MAX_EXACT = 512
+SMALLEST_ROOT = 512  # u**(1/512) is nine square roots
 
 
-class absolute(sympy.Function):  # noqa: N801 (named like the ufunc it stands for)
-    """|u|, kept apart from sympy.Abs, whose derivative brings in complex arguments."""
+def _real_function(name: str, derivative: Callable[[sympy.Expr, sympy.Expr], sympy.Expr]) -> type[sympy.Function]:
+    """The ufunc of that name, with the derivative `derivative(u, f(u))`, for sympy to take for real and to leave alone.
 
-    def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """Derivative: the sign of u (0 at 0, as NumPy has it)."""
-        return sign(self.args[0])
+    Sympy's own functions ask whether their arguments are complex, which takes time exponential in the depth of a model.
+    """
+
+    def fdiff(self: sympy.Function, argindex: int = 1) -> sympy.Expr:
+        return derivative(self.args[0], self)
+
+    def value(_function: type[sympy.Function], u: sympy.Expr) -> sympy.Expr | None:
+        with np.errstate(all="ignore"):
+            return sympy.Float(float(getattr(np, name)(float(u)))) if u.is_Number else None
+
+    return type(name, (sympy.Function,), {"is_real": True, "fdiff": fdiff, "eval": classmethod(value)})
 
 
-class sign(sympy.Function):  # noqa: N801
-    """The sign of u, constant wherever it has a derivative."""
+sign = _real_function("sign", lambda u, f: sympy.Integer(0))
+absolute = _real_function("absolute", lambda u, f: sign(u))
+exp = _real_function("exp", lambda u, f: f)
+log = _real_function("log", lambda u, f: 1 / u)
+sin = _real_function("sin", lambda u, f: cos(u))
+cos: type[sympy.Function] = _real_function("cos", lambda u, f: -sin(u))
+tan = _real_function("tan", lambda u, f: 1 + f**2)
+tanh = _real_function("tanh", lambda u, f: 1 - f**2)
+arcsin = _real_function("arcsin", lambda u, f: 1 / sympy.sqrt(1 - u**2))
+arccos: type[sympy.Function] = _real_function("arccos", lambda u, f: -1 / sympy.sqrt(1 - u**2))
+arctan = _real_function("arctan", lambda u, f: 1 / (1 + u**2))
 
-    def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """Derivative: zero."""
-        return sympy.Integer(0)
-
-
-_FROM_CALL = {
-    "add": lambda u, v: u + v,
-    "subtract": lambda u, v: u - v,
-    "multiply": lambda u, v: u * v,
-    "divide": lambda u, v: u / v,
-    "negative": lambda u: -u,
-    "power": lambda u, v: u**v,
+_ARITHMETIC: dict[str, Callable[..., sympy.Expr]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negative": operator.neg,
+    "power": operator.pow,
+    "sqrt": sympy.sqrt,
+}
+_OURS = {f.__name__: f for f in (absolute, exp, log, sin, cos, tan, tanh, arcsin, arccos, arctan)}
+_OF_SYMPY = _ARITHMETIC | {
     "exp": sympy.exp,
     "log": sympy.log,
-    "sqrt": sympy.sqrt,
     "sin": sympy.sin,
     "cos": sympy.cos,
     "tan": sympy.tan,
@@ -56,26 +74,18 @@ _FROM_CALL = {
     "arcsin": sympy.asin,
     "arccos": sympy.acos,
     "arctan": sympy.atan,
-    "absolute": absolute,
+    "absolute": absolute,  # sympy.Abs has a derivative with complex arguments
 }
-_TO_UFUNC = {
-    sympy.exp: "exp",
-    sympy.log: "log",
-    sympy.sin: "sin",
-    sympy.cos: "cos",
-    sympy.tan: "tan",
-    sympy.tanh: "tanh",
-    sympy.asin: "arcsin",
-    sympy.acos: "arccos",
-    sympy.atan: "arctan",
+_TO_UFUNC = {f: name for name, f in _OURS.items()} | {
+    sign: "sign",
+    # What sympy brings in by itself: sqrt(u**2), its derivative, and the derivative of u**v by v.
     sympy.Abs: "absolute",
     sympy.sign: "sign",
-    absolute: "absolute",
-    sign: "sign",
+    sympy.log: "log",
 }
 
 
-def to_sympy(node: Node) -> sympy.Expr:
+def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = _OF_SYMPY) -> sympy.Expr:
     """The sympy expression of a checked tree; built call by call, no text is parsed.
 
     Raises
@@ -89,7 +99,7 @@ def to_sympy(node: Node) -> sympy.Expr:
         case Name(name):
             return sympy.Symbol(name, real=True)
         case Call(function, operands):
-            return _bounded(_FROM_CALL[function](*map(to_sympy, operands)))
+            return _bounded(functions[function](*(to_sympy(operand, functions) for operand in operands)))
 
 
 def _bounded(u: sympy.Expr) -> sympy.Expr:
@@ -109,7 +119,7 @@ def derive(node: Node, inputs: Sequence[str], params: Sequence[str]) -> Program:
         If the expression simplifies to something that is not real and finite, or an exponent grows too large.
     """
     symbols = [sympy.Symbol(name, real=True) for name in (*params, *inputs)]
-    f = to_sympy(node)
+    f = to_sympy(node, _ARITHMETIC | _OURS)
     builder = _Builder(symbols, len(params))
     residual = builder.sum(f, minus_y=True)
     derivatives = tuple(builder.value(sympy.diff(f, symbol)) for symbol in symbols[: len(params)])
@@ -218,24 +228,31 @@ class _Builder:
         return self.emit("negative", number) if coefficient.is_negative else number
 
     def power(self, base: sympy.Expr, exponent: sympy.Expr) -> int:
-        """Integer powers by repeated squaring, half-integer ones through sqrt, the rest with the power function.
+        """Whole powers by repeated squaring, halves and quarters by repeated sqrt, the rest with the power function.
 
         A negative power is a power of the reciprocal, so that one division serves all powers of the same base.
         """
-        if not exponent.is_Number or float(2 * exponent) % 1 != 0:
+        if not exponent.is_Number or float(SMALLEST_ROOT * exponent) % 1 != 0:
             return self.emit("power", self.value(base), self.value(exponent))
-        whole, half = divmod(int(2 * abs(exponent)), 2)
+        fraction, whole = math.modf(abs(float(exponent)))
         if whole > MAX_EXPONENT:
             raise ValueError(f"an exponent grows to {float(exponent):g}; at most {MAX_EXPONENT} is accepted")
         number = self.value(base)
         if exponent.is_negative:
             number = self.emit("divide", self.constant(1.0), number)
-        factors = [self.emit("sqrt", number)] if half else []
-        while whole:
-            if whole % 2:
+        factors = []
+        root = number
+        while fraction:
+            root = self.emit("sqrt", root)
+            digit, fraction = divmod(2 * fraction, 1)
+            if digit:
+                factors.append(root)
+        left = int(whole)
+        while left:
+            if left % 2:
                 factors.append(number)
-            whole //= 2
-            if whole:
+            left //= 2
+            if left:
                 number = self.emit("multiply", number, number)
         return self._tree([(factor, False) for factor in factors], "multiply")[0]
 

@@ -19,7 +19,7 @@ from kernels.optimizers import Optimizer, make_optimizer
 from kernels.run import CONVERGED, STATUS, Data, Floats, Plan, Record, scratch
 from kernels.samples import batch_samples, room, samples
 from kernels.schedules import learning_rates
-from kernels.slices import sliced
+from kernels.slices import REFERENCE, sliced
 from kernels.spec import real, shown, whole
 from kernels.specialize import memory, settings, specialize
 
@@ -175,8 +175,7 @@ def fit(
     compile_seconds = time.perf_counter() - asked
 
     seconds = 0.0
-    # The reference takes a thousand times as long.
-    samples_per_epoch = y.size * (1000 if kernel == "reference" else 1)
+    samples_per_epoch = y.size * (REFERENCE if kernel == "reference" else 1)
     for status, done, spent in sliced(partial(train, data, plan, record), 0, epochs, samples=samples_per_epoch):
         seconds += spent
         result = FitResult(

@@ -13,7 +13,7 @@ import numpy as np
 from kernels.lanes import lane_from, lane_into
 from kernels.order import permute
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS
-from kernels.tuples import all_finite, folded, load, over, plus, store
+from kernels.tuples import all_finite, folded, load, plus, store, times
 
 Bound = Callable[..., Any]
 # The model
@@ -77,8 +77,8 @@ def train_block(data, plan, block, scratch, first, last):
     """
     visited_x, visited_y = data.x, data.y
     options = options_from(plan.settings)
-    theta = theta_from(block.params)
-    state = state_from(block.memory)
+    theta = theta_from(block.now)
+    state = state_from(block.memory_now)
     done = first
     while True:
         lane_into(mean_squared_residual(theta, data.x, data.y, options, scratch), block.losses[done], 0)
@@ -127,13 +127,14 @@ def per_sample_epoch(theta, state, x, y, lr, options):
 def minibatch_epoch(theta, state, x, y, lr, options, plan, scratch):
     """One step against the mean gradient of each batch; a smaller last batch counts unless it is dropped."""
     size = plan.batch_size
+    part = 1.0 / size  # a division waits four times as long as a multiplication
     whole = y.size - y.size % size
     for start in range(0, whole, size):
         total = gradient_sum(theta, x, y, start, size, options, scratch)
-        theta, state = update(theta, state, over(total, size), lr, options)
+        theta, state = update(theta, state, times(total, part), lr, options)
     if whole < y.size and not plan.drop_last:
         total = gradient_sum(theta, x, y, whole, y.size - whole, options, scratch)
-        theta, state = update(theta, state, over(total, y.size - whole), lr, options)
+        theta, state = update(theta, state, times(total, 1.0 / (y.size - whole)), lr, options)
     return theta, state
 
 
@@ -151,13 +152,13 @@ def judged(loss, finite, target):
 
 
 def visit(data, seed, epoch):
-    """Gather the samples into the order in which this epoch visits them."""
-    permute(data.order, seed, epoch)
-    for column, visited in zip(data.x, data.visited_x):  # noqa: B905 (numba knows no `strict`)
-        for i in range(data.order.size):
-            visited[i] = column[data.order[i]]
-    for i in range(data.order.size):
-        data.visited_y[i] = data.y[data.order[i]]
+    """Copy the samples and shuffle them into the order in which this epoch visits them."""
+    # Bound to a name here, the tuple is taken apart by the compiler; numba knows neither unpacking nor `strict`.
+    columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
+    for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
+        for i in range(column.size):
+            visited[i] = column[i]
+    permute(columns, seed, epoch)
 
 
 def pairwise_sum(theta, x, y, start, count, options, scratch):

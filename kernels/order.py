@@ -22,33 +22,30 @@ def sfc64(state):
     return (b ^ (b >> U11), c + (c << U3), ((c << U24) | (c >> U40)) + bits, counter + U1), bits
 
 
-def permute(order, seed, epoch):
-    """Fill `order`, shape (n,), with the permutation of 0..n-1 that belongs to (seed, epoch)."""
+def permute(columns, seed, epoch):
+    """Permute the columns, arrays of one length, all alike: as (seed, epoch) has it.
+
+    To swap the samples themselves is faster than to permute an index and to gather by it, and takes no index.
+    """
     state = (np.uint64(seed), np.uint64(epoch), U0, U1)
     for _ in range(WARM_UP):
         state, _bits = sfc64(state)
-    for i in range(order.size):
-        order[i] = i
-    spare = U0
-    has_spare = False
-    for i in range(order.size - 1, 0, -1):
-        below = np.uint64(i + 1)
-        threshold = U0
-        while True:
-            # Each step of the generator serves two draws, the low half first.
-            if has_spare:
-                draw = spare
-                has_spare = False
-            else:
-                state, bits = sfc64(state)
-                draw, spare = bits & LOW32, bits >> U32
-                has_spare = True
-            scaled = draw * below
-            left = scaled & LOW32
-            if left >= below:
-                break
-            threshold = (LOW32 + U1 - below) % below
-            if left >= threshold:
-                break
-        j = np.int64(scaled >> U32)
-        order[i], order[j] = order[j], order[i]
+    i = columns[0].size - 1
+    while i > 0:
+        # Each step of the generator serves two draws, the low half first; one too many leaves element 0 where it is.
+        state, bits = sfc64(state)
+        i = placed(columns, i, bits & LOW32)
+        i = placed(columns, i, bits >> U32)
+
+
+def placed(columns, i, draw):
+    """Swap element i with one of 0..i; returns i - 1, or i again where the draw is rejected."""
+    below = np.uint64(i + 1)
+    scaled = draw * below
+    left = scaled & LOW32
+    if left < below and left < (LOW32 + U1 - below) % below:
+        return i
+    j = np.int64(scaled >> U32)
+    for column in columns:
+        column[i], column[j] = column[j], column[i]
+    return i - 1

@@ -6,6 +6,7 @@ compiled kernels print it as source: two roads, one definition, and so the same 
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -84,24 +85,28 @@ def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...])
     Raises
     ------
     ValueError
-        If the expression does not stay real and finite, or an exponent grows too large.
+        If the expression does not stay real and finite, an exponent grows too large, or sympy runs out of stack.
     """
     key = json.dumps([FORMAT, text, inputs, params])
     name = f"program_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     stored = cache.read(name)
     if stored is not None:
-        record = json.loads(stored)
-        if record["key"] == key:
-            return _from_record(record)
+        with suppress(ValueError, LookupError, TypeError):  # what is damaged is derived anew
+            record = json.loads(stored)
+            if record["key"] == key:
+                return _from_record(record)
     from kernels.derive import derive  # noqa: PLC0415 (sympy, only when needed)
 
-    program = derive(parse(text), inputs, params)
+    try:
+        program = derive(parse(text), inputs, params)
+    except RecursionError:
+        raise ValueError(f"the expression {text!r} is nested too deeply for its derivatives") from None
     cache.write(name, json.dumps({"key": key, **program._asdict()}))
     return program
 
 
 # Raised by whoever changes what `derive` produces, so that no older program is read back.
-FORMAT = 1
+FORMAT = 2
 
 
 def _from_record(record: dict[str, object]) -> Program:

@@ -95,7 +95,7 @@ def _step(
             return optimizer.per_sample(theta, slope, np.array(derivatives), lr), state
         gradient = slope * np.array(derivatives)
     else:
-        gradient = np.array([np.add.reduce(slope * derivative) / y.size for derivative in derivatives])
+        gradient = np.array([np.add.reduce(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
     slots, clock = state
     options = tuple(optimizer.options.values())
     if optimizer.clock:

@@ -16,7 +16,6 @@ class Data(NamedTuple):
 
     x: tuple[Floats, ...]
     y: Floats
-    order: NDArray[np.int32]
     visited_x: tuple[Floats, ...]
     visited_y: Floats
 
@@ -51,7 +50,8 @@ class Block(NamedTuple):
     """Runs that are trained side by side; one column each.
 
     `params` and `memory` are where a run stands, or stood when it was over; `losses` has a row per epoch, of no meaning
-    after a run's `epochs`. `now` and `memory_now` are room for the moment.
+    after a run's `epochs`. `now` and `memory_now` are where it would stand had it gone on, as it does in its lane: the
+    clock that all share, for one, must not stop with the first run that is over.
     """
 
     params: Floats

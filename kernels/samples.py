@@ -74,4 +74,4 @@ def room(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> Data:
     if shuffle and y.size >= 2**31:
         raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {y.size}")
     size = y.size if shuffle else 0
-    return Data(columns, y, np.empty(size, np.int32), tuple(np.empty(size) for _ in columns), np.empty(size))
+    return Data(columns, y, tuple(np.empty(size) for _ in columns), np.empty(size))

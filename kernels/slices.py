@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from kernels.run import MAX_EPOCHS
 
 SLICE_SECONDS = 0.05
-FIRST_SLICE = 1_000_000  # sample-updates
+FIRST_SLICE = 1_000_000  # sample-updates of a compiled kernel
+REFERENCE = 1000  # how many times as long the reference takes
 
 
 def sliced(

@@ -10,9 +10,10 @@ import inspect
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache as once
-from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import numba
 import numpy as np
 from numba import types
 
-from kernels import cache, lanes, loops, order, run, tuples
+from kernels import cache, lane_math, lanes, loops, order, run, tuples
 from kernels.losses import Loss
 from kernels.optimizers import Optimizer, decayed
 from kernels.program import Program
@@ -34,7 +35,7 @@ from numpy import (absolute, add, arccos, arcsin, arctan, cos, divide, exp, log,
     power, sign, sin, sqrt, subtract, tan, tanh)
 
 from kernels.lanes import lane_from, lane_into, repeated
-from kernels.tuples import all_finite, folded, load, over, plus, store
+from kernels.tuples import all_finite, folded, load, plus, store, times
 """
 CONSTANTS = {
     run: ("MAX_EPOCHS", "CONVERGED", "DIVERGED"),
@@ -114,33 +115,53 @@ def _built(parts: Parts) -> Kernel:
     started = time.perf_counter()
     text = source(parts)
     # The hash stands in every name: two processes that compile at once could otherwise mix up each other's code. It
-    # covers what the module imports.
-    mark = hashlib.sha256((text + inspect.getsource(lanes) + inspect.getsource(tuples)).encode()).hexdigest()[:16]
+    # covers what the module imports, and which functions of the vector math library its code calls.
+    imported = "".join(map(inspect.getsource, (lane_math, lanes, tuples)))
+    mark = hashlib.sha256(f"{text}{imported}{lane_math.FOUND}".encode()).hexdigest()[:16]
     names = set(re.findall(r"^def (\w+)", text, re.MULTILINE))
     text = re.sub(rf"\b({'|'.join(names)})\b", rf"\1_{mark}", text)
-    train = getattr(_imported(f"kernel_{mark}", text), f"{_trainer(parts).__name__}_{mark}")
-    if not numba.config.DISABLE_JIT:
-        signature = _signature(parts)
-        train.compile(signature)
-        # The compiled entry itself: no dispatch, and never a second compilation.
-        train = train.get_overload(signature)
+    name, entry = f"kernel_{mark}", f"{_trainer(parts).__name__}_{mark}"
+    if numba.config.DISABLE_JIT:
+        # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
+        train = np.errstate(all="ignore")(getattr(_module(name, text), entry))
+    else:
+        train = _compiled(name, text, entry, _signature(parts))
     return Kernel(train, time.perf_counter() - started, text)
 
 
-def _imported(name: str, text: str) -> ModuleType:
+def _compiled(name: str, text: str, entry: str, signature: tuple[types.Type, ...]) -> Function:
+    """The machine code of a function of the module, from the cache folder where there is one."""
     folder = cache.folder()
-    if folder is None:
-        module = ModuleType(name)
-        exec(compile(text.replace(", cache=True", ""), f"<{name}>", "exec"), module.__dict__)  # noqa: S102 (our own text)
-        return module
-    path = folder / f"{name}.py"
-    if not path.exists():
-        cache.write(path.name, text)
-    loader = SourceFileLoader(name, str(path))
+    if folder:
+        try:
+            return _overload(_module(name, text, folder / f"{name}.py"), entry, signature)
+        except Exception as error:  # anything can come out of damaged bytes, and the disk may be full
+            for file in folder.glob(f"**/{name}.*"):
+                file.unlink(missing_ok=True)
+            warnings.warn(
+                f"the kernel cache {folder} gave no {name} ({type(error).__name__}): it is compiled anew, and its files are deleted",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    return _overload(_module(name, text.replace(", cache=True", "")), entry, signature)
+
+
+def _overload(module: ModuleType, entry: str, signature: tuple[types.Type, ...]) -> Function:
+    train = getattr(module, entry)
+    train.compile(signature)
+    # The compiled entry itself: no dispatch, and never a second compilation.
+    overload: Function = train.get_overload(signature)
+    return overload
+
+
+def _module(name: str, text: str, path: Path | None = None) -> ModuleType:
+    """The module with that text. Numba keeps its machine code beside `path`, and looks for it in `sys.modules`."""
     module = ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module  # where numba looks for it when it loads the machine code
-    loader.exec_module(module)
+    if path:
+        if cache.read(path.name) != text:
+            cache.write(path.name, text)
+        sys.modules[name] = module
+    exec(compile(text, path or f"<{name}>", "exec"), module.__dict__)  # noqa: S102 (our own text)
     return module
 
 
@@ -158,7 +179,6 @@ def _signature(parts: Parts) -> tuple[types.Type, ...]:
             run.Data,
             types.UniTuple(samples, inputs),
             samples,
-            types.int32[::1],
             types.UniTuple(vector, inputs),
             vector,
         ),
@@ -191,6 +211,8 @@ def source(parts: Parts) -> str:
     single = parts.width == 1
     inlined: list[str | Function | None] = [
         order.sfc64,
+        order.placed,
+        order.permute,
         parts.derivative,
         parts.rule,
         parts.clock,
@@ -204,7 +226,6 @@ def source(parts: Parts) -> str:
         loops.mean_squared_residual,
     ]
     called: list[str | Function | None] = [
-        order.permute,
         loops.visit,
         loops.judged,
         None if single else loops.settle,

@@ -23,9 +23,9 @@ def plus(s: Any, t: Any) -> Any:
     return tuple(u + v for u, v in zip(s, t, strict=True))
 
 
-def over(s: Any, number: Any) -> Any:
-    """Every element divided by a number."""
-    return tuple(u / number for u in s)
+def times(s: Any, number: Any) -> Any:
+    """Every element times a number."""
+    return tuple(u * number for u in s)
 
 
 def folded(lanes: Any) -> Any:
@@ -100,9 +100,9 @@ if not config.DISABLE_JIT:
         return _numbers(typingctx, operator.add, s, t)
 
     @intrinsic
-    def over(typingctx: Any, s: Any, number: Any) -> Any:
-        """Every element divided by a number."""
-        return _numbers(typingctx, operator.truediv, s, number)
+    def times(typingctx: Any, s: Any, number: Any) -> Any:
+        """Every element times a number."""
+        return _numbers(typingctx, operator.mul, s, number)
 
     @intrinsic
     def folded(typingctx: Any, lanes: Any) -> Any:

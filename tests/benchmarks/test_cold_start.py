@@ -1,0 +1,82 @@
+"""What a new process takes to answer: the command, and a kernel compiled or found in the cache on disk."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from itertools import count
+
+import pytest
+
+pytestmark = pytest.mark.benchmark(group="cold start")
+
+FIT = """
+from kernels import fit, models
+print(fit(models.quadratic, [0.0, 1.0], [1.0, 2.0], epochs=1).compile_seconds)
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A kernel cache that only these tests use, empty at first."""
+    return tmp_path_factory.mktemp("sgdbench") / "cache"
+
+
+@pytest.fixture
+def python(cache, tmp_path):
+    """Run a new Python process; returns what it prints."""
+    environment = os.environ | {"SGDBENCH_CACHE_DIR": str(cache)}
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_help(python, benchmark, reach):
+    assert "Usage" in benchmark(python, "-m", "bench.cli", "--help")
+    reach("sgdbench --help", seconds(benchmark), most=0.3, unit=" s")
+
+
+def test_run(python, cache, tmp_path, benchmark, reach):
+    # Each has a folder of its own, so as not to find the results of the one before. Untimed, a small grid will do.
+    folders = (str(tmp_path / f"run{number}") for number in count())
+    grid = [] if benchmark.enabled else ["--epochs", "2", "--optimizer", "sgd", "--batch-size", "16"]
+
+    def run():
+        python("-m", "bench.cli", "run", *grid, "--out", next(folders))
+
+    if benchmark.enabled:
+        shutil.rmtree(cache, ignore_errors=True)
+        start = time.perf_counter()
+        run()
+        reach("sgdbench run, nothing cached", [time.perf_counter() - start], most=20, unit=" s")
+    benchmark.pedantic(run, rounds=5)
+    reach("sgdbench run, warm", seconds(benchmark), most=5, unit=" s")
+
+
+@pytest.mark.parametrize("cached", [False, True], ids=["compiled", "from the cache"])
+def test_kernel(cached, python, cache, benchmark):
+    compile_seconds = []
+
+    def forget():
+        if not cached:
+            shutil.rmtree(cache, ignore_errors=True)
+
+    def fit():
+        compile_seconds.append(float(python("-c", FIT)))
+
+    if cached:
+        python("-c", FIT)
+    benchmark.pedantic(fit, setup=forget, rounds=5)
+    benchmark.extra_info["compile_seconds"] = statistics.median(compile_seconds)
+
+
+def seconds(benchmark):
+    return benchmark.stats.stats.data if benchmark.enabled else []

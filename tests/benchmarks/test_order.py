@@ -1,0 +1,32 @@
+"""The cost of a permutation, per element."""
+
+import types
+
+import numpy as np
+import pytest
+from numba import njit
+
+from kernels import order, reference
+
+
+@pytest.fixture(scope="module")
+def permute():
+    """`kernels.order.permute`, compiled as the kernels compile it."""
+    bound = vars(order) | {name: njit(getattr(order, name), forceinline=True) for name in ("sfc64", "placed")}
+    compiled = njit(types.FunctionType(order.permute.__code__, bound))
+    compiled((np.empty(1),), np.uint64(0), 0)
+    return compiled
+
+
+@pytest.mark.benchmark(group="order")
+@pytest.mark.parametrize("n", [800, 100_000, 1_000_000])
+def test_permutation(n, permute, timed, benchmark, reach):
+    columns = (np.arange(float(n)),)
+    seed = np.uint64(1)
+    permute(columns, seed, 2)
+    np.testing.assert_array_equal(columns[0], reference.permutation(n, 1, 2))
+    timed(permute, columns, seed, 2)
+    if benchmark.enabled:
+        per_element = 1e9 * np.array(benchmark.stats.stats.data) / n
+        benchmark.extra_info["ns_per_element"] = float(np.median(per_element))
+        reach(f"permutation of {n:,}, per element", per_element, most=4, unit=" ns")

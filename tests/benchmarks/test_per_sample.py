@@ -1,0 +1,15 @@
+"""Per-sample SGD on the quadratic, 800 samples: every variant of the registry."""
+
+import pytest
+
+from bench.problem import classic
+from bench.variants import VARIANTS
+
+FULL, SHORT = classic(100), classic(2)
+
+
+@pytest.mark.benchmark(group="per-sample")
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_per_sample(variant, measure):
+    # Few epochs of a slow one will do: what is compared is the time of an update.
+    measure(variant, SHORT if variant.slow else FULL)

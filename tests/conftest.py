@@ -1,0 +1,61 @@
+"""What all tests share: a kernel cache of their own, benchmarks that run once, the lesson's data, other processes."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Before anything imports kernels. Processes that a test starts find the same folder, and what is compiled in it.
+CACHE = tempfile.TemporaryDirectory(prefix="sgdbench-tests-")
+os.environ["SGDBENCH_CACHE_DIR"] = CACHE.name
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure(config):
+    """Benchmarks run once and untimed, unless the command line has anything to say about them."""
+    if not any(argument.startswith("--benchmark") for argument in config.invocation_params.args):
+        config.option.benchmark_disable = True
+
+
+def pytest_unconfigure():
+    CACHE.cleanup()
+
+
+@pytest.fixture(scope="session")
+def classic():
+    """The lesson's data: 800 samples of 2 x**2 - 4 x + 3, without noise."""
+    x = np.arange(-400, 400) / 400
+    return x, 2 * x**2 - 4 * x + 3
+
+
+@pytest.fixture(scope="session")
+def noisy():
+    """811 samples, a prime number: every batch size but the whole leaves a remainder."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, 811)
+    return x, 2 * x**2 - 4 * x + 3 + 0.1 * rng.standard_normal(811)
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Run code in another process, where warnings are errors too; returns what it printed."""
+
+    def run(code, **environment):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            env=os.environ | environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
