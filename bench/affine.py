@@ -21,8 +21,8 @@ from kernels.derive import absolute
 
 DIGITS = 50
 ROUNDING = 1e-30  # relative; what cancels by algebra does so to about DIGITS
-MAX_TERMS = 1000  # polynomial(28) has 435; expanding a few thousand takes seconds
-MAX_REDUCED = 30  # terms to be reduced by relations; a ratio of cubics has 24
+MAX_TERMS = 500  # polynomial(28) has 435; expanding a few thousand takes seconds
+MAX_REDUCED = 30  # terms of a rational function; a ratio of cubics gives 15
 MAX_DEGREE = 30  # of one equation; numerical roots of degree 64 take seconds
 
 _Values = dict[sympy.Symbol, sympy.Expr]
@@ -35,7 +35,7 @@ def carried_back(
     theta: Sequence[float],
     scaling: Scaling,
 ) -> list[float] | None:
-    """Return theta' in the order of `params`, or None if it is not found.
+    """Return theta' in the order of `params`, or None if it is not found (which does not prove there is none).
 
     Of several solutions it is the one with the signs of theta (a Gaussian peak has the widths s and -s). If
     there are infinitely many, because the model has more parameters than it needs, some keep their value.
@@ -82,16 +82,16 @@ class _BothSides:
         self.primed = primed
         self.z = z
         self.variables = list(z)
-        self.relations: list[sympy.Expr] = []  # polynomials in the variables that are 0 for all x
+        self.reciprocals: dict[sympy.Symbol, sympy.Expr] = {}  # v: base, where v = 1 / base
         self.equations: list[sympy.Expr] = []
         self.slack: dict[sympy.Symbol, float] = {}
-        self.known: dict[sympy.Expr, tuple[sympy.Expr, sympy.Expr]] = {}
+        self.pairs: dict[sympy.Expr, tuple[sympy.Expr, sympy.Expr]] = {}
 
     def of(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
         """Return u(x; theta') and u(z; theta)."""
-        if u not in self.known:
-            self.known[u] = self._of(u)
-        return self.known[u]
+        if u not in self.pairs:
+            self.pairs[u] = self._of(u)
+        return self.pairs[u]
 
     def _of(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
         if not u.has(*self.z):
@@ -111,8 +111,9 @@ class _BothSides:
         if u.is_Pow:
             self.equate(*self.of(u.exp))
             right = v * self._factor(argument) ** -u.exp
-            if u.exp == -1:
-                self.relations.append(v * self.of(argument)[0] - 1)
+            base, _ = self.of(argument)
+            if u.exp == -1 and not base.has(*self.reciprocals):
+                self.reciprocals[v] = base
         elif u.func is sympy.log:
             right = v - sympy.log(self._factor(argument))
         elif u.func is absolute:
@@ -121,7 +122,7 @@ class _BothSides:
             shift, w = self._shift(argument), self._variable()
             other, sign = (sympy.cos, -1) if u.func is sympy.sin else (sympy.sin, 1)
             right = v * sympy.cos(shift) + sign * w * sympy.sin(shift)
-            self.known[other(argument)] = w, w * sympy.cos(shift) - sign * v * sympy.sin(shift)
+            self.pairs[other(argument)] = w, w * sympy.cos(shift) - sign * v * sympy.sin(shift)
         else:
             self.equate(*self.of(argument))
             right = v
@@ -150,8 +151,9 @@ class _BothSides:
     def equate(self, left: sympy.Expr, right: sympy.Expr) -> None:
         """Let two polynomials in the variables have the same coefficients."""
         difference = sympy.expand(left - right)
-        if self.relations and len(sympy.Add.make_args(difference)) <= MAX_REDUCED:
-            _, difference = sympy.reduced(difference, self.relations, *self.variables)
+        if self.reciprocals and len(sympy.Add.make_args(difference)) <= MAX_REDUCED:
+            relations = [v * base - 1 for v, base in self.reciprocals.items()]
+            _, difference = sympy.reduced(difference, relations, *self.variables)
         self.equations += [sympy.Add(*parts) for parts in _coefficients(difference, self.variables).values()]
 
 
@@ -178,8 +180,8 @@ def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float],
         todo = [_replaced(equation, {u: root}, unknown) if equation.has(u) else equation for equation in todo]
     values = {u: sympy.Float(value, DIGITS) for u, value in unknown.items()}
     for u, root in reversed(found):
-        values[u] = root.xreplace(values)
-    return values
+        values[u] = root.xreplace(values).n(DIGITS)
+    return values if all(map(_is_real, values.values())) else None
 
 
 def _replaced(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Symbol, float]) -> sympy.Expr:
@@ -197,7 +199,7 @@ def _replaced(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Symb
             coefficients[monomial] += [part.n(DIGITS) for part in parts]
     total = []
     for monomial, parts in coefficients.items():
-        if not all(part.is_real and part.is_finite for part in parts):
+        if not all(map(_is_real, parts)):
             return sympy.nan
         if abs(sum(parts)) > ROUNDING * sum(map(abs, parts)):
             total.append(sum(parts) * monomial)
@@ -266,6 +268,10 @@ def _roots(equation: sympy.Expr, u: sympy.Symbol) -> list[sympy.Expr]:
     else:
         return []
     return [root for simpler in inner for root in _roots(simpler, u)]
+
+
+def _is_real(number: sympy.Expr) -> bool:
+    return bool(number.is_real and number.is_finite)
 
 
 def _is_whole_power(u: sympy.Expr) -> bool:

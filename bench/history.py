@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from bench import parts
 from bench.parts import FROM_THE_START, Flags, Integers
 
+NOWHERE = -1
+
 
 def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.DataFrame:
     """See `Run.configurations`."""
@@ -30,16 +32,20 @@ def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.Data
     return frame
 
 
-def joined_curves(paths: Sequence[Path]) -> pd.DataFrame:
+def joined_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
     """See `Run.curves`."""
     if not paths:
         return pd.DataFrame({"config_id": pd.Categorical([]), "epoch": np.empty(0, np.int32), "loss": np.empty(0)})
     rows = _rows(paths)
     every = int(rows.every.max())
-    sizes = np.where(rows.counts, parts.how_many(rows.after, rows.epochs, every, rows.newest), 0)
     configs = rows.config[rows.newest]
-    place = np.zeros(len(rows.ids), np.int32)
+    if config_ids is not None:
+        asked = rows.ids.get_indexer(pd.Index(config_ids))
+        configs = asked[np.isin(asked, configs)]
+    place = np.full(len(rows.ids), NOWHERE, np.int32)
     place[configs] = np.arange(configs.size)
+    counted = rows.counts & (place[rows.config] != NOWHERE)
+    sizes = np.where(counted, parts.how_many(rows.after, rows.epochs, every, rows.newest), 0)
     order = np.argsort(place[rows.config], kind="stable")
     starts = np.empty(sizes.size, np.intp)
     starts[order] = np.cumsum(sizes[order]) - sizes[order]
@@ -48,7 +54,9 @@ def joined_curves(paths: Sequence[Path]) -> pd.DataFrame:
     config, epoch = np.empty((2, sizes.sum()), np.int32)
     loss = np.empty(sizes.sum())
     for path, part in zip(paths, rows.parts, strict=True):
-        chosen = part.start + np.flatnonzero(rows.counts[part])
+        chosen = part.start + np.flatnonzero(counted[part])
+        if not chosen.size:
+            continue
         after, counts = rows.after[chosen], sizes[chosen]
         target = np.repeat(starts[chosen], counts) + parts.ordinals(counts)
         config[target] = np.repeat(place[rows.config[chosen]], counts)

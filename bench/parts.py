@@ -65,11 +65,13 @@ def to_table(rows: pd.DataFrame, every: int) -> pa.Table:
     losses = pa.array(rows["losses"].to_list(), pa.list_(pa.float64()), from_pandas=False)
     starts, ends = losses.offsets.to_numpy()[:-1], losses.offsets.to_numpy()[1:]
     first = epochs + 1 - (ends - starts)
-    if (wrong := (first < 0) | (first > epochs)).any():
+    # A continuation for no epochs at all would be the newest row and yet have no last loss.
+    if (wrong := (first < 0) | (first >= epochs) & (first != 0)).any():
         i = wrong.argmax()
+        name, whole = rows["config_id"].iloc[i], epochs[i] + 1
         raise ValueError(
-            f"losses of configuration {rows['config_id'].iloc[i]!r} must be 1 to {epochs[i] + 1} in number, "
-            f"because it stands at epoch {epochs[i]}, not {ends[i] - starts[i]}"
+            f"losses of configuration {name!r} must be {min(2, whole)} to {whole}, "
+            f"as it stands at epoch {epochs[i]}, not {ends[i] - starts[i]}"
         )
     after = np.where(first == 0, np.int32(FROM_THE_START), first)
     counts = how_many(after, epochs, every)

@@ -76,18 +76,23 @@ class Run:
         """
         return newest_rows(self._parts, columns)
 
-    def curves(self) -> pd.DataFrame:
+    def curves(self, config_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The losses of each configuration, in the order of `configurations`.
 
         Where parts differ in how many losses they keep, those that all of them keep remain: a run that was extended
         has the same curves as one made at once.
+
+        Parameters
+        ----------
+        config_ids : sequence of str, optional
+            The configurations wanted, each once, in the order wanted. Those that are not stored are left out.
 
         Returns
         -------
         DataFrame
             `config_id` (categorical), `epoch` (int32) and `loss`; as many rows as there are losses.
         """
-        return joined_curves(self._parts)
+        return joined_curves(self._parts, config_ids)
 
 
 class OpenRun(Run):
@@ -108,8 +113,8 @@ class OpenRun(Run):
 
             - `config_id` (text) and `epochs`, where the configuration stands;
             - `losses`: an array with those after the last epochs, up to `epochs`. With `epochs + 1` losses the curve is
-              whole, and the row replaces whatever there was of the configuration. With fewer it goes on where the
-              configuration stood before: the first loss, which is known already, is that of this epoch;
+              whole, and the row replaces whatever there was of the configuration. With fewer, two at least, it goes on
+              where the configuration stood before: the first loss, which is known already, is that of this epoch;
             - any others; arrays of float64 of any length are welcome.
 
         Raises
@@ -263,8 +268,10 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _put(path: Path, text: str) -> None:
-    with replace_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    content = text.encode()
+    if not path.exists() or path.read_bytes() != content:
+        with replace_atomically(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def _as_json(facts: Mapping[str, object]) -> str:

@@ -1,0 +1,621 @@
+import errno
+import fcntl
+import itertools
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import stat
+import sys
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.store import open_run, read_run
+
+STUDY = 'name = "mine"\n'
+IDENTITY = {"model": "a*x + b", "data": "3f2a"}
+# Not the NaN that NumPy makes: another sign, another payload.
+ODD_NAN = np.array([0xFFF8_0000_0000_1234], np.uint64).view(np.float64)[0]
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["bench.store", "kernels", "hypothesis", "pytest"])
+
+
+def opened(folder, identity=IDENTITY, *, resume=True, **options):
+    return open_run(folder, STUDY, identity, resume=resume, **options)
+
+
+@contextmanager
+def opened_damaged(folder, match="is damaged"):
+    """The run, which must warn once when it is opened, and not later."""
+    with ExitStack() as stack:
+        with pytest.warns(RuntimeWarning, match=match) as warnings:
+            run = stack.enter_context(opened(folder))
+        assert len(warnings) == len(list((folder / "damaged").iterdir()))
+        yield run
+
+
+def loss(config, epoch):
+    special = {3: ODD_NAN, 5: np.inf, 7: -0.0}
+    return special.get(epoch, (config + 1) / (epoch + 3))
+
+
+def make_rows(configs, epochs=4, since=0):
+    """Results in which every value follows from the configuration and its epochs."""
+    configs = np.asarray(configs)
+    epochs, since = np.broadcast_to(epochs, configs.shape), np.broadcast_to(since, configs.shape)
+    return pd.DataFrame(
+        {
+            "config_id": [f"run{i}" for i in configs],
+            "status": pd.array([["max_epochs", "converged", None][i % 3] for i in configs], dtype="string"),
+            "epochs": epochs.astype(np.int64),
+            "epochs_to_target": pd.array([None if i % 2 else 2**60 + i for i in configs], dtype="Int64"),
+            "shuffle": configs % 2 == 0,
+            "param_a": [ODD_NAN if i % 4 == 0 else 1 / (i + e) for i, e in zip(configs, epochs, strict=True)],
+            "memory": [np.where(np.arange(i % 3) == 1, ODD_NAN, i / 7) for i in configs],
+            "losses": [
+                np.array([loss(i, e) for e in range(first, last + 1)])
+                for i, first, last in zip(configs, since, epochs, strict=True)
+            ],
+        }
+    )
+
+
+def make_curves(configs, epochs=4, every=1):
+    """The curves that belong to whole rows."""
+    epochs = np.broadcast_to(epochs, len(configs))
+    points = [
+        (config, epoch)
+        for config, last in zip(configs, epochs, strict=True)
+        for epoch in range(last + 1)
+        if epoch % every == 0 or epoch == last
+    ]
+    return pd.DataFrame(
+        {
+            "config_id": pd.Categorical([f"run{i}" for i, _ in points], categories=[f"run{i}" for i in configs]),
+            "epoch": np.array([e for _, e in points], np.int32),
+            "loss": [loss(i, e) for i, e in points],
+        }
+    )
+
+
+def exactly(frame):
+    """All there is in a frame, floats as bits, in a form that == compares."""
+
+    def bits(value):
+        return np.asarray(value, np.float64).tobytes() if isinstance(value, float | np.ndarray) else value
+
+    return {
+        name: (str(column.dtype), [None if value is pd.NA else bits(value) for value in column])
+        for name, column in frame.items()
+    }
+
+
+def assert_holds(run, configs, epochs=4, every=1):
+    if len(configs) == 0:
+        assert run.configurations().empty
+        assert run.curves().empty
+        return
+    assert exactly(run.configurations()) == exactly(make_rows(configs, epochs).drop(columns="losses"))
+    assert exactly(run.curves()) == exactly(make_curves(configs, epochs, every))
+
+
+def stored(folder):
+    return sorted((folder / "parts").iterdir())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def in_no_hurry_to_the_disk():
+    """Only a power failure could tell, and waiting for the disk is most of the time that these tests take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run of three parts: configurations 0 and 1, 2 and 3, 4 and 5."""
+    with opened(tmp_path / "run", resume=False) as run:
+        for first in (0, 2, 4):
+            run.append(make_rows([first, first + 1]))
+    return tmp_path / "run"
+
+
+# What goes in comes out
+
+
+def test_what_is_read_is_what_was_appended(folder):
+    assert_holds(read_run(folder), range(6))
+    with opened(folder) as run:
+        assert_holds(run, range(6))
+        run.append(make_rows([8, 7]))
+        assert_holds(run, [*range(6), 8, 7])
+    assert_holds(read_run(folder), [*range(6), 8, 7])
+
+
+def test_curves_of_some_configurations_in_the_order_asked(folder):
+    with opened(folder) as run:
+        run.append(make_rows([3], epochs=9, since=4))
+        assert exactly(run.curves(["run5", "run3", "none"])) == exactly(make_curves([5, 3], epochs=[4, 9]))
+        assert run.curves([]).empty
+
+
+def test_a_run_without_results_has_empty_frames(tmp_path):
+    with opened(tmp_path / "run") as run:
+        run.append(make_rows([]))
+        assert run.configurations().columns.tolist() == ["config_id", "epochs"]
+        assert run.configurations(["config_id"]).empty
+        assert run.curves().columns.tolist() == ["config_id", "epoch", "loss"]
+        assert stored(run.folder) == []
+
+
+def test_the_study_and_the_machine_are_on_record(folder):
+    with open_run(folder, 'name = "longer"\n', IDENTITY, resume=True):
+        pass
+    run = read_run(folder)
+    assert run.study == 'name = "longer"\n'
+    assert run.identity == IDENTITY
+    assert run.environment["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+HOSTILE = [
+    "../x",
+    "/etc/passwd",
+    "<b>",
+    "a",
+    "a.b",
+    "losses.list.element",
+    "",
+    " ",
+    'q"',
+    "new\nline",
+    "é😀",
+]
+
+
+def test_names_and_values_are_only_text(tmp_path):
+    rows = make_rows(range(len(HOSTILE))).assign(
+        config_id=HOSTILE, **{name: np.arange(len(HOSTILE)) + 0.5 for name in HOSTILE}
+    )
+    with opened(tmp_path / "run", dict.fromkeys(HOSTILE, "<i>")) as run:
+        run.append(rows)
+        assert exactly(run.configurations()) == exactly(rows.drop(columns="losses"))
+        assert run.configurations(["a"]).columns.tolist() == ["a"]
+        assert run.curves()["config_id"].cat.categories.tolist() == HOSTILE
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (make_rows([7, 8, 7]), "once, not 'run7' twice"),
+        (
+            make_rows([7]).assign(losses=[np.zeros(6)]),
+            "losses of configuration 'run7' must be 2 to 5, .* not 6",
+        ),
+        (make_rows([7]).assign(losses=[np.zeros(1)]), "must be 2 to 5, .* not 1"),
+        (make_rows([7], epochs=0).assign(losses=[np.zeros(0)]), "must be 1 to 1, .* not 0"),
+        (make_rows([7]).drop(columns="status"), "rows must have the columns .*status: string.* as before"),
+        (make_rows([7]).assign(shuffle=1), "shuffle: bool.* as before.*shuffle: int64"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(folder, rows, message):
+    with opened(folder) as run:
+        with pytest.raises(ValueError, match=message):
+            run.append(rows)
+        assert_holds(run, range(6))
+
+
+# Extension and thinning
+
+
+def test_a_configuration_goes_on_where_it_stood(folder):
+    with opened(folder) as run:
+        run.append(make_rows([3, 6, 0], epochs=[9, 9, 6], since=[4, 0, 4]))
+        assert_holds(run, [1, 2, 4, 5, 3, 6, 0], epochs=[4, 4, 4, 4, 9, 9, 6])
+        run.append(make_rows([3], epochs=12, since=9))
+        assert_holds(run, [1, 2, 4, 5, 6, 0, 3], epochs=[4, 4, 4, 4, 9, 6, 12])
+
+
+def test_a_configuration_may_begin_again(folder):
+    with opened(folder) as run:
+        run.append(make_rows([3], epochs=9, since=4))
+        run.append(make_rows([3], epochs=2))
+        assert_holds(run, [0, 1, 2, 4, 5, 3], epochs=[4, 4, 4, 4, 4, 2])
+
+
+@pytest.mark.parametrize(("lost", "epochs"), [([1], 0), ([2], 4), ([1, 2], 0), ([3], 9)])
+def test_nothing_is_served_without_its_beginning(tmp_path, lost, epochs):
+    with opened(tmp_path / "run") as run:
+        for since, last in itertools.pairwise((0, 4, 9, 12)):
+            run.append(make_rows([1], epochs=last, since=since))
+    for path in [stored(tmp_path / "run")[i - 1] for i in lost]:
+        path.write_bytes(b"")
+    with opened_damaged(tmp_path / "run") as run:
+        assert_holds(run, [1] if epochs else [], epochs=epochs)
+        run.append(make_rows([1], epochs=14, since=epochs))
+        assert_holds(run, [1], epochs=14)
+
+
+@pytest.mark.parametrize("every", [1, 2, 4, 16])
+def test_curves_can_be_thinned(tmp_path, every):
+    with opened(tmp_path / "run", every=every) as run:
+        run.append(make_rows(range(10), epochs=range(10)))
+        assert_holds(run, range(10), epochs=range(10), every=every)
+
+
+def test_thinning_must_be_by_a_power_of_two(tmp_path):
+    for every in (0, 3, -2):
+        with pytest.raises(ValueError, match=f"a power of two, not {every}"), opened(tmp_path, every=every):
+            pass
+
+
+CONFIGS = st.dictionaries(st.integers(0, 3), st.tuples(st.booleans(), st.integers(1, 9)), min_size=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([1, 2, 4]), CONFIGS, st.booleans()), min_size=1, max_size=5))
+def test_whatever_comes_and_goes_equals_a_run_made_at_once(history):
+    """Parts of whole and of continued curves, some of them lost: against a dictionary of where each one stands."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "run"
+        appended, stands = {}, {}
+        for every, configs, is_lost in history:
+            since = {i: appended.get(i, 0) if goes_on else 0 for i, (goes_on, _) in configs.items()}
+            epochs = {i: since[i] + more for i, (_, more) in configs.items()}
+            with opened(folder, every=every) as run:
+                run.append(make_rows(list(configs), list(epochs.values()), list(since.values())))
+            appended |= epochs
+            for i in () if is_lost else configs:
+                if since[i] in (0, stands.get(i)):
+                    stands.pop(i, None)  # the newest rows come last
+                    stands[i] = epochs[i]
+        for (_, _, is_lost), path in zip(history, stored(folder), strict=True):
+            if is_lost:
+                path.unlink()
+        kept = [every for every, _, is_lost in history if not is_lost]
+        assert_holds(read_run(folder), list(stands), list(stands.values()), max(kept, default=1))
+
+
+# Killed
+
+
+def write_parts(folder, news, count, kill_at=None):
+    """Append parts 0, 1, 2, ... from where the run stands, in a process of its own."""
+    if kill_at is not None:
+        kill_before_step(folder, kill_at)
+    news.send("here")
+    with opened(folder) as run:
+        for part in range(len(run.configurations()) // 5, count):
+            run.append(make_rows(range(5 * part, 5 * part + 5)))
+            news.send("appended")
+
+
+def kill_before_step(folder, step):
+    """Die by SIGKILL just before the process touches the run folder for the step-th time."""
+    steps = itertools.count()
+
+    def watch(event, arguments):
+        touches = event in ("open", "os.rename", "os.mkdir", "os.remove") and str(folder) in str(arguments[0])
+        if touches and next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+def wait_until_let_go(folder):
+    """The kernel is not quite through with a process when others are told of its death."""
+    if (folder / ".lock").exists():
+        with (folder / ".lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+@contextmanager
+def process(target, folder, *arguments):
+    """A process that is at work in the folder, and what it says; it is killed in the end."""
+    news, says = PROCESSES.Pipe(duplex=False)
+    child = PROCESSES.Process(target=target, args=(folder, says, *arguments))
+    child.start()
+    says.close()
+    try:
+        assert news.recv() == "here"
+        yield child, news
+    finally:
+        child.kill()
+        child.join()
+        child.close()
+        news.close()
+        wait_until_let_go(folder)
+
+
+def whole_parts(folder):
+    """How many parts there are, each of them as it was written and none missing in between."""
+    with opened(folder) as run:
+        parts = len(stored(folder))
+        assert_holds(run, range(5 * parts))
+        assert not list(folder.rglob("*.partial"))
+        return parts
+
+
+def assert_as_never_disturbed(folder, count, undisturbed):
+    with opened(undisturbed) as run:
+        for part in range(count):
+            run.append(make_rows(range(5 * part, 5 * part + 5)))
+    assert exactly(read_run(folder).configurations()) == exactly(read_run(undisturbed).configurations())
+    assert exactly(read_run(folder).curves()) == exactly(read_run(undisturbed).curves())
+    assert [path.name for path in stored(folder)] == [path.name for path in stored(undisturbed)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments(tmp_path, seed):
+    folder = tmp_path / "run"
+    rng = np.random.default_rng(seed)
+    parts = 0
+    for _ in range(10):
+        with process(write_parts, folder, 10**6) as (child, news):
+            returned = rng.integers(4)
+            for _ in range(returned):
+                assert news.recv() == "appended"
+            child.join(rng.uniform(0, 0.03))
+            assert child.is_alive()
+        before, parts = parts, whole_parts(folder)
+        assert parts >= before + returned
+    assert_as_never_disturbed(folder, parts, tmp_path / "undisturbed")
+
+
+def test_killed_before_each_thing_it_does(tmp_path):
+    for step in itertools.count():
+        folder = tmp_path / f"run{step}"
+        with process(write_parts, folder, 2, step) as (child, _):
+            child.join()
+            survived = child.exitcode == 0
+        parts = whole_parts(folder)
+        if survived:
+            break
+        with opened(folder) as run:
+            for part in range(parts, 2):
+                run.append(make_rows(range(5 * part, 5 * part + 5)))
+        assert_holds(read_run(folder), range(10))
+    assert step > 20
+
+
+def test_power_may_fail_after_append(folder, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, Path.replace
+
+    def note_fsync(file):
+        events.append("fsync folder" if stat.S_ISDIR(os.fstat(file).st_mode) else "fsync file")
+        fsync(file)
+
+    def note_replace(path, target):
+        events.append("rename")
+        return replace(path, target)
+
+    with opened(folder) as run:
+        monkeypatch.setattr(os, "fsync", note_fsync)
+        monkeypatch.setattr(Path, "replace", note_replace)
+        run.append(make_rows([6]))
+    assert events == ["fsync file", "rename", "fsync folder"]
+
+
+# Damaged
+
+
+def flip(content, rng):
+    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+
+
+def truncate(content, rng):
+    del content[rng.integers(len(content)) :]
+
+
+def lengthen(content, rng):
+    content += rng.bytes(rng.integers(1, 9))
+
+
+def zero(content, rng):
+    start = rng.integers(len(content) - 500)
+    content[start : start + 500] = bytes(500)
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, lengthen, zero])
+@pytest.mark.parametrize("seed", range(5))
+def test_damage_is_named_and_set_aside(folder, damage, seed):
+    rng = np.random.default_rng(seed)
+    which = rng.integers(3)
+    path = stored(folder)[which]
+    content = bytearray(path.read_bytes())
+    damage(content, rng)
+    path.write_bytes(content)
+    left = [i for i in range(6) if i // 2 != which]
+
+    with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*not done"):
+        assert_holds(read_run(folder), left)
+    assert path in stored(folder)
+    with opened_damaged(folder, match=f"{path.name} is damaged .*set aside in .*damaged") as run:
+        assert_holds(run, left)
+        run.append(make_rows([2 * which, 2 * which + 1]))
+    assert (folder / "damaged" / path.name).read_bytes() == content
+    assert_holds(read_run(folder), [*left, 2 * which, 2 * which + 1])
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "000001.parquet", "000001-" + 64 * "0" + ".parquet"])
+def test_a_part_must_have_its_checksum(folder, name):
+    stored(folder)[0].rename(folder / "parts" / name)
+    with opened_damaged(folder, match=f"{name} is damaged") as run:
+        assert_holds(run, range(2, 6))
+    assert [path.name for path in (folder / "damaged").iterdir()] == [name]
+
+
+def test_a_damaged_part_set_aside_is_never_overwritten(folder):
+    for _ in range(2):
+        stored(folder)[-1].write_bytes(b"")
+        with pytest.warns(RuntimeWarning, match="is damaged"), opened(folder) as run:
+            run.append(make_rows([4, 5]))
+    assert len(list((folder / "damaged").iterdir())) == 2
+    assert_holds(read_run(folder), range(6))
+
+
+# Full
+
+
+@contextmanager
+def no_file_longer_than(size):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000])
+def test_a_file_that_cannot_be_written_changes_nothing(folder, size):
+    with opened(folder) as run:
+        with no_file_longer_than(size), pytest.raises(OSError, match=f"{folder} cannot be written .*large"):
+            run.append(make_rows([6]))
+        assert [path.name for path in folder.rglob(".*")] == [".lock"]
+        assert_holds(run, range(6))
+        run.append(make_rows([6]))
+        assert_holds(run, range(7))
+    assert_holds(read_run(folder), range(7))
+
+
+@pytest.mark.parametrize("what", ["os.fsync", "pathlib.Path.replace"])
+def test_a_full_disk_changes_nothing(folder, monkeypatch, what):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with opened(folder) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(what, full)
+            with pytest.raises(OSError, match=r"run cannot be written \(No space left") as caught:
+                run.append(make_rows([6]))
+        assert caught.value.errno == errno.ENOSPC
+        assert "\n" not in str(caught.value)
+        assert_holds(run, range(6))
+    assert_holds(read_run(folder), range(6))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file/run cannot be written"), opened(tmp_path / "file" / "run"):
+        pass
+
+
+# In use
+
+
+def hold(folder, news):
+    with opened(folder):
+        news.send("here")
+        signal.pause()
+
+
+def test_a_run_has_one_writer(folder):
+    with process(hold, folder) as (child, _):
+        holder = f"in use by process {child.pid} on {socket.gethostname()} since 20"
+        with pytest.raises(ValueError, match=holder), opened(folder):
+            pass
+        assert_holds(read_run(folder), range(6))
+        pid = child.pid
+    # Killed by now. What it wrote into the lock file does not keep the lock.
+    assert f"process {pid} " in (folder / ".lock").read_text()
+    with opened(folder) as run:
+        assert_holds(run, range(6))
+        with pytest.raises(ValueError, match=f"in use by process {os.getpid()} "), opened(folder):
+            pass
+    with opened(folder):
+        pass
+
+
+def test_an_error_lets_go_of_the_lock(folder):
+    with pytest.raises(ZeroDivisionError), opened(folder):
+        raise ZeroDivisionError
+    with pytest.raises(ValueError, match="--resume"), opened(folder, resume=False):
+        pass
+    with opened(folder) as run:
+        assert_holds(run, range(6))
+
+
+def test_a_run_in_progress_can_be_read(folder):
+    with opened(folder) as run:
+        (folder / "parts" / ".5f0c.partial").write_bytes(b"half")
+        run.append(make_rows([6]))
+        assert_holds(read_run(folder), range(7))
+
+
+# Another run, another program
+
+
+@pytest.mark.parametrize(
+    ("identity", "message"),
+    [
+        (IDENTITY | {"model": "a*x"}, "holds a run with model 'a\\*x \\+ b', not 'a\\*x': .*--out.*delete"),
+        (IDENTITY | {"target": "1e-5"}, "holds a run with target None, not '1e-5'"),
+        ({"model": "a*x + b"}, "holds a run with data '3f2a', not None"),
+    ],
+)
+@pytest.mark.parametrize("resume", [True, False])
+def test_another_run_is_refused(folder, identity, message, resume):
+    with pytest.raises(ValueError, match=message), opened(folder, identity, resume=resume):
+        pass
+    assert_holds(read_run(folder), range(6))
+
+
+def test_results_are_not_overwritten_unasked(folder):
+    message = r"holds results already: go on with --resume, or .*--out"
+    with pytest.raises(ValueError, match=message), opened(folder, resume=False):
+        pass
+    assert_holds(read_run(folder), range(6))
+
+
+def test_a_run_that_came_to_nothing_may_become_another(tmp_path):
+    with opened(tmp_path / "run"):
+        pass
+    with opened(tmp_path / "run", {"model": "another"}, resume=False) as run:
+        run.append(make_rows([0]))
+    with pytest.raises(ValueError, match="model 'another'"), opened(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.parametrize("about", [{"format": 2, "identity": IDENTITY}, {"format": 2}])
+def test_a_newer_version_is_refused(folder, about):
+    (folder / "sgdbench.json").write_text(json.dumps(about))
+    for attempt in (lambda: opened(folder).__enter__(), lambda: read_run(folder)):
+        with pytest.raises(ValueError, match=r"newer sgdbench \(format 2; this one knows 1\): update"):
+            attempt()
+    assert json.loads((folder / "sgdbench.json").read_text()) == about
+
+
+@pytest.mark.parametrize("about", ["", "{", "[]", "{}", '{"format": "1"}', '{"format": 1, "identity": 3}'])
+def test_a_damaged_description_is_refused(folder, about):
+    (folder / "sgdbench.json").write_text(about)
+    with pytest.raises(ValueError, match=r"sgdbench.json is damaged, or not from sgdbench"), opened(folder):
+        pass
+    assert (folder / "sgdbench.json").read_text() == about
+
+
+def test_a_foreign_folder_is_left_alone(tmp_path):
+    (tmp_path / "run.toml").write_text("mine")
+    for folder in (tmp_path, tmp_path / "run.toml"):
+        with pytest.raises(ValueError, match="is not a run folder, and is left as it is"), opened(folder):
+            pass
+        with pytest.raises(ValueError, match=r"is no run folder: it has no sgdbench.json"):
+            read_run(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
+    assert (tmp_path / "run.toml").read_text() == "mine"
+
+
+def test_an_empty_folder_will_do(tmp_path):
+    with opened(tmp_path, resume=False) as run:
+        run.append(make_rows([0]))
+    assert_holds(read_run(tmp_path), [0])
