@@ -4,14 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.engine import sweep
     from bench.grid import Grid
     from bench.results import SweepResult, load_run
-    from bench.sweep import sweep
 
 __all__ = ["Grid", "SweepResult", "load_run", "sweep"]
 
 # Imported when asked for: `sgdbench --help` must not wait for numba and pandas.
-_HOMES = {"Grid": "grid", "SweepResult": "results", "load_run": "results", "sweep": "sweep"}
+_HOMES = {"Grid": "grid", "SweepResult": "results", "load_run": "results", "sweep": "engine"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,37 +1,66 @@
 """What a person sees in a terminal: tables, and progress with the time left; plain text and no progress in a pipe."""
 
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from threading import Timer
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
-from bench.render import display, to_rich
+from bench.render import display, text, to_rich
 
 PATIENCE = 1.0  # seconds without a word
 
 
-class Advance(Protocol):
-    """Called with how much is done by now."""
-
-    def __call__(self, done: int, /) -> None: ...
+Advance = Callable[[int], None]
+"""Called with how much is done by now."""
 
 
 def show(table: pd.DataFrame, title: str) -> None:
     """Print a table: drawn on a terminal, as aligned text in a pipe."""
     if sys.stdout.isatty():
-        Console().print(to_rich(table, title))
+        console, drawn = Console(), to_rich(table, title)
+        drawn.box, drawn.show_edge = SIMPLE_HEAD, False
+        _make_room(drawn, console.width)
+        console.print(drawn)
+        console.print()
     else:
-        print(f"{title}\n{display(table).to_string(index=False)}\n")
+        print(f"{text(title)}\n{display(table).to_string(index=False)}\n")
+
+
+def _make_room(table: Table, width: int) -> None:
+    """Where a table is too wide, break its headers first and its numbers last; nothing is cut off."""
+    cells = [max((cell_len(str(cell)) for cell in column.cells), default=0) for column in table.columns]
+    headers = [str(column.header) for column in table.columns]
+    words = [max(map(len, header.split()), default=0) for header in headers]
+    syllables = [min(6, word) for word in words]
+    for least, gap in ((list(map(len, headers)), 2), (words, 2), (words, 1), (syllables, 1), ([1] * len(words), 1)):
+        widths = list(map(max, cells, least))
+        if sum(widths) + gap * len(widths) <= width:
+            break
+    table.padding = (0, gap - 1, 0, 0)
+    for column, needed in zip(table.columns, widths, strict=True):
+        column.width = needed if sum(widths) + gap * len(widths) <= width else None
+        column.overflow = "fold"
+
+
+def say(about: str, sentence: str) -> None:
+    """Print a sentence and what it is about; a terminal breaks it between words."""
+    if sys.stdout.isatty():
+        Console().print(Text.assemble((f"{about}: ", "bold"), text(sentence)))
+    else:
+        print(f"{about}: {text(sentence)}")
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Advance]:
-    """A bar on a terminal's standard error, once the work has taken a second."""
+def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance]:
+    """A bar on a terminal's standard error, once the work has taken a second; where there is none, nothing."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -40,17 +69,16 @@ def progress(what: str, total: int) -> Iterator[Advance]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=hidden or not sys.stderr.isatty(),
     )
     task = bar.add_task(what, total=total)
-    started = time.monotonic()
-
-    def advance(done: int) -> None:
-        bar.update(task, completed=done)
-        if not bar.live.is_started and time.monotonic() - started > PATIENCE:
-            bar.start()
-
+    # A clock of its own: the first step alone may take longer than anybody waits.
+    patience = Timer(PATIENCE, bar.start)
+    patience.daemon = True
+    patience.start()
     try:
-        yield advance
+        yield lambda done: bar.update(task, completed=done)
     finally:
+        patience.cancel()
+        patience.join()
         bar.stop()

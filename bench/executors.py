@@ -1,7 +1,7 @@
 """Where blocks of configurations are trained: in threads, which the kernels let run side by side."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from threading import Event
@@ -18,11 +18,11 @@ def processors() -> int:
 
 def in_threads(
     work: Callable[[Job], Result], jobs: Iterable[Job], stop: Event, *, threads: int | None = None
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Do the jobs in threads and yield their results as they come.
 
-    Whoever is free takes the next job, and only a few wait, so that the memory does not grow with their number. When the
-    caller stops early, by Ctrl-C or otherwise, `stop` is set for the jobs that still run, and no other begins.
+    Whoever is free takes the next job, and only a few wait, so that the memory does not grow with their number. When
+    the caller stops early, by Ctrl-C or otherwise, `stop` is set for the jobs that still run, and no other begins.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from bench.data import Dataset
 from bench.standardize import Scaling, original_loss, original_units, standardize
 from kernels import FitResult, Model
 from kernels import fit as kernels_fit
+from kernels.run import Floats
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class TableFit:
         In the units that were trained.
     data : Dataset
         What was trained: the table, or the table standardized.
+    scaling : Scaling or None
+        What lies between the two.
     params : dict
         Name -> value, in the table's units, or in standardized ones where `note` says so.
     loss : float
@@ -34,17 +37,23 @@ class TableFit:
 
     result: FitResult
     data: Dataset
+    scaling: Scaling | None
     params: dict[str, float]
     loss: float
     note: str | None
     interrupted: bool = False
+
+    @property
+    def status(self) -> str:
+        """That of the result, or "interrupted"."""
+        return "interrupted" if self.interrupted else self.result.status
 
     def summary(self) -> dict[str, Any]:
         """The numbers that scripts read; None for what is not finite."""
         numbers = {
             "params": {name: _finite(value) for name, value in self.params.items()},
             "loss": _finite(self.loss),
-            "status": self.result.status,
+            "status": self.status,
             "epochs": self.result.epochs,
             "epochs_to_target": self.result.epochs_to_target,
             "seconds": self.result.seconds,
@@ -88,7 +97,7 @@ def fit_table(
     """
     data, scaling = standardize(table) if standardized else (table, None)
     if scaling and target is not None:
-        target /= scaling.y_scale**2
+        target = target / scaling.y_scale / scaling.y_scale  # its square may be too small for a float
     so_far: FitResult | None = None
 
     def keep(result: FitResult) -> None:
@@ -101,21 +110,58 @@ def fit_table(
     except KeyboardInterrupt:
         if so_far is None:
             raise
-        return _in_table_units(so_far, data, scaling, interrupted=True)
-    return _in_table_units(result, data, scaling, interrupted=False)
+        return _told(so_far, data, scaling, interrupted=True)
+    return _told(result, data, scaling, interrupted=False)
 
 
-def _in_table_units(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool) -> TableFit:
-    params, loss, note = result.params, float(result.loss[-1]), None
-    if scaling:
-        loss = float(original_loss(loss, scaling))
-        original = original_units(result.model, params, scaling)
-        if original.params is None:
-            note = f"the parameters are in standardized units: {original.reason}"
-        else:
-            params = original.params
+def _told(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool) -> TableFit:
+    params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
-    return TableFit(result, data, named, loss, note, interrupted)
+    return TableFit(result, data, scaling, named, loss, note, interrupted)
+
+
+def in_table_units(
+    model: Model, params: Floats, loss: float, scaling: Scaling | None
+) -> tuple[Floats, float, str | None]:
+    """Carry parameters and a loss back to the table's units.
+
+    Returns
+    -------
+    params : array, shape (P,)
+        In the table's units, or as they were where there is a note.
+    loss : float
+        In the table's units.
+    note : str or None
+        Why the parameters are still in standardized units.
+    """
+    if scaling is None:
+        return params, float(loss), None
+    loss = float(original_loss(loss, scaling))
+    if not np.isfinite(params).all():
+        return params, loss, None  # what has diverged is nowhere, in any units
+    original = original_units(model, params, scaling)
+    if original.params is None:
+        return params, loss, f"The parameters are in standardized units. {original.reason}"
+    return original.params, loss, None
+
+
+def curve_in_table_units(model: Model, scaling: Scaling | None) -> Callable[[Floats, Floats], Floats]:
+    """The curve of trained parameters over the table's own columns, whether or not it has parameters of its own there.
+
+    Returns
+    -------
+    callable
+        (params, x) -> (n,), with the parameters as they were trained and x, shape (n,) or (n, inputs), in the table's
+        units.
+    """
+    if scaling is None:
+        return model.predict
+
+    def predict(params: Floats, x: Floats) -> Floats:
+        standardized = model.predict(params, (x - scaling.x_mean) / scaling.x_scale)
+        return scaling.y_mean + scaling.y_scale * standardized
+
+    return predict
 
 
 def _finite(value: float) -> float | None:

@@ -9,10 +9,8 @@ PACKAGES = ("sgdbench", "numpy", "numba", "llvmlite", "pandas", "matplotlib", "s
 
 
 def environment() -> dict[str, str | int]:
-    """Facts about this machine and process, by name."""
+    """Facts about this machine and process, by name; they go into reports, so no path and no user is among them."""
     import llvmlite.binding as llvm  # noqa: PLC0415 (slow, and only needed here)
-
-    from kernels import cache  # noqa: PLC0415
 
     return {
         "python": platform.python_version(),
@@ -21,7 +19,6 @@ def environment() -> dict[str, str | int]:
         "processor": _processor(),
         "code generated for": llvm.get_host_cpu_name(),
         "processors to use": processors(),
-        "kernel cache": str(cache.folder() or "none: it cannot be written"),
     }
 
 

@@ -10,8 +10,8 @@ def listed(text: str | None) -> list[str] | None:
     return [part.strip() for part in re.split(r",(?![^()\[\]]*[)\]])", text)]
 
 
-def numbers(text: str | None) -> str | list[float] | None:
-    """A range such as "log:0.01:1:20" as it is, else a list of numbers.
+def rates(text: str | None) -> str | list[float] | None:
+    """A range such as "log:0.01:1:20" as it is, else a list of learning rates.
 
     Raises
     ------
@@ -20,13 +20,31 @@ def numbers(text: str | None) -> str | list[float] | None:
     """
     if text is None or ":" in text:
         return text
-    return [_number(part) for part in listed(text) or []]
+    return [_number("lr", part) for part in listed(text) or []]
 
 
 def sizes(text: str | None) -> list[int | str] | None:
     """Whole numbers and words, such as "1,8,full"."""
     parts = listed(text)
-    return parts and [int(part) if re.fullmatch(r"[+-]?\d{1,18}", part) else part for part in parts]
+    return None if parts is None else [size(part) for part in parts]
+
+
+def size(text: str) -> int | str:
+    """A whole number or a word, such as "16" or "full"."""
+    return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text.strip()) else text
+
+
+def start(text: str | None) -> str | dict[str, dict[str, float]] | None:
+    """Random starts such as "normal:1:20" as they are, else one start by the names of the parameters.
+
+    Raises
+    ------
+    ValueError
+        As from `assignments`.
+    """
+    if text is None or ":" in text:
+        return text
+    return {"given": assignments(text) or {}}
 
 
 def assignments(text: str | None) -> dict[str, float] | None:
@@ -44,12 +62,12 @@ def assignments(text: str | None) -> dict[str, float] | None:
         name, equals, value = part.partition("=")
         if not equals or not name.strip() or name.strip() in values:
             raise ValueError(f'init must be distinct names with their values, such as "a=1,b=2", not {text!r}')
-        values[name.strip()] = _number(value)
+        values[name.strip()] = _number(f"init {name.strip()}", value)
     return values
 
 
-def _number(text: str) -> float:
+def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{text.strip()!r} is not a number") from None
+        raise ValueError(f"{name} must be a number such as 0.5 or 1e-3, not {text.strip()!r}") from None

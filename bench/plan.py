@@ -1,7 +1,7 @@
 """Plans a sweep: which configurations are trained together, and from where."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,11 @@ from kernels.run import MAX_EPOCHS, Floats, Plan
 from kernels.schedules import learning_rates
 from kernels.specialize import memory, settings
 
-# A job is large enough to be worth handing to a thread, and small enough for progress to be seen.
+# A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of
+# some jobs to fit into memory.
 JOB_UPDATES = 50_000_000
 JOB_RUNS = 64 * WIDTH
+JOB_LOSSES = 1_000_000
 
 
 class Job(NamedTuple):
@@ -49,7 +51,7 @@ def known_of(run: Run, plan: pd.DataFrame, model: Model, epochs: int) -> Known:
     known = Known(
         np.zeros(size, np.int64),
         np.zeros(size, np.bool_),
-        plan[[f"start_{name}" for name in model.params]].to_numpy(),
+        plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True),
         [np.empty(0)] * size,
         np.full(size, np.inf),
         np.zeros(size),
@@ -91,15 +93,16 @@ def jobs_of(
         }
     )
     shared = list(keys)
-    todo = keys.assign(lr=lr)[~known.over].sort_values([*shared, "lr"], kind="stable")
-    size = WIDTH * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs)) // WIDTH)
-    for (code, batch_size, shuffle, seed, first), group in todo.groupby(shared, sort=False):
+    todo = keys.assign(lr=lr)[~known.over].sort_values([*map(str, shared), "lr"], kind="stable")
+    size = WIDTH * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // epochs) // WIDTH)
+    for key, group in todo.groupby(shared, sort=False):
+        code, batch_size, shuffle, seed, first = cast(tuple[int, ...], key)
         optimizer = make_optimizer(plan["optimizer"].cat.categories[code])
         fresh = memory(optimizer, known.params.shape[1])
         for begin in range(0, len(group), size):
             rows = group.index.to_numpy()[begin : begin + size]
             rates = lr[rows] * factors[:, schedule[rows]]
             values = settings(loss, optimizer)
-            own = Plan(rates, values, int(batch_size), drop_last, bool(shuffle), int(seed), target)
+            own = Plan(rates, values, batch_size, drop_last, bool(shuffle), seed, target)
             state = np.stack([known.memory[row] if first else fresh for row in rows])
-            yield Job(rows, optimizer, own, known.params[rows], state, int(first))
+            yield Job(rows, optimizer, own, known.params[rows], state, first)

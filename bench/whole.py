@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.check import check
-from bench.console import progress, show
+from bench.console import progress, say, show
+from bench.engine import sweep
 from bench.grid import too_many
 from bench.report import TITLES, write_report
 from bench.study import Study, to_toml
-from bench.sweep import sweep
 from bench.tables import standard_tables
+from bench.verdict import verdict
 
 CHECKED = 6
 
@@ -32,7 +33,7 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     KeyboardInterrupt
         On Ctrl-C; the folder then holds what was done.
     """
-    data, _scaling = study.dataset()
+    data, scaling = study.dataset()
     model, grid, budget = study.make_model(data), study.make_grid(), study.run
     if not confirmed and (question := too_many(grid.size)):
         raise ValueError(question)
@@ -65,18 +66,24 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
         data.y,
         chosen,
         result.starts[rows],
-        result.losses(chosen["config_id"]),
+        result.run.curves(chosen["config_id"].tolist()),
         kernel=budget.kernel,
         loss=budget.loss,
         drop_last=budget.drop_last,
+        epochs=budget.epochs,
+        target=budget.target,
     )
-    show(checked, TITLES["check"])
+    show(checked.drop(columns="config_id"), TITLES["check"])
     if not checked["verified"].all():
         print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
         return False
-    for name, table in standard_tables(result.frame.assign(seconds=result.seconds)).items():
+    frame = result.frame.assign(seconds=result.seconds)
+    tables = standard_tables(frame)
+    for name, table in tables.items():
         show(table, TITLES[name])
-    print(f"Report: {write_report(result, study, data, checked)}")
+    for about, sentence in verdict(frame, model, budget.target, scaling).items():
+        say(about, sentence)
+    print(f"Report: {write_report(result, study, data, scaling, tables | {'check': checked})}")
     return True
 
 

@@ -1,0 +1,380 @@
+"""The command as a user meets it: in this process where that will do, else in one of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bench.whole
+from bench.cli import main
+from bench.data import builtin
+
+PARABOLA = "a*x**2 + b*x + c"
+QUADRATIC = ["fit", "quadratic", "--model", PARABOLA]
+# What the README shows.
+CARS = ["--x", "hp", "--y", "mpg", "--model", "a*hp**2 + b*hp + c", "--standardize", "--shuffle"]
+CARS += ["--lr", "0.05", "--schedule", "halve(10)"]
+SMALL = ["--epochs", "2", "--lr", "0.1,0.5", "--batch-size", "16", "--seed", "0", "--optimizer", "sgd"]
+SMALL += ["--kernel", "fused"]
+KEYS = ["params", "loss", "status", "epochs", "epochs_to_target", "seconds", "compile_seconds"]
+
+
+@pytest.fixture
+def sgdbench(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["sgdbench", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def cars(tmp_path):
+    """The cars as a user's own file, CSV."""
+    data = builtin("auto-mpg")
+    path = tmp_path / "cars.csv"
+    pd.DataFrame({"hp": data.x[:, 0], "name": "x", "mpg": data.y}).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def no_report(monkeypatch, tmp_path):
+    """Tables and figures take seconds, and have tests of their own."""
+    monkeypatch.setattr("bench.whole.write_report", lambda result, *args: result.run.folder / "report.md")
+
+
+def test_help_alone_is_quick_and_complete(python):
+    code = """
+import sys
+sys.argv = ["sgdbench", {}]
+from bench.cli import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+slow = {{"numba", "pandas", "sympy", "matplotlib", "numpy", "pyarrow"}} & set(sys.modules)
+assert not slow, slow
+"""
+    alone = python(code.format(""))
+    assert alone == python(code.format("'--help'"))
+    for command in ("fit", "run", "studies", "info"):
+        assert f"\n  {command} " in alone
+    for option in ("--lr", "--schedule", "--standardize", "--drop-missing", "--every", "--plot", "--json"):
+        assert f"\n  {option} " in python(code.format("'fit', '--help'"))
+
+
+@pytest.mark.parametrize(
+    ("option", "default"),
+    [("--lr", "0.1"), ("--batch-size", "1"), ("--epochs", "100"), ("--kernel", "fused"), ("--seed", "0")],
+)
+def test_help_tells_the_defaults(option, default, sgdbench):
+    _, out, _ = sgdbench("fit", "--help")
+    described = out[out.index(f"  {option} ") :].split("\n  --")[0]
+    assert f"[default: {default}]" in " ".join(described.split())
+
+
+def test_a_fit_prints_a_table(sgdbench):
+    code, out, err = sgdbench(*QUADRATIC, "--lr", "0.5", "--schedule", "halve(10)")
+    cells = dict(line.rsplit(maxsplit=1) for line in out.splitlines()[2:] if line)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == f"y = {PARABOLA}"
+    assert {name.strip(): value for name, value in cells.items() if len(name.strip()) == 1} == {
+        "a": "2",
+        "b": "-4",
+        "c": "3",
+    }
+
+
+def test_json_is_one_object_with_the_documented_keys(sgdbench):
+    code, out, err = sgdbench(*QUADRATIC, "--lr", "0.5", "--target", "1e-5", "--init", "a=-1,b=10,c=26", "--json")
+    fitted = json.loads(out)
+    assert (code, err) == (0, "")
+    assert list(fitted) == KEYS
+    assert fitted["status"] == "converged"
+    assert fitted["epochs_to_target"] == fitted["epochs"]
+    np.testing.assert_allclose([fitted["params"][name] for name in "abc"], [2, -4, 3], atol=0.1)
+
+
+def test_json_of_a_diverged_fit_has_null(sgdbench):
+    code, out, err = sgdbench(*QUADRATIC, "--lr", "100", "--json")
+    assert (code, err) == (0, "")
+    assert "NaN" not in out
+    assert "Infinity" not in out
+    assert json.loads(out)["params"] == {"a": None, "b": None, "c": None}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_the_cars_of_the_readme(suffix, sgdbench, tmp_path):
+    data = builtin("auto-mpg")
+    table, path = pd.DataFrame({"hp": data.x[:, 0], "mpg": data.y}), tmp_path / f"cars{suffix}"
+    if suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep={".csv": ",", ".tsv": "\t"}[suffix])
+    code, out, _ = sgdbench("fit", path, *CARS, "--json")
+    fitted = json.loads(out)
+    powers = np.vander(data.x[:, 0], 3)
+    least_squares = np.linalg.lstsq(powers, data.y)[0]
+    loss = np.mean((powers @ least_squares - data.y) ** 2)
+    assert code == 0
+    np.testing.assert_allclose(least_squares, [0.0012305, -0.466190, 56.900100], rtol=1e-4)
+    np.testing.assert_allclose([fitted["params"][name] for name in "abc"], least_squares, rtol=0.01)
+    assert loss <= fitted["loss"] < 1.001 * loss
+
+
+def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
+    seen = {}
+
+    def spy(model, x, y, **settings):
+        seen.update(settings)
+        raise ValueError("seen")
+
+    monkeypatch.setattr("bench.fitting.kernels_fit", spy)
+    options = ["--lr", "0.2", "--batch-size", "full", "--epochs", "7", "--schedule", "cosine", "--optimizer", "adam"]
+    options += ["--loss", "huber(2.0)", "--init", "a=1,b=2", "--seed", "5", "--shuffle", "--target", "3", "--kernel"]
+    options += ["reference", "--drop-missing"]
+    sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b", *options)
+    del seen["callback"]
+    assert seen == {
+        "lr": 0.2,
+        "batch_size": "full",
+        "epochs": 7,
+        "schedule": "cosine",
+        "optimizer": "adam",
+        "loss": "huber(2.0)",
+        "init": {"a": 1.0, "b": 2.0},
+        "seed": 5,
+        "shuffle": True,
+        "target": 3.0,
+        "kernel": "reference",
+    }
+
+
+def test_rows_with_missing_values_are_skipped_when_asked(sgdbench, tmp_path):
+    (tmp_path / "gaps.csv").write_text("u,v\n0,1\n1,\n2,5\n")
+    fit = ["fit", "gaps.csv", "--x", "u", "--y", "v", "--model", "a*x + b"]
+    assert sgdbench(*fit)[0] == 2
+    code, out, _ = sgdbench(*fit, "--drop-missing")
+    assert code == 0
+    assert out.split("rows dropped")[1].split()[0] == "1"
+
+
+def test_every_prints_lines_and_then_the_table(sgdbench):
+    code, out, _ = sgdbench(*QUADRATIC, "--lr", "0.5", "--epochs", "25", "--every", "10")
+    lines = out.splitlines()
+    assert code == 0
+    assert [line.split()[0] for line in lines[:5]] == ["epoch", "0", "10", "20", "25"]
+    assert lines[5] == f"y = {PARABOLA}"
+
+
+def test_lines_of_a_standardized_fit_say_so(sgdbench, cars):
+    _, out, _ = sgdbench("fit", cars, *CARS, "--every", "50")
+    assert out.splitlines()[0] == "In standardized units:"
+
+
+def test_a_model_without_a_way_back_is_honest(sgdbench, cars):
+    fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--model", "a/(b + hp)", "--standardize", "--kernel", "reference"]
+    code, out, _ = sgdbench(*fit, "--init", "a=1,b=9", "--epochs", "1", "--lr", "1e-3")
+    assert code == 0
+    assert "Note: The parameters are in standardized units. No parameters of a/(b + hp)" in out
+
+
+@pytest.mark.parametrize(("name", "start"), [("fit.png", b"\x89PNG"), ("deep/fit.svg", b"<?xml")])
+def test_a_plot_is_drawn(name, start, sgdbench, cars):
+    code, _, err = sgdbench("fit", cars, *CARS, "--plot", name)
+    assert (code, err) == (0, "")
+    assert Path(name).read_bytes().startswith(start)
+
+
+def test_a_plot_that_cannot_be_written_costs_no_result(sgdbench, tmp_path):
+    (tmp_path / "file").touch()
+    code, out, err = sgdbench(*QUADRATIC, "--plot", "file/fit.png")
+    assert code == 2
+    assert PARABOLA in out
+    assert err.startswith("sgdbench: --plot: file/fit.png cannot be written: ")
+    assert err.count("\n") == 1
+
+
+FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["frobnicate"], "frobnicate"),
+        (["fit"], "DATA"),
+        (["fit", "cars.csv"], "--model"),
+        ([*FIT_CARS, "--frobnicate"], "--frobnicate"),
+        (["fit", "cars.csv", "--x", "hp", "--model", "a*x"], "--x and --y must both name columns of cars.csv"),
+        (["fit", "none.csv", *FIT_CARS[2:]], "none.csv cannot be read: No such file"),
+        (["fit", ".", *FIT_CARS[2:]], ". must be a .csv, .tsv or .parquet file"),
+        ([*FIT_CARS, "--x", "weight"], "cars.csv has no column 'weight'"),
+        (["fit", "cars.csv", "--x", "hpp", *FIT_CARS[4:]], "did you mean 'hp'?"),
+        (["fit", "cars.csv", "--x", "name", *FIT_CARS[4:]], "line 2, column 'name' must be a number"),
+        ([*FIT_CARS, "--model", "a*x +"], "column 6: a number or a name is missing"),
+        ([*FIT_CARS, "--model", "a*x + foo(b)"], "unknown function 'foo'"),
+        ([*FIT_CARS, "--model", "a*z + b"], "must use hp or x as the data"),
+        ([*FIT_CARS, "--optimizer", "sdg"], "'sdg' is not known; known are sgd"),
+        ([*FIT_CARS, "--schedule", "half"], "'half' is not known; known are constant"),
+        ([*FIT_CARS, "--loss", "l1"], "'l1' is not known; known are squared"),
+        ([*FIT_CARS, "--kernel", "cuda"], "kernel must be one of reference, fused"),
+        ([*FIT_CARS, "--init", "a=1"], "must name exactly a, b, not a"),
+        ([*FIT_CARS, "--init", "1,2"], "init must be distinct names with their values"),
+        ([*FIT_CARS, "--lr", "0"], "lr must be a positive finite number, not 0"),
+        ([*FIT_CARS, "--lr", "fast"], "--lr"),
+        ([*FIT_CARS, "--epochs", "0"], "epochs must be a whole number of at least 1, not 0"),
+        ([*FIT_CARS, "--epochs", str(10**15)], "not enough memory"),
+        ([*FIT_CARS, "--batch-size", "500"], "from 1 to the 392 samples, not 500"),
+        ([*FIT_CARS, "--batch-size", "1,8"], "from 1 to the 392 samples, not '1,8'"),
+        ([*FIT_CARS, "--every", "0"], "--every"),
+        ([*FIT_CARS, "--every", "1", "--json"], "give one of them"),
+        ([*FIT_CARS, "--plot", "fit.jpg"], "--plot must end in .png or .svg, not 'fit.jpg'"),
+        (["fit", "a\nb\x1b[2J.csv", *FIT_CARS[2:]], "a b [2J.csv cannot be read"),
+        (["run", "quadratics"], "study 'quadratics' is none of the built-in ones (auto-mpg, quadratic)"),
+        (["run", "."], "Is a directory"),
+        (["run", "wrong.toml"], "wrong.toml, line 5: grid.rate is no key in [grid]"),
+        (["run", "--lr", "0.1,fast"], "lr must be a number such as 0.5 or 1e-3, not 'fast'"),
+        (["run", "--lr", "log:1:2"], "not 'log:1:2'"),
+        (["run", "--lr", "-1"], "lr must be a positive finite number, not -1"),
+        (["run", "--init", "a=1"], "must name exactly a, b, c, not a"),
+        (["run", "--lr", "lin:0.1:1:100000"], "confirm with --yes"),
+        (["run", *SMALL, "--out", "folder"], "folder is not a run folder, and is left as it is"),
+        (["run", *SMALL, "--out", "cars.csv"], "cars.csv is not a run folder"),
+        (["run", *SMALL, "--out", "cars.csv/run"], "cars.csv/run cannot be written"),
+    ],
+)
+@pytest.mark.usefixtures("cars")
+def test_bad_input_is_one_line_and_exit_code_2(args, words, sgdbench, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.txt").touch()
+    (tmp_path / "wrong.toml").write_text(
+        'name = "wrong"\ndata.builtin = "quadratic"\nmodel.expression = "a*x"\n[grid]\nrate = 1\n'
+    )
+    code, out, err = sgdbench(*args)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("sgdbench: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_ctrl_c_prints_what_was_reached():
+    args = [*QUADRATIC, "--epochs", "2000000", "--every", "1000000", "--init", "a=1,b=1,c=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", *args],
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    started = [process.stdout.readline(), process.stdout.readline()]
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert [line.split()[0] for line in started] == ["epoch", "0"]
+    assert process.returncode == 130
+    assert "interrupted" in out
+    assert err.startswith("sgdbench: interrupted after epoch ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("no_report")
+def test_an_interrupted_run_says_where_it_is_kept(sgdbench, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench.whole, "sweep", interrupted)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 130
+    assert "sgdbench: what is done is kept in results/quadratic; --resume goes on from there" in err
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_run_prints_tables_and_where_its_report_is(sgdbench):
+    code, out, err = sgdbench("run", *SMALL)
+    assert (code, err) == (0, "")
+    assert "Checked against the reference" in out
+    assert "The best choices, over all starts and seeds" in out
+    assert "\nBest: No run reached the target loss 1e-5. sgd, learning rate 0.5, batch size 16" in out
+    assert out.endswith("Report: results/quadratic/report.md\n")
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdbench):
+    sgdbench("run", *SMALL)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 2
+    assert "holds results already: go on with --resume" in err
+    code, _, err = sgdbench("run", "auto-mpg", *SMALL, "--out", "results/quadratic", "--resume")
+    assert code == 2
+    assert "results/quadratic holds a run with" in err
+    code, out, _ = sgdbench("run", *SMALL, "--epochs", "3", "--resume")
+    assert code == 0
+    assert "Report: " in out
+
+
+def test_every_override_reaches_the_study(sgdbench, monkeypatch):
+    seen = []
+    monkeypatch.setattr(bench.whole, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
+    options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--init", "a=1,b=2,c=3", "--optimizer", "sgd,adam"]
+    options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7,8", "--no-shuffle", "--epochs", "9", "--target"]
+    options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma"]
+    assert sgdbench("run", "quadratic", *options)[0] == 0
+    assert seen[0].grid.model_dump() == {
+        "lr": "log:0.1:1:3",
+        "batch_size": [2, "full"],
+        "init": {"given": {"a": 1.0, "b": 2.0, "c": 3.0}},
+        "optimizer": ["sgd", "adam"],
+        "schedule": ["constant", "step(3, 0.5)"],
+        "seed": [7, 8],
+        "shuffle": False,
+    }
+    assert seen[0].run.model_dump(exclude={"drop_last"}) == {
+        "epochs": 9,
+        "target": 0.5,
+        "kernel": "lanes-fma",
+        "loss": "logcosh",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("mine", "mine"), ("../../x <b>|$z`", "x-b-z"), ("...", "study"), ("a b/c", "a-b-c"), ("π.2", "π.2")],
+)
+def test_a_studys_name_is_a_safe_folder_name(name, folder):
+    assert bench.whole.folder_name(name) == folder
+
+
+def test_studies_and_info(sgdbench):
+    code, out, _ = sgdbench("studies")
+    assert code == 0
+    assert {line.split()[0] for line in out.splitlines()} == {"auto-mpg", "quadratic"}
+    code, out, _ = sgdbench("info")
+    facts = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert code == 0
+    assert facts["numpy"] == np.__version__
+    assert f"kernel cache         {os.environ['SGDBENCH_CACHE_DIR']}" in out
+
+
+def test_a_closed_pipe_is_no_complaint():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", *QUADRATIC, "--every", "1", "--epochs", "20000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait(timeout=60)

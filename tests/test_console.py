@@ -1,0 +1,101 @@
+import io
+import sys
+
+import pandas as pd
+import pytest
+
+from bench import console
+
+TABLE = pd.DataFrame({"lr": [0.5], "final_loss": [1e-9], "init": ["[red]x[/red]"]})
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Now:
+    """A timer that is impatient."""
+
+    def __init__(self, seconds, call):
+        self.call = call
+
+    def start(self):
+        self.call()
+
+    def cancel(self):
+        pass
+
+    join = cancel
+
+
+def make_terminal(monkeypatch):
+    """Standard output and error become terminals, of a known kind. (pytest sets them anew after the fixtures.)"""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setattr(sys, "stderr", Terminal())
+
+
+def test_a_table_in_a_pipe_is_aligned_text(capsys):
+    console.show(TABLE, "Title\x1b[2J")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Title\ufffd[2J"
+    assert lines[1].split() == ["learning", "rate", "final", "loss", "start"]
+    assert lines[2].split() == ["0.5", "1e-9", "[red]x[/red]"]
+
+
+def test_a_table_on_a_terminal_is_drawn_and_literal(monkeypatch):
+    make_terminal(monkeypatch)
+    console.show(TABLE, "Title")
+    assert "───" in sys.stdout.getvalue()
+    assert "[red]x[/red]" in sys.stdout.getvalue()
+
+
+def test_a_narrow_terminal_shows_every_digit(monkeypatch):
+    make_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "40")
+    names = [f"column_{letter}" for letter in "abcdefgh"]
+    console.show(pd.DataFrame([[123456789] * 8], columns=names), "Title")
+    assert "…" not in sys.stdout.getvalue()
+
+
+def test_sentences_break_between_words_on_a_terminal_and_not_in_a_pipe(monkeypatch, capsys):
+    sentence = "word " * 30 + "[red]end\x1b[2J"
+    console.say("Best", sentence)
+    assert capsys.readouterr().out == f"Best: {'word ' * 30}[red]end\ufffd[2J\n"
+    make_terminal(monkeypatch)
+    console.say("Best", sentence)
+    lines = sys.stdout.getvalue().splitlines()
+    assert len(lines) == 2
+    assert "[red]end\ufffd[2J" in lines[1]
+
+
+def test_progress_is_seen_on_a_terminal_once_patience_ends(monkeypatch):
+    make_terminal(monkeypatch)
+    monkeypatch.setattr(console, "Timer", Now)
+    with console.progress("epochs", 40) as advance:
+        advance(17)
+    assert "17/40" in sys.stderr.getvalue()
+    assert "time left" in sys.stderr.getvalue()
+    assert sys.stdout.getvalue() == ""
+
+
+def test_what_is_quick_shows_no_progress(monkeypatch):
+    make_terminal(monkeypatch)
+    with console.progress("epochs", 40) as advance:
+        advance(40)
+    assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_no_progress_in_a_pipe_or_where_it_is_hidden(hidden, monkeypatch):
+    make_terminal(monkeypatch)
+    monkeypatch.setattr(console, "Timer", Now)
+    if not hidden:
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with console.progress("epochs", 40, hidden=hidden) as advance:
+        advance(17)
+    assert sys.stderr.getvalue() == ""

@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+
+from bench.data import Dataset, builtin
+from bench.fitting import curve_in_table_units, fit_table
+from bench.standardize import standardize
+from kernels import Model
+
+CARS = builtin("auto-mpg")
+PARABOLA = Model("a*hp**2 + b*hp + c", inputs=("hp",))
+HYPERBOLA = Model("a/(b + hp)", inputs=("hp",))
+FULL = {"standardized": True, "batch_size": "full", "lr": 0.3, "epochs": 300}
+
+
+@pytest.fixture(scope="module")
+def least_squares():
+    """The coefficients by NumPy, and their loss."""
+    powers = np.vander(CARS.x[:, 0], 3)
+    params, *_ = np.linalg.lstsq(powers, CARS.y)
+    return params, np.mean((powers @ params - CARS.y) ** 2)
+
+
+@pytest.fixture(scope="module")
+def standardized():
+    return fit_table(PARABOLA, CARS, **FULL)
+
+
+def test_standardized_gradient_descent_ends_at_least_squares_in_the_tables_units(standardized, least_squares):
+    params, loss = least_squares
+    np.testing.assert_allclose(list(standardized.params.values()), params, rtol=1e-8)
+    assert standardized.loss == pytest.approx(loss, rel=1e-10)
+    assert standardized.note is None
+
+
+def test_the_target_is_in_the_tables_units(least_squares):
+    target = 1.01 * least_squares[1]
+    fitted = fit_table(PARABOLA, CARS, target=target, **FULL)
+    losses = CARS.y.var() * fitted.result.loss
+    assert fitted.status == "converged"
+    assert fitted.loss <= target < losses[-2]
+    assert fitted.loss == pytest.approx(np.mean((np.polyval(list(fitted.params.values()), CARS.x[:, 0]) - CARS.y) ** 2))
+
+
+def test_without_standardizing_nothing_is_carried_back():
+    small = Dataset(CARS.x / 100, CARS.y / 10, ("hp",), "mpg", "test")
+    fitted = fit_table(PARABOLA, small, lr=0.05, epochs=3)
+    assert fitted.params == dict(zip("abc", fitted.result.params, strict=True))
+    assert fitted.loss == fitted.result.loss[-1]
+    assert fitted.data is small
+    assert fitted.note is None
+
+
+def test_a_model_without_a_way_back_says_so():
+    fitted = fit_table(HYPERBOLA, CARS, standardized=True, lr=1e-3, epochs=2, init=[1.0, 9.0])
+    assert fitted.note.startswith("The parameters are in standardized units. No parameters of a/(b + hp)")
+    assert fitted.params == dict(zip("ab", fitted.result.params, strict=True))
+    assert fitted.loss == pytest.approx(CARS.y.var() * fitted.result.loss[-1])
+    assert fitted.summary()["note"] == fitted.note
+
+
+def test_the_curve_is_the_same_in_both_units(standardized):
+    expected = np.polyval(list(standardized.params.values()), CARS.x[:, 0])
+    curve = curve_in_table_units(PARABOLA, standardized.scaling)
+    for x in (CARS.x, CARS.x[:, 0]):
+        np.testing.assert_allclose(curve(standardized.result.params, x), expected, rtol=1e-10)
+
+
+def test_the_curve_of_several_inputs():
+    x = np.random.default_rng(0).normal([3, -20], [2, 5], (50, 2))
+    table = Dataset(x, x @ [2.0, 0.5] + 1, ("u", "v"), "y", "test")
+    plane = Model("a*u + b*v + c", inputs=("u", "v"))
+    data, scaling = standardize(table)
+    params = np.linalg.lstsq(np.column_stack([data.x, np.ones(50)]), data.y)[0]
+    np.testing.assert_allclose(curve_in_table_units(plane, scaling)(params, x), table.y)
+    assert curve_in_table_units(plane, None) == plane.predict
+
+
+@pytest.mark.parametrize("standardized", [False, True])
+def test_a_summary_of_a_diverged_fit_is_json_that_every_parser_reads(standardized):
+    fitted = fit_table(PARABOLA, CARS, standardized=standardized, lr=1e3, epochs=50)
+    summary = json.loads(json.dumps(fitted.summary(), allow_nan=False))
+    assert summary["status"] == "diverged"
+    assert summary["params"] == {"a": None, "b": None, "c": None}
+    assert summary["loss"] is None
+    assert "note" not in summary
+
+
+def test_ctrl_c_keeps_what_was_reached():
+    seen = []
+
+    def impatient(result, data):
+        seen.append(result)
+        assert data is not CARS
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    fitted = fit_table(PARABOLA, CARS, watch=impatient, kernel="reference", **FULL | {"epochs": 10**5})
+    assert fitted.interrupted
+    assert fitted.status == fitted.summary()["status"] == "interrupted"
+    assert fitted.result is seen[-1]
+    assert 0 < fitted.result.epochs < 10**5
+
+
+def test_ctrl_c_before_there_is_anything_is_passed_on(monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.fitting.kernels_fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit_table(PARABOLA, CARS)

@@ -1,0 +1,256 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from frames import make_frame
+
+import bench.whole
+from bench.fitting import in_table_units
+from bench.replay import best_runs, replay, typical_runs
+from bench.report import hardest_start
+from bench.results import load_run
+from bench.standardize import Scaling
+from bench.study import load_study
+from bench.verdict import verdict
+from bench.whole import run_study
+from kernels import Model
+
+HOSTILE = ["<script>alert(1)</script>", "$x$|`a*b*`", "```\n# ../x"]
+STUDY = """
+name = "../<b>$x$|*"
+title = '''# <script>alert("title")</script> $x$ [a](javascript:b) `c`'''
+description = '''```
+<script>'''
+data = { path = "table.csv", x = ['<script>alert("x")</script>|$x$'], y = '$y|\\alpha', standardize = true }
+model = { expression = "a*x**2 + b*x + c", inputs = ["x"] }
+[grid]
+lr = [0.02, 0.2, 5.0]
+batch_size = [4, "full"]
+optimizer = ["sgd", "momentum(0.9)"]
+seed = [0, 1]
+shuffle = true
+[grid.init]
+'<script>alert(1)</script>' = [0.0, 0.0, 0.0]
+'$x$|`a*b*`' = [90.0, -90.0, 90.0]
+"```\\n# ../x" = [-1.0, 1.0, 0.0]
+[run]
+epochs = 30
+target = 0.02
+kernel = "fused"
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folder of a small study whose every name is up to something."""
+    place = tmp_path_factory.mktemp("study")
+    x = np.linspace(10, 30, 60)
+    noise = np.random.default_rng(0).normal(0, 1, 60)
+    table = pd.DataFrame({'<script>alert("x")</script>|$x$': x, "$y|\\alpha": 0.5 * x**2 - 3 * x + 7 + noise})
+    table.to_csv(place / "table.csv", index=False)
+    (place / "study.toml").write_text(STUDY)
+    assert run_study(load_study(place / "study.toml"), place / "run", resume=False, confirmed=False)
+    return place / "run"
+
+
+@pytest.fixture(scope="module")
+def report(folder):
+    return (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_report_opens_with_a_verdict(report):
+    verdict, _ = report.split("\n## ", 1)
+    said = dict(re.findall(r"- \*\*(.+?)\.\*\* (.+)\n", verdict))
+    assert list(said) == ["Best", "Robust", "Diverged", "Ends at", "Units"]
+    assert "over 3 starts and 2 seeds, reached the target loss 0.02" in said["Best"]
+    assert "at learning rate 5 (" in said["Diverged"]
+    assert "in the table's own units" in said["Ends at"]
+    assert said["Units"].startswith("The columns were standardized: ")
+
+
+def test_the_parameters_it_gives_fit_the_table(folder, report):
+    values = re.search(r"has a = (\S+), b = (\S+), c = (\S+) in the table's own units, with loss (\S+)\.\n", report)
+    *params, loss = map(float, values.groups())
+    x, y = pd.read_csv(folder.parent / "table.csv").to_numpy().T
+    assert np.mean((np.polyval(params, x) - y) ** 2) == pytest.approx(loss, rel=0.01)
+
+
+def test_every_figure_and_table_is_there(folder, report):
+    shown = re.findall(r"!\[\]\((figures/.+?)\)\n\n\*.+\*\n", report)
+    names = ["loss_by_optimizer", "loss_by_lr_1_sgd", "loss_by_lr_2_momentum_0_9", "loss_by_batch_size"]
+    names += ["fitted_curve", "fitted_path", "parameter_path"]
+    assert shown == [f"figures/{name}.png" for name in names]
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        f"{name}.{suffix}" for name in names for suffix in ("png", "svg")
+    }
+    rows = pd.read_parquet(folder / "tables" / "configurations.parquet")
+    assert rows["config_id"].tolist() == load_run(folder).frame["config_id"].tolist()
+    assert len(pd.read_csv(folder / "tables" / "configurations.csv")) == len(rows) == 72
+    for name in ("best", "best_by_optimizer_and_batch_size", "effects", "check"):
+        assert (folder / "tables" / f"{name}.md").read_text(encoding="utf-8") in report
+
+
+def test_the_check_is_told(report):
+    told = report.split("## Checked against the reference")[1]
+    assert "6 of 72 configurations" in told
+    assert "Every loss that the kernel fused had found is the same to the last bit." in told
+    assert re.search(r"takes the reference \S+ [nµm]?s and the kernel fused, .*: a factor of [\d,]+\.", told)
+
+
+def test_names_are_shown_literally(folder, report):
+    prose, fences = re.subn(r"^(`{3,})toml\n.*?^\1$", "", report, flags=re.DOTALL | re.MULTILINE)
+    assert fences == 1
+    assert "<" not in prose
+    assert "$" not in prose
+    code = re.findall(r"(?<!\\)`([^`]*)`", prose)
+    assert code == ["a*x**2 + b*x + c", "sgdbench run run.toml --out FOLDER", "run.toml"]
+    assert prose.startswith("# # &lt;script&gt;")
+    assert [line for line in prose.splitlines() if line.startswith("#")][1:] == [
+        "## The best choices, over all starts and seeds",
+        "## The best for each optimizer and batch size",
+        "## What each setting does",
+        "## Figures",
+        "## Checked against the reference",
+        "## How it was made",
+    ]
+    for figure in (folder / "figures").glob("*.svg"):
+        assert "<script" not in figure.read_text(encoding="utf-8")
+
+
+def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench.whole, "write_report", lambda *args: "none")
+    assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False)
+    pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
+
+
+def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+    honest = bench.whole.check
+
+    def wrong(*args, **kwargs):
+        checked = honest(*args, **kwargs)
+        return checked.assign(verified=checked.index > 0)
+
+    monkeypatch.setattr(bench.whole, "check", wrong)
+    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not (tmp_path / "run" / "report.md").exists()
+    assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
+
+
+def runs_of(start, epochs_to_target, **columns):
+    size = len(epochs_to_target)
+    reached = [epochs is not None for epochs in epochs_to_target]
+    return make_frame(
+        size,
+        init=start,
+        epochs_to_target=[epochs or pd.NA for epochs in epochs_to_target],
+        status=["converged" if one else "max_epochs" for one in reached],
+        **columns,
+    )
+
+
+def frame_of(*parts):
+    frame = pd.concat(parts, ignore_index=True)
+    starts = [part["init"].iloc[0] for part in parts]
+    return frame.assign(init=pd.Categorical(frame["init"], categories=starts))
+
+
+def test_the_best_and_the_typical_run_of_each_start():
+    frame = frame_of(
+        runs_of("near", [1, 9, 3, None, 2], final_loss=[1e-6] * 3 + [0.1] + [1e-6]),
+        runs_of("far", [None, None], final_loss=[7.0, 5.0]),
+        runs_of("lost", [None], final_loss=[np.nan]),
+    )
+    assert best_runs(frame).index.tolist() == [0, 6]
+    assert typical_runs(frame).index.tolist() == [2, 6]
+    assert typical_runs(frame.tail(1)).empty
+
+
+@pytest.mark.parametrize(
+    ("parts", "hardest"),
+    [
+        ([runs_of("near", [1, 2]), runs_of("far", [1, None])], "far"),
+        ([runs_of("near", [None, None]), runs_of("far", [None, None], final_loss=9.0)], "far"),
+        ([runs_of("near", [None, None]), runs_of("far", [None, None], final_loss=np.nan)], "far"),
+        ([runs_of("r[0]", [1, 2]), runs_of("r[1]", [None, None]), runs_of("far", [None, 1, None])], "far"),
+    ],
+)
+def test_the_hardest_start(parts, hardest):
+    frame, start = hardest_start(frame_of(*parts))
+    assert start == hardest
+    assert set(frame["init"]) == {hardest}
+
+
+def test_random_starts_are_one():
+    frame = frame_of(runs_of("r[0]", [1]), runs_of("r[1]", [None]))
+    kept, start = hardest_start(frame)
+    assert start is None
+    assert kept is frame
+
+
+LINE = Model("a*x")
+
+
+def test_the_verdict_in_words():
+    frame = pd.concat(
+        [
+            runs_of("near", [4, 6, 5], seed=[0, 1, 2], lr=0.1, param_a=2.0),
+            runs_of("near", [4, None, None], seed=[0, 1, 2], lr=0.2),
+            make_frame(3, init="near", seed=[0, 1, 2], lr=[0.4, 0.8, 0.8], status="diverged", final_loss=np.nan),
+        ],
+        ignore_index=True,
+    )
+    assert verdict(frame, LINE, 1e-3, None) == {
+        "Best": "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 3 runs, over 1 start and "
+        "3 seeds, reached the target loss 0.001, after 5 epochs in the median and 6 at most.",
+        "Robust": "4 of 9 runs reached the target. Of 4 choices of settings, 1 reached it in every run and 2 in none.",
+        "Diverged": "3 runs: sgd with batch size 1 at learning rate 0.4 to 0.8 (3 runs).",
+        "Ends at": "The best run of this choice has a = 2, with loss 1.",
+    }
+
+
+def test_the_verdict_where_nothing_reaches_the_target():
+    frame = make_frame(2, lr=[0.1, 0.2], final_loss=[3.0, 2.0], shuffle=False)
+    told = verdict(frame, LINE, 1e-3, None)
+    assert told["Best"] == (
+        "No run reached the target loss 0.001. sgd, learning rate 0.2, batch size 1, schedule constant, in the data's "
+        "order: the lowest loss, 2 in the median over 1 start and 1 seed."
+    )
+    assert told["Diverged"] == "No run."
+    told = verdict(frame, LINE, None, None)
+    assert told["Best"].startswith("sgd, learning rate 0.2")
+    assert "no target" in told["Robust"]
+
+
+def test_the_verdict_where_all_diverge():
+    frame = make_frame(8, batch_size=range(1, 9), status="diverged", final_loss=np.nan, best_loss=np.inf)
+    told = verdict(frame, LINE, 1e-3, None)
+    assert told["Ends at"] == "No run of the best choice ended at finite parameters."
+    assert told["Diverged"].startswith("8 runs: sgd with batch size 1 at learning rate 0.1 (1 run); ")
+    assert told["Diverged"].endswith("; and 2 more combinations.")
+
+
+def test_what_is_as_good_as_the_best_is_counted():
+    frame = runs_of("near", [2, 2, 2, 3], lr=[0.1, 0.2, 0.3, 0.4])
+    assert verdict(frame, LINE, 1.0, None)["Best"].endswith("2 other choices did as well.")
+
+
+def test_a_verdict_in_standardized_units_says_so():
+    scaling = Scaling(np.array([3.0]), np.array([2.0]), 5.0, 10.0)
+    told = verdict(make_frame(1, param_a=2.0), LINE, None, scaling)
+    assert told["Ends at"].startswith(
+        "The best run of this choice has a = 2, with loss 100 in the table's own units. "
+        "The parameters are in standardized units. No parameters of a*x were found"
+    )
+    assert in_table_units(LINE, np.array([2.0]), 1.0, scaling)[1] == 100
+
+
+def test_a_replayed_run_is_that_of_the_sweep(folder):
+    result, study = load_run(folder), load_study(folder / "run.toml")
+    data, _ = study.dataset()
+    chosen = result.frame.iloc[[5, 30, 71]]
+    again = replay(result, chosen.drop_duplicates("init"), study.run, data)
+    for (start, run), (_, row) in zip(again.items(), chosen.drop_duplicates("init").iterrows(), strict=True):
+        assert start == row["init"]
+        assert (run.status, run.epochs) == (row["status"], row["epochs"])
+        np.testing.assert_array_equal(run.params, row[["param_a", "param_b", "param_c"]].to_numpy(float))
