@@ -111,7 +111,8 @@ def _loss_range(bands: pd.DataFrame, target: float | None) -> tuple[float, float
     if not losses.size:
         return 1e-16, 1e-15
     start = bands.loc[bands["epoch"] == bands["epoch"].min(), "median"].max()
-    bottom = max(np.floor(np.log10(target / 100 if target else losses.min())), -300)
+    # Far below a target, what is seen is rounding.
+    bottom = max(np.floor(np.log10(max(losses.min(), target / 100 if target else 0))), -300)
     top = np.ceil(np.log10(max(min(losses.max(), 1000 * start), target or 0)))
     return 10.0**bottom, 10.0 ** max(top, bottom + 1)
 
@@ -195,7 +196,8 @@ def fitted_path(
     target : array, shape (P,), optional
         Parameters of the curve behind the data, if they are known.
     xlim, ylim : pair of float, optional
-        The view. Without them, the data's range, and as much again above and below.
+        The view. Without them the data's range and what the curves from epoch 1 on reach, within as much again above
+        and below the data.
     names : pair of str, optional
         What x and y are called.
     """
@@ -205,6 +207,7 @@ def fitted_path(
     epochs = sorted({0, last} | {2**k for k in range(last.bit_length())})
     colors = colors_of(epochs)
     figure, axes = panels(len(paths))
+    reach = [y]
     for axis, (name, path) in zip(axes, paths.items(), strict=True):
         axis.plot(x, y, **DOT, color=FAINT, label="data")
         if target is not None:
@@ -215,9 +218,10 @@ def fitted_path(
             if epoch < len(finite) and finite[epoch]:
                 curve = _curve(predict, params_at[epoch], at)
                 axis.plot(at, curve, color=colors[epoch], linestyle="-" if epoch else DASHES)
+                reach += [curve] if epoch else []
         axis.set_title(short(name) if finite.all() else f"{short(name)} (diverged)")
     axes[0].set_xlim(at[0], at[-1])
-    axes[0].set_ylim(ylim or _padded(y, 1))
+    axes[0].set_ylim(ylim or _view(y, reach))
     figure.supxlabel(short(names[0]))
     figure.supylabel(short(names[1]))
     key(figure, [text(epoch) for epoch in epochs], list(colors.values()), "epoch")
@@ -239,6 +243,11 @@ def _curve(predict: Predict, params: ArrayLike, x: Array) -> Array:
 
 def _along(first: float, last: float) -> Array:
     return np.linspace(first, last, 241)
+
+
+def _view(y: Array, reach: Sequence[Array]) -> tuple[float, float]:
+    low, high = _padded(y, 1)
+    return _padded(np.clip(np.concatenate(reach), low, high), 0.06)
 
 
 def _padded(values: Array, share: float) -> tuple[float, float]:

@@ -92,7 +92,7 @@ def to_markdown(table: pd.DataFrame) -> str:
     shown = display(table)
     numbers = _numbers(table)
     rule = ["---:" if column in numbers else "---" for column in shown]
-    lines = [map(_literal, shown.columns), rule, *(map(_literal, row) for row in shown.to_numpy())]
+    lines = [map(literal, shown.columns), rule, *(map(literal, row) for row in shown.to_numpy())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -114,7 +114,8 @@ def _numbers(table: pd.DataFrame) -> set[str]:
     return {label(name) for name in columns}
 
 
-def _literal(cell: str) -> str:
+def literal(cell: str) -> str:
+    """Write text so that Markdown shows it as it is."""
     # Entities against HTML and GitHub's mathematics, backslashes against Markdown's own signs.
     escaped = html.escape(cell, quote=False).replace("$", "&#36;")
     return re.sub(r"([\\`*_~\[\]|])", r"\\\1", escaped)

@@ -13,13 +13,12 @@ from bench.data import Dataset
 from bench.files import replace_atomically
 from bench.fitting import curve_in_table_units
 from bench.plots import fitted_curve, fitted_path, loss_curves, parameter_path
-from bench.render import _literal as literal
-from bench.render import duration, text, to_markdown, write_tables
+from bench.render import duration, literal, text, to_markdown, write_tables
 from bench.replay import best_runs, replay, typical_runs
 from bench.results import SweepResult
 from bench.standardize import Scaling
 from bench.study import Study
-from bench.style import FORMATS, save_as
+from bench.style import save
 from bench.tables import CHOICES, best
 from bench.verdict import verdict
 
@@ -67,9 +66,7 @@ def write_report(
     _write_configurations(frame, folder / "tables")
     captions = {}
     for name, caption, figure in _illustrations(result, frame, study, data, scaling):
-        for suffix in FORMATS:
-            save_as(figure, folder / "figures" / f"{name}{suffix}")
-            figure.set_layout_engine("none")  # the layout is found: that takes as long as to draw
+        save(figure, folder / "figures", name)
         captions[name] = caption
     parts = [
         f"# {literal(text(study.title or study.name))}",

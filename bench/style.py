@@ -155,7 +155,11 @@ def nothing(message: str) -> Figure:
 
 def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> list[Path]:
     """Write a figure as PNG and SVG: `folder/name.png` and `folder/name.svg`, which are returned."""
-    return [save_as(figure, Path(folder) / f"{name}{suffix}") for suffix in FORMATS]
+    written = []
+    for suffix in FORMATS:
+        written.append(save_as(figure, Path(folder) / f"{name}{suffix}"))
+        figure.set_layout_engine("none")  # the layout is found: that takes as long as to draw
+    return written
 
 
 def save_as(figure: Figure, path: Path) -> Path:

@@ -45,7 +45,7 @@ def folder() -> Path | None:
 
 def _wanted() -> Path:
     if named := os.environ.get("SGDBENCH_CACHE_DIR"):
-        return Path(named)
+        return Path(named).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sgdbench"
 
 

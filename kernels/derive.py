@@ -118,8 +118,10 @@ def derive(node: Node, inputs: Sequence[str], params: Sequence[str]) -> Program:
     ValueError
         If the expression simplifies to something that is not real and finite, or an exponent grows too large.
     """
-    symbols = [sympy.Symbol(name, real=True) for name in (*params, *inputs)]
-    f = to_sympy(node, _ARITHMETIC | _OURS)
+    names = [sympy.Symbol(name, real=True) for name in (*params, *inputs)]
+    # Sympy sorts terms by name, and other names for the same thing should not change the last bits.
+    symbols = [sympy.Symbol(f"u{place:02}", real=True) for place in range(len(names))]
+    f = to_sympy(node, _ARITHMETIC | _OURS).xreplace(dict(zip(names, symbols, strict=True)))
     builder = _Builder(symbols, len(params))
     residual = builder.sum(f, minus_y=True)
     derivatives = tuple(builder.value(sympy.diff(f, symbol)) for symbol in symbols[: len(params)])

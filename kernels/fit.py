@@ -168,7 +168,7 @@ def fit(
     )
     params = len(model.params)
     record = Record(np.empty(epochs + 1), np.empty((epochs + 1, params)), memory(optimizer, params))
-    record.trajectory[0] = normal_start(model, seed) if init is None else model.vector(init)
+    record.trajectory[0] = normal_start(model, seed) if init is None else model.vector(init, "init")
     data = room(columns, y, shuffle=plan.shuffle)
     asked = time.perf_counter()
     train = trainer(kernel, model, loss, optimizer)

@@ -107,8 +107,14 @@ class Model:
             raise ValueError(f"x must have shape {wanted} for inputs {self.inputs}, not {np.shape(x)}")
         return tuple(np.ascontiguousarray(column) for column in table.T)
 
-    def vector(self, params: ArrayLike | Mapping[str, float]) -> Floats:
+    def vector(self, params: ArrayLike | Mapping[str, float], what: str = "params") -> Floats:
         """Parameter values as an array in the order of `params`.
+
+        Parameters
+        ----------
+        params : array, shape (params,), or a mapping of all names to values
+        what : str
+            What they are, for the sentence about what is wrong with them.
 
         Raises
         ------
@@ -118,15 +124,15 @@ class Model:
         if isinstance(params, Mapping):
             if set(params) != set(self.params):
                 raise ValueError(
-                    f"params must name exactly {', '.join(self.params)}, not {', '.join(params) or 'none'}"
+                    f"{what} must name exactly {', '.join(self.params)}, not {', '.join(params) or 'none'}"
                 )
             params = [params[name] for name in self.params]
-        vector = real_array("params", params)
+        vector = real_array(what, params)
         if vector.shape != (len(self.params),):
             wanted = f"{len(self.params)} numbers for {', '.join(self.params)}"
-            raise ValueError(f"params must be {wanted}, not an array of shape {vector.shape}")
+            raise ValueError(f"{what} must be {wanted}, not an array of shape {vector.shape}")
         if not np.isfinite(vector).all():
-            raise ValueError(f"params must be finite numbers, not {vector.tolist()}")
+            raise ValueError(f"{what} must be finite numbers, not {vector.tolist()}")
         return vector
 
     def sympy(self) -> "tuple[sympy.Expr, tuple[sympy.Symbol, ...], tuple[sympy.Symbol, ...]]":

@@ -106,7 +106,7 @@ def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...])
 
 
 # Raised by whoever changes what `derive` produces, so that no older program is read back.
-FORMAT = 2
+FORMAT = 3
 
 
 def _from_record(record: dict[str, object]) -> Program:

@@ -139,7 +139,7 @@ def _compiled(name: str, text: str, entry: str, signature: tuple[types.Type, ...
             for file in folder.glob(f"**/{name}.*"):
                 file.unlink(missing_ok=True)
             warnings.warn(
-                f"the kernel cache {folder} gave no {name} ({type(error).__name__}): it is compiled anew, and its files are deleted",
+                f"the kernel {name} in {folder} cannot be used ({type(error).__name__}): it is compiled anew",
                 RuntimeWarning,
                 stacklevel=2,
             )
