@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: run test bench lint clean
 
 run: $(VENV)/installed
-	$(BIN)/sgdbench run
+	$(BIN)/sgdbench run --resume
 
 test: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/pytest

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from kernels import Model, fit
 from kernels.losses import Loss, make_loss
-from kernels.run import Floats
+from kernels.run import STATUS, Floats
 from kernels.schedules import learning_rates
 
 # The reference takes up to ten microseconds for a sample, and all checks together should take a second or two.
@@ -41,8 +41,7 @@ def check(
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
-    All losses that were kept are compared, the length of the run and, where there was time for all of it, its
-    parameters.
+    All losses that were kept are compared, the length of the run and, where there was time for all of it, how it ended.
 
     Parameters
     ----------
@@ -91,8 +90,8 @@ def check(
             found += [min(row.epochs, trained)]
             expected += [reference.epochs]
             if row.epochs <= trained:
-                found += [row.final_loss, *params]
-                expected += [reference.loss[-1], *reference.params]
+                found += [STATUS.index(row.status), row.final_loss, *params]
+                expected += [STATUS.index(reference.status), reference.loss[-1], *reference.params]
         error = largest_error(np.array(found), np.array(expected))
         fused = [fit(model, x, y, init=start, kernel="fused", **settings) for _ in range(5)]
         samples = np.size(y) * max(1, reference.epochs)

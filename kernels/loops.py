@@ -45,7 +45,6 @@ JOIN = -1
 
 def train(data, plan, record, scratch, first, last):
     """Epochs first..last-1 of a run, from row `first` of the record on; returns the status and the epochs done."""
-    visited_x, visited_y = data.x, data.y
     options = options_from(plan.settings)
     theta = load(record.trajectory, first, ZEROS)
     state = state_from(record.memory)
@@ -58,13 +57,7 @@ def train(data, plan, record, scratch, first, last):
         if done == last or status != MAX_EPOCHS:
             break
         lr = plan.rates[done]
-        if plan.shuffle:
-            visit(data, plan.seed, done)
-            visited_x, visited_y = data.visited_x, data.visited_y
-        if plan.batch_size == 1:
-            theta, state = per_sample_epoch(theta, state, visited_x, visited_y, lr, options)
-        else:
-            theta, state = minibatch_epoch(theta, state, visited_x, visited_y, lr, options, plan, scratch)
+        theta, state = one_epoch(theta, state, data, plan, done, lr, options, scratch)
         done += 1
     state_into(record.memory, state)
     return status, done
@@ -75,7 +68,6 @@ def train_block(data, plan, block, scratch, first, last):
 
     A run that is over keeps its results, while the others go on beside it.
     """
-    visited_x, visited_y = data.x, data.y
     options = options_from(plan.settings)
     theta = theta_from(block.now)
     state = state_from(block.memory_now)
@@ -88,13 +80,7 @@ def train_block(data, plan, block, scratch, first, last):
         if done == last or running == 0:
             break
         lr = lane_from(plan.rates[done], 0, WIDTH)
-        if plan.shuffle:
-            visit(data, plan.seed, done)
-            visited_x, visited_y = data.visited_x, data.visited_y
-        if plan.batch_size == 1:
-            theta, state = per_sample_epoch(theta, state, visited_x, visited_y, lr, options)
-        else:
-            theta, state = minibatch_epoch(theta, state, visited_x, visited_y, lr, options, plan, scratch)
+        theta, state = one_epoch(theta, state, data, plan, done, lr, options, scratch)
         done += 1
     return (MAX_EPOCHS if running else CONVERGED), done
 
@@ -114,6 +100,17 @@ def settle(block, target, done):
             block.status[run] = judged(block.losses[done, run], finite, target)
             running += block.status[run] == MAX_EPOCHS
     return running
+
+
+def one_epoch(theta, state, data, plan, number, lr, options, scratch):
+    """One epoch, sample by sample or in minibatches, in the order that belongs to its number."""
+    x, y = data.x, data.y
+    if plan.shuffle:
+        visit(data, plan.seed, number)
+        x, y = data.visited_x, data.visited_y
+    if plan.batch_size == 1:
+        return per_sample_epoch(theta, state, x, y, lr, options)
+    return minibatch_epoch(theta, state, x, y, lr, options, plan, scratch)
 
 
 def per_sample_epoch(theta, state, x, y, lr, options):

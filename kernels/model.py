@@ -124,7 +124,7 @@ class Model:
         if isinstance(params, Mapping):
             if set(params) != set(self.params):
                 raise ValueError(
-                    f"{what} must name exactly {', '.join(self.params)}, not {', '.join(params) or 'none'}"
+                    f"{what} must name exactly {', '.join(self.params)}, not {', '.join(map(str, params)) or 'none'}"
                 )
             params = [params[name] for name in self.params]
         vector = real_array(what, params)
@@ -165,8 +165,15 @@ def _checked(what: str, given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
     for name in given:
-        if not isinstance(name, str) or parse(name) != Name(name):
+        if not _is_name(name):
             raise ValueError(f"{what} must be names, and {name!r} is none")
         if list(given).count(name) > 1:
             raise ValueError(f"{what} must be distinct, and {name!r} is there twice")
     return tuple(given)
+
+
+def _is_name(text: object) -> bool:
+    try:
+        return isinstance(text, str) and parse(text) == Name(text)
+    except ValueError:
+        return False

@@ -224,6 +224,7 @@ def source(parts: Parts) -> str:
         _sum("gradient", params, parts.width),
         _sum("square", 1, parts.width),
         loops.mean_squared_residual,
+        loops.one_epoch,
     ]
     called: list[str | Function | None] = [
         loops.visit,

@@ -1,0 +1,180 @@
+"""Many runs side by side: the same bits as one by one, whatever becomes of the others."""
+
+from itertools import count
+
+import numpy as np
+import pytest
+
+from kernels import fit, slices
+from kernels.block import LANE_KERNELS, WIDTH, train_runs
+from kernels.fit import KERNELS
+from kernels.losses import make_loss
+from kernels.models import quadratic
+from kernels.optimizers import make_optimizer
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Plan
+from kernels.samples import room
+from kernels.specialize import memory, settings
+
+OPTIMIZERS = ["sgd", "momentum(0.9)", "nesterov(weight_decay=0.001)", "adagrad", "rmsprop", "adam", "adamw"]
+EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
+X = np.random.default_rng(0).uniform(-1, 1, 43)
+Y = 2 * X**2 - 4 * X + 3
+SQUARED = make_loss("squared")
+
+
+def some_runs(count=RUNS):
+    """Starts, shape (count, 3), and rates, shape (EPOCHS, count): all differ; some runs converge, some blow up."""
+    rng = np.random.default_rng(1)
+    sizes = np.geomspace(0.03, 30, count)
+    starts = np.array([2, -4, 3]) + rng.normal(0, sizes[:, np.newaxis], (count, 3))
+    starts[0] = [2, -4, 3]
+    rates = rng.permutation(np.geomspace(0.01, 1, count)) * rng.uniform(0.5, 1, (EPOCHS, count))
+    # Such a rate makes every optimizer diverge, here in the first epoch, the second, ...
+    far = np.arange(-(count // 4), 0)
+    rates[np.arange(far.size) % EPOCHS, far] = 1e300
+    order = rng.permutation(count)
+    return starts[order], rates[:, order]
+
+
+def train(kernel, optimizer, starts, rates, state=None, *, batch_size=1, shuffle=False, drop_last=True, **rest):
+    optimizer = make_optimizer(optimizer)
+    plan = Plan(rates, settings(SQUARED, optimizer), batch_size, drop_last, shuffle, 2**63, TARGET)
+    state = np.tile(memory(optimizer, 3), (len(starts), 1)) if state is None else state
+    data = room((X,), Y, shuffle=shuffle)
+    return train_runs(kernel, quadratic, SQUARED, optimizer, data, plan, starts, state, **rest)
+
+
+def assert_same(found, expected):
+    np.testing.assert_array_equal(found.status, expected.status)
+    np.testing.assert_array_equal(found.epochs, expected.epochs)
+    np.testing.assert_array_equal(found.params, expected.params)
+    np.testing.assert_array_equal(found.memory, expected.memory)
+    assert found.losses.shape == expected.losses.shape
+    for run, done in enumerate(expected.epochs - EPOCHS + len(expected.losses) - 1):
+        np.testing.assert_array_equal(found.losses[: done + 1, run], expected.losses[: done + 1, run])
+
+
+@pytest.fixture(params=["in one go", "epoch by epoch"])
+def slicing(request, monkeypatch):
+    """A run of some length is trained in slices of time."""
+    if request.param == "epoch by epoch":
+        monkeypatch.setattr(slices, "FIRST_SLICE", 1)
+        monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {},
+        {"shuffle": True},
+        {"batch_size": 9, "shuffle": True},
+        {"batch_size": 9, "drop_last": False},
+        {"batch_size": X.size},
+    ],
+    ids=["per sample", "shuffled", "batches", "with the rest", "full"],
+)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_kernels_give_the_bits_of_the_reference_run_by_run(optimizer, order, slicing):
+    runs = some_runs()
+    expected = train("reference", optimizer, *runs, **order)
+    assert {MAX_EPOCHS, CONVERGED, DIVERGED} <= set(expected.status)
+    assert len(set(expected.epochs)) > 5
+    for kernel in ("fused", "lanes"):
+        assert_same(train(kernel, optimizer, *runs, **order), expected)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum(0.9)", "adam"])
+def test_a_run_is_what_fit_makes_of_it(optimizer, kernel):
+    starts, rates = some_runs(5)
+    runs = train(kernel, optimizer, starts, rates, batch_size=9, shuffle=True)
+    for run, start in enumerate(starts):
+        alone = fit(quadratic, X, Y, init=start, lr=1, schedule=rates[:, run], batch_size=9, epochs=EPOCHS,
+                    shuffle=True, seed=2**63, optimizer=optimizer, target=TARGET)  # fmt: skip
+        assert (STATUS[runs.status[run]], runs.epochs[run]) == (alone.status, alone.epochs)
+        np.testing.assert_array_equal(runs.params[run], alone.params)
+        np.testing.assert_array_equal(runs.losses[: alone.epochs + 1, run], alone.loss)
+
+
+@pytest.mark.parametrize("size", [1, WIDTH - 1, WIDTH, WIDTH + 1, 3 * WIDTH])
+def test_a_run_does_not_depend_on_its_neighbours(size):
+    starts, rates = some_runs(3 * WIDTH)
+    rng = np.random.default_rng(2)
+    chosen = rng.choice(3 * WIDTH, size, replace=False)
+    together = train("lanes", "adam", starts, rates)
+    apart = train("lanes", "adam", starts[chosen], rates[:, chosen])
+    for name in ("params", "memory", "status", "epochs"):
+        np.testing.assert_array_equal(getattr(apart, name), getattr(together, name)[chosen])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "optimizer"),
+    [
+        (kernel, optimizer)
+        for kernel in ("reference", "fused", "lanes")
+        for optimizer in ("sgd", "momentum(0.9)", "adam")
+    ]
+    + [("lanes-fma", "sgd")],
+)
+@pytest.mark.parametrize("order", [{}, {"batch_size": 9, "shuffle": True}], ids=["per sample", "batches"])
+def test_a_run_that_goes_on_later_is_a_run_made_at_once(kernel, optimizer, order):
+    starts, rates = some_runs()
+    at_once = train(kernel, optimizer, starts, rates, **order)
+    half = EPOCHS // 2
+    before = train(kernel, optimizer, starts, rates[:half], **order)
+    on = before.status == MAX_EPOCHS
+    assert 0 < on.sum() < RUNS
+    after = train(kernel, optimizer, before.params[on], rates[:, on], before.memory[on], first=half, **order)
+    for name in ("params", "memory", "status", "epochs"):
+        joined = getattr(before, name).copy()
+        joined[on] = getattr(after, name)
+        np.testing.assert_array_equal(joined, getattr(at_once, name))
+    np.testing.assert_array_equal(before.losses[half, on], after.losses[0])
+    for place, run in enumerate(np.flatnonzero(on)):
+        done = after.epochs[place]
+        np.testing.assert_array_equal(at_once.losses[: half + 1, run], before.losses[:, run])
+        np.testing.assert_array_equal(at_once.losses[half : done + 1, run], after.losses[: done - half + 1, place])
+
+
+def test_what_is_given_is_not_written_to():
+    starts, rates = some_runs()
+    state = np.tile(memory(make_optimizer("adam"), 3), (RUNS, 1))
+    for array in (starts, rates, state):
+        array.setflags(write=False)
+    for kernel in ("reference", "fused", "lanes"):
+        train(kernel, "adam", starts, rates, state)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+def test_training_can_be_stopped_at_any_slice(kernel, slicing):
+    runs = some_runs()
+
+    def asked(stop_at):
+        """Whether it came to an end, and how often it asked."""
+        times = count()
+        return train(kernel, "sgd", *runs, stopped=lambda: next(times) == stop_at) is not None, next(times)
+
+    finished, times = asked(None)
+    assert finished
+    for stop_at in {0, 1, times // 2, times - 1}:
+        assert asked(stop_at) == (False, stop_at + 1)
+
+
+def test_the_first_slice_of_the_reference_is_short(monkeypatch):
+    """It takes a thousand times as long as a kernel, and Ctrl-C must be heard."""
+    monkeypatch.setattr(slices, "FIRST_SLICE", 5000 * X.size)
+    monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
+    starts, rates = np.ones((1, 3)), np.full((EPOCHS, 1), 0.01)
+    times = count()
+    train("reference", "sgd", starts, rates, stopped=lambda: next(times) < 0)
+    assert next(times) == 1 + EPOCHS - 5
+
+
+def test_the_time_is_told():
+    assert train("lanes", "sgd", *some_runs()).seconds > 0
+
+
+def test_all_kernels_are_one_of_both_kinds():
+    assert not set(KERNELS) & set(LANE_KERNELS)
+    with pytest.raises(ValueError, match=r"kernel must be one of .*, not 'turbo'"):
+        train("turbo", "sgd", *some_runs())

@@ -1,0 +1,199 @@
+"""The check finds what is wrong by a bit, and takes nothing for wrong that is not."""
+
+from functools import cache as once
+
+import numpy as np
+import pytest
+
+from bench import Grid, check, engine, sweep
+from bench.check import is_exact, largest_error
+from kernels import Model, models
+from kernels.block import train_runs
+
+X = np.random.default_rng(0).uniform(-1, 1, 40)
+QUADRATIC = Grid(
+    lr=[0.05, 0.5, 90.0],
+    batch_size=[1, 16],
+    init={"near": [-1, 10, 26], "solution": [2, -4, 3]},
+    optimizer=["sgd", "adam"],
+    schedule=["cosine", "halve(3)"],
+    shuffle=[True, False],
+)
+SETTINGS = {"epochs": 10, "target": 1e-3, "drop_last": False, "loss": "squared", "kernel": "lanes"}
+
+
+def target_of(model, params=(2, -4, 3)):
+    return model.predict(params, X)
+
+
+@once
+def result_of(model=models.quadratic, grid=QUADRATIC, **changed):
+    return sweep(model, X, target_of(model), grid, **SETTINGS | changed)
+
+
+def checked(result, rows=slice(None), frame=None, curves=None, **changed):
+    frame = result.frame if frame is None else frame
+    curves = result.curves if curves is None else curves
+    y = target_of(result.model)
+    settings = SETTINGS | changed
+    return check.check(result.model, X, y, frame.iloc[rows], result.starts[rows], curves, **settings)
+
+
+def test_a_sweep_that_is_right_is_verified_to_the_bit():
+    result = result_of()
+    assert set(result.frame["status"]) == {"max_epochs", "converged", "diverged"}
+    assert 0 in result.frame["epochs"].tolist()
+    table = checked(result)
+    names = "config_id optimizer lr batch_size epochs error bound verified reference_seconds fused_seconds"
+    assert table.columns.tolist() == names.split()
+    assert table["verified"].all()
+    assert not table[["error", "bound"]].any(axis=None)
+    assert table["config_id"].tolist() == result.frame["config_id"].tolist()
+    assert table["epochs"].tolist() == result.frame["epochs"].tolist()
+    assert (table[["reference_seconds", "fused_seconds"]] > 0).all(axis=None)
+
+
+def test_only_as_many_epochs_are_compared_as_there_is_time_for(monkeypatch):
+    """A schedule that looks ahead is that of the whole run nevertheless."""
+    monkeypatch.setattr(check, "SAMPLES", 3 * X.size)
+    result = result_of()
+    table = checked(result)
+    assert table["verified"].all()
+    assert table["epochs"].tolist() == np.minimum(result.frame["epochs"], 3).tolist()
+
+
+def test_of_many_samples_one_epoch_is_compared(monkeypatch):
+    monkeypatch.setattr(check, "SAMPLES", X.size - 1)
+    assert checked(result_of(), slice(8))["epochs"].max() == 1
+
+
+def test_thinned_curves_are_compared_where_there_is_something_to_compare(monkeypatch):
+    monkeypatch.setattr(engine, "MOST_LOSSES", 3 * QUADRATIC.size)
+    result = sweep(models.quadratic, X, target_of(models.quadratic), QUADRATIC, **SETTINGS)
+    assert set(result.curves["epoch"]) < set(range(11))
+    assert checked(result)["verified"].all()
+    monkeypatch.setattr(check, "SAMPLES", 6 * X.size)
+    assert checked(result)["verified"].all()
+
+
+def off_by_one_bit(array, where):
+    array[where] = np.nextafter(array[where], np.inf)
+
+
+@pytest.mark.parametrize("field", ["params", "losses"])
+def test_a_kernel_that_is_off_by_one_bit_is_caught(monkeypatch, field):
+    """In one number of one run, in its last epoch."""
+
+    def faulty(*args, **rest):
+        runs = train_runs(*args, **rest)
+        for run in np.flatnonzero((runs.epochs == 10) & (runs.status == 0)):
+            array, place = (runs.params, (run, 1)) if field == "params" else (runs.losses, (10, run))
+            off_by_one_bit(array, place)
+        return runs
+
+    monkeypatch.setattr(engine, "train_runs", faulty)
+    result = sweep(models.quadratic, X, target_of(models.quadratic), QUADRATIC, **SETTINGS)
+    table = checked(result)
+    wrong = result.frame["status"] == "max_epochs"
+    assert 0 < wrong.sum() < len(wrong)
+    assert (table["verified"] == ~wrong).all()
+    assert (table["error"][wrong] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", 0.051), ("seed", 1), ("schedule", "constant"), ("optimizer", "momentum"), ("batch_size", 8), ("epochs", 9)],
+)
+def test_a_row_with_the_results_of_another_one_is_caught(name, value):
+    result = result_of()
+    frame = result.frame.astype({"schedule": object, "optimizer": object})
+    chosen = (
+        frame["shuffle"] & (frame["epochs"] == 10) & (frame["optimizer"] == "sgd") & (frame["schedule"] == "cosine")
+    )
+    rows = np.flatnonzero(chosen)
+    assert rows.size
+    frame.loc[chosen, name] = value
+    assert not checked(result, rows, frame)["verified"].any()
+
+
+def test_a_loss_in_the_frame_that_is_not_that_of_the_curve_is_caught():
+    result = result_of()
+    frame = result.frame.assign(final_loss=result.frame["best_loss"])
+    same = frame["final_loss"] == result.frame["final_loss"]
+    assert 0 < same.sum() < len(same)
+    assert (checked(result, frame=frame)["verified"] == same).all()
+
+
+@pytest.mark.parametrize("target", [1e-9, 1.0], ids=["too soon", "too late"])
+def test_a_run_that_ends_at_the_wrong_time_is_caught(target):
+    result = result_of()
+    lower = result.curves.groupby("config_id", observed=True)["loss"].min().to_numpy()
+    right = checked(result, target=target)["verified"]
+    assert not right.all()
+    assert right[(result.frame["status"] == "max_epochs") & (lower > target)].all()
+    assert not right[(result.frame["status"] == "converged") & (result.frame["final_loss"] > target)].any()
+
+
+WAVE = Model("a*sin(w*x + p)")
+# Between them: runs that settle, runs that jump about without an end, and such that grow beyond all bounds.
+WIDE = Grid(lr=[0.01, 0.5, 2.0], init={"here": [1.5, 2, 0.3]}, optimizer=["sgd", "momentum(0.9)"], batch_size=[1, 16])
+
+
+@pytest.mark.parametrize(
+    ("model", "grid", "kernel"), [(models.quadratic, QUADRATIC, "lanes-fma"), (WAVE, WIDE, "fused")]
+)
+def test_what_is_not_exact_is_verified_within_a_bound(model, grid, kernel):
+    result = result_of(model, grid, kernel=kernel, target=None)
+    table = checked(result, kernel=kernel, target=None)
+    assert table["verified"].all()
+    assert table["error"].max() < table["bound"].min() == check.TOLERANCE
+
+
+def test_a_run_that_makes_errors_larger_is_compared_as_long_as_that_tells_something(monkeypatch):
+    result = result_of(WAVE, WIDE, kernel="fused-fma", target=None)
+    table = checked(result, kernel="fused-fma", target=None)
+    assert (table["epochs"] == 10)[result.frame["lr"] < 0.1].all()
+    assert (table["epochs"] < 10)[result.frame["lr"] > 1].all()
+    monkeypatch.setattr(check, "NUDGE", 0)
+    assert (checked(result, kernel="fused-fma", target=None)["error"] > check.TOLERANCE).any()
+
+
+def test_an_inexact_kernel_that_is_wrong_is_caught():
+    result = result_of(WAVE, WIDE, kernel="fused", target=None)
+    curves = result.curves.assign(loss=result.curves["loss"] * (1 + 1e-4))
+    table = checked(result, curves=curves, kernel="fused", target=None)
+    assert not table["verified"].any()
+
+
+@pytest.mark.parametrize(
+    ("model", "kernel", "loss", "exact"),
+    [
+        (models.quadratic, "lanes", "squared", True),
+        (models.quadratic, "fused", "huber(0.5)", True),
+        (models.quadratic, "lanes-fma", "squared", False),
+        (models.quadratic, "fused", "logcosh", False),
+        (WAVE, "lanes", "squared", False),
+        (Model("sqrt(abs(a*x)) / (1 + b**2)"), "lanes", "squared", True),
+    ],
+)
+def test_which_kernels_promise_the_same_bits(model, kernel, loss, exact):
+    assert is_exact(model, kernel, loss) is exact
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "error"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0),
+        ([0.5], [0.25], 0.25),
+        ([110.0], [100.0], 0.1),
+        ([-110.0, 0.5], [-100.0, 0.5], 0.1),
+        ([np.nan, np.inf, -np.inf], [np.nan, np.nan, np.inf], 0),
+        ([1.0], [np.nan], np.inf),
+        ([np.inf], [1.0], np.inf),
+        ([1.0, 2.0], [1.0], np.inf),
+        ([], [], 0),
+        ([1.7e308], [-1.7e308], np.inf),
+    ],
+)
+def test_the_largest_error_is_relative_above_one(found, expected, error):
+    assert largest_error(np.array(found), np.array(expected)) == pytest.approx(error)

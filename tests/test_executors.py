@@ -1,0 +1,95 @@
+"""Jobs in threads: all of them, a few at a time, and an end when the caller wants one."""
+
+import threading
+from contextlib import closing
+from itertools import count
+from threading import Barrier, Event
+
+import pytest
+
+from bench import executors
+from bench.executors import in_threads, processors
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2, 5])
+@pytest.mark.parametrize("jobs", [0, 1, 7, 100])
+def test_every_job_is_done_once(jobs, threads):
+    results = list(in_threads(lambda job: job**2, range(jobs), Event(), threads=threads))
+    assert sorted(results) == [job**2 for job in range(jobs)]
+
+
+def test_there_are_as_many_threads_as_processors(monkeypatch):
+    assert processors() >= 1
+    monkeypatch.setattr(executors, "processors", lambda: 3)
+    together = Barrier(3)
+    # Three at a time: with fewer threads none would get past the barrier, and it would break.
+    assert len(list(in_threads(lambda job: together.wait(60), range(6), Event()))) == 6
+
+
+def test_results_come_as_soon_as_they_are_there():
+    slow = Event()
+    results = in_threads(lambda job: slow.wait(60) if job == 0 else job, range(4), Event(), threads=2)
+    assert sorted(next(results) for _ in range(3)) == [1, 2, 3]
+    slow.set()
+    assert list(results) == [True]
+
+
+def test_only_a_few_jobs_wait():
+    """There may be a million of them, each with its arrays."""
+    taken = []
+
+    def jobs():
+        for job in count():
+            taken.append(job)
+            yield job
+
+    with closing(in_threads(lambda job: job, jobs(), Event(), threads=2)) as results:
+        for number in range(1, 50):
+            next(results)
+            assert len(taken) <= number + 8
+
+
+def test_whoever_stops_early_stops_the_jobs_that_run_and_begins_no_other():
+    stop = Event()
+    begun, at_work = [], Barrier(3)
+
+    def work(job):
+        begun.append(job)
+        if job > 0:
+            at_work.wait(60)
+            assert stop.wait(60)
+
+    with closing(in_threads(work, range(100), stop, threads=2)) as results:
+        next(results)
+        at_work.wait(60)
+    assert stop.is_set()
+    assert begun == [0, 1, 2]
+
+
+def test_an_error_in_a_job_reaches_the_caller_and_stops_the_others():
+    stop = Event()
+
+    def work(job):
+        if job == 1:
+            raise MemoryError("of job 1")
+        assert stop.wait(60)
+
+    with pytest.raises(MemoryError, match="of job 1"):
+        list(in_threads(work, range(100), stop, threads=2))
+    assert stop.is_set()
+
+
+def test_an_error_in_the_jobs_themselves_does_too():
+    def jobs():
+        yield 1
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        list(in_threads(lambda job: job, jobs(), Event(), threads=2))
