@@ -9,7 +9,15 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -58,6 +66,14 @@ def say(about: str, sentence: str) -> None:
         print(f"{about}: {text(sentence)}")
 
 
+class _Rate(ProgressColumn):
+    """How many are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{text(float(f'{speed:.3g}'))}/s" if speed else "")
+
+
 @contextmanager
 def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance]:
     """A bar on a terminal's standard error, once the work has taken a second; where there is none, nothing."""
@@ -65,6 +81,7 @@ def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TextColumn("time left"),
         TimeRemainingColumn(),
         console=Console(stderr=True),

@@ -115,6 +115,7 @@ def sweep(
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         with open_run(folder, study, identity, resume=resume, every=_every(len(plan), epochs)) as run:
             known = known_of(run, plan, model, epochs)
+            run.restate(study)
             with replace_atomically(folder / PLAN) as path:
                 plan.to_parquet(path, index=False)
             _compile(kernel, model, loss, grid)

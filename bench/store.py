@@ -103,6 +103,12 @@ class OpenRun(Run):
         self._number = number
         self._every = every
 
+    def restate(self, study: str) -> None:
+        """Put another study on record, and where it runs: one that goes on with what is here, and may go further."""
+        with _failing_in_words(self.folder):
+            _put(self.folder / _STUDY, study)
+            _put(self.folder / _ENVIRONMENT, _as_json(environment()))
+
     def append(self, rows: pd.DataFrame) -> None:
         """Store a part of the results. When this returns they are on disk; when it raises, nothing has changed.
 
@@ -169,7 +175,7 @@ def open_run(
     ----------
     folder : path
     study : str
-        The study as a TOML text, for the record. It may differ from the one before in what can be extended.
+        The study as a TOML text, for the record, where there is none yet; see `OpenRun.restate`.
     identity : mapping of str to str
         What must not differ, because results could not stand beside each other then: name -> value.
     resume : bool
@@ -221,8 +227,9 @@ def _prepare(folder: Path, study: str, identity: Mapping[str, str], resume: bool
             )
     # First of all, so that a folder left half made is known for what it is.
     _put(folder / _ABOUT, _as_json({"format": FORMAT, "identity": dict(identity)}))
-    _put(folder / _STUDY, study)
-    _put(folder / _ENVIRONMENT, _as_json(environment()))
+    if not (folder / _STUDY).exists() or not (folder / _ENVIRONMENT).exists():
+        _put(folder / _STUDY, study)
+        _put(folder / _ENVIRONMENT, _as_json(environment()))
     (folder / _PARTS).mkdir(exist_ok=True)
     parts.sync(folder)
     parts.sync(folder.parent)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.check import check
+from bench.check import SAMPLES, check
 from bench.console import progress, say, show
 from bench.engine import sweep
 from bench.grid import too_many
@@ -15,6 +15,7 @@ from bench.study import Study, to_toml
 from bench.tables import standard_tables
 from bench.verdict import verdict
 
+# Fewer where an epoch of the reference takes long.
 CHECKED = 6
 
 
@@ -58,7 +59,8 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     except KeyboardInterrupt:
         print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
         raise
-    rows = np.sort(np.random.default_rng(0).choice(grid.size, min(CHECKED, grid.size), replace=False))
+    count = min(grid.size, max(1, min(CHECKED, CHECKED * SAMPLES // len(data.y))))
+    rows = np.sort(np.random.default_rng(0).choice(grid.size, count, replace=False))
     chosen = result.frame.iloc[rows]
     checked = check(
         model,

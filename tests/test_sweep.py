@@ -338,6 +338,7 @@ class TestExtension:
         with pytest.raises(ValueError, match=r"^epochs must be at least 12, which .* holds already, not 11$"):
             swept(tmp_path, epochs=11, study="epochs = 11")
         found = load_run(tmp_path)
+        assert found.run.study == "epochs = 12"
         assert_same(found, undisturbed)
 
     def test_the_largest_epoch_that_any_run_needed_is_enough(self, tmp_path, request):
