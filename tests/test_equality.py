@@ -11,7 +11,8 @@ from kernels.optimizers import OPTIMIZERS
 
 EPS = np.finfo(float).eps
 BATCH_SIZES = [1, 2, 7, 8, 9, 16, 100, 129, 800, "full"]
-WITH_DECAY = {name: f"{name}(weight_decay=0.1)" for name in OPTIMIZERS}
+# A kernel takes a second to compile. One with weight decay: of those without state, with slots, and with a clock too.
+WITH_DECAY = ["sgd(0.1)", "nesterov(weight_decay=0.1)", "adam(weight_decay=0.1)"]
 
 
 def both(model, x, y, kernel="fused", **settings):
@@ -21,10 +22,13 @@ def both(model, x, y, kernel="fused", **settings):
 def assert_same_bits(model, x, y, **settings):
     reference, fused = both(model, x, y, **settings)
     assert (fused.status, fused.epochs) == (reference.status, reference.epochs)
-    # assert_array_equal takes nan for equal to nan; the sign of a nan is the processor's affair.
+    # Takes nan for equal to nan, and -0 for equal to 0, which is not enough.
     np.testing.assert_array_equal(fused.trajectory, reference.trajectory)
     np.testing.assert_array_equal(fused.loss, reference.loss)
-    np.testing.assert_array_equal(np.signbit(fused.params), np.signbit(reference.params))
+    np.testing.assert_array_equal(
+        *(np.signbit(run.trajectory) & ~np.isnan(run.trajectory) for run in (fused, reference))
+    )
+    return fused
 
 
 def difference(reference, other):
@@ -37,7 +41,7 @@ def difference(reference, other):
 @pytest.mark.parametrize("shuffle", [False, True], ids=["sequential", "shuffled"])
 @pytest.mark.parametrize("drop_last", [True, False], ids=["drop", "keep"])
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
-@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *WITH_DECAY.values()])
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *WITH_DECAY])
 def test_fused_is_the_reference_bit_for_bit(noisy, optimizer, batch_size, drop_last, shuffle):
     assert_same_bits(
         models.quadratic,
@@ -58,8 +62,8 @@ def test_fused_is_the_reference_bit_for_bit(noisy, optimizer, batch_size, drop_l
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
 def test_a_diverging_run_has_the_same_bits_too(noisy, optimizer, batch_size):
     lr = 1e200 if optimizer != "sgd" else 5.0
-    assert_same_bits(models.quadratic, *noisy, init=[-1, 10, 26], lr=lr, epochs=999, optimizer=optimizer,
-                     batch_size=batch_size)  # fmt: skip
+    settings = {"init": [-1, 10, 26], "lr": lr, "epochs": 999, "optimizer": optimizer, "batch_size": batch_size}
+    assert assert_same_bits(models.quadratic, *noisy, **settings).status == "diverged"
 
 
 @pytest.mark.parametrize("loss", ["huber", "huber(0.01)", "huber(1e9)"])
@@ -97,32 +101,21 @@ def test_any_samples_whatever_becomes_of_them(samples, init, lr, data, shuffle, 
                      drop_last=drop_last, seed=seed)  # fmt: skip
 
 
-def grown(inner):
-    return st.one_of(
-        st.tuples(inner, st.sampled_from(["+", "-", "*", "/"]), inner).map("({0[0]} {0[1]} {0[2]})".format),
-        st.tuples(inner, st.sampled_from(["2", "3", "7", "-1", "-2", "0.5", "-1.5"])).map("{0[0]}**{0[1]}".format),
-        inner.map("sqrt({})".format),
-        inner.map("abs({})".format),
-        inner.map("(-{})".format),
-    )
+FACTORS = st.sampled_from(["a", "b", "c", "2.5", "-0.1", "(a - b)", "sqrt(abs(c - x))", "a**2", "b**-1.5"])
+POLYNOMIALS = st.lists(
+    st.tuples(FACTORS, FACTORS, st.integers(-3, 8)).map("{0[0]}*{0[1]}*x**{0[2]}".format), min_size=2, max_size=5
+).map(" + ".join)
 
 
-TERMS = st.recursive(st.sampled_from(["a", "b", "c", "x", "x", "2.5", "3", "0.1"]), grown, max_leaves=12)
-
-
-# Every example is compiled, so there are few, and a failing one is shown as it was found.
-@settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])
-@given(text=st.lists(TERMS, min_size=2, max_size=4).map(" + ".join), optimizer=st.sampled_from([*OPTIMIZERS]))
-def test_any_polynomial_or_rational_model(text, optimizer):
-    try:
-        model = Model(f"a*x + {text}")
-        model.program  # noqa: B018 (derived here)
-    except ValueError:
-        return
+# Every example is compiled, so there are few, and one that fails is shown as it was found.
+@settings(max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate])
+@given(above=POLYNOMIALS, below=POLYNOMIALS, optimizer=st.sampled_from([*OPTIMIZERS]))
+def test_any_polynomial_or_rational_model(above, below, optimizer):
+    model = Model(f"({above} + a)/({below} + 7*c)")
     rng = np.random.default_rng(3)
     x, y = rng.uniform(0.5, 1.5, (2, 150))
     for batch_size in (1, 9, 130):
-        assert_same_bits(model, x, y, init=np.full(len(model.params), 1.25), lr=0.01, epochs=3, shuffle=True,
+        assert_same_bits(model, x, y, init=np.linspace(1, 1.5, len(model.params)), lr=0.01, epochs=3, shuffle=True,
                          optimizer=optimizer, batch_size=batch_size, drop_last=False)  # fmt: skip
 
 
@@ -173,7 +166,6 @@ CURVES = {
     "exponential_decay": [2, 1.3, 0.5],
     "power_law": [2, 0.7],
     "gaussian_peak": [2, 0.5, 0.3, 0.1],
-    "logistic": [2, 5, 0.5],
     "sine": [1.5, 4, 0.3, 0.2],
 }
 
@@ -200,8 +192,7 @@ def test_models_with_functions_stay_close_where_the_run_settles(name, batch_size
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_logcosh_stays_close(batch_size):
     updates = 20 * (200 // batch_size)
-    params = CURVES["logistic"]
-    assert close_run("logistic", params, "fused", batch_size=batch_size, loss="logcosh") <= 4 * EPS * updates
+    assert close_run("sine", CURVES["sine"], "fused", batch_size=batch_size, loss="logcosh") <= 4 * EPS * updates
 
 
 @pytest.mark.parametrize("batch_size", [1, 16])

@@ -1,0 +1,140 @@
+"""The cache folder: private, optional, and shared by processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kernels import cache
+
+# Trains a model; prints how it went as JSON.
+CHILD = """
+import json, sys, warnings
+from numba.core import event
+with event.install_recorder("numba:compile") as compilations, warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from kernels import fit
+    x = [i / 50 for i in range(100)]
+    result = fit("a*x + b*x**3", x, x, batch_size=9)
+print(json.dumps({
+    "params": result.params.tolist(),
+    "compiled": len(compilations.buffer),
+    "sympy": "sympy" in sys.modules,
+    "warnings": [f"{one.category.__name__}: {one.message}" for one in caught],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(python, tmp_path_factory):
+    """A cache folder, and what the process printed that made it and filled it."""
+    folder = tmp_path_factory.mktemp("cache") / "made" / "here"
+    return folder, json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(folder)))
+
+
+@pytest.fixture
+def wanted(monkeypatch):
+    """Ask for a cache folder by environment variables."""
+
+    def ask(**environment):
+        for name in ("SGDBENCH_CACHE_DIR", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, str(value))
+        return cache.folder.__wrapped__()
+
+    return ask
+
+
+def test_a_missing_folder_is_made_for_the_user_alone(filled):
+    folder, first = filled
+    assert first["compiled"] > 0
+    assert first["warnings"] == []
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for file in folder.iterdir():
+        assert not file.stat().st_mode & 0o022
+    assert len([*folder.glob("kernel_*.py")]) == 1
+    assert len([*folder.glob("program_*.json")]) == 1
+
+
+def test_a_second_process_compiles_nothing_and_imports_no_sympy(filled, python):
+    folder, first = filled
+    second = json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(folder)))
+    assert first["sympy"]
+    assert second == first | {"compiled": 0, "sympy": False}
+
+
+def test_two_processes_at_once_in_an_empty_folder(filled, tmp_path):
+    environment = os.environ | {"SGDBENCH_CACHE_DIR": str(tmp_path / "new")}
+    command = [sys.executable, "-c", CHILD]
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for child in both:
+        output, _ = child.communicate(timeout=120)
+        assert child.returncode == 0
+        assert json.loads(output)["params"] == filled[1]["params"]
+        assert json.loads(output)["warnings"] == []
+    assert not [*(tmp_path / "new").glob("*.tmp")]
+
+
+def test_without_a_folder_it_warns_once_and_works(filled, python):
+    result = json.loads(python(CHILD, SGDBENCH_CACHE_DIR="/dev/null/cache"))
+    assert result["params"] == filled[1]["params"]
+    (warning,) = result["warnings"]
+    assert warning.startswith("RuntimeWarning: the kernel cache /dev/null/cache cannot be written (Not a directory)")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files, which Windows has not")
+def test_on_a_full_disk_it_warns_and_works(filled, python, tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
+    result = json.loads(python(limit + CHILD, SGDBENCH_CACHE_DIR=str(tmp_path)))
+    assert result["params"] == filled[1]["params"]
+    (warning,) = result["warnings"]
+    assert "cannot be used" in warning
+    assert not [*tmp_path.glob("**/*.tmp")]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702, 0o720])
+def test_a_folder_that_others_can_write_to_is_refused(wanted, tmp_path, mode):
+    tmp_path.chmod(mode)
+    with pytest.raises(ValueError, match=rf"^the kernel cache {tmp_path} can be written by others.*`chmod 700` it"):
+        wanted(SGDBENCH_CACHE_DIR=tmp_path)
+
+
+def test_a_folder_of_somebody_else_is_refused(wanted, tmp_path, monkeypatch):
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(ValueError, match="can be written by others"):
+        wanted(SGDBENCH_CACHE_DIR=tmp_path)
+
+
+def test_where_the_folder_is(wanted, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert wanted() == tmp_path / ".cache" / "sgdbench"
+    assert wanted(XDG_CACHE_HOME=tmp_path / "xdg") == tmp_path / "xdg" / "sgdbench"
+    assert wanted(XDG_CACHE_HOME=tmp_path, SGDBENCH_CACHE_DIR=tmp_path / "own") == tmp_path / "own"
+    assert wanted(SGDBENCH_CACHE_DIR="relative") == tmp_path / "relative"
+
+
+def test_a_text_is_written_whole_or_not_at_all(monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    assert cache.read("name") is None
+    cache.write("name", "first")
+    assert cache.read("name") == "first"
+
+    def fails(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", fails)
+    cache.write("name", "second")
+    assert cache.read("name") == "first"
+    assert [file.name for file in tmp_path.iterdir()] == ["name"]
+
+
+def test_nothing_is_kept_without_a_folder(monkeypatch):
+    monkeypatch.setattr(cache, "folder", lambda: None)
+    cache.write("name", "text")
+    assert cache.read("name") is None

@@ -1,0 +1,91 @@
+"""What the hot loops are made of: pairwise sums with NumPy's bits, and tuples element by element."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numba import njit
+
+from kernels import Model, fit
+from kernels.lanes import lane_from
+from kernels.tuples import all_finite, folded, load, plus, store, times
+
+LINE = Model("a*x + b")
+LENGTHS = [*range(1, 301), 384, 1000, 1023, 1024, 1025, 4096, 10_001, 100_003]
+
+
+def one_step(y):
+    """A step of gradient descent from the origin, where the residual is -y and its derivatives are x = y and 1."""
+    return fit(LINE, y, y, init=[0, 0], lr=1, epochs=1, batch_size="full")
+
+
+def numbers(n):
+    """Numbers of both signs and many sizes, whose sum depends on the order in which they are added."""
+    rng = np.random.default_rng(n)
+    return rng.standard_normal(n) * 10.0 ** rng.integers(-8, 8, n)
+
+
+def test_the_order_of_addition_matters_here():
+    y = numbers(1000)
+    assert np.add.reduce(y * y) != sum((y * y).tolist())
+    assert np.add.reduce(y) != sum(y.tolist())
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_sums_are_those_of_numpy(n):
+    y = numbers(n)
+    result = one_step(y)
+    assert result.loss[0] == np.add.reduce(y * y) / n
+    part = 1.0 / n
+    assert result.params.tolist() == [np.add.reduce(y * y) * part, np.add.reduce(y) * part]
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=400))
+def test_sums_that_overflow_are_those_of_numpy_too(y):
+    y = np.array(y)
+    result = one_step(y)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(result.loss[0], np.add.reduce(y * y) / y.size)
+
+
+@njit
+def on_floats(s, t, table):
+    """Every function of `tuples` on tuples of floats; `table` is written to."""
+    store(table, 1, plus(s, t))
+    store(table, 2, times(s, 0.1))
+    return load(table, 0, s), all_finite(s), all_finite(t)
+
+
+@njit
+def on_lanes(array, table):
+    """The same on lanes, and the sum of each."""
+    lanes = (lane_from(array, 0, 8), lane_from(array, 8, 8))
+    store(table, 1, plus(lanes, lanes))
+    store(table, 2, times(load(table, 0, lanes), 0.1))
+    return folded(lanes)
+
+
+def test_tuples_of_floats():
+    table = np.arange(9.0).reshape(3, 3)
+    loaded, first, second = on_floats((0.1, 0.2), (0.3, np.inf), table)
+    assert loaded == (0.0, 1.0)
+    assert (first, second) == (True, False)
+    assert table.tolist() == [[0, 1, 2], [0.1 + 0.3, np.inf, 5], [0.1 * 0.1, 0.2 * 0.1, 8]]
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_number_that_is_not_finite_is_seen_at_every_place(place, bad):
+    s = [1e308, -1e308]
+    s[place] = bad
+    assert on_floats((1e308, -1e308), tuple(s), np.zeros((3, 2)))[1:] == (True, False)
+
+
+def test_tuples_of_lanes():
+    array, table = numbers(16), np.stack([numbers(17), np.zeros(17), np.zeros(17)])
+    first = table[0].copy()
+    sums = on_lanes(array, table)
+    for total, lane in zip(sums, (array[:8], array[8:]), strict=True):
+        a, b, c, d, e, f, g, h = lane.tolist()
+        assert total == ((a + b) + (c + d)) + ((e + f) + (g + h))
+    np.testing.assert_array_equal(table, [first, [*(array + array), 0], [*(first[:16] * 0.1), 0]])

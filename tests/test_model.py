@@ -1,0 +1,207 @@
+"""Models: their names, their values, what they take for inputs and parameters, and the ready-made ones."""
+
+import re
+
+import numpy as np
+import pytest
+
+from kernels import Model, models
+from kernels.models import MODELS, make_model
+
+
+def test_parameters_are_in_order_of_appearance():
+    model = Model("c*x**2 + a*x + b*x")
+    assert model.params == ("c", "a", "b")
+    assert model.inputs == ("x",)
+    assert model.expression == "c*x**2 + a*x + b*x"
+
+
+def test_parameters_are_in_the_order_given():
+    model = Model("c*u**2 + a*v", inputs=["u", "v"], params=["a", "c"])
+    assert (model.inputs, model.params) == (("u", "v"), ("a", "c"))
+    np.testing.assert_array_equal(model.predict([2, 3], [[1, 10], [2, 20]]), [23, 52])
+
+
+def test_an_input_that_is_not_used_is_still_a_column():
+    model = Model("a*x", inputs=("x", "unused"))
+    np.testing.assert_array_equal(model.predict([3], [[1, np.nan], [2, 5]]), [3, 6])
+
+
+def test_repr_makes_the_same_model():
+    model = Model("c*u**2 + a*v", inputs=["u", "v"], params=["a", "c"])
+    again = eval(repr(model), {"Model": Model})
+    assert (again.expression, again.inputs, again.params) == (model.expression, model.inputs, model.params)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"expression": "x + 1"}, "the expression 'x + 1' has no parameters besides its inputs ('x',)"),
+        ({"expression": "a*t"}, None),
+        ({"expression": "a*t", "params": ("a",)}, "the expression uses 't', which is neither in inputs nor in params"),
+        ({"expression": "a*x", "params": ("a", "b")}, "the parameter 'b' does not occur in the expression 'a*x'"),
+        ({"expression": "a*x", "params": ("a", "x")}, "'x' is both an input and a parameter"),
+        ({"expression": "a*x", "params": ("a", "a")}, "params must be distinct, and 'a' is there twice"),
+        ({"expression": "a*x", "params": "a"}, "params must be a sequence of names such as ('a',), not the text 'a'"),
+        ({"expression": "a*x", "inputs": "x"}, "inputs must be a sequence of names such as ('x',), not the text 'x'"),
+        ({"expression": "a*x", "inputs": ("x", "x")}, "inputs must be distinct, and 'x' is there twice"),
+        ({"expression": "a*x", "inputs": ("x", 3)}, "inputs must be names, and 3 is none"),
+        ({"expression": "a*x", "inputs": ("x", "1 + 2")}, "inputs must be names, and '1 + 2' is none"),
+        ({"expression": "a*x", "inputs": ("x", "y z")}, "inputs must be names, and 'y z' is none"),
+        ({"expression": "a*x", "inputs": ("x", "pi")}, "inputs must be names, and 'pi' is none"),
+        ({"expression": "a*x", "inputs": ("x", "exp")}, "inputs must be names, and 'exp' is none"),
+        ({"expression": "a*(x"}, "expression, column 3: '(' was never closed"),
+        (
+            {"expression": "+".join(f"a{k}*x" for k in range(30))},
+            "the expression has 30 parameters; at most 29 are accepted",
+        ),
+    ],
+)
+def test_what_is_no_model(arguments, message):
+    if message is None:
+        assert Model(**arguments).params == ("a", "t")
+        return
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text is compared)
+        Model(**arguments)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([[1, 2], [3, 4]], "x must have shape (n,) or (n, 1) for inputs ('x',), not (2, 2)"),
+        (1.0, "x must have shape (n,) or (n, 1) for inputs ('x',), not ()"),
+        (np.ones((2, 1, 1)), "x must have shape (n,) or (n, 1) for inputs ('x',), not (2, 1, 1)"),
+        ([1j], "x must hold real numbers, not values of type complex128"),
+        (["1"], "x must hold real numbers, not values of type <U1"),
+        ([True], "x must hold real numbers, not values of type bool"),
+        ([None], "x must hold real numbers, not values of type object"),
+        ([[1], [2, 3]], "x must be an array of numbers, not a ragged list"),
+        (np.array(["2026-01-01"], "datetime64[D]"), "x must hold real numbers, not values of type datetime64[D]"),
+    ],
+)
+def test_what_is_no_input(x, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text is compared)
+        models.linear.columns(x)
+    assert str(caught.value) == message
+
+
+def test_the_number_of_inputs_is_checked():
+    with pytest.raises(ValueError, match=re.escape("x must have shape (n, 2) for inputs ('x1', 'x2'), not (3,)")):
+        models.plane.columns([1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ([1], "params must be 2 numbers for a, b, not an array of shape (1,)"),
+        (1, "params must be 2 numbers for a, b, not an array of shape ()"),
+        ([[1, 2]], "params must be 2 numbers for a, b, not an array of shape (1, 2)"),
+        ([1, np.inf], "params must be finite numbers, not [1.0, inf]"),
+        (["1", "2"], "params must hold real numbers, not values of type <U1"),
+        ({"a": 1}, "params must name exactly a, b, not a"),
+        ({"a": 1, "b": 2, "c": 3}, "params must name exactly a, b, not a, b, c"),
+        ({"a": 1, 2: 3}, "params must name exactly a, b, not a, 2"),
+        ({}, "params must name exactly a, b, not none"),
+    ],
+)
+def test_what_is_no_parameter_vector(params, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text is compared)
+        models.linear.vector(params)
+    assert str(caught.value) == message
+
+
+def test_a_mapping_is_read_by_name():
+    assert models.linear.vector({"b": 2, "a": 1}).tolist() == [1.0, 2.0]
+    np.testing.assert_array_equal(models.linear.predict({"b": 2, "a": 1}, [0, 10]), [2, 12])
+
+
+def test_columns_are_views_where_they_can_be():
+    x = np.linspace(0, 1, 10)
+    (column,) = models.linear.columns(x)
+    assert np.shares_memory(column, x)
+    table = np.asfortranarray(np.random.default_rng(0).random((10, 2)))
+    assert all(np.shares_memory(column, table) for column in models.plane.columns(table))
+    for column in models.plane.columns(np.ascontiguousarray(table)):
+        assert column.flags.c_contiguous
+    for other in (x.astype(np.float32), np.arange(10), x.astype(">f8")):
+        (column,) = models.linear.columns(other)
+        assert column.dtype == np.float64
+        np.testing.assert_array_equal(column, other)
+
+
+def test_predictions():
+    x = np.array([0.5, 1.0, 2.0])
+    np.testing.assert_allclose(models.quadratic.predict([2, -4, 3], x), 2 * x**2 - 4 * x + 3)
+    np.testing.assert_array_equal(Model("a + 0*x").predict([5], x), [5, 5, 5])
+    assert models.quadratic.predict([2, -4, 3], []).shape == (0,)
+    # Without a warning, as from a kernel.
+    assert np.isinf(Model("a/x").predict([1], [0.0])).all()
+    prediction = Model("a + 0*x").predict([5], x)
+    prediction[0] = 1  # an array of its own, not one number seen three times
+    assert prediction.tolist() == [1, 5, 5]
+
+
+READY = {
+    "linear": ([2, 3], 2 * 0.7 + 3),
+    "quadratic": ([2, 3, 4], 2 * 0.49 + 3 * 0.7 + 4),
+    "polynomial(3)": ([1, 2, 3, 4], 1 + 2 * 0.7 + 3 * 0.49 + 4 * 0.343),
+    "exponential_decay": ([2, 3, 4], 2 * np.exp(-2.1) + 4),
+    "power_law": ([2, 3], 2 * 0.343),
+    "gaussian_peak": ([2, 0.5, 0.2, 1], 2 * np.exp(-0.5) + 1),
+    "logistic": ([2, 3, 0.5], 2 / (1 + np.exp(-0.6))),
+    "sine": ([2, 3, 4, 5], 2 * np.sin(6.1) + 5),
+    "michaelis_menten": ([2, 3], 1.4 / 3.7),
+    "plane": ([2, 3, 4], 2 * 0.7 + 3 * 0.2 + 4),
+}
+
+
+@pytest.mark.parametrize("text", READY)
+def test_ready_made_models(text):
+    theta, expected = READY[text]
+    inputs = ("x1", "x2") if text == "plane" else ("x",)
+    model = make_model(text, inputs)
+    assert model.predict(theta, [[0.7, 0.2][: len(inputs)]]) == pytest.approx([expected], rel=1e-14)
+    assert model.is_linear == (text in ("linear", "quadratic", "polynomial(3)", "plane"))
+
+
+def test_every_ready_made_model_is_tested():
+    assert {text.partition("(")[0] for text in READY} == set(MODELS)
+
+
+def test_make_model_reads_expressions_too():
+    assert make_model("a*x + 2").params == ("a",)
+    assert make_model("a*u + v", ("u", "v")).inputs == ("u", "v")
+    assert make_model("sine") is models.sine
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "message"),
+    [
+        ("polynomial(0)", ("x",), "model 'polynomial(0)': degree must be a whole number of at least 1, not 0"),
+        ("polynomial(29)", ("x",), "model 'polynomial(29)': degree must be at most 28, not 29"),
+        ("polynomial", ("x",), "model 'polynomial': missing a required argument: 'degree'; polynomial takes degree"),
+        ("plane", ("x",), "the model 'plane' has the inputs x1, x2, not x"),
+        ("linear", ("u", "v"), "the model 'linear' has the inputs x, not u, v"),
+        ("cubic(3)", ("x",), "expression, column 1: unknown function 'cubic'; known are exp, log, "),
+        ("a*x +", ("x",), "expression, column 6: a number or a name is missing at the end"),
+        (3, ("x",), "expression must be text such as 'a*x + b', not int"),
+    ],
+)
+def test_what_make_model_refuses(text, inputs, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        make_model(text, inputs)
+
+
+def test_the_largest_polynomial():
+    model = models.polynomial(28)
+    assert len(model.params) == 29
+    assert model.predict(np.ones(29), [1.0]) == [29.0]
+
+
+def test_the_sympy_form_has_the_symbols_of_the_model():
+    f, params, inputs = models.plane.sympy()
+    assert [symbol.name for symbol in params] == ["a", "b", "c"]
+    assert [symbol.name for symbol in inputs] == ["x1", "x2"]
+    assert f.free_symbols == {*params, *inputs}
+    assert all(symbol.is_real for symbol in f.free_symbols)

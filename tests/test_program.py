@@ -1,0 +1,348 @@
+"""From an expression to straight-line code: values, derivatives, and what becomes of texts that mean no good."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels import Model, cache, derive, models, program
+from kernels.expression import names, parse
+from kernels.models import MODELS
+from kernels.program import EXACT, Program, compile_program, evaluate
+
+MORE = [
+    "a*exp(b*x) + log(c + x)*a",
+    "a*sin(b*x) + b*cos(a*x) + tan(c*x)",
+    "a*tanh(b*x + c)",
+    "arcsin(a*x/3) + arccos(b*x/3) + arctan(c*x)",
+    "sqrt(a + b*x**2) + a**-1.5*x**2.5",
+    "(a*x)**0.25 + (b + x)**-0.75",
+    "x**a + a**x + a**b + (a*x)**(b*c)",
+    "(a*x**2 + b)/(c*x**3 - 7) - 1/(a + x)**3",
+    "abs(a*x - 1) + abs(b)*x + sqrt(c**2 + (a*x)**2)",
+    "sqrt((a - x)**2)*b",
+    "exp(exp(a*x)/(1 + b))*exp(c*x)*exp(a)",
+    "a - (b - (c - x))*2.5 - -x",
+    "a*x + a*x**2 + a*1e-3 + 0.1",
+]
+TEXTS = [*(m.expression for m in map(models.make_model, set(MODELS) - {"polynomial", "plane"})), *MORE]
+TEXTS += [models.polynomial(5).expression]
+NUMPY = {name: getattr(np, name) for name in "exp log sqrt sin cos tan tanh arcsin arccos arctan abs".split()}  # noqa: SIM905
+
+
+def samples(model):
+    """Parameters and inputs at which every expression here is smooth."""
+    rng = np.random.default_rng(1)
+    theta = rng.uniform(0.5, 1.5, len(model.params))
+    return theta, rng.uniform(0.5, 1.5, (len(model.inputs), 50)), rng.uniform(-1, 1, 50)
+
+
+def values_of(model, theta, x, y):
+    residual, derivatives = evaluate(model.program, theta, x, y)
+    return residual, np.array([np.broadcast_to(derivative, y.shape) for derivative in derivatives])
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_residual_is_what_numpy_makes_of_the_text(text):
+    model = Model(text)
+    theta, x, y = samples(model)
+    residual, _ = values_of(model, theta, x, y)
+    expected = eval(text, NUMPY | dict(zip(model.params, theta, strict=True)) | {"x": x[0]}) - y
+    np.testing.assert_allclose(residual, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_derivatives_are_those_of_finite_differences(text):
+    model = Model(text)
+    theta, x, y = samples(model)
+    _, derivatives = values_of(model, theta, x, y)
+    for k, derivative in enumerate(derivatives):
+        step = 1e-5 * np.eye(theta.size)[k]
+        higher, lower = (values_of(model, theta + side * step, x, y)[0] for side in (1, -1))
+        np.testing.assert_allclose(derivative, (higher - lower) / 2e-5, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if "abs" not in text and "sqrt((a" not in text])
+def test_derivatives_are_those_of_a_complex_step(text):
+    """f(theta + i h) has the derivative in its imaginary part, without a difference that loses digits."""
+    model = Model(text)
+    theta, x, y = samples(model)
+    _, derivatives = values_of(model, theta, x, y)
+    for k, derivative in enumerate(derivatives):
+        residual, _ = values_of(model, theta + 1e-30j * np.eye(theta.size)[k], x, y)
+        np.testing.assert_allclose(derivative, residual.imag / 1e-30, rtol=1e-11)
+
+
+@pytest.mark.parametrize("model", [*map(Model, TEXTS), models.plane], ids=lambda model: model.expression)
+def test_everything_is_what_sympy_says(model):
+    theta, x, y = samples(model)
+    f, params, inputs = model.sympy()
+    residual, derivatives = values_of(model, theta, x, y)
+    for formula, ours in zip([f, *(sympy.diff(f, p) for p in params)], [residual + y, *derivatives], strict=True):
+        function = sympy.lambdify([*params, *inputs], formula, [{"absolute": np.abs, "sign": np.sign}, "numpy"])
+        np.testing.assert_allclose(ours, function(*theta, *x) * np.ones_like(y), rtol=1e-11, atol=1e-13)
+
+
+def test_every_function_is_among_the_texts():
+    used = {instruction.function for text in TEXTS for instruction in Model(text).program.instructions}
+    assert used >= {*NUMPY, "absolute", "sign", "power", "negative", "add", "subtract", "multiply", "divide"} - {"abs"}
+
+
+def grown(inner):
+    return st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/"]), inner).map("({0[0]} {0[1]} {0[2]})".format),
+        st.tuples(inner, st.sampled_from(["2", "3", "-1", "0.5", "-1.5", "1.3", "a"])).map("{0[0]}**{0[1]}".format),
+        st.tuples(st.sampled_from([*NUMPY]), inner).map("{0[0]}({0[1]})".format),
+        inner.map("(-{})".format),
+    )
+
+
+EXPRESSIONS = st.recursive(st.sampled_from(["a", "b", "x", "2.5", "3", "0.1"]), grown, max_leaves=10)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(EXPRESSIONS)
+def test_any_expression_has_the_value_and_the_slope_of_its_text(text):
+    try:
+        model = Model(f"a*b*x + {text}")
+        model.program  # noqa: B018 (derived here)
+    except ValueError as refused:
+        assert re.search("not a finite real number|too large", str(refused))  # noqa: PT017
+        return
+
+    def f(a, b):
+        return np.asarray(eval(model.expression, NUMPY | {"a": a, "b": b, "x": x}), complex)
+
+    x, a, b = np.linspace(0.4, 0.9, 7), 0.7, 0.8
+    with np.errstate(all="ignore"):
+        residual, derivatives = evaluate(model.program, np.array([a, b]), x[np.newaxis], np.zeros(7))
+        try:
+            expected, step = f(a, b), f(a + 1e-30j, b)
+        except ZeroDivisionError:
+            return
+    smooth = np.isfinite(expected) & (expected.imag == 0) & (np.abs(expected) < 1e6) & ("abs" not in text)
+    smooth &= np.isfinite(step.imag) & (np.abs(step.imag) < 1e6 * 1e-30)
+    for ours, theirs in ((residual, expected.real), (derivatives[0], step.imag / 1e-30)):
+        np.testing.assert_allclose(np.broadcast_to(ours, 7)[smooth], theirs[smooth], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "times"),
+    [
+        ("a*exp(-(x - m)**2/(2*s**2)) + c", "exp", 1),
+        ("L/(1 + exp(-k*(x - x0)))", "exp", 1),
+        ("a*exp(b*x) + c*exp(b*x)**2", "exp", 1),
+        ("a*tanh(b*x)", "tanh", 1),
+        ("a/(b + x) + c/(b + x)**2", "divide", 1),
+        ("sqrt(a + x) + b*(a + x)**1.5", "sqrt", 2),  # and one of its reciprocal
+        ("a*x**8", "multiply", 4),
+    ],
+)
+def test_what_coincides_is_computed_once(text, function, times):
+    assert [i.function for i in Model(text).program.instructions].count(function) == times
+
+
+def depth(code: Program):
+    """The longest chain of operations from a parameter to the residual."""
+    first = code.params + code.inputs + 1 + len(code.constants)
+    depths = [0] * code.params + [-np.inf] * (first - code.params)
+    for instruction in code.instructions:
+        depths.append(1 + max(depths[operand] for operand in instruction.operands))
+    return depths[code.residual]
+
+
+@pytest.mark.parametrize(("degree", "most"), [(1, 3), (2, 3), (3, 4), (6, 4), (7, 5), (14, 5), (28, 6)])
+def test_a_polynomial_is_a_balanced_tree(degree, most):
+    """A product for each coefficient but the first, then the sum of degree + 2 terms, -y among them."""
+    assert depth(models.polynomial(degree).program) <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "linear"),
+    [
+        ("a*x**2 + b*x + c", True),
+        ("a*exp(x) + b*sin(x)/x", True),
+        ("(a + b)*x", True),
+        ("a*b*x", False),
+        ("a**2*x", False),
+        ("a*x**b", False),
+        ("abs(a)*x", False),
+        ("a/(1 + b*x)", False),
+        ("(a*x + b)/2", True),
+        ("a*x + b**2 - b*b", True),
+    ],
+)
+def test_is_linear(text, linear):
+    assert Model(text).is_linear is linear
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"),
+    [
+        ("a*x**3/(b + x**-2)", True),
+        ("sqrt(abs(a*x))", True),
+        ("x**0.25*a", True),
+        ("a*x**0.3", False),
+        ("a*exp(x)", False),
+    ],
+)
+def test_is_exact(text, exact):
+    assert Model(text).program.is_exact is exact
+
+
+def test_nested_square_roots_stay_square_roots():
+    """Sympy makes a**(1/16) of them, and only the square root is rounded alike everywhere."""
+    assert {i.function for i in Model("sqrt(sqrt(sqrt(sqrt(a))))*x").program.instructions} <= EXACT
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a*log(x - x)", "contains oo, which is not a finite real number"),
+        ("a/(x - x)", "contains zoo, which is not a finite real number"),
+        ("a*sqrt(x - x - 1)", "contains I, which is not a finite real number"),
+        ("a*arcsin(x - x + 2)", "contains nan, which is not a finite real number"),
+        ("a*x**(x - x + 5000)", "an exponent grows to 5000; at most 4096 is accepted"),
+        ("((a*x)**64)**-65", "exponent '-65' must be from -64 to 64"),
+        ("(((a*x)**64)**64)**2", "an exponent grows to 8192; at most 4096 is accepted"),
+        ("a*2**(x - x + 2000)", "a constant that is too large for a float"),
+    ],
+)
+def test_what_does_not_stay_real_and_finite_is_refused(text, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Model(text).program  # noqa: B018 (derived here)
+
+
+@pytest.fixture
+def forgotten(monkeypatch, tmp_path):
+    """An empty cache folder."""
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    return tmp_path
+
+
+QUADRATIC = ("a*x**2 + 0.1*b*x + c", ("x",), ("a", "b", "c"))
+
+
+def test_the_cache_gives_back_what_was_derived(forgotten, monkeypatch):
+    derived = compile_program(*QUADRATIC)
+    monkeypatch.setattr(derive, "derive", None)  # whoever derives once more fails
+    assert compile_program(*QUADRATIC) == derived
+    assert hash(compile_program(*QUADRATIC)) == hash(derived)
+    assert len([*forgotten.iterdir()]) == 1
+
+
+def test_the_cache_tells_models_apart(forgotten):
+    text, inputs, params = QUADRATIC
+    compile_program(text, inputs, params)
+    for other in ((f"{text} ", inputs, params), (text, inputs, params[::-1]), (text, ("x", "z"), params)):
+        assert compile_program(*other) == derive.derive(parse(other[0]), *other[1:])
+    assert len([*forgotten.iterdir()]) == 4
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda stored: b"",
+        lambda stored: stored[: len(stored) // 2],
+        lambda stored: b"\xff\xfe\x00",
+        lambda stored: b"[]",
+        lambda stored: b"null",
+        lambda stored: json.dumps({"key": json.loads(stored)["key"]}).encode(),
+        lambda stored: json.dumps(json.loads(stored) | {"instructions": 1}).encode(),
+        lambda stored: json.dumps(json.loads(stored) | {"key": "another model"}).encode(),
+    ],
+)
+def test_a_damaged_entry_is_derived_anew(forgotten, damage):
+    derived = compile_program(*QUADRATIC)
+    (file,) = forgotten.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert compile_program(*QUADRATIC) == derived
+    assert file.read_bytes() == whole
+
+
+def test_a_change_of_format_is_noticed(forgotten, monkeypatch):
+    compile_program(*QUADRATIC)
+    monkeypatch.setattr(program, "FORMAT", program.FORMAT + 1)
+    compile_program(*QUADRATIC)
+    assert len([*forgotten.iterdir()]) == 2
+
+
+def nested(step, times, core="a*x"):
+    for _ in range(times):
+        core = step.replace("#", core)
+    return core
+
+
+ATTACKS = {
+    # Whole numbers that sympy would compute in full
+    "power tower": "a*2**(2**(2**(2**(2**(x - x + 2)))))",
+    "one huge power": "a*3**(x - x + 1e15)",
+    "a power of a product": nested("(#)**64", 8, "2*a*x"),
+    "a power in disguise": "a*exp(1e15*log(2*x))",
+    "powers that add up": "(2*a)**x*(2*a)**(1e15 - x)",
+    "floats too large": "a*exp(exp(exp(exp(exp(x - x + 5)))))",
+    "a huge angle": "a*sin(exp(exp(exp(exp(x - x + 5)))))",
+    # Depth
+    **{f: nested(f"{f}(#)", 98) for f in ("tan", "exp", "sqrt", "arcsin")},
+    "mixed": nested("tan(sqrt(arcsin(log(abs(#)))))", 19),
+    "fractions": nested("a/(#+b)", 45),
+    "Horner": nested("(a + #)*(a+b)", 45),
+    "exponents": "**".join(["(a*x)"] * 80),
+    # Questions whether something is complex, on which sympy spends time exponential in the depth
+    "complex": "b*tanh(" + nested("(#)**63*x + a", 4, "arcsin(a*x)") + ")**3",
+    "complex quotient": "b*tanh(" + nested("(#+b)**63/(a*log(b+x))", 3, "arcsin(a*x)") + ")**63",
+    # Breadth: each of 140 factors is left out once
+    "product": "*".join("(" + "*".join(f"(a+{i})" for i in half) + ")" for half in (range(70), range(70, 130))),
+    "many parameters": "*".join(f"({p}+x)*({p}-x)*({p}*x+1)" for p in "abcdefghijklmnopqrstuvwyz"),
+    "towers of letters": "**".join(["a", "b"] * 45 + ["x"]),
+}
+
+
+@pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS)
+def test_attacks_end_soon(text):
+    """In a program of bearable size, or in one line that refuses the text. There is no clock: a failure hangs."""
+    try:
+        code = Model(text).program
+    except ValueError as refused:
+        assert len(str(refused).splitlines()) == 1  # noqa: PT017
+    else:
+        assert len(code.instructions) < 3000
+
+
+def test_too_deep_for_sympy(monkeypatch, forgotten):
+    def sink(*_):
+        return sink()
+
+    monkeypatch.setattr(derive, "derive", sink)
+    with pytest.raises(ValueError, match="is nested too deeply for its derivatives"):
+        compile_program(*QUADRATIC)
+
+
+WORDS = st.sampled_from([*"abx", "x", "1e300", "0", "64", "1/3", "-1", "1e15", "(x - x)"])
+
+
+def wild(inner):
+    return st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "**"]), inner).map("({0[0]}){0[1]}({0[2]})".format),
+        st.tuples(inner, st.sampled_from(["64", "63", "-1", "0.5", "(1/3)"])).map("({0[0]})**{0[1]}".format),
+        st.tuples(st.sampled_from([*NUMPY]), inner).map("{0[0]}({0[1]})".format),
+    )
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.recursive(WORDS, wild, max_leaves=25))
+def test_any_text_ends_in_a_program_or_in_one_line(text):
+    try:
+        tree = parse(text)
+        params = tuple(name for name in names(tree) if name != "x")
+        code = derive.derive(tree, ("x",), params)
+    except ValueError as refused:
+        assert len(str(refused).splitlines()) == 1  # noqa: PT017
+    else:
+        assert np.isfinite(code.constants).all()
+        assert len(code.derivatives) == len(params)

@@ -1,0 +1,160 @@
+"""Specialized kernels: compiled once, kept on disk, mended when damaged, and the same in pure Python."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from numba.core import event
+
+from kernels import Model, cache, fit, models, specialize
+from kernels.losses import make_loss
+from kernels.optimizers import OPTIMIZERS, make_optimizer
+
+X = np.linspace(-1, 1, 50)
+Y = 2 * X**2 - 4 * X + 3
+CLASSIC = ("a*x**2 + b*x + c", ("x",), ("a", "b", "c"))
+
+
+def kernel_of(model, loss="squared", optimizer="sgd", **options):
+    return specialize.specialize(model.program, make_loss(loss), make_optimizer(optimizer), **options)
+
+
+def test_no_setting_compiles_a_kernel_anew():
+    """The values of options and all other settings are arguments; so are arrays of any kind."""
+    fit(models.quadratic, X, Y, optimizer="adam")
+    fit(models.quadratic, X, Y, loss="huber")
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    with event.install_recorder("numba:compile") as compilations:
+        for settings in (
+            {"optimizer": "adam(0.8, 0.99, 1e-6)"},
+            {"optimizer": "sgd", "loss": "huber(0.1)"},
+            {"lr": 0.01, "schedule": "cosine", "epochs": 7, "target": 1e-3, "init": [1, 2, 3]},
+            {"batch_size": 7, "drop_last": False, "shuffle": True, "seed": 2**64 - 1},
+            {"batch_size": "full"},
+        ):
+            fit(models.quadratic, X, Y, **{"optimizer": "adam"} | settings)
+        for x in (read_only, np.repeat(X, 2)[::2], X.astype(np.float32), X.tolist(), X[:, np.newaxis]):
+            fit(models.quadratic, x, Y, optimizer="adam")
+    assert not compilations.buffer
+
+
+def test_one_kernel_for_each_that_differs():
+    first = kernel_of(models.quadratic)
+    assert kernel_of(Model(models.quadratic.expression)) is first
+    others = [
+        kernel_of(models.linear),
+        kernel_of(models.quadratic, loss="huber"),
+        kernel_of(models.quadratic, optimizer="momentum"),
+        kernel_of(models.quadratic, optimizer="sgd(0.1)"),
+        kernel_of(models.quadratic, fma=True),
+    ]
+    assert len({kernel.source for kernel in [first, *others]}) == 6
+
+
+@pytest.mark.parametrize("names", [("np", "theta", "lambda_"), ("print", "y", "residual"), ("train", "v_0", "x_0")])
+def test_no_name_of_the_users_gets_into_the_source(names):
+    """So none can run anything or hide anything: the source of a model is the same under all names."""
+    a, b, c = names
+    model = Model(f"{a}*os**2 + {b}*os + {c}", inputs=("os",))
+    assert kernel_of(model).source == kernel_of(models.quadratic).source
+    np.testing.assert_array_equal(fit(model, X, Y).params, fit(models.quadratic, X, Y).params)
+
+
+def test_options_stand_in_the_source_as_text():
+    """Numba's cache key knows the text only."""
+    exact, fused = kernel_of(models.quadratic).source, kernel_of(models.quadratic, fma=True).source
+    assert "fastmath" not in exact
+    decorators = re.findall(r"^@njit\((.*)\)$", fused, re.MULTILINE)
+    assert len(decorators) == fused.count("@njit") > 10
+    assert all("fastmath={'contract'}" in one and "error_model='numpy'" in one for one in decorators)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A cache folder that holds one kernel, and a way to build that kernel anew with the folder given."""
+    parts = specialize.Parts(
+        Model(*CLASSIC).program, make_loss("squared").derivative, 0, OPTIMIZERS["sgd"]().rule, 0, 0, None, 0, None,
+        decays=False, fma=False, width=1,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("stored")
+
+    def build(folder):
+        with pytest.MonkeyPatch.context() as patched, event.install_recorder("numba:compile") as compilations:
+            patched.setattr(cache, "folder", lambda: folder)
+            kernel = specialize._built.__wrapped__(parts)
+        return kernel, len(compilations.buffer)
+
+    assert build(folder)[1] > 0
+    return folder, build
+
+
+def copy_of(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")  # with the times of the files, which numba compares
+
+
+def test_what_is_stored_is_loaded(stored, tmp_path):
+    folder, build = stored
+    assert build(copy_of(folder, tmp_path))[1] == 0
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def emptied(file):
+    file.write_bytes(b"")
+
+
+def garbled(file):
+    file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
+
+
+@pytest.mark.parametrize(("kind", "damage"), [("nbi", cut), ("nbi", garbled), ("nbc", cut), ("nbc", emptied)])
+def test_damaged_machine_code_is_compiled_anew(stored, tmp_path, kind, damage):
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    (file,) = copy.glob(f"**/*.{kind}")
+    damage(file)
+    with pytest.warns(RuntimeWarning, match=r"the kernel \w+ in .* cannot be used \(\w+\): it is compiled anew"):
+        kernel, compiled = build(copy)
+    assert compiled > 0
+    assert kernel.source == build(folder)[0].source
+    assert not [*copy.glob("**/kernel_*")]
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, garbled])
+def test_damaged_source_is_written_anew(stored, tmp_path, damage):
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    (file,) = copy.glob("*.py")
+    whole = file.read_bytes()
+    damage(file)
+    build(copy)
+    assert file.read_bytes() == whole
+
+
+# Printed is whether the kernel, in pure Python, gives the bits of the reference.
+PURE_PYTHON = """
+import numba
+import numpy as np
+from kernels import fit, models
+assert numba.config.DISABLE_JIT
+rng = np.random.default_rng(0)
+x = rng.uniform(-1, 1, 43)
+y = 2 * x**2 - 4 * x + 3 + 0.1 * rng.standard_normal(43)
+for optimizer in ("sgd", "adam", "nesterov(weight_decay=0.1)"):
+    for order in ({}, {"shuffle": True, "seed": 2**64 - 1}, {"batch_size": 16, "drop_last": False},
+                  {"batch_size": 9, "shuffle": True}, {"batch_size": "full"}):
+        for lr in (0.1, 1e100):
+            runs = [fit(models.quadratic, x, y, init=[-1, 10, 26], lr=lr, epochs=3, optimizer=optimizer, kernel=kernel,
+                        **order) for kernel in ("reference", "fused")]
+            np.testing.assert_array_equal(*(run.trajectory for run in runs))
+            np.testing.assert_array_equal(*(run.loss for run in runs))
+print("equal")
+"""
+
+
+def test_the_kernels_are_the_reference_in_pure_python_too(python):
+    assert python(PURE_PYTHON, NUMBA_DISABLE_JIT="1") == "equal\n"
