@@ -1,4 +1,4 @@
-"""The rows of the performance budget (DESIGN.md, section 7) that are ratios, each measured in one run.
+"""The targets that are ratios, each measured in one run.
 
 They are recorded, never asserted: how fast a machine is makes no test fail.
 """
