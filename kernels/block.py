@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.fit import trainer
+from kernels.fit import Train, trainer
 from kernels.losses import Loss
 from kernels.model import Model
 from kernels.optimizers import Optimizer
@@ -62,69 +62,54 @@ def train_runs(
         Asked about twenty times a second.
     """
     started = time.perf_counter()
-    train = _lanes if kernel in LANE_KERNELS else _single
-    runs = train(kernel, model, loss, optimizer, data, plan, params, memory, first, stopped)
-    return runs and runs._replace(seconds=time.perf_counter() - started)
-
-
-def _single(
-    kernel: str,
-    model: Model,
-    loss: Loss,
-    optimizer: Optimizer,
-    data: Data,
-    plan: Plan,
-    params: Floats,
-    memory: Floats,
-    first: int,
-    stopped: Callable[[], bool],
-) -> Runs | None:
-    """One after the other."""
-    train = trainer(kernel, model, loss, optimizer)
     last, count = plan.rates.shape
-    runs = _empty(params, memory, last - first, count)
-    trajectory = np.empty((last + 1, params.shape[1]))
+    whole = np.zeros(count, np.int64)
+    runs = Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((last - first + 1, count)), 0.0)
+    if kernel in LANE_KERNELS:
+        lanes = specialize(model.program, loss, optimizer, fma=kernel == "lanes-fma", width=WIDTH).train
+        finished = _side_by_side(lanes, data, plan, runs, first, stopped)
+    else:
+        samples = data.y.size * (REFERENCE if kernel == "reference" else 1)
+        finished = _in_turn(trainer(kernel, model, loss, optimizer), data, plan, runs, first, stopped, samples)
+    return runs._replace(seconds=time.perf_counter() - started) if finished else None
+
+
+def _in_turn(
+    train: Train, data: Data, plan: Plan, runs: Runs, first: int, stopped: Callable[[], bool], samples: int
+) -> bool:
+    """Train the runs one after the other, in place; False if `stopped` before the end."""
+    last, count = plan.rates.shape
+    trajectory = np.empty((last + 1, runs.params.shape[1]))
     losses = np.empty(last + 1)
-    samples = data.y.size * (REFERENCE if kernel == "reference" else 1)
     for run in range(count):
-        trajectory[first] = params[run]
+        trajectory[first] = runs.params[run]
         record = Record(losses, trajectory, runs.memory[run])
         own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, run]))
         for status, done, _seconds in sliced(partial(train, data, own, record), first, last, samples=samples):  # noqa: B007
             if stopped():
-                return None
+                return False
         runs.params[run], runs.status[run], runs.epochs[run] = trajectory[done], status, done
         runs.losses[:, run] = losses[first:]
-    return runs
+    return True
 
 
-def _lanes(
-    kernel: str,
-    model: Model,
-    loss: Loss,
-    optimizer: Optimizer,
-    data: Data,
-    plan: Plan,
-    params: Floats,
-    memory: Floats,
-    first: int,
-    stopped: Callable[[], bool],
-) -> Runs | None:
-    """Side by side, as many as a lane is wide; empty places repeat the last run."""
-    train = specialize(model.program, loss, optimizer, fma=kernel == "lanes-fma", width=WIDTH).train
+def _side_by_side(
+    train: Callable[..., tuple[int, int]], data: Data, plan: Plan, runs: Runs, first: int, stopped: Callable[[], bool]
+) -> bool:
+    """Train as many runs at a time as a lane is wide, in place; empty places repeat the last run."""
     last, count = plan.rates.shape
-    runs = _empty(params, memory, last - first, count)
-    room_for_sums = scratch(params.shape[1], WIDTH)
+    params, memory = runs.params.shape[1], runs.memory.shape[1]
+    room_for_sums = scratch(params, WIDTH)
     for start in range(0, count, WIDTH):
         places = np.minimum(np.arange(start, start + WIDTH), count - 1)
         block = Block(
-            np.empty((params.shape[1], WIDTH)),
-            np.empty((memory.shape[1], WIDTH)),
+            np.empty((params, WIDTH)),
+            np.empty((memory, WIDTH)),
             np.empty((last + 1, WIDTH)),
             np.full(WIDTH, MAX_EPOCHS),
             np.full(WIDTH, first),
-            np.ascontiguousarray(params[places].T),
-            np.ascontiguousarray(memory[places].T),
+            np.ascontiguousarray(runs.params[places].T),
+            np.ascontiguousarray(runs.memory[places].T),
         )
         own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, places]))
 
@@ -133,15 +118,10 @@ def _lanes(
 
         for _ in sliced(step, first, last, samples=data.y.size * WIDTH // 8):
             if stopped():
-                return None
+                return False
         mine = slice(start, start + WIDTH)
         size = min(WIDTH, count - start)
         runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]
         runs.status[mine], runs.epochs[mine] = block.status[:size], block.epochs[:size]
         runs.losses[:, mine] = block.losses[first:, :size]
-    return runs
-
-
-def _empty(params: Floats, memory: Floats, epochs: int, count: int) -> Runs:
-    whole = np.zeros(count, np.int64)
-    return Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((epochs + 1, count)), 0.0)
+    return True
