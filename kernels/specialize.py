@@ -119,7 +119,7 @@ def _built(parts: Parts) -> Kernel:
     imported = "".join(map(inspect.getsource, (lane_math, lanes, tuples)))
     mark = hashlib.sha256(f"{text}{imported}{lane_math.FOUND}".encode()).hexdigest()[:16]
     names = set(re.findall(r"^def (\w+)", text, re.MULTILINE))
-    text = re.sub(rf"\b({'|'.join(names)})\b", rf"\1_{mark}", text)
+    text = _renamed(text, {name: f"{name}_{mark}" for name in names})
     name, entry = f"kernel_{mark}", f"{_trainer(parts).__name__}_{mark}"
     if numba.config.DISABLE_JIT:
         # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
