@@ -1,5 +1,8 @@
 """Runs of a sweep once more, epoch by epoch: a sweep keeps no trajectories, and a run takes a millisecond."""
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 import numpy as np
 import pandas as pd
 
@@ -7,6 +10,7 @@ from bench.data import Dataset
 from bench.results import SweepResult
 from bench.study import RunTable
 from kernels import FitResult, fit
+from kernels.run import Floats
 
 MOST = 5  # starts that a figure can tell apart
 
@@ -35,14 +39,12 @@ def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
     return ranked
 
 
-def replay(result: SweepResult, chosen: pd.DataFrame, budget: RunTable, data: Dataset) -> dict[str, FitResult]:
-    """Train some runs once more.
+def trajectories(result: SweepResult, budget: RunTable, data: Dataset) -> pd.DataFrame:
+    """The best and the typical run from each start, trained once more.
 
     Parameters
     ----------
     result : SweepResult
-    chosen : DataFrame
-        Rows of `result.frame`, with its index, each from another start.
     budget : RunTable
         As in the sweep.
     data : Dataset
@@ -50,25 +52,32 @@ def replay(result: SweepResult, chosen: pd.DataFrame, budget: RunTable, data: Da
 
     Returns
     -------
-    dict
-        From the name of the start to the run.
+    DataFrame
+        `role` ("best" or "typical"), `init` (the start), `config_id`, and the columns of `FitResult.to_frame`.
     """
-    return {
-        str(row["init"]): fit(
-            result.model,
-            data.x,
-            data.y,
-            init=result.starts[place],
-            lr=row["lr"],
-            schedule=row["schedule"],
-            batch_size=row["batch_size"],
-            epochs=budget.epochs,
-            shuffle=row["shuffle"],
-            seed=row["seed"],
-            drop_last=budget.drop_last,
-            optimizer=row["optimizer"],
-            loss=budget.loss,
-            target=budget.target,
-        )
-        for place, row in zip(chosen.index.to_numpy(), chosen.to_dict("records"), strict=True)
-    }
+    parts = []
+    for role, chosen in (("best", best_runs(result.frame)), ("typical", typical_runs(result.frame))):
+        for place, row in zip(chosen.index.to_numpy(), chosen.to_dict("records"), strict=True):
+            path = replay(result, cast(dict[str, Any], row), result.starts[place], budget, data).to_frame()
+            parts.append(path.assign(role=role, init=str(row["init"]), config_id=row["config_id"]))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"role": [], "init": [], "config_id": []})
+
+
+def replay(result: SweepResult, row: Mapping[str, Any], start: Floats, budget: RunTable, data: Dataset) -> FitResult:
+    """Train a row of `result.frame` once more, from its start."""
+    return fit(
+        result.model,
+        data.x,
+        data.y,
+        init=start,
+        lr=row["lr"],
+        schedule=row["schedule"],
+        batch_size=row["batch_size"],
+        epochs=budget.epochs,
+        shuffle=row["shuffle"],
+        seed=row["seed"],
+        drop_last=budget.drop_last,
+        optimizer=row["optimizer"],
+        loss=budget.loss,
+        target=budget.target,
+    )

@@ -9,7 +9,9 @@ import numpy as np
 from bench.check import SAMPLES, check
 from bench.console import progress, say, show
 from bench.engine import sweep
+from bench.evidence import keep
 from bench.grid import too_many
+from bench.replay import trajectories
 from bench.report import TITLES, write_report
 from bench.study import Study, to_toml
 from bench.tables import standard_tables
@@ -75,17 +77,17 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
         epochs=budget.epochs,
         target=budget.target,
     )
+    keep(folder, check=checked, trajectories=trajectories(result, budget, data))
     show(checked.drop(columns="config_id"), TITLES["check"])
     if not checked["verified"].all():
         print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
         return False
     frame = result.frame.assign(seconds=result.seconds)
-    tables = standard_tables(frame)
-    for name, table in tables.items():
+    for name, table in standard_tables(frame).items():
         show(table, TITLES[name])
     for about, sentence in verdict(frame, model, budget.target, scaling).items():
         say(about, sentence)
-    print(f"Report: {write_report(result, study, data, scaling, tables | {'check': checked})}")
+    print(f"Report: {write_report(folder)}")
     return True
 
 

@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -6,9 +7,11 @@ import pytest
 from frames import make_frame
 
 import bench.whole
+from bench import Grid, sweep
 from bench.fitting import in_table_units
+from bench.illustrations import hardest_start
 from bench.replay import best_runs, replay, typical_runs
-from bench.report import hardest_start
+from bench.report import write_report
 from bench.results import load_run
 from bench.standardize import Scaling
 from bench.study import load_study
@@ -94,7 +97,7 @@ def test_every_figure_and_table_is_there(folder, report):
 def test_the_check_is_told(report):
     told = report.split("## Checked against the reference")[1]
     assert "6 of 72 configurations" in told
-    assert "Every loss that the kernel fused had found is the same to the last bit." in told
+    assert "Every loss that had been found is the same to the last bit." in told
     assert re.search(r"takes the reference \S+ [nµm]?s and the kernel fused, .*: a factor of [\d,]+\.", told)
 
 
@@ -119,7 +122,7 @@ def test_names_are_shown_literally(folder, report):
 
 
 def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench.whole, "write_report", lambda *args: "none")
+    monkeypatch.setattr(bench.whole, "write_report", lambda folder: "none")
     assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False)
     pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
 
@@ -248,9 +251,35 @@ def test_a_verdict_in_standardized_units_says_so():
 def test_a_replayed_run_is_that_of_the_sweep(folder):
     result, study = load_run(folder), load_study(folder / "run.toml")
     data, _ = study.dataset()
-    chosen = result.frame.iloc[[5, 30, 71]]
-    again = replay(result, chosen.drop_duplicates("init"), study.run, data)
-    for (start, run), (_, row) in zip(again.items(), chosen.drop_duplicates("init").iterrows(), strict=True):
-        assert start == row["init"]
-        assert (run.status, run.epochs) == (row["status"], row["epochs"])
-        np.testing.assert_array_equal(run.params, row[["param_a", "param_b", "param_c"]].to_numpy(float))
+    for place in (5, 30, 71):
+        row = result.frame.iloc[place]
+        again = replay(result, row, result.starts[place], study.run, data)
+        assert (again.status, again.epochs) == (row["status"], row["epochs"])
+        np.testing.assert_array_equal(again.params, row[["param_a", "param_b", "param_c"]].to_numpy(float))
+
+
+def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("a report trains nothing")
+
+    monkeypatch.setattr("bench.replay.fit", refuse)
+    monkeypatch.setattr("bench.check.fit", refuse)
+    assert write_report(folder).read_text(encoding="utf-8") == report
+
+
+def test_without_its_data_a_run_has_still_a_report(folder, report, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    study = moved / "run.toml"
+    study.write_text(study.read_text(encoding="utf-8").replace("table.csv", "gone.csv"), encoding="utf-8")
+    told = write_report(moved).read_text(encoding="utf-8")
+    assert "loss_by_optimizer.png" in told
+    assert "fitted_curve.png" not in told
+
+
+def test_a_sweep_without_a_study_has_a_report(tmp_path):
+    x = np.linspace(-1, 1, 40)
+    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
+    told = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert told.startswith("# run\n")
+    assert "Not yet" in told

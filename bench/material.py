@@ -1,0 +1,106 @@
+"""All that a report is made of, read from a run's folder; of a run that goes on, what is there."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from bench.data import Dataset
+from bench.evidence import kept
+from bench.results import SweepResult, load_run
+from bench.standardize import Scaling
+from bench.study import Study, load_study
+from bench.tables import standard_tables
+from kernels.run import Floats
+
+READ = ("check", "speed")
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a run's folder tells.
+
+    Attributes
+    ----------
+    result : SweepResult
+    evidence : dict of str to DataFrame
+        What was measured around the sweep, by name; see `bench.whole.measure`. A name may be missing.
+    study : Study or None
+        None for a sweep that was made without one.
+    data : Dataset or None
+        What was trained, or None where it cannot be read any more; then `lost` says why.
+    scaling : Scaling or None
+        If the data were standardized: the way back.
+    lost : str or None
+        Why there are no data.
+    """
+
+    result: SweepResult
+    evidence: dict[str, pd.DataFrame]
+    study: Study | None
+    data: Dataset | None
+    scaling: Scaling | None
+    lost: str | None
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per configuration, as `bench.tables` describes it."""
+        return self.result.frame.assign(seconds=self.result.seconds)
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Those of `bench.tables.standard_tables`."""
+        return standard_tables(self.frame)
+
+    @property
+    def target(self) -> float | None:
+        """The loss at which the runs stopped."""
+        target = self.result.run.identity["target"]
+        return None if target == "none" else float(target)
+
+    @property
+    def title(self) -> str:
+        """What the run is called."""
+        return (self.study.title or self.study.name) if self.study else self.result.run.folder.name
+
+    @property
+    def source(self) -> str:
+        """Where the data come from, as the end of a sentence; nothing where nobody knows."""
+        return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)" if self.data else ""
+
+    def evidence_tables(self) -> dict[str, pd.DataFrame]:
+        """Those of the evidence that people read."""
+        return {name: table for name, table in self.evidence.items() if name in READ}
+
+    def table_units(self) -> tuple[Floats, Floats]:
+        """The data as they were before they were standardized: x, shape (n, inputs), and y, shape (n,)."""
+        assert self.data  # noqa: S101 (who asks has looked)
+        x, y = self.data.x, self.data.y
+        if self.scaling is None:
+            return x, y
+        return self.scaling.x_mean + self.scaling.x_scale * x, self.scaling.y_mean + self.scaling.y_scale * y
+
+
+def gather(folder: str | Path) -> Material:
+    """Read a run's folder.
+
+    Parameters
+    ----------
+    folder : path
+
+    Raises
+    ------
+    ValueError
+        If it is no run folder, or one of a newer version.
+    """
+    result = load_run(folder)
+    evidence = kept(result.run.folder)
+    if not result.run.study:
+        return Material(result, evidence, None, None, None, "The sweep was made without a study.")
+    study = load_study(result.run.folder / "run.toml")
+    try:
+        data, scaling = study.dataset()
+    except (OSError, ValueError) as error:
+        return Material(result, evidence, study, None, None, f"The data cannot be read any more: {error}.")
+    return Material(result, evidence, study, data, scaling, None)
