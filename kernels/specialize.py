@@ -7,12 +7,14 @@ folder under the hash of its content. The next process imports it and finds the 
 
 import hashlib
 import inspect
+import math
 import re
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache as once
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -46,11 +48,18 @@ INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
 class Kernel(NamedTuple):
-    """A compiled `loops.train` or `loops.train_block`, the time it took to compile or to load it, and its source."""
+    """A compiled `loops.train` or `loops.train_block`.
+
+    `compile_seconds` is what this process spent to compile it or to load it, `cold_seconds` what compiling took, in
+    whatever process that was; nan where nobody wrote it down. `load` reads the machine code from the cache folder once
+    more, so that it can be timed.
+    """
 
     train: Callable[..., tuple[int, int]]
     compile_seconds: float
     source: str
+    cold_seconds: float
+    load: Callable[[], Function]
 
 
 class Parts(NamedTuple):
@@ -124,17 +133,32 @@ def _built(parts: Parts) -> Kernel:
     if numba.config.DISABLE_JIT:
         # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
         train = np.errstate(all="ignore")(getattr(_module(name, text), entry))
-    else:
-        train = _compiled(name, text, entry, _signature(parts))
-    return Kernel(train, time.perf_counter() - started, text)
+        return Kernel(train, time.perf_counter() - started, text, 0.0, lambda: train)
+    load = partial(_compiled, name, text, entry, _signature(parts))
+    dispatcher = load()
+    seconds = time.perf_counter() - started
+    note = f"{name}.seconds"
+    if not dispatcher.stats.cache_hits and dispatcher.stats.cache_path:
+        cache.write(note, repr(seconds))
+    cold_seconds = _number(cache.read(note)) if dispatcher.stats.cache_hits else seconds
+    # The compiled entry itself: no dispatch, and never a second compilation.
+    train = dispatcher.get_overload(_signature(parts))
+    return Kernel(train, seconds, text, cold_seconds, load)
 
 
-def _compiled(name: str, text: str, entry: str, signature: tuple[types.Type, ...]) -> Function:
-    """The machine code of a function of the module, from the cache folder where there is one."""
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
+def _compiled(name: str, text: str, entry: str, signature: tuple[types.Type, ...]) -> Any:
+    """A function of the module, compiled, or loaded from the cache folder where there is one."""
     folder = cache.folder()
     if folder:
         try:
-            return _overload(_module(name, text, folder / f"{name}.py"), entry, signature)
+            return _dispatcher(_module(name, text, folder / f"{name}.py"), entry, signature)
         except Exception as error:  # anything can come out of damaged bytes, and the disk may be full
             for file in folder.glob(f"**/{name}.*"):
                 file.unlink(missing_ok=True)
@@ -143,15 +167,13 @@ def _compiled(name: str, text: str, entry: str, signature: tuple[types.Type, ...
                 RuntimeWarning,
                 stacklevel=2,
             )
-    return _overload(_module(name, text.replace(", cache=True", "")), entry, signature)
+    return _dispatcher(_module(name, text.replace(", cache=True", "")), entry, signature)
 
 
-def _overload(module: ModuleType, entry: str, signature: tuple[types.Type, ...]) -> Function:
-    train = getattr(module, entry)
-    train.compile(signature)
-    # The compiled entry itself: no dispatch, and never a second compilation.
-    overload: Function = train.get_overload(signature)
-    return overload
+def _dispatcher(module: ModuleType, entry: str, signature: tuple[types.Type, ...]) -> Any:
+    dispatcher = getattr(module, entry)
+    dispatcher.compile(signature)
+    return dispatcher
 
 
 def _module(name: str, text: str, path: Path | None = None) -> ModuleType:

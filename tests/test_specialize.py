@@ -99,6 +99,20 @@ def test_what_is_stored_is_loaded(stored, tmp_path):
     assert build(copy_of(folder, tmp_path))[1] == 0
 
 
+def test_what_compiling_took_is_remembered(stored, tmp_path, monkeypatch):
+    folder, build = stored
+    first = build(folder)[0].cold_seconds
+    copy = copy_of(folder, tmp_path)
+    kernel, _ = build(copy)
+    assert kernel.cold_seconds == first
+    assert kernel.compile_seconds != first
+    monkeypatch.setattr(cache, "folder", lambda: copy)
+    assert kernel.load().stats.cache_hits
+    (note,) = copy.glob("*.seconds")
+    note.write_text("half a num")
+    assert np.isnan(build(copy)[0].cold_seconds)
+
+
 def cut(file):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
