@@ -1,0 +1,361 @@
+"""Which call takes longer and how many times: rounds in which all take turns, and intervals that hold.
+
+The machine gets faster and slower while it measures, and what slows down one sample slows down its neighbours too. So
+the calls are timed in rounds, in a random order in each, and compared round by round: what they have in common falls
+out of the ratio, and chance alone decides whom the rest hits.
+"""
+
+import gc
+import math
+import time
+from collections.abc import Callable, Mapping
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.run import Floats
+
+AGAIN = " again"
+CONFIDENCE = 0.95
+# They move an end of an interval by a fiftieth of its width.
+RESAMPLES = 4999
+# So many values are resampled at once: they stay in the cache, which makes it up to four times as fast.
+BATCH = 100_000
+# With fewer rounds the intervals no longer hold.
+FEWEST = 5
+# There are so many times as many rounds before the intervals are looked at once more: whoever looks all the time stops
+# when they are narrow by chance.
+GROWTH = 1.5
+# Two criteria for the length of a sample; and a length at which an interruption alone cannot be the cause.
+SAMPLE_SECONDS, SAMPLE_TICKS = 1e-3, 1000
+SURE_SECONDS = 0.1
+# A clock that has not moved after so many readings, or in so many calls, is not going to.
+READINGS, MOST_CALLS = 100_000, 2**24
+TICKS = 10
+# More samples than this are resampled in groups: one by one that takes long, and the interval is narrow anyway.
+MANY = 500
+# How far a call may seem to be from itself.
+NOISE = 0.02
+
+
+class Timings(NamedTuple):
+    """Seconds per call, round by round.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The calls; the last one is the baseline timed once more, under its name and " again".
+    seconds : array, shape (rounds, names)
+    loops : tuple of int
+        How many calls make a sample.
+    """
+
+    names: tuple[str, ...]
+    seconds: Floats
+    loops: tuple[int, ...]
+
+    def of(self, name: str) -> Floats:
+        """The seconds per call of one, shape (rounds,).
+
+        Raises
+        ------
+        ValueError
+            For a name that was not timed.
+        """
+        if name not in self.names:
+            raise ValueError(f"{name!r} was not timed: there are {_listed(self.names)}")
+        return self.seconds[:, self.names.index(name)]
+
+
+class Ratio(NamedTuple):
+    """How many times as long the one takes as the other, with its 95 % interval."""
+
+    low: float
+    ratio: float
+    high: float
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two are told apart: 1 is outside of the interval."""
+        return not self.low <= 1 <= self.high
+
+    @property
+    def precision(self) -> float:
+        """Half the width of the interval, relative to the ratio."""
+        return (self.high - self.low) / (2 * self.ratio)
+
+
+def take_turns(
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    baseline: str | None = None,
+    rounds: int = 20,
+    seconds: float = 10.0,
+    precision: float = 0.01,
+    seed: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Timings:
+    """Time calls against each other in rounds.
+
+    In each round every call is timed once and the baseline twice, in a random order. A sample is as many calls as take
+    a millisecond and a thousand ticks of the clock; where that is more than one, another call comes before, so that
+    nobody pays for what the one before has left in the caches. Garbage is not collected while the clock runs.
+
+    It ends after `rounds` rounds, or later, when every ratio to the baseline is known to `precision`, and earlier when
+    the time is used up, but never with fewer than 5 rounds. So it takes about `seconds` at most, unless sizing the
+    samples and 5 rounds take longer.
+
+    Parameters
+    ----------
+    calls : mapping of str to callable
+        Ready to be timed: compiled, warm, their results verified.
+    baseline : str, optional
+        The call to which the others are compared, the first one without it.
+    rounds : int
+        How many there are at least, if there is time for them.
+    seconds : float
+        The time for all of it.
+    precision : float
+        Half the width of an interval, relative to the ratio, that is narrow enough.
+    seed : int
+        Of the order in the rounds.
+    clock : callable
+        The time in seconds.
+    progress : callable
+        Called with the number of rounds that are done.
+
+    Raises
+    ------
+    ValueError
+        Without calls, for an unknown baseline, a name that the baseline's second turn needs, fewer than 5 rounds, time
+        or precision that is not positive, or a clock that does not move.
+    """
+    baseline = _baseline(calls, baseline)
+    if rounds < FEWEST:
+        raise ValueError(f"rounds must be at least {FEWEST}, not {rounds}")
+    for name, value in (("seconds", seconds), ("precision", precision)):
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, not {value:g}")
+    begun = clock()
+    least = max(SAMPLE_SECONDS, SAMPLE_TICKS * _tick(clock))
+    sized = {name: _loops(name, call, least, clock) for name, call in calls.items()}
+    names, turns = (*calls, baseline + AGAIN), (*calls.values(), calls[baseline])
+    loops = (*sized.values(), sized[baseline])
+    rng = np.random.default_rng(seed)
+    done: list[Floats] = []
+    look, started = rounds, clock()
+    while True:
+        row = np.empty(len(names))
+        for turn in rng.permutation(len(names)):
+            row[turn] = _sample(turns[turn], loops[turn], clock) / loops[turn]
+        done.append(row)
+        progress(len(done))
+        now = clock()
+        if len(done) >= FEWEST and now + (now - started) / len(done) > begun + seconds:
+            break
+        if len(done) == look:
+            timings = Timings(names, np.array(done), loops)
+            if all(ratio(timings, name, baseline).precision <= precision for name in names if name != baseline):
+                break
+            look = math.ceil(GROWTH * look)
+    return Timings(names, np.array(done), loops)
+
+
+def ratio(timings: Timings, slow: str, fast: str) -> Ratio:
+    """How many times as long `slow` takes as `fast`: the median over the rounds, with its 95 % interval.
+
+    See `ratio_of`.
+
+    Raises
+    ------
+    ValueError
+        For a name that was not timed.
+    """
+    return ratio_of(timings.of(slow), timings.of(fast), paired=True)
+
+
+def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
+    """How many times as long the one takes as the other, with a bootstrap interval that holds for few samples too.
+
+    With pairs it is the median of their ratios, from which falls out what both have in common. The ratio of the medians
+    would keep it: on the machines that the tests simulate, its interval is twice as wide. Without pairs it is the ratio
+    of the medians, and the interval holds what differs within the two sets, but not what happened between them: on a
+    busy machine, a call that was timed 20 times and then 20 times more differed from itself in 60 cases of 100.
+
+    The interval is that of the percentile bootstrap, on the logarithms. Three things make it hold. A resample's median
+    is estimated as a weighted mean of its sorted samples, because the middle one jumps (F. E. Harrell, C. E. Davis,
+    Biometrika 69, 1982). It is as much wider as Student's t is than the normal distribution, which counts where samples
+    are few (T. C. Hesterberg, The American Statistician 69, 2015). And samples that resemble the one before count for
+    less: with an autocorrelation of r, n of them for n (1 - r) / (1 + r) (G. V. Bayley, J. M. Hammersley, Supplement to
+    the Journal of the Royal Statistical Society 8, 1946). So 96 of 100 simulated intervals hold, and 4 of 100 calls
+    differ from themselves; without the three it is 93 to 95, and 6 to 8. What hits one of the two alone and lasts for
+    many rounds is the exception: with an autocorrelation of 0.5 from round to round, 90 of 100 hold.
+
+    Parameters
+    ----------
+    numerator, denominator : array, shape (samples,)
+        Times in the order in which they were measured, at least 5; of the same length if paired.
+    paired : bool
+        Whether those at the same place were measured in the same round.
+
+    Raises
+    ------
+    ValueError
+        If there are too few, not the same number in pairs, or one is not positive and finite.
+    """
+    for name, times in (("numerator", numerator), ("denominator", denominator)):
+        if times.ndim != 1 or times.size < FEWEST:
+            raise ValueError(f"{name} must be a row of at least {FEWEST} times, not of shape {times.shape}")
+        good = np.isfinite(times) & (times > 0)
+        if not good.all():
+            raise ValueError(f"{name} must hold positive, finite times, not {times[~good][0]:g}")
+    if paired and numerator.size != denominator.size:
+        raise ValueError(f"pairs must be as many times of each, not {numerator.size} and {denominator.size}")
+    if paired:
+        ratios = numerator / denominator
+        low, high = _interval(np.log(ratios))
+        middle = float(np.median(ratios))
+    else:
+        low, high = _interval(np.log(numerator), np.log(denominator))
+        middle = float(np.median(numerator) / np.median(denominator))
+    return Ratio(min(math.exp(low), middle), middle, max(middle, math.exp(high)))
+
+
+def noise_floor(timings: Timings) -> Ratio:
+    """How many times as long the baseline takes as itself: what differs by less than this interval may be noise.
+
+    Raises
+    ------
+    ValueError
+        If the last of the timings are not those of the baseline's second turn.
+    """
+    control = timings.names[-1]
+    if not control.endswith(AGAIN):
+        raise ValueError(f"the last name must be that of a baseline and {AGAIN!r}, not {control!r}")
+    return ratio(timings, control, control.removesuffix(AGAIN))
+
+
+def noise_warning(timings: Timings) -> str | None:
+    """A sentence when the baseline against itself may differ by more than 2 %: an end of the interval is there."""
+    floor = noise_floor(timings)
+    reach = max(1 - floor.low, floor.high - 1)
+    if reach <= NOISE:
+        return None
+    return (
+        f"The machine is noisy: the baseline took {floor.low:.3f} to {floor.high:.3f} times as long as itself, so a "
+        f"difference below {100 * reach:.1f} % may be chance."
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _baseline(calls: Mapping[str, Callable[[], object]], baseline: str | None) -> str:
+    if not calls:
+        raise ValueError("calls must name at least one call to be timed")
+    baseline = next(iter(calls)) if baseline is None else baseline
+    if baseline not in calls:
+        raise ValueError(f"baseline must be one of {_listed(tuple(calls))}, not {baseline!r}")
+    if baseline + AGAIN in calls:
+        raise ValueError(f"no call can be named {baseline + AGAIN!r}: the baseline's second turn is")
+    return baseline
+
+
+def _tick(clock: Callable[[], float]) -> float:
+    """The smallest step of a clock; 0 if it was not seen to move."""
+    steps: list[float] = []
+    last = clock()
+    for _ in repeat(None, READINGS):
+        now = clock()
+        if now > last:
+            steps.append(now - last)
+            if len(steps) == TICKS:
+                break
+        last = now
+    return min(steps, default=0.0)
+
+
+def _loops(name: str, call: Callable[[], object], least: float, clock: Callable[[], float]) -> int:
+    """How many calls take long enough."""
+    loops = 1
+    while loops < MOST_CALLS:
+        seconds = _sample(call, loops, clock)
+        # One that was interrupted looks long, so another has to confirm it.
+        if seconds >= least and (seconds >= SURE_SECONDS or _sample(call, loops, clock) >= least):
+            return loops
+        loops *= 2
+    raise ValueError(f"the clock stands still, or is too coarse: {loops:,} calls of {name!r} took no {least:g} s")
+
+
+def _sample(call: Callable[[], object], loops: int, clock: Callable[[], float]) -> float:
+    """Seconds of so many calls."""
+    if loops > 1:
+        call()
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        start = clock()
+        for _ in repeat(None, loops):
+            call()
+        return clock() - start
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _interval(*samples: Floats) -> tuple[float, float]:
+    """The 95 % interval of a median, or of the difference of two."""
+    from scipy.stats import bootstrap  # noqa: PLC0415 (heavy)
+
+    def difference(first: Floats, *second: Floats, axis: int) -> Floats:
+        return _median(first) - sum(map(_median, second))
+
+    groups = [_spread(_grouped(sample)) for sample in samples]
+    interval = bootstrap(
+        groups,
+        difference,
+        method="percentile",
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        batch=BATCH // max(group.size for group in groups),
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def _grouped(samples: Floats) -> Floats:
+    """Of many samples, the medians of groups of neighbours, of odd size so that they have the same median."""
+    size = 2 * (samples.size // MANY) + 1
+    return np.median(samples[: samples.size // size * size].reshape(-1, size), axis=1)
+
+
+def _spread(samples: Floats) -> Floats:
+    """Samples moved away from their median, so that the medians of resamples vary as much as medians of new ones would.
+
+    The autocorrelation is that of the ranks, lest a spike hides it.
+    """
+    from scipy import special, stats  # noqa: PLC0415 (heavy)
+
+    n = samples.size
+    ranks = stats.rankdata(samples) - (n + 1) / 2
+    power = ranks @ ranks
+    r = ranks[1:] @ ranks[:-1] / power if power else 0.0
+    r = min(max(r, 0.0), (n - 1) / (n + 1))  # however alike, they count for one
+    upper = (1 + CONFIDENCE) / 2
+    factor: float = special.stdtrit(n - 1, upper) / special.ndtri(upper) * math.sqrt((1 + r) / (1 - r))
+    middle = _median(samples)
+    spread: Floats = middle + factor * (samples - middle)
+    return spread
+
+
+def _median(samples: Floats) -> Floats:
+    """Estimate the median along the last axis with the weights of Harrell and Davis."""
+    from scipy import special  # noqa: PLC0415 (heavy)
+
+    n = samples.shape[-1]
+    weights: Floats = np.diff(special.betainc((n + 1) / 2, (n + 1) / 2, np.linspace(0, 1, n + 1)))
+    return np.sort(samples, axis=-1) @ weights
