@@ -1,4 +1,4 @@
-"""The quadratic in C: `quadratic.c`, compiled with the system's compiler and called through ctypes."""
+"""Any model in C: its formula and `sgd.c`, compiled with the system's compiler and called through ctypes."""
 
 import ctypes
 import os
@@ -6,19 +6,21 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache as once
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from bench.peers.formula import in_c
 from bench.problem import Problem, Trained, UnavailableError
 from kernels import cache
 from kernels.run import Floats
 
-SOURCE = Path(__file__).with_name("quadratic.c")
-FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+LOOPS = Path(__file__).with_name("sgd.c")
+# Contraction to FMAs is what gcc does anyway; clang waits to be told.
+FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
 
 
 def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
@@ -35,35 +37,35 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     UnavailableError
         Where there is no C compiler.
     """
-    epochs, n = problem.rates.size, problem.x.size
-    trajectory, losses = np.empty((epochs + 1, 3)), np.empty(epochs + 1)
-    trajectory[0] = problem.init
-    room = np.empty(2 * n if problem.shuffle else 0)
+    columns = [np.ascontiguousarray(column) for column in (*problem.x, problem.y)]
+    rates, params = np.ascontiguousarray(problem.rates), np.empty(problem.inits.T.shape)
+    losses = np.empty((problem.epochs + 1, problem.runs))
+    room = np.empty((len(columns), problem.y.size))
     train = partial(
-        library("-DTREE" if tree else "-UTREE").train,
-        _pointer(problem.x),
-        _pointer(problem.y),
-        ctypes.c_ssize_t(n),
-        _pointer(problem.rates),
-        ctypes.c_ssize_t(epochs),
+        library(in_c(problem.model, tree=tree)).train,
+        _pointers(columns),
+        ctypes.c_ssize_t(problem.y.size),
+        _pointer(rates),
+        ctypes.c_ssize_t(problem.epochs),
+        ctypes.c_ssize_t(problem.runs),
         ctypes.c_ssize_t(problem.batch_size),
-        ctypes.c_int(problem.shuffle),
         ctypes.c_uint64(problem.seed),
-        _pointer(room),
-        _pointer(trajectory),
+        _pointers(room) if problem.shuffle else None,
+        _pointer(params),
         _pointer(losses),
     )
 
-    def run() -> Trained:
+    def run(_alive: object = (columns, room)) -> Trained:  # C knows only where they are
+        params[:] = problem.inits.T
         train()
-        return Trained(trajectory, losses)
+        return Trained(params.T, losses)
 
     return run
 
 
 @once
-def library(definition: str) -> ctypes.CDLL:
-    """`quadratic.c` compiled anew in every process: nothing on disk could be out of date, or of another machine.
+def library(model: str) -> ctypes.CDLL:
+    """The text of a model and `sgd.c`, compiled anew in every process: no file could be of another machine.
 
     Raises
     ------
@@ -73,12 +75,13 @@ def library(definition: str) -> ctypes.CDLL:
         With the compiler's message, if it fails.
     """
     with tempfile.TemporaryDirectory(dir=cache.folder()) as folder:
-        path = Path(folder) / "quadratic.so"
-        command = [*compiler(), *FLAGS, definition, "-o", str(path), str(SOURCE)]
+        source, target = Path(folder) / "sgd.c", Path(folder) / "sgd.so"
+        source.write_text(model + LOOPS.read_text(encoding="utf-8"), encoding="utf-8")
+        command = [*compiler(), *FLAGS, "-o", str(target), str(source), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (the user's compiler)
         if done.returncode:
             raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stderr}")
-        loaded = ctypes.CDLL(str(path))
+        loaded = ctypes.CDLL(str(target))
     loaded.train.restype = None
     return loaded
 
@@ -100,3 +103,8 @@ def compiler() -> list[str]:
 def _pointer(array: Floats) -> ctypes.c_void_p:
     """Where the values are; the array lives as long as the pointer does."""
     return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def _pointers(columns: Iterable[Floats]) -> ctypes.Array[ctypes.c_void_p]:
+    addresses = [column.ctypes.data for column in columns]
+    return (ctypes.c_void_p * len(addresses))(*addresses)

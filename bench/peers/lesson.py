@@ -1,34 +1,47 @@
-"""The training loop in NumPy as lessons write it, and a careful one over NumPy scalars; the samples as they stand."""
+"""The training loop in NumPy as lessons write it, and a careful one over NumPy scalars: the quadratic, as it stands."""
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from bench.peers.arrays import run_by_run
 from bench.problem import Problem, Trained
 from kernels.run import Floats
 
 
-def train_lesson(problem: Problem) -> Trained:
+def prepare_lesson(problem: Problem) -> Callable[[], Trained]:
+    """A call that trains as lessons do, run by run."""
+    (x,), y = problem.x, problem.y
+    return run_by_run(problem, partial(train_lesson, x, y, problem.batch_size))
+
+
+def prepare_scalars(problem: Problem) -> Callable[[], Trained]:
+    """A call that trains sample by sample over NumPy scalars, run by run."""
+    (x,), y = problem.x, problem.y
+    return run_by_run(problem, partial(train_scalars, x, y))
+
+
+def train_lesson(x: Floats, y: Floats, size: int, init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
     """The loop as everyone writes it: np.mean, np.array and a new parameter vector for every update."""
-    x, y, size = problem.x, problem.y, problem.batch_size
-    params = problem.init
-    trajectory, losses = [params], [_loss(params, x, y)]
-    for lr in problem.rates:
+    params = init
+    losses = [_loss(params, x, y)]
+    for lr in rates:
         for start in range(0, x.size - size + 1, size):
             x_batch, y_batch = x[start : start + size], y[start : start + size]
             a, b, c = params
             residual = a * x_batch**2 + b * x_batch + c - y_batch
             gradient = np.array([np.mean(residual * x_batch**2), np.mean(residual * x_batch), np.mean(residual)])
             params = params - lr * gradient
-        trajectory.append(params)
         losses.append(_loss(params, x, y))
-    return Trained(np.array(trajectory), np.array(losses))
+    return params, losses
 
 
-def train_scalars(problem: Problem) -> Trained:
+def train_scalars(x: Floats, y: Floats, init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
     """The careful loop, sample by sample, without an array or a function call in an update."""
-    x, y = problem.x, problem.y
-    a, b, c = problem.init
-    trajectory, losses = [problem.init], [_loss(problem.init, x, y)]
-    for lr in problem.rates:
+    a, b, c = params = init
+    losses = [_loss(params, x, y)]
+    for lr in rates:
         for i in range(x.size):
             x_i = x[i]
             step = lr * (a * x_i * x_i + b * x_i + c - y[i])
@@ -36,9 +49,8 @@ def train_scalars(problem: Problem) -> Trained:
             b -= step * x_i
             c -= step
         params = np.array([a, b, c])
-        trajectory.append(params)
         losses.append(_loss(params, x, y))
-    return Trained(np.array(trajectory), np.array(losses))
+    return params, losses
 
 
 def _loss(params: Floats, x: Floats, y: Floats) -> float:

@@ -1,0 +1,179 @@
+"""A model in C: the formula as it is written down, or the kernels' program. No name of a user gets into it."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import sympy
+from sympy.printing.c import C99CodePrinter
+from sympy.printing.precedence import PRECEDENCE
+
+from kernels import Model
+
+FUNCTIONS = {"absolute": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "power": "pow"}
+INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+HEAD = """\
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline double sign(double u) { return (u > 0) - (u < 0); }
+"""
+
+
+class Formula(NamedTuple):
+    """A model's residual and derivatives as C expressions, and the statements that come before them.
+
+    Attributes
+    ----------
+    alone, all, descent : sequence of str
+        What comes before the residual alone; before it and the derivatives; before it and the steps.
+    residual : str
+    derivatives, steps : sequence of str
+        For each parameter: the derivative of the residual r, and what a step with the rate lr takes away.
+    """
+
+    alone: Sequence[str]
+    all: Sequence[str]
+    descent: Sequence[str]
+    residual: str
+    derivatives: Sequence[str]
+    steps: Sequence[str]
+
+
+class _Printer(C99CodePrinter):
+    """Whole powers are multiplications, as in a*x*x."""
+
+    def _print_Pow(self, u: sympy.Pow) -> str:  # noqa: N802 (as sympy calls it)
+        if u.exp.is_Number and u.exp.is_negative:
+            return f"1.0/({self._print(1 / u)})"
+        if u.exp.is_Integer:
+            return "*".join([self.parenthesize(u.base, PRECEDENCE["Mul"])] * int(u.exp))
+        return str(super()._print_Pow(u))
+
+    def _print_Mul(self, u: sympy.Mul) -> str:  # noqa: N802
+        above, below = sympy.fraction(u)
+        if below == 1:
+            return str(super()._print_Mul(u))
+        return f"{self.parenthesize(above, PRECEDENCE['Mul'])}/({self._print(below)})"
+
+
+def in_c(model: Model, *, tree: bool) -> str:
+    """The text that `sgd.c` continues.
+
+    Parameters
+    ----------
+    model : Model
+    tree : bool
+        The program of the kernels; else the formula as it is written down, with the derivatives of sympy.
+    """
+    formula = _program(model) if tree else _written(model)
+    count, columns = len(model.params), len(model.inputs) + 1
+    alone, all_, descent = (_lines(part) for part in (formula.alone, formula.all, formula.descent))
+
+    def vector(form: str) -> str:
+        """The form for each parameter, with its number {k}, its derivative {d} and its step {s}."""
+        parts = zip(formula.derivatives, formula.steps, strict=True)
+        return ", ".join(form.format(k=k, d=d, s=step) for k, (d, step) in enumerate(parts))
+
+    return f"""{HEAD}
+enum {{ COLUMNS = {columns} }};
+typedef struct {{ double {vector("theta_{k}")}; }} params;
+typedef struct {{ double {"".join(f"x_{k}, " for k in range(columns - 1))}y; }} sample;
+
+static inline sample at(const double *const *columns, ptrdiff_t i) {{
+    return (sample){{{", ".join(f"columns[{k}][i]" for k in range(columns))}}};
+}}
+
+static inline params from(const double *theta, ptrdiff_t stride) {{
+    return (params){{{vector("theta[{k} * stride]")}}};
+}}
+
+static inline void into(double *theta, ptrdiff_t stride, params p) {{
+    {" ".join(f"theta[{k} * stride] = p.theta_{k};" for k in range(count))}
+}}
+
+static inline double residual(params p, sample s) {{
+{alone}    return {formula.residual};
+}}
+
+static inline params descend(params p, sample s, double lr) {{
+{descent}    double r = {formula.residual};
+    return (params){{{vector("p.theta_{k} - {s}")}}};
+}}
+
+static inline params added(params sum, params p, sample s) {{
+{all_}    double r = {formula.residual};
+    return (params){{{vector("sum.theta_{k} + r*{d}")}}};
+}}
+
+static inline params moved(params p, params sum, double lr) {{
+    return (params){{{vector("p.theta_{k} - lr*sum.theta_{k}")}}};
+}}
+
+"""
+
+
+def _written(model: Model) -> Formula:
+    f, params, inputs = model.sympy()
+    names = [f"p.theta_{k}" for k in range(len(params))] + [f"s.x_{k}" for k in range(len(inputs))]
+    symbols = [sympy.Symbol(name, real=True) for name in names]
+    f = f.xreplace(dict(zip((*params, *inputs), symbols, strict=True)))
+    derivatives = [sympy.diff(f, symbol) for symbol in symbols[: len(params)]]
+    # A compiler calls exp twice for what is written twice, because a call may set errno.
+    printer = _Printer({"user_functions": {"absolute": "fabs", "sign": "sign"}})
+    called: dict[sympy.Expr, sympy.Symbol] = {}
+    statements: list[str] = []
+
+    def without_calls(u: sympy.Expr) -> sympy.Expr:
+        for call in _calls(u):
+            if call not in called:
+                inner = call.func(*(argument.xreplace(called) for argument in call.args))
+                statements.append(f"call_{len(called)} = {printer.doprint(inner)}")
+                called[call] = sympy.Symbol(f"call_{len(called)}", real=True)
+        return u.xreplace(called)
+
+    residual = printer.doprint(without_calls(f))
+    alone = statements.copy()
+    factors = [printer.parenthesize(without_calls(d), PRECEDENCE["Mul"]) for d in derivatives]
+    steps = [f"lr*r*{factor}" for factor in factors]
+    return Formula(alone, statements, statements, f"{residual} - s.y", factors, steps)
+
+
+def _calls(u: sympy.Expr) -> Iterator[sympy.Expr]:
+    """Calls of functions, inner ones before those that they are in."""
+    return (v for v in sympy.postorder_traversal(u) if v.is_Function or (v.is_Pow and not v.exp.is_Integer))
+
+
+def _program(model: Model) -> Formula:
+    program = model.program
+    values = [f"p.theta_{k}" for k in range(program.params)] + [f"s.x_{k}" for k in range(program.inputs)] + ["s.y"]
+    values += [constant.hex() for constant in program.constants]
+    first = len(values)
+    dependent = set(values[: program.params])
+    statements: list[str] = []
+    for function, operands in program.instructions:
+        terms = [values[operand] for operand in operands]
+        name = f"v_{len(statements)}"
+        values.append(name)
+        statements.append(f"{name} = {_operation(function, terms)}")
+        if dependent.intersection(terms):
+            dependent.add(name)
+    derivatives = [values[derivative] for derivative in program.derivatives]
+    steps = [f"step_{k} = lr*{derivative}" for k, derivative in enumerate(derivatives)]
+    # What does not wait for the parameters comes first: the compiler's registers then do without copies on the chain.
+    named = list(zip([*values[first:], *derivatives], [*statements, *steps], strict=True))
+    descent = [line for late in (False, True) for name, line in named if (name in dependent) is late]
+    alone = statements[: program.residual + 1 - first]
+    products = [f"r*step_{k}" for k in range(program.params)]
+    return Formula(alone, statements, descent, values[program.residual], derivatives, products)
+
+
+def _operation(function: str, terms: Sequence[str]) -> str:
+    if function in INFIX:
+        return f" {INFIX[function]} ".join(terms)
+    return f"{'-' if function == 'negative' else FUNCTIONS.get(function, function)}({', '.join(terms)})"
+
+
+def _lines(statements: Sequence[str]) -> str:
+    return "".join(f"    double {statement};\n" for statement in statements)

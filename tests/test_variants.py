@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from bench import variants
+from bench.problem import UnavailableError, classic, exponential, many
+from bench.variants import BY_NAME, VARIANTS, Variant
+from kernels import Model, models
+from kernels.optimizers import OPTIMIZERS
+
+PLAIN = classic(1, n=8)
+
+
+def test_names_are_unique_and_known():
+    assert list(BY_NAME) == [variant.name for variant in VARIANTS]
+    assert len(BY_NAME) == len(VARIANTS)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_every_variant_takes_the_lesson(variant):
+    assert variant.lacks(PLAIN) is None
+    assert variant.about
+    assert set(variant.optimizers) <= set(OPTIMIZERS)
+    assert variant.threads >= 1
+    assert variant.ours or variant.tolerance > 0
+
+
+def test_all_kernels_of_ours_take_everything():
+    asked = many(exponential, runs=2, epochs=1)
+    for optimizer in OPTIMIZERS:
+        for loss in ("squared", "huber", "logcosh"):
+            problem = variants.replace(asked, optimizer=optimizer, loss=loss, batch_size=4, shuffle=True)
+            assert [variant.name for variant in VARIANTS if variant.ours and variant.lacks(problem)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "reason"),
+    [
+        ("lesson", {"model": exponential}, "trains the quadratic only"),
+        ("lesson", {"model": models.plane}, "trains the quadratic only"),
+        ("river", {"model": exponential}, "trains models that are linear in their parameters only"),
+        ("C", {"optimizer": "adam(beta1=0.8)"}, "has no adam"),
+        ("C", {"optimizer": "sgd(weight_decay=0.1)"}, "has no weight decay"),
+        ("C", {"loss": "huber(1.0)"}, "has the squared loss only"),
+        ("scikit-learn", {"batch_size": 4}, "has no minibatches"),
+        ("JAX", {"shuffle": True}, "does not shuffle"),
+        ("JAX", {"optimizer": "adagrad"}, "has no adagrad"),
+        ("lesson", {"optimizer": "momentum", "shuffle": True}, "has no momentum"),
+    ],
+)
+def test_what_is_lacking_is_said_and_refused(name, changes, reason, monkeypatch):
+    problem = variants.replace(PLAIN, **changes)
+    monkeypatch.setattr(variants, "find_spec", lambda name: name)
+    assert BY_NAME[name].lacks(problem) == reason
+    with pytest.raises(UnavailableError, match=f"^{reason}$"):
+        BY_NAME[name].ready(problem)
+
+
+def test_a_quadratic_is_one_whatever_its_names():
+    lesson = BY_NAME["lesson"]
+    assert lesson.lacks(variants.replace(PLAIN, model=Model("p*t**2 + q*t + r", inputs=("t",)))) is None
+    assert lesson.lacks(variants.replace(PLAIN, model=Model("c + b*x + a*x**2")))
+
+
+@pytest.mark.parametrize(
+    "variant", [variant for variant in VARIANTS if variant.package], ids=lambda variant: variant.name
+)
+def test_what_is_not_installed_says_what_would_help(variant, monkeypatch):
+    asked = []
+    monkeypatch.setattr(variants, "find_spec", asked.append)
+    assert variant.missing() == f"not installed: pip install {variant.package}"
+    with pytest.raises(UnavailableError, match=f"^not installed: pip install {variant.package}$"):
+        variant.ready(PLAIN)
+    assert set(asked) == {variant.module or variant.package}
+
+
+def test_one_entry_is_all_that_a_peer_needs():
+    def prepare(problem):
+        return lambda: "trained"
+
+    assert Variant("mine", "made up", prepare, 1e-12).ready(PLAIN)() == "trained"
+
+
+def test_nothing_of_a_peer_is_imported_with_the_registry(python):
+    found = python(
+        "import bench.variants, sys; print({'torch', 'jax', 'sklearn', 'river', 'sympy'} & set(sys.modules))"
+    )
+    assert found.strip() == "set()"
+
+
+def test_bounds():
+    exact = PLAIN
+    assert BY_NAME["lanes"].bound(exact) == 0
+    assert BY_NAME["lanes"].bound(variants.replace(exact, model=exponential)) == 1e-9
+    assert BY_NAME["lanes"].bound(variants.replace(exact, loss="logcosh")) == 1e-9
+    assert BY_NAME["C"].bound(exact) == 1e-9
+
+
+def test_lanes_in_threads_share_the_runs_out(monkeypatch):
+    monkeypatch.setattr(variants, "processors", lambda: 3)
+    problem = many(runs=100, epochs=1).part(samples=20)
+    found, expected = BY_NAME["lanes, all cores"].ready(problem)(), BY_NAME["lanes"].ready(problem)()
+    np.testing.assert_array_equal(found.params, expected.params)
+    np.testing.assert_array_equal(found.losses, expected.losses)

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from numba import njit
+
+from bench.problem import Problem, Trained, UnavailableError, classic, errors, many
+from bench.variants import BY_NAME, Variant
+from bench.verify import MOST, NotVerifiedError, no_compilation, verify
+
+ONE = classic(3)
+
+
+def trained(params, losses=(0.5,)):
+    return Trained(np.array([params]), np.array(losses)[:, np.newaxis])
+
+
+def variant(prepare, **traits):
+    return Variant("mine", "made up", prepare, 1e-12, **traits)
+
+
+def reference_and(change):
+    """A variant that computes what the reference computes, and changes it."""
+
+    def prepare(problem):
+        call, calls = BY_NAME["reference"].ready(problem), []
+
+        def run():
+            calls.append(1)
+            found = call()
+            return change(Trained(found.params.copy(), found.losses.copy()), len(calls))
+
+        return run
+
+    return variant(prepare)
+
+
+def test_what_is_right_is_verified_and_says_how_right():
+    _, found = verify(reference_and(lambda result, _: result), ONE)
+    assert found == (0, 0, 0, 0)
+    _, found = verify(reference_and(lambda result, _: result._replace(params=np.nextafter(result.params, 9))), ONE)
+    assert found.ulp == 1
+    assert 0 < found.relative < 3e-16
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_what_is_wrong_at_any_call_is_refused(which):
+    def change(result, number):
+        return result._replace(losses=result.losses + (number == which))
+
+    with pytest.raises(
+        NotVerifiedError, match=f"the {['first', 'second'][which - 1]} call is off by 0.*, and may be by 1e-09"
+    ):
+        verify(reference_and(change), ONE)
+
+
+def test_another_shape_is_refused():
+    with pytest.raises(NotVerifiedError, match="off by inf"):
+        verify(reference_and(lambda result, _: result._replace(params=result.params[:, :2])), ONE)
+
+
+def test_what_cannot_run_says_why():
+    with pytest.raises(UnavailableError, match="has no adam"):
+        verify(variant(None), classic(3, optimizer="adam"))
+    with pytest.raises(UnavailableError, match="not installed: pip install nothing-of-this-name"):
+        verify(variant(None, package="nothing-of-this-name"), ONE)
+
+
+def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against_the_reference():
+    crowd = many(runs=64, epochs=10)
+    assert crowd.sample_updates > MOST
+    asked = []
+
+    def prepare(problem):
+        asked.append((problem.runs, problem.epochs))
+        return BY_NAME["fused"].ready(problem)
+
+    verify(variant(prepare), crowd)
+    assert asked == [(64, 10), (33, 1)]
+
+
+def test_a_part_of_a_problem():
+    crowd = many(runs=64, epochs=10)
+    part = crowd.part(runs=3, epochs=2, samples=100)
+    assert (part.runs, part.epochs, part.y.size, part.x[0].size) == (3, 2, 100, 100)
+    assert part.sample_updates == 600
+    assert part.rates.flags.c_contiguous
+    np.testing.assert_array_equal(part.rates, crowd.rates[:2, :3])
+    assert classic(1, 16).part(samples=9).batch_size == 9
+    assert isinstance(part, Problem)
+
+
+def test_errors_of_all_kinds():
+    one = trained([1.0, 100.0, 0.0])
+    assert errors(one, one) == (0, 0, 0, 0)
+    found = errors(trained([1.0, 101.0, 0.0]), one)
+    assert found.largest == found.relative == pytest.approx(0.01)
+    assert found.absolute == 1
+    assert found.ulp == 1 / np.spacing(100.0)
+    found = errors(trained([1.0, 100.0, 0.001]), one)
+    assert (found.largest, found.absolute, found.relative) == (0.001, 0.001, np.inf)
+    assert errors(trained([1.0, 100.0, 0.0], (0.75,)), one).largest == 0.25
+    assert errors(trained([1.0, np.nan, 0.0]), one).largest == np.inf
+    blown = trained([1.0, np.inf, np.nan])
+    assert errors(blown, blown).largest == 0
+
+
+def test_compiling_while_the_clock_runs_is_noticed():
+    with no_compilation():
+        pass
+
+    @njit
+    def fresh(x):
+        return x + 1
+
+    with pytest.raises(RuntimeError, match="compiled while the clock was running"), no_compilation():
+        fresh(1.0)
