@@ -9,13 +9,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from bench.data import Dataset
     from bench.fitting import TableFit
+    from bench.watch import Window
+    from kernels import FitResult
 
 app = typer.Typer(
     add_completion=False,
@@ -105,6 +107,12 @@ def fit(
         typer.Option(min=1, metavar="EPOCHS", help="Print rate, loss, gradient and parameters every so many epochs."),
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw data and curve: .png or .svg.")] = None,
+    animate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Show how the curve gets there: .gif, .mp4 or .html.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Open a window that shows it, while it trains and then once more.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")] = False,
 ) -> None:
     """Fit a model to the columns of a table."""
@@ -117,8 +125,7 @@ def fit(
 
     if every and as_json:
         raise ValueError("--every prints lines and --json one object: give one of them")
-    if plot and plot.suffix not in (".png", ".svg"):
-        raise ValueError(f"--plot must end in .png or .svg, not {str(plot)!r}")
+    _check_pictures(plot, animate)
     if str(data) in BUILTIN and not x and y is None:
         table = builtin(str(data))
     elif x and y is not None:
@@ -126,24 +133,35 @@ def fit(
     else:
         raise ValueError(f"--x and --y must both name columns of {data}; only {' and '.join(BUILTIN)} go without")
     formula = model_for(model, table.x_names)
+    window = _open_window(f"{table.y_name} = {formula.expression}") if watch else None
     trace = Trace(formula, every, "In standardized units:" if standardize else "") if every else None
+    watchers = [watcher for watcher in (trace, window) if watcher]
+    settings = {
+        "batch_size": options.size(batch_size),
+        "shuffle": shuffle,
+        "seed": seed,
+        "optimizer": optimizer,
+        "loss": loss,
+        "kernel": kernel,
+    }
     with progress("epochs", epochs, hidden=trace is not None) as advance:
+
+        def look(result: "FitResult", trained: "Dataset") -> None:
+            advance(result.epochs)
+            for watcher in watchers:
+                watcher(result, trained)
+
         fitted = fit_table(
             formula,
             table,
             standardized=standardize,
             target=target,
-            watch=trace or (lambda result, trained: advance(result.epochs)),
+            watch=look,
             init=options.assignments(init),
             lr=lr,
             schedule=schedule,
-            batch_size=options.size(batch_size),
             epochs=epochs,
-            shuffle=shuffle,
-            seed=seed,
-            optimizer=optimizer,
-            loss=loss,
-            kernel=kernel,
+            **settings,
         )
     if trace:
         trace.finish(fitted.result, fitted.data)
@@ -153,9 +171,21 @@ def fit(
         _print_fit(fitted, table)
     if plot:
         _plot_fit(plot, fitted, table)
+    if animate or window:
+        _show_film(animate, None if fitted.interrupted else window, fitted, table, settings)
     if fitted.interrupted:
         print(f"sgdbench: interrupted after epoch {fitted.result.epochs:,}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
+
+
+def _check_pictures(plot: Path | None, animate: Path | None) -> None:
+    """Refuse what cannot be written before there is anything to write."""
+    if plot and plot.suffix not in (".png", ".svg"):
+        raise ValueError(f"--plot must end in .png or .svg, not {str(plot)!r}")
+    if animate:
+        from bench.animate import writable  # noqa: PLC0415
+
+        writable(animate, "--animate")
 
 
 def _print_fit(fitted: "TableFit", table: "Dataset") -> None:
@@ -202,6 +232,30 @@ def _plot_fit(path: Path, fitted: "TableFit", table: "Dataset") -> None:
         save_as(figure, path)
     except OSError as error:  # which names a temporary file
         raise ValueError(f"--plot: {path} cannot be written: {error.strerror}") from error
+
+
+def _show_film(
+    path: Path | None, window: "Window | None", fitted: "TableFit", table: "Dataset", settings: dict[str, Any]
+) -> None:
+    from bench.animate import write  # noqa: PLC0415
+    from bench.console import progress  # noqa: PLC0415
+    from bench.film import table_film  # noqa: PLC0415
+
+    film = table_film(fitted, table, settings)
+    if path:
+        try:
+            with progress("frames", len(film.ticks)) as advance:
+                write(film, path, advance)
+        except OSError as error:  # which names a temporary file
+            raise ValueError(f"--animate: {path} cannot be written: {error.strerror}") from error
+    if window:
+        window.replay(film)
+
+
+def _open_window(title: str) -> "Window":
+    from bench.watch import Window  # noqa: PLC0415
+
+    return Window(title)
 
 
 @app.command()
@@ -257,6 +311,140 @@ def run(
     gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
     if not run_study(chosen, out, resume=resume, confirmed=yes):
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def speed(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Whose model and data: a built-in study, or a TOML file.")
+    ] = "quadratic",
+    only: Annotated[
+        str | None, typer.Option(metavar="NAMES", help='Variants, such as "fused,lanes,C"; without it, all.')
+    ] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Those too that other packages bring: JAX, PyTorch, scikit-learn, river.")
+    ] = False,
+    batch_size: Annotated[str, typer.Option(metavar="SIZE", help='Samples per update, or "full".')] = "1",
+    optimizer: Annotated[str, typer.Option(metavar="NAME", help='Such as "momentum(0.9)" or "adam".')] = "sgd",
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Visit the samples in a new order each epoch.")] = False,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="About how long to measure.")] = 20.0,
+    targets: Annotated[
+        bool, typer.Option("--targets", help="Measure the performance budget too, row by row: a minute more.")
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where tables and figure go.")
+    ] = Path("results/speed"),
+) -> None:
+    """Verify and time the variants, and compare them.
+
+    Each is held against the reference before it is timed, and all take turns. Exit code 1 if one gives another result.
+    """
+    from bench import options  # noqa: PLC0415
+    from bench.race import run_speed  # noqa: PLC0415
+    from bench.study import load_study  # noqa: PLC0415
+
+    sound = run_speed(
+        load_study(study),
+        options.listed(only),
+        peers=peers,
+        optimizer=optimizer,
+        batch_size=options.size(batch_size),
+        shuffle=shuffle,
+        seconds=seconds,
+        targets=targets,
+        out=out,
+    )
+    if not sound:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def compare(
+    base: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A variant such as fused, the folder of a run, or a .json file of pytest-benchmark."
+        ),
+    ],
+    new: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind: is it slower than A?")],
+    gate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            help="Fail where B is slower by more than that: where the whole 95 % interval of time of B / time of A is "
+            "above it, such as 1.05; without it, report only.",
+        ),
+    ] = None,
+    tolerances: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='A TOML file with a table [gates] of lines such as "fused*" = 1.03; "default" is for all other rows '
+            'of times, and rows of epochs have a gate only by name, such as "epochs: *" = 1.1.',
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(metavar="STUDY", help='For variants: whose model and data; without it, "quadratic".'),
+    ] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help='For variants: samples per update, or "full"; without it, 1.')
+    ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="NAME", help='For variants: such as "adam"; without it, "sgd".')
+    ] = None,
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="For variants: visit the samples in a new order each epoch.")
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="For variants: about how long to measure.")
+    ] = 10.0,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")] = False,
+) -> None:
+    """Compare two variants, two runs, or two files of pytest-benchmark.
+
+    Two variants are verified and timed now, in turns. For each row: the ratio of B to A with its interval. Exit code 1
+    if a row is past its gate, or a variant gives another result than the reference.
+    """
+    from bench import options  # noqa: PLC0415
+    from bench.compare import run_compare  # noqa: PLC0415
+    from bench.contenders import Job  # noqa: PLC0415
+    from bench.gates import load_gates  # noqa: PLC0415
+
+    if markdown and as_json:
+        raise ValueError("--markdown and --json are two ways to print: give one of them")
+    held = run_compare(
+        base,
+        new,
+        load_gates(gate, tolerances),
+        job=Job(study, optimizer, None if batch_size is None else options.size(batch_size), shuffle or None),
+        seconds=seconds,
+        style="markdown" if markdown else "json" if as_json else "text",
+    )
+    if not held:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Folders of runs, of runs still in progress too.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where several are shown side by side; without it, comparison.html here."),
+    ] = None,
+) -> None:
+    """Make the report of a run again from what its folder holds; nothing is trained.
+
+    Writes report.html, report.md, tables and figures into the folder. Of several folders, each gets its own, and one
+    more page shows them side by side.
+    """
+    from bench.report import write_reports  # noqa: PLC0415
+
+    for page in write_reports(folders, out):
+        print(f"Report: {page}")
 
 
 @app.command()

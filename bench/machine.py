@@ -5,7 +5,8 @@ from importlib.metadata import version
 
 from bench.executors import processors
 
-PACKAGES = ("sgdbench", "numpy", "numba", "llvmlite", "pandas", "matplotlib", "sympy", "pyarrow")
+PACKAGES = ("sgdbench", "numpy", "numba", "llvmlite", "pandas", "matplotlib", "scipy", "sympy", "pyarrow")
+ENVIRONMENT = "environment.json"  # what the file is called where the facts are kept
 
 
 def environment() -> dict[str, str | int]:

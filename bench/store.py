@@ -27,10 +27,10 @@ from bench import parts
 from bench.files import replace_atomically
 from bench.history import joined_curves, newest_rows
 from bench.lock import locked
-from bench.machine import environment
+from bench.machine import ENVIRONMENT, environment
 
 FORMAT = 1
-_ABOUT, _STUDY, _ENVIRONMENT, _PARTS, _DAMAGED = "sgdbench.json", "run.toml", "environment.json", "parts", "damaged"
+_ABOUT, _STUDY, _PARTS, _DAMAGED = "sgdbench.json", "run.toml", "parts", "damaged"
 
 
 class Run:
@@ -58,7 +58,7 @@ class Run:
     @property
     def environment(self) -> dict[str, str | int]:
         """What `bench.machine.environment` told when the run was last opened to write."""
-        facts: dict[str, str | int] = json.loads((self.folder / _ENVIRONMENT).read_text(encoding="utf-8"))
+        facts: dict[str, str | int] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
         return facts
 
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -107,7 +107,7 @@ class OpenRun(Run):
         """Put another study on record, and where it runs: one that goes on with what is here, and may go further."""
         with _failing_in_words(self.folder):
             _put(self.folder / _STUDY, study)
-            _put(self.folder / _ENVIRONMENT, _as_json(environment()))
+            _put(self.folder / ENVIRONMENT, _as_json(environment()))
 
     def append(self, rows: pd.DataFrame) -> None:
         """Store a part of the results. When this returns they are on disk; when it raises, nothing has changed.
@@ -152,7 +152,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         If it is no run folder, or one of a newer version.
     """
     folder = Path(folder)
-    for name in (_ABOUT, _STUDY, _ENVIRONMENT, _PARTS):
+    for name in (_ABOUT, _STUDY, ENVIRONMENT, _PARTS):
         if not (folder / name).exists():
             raise ValueError(f"{folder} is no run folder: it has no {name}")
     _identity(folder)
@@ -227,9 +227,9 @@ def _prepare(folder: Path, study: str, identity: Mapping[str, str], resume: bool
             )
     # First of all, so that a folder left half made is known for what it is.
     _put(folder / _ABOUT, _as_json({"format": FORMAT, "identity": dict(identity)}))
-    if not (folder / _STUDY).exists() or not (folder / _ENVIRONMENT).exists():
+    if not (folder / _STUDY).exists() or not (folder / ENVIRONMENT).exists():
         _put(folder / _STUDY, study)
-        _put(folder / _ENVIRONMENT, _as_json(environment()))
+        _put(folder / ENVIRONMENT, _as_json(environment()))
     (folder / _PARTS).mkdir(exist_ok=True)
     parts.sync(folder)
     parts.sync(folder.parent)

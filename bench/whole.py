@@ -3,22 +3,35 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.check import SAMPLES, check
 from bench.console import progress, say, show
+from bench.data import Dataset
 from bench.engine import sweep
 from bench.evidence import keep
 from bench.grid import too_many
+from bench.race import announce, problems
 from bench.replay import trajectories
 from bench.report import TITLES, write_report
+from bench.results import SweepResult
+from bench.speed import Speed, speed
 from bench.study import Study, to_toml
 from bench.tables import standard_tables
+from bench.theory_tables import rates_table, theory_table
+from bench.times import epoch_seconds, fastest, times_to_target
+from bench.variants import BY_NAME
 from bench.verdict import verdict
 
 # Fewer where an epoch of the reference takes long.
 CHECKED = 6
+# Those that need no kernel that nothing else needs; compiling takes seconds.
+RACERS = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
+# A run is to be short; `sgdbench speed` takes its time.
+SPEED_EPOCHS, SPEED_SECONDS, EPOCH_SECONDS = 20, 0.5, 0.2
 
 
 def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) -> bool:
@@ -61,11 +74,44 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     except KeyboardInterrupt:
         print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
         raise
-    count = min(grid.size, max(1, min(CHECKED, CHECKED * SAMPLES // len(data.y))))
-    rows = np.sort(np.random.default_rng(0).choice(grid.size, count, replace=False))
+    checked = _checked(result, study, data)
+    keep(folder, check=checked)
+    show(checked.drop(columns="config_id"), TITLES["check"])
+    if not checked["verified"].all():
+        print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
+        return False
+    trained: dict[str, Any] = {"drop_last": budget.drop_last, "loss": budget.loss}
+    keep(
+        folder,
+        trajectories=trajectories(result, budget, data),
+        theory=theory_table(model, data.x, result.frame, result.curves, **trained),
+        rates=rates_table(model, data.x, data.y, result.frame, result.curves, **trained),
+    )
+    frame = result.frame.assign(seconds=result.seconds)
+    for name, table in standard_tables(frame).items():
+        show(table, TITLES[name])
+    measured = _speed(study)
+    if measured:
+        keep(folder, speed=measured.table, speed_rounds=measured.rounds)
+        announce(measured, "How fast the variants are on this model")
+    costs = epoch_seconds(result, data.x, data.y, budget.loss, seconds=EPOCH_SECONDS)
+    times = times_to_target(frame, costs)
+    keep(folder, times=times)
+    show(fastest(times), "How long the best choices take to the target")
+    for about, sentence in verdict(frame, model, budget.target, scaling).items():
+        say(about, sentence)
+    print(f"Report: {write_report(folder)}")
+    return True
+
+
+def _checked(result: SweepResult, study: Study, data: Dataset) -> pd.DataFrame:
+    """Train some configurations, drawn at random, again with the reference."""
+    budget, size = study.run, len(result.frame)
+    count = min(size, max(1, min(CHECKED, CHECKED * SAMPLES // len(data.y))))
+    rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
     chosen = result.frame.iloc[rows]
-    checked = check(
-        model,
+    return check(
+        result.model,
         data.x,
         data.y,
         chosen,
@@ -77,18 +123,17 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
         epochs=budget.epochs,
         target=budget.target,
     )
-    keep(folder, check=checked, trajectories=trajectories(result, budget, data))
-    show(checked.drop(columns="config_id"), TITLES["check"])
-    if not checked["verified"].all():
-        print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
-        return False
-    frame = result.frame.assign(seconds=result.seconds)
-    for name, table in standard_tables(frame).items():
-        show(table, TITLES[name])
-    for about, sentence in verdict(frame, model, budget.target, scaling).items():
-        say(about, sentence)
-    print(f"Report: {write_report(folder)}")
-    return True
+
+
+def _speed(study: Study) -> Speed | None:
+    """Time the variants that need nothing else on the study's model; None where that diverges at every rate."""
+    try:
+        one, crowd = problems(study)
+    except ValueError as reason:
+        print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
+        return None
+    racers = [BY_NAME[name] for name in RACERS]
+    return speed(racers, one.part(epochs=SPEED_EPOCHS), crowd, seconds=SPEED_SECONDS)
 
 
 def folder_name(name: str) -> str:

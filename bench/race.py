@@ -1,0 +1,147 @@
+"""Variants against each other, from beginning to end; what `sgdbench speed` does."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from bench.console import progress, say, show
+from bench.files import replace_atomically
+from bench.machine import ENVIRONMENT, environment
+from bench.plots import speed_bars
+from bench.problem import Problem
+from bench.render import write_tables
+from bench.scoreboard import budget, remarks, scoreboard
+from bench.speed import BASELINE, Speed, speed
+from bench.study import Study
+from bench.style import save
+from bench.targets import TARGETS, targets_table
+from bench.variants import BY_NAME, VARIANTS, Variant
+from kernels.samples import batch_samples, samples
+from kernels.schedules import learning_rates
+from kernels.spec import shown
+
+# A call is to last long enough that calling it does not count: so many sample-updates of one run, and of many.
+UPDATES = 80_000
+CROWD_UPDATES = 32_000_000
+CROWD = 1024
+# The share of a run's time that goes into the budget, row by row.
+TARGET_SECONDS = 6.0
+
+
+def problems(
+    study: Study, *, optimizer: str = "sgd", batch_size: int | str = 1, shuffle: bool = False
+) -> tuple[Problem, Problem]:
+    """A study's model and data as a job for one run, from its first start at its smallest rate, and as one for many.
+
+    Raises
+    ------
+    ValueError
+        For bad input, or if that run diverges: there is nothing to be compared then.
+    """
+    data, _ = study.dataset()
+    model, grid = study.make_model(data), study.make_grid()
+    columns, y = samples(model, data.x, data.y)
+    lr, start = float(grid.lr.min()), grid.starts(model)[0, 0]
+    epochs = min(study.run.epochs, max(1, UPDATES // y.size))
+    rates = learning_rates(grid.schedule[0], lr, epochs)[:, np.newaxis]
+    size = batch_samples(batch_size, y.size)
+    settings = (size, shuffle, 0, optimizer, study.run.loss)
+    problem = Problem(model, columns, y, start[np.newaxis], rates, *settings)
+    if not np.isfinite(BY_NAME[BASELINE].ready(problem)().losses).all():
+        raise ValueError(
+            f"{study.name}: the run from the first start at the smallest rate, {lr:g}, with {optimizer} and batches of "
+            f"{size} diverges: a study with a smaller lr has a speed to be measured"
+        )
+    return problem, crowd_of(problem)
+
+
+def crowd_of(problem: Problem) -> Problem:
+    """Many runs of the same kind, at rates up to that of the one."""
+    part = problem.part(samples=max(problem.batch_size, CROWD_UPDATES // CROWD), epochs=None)
+    part = part.part(epochs=max(1, CROWD_UPDATES // (CROWD * part.y.size)))
+    return replace(
+        part,
+        inits=np.tile(part.inits, (CROWD, 1)),
+        rates=np.ascontiguousarray(part.rates * np.geomspace(0.1, 1, CROWD)),
+    )
+
+
+def chosen(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
+    """The variants asked for, in the registry's order; without names all, or all that need no package of others.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if only is None:
+        return [variant for variant in VARIANTS if peers or not variant.package]
+    for name in only:
+        if name not in BY_NAME:
+            raise ValueError(f"--only must name variants among {', '.join(BY_NAME)}, not {shown(name)}")
+    return [variant for variant in VARIANTS if variant.name in {*only, BASELINE}]
+
+
+def run_speed(
+    study: Study,
+    only: Sequence[str] | None,
+    *,
+    peers: bool,
+    optimizer: str,
+    batch_size: int | str,
+    shuffle: bool,
+    seconds: float,
+    targets: bool,
+    out: Path,
+) -> bool:
+    """Verify and time variants, print the table and write it to a folder.
+
+    Returns
+    -------
+    bool
+        Whether every variant that could run gives what the reference gives.
+
+    Raises
+    ------
+    ValueError
+        For bad input.
+    """
+    variants = chosen(only, peers=peers)
+    problem, crowd = problems(study, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
+    with progress("variants", len(variants)) as advance:
+        measured = speed(variants, problem, crowd, seconds=seconds, progress=advance)
+    tables = {"speed": measured.table, "speed_rounds": measured.rounds}
+    announce(measured, f"{problem.model.expression}, {_job(problem)}")
+    if targets:
+        with progress("targets", len(TARGETS)) as advance:
+            tables["targets"] = targets_table(seconds=TARGET_SECONDS, progress=advance)
+        show(budget(tables["targets"]), "The performance budget: how many times as fast, at least")
+    write_tables(tables, out)
+    packages = {variant.package for variant in variants if variant.package and not variant.missing()}
+    facts = environment() | {package: version(package) for package in sorted(packages)}
+    with replace_atomically(out / ENVIRONMENT) as path:
+        path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    save(speed_bars(measured.table), out, "speed")
+    print(f"Tables and figure: {out}")
+    return not measured.table["verified"].eq(False).any()
+
+
+def announce(measured: Speed, title: str) -> None:
+    """Print what was measured, what was not, and how sure that is."""
+    show(scoreboard(measured.table), title)
+    for remark in remarks(measured.table):
+        say(*remark.split(": ", 1))
+    low, middle, high = (100 * (bound - 1) for bound in (measured.noise.low, measured.noise.ratio, measured.noise.high))
+    say("Noise", f"{BASELINE} against itself differs by {middle:+.2f} % [{low:+.2f}, {high:+.2f}].")
+    if measured.warning:
+        say("Careful", measured.warning)
+
+
+def _job(problem: Problem) -> str:
+    order = "a fresh order each epoch" if problem.shuffle else "in sequence"
+    batch = "sample by sample" if problem.batch_size == 1 else f"batches of {problem.batch_size:,}"
+    return f"{problem.y.size:,} samples, {problem.optimizer}, {batch}, {order}"

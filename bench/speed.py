@@ -1,0 +1,212 @@
+"""The speed table: every variant verified, timed in turns with the others, and what compiling it costs."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.problem import Errors, Problem, UnavailableError
+from bench.timing import Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
+from bench.variants import Call, Variant
+from bench.verify import NotVerifiedError, no_compilation, verify
+from kernels.block import LANE_KERNELS, WIDTH
+from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
+from kernels.specialize import specialize
+
+# The one that is timed twice in each round, for the noise of the machine; all others are measured against it.
+BASELINE = "fused"
+# Samples of an epoch, and sample-updates of a call, that a slow variant is given.
+SLOW_SAMPLES = 10_000
+SLOW_UPDATES = 2_000
+LOADS = 5
+
+
+class Speed(NamedTuple):
+    """What was measured.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per variant, in the registry's order: `variant`, `ours`, `threads`, `verified` (missing where it did not
+        run), the largest `error` against the reference (relative where what is expected exceeds 1), and of the final
+        parameters `error_absolute`, `error_relative` and `error_ulp`; `ns`, `ns_low`, `ns_high` (of a sample-update,
+        the median and its 95 % interval), `updates_per_second` (sample-updates), `to_reference`, `to_reference_low`,
+        `to_reference_high` and `to_c`, `to_c_low`, `to_c_high` (how many times as fast), `compile_seconds` (with
+        nothing cached), `load_seconds` (from the cache on disk), `break_even` (sample-updates after which compiling has
+        paid, compared with the reference), and `note`, why there is no more to be told.
+    rounds : DataFrame
+        What the table is made of: `variant`, `round`, `ns`.
+    noise : Ratio
+        `fused` against itself: what differs by less differs by chance.
+    warning : str or None
+        If the machine is too noisy for small differences.
+    """
+
+    table: pd.DataFrame
+    rounds: pd.DataFrame
+    noise: Ratio
+    warning: str | None
+
+
+class Contestant(NamedTuple):
+    """A verified variant and what it is given to do."""
+
+    variant: Variant
+    problem: Problem
+    call: Call
+    errors: Errors
+
+
+def speed(
+    variants: Sequence[Variant],
+    problem: Problem,
+    crowd: Problem,
+    *,
+    seconds: float = 20.0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Speed:
+    """Verify and time variants on one problem.
+
+    Parameters
+    ----------
+    variants : sequence of Variant
+        `fused` must be among them.
+    problem : Problem
+        One run, for those that train one at a time; slow ones get a part of it.
+    crowd : Problem
+        Many runs of the same kind, for those that train them side by side.
+    seconds : float
+        About how long to measure, after everything is compiled and verified.
+    progress : callable
+        Called with the number of variants that are ready to be timed.
+
+    Raises
+    ------
+    RuntimeError
+        If something was compiled while the clock was running.
+    """
+    contestants: dict[str, Contestant] = {}
+    notes: dict[str, tuple[bool | None, str]] = {}
+    for done, variant in enumerate(variants, start=1):
+        own = job_for(variant, problem, crowd)
+        try:
+            contestants[variant.name] = Contestant(variant, own, *verify(variant, own))
+        except UnavailableError as reason:
+            notes[variant.name] = (None, str(reason))
+        except NotVerifiedError as reason:
+            notes[variant.name] = (False, str(reason))
+        progress(done)
+    with no_compilation():
+        calls = {name: contestant.call for name, contestant in contestants.items()}
+        timings = take_turns(calls, baseline=BASELINE, seconds=seconds)
+    rows = [
+        _measured(contestants[variant.name], contestants, timings)
+        if variant.name in contestants
+        else {"verified": notes[variant.name][0], "note": notes[variant.name][1]}
+        for variant in variants
+    ]
+    named = [
+        {"variant": variant.name, "ours": variant.ours, "threads": variant.threads} | row
+        for variant, row in zip(variants, rows, strict=True)
+    ]
+    table = pd.DataFrame(named, columns=COLUMNS).astype({"verified": "boolean", "note": "str"})
+    return Speed(table, _rounds(contestants, timings), noise_floor(timings), noise_warning(timings))
+
+
+COLUMNS = [
+    "variant",
+    "ours",
+    "threads",
+    "verified",
+    *("error", "error_absolute", "error_relative", "error_ulp"),
+    *("ns", "ns_low", "ns_high", "updates_per_second"),
+    *("to_reference", "to_reference_low", "to_reference_high"),
+    *("to_c", "to_c_low", "to_c_high"),
+    *("compile_seconds", "load_seconds", "break_even"),
+    "note",
+]
+
+
+def job_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
+    """What a variant is given: one run or many, and of a slow one little."""
+    own = crowd if variant.many else problem
+    if not variant.slow:
+        return own
+    return own.part(samples=SLOW_SAMPLES, epochs=max(1, SLOW_UPDATES // min(SLOW_SAMPLES, own.y.size)))
+
+
+def _measured(contestant: Contestant, all_: Mapping[str, Contestant], timings: Timings) -> dict[str, Any]:
+    """A variant's row."""
+    variant, problem = contestant.variant, contestant.problem
+    updates = problem.sample_updates
+    seconds = timings.of(variant.name)
+    low, median, high = (1e9 * value / updates for value in ratio_of(seconds, np.ones(seconds.size), paired=True))
+    row: dict[str, Any] = {
+        "verified": True,
+        "error": contestant.errors.largest,
+        "error_absolute": contestant.errors.absolute,
+        "error_relative": contestant.errors.relative,
+        "error_ulp": contestant.errors.ulp,
+        "ns": median,
+        "ns_low": low,
+        "ns_high": high,
+        "updates_per_second": 1e9 / median,
+        "note": "",
+    }
+    for name, column in (("reference", "to_reference"), ("C", "to_c")):
+        if name in all_ and name != variant.name:
+            each = updates / all_[name].problem.sample_updates
+            faster = ratio(timings, name, variant.name)
+            bounds = (faster.ratio, faster.low, faster.high)
+            row |= dict(
+                zip((column, f"{column}_low", f"{column}_high"), (each * bound for bound in bounds), strict=True)
+            )
+    row |= compile_times(variant, problem)
+    if variant.kernel and "to_reference" in row:
+        slower = row["to_reference"] * median - median
+        row["break_even"] = 1e9 * row["compile_seconds"] / slower if slower > 0 else np.nan
+    return row
+
+
+def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
+    """What a kernel of ours costs before it trains.
+
+    Returns
+    -------
+    dict
+        `compile_seconds`, with nothing cached, as it was when this machine compiled it, and `load_seconds`, from the
+        cache on disk, measured now; nothing for what is not compiled by numba.
+    """
+    if not variant.kernel or variant.kernel == "reference":
+        return {}
+    width = WIDTH if variant.kernel in LANE_KERNELS else 1
+    loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
+    kernel = specialize(problem.model.program, loss, optimizer, fma=variant.kernel.endswith("-fma"), width=width)
+    return {
+        "compile_seconds": kernel.cold_seconds,
+        "load_seconds": float(np.median([_timed(kernel.load) for _ in range(LOADS)])),
+    }
+
+
+def _timed(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _rounds(contestants: Mapping[str, Contestant], timings: Timings) -> pd.DataFrame:
+    """The timings in ns per sample-update, long."""
+    parts = [
+        pd.DataFrame(
+            {
+                "variant": name,
+                "round": np.arange(len(timings.seconds)),
+                "ns": 1e9 * timings.of(name) / contestant.problem.sample_updates,
+            }
+        )
+        for name, contestant in contestants.items()
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,126 @@
+"""Convergence against time: epochs to the target times the measured time of an epoch, for variants and choices."""
+
+from functools import cache as once
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.problem import Problem
+from bench.results import SweepResult
+from bench.tables import CHOICES
+from bench.timing import take_turns
+from bench.variants import BY_NAME
+from bench.verify import no_compilation
+from kernels.block import WIDTH
+from kernels.run import Floats
+from kernels.samples import samples
+from kernels.schedules import learning_rates
+
+CONFIDENCE = 0.95
+# What decides how long an epoch takes, besides the model and the data.
+COSTS = ["optimizer", "batch_size", "shuffle"]
+EPOCHS = 8
+ROUNDS = 5
+# An epoch of the reference is timed on so many samples at most.
+SLOW_SAMPLES = 400
+COLUMNS = [
+    *CHOICES,
+    *("variant", "runs", "converged", "success", "success_low", "success_high"),
+    *("epochs_to_target", "epoch_seconds", "seconds_to_target"),
+]
+
+
+def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seconds: float) -> pd.DataFrame:
+    """Time an epoch of each kernel for all that decides how long it takes, the loss at its end included.
+
+    For `lanes` it is a run's share of a block of 32.
+
+    Parameters
+    ----------
+    result : SweepResult
+    x : array, shape (n, inputs)
+    y : array, shape (n,)
+    loss : str
+        What was trained.
+    seconds : float
+        About how long to measure, but for the five rounds that there are at least.
+
+    Returns
+    -------
+    DataFrame
+        `optimizer`, `batch_size`, `shuffle`, `variant` and `epoch_seconds`.
+    """
+    columns, y = samples(result.model, x, y)
+    frame = result.frame.reset_index(drop=True)
+    frame = frame[frame["status"] != "diverged"]
+    # A run that blows up is over early; the smallest rate is the one that is least likely to.
+    chosen = frame.sort_values("lr").drop_duplicates(COSTS).sort_index()
+    jobs: dict[str, tuple[dict[str, Any], Problem]] = {}
+    for place, row in zip(chosen.index.tolist(), chosen.to_dict("records"), strict=True):
+        rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], WIDTH)
+        starts = np.tile(result.starts[place], (WIDTH, 1))
+        settings = (row["batch_size"], row["shuffle"], row["seed"], row["optimizer"], loss)
+        crowd = Problem(result.model, columns, y, starts, rates, *settings)
+        about = {name: row[name] for name in COSTS}
+        little = crowd.part(runs=1, epochs=1, samples=max(SLOW_SAMPLES, crowd.batch_size))
+        for variant, job in (("reference", little), ("fused", crowd.part(runs=1)), ("lanes", crowd)):
+            jobs[f"{place} {variant}"] = about | {"variant": variant}, job
+    if not jobs:
+        return pd.DataFrame(columns=[*COSTS, "variant", "epoch_seconds"])
+    calls = {name: BY_NAME[about["variant"]].ready(job) for name, (about, job) in jobs.items()}
+    for call in calls.values():
+        call()
+    with no_compilation():
+        timings = take_turns(calls, rounds=ROUNDS, seconds=seconds)
+    rows = []
+    for name, (about, job) in jobs.items():
+        epoch = job.runs * job.epochs * (job.y.size // job.batch_size) / (y.size // job.batch_size)
+        rows.append(about | {"epoch_seconds": float(np.median(timings.of(name))) / epoch})
+    return pd.DataFrame(rows)
+
+
+def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
+    """How long each choice of settings takes to the target with each kernel, and how sure it is to get there.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration, as `bench.tables` describes it.
+    costs : DataFrame
+        As from `epoch_seconds`.
+
+    Returns
+    -------
+    DataFrame
+        One row per choice and kernel, the fastest of the surest first: the choice, `variant`, `runs`, `converged`,
+        `success` with Wilson's 95 % interval from `success_low` to `success_high` (E. B. Wilson, J. Am. Stat. Assoc.
+        22, 1927), the median over those that converged of `epochs_to_target`, `epoch_seconds`, and their product,
+        `seconds_to_target`.
+    """
+    from scipy.stats import binomtest  # noqa: PLC0415 (heavy)
+
+    interval = once(lambda k, n: binomtest(k, n).proportion_ci(CONFIDENCE, method="wilson"))
+    groups = frame.assign(reached=frame["status"].eq("converged")).groupby(CHOICES, observed=True)
+    table = groups["reached"].agg(runs="size", converged="sum").reset_index()
+    epochs = groups["epochs_to_target"].median().astype(float)
+    table["epochs_to_target"] = epochs.to_numpy()
+    bounds = [interval(int(k), int(n)) for k, n in zip(table["converged"], table["runs"], strict=True)]
+    table["success"] = table["converged"] / table["runs"]
+    table["success_low"] = [bound.low for bound in bounds]
+    table["success_high"] = [bound.high for bound in bounds]
+    table = table.merge(costs, on=COSTS)
+    table["seconds_to_target"] = table["epochs_to_target"] * table["epoch_seconds"]
+    ranked = table.sort_values(["success", "seconds_to_target"], ascending=[False, True], kind="stable")
+    return ranked[COLUMNS].reset_index(drop=True)
+
+
+def fastest(times: pd.DataFrame) -> pd.DataFrame:
+    """Of the table of `times_to_target`, the best choice of each optimizer with each kernel; success as one cell."""
+    chosen = times.drop_duplicates(["optimizer", "variant"]).sort_values(["optimizer", "variant"], ignore_index=True)
+    interval = [
+        f"{low:.0%} to {high:.0%}" for low, high in zip(chosen["success_low"], chosen["success_high"], strict=True)
+    ]
+    shown = chosen.drop(columns=["success", "success_low", "success_high"])
+    shown.insert(shown.columns.tolist().index("converged") + 1, "success", interval)
+    return shown

@@ -1,0 +1,81 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.problem import classic
+from bench.race import CROWD, CROWD_UPDATES, chosen, crowd_of, problems, run_speed
+from bench.study import load_study, with_overrides
+from bench.targets import TARGETS, Target, measure, targets_table
+from bench.timing import Timings
+from bench.variants import BY_NAME, VARIANTS
+
+STUDY = load_study("quadratic")
+
+
+def test_a_study_is_a_job_for_one_run_and_for_many():
+    one, crowd = problems(STUDY, optimizer="adam", batch_size="full", shuffle=True)
+    assert one.model.expression == "a*x**2 + b*x + c"
+    assert (one.runs, one.epochs, one.batch_size, one.shuffle, one.optimizer) == (1, 100, 800, True, "adam")
+    assert one.rates[0, 0] == min(STUDY.grid.lr)
+    np.testing.assert_array_equal(one.inits[0], STUDY.make_grid().starts(one.model)[0, 0])
+    assert (crowd.runs, crowd.batch_size, crowd.optimizer) == (CROWD, 800, "adam")
+    assert CROWD_UPDATES * 0.9 < crowd.sample_updates <= CROWD_UPDATES
+    assert crowd.rates.max() == one.rates.max()
+
+
+def test_large_data_make_no_longer_a_call():
+    crowd = crowd_of(classic(1, n=10_000_000))
+    assert (crowd.epochs, crowd.runs) == (1, CROWD)
+    assert crowd.sample_updates <= CROWD_UPDATES
+
+
+def test_a_study_that_diverges_has_no_speed():
+    with pytest.raises(ValueError, match="the smallest rate, 9, with sgd and batches of 1 diverges"):
+        problems(with_overrides(STUDY, lr=[9.0, 10.0]))
+
+
+def test_variants_by_name_come_with_the_baseline():
+    assert [variant.name for variant in chosen(["C", "lanes"], peers=False)] == ["fused", "lanes", "C"]
+    assert all(variant.package is None for variant in chosen(None, peers=False))
+    assert chosen(None, peers=True) == list(VARIANTS)
+    with pytest.raises(ValueError, match=r"--only must name variants among reference, fused, .*, not 'warp'"):
+        chosen(["warp"], peers=False)
+
+
+def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
+    settings = {"peers": False, "optimizer": "sgd", "batch_size": 1, "shuffle": False, "targets": False}
+    study = with_overrides(STUDY, epochs=2)
+    assert run_speed(study, ["reference", "C"], seconds=0.1, out=tmp_path / "speed", **settings)
+    written = {path.name for path in (tmp_path / "speed").iterdir()}
+    kinds = ("csv", "parquet", "md")
+    assert written >= {f"{name}.{kind}" for name in ("speed", "speed_rounds") for kind in kinds} | {"speed.png"}
+    said = capsys.readouterr().out
+    assert said.startswith("a*x**2 + b*x + c, 800 samples, sgd, sample by sample, in sequence\n")
+    assert "Noise: fused against itself differs by " in said
+    table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
+    assert table["variant"].tolist() == ["reference", "fused", "C"]
+
+
+def test_every_target_is_of_variants_that_take_its_problem():
+    for target in TARGETS:
+        for name, problem in ((target.ours, target.ours_on()), (target.other, target.other_on())):
+            assert BY_NAME[name].lacks(problem) is None
+            assert BY_NAME[name].many == (problem.runs > 1)
+
+
+def test_a_target_is_held_against_the_time_of_a_sample_update(monkeypatch):
+    """The same job against a tenth of it, in half of its time: five times as fast for a sample-update."""
+    turns = Timings(("ours", "other", "ours again"), np.tile([2.0, 1.0, 2.0], (20, 1)), (1, 1, 1))
+    monkeypatch.setattr("bench.targets.take_turns", lambda *args, **kwargs: turns)
+    whole, tenth = (lambda: classic(200)), (lambda: classic(20))
+    found = measure(Target("itself", "fused", whole, "fused", tenth, 1), seconds=0.2)
+    assert found.faster == pytest.approx((5, 5, 5))
+
+
+def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
+    target = Target("no adam in C", "fused", classic, "C", lambda: classic(1, optimizer="adam"), 2)
+    monkeypatch.setattr("bench.targets.TARGETS", (target,))
+    (row,) = targets_table(seconds=0.1).to_dict("records")
+    assert row["note"] == "has no adam"
+    assert pd.isna(row["faster"])
+    assert pd.isna(row["met"])

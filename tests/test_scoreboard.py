@@ -1,0 +1,61 @@
+import numpy as np
+import pandas as pd
+
+from bench.render import MISSING
+from bench.scoreboard import budget, remarks, scoreboard
+from bench.speed import COLUMNS
+
+ROWS = [
+    {
+        "variant": "fused", "ours": True, "threads": 1, "verified": True, "error": 0.0, "ns": 3.591, "ns_low": 3.5,
+        "ns_high": 3.7, "updates_per_second": 2.785e8, "to_reference": 554.4, "to_reference_low": 550.0,
+        "to_reference_high": 1234.5, "to_c": 1.54, "to_c_low": 1.5, "to_c_high": 1.6, "compile_seconds": 1.25,
+        "load_seconds": 0.0101, "break_even": 629_410.0, "note": "",
+    },
+    {"variant": "reference", "ours": True, "threads": 1, "verified": True, "error": 0.0, "ns": 2000.0, "ns_low": 1990.0,
+     "ns_high": 2010.0, "updates_per_second": 5e5, "note": ""},
+    {"variant": "C", "threads": 1, "verified": True, "error": 3.2e-15, "ns": 5.5, "ns_low": 5.4, "ns_high": 5.6,
+     "updates_per_second": 1.8e8, "note": ""},
+    {"variant": "river", "threads": 1, "note": "not installed: pip install river"},
+    {"variant": "wrong", "threads": 1, "verified": False, "note": "not verified: the first call is off by 1"},
+]  # fmt: skip
+TABLE = pd.DataFrame(ROWS, columns=COLUMNS)
+
+
+def test_a_value_and_its_interval_are_one_cell():
+    fused, reference, in_c = scoreboard(TABLE).to_dict("records")
+    assert fused == {
+        "variant": "fused",
+        "verified": "bit for bit",
+        "ns per sample-update": "3.59 [3.50, 3.70]",
+        "million per second": "278",
+        "x reference": "554 [550, 1,230]",
+        "x C": "1.54 [1.50, 1.60]",
+        "compiling": "1.25 s",
+        "from the cache": "10.1 ms",
+        "pays after": "630,000",
+        "threads": 1,
+    }
+    assert reference["x reference"] == reference["compiling"] == reference["pays after"] == MISSING
+    assert in_c["verified"] == "within 3e-15"
+
+
+def test_no_speed_is_shown_of_what_is_not_verified():
+    assert scoreboard(TABLE)["variant"].tolist() == ["fused", "reference", "C"]
+    assert remarks(TABLE) == [
+        "river: not installed: pip install river",
+        "wrong: not verified: the first call is off by 1",
+    ]
+
+
+def test_the_budget_says_what_is_reached():
+    row = {"what": "w", "variant": "fused", "against": "C", "faster_low": 1.0, "faster_high": 3.0, "note": ""}
+    table = pd.DataFrame(
+        [
+            row | {"faster": 2.0, "target": 1.4},
+            row | {"faster": 2.8, "target": 3.5},
+            row | {"faster": np.nan, "target": 2},
+        ]
+    )
+    assert budget(table)["reached"].tolist() == ["yes", "no, 20 % short", MISSING]
+    assert budget(table)["times as fast"].tolist() == ["2.00 [1.00, 3.00]", "2.80 [1.00, 3.00]", MISSING]
