@@ -10,7 +10,7 @@ run: $(VENV)/installed
 	$(BIN)/sgdbench run --resume
 
 test: $(VENV)/installed-$(EXTRAS)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile
 
 bench: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/pytest --benchmark-only

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# Before anything imports kernels. Processes that a test starts find the same folder, and what is compiled in it.
-CACHE = tempfile.TemporaryDirectory(prefix="sgdbench-tests-")
-os.environ["SGDBENCH_CACHE_DIR"] = CACHE.name
+# Before anything imports kernels. Processes that a test starts find the same folder, and what is compiled in it; so do
+# the workers of pytest-xdist, which the first process starts.
+CACHE = None if "PYTEST_XDIST_WORKER" in os.environ else tempfile.TemporaryDirectory(prefix="sgdbench-tests-")
+if CACHE:
+    os.environ["SGDBENCH_CACHE_DIR"] = CACHE.name
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,7 +25,8 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure():
-    CACHE.cleanup()
+    if CACHE:
+        CACHE.cleanup()
 
 
 @pytest.fixture(scope="session")

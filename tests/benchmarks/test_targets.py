@@ -1,30 +1,33 @@
-"""The targets that are ratios, each measured in one run.
+"""The rows of the performance budget that are ratios, each measured in one run.
 
 They are recorded, never asserted: how fast a machine is makes no test fail.
 """
 
 import pytest
 
-from bench.problem import classic
-from bench.variants import VARIANTS
+from bench.problem import UnavailableError
+from bench.race import TARGET_SECONDS
+from bench.targets import TARGETS, measure
+from bench.variants import BY_NAME
+from bench.verify import verify
 
-BY_NAME = {variant.name: variant for variant in VARIANTS}
-FULL, SHORT, SHUFFLED = classic(100), classic(1), classic(100, 16, shuffle=True)
+
+def about(target):
+    return f"{target.what}: {target.ours} against {target.other}"
 
 
 @pytest.mark.benchmark(group="targets")
-@pytest.mark.parametrize(
-    ("ours", "other", "problem", "short", "least"),
-    [
-        pytest.param("fused", "C", FULL, FULL, 1.4, id="per-sample"),
-        pytest.param("fused-fma", "C", FULL, FULL, 1.9, id="per-sample-fma"),
-        pytest.param("fused", "C", SHUFFLED, SHUFFLED, 1.5, id="minibatch"),
-        pytest.param("fused", "lesson", FULL, SHORT, 1500, id="lesson"),
-        pytest.param("fused", "NumPy scalars", FULL, SHORT, 100, id="scalars"),
-    ],
-)
-def test_ratio(ours, other, problem, short, least, prepared, race, reach):
-    ratios = race(prepared(BY_NAME[ours], problem), prepared(BY_NAME[other], short))
-    per_update = ratios * problem.updates / short.updates
-    order = "shuffled" if problem.shuffle else "in sequence"
-    reach(f"{ours} against {other}, batches of {problem.batch_size}, {order}", per_update, least=least, unit=" x")
+@pytest.mark.parametrize("target", TARGETS, ids=about)
+def test_target(target, benchmark, reach):
+    if not benchmark.enabled:
+        for name, problem in ((target.ours, target.ours_on()), (target.other, target.other_on())):
+            try:
+                verify(BY_NAME[name], problem.part(runs=33, epochs=2, samples=1000))
+            except UnavailableError as reason:
+                pytest.skip(f"{name}: {reason}")
+        benchmark(lambda: None)
+        return
+    found = benchmark.pedantic(measure, (target,), {"seconds": TARGET_SECONDS})
+    if found.faster is None:
+        pytest.skip(found.note)
+    reach(about(target), list(found.faster), quantiles=(0, 0.5, 1), least=target.least, unit=" x")

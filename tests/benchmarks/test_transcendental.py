@@ -1,11 +1,20 @@
-"""exp, log, sin and their like on lanes, against NumPy and numba's scalar functions: 4,096 values in the cache."""
+"""Models with exp, sin and their like, and these functions on lanes against NumPy and numba's scalar ones."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numba import njit
 
+from bench.problem import classic
+from bench.race import crowd_of
+from bench.variants import VARIANTS
+from kernels import models
 from kernels.lanes import lane_from, lane_into
 
+TRUTH = {"exponential_decay": [2, 1.3, 0.5], "gaussian_peak": [2, 0.5, 0.3, 0.1], "sine": [1.5, 4, 0.3, 0.2]}
+# A narrow peak is lost at larger ones, and what follows is chaos.
+RATES = {"exponential_decay": 0.02, "gaussian_peak": 0.002, "sine": 0.02}
 FUNCTIONS = [np.exp, np.tanh, np.log, np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan]
 VALUES = np.random.default_rng(0).uniform(0.01, 1, 4096)
 
@@ -38,3 +47,26 @@ def test_function(way, function, timed, benchmark):
     timed(call, VALUES, out)
     if benchmark.enabled:
         benchmark.extra_info["ns_per_value"] = 1e9 * benchmark.stats.stats.median / VALUES.size
+
+
+# Those that are fast, and take a few seconds to compile at most.
+FAST = [one for one in VARIANTS if not one.slow and one.name not in ("PyTorch, compiled", "scikit-learn")]
+
+
+def curve(name):
+    """A run that starts beside the truth, on exact data."""
+    model, truth, problem = getattr(models, name), np.array(TRUTH[name]), classic(50)
+    y = model.predict(truth, problem.x[0])
+    return replace(problem, model=model, y=y, inits=1.1 * truth[np.newaxis], rates=np.full((50, 1), RATES[name]))
+
+
+ONE = {name: curve(name) for name in TRUTH}
+MANY = {name: crowd_of(problem).part(epochs=5) for name, problem in ONE.items()}
+
+
+@pytest.mark.parametrize("name", TRUTH)
+@pytest.mark.parametrize("variant", FAST, ids=lambda variant: variant.name)
+def test_model(variant, name, measure, benchmark):
+    benchmark.group = f"models: {name}"
+    problem = (MANY if variant.many else ONE)[name]
+    measure(variant, problem.part(epochs=1) if variant.slow else problem)

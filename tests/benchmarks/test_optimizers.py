@@ -1,0 +1,20 @@
+"""Every optimizer on the quadratic in batches of 16: one run, and many side by side; PyTorch where it is installed."""
+
+import pytest
+
+from bench.problem import classic
+from bench.race import crowd_of
+from bench.variants import BY_NAME
+from kernels.optimizers import OPTIMIZERS
+
+ONE = {optimizer: classic(100, 16, optimizer=optimizer) for optimizer in OPTIMIZERS}
+MANY = {optimizer: crowd_of(problem).part(epochs=10) for optimizer, problem in ONE.items()}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["fused", "lanes", "PyTorch"])
+def test_optimizer(name, optimizer, measure, benchmark):
+    benchmark.group = f"optimizers: {optimizer}"
+    variant = BY_NAME[name]
+    problem = (MANY if variant.many else ONE)[optimizer]
+    measure(variant, problem.part(epochs=1) if variant.slow else problem)

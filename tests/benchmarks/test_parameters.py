@@ -1,0 +1,32 @@
+"""Polynomials, sample by sample, by the number of parameters: one run, and many side by side."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.problem import classic
+from bench.race import crowd_of
+from bench.variants import BY_NAME
+from kernels.models import make_model
+
+PARAMETERS = (2, 3, 6, 12)
+
+
+def polynomial(count):
+    """A run that starts at zero, at a rate at which all of them settle."""
+    problem, model = classic(100), make_model(f"polynomial({count - 1})")
+    assert len(model.params) == count
+    inits, rates = np.zeros((1, count)), np.full((100, 1), 0.01)
+    return replace(problem, model=model, inits=inits, rates=rates)
+
+
+ONE = {count: polynomial(count) for count in PARAMETERS}
+MANY = {count: crowd_of(problem).part(epochs=5) for count, problem in ONE.items()}
+
+
+@pytest.mark.parametrize("count", PARAMETERS)
+@pytest.mark.parametrize("name", ["fused", "lanes", "C"])
+def test_parameters(name, count, measure, benchmark):
+    benchmark.group = f"by parameters: {count}"
+    measure(BY_NAME[name], (MANY if BY_NAME[name].many else ONE)[count])

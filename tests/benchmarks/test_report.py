@@ -1,0 +1,52 @@
+"""The report of 5,000 configurations of 100 epochs: how long it takes to make, and until the page can be used."""
+
+import pytest
+from browsing import chromium, opened
+
+from bench import Grid, sweep
+from bench.problem import classic
+from bench.report import write_report
+from kernels.models import quadratic
+
+OPENED = 5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Runs that go on to the last epoch: no target stops them, and every curve is whole."""
+    problem = classic(1)
+    grid = Grid(
+        lr="log:0.001:0.5:25",
+        batch_size=[8, 16, 32, 64],
+        init={"near": [-1, 10, 26]},
+        optimizer=["sgd", "adam"],
+        seed=range(25),
+        shuffle=True,
+        schedule="halve(10)",
+    )
+    place = tmp_path_factory.mktemp("report") / "run"
+    sweep(quadratic, problem.x[0], problem.y, grid, epochs=100, out=place)
+    return place
+
+
+@pytest.mark.benchmark(group="report")
+def test_building(folder, benchmark):
+    page = benchmark.pedantic(write_report, [folder], rounds=3, warmup_rounds=1)
+    benchmark.extra_info["bytes"] = page.stat().st_size
+    assert page.stat().st_size < 8_000_000
+
+
+@pytest.mark.benchmark(group="report")
+def test_until_interactive(folder, benchmark):
+    page = write_report(folder)
+    seconds = []
+
+    def open_it():
+        """With an empty profile: nothing of the page is known to the browser."""
+        with chromium() as browser:
+            told = opened(browser, page).execute_script("return document.documentElement.dataset.interactive")
+            seconds.append(float(told) / 1000)
+
+    benchmark.pedantic(open_it, rounds=OPENED)
+    benchmark.extra_info["seconds_until_interactive"] = sorted(seconds)[len(seconds) // 2]
+    assert min(seconds) > 0

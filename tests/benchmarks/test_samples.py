@@ -1,0 +1,20 @@
+"""The quadratic, sample by sample, by the number of samples: does an update cost the same where data leave a cache?"""
+
+import pytest
+
+from bench.problem import classic
+from bench.variants import BY_NAME
+
+SIZES = (800, 10_000, 1_000_000)
+PROBLEMS = {
+    (n, order): classic(max(1, 80_000 // n), n=n, shuffle=order == "shuffled")
+    for n in SIZES
+    for order in ("in sequence", "shuffled")
+}
+
+
+@pytest.mark.parametrize(("n", "order"), PROBLEMS)
+@pytest.mark.parametrize("name", ["fused", "C"])
+def test_samples(name, n, order, measure, benchmark):
+    benchmark.group = f"by samples: {n:,}, {order}"
+    measure(BY_NAME[name], PROBLEMS[n, order])
