@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ import pandas as pd
 from bench.store import Run, read_run
 from kernels import Model
 from kernels.run import CONVERGED, STATUS, Floats
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PLAN = "plan.parquet"
 
@@ -46,6 +50,26 @@ class SweepResult:
         see `sweep`. `run.curves(config_ids)` reads those of a few configurations alone.
         """
         return self.run.curves(self.frame["config_id"].tolist())
+
+    def plot(self) -> "Figure":
+        """Draw how soon each learning rate and batch size reaches the target.
+
+        Where no run did: the losses of each optimizer at its best choice.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Jupyter shows it.
+        """
+        from bench.notebook import plot_sweep  # noqa: PLC0415 (matplotlib, only when asked for)
+
+        return plot_sweep(self)
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows: how the runs ended, the best choices, the figure."""
+        from bench.notebook import sweep_html  # noqa: PLC0415
+
+        return sweep_html(self)
 
 
 def load_run(folder: str | Path) -> SweepResult:

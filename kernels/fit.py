@@ -22,9 +22,11 @@ from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE, sliced
 from kernels.spec import real, shown, whole
 from kernels.specialize import memory, settings, specialize
+from kernels.views import view
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 KERNELS = ("reference", "fused", "fused-fma")
 
@@ -82,6 +84,38 @@ class FitResult:
         }
         columns |= {f"param_{name}": self.trajectory[:, k] for k, name in enumerate(self.model.params)}
         return pd.DataFrame(columns)
+
+    def plot(self, x: ArrayLike | None = None, y: ArrayLike | None = None) -> "Figure":
+        """Draw the loss and, beside it, the curve on its data where they are given.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), optional
+        y : array, shape (n,), optional
+            The data that were trained.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Jupyter shows it.
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit the model.
+        ImportError
+            If there is no package that draws; `bench` does.
+        """
+        draw = view("plot_fit")
+        if draw is None:
+            raise ImportError("plot needs a package that offers plot_fit in the group sgdbench.views, as bench does")
+        figure: Figure = draw(self, x, y)
+        return figure
+
+    def _repr_html_(self) -> str | None:
+        """What Jupyter shows; it falls back on plain text for None."""
+        render = view("fit_html")
+        return render(self) if render else None
 
 
 def fit(

@@ -1,0 +1,249 @@
+"""What results show in a notebook, and the notebook that is shipped."""
+
+import os
+import subprocess
+import sys
+from base64 import b64decode
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import bench.notebook
+import kernels.views
+from bench import Grid, load_run, sweep
+from bench.notebook import fit_html, plot_fit, sweep_html
+from bench.render import text
+from bench.tables import best
+from kernels import FitResult, fit, models
+from kernels.views import view
+
+NOTEBOOKS = sorted((Path(bench.notebook.__file__).parent / "examples").glob("*.ipynb"))
+HOSTILE = "<script>alert(1)</script>$x$"
+
+
+class Shown(HTMLParser):
+    """What a browser makes of HTML: the tags, the cells of its tables, all text, and its images."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.cells, self.texts, self.images = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag == "img":
+            self.images.append(dict(attributes))
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append(data.strip())
+            if self.tags[-1] in ("td", "th"):
+                self.cells.append(data.strip())
+
+
+def picture(image):
+    kind, _, data = image["src"].partition(",")
+    assert kind == "data:image/png;base64"
+    return b64decode(data)
+
+
+@pytest.fixture(scope="module")
+def result(classic):
+    x, y = classic
+    return fit(models.quadratic, x, y, init=[-1, 10, 26], lr=0.5, epochs=20, batch_size=50, kernel="reference")
+
+
+@pytest.fixture(scope="module")
+def swept(classic):
+    x, y = classic[0][::40], classic[1][::40]
+    grid = Grid(lr=[0.01, 0.5, 20.0], batch_size=[1, 4], init={"near": [1, -3, 2], HOSTILE: [0, 0, 0]}, seed=[0, 1])
+    return sweep(models.quadratic, x, y, grid, epochs=40, target=1e-2, kernel="reference")
+
+
+def test_a_fit_shows_its_numbers_and_its_loss(result):
+    shown = Shown(result._repr_html_())
+    cells = dict(zip(shown.cells[::2], shown.cells[1::2], strict=True))
+    assert list(cells) == ["a", "b", "c", "loss", "status", "epochs", "epochs to target"]
+    np.testing.assert_allclose([float(cells[name]) for name in "abc"], result.params, rtol=1e-9)
+    assert (cells["status"], cells["epochs"], cells["epochs to target"]) == ("max_epochs", "20", "\N{EN DASH}")
+    (image,) = shown.images
+    assert image["alt"] == f"Loss of a*x**2 + b*x + c against epochs, from 549.4 to {text(result.loss[-1])}"
+    assert picture(image).startswith(b"\x89PNG")
+
+
+def test_names_are_shown_as_they_are(result):
+    class Named:
+        """A model whose names nobody has checked."""
+
+        expression, params = HOSTILE, (HOSTILE, "b", "c")
+
+    hostile = FitResult(**vars(result) | {"model": Named()})
+    shown = Shown(fit_html(hostile))
+    assert "script" not in shown.tags
+    assert HOSTILE in shown.cells
+    assert HOSTILE in shown.images[0]["alt"]
+
+
+def test_a_fit_that_diverged_is_shown(classic):
+    x, y = classic
+    lost = fit(models.quadratic, x, y, lr=300.0, batch_size=50, epochs=30, kernel="reference")
+    shown = Shown(lost._repr_html_())
+    assert lost.status == "diverged"
+    assert "diverged" in shown.cells
+    figure = lost.plot(x, y)
+    assert f"no longer finite in epoch {lost.epochs}" in figure.texts[0].get_text()
+
+
+def test_a_fit_that_never_was_finite_is_shown(classic):
+    lost = fit("a*exp(b*x)", *classic, init=[1, 1000], epochs=1, kernel="reference")
+    for figure in (lost.plot(), lost.plot(*classic)):
+        assert figure.axes[0].texts[0].get_text() == "No loss to show: it is not finite at the start."
+    assert "diverged" in Shown(lost._repr_html_()).cells
+
+
+def test_the_loss_is_drawn_whole(result):
+    (axis,) = result.plot().axes
+    np.testing.assert_array_equal(axis.lines[0].get_xdata(), range(21))
+    np.testing.assert_array_equal(axis.lines[0].get_ydata(), result.loss)
+    assert axis.get_yscale() == "log"
+
+
+def test_the_curve_is_drawn_where_there_are_data(result, classic):
+    curves, losses = result.plot(*classic).axes
+    model = next(line for line in curves.lines if line.get_label() == "model")
+    np.testing.assert_allclose(model.get_ydata(), np.polyval(result.params, model.get_xdata()))
+    np.testing.assert_array_equal(losses.lines[0].get_ydata(), result.loss)
+
+
+def test_half_the_data_are_refused(result, classic):
+    x, y = classic
+    for half in [{"x": x}, {"y": y}]:
+        with pytest.raises(ValueError, match="plot needs x and y, or neither of them"):
+            result.plot(**half)
+    with pytest.raises(ValueError, match="y must have shape"):
+        result.plot(x, y[:-1])
+
+
+def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept):
+    shown = Shown(swept._repr_html_())
+    counts = swept.frame["status"].value_counts()
+    assert (counts > 0).all()
+    said = f"24 runs: {counts['converged']} reached the target, {counts['max_epochs']} did all epochs, "
+    assert f"{said}{counts['diverged']} diverged. The best choices:" in shown.texts
+    ranked = best(swept.frame.assign(seconds=swept.seconds))
+    names = ["learning rate", "batch size", "converged", "diverged", "epochs to target", "final loss", "time"]
+    assert shown.cells[:7] == names
+    rows = np.reshape(shown.cells[7:], (-1, 7))
+    assert rows[:, 0].tolist() == ranked["lr"].map(text).tolist()
+    assert rows[:, 4].tolist() == ranked["epochs_to_target"].map(text).tolist()
+    (image,) = shown.images
+    assert image["alt"] == "Epochs to the target by learning rate and batch size"
+    assert picture(image).startswith(b"\x89PNG")
+
+
+def test_of_many_choices_ten_are_shown(classic):
+    x, y = classic[0][::100], classic[1][::100]
+    grid = Grid(lr=np.linspace(0.1, 0.5, 12), optimizer=["sgd", "adam"])
+    shown = Shown(sweep_html(sweep(models.linear, x, y, grid, epochs=2, target=1e-9, kernel="reference")))
+    assert shown.tags.count("tr") == 11
+    assert shown.images[0]["alt"] == "Loss against epochs, each optimizer at its best choice"
+
+
+def test_a_hostile_start_is_no_script_anywhere(swept):
+    assert "<script" not in swept._repr_html_()
+    assert swept.plot()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_sweep_without_results_says_so(swept, tmp_path):
+    empty = type(swept)(swept.model, swept.frame.head(0), swept.starts[:0], swept.seconds[:0], swept.run)
+    assert Shown(empty._repr_html_()).texts == ["a*x**2 + b*x + c", "No run is done yet."]
+    assert empty.plot().axes[0].texts[0].get_text() == "No run is done yet."
+
+
+def test_a_sweep_from_disk_shows_the_same(swept):
+    assert load_run(swept.run.folder)._repr_html_() == swept._repr_html_()
+
+
+def test_jupyter_shows_the_figure(result):
+    formatters = pytest.importorskip("IPython.core.formatters", reason="IPython is not installed")
+    data, _ = formatters.DisplayFormatter().format(result.plot())
+    assert data["image/png"].startswith(b"\x89PNG")
+
+
+# Which package draws
+
+
+def test_the_entry_points_lead_to_bench(result):
+    assert view("plot_fit") is plot_fit
+    assert view("fit_html") is fit_html
+    assert isinstance(result.plot(), Figure)
+
+
+def test_without_a_package_that_draws_there_is_text(result, monkeypatch):
+    monkeypatch.setattr(kernels.views, "entry_points", lambda **wanted: [])
+    assert result._repr_html_() is None
+    with pytest.raises(ImportError, match=r"plot needs a package that offers plot_fit in the group sgdbench\.views"):
+        result.plot()
+
+
+def test_a_fit_alone_imports_no_harness(python):
+    code = """
+import sys
+from kernels import fit
+result = fit("a*x + b", [0.0, 1.0], [0.0, 1.0], epochs=1, kernel="reference")
+print({name.partition(".")[0] for name in sys.modules} & {"bench", "matplotlib", "pandas"})
+result._repr_html_()
+print("bench" in sys.modules)
+"""
+    assert python(code).split("\n")[:2] == ["set()", "True"]
+
+
+# The notebooks
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_shipped_without_outputs(path):
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert cell.cell_type == "markdown" or (cell.outputs, cell.execution_count) == ([], None)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path, tmp_path):
+    for needed in ("nbclient", "ipykernel"):
+        pytest.importorskip(needed, reason=f"{needed} is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", EXECUTE, path, tmp_path],
+        env=os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_CONFIG_DIR": str(tmp_path / "jupyter")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for shown in ("text/html", "image/png", "image/gif", "Best: ", "False", "True"):
+        assert shown in done.stdout
+
+
+EXECUTE = """
+import sys
+import nbformat
+from nbclient import NotebookClient
+
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": sys.argv[2]}}).execute()
+for cell in notebook.cells:
+    for output in cell.get("outputs", []):
+        assert output.get("name") != "stderr", output["text"]
+        print(output.get("text", ""), *output.get("data", {}), output.get("data", {}).get("text/plain", ""))
+"""
+
+
+def test_there_is_a_notebook():
+    assert [path.stem for path in NOTEBOOKS] == ["first-steps"]
