@@ -287,8 +287,8 @@ def run(
 ) -> None:
     """Run a study and write its report.
 
-    Trains every configuration of its grid, trains some of them again with the reference to check, and writes tables,
-    figures and report.md. An option takes the place of what the study says.
+    Trains every configuration of its grid, trains some of them again with the reference to check, times the variants on
+    its model, and writes tables, figures, report.html and report.md. An option takes the place of what the study says.
     """
     from bench import options  # noqa: PLC0415
     from bench.study import load_study, with_overrides  # noqa: PLC0415

@@ -31,7 +31,7 @@ CHECKED = 6
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 RACERS = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
-SPEED_EPOCHS, SPEED_SECONDS, EPOCH_SECONDS = 20, 0.5, 0.2
+SPEED_EPOCHS, CROWD_EPOCHS, SPEED_SECONDS, EPOCH_SECONDS = 20, 8, 0.5, 0.2
 
 
 def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) -> bool:
@@ -133,7 +133,7 @@ def _speed(study: Study) -> Speed | None:
         print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
         return None
     racers = [BY_NAME[name] for name in RACERS]
-    return speed(racers, one.part(epochs=SPEED_EPOCHS), crowd, seconds=SPEED_SECONDS)
+    return speed(racers, one.part(epochs=SPEED_EPOCHS), crowd.part(epochs=CROWD_EPOCHS), seconds=SPEED_SECONDS)
 
 
 def folder_name(name: str) -> str:

@@ -1,6 +1,7 @@
 """Comparing A and B: what is read, what is past a gate, and how it is said."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -388,7 +389,9 @@ def test_what_pytest_benchmark_really_writes(sgdbench, tmp_path):
     (tmp_path / "test_it.py").write_text("def test_sum(benchmark):\n    benchmark(sum, [1, 2])\n")
     pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
     options = ["--benchmark-max-time=0.01", "--benchmark-json=a.json", "--benchmark-save=b", "--benchmark-storage=s"]
-    subprocess.run([*pytest_run, *options], cwd=tmp_path, check=True, capture_output=True)
+    # A worker of pytest-xdist measures nothing, and this process may be one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    subprocess.run([*pytest_run, *options], cwd=tmp_path, check=True, capture_output=True, env=environment)
     (saved,) = (tmp_path / "s").rglob("*_b.json")
     samples, machine = read_benchmarks(tmp_path / "a.json")
     own = json.loads((tmp_path / "a.json").read_text())

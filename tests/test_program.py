@@ -29,7 +29,7 @@ MORE = [
     "a - (b - (c - x))*2.5 - -x",
     "a*x + a*x**2 + a*1e-3 + 0.1",
 ]
-TEXTS = [*(m.expression for m in map(models.make_model, set(MODELS) - {"polynomial", "plane"})), *MORE]
+TEXTS = [*(m.expression for m in map(models.make_model, sorted(set(MODELS) - {"polynomial", "plane"}))), *MORE]
 TEXTS += [models.polynomial(5).expression]
 NUMPY = {name: getattr(np, name) for name in "exp log sqrt sin cos tan tanh arcsin arccos arctan abs".split()}  # noqa: SIM905
 
