@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.basin import basin
 from bench.check import SAMPLES, check
 from bench.console import progress, say, show
 from bench.data import Dataset
@@ -84,6 +85,7 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     keep(
         folder,
         trajectories=trajectories(result, budget, data),
+        basin=basin(result, budget, data, kernel=budget.kernel),
         theory=theory_table(model, data.x, result.frame, result.curves, **trained),
         rates=rates_table(model, data.x, data.y, result.frame, result.curves, **trained),
     )

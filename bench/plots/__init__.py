@@ -1,0 +1,31 @@
+"""From the frame of results to figures, each by one pure function: frame in, matplotlib Figure out.
+
+`frame` is described in `bench.tables`. `curves` is long: `config_id`, `epoch`, `loss`. `trajectory` is long, too:
+`config_id`, `epoch` and one column `param_<name>` per parameter. `predict(params, x)` is the model's curve. A figure
+that has nothing to show says so.
+"""
+
+from bench.plots.basins import basin_map
+from bench.plots.contours import contours
+from bench.plots.curves import fitted_curve, fitted_path
+from bench.plots.ecdf import ecdf
+from bench.plots.losses import loss_curves
+from bench.plots.pareto import pareto
+from bench.plots.paths import parameter_path
+from bench.plots.rates import rate_map
+from bench.plots.sensitivity import sensitivity
+from bench.plots.speed import speed_bars
+
+__all__ = [
+    "basin_map",
+    "contours",
+    "ecdf",
+    "fitted_curve",
+    "fitted_path",
+    "loss_curves",
+    "parameter_path",
+    "pareto",
+    "rate_map",
+    "sensitivity",
+    "speed_bars",
+]

@@ -1,0 +1,140 @@
+"""From where runs arrive."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from bench.plots.shades import GONE, LOST, MISSED, Shades, shades
+from bench.render import label, text
+from bench.style import INK, STYLE, caption, key, nothing, panels, round_ticks, short
+from bench.tables import CHOICES, varies
+from kernels.run import Floats
+
+Extent = tuple[float, float, float, float]
+
+CROSSES = 12  # along a side: one in each cell would be a black field
+KEPT_APART = ["config_id", *CHOICES]
+
+
+@rc_context(STYLE)
+def basin_map(
+    basin: pd.DataFrame, *, end: ArrayLike | None = None, starts: Mapping[str, ArrayLike] | None = None
+) -> Figure:
+    """Draw how runs fare that start anywhere in a plane of two parameters, one panel per choice of settings.
+
+    Colors are epochs to the target, or final losses where no run reached one; crosses are runs that diverged.
+
+    Parameters
+    ----------
+    basin : DataFrame
+        One row per choice and start on a grid: `optimizer`, `lr`, `batch_size`; `param_<name>`, of which two vary;
+        `status`, `epochs_to_target`, `final_loss`; see `bench.basin.basin`.
+    end : array, shape (P,), optional
+        Where the best run ended; a plus.
+    starts : mapping of str to array, shape (P,), optional
+        Starts of the sweep, drawn with their names where the plane holds them; an arrow points to one that is outside.
+    """
+    names = [name for name in basin.columns if name.startswith("param_")]
+    across = [name for name in names if len(basin) and varies(basin, name)]
+    if len(across) != 2:
+        return nothing("No basin to show: that takes runs that start in a plane of two parameters.")
+    lost = basin["status"] == "diverged"
+    if lost.all():
+        return nothing(f"No basin to show: all of {len(basin):,} runs in the plane diverged.")
+    reached = basin["epochs_to_target"].notna().any()
+    measure = "epochs_to_target" if reached else "final_loss"
+    values = basin[measure].astype("Float64").fillna(np.inf).astype(float)
+    shade = shades(values[~lost].to_numpy(float))
+    table = basin.assign(value=values, lost=lost).sort_values(across[::-1], kind="stable")
+    x, y = (np.unique(basin[name]) for name in across)
+    chosen = list(table.groupby(basin.columns.intersection(KEPT_APART).tolist(), sort=False, observed=True))
+    figure, axes = panels(len(chosen))
+    place = [names.index(name) for name in across]
+    for axis, (_, plane) in zip(axes, chosen, strict=True):
+        extent = _draw(axis, plane, x, y, shade)
+        if end is not None:
+            at = np.asarray(end, dtype=float)[place]
+            axis.plot(*at, "+", color="white", markersize=13, markeredgewidth=4)
+            axis.plot(*at, "+", color=INK, markersize=12, markeredgewidth=2)
+        points = {name: np.asarray(start, dtype=float)[place] for name, start in (starts or {}).items()}
+        _draw_starts(axis, points, extent, letters=0 if axis is not axes[0] else 16 if len(axes) == 1 else 10)
+        if len(chosen) > 1:
+            row = plane.iloc[0]
+            settings = f"rate {row['lr']:.3g}, batch size {text(row['batch_size'])}"
+            axis.set_title(f"{short(str(row['optimizer']), 16)}\n{settings}", fontsize=9)
+    called = [short(label(name), 16) for name in across]
+    figure.supxlabel(called[0])
+    figure.supylabel(called[1])
+    if lost.any():
+        axes[0].plot([], [], **LOST, label="diverged")
+    if reached and (np.isinf(values) & ~lost).any():
+        axes[0].plot([], [], **MISSED, label="target missed")
+    if end is not None:
+        axes[0].plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best")
+    key(figure, shade.names, shade.colors, label(measure))
+    held = ", ".join(f"{short(label(name), 16)} = {text(basin[name].iloc[0])}" for name in names if name not in across)
+    caption(
+        figure,
+        f"{x.size * y.size:,} starts{' in each panel' if len(chosen) > 1 else ''}.",
+        bool(held) and f"All start at {held}.",
+    )
+    return figure
+
+
+def _draw(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Shades) -> Extent:
+    """Draw a plane's cells; returns how far they reach."""
+    shape = (y.size, x.size)
+    lost = plane["lost"].to_numpy().reshape(shape)
+    colors = shade.of(plane["value"].to_numpy(float).reshape(shape))
+    colors[lost] = to_rgba(GONE)
+    half = [(side[1] - side[0]) / 2 for side in (x, y)]
+    extent = (x[0] - half[0], x[-1] + half[0], y[0] - half[1], y[-1] + half[1])
+    axis.grid(visible=False)
+    axis.imshow(colors, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    every = max(1, x.size // CROSSES)
+    some = slice(every // 2, None, every)
+    rows, columns = np.nonzero(lost[some, some])
+    axis.plot(x[some][columns], y[some][rows], **LOST)
+    round_ticks(axis.xaxis, 5)
+    axis.set(xlim=extent[:2], ylim=extent[2:])
+    return extent
+
+
+def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int) -> None:
+    """Draw starts, or at the border arrows to them, with their names as far as these do not overlap."""
+    low, high = np.array(extent[::2]), np.array(extent[1::2])
+    taken: list[Floats] = []
+    for name, start in starts.items():
+        at = (start - low) / (high - low)
+        marker = "o"
+        if not ((at >= 0) & (at <= 1)).all():
+            farthest = int(np.argmax(np.abs(at - 0.5)))
+            marker = (("<", ">"), ("v", "^"))[farthest][int(at[farthest] > 0)]
+            at = 0.5 + (at - 0.5) * 0.47 / abs(at[farthest] - 0.5)
+        look: Any = {"color": "white", "markeredgecolor": INK, "markersize": 6}
+        axis.plot(*at, marker, **look, transform=axis.transAxes)
+        if letters and all((np.abs(at - other) > (0.6, 0.1)).any() for other in taken):
+            _name(axis, short(name, letters), at)
+            taken.append(at)
+
+
+def _name(axis: Axes, name: str, at: Floats) -> None:
+    right, above = at > 0.5
+    axis.annotate(
+        name,
+        tuple(at),
+        xycoords="axes fraction",
+        xytext=(-6 if right else 6, -6 if above else 6),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="top" if above else "bottom",
+        fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+    )

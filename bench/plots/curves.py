@@ -1,0 +1,153 @@
+"""The data and the curves that a model draws through them."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from bench.render import text
+from bench.style import DASHES, DOT, FAINT, INK, STYLE, TARGET, colors_of, key, panels, short, spread, title_room
+
+Array = NDArray[np.float64]
+Predict = Callable[[Array, Array], Array]
+
+
+@rc_context(STYLE)
+def fitted_curve(
+    predict: Predict,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    params_by_name: Mapping[str, ArrayLike],
+    start: ArrayLike | None = None,
+    names: tuple[str, str] = ("x", "y"),
+) -> Figure:
+    """Draw the data and the curves fitted to them; for several inputs, predicted against observed values.
+
+    Parameters
+    ----------
+    predict : callable
+        `predict(params, x)` -> (n,).
+    x : array, shape (n,) or (n, inputs)
+    y : array, shape (n,)
+        Of more than a thousand samples a thousand are drawn.
+    params_by_name : mapping of str to array, shape (P,)
+        Fitted parameters; a fit that is not finite is only named, one far from the data leaves the view.
+    start : array, shape (P,), optional
+        Initial parameters, drawn dashed; the axes do not reach out for them.
+    names : pair of str, optional
+        What x and y are called.
+    """
+    x, y = _some(x, y)
+    several = x.ndim == 2 and x.shape[1] > 1
+    at = x if several else _along(x.min(), x.max()).reshape(-1, *x.shape[1:])
+    across = y if several else at.ravel()
+    figure, (axis,) = panels(1)
+    if several:
+        axis.axline((y.min(), y.min()), slope=1, color=FAINT, linewidth=1, label="exact")
+    else:
+        axis.plot(x.ravel(), y, **DOT, color=FAINT, label="data")
+    if start is not None:
+        look = DOT | {"alpha": 0.3} if several else {"linestyle": DASHES}
+        axis.plot(across, _curve(predict, start, at), **look, color=INK, label="start")
+    colors = colors_of(params_by_name)
+    reach = [y]
+    for name, params in params_by_name.items():
+        fitted = _curve(predict, params, at)
+        if np.isfinite(fitted).all():
+            reach.append(fitted.clip(*_padded(y, 1)))
+            axis.plot(across, fitted, **(DOT if several else {}), color=colors[name], label=short(name))
+        else:
+            axis.plot([], [], color=colors[name], label=f"{short(name)} (diverged)")
+    axis.set_ylim(_padded(np.concatenate(reach), 0.06))
+    axis.set_xlabel(short(names[0]) if not several else f"{short(names[1])}, observed")
+    axis.set_ylabel(short(names[1]) if not several else f"{short(names[1])}, predicted")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+@rc_context(STYLE)
+def fitted_path(
+    predict: Predict,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    paths: Mapping[str, ArrayLike],
+    target: ArrayLike | None = None,
+    xlim: tuple[float, float] | None = None,
+    ylim: tuple[float, float] | None = None,
+    names: tuple[str, str] = ("x", "y"),
+) -> Figure:
+    """Draw how a curve bends onto its data: the model at epochs 0, 1, 2, 4, 8, ..., one panel per path.
+
+    Parameters
+    ----------
+    predict : callable
+        `predict(params, x)` -> (n,).
+    x, y : array, shape (n,)
+        The data; in all panels together a thousand samples are drawn at most.
+    paths : mapping of str to array, shape (epochs + 1, P)
+        The parameters of a run at each epoch, by the run's name.
+    target : array, shape (P,), optional
+        Parameters of the curve behind the data, if they are known.
+    xlim, ylim : pair of float, optional
+        The view. Without them the data's range and what the curves from epoch 1 on reach, within as much again above
+        and below the data.
+    names : pair of str, optional
+        What x and y are called.
+    """
+    x, y = _some(np.ravel(x), y, most=1000 // len(paths))
+    at = _along(*(xlim or (x.min(), x.max())))
+    last = max(len(np.asarray(path)) for path in paths.values()) - 1
+    epochs = sorted({0, last} | {2**k for k in range(last.bit_length())})
+    colors = colors_of(epochs)
+    figure, axes = panels(len(paths))
+    reach = [y]
+    for axis, (name, path) in zip(axes, paths.items(), strict=True):
+        axis.plot(x, y, **DOT, color=FAINT, label="data")
+        if target is not None:
+            axis.plot(at, _curve(predict, target, at), color=TARGET, linewidth=6, alpha=0.45, label="target")
+        params_at = np.asarray(path)
+        finite = np.isfinite(params_at).all(axis=1)
+        for epoch in epochs:
+            if epoch < len(finite) and finite[epoch]:
+                curve = _curve(predict, params_at[epoch], at)
+                axis.plot(at, curve, color=colors[epoch], linestyle="-" if epoch else DASHES)
+                reach += [curve] if epoch else []
+        title = short(name, title_room(len(paths)))
+        axis.set_title(title if finite.all() else f"{title} (diverged)")
+    axes[0].set_xlim(at[0], at[-1])
+    axes[0].set_ylim(ylim or _view(y, reach))
+    figure.supxlabel(short(names[0]))
+    figure.supylabel(short(names[1]))
+    key(figure, [text(epoch) for epoch in epochs], list(colors.values()), "epoch")
+    return figure
+
+
+def _some(x: ArrayLike, y: ArrayLike, most: int = 1000) -> tuple[Array, Array]:
+    """Keep what can be told apart in a figure: a thousand samples, evenly taken."""
+    x, y = np.asarray(x), np.asarray(y)
+    some = spread(range(len(y)), most)
+    return x[some], y[some]
+
+
+def _curve(predict: Predict, params: ArrayLike, x: Array) -> Array:
+    # What has diverged overflows, and is then not drawn.
+    with np.errstate(all="ignore"):
+        return predict(np.asarray(params, dtype=float), x)
+
+
+def _along(first: float, last: float) -> Array:
+    return np.linspace(first, last, 241)
+
+
+def _view(y: Array, reach: Sequence[Array]) -> tuple[float, float]:
+    low, high = _padded(y, 1)
+    return _padded(np.clip(np.concatenate(reach), low, high), 0.06)
+
+
+def _padded(values: Array, share: float) -> tuple[float, float]:
+    margin = share * (np.ptp(values) or 1)
+    return values.min() - margin, values.max() + margin

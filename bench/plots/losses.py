@@ -1,0 +1,146 @@
+"""How the loss falls: medians with bands, against epochs or seconds."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.plots.choices import with_epoch_seconds
+from bench.render import label, text
+from bench.style import (
+    DASHES,
+    INK,
+    STYLE,
+    caption,
+    colors_of,
+    key,
+    log_scale,
+    logarithmic,
+    nothing,
+    panels,
+    round_ticks,
+    short,
+    spread,
+    time_unit,
+)
+from bench.tables import loss_quantiles
+from kernels.run import Floats
+
+# More epochs than that cannot be told apart in a figure, and make an SVG of some megabytes.
+POINTS = 200
+
+
+@rc_context(STYLE)
+def loss_curves(
+    frame: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    by: str = "lr",
+    panel: str = "batch_size",
+    target: float | None = None,
+    x: Literal["epoch", "seconds"] = "epoch",
+) -> Figure:
+    """Draw loss against epoch or time: one color per value of `by`, one panel per value of `panel`.
+
+    Where several runs share both values the line is their median and a band reaches from 10 to 90 %. The
+    lines of runs that diverge leave the panel at the top.
+
+    Parameters
+    ----------
+    frame, curves : DataFrame
+        One row per configuration, of which `by`, `panel` and `status` are read; their losses, `config_id`, `epoch` and
+        `loss`. Curves of other configurations are ignored.
+    by, panel : str, optional
+        Columns of `frame`. Of many panels six are shown, evenly spread.
+    target : float, optional
+        Drawn as a line across. The axis ends two decades below it.
+    x : str, optional
+        ``"seconds"`` puts time on the x axis: epochs, times the median of the column `epoch_seconds` over the runs of
+        a line; without that column it is found as `bench.plots.choices.with_epoch_seconds` does.
+    """
+    bands = loss_quantiles(frame, curves, [panel, by])
+    diverged = (frame["status"] == "diverged").sum()
+    if bands.loc[np.isfinite(bands["low"]), "epoch"].nunique() < 2:
+        return nothing(
+            f"No loss curve to show: none of {len(frame):,} runs has a finite loss at two epochs. "
+            f"{diverged:,} diverged."
+        )
+    start = bands.loc[bands["epoch"] == bands["epoch"].min(), "median"].max()
+    bottom, top = loss_range(bands[["low", "median", "high"]].to_numpy(), start, target)
+    values = sorted(set(bands[panel]))
+    shown = spread(values, 6)
+    colors = colors_of(bands[by])
+    unit, along = _clock(frame, bands, [panel, by]) if x == "seconds" else ("epoch", bands["epoch"])
+    figure, axes = panels(len(shown))
+    log_scale(axes[0])
+    # With the limits known beforehand, matplotlib does not look for them again after each line.
+    longest = along.max() or 1.0
+    axes[0].set(ylim=(bottom, top), xlim=(-0.02 * longest, 1.02 * longest))
+    for axis, value in zip(axes, shown, strict=True):
+        for choice, group in bands[bands[panel] == value].groupby(by):
+            band = group.iloc[spread(range(len(group)), POINTS)]
+            low, median, high = band[["low", "median", "high"]].to_numpy().clip(bottom, 10 * top).T
+            at = along[band.index].to_numpy()
+            axis.fill_between(at, low, high, color=colors[choice], alpha=0.2, linewidth=0)
+            axis.plot(at, median, color=colors[choice], marker="o" if len(band) == 1 else "")
+        draw_target(axis, target, bottom)
+        if len(values) > 1:
+            axis.set_title(f"{label(panel)} {short(value, 16)}")
+    round_ticks(axes[0].xaxis, 5, integer=x == "epoch")
+    figure.supxlabel(unit)
+    figure.supylabel("loss")
+    key(figure, [short(choice) for choice in colors], list(colors.values()), label(by))
+    few, many = bands["runs"].min(), bands["runs"].max()
+    caption(
+        figure,
+        many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
+        diverged > 0 and f"{diverged:,} of {len(frame):,} runs diverged.",
+        len(shown) < len(values) and f"{len(shown)} of {len(values)} values of {label(panel)}.",
+        (bands["low"] < bottom).any() and f"Losses below {logarithmic(bottom)} are drawn at the bottom.",
+    )
+    return figure
+
+
+def loss_range(losses: Floats, start: float, target: float | None) -> tuple[float, float]:
+    """The range of an axis that shows losses, without zeros and without what diverges.
+
+    Parameters
+    ----------
+    losses : array
+    start : float
+        A loss from which runs start: a thousand times as much is out of view.
+    target : float or None
+        In view. Far below it, what would be seen is rounding.
+
+    Returns
+    -------
+    bottom, top : float
+        Powers of ten, unless the losses span less than a decade and a half.
+    """
+    losses = losses[(losses > 0) & np.isfinite(losses)]
+    if not losses.size:
+        return 1e-16, 1e-15
+    low = max(losses.min(), target / 100 if target else 0, 1e-300)
+    high = max(min(losses.max(), 1000 * start), target or 0, low)
+    if 1 < high / low < 30:
+        return low * (low / high) ** 0.05, high * (high / low) ** 0.05
+    bottom, top = np.floor(np.log10(low)), np.ceil(np.log10(high))
+    return 10.0**bottom, 10.0 ** max(top, bottom + 1)
+
+
+def draw_target(axis: Axes, target: float | None, bottom: float) -> None:
+    """Draw the loss at which runs stop as a line across; where all losses are far above it the key says so."""
+    if target:
+        below = ", below" if target < bottom else ""
+        axis.axhline(target, color=INK, linewidth=1, linestyle=DASHES, label=f"target {text(target)}{below}")
+
+
+def _clock(frame: pd.DataFrame, bands: pd.DataFrame, by: list[str]) -> "tuple[str, pd.Series[float]]":
+    """The name of a time axis, and where the rows of the bands are on it."""
+    per_epoch = with_epoch_seconds(frame).groupby(by)["epoch_seconds"].median().rename("per_epoch")
+    seconds = bands["epoch"] * bands[by].merge(per_epoch.reset_index(), on=by, how="left")["per_epoch"]
+    factor, unit = time_unit(seconds.max())
+    return f"time ({unit})", seconds * factor

@@ -1,0 +1,86 @@
+"""The way of the parameters, epoch by epoch."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from bench.render import label, text
+from bench.style import STYLE, caption, colors_of, key, log_scale, nothing, panels, round_ticks, say, short, spread
+from bench.tables import CHOICES, varies
+
+# More epochs than that cannot be told apart in a figure.
+POINTS = 200
+MOST = 6  # parameters
+
+
+@rc_context(STYLE)
+def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: ArrayLike | None = None) -> Figure:
+    """Draw how far each parameter is from where it should end, epoch by epoch.
+
+    The axis is logarithmic, so that a far start and the last digits both have room; `bench.plots.contours` draws the
+    same path over the surface of the loss.
+
+    Parameters
+    ----------
+    trajectory : DataFrame
+        `config_id`, `epoch` and one column `param_<name>` per parameter, for a few runs; five are drawn, and the six
+        parameters that move farthest.
+    frame : DataFrame
+        One row per configuration; runs are named by what differs between them.
+    reference : array, shape (P,), optional
+        Where the parameters should end. Without it, where the run of the lowest final loss did.
+    """
+    names = [name for name in trajectory.columns if name.startswith("param_")]
+    finite = trajectory[np.isfinite(trajectory[names]).all(axis=1)]
+    runs = frame[frame["config_id"].isin(finite["config_id"])]
+    ended = runs[np.isfinite(runs["final_loss"])]
+    if finite["epoch"].nunique() < 2 or ended.empty:
+        return nothing("No path to show: that takes two epochs, and a run that does not diverge.")
+    end = np.asarray(reference)
+    if reference is None:
+        best = ended["config_id"].iloc[ended["final_loss"].argmin()]
+        end = finite.loc[finite["config_id"] == best, names].iloc[-1].to_numpy()
+    moved = np.ptp(finite[names].to_numpy(), axis=0)
+    far = sorted(np.argsort(-moved, kind="stable")[:MOST])
+    shown = runs.iloc[spread(range(len(runs)), 5)]
+    titles = _names_of_runs(shown)
+    colors = colors_of(titles)
+    figure, axes = panels(len(far), share=False)
+    for title, config_id in zip(titles, shown["config_id"], strict=True):
+        path = finite[finite["config_id"] == config_id]
+        path = path.iloc[spread(range(len(path)), POINTS)]
+        for axis, k in zip(axes, far, strict=True):
+            distance = (path[names[k]] - end[k]).abs()
+            if distance.any():
+                axis.plot(path["epoch"], distance, color=colors[title], marker="." if len(path) < 20 else "")
+    for axis, k in zip(axes, far, strict=True):
+        name = short(label(names[k]), 16)
+        if not axis.lines:
+            say(axis, f"{name} stays where it is")
+            continue
+        log_scale(axis)
+        axis.set(title=f"distance of {name}", xlabel="epoch")
+        round_ticks(axis.xaxis, 4, integer=True)
+    if len(titles) > 1:
+        key(figure, list(colors), list(colors.values()), "run")
+    caption(
+        figure,
+        "Distances from where the best run ended." if reference is None else "Distances from the reference.",
+        len(shown) < len(runs) and f"{len(shown)} of {len(runs)} runs.",
+        len(far) < len(names) and f"The {MOST} of {len(names)} parameters that move farthest.",
+    )
+    return figure
+
+
+def _names_of_runs(runs: pd.DataFrame) -> list[str]:
+    """Name runs by what differs between them, one thing a line."""
+    differing = [name for name in [*CHOICES, "init", "seed"] if varies(runs, name)] or ["config_id"]
+    return [
+        "\n".join(
+            short(value) if isinstance(value, str) else f"{label(str(name))} {text(value)}"
+            for name, value in run.items()
+        )
+        for run in runs[differing].to_dict("records")
+    ]

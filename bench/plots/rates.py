@@ -1,0 +1,185 @@
+"""Which learning rates and batch sizes reach the target, and how soon."""
+
+from itertools import product
+from math import ceil
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+
+from bench.plots.choices import at_best, families
+from bench.plots.shades import GONE, LOST, MISSED, SOME, Shades, shades
+from bench.render import text
+from bench.style import EDGE, FAINT, INK, STYLE, WIDTH, caption, key, nothing, panels, short, spread
+from bench.tables import best
+from kernels.run import Floats
+
+MOST = 3  # optimizers, and starts: with more there is no room for numbers in the cells
+# In inches: what all maps share across and up, what lies between two of them, what a digit, a letter and a tick take.
+ACROSS, UP, BETWEEN, TITLE, DIGIT, LETTER, TICK = 5.9, 2.4, 0.12, 0.3, 0.065, 0.075, 0.4
+SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
+
+
+class Cells(NamedTuple):
+    """The cells of a map, all of shape (batch sizes, rates).
+
+    `epochs` is the median of the epochs to the target, infinite where most runs miss it and nan where there are none;
+    `lost` is the share of the runs that diverged.
+    """
+
+    epochs: Floats
+    lost: Floats
+
+
+@rc_context(STYLE)
+def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figure:
+    """Draw maps of epochs to the target, learning rate by batch size: one for each optimizer and start.
+
+    The color of a cell is the median over seeds and over random starts of one name; it is white where most runs miss
+    the target. A cross marks a cell all of whose runs diverged, a triangle one where some did. Each optimizer has the
+    schedule and the order of its best choice. Of more than three optimizers the best three are shown, and of more than
+    three starts three that are evenly spread.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration, as `bench.tables` describes it.
+    edges : DataFrame, optional
+        `optimizer`, `batch_size`, `shuffle` and `predicted_edge`, the largest stable rate; see
+        `bench.theory_tables.theory_table`. Drawn as a line.
+    """
+    diverged = int((frame["status"] == "diverged").sum())
+    if not frame["epochs_to_target"].notna().any():
+        return nothing(f"No map to show: none of {len(frame):,} runs reached a target. {diverged:,} diverged.")
+    runs = at_best(frame, ["schedule", "shuffle"])
+    runs = runs.assign(start=families(runs["init"]))
+    optimizers = [str(name) for name in best(frame, ["optimizer"])["optimizer"]]
+    starts = list(dict.fromkeys(families(frame["init"].sort_values())))
+    rows, columns = optimizers[:MOST], spread(starts, MOST)
+    rates, sizes = np.unique(runs["lr"]), np.unique(runs["batch_size"])
+    found = _cells(runs, rates, sizes)
+    untrained = Cells(*np.full((2, len(sizes), len(rates)), np.nan))
+    maps = [found.get(place, untrained) for place in product(rows, columns)]
+
+    # All maps share one pair of axes, which is drawn in half the time that a pair for each takes.
+    figure, (axis,) = panels(1)
+    tall = min(max(UP / len(rows), 0.23 * len(sizes)), 3.0)
+    figure.set_size_inches(WIDTH, 1.0 + (tall + TITLE) * len(rows))
+    wide, high = ACROSS / len(columns) / len(rates), tall / len(sizes)
+    right = [number * (len(rates) + BETWEEN / wide) for number in range(len(columns))]
+    up = [-number * (len(sizes) + TITLE / high) for number in range(len(rows))]
+    origins = [(x, y) for y, x in product(up, right)]
+    shade = shades(np.concatenate([cells.epochs.ravel() for cells in maps]))
+    size = 9 if min(wide, high) > 0.4 else 7
+    _draw(axis, maps, origins, shade, digits=int(wide / DIGIT - 0.5) if high > 0.15 else 0, fontsize=size)
+    if edges is not None:
+        stairs = [_stairs(edges, runs[runs["optimizer"] == optimizer], rates, sizes) for optimizer in rows]
+        _draw_edges(axis, [stairs[number // len(columns)] for number in range(len(maps))], origins)
+    room = int(wide * len(rates) / LETTER)
+    for (x, y), (optimizer, start) in zip(origins, product(rows, columns), strict=True):
+        said = short(optimizer, 14) if len(optimizers) > 1 else ""
+        if len(starts) > 1:
+            said = f"{said} from {short(start, max(4, room - len(said) - 6))}".strip()
+        axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, said, fontsize=9, va="bottom")
+    _label(axis, rates, sizes, right, up, most=max(2, int(wide * len(rates) / TICK)))
+    key(figure, shade.names, shade.colors, "epochs to target")
+    seeds = runs["seed"].nunique()
+    caption(
+        figure,
+        seeds > 1 and f"Medians over {seeds} seeds.",
+        f"{diverged:,} of {len(frame):,} runs diverged.",
+        len(rows) < len(optimizers) and f"The best {len(rows)} of {len(optimizers)} optimizers.",
+        len(columns) < len(starts) and f"{len(columns)} of {len(starts)} starts.",
+    )
+    return figure
+
+
+def _cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[tuple[str, str], Cells]:
+    """Reduce the runs to cells, for each optimizer and start."""
+    reduced = runs[["optimizer", "start", "batch_size", "lr"]].assign(
+        epochs=runs["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float),
+        lost=runs["status"].eq("diverged").astype(float),
+    )
+    groups = reduced.groupby(["optimizer", "start", "batch_size", "lr"], observed=True)
+    table = groups["epochs"].median().to_frame().assign(lost=groups["lost"].mean()).reset_index()
+    found = {}
+    for place, own in table.groupby(["optimizer", "start"], observed=True):
+        epochs, lost = np.full((2, len(sizes), len(rates)), np.nan)
+        at = np.searchsorted(sizes, own["batch_size"]), np.searchsorted(rates, own["lr"])
+        epochs[at], lost[at] = own["epochs"], own["lost"]
+        found[cast(tuple[str, str], place)] = Cells(epochs, lost)
+    return found
+
+
+def _draw(
+    axis: Axes, maps: list[Cells], origins: list[tuple[float, float]], shade: Shades, *, digits: int, fontsize: int
+) -> None:
+    """Draw the cells of all maps, their marks and, as far as there is room for so many digits, their numbers."""
+    rows, columns = (places.ravel() for places in np.indices(maps[0].epochs.shape))
+    at = np.concatenate([np.column_stack([columns + x, rows + y]) for x, y in origins])
+    epochs = np.concatenate([cells.epochs.ravel() for cells in maps])
+    lost = np.concatenate([cells.lost.ravel() for cells in maps])
+    colors = shade.of(epochs)
+    colors[lost == 1] = to_rgba(GONE)
+    for shown in np.unique(colors, axis=0):
+        # One patch for all cells of a color: a mesh is drawn cell by cell into an SVG.
+        alike = at[(colors == shown).all(axis=1)]
+        path = Path.make_compound_path_from_polys(alike[:, np.newaxis] + SQUARE)
+        axis.add_patch(PathPatch(path, facecolor=tuple(shown), edgecolor="#dddddd", linewidth=0.5))
+    untrained: Any = {"marker": ".", "color": FAINT, "markersize": 3, "linestyle": ""}
+    for where, look, name, shift in (
+        (lost == 1, LOST, "all diverged", 0.0),
+        ((lost > 0) & (lost < 1), SOME, "some diverged", 0.28),  # into a corner: there may be a number, too
+        (np.isnan(epochs), untrained, "not trained", 0.0),
+    ):
+        if where.any():
+            axis.plot(*(at[where] + shift).T, **look, label=name)
+    if (np.isinf(epochs) & ~(lost == 1)).any():
+        axis.plot([], [], **MISSED, label="target missed")
+    dark = colors[:, :3] @ [0.299, 0.587, 0.114] < 0.5
+    for place in np.flatnonzero(np.isfinite(epochs)):
+        said = str(ceil(epochs[place]))
+        if len(said) <= digits:
+            x, y = at[place]
+            look = {"color": "white" if dark[place] else INK, "fontsize": fontsize, "in_layout": False}
+            axis.text(x, y, said, ha="center", va="center_baseline", **look)
+
+
+def _stairs(edges: pd.DataFrame, runs: pd.DataFrame, rates: Floats, sizes: Floats) -> Floats:
+    """The edge of an optimizer as a line across the row of each batch size, shape (points, 2); nan outside the map."""
+    own = edges[(edges["optimizer"] == runs["optimizer"].iloc[0]) & (edges["shuffle"] == runs["shuffle"].iloc[0])]
+    edge = own.groupby("batch_size")["predicted_edge"].median().reindex(sizes).to_numpy(float)
+    places = np.interp(np.log(edge), np.log(rates), np.arange(len(rates)), left=np.nan, right=np.nan)
+    rows = np.arange(len(sizes))
+    return np.column_stack([np.repeat(places, 2), np.column_stack([rows - 0.5, rows + 0.5]).ravel()])
+
+
+def _draw_edges(axis: Axes, stairs: list[Floats], origins: list[tuple[float, float]]) -> None:
+    gap = np.full((1, 2), np.nan)
+    line = np.concatenate([np.concatenate([edge + origin, gap]) for edge, origin in zip(stairs, origins, strict=True)])
+    if np.isfinite(line[:, 0]).any():
+        axis.plot(*line.T, color=EDGE, linewidth=2.5, solid_capstyle="butt", label="edge of stability")
+
+
+def _label(axis: Axes, rates: Floats, sizes: Floats, right: list[float], up: list[float], *, most: int) -> None:
+    """Name the rates below each column of maps, and the batch sizes left of each row."""
+    across, along = spread(range(len(rates)), most), spread(range(len(sizes)), 8)
+    named, sized = [f"{rates[place]:.3g}" for place in across], [text(sizes[place]) for place in along]
+    axis.set_xticks([place + x for x in right for place in across], named * len(right))
+    axis.set_yticks([place + y for y in up for place in along], sized * len(up))
+    axis.tick_params(labelsize=8)
+    axis.grid(visible=False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    axis.set(
+        xlim=(-0.5, right[-1] + len(rates) - 0.5),
+        ylim=(up[-1] - 0.5, len(sizes) - 0.5),
+        xlabel="learning rate",
+        ylabel="batch size",
+    )

@@ -1,0 +1,97 @@
+"""How much the learning rate matters."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.plots.choices import at_best
+from bench.plots.losses import draw_target, loss_range
+from bench.render import text
+from bench.style import (
+    INK,
+    STYLE,
+    caption,
+    colors_of,
+    key,
+    log_scale,
+    logarithmic,
+    nothing,
+    panels,
+    short,
+)
+
+BEYOND = 1e300
+
+
+@rc_context(STYLE)
+def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
+    """Draw the final loss against the learning rate, one line per optimizer.
+
+    Each optimizer has the batch size, schedule and order of its best choice. The line is the median over starts and
+    seeds, the band reaches from 10 to 90 %. A flat line is an optimizer whose rate need not be tuned. Where most runs
+    diverge the line leaves the panel at the top, and a cross says so.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration, as `bench.tables` describes it.
+    target : float, optional
+        The loss at which runs stop, drawn as a line across. The axis ends two decades below it.
+    """
+    runs = at_best(frame, ["batch_size", "schedule", "shuffle"])
+    bands = _bands(runs)
+    if not np.isfinite(bands["low"]).any():
+        return nothing(f"No final loss to show: none of {len(frame):,} runs ended with a finite one.")
+    losses = bands[["low", "median", "high"]].to_numpy()
+    bottom, top = loss_range(losses, np.quantile(losses[np.isfinite(losses)], 0.9), target)
+    colors = colors_of(bands["optimizer"])
+    figure, (axis,) = panels(1)
+    log_scale(axis)
+    log_scale(axis, "x")
+    for optimizer, band in bands.groupby("optimizer"):
+        low, median, high = band[["low", "median", "high"]].to_numpy().clip(bottom, 10 * top).T
+        axis.fill_between(band["lr"], low, high, color=colors[optimizer], alpha=0.2, linewidth=0)
+        axis.plot(band["lr"], median, color=colors[optimizer], marker="o", markersize=4)
+    lost = bands[~np.isfinite(bands["median"])]
+    for place, (optimizer, color) in enumerate(colors.items()):
+        _mark(axis, lost.loc[lost["optimizer"] == optimizer, "lr"], 0.98 - 0.03 * place, color)
+    draw_target(axis, target, bottom)
+    if len(lost):
+        axis.plot([], [], "x", color=INK, label="most diverged")
+    axis.set(ylim=(bottom, top), xlabel="learning rate", ylabel="final loss")
+    names = [f"{short(name, 20)}\n{_settings(runs[runs['optimizer'] == name])}".strip() for name in colors]
+    key(figure, names, list(colors.values()), "optimizer")
+    few, many = bands["runs"].min(), bands["runs"].max()
+    caption(
+        figure,
+        many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
+        target is not None and "Runs stop where they reach the target.",
+        (bands["low"] < bottom).any() and f"Losses below {logarithmic(bottom)} are drawn at the bottom.",
+    )
+    return figure
+
+
+def _bands(runs: pd.DataFrame) -> pd.DataFrame:
+    """The quantiles of the final loss for each optimizer and rate; a run that diverged has an infinite one."""
+    losses = runs.assign(final_loss=runs["final_loss"].fillna(np.inf).clip(upper=BEYOND))
+    groups = losses.groupby(["optimizer", "lr"], observed=True)["final_loss"]
+    bands = groups.size().rename("runs").reset_index()
+    for name, share in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
+        # Quantiles are interpolated, which infinity does not survive.
+        quantile = groups.quantile(share).to_numpy()
+        bands[name] = np.where(quantile < BEYOND / 1e9, quantile, np.inf)
+    return bands
+
+
+def _mark(axis: Axes, rates: "pd.Series[float]", height: float, color: str) -> None:
+    """Put crosses where most runs diverged; those of several optimizers one below the other."""
+    place = axis.get_xaxis_transform()
+    axis.plot(rates, np.full(len(rates), height), "x", color=color, markersize=6, markeredgewidth=2, transform=place)
+
+
+def _settings(runs: pd.DataFrame) -> str:
+    """What an optimizer's line stands for, as far as it was chosen."""
+    row = runs.iloc[0]
+    return f"batch size {text(row['batch_size'])}\n{short(str(row['schedule']), 20)}"

@@ -1,0 +1,64 @@
+"""A few shades for numbers of any size, so that a map can be read without a ruler."""
+
+from math import ceil
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.render import text
+from bench.style import INK, colors_of, logarithmic
+from kernels.run import Floats
+
+MOST = 8
+
+# How maps mark what has no color.
+GONE = "#ebebeb"
+LOST: Any = {"marker": "x", "color": INK, "markersize": 5, "linestyle": ""}
+SOME: Any = {"marker": "^", "color": INK, "markeredgecolor": "white", "markersize": 5, "linestyle": ""}
+MISSED: Any = {"marker": "s", "markerfacecolor": "white", "markeredgecolor": "#999999", "linestyle": ""}
+
+
+class Shades(NamedTuple):
+    """Colors for classes of numbers, each up to and including its limit: dark for small numbers, as in a good map.
+
+    What is not finite has no class and is white: where nothing was reached nothing is drawn.
+    """
+
+    limits: list[float]
+    colors: list[Any]
+
+    def of(self, values: Floats) -> Floats:
+        """The color of each value as red, green, blue and opacity, shape (..., 4)."""
+        classes = np.searchsorted(np.array(self.limits) * (1 + 1e-9), values)
+        table = np.array([*self.colors, (1, 1, 1, 1)], dtype=float)
+        colors: Floats = table[np.where(np.isfinite(values), classes.clip(max=len(self.colors) - 1), -1)]
+        return colors
+
+    @property
+    def names(self) -> list[str]:
+        """The classes as a key calls them."""
+        at_most = "\N{LESS-THAN OR EQUAL TO} "
+        return [
+            at_most + (text(int(limit)) if limit == int(limit) < 1e6 else logarithmic(limit)) for limit in self.limits
+        ]
+
+
+def shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100)) -> Shades:
+    """Find limits for positive numbers: the powers of the smallest base for which at most eight shades suffice.
+
+    Parameters
+    ----------
+    values : array
+        What is not finite does not count; what is not positive is in the first class.
+    """
+    numbers = np.asarray(values, dtype=float)
+    positive = numbers[np.isfinite(numbers) & (numbers > 0)].clip(1e-300, 1e300)
+    if not positive.size:
+        positive = np.ones(1)
+    for base in bases:
+        low, high = (ceil(np.log(value) / np.log(base) - 1e-9) for value in (positive.min(), positive.max()))
+        if high - low < MOST:
+            break
+    limits = [float(base**power) for power in range(low, high + 1)]
+    return Shades(limits, list(colors_of(range(len(limits))).values())[::-1])

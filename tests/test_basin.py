@@ -1,0 +1,151 @@
+"""Planes of starts: each is a run like any other, and a sine has more than one valley."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import Grid, sweep
+from bench.basin import basin, best_of_each, surface
+from bench.data import Dataset
+from bench.study import RunTable
+from bench.tables import varies
+from kernels import Model, fit
+
+SINE, PARABOLA = Model("a*sin(b*x + c)"), Model("a*x**2 + b*x + c")
+
+
+def dataset(x, y):
+    return Dataset(np.reshape(x, (len(y), -1)), np.asarray(y, dtype=float), ("x",), "y", "somewhere")
+
+
+@pytest.fixture(scope="module")
+def sine():
+    """A sweep over a sine, with its data and what all runs have in common."""
+    x = np.linspace(0, 4, 60)
+    data, budget = dataset(x, 1.5 * np.sin(2 * x + 0.5)), RunTable(epochs=60, target=1e-3)
+    starts = {"guess": [1.0, 1.9, 0.4], "near": [1.0, 2.2, 0.3], "far": [1.0, 1.0, 90.0]}
+    grid = Grid(lr=[0.02, 0.05], batch_size=4, init=starts, optimizer=["sgd", "adam"], seed=[0, 1], shuffle=True)
+    settings = {"epochs": budget.epochs, "target": budget.target}
+    return sweep(SINE, data.x, data.y, grid, **settings), budget, data
+
+
+@pytest.fixture(scope="module")
+def plane(sine):
+    return basin(*sine)
+
+
+def test_a_start_ends_where_a_fit_from_there_ends(sine, plane):
+    result, budget, data = sine
+    for place in (0, 500, 1680, 2000, 3000):
+        row = plane.iloc[place]
+        (run,) = result.frame[result.frame["config_id"] == row["config_id"]].to_dict("records")
+        expected = fit(
+            SINE,
+            data.x,
+            data.y,
+            init=row[["param_a", "param_b", "param_c"]].to_numpy(float),
+            lr=row["lr"],
+            schedule=row["schedule"],
+            batch_size=row["batch_size"],
+            shuffle=row["shuffle"],
+            optimizer=row["optimizer"],
+            seed=run["seed"],
+            epochs=budget.epochs,
+            target=budget.target,
+            kernel="reference",
+        )
+        assert (row["status"], row["epochs"]) == (expected.status, expected.epochs)
+        assert row["final_loss"] == pytest.approx(expected.loss[-1], rel=1e-6)
+        assert pd.isna(row["epochs_to_target"]) == (expected.epochs_to_target is None)
+
+
+def test_a_sine_has_more_than_one_valley(plane):
+    shares = plane.groupby("optimizer", observed=True)["status"].value_counts(normalize=True)
+    assert 0.05 < shares["sgd", "converged"] < 0.95
+    assert 0.05 < shares["adam", "converged"] < 0.95
+
+
+def test_the_plane_is_that_of_the_parameters_in_which_the_model_is_not_linear(sine, plane):
+    assert not varies(plane, "param_a")
+    for _, runs in plane.groupby("config_id"):
+        assert len(runs) == 41 * 41
+        assert runs[["param_b", "param_c"]].drop_duplicates().shape == (41 * 41, 2)
+    end = best_of_each(sine[0].frame)[["param_a", "param_b", "param_c"]].iloc[0]
+    middle = plane.iloc[41 * 41 // 2]
+    np.testing.assert_allclose(middle[["param_a", "param_b", "param_c"]].to_numpy(float), end.to_numpy(float))
+
+
+def test_the_plane_holds_the_starts_but_for_distant_ones(plane):
+    low, high = plane["param_b"].min(), plane["param_b"].max()
+    assert low < 1.0 < 2.2 < high
+    assert plane["param_c"].max() < 45
+
+
+def test_each_optimizer_is_there_with_the_lowest_run_of_its_best_choice(sine, plane):
+    frame = sine[0].frame
+    rows = best_of_each(frame)
+    assert plane["config_id"].drop_duplicates().tolist() == rows["config_id"].tolist()
+    assert set(rows["optimizer"]) == {"sgd", "adam"}
+    for row in rows.to_dict("records"):
+        alike = frame[(frame["optimizer"] == row["optimizer"]) & (frame["lr"] == row["lr"])]
+        assert row["final_loss"] == alike["final_loss"].min()
+
+
+def test_a_linear_model_varies_what_starts_farthest_away():
+    x = np.linspace(-1, 1, 30)
+    data, budget = dataset(x, x**2), RunTable(epochs=5)
+    grid = Grid(lr=0.1, init={"one": [9.0, 1.0, 5.0]})
+    result = sweep(PARABOLA, data.x, data.y, grid, epochs=5)
+    plane = basin(result, budget, data)
+    varying = [name for name in ("param_a", "param_b", "param_c") if varies(plane, name)]
+    assert varying == ["param_a", "param_c"]
+    assert (plane["status"] == "max_epochs").all()
+
+
+def test_many_samples_make_a_small_plane(monkeypatch):
+    x = np.linspace(-1, 1, 3000)
+    data, budget = dataset(x, 2 * x + 1), RunTable(epochs=400)
+    grid = Grid(lr=0.1, init={"zero": [0.0, 0.0, 0.0]}, batch_size="full")
+    result = sweep(PARABOLA, data.x, data.y, grid, epochs=400)
+    monkeypatch.setattr("bench.basin.WORK", 40_000_000)
+    plane = basin(result, budget, data)
+    assert len(plane) == 11 * 11
+    assert plane["epochs"].max() == 40_000_000 // 3000 // 121 < 400
+    monkeypatch.setattr("bench.basin.WORK", 300_000)
+    assert basin(result, budget, data).empty
+
+
+def test_no_plane_of_one_parameter_or_of_runs_that_did_not_end():
+    x = np.linspace(-1, 1, 30)
+    data, budget = dataset(x, 2 * x), RunTable(epochs=3)
+    assert basin(sweep("a*x", data.x, data.y, Grid(lr=0.1), epochs=3, kernel="reference"), budget, data).empty
+    lost = sweep(PARABOLA, data.x, data.y, Grid(lr=1e6), epochs=80)
+    assert (lost.frame["status"] == "diverged").all()
+    table = basin(lost, RunTable(epochs=80), data)
+    assert table.empty
+    assert {"config_id", "param_a", "param_b", "status", "epochs_to_target"} <= set(table)
+
+
+def test_the_surface_is_the_loss_over_all_samples(sine):
+    _, _, data = sine
+    params = np.random.default_rng(0).normal(size=(700, 3))
+    expected = [np.mean((SINE.predict(theta, data.x) - data.y) ** 2) for theta in params]
+    np.testing.assert_allclose(surface(SINE, data)(params), expected)
+
+
+def test_of_many_samples_the_surface_takes_some():
+    x = np.linspace(0, 1, 100_000)
+    data = dataset(x, x)
+    losses = surface(Model("a*x + b"), data)(np.array([[1.0, 0.0], [0.0, 0.0], [1e200, 0.0]]))
+    assert losses[0] == 0
+    assert losses[1] == pytest.approx(1 / 3, rel=0.01)
+    assert losses[2] == np.inf
+
+
+def test_the_surface_of_two_inputs_and_a_constant():
+    x = np.random.default_rng(1).normal(size=(50, 2))
+    model = Model("a*x1 + b*x2 + c", inputs=("x1", "x2"))
+    data = Dataset(x, x @ [1.0, 2.0] + 3, ("x1", "x2"), "y", "somewhere")
+    assert surface(model, data)(np.array([[1.0, 2.0, 3.0]]))[0] == pytest.approx(0, abs=1e-25)
+    constant = surface(Model("c + 0*x"), dataset(x[:, 0], x[:, 0]))(np.array([[0.0], [1.0]]))
+    np.testing.assert_allclose(constant, [np.mean(x[:, 0] ** 2), np.mean((1 - x[:, 0]) ** 2)])

@@ -1,0 +1,152 @@
+"""The figures of a report: which there are, in which order, and that they are about the right runs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from figures import legend, texts
+
+from bench import Grid, sweep
+from bench.basin import basin
+from bench.data import Dataset
+from bench.evidence import keep
+from bench.illustrations import illustrations
+from bench.material import Material, gather
+from bench.replay import trajectories
+from bench.study import RunTable
+from kernels import Model
+
+X = np.linspace(-1, 1, 40)
+FAR, NEAR = [500.0, 900.0], [1.0, 2.0]
+
+
+def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, **settings):
+    """A run that was made in Python, with its data and the evidence that `sgdbench run` would keep."""
+    x = np.reshape(x, (len(x), -1))
+    y = 2 * x.sum(axis=1) + 1
+    budget = RunTable(epochs=epochs, target=target, kernel="fused")
+    result = sweep(model, x, y, Grid(**settings), epochs=epochs, target=target, kernel="fused", out=folder)
+    data = Dataset(x, y, tuple(f"x{k}" for k in range(x.shape[1])), "y", "here")
+    evidence = {"trajectories": trajectories(result, budget, data)}
+    if model == "a*x + b":
+        evidence["basin"] = basin(result, budget, data, kernel="fused")
+    keep(folder, **evidence)
+    stored = gather(folder)
+    return Material(result, stored.evidence, stored.study, data, None, None)
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """A material with something to show in every figure, but for the speed."""
+    return material_of(
+        tmp_path_factory.mktemp("rich"),
+        lr=[0.02, 0.2, 5.0],
+        batch_size=[1, 8],
+        optimizer=["sgd", "momentum(0.9)"],
+        init={"far": FAR, "near": NEAR, "random": "normal:1:2"},
+        seed=[0, 1],
+        shuffle=True,
+    )
+
+
+def by_name(material):
+    return {name: (caption, figure) for name, caption, figure in illustrations(material)}
+
+
+def with_evidence(material, **tables):
+    known = material.evidence | tables
+    evidence = {name: table for name, table in known.items() if table is not None}
+    return Material(material.result, evidence, material.study, material.data, material.scaling, material.lost)
+
+
+def test_what_is_best_comes_first_and_what_it_costs_last(rich):
+    shown = by_name(rich)
+    assert list(shown) == [
+        "rate_map",
+        "loss_by_optimizer",
+        "fitted_curve",
+        "fitted_path",
+        "contours",
+        "sensitivity",
+        "loss_by_lr",
+        "basin",
+        "ecdf",
+        "loss_by_batch_size",
+        "pareto",
+    ]
+    assert all(caption.endswith(".") for caption, _ in shown.values())
+    assert not any(figure.axes[0].texts and "show" in texts(figure)[:20] for _, figure in shown.values())
+
+
+def test_random_starts_share_a_panel_and_a_path(rich):
+    shown = by_name(rich)
+    panels = [axis.get_title("left") for axis in shown["loss_by_optimizer"][1].axes]
+    assert panels == ["start far", "start near", "start random"]
+    for name in ("fitted_path", "contours"):
+        assert [axis.get_title("left") for axis in shown[name][1].axes] == ["far", "near", "random[0]"]
+
+
+def test_losses_by_rate_are_those_from_the_hardest_start(rich):
+    caption, figure = by_name(rich)["loss_by_lr"]
+    assert "From the start far, the hardest." in caption
+    first = rich.result.curves.groupby("config_id", observed=True)["loss"].first()
+    frame = rich.frame.set_index("config_id")
+    from_far = first[frame.index[frame["init"] == "far"]]
+    assert figure.axes[0].lines[0].get_ydata()[0] == pytest.approx(from_far.iloc[0])
+    assert legend(figure)[:3] == ["0.02", "0.2", "5"]
+
+
+def test_batch_sizes_are_compared_in_time(rich):
+    frame = rich.frame[["optimizer", "batch_size", "shuffle"]].drop_duplicates()
+    parts = [frame.assign(variant=name, epoch_seconds=each) for name, each in (("lanes", 1.0), ("fused", 1e-3))]
+    _, figure = by_name(with_evidence(rich, times=pd.concat(parts)))["loss_by_batch_size"]
+    assert figure.get_supxlabel() == "time (ms)"
+    for line in figure.axes[0].lines[:2]:
+        np.testing.assert_allclose(line.get_xdata(), np.arange(len(line.get_xdata())))
+
+
+def test_the_map_has_the_edge_that_theory_predicts(rich):
+    theory = pd.DataFrame({"optimizer": ["sgd"], "batch_size": [1], "shuffle": [True], "predicted_edge": [0.5]})
+    assert "edge of stability" in legend(by_name(with_evidence(rich, theory=theory))["rate_map"][1])
+    assert "edge of stability" not in legend(by_name(with_evidence(rich, theory=theory.head(0)))["rate_map"][1])
+
+
+def test_the_speed_is_shown_where_it_was_measured(rich):
+    speed = pd.DataFrame(
+        {"variant": ["fused"], "ours": [True], "verified": [True], "ns": [4.0], "ns_low": [3.9], "ns_high": [4.1]}
+    ).assign(to_c=np.nan, to_reference=np.nan, note="")
+    *_, last = by_name(with_evidence(rich, speed=speed))
+    assert last == "speed"
+    assert "speed" not in by_name(with_evidence(rich, speed=speed.head(0)))
+
+
+def test_a_basin_without_parts_is_left_out(rich):
+    same = rich.evidence["basin"].assign(status="converged", epochs=3)
+    assert "basin" not in by_name(with_evidence(rich, basin=same.assign(final_loss=1e-4)))
+    assert "basin" in by_name(with_evidence(rich, basin=same.assign(final_loss=np.geomspace(1, 9, len(same)))))
+    assert "basin" not in by_name(with_evidence(rich, basin=same.head(0)))
+
+
+def test_nothing_is_drawn_of_data_that_are_gone(rich):
+    gone = Material(rich.result, rich.evidence, rich.study, None, None, "gone")
+    assert not {"fitted_curve", "fitted_path", "contours"} & set(by_name(gone))
+    assert "rate_map" in by_name(gone)
+
+
+def test_a_single_choice_has_no_comparisons(tmp_path):
+    shown = by_name(material_of(tmp_path, "a*x", lr=0.1, init=[0.0], target=None))
+    assert list(shown) == ["fitted_curve", "fitted_path", "parameter_path", "loss_by_lr"]
+
+
+def test_several_inputs_have_no_curve_to_bend(tmp_path):
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    model = Model("a*x1 + b*x2", inputs=("x1", "x2"))
+    shown = by_name(material_of(tmp_path, model, x=x, lr=0.1, init=[0.0, 0.0], target=None))
+    assert list(shown) == ["fitted_curve", "contours", "loss_by_lr"]
+    assert shown["fitted_curve"][1].axes[0].get_ylabel() == "y, predicted"
+
+
+def test_where_all_diverge_no_figure_is_empty(tmp_path):
+    shown = by_name(material_of(tmp_path, lr=[1e3, 1e4], batch_size=[1, 8], optimizer=["sgd", "momentum(0.9)"]))
+    assert set(shown) <= {"loss_by_optimizer", "loss_by_lr", "loss_by_batch_size"}
+    for _, figure in shown.values():
+        assert any(axis.lines for axis in figure.axes) or texts(figure).startswith("No loss curve to show")

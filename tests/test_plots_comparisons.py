@@ -1,0 +1,280 @@
+"""Figures that compare optimizers, choices and variants: sensitivity, solved shares, the front, speed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from figures import legend, lines, named, texts
+from frames import make_frame
+from matplotlib.colors import to_hex
+from test_plots import speeds
+
+from bench.plots import ecdf, pareto, sensitivity, speed_bars
+from bench.plots.choices import at_best, families, with_epoch_seconds
+from bench.style import colors_of, save
+
+# Which runs, and how long their epochs take
+
+
+def test_random_starts_of_one_name_are_one_family():
+    names = pd.Series(["near", "random[0]", "random[12]", "[3]", "a[1]b"])
+    assert families(names).tolist() == ["near", "random", "random", "", "a[1]b"]
+    assert families(names.astype("category")).tolist() == families(names).tolist()
+
+
+def test_each_optimizer_keeps_the_settings_of_its_best_choice():
+    columns = {"optimizer": ["sgd"] * 4 + ["adam"] * 2, "lr": [0.1, 0.1, 0.2, 0.2, 0.1, 0.2]}
+    frame = make_frame(6, **columns, batch_size=[1, 8, 1, 8, 8, 1], final_loss=[5, 4, 1, 3, 2, 9])
+    assert at_best(frame, ["batch_size"])["config_id"].tolist() == ["run0", "run2", "run4"]
+    assert at_best(frame)["config_id"].tolist() == ["run2", "run4"]
+    assert at_best(frame, by="batch_size")["config_id"].tolist() == ["run2", "run4"]
+
+
+def test_measured_times_come_first():
+    frame = make_frame(3, batch_size=[1, 1, 8], epochs=[10, 30, 5], seconds=[1.0, 3.0, 1.0])
+    times = pd.DataFrame({"optimizer": ["sgd"], "batch_size": [8], "shuffle": [True], "epoch_seconds": [7.0]})
+    assert with_epoch_seconds(frame)["epoch_seconds"].tolist() == [0.1, 0.1, 0.2]
+    assert with_epoch_seconds(frame, times)["epoch_seconds"].tolist() == [0.1, 0.1, 7.0]
+    given = frame.assign(epoch_seconds=2.0)
+    assert with_epoch_seconds(given, times) is given
+
+
+# Sensitivity to the learning rate
+
+
+def test_the_final_loss_is_a_median_over_starts_and_seeds():
+    losses = [[1.0, 3.0, 9.0], [2.0, 4.0, 20.0]]
+    frame = make_frame(6, lr=[0.1] * 3 + [1.0] * 3, seed=[0, 1, 2] * 2, final_loss=np.ravel(losses))
+    figure = sensitivity(frame)
+    (axis,) = figure.axes
+    np.testing.assert_allclose(axis.lines[0].get_xydata(), [[0.1, 3], [1, 4]])
+    edge = axis.collections[0].get_paths()[0].vertices
+    for rate, group in zip((0.1, 1.0), losses, strict=True):
+        at_rate = edge[np.isclose(edge[:, 0], rate), 1]
+        low, high = np.quantile(group, [0.1, 0.9])
+        assert (at_rate.min(), at_rate.max()) == (pytest.approx(low), pytest.approx(high))
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
+    assert legend(figure) == ["sgd\nbatch size 1\nconstant"]
+
+
+def test_where_most_diverge_the_line_leaves_and_a_cross_says_so():
+    status = ["max_epochs"] * 2 + ["diverged"] * 4
+    frame = make_frame(
+        6,
+        optimizer=["sgd", "adam"] * 3,
+        lr=np.repeat([0.1, 1.0, 10.0], 2),
+        status=status,
+        final_loss=[1.0, 2.0, np.inf, np.nan, np.nan, 1e305],
+    )
+    figure = sensitivity(frame)
+    (axis,) = figure.axes
+    colors = colors_of(["sgd", "adam"])
+    for name, height in (("adam", 0.98), ("sgd", 0.95)):
+        loss, crosses = (line for line in axis.lines if line.get_color() == colors[name])
+        assert (loss.get_ydata()[1:] > axis.get_ylim()[1]).all()
+        np.testing.assert_allclose(crosses.get_xydata(), [[1, height], [10, height]])
+    assert "most diverged" in legend(figure)
+
+
+def test_an_optimizer_has_the_batch_size_of_its_best_choice():
+    frame = make_frame(4, lr=[0.1, 0.2] * 2, batch_size=[1, 1, 8, 8], final_loss=[1.0, 2.0, 0.5, 7.0])
+    figure = sensitivity(frame)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.5, 7])
+    assert "batch size 8" in texts(figure)
+
+
+def test_a_single_rate_is_a_dot(tmp_path):
+    figure = sensitivity(make_frame(1, final_loss=0.0))
+    assert figure.axes[0].lines[0].get_marker() == "o"
+    save(figure, tmp_path, "dot")
+
+
+def test_no_final_loss_to_show():
+    figure = sensitivity(make_frame(2, status="diverged", final_loss=np.nan, lr=[1, 2]))
+    assert texts(figure) == "No final loss to show: none of 2 runs ended with a finite one."
+
+
+# Configurations solved
+
+
+def test_the_share_that_is_solved_rises_with_the_epochs_and_ends_at_the_success_rate():
+    frame = make_frame(
+        6,
+        optimizer=["sgd"] * 4 + ["adam"] * 2,
+        epochs=[2, 5, 5, 10, 10, 10],
+        epochs_to_target=[2, 5, 5, None, None, None],
+        epoch_seconds=[1e-3, 1e-3, 2e-3, 1e-3, 1e-3, 1e-3],
+    )
+    figure = ecdf(frame)
+    in_epochs, in_time = figure.axes
+    adam, sgd = in_epochs.lines
+    assert sgd.get_drawstyle() == "steps-post"
+    np.testing.assert_allclose(sgd.get_xydata(), [[2, 0], [2, 0.25], [5, 0.75], [10, 0.75]])
+    np.testing.assert_allclose(adam.get_xydata(), [[2, 0], [10, 0]])
+    np.testing.assert_allclose(in_time.lines[1].get_xydata(), [[2, 0], [2, 0.25], [5, 0.5], [10, 0.75], [10, 0.75]])
+    assert in_time.get_xlabel() == "time (ms)"
+    assert legend(figure) == ["adam: 0%", "sgd: 75%"]
+    assert "Configurations: 6" in texts(figure)
+
+
+def test_what_is_solved_at_the_start_counts_from_the_left(tmp_path):
+    figure = ecdf(make_frame(2, epochs=[0, 9], epochs_to_target=[0, 9], seed=[0, 1]))
+    at, share = lines(figure.axes[0])[0]
+    assert share.tolist() == [0, 0.5, 1, 1]
+    assert (at > 0).all()
+    save(figure, tmp_path, "ecdf")
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_all_solved_at_once_is_still_a_figure(epochs, tmp_path):
+    frame = make_frame(2, epochs=epochs, epochs_to_target=epochs, seconds=0.0, seed=[0, 1])
+    save(ecdf(frame), tmp_path, "ecdf")
+
+
+def test_nothing_solved():
+    assert (
+        texts(ecdf(make_frame(3, seed=range(3)))) == "No configuration to show as solved: none of 3 reached a target."
+    )
+
+
+# The front of time and loss
+
+
+def choices(seconds, losses, **columns):
+    size = len(seconds)
+    return make_frame(
+        size, lr=np.arange(1, size + 1) / 10, epochs=1, epoch_seconds=seconds, final_loss=losses, **columns
+    )
+
+
+def test_nothing_is_faster_and_better_than_the_front():
+    seconds, losses = [1.0, 2.0, 3.0, 2.5, 5.0], [8.0, 4.0, 6.0, 2.0, 3.0]
+    figure = pareto(choices(seconds, losses))
+    (axis,) = figure.axes
+    front = named(axis, "front")
+    np.testing.assert_allclose(front.get_xydata(), [[1, 8], [2, 4], [2.5, 2], [5, 2]])
+    for time, loss in zip(seconds, losses, strict=True):
+        dominated = any(s < time and other < loss for s, other in zip(seconds, losses, strict=True))
+        assert dominated != ([time, loss] in front.get_xydata().tolist())
+    assert "learning rate 0.1" in texts(figure)
+    assert "5 choices of settings, medians over starts and seeds." in texts(figure)
+
+
+def test_points_are_medians_in_the_color_of_their_optimizer():
+    frame = choices([1.0] * 3 + [2.0] * 3, [1.0, 3.0, 5.0, 7.0, 8.0, 9.0])
+    frame = frame.assign(lr=0.1, optimizer=["sgd"] * 3 + ["adam"] * 3, seed=[0, 1, 2] * 2)
+    (axis,) = pareto(frame).axes
+    points = {line.get_color(): line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"}
+    colors = colors_of(["sgd", "adam"])
+    assert points == {colors["sgd"]: [[1, 3]], colors["adam"]: [[2, 8]]}
+
+
+def test_a_choice_of_which_some_runs_diverge_is_hollow():
+    frame = choices([1.0, 1.0, 1.0, 2.0], [1.0, 2.0, np.nan, 1.0])
+    frame = frame.assign(lr=[0.1, 0.1, 0.1, 0.2], status=["max_epochs"] * 2 + ["diverged", "max_epochs"])
+    figure = pareto(frame)
+    faces = {
+        tuple(xy): line.get_markerfacecolor()
+        for line in figure.axes[0].lines
+        if line.get_marker() == "o"
+        for xy in line.get_xydata()
+    }
+    assert faces[1, 2] == "white"
+    assert faces[2, 1] == colors_of(["sgd"])["sgd"]
+    assert "some runs diverged" in legend(figure)
+
+
+def test_what_ends_far_above_or_diverges_is_counted():
+    frame = choices([1.0] * 6, [1.0, 1.1, 1.2, 1.3, 1e9, np.nan])
+    figure = pareto(frame)
+    assert "4 choices of settings, medians over starts and seeds. 2 more end far above or diverge." in texts(figure)
+    assert figure.axes[0].get_ylim()[1] < 10
+
+
+def test_the_target_is_in_view(tmp_path):
+    figure = pareto(choices([1.0, 2.0, 3.0], [1.0, 1e-9, 0.0]), target=1e-3)
+    bottom, top = figure.axes[0].get_ylim()
+    assert bottom == pytest.approx(1e-9)
+    assert bottom < 1e-3 < top
+    assert "Losses below 10⁻⁹ are drawn at the bottom." in texts(figure)
+    save(figure, tmp_path, "pareto")
+
+
+def test_no_time_to_compare():
+    told = texts(pareto(choices([1.0, 2.0], [np.nan, np.inf])))
+    assert told == "No time to compare: of 2 choices of settings none ended with a finite loss."
+
+
+# Speed
+
+
+def bars(figure):
+    return {figure.axes[0].get_yticklabels()[k].get_text(): patch for k, patch in enumerate(figure.axes[0].patches)}
+
+
+def test_bars_end_at_the_median_the_fastest_on_top():
+    figure = speed_bars(speeds())
+    (axis,) = figure.axes
+    drawn = bars(figure)
+    assert list(drawn) == ["lanes", "fused", "C", "reference"]
+    ends = [patch.get_x() + patch.get_width() for patch in drawn.values()]
+    np.testing.assert_allclose(ends, [0.2, 4, 6, 9000])
+    assert drawn["lanes"].get_y() < drawn["reference"].get_y()
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]
+    assert axis.get_xscale() == "log"
+    assert [line.get_xdata() for line in axis.lines if line.get_marker() == "|"][1] == pytest.approx([3.6, 4.4])
+
+
+def test_ours_and_others_differ_in_color():
+    drawn = bars(speed_bars(speeds()))
+    ours, others = ({to_hex(drawn[name].get_facecolor()) for name in names} for names in (["lanes", "fused"], ["C"]))
+    assert len(ours) == 1
+    assert ours != others
+
+
+def test_speed_is_compared_with_c_or_else_with_the_reference():
+    slow = speeds().assign(variant=["lanes", "NumPy scalars", "C", "reference"], ns=[0.2, 450.0, 6.0, 9000.0])
+    slow = slow.assign(ns_low=slow["ns"], ns_high=slow["ns"], to_c=6 / slow["ns"], to_reference=9000 / slow["ns"])
+    figure = speed_bars(slow)
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert written[:4] == [
+        "0.2 ns, 30 times as fast as C",
+        "6 ns",
+        "450 ns, 20 times as fast as the reference",
+        "9,000 ns",
+    ]
+    assert written[4:] == ["C", "reference"]
+    dashed = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert dashed == [6, 9000]
+
+
+@pytest.mark.parametrize("verified", [False, pd.NA])
+def test_what_is_not_verified_is_hatched_and_claims_nothing(verified):
+    table = speeds()
+    table.loc[0, "verified"] = verified
+    figure = speed_bars(table)
+    drawn = bars(figure)
+    assert drawn["lanes"].get_hatch()
+    assert not drawn["fused"].get_hatch()
+    assert "0.2 ns, not verified" in texts(figure)
+    assert "results not verified" in legend(figure)
+
+
+def test_what_was_not_measured_is_named_below():
+    figure = speed_bars(speeds("torch", "JAX"))
+    assert list(bars(figure)) == ["lanes", "fused", "C", "reference"]
+    assert "Not measured: torch (not installed: torch), JAX (not installed: JAX)." in texts(figure)
+    assert "and 3 more" in texts(speed_bars(speeds(*"abcdefghi")))
+
+
+def test_numbers_stay_inside_of_the_figure():
+    for table in (speeds(), speeds().tail(1), speeds().head(2), speeds().assign(ns=4.0, ns_low=3.9, ns_high=4.1)):
+        figure = speed_bars(table)
+        figure.draw_without_rendering()
+        for text in figure.axes[0].texts:
+            box = text.get_window_extent()
+            assert 0 < box.x0 < box.x1 < figure.bbox.width
+
+
+def test_no_speed_to_show():
+    told = texts(speed_bars(speeds("torch").tail(1)))
+    assert told == "No speed to show: nothing was measured. Not measured: torch (not installed: torch)."

@@ -1,0 +1,89 @@
+"""The one style: colors, ticks, and files."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from bench.style import OPTIMIZERS, LogTicks, colors_of, logarithmic, nothing, power_of_ten, save_as, spread, time_unit
+
+# Colors
+
+
+def test_numbers_run_from_light_to_dark():
+    colors = colors_of([8, 1, 800, 16, 1])
+    assert list(colors) == [1, 8, 16, 800]
+    lightness = [np.dot(to_rgb(color), [0.2126, 0.7152, 0.0722]) for color in colors.values()]
+    assert lightness == sorted(lightness, reverse=True)
+
+
+def test_an_optimizer_keeps_its_color():
+    alone = {name: colors_of([name])[name] for name in OPTIMIZERS}
+    assert colors_of([*OPTIMIZERS, "lbfgs"]).items() >= alone.items()
+    assert len(set(alone.values())) == len(OPTIMIZERS)
+    assert colors_of(["momentum(0.9)", "near"])["momentum(0.9)"] == alone["momentum"]
+
+
+def test_names_differ_in_color_while_there_are_colors():
+    names = ["momentum(0.5)", "momentum(0.9)", "sgd", "far", "near"]
+    assert len(set(colors_of(names).values())) == 5
+    assert set(colors_of([f"name {i}" for i in range(30)]).values()) <= set(colors_of(OPTIMIZERS).values())
+
+
+def test_spread_keeps_the_ends():
+    assert spread(range(100), 5) == [0, 25, 50, 74, 99]
+    assert spread("abc", 5) == ["a", "b", "c"]
+    assert spread([], 5) == []
+
+
+def test_powers_of_ten():
+    assert [power_of_ten(value) for value in (1e-30, 1.0, 1e12)] == ["10⁻³⁰", "10⁰", "10¹²"]
+
+
+# Ticks
+
+
+@pytest.mark.parametrize(
+    ("view", "ticks"),
+    [
+        ((1e-3, 1e3), [1e-3, 1e-1, 10, 1e3]),
+        ((0.1, 10), [0.1, 1, 10]),
+        ((0.02, 0.7), [0.02, 0.05, 0.1, 0.2, 0.5]),
+        ((0.31, 0.34), [0.31, 0.32, 0.33, 0.34]),
+        ((0.4, 1.1), [0.4, 0.6, 0.8, 1.0]),
+    ],
+)
+def test_a_logarithmic_axis_has_round_ticks_at_any_scale(view, ticks):
+    np.testing.assert_allclose(LogTicks().tick_values(*view), ticks)
+
+
+@pytest.mark.parametrize("view", [(1e-300, 1e300), (1e-20, 3e-5), (3, 9000)])
+def test_a_logarithmic_axis_has_few_ticks(view):
+    ticks = LogTicks().tick_values(*view)
+    assert 3 <= len(ticks) <= 6
+    np.testing.assert_allclose(np.log10(ticks), np.round(np.log10(ticks)), atol=1e-9)
+    assert all(view[0] <= tick <= view[1] for tick in ticks)
+
+
+def test_values_of_a_logarithmic_axis_are_plain_near_one():
+    written = [logarithmic(value) for value in (1e-7, 1e-3, 0.1, 0.25, 1, 1000, 1e4)]
+    assert written == ["10⁻⁷", "0.001", "0.1", "0.25", "1", "1,000", "10⁴"]
+
+
+def test_a_time_axis_has_the_unit_that_makes_short_numbers():
+    assert [time_unit(seconds)[1] for seconds in (2e-8, 5e-6, 0.3, 5)] == ["ns", "µs", "ms", "s"]
+    factor, _ = time_unit(0.3)
+    assert 0.3 * factor == pytest.approx(300)
+
+
+# Files
+
+
+def test_only_png_and_svg_are_written(tmp_path):
+    with pytest.raises(ValueError, match=r"a figure must be written as .png or .svg, not '.*figure.pdf'"):
+        save_as(nothing("No."), tmp_path / "figure.pdf")
+
+
+def test_a_figure_looks_the_same_whether_it_was_saved_before_or_not(tmp_path):
+    twice = nothing("Nothing to show.")
+    first = save_as(twice, tmp_path / "first.png").read_bytes()
+    assert save_as(twice, tmp_path / "second.png").read_bytes() == first
