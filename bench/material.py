@@ -14,8 +14,6 @@ from bench.study import Study, load_study
 from bench.tables import standard_tables
 from kernels.run import Floats
 
-READ = ("check", "speed")
-
 
 @dataclass(frozen=True, eq=False)
 class Material:
@@ -68,10 +66,6 @@ class Material:
     def source(self) -> str:
         """Where the data come from, as the end of a sentence; nothing where nobody knows."""
         return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)" if self.data else ""
-
-    def evidence_tables(self) -> dict[str, pd.DataFrame]:
-        """Those of the evidence that people read."""
-        return {name: table for name, table in self.evidence.items() if name in READ}
 
     def table_units(self) -> tuple[Floats, Floats]:
         """The data as they were before they were standardized: x, shape (n, inputs), and y, shape (n,)."""

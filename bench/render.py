@@ -1,4 +1,4 @@
-"""From a table to what people read: text in cells, Markdown, a terminal's table, files.
+"""From a table to what people read: text in cells, Markdown, LaTeX, a terminal's table, files.
 
 Names in a table come from users. Every renderer shows them literally.
 """
@@ -80,7 +80,7 @@ def display(table: pd.DataFrame) -> pd.DataFrame:
     """
     shown = table.map(text).astype("str")
     for name in table.columns:
-        if name.endswith("seconds"):
+        if "seconds" in name.split("_"):
             shown[name] = table[name].map(duration).astype("str")
     if {"runs", "converged"} <= set(shown):
         shown["converged"] = shown["converged"] + "/" + shown.pop("runs")
@@ -94,6 +94,29 @@ def to_markdown(table: pd.DataFrame) -> str:
     rule = ["---:" if column in numbers else "---" for column in shown]
     lines = [map(literal, shown.columns), rule, *(map(literal, row) for row in shown.to_numpy())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def to_latex(table: pd.DataFrame) -> str:
+    """Render a table for LaTeX, which needs the package booktabs. Text is shown literally, whatever is in it."""
+    shown = display(table)
+    numbers = _numbers(table)
+    alignment = "".join("r" if column in numbers else "l" for column in shown)
+    written = shown.to_latex(index=False, escape=True, column_format=alignment)
+    return written.translate(_LATEX)
+
+
+# What classic LaTeX has no letter for, or another one.
+_LATEX = str.maketrans(
+    {
+        "∞": r"$\infty$",
+        "µ": r"\textmu{}",
+        MISSING: "--",
+        "\ufffd": "?",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+    }
+)
 
 
 def to_rich(table: pd.DataFrame, title: str = "") -> Table:
@@ -122,7 +145,7 @@ def literal(cell: str) -> str:
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: str | os.PathLike[str]) -> list[Path]:
-    """Write each table as CSV and Parquet, with every digit, and as Markdown, for reading.
+    """Write each table as CSV and Parquet, with every digit, and as Markdown and LaTeX, for reading.
 
     Parameters
     ----------
@@ -138,12 +161,16 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: str | os.PathLike[s
     """
     written = []
     for name, table in tables.items():
-        csv, parquet, markdown = (Path(folder) / f"{name}.{suffix}" for suffix in ("csv", "parquet", "md"))
+        csv, parquet, markdown, latex = (
+            Path(folder) / f"{name}.{suffix}" for suffix in ("csv", "parquet", "md", "tex")
+        )
         with replace_atomically(csv) as path:
             table.to_csv(path, index=False)
         with replace_atomically(parquet) as path:
             table.to_parquet(path, index=False)
         with replace_atomically(markdown) as path:
             path.write_text(to_markdown(table), encoding="utf-8")
-        written += [csv, parquet, markdown]
+        with replace_atomically(latex) as path:
+            path.write_text(to_latex(table), encoding="utf-8")
+        written += [csv, parquet, markdown, latex]
     return written

@@ -1,27 +1,35 @@
-"""From a run's folder to its report: tables, figures and report.md in it."""
+"""From a run's folder to its report: the page, the same as Markdown, tables and figures, all in the folder."""
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 
+from bench.comparison import write_comparison
 from bench.files import replace_atomically
 from bench.illustrations import illustrations
+from bench.markdown import markdown
 from bench.material import Material, gather
-from bench.render import duration, literal, text, to_markdown, write_tables
+from bench.page import page
+from bench.render import duration, text, write_tables
+from bench.results import PLAN
 from bench.style import save
-from bench.verdict import verdict
 
 TITLES = {
     "best": "The best choices, over all starts and seeds",
     "best_by_optimizer_and_batch_size": "The best for each optimizer and batch size",
     "effects": "What each setting does",
+    "speed": "How fast the variants are",
+    "times": "Time to the target",
+    "theory": "The largest stable rate, predicted and measured",
+    "rates": "The speed of convergence, predicted and measured",
     "check": "Checked against the reference",
 }
 
 
 def write_report(folder: str | Path) -> Path:
-    """Write tables/, figures/ and report.md from what is in the run's folder; nothing is trained.
+    """Write report.html, report.md, tables/ and figures/ from what is in the run's folder; nothing is trained.
 
     Parameters
     ----------
@@ -30,59 +38,83 @@ def write_report(folder: str | Path) -> Path:
     Returns
     -------
     pathlib.Path
-        The report.
+        The page.
 
     Raises
     ------
     ValueError
         If it is no run folder, or one of a newer version.
     """
-    material = gather(folder)
-    result, frame, tables = material.result, material.frame, material.tables
-    folder = result.run.folder
-    write_tables(tables | material.evidence_tables(), folder / "tables")
-    _write_configurations(frame, folder / "tables")
+    return write_from(gather(folder))
+
+
+def write_reports(folders: Sequence[Path], out: Path | None = None) -> list[Path]:
+    """Write the report of each run, and of several a page that shows them side by side.
+
+    Parameters
+    ----------
+    folders : sequence of path
+    out : path, optional
+        The page of several runs; without it, comparison.html in the current folder.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The pages.
+
+    Raises
+    ------
+    ValueError
+        If one is no run folder or comes twice, or `out` is given for a single one.
+    """
+    places = [folder.resolve() for folder in folders]
+    if twice := [folder for folder, place in zip(folders, places, strict=True) if places.count(place) > 1]:
+        raise ValueError(f"each folder must come once, and {twice[0]} comes twice")
+    if out and len(folders) == 1:
+        raise ValueError("--out is for several folders: the report of one is in its folder")
+    materials = [gather(folder) for folder in folders]
+    pages = [write_from(material) for material in materials]
+    if len(materials) > 1:
+        pages.append(write_comparison(materials, out or Path("comparison.html")))
+    return pages
+
+
+def write_from(material: Material) -> Path:
+    """Write the report of what was gathered, into its folder."""
+    folder, frame = material.result.run.folder, material.frame
+    planned = pq.read_metadata(folder / PLAN).num_rows
     captions = {}
-    for name, caption, figure in illustrations(material):
-        save(figure, folder / "figures", name)
-        captions[name] = caption
-    parts = [
-        f"# {literal(text(material.title))}",
-        f"`{result.model.expression}`{literal(text(material.source))}, {text(len(frame))} configurations.",
-        "".join(
-            f"- **{about}.** {literal(text(sentence))}\n"
-            for about, sentence in verdict(frame, result.model, material.target, material.scaling).items()
-        ),
-        *(f"## {TITLES[name]}\n\n{to_markdown(table)}" for name, table in tables.items()),
-        "## Figures",
-        *(f"![](figures/{name}.png)\n\n*{literal(text(caption))}*" for name, caption in captions.items()),
-        *_checked(material),
-        "## How it was made",
-        *_remade(material),
-        "".join(f"- {name}: {literal(text(value))}\n" for name, value in result.run.environment.items()),
-    ]
-    report = folder / "report.md"
-    with replace_atomically(report) as path:
-        path.write_text("\n\n".join(parts), encoding="utf-8")
-    return report
+    if len(frame):
+        evidence = {name: table for name, table in material.evidence.items() if name in TITLES}
+        write_tables(material.tables | evidence, folder / "tables")
+        _write_configurations(frame, folder / "tables")
+        for name, caption, figure in illustrations(material):
+            save(figure, folder / "figures", name)
+            captions[name] = caption
+    checked = _checked(material)
+    for name, made in (
+        ("report.md", markdown(material, planned, TITLES, captions, checked)),
+        ("report.html", page(material, planned, TITLES, captions, checked)),
+    ):
+        with replace_atomically(folder / name) as path:
+            path.write_text(made, encoding="utf-8")
+    return folder / "report.html"
 
 
-def _checked(material: Material) -> list[str]:
-    title = f"## {TITLES['check']}"
-    if "check" not in material.evidence:
-        return [title, "Not yet: that comes when all configurations are trained."]
-    checked = material.evidence["check"]
-    return [title, _what_was_checked(checked, len(material.frame)), to_markdown(checked)]
-
-
-def _remade(material: Material) -> list[str]:
-    if material.study is None:
-        return ["By a sweep in Python."]
-    return [
-        "With the study as it was run, every setting spelled out, `sgdbench run run.toml --out FOLDER` does it again. "
-        "This is `run.toml`:",
-        _fenced(material.result.run.study),
-    ]
+def _checked(material: Material) -> str:
+    """How far the kernels were found equal to the reference."""
+    checked = material.evidence.get("check")
+    if checked is None:
+        return "Not yet: that comes when all configurations are trained."
+    exact = checked["bound"].max() == 0
+    agreement = "is the same to the last bit" if exact else f"differs by at most {text(checked['error'].max())}"
+    reference, fused = checked["reference_seconds"].median(), checked["fused_seconds"].median()
+    return (
+        f"{text(len(checked))} of {text(len(material.frame))} configurations, drawn at random, were trained once more "
+        f"by the plain NumPy reference. Every loss that had been found {agreement}. A sample-update takes "
+        f"the reference {duration(reference)} and the kernel fused, which trains one run, {duration(fused)} (medians): "
+        f"a factor of {text(float(f'{reference / fused:.2g}'))}."
+    )
 
 
 def _write_configurations(frame: pd.DataFrame, folder: Path) -> None:
@@ -91,21 +123,3 @@ def _write_configurations(frame: pd.DataFrame, folder: Path) -> None:
         frame.to_csv(path, index=False)
     with replace_atomically(folder / "configurations.parquet") as path:
         frame.to_parquet(path, index=False)
-
-
-def _what_was_checked(checked: pd.DataFrame, configurations: int) -> str:
-    exact = checked["bound"].max() == 0
-    agreement = "is the same to the last bit" if exact else f"differs by at most {text(checked['error'].max())}"
-    reference, fused = checked["reference_seconds"].median(), checked["fused_seconds"].median()
-    return (
-        f"{text(len(checked))} of {text(configurations)} configurations, drawn at random, were trained once more by "
-        f"the plain NumPy reference. Every loss that had been found {agreement}. A sample-update takes "
-        f"the reference {duration(reference)} and the kernel fused, which trains one run, {duration(fused)} (medians): "
-        f"a factor of {text(float(f'{reference / fused:.2g}'))}."
-    )
-
-
-def _fenced(toml: str) -> str:
-    """A block of code, with a fence longer than any in the text."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", toml)), default=0))
-    return f"{fence}toml\n{toml}{fence}"

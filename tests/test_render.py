@@ -1,5 +1,6 @@
 import io
 import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from bench.render import MISSING, display, duration, label, text, to_markdown, to_rich, write_tables
+from bench.render import MISSING, display, duration, label, text, to_latex, to_markdown, to_rich, write_tables
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$", "a|b", "[bold]red[/bold]", "**x** `y` _z_", "\\|", "&amp;", "~~a~~"]
 
@@ -126,6 +127,40 @@ def test_markdown_aligns_numbers_to_the_right():
     assert to_markdown(table).splitlines()[1] == "| --- | --- | ---: | ---: |"
 
 
+COMMANDS = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^"}
+COMMANDS |= {"textless": "<", "textgreater": ">", "textbar": "|", "textmu": "µ", "space": " "}
+
+
+def latex_cells(latex):
+    """The text of each cell of the body, after the rules of LaTeX."""
+    body = latex.split("\\midrule\n")[1].split("\\bottomrule")[0]
+    assert body.endswith(" \\\\\n")
+    plain = re.sub(r"\\(text[a-z]+|space)(\{\}| )", lambda found: COMMANDS[found[1]], body.removesuffix(" \\\\\n"))
+    return [re.sub(r"\\([&%$#_{}])", r"\1", cell) for cell in re.split(r"(?<!\\) & ", plain)]
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, r"\end{tabular} \input{/etc/passwd}", "50 % & # ~ ^ {x}"])
+def test_latex_shows_names_literally(name):
+    latex = to_latex(pd.DataFrame({f"param_{name}": ["x"], "init": [name], "lr": [1.5]}))
+    assert latex_cells(latex) == ["x", name, "1.5"]
+    assert latex.count("\\begin") == latex.count("\\end{tabular}") == 1
+    assert "\\input" not in latex.replace("\\textbackslash input", "")
+
+
+def test_latex_has_letters_for_what_tables_hold():
+    table = pd.DataFrame({"lr": [0.5, np.inf], "seconds": [1e-6, np.nan]})
+    assert to_latex(table).splitlines() == [
+        r"\begin{tabular}{rr}",
+        r"\toprule",
+        r"learning rate & time \\",
+        r"\midrule",
+        r"0.5 & 1 \textmu{}s \\",
+        r"$\infty$ & -- \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_rich_shows_names_literally(name):
     console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="truecolor")
@@ -154,9 +189,10 @@ def test_tables_are_written_with_every_digit(tmp_path):
     )
     written = write_tables({"best": table, "other": table.head(0)}, tmp_path / "tables")
     assert sorted(os.listdir(tmp_path / "tables")) == sorted(path.name for path in written)
-    assert len(written) == 6
-    csv, parquet, markdown = written[:3]
+    assert len(written) == 8
+    csv, parquet, markdown, latex = written[:4]
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), table)
     assert csv.read_text(encoding="utf-8").splitlines()[1] == "sgd,0.30000000000000004,3,inf"
     assert pd.read_csv(csv)["optimizer"].tolist() == table["optimizer"].tolist()
     assert markdown.read_text(encoding="utf-8") == to_markdown(table)
+    assert latex.read_text(encoding="utf-8") == to_latex(table)

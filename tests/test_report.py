@@ -1,59 +1,34 @@
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from frames import make_frame
+from hostile import hostile_study
+from markdown_it import MarkdownIt
 
 import bench.whole
 from bench import Grid, sweep
+from bench.cli import main
 from bench.fitting import in_table_units
 from bench.illustrations import hardest_start
 from bench.replay import best_runs, replay, typical_runs
-from bench.report import write_report
+from bench.report import write_report, write_reports
 from bench.results import load_run
 from bench.standardize import Scaling
 from bench.study import load_study
-from bench.verdict import verdict
+from bench.verdict import safe_rates, verdict
 from bench.whole import run_study
 from kernels import Model
-
-HOSTILE = ["<script>alert(1)</script>", "$x$|`a*b*`", "```\n# ../x"]
-STUDY = """
-name = "../<b>$x$|*"
-title = '''# <script>alert("title")</script> $x$ [a](javascript:b) `c`'''
-description = '''```
-<script>'''
-data = { path = "table.csv", x = ['<script>alert("x")</script>|$x$'], y = '$y|\\alpha', standardize = true }
-model = { expression = "a*x**2 + b*x + c", inputs = ["x"] }
-[grid]
-lr = [0.02, 0.2, 5.0]
-batch_size = [4, "full"]
-optimizer = ["sgd", "momentum(0.9)"]
-seed = [0, 1]
-shuffle = true
-[grid.init]
-'<script>alert(1)</script>' = [0.0, 0.0, 0.0]
-'$x$|`a*b*`' = [90.0, -90.0, 90.0]
-"```\\n# ../x" = [-1.0, 1.0, 0.0]
-[run]
-epochs = 30
-target = 0.02
-kernel = "fused"
-"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The folder of a small study whose every name is up to something."""
     place = tmp_path_factory.mktemp("study")
-    x = np.linspace(10, 30, 60)
-    noise = np.random.default_rng(0).normal(0, 1, 60)
-    table = pd.DataFrame({'<script>alert("x")</script>|$x$': x, "$y|\\alpha": 0.5 * x**2 - 3 * x + 7 + noise})
-    table.to_csv(place / "table.csv", index=False)
-    (place / "study.toml").write_text(STUDY)
-    assert run_study(load_study(place / "study.toml"), place / "run", resume=False, confirmed=False)
+    assert run_study(hostile_study(place), place / "run", resume=False, confirmed=False)
     return place / "run"
 
 
@@ -65,7 +40,7 @@ def report(folder):
 def test_the_report_opens_with_a_verdict(report):
     verdict, _ = report.split("\n## ", 1)
     said = dict(re.findall(r"- \*\*(.+?)\.\*\* (.+)\n", verdict))
-    assert list(said) == ["Best", "Robust", "Diverged", "Ends at", "Units"]
+    assert list(said) == ["Best", "Robust", "Safe rates", "Diverged", "Ends at", "Units"]
     assert "over 3 starts and 2 seeds, reached the target loss 0.02" in said["Best"]
     assert "at learning rate 5 (" in said["Diverged"]
     assert "in the table's own units" in said["Ends at"]
@@ -80,22 +55,31 @@ def test_the_parameters_it_gives_fit_the_table(folder, report):
 
 
 def test_every_figure_and_table_is_there(folder, report):
-    shown = re.findall(r"!\[\]\((figures/.+?)\)\n\n\*.+\*\n", report)
-    names = ["loss_by_optimizer", "loss_by_lr_1_sgd", "loss_by_lr_2_momentum_0_9", "loss_by_batch_size"]
-    names += ["fitted_curve", "fitted_path", "parameter_path"]
-    assert shown == [f"figures/{name}.png" for name in names]
+    shown = re.findall(r"!\[.+\]\(figures/(.+?)\.png\)\n", report)
+    assert len(shown) > 6
     assert {path.name for path in (folder / "figures").iterdir()} == {
-        f"{name}.{suffix}" for name in names for suffix in ("png", "svg")
+        f"{name}.{suffix}" for name in shown for suffix in ("png", "svg")
     }
     rows = pd.read_parquet(folder / "tables" / "configurations.parquet")
     assert rows["config_id"].tolist() == load_run(folder).frame["config_id"].tolist()
     assert len(pd.read_csv(folder / "tables" / "configurations.csv")) == len(rows) == 72
-    for name in ("best", "best_by_optimizer_and_batch_size", "effects", "check"):
-        assert (folder / "tables" / f"{name}.md").read_text(encoding="utf-8") in report
+    for name in ("best", "best_by_optimizer_and_batch_size", "effects"):
+        assert (folder / "tables" / f"{name}.md").read_text(encoding="utf-8").strip() in report
+    for name in ("best", "check", "speed", "times"):
+        assert {path.suffix for path in (folder / "tables").glob(f"{name}.*")} == {".csv", ".parquet", ".md", ".tex"}
+
+
+def test_what_the_answer_rests_on_is_folded_away(report):
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    html = parser.render(report)
+    assert html.count("<details>") == html.count("</details>") == report.count("<details>") > 4
+    opening = html.split("<details>")[0]
+    assert opening.count("<table>") == 1
+    assert opening.count("<img") == 3
 
 
 def test_the_check_is_told(report):
-    told = report.split("## Checked against the reference")[1]
+    told = report.split("## What it rests on")[1]
     assert "6 of 72 configurations" in told
     assert "Every loss that had been found is the same to the last bit." in told
     assert re.search(r"takes the reference \S+ [nµm]?s and the kernel fused, .*: a factor of [\d,]+\.", told)
@@ -104,21 +88,21 @@ def test_the_check_is_told(report):
 def test_names_are_shown_literally(folder, report):
     prose, fences = re.subn(r"^(`{3,})toml\n.*?^\1$", "", report, flags=re.DOTALL | re.MULTILINE)
     assert fences == 1
-    assert "<" not in prose
+    tags = re.findall("<[^>]*>", prose)
+    assert set(tags) == {"<details>", "<summary>", "</summary>", "</details>"}
     assert "$" not in prose
     code = re.findall(r"(?<!\\)`([^`]*)`", prose)
     assert code == ["a*x**2 + b*x + c", "sgdbench run run.toml --out FOLDER", "run.toml"]
     assert prose.startswith("# # &lt;script&gt;")
     assert [line for line in prose.splitlines() if line.startswith("#")][1:] == [
         "## The best choices, over all starts and seeds",
-        "## The best for each optimizer and batch size",
-        "## What each setting does",
         "## Figures",
-        "## Checked against the reference",
-        "## How it was made",
+        "## What it rests on",
     ]
     for figure in (folder / "figures").glob("*.svg"):
         assert "<script" not in figure.read_text(encoding="utf-8")
+    for table in (folder / "tables").glob("*.tex"):
+        assert "<" not in table.read_text(encoding="utf-8")
 
 
 def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
@@ -207,6 +191,7 @@ def test_the_verdict_in_words():
         "Best": "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 3 runs, over 1 start and "
         "3 seeds, reached the target loss 0.001, after 5 epochs in the median and 6 at most.",
         "Robust": "4 of 9 runs reached the target. Of 4 choices of settings, 1 reached it in every run and 2 in none.",
+        "Safe rates": "Every start and seed reached the target with sgd at 0.1 (1 of 4 rates; batch size 1).",
         "Diverged": "3 runs: sgd with batch size 1 at learning rate 0.4 to 0.8 (3 runs).",
         "Ends at": "The best run of this choice has a = 2, with loss 1.",
     }
@@ -228,6 +213,7 @@ def test_the_verdict_where_nothing_reaches_the_target():
 def test_the_verdict_where_all_diverge():
     frame = make_frame(8, batch_size=range(1, 9), status="diverged", final_loss=np.nan, best_loss=np.inf)
     told = verdict(frame, LINE, 1e-3, None)
+    assert told["Best"] == "None: every run diverged."
     assert told["Ends at"] == "No run of the best choice ended at finite parameters."
     assert told["Diverged"].startswith("8 runs: sgd with batch size 1 at learning rate 0.1 (1 run); ")
     assert told["Diverged"].endswith("; and 2 more combinations.")
@@ -258,21 +244,54 @@ def test_a_replayed_run_is_that_of_the_sweep(folder):
         np.testing.assert_array_equal(again.params, row[["param_a", "param_b", "param_c"]].to_numpy(float))
 
 
+def test_safe_rates_are_those_without_a_failure_in_between():
+    rates = [0.1, 0.2, 0.4, 0.8, 1.6]
+    frame = pd.concat(
+        [
+            # At 0.2 one of two seeds fails: the range from 0.4 on is wider than that of 0.1 alone.
+            *(runs_of("near", [3, None if lr == 0.2 else 3], seed=[0, 1], lr=lr) for lr in rates),
+            *(runs_of("near", [3 if lr < 1 else None], batch_size=8, lr=lr, schedule="cosine") for lr in rates),
+            *(runs_of("near", [None], optimizer="adam", lr=lr) for lr in rates[:2]),
+        ],
+        ignore_index=True,
+    )
+    assert safe_rates(frame).to_dict("records") == [
+        settings("sgd", lowest=0.1, highest=0.8, safe=4, tried=5, batch_size=8, schedule="cosine"),
+        settings("adam", lowest=pytest.approx(np.nan, nan_ok=True), highest=pytest.approx(np.nan, nan_ok=True)),
+    ]
+    alone = safe_rates(frame[frame["batch_size"] == 1]).iloc[0]
+    assert (alone["lowest"], alone["highest"], alone["safe"]) == (0.4, 1.6, 3)
+    said = verdict(frame, LINE, 1e-3, None)["Safe rates"]
+    assert said == (
+        "Every start and seed reached the target with sgd at 0.1 to 0.8 (4 of 5 rates; batch size 8). "
+        "There is no such rate for adam."
+    )
+
+
+def settings(optimizer, **others):
+    plain = {"schedule": "constant", "batch_size": 1, "shuffle": True, "safe": 0, "tried": 2}
+    return {"optimizer": optimizer} | plain | others
+
+
 def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("a report trains nothing")
 
+    page = (folder / "report.html").read_bytes()
     monkeypatch.setattr("bench.replay.fit", refuse)
     monkeypatch.setattr("bench.check.fit", refuse)
-    assert write_report(folder).read_text(encoding="utf-8") == report
+    assert write_report(folder) == folder / "report.html"
+    assert (folder / "report.md").read_text(encoding="utf-8") == report
+    assert (folder / "report.html").read_bytes() == page
 
 
-def test_without_its_data_a_run_has_still_a_report(folder, report, tmp_path):
+def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
     study = moved / "run.toml"
     study.write_text(study.read_text(encoding="utf-8").replace("table.csv", "gone.csv"), encoding="utf-8")
-    told = write_report(moved).read_text(encoding="utf-8")
+    assert "The data cannot be read any more: " in write_report(moved).read_text(encoding="utf-8")
+    told = (moved / "report.md").read_text(encoding="utf-8")
     assert "loss_by_optimizer.png" in told
     assert "fitted_curve.png" not in told
 
@@ -280,6 +299,73 @@ def test_without_its_data_a_run_has_still_a_report(folder, report, tmp_path):
 def test_a_sweep_without_a_study_has_a_report(tmp_path):
     x = np.linspace(-1, 1, 40)
     sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
-    told = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "made by a sweep in Python" in write_report(tmp_path / "run").read_text(encoding="utf-8")
+    told = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert told.startswith("# run\n")
     assert "Not yet" in told
+
+
+def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
+    begun = tmp_path / "begun"
+    shutil.copytree(folder, begun)
+    shutil.rmtree(begun / "evidence")
+    for part in (begun / "parts").iterdir():
+        part.unlink()
+    for name in ("report.html", "report.md"):
+        told = (write_report(begun).parent / name).read_text(encoding="utf-8")
+        assert "0 of 72 configurations are trained so far." in told
+        assert "0 configurations" in told
+
+
+def test_a_run_in_progress_has_a_report_of_what_is_there(folder, tmp_path):
+    going = tmp_path / "going"
+    shutil.copytree(folder, going)
+    plan = pd.read_parquet(going / "plan.parquet")
+    more = plan.assign(seed=plan["seed"] + 2, config_id=[f"{number:016x}" for number in range(len(plan))])
+    pd.concat([plan, more], ignore_index=True).to_parquet(going / "plan.parquet", index=False)
+    page = write_report(going).read_text(encoding="utf-8")
+    assert "72 of 144 configurations are trained so far." in page
+    assert "72 of 144 configurations are trained so far." in (going / "report.md").read_text(encoding="utf-8")
+
+
+def test_several_runs_are_shown_side_by_side(folder, tmp_path, monkeypatch):
+    x = np.linspace(-1, 1, 40)
+    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "<i>run</i>")
+    monkeypatch.chdir(tmp_path)
+    *own, together = write_reports([folder, tmp_path / "<i>run</i>"])
+    assert own == [folder / "report.html", tmp_path / "<i>run</i>" / "report.html"]
+    assert together.samefile(tmp_path / "comparison.html")
+    page = together.read_text(encoding="utf-8")
+    assert "2 runs side by side" in page
+    assert 'href="%3Ci%3Erun%3C/i%3E/report.html"' in page
+    assert "<i>run" not in page
+    assert "a*x**2 + b*x + c" in page
+    assert "In nothing that was noted." in page
+
+
+@pytest.mark.parametrize(
+    ("folders", "out", "complaint"),
+    [
+        (["run", "run"], None, "each folder must come once, and run comes twice"),
+        (["run"], "page.html", "--out is for several folders"),
+        (["nowhere"], None, "nowhere is no run folder"),
+    ],
+)
+def test_folders_that_make_no_report_are_refused(folders, out, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        write_reports([Path(folder) for folder in folders], out and Path(out))
+
+
+def test_the_command_makes_reports_again(folder, tmp_path, monkeypatch, capsys):
+    both = shutil.copytree(folder, tmp_path / "one"), shutil.copytree(folder, tmp_path / "other")
+    for page in ("report.html", "report.md"):
+        (both[0] / page).unlink()
+    monkeypatch.setattr("sys.argv", ["sgdbench", "report", *map(str, both), "--out", str(tmp_path / "both.html")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    pages = [both[0] / "report.html", both[1] / "report.html", tmp_path / "both.html"]
+    assert capsys.readouterr().out == "".join(f"Report: {page}\n" for page in pages)
+    assert (both[0] / "report.html").read_bytes() == (folder / "report.html").read_bytes()
+    # Two runs of one title are told apart by their folders.
+    assert f"({both[1]})" in pages[2].read_text(encoding="utf-8")

@@ -1,0 +1,5 @@
+"use strict";
+// A page without charts: nothing is trained yet.
+
+offerThemes();
+offerCopies();

@@ -1,0 +1,63 @@
+"use strict";
+// The run as it travels in the page: packed columns become typed arrays, numbers become text as in the other reports.
+
+const run = JSON.parse(document.getElementById("data").textContent);
+
+const KINDS = { f8: Float64Array, f4: Float32Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array };
+
+function unpack(packed) {
+  const binary = atob(packed.data);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return new KINDS[packed.type](bytes.buffer);
+}
+
+// Four significant digits, thousands separated, powers of ten from a million on and below 1e-4.
+function text(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (typeof value !== "number") return String(value);
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
+  const rounded = Number(value.toPrecision(4));
+  if (rounded === 0) return "0";
+  const size = Math.abs(rounded);
+  if (size < 1e-4 || size >= 1e6) return rounded.toExponential().replace("e+", "e");
+  return size >= 1000 ? Math.round(value).toLocaleString("en-US") : String(Number(rounded.toFixed(7)));
+}
+
+function duration(seconds) {
+  if (!Number.isFinite(seconds)) return text(seconds);
+  const [unit, factor] = [
+    ["ns", 1e9],
+    ["µs", 1e6],
+    ["ms", 1e3],
+    ["s", 1],
+  ].find(([name, scale]) => name === "s" || Math.abs(seconds) * scale < 999.5);
+  return `${text(Number((seconds * factor).toPrecision(3)))} ${unit}`;
+}
+
+function count(number, noun) {
+  return `${text(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+// NaN stands for a run without the value, and goes to the end: a failure cannot improve a median.
+function quantiles(values, shares) {
+  const sorted = Float64Array.from(values, (value) => (Number.isNaN(value) ? Infinity : value)).sort();
+  return shares.map((share) => {
+    const place = share * (sorted.length - 1);
+    const [low, high] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]];
+    return low === high || !Number.isFinite(high) ? (place % 1 ? high : low) : low + (place % 1) * (high - low);
+  });
+}
+
+// In decades, what encloses the losses: not what diverges, and not what is far below the target.
+function lossRange(losses, first, target) {
+  const positive = losses.filter((loss) => loss > 0 && Number.isFinite(loss));
+  if (!positive.length) return [-1, 1];
+  const begun = first.filter(Number.isFinite);
+  const smallest = positive.reduce((one, other) => Math.min(one, other));
+  const largest = positive.reduce((one, other) => Math.max(one, other));
+  const bottom = Math.log10(Math.max(smallest, target ? target / 100 : 0));
+  const top = Math.log10(Math.max(begun.length ? Math.min(largest, 1000 * Math.max(...begun)) : largest, target ?? 0));
+  const margin = 0.04 * Math.max(top - bottom, 0.2);
+  return [bottom - margin, Math.max(top, bottom) + margin];
+}

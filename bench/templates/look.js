@@ -1,0 +1,308 @@
+"use strict";
+// How charts look, in light and dark, and what all of them do: draw late, zoom by keys, say what is seen.
+
+const touch = matchMedia("(pointer: coarse)").matches;
+const color = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+
+// Plotly reads some HTML in its texts; names are to be shown as they are.
+const literal = (value) => String(value).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+// Two colors of the palette are too dark for a dark page.
+const visible = (value) => (isDark() ? ({ "#000000": "#f0f0f0", "#0072b2": "#3f9fdc" }[value] ?? value) : value);
+
+const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+const faded = (hex, share) => `rgba(${channels(hex).join(", ")}, ${share})`;
+const blended = (from, to, share) => channels(from).map((value, i) => value + share * (channels(to)[i] - value));
+
+// Black or white, whichever is read better on a color; luminance as in WCAG 2.
+function inkOn(rgb) {
+  const [red, green, blue] = rgb.map((value) =>
+    value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
+  );
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 ? "#0d1117" : "#ffffff";
+}
+
+function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+// An axis; `range` is where the view begins and where a double click leads back to, in decades if it is logarithmic.
+function axis(title, { log = false, range = null, ...more } = {}) {
+  const plain = log && range && range[0] > -4 && range[1] < 6;
+  return {
+    title: { text: literal(title), font: { size: 13, color: color("soft") }, standoff: 8 },
+    type: log ? "log" : "linear",
+    range: range ?? undefined,
+    autorange: range === null,
+    exponentformat: "e",
+    // Few enough that a logarithmic axis has no ticks at 3, 4, 6, 7, ...
+    nticks: log ? 5 : 7,
+    tickformat: plain ? "~g" : undefined,
+    gridcolor: color("grid"),
+    linecolor: color("line"),
+    tickfont: { size: 12, color: color("soft") },
+    zeroline: false,
+    automargin: true,
+    fixedrange: touch,
+    ...more,
+  };
+}
+
+// Ticks at 1, 2, 5, 10, ... for a logarithmic axis of a few decades.
+function ticks(low, high, says = text) {
+  const decades = Array.from(
+    { length: Math.max(1, Math.ceil(high) - Math.floor(low) + 1) },
+    (_, i) => 10 ** (Math.floor(low) + i),
+  );
+  const tickvals = decades.flatMap((decade) =>
+    (decades.length > 5 ? [1] : [1, 2, 5]).map((digit) => Number((digit * decade).toPrecision(3))),
+  );
+  return { tickvals, ticktext: tickvals.map(says) };
+}
+
+const across = (value, title) => ({
+  type: "line",
+  xref: "paper",
+  x0: 0,
+  x1: 1,
+  y0: value,
+  y1: value,
+  layer: "below",
+  name: title,
+  line: { color: color("target"), width: 1.5, dash: "6px,4px" },
+});
+
+function draw(element, traces, layout, tools = true) {
+  const whole = {
+    margin: { l: 8, r: 8, t: 30, b: 8 },
+    paper_bgcolor: color("paper"),
+    plot_bgcolor: color("paper"),
+    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("ink") },
+    hoverlabel: {
+      bgcolor: color("panel"),
+      bordercolor: color("line"),
+      font: { color: color("ink"), size: 13 },
+      align: "left",
+      namelength: -1,
+    },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: color("soft"), activecolor: color("ink") },
+    showlegend: false,
+    hovermode: "closest",
+    dragmode: touch ? false : "zoom",
+    ...layout,
+  };
+  const buttons = ["zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"];
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    modeBarButtons: [buttons],
+    displayModeBar: tools,
+    doubleClick: "reset",
+  };
+  return Plotly.react(element, traces, whole, config);
+}
+
+// A band between two lines, in as many pieces as it takes; what is beyond `floor` and `ceiling` leaves the view there.
+function ribbon(x, low, high, tone, [floor, ceiling]) {
+  const [xs, ys] = [[], []];
+  let piece = [];
+  const close = () => {
+    if (piece.length > 1) {
+      xs.push(...piece.map((i) => x[i]), ...piece.toReversed().map((i) => x[i]), null);
+      ys.push(
+        ...piece.map((i) => Math.max(low[i], floor)),
+        ...piece.toReversed().map((i) => Math.min(high[i], ceiling)),
+        null,
+      );
+    }
+    piece = [];
+  };
+  x.forEach((at, i) => (at !== null && Number.isFinite(low[i]) ? piece.push(i) : close()));
+  close();
+  return {
+    type: "scatter",
+    mode: "lines",
+    x: xs,
+    y: ys,
+    fill: "toself",
+    fillcolor: faded(tone, isDark() ? 0.2 : 0.14),
+    line: { width: 0, color: tone },
+    hoverinfo: "skip",
+  };
+}
+
+// Every chart has a place in the page and a function that draws it and returns a sentence about what is seen.
+const charts = new Map();
+
+function chart(name, paint) {
+  const figure = document.getElementById(`chart-${name}`);
+  if (!figure) return;
+  const [plot, caption] = [figure.querySelector(".plot"), figure.querySelector("figcaption")];
+  charts.set(name, { figure, plot, seen: false, paint: () => (caption.textContent = paint(plot, figure)) });
+  if (name !== "map") plot.addEventListener("keydown", (event) => zoom(plot, event));
+}
+
+function redraw(...names) {
+  for (const [name, one] of charts) {
+    if (one.seen && (!names.length || names.includes(name))) one.paint();
+  }
+}
+
+// Charts are drawn when they come near the view, the others when there is nothing else to do.
+function drawWhenSeen() {
+  const first = (one) => {
+    if (!one.seen) {
+      one.seen = true;
+      one.paint();
+    }
+  };
+  const near = new IntersectionObserver(
+    (entries) =>
+      entries
+        .filter((entry) => entry.isIntersecting)
+        .forEach((entry) => {
+          near.unobserve(entry.target);
+          first([...charts.values()].find((one) => one.figure === entry.target));
+        }),
+    { rootMargin: "300px" },
+  );
+  for (const one of charts.values()) near.observe(one.figure);
+  const waiting = [...charts.values()];
+  const next = () => {
+    const one = waiting.shift();
+    if (!one) return (root.dataset.drawn = "all");
+    first(one);
+    later(next);
+  };
+  later(next);
+}
+
+const later = (work) =>
+  "requestIdleCallback" in window ? requestIdleCallback(work, { timeout: 2000 }) : setTimeout(work, 50);
+
+function zoom(plot, event) {
+  const factor = { "+": 0.8, "=": 0.8, "-": 1.25 }[event.key];
+  if (event.key === "0") {
+    charts.get(plot.parentElement.id.replace("chart-", "")).paint();
+  } else if (factor) {
+    const ranges = {};
+    for (const name of ["xaxis", "yaxis"]) {
+      const [low, high] = plot._fullLayout[name].range.map(Number);
+      const [middle, half] = [(low + high) / 2, (factor * (high - low)) / 2];
+      ranges[`${name}.range`] = [middle - half, middle + half];
+    }
+    Plotly.relayout(plot, ranges);
+  } else return;
+  event.preventDefault();
+}
+
+// Controls: a list to choose from, a row of buttons of which one is pressed, a legend.
+function list(label, options, value, chosen) {
+  const select = make("select");
+  options.forEach((option, i) =>
+    select.append(make("option", { value: i, textContent: option[1], selected: option[0] === value })),
+  );
+  select.addEventListener("change", () => chosen(options[select.value][0]));
+  return make("label", { className: "stacked" }, label, select);
+}
+
+function buttons(label, options, value, chosen) {
+  const group = make("div", { className: "group" });
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", label);
+  for (const [key, name] of options) {
+    const button = make("button", { type: "button", textContent: name });
+    button.setAttribute("aria-pressed", key === value);
+    button.addEventListener("click", () => {
+      for (const other of group.children) other.setAttribute("aria-pressed", other === button);
+      chosen(key);
+    });
+    group.append(button);
+  }
+  return group;
+}
+
+const swatch = (tone, kind = "") => {
+  const mark = make("i", { className: kind });
+  mark.style.setProperty("--swatch", tone);
+  return mark;
+};
+
+function legend(figure, entries) {
+  figure
+    .querySelector(".legend")
+    .replaceChildren(...entries.map(([name, tone, kind]) => make("span", {}, swatch(tone, kind), name)));
+}
+
+// A legend whose entries show and hide what they stand for.
+function toggles(figure, entries, isHidden, toggle) {
+  const place = figure.querySelector(".legend");
+  const focused = place.contains(document.activeElement) ? [...place.children].indexOf(document.activeElement) : -1;
+  place.replaceChildren(
+    ...entries.map(([name, tone, kind]) => {
+      const button = make("button", { type: "button", title: "Show or hide" }, swatch(tone, kind), name);
+      button.setAttribute("aria-pressed", !isHidden(name));
+      button.addEventListener("click", () => toggle(name));
+      return button;
+    }),
+  );
+  if (focused >= 0) place.children[focused].focus();
+}
+
+const SCALES = [
+  [true, "log"],
+  [false, "linear"],
+];
+
+function offerScales(figure, look, name, axes) {
+  for (const [key, label] of axes) {
+    const group = buttons(
+      `${label} axis`,
+      SCALES.map(([log, word]) => [log, `${label} ${word}`]),
+      look[key],
+      (value) => {
+        look[key] = value;
+        redraw(name);
+      },
+    );
+    figure.querySelector(".controls").append(group);
+  }
+}
+
+// The page's own switch between light and dark.
+function offerThemes() {
+  const button = document.getElementById("theme");
+  const show = (theme) => {
+    root.dataset.theme = theme;
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `${button.textContent} colors`);
+    redraw();
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => show(keptTheme(isDark() ? "light" : "dark") ?? (isDark() ? "light" : "dark")));
+  darkness.addEventListener("change", () => keptTheme() ?? show(darkness.matches ? "dark" : "light"));
+  show(root.dataset.theme);
+}
+
+async function copy(code) {
+  const toast = document.getElementById("toast");
+  try {
+    await navigator.clipboard.writeText(code);
+    toast.textContent = "Copied";
+  } catch {
+    const area = make("textarea", { value: code });
+    document.body.append(area);
+    area.select();
+    toast.textContent = document.execCommand("copy") ? "Copied" : "Your browser does not let pages copy";
+    area.remove();
+  }
+  setTimeout(() => (toast.textContent = ""), 2500);
+}
+
+function offerCopies() {
+  for (const button of document.querySelectorAll("button[data-copies]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => copy(document.getElementById(button.dataset.copies).textContent));
+  }
+}

@@ -1,0 +1,22 @@
+"use strict";
+// What the charts that compare optimizers share.
+
+const optimizers = settings.optimizer;
+const shownOptimizers = () => optimizers.values.map((_, code) => code).filter((code) => !state.hidden.has(code));
+const toneOf = (code) => visible(optimizers.colors[code]);
+
+// One legend for all charts of optimizers: what is hidden in one is hidden in all.
+function optimizerLegend(figure, kind = "") {
+  const entries = optimizers.shown.map((name, code) => [name, toneOf(code), kind]);
+  const codeOf = (name) => optimizers.shown.indexOf(name);
+  toggles(
+    figure,
+    entries,
+    (name) => state.hidden.has(codeOf(name)),
+    (name) => {
+      const code = codeOf(name);
+      state.hidden.has(code) ? state.hidden.delete(code) : state.hidden.add(code);
+      redraw("loss", "rates", "time");
+    },
+  );
+}

@@ -1,0 +1,59 @@
+"use strict";
+// The chart of time and final loss, one point for each configuration.
+
+const timeLook = { x: true, y: true };
+
+function paintTime(plot, figure) {
+  let drawn = 0;
+  const [every, begun] = [[], []];
+  const traces = shownOptimizers().map((code) => {
+    const rows = Array.from(rowsWith({ optimizer: code })).filter(
+      (row) => numbers.final_loss[row] > 0 && Number.isFinite(numbers.final_loss[row]),
+    );
+    drawn += rows.length;
+    const y = rows.map((row) => numbers.final_loss[row]);
+    every.push(...y);
+    begun.push(...rows.map((row) => curve(row).losses[0]));
+    return {
+      type: "scatter",
+      mode: "markers",
+      x: rows.map((row) => numbers.seconds[row]),
+      y,
+      hoverinfo: "text",
+      text: rows.map(
+        (row) =>
+          `${literal(choice(row))}<br>${literal(shown("init", row))}, seed ${shown("seed", row)}<br>` +
+          `${duration(numbers.seconds[row])}, loss ${text(numbers.final_loss[row])}`,
+      ),
+      marker: { color: toneOf(code), size: rows.length > 400 ? 4 : 7, opacity: 0.55, line: { width: 0 } },
+    };
+  });
+  const range = lossRange(every, begun, run.target);
+  const times = traces.flatMap((one) => one.x);
+  const timeSpan = [Math.min, Math.max].map((end) =>
+    Math.log10(times.reduce((one, other) => end(one, other), times[0])),
+  );
+  draw(plot, traces, {
+    xaxis: axis("time", {
+      log: timeLook.x,
+      tickformat: "~s",
+      ticksuffix: "s",
+      ...(timeLook.x && drawn ? ticks(...timeSpan, duration) : {}),
+    }),
+    yaxis: axis("final loss", { log: timeLook.y, range: timeLook.y ? range : null }),
+    shapes: run.target === null ? [] : [across(run.target, "target")],
+  });
+  optimizerLegend(figure, "dot");
+  const outside = every.filter((loss) => Math.log10(loss) < range[0] || Math.log10(loss) > range[1]).length;
+  const beyond = outside && timeLook.y ? `, ${text(outside)} of them outside the view` : "";
+  return (
+    `${text(drawn)} of ${count(run.count, "configuration")} ended at a finite loss above zero${beyond}. ` +
+    "A run's time is its share of the block that it was trained in."
+  );
+}
+
+const offerTime = () =>
+  offerScales(charts.get("time").figure, timeLook, "time", [
+    ["x", "x"],
+    ["y", "y"],
+  ]);

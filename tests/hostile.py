@@ -1,0 +1,62 @@
+"""A small study whose every name is up to something, for the tests of reports."""
+
+import numpy as np
+import pandas as pd
+
+from bench.check import check
+from bench.engine import sweep
+from bench.evidence import keep
+from bench.replay import trajectories
+from bench.report import write_report
+from bench.study import load_study, to_toml
+
+X, Y = '<script>alert("x")</script>|$x$', "$y|\\alpha<img src=x onerror=hacked()>"
+STARTS = ["<script>alert(1)</script>", "$x$|`a*b*`", "```\n# ../x</script><script>alert(2)</script>%{x}&lt;"]
+TITLE = '# <script>alert("title")</script> $x$ [a](javascript:b) `c` <!-- \u2028'
+STUDY = """
+name = "../<b>$x$|*"
+title = '''{title}'''
+description = '''```
+<script>'''
+data = {{ path = "table.csv", x = ['{x}'], y = '{y}', standardize = true }}
+model = {{ expression = "a*x**2 + b*x + c", inputs = ["x"] }}
+[grid]
+lr = [0.02, 0.2, 5.0]
+batch_size = [4, "full"]
+optimizer = ["sgd", "momentum(0.9)"]
+seed = [0, 1]
+shuffle = true
+[grid.init]
+'{starts[0]}' = [0.0, 0.0, 0.0]
+'{starts[1]}' = [90.0, -90.0, 90.0]
+"{third}" = [-1.0, 1.0, 0.0]
+[run]
+epochs = 30
+target = 0.02
+kernel = "fused"
+"""
+
+
+def hostile_study(place):
+    """Write the study and its data into a folder."""
+    x = np.linspace(10, 30, 60)
+    noise = np.random.default_rng(0).normal(0, 1, 60)
+    pd.DataFrame({X: x, Y: 0.5 * x**2 - 3 * x + 7 + noise}).to_csv(place / "table.csv", index=False)
+    study = STUDY.format(title=TITLE, x=X, y=Y, starts=STARTS, third=STARTS[2].replace("\n", "\\n"))
+    (place / "study.toml").write_text(study, encoding="utf-8")
+    return load_study(place / "study.toml")
+
+
+def hostile_run(place):
+    """Run it, without the measurements of speed, and write its report; returns the run's folder."""
+    study, folder = hostile_study(place), place / "run"
+    data, _ = study.dataset()
+    budget = study.run.model_dump()
+    result = sweep(
+        study.make_model(data), data.x, data.y, study.make_grid(), out=folder, study=to_toml(study), **budget
+    )
+    chosen = result.frame.head(2)
+    checked = check(result.model, data.x, data.y, chosen, result.starts[:2], result.curves, **budget)
+    keep(folder, check=checked, trajectories=trajectories(result, study.run, data))
+    write_report(folder)
+    return folder

@@ -1,0 +1,338 @@
+"""The page in a real browser: charts, table, keys, names that are up to something, and no network."""
+
+import json
+import shutil
+import tomllib
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from browsing import chromium, complaints, opened
+from hostile import STARTS, TITLE, hostile_run
+
+from bench import Grid, sweep
+from bench.render import text
+from bench.report import write_report, write_reports
+from bench.results import load_run
+from bench.study import load_study
+from bench.tables import best
+from bench.verdict import runs_of_the_best
+
+CHARTS = ["map", "cell", "loss", "rates", "fit", "time"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def folder(browser, tmp_path_factory):
+    return hostile_run(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def page(browser, folder):
+    """The page, opened once: a test must not count on what another one left, nor leave much."""
+    return opened(browser, folder / "report.html")
+
+
+@pytest.fixture
+def fresh(page, folder):
+    """The page, opened anew before and after."""
+    yield opened(page, folder / "report.html")
+    opened(page, folder / "report.html")
+
+
+def run(driver, script, *args):
+    return driver.execute_script(f"return {script}", *args)
+
+
+def caption(driver, name):
+    return run(driver, f"document.getElementById('say-{name}').textContent")
+
+
+def traces(driver, name):
+    return run(driver, f"document.querySelector('#chart-{name} .plot').data.length")
+
+
+def press(driver, *keys, on=None):
+    from selenium.webdriver.common.by import By
+
+    (driver.find_element(By.CSS_SELECTOR, on) if on else driver.switch_to.active_element).send_keys(*keys)
+
+
+def click(driver, selector, named=None):
+    """Click what is there under this name."""
+    from selenium.webdriver.common.by import By
+
+    found = [one for one in driver.find_elements(By.CSS_SELECTOR, selector) if named in (None, one.text)]
+    run(driver, "arguments[0].scrollIntoView({block: 'center', inline: 'nearest', behavior: 'instant'})", found[0])
+    found[0].click()
+
+
+def test_every_chart_is_drawn_and_described(page):
+    for name in CHARTS:
+        assert traces(page, name) > 0
+        assert run(page, f"document.querySelector('#chart-{name} .plot .main-svg') !== null")
+        assert len(caption(page, name)) > 20
+        plot = f"document.querySelector('#chart-{name} .plot')"
+        label, described = run(page, f"['aria-label', 'aria-describedby'].map((a) => {plot}.getAttribute(a))")
+        assert label
+        assert f"say-{name}" in described
+    assert complaints(page) == []
+
+
+def test_no_request_leaves_the_page(page, folder):
+    page.get_log("performance")
+    opened(page, folder / "report.html")
+    events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert run(page, "performance.getEntriesByType('resource').filter((e) => /^http/.test(e.name)).length") == 0
+    blocked = "fetch('https://example.org/').then(() => 'went', () => 'stayed').then(arguments[0])"
+    assert page.execute_async_script(blocked) == "stayed"
+    assert all("Content Security Policy" in told for told in complaints(page))
+
+
+def test_names_run_no_script_and_are_shown_as_they_are(page):
+    from selenium.common.exceptions import NoAlertPresentException
+
+    with pytest.raises(NoAlertPresentException):
+        page.switch_to.alert.text  # noqa: B018
+    made = "img[src=x], b:not(.answer b, .tiles b), a[href^=javascript]"
+    assert run(page, "[...document.querySelectorAll(arguments[0])].map((e) => e.outerHTML)", made) == []
+    scripts = "[...document.scripts].filter((s) => s.type !== 'application/json')"
+    assert run(page, f"{scripts}.some((s) => s.textContent.includes('alert('))") is False
+    assert run(page, "document.querySelector('h1').textContent") == text(TITLE)
+    assert run(page, "document.title.includes('<script>')")
+    starts = run(page, "[...document.querySelectorAll('#chart-loss select option')].map((o) => o.textContent)")
+    assert starts == ["all starts", *map(text, STARTS)]
+    # Plotly draws texts with a few tags of HTML: names are none of them.
+    axis = run(page, "document.querySelector('#chart-fit .ytitle').textContent")
+    assert "<img src=x onerror=hacked()>" in axis
+    click(page, "#chart-fit .controls button", "typical runs, epoch by epoch")
+    assert text(STARTS[2]) in run(page, "document.querySelector('#chart-fit .legend').textContent")
+    assert complaints(page) == []
+
+
+def test_a_click_on_a_cell_shows_its_curves(page, folder):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    before = caption(page, "cell")
+    run(page, "document.getElementById('map').scrollIntoView({behavior: 'instant'})")
+    area = page.find_element(By.CSS_SELECTOR, "#chart-map .nsewdrag")
+    width, height = area.size["width"], area.size["height"]
+    # The last of two batch sizes, the first of three rates, whose axis goes up.
+    mouse = ActionChains(page).move_to_element_with_offset(area, round(width / 4), round(height / 3))
+    mouse.pause(0.3).click().pause(0.3).perform()
+    told = caption(page, "cell")
+    assert told != before
+    assert "learning rate 0.02, batch size 60" in told
+    frame = load_run(folder).frame
+    chosen = frame[(frame["optimizer"] == "sgd") & (frame["lr"] == 0.02) & (frame["batch_size"] == 60)]
+    assert f"{sum(chosen['status'] == 'converged')} of {len(chosen)} runs reached the target" in told
+    points = run(page, "document.querySelector('#chart-cell .plot').data.flatMap((t) => t.x.filter((x) => x !== null))")
+    assert len(points) == (chosen["epochs"] + 1).sum()
+
+
+def test_keys_choose_a_cell_and_zoom(page):
+    from selenium.webdriver.common.keys import Keys
+
+    run(page, "document.querySelector('#chart-map .plot').focus()")
+    press(page, *[Keys.ARROW_DOWN] * 5, *[Keys.ARROW_LEFT] * 5)
+    assert "learning rate 0.02, batch size 4" in caption(page, "cell")
+    press(page, Keys.ARROW_UP, Keys.ARROW_RIGHT)
+    assert "learning rate 0.2, batch size 60" in caption(page, "cell")
+    view = "document.querySelector('#chart-loss .plot')._fullLayout.xaxis.range"
+    run(page, "document.querySelector('#chart-loss .plot').focus()")
+    (left, right), was = run(page, view), run(page, view)
+    press(page, "+")
+    closer = run(page, view)
+    assert closer[1] - closer[0] < right - left
+    press(page, "0")
+    assert run(page, view) == pytest.approx(was)
+
+
+def test_an_optimizer_is_hidden_in_all_charts(page):
+    before = {name: traces(page, name) for name in ("loss", "rates", "time")}
+    click(page, "#chart-loss .legend button", "momentum(0.9)")
+    for name, count in before.items():
+        assert traces(page, name) == count // 2
+        pressed = "[...document.querySelectorAll('#chart-{} .legend button')].map((b) => b.ariaPressed)"
+        assert run(page, pressed.format(name)) == ["true", "false"]
+    click(page, "#chart-loss .legend button", "momentum(0.9)")
+    assert {name: traces(page, name) for name in before} == before
+
+
+def test_axes_are_switched(fresh):
+    kind = "document.querySelector('#chart-loss .plot')._fullLayout.{}axis.type"
+    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["linear", "log"]
+    click(fresh, "#chart-loss .controls button", "y linear")
+    click(fresh, "#chart-loss .controls button", "x log")
+    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["log", "linear"]
+    click(fresh, "#chart-loss .controls button", "seconds")
+    assert run(fresh, "document.querySelector('#chart-loss .xtitle').textContent") == "time"
+    assert complaints(fresh) == []
+
+
+def rows(driver, column):
+    place = f"[...document.querySelectorAll('#rows th')].findIndex((th) => th.dataset.name === '{column}')"
+    return run(
+        driver,
+        f"((at) => [...document.querySelectorAll('#rows tbody tr')].map((tr) => tr.cells[at].textContent))({place})",
+    )
+
+
+def sorted_by(driver, column):
+    return run(driver, f"document.querySelector('#rows th[data-name={column}]').ariaSort")
+
+
+def test_the_table_is_sorted_by_click_and_by_key(page, folder):
+    from selenium.webdriver.common.keys import Keys
+
+    frame = load_run(folder).frame
+    click(page, "#rows th[data-name=final_loss] button")
+    assert sorted_by(page, "final_loss") == "ascending"
+    losses = frame["final_loss"].sort_values().head(20)
+    assert rows(page, "final_loss") == [text(loss) for loss in losses]
+    press(page, Keys.ENTER, on="#rows th[data-name=final_loss] button")
+    assert sorted_by(page, "final_loss") == "descending"
+    assert rows(page, "final_loss")[0] == text(frame["final_loss"].max())
+    click(page, "#rows th[data-name=lr] button")
+    assert (sorted_by(page, "lr"), sorted_by(page, "final_loss")) == ("ascending", "none")
+    assert set(rows(page, "lr")) == {"0.02"}
+
+
+def test_the_table_is_filtered_and_turned(fresh):
+    told = "document.querySelector('#pages output').textContent"
+    assert run(fresh, told) == "1\N{EN DASH}20 of 72 configurations"
+    click(fresh, "#pages button", "Next")
+    assert run(fresh, told) == "21\N{EN DASH}40 of 72 configurations"
+    press(fresh, "momentum diverged", on="#filters input")
+    assert set(rows(fresh, "optimizer")) == {"momentum(0.9)"}
+    assert set(rows(fresh, "status")) == {"diverged"}
+    press(fresh, " nowhere", on="#filters input")
+    assert run(fresh, told) == "No configuration has all of this."
+
+
+def test_the_best_row_can_be_copied(page, folder):
+    """By the button, as far as the text field that it is pasted into."""
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    click(page, "#rows tbody tr:first-child button", "Python")
+    WebDriverWait(page, 5).until(lambda driver: run(driver, "document.getElementById('toast').textContent") == "Copied")
+    run(page, "document.body.append(Object.assign(document.createElement('textarea'), {id: 'paste'}))")
+    press(page, Keys.CONTROL, "v", on="#paste")
+    assert run(page, "document.getElementById('paste').value") == code_of(page, "python", first_row(page))
+
+
+def first_row(driver):
+    return run(driver, "view.rows[0]")
+
+
+def code_of(driver, language, row):
+    return run(driver, "asCode(arguments[0], arguments[1])", row, language)
+
+
+def test_what_is_copied_makes_the_same_run_again(page, folder, tmp_path):
+    frame = load_run(folder).frame
+    for row in (0, 40, 71):
+        made = {}
+        exec(code_of(page, "python", row), made)
+        assert made["result"].loss[-1] == pytest.approx(frame["final_loss"][row], rel=0, abs=0, nan_ok=True)
+        (tmp_path / "one.toml").write_text(code_of(page, "toml", row), encoding="utf-8")
+        study = load_study(tmp_path / "one.toml")
+        assert study.make_grid().size == 1
+        assert study.run.target == 0.02
+        plan = study.make_grid().frame(study.make_model(study.dataset()[0]), 60).iloc[0]
+        for name in ("lr", "batch_size", "optimizer", "schedule", "seed", "shuffle"):
+            assert plan[name] == frame[name][row]
+        assert list(plan[["start_a", "start_b", "start_c"]]) == load_run(folder).starts[row].tolist()
+
+
+def test_the_page_ranks_as_the_tables_do(page, folder):
+    frame = load_run(folder).frame.assign(seconds=1.0)
+    winner = runs_of_the_best(frame, best(frame))
+    assert run(page, "winner.rows.map(idOf)") == winner["config_id"].tolist()
+    expected = best(frame).iloc[0]
+    assert run(page, "[winner.epochs, winner.loss]") == pytest.approx(
+        expected[["epochs_to_target", "final_loss"]].tolist()
+    )
+
+
+def test_numbers_are_written_as_in_the_tables(page):
+    values = [0.0, -12.5, 1 / 3, 9.9996e-5, 6.0579e-30, 999.96, 123456.7, 999999.7, 2.5e12, 800, 0.00012345678]
+    assert run(page, "arguments[0].map(text)", values) == [text(value) for value in values]
+
+
+def test_light_and_dark_can_be_switched(page):
+    chart = "document.querySelector('#chart-loss .plot').layout.paper_bgcolor"
+    background = f"[getComputedStyle(document.body).backgroundColor, {chart}]"
+    light = run(page, background)
+    click(page, "#theme", "Dark")
+    dark = run(page, background)
+    assert light[0] != dark[0]
+    assert light[1] != dark[1]
+    click(page, "#theme", "Light")
+    assert run(page, background) == light
+
+
+def test_headings_are_in_order_and_everything_has_a_name(page):
+    levels = run(page, "[...document.querySelectorAll('h1, h2, h3')].map((h) => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    unnamed = """[...document.querySelectorAll('button, select, input, img')].filter((e) =>
+        !(e.textContent.trim() || e.ariaLabel || e.alt || e.labels?.length)).map((e) => e.outerHTML)"""
+    assert run(page, unnamed) == []
+    assert run(page, "document.querySelectorAll('main, header, footer, nav').length") == 4
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_never_scrolls_sideways(page, folder, width):
+    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        opened(page, folder / "report.html")
+        assert run(page, "document.documentElement.scrollWidth") == width
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_study_on_the_page_is_the_one_that_was_run(page, folder):
+    shown = run(page, "document.getElementById('study').textContent")
+    assert tomllib.loads(shown) == tomllib.loads((folder / "run.toml").read_text(encoding="utf-8"))
+
+
+def test_several_runs_are_drawn_side_by_side(browser, folder, tmp_path):
+    x = np.linspace(-1, 1, 40)
+    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=9, kernel="fused", out=tmp_path / "plain")
+    *_, together = write_reports([folder, tmp_path / "plain"], tmp_path / "together.html")
+    page = opened(browser, together)
+    assert traces(page, "loss") == 4
+    entries = "[...document.querySelectorAll('#chart-loss .legend button')].map((b) => b.textContent)"
+    assert run(page, entries) == [text(TITLE), "plain"]
+    click(page, "#chart-loss .legend button", "plain")
+    assert traces(page, "loss") == 2
+    assert run(page, "[...document.querySelectorAll('#best th')].map((th) => th.textContent)") == [
+        "",
+        text(TITLE),
+        "plain",
+    ]
+    assert complaints(page) == []
+
+
+def test_a_page_without_a_single_run_complains_of_nothing(browser, folder, tmp_path):
+    begun = shutil.copytree(folder, tmp_path / "begun")
+    for part in (begun / "parts").iterdir():
+        part.unlink()
+    browser.get(write_report(begun).as_uri())
+    assert "Nothing is trained yet." in run(browser, "document.querySelector('main').textContent")
+    before = run(browser, "getComputedStyle(document.body).backgroundColor")
+    click(browser, "#theme")
+    assert run(browser, "getComputedStyle(document.body).backgroundColor") != before
+    assert complaints(browser) == []

@@ -1,0 +1,260 @@
+"""The page without a browser: what travels in it, how little may run in it, and how large it is."""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from hostile import STARTS, hostile_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import Grid, payload, sweep
+from bench.evidence import keep
+from bench.material import gather
+from bench.page import CHARTS, as_script
+from bench.recipe import recipe
+from bench.report import write_report
+from bench.sheet import readable, said_of, sheet
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return hostile_run(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Tags, scripts and links of a page, as a parser sees them that we did not write."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.scripts, self.texts, self.stack = [], [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.scripts.append([dict(attrs).get("type"), ""])
+
+    def handle_data(self, data):
+        if self.cdata_elem:
+            self.scripts[-1][1] += data
+        else:
+            self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def reader(page):
+    return Reader(page)
+
+
+def unpacked(packed):
+    return np.frombuffer(b64decode(packed["data"]), "<" + packed["type"])
+
+
+def test_only_the_scripts_of_the_page_may_run(reader):
+    (policy,) = [attrs["content"] for tag, attrs in reader.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules.pop("default-src") == "'none'"
+    assert rules["img-src"] == "data: blob:"
+    assert not any("http" in rule or "*" in rule for rule in rules.values())
+    scripts = [
+        source
+        for (kind, source), tag in zip(reader.scripts, scripts_and_styles(reader), strict=True)
+        if tag == "script" and kind is None
+    ]
+    hashes = [f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in scripts]
+    assert rules["script-src"].split() == hashes
+
+
+def scripts_and_styles(reader):
+    return [tag for tag, _ in reader.tags if tag in ("script", "style")]
+
+
+def test_nothing_is_fetched_and_no_element_has_a_handler(reader):
+    for _, attrs in reader.tags:
+        assert not any(name.startswith("on") for name in attrs)
+        for name in ("src", "href", "action", "srcset"):
+            assert attrs.get(name, "#").startswith(("#", "data:image/png"))
+
+
+def test_names_make_no_elements(reader):
+    tags = [tag for tag, _ in reader.tags]
+    assert tags.count("script") == 2 + len(CHARTS)
+    assert "img" not in tags or all(attrs["src"].startswith("data:") for tag, attrs in reader.tags if tag == "img")
+    assert "".join(reader.texts).count("<script>") >= 2
+
+
+def test_the_rows_travel_bit_for_bit(folder, reader):
+    data = json.loads(next(source for kind, source in reader.scripts if kind == "application/json"))
+    frame = gather(folder).frame
+    assert data["count"] == data["total"] == len(frame)
+    for name in ("final_loss", "seconds", "param_a", "param_c"):
+        np.testing.assert_array_equal(unpacked(data["numbers"][name]), frame[name])
+    reached = frame["epochs_to_target"].astype(float)
+    np.testing.assert_array_equal(unpacked(data["numbers"]["epochs_to_target"]), reached)
+    for name in ("optimizer", "lr", "schedule", "batch_size", "init"):
+        column = data["settings"][name]
+        assert [column["values"][code] for code in unpacked(column["codes"])] == frame[name].tolist()
+    assert sorted(data["settings"]["init"]["values"]) == sorted(STARTS)
+    assert bytes(unpacked(data["ids"])).hex() == "".join(frame["config_id"])
+    starts = unpacked(data["starts"]["values"]).reshape(-1, 3)[unpacked(data["starts"]["codes"])]
+    np.testing.assert_array_equal(starts, gather(folder).result.starts)
+
+
+def decoded(curves, lengths):
+    """The losses of each row, as the page's own script reads them."""
+    steps = unpacked(curves["losses"]).astype(float)
+    with np.errstate(over="ignore"):
+        losses = 10 ** (curves["low"] + (steps - 2) * curves["unit"])
+    losses[steps == 0], losses[steps == 1] = np.nan, 0
+    counts = unpacked(curves["counts"])
+    assert counts.sum() == steps.size
+    rows = np.split(losses, np.cumsum(counts)[:-1])
+    epochs = [[*curves["grid"][: len(row) - 1], last] for row, last in zip(rows, lengths, strict=True)]
+    return rows, epochs
+
+
+def test_the_curves_are_those_of_the_sweep(folder):
+    material = gather(folder)
+    made = payload.payload(material)
+    rows, epochs = decoded(made["curves"], material.frame["epochs"])
+    expected = dict(list(material.result.curves.groupby("config_id", observed=True)))
+    for config_id, losses, at in zip(material.frame["config_id"], rows, epochs, strict=True):
+        curve = expected[config_id].set_index("epoch")["loss"]
+        assert list(at) == curve.index.tolist()
+        finite = np.isfinite(curve.to_numpy())
+        np.testing.assert_allclose(losses[finite], curve.to_numpy()[finite], rtol=0.02)
+        assert np.isnan(losses[~finite]).all()
+
+
+def test_where_there_is_no_room_epochs_are_left_out_but_never_the_last(folder, monkeypatch):
+    material = gather(folder)
+    monkeypatch.setattr(payload, "CURVE_BYTES", 2 * 8 * len(material.frame))
+    made = payload.payload(material)
+    assert len(made["curves"]["grid"]) <= 8
+    assert made["curves"]["grid"][:2] == [0, 1]
+    rows, epochs = decoded(made["curves"], material.frame["epochs"])
+    last = material.result.curves.groupby("config_id", observed=True, sort=False)["loss"].last()
+    for row, at, loss in zip(rows, epochs, last.loc[material.frame["config_id"]], strict=True):
+        assert sorted(set(at)) == list(at)
+        np.testing.assert_allclose(row[-1], loss if np.isfinite(loss) else np.nan, rtol=0.02)
+
+
+def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder, monkeypatch):
+    material = gather(folder)
+    monkeypatch.setattr(payload, "ROW_BYTES", 3000)
+    made = payload.payload(material)
+    assert made["total"] == 72
+    assert made["count"] == -(-72 // made["every"]) < 72
+    np.testing.assert_array_equal(
+        unpacked(made["numbers"]["final_loss"]), material.frame["final_loss"][:: made["every"]]
+    )
+    assert len(decoded(made["curves"], material.frame["epochs"][:: made["every"]])[0]) == made["count"]
+
+
+@pytest.mark.parametrize(("stored", "most"), [(5, 101), (101, 101), (1000, 101), (50, 4), (2, 4)])
+def test_epochs_are_thinned_early_ones_last(stored, most):
+    kept = payload.thinned(np.arange(stored), most)
+    assert len(kept) <= min(most, stored)
+    assert len(kept) >= min(most, stored) / 2
+    assert (np.diff(kept) > 0).all()
+    assert kept[0] == 0
+    assert (kept[-1], kept[1]) == (stored - 1, 1) or stored < 3
+
+
+def test_a_large_run_stays_below_eight_megabytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.report.illustrations", lambda material: iter(()))
+    x = np.linspace(-1, 1, 16)
+    grid = Grid(lr="log:0.0001:0.001:50", init="normal:3:10", seed=range(10))
+    sweep("a*x**2 + b*x + c", x, 2 * x, grid, epochs=100, kernel="fused", out=tmp_path / "run")
+    page = write_report(tmp_path / "run")
+    assert page.stat().st_size < 8_000_000
+    told = Reader(page.read_text(encoding="utf-8"))
+    data = json.loads(next(source for kind, source in told.scripts if kind == "application/json"))
+    assert data["count"] == 5000
+    assert unpacked(data["curves"]["counts"]).min() == len(data["curves"]["grid"]) == 101
+
+
+@given(st.text())
+def test_no_text_breaks_out_of_the_data(name):
+    written = str(as_script({"name": name, name: [name]}))
+    assert not re.search("[<>&\u2028\u2029]", written)
+    assert json.loads(written) == {"name": name, name: [name]}
+
+
+def test_half_a_character_pair_is_no_obstacle():
+    assert as_script(["\ud800"]).encode("utf-8")
+
+
+def test_not_a_number_is_refused_rather_than_written():
+    with pytest.raises(ValueError, match="JSON"):
+        as_script([np.nan])
+
+
+def test_a_recipe_without_a_study_asks_for_the_data(tmp_path):
+    x = np.linspace(-1, 1, 40)
+    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
+    python, toml = (recipe(gather(tmp_path / "run"))[language] for language in ("python", "toml"))
+    assert "x, y = ..., ...  # your data" in python[0]
+    assert "epochs=3" in python[1]
+    assert "your-data.csv" in toml[0]
+
+
+SPEED = pd.DataFrame(
+    {
+        "variant": ["reference", "fused", "<b>wrong</b>", "absent"],
+        "ours": True,
+        "threads": 1,
+        "verified": pd.array([True, True, False, None], dtype="boolean"),
+        "error": [0.0, 0.0, 0.5, np.nan],
+        "ns": [1000.0, 5.0, 0.1, np.nan],
+        "ns_low": [990.0, 4.9, 0.1, np.nan],
+        "ns_high": [1010.0, 5.1, 0.1, np.nan],
+        "updates_per_second": [1e6, 2e8, 1e10, np.nan],
+        **{
+            f"to_{peer}{end}": [1.0, 200.0, 9999.0, np.nan]
+            for peer in ("reference", "c")
+            for end in ("", "_low", "_high")
+        },
+        "compile_seconds": [np.nan, 1.5, 1.0, np.nan],
+        "load_seconds": [np.nan, 0.01, 0.01, np.nan],
+        "break_even": [np.nan, 1e6, 1e6, np.nan],
+        "note": ["", "", "it differs by 0.5", "not installed: pip install torch"],
+    }
+)
+
+
+def test_a_speed_is_told_only_of_what_is_verified():
+    shown = sheet(readable("speed", SPEED))
+    assert [row[0] for row in shown.rows] == ["reference", "fused"]
+    assert [row[1] for row in shown.rows] == ["✓ bit for bit"] * 2
+    assert "9,999" not in str(shown)
+    said = said_of("speed", SPEED)
+    assert "<b>wrong</b>: it differs by 0.5." in said
+    assert "absent: not installed: pip install torch." in said
+
+
+def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
+    from shutil import copytree
+
+    copy = copytree(folder, tmp_path / "copy")
+    choice = {"optimizer": ["sgd"], "batch_size": [4], "shuffle": [True]}
+    edges = {"predicted_edge": [0.75], "stable_up_to": [0.2], "diverges_from": [5.0], "agrees": [True]}
+    theory = pd.DataFrame(choice | edges)
+    keep(copy, speed=SPEED, theory=theory)
+    page = write_report(copy).read_text(encoding="utf-8")
+    told = Reader(page)
+    texts = [text.strip() for text in told.texts]
+    for expected in ("How fast the variants are", "✓ bit for bit", "predicted edge", "0.75"):
+        assert expected in texts
+    assert "&lt;b&gt;wrong&lt;/b&gt;: it differs by 0.5." in page
