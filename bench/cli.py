@@ -331,9 +331,7 @@ def speed(
     targets: Annotated[
         bool, typer.Option("--targets", help="Measure the performance budget too, row by row: a minute more.")
     ] = False,
-    out: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Where tables and figure go.")
-    ] = Path("results/speed"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where tables and figure go.")] = Path("results/speed"),
 ) -> None:
     """Verify and time the variants, and compare them.
 

@@ -20,7 +20,7 @@ from kernels.specialize import specialize
 BASELINE = "fused"
 # Samples of an epoch, and sample-updates of a call, that a slow variant is given.
 SLOW_SAMPLES = 10_000
-SLOW_UPDATES = 2_000
+SLOW_UPDATES = 1_000
 LOADS = 5
 
 

@@ -57,6 +57,8 @@ STYLE: Any = {
     "savefig.facecolor": "white",
     # Without a salt the identifiers in an SVG are random, and the same figure is a new file every time.
     "svg.hashsalt": "sgdbench",
+    # Text that can be searched and read aloud, in half the time and the size of outlines.
+    "svg.fonttype": "none",
 }
 
 # Okabe and Ito's colors, distinct for color-blind readers; their yellow is too pale for a line on white.

@@ -22,8 +22,9 @@ CONFIDENCE = 0.95
 COSTS = ["optimizer", "batch_size", "shuffle"]
 EPOCHS = 8
 ROUNDS = 5
+SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and nobody asks for the last per cent
 # An epoch of the reference is timed on so many samples at most.
-SLOW_SAMPLES = 400
+SLOW_SAMPLES = 200
 COLUMNS = [
     *CHOICES,
     *("variant", "runs", "converged", "success", "success_low", "success_high"),
@@ -72,7 +73,7 @@ def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, secon
     for call in calls.values():
         call()
     with no_compilation():
-        timings = take_turns(calls, rounds=ROUNDS, seconds=seconds)
+        timings = take_turns(calls, rounds=ROUNDS, seconds=seconds, sample_seconds=SAMPLE_SECONDS)
     rows = []
     for name, (about, job) in jobs.items():
         epoch = job.runs * job.epochs * (job.y.size // job.batch_size) / (y.size // job.batch_size)

@@ -93,6 +93,7 @@ def take_turns(
     rounds: int = 20,
     seconds: float = 10.0,
     precision: float = 0.01,
+    sample_seconds: float = SAMPLE_SECONDS,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[int], None] = lambda done: None,
@@ -100,7 +101,7 @@ def take_turns(
     """Time calls against each other in rounds.
 
     In each round every call is timed once and the baseline twice, in a random order. A sample is as many calls as take
-    a millisecond and a thousand ticks of the clock; where that is more than one, another call comes before, so that
+    `sample_seconds` and a thousand ticks of the clock; where that is more than one, another call comes before, so that
     nobody pays for what the one before has left in the caches. Garbage is not collected while the clock runs.
 
     It ends after `rounds` rounds, or later, when every ratio to the baseline is known to `precision`, and earlier when
@@ -119,6 +120,8 @@ def take_turns(
         The time for all of it.
     precision : float
         Half the width of an interval, relative to the ratio, that is narrow enough.
+    sample_seconds : float
+        How long a sample is at least; shorter ones are more easily hit by an interruption as a whole.
     seed : int
         Of the order in the rounds.
     clock : callable
@@ -129,17 +132,17 @@ def take_turns(
     Raises
     ------
     ValueError
-        Without calls, for an unknown baseline, a name that the baseline's second turn needs, fewer than 5 rounds, time
-        or precision that is not positive, or a clock that does not move.
+        Without calls, for an unknown baseline, a name that the baseline's second turn needs, fewer than 5 rounds, time,
+        precision or a sample that is not positive, or a clock that does not move.
     """
     baseline = _baseline(calls, baseline)
     if rounds < FEWEST:
         raise ValueError(f"rounds must be at least {FEWEST}, not {rounds}")
-    for name, value in (("seconds", seconds), ("precision", precision)):
+    for name, value in (("seconds", seconds), ("precision", precision), ("sample_seconds", sample_seconds)):
         if not value > 0:
             raise ValueError(f"{name} must be positive, not {value:g}")
     begun = clock()
-    least = max(SAMPLE_SECONDS, SAMPLE_TICKS * _tick(clock))
+    least = max(sample_seconds, SAMPLE_TICKS * _tick(clock))
     sized = {name: _loops(name, call, least, clock) for name, call in calls.items()}
     names, turns = (*calls, baseline + AGAIN), (*calls.values(), calls[baseline])
     loops = (*sized.values(), sized[baseline])

@@ -9,8 +9,8 @@ from bench.variants import BY_NAME, Call, Variant
 
 # The reference takes about ten microseconds for a sample-update: so many take a second.
 MOST = 100_000
-# Of what takes longer, a block of lanes and one more run, and a tenth of a second.
-SOME, PART = 33, 10_000
+# Of what takes longer, a block of lanes and one more run, as many of their samples as make so many.
+SOME, PART = 33, 5_000
 
 
 class NotVerifiedError(Exception):
@@ -42,7 +42,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     """
     call, expected = variant.ready(problem), BY_NAME["reference"]
     if problem.sample_updates > MOST:
-        verify(variant, problem.part(runs=SOME, epochs=1, samples=PART // SOME))
+        verify(variant, _part(problem))
         expected = BY_NAME["fused"]
     wanted, bound = _expected(expected, problem), variant.bound(problem)
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
@@ -52,6 +52,11 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
                 f"not verified: the {which} call is off by {found.largest:.3g}, and may be by {bound:g}"
             )
     return call, found
+
+
+@once
+def _part(problem: Problem) -> Problem:
+    return problem.part(runs=SOME, epochs=1, samples=PART // SOME)
 
 
 @once

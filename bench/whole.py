@@ -2,7 +2,9 @@
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ CHECKED = 6
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 RACERS = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
-SPEED_EPOCHS, CROWD_EPOCHS, SPEED_SECONDS, EPOCH_SECONDS = 20, 8, 0.5, 0.2
+SPEED_EPOCHS, CROWD_EPOCHS, SPEED_SECONDS, EPOCH_SECONDS = 20, 8, 0.4, 0.2
 
 
 def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) -> bool:
@@ -54,6 +56,8 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     model, grid, budget = study.make_model(data), study.make_grid(), study.run
     if not confirmed and (question := too_many(grid.size)):
         raise ValueError(question)
+    # Half a second in which the sweep, which computes without the interpreter, leaves it alone.
+    Thread(target=import_module, args=("scipy.stats",)).start()
     folder = out or Path("results") / folder_name(study.name)
     try:
         with progress("configurations", grid.size) as advance:

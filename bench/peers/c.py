@@ -1,6 +1,7 @@
 """Any model in C: its formula and `sgd.c`, compiled with the system's compiler and called through ctypes."""
 
 import ctypes
+import hashlib
 import os
 import shlex
 import shutil
@@ -13,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.peers.formula import in_c
 from bench.problem import Problem, Trained, UnavailableError
-from kernels import cache
+from kernels import Model, cache
 from kernels.run import Floats
 
+WRITER = Path(__file__).with_name("formula.py")
 LOOPS = Path(__file__).with_name("sgd.c")
 # Contraction to FMAs is what gcc does anyway; clang waits to be told.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
@@ -42,7 +43,7 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     losses = np.empty((problem.epochs + 1, problem.runs))
     room = np.empty((len(columns), problem.y.size))
     train = partial(
-        library(in_c(problem.model, tree=tree)).train,
+        library(formula(problem.model, tree)).train,
         _pointers(columns),
         ctypes.c_ssize_t(problem.y.size),
         _pointer(rates),
@@ -61,6 +62,19 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
         return Trained(params.T, losses)
 
     return run
+
+
+def formula(model: Model, tree: bool) -> str:
+    """The text of `formula.in_c`, kept on disk: sympy takes longer to be imported than the compiler does to compile."""
+    about = repr((model.expression, model.inputs, model.params, tree)).encode()
+    name = f"formula_{hashlib.sha256(about + WRITER.read_bytes()).hexdigest()[:16]}.c"
+    text = cache.read(name)
+    if text is None:
+        from bench.peers.formula import in_c  # noqa: PLC0415 (sympy)
+
+        text = in_c(model, tree=tree)
+        cache.write(name, text)
+    return text
 
 
 @once
