@@ -15,6 +15,7 @@ from bench.plots import speed_bars
 from bench.problem import Problem
 from bench.render import write_tables
 from bench.scoreboard import budget, remarks, scoreboard
+from bench.sheet import readable
 from bench.speed import BASELINE, Speed, speed
 from bench.study import Study
 from bench.style import save
@@ -114,13 +115,15 @@ def run_speed(
     problem, crowd = problems(study, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
     with progress("variants", len(variants)) as advance:
         measured = speed(variants, problem, crowd, seconds=seconds, progress=advance)
-    tables = {"speed": measured.table, "speed_rounds": measured.rounds}
+    tables = {"speed": measured.table}
     announce(measured, f"{problem.model.expression}, {_job(problem)}")
     if targets:
         with progress("targets", len(TARGETS)) as advance:
             tables["targets"] = targets_table(seconds=TARGET_SECONDS, progress=advance)
         show(budget(tables["targets"]), "The performance budget: how many times as fast, at least")
-    write_tables(tables, out)
+    write_tables(tables, out, readable)
+    with replace_atomically(out / "speed_rounds.parquet") as path:
+        measured.rounds.to_parquet(path, index=False)
     packages = {variant.package for variant in variants if variant.package and not variant.missing()}
     facts = environment() | {package: version(package) for package in sorted(packages)}
     with replace_atomically(out / ENVIRONMENT) as path:

@@ -6,7 +6,7 @@ Names in a table come from users. Every renderer shows them literally.
 import html
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +144,11 @@ def literal(cell: str) -> str:
     return re.sub(r"([\\`*_~\[\]|])", r"\\\1", escaped)
 
 
-def write_tables(tables: Mapping[str, pd.DataFrame], folder: str | os.PathLike[str]) -> list[Path]:
+def write_tables(
+    tables: Mapping[str, pd.DataFrame],
+    folder: str | os.PathLike[str],
+    readable: Callable[[str, pd.DataFrame], pd.DataFrame] = lambda name, table: table,
+) -> list[Path]:
     """Write each table as CSV and Parquet, with every digit, and as Markdown and LaTeX, for reading.
 
     Parameters
@@ -153,6 +157,8 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: str | os.PathLike[s
         File name without its suffix -> table.
     folder : path
         Made if it is missing. Each file is replaced as a whole.
+    readable : callable, optional
+        What people read of a table, from its name and the whole.
 
     Returns
     -------
@@ -164,13 +170,14 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: str | os.PathLike[s
         csv, parquet, markdown, latex = (
             Path(folder) / f"{name}.{suffix}" for suffix in ("csv", "parquet", "md", "tex")
         )
+        shown = readable(name, table)
         with replace_atomically(csv) as path:
             table.to_csv(path, index=False)
         with replace_atomically(parquet) as path:
             table.to_parquet(path, index=False)
         with replace_atomically(markdown) as path:
-            path.write_text(to_markdown(table), encoding="utf-8")
+            path.write_text(to_markdown(shown), encoding="utf-8")
         with replace_atomically(latex) as path:
-            path.write_text(to_latex(table), encoding="utf-8")
+            path.write_text(to_latex(shown), encoding="utf-8")
         written += [csv, parquet, markdown, latex]
     return written

@@ -14,6 +14,7 @@ from bench.material import Material, gather
 from bench.page import page
 from bench.render import duration, text, write_tables
 from bench.results import PLAN
+from bench.sheet import readable
 from bench.style import save
 
 TITLES = {
@@ -86,7 +87,7 @@ def write_from(material: Material) -> Path:
     captions = {}
     if len(frame):
         evidence = {name: table for name, table in material.evidence.items() if name in TITLES}
-        write_tables(material.tables | evidence, folder / "tables")
+        write_tables(material.tables | evidence, folder / "tables", readable)
         _write_configurations(frame, folder / "tables")
         for name, caption, figure in illustrations(material):
             save(figure, folder / "figures", name)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.render import MISSING, display
-from bench.scoreboard import remarks, scoreboard
+from bench.scoreboard import budget, remarks, scoreboard
 from bench.tables import varies
 
 _NUMBER = re.compile(r"-?[\d∞]")
@@ -46,6 +46,8 @@ def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
             shown = scoreboard(_verified(table))
             shown = shown.loc[:, (shown != MISSING).any()]
             return shown.assign(verified=["✓ " + how for how in shown["verified"]])
+        case "targets":
+            return budget(table)
         case "times":
             from bench.times import fastest  # noqa: PLC0415 (it loads every variant)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ BASELINE = "fused"
 SLOW_SAMPLES = 10_000
 SLOW_UPDATES = 1_000
 LOADS = 5
+# How many times as many runs there are for all cores: to start threads takes a millisecond.
+FOR_THREADS = 4
 
 
 class Speed(NamedTuple):
@@ -131,8 +134,11 @@ COLUMNS = [
 
 
 def job_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
-    """What a variant is given: one run or many, and of a slow one little."""
+    """What a variant is given: one run or many, more of them for all cores, and little for a slow one."""
     own = crowd if variant.many else problem
+    if variant.threads > 1:
+        rates = np.tile(own.rates, FOR_THREADS)
+        own = replace(own, inits=np.tile(own.inits, (FOR_THREADS, 1)), rates=rates)
     if not variant.slow:
         return own
     return own.part(samples=SLOW_SAMPLES, epochs=max(1, SLOW_UPDATES // min(SLOW_SAMPLES, own.y.size)))

@@ -47,8 +47,9 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     study = with_overrides(STUDY, epochs=2)
     assert run_speed(study, ["reference", "C"], seconds=0.1, out=tmp_path / "speed", **settings)
     written = {path.name for path in (tmp_path / "speed").iterdir()}
-    kinds = ("csv", "parquet", "md")
-    assert written >= {f"{name}.{kind}" for name in ("speed", "speed_rounds") for kind in kinds} | {"speed.png"}
+    tables = {f"speed.{kind}" for kind in ("csv", "parquet", "md", "tex")}
+    assert written == tables | {"speed_rounds.parquet", "environment.json", "speed.png", "speed.svg"}
+    assert "| ✓ bit for bit |" in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
     said = capsys.readouterr().out
     assert said.startswith("a*x**2 + b*x + c, 800 samples, sgd, sample by sample, in sequence\n")
     assert "Noise: fused against itself differs by " in said

@@ -66,6 +66,8 @@ def test_slow_variants_get_less_to_do():
     one, crowd = classic(100), many(runs=64, epochs=3)
     assert job_for(BY_NAME["fused"], one, crowd) is one
     assert job_for(BY_NAME["lanes"], one, crowd) is crowd
+    more = job_for(BY_NAME["lanes, all cores"]._replace(threads=2), one, crowd)
+    assert (more.runs, more.rates.shape, more.epochs) == (256, (3, 256), 3)
     little = job_for(BY_NAME["reference"], one, crowd)
     assert (little.epochs, little.y.size) == (1, 800)
     little = job_for(BY_NAME["reference"], classic(5, n=1_000_000), crowd)
