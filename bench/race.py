@@ -1,7 +1,7 @@
 """Variants against each other, from beginning to end; what `sgdbench speed` does."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -81,10 +81,19 @@ def chosen(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
     """
     if only is None:
         return [variant for variant in VARIANTS if peers or not variant.package]
-    for name in only:
-        if name not in BY_NAME:
-            raise ValueError(f"--only must name variants among {', '.join(BY_NAME)}, not {shown(name)}")
-    return [variant for variant in VARIANTS if variant.name in {*only, BASELINE}]
+    names = {*_joined(only), BASELINE}
+    return [variant for variant in VARIANTS if variant.name in names]
+
+
+def _joined(parts: Sequence[str]) -> Iterator[str]:
+    """The variants named by what stood between commas, of which some names have one: "lanes, all cores" is one."""
+    while parts:
+        ends = range(len(parts), 0, -1)
+        end = next((end for end in ends if ", ".join(parts[:end]) in BY_NAME), None)
+        if end is None:
+            raise ValueError(f"--only must name variants among {'; '.join(BY_NAME)}, not {shown(parts[0])}")
+        yield ", ".join(parts[:end])
+        parts = parts[end:]
 
 
 def run_speed(

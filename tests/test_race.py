@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.options import listed
 from bench.problem import classic
 from bench.race import CROWD, CROWD_UPDATES, chosen, crowd_of, problems, run_speed
 from bench.study import load_study, with_overrides
@@ -36,9 +37,12 @@ def test_a_study_that_diverges_has_no_speed():
 
 def test_variants_by_name_come_with_the_baseline():
     assert [variant.name for variant in chosen(["C", "lanes"], peers=False)] == ["fused", "lanes", "C"]
+    assert [variant.name for variant in chosen(listed("lanes, all cores,lanes,JAX, many runs"), peers=False)] == [
+        "fused", "lanes", "lanes, all cores", "JAX, many runs"
+    ]  # fmt: skip
     assert all(variant.package is None for variant in chosen(None, peers=False))
     assert chosen(None, peers=True) == list(VARIANTS)
-    with pytest.raises(ValueError, match=r"--only must name variants among reference, fused, .*, not 'warp'"):
+    with pytest.raises(ValueError, match=r"--only must name variants among reference; fused; .*, not 'warp'"):
         chosen(["warp"], peers=False)
 
 
