@@ -62,3 +62,20 @@ def python():
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def sgdbench(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder: (exit code, standard output, standard error)."""
+    from bench.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["sgdbench", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from base64 import b64decode
 from html.parser import HTMLParser
 from io import BytesIO
@@ -17,7 +16,6 @@ from PIL import Image, ImageSequence
 
 import bench.film
 from bench.animate import animate, described
-from bench.cli import main
 from bench.film import LESSON, fit_film
 from bench.scene import HEIGHT, WIDTH, Scene
 from kernels import Model, fit, models
@@ -38,20 +36,6 @@ def few(monkeypatch):
     """Few frames, and none that stays long: each takes as long to draw as the next."""
     for name, value in {"FRAMES": 6, "FIRST": 3, "MOST": 2, "LAST": 4}.items():
         monkeypatch.setattr(bench.film, name, value)
-
-
-@pytest.fixture
-def sgdbench(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["sgdbench", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 def frames(path):

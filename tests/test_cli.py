@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 import bench.whole
-from bench.cli import main
 from bench.data import builtin
 
 PARABOLA = "a*x**2 + b*x + c"
@@ -23,21 +22,6 @@ CARS += ["--lr", "0.05", "--schedule", "halve(10)"]
 SMALL = ["--epochs", "2", "--lr", "0.1,0.5", "--batch-size", "16", "--seed", "0", "--optimizer", "sgd"]
 SMALL += ["--kernel", "fused"]
 KEYS = ["params", "loss", "status", "epochs", "epochs_to_target", "seconds", "compile_seconds"]
-
-
-@pytest.fixture
-def sgdbench(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["sgdbench", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from scipy.stats import binom
 
 from bench import Grid, sweep
 from bench.benchmark_json import read_benchmarks
-from bench.cli import main
 from bench.compare import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, judged, shown, verdict
 from bench.evidence import keep
 from bench.gates import Gates, load_gates
@@ -26,21 +25,6 @@ from kernels import models
 HOSTILE = "t|<b>`x`[1]\x1b[2J\n"
 # A slow clock of one per cent, in no order that has a trend.
 WOBBLE = 1 + 0.01 * np.sin(np.arange(40) ** 2)
-
-
-@pytest.fixture
-def sgdbench(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["sgdbench", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
 
 
 def benchmark_file(path, rows, *, raw=True, node="here", cpu="fast", hz=1):
