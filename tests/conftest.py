@@ -1,6 +1,7 @@
 """What all tests share: a kernel cache of their own, benchmarks that run once, the lesson's data, other processes."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ ROOT = Path(__file__).parent.parent
 
 def pytest_configure(config):
     """Benchmarks run once and untimed, unless the command line has anything to say about them."""
+    # A process that a shell starts in the background ignores Ctrl-C, and so do those that it starts; tests press it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not any(argument.startswith("--benchmark") for argument in config.invocation_params.args):
         config.option.benchmark_disable = True
 
