@@ -16,7 +16,7 @@ from bench.render import MISSING, text
 from bench.sheet import Column, Sheet, readable, sheet
 from bench.style import colors_of
 from bench.tables import best, loss_quantiles
-from bench.verdict import choice, runs_of_the_best, verdict
+from bench.verdict import choice, runs_of_the_best
 
 CHARTS = [LIBRARY, "data.js", "look.js", "comparison.js"]
 POINTS = 400
@@ -95,10 +95,10 @@ def _turned(table: Sheet) -> Sheet:
 
 def _told(name: str, material: Material, page: Path) -> dict[str, Any]:
     """A run in words, and where its own page is."""
-    frame, folder = material.frame, material.result.run.folder
+    folder = material.result.run.folder
     own = os.path.relpath(folder / "report.html", page.parent)
-    said = verdict(frame, material.result.model, material.target, material.scaling) if len(frame) else {}
-    facts = [("Configurations", text(len(frame))), *((about, text(sentence)) for about, sentence in said.items())]
+    said = [(about, text(sentence)) for about, sentence in material.verdict.items()]
+    facts = [("Configurations", text(len(material.frame))), *said]
     return {"name": name, "link": quote(own.replace(os.sep, "/")), "facts": facts}
 
 

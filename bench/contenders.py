@@ -16,7 +16,7 @@ from bench.problem import Problem, UnavailableError
 from bench.ratios import PAIRED, TIMES, Sample, best_choice, epochs, times
 from bench.render import text
 from bench.results import load_run
-from bench.scoreboard import remarks
+from bench.scoreboard import against_itself, remarks
 from bench.speed import job_for
 from bench.study import load_study
 from bench.timing import noise_floor, noise_warning, ratio, take_turns
@@ -122,22 +122,20 @@ def _variants(base: str, new: str, job: Job, seconds: float) -> Compared:
     if base == new:
         raise ValueError(f"A and B are both the variant {base!r}: they must be two")
     settings = {name: value for name, value in job._asdict().items() if value is not None}
-    problem, crowd = problems(load_study(settings.pop("study", "quadratic")), **settings)
+    study = load_study(settings.pop("study", "quadratic"))
+    problem, crowd = problems(study, study.dataset()[0], **settings)
     jobs = {name: job_for(BY_NAME[name], problem, crowd) for name in (base, new)}
     calls = {name: _verified(name, own) for name, own in jobs.items()}
     with no_compilation():
         timings = take_turns(calls, baseline=base, seconds=seconds)
     updates = {name: own.sample_updates for name, own in jobs.items()}
-    slower = ratio(timings, new, base)
-    low, middle, high = (bound * updates[base] / updates[new] for bound in (slower.low, slower.ratio, slower.high))
+    low, middle, high = ratio(timings, new, base).scaled(updates[base] / updates[new])
     medians = [float(np.median(timings.of(name))) / updates[name] for name in (base, new)]
     row = dict(zip(TIMES, (f"{new} / {base}", *medians, middle, low, high, ""), strict=True))
-    floor = noise_floor(timings)
-    percent = [f"{100 * (bound - 1):+.2f}" for bound in (floor.ratio, floor.low, floor.high)]
     given = "; ".join(f"{name} trained {_count(own)}" for name, own in jobs.items())
     notes = [
         ("Times", f"of a sample-update, both taken in turns. {given}."),
-        ("Noise", f"{base} against itself differs by {percent[0]} % [{percent[1]}, {percent[2]}]."),
+        ("Noise", against_itself(base, noise_floor(timings))),
     ]
     if warning := noise_warning(timings):
         notes.append(("Careful", warning))
@@ -199,7 +197,7 @@ def _read_folder(folder: Path) -> _Folder:
         return _Folder(*_speed(evidence), pd.DataFrame(), {}, {name: str(fact) for name, fact in told.items()})
     result = load_run(folder)
     start = [values.tobytes() for values in result.starts]
-    frame = result.frame.assign(seconds=result.seconds, start=start)
+    frame = result.timed.assign(start=start)
     environment = {name: str(fact) for name, fact in result.run.environment.items()}
     return _Folder(*_speed(kept(folder)), frame, result.run.identity, environment)
 

@@ -22,7 +22,7 @@ from bench.plan import Job, Known, jobs_of, known_of
 from bench.results import PLAN, SweepResult, load_run
 from bench.store import OpenRun, open_run
 from kernels import Model
-from kernels.block import LANE_KERNELS, WIDTH, Runs, train_runs
+from kernels.block import LANE_KERNELS, Runs, compiled, train_runs
 from kernels.fit import KERNELS, checked_target, flag
 from kernels.losses import Loss, make_loss
 from kernels.models import make_model
@@ -31,7 +31,6 @@ from kernels.run import Floats
 from kernels.samples import room, samples
 from kernels.schedules import learning_rates
 from kernels.spec import shown, whole
-from kernels.specialize import specialize
 
 # Finished runs reach the disk at least this often, and before they take much memory.
 FLUSH_SECONDS = 1.0
@@ -175,8 +174,7 @@ def _every(configurations: int, epochs: int) -> int:
 def _compile(kernel: str, model: Model, loss: Loss, grid: Grid) -> None:
     """Compile what the threads will need; numba compiles one thing at a time anyway."""
     for text in grid.optimizer if kernel != "reference" else ():
-        width = WIDTH if kernel in LANE_KERNELS else 1
-        specialize(model.program, loss, make_optimizer(text), fma=kernel.endswith("-fma"), width=width)
+        compiled(kernel, model, loss, make_optimizer(text))
 
 
 class _Writer:

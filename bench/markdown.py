@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from bench.material import Material
 from bench.render import literal, text, to_markdown
 from bench.sheet import readable, said_of
-from bench.verdict import count, unfinished, verdict
+from bench.verdict import count, unfinished
 
 FIGURES = 3
 COMMAND = "sgdbench run run.toml --out FOLDER"
@@ -23,13 +23,12 @@ def markdown(material: Material, planned: int, titles: dict[str, str], captions:
         opening.append(f"**{literal(going_on)}**")
     if frame.empty:
         return _joined([*opening, *_remade(material)])
-    said = verdict(frame, result.model, material.target, material.scaling)
     figures = [f"![{literal(text(caption))}](figures/{name}.png)" for name, caption in captions.items()]
     best, *others = material.tables
     return _joined(
         [
             *opening,
-            "".join(f"- **{about}.** {literal(text(sentence))}\n" for about, sentence in said.items()),
+            "".join(f"- **{about}.** {literal(text(sentence))}\n" for about, sentence in material.verdict.items()),
             f"## {titles[best]}",
             to_markdown(material.tables[best]),
             "## Figures",

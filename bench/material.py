@@ -12,6 +12,7 @@ from bench.results import SweepResult, load_run
 from bench.standardize import Scaling
 from bench.study import Study, load_study
 from bench.tables import standard_tables
+from bench.verdict import verdict
 from kernels.run import Floats
 
 
@@ -23,7 +24,7 @@ class Material:
     ----------
     result : SweepResult
     evidence : dict of str to DataFrame
-        What was measured around the sweep, by name; see `bench.whole.measure`. A name may be missing.
+        What was measured around the sweep, by name; see `bench.whole`. A name may be missing.
     study : Study or None
         None for a sweep that was made without one.
     data : Dataset or None
@@ -44,12 +45,17 @@ class Material:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """One row per configuration, as `bench.tables` describes it."""
-        return self.result.frame.assign(seconds=self.result.seconds)
+        return self.result.timed
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """Those of `bench.tables.standard_tables`."""
         return standard_tables(self.frame)
+
+    @cached_property
+    def verdict(self) -> dict[str, str]:
+        """What the run shows, in words; nothing where nothing is trained yet."""
+        return verdict(self.frame, self.result.model, self.target, self.scaling) if len(self.frame) else {}
 
     @property
     def target(self) -> float | None:

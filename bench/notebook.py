@@ -81,7 +81,7 @@ def plot_sweep(result: SweepResult) -> Figure:
 
 def _main_figure(result: SweepResult) -> tuple[Figure, str]:
     """The figure and what is to be seen."""
-    frame = result.frame.assign(seconds=result.seconds)
+    frame = result.timed
     if frame.empty:
         return _shown(nothing("No run is done yet.")), "Nothing yet"
     if frame["epochs_to_target"].notna().any():
@@ -112,7 +112,7 @@ def sweep_html(result: SweepResult) -> str:
     ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDED.items() if counts[status])
     if not ended:
         return _side_by_side(result.model.expression, "<p>No run is done yet.</p>", "")
-    ranked = best(result.frame.assign(seconds=result.seconds)).head(10)
+    ranked = best(result.timed).head(10)
     with pd.option_context("display.max_colwidth", None):
         table = display(ranked).to_html(index=False, border=0, escape=True)
     said = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"

@@ -21,7 +21,7 @@ from bench.recipe import recipe
 from bench.render import text
 from bench.sheet import readable, said_of, sheet
 from bench.tables import best
-from bench.verdict import count, runs_of_the_best, safe_rates, span, unfinished, verdict
+from bench.verdict import count, runs_of_the_best, safe_rates, span, unfinished
 
 TEMPLATES = Path(__file__).parent / "templates"
 THEME, LIBRARY = "theme.js", "plotly"
@@ -88,7 +88,7 @@ def page(material: Material, planned: int, titles: dict[str, str], captions: dic
         source=f"{material.source}, {count(len(frame), 'configuration')}",
         unfinished=unfinished(len(frame), planned),
         answer=answer,
-        verdict=_verdict(material) if answer else [],
+        verdict=[(about, text(sentence)) for about, sentence in material.verdict.items()],
         sections=_sections(evidence, pictures) if answer else [],
         fitted=shown.get("fit") is not None,
         no_fit=_no_fit(material),
@@ -200,11 +200,6 @@ def _answer(material: Material) -> Answer:
     safe = span(own["lowest"], own["highest"]) if own["safe"] else "none"
     tiles.append((safe, f"learning rates of {row['optimizer']} at which every start and seed reaches it"))
     return Answer(heading, settings, [*tiles, lost])
-
-
-def _verdict(material: Material) -> list[tuple[str, str]]:
-    said = verdict(material.frame, material.result.model, material.target, material.scaling)
-    return [(about, text(sentence)) for about, sentence in said.items()]
 
 
 def _no_fit(material: Material) -> str:

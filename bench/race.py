@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.console import progress, say, show
+from bench.data import Dataset
 from bench.files import replace_atomically
 from bench.machine import ENVIRONMENT, environment
 from bench.plots import speed_bars
 from bench.problem import Problem
 from bench.render import write_tables
-from bench.scoreboard import budget, remarks, scoreboard
+from bench.scoreboard import against_itself, budget, remarks, scoreboard
 from bench.sheet import readable
 from bench.speed import BASELINE, Speed, speed
 from bench.study import Study
@@ -34,16 +35,23 @@ TARGET_SECONDS = 6.0
 
 
 def problems(
-    study: Study, *, optimizer: str = "sgd", batch_size: int | str = 1, shuffle: bool = False
+    study: Study, data: Dataset, *, optimizer: str = "sgd", batch_size: int | str = 1, shuffle: bool = False
 ) -> tuple[Problem, Problem]:
     """A study's model and data as a job for one run, from its first start at its smallest rate, and as one for many.
+
+    Parameters
+    ----------
+    study : Study
+    data : Dataset
+        That of the study, as it is trained.
+    optimizer, batch_size, shuffle
+        As for `kernels.fit`.
 
     Raises
     ------
     ValueError
         For bad input, or if that run diverges: there is nothing to be compared then.
     """
-    data, _ = study.dataset()
     model, grid = study.make_model(data), study.make_grid()
     columns, y = samples(model, data.x, data.y)
     lr, start = float(grid.lr.min()), grid.starts(model)[0, 0]
@@ -62,12 +70,12 @@ def problems(
 
 def crowd_of(problem: Problem) -> Problem:
     """Many runs of the same kind, at rates up to that of the one."""
-    part = problem.part(samples=max(problem.batch_size, CROWD_UPDATES // CROWD), epochs=None)
+    part = problem.part(samples=max(problem.batch_size, CROWD_UPDATES // CROWD))
     part = part.part(epochs=max(1, CROWD_UPDATES // (CROWD * part.y.size)))
     return replace(
         part,
         inits=np.tile(part.inits, (CROWD, 1)),
-        rates=np.ascontiguousarray(part.rates * np.geomspace(0.1, 1, CROWD)),
+        rates=part.rates * np.geomspace(0.1, 1, CROWD),
     )
 
 
@@ -121,7 +129,8 @@ def run_speed(
         For bad input.
     """
     variants = chosen(only, peers=peers)
-    problem, crowd = problems(study, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
+    data, _ = study.dataset()
+    problem, crowd = problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
     with progress("variants", len(variants)) as advance:
         measured = speed(variants, problem, crowd, seconds=seconds, progress=advance)
     tables = {"speed": measured.table}
@@ -147,8 +156,7 @@ def announce(measured: Speed, title: str) -> None:
     show(scoreboard(measured.table), title)
     for remark in remarks(measured.table):
         say(*remark.split(": ", 1))
-    low, middle, high = (100 * (bound - 1) for bound in (measured.noise.low, measured.noise.ratio, measured.noise.high))
-    say("Noise", f"{BASELINE} against itself differs by {middle:+.2f} % [{low:+.2f}, {high:+.2f}].")
+    say("Noise", against_itself(BASELINE, measured.noise))
     if measured.warning:
         say("Careful", measured.warning)
 

@@ -42,6 +42,11 @@ class SweepResult:
     seconds: Floats
     run: Run
 
+    @property
+    def timed(self) -> pd.DataFrame:
+        """The frame with a column `seconds`, as `bench.tables` describes it."""
+        return self.frame.assign(seconds=self.seconds)
+
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The losses in the frame's order: config_id (categorical), epoch, loss.

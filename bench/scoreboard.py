@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bench.render import MISSING, duration, text
+from bench.timing import Ratio
 
 
 def scoreboard(speed: pd.DataFrame) -> pd.DataFrame:
@@ -35,6 +36,12 @@ def scoreboard(speed: pd.DataFrame) -> pd.DataFrame:
             "threads": measured["threads"],
         }
     )
+
+
+def against_itself(name: str, noise: Ratio) -> str:
+    """How far a variant seems to be from itself, in a sentence."""
+    low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise)
+    return f"{name} against itself differs by {middle} % [{low}, {high}]."
 
 
 def remarks(speed: pd.DataFrame) -> list[str]:

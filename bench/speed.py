@@ -12,10 +12,9 @@ from bench.problem import Errors, Problem, UnavailableError
 from bench.timing import Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
 from bench.variants import Call, Variant
 from bench.verify import NotVerifiedError, no_compilation, verify
-from kernels.block import LANE_KERNELS, WIDTH
+from kernels.block import compiled
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.specialize import specialize
 
 # The one that is timed twice in each round, for the noise of the machine; all others are measured against it.
 BASELINE = "fused"
@@ -149,7 +148,7 @@ def _measured(contestant: Contestant, all_: Mapping[str, Contestant], timings: T
     variant, problem = contestant.variant, contestant.problem
     updates = problem.sample_updates
     seconds = timings.of(variant.name)
-    low, median, high = (1e9 * value / updates for value in ratio_of(seconds, np.ones(seconds.size), paired=True))
+    low, median, high = ratio_of(seconds, np.ones(seconds.size), paired=True).scaled(1e9 / updates)
     row: dict[str, Any] = {
         "verified": True,
         "error": contestant.errors.largest,
@@ -164,12 +163,8 @@ def _measured(contestant: Contestant, all_: Mapping[str, Contestant], timings: T
     }
     for name, column in (("reference", "to_reference"), ("C", "to_c")):
         if name in all_ and name != variant.name:
-            each = updates / all_[name].problem.sample_updates
-            faster = ratio(timings, name, variant.name)
-            bounds = (faster.ratio, faster.low, faster.high)
-            row |= dict(
-                zip((column, f"{column}_low", f"{column}_high"), (each * bound for bound in bounds), strict=True)
-            )
+            faster = ratio(timings, name, variant.name).scaled(updates / all_[name].problem.sample_updates)
+            row |= {column: faster.ratio, f"{column}_low": faster.low, f"{column}_high": faster.high}
     row |= compile_times(variant, problem)
     if variant.kernel and "to_reference" in row:
         slower = row["to_reference"] * median - median
@@ -188,9 +183,7 @@ def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
     """
     if not variant.kernel or variant.kernel == "reference":
         return {}
-    width = WIDTH if variant.kernel in LANE_KERNELS else 1
-    loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
-    kernel = specialize(problem.model.program, loss, optimizer, fma=variant.kernel.endswith("-fma"), width=width)
+    kernel = compiled(variant.kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer))
     return {
         "compile_seconds": kernel.cold_seconds,
         "load_seconds": float(np.median([_timed(kernel.load) for _ in range(LOADS)])),

@@ -75,6 +75,10 @@ class Ratio(NamedTuple):
     ratio: float
     high: float
 
+    def scaled(self, factor: float) -> "Ratio":
+        """The ratio where a call of the one does as much as `factor` calls of the other."""
+        return Ratio(*(factor * bound for bound in self))
+
     @property
     def differs(self) -> bool:
         """Whether the two are told apart: 1 is outside of the interval."""

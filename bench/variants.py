@@ -28,6 +28,7 @@ Call = Callable[[], Trained]
 # What is made of functions that are not correctly rounded, or of a model that nobody has tried yet.
 TOLERANCE = 1e-9
 
+IN_JAX = ("sgd", "momentum", "nesterov", "adam")
 LINEAR = "models that are linear in their parameters"
 
 
@@ -318,7 +319,7 @@ VARIANTS = (
         _peer("xla"),
         1e-12,
         shuffles=False,
-        optimizers=("sgd", "momentum", "nesterov", "adam"),
+        optimizers=IN_JAX,
         package="jax",
     ),
     Variant(
@@ -328,7 +329,7 @@ VARIANTS = (
         1e-12,
         many=True,
         shuffles=False,
-        optimizers=("sgd", "momentum", "nesterov", "adam"),
+        optimizers=IN_JAX,
         package="jax",
     ),
     Variant(
@@ -338,7 +339,7 @@ VARIANTS = (
         1e-12,
         many=True,
         shuffles=False,
-        optimizers=("sgd", "momentum", "nesterov", "adam"),
+        optimizers=IN_JAX,
         package="jax",
     ),
 )

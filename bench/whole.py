@@ -15,19 +15,18 @@ from bench.check import SAMPLES, check
 from bench.console import progress, say, show
 from bench.data import Dataset
 from bench.engine import sweep
-from bench.evidence import keep
+from bench.evidence import keep, kept
 from bench.grid import too_many
+from bench.material import Material
 from bench.race import announce, problems
 from bench.replay import trajectories
-from bench.report import TITLES, write_report
+from bench.report import TITLES, write_from
 from bench.results import SweepResult
 from bench.speed import Speed, speed
 from bench.study import Study, to_toml
-from bench.tables import standard_tables
 from bench.theory_tables import rates_table, theory_table
 from bench.times import epoch_seconds, fastest, times_to_target
 from bench.variants import BY_NAME
-from bench.verdict import verdict
 
 # Fewer where an epoch of the reference takes long.
 CHECKED = 6
@@ -93,20 +92,21 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
         theory=theory_table(model, data.x, result.frame, result.curves, **trained),
         rates=rates_table(model, data.x, data.y, result.frame, result.curves, **trained),
     )
-    frame = result.frame.assign(seconds=result.seconds)
-    for name, table in standard_tables(frame).items():
+    material = Material(result, {}, study, data, scaling, None)
+    for name, table in material.tables.items():
         show(table, TITLES[name])
-    measured = _speed(study)
+    measured = _speed(study, data)
     if measured:
         keep(folder, speed=measured.table, speed_rounds=measured.rounds)
         announce(measured, "How fast the variants are on this model")
     costs = epoch_seconds(result, data.x, data.y, budget.loss, seconds=EPOCH_SECONDS)
-    times = times_to_target(frame, costs)
+    times = times_to_target(material.frame, costs)
     keep(folder, times=times)
     show(fastest(times), "How long the best choices take to the target")
-    for about, sentence in verdict(frame, model, budget.target, scaling).items():
+    for about, sentence in material.verdict.items():
         say(about, sentence)
-    print(f"Report: {write_report(folder)}")
+    material.evidence.update(kept(folder))
+    print(f"Report: {write_from(material)}")
     return True
 
 
@@ -131,10 +131,10 @@ def _checked(result: SweepResult, study: Study, data: Dataset) -> pd.DataFrame:
     )
 
 
-def _speed(study: Study) -> Speed | None:
+def _speed(study: Study, data: Dataset) -> Speed | None:
     """Time the variants that need nothing else on the study's model; None where that diverges at every rate."""
     try:
-        one, crowd = problems(study)
+        one, crowd = problems(study, data)
     except ValueError as reason:
         print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
         return None

@@ -14,7 +14,7 @@ from kernels.model import Model
 from kernels.optimizers import Optimizer
 from kernels.run import MAX_EPOCHS, Block, Data, Floats, Plan, Record, scratch
 from kernels.slices import REFERENCE, sliced
-from kernels.specialize import specialize
+from kernels.specialize import Kernel, specialize
 
 WIDTH = 32
 LANE_KERNELS = ("lanes", "lanes-fma")
@@ -33,6 +33,12 @@ class Runs(NamedTuple):
     epochs: NDArray[np.int64]
     losses: Floats
     seconds: float
+
+
+def compiled(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Kernel:
+    """The kernel of that name, any but `reference`, compiled where it has to be."""
+    width = WIDTH if kernel in LANE_KERNELS else 1
+    return specialize(model.program, loss, optimizer, fma=kernel.endswith("-fma"), width=width)
 
 
 def train_runs(
@@ -66,7 +72,7 @@ def train_runs(
     whole = np.zeros(count, np.int64)
     runs = Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((last - first + 1, count)), 0.0)
     if kernel in LANE_KERNELS:
-        lanes = specialize(model.program, loss, optimizer, fma=kernel == "lanes-fma", width=WIDTH).train
+        lanes = compiled(kernel, model, loss, optimizer).train
         finished = _side_by_side(lanes, data, plan, runs, first, stopped)
     else:
         samples = data.y.size * (REFERENCE if kernel == "reference" else 1)

@@ -7,14 +7,13 @@ coincide are computed once.
 
 import heapq
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import sympy
 
 from kernels.expression import Call, Name, Node, Number
-from kernels.program import Instruction, Program
+from kernels.program import OPERATORS, Instruction, Program
 
 # Cycles from operands to result, roughly, on current processors; everything else is a function call.
 LATENCY = {"negative": 1, "add": 3, "subtract": 3, "multiply": 3, "divide": 13, "sqrt": 18}
@@ -54,15 +53,7 @@ arcsin = _real_function("arcsin", lambda u, f: 1 / sympy.sqrt(1 - u**2))
 arccos: type[sympy.Function] = _real_function("arccos", lambda u, f: -1 / sympy.sqrt(1 - u**2))
 arctan = _real_function("arctan", lambda u, f: 1 / (1 + u**2))
 
-_ARITHMETIC: dict[str, Callable[..., sympy.Expr]] = {
-    "add": operator.add,
-    "subtract": operator.sub,
-    "multiply": operator.mul,
-    "divide": operator.truediv,
-    "negative": operator.neg,
-    "power": operator.pow,
-    "sqrt": sympy.sqrt,
-}
+_ARITHMETIC: dict[str, Callable[..., sympy.Expr]] = {**OPERATORS, "sqrt": sympy.sqrt}
 _OURS = {f.__name__: f for f in (absolute, exp, log, sin, cos, tan, tanh, arcsin, arccos, arctan)}
 _OF_SYMPY = _ARITHMETIC | {
     "exp": sympy.exp,

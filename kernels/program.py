@@ -6,8 +6,10 @@ compiled kernels print it as source: two roads, one definition, and so the same 
 
 import hashlib
 import json
+import operator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,15 @@ class Instruction(NamedTuple):
     operands: tuple[int, ...]
 
 
+# Python's own operators take the numbers and arrays of any library, sympy's too.
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negative": operator.neg,
+    "power": operator.pow,
+}
 EXACT = {"add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign"}
 
 

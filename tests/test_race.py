@@ -14,7 +14,7 @@ STUDY = load_study("quadratic")
 
 
 def test_a_study_is_a_job_for_one_run_and_for_many():
-    one, crowd = problems(STUDY, optimizer="adam", batch_size="full", shuffle=True)
+    one, crowd = problems(STUDY, STUDY.dataset()[0], optimizer="adam", batch_size="full", shuffle=True)
     assert one.model.expression == "a*x**2 + b*x + c"
     assert (one.runs, one.epochs, one.batch_size, one.shuffle, one.optimizer) == (1, 100, 800, True, "adam")
     assert one.rates[0, 0] == min(STUDY.grid.lr)
@@ -32,7 +32,7 @@ def test_large_data_make_no_longer_a_call():
 
 def test_a_study_that_diverges_has_no_speed():
     with pytest.raises(ValueError, match="the smallest rate, 9, with sgd and batches of 1 diverges"):
-        problems(with_overrides(STUDY, lr=[9.0, 10.0]))
+        problems(with_overrides(STUDY, lr=[9.0, 10.0]), STUDY.dataset()[0])
 
 
 def test_variants_by_name_come_with_the_baseline():

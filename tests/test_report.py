@@ -106,7 +106,7 @@ def test_names_are_shown_literally(folder, report):
 
 
 def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench.whole, "write_report", lambda folder: "none")
+    monkeypatch.setattr(bench.whole, "write_from", lambda material: "none")
     assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False)
     pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
 

@@ -1,24 +1,13 @@
 """What peers share: a model's program on their own arrays, the design matrix of a linear model, run after run."""
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from bench.problem import Problem, Trained
-from kernels.program import Program, evaluate
+from kernels.program import OPERATORS, Program, evaluate
 from kernels.run import Floats
-
-# Python's own operators take arrays and numbers of any library.
-OPERATORS: dict[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "subtract": operator.sub,
-    "multiply": operator.mul,
-    "divide": operator.truediv,
-    "negative": operator.neg,
-    "power": operator.pow,
-}
 
 
 def residual_and_derivatives(
