@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from threading import Event
+from threading import enumerate as enumerate_threads
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -33,7 +34,8 @@ def in_threads(
     """
     threads = threads or processors()
     todo = iter(jobs)
-    with ThreadPoolExecutor(threads) as pool:
+    name = f"sgdbench-{id(stop)}-"
+    with ThreadPoolExecutor(threads, thread_name_prefix=name) as pool:
         try:
             waiting: set[Future[Result]] = {pool.submit(work, job) for job in islice(todo, 2 * threads)}
             while waiting:
@@ -44,3 +46,7 @@ def in_threads(
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+            # Ctrl-C while the pool starts a thread leaves that one unknown to the pool, which then does not wait for it.
+            for thread in enumerate_threads():
+                if thread.name.startswith(name):
+                    thread.join()

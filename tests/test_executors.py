@@ -1,6 +1,7 @@
 """Jobs in threads: all of them, a few at a time, and an end when the caller wants one."""
 
 import threading
+import time
 from contextlib import closing
 from itertools import count
 from threading import Barrier, Event
@@ -93,3 +94,26 @@ def test_an_error_in_the_jobs_themselves_does_too():
 
     with pytest.raises(ValueError, match="no more"):
         list(in_threads(lambda job: job, jobs(), Event(), threads=2))
+
+
+def test_no_job_runs_on_after_an_interruption_while_its_thread_is_started(monkeypatch):
+    """The thread is at work already, but its pool does not know it yet."""
+    stop, begun, ended = Event(), Event(), []
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    def work(job):
+        begun.set()
+        assert stop.wait(60)
+        time.sleep(0.05)
+        ended.append(job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(in_threads(work, [1], stop))
+        assert ended == [1]
