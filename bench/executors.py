@@ -46,7 +46,7 @@ def in_threads(
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
-            # Ctrl-C while the pool starts a thread leaves that one unknown to the pool, which then does not wait for it.
+            # Ctrl-C while the pool starts a thread leaves that one unknown to the pool, which waits for others only.
             for thread in enumerate_threads():
                 if thread.name.startswith(name):
                     thread.join()
