@@ -1,8 +1,10 @@
 """What has to hold before anything is timed: the result is the reference's, and nothing is left to be compiled."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache as once
+from functools import wraps
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from bench.problem import Errors, Problem, Trained, errors
 from bench.variants import BY_NAME, Call, Variant
@@ -11,6 +13,8 @@ from bench.variants import BY_NAME, Call, Variant
 MOST = 100_000
 # Of what takes longer, a block of lanes and one more run, as many of their samples as make so many.
 SOME, PART = 33, 5_000
+
+Value = TypeVar("Value")
 
 
 class NotVerifiedError(Exception):
@@ -40,11 +44,10 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     NotVerifiedError
         If the result is another one, or the second call gives another one than the first.
     """
-    call, expected = variant.ready(problem), BY_NAME["reference"]
+    call = variant.ready(problem)
     if problem.sample_updates > MOST:
         verify(variant, _part(problem))
-        expected = BY_NAME["fused"]
-    wanted, bound = _expected(expected, problem), variant.bound(problem)
+    wanted, bound = _expected(problem), variant.bound(problem)
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
         found = errors(call(), wanted)
         if not found.largest <= bound:
@@ -54,14 +57,27 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     return call, found
 
 
-@once
+def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem], Value]:
+    """Remember what was computed for a problem until the problem is gone; a longer memory would hold on to its data."""
+    known: WeakKeyDictionary[Problem, Value] = WeakKeyDictionary()
+
+    @wraps(compute)
+    def remembered(problem: Problem) -> Value:
+        if problem not in known:
+            known[problem] = compute(problem)
+        return known[problem]
+
+    return remembered
+
+
+@_once_per_problem
 def _part(problem: Problem) -> Problem:
     return problem.part(runs=SOME, epochs=1, samples=PART // SOME)
 
 
-@once
-def _expected(variant: Variant, problem: Problem) -> Trained:
-    return variant.ready(problem)()
+@_once_per_problem
+def _expected(problem: Problem) -> Trained:
+    return BY_NAME["fused" if problem.sample_updates > MOST else "reference"].ready(problem)()
 
 
 @contextmanager
