@@ -22,6 +22,7 @@ from bench.study import Study
 from bench.style import save
 from bench.targets import TARGETS, targets_table
 from bench.variants import BY_NAME, VARIANTS, Variant
+from bench.verify import MOST
 from kernels.samples import batch_samples, samples
 from kernels.schedules import learning_rates
 from kernels.spec import shown
@@ -60,12 +61,18 @@ def problems(
     size = batch_samples(batch_size, y.size)
     settings = (size, shuffle, 0, optimizer, study.run.loss)
     problem = Problem(model, columns, y, start[np.newaxis], rates, *settings)
-    if not np.isfinite(BY_NAME[BASELINE].ready(problem)().losses).all():
+    if _diverges(problem):
         raise ValueError(
             f"{study.name}: the run from the first start at the smallest rate, {lr:g}, with {optimizer} and batches of "
             f"{size} diverges: a study with a smaller lr has a speed to be measured"
         )
     return problem, crowd_of(problem)
+
+
+def _diverges(problem: Problem) -> bool:
+    """Whether the run does not stay finite; where `fused` says so, the reference has the last word if it has time."""
+    kernels = [BASELINE, "reference"] if problem.sample_updates <= MOST else [BASELINE]
+    return not any(np.isfinite(BY_NAME[name].ready(problem)().losses).all() for name in kernels)
 
 
 def crowd_of(problem: Problem) -> Problem:
@@ -156,7 +163,8 @@ def announce(measured: Speed, title: str) -> None:
     show(scoreboard(measured.table), title)
     for remark in remarks(measured.table):
         say(*remark.split(": ", 1))
-    say("Noise", against_itself(BASELINE, measured.noise))
+    if measured.baseline and measured.noise:
+        say("Noise", against_itself(measured.baseline, measured.noise))
     if measured.warning:
         say("Careful", measured.warning)
 

@@ -1,14 +1,18 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench.options import listed
-from bench.problem import classic
+from bench.problem import Trained, classic
 from bench.race import CROWD, CROWD_UPDATES, chosen, crowd_of, problems, run_speed
+from bench.render import MISSING
 from bench.study import load_study, with_overrides
 from bench.targets import TARGETS, Target, measure, targets_table
 from bench.timing import Timings
 from bench.variants import BY_NAME, VARIANTS
+from bench.verify import NotVerifiedError, verify
 
 STUDY = load_study("quadratic")
 
@@ -59,6 +63,35 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     assert "Noise: fused against itself differs by " in said
     table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
     assert table["variant"].tolist() == ["reference", "fused", "C"]
+
+
+def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(wrong_fused, sgdbench, tmp_path):
+    code, out, err = sgdbench("speed", "--only", "lanes,C", "--seconds", 0.1, "--out", "speed")
+    assert (code, err) == (1, "")
+    assert re.search(rf"^ *fused +no: off by 0\.\d+ +{MISSING} ", out, re.MULTILINE)
+    assert re.search(r"^ +lanes +bit for bit +\d", out, re.MULTILINE)
+    assert re.search(r"^fused: not verified: the first call is off by 0\.\d+, and may be by 0$", out, re.MULTILINE)
+    assert "Noise: lanes against itself differs by" in out
+    table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
+    assert table.set_index("variant")["verified"].to_dict() == {"fused": False, "lanes": True, "C": True}
+    assert "✗ no: off by 0." in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
+
+
+def test_where_nothing_is_verified_the_tables_say_so(wrong_fused, sgdbench, tmp_path):
+    code, out, err = sgdbench("speed", "--only", "fused", "--seconds", 0.1, "--out", "speed")
+    assert (code, err) == (1, "")
+    assert re.search(r"^ *fused +no: off by 0\.\d+ ", out, re.MULTILINE)
+    assert "Noise" not in out
+    assert pd.read_parquet(tmp_path / "speed" / "speed_rounds.parquet").empty
+
+
+def test_a_wrong_baseline_does_not_make_a_study_diverge(monkeypatch):
+    fused = BY_NAME["fused"]
+    nowhere = Trained(np.full((1, 3), np.nan), np.full((101, 1), np.nan))
+    monkeypatch.setitem(BY_NAME, "fused", fused._replace(prepare=lambda problem: lambda: nowhere))
+    one, _ = problems(STUDY, STUDY.dataset()[0])
+    with pytest.raises(NotVerifiedError, match="the first call is off by inf"):
+        verify(BY_NAME["fused"], one)
 
 
 def test_every_target_is_of_variants_that_take_its_problem():

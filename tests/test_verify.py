@@ -80,6 +80,28 @@ def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against
     assert asked == [(64, 10), (33, 1)]
 
 
+def test_where_fused_is_wrong_what_is_right_is_still_verified(wrong_fused):
+    """The first run of many is then held against the reference."""
+    crowd = many(runs=64, epochs=10)
+    for name in ("lanes", "lanes, all cores"):
+        assert verify(BY_NAME[name], crowd)[1] == (0, 0, 0, 0)
+    with pytest.raises(NotVerifiedError, match=r"the first call is off by 0\.\d+, and may be by 0$") as refused:
+        verify(wrong_fused, crowd)
+    assert refused.value.errors.absolute == pytest.approx(0.5)
+
+
+def test_a_wrong_fused_is_no_substitute_for_a_reference_that_takes_long(monkeypatch):
+    wrong = reference_and(lambda result, _: result._replace(params=result.params + 0.25))
+    monkeypatch.setitem(BY_NAME, "fused", wrong)
+    long = classic(MOST // 800 + 1)
+    assert long.sample_updates > MOST
+    with pytest.raises(
+        NotVerifiedError,
+        match=r"^not verified: that would take the reference long, and fused, its substitute, is off by 0\.\d+$",
+    ):
+        verify(BY_NAME["C"], long)
+
+
 @pytest.mark.parametrize("make", [lambda: classic(2), lambda: many(runs=64, epochs=10)], ids=["small", "large"])
 def test_a_problem_is_not_kept_alive(make):
     """It holds the data, and what is expected of it may be larger still."""
