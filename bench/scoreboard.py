@@ -57,6 +57,7 @@ def remarks(speed: pd.DataFrame) -> list[str]:
 
 def budget(targets: pd.DataFrame) -> pd.DataFrame:
     """Shorten the table of `bench.targets.targets_table`, as text."""
+    rows = zip(targets["faster"], targets["target"], targets["verified"], strict=True)
     return pd.DataFrame(
         {
             "what": targets["what"],
@@ -64,14 +65,20 @@ def budget(targets: pd.DataFrame) -> pd.DataFrame:
             "against": targets["against"],
             "times as fast": _spans(targets, "faster"),
             "target": targets["target"].map(_three),
-            "reached": [_reached(*row) for row in zip(targets["faster"], targets["target"], strict=True)],
+            "reached": [_reached(*row) for row in rows],
         }
     )
 
 
-def _reached(faster: float, target: float) -> str:
+def budget_remarks(targets: pd.DataFrame) -> list[str]:
+    """Why rows of the budget were not measured, a sentence each."""
+    left_out = targets[targets["faster"].isna()]
+    return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
+
+
+def _reached(faster: float, target: float, verified: bool | None) -> str:
     if pd.isna(faster):
-        return MISSING
+        return MISSING if pd.isna(verified) else "not verified"
     return "yes" if faster >= target else f"no, {100 * (1 - faster / target):.0f} % short"
 
 

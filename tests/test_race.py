@@ -1,9 +1,11 @@
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bench import targets
 from bench.options import listed
 from bench.problem import Trained, classic
 from bench.race import CROWD, CROWD_UPDATES, chosen, crowd_of, problems, run_speed
@@ -114,6 +116,36 @@ def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
     target = Target("no adam in C", "fused", classic, "C", lambda: classic(1, optimizer="adam"), 2)
     monkeypatch.setattr("bench.targets.TARGETS", (target,))
     (row,) = targets_table(seconds=0.1).to_dict("records")
-    assert row["note"] == "has no adam"
+    assert row["note"] == "C: has no adam"
     assert pd.isna(row["faster"])
     assert pd.isna(row["met"])
+    assert pd.isna(row["verified"])
+
+
+def test_a_target_that_is_not_verified_says_so(monkeypatch, wrong_fused):
+    short = partial(classic, 3)
+    monkeypatch.setattr("bench.targets.TARGETS", (Target("all", "C", short, "fused", short, 2),))
+    (row,) = targets_table(seconds=0.1).to_dict("records")
+    assert row["verified"] is False
+    assert re.fullmatch(r"fused: not verified: the first call is off by 0\.\d+, and may be by 0", row["note"])
+    assert pd.isna(row["faster"])
+    assert pd.isna(row["met"])
+
+
+@pytest.mark.parametrize(
+    ("verified", "code", "reached"), [(True, 0, "yes"), (pd.NA, 0, MISSING), (False, 1, "not verified")]
+)
+def test_a_budget_that_is_not_verified_is_told_and_fails(monkeypatch, sgdbench, verified, code, reached):
+    def measured(**settings):
+        row = {"what": "all", "variant": "fused", "against": "C", "verified": verified, "target": 2.0, "note": ""}
+        if verified is True:
+            row |= {"faster": 3.0, "faster_low": 2.5, "faster_high": 3.5}
+        else:
+            row |= {"note": "C: it has a reason"}
+        return pd.DataFrame([row], columns=targets.COLUMNS).astype({"verified": "boolean"})
+
+    monkeypatch.setattr("bench.race.targets_table", measured)
+    ended, out, _ = sgdbench("speed", "--only", "C", "--seconds", 0.1, "--targets", "--out", "speed")
+    assert ended == code
+    assert re.search(rf"^ *all +fused +C .* {reached}$", out, re.MULTILINE)
+    assert ("fused against C: C: it has a reason\n" in out) == (verified is not True)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from bench.render import MISSING
-from bench.scoreboard import budget, remarks, scoreboard
+from bench.scoreboard import budget, budget_remarks, remarks, scoreboard
 from bench.speed import COLUMNS
 
 ROWS = [
@@ -60,10 +60,12 @@ def test_the_budget_says_what_is_reached():
     row = {"what": "w", "variant": "fused", "against": "C", "faster_low": 1.0, "faster_high": 3.0, "note": ""}
     table = pd.DataFrame(
         [
-            row | {"faster": 2.0, "target": 1.4},
-            row | {"faster": 2.8, "target": 3.5},
-            row | {"faster": np.nan, "target": 2},
+            row | {"faster": 2.0, "target": 1.4, "verified": True},
+            row | {"faster": 2.8, "target": 3.5, "verified": True},
+            row | {"faster": np.nan, "target": 2, "verified": pd.NA, "note": "C: no compiler"},
+            row | {"faster": np.nan, "target": 2, "verified": False, "note": "fused: off by 1"},
         ]
-    )
-    assert budget(table)["reached"].tolist() == ["yes", "no, 20 % short", MISSING]
-    assert budget(table)["times as fast"].tolist() == ["2.00 [1.00, 3.00]", "2.80 [1.00, 3.00]", MISSING]
+    ).astype({"verified": "boolean"})
+    assert budget(table)["reached"].tolist() == ["yes", "no, 20 % short", MISSING, "not verified"]
+    assert budget(table)["times as fast"].tolist() == ["2.00 [1.00, 3.00]", "2.80 [1.00, 3.00]", MISSING, MISSING]
+    assert budget_remarks(table) == ["fused against C: C: no compiler", "fused against C: fused: off by 1"]
