@@ -19,7 +19,7 @@ from bench.evidence import keep, kept
 from bench.grid import too_many
 from bench.material import Material
 from bench.race import announce, problems
-from bench.replay import trajectories
+from bench.replay import ReplayError, trajectories
 from bench.report import TITLES, write_from
 from bench.results import SweepResult
 from bench.speed import Speed, speed
@@ -42,8 +42,9 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     Returns
     -------
     bool
-        Whether the sample that was trained again gave what the reference gives; without that there is no report. And
-        whether so did the kernels that were timed, where they promise the same bits; the report says which did not.
+        Whether the sample that was trained again gave what the reference gives, and what was trained once more for the
+        figures ended where the sweep says; without that there is no report. And whether the kernels that were timed
+        give what the reference gives, where they promise the same bits; the report says which does not.
 
     Raises
     ------
@@ -85,10 +86,15 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     if not checked["verified"].all():
         print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
         return False
+    try:
+        replayed = trajectories(result, budget, data)
+    except ReplayError as error:
+        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
+        return False
     trained: dict[str, Any] = {"drop_last": budget.drop_last, "loss": budget.loss}
     keep(
         folder,
-        trajectories=trajectories(result, budget, data),
+        trajectories=replayed,
         basin=basin(result, budget, data, kernel=budget.kernel),
         theory=theory_table(model, data.x, result.frame, result.curves, **trained),
         rates=rates_table(model, data.x, data.y, result.frame, result.curves, **trained),
