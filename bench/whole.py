@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -57,11 +59,10 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     model, grid, budget = study.make_model(data), study.make_grid(), study.run
     if not confirmed and (question := too_many(grid.size)):
         raise ValueError(question)
-    # Half a second in which the sweep, which computes without the interpreter, leaves it alone.
-    Thread(target=import_module, args=("scipy.stats",)).start()
     folder = out or Path("results") / folder_name(study.name)
     try:
-        with progress("configurations", grid.size) as advance:
+        # Half a second in which the sweep, which computes without the interpreter, leaves it alone.
+        with _importing("scipy.stats"), progress("configurations", grid.size) as advance:
             result = sweep(
                 model,
                 data.x,
@@ -120,6 +121,17 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     print(f"Report: {write_from(material)}")
     # Where the same bits are not promised, training may make a rounding large.
     return not (is_exact(model, "fused", budget.loss) and _any_wrong(measured, costs))
+
+
+@contextmanager
+def _importing(module: str) -> Iterator[None]:
+    """Import a module in a thread, which is over when the block is, however that ends."""
+    thread = Thread(target=import_module, args=(module,))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:

@@ -1,6 +1,8 @@
 import re
 import shutil
+import time
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -133,6 +135,27 @@ def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_no_thread_is_left_by_a_sweep_that_does_not_end(folder, tmp_path, monkeypatch, error):
+    """What the thread imports takes longer than the sweep here."""
+    begun, ended = Event(), []
+
+    def slow_import(name):
+        begun.set()
+        time.sleep(0.05)
+        ended.append(name)
+
+    def failing(*args, **kwargs):
+        assert begun.wait(60)
+        raise error
+
+    monkeypatch.setattr(bench.whole, "import_module", slow_import)
+    monkeypatch.setattr(bench.whole, "sweep", failing)
+    with pytest.raises(error):
+        run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert ended == ["scipy.stats"]
 
 
 @pytest.mark.parametrize("promised", [True, False])
