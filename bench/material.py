@@ -1,5 +1,6 @@
 """All that a report is made of, read from a run's folder; of a run that goes on, what is there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ class Material:
     Attributes
     ----------
     result : SweepResult
-    evidence : dict of str to DataFrame
+    evidence : mapping of str to DataFrame
         What was measured around the sweep, by name; see `bench.whole`. A name may be missing.
     study : Study or None
         None for a sweep that was made without one.
@@ -36,7 +37,7 @@ class Material:
     """
 
     result: SweepResult
-    evidence: dict[str, pd.DataFrame]
+    evidence: Mapping[str, pd.DataFrame]
     study: Study | None
     data: Dataset | None
     scaling: Scaling | None

@@ -48,29 +48,24 @@ class Known(NamedTuple):
 def known_of(run: Run, plan: pd.DataFrame, model: Model, epochs: int) -> Known:
     """What the run's folder says of each row of the plan."""
     size = len(plan)
-    known = Known(
-        np.zeros(size, np.int64),
-        np.zeros(size, np.bool_),
-        plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True),
-        [np.empty(0)] * size,
-        np.full(size, np.inf),
-        np.zeros(size),
-    )
+    done, over = np.zeros(size, np.int64), np.zeros(size, np.bool_)
+    params = plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True)
+    memories = [np.empty(0)] * size
+    best, seconds = np.full(size, np.inf), np.zeros(size)
     stored = run.configurations()
-    if stored.empty:
-        return known
-    if stored["epochs"].max() > epochs:
+    if len(stored):
         most = stored["epochs"].max()
-        raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
-    places = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
-    stored, places = stored[places >= 0], places[places >= 0]
-    known.epochs[places] = stored["epochs"]
-    known.over[places] = (stored["status"] != MAX_EPOCHS) | (stored["epochs"] == epochs)
-    known.params[places] = stored[[f"param_{name}" for name in model.params]]
-    known.best[places], known.seconds[places] = stored["best_loss"], stored["seconds"]
-    for place, memory_then in zip(places, stored["memory"], strict=True):
-        known.memory[place] = memory_then
-    return known
+        if most > epochs:
+            raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
+        places = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
+        stored, places = stored[places >= 0], places[places >= 0]
+        done[places] = stored["epochs"]
+        over[places] = (stored["status"] != MAX_EPOCHS) | (stored["epochs"] == epochs)
+        params[places] = stored[[f"param_{name}" for name in model.params]]
+        best[places], seconds[places] = stored["best_loss"], stored["seconds"]
+        for place, memory_then in zip(places, stored["memory"], strict=True):
+            memories[place] = memory_then
+    return Known(done, over, params, memories, best, seconds)
 
 
 def jobs_of(

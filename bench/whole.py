@@ -100,24 +100,24 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
         theory=theory_table(model, data.x, result.frame, result.curves, **trained),
         rates=rates_table(model, data.x, data.y, result.frame, result.curves, **trained),
     )
-    material = Material(result, {}, study, data, scaling, None)
-    for name, table in material.tables.items():
-        show(table, TITLES[name])
     measured = _speed(study, data)
     if measured:
         keep(folder, speed=measured.table, speed_rounds=measured.rounds)
-        announce(measured, "How fast the variants are on this model")
     costs = epoch_seconds(result, data.x, data.y, budget.loss, seconds=EPOCH_SECONDS)
+    times = times_to_target(result.timed, costs)
+    keep(folder, times=times)
+    material = Material(result, kept(folder), study, data, scaling, None)
+    for name, table in material.tables.items():
+        show(table, TITLES[name])
+    if measured:
+        announce(measured, "How fast the variants are on this model")
     for row in costs[costs["note"] != ""].to_dict("records"):
         order = "shuffled" if row["shuffle"] else "in sequence"
         about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
         print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
-    times = times_to_target(material.frame, costs)
-    keep(folder, times=times)
     show(fastest(times), "How long the best choices take to the target")
     for about, sentence in material.verdict.items():
         say(about, sentence)
-    material.evidence.update(kept(folder))
     print(f"Report: {write_from(material)}")
     # Where the same bits are not promised, training may make a rounding large.
     return not (is_exact(model, "fused", budget.loss) and _any_wrong(measured, costs))

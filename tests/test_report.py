@@ -16,6 +16,7 @@ from bench import Grid, sweep
 from bench.cli import main
 from bench.fitting import in_table_units
 from bench.illustrations import hardest_start
+from bench.material import Material
 from bench.replay import ReplayError, best_runs, typical_runs
 from bench.report import write_report, write_reports
 from bench.results import load_run
@@ -109,8 +110,17 @@ def test_names_are_shown_literally(folder, report):
 
 
 def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench.whole, "write_from", lambda material: "none")
+    made, written = [], []
+
+    def material(result, evidence, *others):
+        made.append(set(evidence))
+        return Material(result, evidence, *others)
+
+    monkeypatch.setattr(bench.whole, "Material", material)
+    monkeypatch.setattr(bench.whole, "write_from", lambda material: written.append(set(material.evidence)))
     assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False)
+    # What a report is made of is complete when it is made, and stays as it is.
+    assert made == written == [{path.stem for path in (folder / "evidence").iterdir()}]
     pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
 
 
