@@ -16,10 +16,9 @@ from kernels.fit import checked_target
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.program import evaluate
-from kernels.run import CONVERGED, STATUS, Floats, Plan
+from kernels.run import CONVERGED, STATUS, Floats, Plan, memory, settings
 from kernels.samples import room, samples
 from kernels.schedules import learning_rates
-from kernels.specialize import memory, settings
 
 SIZE, LEAST = 41, 11
 PLANES = 3

@@ -12,10 +12,9 @@ from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.reference import permutation
-from kernels.run import Data, Floats, Plan, Record
+from kernels.run import Data, Floats, Plan, Record, memory
+from kernels.run import settings as numbers_of
 from kernels.samples import batch_samples, room, samples
-from kernels.specialize import memory
-from kernels.specialize import settings as numbers_of
 
 SLOW_EPOCHS = 16
 SLOW_SAMPLES = 4_000_000  # in all of these together: what is trained once more in a moment,

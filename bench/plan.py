@@ -12,9 +12,8 @@ from kernels import Model
 from kernels.block import WIDTH
 from kernels.losses import Loss
 from kernels.optimizers import Optimizer, make_optimizer
-from kernels.run import MAX_EPOCHS, Floats, Plan
+from kernels.run import MAX_EPOCHS, Floats, Plan, memory, settings
 from kernels.schedules import learning_rates
-from kernels.specialize import memory, settings
 
 # A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of
 # some jobs to fit into memory.

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels import Model
-from kernels.optimizers import Optimizer, decayed, make_optimizer
+from kernels.optimizers import Optimizer, add_weight_decay, make_optimizer
 from kernels.program import evaluate
 from kernels.reference import permutation
 from kernels.run import Floats
@@ -308,7 +308,7 @@ def _walked(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
         for batch in range(length):
             gradient = curvatures[:, batch] @ theta
             if optimizer.weight_decay:
-                gradient = decayed(theta, gradient, optimizer.weight_decay)
+                gradient = add_weight_decay(theta, gradient, optimizer.weight_decay)
             theta, slots = optimizer.rule(theta, tuple(slots), gradient, lr, (), options)
     return np.concatenate([theta, *slots], axis=1).reshape(walks, size, rates.size, size).swapaxes(1, 2)
 

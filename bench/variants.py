@@ -19,9 +19,8 @@ from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.models import quadratic
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.run import Plan, Record
+from kernels.run import Plan, Record, memory, settings
 from kernels.samples import room
-from kernels.specialize import memory, settings
 
 Call = Callable[[], Trained]
 

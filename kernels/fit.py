@@ -16,12 +16,12 @@ from kernels.losses import Loss, make_loss
 from kernels.model import Model
 from kernels.models import make_model
 from kernels.optimizers import Optimizer, make_optimizer
-from kernels.run import CONVERGED, STATUS, Data, Floats, Plan, Record, scratch
+from kernels.run import CONVERGED, STATUS, Data, Floats, Plan, Record, memory, scratch, settings
 from kernels.samples import batch_samples, room, samples
 from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE, sliced
 from kernels.spec import real, shown, whole
-from kernels.specialize import memory, settings, specialize
+from kernels.specialize import specialize
 from kernels.views import view
 
 if TYPE_CHECKING:

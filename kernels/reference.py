@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.losses import Loss
-from kernels.optimizers import Optimizer, decayed
+from kernels.optimizers import Optimizer, add_weight_decay
 from kernels.program import Program, evaluate
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Data, Floats, Plan, Record
 
@@ -101,7 +101,7 @@ def _step(
     if optimizer.clock:
         clock = optimizer.clock(clock, options)
     if optimizer.weight_decay:
-        gradient = decayed(theta, gradient, optimizer.weight_decay)
+        gradient = add_weight_decay(theta, gradient, optimizer.weight_decay)
     theta, slots = optimizer.rule(theta, slots, gradient, lr, clock, options)
     return theta, (slots, clock)
 

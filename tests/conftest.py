@@ -51,11 +51,11 @@ def noisy():
 def python():
     """Run code in another process, where warnings are errors too; returns what it printed."""
 
-    def run(code, **environment):
+    def run(code, cwd=ROOT, **environment):
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
             env=os.environ | environment,
-            cwd=ROOT,
+            cwd=cwd,
             capture_output=True,
             text=True,
             timeout=120,

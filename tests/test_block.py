@@ -11,9 +11,8 @@ from kernels.fit import KERNELS
 from kernels.losses import make_loss
 from kernels.models import quadratic
 from kernels.optimizers import make_optimizer
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Plan
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Plan, memory, settings
 from kernels.samples import room
-from kernels.specialize import memory, settings
 
 OPTIMIZERS = ["sgd", "momentum(0.9)", "nesterov(weight_decay=0.001)", "adagrad", "rmsprop", "adam", "adamw"]
 EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3

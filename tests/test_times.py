@@ -9,8 +9,7 @@ from bench.times import COSTS, epoch_seconds, times_to_target
 from kernels import fit, models, reference
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.run import Plan
-from kernels.specialize import settings
+from kernels.run import Plan, settings
 
 
 def costs(*rows):
