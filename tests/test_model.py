@@ -33,6 +33,11 @@ def test_repr_makes_the_same_model():
     assert (again.expression, again.inputs, again.params) == (model.expression, model.inputs, model.params)
 
 
+NAN_IS_NO_NAME = (
+    "expression, column 1: 'nan' reads as a number and cannot be a name; numbers are finite, such as 2.5e-3"
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -46,6 +51,9 @@ def test_repr_makes_the_same_model():
         ({"expression": "a*x", "inputs": "x"}, "inputs must be a sequence of names such as ('x',), not the text 'x'"),
         ({"expression": "a*x", "inputs": ("x", "x")}, "inputs must be distinct, and 'x' is there twice"),
         ({"expression": "a*x", "inputs": ("x", 3)}, "inputs must be names, and 3 is none"),
+        ({"expression": "a*x", "inputs": ("x", "NaN")}, "inputs must be names, and 'NaN' reads as a number"),
+        ({"expression": "a*x", "params": ("a", "inf")}, "params must be names, and 'inf' reads as a number"),
+        ({"expression": "nan*x"}, NAN_IS_NO_NAME),
         ({"expression": "a*x", "inputs": ("x", "1 + 2")}, "inputs must be names, and '1 + 2' is none"),
         ({"expression": "a*x", "inputs": ("x", "y z")}, "inputs must be names, and 'y z' is none"),
         ({"expression": "a*x", "inputs": ("x", "pi")}, "inputs must be names, and 'pi' is none"),
