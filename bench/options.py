@@ -2,12 +2,41 @@
 
 import re
 
+_CLOSING = {"(": ")", "[": "]"}
+
 
 def listed(text: str | None) -> list[str] | None:
-    """Split at commas, but not inside parentheses or brackets: "sgd,adam(0.9, 0.99)" has two parts."""
+    """Split at commas, but not inside parentheses or brackets: "sgd,adam(0.9, 0.99)" has two parts.
+
+    Raises
+    ------
+    ValueError
+        If a parenthesis or bracket is left open, or closes none.
+    """
     if text is None:
         return None
-    return [part.strip() for part in re.split(r",(?![^()\[\]]*[)\]])", text)]
+    parts: list[str] = []
+    start = 0
+    opened: list[int] = []
+    for place, character in enumerate(text):
+        if character in _CLOSING:
+            opened.append(place)
+        elif character in _CLOSING.values():
+            if not opened:
+                raise ValueError(_unbalanced(text, place, "closes none"))
+            if character != _CLOSING[text[opened[-1]]]:
+                break  # what is open inside the brackets that close here stays open
+            opened.pop()
+        elif character == "," and not opened:
+            parts.append(text[start:place].strip())
+            start = place + 1
+    if opened:
+        raise ValueError(_unbalanced(text, opened[-1], "is not closed"))
+    return [*parts, text[start:].strip()]
+
+
+def _unbalanced(text: str, place: int, fault: str) -> str:
+    return f"brackets must be balanced, and in {text!r} the {text[place]!r} in column {place + 1} {fault}"
 
 
 def rates(text: str | None) -> str | list[float] | None:
@@ -24,7 +53,13 @@ def rates(text: str | None) -> str | list[float] | None:
 
 
 def sizes(text: str | None) -> list[int | str] | None:
-    """Whole numbers and words, such as "1,8,full"."""
+    """Whole numbers and words, such as "1,8,full".
+
+    Raises
+    ------
+    ValueError
+        As from `listed`.
+    """
     parts = listed(text)
     return None if parts is None else [size(part) for part in parts]
 
@@ -53,7 +88,7 @@ def assignments(text: str | None) -> dict[str, float] | None:
     Raises
     ------
     ValueError
-        If a part is not name=number, or a name is there twice.
+        If a part is not name=number, or a name is there twice; and as from `listed`.
     """
     if text is None:
         return None

@@ -16,7 +16,7 @@ from kernels.losses import Loss, make_loss
 from kernels.model import Model
 from kernels.models import make_model
 from kernels.optimizers import Optimizer, make_optimizer
-from kernels.run import CONVERGED, STATUS, Data, Floats, Plan, Record, memory, scratch, settings
+from kernels.run import CONVERGED, MAX_EPOCHS, STATUS, Data, Floats, Plan, Record, memory, scratch, settings
 from kernels.samples import batch_samples, room, samples
 from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE, sliced
@@ -33,9 +33,9 @@ KERNELS = ("reference", "fused", "fused-fma")
 Train = Callable[[Data, Plan, Record, int, int], tuple[int, int]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitResult:
-    """What a training run gives.
+    """What a training run gives; equal to itself alone. No two of its arrays share memory.
 
     Attributes
     ----------
@@ -173,7 +173,8 @@ def fit(
     kernel : str
         ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
     callback : callable, optional
-        Called with the result so far about twenty times a second.
+        Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
+        of that result cannot be written to.
 
     Returns
     -------
@@ -212,12 +213,15 @@ def fit(
     samples_per_epoch = y.size * (REFERENCE if kernel == "reference" else 1)
     for status, done, spent in sliced(partial(train, data, plan, record), 0, epochs, samples=samples_per_epoch):
         seconds += spent
+        # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between
+        # two callbacks.
+        protect = _read_only if status == MAX_EPOCHS and done < epochs else np.copy
         result = FitResult(
             model,
-            record.trajectory[done],
-            record.losses[: done + 1],
-            record.trajectory[: done + 1],
-            rates[:done],
+            record.trajectory[done].copy(),
+            protect(record.losses[: done + 1]),
+            protect(record.trajectory[: done + 1]),
+            protect(rates[:done]),
             STATUS[status],
             done,
             done if status == CONVERGED else None,
@@ -227,6 +231,12 @@ def fit(
         if callback:
             callback(result)
     return result
+
+
+def _read_only(view: Floats) -> Floats:
+    """Return the view, closed to writing."""
+    view.flags.writeable = False
+    return view
 
 
 def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Train:

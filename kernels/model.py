@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.expression import Name, names, parse
+from kernels.expression import Name, names, parse, reads_as_number
 from kernels.program import Program, compile_program, evaluate
 from kernels.run import Floats
 
@@ -166,7 +166,8 @@ def _checked(what: str, given: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
     for name in given:
         if not _is_name(name):
-            raise ValueError(f"{what} must be names, and {name!r} is none")
+            fault = "reads as a number" if isinstance(name, str) and reads_as_number(name) else "is none"
+            raise ValueError(f"{what} must be names, and {name!r} {fault}")
         if list(given).count(name) > 1:
             raise ValueError(f"{what} must be distinct, and {name!r} is there twice")
     return tuple(given)

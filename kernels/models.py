@@ -30,10 +30,19 @@ def polynomial(degree: int) -> Model:
     return Model("c0 + c1*x" + "".join(f" + c{power}*x**{power}" for power in range(2, degree + 1)))
 
 
+# Each builder takes the options that the text form may give, and no others.
 MODELS: dict[str, Callable[..., Model]] = {
-    name: lambda model=model: model for name, model in list(globals().items()) if isinstance(model, Model)
+    "linear": lambda: linear,
+    "quadratic": lambda: quadratic,
+    "exponential_decay": lambda: exponential_decay,
+    "power_law": lambda: power_law,
+    "gaussian_peak": lambda: gaussian_peak,
+    "logistic": lambda: logistic,
+    "sine": lambda: sine,
+    "michaelis_menten": lambda: michaelis_menten,
+    "plane": lambda: plane,
+    "polynomial": polynomial,
 }
-MODELS["polynomial"] = polynomial
 
 
 def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:

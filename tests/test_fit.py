@@ -133,6 +133,26 @@ def test_what_a_result_holds(kernel):
     assert result.compile_seconds >= 0
 
 
+def test_a_result_is_equal_to_itself_alone():
+    first, second = quadratic(epochs=2), quadratic(epochs=2)
+    assert first == first
+    assert first != second
+    assert len({first, second, first}) == 2
+
+
+def arrays_of(result):
+    return [result.params, result.loss, result.trajectory, result.rates]
+
+
+def test_arrays_of_a_result_do_not_change_each_other():
+    result = quadratic(epochs=3)
+    for changed in range(4):
+        before = [array.tolist() for array in arrays_of(result)]
+        arrays_of(result)[changed][...] += 1
+        for number, (array, kept) in enumerate(zip(arrays_of(result), before, strict=True)):
+            assert (array.tolist() == kept) is (number != changed)
+
+
 def test_its_frame():
     frame = quadratic(epochs=3, schedule="halve(2)").to_frame()
     assert frame.columns.tolist() == ["epoch", "lr", "loss", "param_a", "param_b", "param_c"]
@@ -261,6 +281,29 @@ def test_the_callback_sees_the_run_grow(epoch_by_epoch, kernel):
         np.testing.assert_array_equal(call.params, result.trajectory[call.epochs])
     seconds = [call.seconds for call in calls]
     assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize("target", [None, 1e-2], ids=["all epochs", "converges"])
+def test_a_callback_cannot_change_the_run(epoch_by_epoch, kernel, target):
+    expected, calls = quadratic(kernel=kernel, target=target), []
+
+    def meddle(result):
+        calls.append(result)
+        for array in arrays_of(result):
+            if array.flags.writeable:
+                array[...] = 7
+
+    result = quadratic(kernel=kernel, target=target, callback=meddle)
+    assert result.epochs == expected.epochs > 1
+    for call in calls[:-1]:
+        assert [array.flags.writeable for array in arrays_of(call)] == [True, False, False, False]
+        np.testing.assert_array_equal(call.trajectory, expected.trajectory[: call.epochs + 1])
+        np.testing.assert_array_equal(call.loss, expected.loss[: call.epochs + 1])
+        np.testing.assert_array_equal(call.rates, expected.rates[: call.epochs])
+    assert all((array == 7).all() for array in arrays_of(result))  # these are the caller's own
+    others = [array for call in calls[:-1] for array in arrays_of(call)]
+    assert not any(np.shares_memory(array, other) for array in arrays_of(result) for other in others)
 
 
 def test_what_a_callback_raises_ends_the_run(epoch_by_epoch):
