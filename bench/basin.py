@@ -12,7 +12,7 @@ from bench.study import RunTable
 from bench.tables import CHOICES, best
 from kernels import Model
 from kernels.block import train_runs
-from kernels.fit import checked_target
+from kernels.checks import check_target
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.program import evaluate
@@ -91,7 +91,7 @@ def basin(
             budget.drop_last,
             shuffle,
             int(row["seed"]),
-            checked_target(budget.target),
+            check_target(budget.target),
         )
         fresh = np.tile(memory(optimizer, len(names)), (len(starts), 1))
         runs = train_runs(kernel, model, loss, optimizer, room(columns, y, shuffle=shuffle), plan, starts, fresh)

@@ -7,22 +7,15 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from kernels import Model, fit
-from kernels.losses import Loss, make_loss
+from kernels.agreement import TOLERANCE, count_agreeing, is_exact, largest_error
 from kernels.run import STATUS, Floats
 from kernels.schedules import learning_rates
 
 # The reference takes up to ten microseconds for a sample, and all checks together should take a second or two.
 SAMPLES = 20_000
-# What is not promised to the bit must agree this well: fused operations and functions that are not correctly rounded.
-TOLERANCE = 1e-6
 # Training itself can make a small difference large. So where the bits are not promised, a run is compared only as long
 # as the reference, from a start that is this far off, agrees with itself.
 NUDGE = 1e-12
-
-
-def is_exact(model: Model, kernel: str, loss: str | Loss) -> bool:
-    """Whether a kernel promises the same bits as the reference for this model and loss."""
-    return model.program.is_exact and make_loss(loss).name != "logcosh" and not kernel.endswith("-fma")
 
 
 def check(
@@ -81,7 +74,7 @@ def check(
         if not exact:
             nudged = start + NUDGE * np.maximum(np.abs(start), 1)
             off = fit(model, x, y, init=nudged, kernel="reference", **settings)
-            compared = max(0, agreeing(off.loss, reference.loss) - 1)
+            compared = max(0, count_agreeing(off.loss, reference.loss) - 1)
         own = curves[curves["config_id"] == row.config_id]
         kept = own["epoch"].to_numpy()
         kept = kept[kept <= compared]
@@ -111,26 +104,3 @@ def check(
     final = frame[[f"param_{name}" for name in model.params]].to_numpy()
     rows = zip(frame.itertuples(index=False), starts, final, strict=True)
     return pd.DataFrame([checked(*row) for row in rows])
-
-
-def agreeing(found: Floats, expected: Floats) -> int:
-    """How many values agree within the tolerance, from the first on."""
-    size = min(found.size, expected.size)
-    agree = _errors(found[:size], expected[:size]) <= TOLERANCE
-    return size if agree.all() else int(np.argmin(agree))
-
-
-def largest_error(found: Floats, expected: Floats) -> float:
-    """The largest difference, relative where the expected value exceeds 1; inf for another length.
-
-    What is not finite in both counts as the same: near the end of the range a rounding decides between inf and nan.
-    """
-    return float(_errors(found, expected).max(initial=0.0)) if found.shape == expected.shape else np.inf
-
-
-def _errors(found: Floats, expected: Floats) -> Floats:
-    """The difference of each value; see `largest_error`."""
-    same = ~(np.isfinite(found) | np.isfinite(expected))
-    with np.errstate(invalid="ignore", over="ignore"):
-        errors = np.abs(found - expected) / np.maximum(np.abs(expected), 1)
-    return np.where(same, 0.0, np.nan_to_num(errors, nan=np.inf, posinf=np.inf))

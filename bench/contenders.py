@@ -23,7 +23,7 @@ from bench.timing import noise_floor, noise_warning, ratio, take_turns
 from bench.variants import BY_NAME, Call
 from bench.verdict import choice
 from bench.verify import NotVerifiedError, no_compilation, verify
-from kernels.spec import shown
+from kernels.checks import describe
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
@@ -111,7 +111,7 @@ def kind_of(name: str) -> str:
     close = difflib.get_close_matches(name.lower(), spelt, n=1)
     hint = f" (did you mean {spelt[close[0]]!r}?)" if close else ""
     raise ValueError(
-        f"{shown(name)} is no variant{hint}, no folder with results and no .json file of pytest-benchmark; "
+        f"{describe(name)} is no variant{hint}, no folder with results and no .json file of pytest-benchmark; "
         f"variants are {'; '.join(BY_NAME)}"
     )
 

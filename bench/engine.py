@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bench.check import is_exact
 from bench.executors import in_threads
 from bench.files import replace_atomically
 from bench.grid import Grid, config_ids
@@ -22,15 +21,15 @@ from bench.plan import Job, Known, jobs_of, known_of
 from bench.results import PLAN, SweepResult, load_run
 from bench.store import OpenRun, open_run
 from kernels import Model
-from kernels.block import LANE_KERNELS, Runs, compiled, train_runs
-from kernels.fit import KERNELS, checked_target, flag
+from kernels.agreement import check_kernel, is_exact
+from kernels.block import Runs, compiled, train_runs
+from kernels.checks import check_bool, check_integer, check_target, describe
 from kernels.losses import Loss, make_loss
 from kernels.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.run import Floats
 from kernels.samples import room, samples
 from kernels.schedules import learning_rates
-from kernels.spec import shown, whole
 
 # Finished runs reach the disk at least this often, and before they take much memory.
 FLUSH_SECONDS = 1.0
@@ -91,14 +90,13 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     model = model if isinstance(model, Model) else make_model(model)
-    loss, epochs, drop_last = make_loss(loss), whole("epochs", epochs), flag("drop_last", drop_last)
-    stop_at = checked_target(target)
-    if kernel not in KERNELS + LANE_KERNELS:
-        raise ValueError(f"kernel must be one of {', '.join(KERNELS + LANE_KERNELS)}, not {shown(kernel)}")
+    loss, epochs, drop_last = make_loss(loss), check_integer("epochs", epochs), check_bool("drop_last", drop_last)
+    stop_at = check_target(target)
+    check_kernel(kernel)
     if executor not in EXECUTORS:
-        raise ValueError(f"executor must be one of {', '.join(EXECUTORS)}, not {shown(executor)}")
+        raise ValueError(f"executor must be one of {', '.join(EXECUTORS)}, not {describe(executor)}")
     if not isinstance(grid, Grid):
-        raise ValueError(f"grid must be a Grid, not {shown(grid)}")
+        raise ValueError(f"grid must be a Grid, not {describe(grid)}")
     for schedule in grid.schedule:
         learning_rates(schedule, float(grid.lr.max()), epochs)  # raises where the largest rate grows too large
     columns, y = samples(model, x, y)

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kernels.spec import shown
+from kernels.checks import describe
 
 DEFAULT = "default"
 
@@ -82,7 +82,7 @@ def _read(path: Path) -> dict[str, float]:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         wanted = {"missing": "is missing", "extra_forbidden": "is no table of this file"}.get(first["type"])
-        wanted = wanted or f"{first['msg'].replace('Input should be', 'must be')}, not {shown(first['input'])}"
+        wanted = wanted or f"{first['msg'].replace('Input should be', 'must be')}, not {describe(first['input'])}"
         raise ValueError(
             f'{path}: {place} {wanted}; accepted is one table [gates] with lines such as "fused*" = 1.03'
         ) from None

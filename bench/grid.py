@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.fit import checked_seed, flag
+from kernels.checks import check_bool, check_integer, check_real, check_seed, describe
 from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizers import OPTIMIZERS
 from kernels.run import Floats
 from kernels.samples import batch_samples
 from kernels.schedules import SCHEDULES
-from kernels.spec import bind, parse_spec, real, shown, whole
+from kernels.spec import bind, parse_spec
 
 LIMIT = 1_000_000
 """So many configurations run without a question, and so many values a single setting may have."""
@@ -87,8 +87,8 @@ class Grid:
         self.names = _distinct("init", [name for name, start in self.init.items() for name in _numbered(name, start)])
         self.optimizer = _distinct("optimizer", _listed("optimizer", optimizer), _optimizer_key)
         self.schedule = _distinct("schedule", _listed("schedule", schedule), _schedule_key)
-        self.seed = _distinct("seed", [checked_seed(seed) for seed in _listed("seed", seed)])
-        self.shuffle = _distinct("shuffle", [flag("shuffle", shuffle) for shuffle in _listed("shuffle", shuffle)])
+        self.seed = _distinct("seed", [check_seed(seed) for seed in _listed("seed", seed)])
+        self.shuffle = _distinct("shuffle", [check_bool("shuffle", shuffle) for shuffle in _listed("shuffle", shuffle)])
 
     def __repr__(self) -> str:
         return f"<Grid of {self.size:,} configurations>"
@@ -274,7 +274,7 @@ def _listed(name: str, values: Any) -> list[Any]:
     if not values:
         raise ValueError(f"{name} must have at least one value, not {values!r}")
     if values[LIMIT:]:
-        raise ValueError(f"{name} must have at most {LIMIT:,} values, not {shown(values)}")
+        raise ValueError(f"{name} must have at most {LIMIT:,} values, not {describe(values)}")
     return list(values)
 
 
@@ -300,7 +300,7 @@ def _range(text: str) -> list[float]:
     parts = _parts(text, {"log": 2, "lin": 2})
     if parts is None:
         wanted = 'positive finite numbers or a range "log:start:stop:count" or "lin:start:stop:count"'
-        raise ValueError(f"lr must be {wanted}, not {shown(text)}")
+        raise ValueError(f"lr must be {wanted}, not {describe(text)}")
     kind, numbers, count = parts
     start, stop = (_positive(f"lr {text!r}: each end", end) for end in numbers)
     _check_count(f"lr {text!r}", count, 2)
@@ -313,10 +313,10 @@ def _batch_size(size: Any) -> int | str:
     if isinstance(size, str) and size == "full":
         return size
     try:
-        return whole("batch_size", size)
+        return check_integer("batch_size", size)
     except ValueError:
         wanted = '"full" or a whole number of at least 1'
-        raise ValueError(f"batch_size must be {wanted}, not {shown(size)}") from None
+        raise ValueError(f"batch_size must be {wanted}, not {describe(size)}") from None
 
 
 def _named(init: Any) -> dict[str, Any]:
@@ -332,7 +332,7 @@ def _named(init: Any) -> dict[str, Any]:
         raise ValueError("init must have at least one start, not none")
     for name in init:
         if not isinstance(name, str) or not name:
-            raise ValueError(f"init must name its starts by text, not {shown(name)}")
+            raise ValueError(f"init must name its starts by text, not {describe(name)}")
     return {name: _random(name, start) if isinstance(start, str) else start for name, start in init.items()}
 
 
@@ -340,13 +340,13 @@ def _random(name: str, text: str) -> RandomStarts:
     parts = _parts(text, {"normal": 1, "uniform": 2})
     if parts is None:
         wanted = 'values, "normal:scale:count" or "uniform:low:high:count"'
-        raise ValueError(f"init {name!r} must be {wanted}, not {shown(text)}")
+        raise ValueError(f"init {name!r} must be {wanted}, not {describe(text)}")
     kind, numbers, count = parts
     where = f"init {name!r}, {text!r}"
     _check_count(where, count, 1)
     if kind == "normal":
         # A normal draw beyond 1e8 does not happen: what is drawn is finite.
-        real(f"{where}: the scale", numbers[0], lambda scale: 0 < scale < 1e300, "a positive number below 1e300")
+        check_real(f"{where}: the scale", numbers[0], lambda scale: 0 < scale < 1e300, "a positive number below 1e300")
     elif not 0 < numbers[1] - numbers[0] < math.inf:
         raise ValueError(f"{where}: low must be below high, and both finite")
     return RandomStarts(kind, tuple(numbers), count)
@@ -373,7 +373,7 @@ def _check_count(where: str, count: int, least: int) -> None:
 
 
 def _positive(name: str, number: Any) -> float:
-    return real(name, number, lambda value: value > 0, "a positive finite number")
+    return check_real(name, number, lambda value: value > 0, "a positive finite number")
 
 
 def _optimizer_key(text: str) -> str:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.check import largest_error
 from kernels import Model
+from kernels.agreement import largest_error
 from kernels.models import quadratic
 from kernels.run import Floats
 from kernels.schedules import learning_rates

@@ -22,9 +22,9 @@ from bench.study import Study
 from bench.style import save
 from bench.targets import TARGETS, targets_table
 from bench.variants import BY_NAME, VARIANTS, Variant
+from kernels.checks import describe
 from kernels.samples import batch_samples, samples
 from kernels.schedules import learning_rates
-from kernels.spec import shown
 
 # A call is to last long enough that calling it does not count: so many sample-updates of one run, and of many.
 UPDATES = 80_000
@@ -99,7 +99,7 @@ def _joined(parts: Sequence[str]) -> Iterator[str]:
         ends = range(len(parts), 0, -1)
         end = next((end for end in ends if ", ".join(parts[:end]) in BY_NAME), None)
         if end is None:
-            raise ValueError(f"--only must name variants among {'; '.join(BY_NAME)}, not {shown(parts[0])}")
+            raise ValueError(f"--only must name variants among {'; '.join(BY_NAME)}, not {describe(parts[0])}")
         yield ", ".join(parts[:end])
         parts = parts[end:]
 

@@ -106,18 +106,20 @@ class RunTable(Table):
     @field_validator("*", mode="before")
     @classmethod
     def _accepted(cls, value: Any, info: ValidationInfo) -> Any:
-        from kernels.block import LANE_KERNELS  # noqa: PLC0415
-        from kernels.fit import KERNELS, checked_target  # noqa: PLC0415
+        from kernels.agreement import check_kernel  # noqa: PLC0415
+        from kernels.checks import (  # noqa: PLC0415
+            check_integer,
+            check_target,
+        )
         from kernels.losses import make_loss  # noqa: PLC0415
-        from kernels.spec import shown, whole  # noqa: PLC0415
 
         match info.field_name:
             case "epochs":
-                whole("epochs", value)
+                check_integer("epochs", value)
             case "target":
-                checked_target(value)
-            case "kernel" if value not in KERNELS + LANE_KERNELS:
-                raise ValueError(f"kernel must be one of {', '.join(KERNELS + LANE_KERNELS)}, not {shown(value)}")
+                check_target(value)
+            case "kernel":
+                check_kernel(value)
             case "loss":
                 make_loss(value)
         return value
@@ -365,9 +367,9 @@ def _sentence(details: Mapping[str, Any]) -> str:
             wanted = "must be a table"
         case _:
             wanted = details["msg"].replace("Input should be", "must be")
-    from kernels.spec import shown  # noqa: PLC0415
+    from kernels.checks import describe  # noqa: PLC0415
 
-    return _about(key, f"{wanted}, not {shown(details['input'])}", " ")
+    return _about(key, f"{wanted}, not {describe(details['input'])}", " ")
 
 
 def _about(key: Key, message: str, joint: str = ": ") -> str:

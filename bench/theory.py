@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels import Model
+from kernels.checks import describe
 from kernels.optimizers import Optimizer, add_weight_decay, make_optimizer
 from kernels.program import evaluate
 from kernels.reference import permutation
 from kernels.run import Floats
 from kernels.samples import batch_samples
-from kernels.spec import shown
 
 LINEAR = ("sgd", "momentum", "nesterov")
 
@@ -233,14 +233,16 @@ def largest_stable_rate(
 def _linear(optimizer: str | Optimizer) -> Optimizer:
     made = make_optimizer(optimizer)
     if made.name not in LINEAR:
-        raise ValueError(f"optimizer must be one of {', '.join(LINEAR)} to have a linear map, not {shown(made.text)}")
+        raise ValueError(
+            f"optimizer must be one of {', '.join(LINEAR)} to have a linear map, not {describe(made.text)}"
+        )
     return made
 
 
 def _rates(lr: ArrayLike) -> Floats:
     rates = np.atleast_1d(np.asarray(lr, np.float64))
     if rates.ndim > 1 or not (np.isfinite(rates) & (rates >= 0)).all():
-        raise ValueError(f"lr must be a finite number >= 0 or a list of them, not {shown(lr)}")
+        raise ValueError(f"lr must be a finite number >= 0 or a list of them, not {describe(lr)}")
     return rates
 
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.check import is_exact
 from bench.executors import in_threads, processors
 from bench.problem import Problem, Trained, UnavailableError
 from kernels import Model
-from kernels.block import LANE_KERNELS, WIDTH, train_runs
+from kernels.agreement import KERNELS, is_exact
+from kernels.block import WIDTH, train_runs
 from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.models import quadratic
@@ -132,7 +132,7 @@ def kernel(name: str, problem: Problem) -> Call:
     plan = Plan(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
     runs, params = problem.inits.shape
     start = memory(optimizer, params)
-    if name in LANE_KERNELS:
+    if KERNELS[name].width > 1:
         memories = np.tile(start, (runs, 1))
 
         def side_by_side() -> Trained:

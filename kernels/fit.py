@@ -1,17 +1,17 @@
 """fit(): one training run with any kernel."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels import reference
+from kernels.agreement import KERNELS, SINGLE, check_kernel
+from kernels.checks import check_bool, check_integer, check_seed, check_target
 from kernels.losses import Loss, make_loss
 from kernels.model import Model
 from kernels.models import make_model
@@ -20,15 +20,12 @@ from kernels.run import CONVERGED, MAX_EPOCHS, STATUS, Data, Floats, Plan, Recor
 from kernels.samples import batch_samples, room, samples
 from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE, sliced
-from kernels.spec import real, shown, whole
 from kernels.specialize import specialize
 from kernels.views import view
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-KERNELS = ("reference", "fused", "fused-fma")
 
 Train = Callable[[Data, Plan, Record, int, int], tuple[int, int]]
 
@@ -189,17 +186,17 @@ def fit(
     model = model if isinstance(model, Model) else make_model(model)
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
     columns, y = samples(model, x, y)
-    epochs = whole("epochs", epochs)
-    seed = checked_seed(seed)
+    epochs = check_integer("epochs", epochs)
+    seed = check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
     plan = Plan(
         rates,
         settings(loss, optimizer),
         batch_samples(batch_size, y.size),
-        flag("drop_last", drop_last),
-        flag("shuffle", shuffle),
+        check_bool("drop_last", drop_last),
+        check_bool("shuffle", shuffle),
         seed,
-        checked_target(target),
+        check_target(target),
     )
     params = len(model.params)
     record = Record(np.empty(epochs + 1), np.empty((epochs + 1, params)), memory(optimizer, params))
@@ -240,49 +237,21 @@ def _read_only(view: Floats) -> Floats:
 
 
 def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Train:
-    """The function that trains with a kernel, compiled where it has to be.
+    """Return the function that trains one run with a kernel, compiled where it has to be.
 
     Raises
     ------
     ValueError
-        For an unknown kernel.
+        For an unknown kernel, or one that trains several runs side by side.
     """
+    check_kernel(kernel, SINGLE)
     if kernel == "reference":
         return partial(reference.train, model.program, loss, optimizer)
-    if kernel in KERNELS:
-        compiled = specialize(model.program, loss, optimizer, fma=kernel == "fused-fma").train
-        room_for_sums = scratch(len(model.params))
-        return lambda data, plan, record, first, last: compiled(data, plan, record, room_for_sums, first, last)
-    raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {shown(kernel)}")
+    compiled = specialize(model.program, loss, optimizer, fma=KERNELS[kernel].fma).train
+    room_for_sums = scratch(len(model.params))
+    return lambda data, plan, record, first, last: compiled(data, plan, record, room_for_sums, first, last)
 
 
 def normal_start(model: Model, seed: int) -> Floats:
     """Standard normal draws of the seed, one per parameter."""
     return np.random.default_rng(seed).standard_normal(len(model.params))
-
-
-def checked_seed(seed: int) -> int:
-    """A seed, at most 64 bits.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else than a whole number from 0 to 2**64 - 1.
-    """
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {shown(seed)}")
-    return int(seed)
-
-
-def checked_target(target: float | None) -> float:
-    """The loss at which to stop; never, for None."""
-    if target is None:
-        return -math.inf
-    return real("target", target, lambda value: value >= 0, "a finite number >= 0 or None")
-
-
-def flag(name: str, value: bool) -> bool:
-    """True or False and nothing else."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name} must be True or False, not {shown(value)}")
-    return bool(value)

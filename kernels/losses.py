@@ -15,7 +15,8 @@ from typing import Any
 
 from numpy import absolute, log1p, maximum, minimum, sinh, tanh
 
-from kernels.spec import bind, real, spec_text
+from kernels.checks import check_real
+from kernels.spec import bind, spec_text
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def huber(delta: float = 1.0) -> Loss:
     r**2 / 2 where |r| <= delta, else delta * (|r| - delta / 2). P. J. Huber, Robust estimation of a location
     parameter, Annals of Mathematical Statistics 35 (1964). As ``torch.nn.HuberLoss``.
     """
-    delta = real("delta", delta, lambda value: value > 0, "a positive finite number")
+    delta = check_real("delta", delta, lambda value: value > 0, "a positive finite number")
     return Loss("huber", huber_value, huber_derivative, {"delta": delta})
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.expression import Name, names, parse, reads_as_number
-from kernels.program import Program, compile_program, evaluate
+from kernels.program import Program, evaluate
+from kernels.program_cache import compile_program
 from kernels.run import Floats
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from typing import Any
 
 from numpy import maximum, sqrt
 
-from kernels.spec import bind, real, spec_text
+from kernels.checks import check_real
+from kernels.spec import bind, spec_text
 
 
 @dataclass(frozen=True)
@@ -264,8 +265,8 @@ def _adam_options(beta1: float, beta2: float, eps: float) -> dict[str, float]:
 
 
 def _fraction(name: str, value: float) -> float:
-    return real(name, value, lambda number: 0.0 <= number < 1.0, "a number in [0, 1)")
+    return check_real(name, value, lambda number: 0.0 <= number < 1.0, "a number in [0, 1)")
 
 
 def _not_negative(name: str, value: float) -> float:
-    return real(name, value, lambda number: number >= 0.0, "a finite number >= 0")
+    return check_real(name, value, lambda number: number >= 0.0, "a finite number >= 0")

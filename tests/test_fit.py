@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import SGDRegressor
 
 from kernels import fit, models, reference, slices
-from kernels.fit import KERNELS
+from kernels.agreement import SINGLE
 from kernels.optimizers import OPTIMIZERS
 
 X = np.linspace(-1, 1, 60)
@@ -119,7 +119,7 @@ def test_gradient_descent_against_its_closed_form():
 # What it returns
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_what_a_result_holds(kernel):
     result = quadratic(kernel=kernel, epochs=7, schedule="halve(2)")
     assert result.loss.shape == (8,)
@@ -204,7 +204,7 @@ def test_the_last_batch_is_dropped_or_kept():
 # How it stops
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_the_target(kernel):
     whole = quadratic(kernel=kernel)
     target = whole.loss[6]
@@ -216,7 +216,7 @@ def test_the_target(kernel):
     np.testing.assert_array_equal(stopped.rates, whole.rates[:6])
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_a_start_that_has_the_target_is_not_trained(kernel):
     result = quadratic(kernel=kernel, init=TRUE, target=1e-20)
     assert (result.status, result.epochs, result.epochs_to_target) == ("converged", 0, 0)
@@ -232,7 +232,7 @@ def test_a_target_in_the_last_epoch_counts():
     assert quadratic(epochs=6, target=np.nextafter(whole.loss[6], 0)).status == "max_epochs"
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_a_run_that_diverges_is_kept(kernel):
     result = quadratic(kernel=kernel, lr=30, epochs=5000, target=1e-3)
     assert (result.status, result.epochs_to_target) == ("diverged", None)
@@ -243,7 +243,7 @@ def test_a_run_that_diverges_is_kept(kernel):
     assert not finite[-1]
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_a_loss_that_overflows_at_the_start_has_diverged(kernel):
     result = quadratic(kernel=kernel, init=[1e200, 0, 0])
     assert (result.status, result.epochs) == ("diverged", 0)
@@ -355,7 +355,7 @@ def test_ctrl_c_ends_a_long_fit(kernel):
 def test_inputs_are_not_changed():
     x, y = np.random.default_rng(4).random((40, 2)), np.arange(40.0)
     before = x.tobytes(), y.tobytes()
-    for kernel in KERNELS:
+    for kernel in SINGLE:
         fit(models.plane, x, y, kernel=kernel, shuffle=True, batch_size=7, lr=1e-3)
     assert (x.tobytes(), y.tobytes()) == before
 

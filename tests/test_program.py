@@ -9,10 +9,11 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import Model, cache, derive, models, program
+from kernels import Model, cache, derive, models, program_cache
 from kernels.expression import names, parse
 from kernels.models import MODELS
-from kernels.program import EXACT, Program, compile_program, evaluate
+from kernels.program import EXACT, Program, evaluate
+from kernels.program_cache import compile_program
 
 MORE = [
     "a*exp(b*x) + log(c + x)*a",
@@ -267,7 +268,7 @@ def test_a_damaged_entry_is_derived_anew(forgotten, damage):
 
 def test_a_change_of_format_is_noticed(forgotten, monkeypatch):
     compile_program(*QUADRATIC)
-    monkeypatch.setattr(program, "FORMAT", program.FORMAT + 1)
+    monkeypatch.setattr(program_cache, "FORMAT", program_cache.FORMAT + 1)
     compile_program(*QUADRATIC)
     assert len([*forgotten.iterdir()]) == 2
 
