@@ -74,7 +74,7 @@ def sweep(
     out : path, optional
         The run's folder. What it holds already of these configurations is not trained again, so the same call
         resumes a run that was stopped, and more epochs or more seeds extend one. Without it the results are
-        kept in a temporary folder, for as long as the object that is returned.
+        kept in a temporary folder, for as long as the object that is returned or its `run`.
     study : str
         What the folder is to say of the run, as TOML.
     resume : bool
@@ -127,7 +127,7 @@ def sweep(
                         progress(done)
         del plan, known, jobs, writer  # a million rows are worth it
         result = load_run(folder)
-        weakref.finalize(result, stack.pop_all().close)
+        weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 
 

@@ -133,8 +133,8 @@ def fit_film(
     Raises
     ------
     ValueError
-        If the data do not fit the model, these data and settings do not lead where the run went, or the loss is not
-        finite at the start.
+        If the data do not fit the model, a fit has no such setting, these data and settings do not lead where the run
+        went, or the loss is not finite at the start.
     """
     samples(result.model, x, y)
     moments = by_epochs(result) if settings is None else by_updates(result, x, y, **settings)

@@ -1,13 +1,14 @@
 """The moments of a run that are worth a picture: whole epochs, and of the first ones the updates within."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels import FitResult
+from kernels import FitResult, fit
 from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -61,7 +62,7 @@ def by_updates(
     optimizer: str = "sgd",
     loss: str = "squared",
     kernel: str = "fused",
-    **_told_by_the_result: Any,
+    **others: Any,
 ) -> Moments:
     """As `by_epochs`, and within the first epochs the states after each update, or after each fiftieth of an epoch.
 
@@ -75,13 +76,16 @@ def by_updates(
     y : array, shape (n,)
         The data that were trained.
     batch_size, shuffle, seed, drop_last, optimizer, loss, kernel
-        As they were given to `kernels.fit`; its other settings may be given too.
+        As they were given to `kernels.fit`.
+    **others
+        Its other settings may be given too; the result knows them already.
 
     Raises
     ------
     ValueError
-        If these data and settings do not lead where the run went.
+        For a setting that `kernels.fit` does not have, and if these data and settings do not lead where the run went.
     """
+    _check_names(others)
     whole = by_epochs(result)
     if not whole.epoch.size:
         return whole
@@ -111,6 +115,14 @@ def by_updates(
         np.concatenate([states, whole.params[later]]),
         np.concatenate([losses, whole.loss[later]]),
     )
+
+
+def _check_names(settings: Iterable[str]) -> None:
+    """Refuse what is no setting of a fit: a misspelt one would silently be left at its default."""
+    known = [name for name, parameter in signature(fit).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"settings must be those of kernels.fit ({', '.join(known)}), not {name!r}")
 
 
 def _trainer(result: FitResult, optimizer: str, loss: str, kernel: str) -> Callable[[Data, float, int, Floats], Floats]:

@@ -8,7 +8,7 @@ from bench.timing import Ratio
 
 
 def scoreboard(speed: pd.DataFrame) -> pd.DataFrame:
-    """Shorten the table of `bench.speed.speed`: the variants that were measured, as text.
+    """Shorten the table of `bench.speed.speed`: the variants that were measured, and those that are wrong, as text.
 
     Parameters
     ----------
@@ -17,25 +17,30 @@ def scoreboard(speed: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `variant`, `verified` (how far it is from the reference at most), `ns per sample-update` and how many times as
-        fast as `reference` and `C` it is with 95 % intervals, `million per second`, `compiling`, `from the cache`,
-        `pays after` (sample-updates) and `threads`.
+        `variant`, `verified` (how far it is from the reference at most; "no" and how far, where that is too much),
+        `ns per sample-update` and how many times as fast as `reference` and `C` it is with 95 % intervals, `million per
+        second`, `compiling`, `from the cache`, `pays after` (sample-updates), all of them missing where it is wrong,
+        and `threads`.
     """
-    measured = speed[speed["ns"].notna()]
-    return pd.DataFrame(
+    wrong = speed["verified"].eq(False).fillna(False).astype(bool)
+    rows = speed[speed["ns"].notna() | wrong]
+    verified = zip(rows["error"], wrong[rows.index], strict=True)
+    cells = pd.DataFrame(
         {
-            "variant": measured["variant"],
-            "verified": measured["error"].map(_agreement),
-            "ns per sample-update": _spans(measured, "ns"),
-            "million per second": (measured["updates_per_second"] / 1e6).map(_three),
-            "x reference": _spans(measured, "to_reference"),
-            "x C": _spans(measured, "to_c"),
-            "compiling": measured["compile_seconds"].map(duration),
-            "from the cache": measured["load_seconds"].map(duration),
-            "pays after": measured["break_even"].map(_whole),
-            "threads": measured["threads"],
+            "variant": rows["variant"],
+            "verified": [_disagreement(error) if off else _agreement(error) for error, off in verified],
+            "ns per sample-update": _spans(rows, "ns"),
+            "million per second": (rows["updates_per_second"] / 1e6).map(_three),
+            "x reference": _spans(rows, "to_reference"),
+            "x C": _spans(rows, "to_c"),
+            "compiling": rows["compile_seconds"].map(duration),
+            "from the cache": rows["load_seconds"].map(duration),
+            "pays after": rows["break_even"].map(_whole),
+            "threads": rows["threads"],
         }
     )
+    claims = ~cells.columns.isin(["variant", "verified", "threads"])
+    return cells.mask(np.outer(wrong[rows.index], claims), MISSING)
 
 
 def against_itself(name: str, noise: Ratio) -> str:
@@ -52,6 +57,7 @@ def remarks(speed: pd.DataFrame) -> list[str]:
 
 def budget(targets: pd.DataFrame) -> pd.DataFrame:
     """Shorten the table of `bench.targets.targets_table`, as text."""
+    rows = zip(targets["faster"], targets["target"], targets["verified"], strict=True)
     return pd.DataFrame(
         {
             "what": targets["what"],
@@ -59,19 +65,29 @@ def budget(targets: pd.DataFrame) -> pd.DataFrame:
             "against": targets["against"],
             "times as fast": _spans(targets, "faster"),
             "target": targets["target"].map(_three),
-            "reached": [_reached(*row) for row in zip(targets["faster"], targets["target"], strict=True)],
+            "reached": [_reached(*row) for row in rows],
         }
     )
 
 
-def _reached(faster: float, target: float) -> str:
+def budget_remarks(targets: pd.DataFrame) -> list[str]:
+    """Why rows of the budget were not measured, a sentence each."""
+    left_out = targets[targets["faster"].isna()]
+    return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
+
+
+def _reached(faster: float, target: float, verified: bool | None) -> str:
     if pd.isna(faster):
-        return MISSING
+        return MISSING if pd.isna(verified) else "not verified"
     return "yes" if faster >= target else f"no, {100 * (1 - faster / target):.0f} % short"
 
 
 def _agreement(error: float) -> str:
     return "bit for bit" if error == 0 else f"within {error:.1g}"
+
+
+def _disagreement(error: float) -> str:
+    return "no" if pd.isna(error) else f"no: off by {error:.3g}"
 
 
 def _spans(table: pd.DataFrame, name: str) -> pd.Series:

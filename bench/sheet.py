@@ -45,7 +45,7 @@ def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
         case "speed":
             shown = scoreboard(_verified(table))
             shown = shown.loc[:, (shown != MISSING).any()]
-            return shown.assign(verified=["✓ " + how for how in shown["verified"]])
+            return shown.assign(verified=[f"{'✗' if how.startswith('no') else '✓'} {how}" for how in shown["verified"]])
         case "targets":
             return budget(table)
         case "times":

@@ -16,7 +16,8 @@ from kernels.block import compiled
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 
-# The one that is timed twice in each round, for the noise of the machine; all others are measured against it.
+# The one that is timed twice in each round, for the noise of the machine; all others are measured against it. Where it
+# is not verified, another takes its place.
 BASELINE = "fused"
 # Samples of an epoch, and sample-updates of a call, that a slow variant is given.
 SLOW_SAMPLES = 10_000
@@ -34,22 +35,27 @@ class Speed(NamedTuple):
     table : DataFrame
         One row per variant, in the registry's order: `variant`, `ours`, `threads`, `verified` (missing where it did not
         run), the largest `error` against the reference (relative where what is expected exceeds 1), and of the final
-        parameters `error_absolute`, `error_relative` and `error_ulp`; `ns`, `ns_low`, `ns_high` (of a sample-update,
-        the median and its 95 % interval), `updates_per_second` (sample-updates), `to_reference`, `to_reference_low`,
-        `to_reference_high` and `to_c`, `to_c_low`, `to_c_high` (how many times as fast), `compile_seconds` (with
-        nothing cached), `load_seconds` (from the cache on disk), `break_even` (sample-updates after which compiling has
-        paid, compared with the reference), and `note`, why there is no more to be told.
+        parameters `error_absolute`, `error_relative` and `error_ulp`; and of what is verified `ns`, `ns_low`, `ns_high`
+        (of a sample-update, the median and its 95 % interval), `updates_per_second` (sample-updates), `to_reference`,
+        `to_reference_low`, `to_reference_high` and `to_c`, `to_c_low`, `to_c_high` (how many times as fast),
+        `compile_seconds` (with nothing cached), `load_seconds` (from the cache on disk) and `break_even`
+        (sample-updates after which compiling has paid, compared with the reference); `note`, why there is no more to be
+        told.
     rounds : DataFrame
         What the table is made of: `variant`, `round`, `ns`.
-    noise : Ratio
-        `fused` against itself: what differs by less differs by chance.
+    baseline : str or None
+        The variant that was timed twice in each round: `fused`, or else the first of those that are verified; None
+        where there is none.
+    noise : Ratio or None
+        The baseline against itself: what differs by less differs by chance.
     warning : str or None
         If the machine is too noisy for small differences.
     """
 
     table: pd.DataFrame
     rounds: pd.DataFrame
-    noise: Ratio
+    baseline: str | None
+    noise: Ratio | None
     warning: str | None
 
 
@@ -70,12 +76,12 @@ def speed(
     seconds: float = 20.0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Speed:
-    """Verify and time variants on one problem.
+    """Verify variants on one problem, and time those that give what the reference gives.
 
     Parameters
     ----------
     variants : sequence of Variant
-        `fused` must be among them.
+        `fused` should be among them: the noise of the machine is measured with it.
     problem : Problem
         One run, for those that train one at a time; slow ones get a part of it.
     crowd : Problem
@@ -91,23 +97,22 @@ def speed(
         If something was compiled while the clock was running.
     """
     contestants: dict[str, Contestant] = {}
-    notes: dict[str, tuple[bool | None, str]] = {}
+    failures: dict[str, dict[str, Any]] = {}
     for done, variant in enumerate(variants, start=1):
         own = job_for(variant, problem, crowd)
         try:
             contestants[variant.name] = Contestant(variant, own, *verify(variant, own))
         except UnavailableError as reason:
-            notes[variant.name] = (None, str(reason))
+            failures[variant.name] = {"verified": None, "note": str(reason)}
         except NotVerifiedError as reason:
-            notes[variant.name] = (False, str(reason))
+            failures[variant.name] = {"verified": False, "note": str(reason)} | _error_columns(reason.errors)
         progress(done)
-    with no_compilation():
-        calls = {name: contestant.call for name, contestant in contestants.items()}
-        timings = take_turns(calls, baseline=BASELINE, seconds=seconds)
+    baseline = BASELINE if BASELINE in contestants else next(iter(contestants), None)
+    timings = _timings(contestants, baseline, seconds)
     rows = [
-        _measured(contestants[variant.name], contestants, timings)
-        if variant.name in contestants
-        else {"verified": notes[variant.name][0], "note": notes[variant.name][1]}
+        failures[variant.name]
+        if timings is None or variant.name in failures
+        else _measured(contestants[variant.name], contestants, timings)
         for variant in variants
     ]
     named = [
@@ -115,7 +120,9 @@ def speed(
         for variant, row in zip(variants, rows, strict=True)
     ]
     table = pd.DataFrame(named, columns=COLUMNS).astype({"verified": "boolean", "note": "str"})
-    return Speed(table, _rounds(contestants, timings), noise_floor(timings), noise_warning(timings))
+    if timings is None:
+        return Speed(table, pd.DataFrame(columns=ROUNDS), None, None, None)
+    return Speed(table, _rounds(contestants, timings), baseline, noise_floor(timings), noise_warning(timings))
 
 
 COLUMNS = [
@@ -130,6 +137,7 @@ COLUMNS = [
     *("compile_seconds", "load_seconds", "break_even"),
     "note",
 ]
+ROUNDS = ["variant", "round", "ns"]
 
 
 def job_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
@@ -143,6 +151,27 @@ def job_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
     return own.part(samples=SLOW_SAMPLES, epochs=max(1, SLOW_UPDATES // min(SLOW_SAMPLES, own.y.size)))
 
 
+def _timings(contestants: Mapping[str, Contestant], baseline: str | None, seconds: float) -> Timings | None:
+    """Time them in turns; None where there is nobody to be timed."""
+    if baseline is None:
+        return None
+    with no_compilation():
+        calls = {name: contestant.call for name, contestant in contestants.items()}
+        return take_turns(calls, baseline=baseline, seconds=seconds)
+
+
+def _error_columns(errors: Errors | None) -> dict[str, float]:
+    """How far a result is from the reference's, as part of a row."""
+    if errors is None:
+        return {}
+    return {
+        "error": errors.largest,
+        "error_absolute": errors.absolute,
+        "error_relative": errors.relative,
+        "error_ulp": errors.ulp,
+    }
+
+
 def _measured(contestant: Contestant, all_: Mapping[str, Contestant], timings: Timings) -> dict[str, Any]:
     """A variant's row."""
     variant, problem = contestant.variant, contestant.problem
@@ -151,10 +180,7 @@ def _measured(contestant: Contestant, all_: Mapping[str, Contestant], timings: T
     low, median, high = ratio_of(seconds, np.ones(seconds.size), paired=True).scaled(1e9 / updates)
     row: dict[str, Any] = {
         "verified": True,
-        "error": contestant.errors.largest,
-        "error_absolute": contestant.errors.absolute,
-        "error_relative": contestant.errors.relative,
-        "error_ulp": contestant.errors.ulp,
+        **_error_columns(contestant.errors),
         "ns": median,
         "ns_low": low,
         "ns_high": high,

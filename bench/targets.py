@@ -8,8 +8,10 @@ import pandas as pd
 
 from bench.problem import Problem, UnavailableError, classic, exponential, many
 from bench.timing import Ratio, noise_warning, ratio, take_turns
-from bench.variants import BY_NAME
+from bench.variants import BY_NAME, Call
 from bench.verify import NotVerifiedError, no_compilation, verify
+
+COLUMNS = ["what", "variant", "against", "verified", "faster", "faster_low", "faster_high", "target", "met", "note"]
 
 
 class Target(NamedTuple):
@@ -28,9 +30,13 @@ class Target(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """How many times as fast it was, or else the `note` why that was not measured."""
+    """How many times as fast it was, or else the `note` why that was not measured.
+
+    It is `verified` if both give what the reference gives; None where one of them cannot run.
+    """
 
     faster: Ratio | None
+    verified: bool | None
     note: str
 
 
@@ -65,17 +71,18 @@ def measure(target: Target, *, seconds: float) -> Measured:
         About how long.
     """
     ours, other = target.ours_on(), target.other_on()
-    try:
-        calls = {
-            "ours": verify(BY_NAME[target.ours], ours)[0],
-            "other": verify(BY_NAME[target.other], other)[0],
-        }
-    except (UnavailableError, NotVerifiedError) as reason:
-        return Measured(None, str(reason))
+    calls: dict[str, Call] = {}
+    for turn, name, problem in (("ours", target.ours, ours), ("other", target.other, other)):
+        try:
+            calls[turn] = verify(BY_NAME[name], problem)[0]
+        except UnavailableError as reason:
+            return Measured(None, None, f"{name}: {reason}")
+        except NotVerifiedError as reason:
+            return Measured(None, False, f"{name}: {reason}")
     with no_compilation():
         timings = take_turns(calls, baseline="ours", seconds=seconds)
     faster = ratio(timings, "other", "ours").scaled(ours.sample_updates / other.sample_updates)
-    return Measured(faster, noise_warning(timings) or "")
+    return Measured(faster, True, noise_warning(timings) or "")
 
 
 def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda done: None) -> pd.DataFrame:
@@ -91,17 +98,17 @@ def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda do
     Returns
     -------
     DataFrame
-        `what`, `variant`, `against`, `faster`, `faster_low`, `faster_high` (how many times as fast, with the 95 %
-        interval), `target` (at least), `met` (missing where it was not measured) and `note`.
+        `what`, `variant`, `against`, `verified` (missing where one of the two cannot run), `faster`, `faster_low`,
+        `faster_high` (how many times as fast, with the 95 % interval), `target` (at least), `met` (missing where it was
+        not measured) and `note`.
     """
     rows = []
     for done, target in enumerate(TARGETS, start=1):
-        faster, note = measure(target, seconds=seconds)
+        faster, verified, note = measure(target, seconds=seconds)
         row: dict[str, Any] = {"what": target.what, "variant": target.ours, "against": target.other}
         if faster:
             row |= {"faster": faster.ratio, "faster_low": faster.low, "faster_high": faster.high}
         met = faster.ratio >= target.least if faster else pd.NA
-        rows.append(row | {"target": target.least, "met": met, "note": note})
+        rows.append(row | {"verified": verified, "target": target.least, "met": met, "note": note})
         progress(done)
-    columns = ["what", "variant", "against", "faster", "faster_low", "faster_high", "target", "met", "note"]
-    return pd.DataFrame(rows, columns=columns).astype({"met": "boolean"})
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"verified": "boolean", "met": "boolean"})

@@ -68,6 +68,29 @@ def python():
 
 
 @pytest.fixture
+def wrong_fused(monkeypatch):
+    """The kernel `fused` as the variants know it, with final parameters that are off by 0.5 after several epochs."""
+    from bench import race, variants
+    from bench.problem import Trained
+
+    fused = variants.BY_NAME["fused"]
+
+    def prepare(problem):
+        call = fused.prepare(problem)
+
+        def train():
+            params, losses = call()
+            return Trained(params + 0.5 * (problem.epochs > 1), losses)
+
+        return train
+
+    wrong = fused._replace(prepare=prepare)
+    monkeypatch.setitem(variants.BY_NAME, "fused", wrong)
+    monkeypatch.setattr(race, "VARIANTS", [wrong if variant is fused else variant for variant in race.VARIANTS])
+    return wrong
+
+
+@pytest.fixture
 def sgdbench(monkeypatch, capsys, tmp_path):
     """Run a command in an empty folder: (exit code, standard output, standard error)."""
     from bench.cli import main

@@ -1,7 +1,10 @@
+from inspect import signature
+
 import numpy as np
 import pytest
 
 from bench import moments
+from bench.film import fit_film
 from bench.moments import by_epochs, by_updates
 from kernels import fit, models
 
@@ -59,6 +62,20 @@ def test_settings_of_another_fit_are_refused(wrong):
     result = trained(**settings)
     with pytest.raises(ValueError, match="the settings must be those of the fit: epoch 1 of it ended at"):
         by_updates(result, X, Y, **settings | wrong)
+
+
+@pytest.mark.parametrize("name", ["batchsize", "Seed", "learning_rate"])
+def test_a_setting_that_no_fit_has_is_refused_by_name(name):
+    result = trained()
+    with pytest.raises(ValueError, match=rf"^settings must be those of kernels.fit \(init, lr, .*\), not '{name}'$"):
+        fit_film(result, X, Y, settings={"kernel": "reference", name: 5})
+
+
+def test_all_settings_of_a_fit_are_accepted():
+    settings = {name: own.default for name, own in signature(fit).parameters.items() if own.kind is own.KEYWORD_ONLY}
+    settings |= {"epochs": 2, "kernel": "reference"}
+    assert {"lr", "batch_size", "schedule"} < set(settings)
+    assert by_updates(fit(models.quadratic, X, Y, **settings), X, Y, **settings).epoch[-1] == 2
 
 
 def test_what_is_no_longer_finite_is_no_moment():

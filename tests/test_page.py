@@ -18,6 +18,7 @@ from bench.evidence import keep
 from bench.material import gather
 from bench.page import CHARTS, as_script
 from bench.recipe import recipe
+from bench.render import MISSING
 from bench.report import write_report
 from bench.sheet import readable, said_of, sheet
 
@@ -236,9 +237,10 @@ SPEED = pd.DataFrame(
 
 def test_a_speed_is_told_only_of_what_is_verified():
     shown = sheet(readable("speed", SPEED))
-    assert [row[0] for row in shown.rows] == ["reference", "fused"]
-    assert [row[1] for row in shown.rows] == ["✓ bit for bit"] * 2
+    assert [row[0] for row in shown.rows] == ["reference", "fused", "<b>wrong</b>"]
+    assert [row[1] for row in shown.rows] == ["✓ bit for bit"] * 2 + ["✗ no: off by 0.5"]
     assert "9,999" not in str(shown)
+    assert [set(row[2:-1]) for row in shown.rows][-1] == {MISSING}
     said = said_of("speed", SPEED)
     assert "<b>wrong</b>: it differs by 0.5." in said
     assert "absent: not installed: pip install torch." in said

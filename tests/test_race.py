@@ -1,14 +1,20 @@
+import re
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from bench import targets
 from bench.options import listed
-from bench.problem import classic
+from bench.problem import Trained, classic
 from bench.race import CROWD, CROWD_UPDATES, chosen, crowd_of, problems, run_speed
+from bench.render import MISSING
 from bench.study import load_study, with_overrides
 from bench.targets import TARGETS, Target, measure, targets_table
 from bench.timing import Timings
 from bench.variants import BY_NAME, VARIANTS
+from bench.verify import NotVerifiedError, verify
 
 STUDY = load_study("quadratic")
 
@@ -61,6 +67,35 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     assert table["variant"].tolist() == ["reference", "fused", "C"]
 
 
+def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(wrong_fused, sgdbench, tmp_path):
+    code, out, err = sgdbench("speed", "--only", "lanes,C", "--seconds", 0.1, "--out", "speed")
+    assert (code, err) == (1, "")
+    assert re.search(rf"^ *fused +no: off by 0\.\d+ +{MISSING} ", out, re.MULTILINE)
+    assert re.search(r"^ +lanes +bit for bit +\d", out, re.MULTILINE)
+    assert re.search(r"^fused: not verified: the first call is off by 0\.\d+, and may be by 0$", out, re.MULTILINE)
+    assert "Noise: lanes against itself differs by" in out
+    table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
+    assert table.set_index("variant")["verified"].to_dict() == {"fused": False, "lanes": True, "C": True}
+    assert "✗ no: off by 0." in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
+
+
+def test_where_nothing_is_verified_the_tables_say_so(wrong_fused, sgdbench, tmp_path):
+    code, out, err = sgdbench("speed", "--only", "fused", "--seconds", 0.1, "--out", "speed")
+    assert (code, err) == (1, "")
+    assert re.search(r"^ *fused +no: off by 0\.\d+ ", out, re.MULTILINE)
+    assert "Noise" not in out
+    assert pd.read_parquet(tmp_path / "speed" / "speed_rounds.parquet").empty
+
+
+def test_a_wrong_baseline_does_not_make_a_study_diverge(monkeypatch):
+    fused = BY_NAME["fused"]
+    nowhere = Trained(np.full((1, 3), np.nan), np.full((101, 1), np.nan))
+    monkeypatch.setitem(BY_NAME, "fused", fused._replace(prepare=lambda problem: lambda: nowhere))
+    one, _ = problems(STUDY, STUDY.dataset()[0])
+    with pytest.raises(NotVerifiedError, match="the first call is off by inf"):
+        verify(BY_NAME["fused"], one)
+
+
 def test_every_target_is_of_variants_that_take_its_problem():
     for target in TARGETS:
         for name, problem in ((target.ours, target.ours_on()), (target.other, target.other_on())):
@@ -81,6 +116,36 @@ def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
     target = Target("no adam in C", "fused", classic, "C", lambda: classic(1, optimizer="adam"), 2)
     monkeypatch.setattr("bench.targets.TARGETS", (target,))
     (row,) = targets_table(seconds=0.1).to_dict("records")
-    assert row["note"] == "has no adam"
+    assert row["note"] == "C: has no adam"
     assert pd.isna(row["faster"])
     assert pd.isna(row["met"])
+    assert pd.isna(row["verified"])
+
+
+def test_a_target_that_is_not_verified_says_so(monkeypatch, wrong_fused):
+    short = partial(classic, 3)
+    monkeypatch.setattr("bench.targets.TARGETS", (Target("all", "C", short, "fused", short, 2),))
+    (row,) = targets_table(seconds=0.1).to_dict("records")
+    assert row["verified"] is False
+    assert re.fullmatch(r"fused: not verified: the first call is off by 0\.\d+, and may be by 0", row["note"])
+    assert pd.isna(row["faster"])
+    assert pd.isna(row["met"])
+
+
+@pytest.mark.parametrize(
+    ("verified", "code", "reached"), [(True, 0, "yes"), (pd.NA, 0, MISSING), (False, 1, "not verified")]
+)
+def test_a_budget_that_is_not_verified_is_told_and_fails(monkeypatch, sgdbench, verified, code, reached):
+    def measured(**settings):
+        row = {"what": "all", "variant": "fused", "against": "C", "verified": verified, "target": 2.0, "note": ""}
+        if verified is True:
+            row |= {"faster": 3.0, "faster_low": 2.5, "faster_high": 3.5}
+        else:
+            row |= {"note": "C: it has a reason"}
+        return pd.DataFrame([row], columns=targets.COLUMNS).astype({"verified": "boolean"})
+
+    monkeypatch.setattr("bench.race.targets_table", measured)
+    ended, out, _ = sgdbench("speed", "--only", "C", "--seconds", 0.1, "--targets", "--out", "speed")
+    assert ended == code
+    assert re.search(rf"^ *all +fused +C .* {reached}$", out, re.MULTILINE)
+    assert ("fused against C: C: it has a reason\n" in out) == (verified is not True)

@@ -19,6 +19,7 @@ from bench.report import write_report, write_reports
 from bench.results import load_run
 from bench.standardize import Scaling
 from bench.study import load_study
+from bench.times import epoch_seconds
 from bench.verdict import safe_rates, verdict
 from bench.whole import run_study
 from kernels import Model
@@ -122,6 +123,37 @@ def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("promised", [True, False])
+def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_path, monkeypatch, capsys, promised):
+    """It fails the run where the same bits are promised; elsewhere training may have made a rounding large."""
+
+    def some_wrong(*args, **kwargs):
+        costs = epoch_seconds(*args, **kwargs)
+        return costs.assign(note=["not verified: off by 1" if row in (1, 4) else "" for row in costs.index])
+
+    monkeypatch.setattr(bench.whole, "epoch_seconds", some_wrong)
+    monkeypatch.setattr(bench.whole, "_speed", lambda study, data: None)
+    monkeypatch.setattr(bench.whole, "is_exact", lambda *args: promised)
+    sound = run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert sound != promised
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "sgdbench: fused, sgd, batches of 4, shuffled: not verified: off by 1",
+        "sgdbench: fused, momentum(0.9), batches of 4, shuffled: not verified: off by 1",
+    ]
+    assert out.endswith(f"Report: {tmp_path / 'run' / 'report.html'}\n")
+    assert (tmp_path / "run" / "report.md").exists()
+
+
+def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
+    monkeypatch.setattr(bench.whole, "RACERS", ("reference", "fused"))
+    monkeypatch.setattr(
+        bench.whole, "epoch_seconds", lambda *args, **kwargs: epoch_seconds(*args, **kwargs).assign(note="")
+    )
+    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert re.search(r"\| fused \| ✗ no: off by 0\.\d+ ", (tmp_path / "run" / "report.md").read_text(encoding="utf-8"))
 
 
 def runs_of(start, epochs_to_target, **columns):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from bench.render import MISSING
-from bench.scoreboard import budget, remarks, scoreboard
+from bench.scoreboard import budget, budget_remarks, remarks, scoreboard
 from bench.speed import COLUMNS
 
 ROWS = [
@@ -17,13 +17,15 @@ ROWS = [
     {"variant": "C", "threads": 1, "verified": True, "error": 3.2e-15, "ns": 5.5, "ns_low": 5.4, "ns_high": 5.6,
      "updates_per_second": 1.8e8, "note": ""},
     {"variant": "river", "threads": 1, "note": "not installed: pip install river"},
-    {"variant": "wrong", "threads": 1, "verified": False, "note": "not verified: the first call is off by 1"},
+    {"variant": "wrong", "threads": 1, "verified": False, "error": 0.12345, "ns": 0.1, "ns_low": 0.1, "ns_high": 0.1,
+     "to_c": 99.0, "to_c_low": 98.0, "to_c_high": 99.0, "compile_seconds": 1.0, "note": "off by 0.12345"},
+    {"variant": "unknown", "threads": 1, "verified": False, "note": "not verified: nothing is known"},
 ]  # fmt: skip
 TABLE = pd.DataFrame(ROWS, columns=COLUMNS)
 
 
 def test_a_value_and_its_interval_are_one_cell():
-    fused, reference, in_c = scoreboard(TABLE).to_dict("records")
+    fused, reference, in_c, _, _ = scoreboard(TABLE).to_dict("records")
     assert fused == {
         "variant": "fused",
         "verified": "bit for bit",
@@ -40,11 +42,17 @@ def test_a_value_and_its_interval_are_one_cell():
     assert in_c["verified"] == "within 3e-15"
 
 
-def test_no_speed_is_shown_of_what_is_not_verified():
-    assert scoreboard(TABLE)["variant"].tolist() == ["fused", "reference", "C"]
+def test_what_is_wrong_is_named_with_its_error_and_has_no_speed():
+    board = scoreboard(TABLE).set_index("variant")
+    assert board.index.tolist() == ["fused", "reference", "C", "wrong", "unknown"]
+    assert board["verified"].tolist()[-2:] == ["no: off by 0.123", "no"]
+    assert (board.loc[["wrong", "unknown"]].drop(columns=["verified", "threads"]) == MISSING).all(axis=None)
+
+
+def test_what_was_not_measured_is_told_in_a_sentence():
     assert remarks(TABLE) == [
         "river: not installed: pip install river",
-        "wrong: not verified: the first call is off by 1",
+        "unknown: not verified: nothing is known",
     ]
 
 
@@ -52,10 +60,12 @@ def test_the_budget_says_what_is_reached():
     row = {"what": "w", "variant": "fused", "against": "C", "faster_low": 1.0, "faster_high": 3.0, "note": ""}
     table = pd.DataFrame(
         [
-            row | {"faster": 2.0, "target": 1.4},
-            row | {"faster": 2.8, "target": 3.5},
-            row | {"faster": np.nan, "target": 2},
+            row | {"faster": 2.0, "target": 1.4, "verified": True},
+            row | {"faster": 2.8, "target": 3.5, "verified": True},
+            row | {"faster": np.nan, "target": 2, "verified": pd.NA, "note": "C: no compiler"},
+            row | {"faster": np.nan, "target": 2, "verified": False, "note": "fused: off by 1"},
         ]
-    )
-    assert budget(table)["reached"].tolist() == ["yes", "no, 20 % short", MISSING]
-    assert budget(table)["times as fast"].tolist() == ["2.00 [1.00, 3.00]", "2.80 [1.00, 3.00]", MISSING]
+    ).astype({"verified": "boolean"})
+    assert budget(table)["reached"].tolist() == ["yes", "no, 20 % short", MISSING, "not verified"]
+    assert budget(table)["times as fast"].tolist() == ["2.00 [1.00, 3.00]", "2.80 [1.00, 3.00]", MISSING, MISSING]
+    assert budget_remarks(table) == ["fused against C: C: no compiler", "fused against C: fused: off by 1"]

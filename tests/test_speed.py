@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +26,7 @@ def test_every_variant_has_its_row(measured):
     assert table.loc["absent", "note"] == "not installed: pip install no-such-package"
     assert table.loc["wrong", "note"].startswith("not verified: the first call is off by inf")
     assert table.loc[["wrong", "absent"], ["ns", "to_reference", "updates_per_second"]].isna().all(axis=None)
+    assert table.loc["wrong", "error"] == np.inf
     assert table.loc[["reference", "fused", "lanes"], "error"].tolist() == [0, 0, 0]
 
 
@@ -59,7 +62,30 @@ def test_what_compiling_costs_and_when_it_has_paid(measured):
 
 def test_the_noise_is_the_baseline_against_itself(measured):
     assert measured.noise.low <= measured.noise.ratio <= measured.noise.high
+    assert measured.baseline == BASELINE
     assert BASELINE + " again" not in set(measured.rounds["variant"])
+
+
+def test_where_the_baseline_is_wrong_the_others_are_timed_against_another(wrong_fused):
+    variants = [BY_NAME["reference"], wrong_fused, BY_NAME["lanes"], BY_NAME["C"]]
+    measured = speed(variants, classic(3), many(runs=64, epochs=10), seconds=0.1)
+    table = measured.table.set_index("variant")
+    assert table["verified"].tolist() == [True, False, True, True]
+    assert re.match(r"not verified: the first call is off by 0\.\d+, and may be by 0$", table.loc["fused", "note"])
+    assert table.loc["fused", "error_absolute"] == pytest.approx(0.5)
+    assert table["ns"].notna().tolist() == [True, False, True, True]
+    assert table.loc[["lanes", "C"], "to_reference"].notna().all()
+    assert measured.baseline == "reference"
+    assert measured.noise.low <= measured.noise.ratio <= measured.noise.high
+    assert set(measured.rounds["variant"]) == {"reference", "lanes", "C"}
+
+
+def test_where_nothing_is_verified_nothing_is_timed(wrong_fused):
+    measured = speed([wrong_fused, ABSENT], classic(3), many(runs=33, epochs=2), seconds=0.1)
+    assert measured.table["verified"].tolist() == [False, pd.NA]
+    assert measured.table["ns"].isna().all()
+    assert measured.rounds.empty
+    assert (measured.baseline, measured.noise, measured.warning) == (None, None, None)
 
 
 def test_slow_variants_get_less_to_do():

@@ -168,6 +168,21 @@ class TestFolder:
         assert gone() is None
         assert not folder.exists()
 
+    def test_without_a_folder_the_run_alone_can_still_be_read(self):
+        result = swept(grid=Grid(lr=0.1))
+        expected, curves = result.frame["config_id"].tolist(), result.curves
+        run = result.run
+        folder = run.folder
+        gone = weakref.ref(result)
+        del result
+        gc.collect()
+        assert gone() is None
+        assert run.configurations()["config_id"].tolist() == expected
+        pd.testing.assert_frame_equal(run.curves(expected), curves)
+        del run
+        gc.collect()
+        assert not folder.exists()
+
     def test_without_a_folder_nothing_is_left_behind_by_a_failure(self, tmp_path, monkeypatch, untrainable):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         with pytest.raises(AssertionError):

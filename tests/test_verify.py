@@ -1,9 +1,12 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from numba import njit
 
 from bench.problem import Problem, Trained, UnavailableError, classic, errors, many
-from bench.variants import BY_NAME, Variant
+from bench.variants import BY_NAME, Variant, kernel
 from bench.verify import MOST, NotVerifiedError, no_compilation, verify
 
 ONE = classic(3)
@@ -75,6 +78,53 @@ def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against
 
     verify(variant(prepare), crowd)
     assert asked == [(64, 10), (33, 1)]
+
+
+def test_where_fused_is_wrong_what_is_right_is_still_verified(wrong_fused):
+    """The first run of many is then held against the reference."""
+    crowd = many(runs=64, epochs=10)
+    for name in ("lanes", "lanes, all cores"):
+        assert verify(BY_NAME[name], crowd)[1] == (0, 0, 0, 0)
+    with pytest.raises(NotVerifiedError, match=r"the first call is off by 0\.\d+, and may be by 0$") as refused:
+        verify(wrong_fused, crowd)
+    assert refused.value.errors.absolute == pytest.approx(0.5)
+
+
+def test_a_wrong_fused_is_no_substitute_for_a_reference_that_takes_long(monkeypatch):
+    wrong = reference_and(lambda result, _: result._replace(params=result.params + 0.25))
+    monkeypatch.setitem(BY_NAME, "fused", wrong)
+    long = classic(MOST // 800 + 1)
+    assert long.sample_updates > MOST
+    with pytest.raises(
+        NotVerifiedError,
+        match=r"^not verified: that would take the reference long, and fused, its substitute, is off by 0\.\d+$",
+    ):
+        verify(BY_NAME["C"], long)
+
+
+@pytest.mark.parametrize("make", [lambda: classic(2), lambda: many(runs=64, epochs=10)], ids=["small", "large"])
+def test_a_problem_is_not_kept_alive(make):
+    """It holds the data, and what is expected of it may be larger still."""
+    problem = make()
+    verify(BY_NAME["fused"], problem)
+    gone = [weakref.ref(problem), weakref.ref(problem.y)]
+    del problem
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
+
+
+def test_what_the_reference_gives_is_computed_once_for_each_problem(monkeypatch):
+    asked = []
+
+    def counting(problem):
+        asked.append(problem)
+        return kernel("reference", problem)
+
+    monkeypatch.setitem(BY_NAME, "reference", BY_NAME["reference"]._replace(prepare=counting))
+    one, other = classic(2, n=20), classic(2, n=20)
+    for problem in (one, other, one):
+        verify(BY_NAME["fused"], problem)
+    assert asked == [one, other]
 
 
 def test_a_part_of_a_problem():
