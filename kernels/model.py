@@ -149,8 +149,9 @@ def real_array(name: str, values: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If they are anything else than real numbers.
+        If they are anything else than real numbers, or some of them are masked.
     """
+    check_unmasked(name, values)
     try:
         array = np.asarray(values)
     except ValueError:
@@ -158,6 +159,28 @@ def real_array(name: str, values: ArrayLike) -> Floats:
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name} must hold real numbers, not values of type {array.dtype}")
     return array.astype(np.float64, copy=False)
+
+
+def check_unmasked(name: str, values: ArrayLike) -> None:
+    """Refuse masked values, whose masks `numpy.asarray` would drop without a word.
+
+    Raises
+    ------
+    ValueError
+        If a masked array, or one among the elements or the rows of a list, has a masked value.
+    """
+    if masked := _count_masked(values, depth=2):
+        remedy = "leave those out, or fill them with numpy.ma.filled"
+        raise ValueError(f"{name} must hold no masked values, not {masked} of them: {remedy}")
+
+
+def _count_masked(values: ArrayLike, depth: int) -> int:
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        return int(mask.sum()) if mask.dtype == bool else 0
+    if depth and isinstance(values, list | tuple):
+        return sum(_count_masked(element, depth - 1) for element in values)
+    return 0
 
 
 def _checked(what: str, given: Sequence[str]) -> tuple[str, ...]:
