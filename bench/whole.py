@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.basin import basin
-from bench.check import SAMPLES, check, is_exact
+from bench.check import SAMPLES, check
 from bench.console import progress, say, show
 from bench.data import Dataset
 from bench.engine import sweep
@@ -27,6 +27,7 @@ from bench.study import Study, to_toml
 from bench.theory_tables import rates_table, theory_table
 from bench.times import epoch_seconds, fastest, times_to_target
 from bench.variants import BY_NAME
+from kernels.agreement import is_exact
 
 # Fewer where an epoch of the reference takes long.
 CHECKED = 6

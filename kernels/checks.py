@@ -5,6 +5,7 @@ from collections.abc import Callable
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def check_real(name: str, value: object, accepted: Callable[[float], bool], wanted: str) -> float:
@@ -67,7 +68,29 @@ def check_target(target: float | None) -> float:
     return check_real("target", target, lambda value: value >= 0, "a finite number >= 0 or None")
 
 
+def check_unmasked(name: str, values: ArrayLike) -> None:
+    """Refuse masked values, whose masks `numpy.asarray` would drop without a word.
+
+    Raises
+    ------
+    ValueError
+        If a masked array, or one among the elements or the rows of a list, has a masked value.
+    """
+    if masked := _count_masked(values, depth=2):
+        remedy = "leave those out, or fill them with numpy.ma.filled"
+        raise ValueError(f"{name} must hold no masked values, not {masked} of them: {remedy}")
+
+
 def describe(value: object) -> str:
     """Return `value` as an error message shows it: on one line, and not too long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _count_masked(values: ArrayLike, depth: int) -> int:
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        return int(mask.sum()) if mask.dtype == bool else 0
+    if depth and isinstance(values, list | tuple):
+        return sum(_count_masked(element, depth - 1) for element in values)
+    return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernels.checks import check_unmasked
 from kernels.expression import Name, names, parse, reads_as_number
 from kernels.program import Program, evaluate
 from kernels.program_cache import compile_program
@@ -150,8 +151,9 @@ def real_array(name: str, values: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If they are anything else than real numbers.
+        If they are anything else than real numbers, or some of them are masked.
     """
+    check_unmasked(name, values)
     try:
         array = np.asarray(values)
     except ValueError:

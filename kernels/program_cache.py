@@ -5,6 +5,7 @@ import json
 from contextlib import suppress
 
 from kernels import cache
+from kernels.checks import describe
 from kernels.expression import parse
 from kernels.program import Instruction, Program
 
@@ -20,7 +21,7 @@ def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...])
     Raises
     ------
     ValueError
-        If the expression does not stay real and finite, an exponent grows too large, or sympy runs out of stack.
+        If the expression does not stay real and finite, an exponent grows too large, or sympy fails.
     """
     key = json.dumps([FORMAT, text, inputs, params])
     name = f"program_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
@@ -30,12 +31,16 @@ def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...])
             record = json.loads(stored)
             if record["key"] == key:
                 return _from_record(record)
-    from kernels.derive import derive  # noqa: PLC0415 (sympy, only when needed)
+    from kernels.derive import DerivationError, derive  # noqa: PLC0415 (sympy, only when needed)
 
     try:
         program = derive(parse(text), inputs, params)
+    except (DerivationError, MemoryError):
+        raise
     except RecursionError:
         raise ValueError(f"the expression {text!r} is nested too deeply for its derivatives") from None
+    except Exception as error:  # sympy promises nothing about what it raises, such as ZeroDivisionError
+        raise ValueError(f"the expression {text!r} cannot be differentiated: sympy raises {describe(error)}") from error
     cache.write(name, json.dumps({"key": key, **program._asdict()}))
     return program
 

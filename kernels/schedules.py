@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.checks import check_integer, check_real, describe
+from kernels.checks import check_integer, check_real, check_unmasked, describe
 from kernels.spec import bind
 
 FloatArray = NDArray[np.float64]
@@ -182,6 +182,7 @@ def _called(schedule: Callable[[int], float], epoch: int) -> float:
 
 def _given(schedule: ArrayLike, epochs: int) -> FloatArray:
     """Return an array of factors, one per epoch."""
+    check_unmasked("schedule", schedule)
     try:
         factors = np.asarray(schedule, dtype=np.float64)
     except (TypeError, ValueError):

@@ -385,6 +385,39 @@ def test_all_real_numbers_are_computed_with_as_float64(convert):
     np.testing.assert_array_equal(result.trajectory, expected.trajectory)
 
 
+MASKED = np.ma.masked_array([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "count"),
+    [
+        ({"x": MASKED}, "x", 2),
+        ({"y": MASKED}, "y", 2),
+        ({"x": np.ma.masked_invalid([1, np.nan, 3, 4])}, "x", 1),
+        ({"x": MASKED.astype(int)}, "x", 2),
+        ({"x": MASKED[:, np.newaxis]}, "x", 2),
+        ({"x": [MASKED[:1], MASKED[1:2], MASKED[2:3], MASKED[3:]]}, "x", 2),
+        ({"x": [[1.0], [2.0], (np.ma.masked,), [4.0]]}, "x", 1),
+        ({"y": [1.0, 2.0, 3.0, np.ma.masked]}, "y", 1),
+        ({"init": MASKED[:2]}, "init", 1),
+        ({"init": {"a": 1.0, "b": np.ma.masked}}, "init", 1),
+        ({"schedule": MASKED, "epochs": 4}, "schedule", 2),
+    ],
+)
+def test_masked_values_are_refused(settings, name, count):
+    message = f"{name} must hold no masked values, not {count} of them: leave those out, or fill them with"
+    with pytest.raises(ValueError, match=f"^{message} numpy.ma.filled$"):
+        fit(models.linear, **{"x": [1, 2, 3, 4], "y": [1, 2, 3, 4]} | settings)
+
+
+@pytest.mark.parametrize("mask", [False, np.ma.nomask, [False] * 4], ids=str)
+def test_masked_arrays_without_a_masked_value_are_arrays(mask):
+    x = np.ma.masked_array([1.0, 2.0, 3.0, 4.0], mask=mask)
+    result = fit(models.linear, x, x, lr=0.01)
+    assert not isinstance(result.params, np.ma.MaskedArray)
+    np.testing.assert_array_equal(result.trajectory, fit(models.linear, x.data, x.data, lr=0.01).trajectory)
+
+
 def test_strided_columns_are_the_same_as_contiguous_ones():
     rng = np.random.default_rng(5)
     table = rng.standard_normal((50, 6))
