@@ -5,7 +5,9 @@ from functools import cache as once
 import numpy as np
 import pytest
 
-from bench import Grid, check, engine, sweep
+from bench import Grid, sweep
+from bench.engine import check
+from bench.engine import sweep as engine
 from kernels import Model, models
 from kernels.agreement import TOLERANCE, is_exact, largest_error
 from kernels.block import train_runs

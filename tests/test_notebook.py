@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-import bench.notebook
+import bench.report.notebook
 import kernels.views
 from bench import Grid, load_run, sweep
-from bench.notebook import fit_html, plot_fit, sweep_html
-from bench.render import text
-from bench.tables import best
+from bench.report.notebook import fit_html, plot_fit, sweep_html
+from bench.tables.formatting import text
+from bench.tables.ranking import best
 from kernels import FitResult, fit, models
 from kernels.views import view
 
-NOTEBOOKS = sorted((Path(bench.notebook.__file__).parent / "examples").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(bench.__file__).parent / "examples").glob("*.ipynb"))
 HOSTILE = "<script>alert(1)</script>$x$"
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bench import options
+from bench.commands import options
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,8 @@ def test_unbalanced_brackets_are_refused(text, fault):
 
 def test_a_schedule_with_a_list_is_read_on_the_command_line(sgdbench, monkeypatch):
     schedules = []
-    monkeypatch.setattr("bench.whole.run_study", lambda study, *_, **__: schedules.extend(study.grid.schedule) or True)
+    run = "bench.commands.run.run_study"
+    monkeypatch.setattr(run, lambda study, *_, **__: schedules.extend(study.grid.schedule) or True)
     code, _, err = sgdbench("run", "--schedule", "multistep(gamma=0.1, milestones=[30, 60]),halve(10)")
     assert (code, err) == (0, "")
     assert schedules == ["multistep(gamma=0.1, milestones=[30, 60])", "halve(10)"]

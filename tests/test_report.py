@@ -9,19 +9,19 @@ from frames import make_frame
 from hostile import hostile_study
 from markdown_it import MarkdownIt
 
-import bench.whole
+import bench.commands.run
 from bench import Grid, sweep
+from bench.analysis.trajectories import best_runs, replay, typical_runs
 from bench.cli import main
-from bench.fitting import in_table_units
-from bench.illustrations import hardest_start
-from bench.replay import best_runs, replay, typical_runs
-from bench.report import write_report, write_reports
-from bench.results import load_run
-from bench.standardize import Scaling
-from bench.study import load_study
-from bench.times import epoch_seconds
-from bench.verdict import safe_rates, verdict
-from bench.whole import run_study
+from bench.commands.run import run_study
+from bench.data.fit_table import in_table_units
+from bench.data.scaling import Scaling
+from bench.report.figures import hardest_start
+from bench.report.report import write_report, write_reports
+from bench.store.results import load_run
+from bench.study.load import load_study
+from bench.tables.verdict import safe_rates, verdict
+from bench.timing.epoch import epoch_seconds
 from kernels import Model
 
 
@@ -107,19 +107,19 @@ def test_names_are_shown_literally(folder, report):
 
 
 def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench.whole, "write_from", lambda material: "none")
+    monkeypatch.setattr(bench.commands.run, "write_from", lambda material: "none")
     assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False)
     pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
 
 
 def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_path, monkeypatch, capsys):
-    honest = bench.whole.check
+    honest = bench.commands.run.check
 
     def wrong(*args, **kwargs):
         checked = honest(*args, **kwargs)
         return checked.assign(verified=checked.index > 0)
 
-    monkeypatch.setattr(bench.whole, "check", wrong)
+    monkeypatch.setattr(bench.commands.run, "check", wrong)
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
@@ -133,9 +133,9 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
         costs = epoch_seconds(*args, **kwargs)
         return costs.assign(note=["not verified: off by 1" if row in (1, 4) else "" for row in costs.index])
 
-    monkeypatch.setattr(bench.whole, "epoch_seconds", some_wrong)
-    monkeypatch.setattr(bench.whole, "_speed", lambda study, data: None)
-    monkeypatch.setattr(bench.whole, "is_exact", lambda *args: promised)
+    monkeypatch.setattr(bench.commands.run, "epoch_seconds", some_wrong)
+    monkeypatch.setattr(bench.commands.run, "_speed", lambda study, data: None)
+    monkeypatch.setattr(bench.commands.run, "is_exact", lambda *args: promised)
     sound = run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert sound != promised
     out, err = capsys.readouterr()
@@ -148,9 +148,9 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
 
 
 def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
-    monkeypatch.setattr(bench.whole, "RACERS", ("reference", "fused"))
+    monkeypatch.setattr(bench.commands.run, "RACERS", ("reference", "fused"))
     monkeypatch.setattr(
-        bench.whole, "epoch_seconds", lambda *args, **kwargs: epoch_seconds(*args, **kwargs).assign(note="")
+        bench.commands.run, "epoch_seconds", lambda *args, **kwargs: epoch_seconds(*args, **kwargs).assign(note="")
     )
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert re.search(r"\| fused \| ✗ no: off by 0\.\d+ ", (tmp_path / "run" / "report.md").read_text(encoding="utf-8"))
@@ -310,8 +310,8 @@ def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch)
         raise AssertionError("a report trains nothing")
 
     page = (folder / "report.html").read_bytes()
-    monkeypatch.setattr("bench.replay.fit", refuse)
-    monkeypatch.setattr("bench.check.fit", refuse)
+    monkeypatch.setattr("bench.analysis.trajectories.fit", refuse)
+    monkeypatch.setattr("bench.engine.check.fit", refuse)
     assert write_report(folder) == folder / "report.html"
     assert (folder / "report.md").read_text(encoding="utf-8") == report
     assert (folder / "report.html").read_bytes() == page

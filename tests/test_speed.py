@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.problem import classic, many
-from bench.speed import BASELINE, job_for, speed
-from bench.variants import BY_NAME, Variant
+from bench.timing.problem import classic, many
+from bench.timing.speed import BASELINE, job_for, speed
+from bench.timing.variants import BY_NAME, Variant
 
 NAMES = ["reference", "fused", "lanes", "C"]
 WRONG = Variant("wrong", "computes nothing", lambda problem: BY_NAME["fused"].ready(problem.part(epochs=1)), 0.0)

@@ -9,8 +9,8 @@ from frames import make_curves, make_frame
 from scipy.optimize import brentq
 
 from bench import Grid, sweep
-from bench.theory import design, epoch_map, largest_stable_rate, orders_of, spectral_radius
-from bench.theory_tables import rates_table, theory_table
+from bench.analysis.convergence import rates_table, theory_table
+from bench.analysis.stability import design, epoch_map, largest_stable_rate, orders_of, spectral_radius
 from kernels import Model, fit, models
 from kernels.reference import permutation
 
@@ -324,7 +324,7 @@ def test_a_frame_without_runs_has_no_theory():
 
 
 def test_data_that_would_take_too_much_memory_have_no_theory(monkeypatch):
-    monkeypatch.setattr("bench.theory_tables.MOST_NUMBERS", 30)
+    monkeypatch.setattr("bench.analysis.convergence.MOST_NUMBERS", 30)
     x = np.linspace(-1, 1, 10)
     frame = make_frame(4, lr=[0.1, 9, 0.1, 9], batch_size=[1, 1, 10, 10], shuffle=[True, True, False, False])
     curves = make_curves({run: [1.0, 0.5] for run in frame["config_id"]})

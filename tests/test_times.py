@@ -3,10 +3,11 @@ import pandas as pd
 import pytest
 from frames import make_frame
 
-from bench import Grid, sweep, times
-from bench.times import COSTS, epoch_seconds, times_to_target
-from bench.timing import Timings
-from bench.variants import BY_NAME
+from bench import Grid, sweep
+from bench.timing import epoch as times
+from bench.timing.epoch import COSTS, epoch_seconds, times_to_target
+from bench.timing.paired import Timings
+from bench.timing.variants import BY_NAME
 from kernels import fit, models, reference
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -149,7 +150,7 @@ def test_sampling_the_curve_changes_nothing(classic, kernel, batch_size):
 def test_keeping_fewer_losses_changes_nothing(classic, monkeypatch):
     grid = Grid(lr=[0.05, 0.1], init={"zero": [0, 0, 0]}, seed=[0, 1], shuffle=True)
     kept = sweep(models.quadratic, *classic, grid, epochs=9)
-    monkeypatch.setattr("bench.engine.MOST_LOSSES", 12)
+    monkeypatch.setattr("bench.engine.sweep.MOST_LOSSES", 12)
     thinned = sweep(models.quadratic, *classic, grid, epochs=9)
     assert len(thinned.curves) < len(kept.curves) / 2
     pd.testing.assert_frame_equal(thinned.frame, kept.frame)
