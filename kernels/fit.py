@@ -21,7 +21,7 @@ from kernels.samples import batch_samples, room, samples
 from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE, sliced
 from kernels.specialize import specialize
-from kernels.views import view
+from kernels.views import find_view, load_view
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,15 +103,12 @@ class FitResult:
         ImportError
             If there is no package that draws; `bench` does.
         """
-        draw = view("plot_fit")
-        if draw is None:
-            raise ImportError("plot needs a package that offers plot_fit in the group sgdbench.views, as bench does")
-        figure: Figure = draw(self, x, y)
+        figure: Figure = load_view("plot_fit")(self, x, y)
         return figure
 
     def _repr_html_(self) -> str | None:
         """What Jupyter shows; it falls back on plain text for None."""
-        render = view("fit_html")
+        render = find_view("fit_html")
         return render(self) if render else None
 
 

@@ -89,6 +89,32 @@ class Model:
             f, _ = evaluate(self.program, self.vector(params), np.stack(columns), np.zeros(()))
         return np.array(np.broadcast_to(f, columns[0].shape))
 
+    def design_matrix(self, x: ArrayLike) -> Floats:
+        """Return the derivatives of a linear model by its parameters, a row for each sample.
+
+        What does not depend on the parameters, as the x in ``x + a``, is in none of them; `predict` gives it for
+        parameters of 0.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs)
+
+        Returns
+        -------
+        array, shape (n, P)
+
+        Raises
+        ------
+        ValueError
+            If the model is not linear in its parameters, or x does not fit it.
+        """
+        if not self.is_linear:
+            raise ValueError(f"the model must be linear in its parameters, and {self.expression!r} is not")
+        columns = self.columns(x)
+        with np.errstate(all="ignore"):
+            _, derivatives = evaluate(self.program, np.zeros(len(self.params)), np.stack(columns), np.zeros(()))
+        return np.stack([np.broadcast_to(derivative, columns[0].shape) for derivative in derivatives], axis=1)
+
     def columns(self, x: ArrayLike) -> tuple[Floats, ...]:
         """The inputs as contiguous columns, without a copy where they are that already.
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.commands.options import listed
-from bench.commands.speed import CROWD, CROWD_UPDATES, chosen, crowd_of, problems, run_speed
+from bench.commands.speed import chosen, run_speed
 from bench.study.load import load_study, with_overrides
 from bench.tables.formatting import MISSING
 from bench.timing import budget as targets
@@ -15,6 +15,7 @@ from bench.timing.paired import Timings
 from bench.timing.problem import Trained, classic
 from bench.timing.variants import BY_NAME, VARIANTS
 from bench.timing.verify import NotVerifiedError, verify
+from bench.timing.workload import CROWD, CROWD_UPDATES, crowd_of, problems
 
 STUDY = load_study("quadratic")
 

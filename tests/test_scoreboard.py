@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import MISSING
-from bench.tables.scoreboard import budget, budget_remarks, remarks, scoreboard
+from bench.tables.readable import budget, budget_remarks, remarks, scoreboard
 from bench.timing.speed import COLUMNS
 
 ROWS = [

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from bench.timing.problem import classic, many
-from bench.timing.speed import BASELINE, job_for, speed
+from bench.timing.speed import speed
 from bench.timing.variants import BY_NAME, Variant
+from bench.timing.workload import BASELINE, job_for
 
 NAMES = ["reference", "fused", "lanes", "C"]
 WRONG = Variant("wrong", "computes nothing", lambda problem: BY_NAME["fused"].ready(problem.part(epochs=1)), 0.0)

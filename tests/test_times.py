@@ -4,8 +4,9 @@ import pytest
 from frames import make_frame
 
 from bench import Grid, sweep
+from bench.tables.ranking import times_to_target
 from bench.timing import epoch as times
-from bench.timing.epoch import COSTS, epoch_seconds, times_to_target
+from bench.timing.epoch import COSTS, epoch_seconds
 from bench.timing.paired import Timings
 from bench.timing.variants import BY_NAME
 from kernels import fit, models, reference

@@ -26,7 +26,7 @@ PLANES = 3
 # An epoch of a few samples counts as one of a hundred, for the loss that is kept after it.
 WORK, SLOWER, FEW = 150_000_000, 4, 100
 # What else than lanes takes so many times as long.
-COSTS = {"fused": 16, "fused-fma": 16, "reference": 50_000}
+SLOWDOWN = {"fused": 16, "fused-fma": 16, "reference": 50_000}
 # Starts farther away than this many times the distance of the one in the middle stay out of the plane.
 FAR = 10.0
 # More samples make no other surface, as far as a figure shows it; and so many values are worked on at a time.
@@ -71,7 +71,7 @@ def basin(
     rows = best_of_each(result.frame) if rows is None else rows
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
     columns, y = samples(model, data.x, data.y)
-    cost = COSTS.get(kernel, 1) * (1 if model.program.is_exact else SLOWER)
+    cost = SLOWDOWN.get(kernel, 1) * (1 if model.program.is_exact else SLOWER)
     size, epochs = _affordable(y.size, budget.epochs, cost)
     if ended.empty or len(names) < 2 or not epochs:
         return pd.DataFrame(

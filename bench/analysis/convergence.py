@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.analysis.stability import LINEAR, design, largest_stable_rate, moduli, orders_of
+from bench.analysis.stability import LINEAR, largest_stable_rate, moduli, orders_of
 from kernels import Model
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -166,7 +166,7 @@ def _derivatives(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> 
         return None
     if len(np.asarray(x)) * len(model.params) > MOST_NUMBERS:
         return None
-    derivatives = design(model, x)
+    derivatives = model.design_matrix(x)
     with np.errstate(all="ignore"):
         usable = np.isfinite(derivatives.T @ derivatives).all()
     return derivatives if usable else None

@@ -21,10 +21,8 @@ from itertools import islice, product
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels import Model
 from kernels.checks import describe
 from kernels.optimizers import Optimizer, add_weight_decay, make_optimizer
-from kernels.program import evaluate
 from kernels.reference import permutation
 from kernels.run import Floats
 from kernels.samples import batch_samples
@@ -42,34 +40,6 @@ RATES, STEP, HIGHEST = 16, 1.05, 1e9
 PRECISION = 1e-5
 # The radius where a rate counts as unstable; that of a hardly determined parameter is 1 but for rounding.
 UNSTABLE = 1 + 1e-9
-
-
-def design(model: Model, x: ArrayLike) -> Floats:
-    """The derivatives of a linear model by its parameters, a row for each sample.
-
-    What does not depend on the parameters, as the x in ``x + a``, is in none of them; `model.predict` gives it for
-    parameters of 0.
-
-    Parameters
-    ----------
-    model : Model
-    x : array, shape (n,) or (n, inputs)
-
-    Returns
-    -------
-    array, shape (n, P)
-
-    Raises
-    ------
-    ValueError
-        If the model is not linear in its parameters, or x does not fit it.
-    """
-    if not model.is_linear:
-        raise ValueError(f"the model must be linear in its parameters, and {model.expression!r} is not")
-    columns = model.columns(x)
-    with np.errstate(all="ignore"):
-        _, derivatives = evaluate(model.program, np.zeros(len(model.params)), np.stack(columns), np.zeros(()))
-    return np.stack([np.broadcast_to(derivative, columns[0].shape) for derivative in derivatives], axis=1)
 
 
 def orders_of(n: int, seeds: Iterable[int], epochs: int) -> NDArray[np.int64]:
@@ -92,7 +62,7 @@ def epoch_map(
     Parameters
     ----------
     derivatives : array, shape (n, P)
-        The x_i^T, as from `design`.
+        The x_i^T, as from `Model.design_matrix`.
     lr : float or array, shape (rates,)
         The rates of which to compute it.
     batch_size, drop_last

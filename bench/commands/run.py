@@ -14,7 +14,7 @@ from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.trajectories import trajectories
 from bench.commands.console import progress, say, show
-from bench.commands.speed import announce, problems
+from bench.commands.speed import announce
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.sweep import sweep
@@ -24,9 +24,12 @@ from bench.store.evidence import keep, kept
 from bench.store.results import SweepResult
 from bench.study.grid import too_many
 from bench.study.load import Study, to_toml
-from bench.timing.epoch import epoch_seconds, fastest, times_to_target
+from bench.tables.ranking import times_to_target
+from bench.tables.readable import fastest
+from bench.timing.epoch import epoch_seconds
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME
+from bench.timing.workload import problems
 from kernels.agreement import is_exact
 
 # Fewer where an epoch of the reference takes long.

@@ -2,88 +2,26 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 from bench.commands.console import progress, say, show
-from bench.data.table import Dataset
 from bench.plots import speed_bars
 from bench.plots.style import save
 from bench.study.load import Study
 from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
 from bench.tables.formatting import write_tables
-from bench.tables.readable import readable
-from bench.tables.scoreboard import against_itself, budget, budget_remarks, remarks, scoreboard
+from bench.tables.readable import against_itself, budget, budget_remarks, readable, remarks, scoreboard
 from bench.timing.budget import TARGETS, targets_table
 from bench.timing.problem import Problem
-from bench.timing.speed import BASELINE, Speed, speed
+from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME, VARIANTS, Variant
-from bench.timing.verify import MOST
+from bench.timing.workload import BASELINE, problems
 from kernels.checks import describe
-from kernels.samples import batch_samples, samples
-from kernels.schedules import learning_rates
 
-# A call is to last long enough that calling it does not count: so many sample-updates of one run, and of many.
-UPDATES = 80_000
-CROWD_UPDATES = 32_000_000
-CROWD = 1024
 # The share of a run's time that goes into the budget, row by row.
 TARGET_SECONDS = 6.0
-
-
-def problems(
-    study: Study, data: Dataset, *, optimizer: str = "sgd", batch_size: int | str = 1, shuffle: bool = False
-) -> tuple[Problem, Problem]:
-    """A study's model and data as a job for one run, from its first start at its smallest rate, and as one for many.
-
-    Parameters
-    ----------
-    study : Study
-    data : Dataset
-        That of the study, as it is trained.
-    optimizer, batch_size, shuffle
-        As for `kernels.fit`.
-
-    Raises
-    ------
-    ValueError
-        For bad input, or if that run diverges: there is nothing to be compared then.
-    """
-    model, grid = study.make_model(data), study.make_grid()
-    columns, y = samples(model, data.x, data.y)
-    lr, start = float(grid.lr.min()), grid.starts(model)[0, 0]
-    epochs = min(study.run.epochs, max(1, UPDATES // y.size))
-    rates = learning_rates(grid.schedule[0], lr, epochs)[:, np.newaxis]
-    size = batch_samples(batch_size, y.size)
-    settings = (size, shuffle, 0, optimizer, study.run.loss)
-    problem = Problem(model, columns, y, start[np.newaxis], rates, *settings)
-    if _diverges(problem):
-        raise ValueError(
-            f"{study.name}: the run from the first start at the smallest rate, {lr:g}, with {optimizer} and batches of "
-            f"{size} diverges: a study with a smaller lr has a speed to be measured"
-        )
-    return problem, crowd_of(problem)
-
-
-def _diverges(problem: Problem) -> bool:
-    """Whether the run does not stay finite; where `fused` says so, the reference has the last word if it has time."""
-    kernels = [BASELINE, "reference"] if problem.sample_updates <= MOST else [BASELINE]
-    return not any(np.isfinite(BY_NAME[name].ready(problem)().losses).all() for name in kernels)
-
-
-def crowd_of(problem: Problem) -> Problem:
-    """Many runs of the same kind, at rates up to that of the one."""
-    part = problem.part(samples=max(problem.batch_size, CROWD_UPDATES // CROWD))
-    part = part.part(epochs=max(1, CROWD_UPDATES // (CROWD * part.y.size)))
-    return replace(
-        part,
-        inits=np.tile(part.inits, (CROWD, 1)),
-        rates=part.rates * np.geomspace(0.1, 1, CROWD),
-    )
 
 
 def chosen(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:

@@ -16,13 +16,13 @@ from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.system.environment import ENVIRONMENT
 from bench.tables.formatting import text
-from bench.tables.scoreboard import against_itself, remarks
+from bench.tables.readable import against_itself, remarks
 from bench.tables.verdict import choice
 from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
-from bench.timing.speed import job_for
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
+from bench.timing.workload import job_for
 from kernels.checks import describe
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
@@ -117,7 +117,7 @@ def kind_of(name: str) -> str:
 
 
 def _variants(base: str, new: str, job: Job, seconds: float) -> Compared:
-    from bench.commands.speed import problems  # noqa: PLC0415 (draws figures)
+    from bench.timing.workload import problems  # noqa: PLC0415 (draws figures)
 
     if base == new:
         raise ValueError(f"A and B are both the variant {base!r}: they must be two")

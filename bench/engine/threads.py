@@ -1,6 +1,5 @@
 """Where blocks of configurations are trained: in threads, which the kernels let run side by side."""
 
-import os
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
@@ -8,13 +7,10 @@ from threading import Event
 from threading import enumerate as enumerate_threads
 from typing import TypeVar
 
+from bench.system.environment import processors
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_threads(

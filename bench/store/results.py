@@ -11,6 +11,7 @@ import pandas as pd
 from bench.store.run_folder import Run, read_run
 from kernels import Model
 from kernels.run import CONVERGED, STATUS, Floats
+from kernels.views import load_view
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,15 +67,13 @@ class SweepResult:
         matplotlib.figure.Figure
             Jupyter shows it.
         """
-        from bench.report.notebook import plot_sweep  # noqa: PLC0415 (matplotlib, only when asked for)
-
-        return plot_sweep(self)
+        figure: Figure = load_view("plot_sweep")(self)
+        return figure
 
     def _repr_html_(self) -> str:
         """What Jupyter shows: how the runs ended, the best choices, the figure."""
-        from bench.report.notebook import sweep_html  # noqa: PLC0415
-
-        return sweep_html(self)
+        html: str = load_view("sweep_html")(self)
+        return html
 
 
 def load_run(folder: str | Path) -> SweepResult:

@@ -1,12 +1,16 @@
 """What a measurement depends on: the machine, the versions, the threads."""
 
+import os
 import platform
 from importlib.metadata import version
 
-from bench.engine.threads import processors
-
 PACKAGES = ("sgdbench", "numpy", "numba", "llvmlite", "pandas", "matplotlib", "scipy", "sympy", "pyarrow")
 ENVIRONMENT = "environment.json"  # what the file is called where the facts are kept
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment() -> dict[str, str | int]:

@@ -7,6 +7,7 @@ the same choice: one that works from a single lucky start is not a good choice.
 """
 
 from collections.abc import Sequence
+from functools import cache as once
 
 import numpy as np
 import pandas as pd
@@ -156,3 +157,48 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str])
     if not bands:
         return pd.DataFrame(columns=[*by, "epoch", "runs", "low", "median", "high"], dtype=float)
     return pd.concat(bands, ignore_index=True)
+
+
+CONFIDENCE = 0.95
+# What decides how long an epoch takes, besides the model and the data.
+COST_SETTINGS = ["optimizer", "batch_size", "shuffle"]
+TIMES = [
+    *CHOICES,
+    *("variant", "runs", "converged", "success", "success_low", "success_high"),
+    *("epochs_to_target", "epoch_seconds", "seconds_to_target"),
+]
+
+
+def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
+    """How long each choice of settings takes to the target with each kernel, and how sure it is to get there.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration, as `bench.tables.ranking` describes it.
+    costs : DataFrame
+        As from `epoch_seconds`.
+
+    Returns
+    -------
+    DataFrame
+        One row per choice and kernel, the fastest of the surest first: the choice, `variant`, `runs`, `converged`,
+        `success` with Wilson's 95 % interval from `success_low` to `success_high` (E. B. Wilson, J. Am. Stat. Assoc.
+        22, 1927), the median over those that converged of `epochs_to_target`, `epoch_seconds`, and their product,
+        `seconds_to_target`.
+    """
+    from scipy.stats import binomtest  # noqa: PLC0415 (heavy)
+
+    interval = once(lambda k, n: binomtest(k, n).proportion_ci(CONFIDENCE, method="wilson"))
+    groups = frame.assign(reached=frame["status"].eq("converged")).groupby(CHOICES, observed=True)
+    table = groups["reached"].agg(runs="size", converged="sum").reset_index()
+    epochs = groups["epochs_to_target"].median().astype(float)
+    table["epochs_to_target"] = epochs.to_numpy()
+    bounds = [interval(int(k), int(n)) for k, n in zip(table["converged"], table["runs"], strict=True)]
+    table["success"] = table["converged"] / table["runs"]
+    table["success_low"] = [bound.low for bound in bounds]
+    table["success_high"] = [bound.high for bound in bounds]
+    table = table.merge(costs, on=COST_SETTINGS)
+    table["seconds_to_target"] = table["epochs_to_target"] * table["epoch_seconds"]
+    ranked = table.sort_values(["success", "seconds_to_target"], ascending=[False, True], kind="stable")
+    return ranked[TIMES].reset_index(drop=True)

@@ -1,14 +1,13 @@
 """Convergence against time: epochs to the target times the measured time of an epoch, for variants and choices."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache as once
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.store.results import SweepResult
-from bench.tables.ranking import CHOICES
+from bench.tables.ranking import COST_SETTINGS
 from bench.timing.paired import take_turns
 from bench.timing.problem import Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call
@@ -18,19 +17,11 @@ from kernels.run import Floats
 from kernels.samples import samples
 from kernels.schedules import learning_rates
 
-CONFIDENCE = 0.95
-# What decides how long an epoch takes, besides the model and the data.
-COSTS = ["optimizer", "batch_size", "shuffle"]
 EPOCHS = 8
 ROUNDS = 5
 SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and nobody asks for the last per cent
 # An epoch of the reference is timed on so many samples at most.
 SLOW_SAMPLES = 200
-COLUMNS = [
-    *CHOICES,
-    *("variant", "runs", "converged", "success", "success_low", "success_high"),
-    *("epochs_to_target", "epoch_seconds", "seconds_to_target"),
-]
 
 
 def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seconds: float) -> pd.DataFrame:
@@ -70,7 +61,7 @@ def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, secon
             timings = take_turns(calls, rounds=ROUNDS, seconds=seconds, sample_seconds=SAMPLE_SECONDS)
         for name in calls:
             rows[int(name)]["epoch_seconds"] = float(np.median(timings.of(name))) / epochs[name]
-    return pd.DataFrame(rows, columns=[*COSTS, "variant", "epoch_seconds", "note"])
+    return pd.DataFrame(rows, columns=[*COST_SETTINGS, "variant", "epoch_seconds", "note"])
 
 
 def _jobs(
@@ -80,14 +71,14 @@ def _jobs(
     frame = result.frame.reset_index(drop=True)
     frame = frame[frame["status"] != "diverged"]
     # A run that blows up is over early; the smallest rate is the one that is least likely to.
-    chosen = frame.sort_values("lr").drop_duplicates(COSTS).sort_index()
+    chosen = frame.sort_values("lr").drop_duplicates(COST_SETTINGS).sort_index()
     for place, row in zip(chosen.index.tolist(), chosen.to_dict("records"), strict=True):
         rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], WIDTH)
         starts = np.tile(result.starts[place], (WIDTH, 1))
         settings = (row["batch_size"], row["shuffle"], row["seed"], row["optimizer"], loss)
         crowd = Problem(result.model, columns, y, starts, rates, *settings)
         little = crowd.part(runs=1, epochs=1, samples=max(SLOW_SAMPLES, crowd.batch_size))
-        about: dict[str, Any] = {name: row[name] for name in COSTS}
+        about: dict[str, Any] = {name: row[name] for name in COST_SETTINGS}
         yield about, {"reference": little, "fused": crowd.part(runs=1), "lanes": crowd}
 
 
@@ -122,49 +113,3 @@ def _difference(one: Trained, many: Trained) -> float:
         return 0.0
     expected = Trained(np.repeat(one.params, WIDTH, axis=0), np.repeat(one.losses, WIDTH, axis=1))
     return errors(many, expected).largest
-
-
-def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
-    """How long each choice of settings takes to the target with each kernel, and how sure it is to get there.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it.
-    costs : DataFrame
-        As from `epoch_seconds`.
-
-    Returns
-    -------
-    DataFrame
-        One row per choice and kernel, the fastest of the surest first: the choice, `variant`, `runs`, `converged`,
-        `success` with Wilson's 95 % interval from `success_low` to `success_high` (E. B. Wilson, J. Am. Stat. Assoc.
-        22, 1927), the median over those that converged of `epochs_to_target`, `epoch_seconds`, and their product,
-        `seconds_to_target`.
-    """
-    from scipy.stats import binomtest  # noqa: PLC0415 (heavy)
-
-    interval = once(lambda k, n: binomtest(k, n).proportion_ci(CONFIDENCE, method="wilson"))
-    groups = frame.assign(reached=frame["status"].eq("converged")).groupby(CHOICES, observed=True)
-    table = groups["reached"].agg(runs="size", converged="sum").reset_index()
-    epochs = groups["epochs_to_target"].median().astype(float)
-    table["epochs_to_target"] = epochs.to_numpy()
-    bounds = [interval(int(k), int(n)) for k, n in zip(table["converged"], table["runs"], strict=True)]
-    table["success"] = table["converged"] / table["runs"]
-    table["success_low"] = [bound.low for bound in bounds]
-    table["success_high"] = [bound.high for bound in bounds]
-    table = table.merge(costs, on=COSTS)
-    table["seconds_to_target"] = table["epochs_to_target"] * table["epoch_seconds"]
-    ranked = table.sort_values(["success", "seconds_to_target"], ascending=[False, True], kind="stable")
-    return ranked[COLUMNS].reset_index(drop=True)
-
-
-def fastest(times: pd.DataFrame) -> pd.DataFrame:
-    """Of the table of `times_to_target`, the best choice of each optimizer with each kernel; success as one cell."""
-    chosen = times.drop_duplicates(["optimizer", "variant"]).sort_values(["optimizer", "variant"], ignore_index=True)
-    interval = [
-        f"{low:.0%} to {high:.0%}" for low, high in zip(chosen["success_low"], chosen["success_high"], strict=True)
-    ]
-    shown = chosen.drop(columns=["success", "success_low", "success_high"])
-    shown.insert(shown.columns.tolist().index("converged") + 1, "success", interval)
-    return shown

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,19 +11,12 @@ from bench.timing.paired import Ratio, Timings, noise_floor, noise_warning, rati
 from bench.timing.problem import Errors, Problem, UnavailableError
 from bench.timing.variants import Call, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
+from bench.timing.workload import BASELINE, job_for
 from kernels.block import compiled
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 
-# The one that is timed twice in each round, for the noise of the machine; all others are measured against it. Where it
-# is not verified, another takes its place.
-BASELINE = "fused"
-# Samples of an epoch, and sample-updates of a call, that a slow variant is given.
-SLOW_SAMPLES = 10_000
-SLOW_UPDATES = 1_000
 LOADS = 5
-# How many times as many runs there are for all cores: to start threads takes a millisecond.
-FOR_THREADS = 4
 
 
 class Speed(NamedTuple):
@@ -138,17 +130,6 @@ COLUMNS = [
     "note",
 ]
 ROUNDS = ["variant", "round", "ns"]
-
-
-def job_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
-    """What a variant is given: one run or many, more of them for all cores, and little for a slow one."""
-    own = crowd if variant.many else problem
-    if variant.threads > 1:
-        rates = np.tile(own.rates, FOR_THREADS)
-        own = replace(own, inits=np.tile(own.inits, (FOR_THREADS, 1)), rates=rates)
-    if not variant.slow:
-        return own
-    return own.part(samples=SLOW_SAMPLES, epochs=max(1, SLOW_UPDATES // min(SLOW_SAMPLES, own.y.size)))
 
 
 def _timings(contestants: Mapping[str, Contestant], baseline: str | None, seconds: float) -> Timings | None:

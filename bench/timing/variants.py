@@ -1,16 +1,16 @@
 """THE registry of implementations, ours and the peers': equality tests, benchmarks and the speed table walk it."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from threading import Event
 from typing import NamedTuple
 
 import numpy as np
 
-from bench.engine.threads import in_threads, processors
+from bench.system.environment import processors
 from bench.timing.problem import Problem, Trained, UnavailableError
 from kernels import Model
 from kernels.agreement import KERNELS, is_exact
@@ -170,15 +170,15 @@ def lanes_in_threads(problem: Problem) -> Call:
     calls = [kernel("lanes", part) for part in parts]
 
     def in_turns() -> Trained:
-        done = dict(in_threads(lambda place: (place, calls[place]()), range(len(calls)), Event()))
-        params, losses = zip(*(done[place] for place in range(len(calls))), strict=True)
+        with ThreadPoolExecutor(threads) as pool:
+            params, losses = zip(*pool.map(lambda call: call(), calls), strict=True)
         return Trained(np.concatenate(params), np.concatenate(losses, axis=1))
 
     return in_turns
 
 
 def _peer(module: str, function: str = "prepare", **options: bool) -> Callable[[Problem], Call]:
-    """A function of a module in bench/timing/peers, imported, with the packages it needs, only when it is called for."""
+    """Return what prepares a peer; its module, and the package that it needs, are imported when it is called."""
 
     def prepare(problem: Problem) -> Call:
         call: Call = getattr(import_module(f"bench.timing.peers.{module}"), function)(problem, **options)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bench.timing.problem import Problem, Trained
-from kernels.program import OPERATORS, Program, evaluate
+from kernels.program import OPERATORS, Program
 from kernels.run import Floats
 
 
@@ -36,18 +36,16 @@ def residual_and_derivatives(
     return values[program.residual], [values[derivative] for derivative in program.derivatives]
 
 
-def design(problem: Problem) -> tuple[Floats, Floats]:
-    """The matrix D and the targets t of a model that is linear in its parameters: the residual is D theta - t.
+def linear_system(problem: Problem) -> tuple[Floats, Floats]:
+    """Return the matrix D and the targets t of a model linear in its parameters: the residual is D theta - t.
 
     Returns
     -------
     D : array, shape (n, P)
     t : array, shape (n,)
     """
-    origin = np.zeros(len(problem.model.params))
-    residual, derivatives = evaluate(problem.model.program, origin, np.stack(problem.x), problem.y)
-    columns = [np.broadcast_to(derivative, problem.y.shape) for derivative in derivatives]
-    return np.stack(columns, axis=1), -residual
+    model, x = problem.model, np.stack(problem.x, axis=1)
+    return model.design_matrix(x), problem.y - model.predict(np.zeros(len(model.params)), x)
 
 
 def mean_square(matrix: Floats, targets: Floats, params: Floats) -> float:

@@ -6,14 +6,14 @@ import numpy as np
 import sklearn
 from sklearn.linear_model import SGDRegressor
 
-from bench.timing.peers.arrays import design, mean_square, run_by_run
+from bench.timing.peers.arrays import linear_system, mean_square, run_by_run
 from bench.timing.problem import Problem, Trained
 from kernels.run import Floats
 
 
 def prepare(problem: Problem) -> Callable[[], Trained]:
     """A call that trains with a `partial_fit` for each epoch, whose rate is `eta0`; its loss is half the square too."""
-    matrix, targets = design(problem)
+    matrix, targets = linear_system(problem)
 
     def train(init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
         model = SGDRegressor(penalty=None, learning_rate="constant", fit_intercept=False, shuffle=False)

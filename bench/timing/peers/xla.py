@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.timing.peers.arrays import design, residual_and_derivatives
+from bench.timing.peers.arrays import linear_system, residual_and_derivatives
 from bench.timing.problem import Problem, Trained
 from kernels.optimizers import Optimizer, make_optimizer
 
@@ -114,7 +114,7 @@ def _by_hand(problem: Problem) -> list[Form]:
     columns = (*problem.x, problem.y)
     forms = [Form(False, columns, apart), Form(True, columns, stacked)]
     if problem.model.is_linear:
-        forms.append(Form(True, design(problem), multiplied))
+        forms.append(Form(True, linear_system(problem), multiplied))
     return forms
 
 
