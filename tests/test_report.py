@@ -1,6 +1,8 @@
 import re
 import shutil
+import time
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from markdown_it import MarkdownIt
 
 import bench.commands.run
 from bench import Grid, sweep
-from bench.analysis.trajectories import best_runs, replay, typical_runs
+from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
 from bench.cli import main
 from bench.commands.run import run_study
 from bench.data.fit_table import in_table_units
@@ -123,6 +125,37 @@ def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
+
+
+def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+    def elsewhere(*args):
+        raise ReplayError("configuration 7 ends elsewhere")
+
+    monkeypatch.setattr(bench.commands.run, "trajectories", elsewhere)
+    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not (tmp_path / "run" / "report.md").exists()
+    assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_no_thread_is_left_by_a_sweep_that_does_not_end(folder, tmp_path, monkeypatch, error):
+    """What the thread imports takes longer than the sweep here."""
+    begun, ended = Event(), []
+
+    def slow_import(name):
+        begun.set()
+        time.sleep(0.05)
+        ended.append(name)
+
+    def failing(*args, **kwargs):
+        assert begun.wait(60)
+        raise error
+
+    monkeypatch.setattr(bench.commands.run, "import_module", slow_import)
+    monkeypatch.setattr(bench.commands.run, "sweep", failing)
+    with pytest.raises(error):
+        run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert ended == ["scipy.stats"]
 
 
 @pytest.mark.parametrize("promised", [True, False])
@@ -264,16 +297,6 @@ def test_a_verdict_in_standardized_units_says_so():
         "The parameters are in standardized units. No parameters of a*x were found"
     )
     assert in_table_units(LINE, np.array([2.0]), 1.0, scaling)[1] == 100
-
-
-def test_a_replayed_run_is_that_of_the_sweep(folder):
-    result, study = load_run(folder), load_study(folder / "run.toml")
-    data, _ = study.dataset()
-    for place in (5, 30, 71):
-        row = result.frame.iloc[place]
-        again = replay(result, row, result.starts[place], study.run, data)
-        assert (again.status, again.epochs) == (row["status"], row["epochs"])
-        np.testing.assert_array_equal(again.params, row[["param_a", "param_b", "param_c"]].to_numpy(float))
 
 
 def test_safe_rates_are_those_without_a_failure_in_between():

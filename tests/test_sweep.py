@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -308,6 +309,31 @@ def flip_a_byte(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+class TestFingerprint:
+    """It is in every run folder: with another value, a run of today could not be resumed tomorrow."""
+
+    @pytest.mark.parametrize("piece", [1_000_000, 7])
+    def test_its_value_never_changes(self, classic, monkeypatch, piece):
+        monkeypatch.setattr(engine, "CHUNK", piece)
+        x, y = classic
+        found = [
+            sweep(model, inputs, y, Grid(), epochs=1, kernel="reference").run.identity["data"]
+            for model, inputs in ((models.quadratic, x), (models.plane, np.stack([x, x**2], axis=1)))
+        ]
+        assert found == ["e8a951ae9555de0a627216e492569571", "1e69b1330a17132293f55cd9e6adaf47"]
+
+    def test_a_memory_map_is_not_read_into_memory(self, tmp_path):
+        path = tmp_path / "column.npy"
+        np.save(path, np.arange(4_000_000.0))
+        column = np.load(path, mmap_mode="r")
+        tracemalloc.start()
+        try:
+            engine._fingerprint(column, column)
+            assert tracemalloc.get_traced_memory()[1] < 1_000_000
+        finally:
+            tracemalloc.stop()
 
 
 class TestExtension:

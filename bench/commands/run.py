@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -12,7 +14,7 @@ import pandas as pd
 
 from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
-from bench.analysis.trajectories import trajectories
+from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.console import progress, say, show
 from bench.commands.speed import announce
 from bench.data.table import Dataset
@@ -46,8 +48,9 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     Returns
     -------
     bool
-        Whether the sample that was trained again gave what the reference gives; without that there is no report. And
-        whether so did the kernels that were timed, where they promise the same bits; the report says which did not.
+        Whether the sample that was trained again gave what the reference gives, and what was trained once more for the
+        figures ended where the sweep says; without that there is no report. And whether the kernels that were timed
+        give what the reference gives, where they promise the same bits; the report says which does not.
 
     Raises
     ------
@@ -60,11 +63,10 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     model, grid, budget = study.make_model(data), study.make_grid(), study.run
     if not confirmed and (question := too_many(grid.size)):
         raise ValueError(question)
-    # Half a second in which the sweep, which computes without the interpreter, leaves it alone.
-    Thread(target=import_module, args=("scipy.stats",)).start()
     folder = out or Path("results") / folder_name(study.name)
     try:
-        with progress("configurations", grid.size) as advance:
+        # Half a second in which the sweep, which computes without the interpreter, leaves it alone.
+        with _importing("scipy.stats"), progress("configurations", grid.size) as advance:
             result = sweep(
                 model,
                 data.x,
@@ -89,10 +91,15 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     if not checked["verified"].all():
         print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
         return False
+    try:
+        replayed = trajectories(result, budget, data)
+    except ReplayError as error:
+        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
+        return False
     trained: dict[str, Any] = {"drop_last": budget.drop_last, "loss": budget.loss}
     keep(
         folder,
-        trajectories=trajectories(result, budget, data),
+        trajectories=replayed,
         basin=basin(result, budget, data, kernel=budget.kernel),
         theory=theory_table(model, data.x, result.frame, result.curves, **trained),
         rates=rates_table(model, data.x, data.y, result.frame, result.curves, **trained),
@@ -118,6 +125,17 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     print(f"Report: {write_from(material)}")
     # Where the same bits are not promised, training may make a rounding large.
     return not (is_exact(model, "fused", budget.loss) and _any_wrong(measured, costs))
+
+
+@contextmanager
+def _importing(module: str) -> Iterator[None]:
+    """Import a module in a thread, which is over when the block is, however that ends."""
+    thread = Thread(target=import_module, args=(module,))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:

@@ -7,15 +7,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from kernels import Model, fit
-from kernels.agreement import TOLERANCE, count_agreeing, is_exact, largest_error
+from kernels.agreement import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error
 from kernels.run import STATUS, Floats
 from kernels.schedules import learning_rates
 
 # The reference takes up to ten microseconds for a sample, and all checks together should take a second or two.
 SAMPLES = 20_000
-# Training itself can make a small difference large. So where the bits are not promised, a run is compared only as long
-# as the reference, from a start that is this far off, agrees with itself.
-NUDGE = 1e-12
 
 
 def check(

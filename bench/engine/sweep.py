@@ -28,7 +28,7 @@ from kernels.losses import Loss, make_loss
 from kernels.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.run import Floats
-from kernels.samples import room, samples
+from kernels.samples import CHUNK, room, samples
 from kernels.schedules import learning_rates
 
 # Finished runs reach the disk at least this often, and before they take much memory.
@@ -144,7 +144,7 @@ def _identified(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """The grid's frame with an id for each row, and what all rows have in common with those in the run's folder."""
     plan = grid.frame(model, y.size)
-    fingerprint = blake2b(b"".join(column.tobytes() for column in (*columns, y)), digest_size=16).hexdigest()
+    fingerprint = _fingerprint(*columns, y)
     ids = config_ids(
         plan, model=model, data_fingerprint=fingerprint, loss=loss.text, drop_last=drop_last, epochs=epochs
     )
@@ -159,6 +159,15 @@ def _identified(
         "drop_last": repr(drop_last),
         "kernel": "any exact one" if is_exact(model, kernel, loss) else kernel,
     }
+
+
+def _fingerprint(*columns: Floats) -> str:
+    """A hash of all values, in pieces, so that a memory map of any size can be read without a copy."""
+    digest = blake2b(digest_size=16)
+    for column in columns:
+        for first in range(0, column.size, CHUNK):
+            digest.update(column[first : first + CHUNK].data)
+    return digest.hexdigest()
 
 
 def _every(configurations: int, epochs: int) -> int:

@@ -120,7 +120,7 @@ class Variant(NamedTuple):
 
     def bound(self, problem: Problem) -> float:
         """The bound for the `largest` error: 0 where the same bits are promised."""
-        exact = self.tolerance == 0 and is_exact(problem.model, self.kernel or self.name, problem.loss)
+        exact = self.tolerance == 0 and is_exact(problem.model, self.kernel or "reference", problem.loss)
         return 0.0 if exact else max(self.tolerance, TOLERANCE)
 
 
