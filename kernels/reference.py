@@ -95,7 +95,7 @@ def _step(
             return optimizer.per_sample(theta, slope, np.array(derivatives), lr), state
         gradient = slope * np.array(derivatives)
     else:
-        gradient = np.array([np.add.reduce(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
+        gradient = np.array([_sum(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
     slots, clock = state
     options = tuple(optimizer.options.values())
     if optimizer.clock:
@@ -104,6 +104,15 @@ def _step(
         gradient = add_weight_decay(theta, gradient, optimizer.weight_decay)
     theta, slots = optimizer.rule(theta, slots, gradient, lr, clock, options)
     return theta, (slots, clock)
+
+
+def _sum(terms: Floats) -> Floats:
+    """Return the sum in NumPy's order of addition; that of -0.0s is -0.0, as IEEE 754 has it.
+
+    Without `initial`, NumPy adds the sum to 0.0, which changes that one result and no other.
+    """
+    total: Floats = np.add.reduce(terms, initial=-0.0)
+    return total
 
 
 def _state_from(memory: Floats, optimizer: Optimizer, params: int) -> State:

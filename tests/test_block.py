@@ -81,6 +81,25 @@ def test_kernels_give_the_bits_of_the_reference_run_by_run(optimizer, order, sli
         assert_same(train(kernel, optimizer, *runs, **order), expected)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 9, X.size])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum(0.9)"])
+def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
+    rule, rates = make_optimizer(optimizer), np.full((EPOCHS, RUNS), 0.1)
+    plan = Plan(rates, settings(SQUARED, rule), batch_size, False, False, 0, -np.inf)
+    starts = np.random.default_rng(3).choice([0.0, -0.0], (RUNS, 3))
+    state, data = np.tile(memory(rule, 3), (RUNS, 1)), room((X,), np.zeros(X.size), shuffle=False)
+    expected, *found = (
+        train_runs(kernel, quadratic, SQUARED, rule, data, plan, starts, state)
+        for kernel in ("reference", "fused", "lanes")
+    )
+    assert (expected.epochs == EPOCHS).all()
+    assert 0 < np.signbit(expected.params).sum() < expected.params.size
+    for runs in found:
+        assert_same(runs, expected)
+        np.testing.assert_array_equal(np.signbit(runs.params), np.signbit(expected.params))
+        np.testing.assert_array_equal(np.signbit(runs.memory), np.signbit(expected.memory))
+
+
 @pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum(0.9)", "adam"])
 def test_a_run_is_what_fit_makes_of_it(optimizer, kernel):
