@@ -4,14 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.engine import sweep
-    from bench.grid import Grid
-    from bench.results import SweepResult, load_run
+    from bench.engine.sweep import sweep
+    from bench.store.results import SweepResult, load_run
+    from bench.study.grid import Grid
 
 __all__ = ["Grid", "SweepResult", "load_run", "sweep"]
 
 # Imported when asked for: `sgdbench --help` must not wait for numba and pandas.
-_HOMES = {"Grid": "grid", "SweepResult": "results", "load_run": "results", "sweep": "engine"}
+_HOMES = {"Grid": "study.grid", "SweepResult": "store.results", "load_run": "store.results", "sweep": "engine.sweep"}
 
 
 def __getattr__(name: str) -> Any:

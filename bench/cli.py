@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from bench.data import Dataset
-    from bench.fitting import TableFit
-    from bench.watch import Window
+    from bench.data.fit_table import TableFit
+    from bench.data.table import Dataset
+    from bench.plots.film.window import Window
     from kernels import FitResult
 
 app = typer.Typer(
@@ -116,12 +116,12 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")] = False,
 ) -> None:
     """Fit a model to the columns of a table."""
-    from bench import options  # noqa: PLC0415
-    from bench.console import progress  # noqa: PLC0415
-    from bench.data import BUILTIN, builtin, load_table  # noqa: PLC0415
-    from bench.fitting import fit_table  # noqa: PLC0415
-    from bench.study import model_for  # noqa: PLC0415
-    from bench.trace import Trace  # noqa: PLC0415
+    from bench.commands import options  # noqa: PLC0415
+    from bench.commands.console import progress  # noqa: PLC0415
+    from bench.commands.trace import Trace  # noqa: PLC0415
+    from bench.data.fit_table import fit_table  # noqa: PLC0415
+    from bench.data.table import BUILTIN, builtin, load_table  # noqa: PLC0415
+    from bench.study.load import model_for  # noqa: PLC0415
 
     if every and as_json:
         raise ValueError("--every prints lines and --json one object: give one of them")
@@ -183,7 +183,7 @@ def _check_pictures(plot: Path | None, animate: Path | None) -> None:
     if plot and plot.suffix not in (".png", ".svg"):
         raise ValueError(f"--plot must end in .png or .svg, not {str(plot)!r}")
     if animate:
-        from bench.animate import writable  # noqa: PLC0415
+        from bench.plots.film.animate import writable  # noqa: PLC0415
 
         writable(animate, "--animate")
 
@@ -191,8 +191,8 @@ def _check_pictures(plot: Path | None, animate: Path | None) -> None:
 def _print_fit(fitted: "TableFit", table: "Dataset") -> None:
     import pandas as pd  # noqa: PLC0415
 
-    from bench.console import say, show  # noqa: PLC0415
-    from bench.render import duration, text  # noqa: PLC0415
+    from bench.commands.console import say, show  # noqa: PLC0415
+    from bench.tables.formatting import duration, text  # noqa: PLC0415
 
     result = fitted.result
     # More digits than a table of many runs would show: these are the answer.
@@ -215,9 +215,9 @@ def _print_fit(fitted: "TableFit", table: "Dataset") -> None:
 
 
 def _plot_fit(path: Path, fitted: "TableFit", table: "Dataset") -> None:
-    from bench.fitting import curve_in_table_units  # noqa: PLC0415
+    from bench.data.fit_table import curve_in_table_units  # noqa: PLC0415
     from bench.plots import fitted_curve  # noqa: PLC0415
-    from bench.style import save_as  # noqa: PLC0415
+    from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
     figure = fitted_curve(
@@ -237,9 +237,9 @@ def _plot_fit(path: Path, fitted: "TableFit", table: "Dataset") -> None:
 def _show_film(
     path: Path | None, window: "Window | None", fitted: "TableFit", table: "Dataset", settings: dict[str, Any]
 ) -> None:
-    from bench.animate import write  # noqa: PLC0415
-    from bench.console import progress  # noqa: PLC0415
-    from bench.film import table_film  # noqa: PLC0415
+    from bench.commands.console import progress  # noqa: PLC0415
+    from bench.plots.film.animate import write  # noqa: PLC0415
+    from bench.plots.film.film import table_film  # noqa: PLC0415
 
     film = table_film(fitted, table, settings)
     if path:
@@ -253,7 +253,7 @@ def _show_film(
 
 
 def _open_window(title: str) -> "Window":
-    from bench.watch import Window  # noqa: PLC0415
+    from bench.plots.film.window import Window  # noqa: PLC0415
 
     return Window(title)
 
@@ -290,9 +290,9 @@ def run(
     Trains every configuration of its grid, trains some of them again with the reference to check, times the variants on
     its model, and writes tables, figures, report.html and report.md. An option takes the place of what the study says.
     """
-    from bench import options  # noqa: PLC0415
-    from bench.study import load_study, with_overrides  # noqa: PLC0415
-    from bench.whole import run_study  # noqa: PLC0415
+    from bench.commands import options  # noqa: PLC0415
+    from bench.commands.run import run_study  # noqa: PLC0415
+    from bench.study.load import load_study, with_overrides  # noqa: PLC0415
 
     chosen = with_overrides(
         load_study(study),
@@ -337,9 +337,9 @@ def speed(
 
     Each is held against the reference before it is timed, and all take turns. Exit code 1 if one gives another result.
     """
-    from bench import options  # noqa: PLC0415
-    from bench.race import run_speed  # noqa: PLC0415
-    from bench.study import load_study  # noqa: PLC0415
+    from bench.commands import options  # noqa: PLC0415
+    from bench.commands.speed import run_speed  # noqa: PLC0415
+    from bench.study.load import load_study  # noqa: PLC0415
 
     sound = run_speed(
         load_study(study),
@@ -405,10 +405,10 @@ def compare(
     Two variants are verified and timed now, in turns. For each row: the ratio of B to A with its interval. Exit code 1
     if a row is past its gate, or a variant gives another result than the reference.
     """
-    from bench import options  # noqa: PLC0415
-    from bench.compare import run_compare  # noqa: PLC0415
-    from bench.contenders import Job  # noqa: PLC0415
-    from bench.gates import load_gates  # noqa: PLC0415
+    from bench.commands import options  # noqa: PLC0415
+    from bench.commands.compare import run_compare  # noqa: PLC0415
+    from bench.compare.gates import load_gates  # noqa: PLC0415
+    from bench.compare.sources import Job  # noqa: PLC0415
 
     if markdown and as_json:
         raise ValueError("--markdown and --json are two ways to print: give one of them")
@@ -439,7 +439,7 @@ def report(
     Writes report.html, report.md, tables and figures into the folder. Of several folders, each gets its own, and one
     more page shows them side by side.
     """
-    from bench.report import write_reports  # noqa: PLC0415
+    from bench.report.report import write_reports  # noqa: PLC0415
 
     for page in write_reports(folders, out):
         print(f"Report: {page}")
@@ -448,7 +448,7 @@ def report(
 @app.command()
 def studies() -> None:
     """List the built-in studies."""
-    from bench.study import studies as known  # noqa: PLC0415
+    from bench.study.load import studies as known  # noqa: PLC0415
 
     for name, description in known().items():
         print(f"{name:12} {description}")
@@ -457,7 +457,7 @@ def studies() -> None:
 @app.command()
 def info() -> None:
     """Show the machine, the versions and the kernel cache."""
-    from bench.machine import environment  # noqa: PLC0415
+    from bench.system.environment import environment  # noqa: PLC0415
     from kernels import cache  # noqa: PLC0415
 
     facts = environment() | {"kernel cache": str(cache.folder() or "none: it cannot be written")}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.agreement import KERNELS, check_kernel
 from kernels.fit import Train, trainer
 from kernels.losses import Loss
 from kernels.model import Model
@@ -16,8 +17,8 @@ from kernels.run import MAX_EPOCHS, Block, Data, Floats, Plan, Record, scratch
 from kernels.slices import REFERENCE, sliced
 from kernels.specialize import Kernel, specialize
 
-WIDTH = 32
-LANE_KERNELS = ("lanes", "lanes-fma")
+# Of the kernels that train runs side by side.
+WIDTH = KERNELS["lanes"].width
 
 
 class Runs(NamedTuple):
@@ -37,8 +38,8 @@ class Runs(NamedTuple):
 
 def compiled(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Kernel:
     """The kernel of that name, any but `reference`, compiled where it has to be."""
-    width = WIDTH if kernel in LANE_KERNELS else 1
-    return specialize(model.program, loss, optimizer, fma=kernel.endswith("-fma"), width=width)
+    kind = KERNELS[kernel]
+    return specialize(model.program, loss, optimizer, fma=kind.fma, width=kind.width)
 
 
 def train_runs(
@@ -59,7 +60,7 @@ def train_runs(
     Parameters
     ----------
     kernel : str
-        One of `kernels.fit.KERNELS` and `LANE_KERNELS`.
+        One of `KERNELS`.
     plan : Plan
         With rates of shape (epochs, R), a column for each run.
     params : array, shape (R, P)
@@ -67,11 +68,12 @@ def train_runs(
     stopped : callable
         Asked about twenty times a second.
     """
+    check_kernel(kernel)
     started = time.perf_counter()
     last, count = plan.rates.shape
     whole = np.zeros(count, np.int64)
     runs = Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((last - first + 1, count)), 0.0)
-    if kernel in LANE_KERNELS:
+    if KERNELS[kernel].width > 1:
         lanes = compiled(kernel, model, loss, optimizer).train
         finished = _side_by_side(lanes, data, plan, runs, first, stopped)
     else:

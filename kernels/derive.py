@@ -25,6 +25,10 @@ MAX_EXACT = 512
 SMALLEST_ROOT = 512  # u**(1/512) is nine square roots
 
 
+class DerivationError(ValueError):
+    """An expression is refused; the message is one sentence about it."""
+
+
 def _real_function(name: str, derivative: Callable[[sympy.Expr, sympy.Expr], sympy.Expr]) -> type[sympy.Function]:
     """The ufunc of that name, with the derivative `derivative(u, f(u))`, for sympy to take for real and to leave alone.
 
@@ -81,7 +85,7 @@ def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = _O
 
     Raises
     ------
-    ValueError
+    DerivationError
         If a constant in it grows too large for a float.
     """
     match node:
@@ -97,7 +101,7 @@ def _bounded(u: sympy.Expr) -> sympy.Expr:
     large = {n: sympy.Float(n) for n in u.atoms(sympy.Rational) if max(abs(n.p), n.q) > MAX_EXACT}
     u = u.xreplace(large)
     if not all(math.isfinite(n) for n in u.atoms(sympy.Float)):
-        raise ValueError("the expression contains a constant that is too large for a float")
+        raise DerivationError("the expression contains a constant that is too large for a float")
     return u
 
 
@@ -106,7 +110,7 @@ def derive(node: Node, inputs: Sequence[str], params: Sequence[str]) -> Program:
 
     Raises
     ------
-    ValueError
+    DerivationError
         If the expression simplifies to something that is not real and finite, or an exponent grows too large.
     """
     names = [sympy.Symbol(name, real=True) for name in (*params, *inputs)]
@@ -185,7 +189,7 @@ class _Builder:
             return self.power(u.base, u.exp)
         elif u.func in _TO_UFUNC:
             return self.emit(_TO_UFUNC[u.func], self.value(u.args[0]))
-        raise ValueError(f"the expression or a derivative of it contains {u}, which is not a finite real number")
+        raise DerivationError(f"the expression or a derivative of it contains {u}, which is not a finite real number")
 
     def sum(self, u: sympy.Expr, *, minus_y: bool = False) -> int:
         """A balanced tree; each product is paired with something that is not one, which an FMA can then fuse."""
@@ -223,13 +227,16 @@ class _Builder:
     def power(self, base: sympy.Expr, exponent: sympy.Expr) -> int:
         """Whole powers by repeated squaring, halves and quarters by repeated sqrt, the rest with the power function.
 
-        A negative power is a power of the reciprocal, so that one division serves all powers of the same base.
+        A negative power is a power of the reciprocal, so that one division serves all powers of the same base. Whatever
+        the base, nan too, its power 0 is 1, as in IEEE 754 and NumPy; sympy leaves u**0.0 as it is.
         """
+        if exponent.is_zero:
+            return self.constant(1.0)
         if not exponent.is_Number or float(SMALLEST_ROOT * exponent) % 1 != 0:
             return self.emit("power", self.value(base), self.value(exponent))
         fraction, whole = math.modf(abs(float(exponent)))
         if whole > MAX_EXPONENT:
-            raise ValueError(f"an exponent grows to {float(exponent):g}; at most {MAX_EXPONENT} is accepted")
+            raise DerivationError(f"an exponent grows to {float(exponent):g}; at most {MAX_EXPONENT} is accepted")
         number = self.value(base)
         if exponent.is_negative:
             number = self.emit("divide", self.constant(1.0), number)

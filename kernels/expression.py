@@ -98,10 +98,10 @@ class _PlaceError(Exception):
 def parse(text: str) -> Node:
     """Read an expression such as `a*exp(-b*x) + c`.
 
-    Accepted are decimal numbers, `pi`, names (ASCII letters, digits and `_`, a letter first), `+ - * / **`,
-    signs, parentheses, and of one argument: exp, log (ln), sqrt, sin, cos, tan, tanh, arcsin (asin),
-    arccos (acos), arctan (atan), absolute (abs). Precedence is Python's: `-x**2` is `-(x**2)`, `a**b**c` is
-    `a**(b**c)`.
+    Accepted are decimal numbers, `pi`, names (ASCII letters, digits and `_`, a letter first; not nan or inf, which
+    read as numbers), `+ - * / **`, signs, parentheses, and of one argument: exp, log (ln), sqrt, sin, cos, tan, tanh,
+    arcsin (asin), arccos (acos), arctan (atan), absolute (abs). Precedence is Python's: `-x**2` is `-(x**2)`,
+    `a**b**c` is `a**(b**c)`.
 
     Parameters
     ----------
@@ -150,6 +150,15 @@ def names(node: Node) -> tuple[str, ...]:
     return ()
 
 
+def reads_as_number(word: str) -> bool:
+    """Return whether Python's `float` reads a word: nan, inf and infinity, in upper or lower case."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_tokens(code: str) -> None:
     """Refuse every character, word and number that has no place in an expression.
 
@@ -168,6 +177,8 @@ def _check_tokens(code: str) -> None:
                 reason = "{} is a Python keyword and cannot be a name"
             case "word" if piece.startswith("_"):
                 reason = "{} cannot be a name; names start with a letter"
+            case "word" if reads_as_number(piece):
+                reason = "{} reads as a number and cannot be a name; numbers are finite, such as 2.5e-3"
             case "word" if len(piece) > MAX_NAME:
                 reason = f"{{}} is too long; a name has at most {MAX_NAME} characters"
             case "number" | "word" if before in ("number", "word", "close"):

@@ -1,41 +1,38 @@
 """fit(): one training run with any kernel."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels import reference
+from kernels.agreement import KERNELS, SINGLE, check_kernel
+from kernels.checks import check_bool, check_integer, check_seed, check_target
 from kernels.losses import Loss, make_loss
 from kernels.model import Model
 from kernels.models import make_model
 from kernels.optimizers import Optimizer, make_optimizer
-from kernels.run import CONVERGED, STATUS, Data, Floats, Plan, Record, scratch
+from kernels.run import CONVERGED, MAX_EPOCHS, STATUS, Data, Floats, Plan, Record, memory, scratch, settings
 from kernels.samples import batch_samples, room, samples
 from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE, sliced
-from kernels.spec import real, shown, whole
-from kernels.specialize import memory, settings, specialize
-from kernels.views import view
+from kernels.specialize import specialize
+from kernels.views import find_view, load_view
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-KERNELS = ("reference", "fused", "fused-fma")
-
 Train = Callable[[Data, Plan, Record, int, int], tuple[int, int]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitResult:
-    """What a training run gives.
+    """What a training run gives; equal to itself alone. No two of its arrays share memory.
 
     Attributes
     ----------
@@ -106,15 +103,12 @@ class FitResult:
         ImportError
             If there is no package that draws; `bench` does.
         """
-        draw = view("plot_fit")
-        if draw is None:
-            raise ImportError("plot needs a package that offers plot_fit in the group sgdbench.views, as bench does")
-        figure: Figure = draw(self, x, y)
+        figure: Figure = load_view("plot_fit")(self, x, y)
         return figure
 
     def _repr_html_(self) -> str | None:
         """What Jupyter shows; it falls back on plain text for None."""
-        render = view("fit_html")
+        render = find_view("fit_html")
         return render(self) if render else None
 
 
@@ -173,7 +167,8 @@ def fit(
     kernel : str
         ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
     callback : callable, optional
-        Called with the result so far about twenty times a second.
+        Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
+        of that result cannot be written to.
 
     Returns
     -------
@@ -188,17 +183,17 @@ def fit(
     model = model if isinstance(model, Model) else make_model(model)
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
     columns, y = samples(model, x, y)
-    epochs = whole("epochs", epochs)
-    seed = checked_seed(seed)
+    epochs = check_integer("epochs", epochs)
+    seed = check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
     plan = Plan(
         rates,
         settings(loss, optimizer),
         batch_samples(batch_size, y.size),
-        flag("drop_last", drop_last),
-        flag("shuffle", shuffle),
+        check_bool("drop_last", drop_last),
+        check_bool("shuffle", shuffle),
         seed,
-        checked_target(target),
+        check_target(target),
     )
     params = len(model.params)
     record = Record(np.empty(epochs + 1), np.empty((epochs + 1, params)), memory(optimizer, params))
@@ -212,12 +207,15 @@ def fit(
     samples_per_epoch = y.size * (REFERENCE if kernel == "reference" else 1)
     for status, done, spent in sliced(partial(train, data, plan, record), 0, epochs, samples=samples_per_epoch):
         seconds += spent
+        # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between
+        # two callbacks.
+        protect = _read_only if status == MAX_EPOCHS and done < epochs else np.copy
         result = FitResult(
             model,
-            record.trajectory[done],
-            record.losses[: done + 1],
-            record.trajectory[: done + 1],
-            rates[:done],
+            record.trajectory[done].copy(),
+            protect(record.losses[: done + 1]),
+            protect(record.trajectory[: done + 1]),
+            protect(rates[:done]),
             STATUS[status],
             done,
             done if status == CONVERGED else None,
@@ -229,50 +227,28 @@ def fit(
     return result
 
 
+def _read_only(view: Floats) -> Floats:
+    """Return the view, closed to writing."""
+    view.flags.writeable = False
+    return view
+
+
 def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Train:
-    """The function that trains with a kernel, compiled where it has to be.
+    """Return the function that trains one run with a kernel, compiled where it has to be.
 
     Raises
     ------
     ValueError
-        For an unknown kernel.
+        For an unknown kernel, or one that trains several runs side by side.
     """
+    check_kernel(kernel, SINGLE)
     if kernel == "reference":
         return partial(reference.train, model.program, loss, optimizer)
-    if kernel in KERNELS:
-        compiled = specialize(model.program, loss, optimizer, fma=kernel == "fused-fma").train
-        room_for_sums = scratch(len(model.params))
-        return lambda data, plan, record, first, last: compiled(data, plan, record, room_for_sums, first, last)
-    raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {shown(kernel)}")
+    compiled = specialize(model.program, loss, optimizer, fma=KERNELS[kernel].fma).train
+    room_for_sums = scratch(len(model.params))
+    return lambda data, plan, record, first, last: compiled(data, plan, record, room_for_sums, first, last)
 
 
 def normal_start(model: Model, seed: int) -> Floats:
     """Standard normal draws of the seed, one per parameter."""
     return np.random.default_rng(seed).standard_normal(len(model.params))
-
-
-def checked_seed(seed: int) -> int:
-    """A seed, at most 64 bits.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else than a whole number from 0 to 2**64 - 1.
-    """
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {shown(seed)}")
-    return int(seed)
-
-
-def checked_target(target: float | None) -> float:
-    """The loss at which to stop; never, for None."""
-    if target is None:
-        return -math.inf
-    return real("target", target, lambda value: value >= 0, "a finite number >= 0 or None")
-
-
-def flag(name: str, value: bool) -> bool:
-    """True or False and nothing else."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name} must be True or False, not {shown(value)}")
-    return bool(value)

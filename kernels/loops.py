@@ -1,8 +1,8 @@
 """THE hot loops: an epoch sample by sample, an epoch in minibatches, and the run around them.
 
 Written once, for floats and for SIMD lanes alike: `theta` is a tuple of parameters, `state` is what the optimizer
-carries, `x` a tuple of input columns. `specialize` pastes this source into one module together with the model, the loss
-and the optimizer, which it binds to the names below, and numba compiles that.
+carries, `x` a tuple of input columns. The names declared below without a value belong to a model, a loss and an
+optimizer: `specialize` binds these functions to each combination of them, and numba compiles what that gives.
 """
 
 from collections.abc import Callable
@@ -28,16 +28,15 @@ options_from: Bound  # (settings) -> options: (those of the loss, those of the o
 state_from: Bound  # (memory) -> state
 state_into: Bound  # (memory, state)
 # pairwise_sum, bound to the two things there are to add up
-term: Bound  # (theta, inputs, y, options) -> a tuple
-eight_sums: Bound  # eight_by_lane or eight_by_turn
 gradient_sum: Bound
 square_sum: Bound
+term: Bound  # (theta, inputs, y, options) -> a tuple of what is added up
+zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
+eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
 # In a block of runs
 WIDTH: int  # how many
 theta_from: Bound  # (params) -> theta, one lane per row
 theta_into: Bound  # (params, theta)
-# As many -0.0, which addition leaves alone, as there are elements in what is added up
-ZEROS: tuple[float, ...]
 
 BLOCK = 128
 JOIN = -1
@@ -46,14 +45,14 @@ JOIN = -1
 def train(data, plan, record, scratch, first, last):
     """Epochs first..last-1 of a run, from row `first` of the record on; returns the status and the epochs done."""
     options = options_from(plan.settings)
-    theta = load(record.trajectory, first, ZEROS)
+    theta = load(record.trajectory, first, zeros())
     state = state_from(record.memory)
     done = first
     while True:
         loss = mean_squared_residual(theta, data.x, data.y, options, scratch)
         record.losses[done] = loss
         store(record.trajectory, done, theta)
-        status = judged(loss, all_finite(theta), plan.target)
+        status = status_of(loss, all_finite(theta), plan.target)
         if done == last or status != MAX_EPOCHS:
             break
         lr = plan.rates[done]
@@ -76,7 +75,7 @@ def train_block(data, plan, block, scratch, first, last):
         lane_into(mean_squared_residual(theta, data.x, data.y, options, scratch), block.losses[done], 0)
         theta_into(block.now, theta)
         state_into(block.memory_now, state)
-        running = settle(block, plan.target, done)
+        running = update_status(block, plan.target, done)
         if done == last or running == 0:
             break
         lr = lane_from(plan.rates[done], 0, WIDTH)
@@ -85,8 +84,8 @@ def train_block(data, plan, block, scratch, first, last):
     return (MAX_EPOCHS if running else CONVERGED), done
 
 
-def settle(block, target, done):
-    """Keep the state of the runs that are not over, and judge them; returns how many are not over then."""
+def update_status(block, target, done):
+    """Store the state and the status of the runs that are not over; returns how many are not over then."""
     running = 0
     for run in range(block.status.size):
         if block.status[run] == MAX_EPOCHS:
@@ -97,7 +96,7 @@ def settle(block, target, done):
             for k in range(block.memory_now.shape[0]):
                 block.memory[k, run] = block.memory_now[k, run]
             block.epochs[run] = done
-            block.status[run] = judged(block.losses[done, run], finite, target)
+            block.status[run] = status_of(block.losses[done, run], finite, target)
             running += block.status[run] == MAX_EPOCHS
     return running
 
@@ -106,7 +105,7 @@ def one_epoch(theta, state, data, plan, number, lr, options, scratch):
     """One epoch, sample by sample or in minibatches, in the order that belongs to its number."""
     x, y = data.x, data.y
     if plan.shuffle:
-        visit(data, plan.seed, number)
+        shuffle_samples(data, plan.seed, number)
         x, y = data.visited_x, data.visited_y
     if plan.batch_size == 1:
         return per_sample_epoch(theta, state, x, y, lr, options)
@@ -141,14 +140,14 @@ def mean_squared_residual(theta, x, y, options, scratch):
     return total / y.size
 
 
-def judged(loss, finite, target):
+def status_of(loss, finite, target):
     """The status after an epoch, from the loss and whether all parameters are finite."""
     if not (finite and np.isfinite(loss)):
         return DIVERGED
     return CONVERGED if loss <= target else MAX_EPOCHS
 
 
-def visit(data, seed, epoch):
+def shuffle_samples(data, seed, epoch):
     """Copy the samples and shuffle them into the order in which this epoch visits them."""
     # Bound to a name here, the tuple is taken apart by the compiler; numba knows neither unpacking nor `strict`.
     columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
@@ -165,7 +164,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
     rest. Above that the sums of two halves, the first rounded down to a multiple of 8; they wait on a stack instead of
     in a recursion, which could not be inlined (a third of the time of a batch of 16).
     """
-    total = ZEROS
+    total = zeros()
     scratch.counts[0] = count
     left = 1
     waiting = 0
@@ -174,10 +173,10 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
         count = scratch.counts[left]
         if count == JOIN:
             waiting -= 1
-            total = plus(load(scratch.partials, waiting - 1, ZEROS), total)
+            total = plus(load(scratch.partials, waiting - 1, zeros()), total)
             store(scratch.partials, waiting - 1, total)
         elif count <= BLOCK:
-            total = ZEROS
+            total = zeros()
             last = start + count
             if count >= 8:
                 whole = last - count % 8
@@ -200,7 +199,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
     return total
 
 
-def eight_by_lane(theta, x, y, start, stop, options):
+def eight_sums_in_one_lane(theta, x, y, start, stop, options):
     """Eight running sums of `term`, added pairwise at the end: every eighth sample in the same element of a lane."""
     sums = term(theta, inputs_from(x, start), lane_from(y, start, 8), options)
     for i in range(start + 8, stop, 8):
@@ -208,15 +207,15 @@ def eight_by_lane(theta, x, y, start, stop, options):
     return folded(sums)
 
 
-def eight_by_turn(theta, x, y, start, stop, options):
+def eight_sums_in_turn(theta, x, y, start, stop, options):
     """The same sums where lanes hold runs: one after the other, so that few of them are alive at a time."""
-    total = ZEROS
+    total = zeros()
     for half in range(start, start + 8, 4):
-        quarter = ZEROS
+        quarter = zeros()
         for first in range(half, half + 4, 2):
-            pair = ZEROS
+            pair = zeros()
             for place in range(first, first + 2):
-                single = ZEROS
+                single = zeros()
                 for i in range(place, stop, 8):
                     single = plus(single, term(theta, inputs_at(x, i), y[i], options))
                 pair = plus(pair, single)

@@ -3,9 +3,8 @@
 The gradient of a batch is the mean over its samples of loss'(r) * df/dtheta. For ``squared``, r**2 / 2, that
 is the gradient of HALF the mean squared error, as in scikit-learn.
 
-The source text of the ``*_derivative`` functions is pasted into compiled modules, for floats and for SIMD
-vectors, and is called as it stands with NumPy arrays. They therefore hold nothing but operators and the
-functions imported from NumPy below: no branches, no attributes, no default values, no annotations.
+The ``*_derivative`` functions are compiled into the kernels, for floats and for SIMD vectors, and are called as they
+stand with NumPy arrays. They therefore compute with operators and NumPy's elementwise functions alone: no branches.
 """
 # ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
 # mypy: allow-untyped-defs
@@ -16,7 +15,8 @@ from typing import Any
 
 from numpy import absolute, log1p, maximum, minimum, sinh, tanh
 
-from kernels.spec import bind, real, spec_text
+from kernels.checks import check_real
+from kernels.spec import bind, spec_text
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def huber(delta: float = 1.0) -> Loss:
     r**2 / 2 where |r| <= delta, else delta * (|r| - delta / 2). P. J. Huber, Robust estimation of a location
     parameter, Annals of Mathematical Statistics 35 (1964). As ``torch.nn.HuberLoss``.
     """
-    delta = real("delta", delta, lambda value: value > 0, "a positive finite number")
+    delta = check_real("delta", delta, lambda value: value > 0, "a positive finite number")
     return Loss("huber", huber_value, huber_derivative, {"delta": delta})
 
 

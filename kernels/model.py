@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.expression import Name, names, parse
-from kernels.program import Program, compile_program, evaluate
+from kernels.checks import check_unmasked
+from kernels.expression import Name, names, parse, reads_as_number
+from kernels.program import Program, evaluate
+from kernels.program_cache import compile_program
 from kernels.run import Floats
 
 if TYPE_CHECKING:
@@ -87,6 +89,32 @@ class Model:
             f, _ = evaluate(self.program, self.vector(params), np.stack(columns), np.zeros(()))
         return np.array(np.broadcast_to(f, columns[0].shape))
 
+    def design_matrix(self, x: ArrayLike) -> Floats:
+        """Return the derivatives of a linear model by its parameters, a row for each sample.
+
+        What does not depend on the parameters, as the x in ``x + a``, is in none of them; `predict` gives it for
+        parameters of 0.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs)
+
+        Returns
+        -------
+        array, shape (n, P)
+
+        Raises
+        ------
+        ValueError
+            If the model is not linear in its parameters, or x does not fit it.
+        """
+        if not self.is_linear:
+            raise ValueError(f"the model must be linear in its parameters, and {self.expression!r} is not")
+        columns = self.columns(x)
+        with np.errstate(all="ignore"):
+            _, derivatives = evaluate(self.program, np.zeros(len(self.params)), np.stack(columns), np.zeros(()))
+        return np.stack([np.broadcast_to(derivative, columns[0].shape) for derivative in derivatives], axis=1)
+
     def columns(self, x: ArrayLike) -> tuple[Floats, ...]:
         """The inputs as contiguous columns, without a copy where they are that already.
 
@@ -149,8 +177,9 @@ def real_array(name: str, values: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If they are anything else than real numbers.
+        If they are anything else than real numbers, or some of them are masked.
     """
+    check_unmasked(name, values)
     try:
         array = np.asarray(values)
     except ValueError:
@@ -166,7 +195,8 @@ def _checked(what: str, given: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
     for name in given:
         if not _is_name(name):
-            raise ValueError(f"{what} must be names, and {name!r} is none")
+            fault = "reads as a number" if isinstance(name, str) and reads_as_number(name) else "is none"
+            raise ValueError(f"{what} must be names, and {name!r} {fault}")
         if list(given).count(name) > 1:
             raise ValueError(f"{what} must be distinct, and {name!r} is there twice")
     return tuple(given)

@@ -7,12 +7,12 @@ Every rule has the same shape::
 `theta`, `gradient` and each of the `slots` belong to one parameter (or, as arrays, to all of them). `slots`
 is the tuple of the state that the rule keeps per parameter; all start at 0. `clock` is a tuple of numbers
 that all parameters share, advanced by ``clock = rule_clock(clock, options)`` once per update, before the
-rule. `options` is a tuple of floats. L2 weight decay is `decayed`, called before the rule and only where it
+rule. `options` is a tuple of floats. L2 weight decay is `add_weight_decay`, called before the rule and only where it
 is not zero.
 
-The source text of these functions is pasted into compiled modules, for floats and for SIMD vectors, and is
-called as it stands with NumPy arrays. They therefore hold nothing but operators and the functions imported
-from NumPy below: no branches, no attributes, no default values, no annotations.
+These functions are compiled into the kernels, for floats and for SIMD vectors, and are called as they stand with
+NumPy arrays. They therefore compute with operators and NumPy's elementwise functions alone: no branches. Constants
+and helper functions of the module may be used.
 """
 # ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
 
@@ -24,7 +24,8 @@ from typing import Any
 
 from numpy import maximum, sqrt
 
-from kernels.spec import bind, real, spec_text
+from kernels.checks import check_real
+from kernels.spec import bind, spec_text
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Optimizer:
     clock_start : tuple of float
         The clock before the first update.
     weight_decay : float
-        L2 penalty: where it is not zero, the caller passes the gradient through `decayed`. The decoupled
+        L2 penalty: where it is not zero, the caller passes the gradient through `add_weight_decay`. The decoupled
         decay of adamw is one of its `options` instead.
     per_sample : callable or None
         ``(theta, residual, derivative, lr) -> theta``, a shorter form of an update from one sample; None
@@ -69,7 +70,7 @@ class Optimizer:
         return spec_text(self.name, self.options | l2)
 
 
-def decayed(theta, gradient, weight_decay):
+def add_weight_decay(theta, gradient, weight_decay):
     """Return g + weight_decay * theta, the gradient with weight_decay * theta**2 / 2 added to the loss."""
     return gradient + weight_decay * theta
 
@@ -151,15 +152,8 @@ def adam_rule(theta, slots, gradient, lr, clock, options):
 
 def adamw_rule(theta, slots, gradient, lr, clock, options):
     """Apply one update of `adamw`: theta shrinks, then as `adam_rule`."""
-    mean, square = slots
-    power1, power2 = clock
     beta1, beta2, eps, weight_decay = options
-    step = lr * (1.0 / (1.0 - power1))
-    scale = 1.0 / sqrt(1.0 - power2)
-    mean = beta1 * mean + (1.0 - beta1) * gradient
-    square = beta2 * square + (1.0 - beta2) * gradient * gradient
-    theta = (1.0 - lr * weight_decay) * theta
-    return theta - step * mean / (sqrt(square) * scale + eps), (mean, square)
+    return adam_rule((1.0 - lr * weight_decay) * theta, slots, gradient, lr, clock, (beta1, beta2, eps))
 
 
 def sgd(weight_decay: float = 0.0) -> Optimizer:
@@ -271,8 +265,8 @@ def _adam_options(beta1: float, beta2: float, eps: float) -> dict[str, float]:
 
 
 def _fraction(name: str, value: float) -> float:
-    return real(name, value, lambda number: 0.0 <= number < 1.0, "a number in [0, 1)")
+    return check_real(name, value, lambda number: 0.0 <= number < 1.0, "a number in [0, 1)")
 
 
 def _not_negative(name: str, value: float) -> float:
-    return real(name, value, lambda number: number >= 0.0, "a finite number >= 0")
+    return check_real(name, value, lambda number: number >= 0.0, "a finite number >= 0")

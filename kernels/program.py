@@ -4,18 +4,12 @@ The program fixes the order of every floating-point operation. The reference int
 compiled kernels print it as source: two roads, one definition, and so the same bits.
 """
 
-import hashlib
-import json
 import operator
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from kernels import cache
-from kernels.expression import parse
 
 Array = NDArray[np.float64]
 
@@ -86,45 +80,3 @@ def evaluate(program: Program, theta: Array, x: Array, y: Array) -> tuple[Array,
     for function, operands in program.instructions:
         values.append(getattr(np, function)(*(values[operand] for operand in operands)))
     return values[program.residual], [values[derivative] for derivative in program.derivatives]
-
-
-def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...]) -> Program:
-    """The program of an expression, from the disk cache where it is known there.
-
-    Deriving imports sympy, which takes longer than a whole warm run should.
-
-    Raises
-    ------
-    ValueError
-        If the expression does not stay real and finite, an exponent grows too large, or sympy runs out of stack.
-    """
-    key = json.dumps([FORMAT, text, inputs, params])
-    name = f"program_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    stored = cache.read(name)
-    if stored is not None:
-        with suppress(ValueError, LookupError, TypeError):  # what is damaged is derived anew
-            record = json.loads(stored)
-            if record["key"] == key:
-                return _from_record(record)
-    from kernels.derive import derive  # noqa: PLC0415 (sympy, only when needed)
-
-    try:
-        program = derive(parse(text), inputs, params)
-    except RecursionError:
-        raise ValueError(f"the expression {text!r} is nested too deeply for its derivatives") from None
-    cache.write(name, json.dumps({"key": key, **program._asdict()}))
-    return program
-
-
-# Raised by whoever changes what `derive` produces, so that no older program is read back.
-FORMAT = 3
-
-
-def _from_record(record: dict[str, object]) -> Program:
-    fields = {name: record[name] for name in Program._fields}
-    program = Program(**fields)  # type: ignore[arg-type]
-    return program._replace(
-        constants=tuple(program.constants),
-        instructions=tuple(Instruction(function, tuple(operands)) for function, operands in program.instructions),
-        derivatives=tuple(program.derivatives),
-    )

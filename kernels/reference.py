@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.losses import Loss
-from kernels.optimizers import Optimizer, decayed
+from kernels.optimizers import Optimizer, add_weight_decay
 from kernels.program import Program, evaluate
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Data, Floats, Plan, Record
 
@@ -95,15 +95,24 @@ def _step(
             return optimizer.per_sample(theta, slope, np.array(derivatives), lr), state
         gradient = slope * np.array(derivatives)
     else:
-        gradient = np.array([np.add.reduce(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
+        gradient = np.array([_sum(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
     slots, clock = state
     options = tuple(optimizer.options.values())
     if optimizer.clock:
         clock = optimizer.clock(clock, options)
     if optimizer.weight_decay:
-        gradient = decayed(theta, gradient, optimizer.weight_decay)
+        gradient = add_weight_decay(theta, gradient, optimizer.weight_decay)
     theta, slots = optimizer.rule(theta, slots, gradient, lr, clock, options)
     return theta, (slots, clock)
+
+
+def _sum(terms: Floats) -> Floats:
+    """Return the sum in NumPy's order of addition; that of -0.0s is -0.0, as IEEE 754 has it.
+
+    Without `initial`, NumPy adds the sum to 0.0, which changes that one result and no other.
+    """
+    total: Floats = np.add.reduce(terms, initial=-0.0)
+    return total
 
 
 def _state_from(memory: Floats, optimizer: Optimizer, params: int) -> State:

@@ -1,9 +1,13 @@
 """What a training run is given, and what it leaves behind; the same for the kernels and for the reference."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from kernels.losses import Loss
+    from kernels.optimizers import Optimizer
 
 Floats = NDArray[np.float64]
 
@@ -73,3 +77,13 @@ class Scratch(NamedTuple):
 def scratch(params: int, width: int = 1) -> Scratch:
     """Room enough for 2**63 terms: each halving leaves at most two more entries, each sum is of at least 64 terms."""
     return Scratch(np.empty(2 * 64, np.int64), np.empty((64, params * width)))
+
+
+def settings(loss: "Loss", optimizer: "Optimizer") -> Floats:
+    """Return the values of the options, in the order in which a kernel takes them."""
+    return np.array([*loss.options.values(), *optimizer.options.values(), optimizer.weight_decay])
+
+
+def memory(optimizer: "Optimizer", params: int) -> Floats:
+    """Return what the optimizer remembers before the first update: the slots of each parameter, then its clock."""
+    return np.array([0.0] * (params * optimizer.slots) + [*optimizer.clock_start])

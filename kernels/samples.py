@@ -5,9 +5,9 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernels.checks import describe
 from kernels.model import Model, real_array
 from kernels.run import Data, Floats
-from kernels.spec import shown
 
 CHUNK = 1_000_000
 
@@ -60,7 +60,9 @@ def batch_samples(batch_size: int | str, n: int) -> int:
         return n
     if isinstance(batch_size, Integral) and not isinstance(batch_size, bool) and 1 <= batch_size <= n:
         return int(batch_size)
-    raise ValueError(f'batch_size must be "full" or a whole number from 1 to the {n} samples, not {shown(batch_size)}')
+    raise ValueError(
+        f'batch_size must be "full" or a whole number from 1 to the {n} samples, not {describe(batch_size)}'
+    )
 
 
 def room(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> Data:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.spec import bind, real, shown, whole
+from kernels.checks import check_integer, check_real, check_unmasked, describe
+from kernels.spec import bind
 
 FloatArray = NDArray[np.float64]
 Schedule = Callable[[FloatArray, int], FloatArray]
@@ -34,21 +35,21 @@ def constant() -> Schedule:
 
 def halve(period: int) -> Schedule:
     """Halve in every `period`-th epoch, counted from 1: 0.5**((epoch + 1) // period). Compare `step`."""
-    period = whole("period", period)
+    period = check_integer("period", period)
     return lambda epoch, epochs: _powers(0.5, (epoch + 1) // period)
 
 
 def step(period: int, gamma: float = 0.1) -> Schedule:
     """Train `period` epochs at each rate: gamma**(epoch // period), PyTorch's StepLR. Compare `halve`."""
-    period, gamma = whole("period", period), _positive("gamma", gamma)
+    period, gamma = check_integer("period", period), _positive("gamma", gamma)
     return lambda epoch, epochs: _powers(gamma, epoch // period)
 
 
 def multistep(milestones: list[int], gamma: float = 0.1) -> Schedule:
     """Multiply by gamma from every milestone on, PyTorch's MultiStepLR."""
     if not isinstance(milestones, list | tuple) or not milestones:
-        raise ValueError(f"milestones must be a list of epochs such as [30, 60], not {shown(milestones)}")
-    at = np.sort([whole("every milestone", milestone) for milestone in milestones])
+        raise ValueError(f"milestones must be a list of epochs such as [30, 60], not {describe(milestones)}")
+    at = np.sort([check_integer("every milestone", milestone) for milestone in milestones])
     gamma = _positive("gamma", gamma)
     return lambda epoch, epochs: _powers(gamma, np.searchsorted(at, epoch, side="right"))
 
@@ -82,7 +83,7 @@ def warmup_cosine(warmup: int = 5, start: float = 1 / 3, minimum: float = 0.0) -
     T_max = epochs - warmup. `start` and `minimum` are fractions of the learning rate. A run of `warmup`
     epochs or fewer is all warm-up.
     """
-    warmup = whole("warmup", warmup)
+    warmup = check_integer("warmup", warmup)
     start, minimum = _fraction("start", start), _fraction("minimum", minimum)
 
     def factors(epoch: FloatArray, epochs: int) -> FloatArray:
@@ -100,7 +101,7 @@ def one_cycle(pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor
     Super-convergence (2017), arXiv:1708.07120. PyTorch's OneCycleLR stepped once per epoch, with max_lr = lr,
     the cosine strategy and two phases; the momentum is left alone.
     """
-    pct_start = real("pct_start", pct_start, lambda value: 0.0 < value < 1.0, "a number between 0 and 1")
+    pct_start = check_real("pct_start", pct_start, lambda value: 0.0 < value < 1.0, "a number between 0 and 1")
     initial = 1.0 / _positive("div_factor", div_factor)
     final = initial / _positive("final_div_factor", final_div_factor)
 
@@ -151,7 +152,7 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
         If an argument is out of range, an array has another length, or a rate is negative or not finite.
     """
     lr = _positive("lr", lr)
-    epochs = whole("epochs", epochs)
+    epochs = check_integer("epochs", epochs)
     if schedule is None:
         factors = np.ones(epochs)
     elif isinstance(schedule, str):
@@ -176,11 +177,12 @@ def _called(schedule: Callable[[int], float], epoch: int) -> float:
     try:
         return float(factor)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"schedule must return a number, not {shown(factor)} in epoch {epoch}") from None
+        raise ValueError(f"schedule must return a number, not {describe(factor)} in epoch {epoch}") from None
 
 
 def _given(schedule: ArrayLike, epochs: int) -> FloatArray:
     """Return an array of factors, one per epoch."""
+    check_unmasked("schedule", schedule)
     try:
         factors = np.asarray(schedule, dtype=np.float64)
     except (TypeError, ValueError):
@@ -202,8 +204,8 @@ def _half_cosine(progress: FloatArray, start: float, end: float) -> FloatArray:
 
 
 def _positive(name: str, value: float) -> float:
-    return real(name, value, lambda number: number > 0.0, "a positive finite number")
+    return check_real(name, value, lambda number: number > 0.0, "a positive finite number")
 
 
 def _fraction(name: str, value: float) -> float:
-    return real(name, value, lambda number: 0.0 <= number <= 1.0, "a number from 0 to 1")
+    return check_real(name, value, lambda number: 0.0 <= number <= 1.0, "a number from 0 to 1")

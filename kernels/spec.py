@@ -10,8 +10,9 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from typing import Any, TypeVar, cast
+
+from kernels.checks import describe
 
 LONGEST = 200
 
@@ -43,9 +44,9 @@ def parse_spec(text: str, what: str) -> tuple[str, list[Option], dict[str, Optio
         If the text is anything else.
     """
     if not isinstance(text, str):
-        raise ValueError(f"{what} must be text of the form name or name(options), not {shown(text)}")
+        raise ValueError(f"{what} must be text of the form name or name(options), not {describe(text)}")
     if len(text) > LONGEST:
-        raise ValueError(f"{what} {shown(text)} is longer than {LONGEST} characters")
+        raise ValueError(f"{what} {describe(text)} is longer than {LONGEST} characters")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "1if" makes Python's tokenizer warn; it is rejected below
@@ -108,45 +109,6 @@ def spec_text(name: str, options: Mapping[str, float]) -> str:
     """Write the text that `bind` reads back: every option by name, every float in full."""
     listed = ", ".join(f"{option}={value!r}" for option, value in options.items())
     return f"{name}({listed})" if listed else name
-
-
-def real(name: str, value: object, accepted: Callable[[float], bool], wanted: str) -> float:
-    """Return `value` as a float if it is a finite number that `accepted` accepts.
-
-    Raises
-    ------
-    ValueError
-        ``{name} must be {wanted}, not {value}``.
-    """
-    if isinstance(value, Real) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number) and accepted(number):
-            return number
-        raise ValueError(f"{name} must be {wanted}, not {number!r}")
-    raise ValueError(f"{name} must be {wanted}, not {shown(value)}")
-
-
-def whole(name: str, value: object, least: int = 1) -> int:
-    """Return `value` as an int if it is a whole number of at least `least`, and below 2**53.
-
-    Raises
-    ------
-    ValueError
-        ``{name} must be a whole number of at least {least}, not {value}``.
-    """
-    # 2**53: what float64 still counts one by one; it also keeps int64 arithmetic from overflowing.
-    if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) < 2**53:
-        return int(value)
-    raise ValueError(f"{name} must be a whole number of at least {least}, not {shown(value)}")
-
-
-def shown(value: object) -> str:
-    """Return `value` as an error message shows it: on one line, and not too long."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _literal(node: ast.expr) -> Option:

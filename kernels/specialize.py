@@ -1,86 +1,74 @@
-"""Binds the loops to one model, loss and optimizer: one self-contained module on disk, compiled and cached.
+"""Makes a kernel: the loops bound to one model, loss and optimizer, compiled by numba and kept on disk.
 
-Functions passed as arguments, or born in closures, miss numba's disk cache in every new process. So the loops, the loss
-and the optimizer are pasted as they stand below the generated text of the model, and the whole lands in the cache
-folder under the hash of its content. The next process imports it and finds the machine code beside it.
+Functions passed as arguments, or born in closures, miss numba's disk cache in every new process. So the loops are bound
+as they stand to globals of the kernel's own (`binding`), in a module that is named after a digest of all that they are
+bound to. The next process makes the same module and finds the machine code in the cache folder.
 """
 
 import hashlib
 import inspect
 import math
-import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache as once
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numba import types
 
-from kernels import cache, lane_math, lanes, loops, order, run, tuples
+from kernels import cache, lane_math, lanes, loops, run, tuples
+from kernels.binding import Binder, compile_bound, source_of
 from kernels.losses import Loss
-from kernels.optimizers import Optimizer, decayed
+from kernels.optimizers import Optimizer, add_weight_decay
 from kernels.program import Program
+from kernels.unrolled import Ingredients, define, unroll
 
-Function = Callable[..., Any]
-
-HEADER = """\
-import numpy as np
-from numba import njit
-from numpy import (absolute, add, arccos, arcsin, arctan, cos, divide, exp, log, maximum, minimum, multiply, negative,
-    power, sign, sin, sqrt, subtract, tan, tanh)
-
-from kernels.lanes import lane_from, lane_into, repeated
-from kernels.tuples import all_finite, folded, load, plus, store, times
-"""
-CONSTANTS = {
-    run: ("MAX_EPOCHS", "CONVERGED", "DIVERGED"),
-    loops: ("BLOCK", "JOIN"),
-    order: ("U0", "U1", "U3", "U11", "U24", "U32", "U40", "LOW32", "WARM_UP"),
+# What the intrinsics of these modules emit is not in the code of the functions that call them.
+EMITTERS = (lane_math, lanes, tuples)
+# The others are inlined: within an epoch a call would cost more than the arithmetic.
+CALLED = {
+    loops.shuffle_samples.__name__,
+    loops.status_of.__name__,
+    loops.update_status.__name__,
+    loops.per_sample_epoch.__name__,
+    loops.minibatch_epoch.__name__,
 }
-INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
 class Kernel(NamedTuple):
     """A compiled `loops.train` or `loops.train_block`.
 
-    `compile_seconds` is what this process spent to compile it or to load it, `cold_seconds` what compiling took, in
-    whatever process that was; nan where nobody wrote it down. `load` reads the machine code from the cache folder once
-    more, so that it can be timed.
+    Attributes
+    ----------
+    name : str
+        Of its module, with the digest of all that it is made of.
+    train : callable
+    compile_seconds : float
+        What this process spent to compile it or to load it.
+    source : str
+        What was compiled, to be read.
+    cold_seconds : float
+        What compiling took, in whatever process that was; nan where it is not known.
+    load : callable
+        Reads the machine code from the cache folder once more, so that it can be timed.
     """
 
+    name: str
     train: Callable[..., tuple[int, int]]
     compile_seconds: float
     source: str
     cold_seconds: float
-    load: Callable[[], Function]
-
-
-class Parts(NamedTuple):
-    """What tells one kernel from another. The values of options do not: they are arguments of the kernel."""
-
-    program: Program
-    derivative: Function
-    loss_options: int
-    rule: Function
-    rule_options: int
-    slots: int
-    clock: Function | None
-    clock_size: int
-    per_sample: Function | None
-    decays: bool
-    fma: bool
-    width: int
+    load: Callable[[], Any]
 
 
 def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool = False, width: int = 1) -> Kernel:
-    """The kernel of a model, a loss and an optimizer, compiled at most once in a process.
+    """Return the kernel of a model, a loss and an optimizer, compiled at most once in a process.
 
     Parameters
     ----------
@@ -90,9 +78,14 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool 
         Whether a multiplication and an addition may be fused, which changes the last bits.
     width : int
         How many runs are trained side by side.
+
+    Raises
+    ------
+    ValueError
+        If the rule or the loss uses what a kernel cannot be made of.
     """
-    return _built(
-        Parts(
+    return _build(
+        Ingredients(
             program,
             loss.derivative,
             len(loss.options),
@@ -109,32 +102,20 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool 
     )
 
 
-def settings(loss: Loss, optimizer: Optimizer) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The values of the options, in the order in which the kernel takes them."""
-    return np.array([*loss.options.values(), *optimizer.options.values(), optimizer.weight_decay])
-
-
-def memory(optimizer: Optimizer, params: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """What the optimizer remembers before the first update: the slots of each parameter, then its clock."""
-    return np.array([0.0] * (params * optimizer.slots) + [*optimizer.clock_start])
-
-
 @once
-def _built(parts: Parts) -> Kernel:
+def _build(made_of: Ingredients) -> Kernel:
     started = time.perf_counter()
-    text = source(parts)
-    # The hash stands in every name: two processes that compile at once could otherwise mix up each other's code. It
-    # covers what the module imports, and which functions of the vector math library its code calls.
-    imported = "".join(map(inspect.getsource, (lane_math, lanes, tuples)))
-    mark = hashlib.sha256(f"{text}{imported}{lane_math.FOUND}".encode()).hexdigest()[:16]
-    names = set(re.findall(r"^def (\w+)", text, re.MULTILINE))
-    text = _renamed(text, {name: f"{name}_{mark}" for name in names})
-    name, entry = f"kernel_{mark}", f"{_trainer(parts).__name__}_{mark}"
+    functions, digest, source = bind_loops(made_of)
+    name, entry = f"kernel_{digest[:16]}", functions[-1]
     if numba.config.DISABLE_JIT:
         # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
-        train = np.errstate(all="ignore")(getattr(_module(name, text), entry))
-        return Kernel(train, time.perf_counter() - started, text, 0.0, lambda: train)
-    load = partial(_compiled, name, text, entry, _signature(parts))
+        train = np.errstate(all="ignore")(entry)
+        return Kernel(name, train, time.perf_counter() - started, source, 0.0, lambda: train)
+    signature = _signature(made_of)
+    # numba finds a function's module by its name.
+    sys.modules[name] = ModuleType(name)
+    compile_bound(functions, name, partial(_inner_options, made_of))
+    load = partial(_compile, entry, source, signature, _options(made_of))
     dispatcher = load()
     seconds = time.perf_counter() - started
     note = f"{name}.seconds"
@@ -142,8 +123,59 @@ def _built(parts: Parts) -> Kernel:
         cache.write(note, repr(seconds))
     cold_seconds = _number(cache.read(note)) if dispatcher.stats.cache_hits else seconds
     # The compiled entry itself: no dispatch, and never a second compilation.
-    train = dispatcher.get_overload(_signature(parts))
-    return Kernel(train, seconds, text, cold_seconds, load)
+    return Kernel(name, dispatcher.get_overload(signature), seconds, source, cold_seconds, load)
+
+
+def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
+    """Bind the loops to what a kernel is made of.
+
+    Returns
+    -------
+    functions : list of functions
+        Plain Python; what is called before what calls it, `loops.train` or `loops.train_block` last.
+    digest : str
+        Of all that is bound, the options of the compiler, and the functions on lanes that this machine has.
+    source : str
+        All of it, to be read.
+    """
+    written = define(unroll(made_of))
+    binder = Binder(
+        written
+        | {
+            "zeros": written["gradient_zeros"],
+            "loss_derivative": made_of.loss_derivative,
+            "rule": made_of.rule,
+            "step_clock": made_of.clock,
+            "per_sample_step": made_of.per_sample,
+            "add_weight_decay": add_weight_decay,
+            "WIDTH": made_of.width,
+            "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
+        }
+    )
+    gradient_sum = binder.bind(loops.pairwise_sum, term=written["gradient_term"])
+    square_sum = binder.bind(loops.pairwise_sum, term=loops.square_term, zeros=written["square_zeros"])
+    entry = loops.train if made_of.width == 1 else loops.train_block
+    binder.bind(entry, gradient_sum=gradient_sum, square_sum=square_sum)
+    emitted = "".join(map(inspect.getsource, EMITTERS))
+    source = f"# numba.njit({_options(made_of)})\n\n{source_of(binder.functions)}"
+    everything = (binder.digest, source, emitted, lane_math.FOUND, sorted(CALLED))
+    return binder.functions, hashlib.sha256(repr(everything).encode()).hexdigest(), source
+
+
+def _options(made_of: Ingredients) -> dict[str, Any]:
+    """Return the numba options that all functions of a kernel have.
+
+    `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
+    and a fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition
+    become one FMA, and nothing else. numba's own cache key knows nothing of options: the digest covers them.
+    """
+    return {"error_model": "numpy", "nogil": True} | ({"fastmath": {"contract"}} if made_of.fma else {})
+
+
+def _inner_options(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:
+    """Return the options of a function that Python never calls: without wrappers it compiles in half the time."""
+    wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return _options(made_of) | wrappers | ({} if function.__name__ in CALLED else {"forceinline": True})
 
 
 def _number(text: str | None) -> float:
@@ -153,12 +185,12 @@ def _number(text: str | None) -> float:
         return math.nan
 
 
-def _compiled(name: str, text: str, entry: str, signature: tuple[types.Type, ...]) -> Any:
-    """A function of the module, compiled, or loaded from the cache folder where there is one."""
-    folder = cache.folder()
+def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...], options: dict[str, Any]) -> Any:
+    """Compile the entry of a kernel, or load it from the cache folder where there is one."""
+    folder, name = cache.folder(), entry.__module__
     if folder:
         try:
-            return _dispatcher(_module(name, text, folder / f"{name}.py"), entry, signature)
+            return _dispatcher(_at(entry, folder / f"{name}.py", source), signature, options | {"cache": True})
         except Exception as error:  # anything can come out of damaged bytes, and the disk may be full
             for file in folder.glob(f"**/{name}.*"):
                 file.unlink(missing_ok=True)
@@ -167,31 +199,32 @@ def _compiled(name: str, text: str, entry: str, signature: tuple[types.Type, ...
                 RuntimeWarning,
                 stacklevel=2,
             )
-    return _dispatcher(_module(name, text.replace(", cache=True", "")), entry, signature)
+    return _dispatcher(entry, signature, options)
 
 
-def _dispatcher(module: ModuleType, entry: str, signature: tuple[types.Type, ...]) -> Any:
-    dispatcher = getattr(module, entry)
+def _at(entry: FunctionType, path: Path, source: str) -> FunctionType:
+    """Return the entry as if it stood in the file at `path`, beside which numba keeps its machine code.
+
+    numba compares the times and the size of that file, which holds the source to be read.
+    """
+    if cache.read(path.name) != source:
+        cache.write(path.name, source)
+    placed = FunctionType(entry.__code__.replace(co_filename=str(path)), entry.__globals__, entry.__name__)
+    placed.__module__ = entry.__module__
+    return placed
+
+
+def _dispatcher(entry: FunctionType, signature: tuple[types.Type, ...], options: dict[str, Any]) -> Any:
+    dispatcher = numba.njit(**options)(entry)
     dispatcher.compile(signature)
     return dispatcher
 
 
-def _module(name: str, text: str, path: Path | None = None) -> ModuleType:
-    """The module with that text. Numba keeps its machine code beside `path`, and looks for it in `sys.modules`."""
-    module = ModuleType(name)
-    if path:
-        if cache.read(path.name) != text:
-            cache.write(path.name, text)
-        sys.modules[name] = module
-    exec(compile(text, path or f"<{name}>", "exec"), module.__dict__)  # noqa: S102 (our own text)
-    return module
-
-
-def _signature(parts: Parts) -> tuple[types.Type, ...]:
+def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     """The argument types of the kernel; the data may be read-only, such as a memory map."""
     samples = types.Array(types.float64, 1, "C", readonly=True)
     vector, table = types.float64[::1], types.float64[:, ::1]
-    inputs = parts.program.inputs
+    inputs = made_of.program.inputs
 
     def named(kind: type, *fields: types.Type) -> types.Type:
         return types.NamedTuple(fields, kind)
@@ -206,7 +239,7 @@ def _signature(parts: Parts) -> tuple[types.Type, ...]:
         ),
         named(
             run.Plan,
-            vector if parts.width == 1 else table,
+            vector if made_of.width == 1 else table,
             vector,
             types.intp,
             types.boolean,
@@ -215,171 +248,9 @@ def _signature(parts: Parts) -> tuple[types.Type, ...]:
             types.float64,
         ),
         named(run.Record, vector, table, vector)
-        if parts.width == 1
+        if made_of.width == 1
         else named(run.Block, table, table, table, types.int64[::1], types.int64[::1], table, table),
         named(run.Scratch, types.int64[::1], table),
         types.intp,
         types.intp,
     )
-
-
-def source(parts: Parts) -> str:
-    """The text of the module, before its names are marked."""
-    params = parts.program.params
-    pieces = [
-        HEADER,
-        "\n".join(f"{name} = {getattr(module, name)!r}" for module, names in CONSTANTS.items() for name in names),
-    ]
-    single = parts.width == 1
-    inlined: list[str | Function | None] = [
-        order.sfc64,
-        order.placed,
-        order.permute,
-        parts.derivative,
-        parts.rule,
-        parts.clock,
-        parts.per_sample,
-        decayed if parts.decays else None,
-        _model(parts.program),
-        _optimizer(parts),
-        loops.square_term,
-        _sum("gradient", params, parts.width),
-        _sum("square", 1, parts.width),
-        loops.mean_squared_residual,
-        loops.one_epoch,
-    ]
-    called: list[str | Function | None] = [
-        loops.visit,
-        loops.judged,
-        None if single else loops.settle,
-        loops.per_sample_epoch,
-        loops.minibatch_epoch,
-    ]
-    inner = f"{options(fma=parts.fma)}, no_cpython_wrapper=True, no_cfunc_wrapper=True"
-    pieces += _decorated(f"{inner}, forceinline=True", inlined)
-    pieces += _decorated(inner, called)
-    pieces += _decorated(f"{options(fma=parts.fma)}, cache=True", [_trainer(parts)])
-    bound = {
-        "loss_derivative": parts.derivative.__name__,
-        "ZEROS": _zeros(params, parts.width),
-        "WIDTH": str(parts.width),
-    }
-    return _renamed("\n\n".join(pieces) + "\n", bound)
-
-
-def _trainer(parts: Parts) -> Function:
-    return loops.train if parts.width == 1 else loops.train_block
-
-
-def options(*, fma: bool) -> str:
-    """The numba options, as literal text: numba's cache does not see the value behind a name.
-
-    `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
-    and a fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition
-    become one FMA, and nothing else. Others are added where they belong: `forceinline` within an epoch, where a call
-    would cost more than the arithmetic; no wrappers for what Python never calls, which halves the time to compile.
-    """
-    return "error_model='numpy', nogil=True" + (", fastmath={'contract'}" if fma else "")
-
-
-def _decorated(jit_options: str, functions: Sequence[str | Function | None]) -> list[str]:
-    texts = [
-        function if isinstance(function, str) else inspect.getsource(function) for function in functions if function
-    ]
-    single = [one.strip() for text in texts for one in re.split(r"^(?=def )", text, flags=re.MULTILINE) if one]
-    return [f"@njit({jit_options})\n{one}" for one in single]
-
-
-def _renamed(text: str, names: dict[str, str]) -> str:
-    return re.sub(rf"\b({'|'.join(names)})\b", lambda match: names[match[0]], text)
-
-
-def _listed(form: str, size: int, first: int = 0) -> str:
-    """`form` for first..first+size-1, as the inside of a tuple."""
-    return "".join(form.replace("#", str(k)) + ", " for k in range(first, first + size)).rstrip()
-
-
-def _model(program: Program) -> str:
-    """`residual_and_derivatives`, instruction by instruction, and the access to the inputs."""
-    names = [f"theta_{k}" for k in range(program.params)] + [f"x_{k}" for k in range(program.inputs)] + ["y"]
-    names += [repr(value) for value in program.constants]
-    lines = []
-    for place, (function, operands) in enumerate(program.instructions):
-        used = [names[operand] for operand in operands]
-        value = f" {INFIX[function]} ".join(used) if function in INFIX else f"{function}({', '.join(used)})"
-        lines.append(f"    v_{place} = {value}\n")
-        names.append(f"v_{place}")
-    return f"""\
-def residual_and_derivatives(theta, x, y):
-    {_listed("theta_#", program.params)} = theta
-    {_listed("x_#", program.inputs)} = x
-{"".join(lines)}    return {names[program.residual]}, ({" ".join(names[d] + "," for d in program.derivatives)})
-def inputs_at(x, i):
-    return ({_listed("x[#][i]", program.inputs)})
-def inputs_from(x, i):
-    return ({_listed("lane_from(x[#], i, 8)", program.inputs)})
-def gradient_term(theta, x, y, options):
-    residual, derivatives = residual_and_derivatives(theta, x, y)
-    slope = loss_derivative(residual, options[0])
-    return ({_listed("slope * derivatives[#]", program.params)})
-"""
-
-
-def _optimizer(parts: Parts) -> str:
-    """The rule for every parameter, and the way of its state and options between arrays and tuples."""
-    params, slots = parts.program.params, parts.slots
-    theta, state, gradient = (_listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
-    clock = f"    clock = {parts.clock.__name__}(clock, options[1])\n" if parts.clock else ""
-    decay = "    gradient_# = decayed(theta_#, gradient_#, options[2])\n" if parts.decays else ""
-    rule = f"    theta_#, state_# = {parts.rule.__name__}(theta_#, state_#, gradient_#, lr, clock, options[1])\n"
-    rules = "".join((decay + rule).replace("#", str(k)) for k in range(params))
-    if parts.per_sample:
-        step = f"{parts.per_sample.__name__}(theta[#], slope, derivatives[#], lr)"
-        descend = f"({_listed(step, params)}), state"
-    else:
-        descend = f"update(theta, state, ({_listed('slope * derivatives[#]', params)}), lr, options)"
-    cells = [(f"state[{k}][{s}]", k * slots + s) for k in range(params) for s in range(slots)]
-    clocks = [(f"state[{params}][{s}]", params * slots + s) for s in range(parts.clock_size)]
-    if parts.width == 1:
-        own, shared, into = "memory[#]", "memory[#]", "    memory[#] = $\n"
-        kept = [into.replace("#", str(cell)).replace("$", value) for value, cell in cells + clocks]
-    else:
-        own, shared = "lane_from(memory[#], 0, WIDTH)", "memory[#, 0]"
-        kept = [f"    lane_into({value}, memory[{cell}], 0)\n" for value, cell in cells]
-        kept += [f"    lane_into(repeated({value}, WIDTH), memory[{cell}], 0)\n" for value, cell in clocks]
-    states = "".join(f"({_listed(own, slots, k * slots)}), " for k in range(params))
-    return f"""\
-def update(theta, state, gradient, lr, options):
-    {theta} = theta
-    {state} clock, = state
-    {gradient} = gradient
-{clock}{rules}    return ({theta}), ({state} clock,)
-def descend(theta, state, slope, derivatives, lr, options):
-    return {descend}
-def options_from(settings):
-    return (
-        ({_listed("settings[#]", parts.loss_options)}),
-        ({_listed("settings[#]", parts.rule_options, parts.loss_options)}),
-        settings[{parts.loss_options + parts.rule_options}],
-    )
-def state_from(memory):
-    return ({states}({_listed(shared, parts.clock_size, params * slots)}),)
-def state_into(memory, state):
-{"".join(kept) or "    pass"}
-def theta_from(params):
-    return ({_listed("lane_from(params[#], 0, WIDTH)", params)})
-def theta_into(params, theta):
-{"".join(f"    lane_into(theta[{k}], params[{k}], 0)" + chr(10) for k in range(params))}
-"""
-
-
-def _sum(what: str, size: int, width: int) -> str:
-    """`pairwise_sum` of one kind of term."""
-    eight = loops.eight_by_lane if width == 1 else loops.eight_by_turn
-    bound = {"term": f"{what}_term", "eight_sums": f"{what}_eight", "pairwise_sum": f"{what}_sum"}
-    bound |= {eight.__name__: f"{what}_eight", "ZEROS": _zeros(size, width)}
-    return _renamed(inspect.getsource(eight) + inspect.getsource(loops.pairwise_sum), bound)
-
-
-def _zeros(size: int, width: int) -> str:
-    return f"({_listed('-0.0' if width == 1 else f'repeated(-0.0, {width})', size)})"

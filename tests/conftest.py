@@ -51,11 +51,11 @@ def noisy():
 def python():
     """Run code in another process, where warnings are errors too; returns what it printed."""
 
-    def run(code, **environment):
+    def run(code, cwd=ROOT, **environment):
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
             env=os.environ | environment,
-            cwd=ROOT,
+            cwd=cwd,
             capture_output=True,
             text=True,
             timeout=120,
@@ -70,8 +70,9 @@ def python():
 @pytest.fixture
 def wrong_fused(monkeypatch):
     """The kernel `fused` as the variants know it, with final parameters that are off by 0.5 after several epochs."""
-    from bench import race, variants
-    from bench.problem import Trained
+    from bench.commands import speed as race
+    from bench.timing import variants
+    from bench.timing.problem import Trained
 
     fused = variants.BY_NAME["fused"]
 

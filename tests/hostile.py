@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from bench.check import check
-from bench.engine import sweep
-from bench.evidence import keep
-from bench.replay import trajectories
-from bench.report import write_report
-from bench.study import load_study, to_toml
+from bench.analysis.trajectories import trajectories
+from bench.engine.check import check
+from bench.engine.sweep import sweep
+from bench.report.report import write_report
+from bench.store.evidence import keep
+from bench.study.load import load_study, to_toml
 
 X, Y = '<script>alert("x")</script>|$x$', "$y|\\alpha<img src=x onerror=hacked()>"
 STARTS = ["<script>alert(1)</script>", "$x$|`a*b*`", "```\n# ../x</script><script>alert(2)</script>%{x}&lt;"]

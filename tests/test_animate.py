@@ -14,10 +14,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
-import bench.film
-from bench.animate import animate, described
-from bench.film import LESSON, fit_film
-from bench.scene import HEIGHT, WIDTH, Scene
+import bench.plots.film.film
+from bench.plots.film.animate import animate, described
+from bench.plots.film.film import LESSON, fit_film
+from bench.plots.film.frame import HEIGHT, WIDTH, Scene
 from kernels import Model, fit, models
 
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
@@ -35,7 +35,7 @@ def result(classic):
 def few(monkeypatch):
     """Few frames, and none that stays long: each takes as long to draw as the next."""
     for name, value in {"FRAMES": 6, "FIRST": 3, "MOST": 2, "LAST": 4}.items():
-        monkeypatch.setattr(bench.film, name, value)
+        monkeypatch.setattr(bench.plots.film.film, name, value)
 
 
 def frames(path):
@@ -275,14 +275,14 @@ def test_a_table_is_animated_line_by_line(sgdbench, few):
 
 
 def test_a_wrong_suffix_is_refused_before_training(sgdbench, monkeypatch):
-    monkeypatch.setattr("bench.fitting.kernels_fit", None)
+    monkeypatch.setattr("bench.data.fit_table.kernels_fit", None)
     code, out, err = sgdbench(*QUADRATIC, "--animate", "bend.avi")
     assert (code, out) == (2, "")
     assert err == "sgdbench: --animate must end in .gif, .mp4 or .html, not 'bend.avi'\n"
 
 
 def test_missing_ffmpeg_is_noticed_before_training(sgdbench, monkeypatch):
-    monkeypatch.setattr("bench.fitting.kernels_fit", None)
+    monkeypatch.setattr("bench.data.fit_table.kernels_fit", None)
     monkeypatch.setenv("PATH", "")
     code, out, err = sgdbench(*QUADRATIC, "--animate", "bend.mp4")
     assert (code, out) == (2, "")
@@ -310,7 +310,7 @@ def test_what_was_reached_before_ctrl_c_is_animated(sgdbench, few, monkeypatch):
 
         return fit(*args, callback=interrupt, **settings)
 
-    monkeypatch.setattr("bench.fitting.kernels_fit", impatient)
+    monkeypatch.setattr("bench.data.fit_table.kernels_fit", impatient)
     code, out, err = sgdbench(*QUADRATIC, "--epochs", "100000", "--animate", "bend.gif")
     assert code == 130
     assert "interrupted" in out

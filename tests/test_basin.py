@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from bench import Grid, sweep
-from bench.basin import basin, best_of_each, surface
-from bench.data import Dataset
-from bench.study import RunTable
-from bench.tables import varies
+from bench.analysis.basin import basin, best_of_each, surface
+from bench.data.table import Dataset
+from bench.study.load import RunTable
+from bench.tables.ranking import varies
 from kernels import Model, fit
 
 SINE, PARABOLA = Model("a*sin(b*x + c)"), Model("a*x**2 + b*x + c")
@@ -107,11 +107,11 @@ def test_many_samples_make_a_small_plane(monkeypatch):
     data, budget = dataset(x, 2 * x + 1), RunTable(epochs=400)
     grid = Grid(lr=0.1, init={"zero": [0.0, 0.0, 0.0]}, batch_size="full")
     result = sweep(PARABOLA, data.x, data.y, grid, epochs=400)
-    monkeypatch.setattr("bench.basin.WORK", 40_000_000)
+    monkeypatch.setattr("bench.analysis.basin.WORK", 40_000_000)
     plane = basin(result, budget, data)
     assert len(plane) == 11 * 11
     assert plane["epochs"].max() == 40_000_000 // 3000 // 121 < 400
-    monkeypatch.setattr("bench.basin.WORK", 300_000)
+    monkeypatch.setattr("bench.analysis.basin.WORK", 300_000)
     assert basin(result, budget, data).empty
 
 

@@ -11,12 +11,12 @@ from browsing import chromium, complaints, opened
 from hostile import STARTS, TITLE, hostile_run
 
 from bench import Grid, sweep
-from bench.render import text
-from bench.report import write_report, write_reports
-from bench.results import load_run
-from bench.study import load_study
-from bench.tables import best
-from bench.verdict import runs_of_the_best
+from bench.report.report import write_report, write_reports
+from bench.store.results import load_run
+from bench.study.load import load_study
+from bench.tables.formatting import text
+from bench.tables.ranking import best
+from bench.tables.verdict import runs_of_the_best
 
 CHARTS = ["map", "cell", "loss", "rates", "fit", "time"]
 

@@ -5,9 +5,11 @@ from functools import cache as once
 import numpy as np
 import pytest
 
-from bench import Grid, check, engine, sweep
-from bench.check import is_exact, largest_error
+from bench import Grid, sweep
+from bench.engine import check
+from bench.engine import sweep as engine
 from kernels import Model, models
+from kernels.agreement import TOLERANCE, is_exact, largest_error
 from kernels.block import train_runs
 
 X = np.random.default_rng(0).uniform(-1, 1, 40)
@@ -146,7 +148,7 @@ def test_what_is_not_exact_is_verified_within_a_bound(model, grid, kernel):
     result = result_of(model, grid, kernel=kernel, target=None)
     table = checked(result, kernel=kernel, target=None)
     assert table["verified"].all()
-    assert table["error"].max() < table["bound"].min() == check.TOLERANCE
+    assert table["error"].max() < table["bound"].min() == TOLERANCE
 
 
 def test_a_run_that_makes_errors_larger_is_compared_as_long_as_that_tells_something(monkeypatch):
@@ -155,7 +157,7 @@ def test_a_run_that_makes_errors_larger_is_compared_as_long_as_that_tells_someth
     assert (table["epochs"] == 10)[result.frame["lr"] < 0.1].all()
     assert (table["epochs"] < 10)[result.frame["lr"] > 1].all()
     monkeypatch.setattr(check, "NUDGE", 0)
-    assert (checked(result, kernel="fused-fma", target=None)["error"] > check.TOLERANCE).any()
+    assert (checked(result, kernel="fused-fma", target=None)["error"] > TOLERANCE).any()
 
 
 def test_an_inexact_kernel_that_is_wrong_is_caught():

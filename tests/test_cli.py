@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import bench.whole
-from bench.data import builtin
+import bench.commands.run
+from bench.data.table import builtin
 
 PARABOLA = "a*x**2 + b*x + c"
 QUADRATIC = ["fit", "quadratic", "--model", PARABOLA]
@@ -36,7 +36,7 @@ def cars(tmp_path):
 @pytest.fixture
 def no_report(monkeypatch, tmp_path):
     """Tables and figures take seconds, and have tests of their own."""
-    monkeypatch.setattr("bench.whole.write_from", lambda material: material.result.run.folder / "report.md")
+    monkeypatch.setattr("bench.commands.run.write_from", lambda material: material.result.run.folder / "report.md")
 
 
 def test_help_alone_is_quick_and_complete(python):
@@ -125,7 +125,7 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
         seen.update(settings)
         raise ValueError("seen")
 
-    monkeypatch.setattr("bench.fitting.kernels_fit", spy)
+    monkeypatch.setattr("bench.data.fit_table.kernels_fit", spy)
     options = ["--lr", "0.2", "--batch-size", "full", "--epochs", "7", "--schedule", "cosine", "--optimizer", "adam"]
     options += ["--loss", "huber(2.0)", "--init", "a=1,b=2", "--seed", "5", "--shuffle", "--target", "3", "--kernel"]
     options += ["reference", "--drop-missing"]
@@ -278,7 +278,7 @@ def test_an_interrupted_run_says_where_it_is_kept(sgdbench, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench.whole, "sweep", interrupted)
+    monkeypatch.setattr(bench.commands.run, "sweep", interrupted)
     code, _, err = sgdbench("run", *SMALL)
     assert code == 130
     assert "sgdbench: what is done is kept in results/quadratic; --resume goes on from there" in err
@@ -310,7 +310,7 @@ def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdben
 
 def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     seen = []
-    monkeypatch.setattr(bench.whole, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
+    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
     options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--init", "a=1,b=2,c=3", "--optimizer", "sgd,adam"]
     options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7,8", "--no-shuffle", "--epochs", "9", "--target"]
     options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma"]
@@ -337,7 +337,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     [("mine", "mine"), ("../../x <b>|$z`", "x-b-z"), ("...", "study"), ("a b/c", "a-b-c"), ("π.2", "π.2")],
 )
 def test_a_studys_name_is_a_safe_folder_name(name, folder):
-    assert bench.whole.folder_name(name) == folder
+    assert bench.commands.run.folder_name(name) == folder
 
 
 def test_studies_and_info(sgdbench):

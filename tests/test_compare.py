@@ -13,13 +13,13 @@ from markdown_it import MarkdownIt
 from scipy.stats import binom
 
 from bench import Grid, sweep
-from bench.benchmark_json import read_benchmarks
-from bench.compare import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, judged, shown, verdict
-from bench.evidence import keep
-from bench.gates import Gates, load_gates
-from bench.ratios import BEST, Sample, best_choice, epochs, times
-from bench.timing import Timings
-from bench.verify import NotVerifiedError
+from bench.commands.compare import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, judged, shown, verdict
+from bench.compare.gates import Gates, load_gates
+from bench.compare.pytest_benchmark import read_benchmarks
+from bench.compare.ratios import BEST, Sample, best_choice, epochs, times
+from bench.store.evidence import keep
+from bench.timing.paired import Timings
+from bench.timing.verify import NotVerifiedError
 from kernels import models
 
 HOSTILE = "t|<b>`x`[1]\x1b[2J\n"
@@ -518,7 +518,7 @@ def small(tmp_path, monkeypatch):
         columns = np.column_stack([2e-3 * WOBBLE, 1.1e-3 * WOBBLE, 2e-3 * WOBBLE[::-1]])
         return Timings(names, columns, (1, 1, 1))
 
-    monkeypatch.setattr("bench.contenders.take_turns", take_turns)
+    monkeypatch.setattr("bench.compare.sources.take_turns", take_turns)
     return asked
 
 
@@ -529,7 +529,7 @@ def test_two_variants_are_timed_for_a_sample_update(sgdbench, small, monkeypatch
         jobs[variant.name] = problem
         return (lambda: None), None
 
-    monkeypatch.setattr("bench.contenders.verify", verify)
+    monkeypatch.setattr("bench.compare.sources.verify", verify)
     args = ["compare", "lanes", "fused", "--study", "small.toml", "--seconds", "3", "--gate", "1.05", "--json"]
     code, out, _ = sgdbench(*args)
     told = json.loads(out)
@@ -555,7 +555,7 @@ def test_settings_reach_both_variants_and_both_are_verified(sgdbench, small, mon
         seen.append((variant.name, problem.batch_size, problem.shuffle, problem.optimizer))
         raise NotVerifiedError("not verified: the first call is off by 1, and may be by 0")
 
-    monkeypatch.setattr("bench.contenders.verify", refusing)
+    monkeypatch.setattr("bench.compare.sources.verify", refusing)
     args = ["--study", "small.toml", "--batch-size", "16", "--shuffle", "--optimizer", "adam"]
     code, out, err = sgdbench("compare", "fused", "lanes", *args)
     assert (code, out) == (1, "")
@@ -564,7 +564,7 @@ def test_settings_reach_both_variants_and_both_are_verified(sgdbench, small, mon
 
 
 def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
-    monkeypatch.setattr("bench.contenders.noise_warning", lambda timings: "The machine is noisy.")
+    monkeypatch.setattr("bench.compare.sources.noise_warning", lambda timings: "The machine is noisy.")
     _, out, _ = sgdbench("compare", "fused", "reference", "--study", "small.toml")
     assert "\nCareful: The machine is noisy.\n" in out
 

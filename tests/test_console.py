@@ -4,7 +4,7 @@ import sys
 import pandas as pd
 import pytest
 
-from bench import console
+from bench.commands import console
 
 TABLE = pd.DataFrame({"lr": [0.5], "final_loss": [1e-9], "init": ["[red]x[/red]"]})
 

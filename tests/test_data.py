@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data import builtin, load_table
+from bench.data.table import builtin, load_table
 
 
 @pytest.fixture

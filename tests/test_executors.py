@@ -8,8 +8,9 @@ from threading import Barrier, Event
 
 import pytest
 
-from bench import executors
-from bench.executors import in_threads, processors
+from bench.engine import threads as executors
+from bench.engine.threads import in_threads
+from bench.system.environment import processors
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -166,6 +167,10 @@ def test_names_are_in_order_of_appearance(text, expected):
         ("a*abs", 3, "'abs' is a function and needs its argument"),
         ("exp(sin)", 5, "'sin' is a function and needs its argument"),
         ("a*_x", 3, "'_x' cannot be a name; names start with a letter"),
+        ("a*nan", 3, "'nan' reads as a number and cannot be a name"),
+        ("Inf*x + a", 1, "'Inf' reads as a number"),
+        ("a*x + INFINITY", 7, "'INFINITY' reads as a number"),
+        ("a + nan(x)", 5, "'nan' reads as a number"),
         ("a*" + "x" * 65, 3, "'" + "x" * 37 + "...' is too long; a name has at most 64 characters"),
         ("a*\u03b1", 3, "'\u03b1' is not allowed"),
         ("x\u00b2", 2, "'\u00b2' is not allowed"),
@@ -219,6 +224,20 @@ def test_names_are_in_order_of_appearance(text, expected):
 def test_everything_else_is_refused_at_its_place(text, column, words):
     with pytest.raises(ValueError, match=rf"^expression, column {column}: .*{re.escape(words)}"):
         parse(text)
+
+
+@pytest.mark.parametrize("name", ["nano", "info", "infinite", "n", "i", "nan_", "inf1"])
+def test_names_that_only_begin_like_a_number_are_names(name):
+    assert parse(name) == Name(name)
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "infinity"])
+def test_what_reads_as_a_number_is_no_name_in_any_letter_case(word):
+    for letters in product(*zip(word, word.upper(), strict=True)):
+        name = "".join(letters)
+        assert math.isfinite(float(name)) is False
+        with pytest.raises(ValueError, match=f"^expression, column 5: '{name}' reads as a number"):
+            parse(f"a + {name}*x")
 
 
 @pytest.mark.parametrize("blanks", ["   ", "\t"])

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from bench.files import replace_atomically
+from bench.system.atomic import replace_atomically
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from bench.data import Dataset, builtin
-from bench.film import FIRST, FRAMES, LAST, LESSON, MOST, film, fit_film, loss_range, table_film
-from bench.fitting import fit_table
-from bench.moments import Moments
+from bench.data.fit_table import fit_table
+from bench.data.table import Dataset, builtin
+from bench.plots.film.film import FIRST, FRAMES, LAST, LESSON, MOST, film, fit_film, loss_range, table_film
+from bench.plots.film.moments import Moments
 from kernels import FitResult, Model, fit, models
 from kernels.models import make_model
 

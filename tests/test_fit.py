@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import SGDRegressor
 
 from kernels import fit, models, reference, slices
-from kernels.fit import KERNELS
+from kernels.agreement import SINGLE
 from kernels.optimizers import OPTIMIZERS
 
 X = np.linspace(-1, 1, 60)
@@ -119,7 +119,7 @@ def test_gradient_descent_against_its_closed_form():
 # What it returns
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_what_a_result_holds(kernel):
     result = quadratic(kernel=kernel, epochs=7, schedule="halve(2)")
     assert result.loss.shape == (8,)
@@ -131,6 +131,26 @@ def test_what_a_result_holds(kernel):
     np.testing.assert_allclose(result.loss, np.mean(np.square(residuals), axis=1), rtol=1e-12)
     assert result.seconds > 0
     assert result.compile_seconds >= 0
+
+
+def test_a_result_is_equal_to_itself_alone():
+    first, second = quadratic(epochs=2), quadratic(epochs=2)
+    assert first == first
+    assert first != second
+    assert len({first, second, first}) == 2
+
+
+def arrays_of(result):
+    return [result.params, result.loss, result.trajectory, result.rates]
+
+
+def test_arrays_of_a_result_do_not_change_each_other():
+    result = quadratic(epochs=3)
+    for changed in range(4):
+        before = [array.tolist() for array in arrays_of(result)]
+        arrays_of(result)[changed][...] += 1
+        for number, (array, kept) in enumerate(zip(arrays_of(result), before, strict=True)):
+            assert (array.tolist() == kept) is (number != changed)
 
 
 def test_its_frame():
@@ -184,7 +204,7 @@ def test_the_last_batch_is_dropped_or_kept():
 # How it stops
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_the_target(kernel):
     whole = quadratic(kernel=kernel)
     target = whole.loss[6]
@@ -196,7 +216,7 @@ def test_the_target(kernel):
     np.testing.assert_array_equal(stopped.rates, whole.rates[:6])
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_a_start_that_has_the_target_is_not_trained(kernel):
     result = quadratic(kernel=kernel, init=TRUE, target=1e-20)
     assert (result.status, result.epochs, result.epochs_to_target) == ("converged", 0, 0)
@@ -212,7 +232,7 @@ def test_a_target_in_the_last_epoch_counts():
     assert quadratic(epochs=6, target=np.nextafter(whole.loss[6], 0)).status == "max_epochs"
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_a_run_that_diverges_is_kept(kernel):
     result = quadratic(kernel=kernel, lr=30, epochs=5000, target=1e-3)
     assert (result.status, result.epochs_to_target) == ("diverged", None)
@@ -223,7 +243,7 @@ def test_a_run_that_diverges_is_kept(kernel):
     assert not finite[-1]
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", SINGLE)
 def test_a_loss_that_overflows_at_the_start_has_diverged(kernel):
     result = quadratic(kernel=kernel, init=[1e200, 0, 0])
     assert (result.status, result.epochs) == ("diverged", 0)
@@ -261,6 +281,29 @@ def test_the_callback_sees_the_run_grow(epoch_by_epoch, kernel):
         np.testing.assert_array_equal(call.params, result.trajectory[call.epochs])
     seconds = [call.seconds for call in calls]
     assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize("target", [None, 1e-2], ids=["all epochs", "converges"])
+def test_a_callback_cannot_change_the_run(epoch_by_epoch, kernel, target):
+    expected, calls = quadratic(kernel=kernel, target=target), []
+
+    def meddle(result):
+        calls.append(result)
+        for array in arrays_of(result):
+            if array.flags.writeable:
+                array[...] = 7
+
+    result = quadratic(kernel=kernel, target=target, callback=meddle)
+    assert result.epochs == expected.epochs > 1
+    for call in calls[:-1]:
+        assert [array.flags.writeable for array in arrays_of(call)] == [True, False, False, False]
+        np.testing.assert_array_equal(call.trajectory, expected.trajectory[: call.epochs + 1])
+        np.testing.assert_array_equal(call.loss, expected.loss[: call.epochs + 1])
+        np.testing.assert_array_equal(call.rates, expected.rates[: call.epochs])
+    assert all((array == 7).all() for array in arrays_of(result))  # these are the caller's own
+    others = [array for call in calls[:-1] for array in arrays_of(call)]
+    assert not any(np.shares_memory(array, other) for array in arrays_of(result) for other in others)
 
 
 def test_what_a_callback_raises_ends_the_run(epoch_by_epoch):
@@ -312,7 +355,7 @@ def test_ctrl_c_ends_a_long_fit(kernel):
 def test_inputs_are_not_changed():
     x, y = np.random.default_rng(4).random((40, 2)), np.arange(40.0)
     before = x.tobytes(), y.tobytes()
-    for kernel in KERNELS:
+    for kernel in SINGLE:
         fit(models.plane, x, y, kernel=kernel, shuffle=True, batch_size=7, lr=1e-3)
     assert (x.tobytes(), y.tobytes()) == before
 
@@ -340,6 +383,39 @@ def test_all_real_numbers_are_computed_with_as_float64(convert):
     result = fit(models.linear, *changed, lr=0.01)
     assert result.params.dtype == np.float64
     np.testing.assert_array_equal(result.trajectory, expected.trajectory)
+
+
+MASKED = np.ma.masked_array([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "count"),
+    [
+        ({"x": MASKED}, "x", 2),
+        ({"y": MASKED}, "y", 2),
+        ({"x": np.ma.masked_invalid([1, np.nan, 3, 4])}, "x", 1),
+        ({"x": MASKED.astype(int)}, "x", 2),
+        ({"x": MASKED[:, np.newaxis]}, "x", 2),
+        ({"x": [MASKED[:1], MASKED[1:2], MASKED[2:3], MASKED[3:]]}, "x", 2),
+        ({"x": [[1.0], [2.0], (np.ma.masked,), [4.0]]}, "x", 1),
+        ({"y": [1.0, 2.0, 3.0, np.ma.masked]}, "y", 1),
+        ({"init": MASKED[:2]}, "init", 1),
+        ({"init": {"a": 1.0, "b": np.ma.masked}}, "init", 1),
+        ({"schedule": MASKED, "epochs": 4}, "schedule", 2),
+    ],
+)
+def test_masked_values_are_refused(settings, name, count):
+    message = f"{name} must hold no masked values, not {count} of them: leave those out, or fill them with"
+    with pytest.raises(ValueError, match=f"^{message} numpy.ma.filled$"):
+        fit(models.linear, **{"x": [1, 2, 3, 4], "y": [1, 2, 3, 4]} | settings)
+
+
+@pytest.mark.parametrize("mask", [False, np.ma.nomask, [False] * 4], ids=str)
+def test_masked_arrays_without_a_masked_value_are_arrays(mask):
+    x = np.ma.masked_array([1.0, 2.0, 3.0, 4.0], mask=mask)
+    result = fit(models.linear, x, x, lr=0.01)
+    assert not isinstance(result.params, np.ma.MaskedArray)
+    np.testing.assert_array_equal(result.trajectory, fit(models.linear, x.data, x.data, lr=0.01).trajectory)
 
 
 def test_strided_columns_are_the_same_as_contiguous_ones():

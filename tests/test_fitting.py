@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from bench.data import Dataset, builtin
-from bench.fitting import curve_in_table_units, fit_table
-from bench.standardize import standardize
+from bench.data.fit_table import curve_in_table_units, fit_table
+from bench.data.scaling import standardize
+from bench.data.table import Dataset, builtin
 from kernels import Model
 
 CARS = builtin("auto-mpg")
@@ -107,6 +107,6 @@ def test_ctrl_c_before_there_is_anything_is_passed_on(monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.fitting.kernels_fit", interrupted)
+    monkeypatch.setattr("bench.data.fit_table.kernels_fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit_table(PARABOLA, CARS)

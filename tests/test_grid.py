@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.grid import LIMIT, Grid, config_ids, too_many
+from bench.study.grid import LIMIT, Grid, config_ids, too_many
 from kernels import Model, fit, models
 from kernels.fit import normal_start
 
@@ -331,7 +331,7 @@ def test_the_same_configuration_twice_is_refused():
 
 def test_ids_are_the_same_in_another_process():
     code = (
-        "import json; from bench.grid import *; from kernels import models as m; "
+        "import json; from bench.study.grid import *; from kernels import models as m; "
         "f = Grid(lr='log:0.01:1:5', init='normal:1:3', seed=[1, 2]).frame(m.quadratic, 9); "
         "print(json.dumps(config_ids(f, model=m.quadratic, data_fingerprint='data', loss='squared', "
         "drop_last=True, epochs=100).tolist()))"

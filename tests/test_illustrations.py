@@ -6,13 +6,13 @@ import pytest
 from figures import legend, texts
 
 from bench import Grid, sweep
-from bench.basin import basin
-from bench.data import Dataset
-from bench.evidence import keep
-from bench.illustrations import illustrations
-from bench.material import Material, gather
-from bench.replay import trajectories
-from bench.study import RunTable
+from bench.analysis.basin import basin
+from bench.analysis.trajectories import trajectories
+from bench.data.table import Dataset
+from bench.report.figures import illustrations
+from bench.report.run_data import Material, gather
+from bench.store.evidence import keep
+from bench.study.load import RunTable
 from kernels import Model
 
 X = np.linspace(-1, 1, 40)

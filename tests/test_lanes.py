@@ -14,10 +14,10 @@ from kernels.block import train_runs
 from kernels.lanes import lane_from, lane_into, repeated
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.run import Plan
+from kernels.run import Plan, memory, settings
 from kernels.samples import room
 from kernels.schedules import learning_rates
-from kernels.specialize import _built, memory, settings, specialize
+from kernels.specialize import _build, specialize
 from kernels.tuples import folded
 
 EPS = np.finfo(float).eps
@@ -273,11 +273,11 @@ def test_a_block_with_functions_stays_close_to_the_reference(model, start, loss,
 def test_code_that_calls_the_library_is_not_loaded_where_it_is_missing(monkeypatch):
     """Otherwise the process would end at once, without an exception."""
 
-    def source():
-        _built.cache_clear()
-        return specialize(models.linear.program, make_loss("squared"), make_optimizer("sgd")).source
+    def name():
+        _build.cache_clear()
+        return specialize(models.linear.program, make_loss("squared"), make_optimizer("sgd")).name
 
-    with_library = source()
-    assert with_library == source()
+    with_library = name()
+    assert with_library == name()
     monkeypatch.setattr(lane_math, "FOUND", ())
-    assert with_library != source()
+    assert with_library != name()

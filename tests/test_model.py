@@ -33,6 +33,11 @@ def test_repr_makes_the_same_model():
     assert (again.expression, again.inputs, again.params) == (model.expression, model.inputs, model.params)
 
 
+NAN_IS_NO_NAME = (
+    "expression, column 1: 'nan' reads as a number and cannot be a name; numbers are finite, such as 2.5e-3"
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -46,6 +51,9 @@ def test_repr_makes_the_same_model():
         ({"expression": "a*x", "inputs": "x"}, "inputs must be a sequence of names such as ('x',), not the text 'x'"),
         ({"expression": "a*x", "inputs": ("x", "x")}, "inputs must be distinct, and 'x' is there twice"),
         ({"expression": "a*x", "inputs": ("x", 3)}, "inputs must be names, and 3 is none"),
+        ({"expression": "a*x", "inputs": ("x", "NaN")}, "inputs must be names, and 'NaN' reads as a number"),
+        ({"expression": "a*x", "params": ("a", "inf")}, "params must be names, and 'inf' reads as a number"),
+        ({"expression": "nan*x"}, NAN_IS_NO_NAME),
         ({"expression": "a*x", "inputs": ("x", "1 + 2")}, "inputs must be names, and '1 + 2' is none"),
         ({"expression": "a*x", "inputs": ("x", "y z")}, "inputs must be names, and 'y z' is none"),
         ({"expression": "a*x", "inputs": ("x", "pi")}, "inputs must be names, and 'pi' is none"),
@@ -169,6 +177,11 @@ def test_every_ready_made_model_is_tested():
     assert {text.partition("(")[0] for text in READY} == set(MODELS)
 
 
+def test_every_ready_made_model_is_known_by_its_name():
+    ready = {name: model for name, model in vars(models).items() if isinstance(model, Model)}
+    assert {name: build() for name, build in MODELS.items() if name != "polynomial"} == ready
+
+
 def test_make_model_reads_expressions_too():
     assert make_model("a*x + 2").params == ("a",)
     assert make_model("a*u + v", ("u", "v")).inputs == ("u", "v")
@@ -181,6 +194,8 @@ def test_make_model_reads_expressions_too():
         ("polynomial(0)", ("x",), "model 'polynomial(0)': degree must be a whole number of at least 1, not 0"),
         ("polynomial(29)", ("x",), "model 'polynomial(29)': degree must be at most 28, not 29"),
         ("polynomial", ("x",), "model 'polynomial': missing a required argument: 'degree'; polynomial takes degree"),
+        ("quadratic(2)", ("x",), "model 'quadratic(2)': too many positional arguments; quadratic takes no options"),
+        ("sine(model=2)", ("x",), "model 'sine(model=2)': sine has no option model; it takes no options"),
         ("plane", ("x",), "the model 'plane' has the inputs x1, x2, not x"),
         ("linear", ("u", "v"), "the model 'linear' has the inputs x, not u, v"),
         ("cubic(3)", ("x",), "expression, column 1: unknown function 'cubic'; known are exp, log, "),
@@ -191,6 +206,12 @@ def test_make_model_reads_expressions_too():
 def test_what_make_model_refuses(text, inputs, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         make_model(text, inputs)
+
+
+def test_a_model_with_an_option_too_many_ends_in_one_line(sgdbench):
+    code, out, err = sgdbench("fit", "quadratic", "--model", "quadratic(2)")
+    assert (code, out) == (2, "")
+    assert err == "sgdbench: model 'quadratic(2)': too many positional arguments; quadratic takes no options\n"
 
 
 def test_the_largest_polynomial():

@@ -3,9 +3,9 @@ from inspect import signature
 import numpy as np
 import pytest
 
-from bench import moments
-from bench.film import fit_film
-from bench.moments import by_epochs, by_updates
+from bench.plots.film import moments
+from bench.plots.film.film import fit_film
+from bench.plots.film.moments import by_epochs, by_updates
 from kernels import fit, models
 
 RNG = np.random.default_rng(3)

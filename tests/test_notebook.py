@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-import bench.notebook
+import bench.report.notebook
 import kernels.views
 from bench import Grid, load_run, sweep
-from bench.notebook import fit_html, plot_fit, sweep_html
-from bench.render import text
-from bench.tables import best
+from bench.report.notebook import fit_html, plot_fit, sweep_html
+from bench.tables.formatting import text
+from bench.tables.ranking import best
 from kernels import FitResult, fit, models
-from kernels.views import view
+from kernels.views import find_view
 
-NOTEBOOKS = sorted((Path(bench.notebook.__file__).parent / "examples").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(bench.__file__).parent / "examples").glob("*.ipynb"))
 HOSTILE = "<script>alert(1)</script>$x$"
 
 
@@ -177,8 +177,8 @@ def test_jupyter_shows_the_figure(result):
 
 
 def test_the_entry_points_lead_to_bench(result):
-    assert view("plot_fit") is plot_fit
-    assert view("fit_html") is fit_html
+    assert find_view("plot_fit") is plot_fit
+    assert find_view("fit_html") is fit_html
     assert isinstance(result.plot(), Figure)
 
 

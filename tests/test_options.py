@@ -1,6 +1,6 @@
 import pytest
 
-from bench import options
+from bench.commands import options
 
 
 @pytest.mark.parametrize(
@@ -10,11 +10,44 @@ from bench import options
         ("sgd", ["sgd"]),
         ("sgd, adam(0.9, 0.99) ,momentum(0.9)", ["sgd", "adam(0.9, 0.99)", "momentum(0.9)"]),
         ("multistep([3, 5], 0.5),constant", ["multistep([3, 5], 0.5)", "constant"]),
+        ("multistep(gamma=0.1, milestones=[30, 60])", ["multistep(gamma=0.1, milestones=[30, 60])"]),
+        ("f([1, (2, [3, 4]), 5], g(6, 7)), h([], 8)", ["f([1, (2, [3, 4]), 5], g(6, 7))", "h([], 8)"]),
+        ("(" * 2000 + "a,b" + ")" * 2000 + ",c", ["(" * 2000 + "a,b" + ")" * 2000, "c"]),
         ("a,,b", ["a", "", "b"]),
+        (",", ["", ""]),
+        ("", [""]),
     ],
 )
 def test_commas_in_parentheses_do_not_split(text, parts):
     assert options.listed(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("sgd,adam(0.9, 0.99", "the '(' in column 9 is not closed"),
+        ("multistep([30, 60), halve(10)", "the '[' in column 11 is not closed"),
+        ("multistep((30, 60], 0.1)", "the '(' in column 11 is not closed"),
+        ("f(1),g)2(", "the ')' in column 7 closes none"),
+        ("]", "the ']' in column 1 closes none"),
+    ],
+)
+def test_unbalanced_brackets_are_refused(text, fault):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 (the whole text is compared)
+        options.listed(text)
+    assert str(refused.value) == f"brackets must be balanced, and in {text!r} {fault}"
+
+
+def test_a_schedule_with_a_list_is_read_on_the_command_line(sgdbench, monkeypatch):
+    schedules = []
+    run = "bench.commands.run.run_study"
+    monkeypatch.setattr(run, lambda study, *_, **__: schedules.extend(study.grid.schedule) or True)
+    code, _, err = sgdbench("run", "--schedule", "multistep(gamma=0.1, milestones=[30, 60]),halve(10)")
+    assert (code, err) == (0, "")
+    assert schedules == ["multistep(gamma=0.1, milestones=[30, 60])", "halve(10)"]
+    code, _, err = sgdbench("run", "--schedule", "multistep([30, 60)")
+    assert code == 2
+    assert err.startswith("sgdbench: brackets must be balanced, and in ")
 
 
 @pytest.mark.parametrize(

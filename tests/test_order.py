@@ -53,6 +53,111 @@ def test_it_is_the_order_of_the_reference_everywhere(compiled, n, seed, epoch):
     np.testing.assert_array_equal(compiled(n, seed, epoch), reference.permutation(n, seed, epoch))
 
 
+def lemire(draws, below):
+    """Lemire's algorithm 5 in Python's integers: a number below `below`, and how many draws of 32 bits it took.
+
+    None where all draws are rejected.
+    """
+    for taken, draw in enumerate(draws, 1):
+        product = draw * below
+        if product % 2**32 >= 2**32 % below:
+            return product // 2**32, taken
+    return None
+
+
+def draw_with_remainder(left, below):
+    """The smallest draw whose product with `below` is `left` modulo 2**32."""
+    twos = below & -below
+    return left // twos * pow(below // twos, -1, 2**32 // twos) % (2**32 // twos)
+
+
+def draws_at_the_threshold(below):
+    """Draws next to where rejection begins and ends, as far as there are such, and the extremes of all draws.
+
+    The remainder is a multiple of the largest power of 2 in `below`, as the threshold 2**32 % below is too.
+    """
+    twos, threshold = below & -below, 2**32 % below
+    lefts = [0, twos, *range(threshold - 2 * twos, threshold + 3 * twos, twos), below - twos, below, below + twos]
+    draws = [draw_with_remainder(left, below) for left in lefts if 0 <= left < 2**32]
+    return sorted({*draws, 1, 2**31, 2**32 - 1})
+
+
+class Untouched(dict):
+    """A column of any length in which element i is i, until it is swapped."""
+
+    def __missing__(self, place):
+        return place
+
+
+BOUNDS = [2, 3, 5, 6, 7, 11, 12, 64, 100, 641, 800, 4097, 65_537, 99_999]
+
+
+@pytest.mark.parametrize("below", [*BOUNDS, 10**6 + 3, 2**31 - 1, 2**31])
+def test_a_draw_is_rejected_where_lemire_rejects_it(below):
+    i, rejected = below - 1, 0
+    for draw in draws_at_the_threshold(below):
+        column = Untouched()
+        left = order.placed((column,), i, np.uint64(draw))
+        if accepted := lemire([draw], below):
+            j, _ = accepted
+            assert (left, column) == (i - 1, {i: j, j: i})
+        else:
+            rejected += 1
+            assert (left, column) == (i, {})
+    assert (rejected > 0) is (2**32 % below > 0)
+
+
+@pytest.fixture(scope="module")
+def compiled_placed():
+    return njit(order.placed)
+
+
+@pytest.mark.parametrize("below", BOUNDS)
+def test_compiled_code_rejects_the_same_draws(compiled_placed, below):
+    for draw in draws_at_the_threshold(below):
+        columns = np.arange(float(below)), np.arange(float(below)) + 0.5
+        expected = np.arange(float(below)), np.arange(float(below)) + 0.5
+        left = compiled_placed(columns, below - 1, np.uint64(draw))
+        assert left == order.placed(expected, below - 1, np.uint64(draw))
+        np.testing.assert_array_equal(columns, expected)
+
+
+@pytest.mark.parametrize("below", [*BOUNDS, 10**6 + 3, 2**31 - 1])
+def test_the_generator_of_the_reference_rejects_the_same_draws(below):
+    """SFC64 gives a draw that it has put aside first, and its first 64 bits are the sum of its state."""
+    for draw in draws_at_the_threshold(below):
+        bits = np.random.SFC64()
+        words = np.array([2**63 + 1, 0, 0, 0], dtype=np.uint64)
+        bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 1, "uinteger": draw}
+        expected, taken = lemire([draw, 1, 2**31], below)
+        assert np.random.Generator(bits).integers(np.array([below])).tolist() == [expected]
+        assert bits.state["has_uint32"] == (taken == 2)
+
+
+def draws_of(seed, epoch, size):
+    """That many draws of NumPy's SFC64, started as the reference starts it."""
+    bits = np.random.SFC64()
+    words = np.array([seed, epoch, 0, 1], dtype=np.uint64)
+    bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 0, "uinteger": 0}
+    bits.random_raw(order.WARM_UP, output=False)
+    return [half for raw in bits.random_raw(-(-size // 2)).tolist() for half in (raw % 2**32, raw // 2**32)]
+
+
+@pytest.mark.parametrize("seed", [233, 993, 2375])
+def test_an_order_in_which_a_draw_is_rejected(compiled, seed):
+    """One in seven hundred orders of 5,000 has one; these were searched for."""
+    n = 5000
+    draws = iter(draws_of(seed, 0, n + 10))
+    places, taken = list(range(n)), 0
+    for i in range(n - 1, 0, -1):
+        j, used = lemire(draws, i + 1)
+        places[i], places[j] = places[j], places[i]
+        taken += used
+    assert taken == n
+    assert compiled(n, seed, 0).tolist() == places
+    assert reference.permutation(n, seed, 0).tolist() == places
+
+
 def test_it_is_the_same_in_another_process(python):
     code = "from kernels import reference; print(reference.permutation(10, 0, 1).tolist())"
     assert python(code) == f"{GOLDEN}\n"

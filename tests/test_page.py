@@ -13,14 +13,15 @@ from hostile import STARTS, hostile_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import Grid, payload, sweep
-from bench.evidence import keep
-from bench.material import gather
-from bench.page import CHARTS, as_script
-from bench.recipe import recipe
-from bench.render import MISSING
-from bench.report import write_report
-from bench.sheet import readable, said_of, sheet
+from bench import Grid, sweep
+from bench.report import page_data as payload
+from bench.report.page import CHARTS, as_script
+from bench.report.report import write_report
+from bench.report.reproduce import recipe
+from bench.report.run_data import gather
+from bench.store.evidence import keep
+from bench.tables.formatting import MISSING
+from bench.tables.readable import readable, said_of, sheet
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_epochs_are_thinned_early_ones_last(stored, most):
 
 
 def test_a_large_run_stays_below_eight_megabytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.report.illustrations", lambda material: iter(()))
+    monkeypatch.setattr("bench.report.report.illustrations", lambda material: iter(()))
     x = np.linspace(-1, 1, 16)
     grid = Grid(lr="log:0.0001:0.001:50", init="normal:3:10", seed=range(10))
     sweep("a*x**2 + b*x + c", x, 2 * x, grid, epochs=100, kernel="fused", out=tmp_path / "run")

@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.peers import c
-from bench.peers.formula import in_c
-from bench.problem import Problem, UnavailableError, classic, errors, exponential, many
-from bench.variants import BY_NAME, VARIANTS
+from bench.timing.peers import c
+from bench.timing.peers.formula import in_c
+from bench.timing.problem import Problem, UnavailableError, classic, errors, exponential, many
+from bench.timing.variants import BY_NAME, VARIANTS
 from kernels import Model, models
 from kernels.models import MODELS
 
@@ -74,7 +74,7 @@ def ready(variant, problem):
 def _short_chunks(monkeypatch):
     """Two samples are compiled by torch in less time than 25."""
     if BY_NAME["PyTorch"].missing() is None:
-        monkeypatch.setattr("bench.peers.pytorch.CHUNK", 2)
+        monkeypatch.setattr("bench.timing.peers.pytorch.CHUNK", 2)
 
 
 @pytest.mark.parametrize(("variant", "problem"), list(pairs()))
@@ -175,7 +175,7 @@ def test_columns_and_rates_need_not_be_contiguous():
 @pytest.mark.parametrize(("name", "together", "unroll"), [("two runs", False, 4), ("33 runs in minibatches", True, 1)])
 def test_all_forms_of_jax_compute_the_same(form, name, together, unroll):
     pytest.importorskip("jax", reason="needs JAX: pip install jax")
-    from bench.peers import xla
+    from bench.timing.peers import xla
 
     problem = PROBLEMS[name]
     call = xla._compiled(problem, xla._by_hand(problem)[form], unroll, together=together)
@@ -184,7 +184,7 @@ def test_all_forms_of_jax_compute_the_same(form, name, together, unroll):
 
 def test_jax_keeps_the_fastest_of_its_forms(monkeypatch):
     pytest.importorskip("jax", reason="needs JAX: pip install jax")
-    from bench.peers import xla
+    from bench.timing.peers import xla
 
     tried = []
 

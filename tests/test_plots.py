@@ -25,8 +25,8 @@ from bench.plots import (
     sensitivity,
     speed_bars,
 )
-from bench.style import save
-from bench.tables import loss_quantiles
+from bench.plots.style import save
+from bench.tables.ranking import loss_quantiles
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$ a|b [bold] \\alpha $", "line\nbreak", "x" * 300]
 X = np.linspace(-1, 1, 50)

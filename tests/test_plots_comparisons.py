@@ -10,7 +10,7 @@ from test_plots import speeds
 
 from bench.plots import ecdf, pareto, sensitivity, speed_bars
 from bench.plots.choices import at_best, families, with_epoch_seconds
-from bench.style import colors_of, save
+from bench.plots.style import colors_of, save
 
 # Which runs, and how long their epochs take
 

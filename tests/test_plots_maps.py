@@ -10,7 +10,7 @@ from test_plots import plane
 
 from bench.plots import basin_map, contours, rate_map
 from bench.plots.shades import shades
-from bench.style import save
+from bench.plots.style import save
 
 
 def grid(epochs, rates=(0.1, 0.2), sizes=(1, 8), **columns):

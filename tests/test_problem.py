@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.problem import Trained, classic, errors, exponential, many
+from bench.timing.problem import Trained, classic, errors, exponential, many
 from kernels.schedules import learning_rates
 
 

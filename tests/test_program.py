@@ -6,13 +6,14 @@ import re
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kernels import Model, cache, derive, models, program
+from kernels import Model, cache, derive, models, program_cache
 from kernels.expression import names, parse
 from kernels.models import MODELS
-from kernels.program import EXACT, Program, compile_program, evaluate
+from kernels.program import EXACT, Program, evaluate
+from kernels.program_cache import compile_program
 
 MORE = [
     "a*exp(b*x) + log(c + x)*a",
@@ -210,11 +211,34 @@ def test_nested_square_roots_stay_square_roots():
         ("((a*x)**64)**-65", "exponent '-65' must be from -64 to 64"),
         ("(((a*x)**64)**64)**2", "an exponent grows to 8192; at most 4096 is accepted"),
         ("a*2**(x - x + 2000)", "a constant that is too large for a float"),
+        ("a*x + 3.5/sin(0*x)", "'a*x + 3.5/sin(0*x)' cannot be differentiated: sympy raises ZeroDivisionError()"),
     ],
 )
 def test_what_does_not_stay_real_and_finite_is_refused(text, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         Model(text).program  # noqa: B018 (derived here)
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("a*x + b**sin(0*x)", "a*x + b**0"),
+        ("a**arcsin(0/x)", "a**0"),
+        ("a*x + log(b - x)**arctan(0*x)", "a*x + log(b - x)**0"),
+        ("a*x + c*tanh(b)**sin(c - c)", "a*x + c"),
+    ],
+)
+def test_a_power_of_zero_is_one(text, instead):
+    """Whatever the base is, and with a derivative of 0."""
+    model, same = Model(text), Model(instead)
+    theta, x, y = np.array([0.0, -1.0, np.nan][: len(model.params)]), np.array([[0.0, 0.5, np.inf]]), np.zeros(3)
+    for params in (theta, np.full(theta.size, 0.7)):
+        with np.errstate(invalid="ignore"):
+            residual, derivatives = values_of(model, params, x, y)
+            expected, slopes = values_of(same, params[: len(same.params)], x, y)
+        np.testing.assert_array_equal(residual, expected)
+        np.testing.assert_array_equal(derivatives[: len(slopes)], slopes)
+        assert not derivatives[len(slopes) :].any()
 
 
 @pytest.fixture
@@ -267,7 +291,7 @@ def test_a_damaged_entry_is_derived_anew(forgotten, damage):
 
 def test_a_change_of_format_is_noticed(forgotten, monkeypatch):
     compile_program(*QUADRATIC)
-    monkeypatch.setattr(program, "FORMAT", program.FORMAT + 1)
+    monkeypatch.setattr(program_cache, "FORMAT", program_cache.FORMAT + 1)
     compile_program(*QUADRATIC)
     assert len([*forgotten.iterdir()]) == 2
 
@@ -321,6 +345,47 @@ def test_too_deep_for_sympy(monkeypatch, forgotten):
     monkeypatch.setattr(derive, "derive", sink)
     with pytest.raises(ValueError, match="is nested too deeply for its derivatives"):
         compile_program(*QUADRATIC)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, TypeError("no\nnumber"), ValueError("rubbish"), AttributeError])
+def test_whatever_sympy_raises_becomes_one_line(monkeypatch, forgotten, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(derive.sympy, "diff", fail)
+    with pytest.raises(
+        ValueError, match=r"^the expression 'a\*x\*\*2 .*' cannot be differentiated: sympy raises"
+    ) as caught:
+        compile_program(*QUADRATIC)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not [*forgotten.iterdir()]
+
+
+ODD = st.sampled_from([*"aabbcxx", "0", "3.5", "1e17", "1e-300", "(a - a)", "(0*x)", "sin(0*x)", "arctan(c - c)"])
+
+
+def odd(inner):
+    return st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "**"]), inner).map("({0[0]}) {0[1]} ({0[2]})".format),
+        st.tuples(st.sampled_from([*NUMPY, "-"]), inner).map("{0[0]}({0[1]})".format),
+    )
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.recursive(ODD, odd, max_leaves=8))
+@example("a*x + b**sin(0*x)")
+@example("a**arcsin(0/x)")
+@example("(tanh(a) - sqrt((x - a) + (1e17 - a))) - (-((3 + 0.5) + (c - c))/arctan(a - a))")
+def test_a_model_has_a_program_or_is_refused_in_one_line(text):
+    try:
+        model = Model(text)
+        model.program  # noqa: B018 (derived here)
+    except ValueError as refused:
+        assert len(str(refused).splitlines()) == 1  # noqa: PT017
+        return
+    with np.errstate(all="ignore"):
+        _, derivatives = values_of(model, np.linspace(0.5, 1, len(model.params)), np.ones((1, 3)), np.zeros(3))
+    assert derivatives.shape == (len(model.params), 3)
 
 
 WORDS = st.sampled_from([*"abx", "x", "1e300", "0", "64", "1/3", "-1", "1e15", "(x - x)"])

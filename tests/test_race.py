@@ -5,16 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import targets
-from bench.options import listed
-from bench.problem import Trained, classic
-from bench.race import CROWD, CROWD_UPDATES, chosen, crowd_of, problems, run_speed
-from bench.render import MISSING
-from bench.study import load_study, with_overrides
-from bench.targets import TARGETS, Target, measure, targets_table
-from bench.timing import Timings
-from bench.variants import BY_NAME, VARIANTS
-from bench.verify import NotVerifiedError, verify
+from bench.commands.options import listed
+from bench.commands.speed import chosen, run_speed
+from bench.study.load import load_study, with_overrides
+from bench.tables.formatting import MISSING
+from bench.timing import budget as targets
+from bench.timing.budget import TARGETS, Target, measure, targets_table
+from bench.timing.paired import Timings
+from bench.timing.problem import Trained, classic
+from bench.timing.variants import BY_NAME, VARIANTS
+from bench.timing.verify import NotVerifiedError, verify
+from bench.timing.workload import CROWD, CROWD_UPDATES, crowd_of, problems
 
 STUDY = load_study("quadratic")
 
@@ -106,7 +107,7 @@ def test_every_target_is_of_variants_that_take_its_problem():
 def test_a_target_is_held_against_the_time_of_a_sample_update(monkeypatch):
     """The same job against a tenth of it, in half of its time: five times as fast for a sample-update."""
     turns = Timings(("ours", "other", "ours again"), np.tile([2.0, 1.0, 2.0], (20, 1)), (1, 1, 1))
-    monkeypatch.setattr("bench.targets.take_turns", lambda *args, **kwargs: turns)
+    monkeypatch.setattr("bench.timing.budget.take_turns", lambda *args, **kwargs: turns)
     whole, tenth = (lambda: classic(200)), (lambda: classic(20))
     found = measure(Target("itself", "fused", whole, "fused", tenth, 1), seconds=0.2)
     assert found.faster == pytest.approx((5, 5, 5))
@@ -114,7 +115,7 @@ def test_a_target_is_held_against_the_time_of_a_sample_update(monkeypatch):
 
 def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
     target = Target("no adam in C", "fused", classic, "C", lambda: classic(1, optimizer="adam"), 2)
-    monkeypatch.setattr("bench.targets.TARGETS", (target,))
+    monkeypatch.setattr("bench.timing.budget.TARGETS", (target,))
     (row,) = targets_table(seconds=0.1).to_dict("records")
     assert row["note"] == "C: has no adam"
     assert pd.isna(row["faster"])
@@ -124,7 +125,7 @@ def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
 
 def test_a_target_that_is_not_verified_says_so(monkeypatch, wrong_fused):
     short = partial(classic, 3)
-    monkeypatch.setattr("bench.targets.TARGETS", (Target("all", "C", short, "fused", short, 2),))
+    monkeypatch.setattr("bench.timing.budget.TARGETS", (Target("all", "C", short, "fused", short, 2),))
     (row,) = targets_table(seconds=0.1).to_dict("records")
     assert row["verified"] is False
     assert re.fullmatch(r"fused: not verified: the first call is off by 0\.\d+, and may be by 0", row["note"])
@@ -144,7 +145,7 @@ def test_a_budget_that_is_not_verified_is_told_and_fails(monkeypatch, sgdbench, 
             row |= {"note": "C: it has a reason"}
         return pd.DataFrame([row], columns=targets.COLUMNS).astype({"verified": "boolean"})
 
-    monkeypatch.setattr("bench.race.targets_table", measured)
+    monkeypatch.setattr("bench.commands.speed.targets_table", measured)
     ended, out, _ = sgdbench("speed", "--only", "C", "--seconds", 0.1, "--targets", "--out", "speed")
     assert ended == code
     assert re.search(rf"^ *all +fused +C .* {reached}$", out, re.MULTILINE)

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from bench.render import MISSING, display, duration, label, text, to_latex, to_markdown, to_rich, write_tables
+from bench.tables.formatting import (
+    MISSING,
+    display,
+    duration,
+    label,
+    text,
+    to_latex,
+    to_markdown,
+    to_rich,
+    write_tables,
+)
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$", "a|b", "[bold]red[/bold]", "**x** `y` _z_", "\\|", "&amp;", "~~a~~"]
 

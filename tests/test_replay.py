@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from bench import Grid, sweep
-from bench.data import Dataset
-from bench.replay import ReplayError, replay, trajectories
-from bench.study import RunTable
+from bench.analysis.trajectories import ReplayError, replay, trajectories
+from bench.data.table import Dataset
+from bench.study.load import RunTable
 from kernels import Model
 
 X = np.linspace(-1, 1, 40)[:, np.newaxis]
@@ -94,7 +94,7 @@ def test_elsewhere_a_rounding_is_forgiven_and_no_more(model, kernel, monkeypatch
     with pytest.raises(ReplayError):
         again(given, place, epochs=int(given[0].frame["epochs"].iloc[place]) + 1)
     # As if training made any difference large: then nobody can tell why it ends elsewhere.
-    monkeypatch.setattr("bench.replay.NUDGE", 0.1)
+    monkeypatch.setattr("bench.analysis.trajectories.NUDGE", 0.1)
     assert again(given, place, param_b=stored + 1e-3) is None
 
 
@@ -115,7 +115,7 @@ def test_a_run_that_cannot_be_replayed_is_left_out(monkeypatch):
     def some(result, row, *others):
         return None if row["config_id"] == lost else honest(result, row, *others)
 
-    monkeypatch.setattr("bench.replay.replay", some)
+    monkeypatch.setattr("bench.analysis.trajectories.replay", some)
     pd.testing.assert_frame_equal(
         trajectories(result, budget, data), whole[whole["config_id"] != lost].reset_index(drop=True)
     )

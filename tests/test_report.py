@@ -11,20 +11,20 @@ from frames import make_frame
 from hostile import hostile_study
 from markdown_it import MarkdownIt
 
-import bench.whole
+import bench.commands.run
 from bench import Grid, sweep
+from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
 from bench.cli import main
-from bench.fitting import in_table_units
-from bench.illustrations import hardest_start
-from bench.material import Material
-from bench.replay import ReplayError, best_runs, typical_runs
-from bench.report import write_report, write_reports
-from bench.results import load_run
-from bench.standardize import Scaling
-from bench.study import load_study
-from bench.times import epoch_seconds
-from bench.verdict import safe_rates, verdict
-from bench.whole import run_study
+from bench.commands.run import run_study
+from bench.data.fit_table import in_table_units
+from bench.data.scaling import Scaling
+from bench.report.figures import hardest_start
+from bench.report.report import write_report, write_reports
+from bench.report.run_data import Material
+from bench.store.results import load_run
+from bench.study.load import load_study
+from bench.tables.verdict import safe_rates, verdict
+from bench.timing.epoch import epoch_seconds
 from kernels import Model
 
 
@@ -116,8 +116,8 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
         made.append(set(evidence))
         return Material(result, evidence, *others)
 
-    monkeypatch.setattr(bench.whole, "Material", material)
-    monkeypatch.setattr(bench.whole, "write_from", lambda material: written.append(set(material.evidence)))
+    monkeypatch.setattr(bench.commands.run, "Material", material)
+    monkeypatch.setattr(bench.commands.run, "write_from", lambda material: written.append(set(material.evidence)))
     assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False)
     # What a report is made of is complete when it is made, and stays as it is.
     assert made == written == [{path.stem for path in (folder / "evidence").iterdir()}]
@@ -125,13 +125,13 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
 
 
 def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_path, monkeypatch, capsys):
-    honest = bench.whole.check
+    honest = bench.commands.run.check
 
     def wrong(*args, **kwargs):
         checked = honest(*args, **kwargs)
         return checked.assign(verified=checked.index > 0)
 
-    monkeypatch.setattr(bench.whole, "check", wrong)
+    monkeypatch.setattr(bench.commands.run, "check", wrong)
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
@@ -141,7 +141,7 @@ def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
     def elsewhere(*args):
         raise ReplayError("configuration 7 ends elsewhere")
 
-    monkeypatch.setattr(bench.whole, "trajectories", elsewhere)
+    monkeypatch.setattr(bench.commands.run, "trajectories", elsewhere)
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
@@ -161,8 +161,8 @@ def test_no_thread_is_left_by_a_sweep_that_does_not_end(folder, tmp_path, monkey
         assert begun.wait(60)
         raise error
 
-    monkeypatch.setattr(bench.whole, "import_module", slow_import)
-    monkeypatch.setattr(bench.whole, "sweep", failing)
+    monkeypatch.setattr(bench.commands.run, "import_module", slow_import)
+    monkeypatch.setattr(bench.commands.run, "sweep", failing)
     with pytest.raises(error):
         run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert ended == ["scipy.stats"]
@@ -176,9 +176,9 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
         costs = epoch_seconds(*args, **kwargs)
         return costs.assign(note=["not verified: off by 1" if row in (1, 4) else "" for row in costs.index])
 
-    monkeypatch.setattr(bench.whole, "epoch_seconds", some_wrong)
-    monkeypatch.setattr(bench.whole, "_speed", lambda study, data: None)
-    monkeypatch.setattr(bench.whole, "is_exact", lambda *args: promised)
+    monkeypatch.setattr(bench.commands.run, "epoch_seconds", some_wrong)
+    monkeypatch.setattr(bench.commands.run, "_speed", lambda study, data: None)
+    monkeypatch.setattr(bench.commands.run, "is_exact", lambda *args: promised)
     sound = run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert sound != promised
     out, err = capsys.readouterr()
@@ -191,9 +191,9 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
 
 
 def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
-    monkeypatch.setattr(bench.whole, "RACERS", ("reference", "fused"))
+    monkeypatch.setattr(bench.commands.run, "RACERS", ("reference", "fused"))
     monkeypatch.setattr(
-        bench.whole, "epoch_seconds", lambda *args, **kwargs: epoch_seconds(*args, **kwargs).assign(note="")
+        bench.commands.run, "epoch_seconds", lambda *args, **kwargs: epoch_seconds(*args, **kwargs).assign(note="")
     )
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert re.search(r"\| fused \| ✗ no: off by 0\.\d+ ", (tmp_path / "run" / "report.md").read_text(encoding="utf-8"))
@@ -343,8 +343,8 @@ def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch)
         raise AssertionError("a report trains nothing")
 
     page = (folder / "report.html").read_bytes()
-    monkeypatch.setattr("bench.replay.fit", refuse)
-    monkeypatch.setattr("bench.check.fit", refuse)
+    monkeypatch.setattr("bench.analysis.trajectories.fit", refuse)
+    monkeypatch.setattr("bench.engine.check.fit", refuse)
     assert write_report(folder) == folder / "report.html"
     assert (folder / "report.md").read_text(encoding="utf-8") == report
     assert (folder / "report.html").read_bytes() == page

@@ -1,9 +1,9 @@
 import numpy as np
 import pandas as pd
 
-from bench.render import MISSING
-from bench.scoreboard import budget, budget_remarks, remarks, scoreboard
-from bench.speed import COLUMNS
+from bench.tables.formatting import MISSING
+from bench.tables.readable import budget, budget_remarks, remarks, scoreboard
+from bench.timing.speed import COLUMNS
 
 ROWS = [
     {

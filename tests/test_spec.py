@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kernels.checks import check_integer, check_real
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.schedules import SCHEDULES
-from kernels.spec import bind, parse_spec, real, spec_text, whole
+from kernels.spec import bind, parse_spec, spec_text
 
 
 def line(slope, offset=0.0, at=None):
@@ -190,7 +191,7 @@ def test_the_text_of_a_loss_makes_the_same_loss(delta):
 
 @pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.int64(1)])
 def test_real_returns_a_plain_float(value):
-    assert type(real("x", value, lambda number: number > 0, "positive")) is float
+    assert type(check_real("x", value, lambda number: number > 0, "positive")) is float
 
 
 @pytest.mark.parametrize(
@@ -209,23 +210,23 @@ def test_real_returns_a_plain_float(value):
 )
 def test_real_errors(value, shown):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        real("lr", value, lambda number: number > 0, "a positive finite number")
+        check_real("lr", value, lambda number: number > 0, "a positive finite number")
     assert str(caught.value) == f"lr must be a positive finite number, not {shown}"
 
 
 @pytest.mark.parametrize("value", [3, np.int32(3)])
 def test_whole_returns_a_plain_int(value):
-    assert type(whole("n", value)) is int
+    assert type(check_integer("n", value)) is int
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**53, 1.0, True, "1", None])
 def test_whole_errors(value):
     with pytest.raises(ValueError, match=r"^n must be a whole number of at least 1, not "):
-        whole("n", value)
+        check_integer("n", value)
 
 
 def test_error_messages_stay_short():
     with pytest.raises(ValueError, match=r"^n must be") as caught:
-        whole("n", np.zeros((100, 100)))
+        check_integer("n", np.zeros((100, 100)))
     assert len(str(caught.value)) < 120
     assert "\n" not in str(caught.value)

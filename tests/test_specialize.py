@@ -1,6 +1,6 @@
 """Specialized kernels: compiled once, kept on disk, mended when damaged, and the same in pure Python."""
 
-import re
+import ast
 import shutil
 
 import numpy as np
@@ -10,6 +10,8 @@ from numba.core import event
 from kernels import Model, cache, fit, models, specialize
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.unrolled import Ingredients
+from tests.conftest import ROOT
 
 X = np.linspace(-1, 1, 50)
 Y = 2 * X**2 - 4 * X + 3
@@ -50,7 +52,7 @@ def test_one_kernel_for_each_that_differs():
         kernel_of(models.quadratic, optimizer="sgd(0.1)"),
         kernel_of(models.quadratic, fma=True),
     ]
-    assert len({kernel.source for kernel in [first, *others]}) == 6
+    assert len({kernel.name for kernel in [first, *others]}) == 6
 
 
 @pytest.mark.parametrize("names", [("np", "theta", "lambda_"), ("print", "y", "residual"), ("train", "v_0", "x_0")])
@@ -62,19 +64,95 @@ def test_no_name_of_the_users_gets_into_the_source(names):
     np.testing.assert_array_equal(fit(model, X, Y).params, fit(models.quadratic, X, Y).params)
 
 
-def test_options_stand_in_the_source_as_text():
-    """Numba's cache key knows the text only."""
-    exact, fused = kernel_of(models.quadratic).source, kernel_of(models.quadratic, fma=True).source
-    assert "fastmath" not in exact
-    decorators = re.findall(r"^@njit\((.*)\)$", fused, re.MULTILINE)
-    assert len(decorators) == fused.count("@njit") > 10
-    assert all("fastmath={'contract'}" in one and "error_model='numpy'" in one for one in decorators)
+def test_the_source_can_be_read():
+    """One text: what was written for the model, and every function of the loops with what it is bound to."""
+    source = kernel_of(models.quadratic, optimizer="adamw", width=32, fma=True).source
+    assert source.startswith("# numba.njit({'error_model': 'numpy', 'nogil': True, 'fastmath': {'contract'}})")
+    for line in ("def train_block(data, plan, block, scratch, first, last):", "# rule = adamw_rule", "# JOIN = -1"):
+        assert line in source.splitlines()
+    assert source.count("def pairwise_sum") == 2
+    assert source.count("def adam_rule") == 1
+    assert "# term = gradient_term" in source
+    assert "# term = square_term" in source
+    ast.parse(source)
+
+
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory, python):
+    """The name of a kernel after an edit of a copy of the package: (file, old text, new text)."""
+    code = """
+from kernels import models
+from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
+from kernels.specialize import specialize
+for loss, optimizer in (("huber", "adamw"), ("squared", "momentum(weight_decay=0.1)")):
+    print(specialize(models.quadratic.program, make_loss(loss), make_optimizer(optimizer), width=32).name)
+"""
+
+    def name(file=None, old="", new=""):
+        folder = tmp_path_factory.mktemp("edited")
+        shutil.copytree(ROOT / "kernels", folder / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+        if file:
+            path = folder / "kernels" / file
+            text = path.read_text()
+            assert old in text
+            path.write_text(text.replace(old, new))
+        return python(code, cwd=folder, PYTHONPATH=str(folder), NUMBA_DISABLE_JIT="1").split()
+
+    return name
+
+
+@pytest.fixture(scope="module")
+def unedited(edited):
+    return edited()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("loops.py", "single = zeros()\n", "single = zeros()  # 0\n                i = 0\n"),
+        ("loops.py", "BLOCK = 128", "BLOCK = 64"),
+        ("order.py", "while i > 0", "while i > 1"),
+        ("order.py", "np.uint64(0xFFFFFFFF), 18", "np.uint64(0xFFFFFFFF), 19"),
+        ("run.py", "CONVERGED, DIVERGED = 0, 1, 2", "CONVERGED, DIVERGED = 0, 2, 1"),
+        ("lanes.py", "align=8", "align=16"),
+        ("lane_math.py", "LOG2_E = 1.4426950408889634", "LOG2_E = 1.4426950408889636"),
+        ("tuples.py", "operator.mul", "operator.add"),
+        ("unrolled.py", "repeated(-0.0, WIDTH)", "repeated(0.0, WIDTH)"),
+    ],
+)
+def test_an_edit_of_what_all_kernels_are_made_of_makes_other_kernels(edited, unedited, file, old, new):
+    """Otherwise the machine code of before the edit would be loaded."""
+    assert not set(edited(file, old, new)) & set(unedited)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changes"),
+    [
+        ("optimizers.py", "step * mean / (sqrt", "step * mean / (eps + sqrt", [True, False]),  # what adamw_rule calls
+        ("optimizers.py", "(1.0 - lr * weight_decay) * theta", "theta", [True, False]),
+        ("optimizers.py", "power2 * options[1], 1e-300", "power2 * options[1], 1e-30", [True, False]),
+        ("optimizers.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta", [False, True]),
+        ("losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)", [True, False]),
+        ("losses.py", "size - 0.5 * clipped", "size", [False, False]),  # a kernel has the derivative only
+        ("optimizers.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()", [False, False]),
+        ("fit.py", "import math\n", "import math\n\n", [False, False]),
+    ],
+)  # fmt: skip
+def test_an_edit_makes_other_kernels_of_those_that_it_concerns(edited, unedited, file, old, new, changes):
+    assert [name != before for name, before in zip(edited(file, old, new), unedited, strict=True)] == changes
+
+
+def test_options_of_the_compiler_make_other_kernels():
+    """Numba's own cache key does not know them."""
+    names = {kernel_of(models.linear, fma=fma, width=width).name for fma in (False, True) for width in (1, 32)}
+    assert len(names) == 4
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     """A cache folder that holds one kernel, and a way to build that kernel anew with the folder given."""
-    parts = specialize.Parts(
+    made_of = Ingredients(
         Model(*CLASSIC).program, make_loss("squared").derivative, 0, OPTIMIZERS["sgd"]().rule, 0, 0, None, 0, None,
         decays=False, fma=False, width=1,
     )  # fmt: skip
@@ -83,7 +161,7 @@ def stored(tmp_path_factory):
     def build(folder):
         with pytest.MonkeyPatch.context() as patched, event.install_recorder("numba:compile") as compilations:
             patched.setattr(cache, "folder", lambda: folder)
-            kernel = specialize._built.__wrapped__(parts)
+            kernel = specialize._build.__wrapped__(made_of)
         return kernel, len(compilations.buffer)
 
     assert build(folder)[1] > 0

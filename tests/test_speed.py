@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.problem import classic, many
-from bench.speed import BASELINE, job_for, speed
-from bench.variants import BY_NAME, Variant
+from bench.timing.problem import classic, many
+from bench.timing.speed import speed
+from bench.timing.variants import BY_NAME, Variant
+from bench.timing.workload import BASELINE, job_for
 
 NAMES = ["reference", "fused", "lanes", "C"]
 WRONG = Variant("wrong", "computes nothing", lambda problem: BY_NAME["fused"].ready(problem.part(epochs=1)), 0.0)

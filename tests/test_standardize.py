@@ -3,8 +3,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
 
-from bench.data import Dataset, builtin
-from bench.standardize import Scaling, original_loss, original_units, standardize
+from bench.data.scaling import Scaling, original_loss, original_units, standardize
+from bench.data.table import Dataset, builtin
 from kernels.model import Model
 
 CARRIED = {

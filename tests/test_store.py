@@ -19,14 +19,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.store import open_run, read_run
+from bench.store.run_folder import open_run, read_run
 
 STUDY = 'name = "mine"\n'
 IDENTITY = {"model": "a*x + b", "data": "3f2a"}
 # Not the NaN that NumPy makes: another sign, another payload.
 ODD_NAN = np.array([0xFFF8_0000_0000_1234], np.uint64).view(np.float64)[0]
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["bench.store", "kernels", "hypothesis", "pytest"])
+PROCESSES.set_forkserver_preload(["bench.store.run_folder", "kernels", "hypothesis", "pytest"])
 
 
 def opened(folder, identity=IDENTITY, *, resume=True, **options):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.grid import Grid
-from bench.study import load_study, model_for, studies, to_toml, with_overrides
+from bench.study.grid import Grid
+from bench.study.load import load_study, model_for, studies, to_toml, with_overrides
 from kernels import fit
 
 MINIMAL = """\
@@ -345,7 +345,7 @@ def test_the_target_of_auto_mpg_is_a_thousandth_above_least_squares():
 
 def test_to_list_the_studies_loads_nothing_heavy():
     code = (
-        "import sys; from bench.study import studies; studies(); "
+        "import sys; from bench.study.load import studies; studies(); "
         "print([name for name in ('numba', 'pandas', 'sympy', 'matplotlib', 'pyarrow') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from bench.style import OPTIMIZERS, LogTicks, colors_of, logarithmic, nothing, power_of_ten, save_as, spread, time_unit
+from bench.plots.style import (
+    OPTIMIZERS,
+    LogTicks,
+    colors_of,
+    logarithmic,
+    nothing,
+    power_of_ten,
+    save_as,
+    spread,
+    time_unit,
+)
 
 # Colors
 

@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, engine, load_run, plan, sweep
+from bench import Grid, load_run, sweep
+from bench.engine import jobs as plan
+from bench.engine import sweep as engine
 from kernels import Model, fit, models
 from kernels.block import train_runs
 from kernels.losses import make_loss
@@ -598,7 +600,8 @@ run.epochs = 3
 # The command `sgdbench run`, in which training does not come to an end by itself.
 ENDLESS = """
 import sys
-from bench import cli, engine
+from bench import cli
+from bench.engine import sweep as engine
 train = engine.train_runs
 def endless(*args, stopped, **rest):
     print("training", flush=True)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from frames import make_curves, make_frame
 
-from bench.tables import CHOICES, best, effects, loss_quantiles, standard_tables, summarise
+from bench.tables.ranking import CHOICES, best, effects, loss_quantiles, standard_tables, summarise
 
 
 def test_summary_of_one_group():

@@ -9,8 +9,8 @@ from frames import make_curves, make_frame
 from scipy.optimize import brentq
 
 from bench import Grid, sweep
-from bench.theory import design, epoch_map, largest_stable_rate, orders_of, spectral_radius
-from bench.theory_tables import rates_table, theory_table
+from bench.analysis.convergence import rates_table, theory_table
+from bench.analysis.stability import epoch_map, largest_stable_rate, orders_of, spectral_radius
 from kernels import Model, fit, models
 from kernels.reference import permutation
 
@@ -20,7 +20,7 @@ STARTS = {"near": [-1, 10, 26], "zero": [0, 0, 0]}
 
 @pytest.fixture(scope="module")
 def derivatives(classic):
-    return design(models.quadratic, classic[0])
+    return models.quadratic.design_matrix(classic[0])
 
 
 def plain_map(derivatives, lr, batch_size):
@@ -42,7 +42,7 @@ def around(edge):
 def test_the_design_holds_what_a_parameter_is_multiplied_with():
     model = Model("a*x*z + sin(x) + b - 2*c/z", inputs=("x", "z"))
     x, z = np.random.default_rng(0).uniform(1, 2, (2, 20))
-    found = design(model, np.stack([x, z], axis=1))
+    found = model.design_matrix(np.stack([x, z], axis=1))
     np.testing.assert_allclose(found, np.stack([x * z, np.ones(20), -2 / z], axis=1), rtol=1e-15)
     theta = np.array([3.0, -1.0, 2.0])
     predicted = model.predict(theta, np.stack([x, z], axis=1))
@@ -51,7 +51,7 @@ def test_the_design_holds_what_a_parameter_is_multiplied_with():
 
 def test_a_model_that_is_not_linear_is_refused():
     with pytest.raises(ValueError, match=r"linear in its parameters, and 'a\*exp\(b\*x\)' is not"):
-        design(Model("a*exp(b*x)"), np.arange(3.0))
+        Model("a*exp(b*x)").design_matrix(np.arange(3.0))
 
 
 @pytest.mark.parametrize("drop_last", [True, False], ids=["drop", "keep"])
@@ -66,7 +66,7 @@ def test_the_map_is_what_training_does_to_the_basis(noisy, optimizer, batch_size
         fit(models.quadratic, x, 0 * x, init=e, lr=0.01, epochs=2, kernel="reference", **settings).trajectory
         for e in np.eye(3)
     ]
-    one = epoch_map(design(models.quadratic, x), 0.01, **settings)
+    one = epoch_map(models.quadratic.design_matrix(x), 0.01, **settings)
     for epochs, power in ((1, one), (2, one @ one)):
         expected = np.stack([trajectory[epochs] for trajectory in after], axis=1)
         np.testing.assert_allclose(power[:3, :3], expected, rtol=0, atol=1e-10)
@@ -95,7 +95,7 @@ def test_gradient_descent_is_stable_up_to_two_over_the_largest_eigenvalue(deriva
 
 @pytest.mark.parametrize("batch_size", [1, 16, 100])
 def test_the_edge_of_small_batches_is_where_scipy_finds_the_radius_to_be_one(noisy, batch_size):
-    derivatives = design(models.quadratic, noisy[0][:800])
+    derivatives = models.quadratic.design_matrix(noisy[0][:800])
 
     def above(lr):
         return radius(plain_map(derivatives, lr, batch_size)) - 1
@@ -114,7 +114,7 @@ def test_the_edge_is_the_first_one():
 
 def test_what_no_sample_determines_does_not_count(noisy):
     x, _ = noisy
-    twice = design(Model("a*x + b*x + c"), x)
+    twice = Model("a*x + b*x + c").design_matrix(x)
     merged = np.stack([np.sqrt(2) * x, np.ones_like(x)], axis=1)
     for batch_size in (1, 16, "full"):
         expected = largest_stable_rate(merged, batch_size)
@@ -159,7 +159,7 @@ def test_what_has_no_map_is_refused_in_one_line(derivatives, given, message):
 @pytest.mark.parametrize(("optimizer", "batch_size"), CHOICES)
 def test_the_predicted_edge_is_within_a_step_of_the_measured_one(data, optimizer, batch_size, request):
     x, y = request.getfixturevalue(data)
-    edge = largest_stable_rate(design(models.quadratic, x), batch_size, optimizer=optimizer)
+    edge = largest_stable_rate(models.quadratic.design_matrix(x), batch_size, optimizer=optimizer)
     grid = Grid(lr=around(edge), batch_size=batch_size, init=STARTS, optimizer=optimizer)
     result = sweep(models.quadratic, x, y, grid, epochs=200)
 
@@ -184,7 +184,7 @@ def test_shuffled_samples_turn_near_the_edge_of_their_orders(classic):
     table = theory_table(models.quadratic, classic[0], result.frame, result.curves)
     assert table["agrees"].tolist() == [True, True]
     # It is not that of the samples as they stand.
-    assert largest_stable_rate(design(models.quadratic, classic[0])) < 1.1 < table["predicted_edge"].min()
+    assert largest_stable_rate(models.quadratic.design_matrix(classic[0])) < 1.1 < table["predicted_edge"].min()
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_frame_without_runs_has_no_theory():
 
 
 def test_data_that_would_take_too_much_memory_have_no_theory(monkeypatch):
-    monkeypatch.setattr("bench.theory_tables.MOST_NUMBERS", 30)
+    monkeypatch.setattr("bench.analysis.convergence.MOST_NUMBERS", 30)
     x = np.linspace(-1, 1, 10)
     frame = make_frame(4, lr=[0.1, 9, 0.1, 9], batch_size=[1, 1, 10, 10], shuffle=[True, True, False, False])
     curves = make_curves({run: [1.0, 0.5] for run in frame["config_id"]})

@@ -3,19 +3,20 @@ import pandas as pd
 import pytest
 from frames import make_frame
 
-from bench import Grid, sweep, times
-from bench.times import COSTS, epoch_seconds, times_to_target
-from bench.timing import Timings
-from bench.variants import BY_NAME
+from bench import Grid, sweep
+from bench.tables.ranking import COST_SETTINGS, times_to_target
+from bench.timing import epoch as times
+from bench.timing.epoch import epoch_seconds
+from bench.timing.paired import Timings
+from bench.timing.variants import BY_NAME
 from kernels import fit, models, reference
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.run import Plan
-from kernels.specialize import settings
+from kernels.run import Plan, settings
 
 
 def costs(*rows):
-    return pd.DataFrame(rows, columns=[*COSTS, "variant", "epoch_seconds"])
+    return pd.DataFrame(rows, columns=[*COST_SETTINGS, "variant", "epoch_seconds"])
 
 
 FRAME = pd.concat(
@@ -71,7 +72,7 @@ def timed(monkeypatch):
 def test_an_epoch_is_timed_for_all_that_decides_how_long_it_takes(result, classic, timed):
     """A call of the reference is 200 of 800 samples, or 12 of 50 batches; others take 8 epochs, of one run or of 32."""
     table = epoch_seconds(result, *classic, "squared", seconds=0.02)
-    assert table[[*COSTS, "variant"]].to_numpy().tolist() == [
+    assert table[[*COST_SETTINGS, "variant"]].to_numpy().tolist() == [
         ["sgd", size, True, variant] for size in (1, 16) for variant in ("reference", "fused", "lanes")
     ]
     expected = [0.1 * 800 / 200, 0.2 / 8, 0.3 / 8 / 32, 0.4 * 50 / 12, 0.5 / 8, 0.6 / 8 / 32]
@@ -150,7 +151,7 @@ def test_sampling_the_curve_changes_nothing(classic, kernel, batch_size):
 def test_keeping_fewer_losses_changes_nothing(classic, monkeypatch):
     grid = Grid(lr=[0.05, 0.1], init={"zero": [0, 0, 0]}, seed=[0, 1], shuffle=True)
     kept = sweep(models.quadratic, *classic, grid, epochs=9)
-    monkeypatch.setattr("bench.engine.MOST_LOSSES", 12)
+    monkeypatch.setattr("bench.engine.sweep.MOST_LOSSES", 12)
     thinned = sweep(models.quadratic, *classic, grid, epochs=9)
     assert len(thinned.curves) < len(kept.curves) / 2
     pd.testing.assert_frame_equal(thinned.frame, kept.frame)

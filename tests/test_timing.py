@@ -9,8 +9,8 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import chisquare, mstats
 
-from bench import timing
-from bench.timing import AGAIN, Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
+from bench.timing import paired as timing
+from bench.timing.paired import AGAIN, Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
 
 TRUTH = 1.05
 
@@ -365,5 +365,5 @@ def test_names_that_were_not_timed_are_refused_in_one_line():
 
 
 def test_scipy_is_imported_when_an_interval_is_asked_for(python):
-    code = "import sys, bench.timing; print('scipy.stats' in sys.modules)"
+    code = "import sys, bench.timing.paired; print('scipy.stats' in sys.modules)"
     assert python(code) == "False\n"

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bench.data import builtin
-from bench.trace import Trace, gradient
+from bench.commands.trace import Trace, gradient
+from bench.data.table import builtin
 from kernels import fit, models
 
 DATA = builtin("quadratic")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from bench import variants
-from bench.problem import UnavailableError, classic, exponential, many
-from bench.variants import BY_NAME, VARIANTS, Variant
+from bench.timing import variants
+from bench.timing.problem import UnavailableError, classic, exponential, many
+from bench.timing.variants import BY_NAME, VARIANTS, Variant
 from kernels import Model, models
 from kernels.optimizers import OPTIMIZERS
 
@@ -82,7 +82,7 @@ def test_one_entry_is_all_that_a_peer_needs():
 
 def test_nothing_of_a_peer_is_imported_with_the_registry(python):
     found = python(
-        "import bench.variants, sys; print({'torch', 'jax', 'sklearn', 'river', 'sympy'} & set(sys.modules))"
+        "import bench.timing.variants, sys; print({'torch', 'jax', 'sklearn', 'river', 'sympy'} & set(sys.modules))"
     )
     assert found.strip() == "set()"
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numba import njit
 
-from bench.problem import Problem, Trained, UnavailableError, classic, errors, many
-from bench.variants import BY_NAME, Variant, kernel
-from bench.verify import MOST, NotVerifiedError, no_compilation, verify
+from bench.timing.problem import Problem, Trained, UnavailableError, classic, errors, many
+from bench.timing.variants import BY_NAME, Variant, kernel
+from bench.timing.verify import MOST, NotVerifiedError, no_compilation, verify
 
 ONE = classic(3)
 

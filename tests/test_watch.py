@@ -11,12 +11,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-import bench.film
-import bench.watch
+import bench.plots.film.film
+import bench.plots.film.window
 from bench.cli import main
-from bench.data import builtin
-from bench.film import TICK, fit_film
-from bench.watch import Window
+from bench.data.table import builtin
+from bench.plots.film.film import TICK, fit_film
+from bench.plots.film.window import Window
 from kernels import Model, fit, models
 
 SETTINGS = {"batch_size": 16, "kernel": "reference", "epochs": 5, "init": [-1, 10, 26], "lr": 0.5}
@@ -47,10 +47,10 @@ def canvas(monkeypatch):
     """The canvas of the next window, which is no window."""
     figure = Numbered()
     canvas = Canvas(figure)
-    monkeypatch.setattr(bench.watch, "_open", lambda title: figure)
-    monkeypatch.setattr(bench.watch.plt, "fignum_exists", lambda number: canvas.open)
-    monkeypatch.setattr(bench.watch.plt, "show", lambda: canvas.seen.append(("until it is closed", None)))
-    monkeypatch.setattr(bench.film, "FRAMES", 6)
+    monkeypatch.setattr(bench.plots.film.window, "_open", lambda title: figure)
+    monkeypatch.setattr(bench.plots.film.window.plt, "fignum_exists", lambda number: canvas.open)
+    monkeypatch.setattr(bench.plots.film.window.plt, "show", lambda: canvas.seen.append(("until it is closed", None)))
+    monkeypatch.setattr(bench.plots.film.film, "FRAMES", 6)
     return canvas
 
 
@@ -59,7 +59,7 @@ def trained(callback=None, **settings):
 
 
 def test_a_training_is_shown_where_it_stands(canvas, monkeypatch):
-    monkeypatch.setattr(bench.watch, "PATIENCE", 0)
+    monkeypatch.setattr(bench.plots.film.window, "PATIENCE", 0)
     window, epochs = Window("lesson"), []
 
     def look(so_far):
@@ -73,7 +73,7 @@ def test_a_training_is_shown_where_it_stands(canvas, monkeypatch):
 
 def test_a_training_is_not_kept_waiting(canvas, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(bench.watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(bench.plots.film.window.time, "monotonic", lambda: now[0])
     window, result = Window("lesson"), trained()
     for now[0] in (10.0, 10.1, 10.2, 10.3, 10.4, 10.7):
         window(result, LESSON)
@@ -88,7 +88,7 @@ def test_what_is_not_finite_is_not_shown(canvas):
 
 
 def test_the_film_is_shown_frame_by_frame_and_then_stays(canvas, monkeypatch):
-    monkeypatch.setattr(bench.watch.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(bench.plots.film.window.time, "monotonic", lambda: 0.0)
     told = fit_film(trained(), LESSON.x, LESSON.y, settings=SETTINGS)
     Window("lesson").replay(told)
     *frames, last = canvas.seen
@@ -150,7 +150,7 @@ def test_ctrl_c_shows_no_film(canvas, sgdbench, monkeypatch):
         fit(*args, callback=callback, **settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.fitting.kernels_fit", impatient)
+    monkeypatch.setattr("bench.data.fit_table.kernels_fit", impatient)
     code, out, err = sgdbench(*QUADRATIC, "--watch")
     assert code == 130
     assert "interrupted" in out
@@ -164,7 +164,7 @@ def test_without_a_display_it_is_said_before_training(backend):
     environment |= {"MPLBACKEND": backend} if backend else {}
     if sys.platform != "linux" and backend != "agg":
         pytest.skip("elsewhere there is always a display")
-    code = "import bench.fitting, bench.cli; bench.fitting.kernels_fit = None; bench.cli.main()"
+    code = "import bench.data.fit_table, bench.cli; bench.data.fit_table.kernels_fit = None; bench.cli.main()"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *QUADRATIC, "--watch"],
         env=environment,
@@ -177,11 +177,11 @@ def test_without_a_display_it_is_said_before_training(backend):
 
 ON_A_SCREEN = """
 import matplotlib.pyplot as plt
-import bench.film, bench.watch
+import bench.plots.film.film, bench.plots.film.window
 from bench.cli import main
 
-bench.film.FRAMES = bench.film.FIRST = 6
-replay = bench.watch.Window.replay
+bench.plots.film.film.FRAMES = bench.plots.film.film.FIRST = 6
+replay = bench.plots.film.window.Window.replay
 
 def closed_in_the_end(window, told):
     manager = window._figure.canvas.manager
@@ -190,7 +190,7 @@ def closed_in_the_end(window, told):
     replay(window, told)
     print("closed" if not window.is_open else "open")
 
-bench.watch.Window.replay = closed_in_the_end
+bench.plots.film.window.Window.replay = closed_in_the_end
 main()
 """
 

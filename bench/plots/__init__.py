@@ -1,7 +1,7 @@
 """From the frame of results to figures, each by one pure function: frame in, matplotlib Figure out.
 
-`frame` is described in `bench.tables`. `curves` is long: `config_id`, `epoch`, `loss`. `trajectory` is long, too:
-`config_id`, `epoch` and one column `param_<name>` per parameter. `predict(params, x)` is the model's curve. A figure
+`frame` is described in `bench.tables.ranking`. `curves` is long: `config_id`, `epoch`, `loss`. `trajectory` is long,
+too: `config_id`, `epoch` and a column `param_<name>` per parameter. `predict(params, x)` is the model's curve. A figure
 that has nothing to show says so.
 """
 

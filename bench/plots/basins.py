@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.plots.shades import GONE, LOST, MISSED, Shades, shades
-from bench.render import label, text
-from bench.style import INK, STYLE, caption, key, nothing, panels, round_ticks, short
-from bench.tables import CHOICES, varies
+from bench.plots.style import INK, STYLE, caption, key, nothing, panels, round_ticks, short
+from bench.tables.formatting import label, text
+from bench.tables.ranking import CHOICES, varies
 from kernels.run import Floats
 
 Extent = tuple[float, float, float, float]
@@ -35,7 +35,7 @@ def basin_map(
     ----------
     basin : DataFrame
         One row per choice and start on a grid: `optimizer`, `lr`, `batch_size`; `param_<name>`, of which two vary;
-        `status`, `epochs_to_target`, `final_loss`; see `bench.basin.basin`.
+        `status`, `epochs_to_target`, `final_loss`; see `bench.analysis.basin.basin`.
     end : array, shape (P,), optional
         Where the best run ended; a plus.
     starts : mapping of str to array, shape (P,), optional

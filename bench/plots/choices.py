@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.tables import CHOICES, best
+from bench.tables.ranking import CHOICES, best
 
 # What decides how long an epoch takes, besides the model and the data.
 COSTS = ["optimizer", "batch_size", "shuffle"]

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.style import INK, PALETTE, STYLE, caption, nothing, panels, round_ticks, short, spread, title_room
+from bench.plots.style import INK, PALETTE, STYLE, caption, nothing, panels, round_ticks, short, spread, title_room
 from kernels.run import Floats
 
 SIZE = 51

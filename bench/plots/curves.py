@@ -7,8 +7,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from bench.render import text
-from bench.style import DASHES, DOT, FAINT, INK, STYLE, TARGET, colors_of, key, panels, short, spread, title_room
+from bench.plots.style import DASHES, DOT, FAINT, INK, STYLE, TARGET, colors_of, key, panels, short, spread, title_room
+from bench.tables.formatting import text
 
 Array = NDArray[np.float64]
 Predict = Callable[[Array, Array], Array]

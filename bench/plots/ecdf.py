@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from bench.plots.choices import with_epoch_seconds
-from bench.style import STYLE, caption, colors_of, key, log_scale, nothing, panels, short, time_unit
+from bench.plots.style import STYLE, caption, colors_of, key, log_scale, nothing, panels, short, time_unit
 from kernels.run import Floats
 
 

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.plots.choices import with_epoch_seconds
-from bench.render import label, text
-from bench.style import (
+from bench.plots.style import (
     DASHES,
     INK,
     STYLE,
@@ -26,7 +25,8 @@ from bench.style import (
     spread,
     time_unit,
 )
-from bench.tables import loss_quantiles
+from bench.tables.formatting import label, text
+from bench.tables.ranking import loss_quantiles
 from kernels.run import Floats
 
 # More epochs than that cannot be told apart in a figure, and make an SVG of some megabytes.

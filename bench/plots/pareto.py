@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 
 from bench.plots.choices import with_epoch_seconds
 from bench.plots.losses import draw_target, loss_range
-from bench.render import label
-from bench.style import (
+from bench.plots.style import (
     INK,
     STYLE,
     caption,
@@ -23,7 +22,8 @@ from bench.style import (
     spread,
     time_unit,
 )
-from bench.tables import CHOICES, summarise, varies
+from bench.tables.formatting import label
+from bench.tables.ranking import CHOICES, summarise, varies
 
 NAMED = 4
 
@@ -37,7 +37,7 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     Parameters
     ----------
     frame : DataFrame
-        One row per configuration, as `bench.tables` describes it, with `epoch_seconds`, or with what
+        One row per configuration, as `bench.tables.ranking` describes it, with `epoch_seconds`, or with what
         `bench.plots.choices.with_epoch_seconds` makes it of.
     target : float, optional
         The loss at which runs stop, drawn as a line across. The axis ends six decades below it.

@@ -6,9 +6,21 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.render import label, text
-from bench.style import STYLE, caption, colors_of, key, log_scale, nothing, panels, round_ticks, say, short, spread
-from bench.tables import CHOICES, varies
+from bench.plots.style import (
+    STYLE,
+    caption,
+    colors_of,
+    key,
+    log_scale,
+    nothing,
+    panels,
+    round_ticks,
+    say,
+    short,
+    spread,
+)
+from bench.tables.formatting import label, text
+from bench.tables.ranking import CHOICES, varies
 
 # More epochs than that cannot be told apart in a figure.
 POINTS = 200

@@ -15,9 +15,9 @@ from matplotlib.path import Path
 
 from bench.plots.choices import at_best, families
 from bench.plots.shades import GONE, LOST, MISSED, SOME, Shades, shades
-from bench.render import text
-from bench.style import EDGE, FAINT, INK, STYLE, WIDTH, caption, key, nothing, panels, short, spread
-from bench.tables import best
+from bench.plots.style import EDGE, FAINT, INK, STYLE, WIDTH, caption, key, nothing, panels, short, spread
+from bench.tables.formatting import text
+from bench.tables.ranking import best
 from kernels.run import Floats
 
 MOST = 3  # optimizers, and starts: with more there is no room for numbers in the cells
@@ -49,10 +49,10 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     Parameters
     ----------
     frame : DataFrame
-        One row per configuration, as `bench.tables` describes it.
+        One row per configuration, as `bench.tables.ranking` describes it.
     edges : DataFrame, optional
         `optimizer`, `batch_size`, `shuffle` and `predicted_edge`, the largest stable rate; see
-        `bench.theory_tables.theory_table`. Drawn as a line.
+        `bench.analysis.convergence.theory_table`. Drawn as a line.
     """
     diverged = int((frame["status"] == "diverged").sum())
     if not frame["epochs_to_target"].notna().any():

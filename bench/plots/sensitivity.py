@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 
 from bench.plots.choices import at_best
 from bench.plots.losses import draw_target, loss_range
-from bench.render import text
-from bench.style import (
+from bench.plots.style import (
     INK,
     STYLE,
     caption,
@@ -21,6 +20,7 @@ from bench.style import (
     panels,
     short,
 )
+from bench.tables.formatting import text
 
 BEYOND = 1e300
 
@@ -36,7 +36,7 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     Parameters
     ----------
     frame : DataFrame
-        One row per configuration, as `bench.tables` describes it.
+        One row per configuration, as `bench.tables.ranking` describes it.
     target : float, optional
         The loss at which runs stop, drawn as a line across. The axis ends two decades below it.
     """

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.render import text
-from bench.style import INK, colors_of, logarithmic
+from bench.plots.style import INK, colors_of, logarithmic
+from bench.tables.formatting import text
 from kernels.run import Floats
 
 MOST = 8

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bench.render import text
-from bench.style import DASHES, INK, PALETTE, STYLE, WIDTH, log_scale, nothing, panels, short
+from bench.plots.style import DASHES, INK, PALETTE, STYLE, WIDTH, log_scale, nothing, panels, short
+from bench.tables.formatting import text
 
 OURS, OTHERS = PALETTE[0], "#757575"
 HATCH = "////"
@@ -32,7 +32,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     speed : DataFrame
         One row per variant: `variant`, `ours`, `verified`, `ns`, `ns_low` and `ns_high` (of a sample-update),
         `to_reference` and `to_c` (how many times as fast), `note` (why there is no measurement); see
-        `bench.speed.Speed`.
+        `bench.timing.speed.Speed`.
     """
     ns = speed["ns"].astype("Float64").to_numpy(float, na_value=np.nan)
     missing = speed[~np.isfinite(ns)]

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from bench.machine import environment
-from bench.problem import UnavailableError
-from bench.speed import compile_times
-from bench.verify import NotVerifiedError, no_compilation, verify
+from bench.system.environment import environment
+from bench.timing.problem import UnavailableError
+from bench.timing.speed import compile_times
+from bench.timing.verify import NotVerifiedError, no_compilation, verify
 
 TARGETS, SPEEDS = pytest.StashKey[list](), pytest.StashKey[list]()
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.problem import classic
-from bench.race import crowd_of
-from bench.variants import BY_NAME
+from bench.timing.problem import classic
+from bench.timing.variants import BY_NAME
+from bench.timing.workload import crowd_of
 from kernels.optimizers import OPTIMIZERS
 
 ONE = {optimizer: classic(100, 16, optimizer=optimizer) for optimizer in OPTIMIZERS}

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.problem import classic
-from bench.race import crowd_of
-from bench.variants import BY_NAME
+from bench.timing.problem import classic
+from bench.timing.variants import BY_NAME
+from bench.timing.workload import crowd_of
 from kernels.models import make_model
 
 PARAMETERS = (2, 3, 6, 12)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.problem import classic
-from bench.variants import BY_NAME
+from bench.timing.problem import classic
+from bench.timing.variants import BY_NAME
 
 SIZES = (800, 10_000, 1_000_000)
 PROBLEMS = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.problem import exponential, many
-from bench.variants import VARIANTS
+from bench.timing.problem import exponential, many
+from bench.timing.variants import VARIANTS
 from kernels.models import quadratic
 
 PROBLEMS = {"quadratic": many(quadratic, 1024, 40), "exponential": many(exponential, 1024, 40)}

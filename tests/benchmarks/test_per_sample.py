@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.problem import classic
-from bench.variants import VARIANTS
+from bench.timing.problem import classic
+from bench.timing.variants import VARIANTS
 
 FULL, SHORT = classic(100), classic(2)
 

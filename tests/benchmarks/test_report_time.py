@@ -4,8 +4,8 @@ import pytest
 from browsing import chromium, opened
 
 from bench import Grid, sweep
-from bench.problem import classic
-from bench.report import write_report
+from bench.report.report import write_report
+from bench.timing.problem import classic
 from kernels.models import quadratic
 
 OPENED = 5

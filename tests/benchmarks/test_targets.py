@@ -5,11 +5,11 @@ They are recorded, never asserted: how fast a machine is makes no test fail.
 
 import pytest
 
-from bench.problem import UnavailableError
-from bench.race import TARGET_SECONDS
-from bench.targets import TARGETS, measure
-from bench.variants import BY_NAME
-from bench.verify import verify
+from bench.commands.speed import TARGET_SECONDS
+from bench.timing.budget import TARGETS, measure
+from bench.timing.problem import UnavailableError
+from bench.timing.variants import BY_NAME
+from bench.timing.verify import verify
 
 
 def about(target):

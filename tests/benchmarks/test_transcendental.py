@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numba import njit
 
-from bench.problem import classic
-from bench.race import crowd_of
-from bench.variants import VARIANTS
+from bench.timing.problem import classic
+from bench.timing.variants import VARIANTS
+from bench.timing.workload import crowd_of
 from kernels import models
 from kernels.lanes import lane_from, lane_into
 

@@ -1,0 +1,189 @@
+"""The basin of attraction: where runs end that start anywhere in a plane of two parameters."""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.data.table import Dataset
+from bench.store.results import SweepResult
+from bench.study.load import RunTable
+from bench.tables.ranking import CHOICES, best
+from kernels import Model
+from kernels.block import train_runs
+from kernels.checks import check_target
+from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
+from kernels.program import evaluate
+from kernels.run import CONVERGED, STATUS, Floats, Plan, memory, settings
+from kernels.samples import room, samples
+from kernels.schedules import learning_rates
+
+SIZE, LEAST = 41, 11
+PLANES = 3
+# Samples visited by all runs of a plane, a tenth of a second at most; a function such as exp takes four times as long.
+# An epoch of a few samples counts as one of a hundred, for the loss that is kept after it.
+WORK, SLOWER, FEW = 150_000_000, 4, 100
+# What else than lanes takes so many times as long.
+SLOWDOWN = {"fused": 16, "fused-fma": 16, "reference": 50_000}
+# Starts farther away than this many times the distance of the one in the middle stay out of the plane.
+FAR = 10.0
+# More samples make no other surface, as far as a figure shows it; and so many values are worked on at a time.
+DRAWN, CHUNK = 500, 200_000
+
+
+def basin(
+    result: SweepResult,
+    budget: RunTable,
+    data: Dataset,
+    rows: pd.DataFrame | None = None,
+    *,
+    kernel: str = "lanes",
+) -> pd.DataFrame:
+    """Train from everywhere in a plane of two parameters, with the settings of some runs.
+
+    The plane goes through the end of the first of the runs. It is that of the two parameters in which the model is not
+    linear, or else of those that start farthest from the end, and holds the starts of the sweep but for distant ones.
+    The other parameters start where that run ended.
+
+    Parameters
+    ----------
+    result : SweepResult
+    budget : RunTable
+        As in the sweep. Where there are many samples the plane has fewer starts, and runs fewer epochs, than else.
+    data : Dataset
+        What was trained.
+    rows : DataFrame, optional
+        Rows of `result.frame`, as from `best_of_each`, which it is without.
+    kernel : str
+        One of those of `kernels.block.train_runs`; what is slower than lanes gets a smaller plane, or none.
+
+    Returns
+    -------
+    DataFrame
+        For each of the runs one row per start, up to 41 by 41 of them: `config_id` and the choices of the run; where it
+        starts, `param_<name>`, of which two vary; `status`, `epochs`, `epochs_to_target` (missing where it was not
+        reached) and `final_loss`. No rows for a model of one parameter, runs that did not end, or so many samples that
+        it would take long.
+    """
+    model, names = result.model, [f"param_{name}" for name in result.model.params]
+    rows = best_of_each(result.frame) if rows is None else rows
+    ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
+    columns, y = samples(model, data.x, data.y)
+    cost = SLOWDOWN.get(kernel, 1) * (1 if model.program.is_exact else SLOWER)
+    size, epochs = _affordable(y.size, budget.epochs, cost)
+    if ended.empty or len(names) < 2 or not epochs:
+        return pd.DataFrame(
+            columns=["config_id", *CHOICES, *names, "status", "epochs", "epochs_to_target", "final_loss"]
+        )
+    end = ended[names].iloc[0].to_numpy(float)
+    starts = _plane(_pair(model, end, result.starts, columns), end, _reach(end, result.starts), size)
+    loss = make_loss(budget.loss)
+
+    def trained(row: Mapping[Hashable, Any]) -> pd.DataFrame:
+        optimizer, shuffle = make_optimizer(row["optimizer"]), bool(row["shuffle"])
+        rates = learning_rates(row["schedule"], row["lr"], budget.epochs)[:epochs, np.newaxis]
+        plan = Plan(
+            np.broadcast_to(rates, (epochs, len(starts))),
+            settings(loss, optimizer),
+            int(row["batch_size"]),
+            budget.drop_last,
+            shuffle,
+            int(row["seed"]),
+            check_target(budget.target),
+        )
+        fresh = np.tile(memory(optimizer, len(names)), (len(starts), 1))
+        runs = train_runs(kernel, model, loss, optimizer, room(columns, y, shuffle=shuffle), plan, starts, fresh)
+        assert runs is not None  # noqa: S101 (nobody stops it)
+        chosen: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES)}
+        return pd.DataFrame(
+            chosen
+            | dict(zip(names, starts.T, strict=True))
+            | {
+                "status": np.array(STATUS)[runs.status],
+                "epochs": runs.epochs,
+                "epochs_to_target": pd.Series(runs.epochs, dtype="Int64").where(runs.status == CONVERGED),
+                "final_loss": runs.losses[runs.epochs, np.arange(len(starts))],
+            }
+        )
+
+    return pd.concat([trained(row) for row in ended.to_dict("records")], ignore_index=True)
+
+
+def best_of_each(frame: pd.DataFrame) -> pd.DataFrame:
+    """The run that ends lowest of the best choice of each optimizer, of the three best optimizers, best first."""
+    ended = frame[np.isfinite(frame["final_loss"])]
+    chosen = best(frame if "seconds" in frame else frame.assign(seconds=0.0), ["optimizer"])
+    shared = [name for name in CHOICES if name in chosen]
+    lowest = chosen[shared].merge(ended.sort_values("final_loss", kind="stable"), on=shared)
+    return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)
+
+
+def surface(model: Model, data: Dataset) -> Callable[[Floats], Floats]:
+    """The loss as a function of the parameters, over at most five hundred samples, evenly taken.
+
+    Returns
+    -------
+    callable
+        Parameters, shape (k, P), to the mean of the squared residuals, shape (k,); what overflows is not finite.
+    """
+    columns, y = samples(model, data.x, data.y)
+    some = np.linspace(0, y.size - 1, min(y.size, DRAWN)).round().astype(int)
+    x, y = tuple(column[some] for column in columns), y[some]
+    step = max(1, CHUNK // y.size)
+
+    def losses(params: Floats) -> Floats:
+        found = np.empty(len(params))
+        for first in range(0, len(params), step):
+            theta = params[first : first + step].T[:, :, np.newaxis]
+            with np.errstate(all="ignore"):
+                residual, _ = evaluate(model.program, theta, np.stack(x), y)
+                found[first : first + step] = np.mean(np.square(residual), axis=-1)
+        return found
+
+    return losses
+
+
+def _affordable(n: int, epochs: int, cost: int) -> tuple[int, int]:
+    """How many starts along each side, an odd number, and how many epochs; no epoch where even one takes long."""
+    visits = WORK // cost // max(n, FEW)
+    size = min(SIZE, max(LEAST, int((visits / epochs) ** 0.5)))
+    size -= 1 - size % 2
+    return size, min(epochs, visits // (size * size))
+
+
+def _pair(model: Model, end: Floats, starts: Floats, columns: tuple[Floats, ...]) -> tuple[int, int]:
+    """The two parameters that vary, in the model's order."""
+    few = [column[:: max(1, column.size // DRAWN)] for column in columns]
+    distance = np.median(np.abs(starts - end), axis=0)
+
+    def derivatives(theta: Floats) -> list[Floats]:
+        with np.errstate(all="ignore"):
+            return evaluate(model.program, theta, np.stack(few), np.zeros(()))[1]
+
+    here = derivatives(end)
+    curved = []
+    for k, step in enumerate(0.1 * np.abs(end) + 0.1):
+        there = derivatives(end + step * (np.arange(end.size) == k))
+        curved.append(not np.array_equal(here[k], there[k], equal_nan=True))
+    ranked = sorted(range(end.size), key=lambda k: (not curved[k], -distance[k]))
+    first, second = sorted(ranked[:2])
+    return first, second
+
+
+def _reach(end: Floats, starts: Floats) -> Floats:
+    """How far the plane reaches from the end, for each parameter: to the farthest start that is not distant."""
+    distance = np.abs(starts - end)
+    middle = np.median(distance, axis=0)
+    reach = np.where(distance <= FAR * middle, distance, 0).max(axis=0)
+    return 1.25 * np.where(reach > 0, reach, np.maximum(np.abs(end), 1))
+
+
+def _plane(pair: tuple[int, int], end: Floats, reach: Floats, size: int) -> Floats:
+    """The starts, shape (size * size, P), the second parameter of the pair changing first."""
+    starts = np.tile(end, (size * size, 1))
+    offsets = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size), indexing="ij")
+    for k, offset in zip(pair, offsets, strict=True):
+        starts[:, k] += reach[k] * offset.ravel()
+    return starts

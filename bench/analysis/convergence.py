@@ -1,0 +1,254 @@
+"""Stable rates and convergence, predicted beside measured, for the runs of a sweep."""
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from bench.analysis.stability import LINEAR, largest_stable_rate, moduli, orders_of
+from kernels import Model
+from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
+from kernels.run import Floats
+from kernels.schedules import learning_rates
+
+CHOICE = ["optimizer", "batch_size", "shuffle"]
+
+# Larger data have no theory here: what it needs would be 160 MB.
+MOST_NUMBERS = 20_000_000
+
+# A squared loss this small, relative to the mean of y**2, is rounding: ten thousand times what sums have in amplitude.
+ROUNDING = 1e-24
+NEAR_LEAST_SQUARES = 1e-10
+# Right at the edge, the square of a random walk doubles from half of the time to all of it.
+GROWTH = 2.0
+
+# The direction that goes slowest is alone where theory says that of the loss so little is another's.
+ALONE = 0.1
+# The two halves of what is measured must agree this well, or else it is no rate yet; points that make two halves.
+STRAIGHT, FEWEST = 0.02, 5
+# Two directions that go equally fast make a wave, which is straight only in the long run.
+ALIKE, FEWEST_OF_WAVES = 1 - 1e-6, 40
+
+
+def theory_table(
+    model: Model,
+    x: ArrayLike,
+    frame: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    drop_last: bool = True,
+    loss: str = "squared",
+) -> pd.DataFrame:
+    """The largest stable rate, predicted and measured, for each optimizer with a linear map, batch size and order.
+
+    The prediction is about a rate that stays as it is, and most schedules lower it: a run that starts above the edge
+    is saved when the rate falls. So what is measured is the first epochs, as long as the rate is that of epoch 0. A
+    run counts as diverging if it blew up in them, or if its loss after them is above that at the start and `GROWTH`
+    times that halfway: the noise of small batches alone may lift the loss above that of a good start, but then it
+    stays there. Slow growth takes more epochs to be seen than a schedule may leave.
+
+    Parameters
+    ----------
+    model : Model
+    x : array, shape (n,) or (n, inputs)
+        What was trained on.
+    frame, curves : DataFrame
+        Those of `bench.store.results.SweepResult`.
+    drop_last, loss
+        As in the sweep.
+
+    Returns
+    -------
+    DataFrame
+        optimizer, batch_size, shuffle; `predicted_edge`, for shuffled samples over the orders of the frame's seeds;
+        `diverges_from`, the smallest rate of which some run diverges, and `stable_up_to`, the rate of the grid before
+        it (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are
+        no further apart than a step of the grid, missing where the grid does not reach the edge.
+        No rows for other models than linear ones, other losses than the squared one, or more numbers in X (for
+        small batches: in all H_b together) than `MOST_NUMBERS`.
+    """
+    rows = []
+    derivatives = _derivatives(model, x, frame, loss)
+    if derivatives is not None:
+        frame = _with_first_rate(frame)
+        frame["grew"] = _grew(frame, curves)
+        for choice, runs, orders in _choices(derivatives, frame):
+            optimizer, batch_size, _ = choice
+            edge = largest_stable_rate(derivatives, batch_size, optimizer=optimizer, drop_last=drop_last, orders=orders)
+            rows.append((*choice, edge, *_beside(edge, runs)))
+    columns = [*CHOICE, "predicted_edge", "stable_up_to", "diverges_from", "agrees"]
+    types = {"predicted_edge": "float", "stable_up_to": "float", "diverges_from": "float", "agrees": "boolean"}
+    return pd.DataFrame(rows, columns=columns).astype(types)
+
+
+def rates_table(
+    model: Model,
+    x: ArrayLike,
+    y: ArrayLike,
+    frame: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    drop_last: bool = True,
+    loss: str = "squared",
+) -> pd.DataFrame:
+    """The factor on the distance to the solution per epoch, predicted and measured.
+
+    It is measured in the first epochs, as long as the rate is that of epoch 0: half the slope of the logarithm of the
+    loss above least squares, over the second half of the epochs in which that is more than rounding. There the slowest
+    direction must be alone: going by the eigenvalues, the next one's share of the loss has fallen to a tenth beside it,
+    and the slopes of the two halves of what is left agree. Two that are equally fast go on as a wave, which takes more
+    epochs to be measured. Left out are runs for which that is not so; runs in small batches on data that are not exact,
+    which end at their noise and not at the solution; and those with weight decay, which end elsewhere.
+
+    Parameters
+    ----------
+    model : Model
+    x : array, shape (n,) or (n, inputs)
+    y : array, shape (n,)
+        What was trained on.
+    frame, curves : DataFrame
+        Those of `bench.store.results.SweepResult`.
+    drop_last, loss
+        As in the sweep.
+
+    Returns
+    -------
+    DataFrame
+        optimizer, batch_size, shuffle, `lr` (of epoch 0); `runs` of which it could be measured; `predicted_rate` and
+        `measured_rate`, the median over these runs. No row where it could be measured of none.
+    """
+    rows: list[tuple[object, ...]] = []
+    derivatives = _derivatives(model, x, frame, loss)
+    if derivatives is not None:
+        target = np.asarray(y, float) - model.predict(np.zeros(derivatives.shape[1]), x)
+        solution = np.linalg.lstsq(derivatives, target)[0]
+        least = float(np.mean((derivatives @ solution - target) ** 2))
+        rounding = ROUNDING * float(np.mean(target**2))
+        exact = least <= rounding
+        lowest, smallest = (0.0, rounding) if exact else (least, rounding + NEAR_LEAST_SQUARES * least)
+        frame = _with_first_rate(frame)
+        frame = frame[(frame["batch_size"] == len(derivatives)) | exact].reset_index(drop=True)
+        excess = _first_losses(frame, curves) - lowest
+        for choice, runs, orders in _choices(derivatives, frame):
+            made = make_optimizer(choice[0])
+            if made.weight_decay:
+                continue
+            rates = np.unique(runs["rate"])
+            sizes = moduli(derivatives, rates, choice[1], optimizer=made, drop_last=drop_last, orders=orders)
+            for rate, own in zip(rates, sizes, strict=True):
+                settled = _settles(own)
+                measured = [_rate(excess[run], smallest, *settled) for run in runs.index[runs["rate"] == rate]]
+                found = [value for value in measured if not np.isnan(value)]
+                if found:
+                    rows.append((*choice, rate, len(found), own[0], np.median(found)))
+    columns = [*CHOICE, "lr", "runs", "predicted_rate", "measured_rate"]
+    types = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate": "float"}
+    return pd.DataFrame(rows, columns=columns).astype(types)
+
+
+def _beside(edge: float, runs: pd.DataFrame) -> tuple[float, float, bool | None]:
+    """The rates of the grid on both sides of the measured edge, and whether a predicted one agrees with it."""
+    rates = np.unique(runs["rate"])
+    grew = np.isin(rates, runs["rate"][runs["grew"]])
+    stable = int(np.argmax([*grew, True]))
+    expected = int(np.searchsorted(rates, edge, side="right"))
+    reached = rates.size > 1 and not stable == expected in (0, rates.size)
+    around = [np.nan, *rates.tolist(), np.nan]
+    return around[stable], around[stable + 1], abs(stable - expected) <= 1 if reached else None
+
+
+def _derivatives(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> Floats | None:
+    """The design matrix, where theory has anything to say of these runs."""
+    if frame.empty or not model.is_linear or make_loss(loss).name != "squared":
+        return None
+    if len(np.asarray(x)) * len(model.params) > MOST_NUMBERS:
+        return None
+    derivatives = model.design_matrix(x)
+    with np.errstate(all="ignore"):
+        usable = np.isfinite(derivatives.T @ derivatives).all()
+    return derivatives if usable else None
+
+
+def _choices(
+    derivatives: Floats, frame: pd.DataFrame
+) -> Iterator[tuple[tuple[str, int, bool], pd.DataFrame, NDArray[np.int64] | None]]:
+    """The runs of each optimizer with a linear map, batch size and order, with the orders where they are drawn."""
+    n, params = derivatives.shape
+    orders: NDArray[np.int64] | None = None
+    for key, runs in frame.groupby(CHOICE, observed=True):
+        optimizer, batch_size, shuffle = cast(tuple[str, int, bool], key)
+        if make_optimizer(optimizer).name not in LINEAR:
+            continue
+        drawn = shuffle and batch_size < n
+        if drawn and orders is None:
+            seeds = frame["seed"][frame["shuffle"]].unique().tolist()
+            orders = orders_of(n, seeds, max(1, int(frame["epochs"].max())))
+        batches = n // batch_size * (len(orders) if drawn and orders is not None else 1)
+        if batches * params**2 <= MOST_NUMBERS:
+            yield (optimizer, batch_size, shuffle), runs, orders if drawn else None
+
+
+def _with_first_rate(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the `rate` of epoch 0, and how many epochs keep it: the `stretch`."""
+    epochs = max(1, int(frame["epochs"].max()))
+    factors = {text: learning_rates(text, 1.0, epochs) for text in frame["schedule"].unique()}
+    stretches = {text: int(np.argmin([*(own == own[0]), False])) for text, own in factors.items()}
+    first = frame["schedule"].map({text: own[0] for text, own in factors.items()}).astype(float)
+    return frame.assign(rate=frame["lr"] * first, stretch=frame["schedule"].map(stretches).astype(int))
+
+
+def _first_losses(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
+    """The losses at epochs 0, 1, ... of the stretch, a row for each of the frame; nan where none was kept."""
+    stretch = frame["stretch"].to_numpy()
+    losses = np.full((len(frame), int(stretch.max(initial=0)) + 1), np.nan)
+    ids = curves["config_id"].astype("category").cat
+    rows = pd.Index(frame["config_id"]).get_indexer(ids.categories)[ids.codes]
+    epochs = curves["epoch"].to_numpy()
+    within = (rows >= 0) & (epochs <= stretch[rows])
+    losses[rows[within], epochs[within]] = curves["loss"].to_numpy()[within]
+    return losses
+
+
+def _grew(frame: pd.DataFrame, curves: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each run blew up in the first stretch, or its loss grew."""
+    losses = _first_losses(frame, curves)
+    rows = np.arange(len(frame))
+    last = losses.shape[1] - 1 - np.argmax(~np.isnan(losses)[:, ::-1], axis=1)
+    # Of a thinned curve, the last loss that was kept in the first half.
+    halfway = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(losses.shape[1])), axis=1)[rows, last // 2]
+    start, middle, end = losses[:, 0], losses[rows, halfway], losses[rows, last]
+    blown_up = frame["status"].eq("diverged") & (frame["epochs"] <= frame["stretch"])
+    grown: NDArray[np.bool_] = (end > start) & (end > GROWTH * middle)
+    return grown | blown_up.to_numpy(np.bool_)
+
+
+def _settles(moduli: Floats) -> tuple[float, int]:
+    """The epoch from which the slowest direction, or wave, is alone, and how many epochs from there on make a rate."""
+    alike = int(np.sum(moduli >= ALIKE * moduli[0]))
+    following = moduli[alike] if alike < moduli.size else 0.0
+    with np.errstate(all="ignore"):
+        begin = np.log(ALONE) / (2 * np.log(following / moduli[0]))
+    return (float(begin) if begin >= 0 else np.inf), FEWEST if alike == 1 else FEWEST_OF_WAVES
+
+
+def _rate(excess: Floats, smallest: float, begin: float, fewest: int) -> float:
+    """The factor on the distance per epoch, from losses above that of the solution; nan if there is none yet."""
+    kept = np.flatnonzero(~np.isnan(excess))
+    fine = (excess[kept] > smallest) & np.isfinite(excess[kept])
+    count = int(np.argmin([*fine, False]))
+    window = kept[max(count // 2, int(np.searchsorted(kept, begin))) : count]
+    if window.size < fewest:
+        return np.nan
+    middle = window.size // 2
+    slope, early, late = (_slope(excess, epochs) for epochs in (window, window[: middle + 1], window[middle:]))
+    straight = abs(early - late) <= STRAIGHT * min(1.0, abs(slope))
+    return float(np.exp(slope)) if straight else np.nan
+
+
+def _slope(excess: Floats, epochs: NDArray[np.int64]) -> float:
+    """Half the slope of log(excess) by least squares."""
+    apart = epochs - epochs.mean()
+    return float(apart @ np.log(excess[epochs]) / (apart @ apart) / 2)

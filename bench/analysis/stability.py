@@ -1,0 +1,312 @@
+"""What theory says of models linear in their parameters, beside what was measured: stable rates and convergence.
+
+With f(x; theta) = f(x; 0) + x_i^T theta at sample i, a batch b moves the distance d = theta - theta* to the solution by
+
+    d <- d - lr * (H_b d - noise),    H_b = mean over the batch of x_i x_i^T,
+
+so that a whole epoch is one affine map. Its linear part decides: the distance shrinks by the map's spectral radius per
+epoch in the end, and grows where that exceeds 1 (B. T. Polyak, Introduction to Optimization, 1987). Gradient descent
+has one batch, and the largest stable rate 2 / lambda_max(X^T X / n). Momentum keeps a velocity beside d, and its map is
+twice as large. The optimizers that divide by a running size of the gradient have no such map.
+
+An order drawn anew in each epoch has no fixed map either. What is said then is said of the orders of some seeds and
+epochs: the growth per epoch, in the geometric mean, if they were visited in turn for ever. With more and more orders
+that goes to the Lyapunov exponent of the random products (H. Furstenberg, H. Kesten, 1960), which is where almost
+every single run turns from shrinking to growing; means over many runs, which a few of them dominate, grow earlier.
+"""
+
+from collections.abc import Iterable
+from itertools import islice, product
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kernels.checks import describe
+from kernels.optimizers import Optimizer, add_weight_decay, make_optimizer
+from kernels.reference import permutation
+from kernels.run import Floats
+from kernels.samples import batch_samples
+
+LINEAR = ("sgd", "momentum", "nesterov")
+
+# So many orders stand for all, fewer where they have many samples: what one does differently evens out within it then.
+ORDERS = 16
+ORDERED_SAMPLES = 100_000
+# Parts of an epoch that are multiplied side by side, which NumPy does ten times as fast as one after the other.
+SIDE_BY_SIDE = 64
+
+# An edge is sought upwards in steps of 5 %, many rates at a time, and then between two of them.
+RATES, STEP, HIGHEST = 16, 1.05, 1e9
+PRECISION = 1e-5
+# The radius where a rate counts as unstable; that of a hardly determined parameter is 1 but for rounding.
+UNSTABLE = 1 + 1e-9
+
+
+def orders_of(n: int, seeds: Iterable[int], epochs: int) -> NDArray[np.int64]:
+    """The first orders in which runs with these seeds visit n samples, at most `ORDERS`; shape (orders, n)."""
+    most = max(1, min(ORDERS, ORDERED_SAMPLES // n))
+    first = islice(product(range(epochs), seeds), most)
+    return np.stack([permutation(n, seed, epoch) for epoch, seed in first])
+
+
+def epoch_map(
+    derivatives: Floats,
+    lr: ArrayLike,
+    batch_size: int | str = 1,
+    *,
+    optimizer: str | Optimizer = "sgd",
+    drop_last: bool = True,
+) -> Floats:
+    """The linear part A of an epoch over the samples as they stand: theta - theta* becomes A (theta - theta*) + noise.
+
+    Parameters
+    ----------
+    derivatives : array, shape (n, P)
+        The x_i^T, as from `Model.design_matrix`.
+    lr : float or array, shape (rates,)
+        The rates of which to compute it.
+    batch_size, drop_last
+        As for `kernels.fit`.
+    optimizer : str
+        One of `LINEAR` with its options.
+
+    Returns
+    -------
+    array, shape (Q, Q) or (rates, Q, Q)
+        With Q = P for sgd. Q = 2 P where there is a velocity: it follows on the distance.
+
+    Raises
+    ------
+    ValueError
+        If there is no such map for the optimizer, or the batch size does not fit the samples.
+    """
+    curvatures = _curvatures(derivatives, batch_size, drop_last, np.arange(len(derivatives))[np.newaxis])
+    (maps,) = _maps(curvatures, _rates(lr), _linear(optimizer))
+    return np.reshape(maps, np.shape(lr) + maps.shape[1:])
+
+
+def moduli(
+    derivatives: Floats,
+    lr: ArrayLike,
+    batch_size: int | str = 1,
+    *,
+    optimizer: str | Optimizer = "sgd",
+    drop_last: bool = True,
+    orders: NDArray[np.int64] | None = None,
+) -> Floats:
+    """The factors by which the distance to the solution changes per epoch, direction by direction, the largest first.
+
+    The loss changes by their squares. Directions that no sample determines, in which nothing ever moves, do not count.
+    Where an epoch leads out of the range of floats they are inf.
+
+    Parameters
+    ----------
+    derivatives, lr, batch_size, optimizer, drop_last
+        As for `epoch_map`.
+    orders : array, shape (K, n), optional
+        Orders that are visited in turn for ever, as from `orders_of`; a factor is the geometric mean over them then.
+        Without it the samples are visited as they stand.
+
+    Returns
+    -------
+    array, shape (Q,) or (rates, Q)
+
+    Raises
+    ------
+    ValueError
+        As `epoch_map`.
+    """
+    optimizer = _linear(optimizer)
+    curvatures = _determined(derivatives, batch_size, drop_last, orders, optimizer)
+    found = _moduli(curvatures, _rates(lr), optimizer)
+    return found if np.ndim(lr) else found[0]
+
+
+def spectral_radius(
+    derivatives: Floats,
+    lr: ArrayLike,
+    batch_size: int | str = 1,
+    *,
+    optimizer: str | Optimizer = "sgd",
+    drop_last: bool = True,
+    orders: NDArray[np.int64] | None = None,
+) -> Floats:
+    """The factor by which the distance to the solution changes per epoch in the end: the largest of the `moduli`.
+
+    Returns
+    -------
+    array, shape of `lr`
+        0 where there is nothing that moves.
+    """
+    factors = moduli(derivatives, lr, batch_size, optimizer=optimizer, drop_last=drop_last, orders=orders)
+    radius: Floats = factors.max(axis=-1, initial=0.0)
+    return radius
+
+
+def largest_stable_rate(
+    derivatives: Floats,
+    batch_size: int | str = 1,
+    *,
+    optimizer: str | Optimizer = "sgd",
+    drop_last: bool = True,
+    orders: NDArray[np.int64] | None = None,
+) -> float:
+    """The rate at which the spectral radius first reaches 1, seen from small rates.
+
+    For gradient descent it is 2 / lambda_max(X^T X / n). Else it is sought upwards, in steps of 5 %, and found to a
+    relative `PRECISION`. The radius of several batches need not be monotone: above the edge there may be stable rates
+    again, which nobody should rely on, and an unstable stretch narrower than a step can be missed. sgd is stable in
+    any order below 2 / max(trace H_b), and the search starts there; with momentum beta, for which no such bound is
+    known here, at (1 - beta)**2 of that. Where the samples come sorted, an epoch can stretch distances by many orders
+    of magnitude and shrink them again: then rounding blurs the radius near the edge, and training too. For the
+    quadratic in order, sample by sample, that moves the edge by 0.2 %.
+
+    Parameters
+    ----------
+    derivatives, batch_size, optimizer, drop_last, orders
+        As for `spectral_radius`.
+
+    Returns
+    -------
+    float
+        inf if no sample determines anything.
+
+    Raises
+    ------
+    ValueError
+        As `epoch_map`.
+    """
+    optimizer = _linear(optimizer)
+    curvatures = _determined(derivatives, batch_size, drop_last, orders, optimizer)
+    if not curvatures.size:
+        return np.inf
+    decay, momentum = optimizer.weight_decay, optimizer.options.get("momentum", 0.0)
+    if optimizer.name == "sgd" and batch_samples(batch_size, len(derivatives)) == len(derivatives):
+        return float(2.0 / (np.linalg.eigvalsh(curvatures[0, 0])[-1] + decay))
+    start = 2.0 / float(np.trace(curvatures, axis1=-2, axis2=-1).max() + decay) * (1.0 - momentum) ** 2
+
+    low, rates = 0.0, start * STEP ** np.arange(RATES, dtype=np.float64)
+    while not (unstable := _radii(curvatures, rates, optimizer) > UNSTABLE).any():
+        low, rates = float(rates[-1]), rates * STEP**RATES
+        if low > HIGHEST * start:
+            return np.inf
+    while True:
+        first = int(np.argmax(unstable))
+        low, high = float(rates[first - 1]) if first else low, float(rates[first])
+        if high - low <= PRECISION * high:
+            return low
+        rates = np.linspace(low, high, RATES + 1)[1:]
+        unstable = _radii(curvatures, rates, optimizer) > UNSTABLE
+        unstable[-1] = True  # as before, whatever rounding says
+
+
+def _linear(optimizer: str | Optimizer) -> Optimizer:
+    made = make_optimizer(optimizer)
+    if made.name not in LINEAR:
+        raise ValueError(
+            f"optimizer must be one of {', '.join(LINEAR)} to have a linear map, not {describe(made.text)}"
+        )
+    return made
+
+
+def _rates(lr: ArrayLike) -> Floats:
+    rates = np.atleast_1d(np.asarray(lr, np.float64))
+    if rates.ndim > 1 or not (np.isfinite(rates) & (rates >= 0)).all():
+        raise ValueError(f"lr must be a finite number >= 0 or a list of them, not {describe(lr)}")
+    return rates
+
+
+def _curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64]) -> Floats:
+    """H_b of each batch b in each order, shape (orders, batches, P, P)."""
+    n, params = derivatives.shape
+    size = batch_samples(batch_size, n)
+    whole = n // size * size
+    visited = derivatives[orders]
+    batches = visited[:, :whole].reshape(len(orders), n // size, size, params)
+    curvatures = batches.mT @ batches / size
+    if whole < n and not drop_last:
+        rest = visited[:, np.newaxis, whole:]
+        curvatures = np.concatenate([curvatures, rest.mT @ rest / (n - whole)], axis=1)
+    return curvatures
+
+
+def _determined(
+    derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64] | None, optimizer: Optimizer
+) -> Floats:
+    """The curvatures H_b in the directions that the visited samples determine, or that the weight decay does.
+
+    An orthogonal change of coordinates, after which what never moves is left out.
+    """
+    n = len(derivatives)
+    size = batch_samples(batch_size, n)
+    if orders is None or size == n:
+        orders = np.arange(n - n % size if drop_last else n)[np.newaxis]
+    if not optimizer.weight_decay:
+        seen = derivatives[np.unique(orders)]
+        _, sizes, directions = np.linalg.svd(seen, full_matrices=False)
+        kept = sizes > sizes.max() * max(seen.shape) * np.finfo(np.float64).eps
+        derivatives = derivatives @ directions[kept].T
+    return _curvatures(derivatives, size, drop_last, orders)
+
+
+def _maps(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    """The linear part of an epoch for each order and rate, shape (orders, rates, Q, Q)."""
+    orders, batches, params, _ = curvatures.shape
+    parts = max(1, min(batches, SIDE_BY_SIDE // orders))
+    length = batches // parts
+    side_by_side = curvatures[:, : parts * length].reshape(-1, length, params, params)
+    maps = _walked(side_by_side, rates, optimizer)
+    maps = maps.reshape(orders, parts, *maps.shape[1:])
+    whole = maps[:, 0]
+    rest = [_walked(curvatures[:, parts * length :], rates, optimizer)] if parts * length < batches else []
+    with np.errstate(all="ignore"):
+        for part in [*maps.swapaxes(0, 1)[1:], *rest]:
+            whole = part @ whole
+    return whole
+
+
+def _walked(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    """The linear part of a walk over batches, for each of many walks and rates, shape (walks, rates, Q, Q).
+
+    The optimizer's own rule is applied to the columns of the identity, which are as good a distance and velocity as any
+    other; the columns of all rates side by side make one matrix.
+    """
+    walks, length, params, _ = curvatures.shape
+    size = params * (1 + optimizer.slots)
+    identity = np.tile(np.eye(size), rates.size)
+    theta, *slots = (np.broadcast_to(rows, (walks, *rows.shape)) for rows in np.split(identity, 1 + optimizer.slots))
+    lr, options = np.repeat(rates, size), tuple(optimizer.options.values())
+    with np.errstate(all="ignore"):
+        for batch in range(length):
+            gradient = curvatures[:, batch] @ theta
+            if optimizer.weight_decay:
+                gradient = add_weight_decay(theta, gradient, optimizer.weight_decay)
+            theta, slots = optimizer.rule(theta, tuple(slots), gradient, lr, (), options)
+    return np.concatenate([theta, *slots], axis=1).reshape(walks, size, rates.size, size).swapaxes(1, 2)
+
+
+def _moduli(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    """The moduli of the map's eigenvalues, the largest first, shape (rates, Q).
+
+    Those of the orders visited in turn for ever, in the geometric mean over them. Where an epoch leads out of the range
+    of floats they are inf.
+    """
+    whole, *others = _maps(curvatures, rates, optimizer)
+    logarithm = np.zeros(len(rates))
+    with np.errstate(all="ignore"):
+        for epoch in others:
+            # Many epochs together leave the range of floats long before one does.
+            size = np.abs(whole).max(axis=(-2, -1), initial=0.0)
+            size[size == 0] = 1.0
+            logarithm += np.log(size)
+            whole = epoch @ (whole / size[:, np.newaxis, np.newaxis])
+        finite = np.isfinite(whole).all(axis=(-2, -1))
+        moduli = np.abs(np.linalg.eigvals(np.where(finite[:, np.newaxis, np.newaxis], whole, 0.0)))
+        moduli = np.exp((logarithm[:, np.newaxis] + np.log(moduli)) / (1 + len(others)))
+    moduli[~finite] = np.inf
+    return np.sort(moduli)[:, ::-1]
+
+
+def _radii(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    radii: Floats = _moduli(curvatures, rates, optimizer).max(axis=-1, initial=0.0)
+    return radii

@@ -1,0 +1,108 @@
+"""Lists and assignments as a person types them on a command line; what they hold is checked by who uses it."""
+
+import re
+
+_CLOSING = {"(": ")", "[": "]"}
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Split at commas, but not inside parentheses or brackets: "sgd,adam(0.9, 0.99)" has two parts.
+
+    Raises
+    ------
+    ValueError
+        If a parenthesis or bracket is left open, or closes none.
+    """
+    if text is None:
+        return None
+    parts: list[str] = []
+    start = 0
+    opened: list[int] = []
+    for place, character in enumerate(text):
+        if character in _CLOSING:
+            opened.append(place)
+        elif character in _CLOSING.values():
+            if not opened:
+                raise ValueError(_unbalanced(text, place, "closes none"))
+            if character != _CLOSING[text[opened[-1]]]:
+                break  # what is open inside the brackets that close here stays open
+            opened.pop()
+        elif character == "," and not opened:
+            parts.append(text[start:place].strip())
+            start = place + 1
+    if opened:
+        raise ValueError(_unbalanced(text, opened[-1], "is not closed"))
+    return [*parts, text[start:].strip()]
+
+
+def _unbalanced(text: str, place: int, fault: str) -> str:
+    return f"brackets must be balanced, and in {text!r} the {text[place]!r} in column {place + 1} {fault}"
+
+
+def rates(text: str | None) -> str | list[float] | None:
+    """A range such as "log:0.01:1:20" as it is, else a list of learning rates.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if text is None or ":" in text:
+        return text
+    return [_number("lr", part) for part in listed(text) or []]
+
+
+def sizes(text: str | None) -> list[int | str] | None:
+    """Whole numbers and words, such as "1,8,full".
+
+    Raises
+    ------
+    ValueError
+        As from `listed`.
+    """
+    parts = listed(text)
+    return None if parts is None else [size(part) for part in parts]
+
+
+def size(text: str) -> int | str:
+    """A whole number or a word, such as "16" or "full"."""
+    return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text.strip()) else text
+
+
+def start(text: str | None) -> str | dict[str, dict[str, float]] | None:
+    """Random starts such as "normal:1:20" as they are, else one start by the names of the parameters.
+
+    Raises
+    ------
+    ValueError
+        As from `assignments`.
+    """
+    if text is None or ":" in text:
+        return text
+    return {"given": assignments(text) or {}}
+
+
+def assignments(text: str | None) -> dict[str, float] | None:
+    """Names and values, such as "a=1,b=-2.5".
+
+    Raises
+    ------
+    ValueError
+        If a part is not name=number, or a name is there twice; and as from `listed`.
+    """
+    if text is None:
+        return None
+    values: dict[str, float] = {}
+    for part in listed(text) or []:
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip() or name.strip() in values:
+            raise ValueError(f'init must be distinct names with their values, such as "a=1,b=2", not {text!r}')
+        values[name.strip()] = _number(f"init {name.strip()}", value)
+    return values
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number such as 0.5 or 1e-3, not {text.strip()!r}") from None

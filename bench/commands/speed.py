@@ -1,0 +1,115 @@
+"""Variants against each other, from beginning to end; what `sgdbench speed` does."""
+
+import json
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.commands.console import progress, say, show
+from bench.plots import speed_bars
+from bench.plots.style import save
+from bench.study.load import Study
+from bench.system.atomic import replace_atomically
+from bench.system.environment import ENVIRONMENT, environment
+from bench.tables.formatting import write_tables
+from bench.tables.readable import against_itself, budget, budget_remarks, readable, remarks, scoreboard
+from bench.timing.budget import TARGETS, targets_table
+from bench.timing.problem import Problem
+from bench.timing.speed import Speed, speed
+from bench.timing.variants import BY_NAME, VARIANTS, Variant
+from bench.timing.workload import BASELINE, problems
+from kernels.checks import describe
+
+# The share of a run's time that goes into the budget, row by row.
+TARGET_SECONDS = 6.0
+
+
+def chosen(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
+    """The variants asked for, in the registry's order; without names all, or all that need no package of others.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if only is None:
+        return [variant for variant in VARIANTS if peers or not variant.package]
+    names = {*_joined(only), BASELINE}
+    return [variant for variant in VARIANTS if variant.name in names]
+
+
+def _joined(parts: Sequence[str]) -> Iterator[str]:
+    """The variants named by what stood between commas, of which some names have one: "lanes, all cores" is one."""
+    while parts:
+        ends = range(len(parts), 0, -1)
+        end = next((end for end in ends if ", ".join(parts[:end]) in BY_NAME), None)
+        if end is None:
+            raise ValueError(f"--only must name variants among {'; '.join(BY_NAME)}, not {describe(parts[0])}")
+        yield ", ".join(parts[:end])
+        parts = parts[end:]
+
+
+def run_speed(
+    study: Study,
+    only: Sequence[str] | None,
+    *,
+    peers: bool,
+    optimizer: str,
+    batch_size: int | str,
+    shuffle: bool,
+    seconds: float,
+    targets: bool,
+    out: Path,
+) -> bool:
+    """Verify and time variants, print the table and write it to a folder.
+
+    Returns
+    -------
+    bool
+        Whether every variant that could run, in a row of the budget too, gives what the reference gives.
+
+    Raises
+    ------
+    ValueError
+        For bad input.
+    """
+    variants = chosen(only, peers=peers)
+    data, _ = study.dataset()
+    problem, crowd = problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
+    with progress("variants", len(variants)) as advance:
+        measured = speed(variants, problem, crowd, seconds=seconds, progress=advance)
+    tables = {"speed": measured.table}
+    announce(measured, f"{problem.model.expression}, {_job(problem)}")
+    if targets:
+        with progress("targets", len(TARGETS)) as advance:
+            tables["targets"] = targets_table(seconds=TARGET_SECONDS, progress=advance)
+        show(budget(tables["targets"]), "The performance budget: how many times as fast, at least")
+        for remark in budget_remarks(tables["targets"]):
+            say(*remark.split(": ", 1))
+    write_tables(tables, out, readable)
+    with replace_atomically(out / "speed_rounds.parquet") as path:
+        measured.rounds.to_parquet(path, index=False)
+    packages = {variant.package for variant in variants if variant.package and not variant.missing()}
+    facts = environment() | {package: version(package) for package in sorted(packages)}
+    with replace_atomically(out / ENVIRONMENT) as path:
+        path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    save(speed_bars(measured.table), out, "speed")
+    print(f"Tables and figure: {out}")
+    return not any(table["verified"].eq(False).any() for table in tables.values())
+
+
+def announce(measured: Speed, title: str) -> None:
+    """Print what was measured, what was not, and how sure that is."""
+    show(scoreboard(measured.table), title)
+    for remark in remarks(measured.table):
+        say(*remark.split(": ", 1))
+    if measured.baseline and measured.noise:
+        say("Noise", against_itself(measured.baseline, measured.noise))
+    if measured.warning:
+        say("Careful", measured.warning)
+
+
+def _job(problem: Problem) -> str:
+    order = "a fresh order each epoch" if problem.shuffle else "in sequence"
+    batch = "sample by sample" if problem.batch_size == 1 else f"batches of {problem.batch_size:,}"
+    return f"{problem.y.size:,} samples, {problem.optimizer}, {batch}, {order}"

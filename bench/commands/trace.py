@@ -1,0 +1,62 @@
+"""The lesson's own output: epoch, rate, loss, gradient and parameters, line by line while a fit goes on."""
+
+import numpy as np
+
+from bench.data.table import Dataset
+from kernels import FitResult, Model
+from kernels.program import evaluate
+from kernels.run import Floats
+
+_WIDTH = len("-1.2346e-09")
+
+
+class Trace:
+    """Prints the state at the start, after every so many epochs, and after the last one.
+
+    Parameters
+    ----------
+    model : Model
+    every : int
+        Epochs between two lines.
+    remark : str
+        To be said above them.
+    """
+
+    def __init__(self, model: Model, every: int, remark: str = "") -> None:
+        self.model = model
+        self.every = every
+        self.printed = -1
+        columns = ["epoch", "rate", "loss", *(f"d/d{name}" for name in model.params), *model.params]
+        self.widths = [6, 10, *(max(_WIDTH, len(column)) for column in columns[2:])]
+        if remark:
+            print(remark)
+        self._print(columns)
+
+    def __call__(self, result: FitResult, data: Dataset) -> None:
+        """Print what is new since the last call."""
+        first = 0 if self.printed < 0 else self.printed + self.every
+        for epoch in range(first, result.epochs + 1, self.every):
+            self._print_epoch(result, data, epoch)
+
+    def finish(self, result: FitResult, data: Dataset) -> None:
+        """Print the last epoch, which need not be one of every so many."""
+        if result.epochs > self.printed:
+            self._print_epoch(result, data, result.epochs)
+
+    def _print_epoch(self, result: FitResult, data: Dataset, epoch: int) -> None:
+        params = result.trajectory[epoch]
+        # The start has no rate: nothing led there.
+        rate = f"{result.rates[epoch - 1]:.5g}" if epoch else "-"
+        numbers = [result.loss[epoch], *gradient(self.model, data, params), *params]
+        self._print([str(epoch), rate, *(f"{number:.5g}" for number in numbers)])
+        self.printed = epoch
+
+    def _print(self, cells: list[str]) -> None:
+        print(" ".join(cell.rjust(width) for cell, width in zip(cells, self.widths, strict=True)), flush=True)
+
+
+def gradient(model: Model, data: Dataset, params: Floats) -> Floats:
+    """The gradient of half the mean squared residual over all samples, shape (P,)."""
+    with np.errstate(all="ignore"):
+        residual, derivatives = evaluate(model.program, params, data.x.T, data.y)
+        return np.array([np.mean(residual * derivative) for derivative in derivatives])

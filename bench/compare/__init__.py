@@ -1,0 +1,1 @@
+"""Whether one variant, run or benchmark file is slower than another."""

@@ -1,0 +1,156 @@
+"""The new one against the base, row by row: ratios of times, and of epochs to the target, with their intervals.
+
+A ratio is always that of B, the new one, to A, the base: above 1, B takes longer.
+"""
+
+from collections.abc import Mapping
+from functools import cache as once
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.tables.formatting import text
+from bench.tables.ranking import CHOICES, best
+from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
+from kernels.run import Floats
+
+# With fewer there is no interval for a median at this confidence.
+PAIRS = 6
+# A row of epochs to the target, among those of times.
+EPOCHS = "epochs: "
+BEST = f"{EPOCHS}best of each"
+
+TIMES = ["row", "A_seconds", "B_seconds", "ratio", "low", "high", "note"]
+PAIRED = ["row", "pairs", "A_converged", "B_converged", "A_epochs", "B_epochs", "ratio", "low", "high", "note"]
+_RUN = ["init", "seed", "start"]
+
+
+class Sample(NamedTuple):
+    """The times of one row.
+
+    Attributes
+    ----------
+    median : float
+        Of the rounds, in seconds.
+    seconds : array, shape (rounds,), or empty
+        The rounds themselves, in the order of measuring, if they were kept.
+    """
+
+    median: float
+    seconds: Floats
+
+    @classmethod
+    def of(cls, seconds: Floats) -> "Sample":
+        """Describe rounds."""
+        return cls(float(np.median(seconds)), seconds)
+
+
+def times(base: Mapping[str, Sample], new: Mapping[str, Sample]) -> pd.DataFrame:
+    """Compare the rows that both have, measured one after the other.
+
+    Where only medians and quartiles were kept there is no interval. The one that they would give, with
+    1.25 IQR / (1.35 sqrt(n)) for the standard error of a median (R. McGill, J. W. Tukey, W. A. Larsen, The American
+    Statistician 32, 1978), takes the rounds for independent. They are not: for benchmarks of some microseconds it was
+    20 to 100 times as narrow as what the medians of consecutive tenths of the rounds told.
+
+    Returns
+    -------
+    DataFrame
+        `row`, the medians `A_seconds` and `B_seconds`, the `ratio` B / A with its 95 % interval from `low` to `high`,
+        and a `note` that says why there is no interval.
+    """
+    rows = [_time(row, base[row], new[row]) for row in base if row in new]
+    return pd.DataFrame(rows, columns=TIMES)
+
+
+def _time(row: str, base: Sample, new: Sample) -> dict[str, Any]:
+    fewest = min(base.seconds.size, new.seconds.size)
+    if fewest >= FEWEST:
+        ratio, note = ratio_of(new.seconds, base.seconds, paired=False), ""
+    else:
+        ratio = Ratio(np.nan, new.median / base.median, np.nan)
+        note = f"fewer than {FEWEST} rounds" if fewest else "no rounds saved: --benchmark-save-data"
+    return dict(zip(TIMES, (row, base.median, new.median, ratio.ratio, ratio.low, ratio.high, note), strict=True))
+
+
+def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Compare how many epochs the same choice of settings takes to the target, run by run.
+
+    Runs are paired by start and seed. A run that missed the target counts as one that takes forever; pairs in which
+    both did tell nothing. The ratio is the median over the pairs, and its interval that of the sign test, which
+    assumes nothing about how ratios are distributed but needs six pairs (W. J. Conover, Practical Nonparametric
+    Statistics, 1999, section 3.2).
+
+    Parameters
+    ----------
+    base, new : DataFrame
+        One row per configuration, as `bench.tables.ranking` describes it, and `start`, something that is equal
+        where the values are that a run started from.
+
+    Returns
+    -------
+    DataFrame
+        One row for the best choice of each, whatever that is, and one for each choice that both have, without those
+        that never reached the target: `row`, how many `pairs`, of these `A_converged` and `B_converged`, the medians
+        `A_epochs` and `B_epochs` (missing where most missed the target), `ratio`, `low`, `high` and `note`.
+    """
+    tops = _runs(best_choice(base)).merge(_runs(best_choice(new)), on=_RUN, suffixes=("_A", "_B"))
+    both = _runs(base).merge(_runs(new), on=[*CHOICES, *_RUN], suffixes=("_A", "_B"))
+    groups = [(BEST, tops), *((_name(pairs.iloc[0]), pairs) for _, pairs in both.groupby(CHOICES))]
+    rows = [_epochs(row, pairs["epochs_A"].to_numpy(), pairs["epochs_B"].to_numpy()) for row, pairs in groups]
+    table = pd.DataFrame(rows, columns=PAIRED)
+    return table[table["A_converged"] + table["B_converged"] > 0].reset_index(drop=True)
+
+
+def best_choice(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the best choice of settings; see `bench.tables.ranking.best`."""
+    top = best(frame).head(1)
+    return frame.merge(top[[name for name in CHOICES if name in top]])
+
+
+def _name(row: pd.Series) -> str:
+    """Name a choice the same way whatever else was tried: gates name it too."""
+    order = "shuffled" if row["shuffle"] else "unshuffled"
+    return f"{EPOCHS}{row['optimizer']} lr={text(row['lr'])} batch={text(row['batch_size'])} {row['schedule']} {order}"
+
+
+def _runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """What is compared, with texts in the place of categories, which differ from run to run."""
+    texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init")}
+    reached = frame["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float)
+    return frame[[*CHOICES, *_RUN]].assign(**texts, epochs=reached)
+
+
+def _epochs(row: str, base: Floats, new: Floats) -> dict[str, Any]:
+    told = np.isfinite(base) | np.isfinite(new)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # A run may be at the target from the start.
+        ratios = np.sort(np.where(new == base, 1.0, new / base)[told])
+    low, high = ratios[_places(ratios.size)] if ratios.size >= PAIRS else (np.nan, np.nan)
+    return {
+        "row": row,
+        "pairs": base.size,
+        "A_converged": int(np.isfinite(base).sum()),
+        "B_converged": int(np.isfinite(new).sum()),
+        "A_epochs": _median(base),
+        "B_epochs": _median(new),
+        "ratio": float(np.median(ratios)) if ratios.size else np.nan,
+        "low": float(low),
+        "high": float(high),
+        "note": "" if ratios.size >= PAIRS else "too few reached the target",
+    }
+
+
+@once
+def _places(count: int) -> NDArray[np.intp]:
+    """Where, among so many sorted values, the ends of the interval of their median are."""
+    from scipy.stats import quantile_test  # noqa: PLC0415 (heavy)
+
+    return np.array(quantile_test(np.arange(count), q=0, p=0.5).confidence_interval(CONFIDENCE), dtype=np.intp)
+
+
+def _median(epochs: Floats) -> float:
+    median = float(np.median(epochs)) if epochs.size else np.nan
+    return median if np.isfinite(median) else np.nan

@@ -1,0 +1,265 @@
+"""What can be compared: two variants, timed in turns; the folders of two runs; two files of pytest-benchmark."""
+
+import difflib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.compare.pytest_benchmark import read_benchmarks
+from bench.compare.ratios import PAIRED, TIMES, Sample, best_choice, epochs, times
+from bench.store.evidence import kept
+from bench.store.results import load_run
+from bench.study.load import load_study
+from bench.system.environment import ENVIRONMENT
+from bench.tables.formatting import text
+from bench.tables.readable import against_itself, remarks
+from bench.tables.verdict import choice
+from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
+from bench.timing.problem import Problem, UnavailableError
+from bench.timing.variants import BY_NAME, Call
+from bench.timing.verify import NotVerifiedError, no_compilation, verify
+from bench.timing.workload import job_for
+from kernels.checks import describe
+
+RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
+FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
+# So many names are listed one by one.
+NAMES = 10
+APART = (
+    "A and B were measured at different times: the intervals hold what differs between the rounds of each, and not "
+    "what changed on the machine in between."
+)
+
+
+class Compared(NamedTuple):
+    """Ratios of B to A, before they are held against gates.
+
+    Attributes
+    ----------
+    times, epochs : DataFrame
+        As from `bench.compare.ratios.times` and `bench.compare.ratios.epochs`; one of them may be empty.
+    notes : list of (str, str)
+        What there is to be said besides: what a sentence is about, and the sentence.
+    """
+
+    times: pd.DataFrame
+    epochs: pd.DataFrame
+    notes: list[tuple[str, str]]
+
+
+class Job(NamedTuple):
+    """What two variants are given to do; None is what `sgdbench speed` does by default."""
+
+    study: str | None = None
+    optimizer: str | None = None
+    batch_size: int | str | None = None
+    shuffle: bool | None = None
+
+
+def compared(base: str, new: str, job: Job, *, seconds: float) -> Compared:
+    """Read or measure, and compare.
+
+    Parameters
+    ----------
+    base, new : str
+        The names of two variants, the folders of two runs, or two .json files of pytest-benchmark.
+    job : Job
+        What variants are given to do.
+    seconds : float
+        About how long to time variants.
+
+    Raises
+    ------
+    ValueError
+        If they are neither, not of the same kind, damaged, or have nothing in common.
+    NotVerifiedError
+        If a variant does not compute what the reference computes.
+    """
+    kinds = kind_of(base), kind_of(new)
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"A, {base}, is {kinds[0]} and B, {new}, is {kinds[1]}: both must be of the same kind")
+    if kinds[0] == VARIANT:
+        return _variants(base, new, job, seconds)
+    if given := [f"--{name.replace('_', '-')}" for name, value in job._asdict().items() if value is not None]:
+        raise ValueError(f"{given[0]} is for two variants, which are timed now; {base} and {new} were timed before")
+    found = _files(base, new) if kinds[0] == FILE else _folders(base, new)
+    if found.times.empty and found.epochs.empty:
+        reasons = "".join(f"; {about}: {sentence}" for about, sentence in found.notes if about != "Times")
+        raise ValueError(f"{base} and {new} have nothing in common that could be compared{reasons}")
+    return found
+
+
+def kind_of(name: str) -> str:
+    """Tell what a name stands for; a folder that is called like a variant is ``"./fused"``.
+
+    Raises
+    ------
+    ValueError
+        If it stands for nothing; names the variant that comes closest.
+    """
+    if name.endswith(".json"):
+        return FILE
+    if name in BY_NAME:
+        return VARIANT
+    if any((Path(name) / file).exists() for file in (RUN, ROUNDS)):
+        return FOLDER
+    spelt = {known.lower(): known for known in BY_NAME}
+    close = difflib.get_close_matches(name.lower(), spelt, n=1)
+    hint = f" (did you mean {spelt[close[0]]!r}?)" if close else ""
+    raise ValueError(
+        f"{describe(name)} is no variant{hint}, no folder with results and no .json file of pytest-benchmark; "
+        f"variants are {'; '.join(BY_NAME)}"
+    )
+
+
+def _variants(base: str, new: str, job: Job, seconds: float) -> Compared:
+    from bench.timing.workload import problems  # noqa: PLC0415 (draws figures)
+
+    if base == new:
+        raise ValueError(f"A and B are both the variant {base!r}: they must be two")
+    settings = {name: value for name, value in job._asdict().items() if value is not None}
+    study = load_study(settings.pop("study", "quadratic"))
+    problem, crowd = problems(study, study.dataset()[0], **settings)
+    jobs = {name: job_for(BY_NAME[name], problem, crowd) for name in (base, new)}
+    calls = {name: _verified(name, own) for name, own in jobs.items()}
+    with no_compilation():
+        timings = take_turns(calls, baseline=base, seconds=seconds)
+    updates = {name: own.sample_updates for name, own in jobs.items()}
+    low, middle, high = ratio(timings, new, base).scaled(updates[base] / updates[new])
+    medians = [float(np.median(timings.of(name))) / updates[name] for name in (base, new)]
+    row = dict(zip(TIMES, (f"{new} / {base}", *medians, middle, low, high, ""), strict=True))
+    given = "; ".join(f"{name} trained {_count(own)}" for name, own in jobs.items())
+    notes = [
+        ("Times", f"of a sample-update, both taken in turns. {given}."),
+        ("Noise", against_itself(base, noise_floor(timings))),
+    ]
+    if warning := noise_warning(timings):
+        notes.append(("Careful", warning))
+    return Compared(pd.DataFrame([row]), pd.DataFrame(columns=PAIRED), notes)
+
+
+def _count(problem: Problem) -> str:
+    runs = "1 run" if problem.runs == 1 else f"{problem.runs:,} runs"
+    return f"{runs} of {problem.epochs:,} epochs on {problem.y.size:,} samples"
+
+
+def _verified(name: str, problem: Problem) -> Call:
+    try:
+        return verify(BY_NAME[name], problem)[0]
+    except UnavailableError as reason:
+        raise ValueError(f"{name} cannot be timed here: {reason}") from None
+    except NotVerifiedError as reason:
+        raise NotVerifiedError(f"{name} is {reason}") from None
+
+
+def _files(base: str, new: str) -> Compared:
+    (samples_a, machine_a), (samples_b, machine_b) = read_benchmarks(base), read_benchmarks(new)
+    notes = [("Times", f"of a call. {APART}"), *_only(samples_a, samples_b), *_different(machine_a, machine_b)]
+    return Compared(times(samples_a, samples_b), pd.DataFrame(columns=PAIRED), notes)
+
+
+class _Folder(NamedTuple):
+    """What a folder holds that can be compared; `lost` says why a variant was not timed."""
+
+    samples: dict[str, Sample]
+    lost: list[str]
+    frame: pd.DataFrame
+    facts: dict[str, str]
+    environment: dict[str, str]
+
+
+def _folders(base: str, new: str) -> Compared:
+    a, b = _read_folder(Path(base)), _read_folder(Path(new))
+    timed = times(a.samples, b.samples)
+    notes = [("Times", f"of a sample-update. {APART}")] if len(timed) else []
+    notes += [*_only(a.samples, b.samples), *_lost("A", a, b), *_lost("B", b, a)]
+    reached = pd.DataFrame(columns=PAIRED)
+    if a.facts and b.facts:
+        if reason := _incomparable(a, b):
+            notes.append(("Epochs", reason))
+        else:
+            reached = epochs(a.frame, b.frame)
+            notes += [(f"Best of {name}", f"{_best(own)}.") for name, own in (("A", a), ("B", b))]
+    notes += _different(a.facts | a.environment, b.facts | b.environment)
+    return Compared(timed, reached, notes)
+
+
+def _read_folder(folder: Path) -> _Folder:
+    """Read the folder of a run, or that of `sgdbench speed`."""
+    if not (folder / RUN).exists():
+        evidence = {path.stem: _table(path) for path in (folder / SPEED, folder / ROUNDS) if path.exists()}
+        facts = folder / ENVIRONMENT
+        told = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
+        return _Folder(*_speed(evidence), pd.DataFrame(), {}, {name: str(fact) for name, fact in told.items()})
+    result = load_run(folder)
+    start = [values.tobytes() for values in result.starts]
+    frame = result.timed.assign(start=start)
+    environment = {name: str(fact) for name, fact in result.run.environment.items()}
+    return _Folder(*_speed(kept(folder)), frame, result.run.identity, environment)
+
+
+def _speed(evidence: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Sample], list[str]]:
+    """The rounds of each variant in seconds for a sample-update, and what is to be said of the others."""
+    lost = remarks(evidence["speed"]) if "speed" in evidence else []
+    if "speed_rounds" not in evidence:
+        return {}, lost
+    rounds = evidence["speed_rounds"].groupby("variant", sort=False)["ns"]
+    return {str(variant): Sample.of(1e-9 * ns.to_numpy(dtype=float)) for variant, ns in rounds}, lost
+
+
+def _table(path: Path) -> pd.DataFrame:
+    columns = ["variant", "ns", *(["note"] if path.name == SPEED else [])]
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged, or not from sgdbench: {error}") from None
+
+
+def _incomparable(a: _Folder, b: _Folder) -> str | None:
+    """Why epochs to the target cannot be compared, in a sentence."""
+    if a.frame.empty or b.frame.empty:
+        return f"{'A' if a.frame.empty else 'B'} has no runs yet."
+    if a.facts["data"] != b.facts["data"]:
+        return "not compared: the data are not the same."
+    targets = a.facts["target"], b.facts["target"]
+    if targets[0] != targets[1]:
+        return f"not compared: the target is {targets[0]} in A and {targets[1]} in B."
+    return "not compared: there is no target to be reached." if targets[0] == "none" else None
+
+
+def _best(folder: _Folder) -> str:
+    return choice(best_choice(folder.frame).iloc[0])
+
+
+def _only(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:
+    """Name the rows that only one of the two has."""
+    alone = {
+        "Only in A": [name for name in base if name not in new],
+        "Only in B": [name for name in new if name not in base],
+    }
+    return [(about, f"{listed(names)}.") for about, names in alone.items() if names]
+
+
+def _lost(name: str, folder: _Folder, other: _Folder) -> list[tuple[str, str]]:
+    """Why one has no time for what the other has timed."""
+    return [
+        (f"Not timed in {name}", remark)
+        for remark in folder.lost
+        if any(remark.startswith(f"{variant}: ") for variant in other.samples)
+    ]
+
+
+def _different(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
+    names = [name for name in base if name in new and base[name] != new[name]]
+    told = "; ".join(f"{name} {base[name]} in A, {new[name]} in B" for name in names)
+    return [("Different", f"{told}.")] if told else []
+
+
+def listed(names: list[str]) -> str:
+    """Names as part of a sentence; of many, the first and how many more."""
+    more = f" and {text(len(names) - NAMES)} more" if len(names) > NAMES else ""
+    return "; ".join(names[:NAMES]) + more

@@ -1,0 +1,292 @@
+"""The parameters that give the same curve once inputs and target have been shifted and scaled.
+
+For f(z; theta) with z = (x - x_mean) / x_scale, find theta' such that for all x
+
+    f(x; theta') = y_mean + y_scale * f(z; theta).
+
+No model is known by name. Both sides are written as polynomials in x and in the model's own functions of x,
+such as exp(-b*x). Their coefficients must agree: equations for theta', which are solved one after another.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import sympy
+from mpmath.libmp import NoConvergence  # type: ignore[import-untyped]
+from sympy.polys.polyerrors import BasePolynomialError
+
+from bench.data.scaling import Scaling
+from kernels.derive import absolute
+
+DIGITS = 50
+ROUNDING = 1e-30  # relative; what cancels by algebra does so to about DIGITS
+MAX_TERMS = 500  # polynomial(28) has 435; expanding a few thousand takes seconds
+MAX_REDUCED = 30  # terms of a rational function; a ratio of cubics gives 15
+MAX_DEGREE = 30  # of one equation; numerical roots of degree 64 take seconds
+
+_Values = dict[sympy.Symbol, sympy.Expr]
+
+
+def carried_back(
+    f: sympy.Expr,
+    params: Sequence[sympy.Symbol],
+    inputs: Sequence[sympy.Symbol],
+    theta: Sequence[float],
+    scaling: Scaling,
+) -> list[float] | None:
+    """Return theta' in the order of `params`, or None if it is not found (which does not prove there is none).
+
+    Of several solutions it is the one with the signs of theta (a Gaussian peak has the widths s and -s). If
+    there are infinitely many, because the model has more parameters than it needs, some keep their value.
+    """
+    if _terms(f, inputs) > MAX_TERMS:
+        return None
+    known: dict[sympy.Symbol, float] = dict(zip(params, theta, strict=True))
+
+    def symbol(value: float, **assumptions: bool) -> sympy.Symbol:
+        dummy = sympy.Dummy(real=True, **assumptions)
+        known[dummy] = float(value)
+        return dummy
+
+    # Inexact numbers are symbols until the end, so that the algebra is exact.
+    f = f.xreplace({number: symbol(number) for number in f.atoms(sympy.Float)})
+    z = {
+        x: (x - symbol(mean)) / symbol(scale, positive=True)
+        for x, mean, scale in zip(inputs, scaling.x_mean, scaling.x_scale, strict=True)
+    }
+    primed = {param: sympy.Dummy(param.name, real=True) for param in params}
+    sides = _BothSides(primed, z)
+    left, right = sides.of(f)
+    sides.equate(left, symbol(scaling.y_mean) + symbol(scaling.y_scale, positive=True) * right)
+    start = {primed[param]: value for param, value in zip(params, theta, strict=True)} | sides.slack
+    values = _solve(sides.equations, start, {u: sympy.Float(value, DIGITS) for u, value in known.items()})
+    return None if values is None else [float(values[primed[param]]) for param in params]
+
+
+class _BothSides:
+    """Each part u of the model, written as u(x; theta') and as u(z; theta), and what makes the two agree.
+
+    A function of x becomes one variable for both sides. So its arguments must agree; where the function has
+    an addition theorem, exp(u + shift) = exp(u) * exp(shift), they may differ by a shift or a factor.
+
+    Attributes
+    ----------
+    equations
+        Expressions that must be 0.
+    slack
+        The shifts and factors, each with the value that means no difference.
+    """
+
+    def __init__(self, primed: _Values, z: _Values) -> None:
+        self.primed = primed
+        self.z = z
+        self.variables = list(z)
+        self.reciprocals: dict[sympy.Symbol, sympy.Expr] = {}  # v: base, where v = 1 / base
+        self.equations: list[sympy.Expr] = []
+        self.slack: dict[sympy.Symbol, float] = {}
+        self.pairs: dict[sympy.Expr, tuple[sympy.Expr, sympy.Expr]] = {}
+
+    def of(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+        """Return u(x; theta') and u(z; theta)."""
+        if u not in self.pairs:
+            self.pairs[u] = self._of(u)
+        return self.pairs[u]
+
+    def _of(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+        if not u.has(*self.z):
+            return u.xreplace(self.primed), u
+        if u in self.z:
+            return u, self.z[u]
+        if u.is_Add or u.is_Mul or _is_whole_power(u):
+            left, right = zip(*map(self.of, u.args), strict=True)
+            return u.func(*left), u.func(*right)
+        return self._function(u)
+
+    def _function(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+        v = self._variable()
+        if isinstance(u, sympy.exp | sympy.Pow) and u.exp.has(*self.z):
+            return v, v * sympy.exp(-self._shift(u.exp * sympy.log(u.base)))
+        argument = u.args[0]
+        if u.is_Pow:
+            self.equate(*self.of(u.exp))
+            right = v * self._factor(argument) ** -u.exp
+            base, _ = self.of(argument)
+            if u.exp == -1 and not base.has(*self.reciprocals):
+                self.reciprocals[v] = base
+        elif u.func is sympy.log:
+            right = v - sympy.log(self._factor(argument))
+        elif u.func is absolute:
+            right = v / sympy.Abs(self._factor(argument))
+        elif u.func in (sympy.sin, sympy.cos):
+            shift, w = self._shift(argument), self._variable()
+            other, sign = (sympy.cos, -1) if u.func is sympy.sin else (sympy.sin, 1)
+            right = v * sympy.cos(shift) + sign * w * sympy.sin(shift)
+            self.pairs[other(argument)] = w, w * sympy.cos(shift) - sign * v * sympy.sin(shift)
+        else:
+            self.equate(*self.of(argument))
+            right = v
+        return v, right
+
+    def _variable(self) -> sympy.Symbol:
+        self.variables.append(sympy.Dummy(real=True))
+        return self.variables[-1]
+
+    def _shift(self, u: sympy.Expr) -> sympy.Symbol:
+        """Let u(x; theta') = u(z; theta) + shift."""
+        shift = sympy.Dummy("shift", real=True)
+        self.slack[shift] = 0.0
+        left, right = self.of(u)
+        self.equate(left, right + shift)
+        return shift
+
+    def _factor(self, u: sympy.Expr) -> sympy.Symbol:
+        """Let u(x; theta') = u(z; theta) * factor."""
+        factor = sympy.Dummy("factor", real=True, nonzero=True)
+        self.slack[factor] = 1.0
+        left, right = self.of(u)
+        self.equate(left, right * factor)
+        return factor
+
+    def equate(self, left: sympy.Expr, right: sympy.Expr) -> None:
+        """Let two polynomials in the variables have the same coefficients."""
+        difference = sympy.expand(left - right)
+        if self.reciprocals and len(sympy.Add.make_args(difference)) <= MAX_REDUCED:
+            relations = [v * base - 1 for v, base in self.reciprocals.items()]
+            _, difference = sympy.reduced(difference, relations, *self.variables)
+        self.equations += [sympy.Add(*parts) for parts in _coefficients(difference, self.variables).values()]
+
+
+def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float], known: _Values) -> _Values | None:
+    """Return values of the unknowns, the keys of `start`, for which the equations hold, or None.
+
+    One unknown after another is replaced by what an equation says about it: a number, or an expression in other
+    unknowns that gets its number in the end. Unknowns about which nothing is said keep their value.
+    """
+    unknown = dict(start)
+    found: list[tuple[sympy.Symbol, sympy.Expr]] = []
+    todo = [_replaced(equation, known, unknown) for equation in equations]
+    while todo := [equation for equation in todo if equation != 0]:
+        if not all(equation.free_symbols for equation in todo):
+            return None
+        u, roots = _isolate(todo, unknown)
+        if not roots:
+            return None
+        root = roots[0]
+        if len(roots) > 1:
+            root = min(roots, key=lambda root: (bool(root * start[u] < 0), float(abs(root - start[u]))))
+        found.append((u, root))
+        del unknown[u]
+        todo = [_replaced(equation, {u: root}, unknown) if equation.has(u) else equation for equation in todo]
+    values = {u: sympy.Float(value, DIGITS) for u, value in unknown.items()}
+    for u, root in reversed(found):
+        values[u] = root.xreplace(values).n(DIGITS)
+    return values if all(map(_is_real, values.values())) else None
+
+
+def _replaced(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Symbol, float]) -> sympy.Expr:
+    """Return the equation with `values` put in: a sum of number * (product of unknowns).
+
+    What is left only by rounding is dropped. The result is nan if a number is not real and finite, or if there
+    would be too many terms.
+    """
+    coefficients: dict[sympy.Expr, list[sympy.Expr]] = defaultdict(list)
+    for term in sympy.Add.make_args(equation):  # one by one, lest sums of numbers be made before they are compared
+        replaced = term.xreplace(values)
+        if _terms(replaced, ()) > MAX_TERMS:
+            return sympy.nan
+        for monomial, parts in _coefficients(replaced, unknown).items():
+            coefficients[monomial] += [part.n(DIGITS) for part in parts]
+    total = []
+    for monomial, parts in coefficients.items():
+        if not all(map(_is_real, parts)):
+            return sympy.nan
+        if abs(sum(parts)) > ROUNDING * sum(map(abs, parts)):
+            total.append(sum(parts) * monomial)
+    return sympy.Add(*total)
+
+
+def _coefficients(u: sympy.Expr, variables: Iterable[sympy.Symbol]) -> dict[sympy.Expr, list[sympy.Expr]]:
+    """Return the terms of u, expanded: for each product of variables all that it is multiplied with."""
+    coefficients: dict[sympy.Expr, list[sympy.Expr]] = defaultdict(list)
+    for term in sympy.Add.make_args(sympy.expand(u)):
+        coefficient, monomial = term.as_independent(*variables, as_Add=False)
+        coefficients[monomial].append(coefficient)
+    return coefficients
+
+
+def _isolate(
+    equations: Sequence[sympy.Expr], unknown: Mapping[sympy.Symbol, float]
+) -> tuple[sympy.Symbol, list[sympy.Expr]]:
+    """Return the unknown that is easiest to get, and what it may be.
+
+    An equation in one unknown is best, and better if it is linear, because then there is no choice of a sign.
+    """
+    nonlinear = None
+    by_size = sorted(equations, key=lambda equation: len(equation.free_symbols))
+    for equation in by_size:
+        candidates = [u for u in unknown if u in equation.free_symbols]
+        if nonlinear and len(candidates) > 1:
+            break
+        for u in candidates:
+            slope = equation.diff(u)
+            if u not in slope.free_symbols:
+                return u, [-equation.xreplace({u: sympy.Integer(0)}) / slope]
+        if len(candidates) == 1 and not nonlinear:
+            nonlinear = candidates[0], equation
+    if nonlinear:
+        u, equation = nonlinear
+        return u, _roots(equation, u)
+    # Each equation ties several unknowns together, and none of them linearly: let one keep its value.
+    u = next(u for u in unknown if u in by_size[0].free_symbols)
+    return u, [sympy.Float(unknown[u], DIGITS)]
+
+
+def _roots(equation: sympy.Expr, u: sympy.Symbol) -> list[sympy.Expr]:
+    """Return numbers u for which a polynomial in u, or in one elementary function of u, is 0.
+
+    sympy.solve knows many more equations, but may think about one for minutes.
+    """
+    try:
+        polynomial = sympy.Poly(sympy.numer(sympy.together(equation)))
+        if polynomial.total_degree() > MAX_DEGREE:
+            return []
+        values = [value for value in polynomial.nroots(n=DIGITS) if value.is_real]
+    except (BasePolynomialError, NoConvergence):
+        return []
+    (g,) = polynomial.gens
+    if g == u:
+        return values
+    if isinstance(g, sympy.exp | sympy.Pow) and g.exp.has(u):
+        inner = [g.exp * sympy.log(g.base) - sympy.log(value) for value in values if value > 0]
+    elif g.is_Pow:
+        inner = [g.base - value ** (1 / g.exp) for value in values if value > 0]
+    elif g.func is sympy.log:
+        inner = [g.args[0] - sympy.exp(value) for value in values]
+    elif g.func is sympy.sin:
+        inner = [g.args[0] - sympy.asin(value) for value in values if abs(value) <= 1]
+    else:
+        return []
+    return [root for simpler in inner for root in _roots(simpler, u)]
+
+
+def _is_real(number: sympy.Expr) -> bool:
+    return bool(number.is_real and number.is_finite)
+
+
+def _is_whole_power(u: sympy.Expr) -> bool:
+    return bool(u.is_Pow and u.exp.is_Integer and u.exp.is_positive)
+
+
+def _terms(u: sympy.Expr, inputs: Sequence[sympy.Symbol]) -> int:
+    """Return a bound on the number of terms after expansion, with a difference in place of each input."""
+    if u in inputs:
+        return 2
+    parts = [_terms(part, inputs) for part in u.args]
+    if u.is_Add:
+        return sum(parts)
+    if u.is_Mul:
+        return math.prod(parts)
+    if _is_whole_power(u):
+        return math.comb(parts[0] + int(u.exp) - 1, int(u.exp))
+    return max(parts, default=1)

@@ -1,0 +1,259 @@
+"""From a file to arrays: CSV, TSV, Parquet and the built-in data, checked so that a fit can trust them.
+
+Tables are read by pyarrow and not by pandas: asked for some columns only, pandas accepts a row with a field
+too many, such as `1,234,18` in a file of two columns, and a wrong number in the data is worse than a refusal.
+"""
+
+import csv
+import difflib
+import reprlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+BUILTIN = ("quadratic", "auto-mpg")
+MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+
+# What a reader returns: float64 values, shape (n, columns), and the words that tell a person where a row is.
+_Table = tuple[NDArray[np.float64], Callable[[int], str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples to fit, all of them finite.
+
+    Attributes
+    ----------
+    x : array, shape (n, inputs)
+        Inputs, float64, C-contiguous.
+    y : array, shape (n,)
+        Targets, float64.
+    x_names, y_name
+        The columns that `x` and `y` come from.
+    source : str
+        Where the data come from, for people: a path, or the name of a built-in data set.
+    dropped : int
+        How many rows were left out because a value was missing or infinite.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    x_names: tuple[str, ...]
+    y_name: str
+    source: str
+    dropped: int = 0
+
+
+def builtin(name: str) -> Dataset:
+    """Return a built-in data set: `quadratic` (800 exact points of 2x^2 - 4x + 3) or `auto-mpg` (392 cars).
+
+    Raises
+    ------
+    ValueError
+        If there is no built-in data set of that name.
+    """
+    if name == "quadratic":
+        x = np.arange(-400, 400) / 400
+        return Dataset(x[:, np.newaxis], 2 * x * x - 4 * x + 3, ("x",), "y", "built-in quadratic")
+    if name == "auto-mpg":
+        with resources.as_file(resources.files("bench.data") / "auto_mpg.csv") as path:
+            return replace(load_table(path, x=["hp"], y="mpg"), source="built-in auto-mpg")
+    raise ValueError(f"built-in data must be one of {_listed(BUILTIN)}, not {name!r}")
+
+
+def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing: bool = False) -> Dataset:
+    """Read the columns `x` and `y` of a .csv, .tsv or .parquet file.
+
+    Text files are UTF-8 and start with a header line; spaces around column names do not count. Numbers have a
+    decimal point and no thousands separators. Empty fields, NA, NaN and null are missing values.
+
+    Parameters
+    ----------
+    path
+        The file; its suffix says how to read it.
+    x
+        The input column, or several in the order of the model's inputs.
+    y
+        The target column.
+    drop_missing
+        Skip rows in which one of these columns is missing or infinite, and count them in `Dataset.dropped`.
+
+    Raises
+    ------
+    ValueError
+        In one line that says where: for a file that cannot be read or is damaged; columns that do not exist,
+        are not unique or do not hold real numbers; missing or infinite values; and files without rows.
+    """
+    path = Path(path)
+    names = (x, y) if isinstance(x, str) else (*x, y)
+    _check_names(names)
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise ValueError(f"{path} must be a .csv, .tsv or .parquet file")
+    try:
+        with path.open("rb"):  # one wording for every kind of file
+            pass
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; give a .csv, .tsv or .parquet file") from error
+    try:
+        values, place = read(path, names)
+    except csv.Error as error:
+        raise ValueError(f"{path} is damaged: {error}; is a quotation mark never closed?") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    if not len(values):
+        raise ValueError(f"{path} has column names but no rows of data")
+
+    finite = np.isfinite(values)
+    complete = finite.all(axis=1)
+    dropped = len(values) - int(complete.sum())
+    if dropped and not drop_missing:
+        row = int(complete.argmin())
+        column = int(finite[row].argmin())
+        found = "missing" if np.isnan(values[row, column]) else "infinite"
+        raise ValueError(
+            f"{path}: {place(row)}, column {names[column]!r} is {found} ({dropped} of {len(values)} rows are "
+            "incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
+        )
+    if dropped == len(values):
+        raise ValueError(f"{path} has no complete row: in each of {dropped} a value is missing or infinite")
+    if dropped:
+        values = values[complete]
+    return Dataset(
+        x=np.ascontiguousarray(values[:, :-1]),
+        y=values[:, -1].copy(),
+        x_names=names[:-1],
+        y_name=y,
+        source=str(path),
+        dropped=dropped,
+    )
+
+
+def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
+    rows = _rows(path, separator)
+    _, header = next(rows, (0, []))
+    if not header:
+        raise ValueError(f"{path} is empty; it needs a header line with column names, then rows of numbers")
+    if any("\N{REPLACEMENT CHARACTER}" in name for name in header):
+        raise ValueError(f"{path}: the header must be UTF-8 text; save the file as UTF-8")
+    positions = _positions(path, names, [name.strip() for name in header])
+    first_line, _ = next(rows, (0, []))
+    if not first_line:
+        return np.empty((0, len(names))), str
+
+    # By position: names may be padded with spaces, or not be unique in columns that nobody asked for.
+    numbered = [str(position) for position in range(len(header))]
+    wanted = [numbered[position] for position in positions]
+    try:
+        table = pa.csv.read_csv(
+            path,
+            read_options=pa.csv.ReadOptions(column_names=numbered, skip_rows=first_line - 1),
+            parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                include_columns=wanted,
+                column_types=dict.fromkeys(wanted, pa.float64()),
+                null_values=MISSING,
+            ),
+        )
+    except pa.ArrowInvalid:
+        _find_fault(path, separator, dict(zip(names, positions, strict=True)), len(header))
+        raise
+
+    def place(row: int) -> str:
+        line, _ = next(islice(_rows(path, separator), row + 1, None))
+        return f"line {line}"
+
+    return np.column_stack([table.column(name).to_numpy() for name in wanted]), place
+
+
+def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that is not blank, the header first, with the line it starts on, counted from 1.
+
+    Bytes that are not UTF-8 are replaced: they do no harm in columns that nobody asked for.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file, delimiter=separator)
+        line = 1
+        for fields in reader:
+            if fields:
+                yield line, fields
+            line = reader.line_num + 1  # a quoted field may go over several lines
+
+
+def _find_fault(path: Path, separator: str, positions: dict[str, int], width: int) -> None:
+    """Raise a ValueError for the first row of a wrong length or with text where a number is needed."""
+    for line, fields in islice(_rows(path, separator), 1, None):
+        if len(fields) != width:
+            raise ValueError(f"{path}: line {line} must have {width} fields like the header, not {len(fields)}")
+        for name, position in positions.items():
+            field = fields[position]
+            if not _is_number(field):
+                shown = reprlib.repr(field)
+                raise ValueError(f"{path}: line {line}, column {name!r} must be a number such as -1234.5, not {shown}")
+
+
+def _is_number(field: str) -> bool:
+    if field in MISSING:
+        return True
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return "_" not in field  # 1_000 is a number to Python alone
+
+
+def _read_parquet(path: Path, names: Sequence[str]) -> _Table:
+    with pa.parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        for name, position in zip(names, _positions(path, names, schema.names), strict=True):
+            kind = schema.field(position).type
+            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+                raise ValueError(f"{path}: column {name!r} must hold real numbers, not {kind}")
+        table = file.read(columns=list(names))
+    # safe=False: an integer beyond 2**53 becomes the nearest float, as it does in a text file.
+    columns = [table.column(name).cast(pa.float64(), safe=False).to_numpy() for name in names]
+    return np.column_stack(columns), lambda row: f"row {row + 1}"
+
+
+_READERS: dict[str, Callable[[Path, Sequence[str]], _Table]] = {
+    ".csv": partial(_read_text, separator=","),
+    ".tsv": partial(_read_text, separator="\t"),
+    ".parquet": _read_parquet,
+}
+
+
+def _check_names(names: Sequence[str]) -> None:
+    *inputs, target = names
+    if not inputs:
+        raise ValueError("x must name at least one column")
+    if target in inputs:
+        raise ValueError(f"x and y must be different columns, not both {target!r}")
+    for name in inputs:
+        if inputs.count(name) > 1:
+            raise ValueError(f"x must name each column once, not {name!r} {inputs.count(name)} times")
+
+
+def _positions(path: Path, names: Sequence[str], existing: Sequence[str]) -> list[int]:
+    """Return where each of `names` stands in `existing`; if it does not, help to find the right one."""
+    for name in names:
+        if name not in existing:
+            close = difflib.get_close_matches(name, existing, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(f"{path} has no column {name!r}{hint}; its columns are {_listed(existing)}")
+        if existing.count(name) > 1:
+            raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}")
+    return [existing.index(name) for name in names]
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) for name in names[:most]) + more

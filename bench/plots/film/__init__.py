@@ -1,0 +1,1 @@
+"""A fit as moving pictures: moments, frames, files and a window."""

@@ -1,0 +1,250 @@
+"""How every figure looks: sizes, colors, axes, and how it is written to disk.
+
+Figures are drawn inside `rc_context(STYLE)` and leave matplotlib's global state alone: no pyplot here.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from math import ceil
+from pathlib import Path
+from textwrap import fill
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+
+from bench.system.atomic import replace_atomically
+from bench.tables.formatting import text
+
+T = TypeVar("T")
+
+WIDTH = 8.0  # inches: 800 pixels at 100 dots per inch, the width of a README
+INK = "#333333"
+FAINT = "#b0b0b0"
+TARGET = "#E69F00"
+EDGE = "#D55E00"
+ROUND = [1, 2, 5, 10]
+DASHES = (0, (4, 3))
+DOT: Any = {"marker": ".", "markersize": 4, "linestyle": ""}
+
+STYLE: Any = {
+    "font.size": 10,
+    "text.color": INK,
+    # Names come from users: a dollar sign in one is a dollar sign, not the start of a formula.
+    "text.parse_math": False,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    # Where a title goes without it is found out, at a tenth of the time that a figure takes.
+    "axes.titley": 1.0,
+    "axes.facecolor": "white",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+    "figure.labelsize": 10,
+    "figure.titlesize": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.title_fontsize": 9,
+    "savefig.dpi": 150,
+    "savefig.facecolor": "white",
+    # Without a salt the identifiers in an SVG are random, and the same figure is a new file every time.
+    "svg.hashsalt": "sgdbench",
+    # Text that can be searched and read aloud, in half the time and the size of outlines.
+    "svg.fonttype": "none",
+}
+
+# Okabe and Ito's colors, distinct for color-blind readers; their yellow is too pale for a line on white.
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+
+# Packing takes a third of the time of a PNG, and half of that where only what repeats is packed (zlib's Z_RLE).
+# Without a date, an SVG is the same each time.
+FORMATS: dict[str, dict[str, Any]] = {
+    ".png": {"pil_kwargs": {"compress_type": 3}},
+    ".svg": {"metadata": {"Date": None}},
+}
+
+
+def colors_of(values: Iterable[Any]) -> dict[Any, Any]:
+    """Give each distinct value a color, in the values' own order.
+
+    Numbers run from light to dark, evenly by rank: learning rates and batch sizes are seldom evenly spaced. An
+    optimizer has its own color in every figure; other names take what is left of the palette.
+    """
+    distinct = sorted(set(values))
+    if distinct and not isinstance(distinct[0], str):
+        return dict(zip(distinct, colormaps["viridis"](np.linspace(0, 0.88, len(distinct))[::-1]), strict=True))
+    own: dict[str, str] = {}
+    for name in distinct:
+        optimizer = name.partition("(")[0]
+        if optimizer in OPTIMIZERS:
+            own.setdefault(PALETTE[OPTIMIZERS.index(optimizer)], name)
+    colors = {name: color for color, name in own.items()}
+    left = [color for color in PALETTE if color not in own] or PALETTE
+    rest = [name for name in distinct if name not in colors]
+    colors |= {name: left[i % len(left)] for i, name in enumerate(rest)}
+    return {name: colors[name] for name in distinct}
+
+
+def spread(values: Sequence[T], most: int) -> list[T]:
+    """Keep at most `most` of the values: the first, the last and what lies evenly between."""
+    places = np.linspace(0, len(values) - 1, min(most, len(values)))
+    return [values[i] for i in places.round().astype(int)]
+
+
+def short(value: str | float, most: int = 32) -> str:
+    """Write a value, or a user's name, as it fits into a figure: at most `most` characters."""
+    written = text(value)
+    return written if len(written) <= most else written[: most - 1] + "…"
+
+
+def title_room(count: int) -> int:
+    """How many characters a title has room for, where there are so many panels."""
+    return 32 if count == 1 else 20
+
+
+def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
+    """Make a figure of `count` panels, three in a row; four make a square."""
+    columns = 2 if count == 4 else min(count, 3)
+    rows = ceil(count / columns)
+    height = 4.5 if count == 1 else max(3.4, 2.6 * rows)
+    figure = Figure(figsize=(WIDTH, height), dpi=STYLE["savefig.dpi"], layout="constrained")
+    FigureCanvasAgg(figure)  # so that texts are measured once, for the layout and for the PNG
+    grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel()
+    for spare in grid[count:]:
+        spare.remove()
+    axes = list(grid[:count])
+    for axis in axes:
+        # Ticks are made when they are first drawn, which may be long after the style is gone.
+        axis.tick_params(colors=INK, labelsize=9, length=3, left=False, bottom=False)  # the grid is there
+        axis.grid(color="#ececec", linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.set_title("")
+        for spine in axis.spines.values():
+            spine.set_in_layout(False)  # it is where the ticks are, and asking it takes time
+    for lowest in axes[-columns:]:
+        lowest.tick_params(labelbottom=True)
+    return figure, axes
+
+
+def key(figure: Figure, names: Sequence[str], colors: Sequence[Any], title: str) -> None:
+    """Explain the figure at its right: colors above, below them what is labelled in the first panel.
+
+    Of more than 16 colors some are left out.
+    """
+    shown = spread(range(len(names)), 16)
+    boxes = [Patch(color=colors[i]) for i in shown]
+    look: Any = {"handlelength": 1.2, "handleheight": 0.8, "alignment": "left"}
+    figure.legend(boxes, [names[i] for i in shown], title=title, loc="outside right upper", **look)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside right lower", **look)
+
+
+def caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
+    """Say above the panels what a reader must know; `False` stands for a sentence that does not apply."""
+    said = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
+    figure.suptitle(fill(said, 90), x=0.01, horizontalalignment="left")
+
+
+def round_ticks(scale: Axis, most: int, *, integer: bool = False) -> None:
+    """Put at most so many intervals on a linear axis, their ends 1, 2 or 5 times a power of ten apart."""
+    scale.set_major_locator(MaxNLocator(most, steps=ROUND, integer=integer))
+
+
+def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
+    """Make an axis logarithmic, its labels plain text such as 10⁻³, since formulas are switched off."""
+    scaled, set_scale = (axis.xaxis, axis.set_xscale) if which == "x" else (axis.yaxis, axis.set_yscale)
+    set_scale("log", nonpositive="mask")
+    scaled.set_major_locator(LogTicks())
+    scaled.set_minor_locator(NullLocator())
+    scaled.set_major_formatter(FuncFormatter(lambda value, _: logarithmic(value)))
+
+
+class LogTicks(Locator):
+    """At most six powers of ten; within two decades 1, 2 and 5 times those, or round numbers.
+
+    matplotlib's own locator takes far longer, and leaves an axis within one decade without a label.
+    """
+
+    def __call__(self) -> Sequence[float]:
+        """The ticks for what is seen now."""
+        return self.tick_values(*self.axis.get_view_interval())  # type: ignore[union-attr]
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        """The ticks for a view, in order."""
+        low, high = np.log10([vmin, vmax])
+        powers = np.arange(np.ceil(low - 1e-9), np.floor(high + 1e-9) + 1)
+        if high - low >= 2:
+            return list(10.0 ** powers[:: ceil(len(powers) / 6)])
+        decades = 10.0 ** np.arange(np.floor(low), np.ceil(high) + 1)
+        for candidates in (np.outer(decades, [1, 2, 5]).ravel(), MaxNLocator(4, steps=ROUND).tick_values(vmin, vmax)):
+            ticks = np.asarray(candidates)
+            inside = ticks[(ticks >= vmin * (1 - 1e-9)) & (ticks <= vmax * (1 + 1e-9))]
+            if len(inside) > 2:
+                break
+        return list(inside)
+
+
+def logarithmic(value: float) -> str:
+    """Write a value of a logarithmic axis: far from one as a power of ten, if it is one."""
+    exponent = np.log10(value)
+    whole = abs(exponent - round(exponent)) < 1e-6
+    return power_of_ten(value) if whole and not -3 <= exponent <= 3 else text(float(f"{value:.6g}"))
+
+
+def power_of_ten(value: float) -> str:
+    """Write a power of ten with a raised exponent."""
+    return "10" + f"{np.log10(value):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def time_unit(seconds: float) -> tuple[float, str]:
+    """The unit in which a time axis up to so many seconds has short numbers, with the factor from seconds to it."""
+    units = {"ns": 1e9, "\N{MICRO SIGN}s": 1e6, "ms": 1e3}
+    return next(((factor, unit) for unit, factor in units.items() if seconds * factor < 1000), (1.0, "s"))
+
+
+def say(axis: Axes, message: str) -> None:
+    """Put a message where a panel has nothing to show."""
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, message, transform=axis.transAxes, ha="center", va="center", wrap=True)
+
+
+def nothing(message: str) -> Figure:
+    """Make the figure for when there is nothing to show: it says why."""
+    figure, (axis,) = panels(1)
+    figure.set_size_inches(WIDTH, 1.6)
+    say(axis, fill(message, 90))
+    return figure
+
+
+def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> list[Path]:
+    """Write a figure as PNG and SVG: `folder/name.png` and `folder/name.svg`, which are returned."""
+    return [save_as(figure, Path(folder) / f"{name}{suffix}") for suffix in FORMATS]
+
+
+def save_as(figure: Figure, path: Path) -> Path:
+    """Write a figure, replaced as a whole; the same figure gives the same bytes.
+
+    Raises
+    ------
+    ValueError
+        If the file's name does not end in .png or .svg.
+    """
+    if path.suffix not in FORMATS:
+        raise ValueError(f"a figure must be written as {' or '.join(FORMATS)}, not {str(path)!r}")
+    with rc_context(STYLE), replace_atomically(path) as temporary:
+        if engine := figure.get_layout_engine():
+            # Once found, a layout stays; with an engine at hand a figure is drawn twice for each file.
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+        figure.savefig(temporary, format=path.suffix[1:], **FORMATS[path.suffix])
+    return path

@@ -1,0 +1,119 @@
+"""From the parts of a run to its frames: which of the rows that were ever stored count, and the curves they make.
+
+A configuration may come again: from the start, or continued for more epochs from where it stood. A continuation counts
+only on top of what it continues. So if a part in the middle is lost, the configuration stands where it stood before it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bench.store import part as parts
+from bench.store.part import FROM_THE_START, Flags, Integers
+
+NOWHERE = -1
+
+
+def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.DataFrame:
+    """See `Run.configurations`."""
+    if not paths:
+        return pd.DataFrame(columns=list(columns or ("config_id", "epochs")))
+    rows = _rows(paths)
+    tables = [
+        parts.read(path, columns).filter(pa.array(rows.newest[part]))
+        for path, part in zip(paths, rows.parts, strict=True)
+    ]
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    return frame
+
+
+def joined_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """See `Run.curves`."""
+    if not paths:
+        return pd.DataFrame({"config_id": pd.Categorical([]), "epoch": np.empty(0, np.int32), "loss": np.empty(0)})
+    rows = _rows(paths)
+    every = int(rows.every.max())
+    configs = rows.config[rows.newest]
+    if config_ids is not None:
+        asked = rows.ids.get_indexer(pd.Index(config_ids))
+        configs = asked[np.isin(asked, configs)]
+    place = np.full(len(rows.ids), NOWHERE, np.int32)
+    place[configs] = np.arange(configs.size)
+    counted = rows.counts & (place[rows.config] != NOWHERE)
+    sizes = np.where(counted, parts.how_many(rows.after, rows.epochs, every, rows.newest), 0)
+    order = np.argsort(place[rows.config], kind="stable")
+    starts = np.empty(sizes.size, np.intp)
+    starts[order] = np.cumsum(sizes[order]) - sizes[order]
+
+    # Filled part by part, so that no more than one of them is in memory beside the result.
+    config, epoch = np.empty((2, sizes.sum()), np.int32)
+    loss = np.empty(sizes.sum())
+    for path, part in zip(paths, rows.parts, strict=True):
+        chosen = part.start + np.flatnonzero(counted[part])
+        if not chosen.size:
+            continue
+        after, counts = rows.after[chosen], sizes[chosen]
+        target = np.repeat(starts[chosen], counts) + parts.ordinals(counts)
+        config[target] = np.repeat(place[rows.config[chosen]], counts)
+        epoch[target] = wanted = parts.kept_epochs(after, rows.epochs[chosen], every, counts)
+        stored = parts.read(path, ["losses"])["losses"].combine_chunks()
+        kept = rows.every[chosen]
+        first = stored.offsets.to_numpy()[chosen - part.start] - (after // kept + 1)
+        source = np.repeat(first, counts) - -wanted // np.repeat(kept, counts)
+        loss[target] = stored.flatten().to_numpy()[source]
+    ids = pd.Categorical.from_codes(config, rows.ids[configs])
+    return pd.DataFrame({"config_id": ids, "epoch": epoch, "loss": loss}, copy=False)
+
+
+class _Rows(NamedTuple):
+    """All rows of all parts, in the order of writing.
+
+    `parts` are the rows of each part. `ids` are the configurations and `config` numbers them, row by row. A row counts
+    if it is a piece of its configuration's history, and the newest is the last piece.
+    """
+
+    parts: list[slice]
+    ids: pd.Index
+    config: NDArray[np.intp]
+    epochs: Integers
+    after: Integers
+    every: Integers
+    counts: Flags
+    newest: Flags
+
+
+def _rows(paths: Sequence[Path]) -> _Rows:
+    tables = [parts.read(path, ("config_id", "epochs", "losses_after", "losses_every")) for path in paths]
+    ends = np.cumsum([table.num_rows for table in tables]).tolist()
+    slices = [slice(end - table.num_rows, end) for table, end in zip(tables, ends, strict=True)]
+    frame = pa.concat_tables(tables).to_pandas()
+    config, ids = pd.factorize(frame["config_id"])
+    epochs, after, every = (frame[name].to_numpy(np.int32) for name in ("epochs", "losses_after", "losses_every"))
+    return _Rows(slices, ids, config, epochs, after, every, *_that_count(config, epochs, after, slices))
+
+
+def _that_count(
+    config: NDArray[np.intp], epochs: Integers, after: Integers, slices: Sequence[slice]
+) -> tuple[Flags, Flags]:
+    """Follow all configurations from part to part, none of which holds one twice; `counts` and `newest` of `_Rows`."""
+    known = config.max(initial=-1) + 1
+    reached = np.full(known, FROM_THE_START, np.int32)
+    begun, last = np.zeros((2, known), np.intp)
+    counts = np.zeros(config.size, np.bool_)
+    for part in slices:
+        here = config[part]
+        whole = after[part] == FROM_THE_START
+        counts[part] = whole | (after[part] == reached[here])
+        begun[here[whole]] = part.start
+        taken = part.start + np.flatnonzero(counts[part])
+        reached[config[taken]] = epochs[taken]
+        last[config[taken]] = taken
+    counts &= np.arange(config.size) >= begun[config]
+    newest = np.zeros_like(counts)
+    newest[last[reached != FROM_THE_START]] = True
+    return counts, newest

@@ -1,0 +1,304 @@
+"""Results on disk: append, resume, extend; nothing lost.
+
+A run folder holds
+
+    sgdbench.json      the version of this layout, and what a run must share with another to go on in its place
+    run.toml           the study as run
+    environment.json   the machine and the versions
+    parts/             the results, as they come
+    damaged/           parts that are no longer what was written, if there were any
+    .lock              who is writing
+
+A run that is stopped at any moment, be it by kill -9, a full disk or a power failure, keeps every part whose `append`
+had returned. What cannot be read back as it was written counts as not done.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from warnings import warn
+
+import pandas as pd
+import pyarrow as pa
+
+from bench.store import part as parts
+from bench.store.history import joined_curves, newest_rows
+from bench.system.atomic import replace_atomically
+from bench.system.environment import ENVIRONMENT, environment
+from bench.system.lock import locked
+
+FORMAT = 1
+_ABOUT, _STUDY, _PARTS, _DAMAGED = "sgdbench.json", "run.toml", "parts", "damaged"
+
+
+class Run:
+    """What a run folder holds.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    """
+
+    def __init__(self, folder: Path, sound: list[Path]) -> None:
+        self.folder = folder
+        self._parts = sound
+
+    @property
+    def study(self) -> str:
+        """The study as run, a TOML text."""
+        return (self.folder / _STUDY).read_text(encoding="utf-8")
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What every result in the folder shares, as it was given to `open_run`."""
+        return _identity(self.folder)
+
+    @property
+    def environment(self) -> dict[str, str | int]:
+        """What `bench.system.environment.environment` told when the run was last opened to write."""
+        facts: dict[str, str | int] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
+        return facts
+
+    def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The newest row of each configuration, as it was appended.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            The columns wanted, of all but `losses`.
+
+        Returns
+        -------
+        DataFrame
+            In the order of writing. A run without results has the columns wanted, or `config_id` and `epochs`.
+        """
+        return newest_rows(self._parts, columns)
+
+    def curves(self, config_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """The losses of each configuration, in the order of `configurations`.
+
+        Where parts differ in how many losses they keep, those that all of them keep remain: a run that was extended
+        has the same curves as one made at once.
+
+        Parameters
+        ----------
+        config_ids : sequence of str, optional
+            The configurations wanted, each once, in the order wanted. Those that are not stored are left out.
+
+        Returns
+        -------
+        DataFrame
+            `config_id` (categorical), `epoch` (int32) and `loss`; as many rows as there are losses.
+        """
+        return joined_curves(self._parts, config_ids)
+
+
+class OpenRun(Run):
+    """A run that this process alone writes to, from one thread at a time."""
+
+    def __init__(self, folder: Path, sound: list[Path], number: int, every: int) -> None:
+        super().__init__(folder, sound)
+        self._number = number
+        self._every = every
+
+    def restate(self, study: str) -> None:
+        """Put another study on record, and where it runs: one that goes on with what is here, and may go further."""
+        with _failing_in_words(self.folder):
+            _put(self.folder / _STUDY, study)
+            _put(self.folder / ENVIRONMENT, _as_json(environment()))
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Store a part of the results. When this returns they are on disk; when it raises, nothing has changed.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            One row per configuration, or none, the same columns and types in every part. Values come back bit for bit.
+
+            - `config_id` (text) and `epochs`, where the configuration stands;
+            - `losses`: an array with those after the last epochs, up to `epochs`. With `epochs + 1` losses the curve is
+              whole, and the row replaces whatever there was of the configuration. With fewer, two at least, it goes on
+              where the configuration stood before: the first loss, which is known already, is that of this epoch;
+            - any others; arrays of float64 of any length are welcome.
+
+        Raises
+        ------
+        ValueError
+            If the columns or their types differ from those before, a configuration comes twice, or the number of its
+            losses does not fit its epochs.
+        OSError
+            If the disk is full or cannot be written; names the folder.
+        """
+        if rows.empty:
+            return
+        table = parts.to_table(rows, self._every)
+        if self._parts and not (before := parts.schema(self._parts[0])).equals(table.schema):
+            raise ValueError(f"rows must have the columns ({_told(before)}) as before, not ({_told(table.schema)})")
+        self._number += 1
+        with _failing_in_words(self.folder):
+            self._parts.append(parts.write(self.folder / _PARTS, self._number, table))
+
+
+def read_run(folder: str | os.PathLike[str]) -> Run:
+    """Read a run folder as it is now, even while another process writes to it.
+
+    Damaged parts are named in a warning and left out.
+
+    Raises
+    ------
+    ValueError
+        If it is no run folder, or one of a newer version.
+    """
+    folder = Path(folder)
+    for name in (_ABOUT, _STUDY, ENVIRONMENT, _PARTS):
+        if not (folder / name).exists():
+            raise ValueError(f"{folder} is no run folder: it has no {name}")
+    _identity(folder)
+    examined = _examined(folder)
+    for path, flaw in examined.items():
+        if flaw:
+            _warn(f"{path} is damaged ({flaw}): its configurations count as not done")
+    return Run(folder, [path for path, flaw in examined.items() if not flaw])
+
+
+@contextmanager
+def open_run(
+    folder: str | os.PathLike[str], study: str, identity: Mapping[str, str], *, resume: bool, every: int = 1
+) -> Iterator[OpenRun]:
+    """Open a run folder to write, alone; it is made if it is missing.
+
+    Damaged parts are named in a warning and moved to `damaged/`.
+
+    Parameters
+    ----------
+    folder : path
+    study : str
+        The study as a TOML text, for the record, where there is none yet; see `OpenRun.restate`.
+    identity : mapping of str to str
+        What must not differ, because results could not stand beside each other then: name -> value.
+    resume : bool
+        Whether to go on if there are results already.
+    every : int, optional
+        Keep only the losses after every so many epochs and the last one: a power of two.
+
+    Yields
+    ------
+    OpenRun
+
+    Raises
+    ------
+    ValueError
+        If another process writes to the run, if it has another identity, if there are results that are not to be
+        resumed, or if the folder is that of a newer version or no run folder at all.
+    OSError
+        If the folder cannot be written.
+    """
+    folder = Path(folder)
+    if every < 1 or every & (every - 1):
+        raise ValueError(f"every must be a power of two, not {every}")
+    # Asked before there is a lock, which leaves a file.
+    if not (folder / _ABOUT).exists() and (_visible(folder) if folder.is_dir() else folder.exists()):
+        raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
+    with _failing_in_words(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        with _failing_in_words(folder):
+            _prepare(folder, study, identity, resume)
+            sound, number = _set_aside_damaged(folder)
+        yield OpenRun(folder, sound, number, every)
+
+
+def _prepare(folder: Path, study: str, identity: Mapping[str, str], resume: bool) -> None:
+    for leftover in (*folder.glob(".*.partial"), *folder.glob(f"{_PARTS}/.*.partial")):
+        leftover.unlink()
+    before = _identity(folder) if (folder / _ABOUT).exists() else None
+    if before is not None and any(_visible(folder / name) for name in (_PARTS, _DAMAGED)):
+        for name in [*identity, *before]:
+            if identity.get(name) != before.get(name):
+                raise ValueError(
+                    f"{folder} holds a run with {name} {before.get(name)!r}, not {identity.get(name)!r}: "
+                    "choose another folder with --out, or delete this one"
+                )
+        if not resume:
+            raise ValueError(
+                f"{folder} holds results already: go on with --resume, or choose another folder with --out"
+            )
+    # First of all, so that a folder left half made is known for what it is.
+    _put(folder / _ABOUT, _as_json({"format": FORMAT, "identity": dict(identity)}))
+    if not (folder / _STUDY).exists() or not (folder / ENVIRONMENT).exists():
+        _put(folder / _STUDY, study)
+        _put(folder / ENVIRONMENT, _as_json(environment()))
+    (folder / _PARTS).mkdir(exist_ok=True)
+    parts.sync(folder)
+    parts.sync(folder.parent)
+
+
+def _identity(folder: Path) -> dict[str, str]:
+    try:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        newer = about["format"] > FORMAT
+        identity = {} if newer else dict[str, str](about["identity"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"{folder / _ABOUT} is damaged, or not from sgdbench: choose another folder with --out"
+        ) from None
+    if newer:
+        raise ValueError(
+            f"{folder} was written by a newer sgdbench (format {about['format']}; this one knows {FORMAT}): "
+            "update sgdbench, or choose another folder with --out"
+        )
+    return identity
+
+
+def _examined(folder: Path) -> dict[Path, str | None]:
+    """The parts in the order of writing, with what is wrong with each."""
+    return {path: parts.flaw(path) for path in sorted(_visible(folder / _PARTS), key=parts.number)}
+
+
+def _set_aside_damaged(folder: Path) -> tuple[list[Path], int]:
+    """The sound parts, and the highest number ever given to one."""
+    examined = _examined(folder)
+    damaged = folder / _DAMAGED
+    for path, flaw in examined.items():
+        if flaw:
+            damaged.mkdir(exist_ok=True)
+            path.replace(damaged / path.name)
+            _warn(f"{path} is damaged ({flaw}): set aside in {damaged}, its configurations count as not done")
+    numbers = [parts.number(path) for path in (*examined, *_visible(damaged))]
+    return [path for path, flaw in examined.items() if not flaw], max(numbers, default=0)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if not path.name.startswith(".")]
+
+
+def _put(path: Path, text: str) -> None:
+    content = text.encode()
+    if not path.exists() or path.read_bytes() != content:
+        with replace_atomically(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def _as_json(facts: Mapping[str, object]) -> str:
+    return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+
+
+def _told(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema if field.name not in parts.OF_THE_CURVE)
+
+
+def _warn(message: str) -> None:
+    warn(message, RuntimeWarning, stacklevel=3)
+
+
+@contextmanager
+def _failing_in_words(folder: Path) -> Iterator[None]:
+    """Name the folder in the error of a full disk, which names nothing by itself."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{folder} cannot be written ({error.strerror}); what was stored before is safe"
+        ) from error

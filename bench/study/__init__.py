@@ -1,0 +1,1 @@
+"""What to run: study files and grids."""

@@ -1,0 +1,401 @@
+"""From a grid of settings to one row per configuration, and to an id for each.
+
+A configuration is one training run. A grid lists the values of every setting, and its configurations are all their
+combinations.
+"""
+
+import inspect
+import json
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from numbers import Real
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from kernels.checks import check_bool, check_integer, check_real, check_seed, describe
+from kernels.losses import make_loss
+from kernels.model import Model
+from kernels.optimizers import OPTIMIZERS
+from kernels.run import Floats
+from kernels.samples import batch_samples
+from kernels.schedules import SCHEDULES
+from kernels.spec import bind, parse_spec
+
+LIMIT = 1_000_000
+"""So many configurations run without a question, and so many values a single setting may have."""
+
+Numbers = float | Sequence[float] | NDArray[Any]
+Texts = str | Sequence[str]
+Start = str | ArrayLike | Mapping[str, float]
+T = TypeVar("T")
+
+
+class Grid:
+    """The values of every setting of a run; a single value, or several in a list, tuple, range or array.
+
+    Parameters
+    ----------
+    lr
+        Learning rates: numbers, or the text ``"log:0.01:1:20"`` or ``"lin:0.1:1:10"``, that is start, stop and how
+        many. Both ends are included; between them the numbers have twelve significant digits.
+    batch_size
+        Samples per update: whole numbers, and ``"full"`` for all of them.
+    init
+        Where to start. A mapping from a name to values, as a vector in the order of the model's parameters or as a
+        mapping of their names; or to the text ``"normal:scale:count"`` or ``"uniform:low:high:count"`` for random
+        starts, called ``name[0]``, ``name[1]`` and so on. Vectors and texts may also come without a name. By default
+        one start is drawn, ``"normal:1:1"``, the same as that of `kernels.fit`.
+    optimizer, schedule
+        Such as ``"momentum(0.9)"`` and ``"halve(10)"``.
+    seed
+        Of the order of the samples and of the random starts: start k depends on the seed and on k alone, so that a
+        larger count leaves the earlier ones as they are. Configurations with the same seed see the same draws.
+    shuffle
+        True for an order of samples drawn anew in each epoch.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The names of the starts, the random ones with their number.
+
+    Raises
+    ------
+    ValueError
+        If a setting has no value, the same one twice, or one that no run would accept. What depends on the model and
+        the data is checked by `frame`.
+    """
+
+    def __init__(
+        self,
+        *,
+        lr: Numbers | str = 0.1,
+        batch_size: int | str | Sequence[int | str] | NDArray[Any] = 1,
+        init: Start | Sequence[Start] | Mapping[str, Start] | None = None,
+        optimizer: Texts = "sgd",
+        schedule: Texts = "constant",
+        seed: int | Sequence[int] | NDArray[Any] = 0,
+        shuffle: bool | Sequence[bool] = False,
+    ) -> None:
+        self.lr = _rates(lr)
+        self.batch_size = _distinct("batch_size", [_batch_size(size) for size in _listed("batch_size", batch_size)])
+        self.init = _named(init)
+        self.names = _distinct("init", [name for name, start in self.init.items() for name in _numbered(name, start)])
+        self.optimizer = _distinct("optimizer", _listed("optimizer", optimizer), _optimizer_key)
+        self.schedule = _distinct("schedule", _listed("schedule", schedule), _schedule_key)
+        self.seed = _distinct("seed", [check_seed(seed) for seed in _listed("seed", seed)])
+        self.shuffle = _distinct("shuffle", [check_bool("shuffle", shuffle) for shuffle in _listed("shuffle", shuffle)])
+
+    def __repr__(self) -> str:
+        return f"<Grid of {self.size:,} configurations>"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many values lr, batch_size, init, optimizer, schedule, seed and shuffle have."""
+        others = (self.batch_size, self.names, self.optimizer, self.schedule, self.seed, self.shuffle)
+        return (self.lr.size, *map(len, others))
+
+    @property
+    def size(self) -> int:
+        """How many configurations there are."""
+        return math.prod(self.shape)
+
+    def vectors(self, model: Model) -> list["Floats | RandomStarts"]:
+        """The entries of `init` for a model: parameter vectors, shape (P,), and random starts.
+
+        Raises
+        ------
+        ValueError
+            If an entry does not fit the parameters of the model, or two of them are the same.
+        """
+        found: dict[Hashable, str] = {}
+        vectors: list[Floats | RandomStarts] = []
+        for name, start in self.init.items():
+            try:
+                vector = start if isinstance(start, RandomStarts) else model.vector(start)
+            except ValueError as error:
+                raise ValueError(f"init {name!r}: {error}") from None
+            key = (vector.kind, *vector.numbers) if isinstance(vector, RandomStarts) else tuple(vector.tolist())
+            if found.setdefault(key, name) != name:
+                raise ValueError(f"init must have distinct starts, and {name!r} is the same as {found[key]!r}")
+            vectors.append(vector)
+        return vectors
+
+    def starts(self, model: Model) -> Floats:
+        """The parameters to start from, shape (starts, seeds, P)."""
+        seeds, params = len(self.seed), len(model.params)
+        return np.concatenate(
+            [
+                np.stack([start.draw(seed, params) for seed in self.seed], axis=1)
+                if isinstance(start, RandomStarts)
+                else np.broadcast_to(start, (1, seeds, params))
+                for start in self.vectors(model)
+            ]
+        )
+
+    def frame(self, model: Model, n_samples: int) -> pd.DataFrame:
+        """Lay the grid out, one row per configuration.
+
+        Parameters
+        ----------
+        model : Model
+        n_samples : int
+            Samples in the data, what the batch size "full" stands for.
+
+        Returns
+        -------
+        DataFrame
+            lr (float), batch_size (int, in samples), init (category), optimizer and schedule (category, as they were
+            written), seed (unsigned int), shuffle (bool), and where each parameter starts, ``start_<name>`` (float).
+            The rows come as from seven nested loops over the first seven columns, the last one innermost.
+
+        Raises
+        ------
+        ValueError
+            If a batch size exceeds the number of samples or is there twice ("full" and a number can be the same), or
+            a start does not fit the model.
+        """
+        sizes = _distinct("batch_size", [batch_samples(size, n_samples) for size in self.batch_size])
+
+        def along(values: ArrayLike, *axes: int) -> NDArray[Any]:
+            """The values of some settings, repeated over all others."""
+            extent = [count if axis in axes else 1 for axis, count in enumerate(self.shape)]
+            return np.broadcast_to(np.reshape(values, extent), self.shape).flatten()
+
+        def category(texts: Sequence[str], axis: int) -> "pd.Categorical[str]":
+            return pd.Categorical.from_codes(along(np.arange(len(texts)), axis), categories=pd.Index(texts))
+
+        starts = self.starts(model)
+        columns = {
+            "lr": along(self.lr, 0),
+            "batch_size": along(np.array(sizes, np.int64), 1),
+            "init": category(self.names, 2),
+            "optimizer": category(self.optimizer, 3),
+            "schedule": category(self.schedule, 4),
+            "seed": along(np.array(self.seed, np.uint64), 5),
+            "shuffle": along(self.shuffle, 6),
+        }
+        columns |= {f"start_{name}": along(starts[:, :, k], 2, 5) for k, name in enumerate(model.params)}
+        return pd.DataFrame(columns, copy=False)
+
+
+@dataclass(frozen=True)
+class RandomStarts:
+    """Starts that a run's seed draws: "normal" with (scale,), or "uniform" with (low, high)."""
+
+    kind: str
+    numbers: tuple[float, ...]
+    count: int
+
+    def draw(self, seed: int, params: int) -> Floats:
+        """The starts of a seed, shape (count, params); the first rows do not depend on how many follow."""
+        generator = np.random.default_rng(seed)
+        if self.kind == "normal":
+            (scale,) = self.numbers
+            return scale * generator.standard_normal((self.count, params))
+        low, high = self.numbers
+        return low + (high - low) * generator.random((self.count, params))
+
+
+def too_many(size: int) -> str | None:
+    """What to ask before so many configurations are run; None where there is nothing to ask."""
+    if size <= LIMIT:
+        return None
+    return f"the grid has {size:,} configurations, more than {LIMIT:,}; confirm with --yes, or list fewer values"
+
+
+def config_ids(
+    frame: pd.DataFrame, *, model: Model, data_fingerprint: str, loss: str, drop_last: bool, epochs: int
+) -> NDArray[np.str_]:
+    """A stable id for each configuration: 16 hexadecimal digits, a hash of all that its training depends on.
+
+    That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, and the columns
+    of the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean ("momentum" is
+    "momentum(0.9)"). A setting counts even where it happens to have no effect, such as the seed of a run that draws
+    nothing. The place in the grid and the name of a start do not count.
+
+    Nor do the target and the number of epochs: they say how far a run is followed, not where it goes, so a run that
+    goes on for longer keeps its id and can be continued. The exception is a schedule that looks ahead to the last
+    epoch, such as cosine: with more epochs it is another run from the first one on, and gets another id. The kernel
+    does not count either, because kernels agree on what they compute; who keeps results notes it beside them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As `Grid.frame` returns it, or some rows of it.
+    model : Model
+    data_fingerprint : str
+        Stands for x and y.
+    loss : str
+    drop_last : bool
+    epochs : int
+
+    Returns
+    -------
+    array of str, shape (rows,)
+
+    Raises
+    ------
+    ValueError
+        If two rows are the same configuration.
+    """
+    common = [model.expression, model.inputs, model.params, data_fingerprint, make_loss(loss).text, bool(drop_last)]
+    prefix = _digest(json.dumps(common))
+
+    def hashes(name: str, meaning: Callable[[str], str]) -> NDArray[Any]:
+        codes, texts = pd.factorize(frame[name])
+        return np.frombuffer(b"".join(_digest(meaning(text)) for text in texts), "<u8")[codes]
+
+    def schedule_meaning(text: str) -> str:
+        return _schedule_key(text) + (f" of {epochs}" if _looks_ahead(text, epochs) else "")
+
+    starts = [frame[f"start_{name}"] for name in model.params]
+    numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], *starts)]
+    wholes = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
+    texts = [hashes("optimizer", _optimizer_key), hashes("schedule", schedule_meaning)]
+    table = np.column_stack([*numbers, *wholes, *texts]).astype("<u8", copy=False)
+    rows = table.view(f"V{table.itemsize * table.shape[1]}").ravel()
+    ids = [blake2b(prefix + row, digest_size=8).hexdigest() for row in rows.tolist()]
+    if len(set(ids)) < len(ids):
+        first = int(np.argmax(pd.Series(ids).duplicated()))
+        raise ValueError(f"configurations must be distinct, and rows {ids.index(ids[first])} and {first} are the same")
+    return np.array(ids, "U16")
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    """The values of a setting as a list; what is no sequence is a single value."""
+    values = values.tolist() if hasattr(values, "tolist") else values  # NumPy's and pandas' arrays and scalars
+    if not isinstance(values, list | tuple | range):
+        return [values]
+    if not values:
+        raise ValueError(f"{name} must have at least one value, not {values!r}")
+    if values[LIMIT:]:
+        raise ValueError(f"{name} must have at most {LIMIT:,} values, not {describe(values)}")
+    return list(values)
+
+
+def _distinct(name: str, values: Sequence[T], key: Callable[[T], Hashable] = lambda value: value) -> tuple[T, ...]:
+    """The values, after a check that no two of them mean the same."""
+    found: dict[Hashable, T] = {}
+    for value in values:
+        meaning = key(value)
+        if meaning in found:
+            other = found[meaning]
+            same = "is there twice" if other == value else f"is the same as {other!r}"
+            raise ValueError(f"{name} must have distinct values, and {value!r} {same}")
+        found[meaning] = value
+    return tuple(values)
+
+
+def _rates(lr: Numbers | str) -> Floats:
+    listed = _range(lr) if isinstance(lr, str) else _listed("lr", lr)
+    return np.array(_distinct("lr", [_positive("lr", rate) for rate in listed]))
+
+
+def _range(text: str) -> list[float]:
+    parts = _parts(text, {"log": 2, "lin": 2})
+    if parts is None:
+        wanted = 'positive finite numbers or a range "log:start:stop:count" or "lin:start:stop:count"'
+        raise ValueError(f"lr must be {wanted}, not {describe(text)}")
+    kind, numbers, count = parts
+    start, stop = (_positive(f"lr {text!r}: each end", end) for end in numbers)
+    _check_count(f"lr {text!r}", count, 2)
+    between = (np.geomspace if kind == "log" else np.linspace)(start, stop, count)[1:-1]
+    # The last bits of a logarithm depend on the machine, and an id on every bit.
+    return [start, *(float(f"{rate:.12g}") for rate in between), stop]
+
+
+def _batch_size(size: Any) -> int | str:
+    if isinstance(size, str) and size == "full":
+        return size
+    try:
+        return check_integer("batch_size", size)
+    except ValueError:
+        wanted = '"full" or a whole number of at least 1'
+        raise ValueError(f"batch_size must be {wanted}, not {describe(size)}") from None
+
+
+def _named(init: Any) -> dict[str, Any]:
+    """The entries of `init` by name, texts as `RandomStarts`."""
+    if init is None:
+        init = "normal:1:1"
+    if isinstance(init, str):
+        init = {"random": init}
+    if not isinstance(init, Mapping):
+        listed = _listed("init", init)
+        init = {f"init[{k}]": start for k, start in enumerate([listed] if isinstance(listed[0], Real) else listed)}
+    if not init:
+        raise ValueError("init must have at least one start, not none")
+    for name in init:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"init must name its starts by text, not {describe(name)}")
+    return {name: _random(name, start) if isinstance(start, str) else start for name, start in init.items()}
+
+
+def _random(name: str, text: str) -> RandomStarts:
+    parts = _parts(text, {"normal": 1, "uniform": 2})
+    if parts is None:
+        wanted = 'values, "normal:scale:count" or "uniform:low:high:count"'
+        raise ValueError(f"init {name!r} must be {wanted}, not {describe(text)}")
+    kind, numbers, count = parts
+    where = f"init {name!r}, {text!r}"
+    _check_count(where, count, 1)
+    if kind == "normal":
+        # A normal draw beyond 1e8 does not happen: what is drawn is finite.
+        check_real(f"{where}: the scale", numbers[0], lambda scale: 0 < scale < 1e300, "a positive number below 1e300")
+    elif not 0 < numbers[1] - numbers[0] < math.inf:
+        raise ValueError(f"{where}: low must be below high, and both finite")
+    return RandomStarts(kind, tuple(numbers), count)
+
+
+def _numbered(name: str, start: Any) -> list[str]:
+    return [f"{name}[{k}]" for k in range(start.count)] if isinstance(start, RandomStarts) else [name]
+
+
+def _parts(text: str, kinds: Mapping[str, int]) -> tuple[str, list[float], int] | None:
+    """The parts of ``kind:number:...:count`` with as many numbers as the kind needs; None for any other text."""
+    kind, *rest = text.split(":")
+    if kind not in kinds or len(rest) != kinds[kind] + 1:
+        return None
+    try:
+        return kind, [float(number) for number in rest[:-1]], int(rest[-1])
+    except ValueError:
+        return None
+
+
+def _check_count(where: str, count: int, least: int) -> None:
+    if not least <= count <= LIMIT:
+        raise ValueError(f"{where}: the count must be from {least} to {LIMIT:,}, not {count}")
+
+
+def _positive(name: str, number: Any) -> float:
+    return check_real(name, number, lambda value: value > 0, "a positive finite number")
+
+
+def _optimizer_key(text: str) -> str:
+    return bind(text, OPTIMIZERS, "optimizer").text
+
+
+def _schedule_key(text: str) -> str:
+    """The schedule with every option by name, so that two spellings of it are the same text."""
+    bind(text, SCHEDULES, "schedule")
+    name, args, kwargs = parse_spec(text, "schedule")
+    bound = inspect.signature(SCHEDULES[name]).bind(*args, **kwargs)
+    bound.apply_defaults()
+    options = {key: value if isinstance(value, list) else float(value) for key, value in bound.arguments.items()}
+    return f"{name} {options}"
+
+
+def _looks_ahead(schedule: str, epochs: int) -> bool:
+    """Whether the epochs of a run of this length would have had other rates in a longer one."""
+    factors = bind(schedule, SCHEDULES, "schedule")
+    short, long = (factors(np.arange(count, dtype=np.float64), count) for count in (epochs, 2 * epochs))
+    return not np.array_equal(short, long[:epochs])
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=8).digest()

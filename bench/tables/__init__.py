@@ -1,0 +1,1 @@
+"""From the frame of results to rankings, words and text."""

@@ -1,0 +1,1 @@
+"""Which variant is faster: verified first, then timed in turns."""

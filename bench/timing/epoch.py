@@ -1,0 +1,115 @@
+"""Convergence against time: epochs to the target times the measured time of an epoch, for variants and choices."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.store.results import SweepResult
+from bench.tables.ranking import COST_SETTINGS
+from bench.timing.paired import take_turns
+from bench.timing.problem import Problem, Trained, errors
+from bench.timing.variants import BY_NAME, Call
+from bench.timing.verify import NotVerifiedError, no_compilation, verify
+from kernels.block import WIDTH
+from kernels.run import Floats
+from kernels.samples import samples
+from kernels.schedules import learning_rates
+
+EPOCHS = 8
+ROUNDS = 5
+SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and nobody asks for the last per cent
+# An epoch of the reference is timed on so many samples at most.
+SLOW_SAMPLES = 200
+
+
+def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seconds: float) -> pd.DataFrame:
+    """Time an epoch of each kernel for all that decides how long it takes, the loss at its end included.
+
+    For `lanes` it is a run's share of a block of 32. What does not give what the reference gives is not timed.
+
+    Parameters
+    ----------
+    result : SweepResult
+    x : array, shape (n, inputs)
+    y : array, shape (n,)
+    loss : str
+        What was trained.
+    seconds : float
+        About how long to measure, but for the five rounds that there are at least.
+
+    Returns
+    -------
+    DataFrame
+        `optimizer`, `batch_size`, `shuffle`, `variant`, `epoch_seconds` (missing where it was not timed) and `note`,
+        why it was not.
+    """
+    columns, y = samples(result.model, x, y)
+    rows: list[dict[str, Any]] = []
+    calls: dict[str, Call] = {}
+    epochs: dict[str, float] = {}
+    for about, jobs in _jobs(result, columns, y, loss):
+        verified, notes = _verified(jobs)
+        for variant, job in jobs.items():
+            if variant in verified:
+                name = str(len(rows))
+                calls[name], epochs[name] = verified[variant], job.updates / (y.size // job.batch_size)
+            rows.append(about | {"variant": variant, "epoch_seconds": np.nan, "note": notes.get(variant, "")})
+    if calls:
+        with no_compilation():
+            timings = take_turns(calls, rounds=ROUNDS, seconds=seconds, sample_seconds=SAMPLE_SECONDS)
+        for name in calls:
+            rows[int(name)]["epoch_seconds"] = float(np.median(timings.of(name))) / epochs[name]
+    return pd.DataFrame(rows, columns=[*COST_SETTINGS, "variant", "epoch_seconds", "note"])
+
+
+def _jobs(
+    result: SweepResult, columns: tuple[Floats, ...], y: Floats, loss: str
+) -> Iterator[tuple[dict[str, Any], dict[str, Problem]]]:
+    """What decides how long an epoch takes, and what each kernel is given to do for it."""
+    frame = result.frame.reset_index(drop=True)
+    frame = frame[frame["status"] != "diverged"]
+    # A run that blows up is over early; the smallest rate is the one that is least likely to.
+    chosen = frame.sort_values("lr").drop_duplicates(COST_SETTINGS).sort_index()
+    for place, row in zip(chosen.index.tolist(), chosen.to_dict("records"), strict=True):
+        rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], WIDTH)
+        starts = np.tile(result.starts[place], (WIDTH, 1))
+        settings = (row["batch_size"], row["shuffle"], row["seed"], row["optimizer"], loss)
+        crowd = Problem(result.model, columns, y, starts, rates, *settings)
+        little = crowd.part(runs=1, epochs=1, samples=max(SLOW_SAMPLES, crowd.batch_size))
+        about: dict[str, Any] = {name: row[name] for name in COST_SETTINGS}
+        yield about, {"reference": little, "fused": crowd.part(runs=1), "lanes": crowd}
+
+
+def _verified(jobs: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, str]]:
+    """The calls of the kernels that give what the reference gives, and why there is none of the others.
+
+    They are held against it on what the reference is given. Where the same bits are promised, and the run stays finite,
+    the whole of what is timed must also be the same for `fused` and for `lanes`.
+    """
+    calls: dict[str, Call] = {}
+    notes: dict[str, str] = {}
+    for name, job in jobs.items():
+        try:
+            if name != "reference":
+                verify(BY_NAME[name], jobs["reference"])
+        except NotVerifiedError as reason:
+            notes[name] = str(reason)
+        else:
+            calls[name] = BY_NAME[name].ready(job)
+    trained = {name: call() for name, call in calls.items()}  # which also makes them warm
+    both = {"fused", "lanes"}
+    if both <= trained.keys() and BY_NAME["lanes"].bound(jobs["lanes"]) == 0:
+        off = _difference(trained["fused"], trained["lanes"])
+        if off > 0:
+            notes |= dict.fromkeys(both, f"not verified: fused and lanes differ by {off:.3g}")
+    return {name: call for name, call in calls.items() if name not in notes}, notes
+
+
+def _difference(one: Trained, many: Trained) -> float:
+    """How far runs that should all be like the one are from it at most; 0 where that is over before the last epoch."""
+    if not np.isfinite(one.losses).all():
+        return 0.0
+    expected = Trained(np.repeat(one.params, WIDTH, axis=0), np.repeat(one.losses, WIDTH, axis=1))
+    return errors(many, expected).largest

@@ -1,0 +1,74 @@
+"""What peers share: a model's program on their own arrays, the design matrix of a linear model, run after run."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.timing.problem import Problem, Trained
+from kernels.program import OPERATORS, Program
+from kernels.run import Floats
+
+
+def residual_and_derivatives(
+    program: Program, library: Any, theta: Iterable[Any], x: Iterable[Any], y: Any
+) -> tuple[Any, Sequence[Any]]:
+    """The residual and its derivatives by the parameters, by hand.
+
+    Parameters
+    ----------
+    program : Program
+    library : module
+        Has the functions, by the names that they have in NumPy.
+    theta, x : iterable of arrays of that library
+    y : array of that library
+
+    Returns
+    -------
+    residual : array
+    derivatives : sequence of arrays
+        What does not depend on the parameters has no more axes than the inputs have; a constant is a float.
+    """
+    values = [*theta, *x, y, *program.constants]
+    for function, operands in program.instructions:
+        call = OPERATORS.get(function) or getattr(library, function)
+        values.append(call(*(values[operand] for operand in operands)))
+    return values[program.residual], [values[derivative] for derivative in program.derivatives]
+
+
+def linear_system(problem: Problem) -> tuple[Floats, Floats]:
+    """Return the matrix D and the targets t of a model linear in its parameters: the residual is D theta - t.
+
+    Returns
+    -------
+    D : array, shape (n, P)
+    t : array, shape (n,)
+    """
+    model, x = problem.model, np.stack(problem.x, axis=1)
+    return model.design_matrix(x), problem.y - model.predict(np.zeros(len(model.params)), x)
+
+
+def mean_square(matrix: Floats, targets: Floats, params: Floats) -> float:
+    """The mean of (D theta - t)**2."""
+    residual = matrix @ params - targets
+    return float(residual @ residual) / targets.size
+
+
+def run_by_run(
+    problem: Problem, train: Callable[[Floats, Floats], tuple[Floats, Sequence[float]]]
+) -> Callable[[], Trained]:
+    """A call that trains one run after the other.
+
+    Parameters
+    ----------
+    problem : Problem
+    train : callable
+        ``(init, rates) -> params, losses``.
+    """
+
+    def call() -> Trained:
+        trained = [train(init, rates) for init, rates in zip(problem.inits, problem.rates.T, strict=True)]
+        params, losses = zip(*trained, strict=True)
+        return Trained(np.array(params), np.array(losses).T)
+
+    return call

@@ -1,0 +1,58 @@
+"""The training loop in NumPy as lessons write it, and a careful one over NumPy scalars: the quadratic, as it stands."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from bench.timing.peers.arrays import run_by_run
+from bench.timing.problem import Problem, Trained
+from kernels.run import Floats
+
+
+def prepare_lesson(problem: Problem) -> Callable[[], Trained]:
+    """A call that trains as lessons do, run by run."""
+    (x,), y = problem.x, problem.y
+    return run_by_run(problem, partial(train_lesson, x, y, problem.batch_size))
+
+
+def prepare_scalars(problem: Problem) -> Callable[[], Trained]:
+    """A call that trains sample by sample over NumPy scalars, run by run."""
+    (x,), y = problem.x, problem.y
+    return run_by_run(problem, partial(train_scalars, x, y))
+
+
+def train_lesson(x: Floats, y: Floats, size: int, init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
+    """The loop as everyone writes it: np.mean, np.array and a new parameter vector for every update."""
+    params = init
+    losses = [_loss(params, x, y)]
+    for lr in rates:
+        for start in range(0, x.size - size + 1, size):
+            x_batch, y_batch = x[start : start + size], y[start : start + size]
+            a, b, c = params
+            residual = a * x_batch**2 + b * x_batch + c - y_batch
+            gradient = np.array([np.mean(residual * x_batch**2), np.mean(residual * x_batch), np.mean(residual)])
+            params = params - lr * gradient
+        losses.append(_loss(params, x, y))
+    return params, losses
+
+
+def train_scalars(x: Floats, y: Floats, init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
+    """The careful loop, sample by sample, without an array or a function call in an update."""
+    a, b, c = params = init
+    losses = [_loss(params, x, y)]
+    for lr in rates:
+        for i in range(x.size):
+            x_i = x[i]
+            step = lr * (a * x_i * x_i + b * x_i + c - y[i])
+            a -= step * x_i * x_i
+            b -= step * x_i
+            c -= step
+        params = np.array([a, b, c])
+        losses.append(_loss(params, x, y))
+    return params, losses
+
+
+def _loss(params: Floats, x: Floats, y: Floats) -> float:
+    a, b, c = params
+    return float(np.mean((a * x**2 + b * x + c - y) ** 2))

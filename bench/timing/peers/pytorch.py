@@ -1,0 +1,310 @@
+"""PyTorch: eager, with gradients by hand; many runs as arrays, by vmap and grad, or compiled.
+
+Parameters are one tensor, (P,) for one run and (P, R) for many. The residual of a linear model is a product with its
+design matrix; that of any other model is computed step by step.
+"""
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import fx
+
+from bench.timing.peers.arrays import linear_system, residual_and_derivatives
+from bench.timing.problem import Problem, Trained, UnavailableError
+from kernels import Model
+from kernels.optimizers import Optimizer, make_optimizer
+
+# Samples in one compiled step. Twice as many run a third faster, and take twice as long to compile.
+CHUNK = 25
+# Residuals that are computed at a time after an epoch: as many as the processor's cache holds.
+PIECE = 2**15
+
+Batch = tuple[Any, ...]
+
+
+class Form(NamedTuple):
+    """How gradients come about.
+
+    Attributes
+    ----------
+    batches : sequence of tuple
+        The samples of each update.
+    adding : callable
+        ``(target) -> add``, and ``add(scale, *batch)`` adds to the target `scale` times the sum of the gradients.
+    pieces : sequence of tuple
+        The data set in parts of a size that is good for arrays.
+    residuals : callable
+        ``(*piece) -> residuals``, whose first axis is that of the samples.
+    """
+
+    batches: Sequence[Batch]
+    adding: Callable[[Any], Callable[..., None]]
+    pieces: Sequence[Batch]
+    residuals: Callable[..., Any]
+
+
+def prepare(problem: Problem) -> Callable[[], Trained]:
+    """A call that trains one run after the other: with plain SGD in place, with any other optimizer of torch.optim.
+
+    A sample takes 2 microseconds in place and 10 with torch.optim.SGD; autograd on top of that makes it 50.
+    """
+    theta = torch.empty(len(problem.model.params), dtype=torch.float64)
+    form = _form(problem, theta)
+    optimizer = make_optimizer(problem.optimizer)
+
+    def run() -> Trained:
+        params, losses = [], []
+        with _one_thread(), torch.inference_mode():
+            for init, rates in zip(problem.inits, problem.rates.T, strict=True):
+                theta.copy_(torch.from_numpy(init))
+                epoch = partial(_descend, form, theta, problem.batch_size)
+                if optimizer.text != "sgd":
+                    epoch = partial(_optimize, form, theta, problem.batch_size, _of_torch(optimizer, theta))
+                losses.append(_losses(form, problem, epoch, rates.tolist()))
+                params.append(theta.numpy().copy())
+            return Trained(np.array(params), torch.tensor(losses).T.numpy())
+
+    return run
+
+
+def prepare_many(problem: Problem) -> Callable[[], Trained]:
+    """A call that trains all runs as arrays, with gradients by hand."""
+    return _side_by_side(problem, lambda form, theta: partial(_descend, form, theta, problem.batch_size))
+
+
+def prepare_grad(problem: Problem) -> Callable[[], Trained]:
+    """A call that trains all runs with `torch.func.grad` of one run's loss and `torch.func.vmap` over the runs."""
+    by_hand = _by_hand(problem.model)
+
+    def half_mean_square(theta: Sequence[Any], x: Sequence[Any], y: Any) -> Any:
+        return by_hand(theta, x, y)[0].square().mean() / 2
+
+    gradients = torch.func.vmap(torch.func.grad(half_mean_square), in_dims=(0, None, None))
+    batches = _batches(problem)
+
+    def epoch_of(_form: Form, theta: Any) -> Callable[[Any], None]:
+        rows = theta.unbind()
+
+        def epoch(lr: Any) -> None:
+            for *x, y in batches:
+                for row, gradient in zip(rows, gradients(rows, x, y), strict=True):
+                    row.sub_(lr * gradient)
+
+        return epoch
+
+    return _side_by_side(problem, epoch_of)
+
+
+def prepare_compiled(problem: Problem) -> Callable[[], Trained]:
+    """A call that trains all runs as arrays, the updates of several samples compiled to one loop over the runs.
+
+    Raises
+    ------
+    UnavailableError
+        Where there is no C++ compiler.
+    """
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise UnavailableError("no C++ compiler found: install g++ or set CXX")
+    step = _by_hand(problem.model)
+
+    def steps(theta: Any, lr: Any, x: Any, y: Any) -> Any:
+        parts = [theta[k] for k in range(len(problem.model.params))]
+        for i in range(CHUNK):
+            residual, derivatives = step(parts, [x[k][i] for k in range(len(problem.x))], y[i])
+            slope = lr * residual
+            parts = [part - slope * derivative for part, derivative in zip(parts, derivatives, strict=True)]
+        return parts
+
+    whole = problem.y.size // CHUNK
+    chunks = list(_columns(problem, CHUNK))[:whole]
+
+    def epoch_of(form: Form, theta: Any) -> Callable[[Any], None]:
+        def epoch(lr: Any) -> None:
+            parts = theta.unbind()
+            for *x, y in chunks:
+                parts = compiled(parts, lr, x, y)
+            theta.copy_(torch.stack(list(parts)))
+            add = form.adding(theta)
+            for sample in form.batches[whole * CHUNK :]:
+                add(-lr, *sample)
+
+        return epoch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of what torch.compile imports
+        # Traced, the steps have code of their own; torch.compile counts how often it compiles a piece of code.
+        compiled = torch.compile(fx.symbolic_trace(steps), options={"compile_threads": 1})
+        call = _side_by_side(problem, epoch_of)
+        call()
+    return call
+
+
+def _side_by_side(problem: Problem, epoch_of: Callable[[Form, Any], Callable[[Any], None]]) -> Callable[[], Trained]:
+    """A call that trains all runs together, an epoch by what is returned for the form and theta."""
+    start, rates = torch.tensor(problem.inits.T.copy()), torch.tensor(problem.rates)
+    theta = torch.empty_like(start)
+    form = _form(problem, theta)
+    epoch = epoch_of(form, theta)
+
+    def run() -> Trained:
+        with _one_thread(), torch.inference_mode():
+            theta.copy_(start)
+            losses = _losses(form, problem, epoch, rates)
+            return Trained(theta.T.numpy(), torch.stack(losses).numpy())
+
+    return run
+
+
+def _descend(form: Form, theta: Any, size: int, lr: Any) -> None:
+    """An epoch of plain SGD."""
+    add, scale = form.adding(theta), -lr / size
+    for batch in form.batches:
+        add(scale, *batch)
+
+
+def _optimize(form: Form, theta: Any, size: int, optimizer: Any, lr: float) -> None:
+    """An epoch of an optimizer of torch.optim."""
+    optimizer.param_groups[0]["lr"] = lr
+    add, scale = form.adding(theta.grad), 1 / size
+    for batch in form.batches:
+        theta.grad.zero_()
+        add(scale, *batch)
+        optimizer.step()
+
+
+def _losses(form: Form, problem: Problem, epoch: Callable[[Any], None], rates: Any) -> list[Any]:
+    """Train; the mean squared residual before the first epoch and after each."""
+
+    def mean_square() -> Any:
+        return sum(form.residuals(*piece).square_().sum(0) for piece in form.pieces) / problem.y.size
+
+    losses = [mean_square()]
+    for lr in rates:
+        epoch(lr)
+        losses.append(mean_square())
+    return losses
+
+
+def _of_torch(optimizer: Optimizer, theta: Any) -> Any:
+    """The optimizer of torch.optim with the same constants; fused where that is faster for few parameters."""
+    options = dict(optimizer.options)
+    betas = options.pop("beta1", None), options.pop("beta2", None)
+    given: dict[str, Any] = {"weight_decay": optimizer.weight_decay} | options
+    theta.grad = torch.zeros_like(theta)
+    match optimizer.name:
+        case "adam" | "adamw" as name:
+            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+            return kind([theta], betas=betas, fused=True, **given)
+        case "adagrad" | "rmsprop" as name:
+            kind = {"adagrad": torch.optim.Adagrad, "rmsprop": torch.optim.RMSprop}[name]
+            return kind([theta], foreach=False, **given)
+        case name:
+            return torch.optim.SGD(
+                [theta], nesterov=name == "nesterov" and options["momentum"] > 0, foreach=False, **given
+            )
+
+
+def _form(problem: Problem, theta: Any) -> Form:
+    return (_linear if problem.model.is_linear else _stepwise)(problem, theta)
+
+
+def _linear(problem: Problem, theta: Any) -> Form:
+    """With the design matrix."""
+    matrix, targets = (torch.tensor(array) for array in linear_system(problem))
+    many = theta.ndim == 2
+    if many:
+        targets = targets[:, None]
+
+    def adding(target: Any) -> Callable[..., None]:
+        def add(scale: float, rows: Any, columns: Any, wanted: Any) -> None:
+            target.addmv_(columns, torch.mv(rows, theta).sub_(wanted), alpha=scale)
+
+        def add_many(scale: Any, rows: Any, columns: Any, wanted: Any) -> None:
+            target.addmm_(columns, torch.mm(rows, theta).sub_(wanted).mul_(scale))
+
+        return add_many if many else add
+
+    def parts(size: int) -> list[Batch]:
+        return list(zip(matrix.split(size), targets.split(size), strict=True))
+
+    batches = [(rows, rows.T, wanted) for rows, wanted in parts(problem.batch_size)]
+    whole = problem.y.size // problem.batch_size
+    return Form(batches[:whole], adding, parts(_piece(theta)), lambda rows, wanted: (rows @ theta).sub_(wanted))
+
+
+def _stepwise(problem: Problem, theta: Any) -> Form:
+    """By the model's program."""
+    by_hand, parts = _by_hand(problem.model), theta.unbind()
+    many, summed = theta.ndim == 2, problem.batch_size > 1
+
+    def adding(target: Any) -> Callable[..., None]:
+        rows = target.unbind()
+
+        def add(scale: Any, *columns: Any) -> None:
+            *x, y = columns
+            residual, derivatives = by_hand(parts, x, y)
+            slope = residual * scale
+            for row, derivative in zip(rows, derivatives, strict=True):
+                if summed:
+                    row.add_((slope * derivative).sum(0))
+                elif isinstance(derivative, float):
+                    row.add_(slope, alpha=derivative)
+                else:
+                    row.addcmul_(slope, derivative)
+
+        return add
+
+    def residuals(*columns: Any) -> Any:
+        *x, y = columns
+        return by_hand(parts, x, y)[0]
+
+    return Form(_batches(problem, many=many), adding, list(_columns(problem, _piece(theta), many=many)), residuals)
+
+
+def _piece(theta: Any) -> int:
+    """How many samples make a piece of the data."""
+    return max(1, PIECE // int(theta[0].numel()))
+
+
+def _by_hand(model: Model) -> Callable[..., tuple[Any, Sequence[Any]]]:
+    """`residual_and_derivatives` as a function of parameters, inputs and y: its text is written by torch.fx."""
+
+    def walk(theta: Any, x: Any, y: Any) -> Any:
+        parts, inputs = (
+            [many[k] for k in range(len(names))] for many, names in ((theta, model.params), (x, model.inputs))
+        )
+        return residual_and_derivatives(model.program, torch, parts, inputs, y)
+
+    return fx.symbolic_trace(walk).forward  # type: ignore[no-any-return]
+
+
+def _batches(problem: Problem, *, many: bool = False) -> list[Batch]:
+    """The columns of each update's samples: scalars, or vectors, with a further axis for many runs."""
+    if problem.batch_size == 1:
+        return [tuple(column[0] for column in sample) for sample in _columns(problem, 1)]
+    return list(_columns(problem, problem.batch_size, many=many))[: problem.y.size // problem.batch_size]
+
+
+def _columns(problem: Problem, size: int, *, many: bool = False) -> Iterator[Batch]:
+    """The inputs and y, so many samples at a time."""
+    columns = [torch.tensor(column) for column in (*problem.x, problem.y)]
+    if many:
+        columns = [column[:, None] for column in columns]
+    return zip(*(column.split(size) for column in columns), strict=True)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

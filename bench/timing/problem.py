@@ -1,0 +1,147 @@
+"""The job that every variant is given: train this model on this data with these settings, one run or many."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels import Model
+from kernels.agreement import largest_error
+from kernels.models import quadratic
+from kernels.run import Floats
+from kernels.schedules import learning_rates
+
+exponential = Model("a*exp(b*x) + c")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Data and settings of runs that differ in start and learning rate alone; nothing in it is ever written to.
+
+    Attributes
+    ----------
+    model : Model
+    x : tuple of array, shape (n,)
+        One for each input.
+    y : array, shape (n,)
+    inits : array, shape (R, P)
+        Where each run starts.
+    rates : array, shape (epochs, R)
+        The learning rate of each run in each epoch.
+    batch_size : int
+        Samples per update; what is left over at the end of an epoch is dropped.
+    shuffle : bool
+        Visit the samples in the order that `kernels.order` draws from (seed, epoch).
+    seed : int
+    optimizer : str
+    loss : str
+        What is trained; what is reported is the mean squared residual.
+    """
+
+    model: Model
+    x: tuple[Floats, ...]
+    y: Floats
+    inits: Floats
+    rates: Floats
+    batch_size: int = 1
+    shuffle: bool = False
+    seed: int = 0
+    optimizer: str = "sgd"
+    loss: str = "squared"
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return len(self.inits)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs each of them takes."""
+        return len(self.rates)
+
+    @property
+    def updates(self) -> int:
+        """Updates of all runs together."""
+        return self.rates.size * (self.y.size // self.batch_size)
+
+    @property
+    def sample_updates(self) -> int:
+        """Samples visited by all runs together."""
+        return self.updates * self.batch_size
+
+    def part(self, *, runs: int | None = None, epochs: int | None = None, samples: int | None = None) -> "Problem":
+        """The first runs, epochs and samples of it; a batch is then no larger than what there is."""
+        return replace(
+            self,
+            x=tuple(column[:samples] for column in self.x),
+            y=self.y[:samples],
+            inits=self.inits[:runs],
+            rates=np.ascontiguousarray(self.rates[:epochs, :runs]),
+            batch_size=min(self.batch_size, self.y[:samples].size),
+        )
+
+
+class Trained(NamedTuple):
+    """What a variant returns: final parameters, shape (R, P), and losses, shape (epochs + 1, R).
+
+    The loss is the mean squared residual over the whole data set, before the first epoch and after each.
+    """
+
+    params: Floats
+    losses: Floats
+
+
+class UnavailableError(Exception):
+    """A variant cannot run here; the message says why, and what would help."""
+
+
+class Errors(NamedTuple):
+    """The largest differences between what a variant returns and what is expected.
+
+    `largest` is that of all values, relative where what is expected exceeds 1 and absolute below: what is held against
+    a bound, and 0 for equal bits. The others are those of the final parameters: `absolute`, `relative`, and in units
+    in the last place, `ulp`. (A loss near 0 is made of rounding errors: in relative terms it says nothing.)
+    """
+
+    largest: float
+    absolute: float
+    relative: float
+    ulp: float
+
+
+def errors(trained: Trained, expected: Trained) -> Errors:
+    """Compare."""
+    largest = max(largest_error(found, wanted) for found, wanted in zip(trained, expected, strict=True))
+    if trained.params.shape != expected.params.shape:
+        return Errors(np.inf, np.inf, np.inf, np.inf)
+    with np.errstate(all="ignore"):
+        difference = np.abs(trained.params - expected.params)
+        size = np.abs(expected.params)
+        parts = (difference, difference / size, difference / np.spacing(size))
+    # What is equal has no error, be it 0 or infinite, and what is not finite in both counts as equal.
+    same = (difference == 0) | ~(np.isfinite(trained.params) | np.isfinite(expected.params))
+    largests = (np.where(same, 0, np.nan_to_num(part, nan=np.inf, posinf=np.inf)).max() for part in parts)
+    return Errors(largest, *map(float, largests))
+
+
+def classic(
+    epochs: int = 100, batch_size: int = 1, *, shuffle: bool = False, optimizer: str = "sgd", n: int = 800
+) -> Problem:
+    """The classic lesson: samples of 2*x**2 - 4*x + 3, from (-1, 10, 26), the rate 0.5 halved every ten epochs.
+
+    An adaptive optimizer starts at a tenth of that rate, and there may be more than the 800 samples of the lesson.
+    """
+    x = (np.arange(n) - n // 2) / (n / 2)
+    y = 2 * x**2 - 4 * x + 3
+    rates = learning_rates("halve(10)", 0.5 if optimizer == "sgd" else 0.05, epochs)
+    start = np.array([[-1.0, 10.0, 26.0]])
+    return Problem(quadratic, (x,), y, start, rates[:, np.newaxis], batch_size, shuffle, optimizer=optimizer)
+
+
+def many(model: Model = quadratic, runs: int = 1024, epochs: int = 10) -> Problem:
+    """Runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work."""
+    x = np.arange(-400, 400) / 400
+    y = 2 * x**2 - 4 * x + 3 if model is quadratic else 2 * np.exp(-1.3 * x) + 0.5
+    rng = np.random.default_rng(0)
+    rates = np.stack([learning_rates("halve(10)", lr, epochs) for lr in np.geomspace(0.0003, 0.01, runs)], axis=1)
+    return Problem(model, (x,), y, rng.normal([1, -1, 0], 0.3, size=(runs, 3)), rates)

@@ -1,0 +1,218 @@
+"""The speed table: every variant verified, timed in turns with the others, and what compiling it costs."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.timing.paired import Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
+from bench.timing.problem import Errors, Problem, UnavailableError
+from bench.timing.variants import Call, Variant
+from bench.timing.verify import NotVerifiedError, no_compilation, verify
+from bench.timing.workload import BASELINE, job_for
+from kernels.block import compiled
+from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
+
+LOADS = 5
+
+
+class Speed(NamedTuple):
+    """What was measured.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per variant, in the registry's order: `variant`, `ours`, `threads`, `verified` (missing where it did not
+        run), the largest `error` against the reference (relative where what is expected exceeds 1), and of the final
+        parameters `error_absolute`, `error_relative` and `error_ulp`; and of what is verified `ns`, `ns_low`, `ns_high`
+        (of a sample-update, the median and its 95 % interval), `updates_per_second` (sample-updates), `to_reference`,
+        `to_reference_low`, `to_reference_high` and `to_c`, `to_c_low`, `to_c_high` (how many times as fast),
+        `compile_seconds` (with nothing cached), `load_seconds` (from the cache on disk) and `break_even`
+        (sample-updates after which compiling has paid, compared with the reference); `note`, why there is no more to be
+        told.
+    rounds : DataFrame
+        What the table is made of: `variant`, `round`, `ns`.
+    baseline : str or None
+        The variant that was timed twice in each round: `fused`, or else the first of those that are verified; None
+        where there is none.
+    noise : Ratio or None
+        The baseline against itself: what differs by less differs by chance.
+    warning : str or None
+        If the machine is too noisy for small differences.
+    """
+
+    table: pd.DataFrame
+    rounds: pd.DataFrame
+    baseline: str | None
+    noise: Ratio | None
+    warning: str | None
+
+
+class Contestant(NamedTuple):
+    """A verified variant and what it is given to do."""
+
+    variant: Variant
+    problem: Problem
+    call: Call
+    errors: Errors
+
+
+def speed(
+    variants: Sequence[Variant],
+    problem: Problem,
+    crowd: Problem,
+    *,
+    seconds: float = 20.0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Speed:
+    """Verify variants on one problem, and time those that give what the reference gives.
+
+    Parameters
+    ----------
+    variants : sequence of Variant
+        `fused` should be among them: the noise of the machine is measured with it.
+    problem : Problem
+        One run, for those that train one at a time; slow ones get a part of it.
+    crowd : Problem
+        Many runs of the same kind, for those that train them side by side.
+    seconds : float
+        About how long to measure, after everything is compiled and verified.
+    progress : callable
+        Called with the number of variants that are ready to be timed.
+
+    Raises
+    ------
+    RuntimeError
+        If something was compiled while the clock was running.
+    """
+    contestants: dict[str, Contestant] = {}
+    failures: dict[str, dict[str, Any]] = {}
+    for done, variant in enumerate(variants, start=1):
+        own = job_for(variant, problem, crowd)
+        try:
+            contestants[variant.name] = Contestant(variant, own, *verify(variant, own))
+        except UnavailableError as reason:
+            failures[variant.name] = {"verified": None, "note": str(reason)}
+        except NotVerifiedError as reason:
+            failures[variant.name] = {"verified": False, "note": str(reason)} | _error_columns(reason.errors)
+        progress(done)
+    baseline = BASELINE if BASELINE in contestants else next(iter(contestants), None)
+    timings = _timings(contestants, baseline, seconds)
+    rows = [
+        failures[variant.name]
+        if timings is None or variant.name in failures
+        else _measured(contestants[variant.name], contestants, timings)
+        for variant in variants
+    ]
+    named = [
+        {"variant": variant.name, "ours": variant.ours, "threads": variant.threads} | row
+        for variant, row in zip(variants, rows, strict=True)
+    ]
+    table = pd.DataFrame(named, columns=COLUMNS).astype({"verified": "boolean", "note": "str"})
+    if timings is None:
+        return Speed(table, pd.DataFrame(columns=ROUNDS), None, None, None)
+    return Speed(table, _rounds(contestants, timings), baseline, noise_floor(timings), noise_warning(timings))
+
+
+COLUMNS = [
+    "variant",
+    "ours",
+    "threads",
+    "verified",
+    *("error", "error_absolute", "error_relative", "error_ulp"),
+    *("ns", "ns_low", "ns_high", "updates_per_second"),
+    *("to_reference", "to_reference_low", "to_reference_high"),
+    *("to_c", "to_c_low", "to_c_high"),
+    *("compile_seconds", "load_seconds", "break_even"),
+    "note",
+]
+ROUNDS = ["variant", "round", "ns"]
+
+
+def _timings(contestants: Mapping[str, Contestant], baseline: str | None, seconds: float) -> Timings | None:
+    """Time them in turns; None where there is nobody to be timed."""
+    if baseline is None:
+        return None
+    with no_compilation():
+        calls = {name: contestant.call for name, contestant in contestants.items()}
+        return take_turns(calls, baseline=baseline, seconds=seconds)
+
+
+def _error_columns(errors: Errors | None) -> dict[str, float]:
+    """How far a result is from the reference's, as part of a row."""
+    if errors is None:
+        return {}
+    return {
+        "error": errors.largest,
+        "error_absolute": errors.absolute,
+        "error_relative": errors.relative,
+        "error_ulp": errors.ulp,
+    }
+
+
+def _measured(contestant: Contestant, all_: Mapping[str, Contestant], timings: Timings) -> dict[str, Any]:
+    """A variant's row."""
+    variant, problem = contestant.variant, contestant.problem
+    updates = problem.sample_updates
+    seconds = timings.of(variant.name)
+    low, median, high = ratio_of(seconds, np.ones(seconds.size), paired=True).scaled(1e9 / updates)
+    row: dict[str, Any] = {
+        "verified": True,
+        **_error_columns(contestant.errors),
+        "ns": median,
+        "ns_low": low,
+        "ns_high": high,
+        "updates_per_second": 1e9 / median,
+        "note": "",
+    }
+    for name, column in (("reference", "to_reference"), ("C", "to_c")):
+        if name in all_ and name != variant.name:
+            faster = ratio(timings, name, variant.name).scaled(updates / all_[name].problem.sample_updates)
+            row |= {column: faster.ratio, f"{column}_low": faster.low, f"{column}_high": faster.high}
+    row |= compile_times(variant, problem)
+    if variant.kernel and "to_reference" in row:
+        slower = row["to_reference"] * median - median
+        row["break_even"] = 1e9 * row["compile_seconds"] / slower if slower > 0 else np.nan
+    return row
+
+
+def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
+    """What a kernel of ours costs before it trains.
+
+    Returns
+    -------
+    dict
+        `compile_seconds`, with nothing cached, as it was when this machine compiled it, and `load_seconds`, from the
+        cache on disk, measured now; nothing for what is not compiled by numba.
+    """
+    if not variant.kernel or variant.kernel == "reference":
+        return {}
+    kernel = compiled(variant.kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer))
+    return {
+        "compile_seconds": kernel.cold_seconds,
+        "load_seconds": float(np.median([_timed(kernel.load) for _ in range(LOADS)])),
+    }
+
+
+def _timed(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _rounds(contestants: Mapping[str, Contestant], timings: Timings) -> pd.DataFrame:
+    """The timings in ns per sample-update, long."""
+    parts = [
+        pd.DataFrame(
+            {
+                "variant": name,
+                "round": np.arange(len(timings.seconds)),
+                "ns": 1e9 * timings.of(name) / contestant.problem.sample_updates,
+            }
+        )
+        for name, contestant in contestants.items()
+    ]
+    return pd.concat(parts, ignore_index=True)

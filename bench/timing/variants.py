@@ -1,0 +1,345 @@
+"""THE registry of implementations, ours and the peers': equality tests, benchmarks and the speed table walk it."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.system.environment import processors
+from bench.timing.problem import Problem, Trained, UnavailableError
+from kernels import Model
+from kernels.agreement import KERNELS, is_exact
+from kernels.block import WIDTH, train_runs
+from kernels.fit import trainer
+from kernels.losses import make_loss
+from kernels.models import quadratic
+from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.run import Plan, Record, memory, settings
+from kernels.samples import room
+
+Call = Callable[[], Trained]
+
+# What is made of functions that are not correctly rounded, or of a model that nobody has tried yet.
+TOLERANCE = 1e-9
+
+IN_JAX = ("sgd", "momentum", "nesterov", "adam")
+LINEAR = "models that are linear in their parameters"
+
+
+class Variant(NamedTuple):
+    """One implementation.
+
+    Attributes
+    ----------
+    name, about : str
+        What it is called, and what it is, in a line.
+    prepare : callable
+        Does everything that is not training, and returns a call that trains; every call starts from the problem's
+        untouched parameters, and may return the arrays of the call before. Raises UnavailableError where the variant
+        cannot run.
+    tolerance : float
+        Bounds the `largest` error against the reference on the problems of this package's benchmarks; 0 promises the
+        same bits, where the model allows it.
+    many : bool
+        Trains many runs side by side; else one after the other.
+    slow : bool
+        Takes microseconds for a sample-update.
+    batches, shuffles : bool
+        What it can do besides single samples as they stand.
+    optimizers : sequence of str
+        The names of those it has.
+    models : callable
+        Whether it can train a model; `which` says so in words.
+    package : str, optional
+        What has to be installed for it.
+    module : str, optional
+        What is imported then, if it is called otherwise.
+    kernel : str, optional
+        The kernel of this package that it is.
+    threads : int
+        How many of them train.
+    """
+
+    name: str
+    about: str
+    prepare: Callable[[Problem], Call]
+    tolerance: float
+    many: bool = False
+    slow: bool = False
+    batches: bool = True
+    shuffles: bool = True
+    optimizers: Sequence[str] = ("sgd",)
+    models: Callable[[Model], bool] = lambda model: True
+    which: str = "any model"
+    package: str | None = None
+    module: str | None = None
+    kernel: str | None = None
+    threads: int = 1
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is one of the kernels of this package."""
+        return self.kernel is not None
+
+    def lacks(self, problem: Problem) -> str | None:
+        """What the problem asks for and the variant does not have, in words; None if it takes the problem."""
+        optimizer = make_optimizer(problem.optimizer)
+        refusals = (
+            (not self.models(problem.model), f"trains {self.which} only"),
+            (optimizer.name not in self.optimizers, f"has no {optimizer.name}"),
+            # Those that have nothing else have it plain.
+            (optimizer.weight_decay and len(self.optimizers) == 1, "has no weight decay"),
+            (problem.loss != "squared" and not self.ours, "has the squared loss only"),
+            (problem.batch_size > 1 and not self.batches, "has no minibatches"),
+            (problem.shuffle and not self.shuffles, "does not shuffle"),
+        )
+        return next((reason for refused, reason in refusals if refused), None)
+
+    def missing(self) -> str | None:
+        """Why it is not there, and what would help; None if it is installed."""
+        if self.package and find_spec(self.module or self.package) is None:
+            return f"not installed: pip install {self.package}"
+        return None
+
+    def ready(self, problem: Problem) -> Call:
+        """The call that trains.
+
+        Raises
+        ------
+        UnavailableError
+            Where it cannot run, or does not take the problem.
+        """
+        if reason := self.missing() or self.lacks(problem):
+            raise UnavailableError(reason)
+        return self.prepare(problem)
+
+    def bound(self, problem: Problem) -> float:
+        """The bound for the `largest` error: 0 where the same bits are promised."""
+        exact = self.tolerance == 0 and is_exact(problem.model, self.kernel or "reference", problem.loss)
+        return 0.0 if exact else max(self.tolerance, TOLERANCE)
+
+
+def kernel(name: str, problem: Problem) -> Call:
+    """A call that trains with one of our kernels, in one thread."""
+    loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
+    data = room(problem.x, problem.y, shuffle=problem.shuffle)
+    options = settings(loss, optimizer)
+    plan = Plan(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
+    runs, params = problem.inits.shape
+    start = memory(optimizer, params)
+    if KERNELS[name].width > 1:
+        memories = np.tile(start, (runs, 1))
+
+        def side_by_side() -> Trained:
+            trained = train_runs(name, problem.model, loss, optimizer, data, plan, problem.inits, memories)
+            assert trained is not None  # noqa: S101 (nobody stops it)
+            return Trained(trained.params, trained.losses)
+
+        return side_by_side
+
+    train = trainer(name, problem.model, loss, optimizer)
+    epochs = problem.epochs
+    final, losses = np.empty((runs, params)), np.empty((epochs + 1, runs))
+    trajectory, own = np.empty((epochs + 1, params)), np.empty(epochs + 1)
+    plans = [plan._replace(rates=np.ascontiguousarray(column)) for column in problem.rates.T]
+
+    def one_by_one() -> Trained:
+        for run, its_plan in enumerate(plans):
+            trajectory[0] = problem.inits[run]
+            train(data, its_plan, Record(own, trajectory, start.copy()), 0, epochs)
+            final[run], losses[:, run] = trajectory[epochs], own
+        return Trained(final, losses)
+
+    return one_by_one
+
+
+def lanes_in_threads(problem: Problem) -> Call:
+    """A call that trains with `lanes`, a share of the runs in each of as many threads as there are processors."""
+    threads = processors()
+    size = WIDTH * -(-problem.runs // (WIDTH * threads))
+    shares = [slice(first, first + size) for first in range(0, problem.runs, size)]
+    parts = [
+        replace(problem, inits=problem.inits[share], rates=np.ascontiguousarray(problem.rates[:, share]))
+        for share in shares
+    ]
+    calls = [kernel("lanes", part) for part in parts]
+
+    def in_turns() -> Trained:
+        with ThreadPoolExecutor(threads) as pool:
+            params, losses = zip(*pool.map(lambda call: call(), calls), strict=True)
+        return Trained(np.concatenate(params), np.concatenate(losses, axis=1))
+
+    return in_turns
+
+
+def _peer(module: str, function: str = "prepare", **options: bool) -> Callable[[Problem], Call]:
+    """Return what prepares a peer; its module, and the package that it needs, are imported when it is called."""
+
+    def prepare(problem: Problem) -> Call:
+        call: Call = getattr(import_module(f"bench.timing.peers.{module}"), function)(problem, **options)
+        return call
+
+    return prepare
+
+
+def _is_quadratic(model: Model) -> bool:
+    return model.program == quadratic.program
+
+
+def _is_linear(model: Model) -> bool:
+    return model.is_linear
+
+
+def _ours(name: str, about: str, tolerance: float, *, many: bool = False, slow: bool = False) -> Variant:
+    optimizers = tuple(OPTIMIZERS)
+    return Variant(name, about, partial(kernel, name), tolerance, many, slow, optimizers=optimizers, kernel=name)
+
+
+VARIANTS = (
+    _ours("reference", "plain NumPy, the definition of what all others compute", 0.0, slow=True),
+    _ours("fused", "one compiled loop: forward pass, gradient and update", 0.0),
+    _ours("fused-fma", "the same with fused multiply-add", 1e-12),
+    _ours("lanes", "32 runs in the lanes of SIMD vectors", 0.0, many=True),
+    _ours("lanes-fma", "the same with fused multiply-add", 1e-12, many=True),
+    Variant(
+        "lanes, all cores",
+        "a thread for each processor",
+        lanes_in_threads,
+        0.0,
+        many=True,
+        optimizers=tuple(OPTIMIZERS),
+        kernel="lanes",
+        threads=processors(),
+    ),
+    Variant(
+        "C",
+        "the formula as it is written down, cc -O3 -march=native",
+        _peer("c"),
+        1e-12,
+    ),
+    Variant(
+        "C in our order",
+        "C with the kernels' order of operations",
+        _peer("c", tree=True),
+        1e-12,
+    ),
+    Variant(
+        "NumPy scalars",
+        "a careful Python loop over NumPy scalars",
+        _peer("lesson", "prepare_scalars"),
+        1e-12,
+        slow=True,
+        batches=False,
+        shuffles=False,
+        models=_is_quadratic,
+        which="the quadratic",
+    ),
+    Variant(
+        "lesson",
+        "the loop as lessons write it: np.mean and np.array in each update",
+        _peer("lesson", "prepare_lesson"),
+        1e-12,
+        slow=True,
+        shuffles=False,
+        models=_is_quadratic,
+        which="the quadratic",
+    ),
+    Variant(
+        "scikit-learn",
+        "SGDRegressor on the derivatives, a partial_fit for each epoch",
+        _peer("scikit"),
+        1e-12,
+        batches=False,
+        shuffles=False,
+        models=_is_linear,
+        which=LINEAR,
+        package="scikit-learn",
+        module="sklearn",
+    ),
+    Variant(
+        "river",
+        "LinearRegression on the derivatives, a learn_one for each sample",
+        _peer("river"),
+        1e-12,
+        slow=True,
+        batches=False,
+        shuffles=False,
+        models=_is_linear,
+        which=LINEAR,
+        package="river",
+    ),
+    Variant(
+        "PyTorch",
+        "eager, gradients by hand; all optimizers but plain SGD from torch.optim",
+        _peer("pytorch"),
+        1e-12,
+        slow=True,
+        shuffles=False,
+        optimizers=tuple(OPTIMIZERS),
+        package="torch",
+    ),
+    Variant(
+        "PyTorch, many runs",
+        "eager, runs as arrays, gradients by hand",
+        _peer("pytorch", "prepare_many"),
+        1e-12,
+        many=True,
+        shuffles=False,
+        package="torch",
+    ),
+    Variant(
+        "PyTorch, vmap and grad",
+        "torch.func.grad of one run's loss, torch.func.vmap over the runs",
+        _peer("pytorch", "prepare_grad"),
+        1e-12,
+        many=True,
+        slow=True,
+        shuffles=False,
+        package="torch",
+    ),
+    Variant(
+        "PyTorch, compiled",
+        "torch.compile, runs as arrays, gradients by hand",
+        _peer("pytorch", "prepare_compiled"),
+        1e-12,
+        many=True,
+        batches=False,
+        shuffles=False,
+        package="torch",
+    ),
+    Variant(
+        "JAX",
+        "jit and scan, gradients by hand",
+        _peer("xla"),
+        1e-12,
+        shuffles=False,
+        optimizers=IN_JAX,
+        package="jax",
+    ),
+    Variant(
+        "JAX, many runs",
+        "jit and scan, runs as arrays, gradients by hand",
+        _peer("xla", "prepare_many"),
+        1e-12,
+        many=True,
+        shuffles=False,
+        optimizers=IN_JAX,
+        package="jax",
+    ),
+    Variant(
+        "JAX, vmap and grad",
+        "jit and scan, grad of one run's loss, vmap over the runs",
+        _peer("xla", "prepare_grad"),
+        1e-12,
+        many=True,
+        shuffles=False,
+        optimizers=IN_JAX,
+        package="jax",
+    ),
+)
+BY_NAME = {variant.name: variant for variant in VARIANTS}

@@ -1,0 +1,131 @@
+"""What has to hold before anything is timed: the result is the reference's, and nothing is left to be compiled."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from bench.timing.problem import Errors, Problem, Trained, errors
+from bench.timing.variants import BY_NAME, Call, Variant
+
+# The reference takes about ten microseconds for a sample-update: so many take a second.
+MOST = 100_000
+# Of what takes longer, a block of lanes and one more run, as many of their samples as make so many.
+SOME, PART = 33, 5_000
+
+Value = TypeVar("Value")
+
+
+class NotVerifiedError(Exception):
+    """A variant does not compute what the reference computes; the message says by how much it is off.
+
+    Attributes
+    ----------
+    errors : Errors or None
+        How far its result is from the reference's, where that was measured.
+    """
+
+    def __init__(self, message: str, errors: Errors | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
+    """The call that trains, after its result was found to be that of the reference, twice.
+
+    Some runs of a problem that is too large for the reference are held against it for an epoch, on some samples; then
+    all of them against `fused`, as long as that gives what the reference gives for the first run. Where `fused` does
+    not, the first run is held against the reference.
+
+    Parameters
+    ----------
+    variant : Variant
+    problem : Problem
+
+    Returns
+    -------
+    call : callable
+        Warm, and timed by nobody yet.
+    errors : Errors
+
+    Raises
+    ------
+    UnavailableError
+        Where the variant cannot run.
+    NotVerifiedError
+        If the result is another one, the second call gives another one than the first, or the problem is too large for
+        the reference and `fused` is no substitute.
+    """
+    call = variant.ready(problem)
+    if problem.sample_updates > MOST:
+        verify(variant, _part(problem))
+    wanted, bound = _expected(problem), variant.bound(problem)
+    for which in ("first", "second"):  # the second call starts from the same parameters as the first
+        found = errors(_first_runs(call(), problem, len(wanted.params)), wanted)
+        if not found.largest <= bound:
+            raise NotVerifiedError(
+                f"not verified: the {which} call is off by {found.largest:.3g}, and may be by {bound:g}", found
+            )
+    return call, found
+
+
+def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem], Value]:
+    """Remember what was computed for a problem until the problem is gone; a longer memory would hold on to its data."""
+    known: WeakKeyDictionary[Problem, Value] = WeakKeyDictionary()
+
+    @wraps(compute)
+    def remembered(problem: Problem) -> Value:
+        if problem not in known:
+            known[problem] = compute(problem)
+        return known[problem]
+
+    return remembered
+
+
+@_once_per_problem
+def _part(problem: Problem) -> Problem:
+    return problem.part(runs=SOME, epochs=1, samples=PART // SOME)
+
+
+@_once_per_problem
+def _expected(problem: Problem) -> Trained:
+    """What the reference gives, for all runs or for the first one alone; see `verify`."""
+    reference, fused = BY_NAME["reference"], BY_NAME["fused"]
+    if problem.sample_updates <= MOST:
+        return reference.ready(problem)()
+    one = problem.part(runs=1)
+    known = one if one.sample_updates <= MOST else _part(one)
+    wanted = reference.ready(known)()
+    off = errors(fused.ready(known)(), wanted).largest
+    if off <= fused.bound(known):
+        return fused.ready(problem)()
+    if known is one:
+        return wanted
+    raise NotVerifiedError(
+        f"not verified: that would take the reference long, and fused, its substitute, is off by {off:.3g}"
+    )
+
+
+def _first_runs(trained: Trained, problem: Problem, runs: int) -> Trained:
+    """Of the result of a whole problem, as many runs as something is known of."""
+    if runs == problem.runs:
+        return trained
+    return Trained(trained.params[:runs], trained.losses[:, :runs])
+
+
+@contextmanager
+def no_compilation() -> Iterator[None]:
+    """Nothing in this block is compiled by numba.
+
+    Raises
+    ------
+    RuntimeError
+        If something was; what was timed is then no measurement.
+    """
+    from numba.core import event  # noqa: PLC0415 (heavy)
+
+    with event.install_recorder("numba:compile") as compilations:
+        yield
+    if compilations.buffer:
+        raise RuntimeError(f"{len(compilations.buffer)} functions were compiled while the clock was running")

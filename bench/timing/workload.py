@@ -1,0 +1,87 @@
+"""What variants are given to do: a study's model and data, as one run, as many, and less for those that are slow."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bench.data.table import Dataset
+from bench.study.load import Study
+from bench.timing.problem import Problem
+from bench.timing.variants import BY_NAME, Variant
+from bench.timing.verify import MOST
+from kernels.samples import batch_samples, samples
+from kernels.schedules import learning_rates
+
+# Against which all others are measured; where it is not verified, another takes its place.
+BASELINE = "fused"
+# A call is to last long enough that calling it does not count: so many sample-updates of one run, and of many.
+UPDATES = 80_000
+CROWD_UPDATES = 32_000_000
+CROWD = 1024
+# Samples of an epoch, and sample-updates of a call, that a slow variant is given.
+SLOW_SAMPLES = 10_000
+SLOW_UPDATES = 1_000
+# How many times as many runs there are for all cores: to start threads takes a millisecond.
+FOR_THREADS = 4
+
+
+def problems(
+    study: Study, data: Dataset, *, optimizer: str = "sgd", batch_size: int | str = 1, shuffle: bool = False
+) -> tuple[Problem, Problem]:
+    """A study's model and data as a job for one run, from its first start at its smallest rate, and as one for many.
+
+    Parameters
+    ----------
+    study : Study
+    data : Dataset
+        That of the study, as it is trained.
+    optimizer, batch_size, shuffle
+        As for `kernels.fit`.
+
+    Raises
+    ------
+    ValueError
+        For bad input, or if that run diverges: there is nothing to be compared then.
+    """
+    model, grid = study.make_model(data), study.make_grid()
+    columns, y = samples(model, data.x, data.y)
+    lr, start = float(grid.lr.min()), grid.starts(model)[0, 0]
+    epochs = min(study.run.epochs, max(1, UPDATES // y.size))
+    rates = learning_rates(grid.schedule[0], lr, epochs)[:, np.newaxis]
+    size = batch_samples(batch_size, y.size)
+    settings = (size, shuffle, 0, optimizer, study.run.loss)
+    problem = Problem(model, columns, y, start[np.newaxis], rates, *settings)
+    if _diverges(problem):
+        raise ValueError(
+            f"{study.name}: the run from the first start at the smallest rate, {lr:g}, with {optimizer} and batches of "
+            f"{size} diverges: a study with a smaller lr has a speed to be measured"
+        )
+    return problem, crowd_of(problem)
+
+
+def crowd_of(problem: Problem) -> Problem:
+    """Many runs of the same kind, at rates up to that of the one."""
+    part = problem.part(samples=max(problem.batch_size, CROWD_UPDATES // CROWD))
+    part = part.part(epochs=max(1, CROWD_UPDATES // (CROWD * part.y.size)))
+    return replace(
+        part,
+        inits=np.tile(part.inits, (CROWD, 1)),
+        rates=part.rates * np.geomspace(0.1, 1, CROWD),
+    )
+
+
+def job_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
+    """What a variant is given: one run or many, more of them for all cores, and little for a slow one."""
+    own = crowd if variant.many else problem
+    if variant.threads > 1:
+        rates = np.tile(own.rates, FOR_THREADS)
+        own = replace(own, inits=np.tile(own.inits, (FOR_THREADS, 1)), rates=rates)
+    if not variant.slow:
+        return own
+    return own.part(samples=SLOW_SAMPLES, epochs=max(1, SLOW_UPDATES // min(SLOW_SAMPLES, own.y.size)))
+
+
+def _diverges(problem: Problem) -> bool:
+    """Whether the run does not stay finite; where `fused` says so, the reference has the last word if it has time."""
+    kernels = [BASELINE, "reference"] if problem.sample_updates <= MOST else [BASELINE]
+    return not any(np.isfinite(BY_NAME[name].ready(problem)().losses).all() for name in kernels)

@@ -1,0 +1,90 @@
+"""The kernels by name, what each promises, and whether two results agree."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.checks import describe
+from kernels.losses import Loss, make_loss
+from kernels.model import Model
+from kernels.run import Floats
+
+# What is not promised to the bit must agree this well: fused operations and functions that are not correctly rounded.
+TOLERANCE = 1e-6
+# Training itself can make a small difference large. So where the bits are not promised, a run is compared only as long
+# as the reference, from a start that is this far off, agrees with itself.
+NUDGE = 1e-12
+
+
+class Kind(NamedTuple):
+    """What tells kernels apart.
+
+    Attributes
+    ----------
+    width : int
+        Runs that are trained side by side.
+    fma : bool
+        Whether a multiplication and an addition may be fused, which changes the last bits.
+    """
+
+    width: int = 1
+    fma: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the kernel promises the bits of the reference, as far as the model and the loss let it."""
+        return not self.fma
+
+
+KERNELS = {
+    "reference": Kind(),
+    "fused": Kind(),
+    "fused-fma": Kind(fma=True),
+    "lanes": Kind(32),
+    "lanes-fma": Kind(32, fma=True),
+}
+SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
+"""Those that train one run at a time."""
+
+
+def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
+    """Return the name of a kernel as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is none of those accepted.
+    """
+    accepted = tuple(accepted)
+    if kernel not in accepted:
+        raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}")
+    return kernel
+
+
+def is_exact(model: Model, kernel: str, loss: str | Loss) -> bool:
+    """Return whether a kernel promises the same bits as the reference for this model and loss."""
+    return KERNELS[kernel].exact and model.program.is_exact and make_loss(loss).name != "logcosh"
+
+
+def largest_error(found: Floats, expected: Floats) -> float:
+    """Return the largest difference, relative where the expected value exceeds 1; inf for another length.
+
+    What is not finite in both counts as the same: near the end of the range a rounding decides between inf and nan.
+    """
+    return float(_errors(found, expected).max(initial=0.0)) if found.shape == expected.shape else np.inf
+
+
+def count_agreeing(found: Floats, expected: Floats) -> int:
+    """Return how many values agree within the tolerance, from the first on."""
+    size = min(found.size, expected.size)
+    agree = _errors(found[:size], expected[:size]) <= TOLERANCE
+    return size if agree.all() else int(np.argmin(agree))
+
+
+def _errors(found: Floats, expected: Floats) -> Floats:
+    """Return the difference of each value; see `largest_error`."""
+    same = ~(np.isfinite(found) | np.isfinite(expected))
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = np.abs(found - expected) / np.maximum(np.abs(expected), 1)
+    return np.where(same, 0.0, np.nan_to_num(errors, nan=np.inf, posinf=np.inf))

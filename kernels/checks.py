@@ -1,0 +1,96 @@
+"""Checks of single values: each returns the value as what it is used as, or says what would be accepted."""
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def check_real(name: str, value: object, accepted: Callable[[float], bool], wanted: str) -> float:
+    """Return `value` as a float if it is a finite number that `accepted` accepts.
+
+    Raises
+    ------
+    ValueError
+        ``{name} must be {wanted}, not {value}``.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number) and accepted(number):
+            return number
+        raise ValueError(f"{name} must be {wanted}, not {number!r}")
+    raise ValueError(f"{name} must be {wanted}, not {describe(value)}")
+
+
+def check_integer(name: str, value: object, least: int = 1) -> int:
+    """Return `value` as an int if it is a whole number of at least `least`, and below 2**53.
+
+    Raises
+    ------
+    ValueError
+        ``{name} must be a whole number of at least {least}, not {value}``.
+    """
+    # 2**53: what float64 still counts one by one; it also keeps int64 arithmetic from overflowing.
+    if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) < 2**53:
+        return int(value)
+    raise ValueError(f"{name} must be a whole number of at least {least}, not {describe(value)}")
+
+
+def check_bool(name: str, value: bool) -> bool:
+    """True or False and nothing else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, not {describe(value)}")
+    return bool(value)
+
+
+def check_seed(seed: int) -> int:
+    """A seed, at most 64 bits.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else than a whole number from 0 to 2**64 - 1.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {describe(seed)}")
+    return int(seed)
+
+
+def check_target(target: float | None) -> float:
+    """The loss at which to stop; never, for None."""
+    if target is None:
+        return -math.inf
+    return check_real("target", target, lambda value: value >= 0, "a finite number >= 0 or None")
+
+
+def check_unmasked(name: str, values: ArrayLike) -> None:
+    """Refuse masked values, whose masks `numpy.asarray` would drop without a word.
+
+    Raises
+    ------
+    ValueError
+        If a masked array, or one among the elements or the rows of a list, has a masked value.
+    """
+    if masked := _count_masked(values, depth=2):
+        remedy = "leave those out, or fill them with numpy.ma.filled"
+        raise ValueError(f"{name} must hold no masked values, not {masked} of them: {remedy}")
+
+
+def describe(value: object) -> str:
+    """Return `value` as an error message shows it: on one line, and not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _count_masked(values: ArrayLike, depth: int) -> int:
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        return int(mask.sum()) if mask.dtype == bool else 0
+    if depth and isinstance(values, list | tuple):
+        return sum(_count_masked(element, depth - 1) for element in values)
+    return 0

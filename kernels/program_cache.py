@@ -1,0 +1,55 @@
+"""The program of an expression, from the disk cache where it is known there."""
+
+import hashlib
+import json
+from contextlib import suppress
+
+from kernels import cache
+from kernels.checks import describe
+from kernels.expression import parse
+from kernels.program import Instruction, Program
+
+# Raised by whoever changes what `derive` produces, so that no older program is read back.
+FORMAT = 3
+
+
+def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...]) -> Program:
+    """Return the program of an expression, derived only where the cache does not have it.
+
+    Deriving imports sympy, which takes longer than a whole warm run should.
+
+    Raises
+    ------
+    ValueError
+        If the expression does not stay real and finite, an exponent grows too large, or sympy fails.
+    """
+    key = json.dumps([FORMAT, text, inputs, params])
+    name = f"program_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    stored = cache.read(name)
+    if stored is not None:
+        with suppress(ValueError, LookupError, TypeError):  # what is damaged is derived anew
+            record = json.loads(stored)
+            if record["key"] == key:
+                return _from_record(record)
+    from kernels.derive import DerivationError, derive  # noqa: PLC0415 (sympy, only when needed)
+
+    try:
+        program = derive(parse(text), inputs, params)
+    except (DerivationError, MemoryError):
+        raise
+    except RecursionError:
+        raise ValueError(f"the expression {text!r} is nested too deeply for its derivatives") from None
+    except Exception as error:  # sympy promises nothing about what it raises, such as ZeroDivisionError
+        raise ValueError(f"the expression {text!r} cannot be differentiated: sympy raises {describe(error)}") from error
+    cache.write(name, json.dumps({"key": key, **program._asdict()}))
+    return program
+
+
+def _from_record(record: dict[str, object]) -> Program:
+    fields = {name: record[name] for name in Program._fields}
+    program = Program(**fields)  # type: ignore[arg-type]
+    return program._replace(
+        constants=tuple(program.constants),
+        instructions=tuple(Instruction(function, tuple(operands)) for function, operands in program.instructions),
+        derivatives=tuple(program.derivatives),
+    )

@@ -1,0 +1,151 @@
+"""The text of what differs in form from kernel to kernel: a model's formula, and an optimizer's state as tuples.
+
+numba unpacks no tuple in a loop, so these functions are written out parameter by parameter. No name of a user's gets
+into the text, only numbers. The text uses some names that it does not define, for the binder to give:
+``loss_derivative``, ``rule``, ``step_clock`` and ``per_sample_step`` of the optimizer, ``add_weight_decay``, and
+``WIDTH``, the runs in a lane.
+"""
+
+import hashlib
+import linecache
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernels.lanes import lane_from, lane_into, repeated
+from kernels.program import Program
+
+INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+
+
+class Ingredients(NamedTuple):
+    """What a kernel is made of. The values of options are none of it: they are arguments of the kernel."""
+
+    program: Program
+    loss_derivative: Callable[..., Any]
+    loss_options: int
+    rule: Callable[..., Any]
+    rule_options: int
+    slots: int
+    clock: Callable[..., Any] | None
+    clock_size: int
+    per_sample: Callable[..., Any] | None
+    decays: bool
+    fma: bool
+    width: int
+
+
+def unroll(made_of: Ingredients) -> str:
+    """Return the source of the functions that the loops declare, for the program, the counts and the width."""
+    return "\n\n".join([*_model(made_of.program), *_optimizer(made_of), *_memory(made_of), *_lanes(made_of)])
+
+
+def define(source: str) -> dict[str, Callable[..., Any]]:
+    """Return the functions that a text of `unroll` defines, by name."""
+    scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
+    scope |= {"lane_from": lane_from, "lane_into": lane_into, "repeated": repeated, "__name__": __name__}
+    known = set(scope)
+    place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
+    linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for `inspect`
+    exec(compile(source, place, "exec"), scope)  # noqa: S102 (our own text)
+    return {name: value for name, value in scope.items() if name not in known and name != "__builtins__"}
+
+
+def _model(program: Program) -> list[str]:
+    """`residual_and_derivatives`, instruction by instruction, and the access to the inputs."""
+    names = [f"theta_{k}" for k in range(program.params)] + [f"x_{k}" for k in range(program.inputs)] + ["y"]
+    names += [repr(value) for value in program.constants]
+    lines = []
+    for place, (function, operands) in enumerate(program.instructions):
+        used = [names[operand] for operand in operands]
+        value = f" {INFIX[function]} ".join(used) if function in INFIX else f"{function}({', '.join(used)})"
+        lines.append(f"v_{place} = {value}")
+        names.append(f"v_{place}")
+    return [
+        _function(
+            "residual_and_derivatives(theta, x, y)",
+            f"{_listed('theta_#', program.params)} = theta",
+            f"{_listed('x_#', program.inputs)} = x",
+            *lines,
+            f"return {names[program.residual]}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
+        ),
+        _function("inputs_at(x, i)", f"return ({_listed('x[#][i]', program.inputs)})"),
+        _function("inputs_from(x, i)", f"return ({_listed('lane_from(x[#], i, 8)', program.inputs)})"),
+        _function(
+            "gradient_term(theta, x, y, options)",
+            "residual, derivatives = residual_and_derivatives(theta, x, y)",
+            "slope = loss_derivative(residual, options[0])",
+            f"return ({_listed('slope * derivatives[#]', program.params)})",
+        ),
+    ]
+
+
+def _optimizer(made_of: Ingredients) -> list[str]:
+    """`update` by the rule for every parameter, and `descend`, an update from one sample."""
+    params = made_of.program.params
+    theta, state, gradient = (_listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
+    lines = ["clock = step_clock(clock, options[1])"] if made_of.clock else []
+    for k in range(params):
+        if made_of.decays:
+            lines.append(f"gradient_{k} = add_weight_decay(theta_{k}, gradient_{k}, options[2])")
+        lines.append(f"theta_{k}, state_{k} = rule(theta_{k}, state_{k}, gradient_{k}, lr, clock, options[1])")
+    if made_of.per_sample:
+        descend = f"({_listed('per_sample_step(theta[#], slope, derivatives[#], lr)', params)}), state"
+    else:
+        descend = f"update(theta, state, ({_listed('slope * derivatives[#]', params)}), lr, options)"
+    return [
+        _function(
+            "update(theta, state, gradient, lr, options)",
+            f"{theta} = theta",
+            f"{state} clock, = state",
+            f"{gradient} = gradient",
+            *lines,
+            f"return ({theta}), ({state} clock,)",
+        ),
+        _function("descend(theta, state, slope, derivatives, lr, options)", f"return {descend}"),
+    ]
+
+
+def _memory(made_of: Ingredients) -> list[str]:
+    """Options and the optimizer's state between arrays and tuples: each parameter's slots, then the clock."""
+    params, slots, clock = made_of.program.params, made_of.slots, made_of.clock_size
+    loss, rule = made_of.loss_options, made_of.rule_options
+    options = f"({_listed('settings[#]', loss)}), ({_listed('settings[#]', rule, loss)}), settings[{loss + rule}]"
+    first = params * slots
+    cells = [(f"state[{k}][{s}]", k * slots + s) for k in range(params) for s in range(slots)]
+    clocks = [(f"state[{params}][{s}]", first + s) for s in range(clock)]
+    if made_of.width == 1:
+        slot = shared = "memory[#]"
+        stores = [f"memory[{cell}] = {value}" for value, cell in cells + clocks]
+    else:
+        slot, shared = "lane_from(memory[#], 0, WIDTH)", "memory[#, 0]"
+        stores = [f"lane_into({value}, memory[{cell}], 0)" for value, cell in cells]
+        stores += [f"lane_into(repeated({value}, WIDTH), memory[{cell}], 0)" for value, cell in clocks]
+    states = "".join(f"({_listed(slot, slots, k * slots)}), " for k in range(params))
+    return [
+        _function("options_from(settings)", f"return ({options})"),
+        _function("state_from(memory)", f"return ({states}({_listed(shared, clock, first)}),)"),
+        _function("state_into(memory, state)", *(stores or ["pass"])),
+    ]
+
+
+def _lanes(made_of: Ingredients) -> list[str]:
+    """Parameters between arrays and lanes, and the -0.0 that sums begin with."""
+    params = made_of.program.params
+    zero = "-0.0" if made_of.width == 1 else "repeated(-0.0, WIDTH)"
+    return [
+        _function("theta_from(params)", f"return ({_listed('lane_from(params[#], 0, WIDTH)', params)})"),
+        _function("theta_into(params, theta)", *(f"lane_into(theta[{k}], params[{k}], 0)" for k in range(params))),
+        _function("gradient_zeros()", f"return ({_listed(zero, params)})"),
+        _function("square_zeros()", f"return ({_listed(zero, 1)})"),
+    ]
+
+
+def _function(signature: str, *lines: str) -> str:
+    return f"def {signature}:\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _listed(form: str, size: int, first: int = 0) -> str:
+    """`form` for first..first+size-1, as the inside of a tuple."""
+    return "".join(form.replace("#", str(k)) + ", " for k in range(first, first + size)).rstrip()

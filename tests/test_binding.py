@@ -1,0 +1,162 @@
+"""Rules as their author writes them: with helpers, constants, closures; and what is refused, with the place."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numba import njit
+
+from kernels import fit, models
+from kernels.binding import Binder
+from kernels.optimizers import Optimizer, make_optimizer
+
+X = np.linspace(-1, 1, 50)
+Y = 2 * X**2 - 4 * X + 3
+SLOWER = 0.5
+TABLE = np.array([1.0, 0.25])
+
+
+def scaled(gradient):
+    return SLOWER * gradient
+
+
+@njit
+def compiled_helper(gradient):
+    return SLOWER * gradient
+
+
+def rule_with_a_helper(theta, slots, gradient, lr, clock, options):
+    return theta - lr * scaled(gradient), ()
+
+
+def rule_with_a_compiled_helper(theta, slots, gradient, lr, clock, options):
+    return theta - lr * compiled_helper(gradient), ()
+
+
+def rule_with_numpy(theta, slots, gradient, lr, clock, options):
+    return theta - lr * np.sign(gradient) * np.minimum(np.absolute(gradient), SLOWER), ()
+
+
+def rule_with_a_table(theta, slots, gradient, lr, clock, options):
+    return theta - lr * TABLE[1] * gradient, ()
+
+
+def update(gradient):
+    """Called like a function of the loops."""
+    return 3.0 * gradient
+
+
+def rule_with_a_name_of_the_loops(theta, slots, gradient, lr, clock, options):
+    zeros = 0.125
+    return theta - lr * zeros * update(gradient), ()
+
+
+def made_with(factor, helper):
+    def rule(theta, slots, gradient, lr, clock, options):
+        return theta - lr * factor * helper(gradient), ()
+
+    return rule
+
+
+RULES = [
+    rule_with_a_helper,
+    rule_with_a_compiled_helper,
+    rule_with_numpy,
+    rule_with_a_table,
+    rule_with_a_name_of_the_loops,
+    made_with(0.5, scaled),
+    lambda theta, slots, gradient, lr, clock, options: (theta - lr * gradient * SLOWER, ()),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__qualname__)
+def test_rules_may_use_what_python_lets_them_use(rule):
+    optimizer = Optimizer("own", rule)
+    runs = [
+        fit(
+            models.quadratic,
+            X,
+            Y,
+            init=[-1, 10, 26],
+            lr=0.1,
+            epochs=5,
+            batch_size=8,
+            optimizer=optimizer,
+            kernel=kernel,
+        )
+        for kernel in ("reference", "fused")
+    ]
+    np.testing.assert_array_equal(*(run.trajectory for run in runs))
+    assert runs[0].loss[-1] < runs[0].loss[0]
+
+
+def test_two_rules_that_differ_in_a_closure_are_two_kernels():
+    params = [
+        fit(
+            models.quadratic, X, Y, init=[1, 1, 1], epochs=1, optimizer=Optimizer("own", made_with(factor, scaled))
+        ).params
+        for factor in (0.5, 0.25)
+    ]
+    assert not np.array_equal(*params)
+
+
+def calls_itself(theta, slots, gradient, lr, clock, options):
+    return calls_itself(theta, slots, gradient, lr, clock, options)
+
+
+def uses_a_dictionary(theta, slots, gradient, lr, clock, options):
+    return theta - RATES["a"] * gradient, ()
+
+
+RATES = {"a": 0.1}
+
+
+def uses_what_is_not_there(theta, slots, gradient, lr, clock, options):
+    return theta - missing * gradient, ()  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (calls_itself, r"calls_itself \(line \d+ of .*test_binding.py\) calls itself; a kernel has no recursion"),
+        (
+            uses_a_dictionary,
+            r"uses_a_dictionary \(line .*\) uses 'RATES', which is of the kind dict; a kernel is made of",
+        ),
+        (uses_what_is_not_there, r"uses_what_is_not_there \(line .*\) uses 'missing', which is not defined"),
+    ],
+)
+def test_what_no_kernel_can_be_made_of_is_refused_with_its_place(rule, message):
+    optimizer = replace(make_optimizer("momentum"), rule=rule, slots=0)
+    with pytest.raises(ValueError, match=message):
+        fit(models.quadratic, X, Y, optimizer=optimizer)
+
+
+def digest(function, **given):
+    binder = Binder(given)
+    binder.bind(function)
+    return binder.digest
+
+
+def test_the_digest_covers_constants_helpers_and_what_is_given(monkeypatch):
+    first = digest(rule_with_a_helper)
+    assert digest(rule_with_a_helper) == first
+    monkeypatch.setitem(globals(), "SLOWER", 0.25)
+    second = digest(rule_with_a_helper)
+    monkeypatch.setitem(globals(), "scaled", lambda gradient: 0.25 * gradient)
+    third = digest(rule_with_a_helper)
+    assert len({first, second, third}) == 3
+    table = digest(rule_with_a_table)
+    monkeypatch.setitem(globals(), "TABLE", np.array([1.0, 0.5]))
+    assert digest(rule_with_a_table) != table
+    assert digest(uses_what_is_not_there, missing=1.0) != digest(uses_what_is_not_there, missing=2.0)
+    assert digest(made_with(1.0, scaled)) != digest(made_with(2.0, scaled))
+
+
+def test_a_function_is_bound_once_where_nothing_differs():
+    binder = Binder({"missing": 1.0})
+    first = binder.bind(rule_with_a_helper)
+    assert binder.bind(rule_with_a_helper) is first
+    assert binder.bind(first) is first
+    binder.bind(made_with(1.0, scaled))
+    assert [function.__name__ for function in binder.functions].count("scaled") == 1
