@@ -1,11 +1,12 @@
 """Many runs side by side: the same bits as one by one, whatever becomes of the others."""
 
 from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from kernels import fit, slices
+from kernels import block, fit, slices
 from kernels.block import WIDTH, train_runs
 from kernels.losses import make_loss
 from kernels.models import quadratic
@@ -187,8 +188,11 @@ def test_the_first_slice_of_the_reference_is_short(monkeypatch):
     assert next(times) == 1 + EPOCHS - 5
 
 
-def test_the_time_is_told():
-    assert train("lanes", "sgd", *some_runs()).seconds > 0
+@pytest.mark.parametrize("kernel", ["lanes", "fused"])
+def test_the_time_is_that_from_the_beginning_to_the_end(monkeypatch, kernel):
+    readings = iter([10.0, 17.5])
+    monkeypatch.setattr(block, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
+    assert train(kernel, "sgd", *some_runs()).seconds == 7.5
 
 
 def test_an_unknown_kernel_is_refused():

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,8 +130,6 @@ def test_what_a_result_holds(kernel):
     np.testing.assert_array_equal(result.params, result.trajectory[-1])
     residuals = [models.quadratic.predict(theta, X) - Y for theta in result.trajectory]
     np.testing.assert_allclose(result.loss, np.mean(np.square(residuals), axis=1), rtol=1e-12)
-    assert result.seconds > 0
-    assert result.compile_seconds >= 0
 
 
 def test_a_result_is_equal_to_itself_alone():
@@ -279,8 +278,6 @@ def test_the_callback_sees_the_run_grow(epoch_by_epoch, kernel):
         assert call.loss.shape == (call.epochs + 1,)
         np.testing.assert_array_equal(call.trajectory, result.trajectory[: call.epochs + 1])
         np.testing.assert_array_equal(call.params, result.trajectory[call.epochs])
-    seconds = [call.seconds for call in calls]
-    assert seconds == sorted(seconds)
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
@@ -304,6 +301,22 @@ def test_a_callback_cannot_change_the_run(epoch_by_epoch, kernel, target):
     assert all((array == 7).all() for array in arrays_of(result))  # these are the caller's own
     others = [array for call in calls[:-1] for array in arrays_of(call)]
     assert not any(np.shares_memory(array, other) for array in arrays_of(result) for other in others)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_the_time_is_that_of_all_slices_so_far(epoch_by_epoch, monkeypatch, kernel):
+    """What lies between the slices, such as the callback, is not in it; nor is compiling, which takes 3 s here."""
+    trained = (
+        reading for epoch in range(4) for reading in (100.0 * epoch, 100.0 * epoch + [1.0, 2.0, 4.0, 8.0][epoch])
+    )
+    compiled = iter([50.0, 53.0])
+    monkeypatch.setattr(slices, "time", SimpleNamespace(perf_counter=lambda: next(trained)))
+    monkeypatch.setattr(sys.modules["kernels.fit"], "time", SimpleNamespace(perf_counter=lambda: next(compiled)))
+    calls = []
+    result = quadratic(kernel=kernel, epochs=4, callback=calls.append)
+    assert [call.seconds for call in calls] == [1, 3, 7, 15]
+    assert result.seconds == 15
+    assert result.compile_seconds == 3
 
 
 def test_what_a_callback_raises_ends_the_run(epoch_by_epoch):
