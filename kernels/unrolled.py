@@ -60,6 +60,8 @@ def _model(program: Program) -> list[str]:
     for place, (function, operands) in enumerate(program.instructions):
         used = [names[operand] for operand in operands]
         value = f" {INFIX[function]} ".join(used) if function in INFIX else f"{function}({', '.join(used)})"
+        if function == "sign":
+            value += " + 0.0"  # numba's sign of -0.0 is -0.0, NumPy's is 0.0
         lines.append(f"v_{place} = {value}")
         names.append(f"v_{place}")
     return [

@@ -185,7 +185,7 @@ def test_the_entry_points_lead_to_bench(result):
 def test_without_a_package_that_draws_there_is_text(result, monkeypatch):
     monkeypatch.setattr(kernels.views, "entry_points", lambda **wanted: [])
     assert result._repr_html_() is None
-    with pytest.raises(ImportError, match=r"plot needs a package that offers plot_fit in the group sgdbench\.views"):
+    with pytest.raises(ImportError, match=r"this needs a package that offers plot_fit in the group sgdbench\.views"):
         result.plot()
 
 
