@@ -121,7 +121,7 @@ def fit(
     from bench.commands.trace import Trace  # noqa: PLC0415
     from bench.data.fit_table import fit_table  # noqa: PLC0415
     from bench.data.table import BUILTIN, builtin, load_table  # noqa: PLC0415
-    from bench.study.load import model_for  # noqa: PLC0415
+    from bench.study.load import make_model_for_columns  # noqa: PLC0415
 
     if every and as_json:
         raise ValueError("--every prints lines and --json one object: give one of them")
@@ -132,12 +132,12 @@ def fit(
         table = load_table(data, x, y, drop_missing=drop_missing)
     else:
         raise ValueError(f"--x and --y must both name columns of {data}; only {' and '.join(BUILTIN)} go without")
-    formula = model_for(model, table.x_names)
+    formula = make_model_for_columns(model, table.x_names)
     window = _open_window(f"{table.y_name} = {formula.expression}") if watch else None
     trace = Trace(formula, every, "In standardized units:" if standardize else "") if every else None
     watchers = [watcher for watcher in (trace, window) if watcher]
     settings = {
-        "batch_size": options.size(batch_size),
+        "batch_size": options.parse_size(batch_size),
         "shuffle": shuffle,
         "seed": seed,
         "optimizer": optimizer,
@@ -157,7 +157,7 @@ def fit(
             standardized=standardize,
             target=target,
             watch=look,
-            init=options.assignments(init),
+            init=options.parse_assignments(init),
             lr=lr,
             schedule=schedule,
             epochs=epochs,
@@ -183,15 +183,15 @@ def _check_pictures(plot: Path | None, animate: Path | None) -> None:
     if plot and plot.suffix not in (".png", ".svg"):
         raise ValueError(f"--plot must end in .png or .svg, not {str(plot)!r}")
     if animate:
-        from bench.plots.film.animate import writable  # noqa: PLC0415
+        from bench.plots.film.animate import check_writable  # noqa: PLC0415
 
-        writable(animate, "--animate")
+        check_writable(animate, "--animate")
 
 
 def _print_fit(fitted: "TableFit", table: "Dataset") -> None:
     import pandas as pd  # noqa: PLC0415
 
-    from bench.commands.console import say, show  # noqa: PLC0415
+    from bench.commands.console import print_sentence, print_table  # noqa: PLC0415
     from bench.tables.formatting import duration, text  # noqa: PLC0415
 
     result = fitted.result
@@ -209,9 +209,9 @@ def _print_fit(fitted: "TableFit", table: "Dataset") -> None:
     if table.dropped:
         rows["rows dropped"] = text(table.dropped)
     title = f"{table.y_name} = {result.model.expression}"
-    show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), title)
+    print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), title)
     if fitted.note:
-        say("Note", fitted.note)
+        print_sentence("Note", fitted.note)
 
 
 def _plot_fit(path: Path, fitted: "TableFit", table: "Dataset") -> None:
@@ -296,12 +296,12 @@ def run(
 
     chosen = with_overrides(
         load_study(study),
-        lr=options.rates(lr),
-        batch_size=options.sizes(batch_size),
-        init=options.start(init),
-        optimizer=options.listed(optimizer),
-        schedule=options.listed(schedule),
-        seed=options.sizes(seed),
+        lr=options.parse_rates(lr),
+        batch_size=options.parse_sizes(batch_size),
+        init=options.parse_start(init),
+        optimizer=options.split_list(optimizer),
+        schedule=options.split_list(schedule),
+        seed=options.parse_sizes(seed),
         shuffle=shuffle,
         epochs=epochs,
         target=target,
@@ -343,10 +343,10 @@ def speed(
 
     sound = run_speed(
         load_study(study),
-        options.listed(only),
+        options.split_list(only),
         peers=peers,
         optimizer=optimizer,
-        batch_size=options.size(batch_size),
+        batch_size=options.parse_size(batch_size),
         shuffle=shuffle,
         seconds=seconds,
         targets=targets,
@@ -408,7 +408,7 @@ def compare(
     from bench.commands import options  # noqa: PLC0415
     from bench.commands.compare import run_compare  # noqa: PLC0415
     from bench.compare.gates import load_gates  # noqa: PLC0415
-    from bench.compare.sources import Job  # noqa: PLC0415
+    from bench.compare.sources import Measurement  # noqa: PLC0415
 
     if markdown and as_json:
         raise ValueError("--markdown and --json are two ways to print: give one of them")
@@ -416,7 +416,9 @@ def compare(
         base,
         new,
         load_gates(gate, tolerances),
-        job=Job(study, optimizer, None if batch_size is None else options.size(batch_size), shuffle or None),
+        job=Measurement(
+            study, optimizer, None if batch_size is None else options.parse_size(batch_size), shuffle or None
+        ),
         seconds=seconds,
         style="markdown" if markdown else "json" if as_json else "text",
     )

@@ -13,8 +13,8 @@ from kernels.fit import Train, trainer
 from kernels.losses import Loss
 from kernels.model import Model
 from kernels.optimizers import Optimizer
-from kernels.run import MAX_EPOCHS, Block, Data, Floats, Plan, Record, scratch
-from kernels.slices import REFERENCE, sliced
+from kernels.run import MAX_EPOCHS, Block, Data, Floats, Hyperparameters, Record, allocate_scratch
+from kernels.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.specialize import Kernel, specialize
 
 # Of the kernels that train runs side by side.
@@ -36,7 +36,7 @@ class Runs(NamedTuple):
     seconds: float
 
 
-def compiled(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Kernel:
+def compile_kernel(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Kernel:
     """The kernel of that name, any but `reference`, compiled where it has to be."""
     kind = KERNELS[kernel]
     return specialize(model.program, loss, optimizer, fma=kind.fma, width=kind.width)
@@ -48,7 +48,7 @@ def train_runs(
     loss: Loss,
     optimizer: Optimizer,
     data: Data,
-    plan: Plan,
+    plan: Hyperparameters,
     params: Floats,
     memory: Floats,
     *,
@@ -74,16 +74,16 @@ def train_runs(
     whole = np.zeros(count, np.int64)
     runs = Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((last - first + 1, count)), 0.0)
     if KERNELS[kernel].width > 1:
-        lanes = compiled(kernel, model, loss, optimizer).train
-        finished = _side_by_side(lanes, data, plan, runs, first, stopped)
+        lanes = compile_kernel(kernel, model, loss, optimizer).train
+        finished = _train_side_by_side(lanes, data, plan, runs, first, stopped)
     else:
-        samples = data.y.size * (REFERENCE if kernel == "reference" else 1)
-        finished = _in_turn(trainer(kernel, model, loss, optimizer), data, plan, runs, first, stopped, samples)
+        samples = data.y.size * (REFERENCE_SLOWDOWN if kernel == "reference" else 1)
+        finished = _train_in_turn(trainer(kernel, model, loss, optimizer), data, plan, runs, first, stopped, samples)
     return runs._replace(seconds=time.perf_counter() - started) if finished else None
 
 
-def _in_turn(
-    train: Train, data: Data, plan: Plan, runs: Runs, first: int, stopped: Callable[[], bool], samples: int
+def _train_in_turn(
+    train: Train, data: Data, plan: Hyperparameters, runs: Runs, first: int, stopped: Callable[[], bool], samples: int
 ) -> bool:
     """Train the runs one after the other, in place; False if `stopped` before the end."""
     last, count = plan.rates.shape
@@ -93,7 +93,7 @@ def _in_turn(
         trajectory[first] = runs.params[run]
         record = Record(losses, trajectory, runs.memory[run])
         own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, run]))
-        for status, done, _seconds in sliced(partial(train, data, own, record), first, last, samples=samples):  # noqa: B007
+        for status, done, _seconds in train_in_slices(partial(train, data, own, record), first, last, samples=samples):  # noqa: B007
             if stopped():
                 return False
         runs.params[run], runs.status[run], runs.epochs[run] = trajectory[done], status, done
@@ -101,13 +101,18 @@ def _in_turn(
     return True
 
 
-def _side_by_side(
-    train: Callable[..., tuple[int, int]], data: Data, plan: Plan, runs: Runs, first: int, stopped: Callable[[], bool]
+def _train_side_by_side(
+    train: Callable[..., tuple[int, int]],
+    data: Data,
+    plan: Hyperparameters,
+    runs: Runs,
+    first: int,
+    stopped: Callable[[], bool],
 ) -> bool:
     """Train as many runs at a time as a lane is wide, in place; empty places repeat the last run."""
     last, count = plan.rates.shape
     params, memory = runs.params.shape[1], runs.memory.shape[1]
-    room_for_sums = scratch(params, WIDTH)
+    room_for_sums = allocate_scratch(params, WIDTH)
     for start in range(0, count, WIDTH):
         places = np.minimum(np.arange(start, start + WIDTH), count - 1)
         block = Block(
@@ -121,10 +126,10 @@ def _side_by_side(
         )
         own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, places]))
 
-        def step(begin: int, end: int, block: Block = block, own: Plan = own) -> tuple[int, int]:
+        def step(begin: int, end: int, block: Block = block, own: Hyperparameters = own) -> tuple[int, int]:
             return train(data, own, block, room_for_sums, begin, end)
 
-        for _ in sliced(step, first, last, samples=data.y.size * WIDTH // 8):
+        for _ in train_in_slices(step, first, last, samples=data.y.size * WIDTH // 8):
             if stopped():
                 return False
         mine = slice(start, start + WIDTH)

@@ -21,7 +21,7 @@ def folder() -> Path | None:
     ValueError
         If others can write to the folder, or own it.
     """
-    path = _wanted()
+    path = _configured_folder()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()
@@ -43,7 +43,7 @@ def folder() -> Path | None:
     return path
 
 
-def _wanted() -> Path:
+def _configured_folder() -> Path:
     if named := os.environ.get("SGDBENCH_CACHE_DIR"):
         return Path(named).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sgdbench"

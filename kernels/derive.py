@@ -90,14 +90,14 @@ def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = _O
     """
     match node:
         case Number(value):
-            return _bounded(sympy.Integer(int(value)) if value.is_integer() else sympy.Float(value))
+            return _limit_constants(sympy.Integer(int(value)) if value.is_integer() else sympy.Float(value))
         case Name(name):
             return sympy.Symbol(name, real=True)
         case Call(function, operands):
-            return _bounded(functions[function](*(to_sympy(operand, functions) for operand in operands)))
+            return _limit_constants(functions[function](*(to_sympy(operand, functions) for operand in operands)))
 
 
-def _bounded(u: sympy.Expr) -> sympy.Expr:
+def _limit_constants(u: sympy.Expr) -> sympy.Expr:
     large = {n: sympy.Float(n) for n in u.atoms(sympy.Rational) if max(abs(n.p), n.q) > MAX_EXACT}
     u = u.xreplace(large)
     if not all(math.isfinite(n) for n in u.atoms(sympy.Float)):

@@ -203,7 +203,7 @@ def _python_tree(code: str) -> ast.expr:
 
 def _convert(node: ast.expr, depth: int) -> Node:
     if depth > MAX_DEPTH:
-        raise _refusal(node, f"more than {MAX_DEPTH} operations deep at {{}}")
+        raise _error_at(node, f"more than {MAX_DEPTH} operations deep at {{}}")
     operands: list[ast.expr]
     match node:
         case ast.Constant(value=int() | float() as value):
@@ -213,7 +213,7 @@ def _convert(node: ast.expr, depth: int) -> Node:
         case ast.Name(id=name) if name not in _SPELLINGS:
             return Name(name)
         case ast.Name():
-            raise _refusal(node, "{} is a function and needs its argument, as in exp(x)")
+            raise _error_at(node, "{} is a function and needs its argument, as in exp(x)")
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
             return _convert(operand, depth + 1)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -221,26 +221,26 @@ def _convert(node: ast.expr, depth: int) -> Node:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             function, operands = _OPERATORS[type(op)], [left, right]
         case ast.Call():
-            function, operands = _called(node), node.args
+            function, operands = _function_name(node), node.args
         case _:
-            raise _refusal(node, "{} is not allowed; " + _ALLOWED)
+            raise _error_at(node, "{} is not allowed; " + _ALLOWED)
     converted = tuple(_convert(operand, depth + 1) for operand in operands)
     if function == "power" and isinstance(converted[1], Number) and abs(converted[1].value) > MAX_EXPONENT:
-        raise _refusal(operands[1], f"exponent {{}} must be from -{MAX_EXPONENT} to {MAX_EXPONENT}")
+        raise _error_at(operands[1], f"exponent {{}} must be from -{MAX_EXPONENT} to {MAX_EXPONENT}")
     values = [operand.value for operand in converted if isinstance(operand, Number)]
     if len(values) == len(converted):
         return _fold(node, _FOLD[function], *values)
     return Call(function, converted)
 
 
-def _called(node: ast.Call) -> str:
+def _function_name(node: ast.Call) -> str:
     """Name of the ufunc that a call means, after a check that it is called as it should be."""
     if not isinstance(node.func, ast.Name):
-        raise _refusal(node.func, "{} is not a function; a product needs its sign, as in 2*(x + 1)")
+        raise _error_at(node.func, "{} is not a function; a product needs its sign, as in 2*(x + 1)")
     if node.func.id not in _SPELLINGS:
-        raise _refusal(node.func, "unknown function {}; known are " + ", ".join(_SPELLINGS))
+        raise _error_at(node.func, "unknown function {}; known are " + ", ".join(_SPELLINGS))
     if len(node.args) != 1 or node.keywords:
-        raise _refusal(node, f"{{}} must give {node.func.id} exactly one argument")
+        raise _error_at(node, f"{{}} must give {node.func.id} exactly one argument")
     return _SPELLINGS[node.func.id]
 
 
@@ -250,9 +250,9 @@ def _fold(node: ast.expr, function: Callable[..., float], *values: float) -> Num
     except (ArithmeticError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise _refusal(node, "the value of {} is not a finite real number")
+        raise _error_at(node, "the value of {} is not a finite real number")
     return Number(value)
 
 
-def _refusal(node: ast.expr, reason: str) -> _PlaceError:
+def _error_at(node: ast.expr, reason: str) -> _PlaceError:
     return _PlaceError(node.col_offset, node.end_col_offset, reason)

@@ -16,10 +16,21 @@ from kernels.losses import Loss, make_loss
 from kernels.model import Model
 from kernels.models import make_model
 from kernels.optimizers import Optimizer, make_optimizer
-from kernels.run import CONVERGED, MAX_EPOCHS, STATUS, Data, Floats, Plan, Record, memory, scratch, settings
-from kernels.samples import batch_samples, room, samples
+from kernels.run import (
+    CONVERGED,
+    MAX_EPOCHS,
+    STATUS,
+    Data,
+    Floats,
+    Hyperparameters,
+    Record,
+    allocate_scratch,
+    initial_memory,
+    option_values,
+)
+from kernels.samples import allocate_data, check_batch_size, check_samples
 from kernels.schedules import learning_rates
-from kernels.slices import REFERENCE, sliced
+from kernels.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.specialize import specialize
 from kernels.views import find_view, load_view
 
@@ -27,7 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-Train = Callable[[Data, Plan, Record, int, int], tuple[int, int]]
+Train = Callable[[Data, Hyperparameters, Record, int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,30 +193,32 @@ def fit(
     """
     model = model if isinstance(model, Model) else make_model(model)
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
-    columns, y = samples(model, x, y)
+    columns, y = check_samples(model, x, y)
     epochs = check_integer("epochs", epochs)
     seed = check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
-    plan = Plan(
+    plan = Hyperparameters(
         rates,
-        settings(loss, optimizer),
-        batch_samples(batch_size, y.size),
+        option_values(loss, optimizer),
+        check_batch_size(batch_size, y.size),
         check_bool("drop_last", drop_last),
         check_bool("shuffle", shuffle),
         seed,
         check_target(target),
     )
     params = len(model.params)
-    record = Record(np.empty(epochs + 1), np.empty((epochs + 1, params)), memory(optimizer, params))
-    record.trajectory[0] = normal_start(model, seed) if init is None else model.vector(init, "init")
-    data = room(columns, y, shuffle=plan.shuffle)
+    record = Record(np.empty(epochs + 1), np.empty((epochs + 1, params)), initial_memory(optimizer, params))
+    record.trajectory[0] = draw_start(model, seed) if init is None else model.vector(init, "init")
+    data = allocate_data(columns, y, shuffle=plan.shuffle)
     asked = time.perf_counter()
     train = trainer(kernel, model, loss, optimizer)
     compile_seconds = time.perf_counter() - asked
 
     seconds = 0.0
-    samples_per_epoch = y.size * (REFERENCE if kernel == "reference" else 1)
-    for status, done, spent in sliced(partial(train, data, plan, record), 0, epochs, samples=samples_per_epoch):
+    samples_per_epoch = y.size * (REFERENCE_SLOWDOWN if kernel == "reference" else 1)
+    for status, done, spent in train_in_slices(
+        partial(train, data, plan, record), 0, epochs, samples=samples_per_epoch
+    ):
         seconds += spent
         # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between
         # two callbacks.
@@ -245,10 +258,10 @@ def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Trai
     if kernel == "reference":
         return partial(reference.train, model.program, loss, optimizer)
     compiled = specialize(model.program, loss, optimizer, fma=KERNELS[kernel].fma).train
-    room_for_sums = scratch(len(model.params))
+    room_for_sums = allocate_scratch(len(model.params))
     return lambda data, plan, record, first, last: compiled(data, plan, record, room_for_sums, first, last)
 
 
-def normal_start(model: Model, seed: int) -> Floats:
+def draw_start(model: Model, seed: int) -> Floats:
     """Standard normal draws of the seed, one per parameter."""
     return np.random.default_rng(seed).standard_normal(len(model.params))

@@ -139,33 +139,33 @@ def llvm_function(builder: Any, name: str, *args: ir.Value) -> ir.Value:
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{vector.count}f64"), args)
 
 
-def function_of(ufunc: np.ufunc) -> Emit:
+def library_emitter(ufunc: np.ufunc) -> Emit:
     """What emits calls of a function in the library, or else of the scalar function."""
 
     def emit(context: Any, builder: Any, _sig: Any, *args: ir.Value) -> ir.Value:
         letter, width = _instruction_set(context.codegen().magic_tuple()[2].split(","))
-        if ufunc.__name__ not in FOUND or args[0].type.count % width:
-            return _each(ufunc, context, builder, *args)
+        if ufunc.__name__ not in LIBRARY_FUNCTIONS or args[0].type.count % width:
+            return _call_elementwise(ufunc, context, builder, *args)
         if ufunc.nin == 1:
             # The library takes three to eight times as long where there is a nan, and runs that diverged stay nan.
             (x,) = args
             nan = builder.fcmp_unordered("uno", x, x)
             harmless = builder.select(nan, _constant(x.type, 0.5), x)
-            return builder.select(nan, x, _called(builder, _symbol(ufunc, letter, width), width, harmless))
-        return _called(builder, _symbol(ufunc, letter, width), width, *args)
+            return builder.select(nan, x, _call_library(builder, _symbol(ufunc, letter, width), width, harmless))
+        return _call_library(builder, _symbol(ufunc, letter, width), width, *args)
 
     return emit
 
 
-def _called(builder: Any, symbol: str, width: int, *args: ir.Value) -> ir.Value:
+def _call_library(builder: Any, symbol: str, width: int, *args: ir.Value) -> ir.Value:
     """The calls of a function in the library, for `width` elements at a time."""
     vector = ir.VectorType(ir.DoubleType(), width)
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * len(args)), symbol)
     # Otherwise LLVM keeps calls whose result nobody needs, such as those of the derivatives where only the loss is
     # wanted (a fifth of the time of a*sin(w*x + p) + c). llvmlite does not know the attribute.
     set.add(function.attributes, "willreturn")
-    parts = zip(*(_cut(builder, arg, width) for arg in args), strict=True)
-    return _joined(builder, [builder.call(function, part, attrs=("readnone", "nounwind")) for part in parts])
+    parts = zip(*(_split(builder, arg, width) for arg in args), strict=True)
+    return _concatenate(builder, [builder.call(function, part, attrs=("readnone", "nounwind")) for part in parts])
 
 
 def _symbol(ufunc: np.ufunc, letter: str, width: int) -> str:
@@ -180,7 +180,7 @@ def _instruction_set(features: list[str]) -> tuple[str, int]:
     return ("d", 4) if "+avx2" in features else ("b", 2)
 
 
-def _each(ufunc: np.ufunc, context: Any, builder: Any, *args: ir.Value) -> ir.Value:
+def _call_elementwise(ufunc: np.ufunc, context: Any, builder: Any, *args: ir.Value) -> ir.Value:
     """The scalar function, element by element."""
     typing = context.typing_context
     scalar = typing.resolve_value_type(ufunc).get_call_type(typing, [types.float64] * ufunc.nin, {})
@@ -193,22 +193,22 @@ def _each(ufunc: np.ufunc, context: Any, builder: Any, *args: ir.Value) -> ir.Va
     return result
 
 
-def _cut(builder: Any, vector: ir.Value, width: int) -> list[ir.Value]:
+def _split(builder: Any, vector: ir.Value, width: int) -> list[ir.Value]:
     """The parts of a vector, of that width each."""
     return [
-        shuffled(builder, vector, vector, range(first, first + width)) for first in range(0, vector.type.count, width)
+        shuffle(builder, vector, vector, range(first, first + width)) for first in range(0, vector.type.count, width)
     ]
 
 
-def _joined(builder: Any, parts: list[ir.Value]) -> ir.Value:
+def _concatenate(builder: Any, parts: list[ir.Value]) -> ir.Value:
     """One vector of two, four, eight, ... parts."""
     while len(parts) > 1:
         places = range(2 * parts[0].type.count)
-        parts = [shuffled(builder, low, high, places) for low, high in zip(parts[::2], parts[1::2], strict=True)]
+        parts = [shuffle(builder, low, high, places) for low, high in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
 
 
-def shuffled(builder: Any, low: ir.Value, high: ir.Value, places: Iterable[int]) -> ir.Value:
+def shuffle(builder: Any, low: ir.Value, high: ir.Value, places: Iterable[int]) -> ir.Value:
     """Emit the vector of the elements at `places`, counted through two vectors."""
     mask = [ir.Constant(INDEX, place) for place in places]
     return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(INDEX, len(mask)), mask))
@@ -218,7 +218,7 @@ def _constant(kind: ir.VectorType, number: float) -> ir.Constant:
     return ir.Constant(kind, [number] * kind.count)
 
 
-def _found() -> tuple[str, ...]:
+def _find_library_functions() -> tuple[str, ...]:
     """Load the library, for good, and tell which functions it has; older ones have fewer.
 
     Machine code from the disk cache may call them, so this comes before any of it is loaded.
@@ -231,4 +231,4 @@ def _found() -> tuple[str, ...]:
 
 
 # Part of what tells one kernel from another: code that calls the library must not be loaded where it is missing.
-FOUND = _found()
+LIBRARY_FUNCTIONS = _find_library_functions()

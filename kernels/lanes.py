@@ -19,7 +19,7 @@ from numba.extending import intrinsic, lower_builtin, lower_cast
 from numba.np.arrayobj import make_array
 
 from kernels import lane_math
-from kernels.lane_math import INDEX, Emit, llvm_function, shuffled
+from kernels.lane_math import INDEX, Emit, llvm_function, shuffle
 
 
 class Lane(types.Type):
@@ -41,11 +41,11 @@ def _vector(width: int) -> ir.VectorType:
 
 
 @lower_cast(types.Number, Lane)
-def _repeat(context: Any, builder: Any, fromty: Any, toty: Lane, value: ir.Value) -> ir.Value:
+def _broadcast(context: Any, builder: Any, fromty: Any, toty: Lane, value: ir.Value) -> ir.Value:
     undefined = ir.Constant(_vector(toty.width), ir.Undefined)
     number = context.cast(builder, value, fromty, types.float64)
     first = builder.insert_element(undefined, number, ir.Constant(INDEX, 0))
-    return shuffled(builder, first, first, [0] * toty.width)
+    return shuffle(builder, first, first, [0] * toty.width)
 
 
 def _define(function: Callable[..., Any], arity: int, emit: Emit) -> None:
@@ -87,7 +87,7 @@ _define(np.exp, 1, lane_math.exp)
 _define(np.tanh, 1, lane_math.tanh)
 _define(np.sign, 1, lane_math.sign)
 for _function in lane_math.IN_LIBRARY:
-    _define(_function, _function.nin, lane_math.function_of(_function))
+    _define(_function, _function.nin, lane_math.library_emitter(_function))
 
 
 def load_lane(builder: Any, place: ir.Value, lane: Lane) -> ir.Value:
@@ -101,7 +101,7 @@ def store_lane(builder: Any, value: ir.Value, place: ir.Value) -> None:
 
 
 @intrinsic(prefer_literal=True)
-def lane_from(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
+def read_lane(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
     """array[index : index + width] as a lane; width is a literal."""
     if not isinstance(width, types.IntegerLiteral):
         return None
@@ -115,7 +115,7 @@ def lane_from(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
 
 
 @intrinsic
-def lane_into(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
+def write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
     """Write a lane to array[index : index + width]."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
@@ -127,7 +127,7 @@ def lane_into(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def repeated(typingctx: Any, number: Any, width: Any) -> Any:
+def broadcast(typingctx: Any, number: Any, width: Any) -> Any:
     """A number, in every element of a lane; width is a literal."""
     if not isinstance(width, types.IntegerLiteral):
         return None
@@ -148,21 +148,21 @@ def sum_of_lane(builder: Any, lane: ir.Value) -> ir.Value:
     width = lane.type.count
     distance = 1
     while distance < width:
-        neighbours = shuffled(builder, lane, lane, [place ^ distance for place in range(width)])
+        neighbours = shuffle(builder, lane, lane, [place ^ distance for place in range(width)])
         lane, distance = builder.fadd(lane, neighbours), 2 * distance
     return builder.extract_element(lane, ir.Constant(INDEX, 0))
 
 
 if config.DISABLE_JIT:
 
-    def lane_from(array: Any, index: int, width: int) -> Any:
+    def read_lane(array: Any, index: int, width: int) -> Any:
         """array[index : index + width]."""
         return array[index : index + width].copy()
 
-    def lane_into(lane: Any, array: Any, index: int) -> None:
+    def write_lane(lane: Any, array: Any, index: int) -> None:
         """Write a lane to array[index : index + width]."""
         array[index : index + len(lane)] = lane
 
-    def repeated(number: float, width: int) -> Any:
+    def broadcast(number: float, width: int) -> Any:
         """A number, in every element of a lane."""
         return np.full(width, number)

@@ -10,23 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from kernels.lanes import lane_from, lane_into
+from kernels.lanes import read_lane, write_lane
 from kernels.order import permute
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS
-from kernels.tuples import all_finite, folded, load, plus, store, times
+from kernels.tuples import add, all_finite, load, scale, store, sum_lanes
 
 Bound = Callable[..., Any]
 # The model
 residual_and_derivatives: Bound  # (theta, inputs, y) -> r, (dr/dtheta_k, ...)
 inputs_at: Bound  # (x, i) -> the inputs of sample i
-inputs_from: Bound  # (x, i) -> the inputs of samples i..i+7, as lanes
+input_lanes_at: Bound  # (x, i) -> the inputs of samples i..i+7, as lanes
 # The loss and the optimizer
 loss_derivative: Bound  # (r, loss_options) -> dloss/dr
 descend: Bound  # (theta, state, slope, derivatives, lr, options) -> theta, state; the gradient is slope * derivatives
 update: Bound  # (theta, state, gradient, lr, options) -> theta, state
-options_from: Bound  # (settings) -> options: (those of the loss, those of the optimizer, weight decay)
-state_from: Bound  # (memory) -> state
-state_into: Bound  # (memory, state)
+read_options: Bound  # (settings) -> options: (those of the loss, those of the optimizer, weight decay)
+read_state: Bound  # (memory) -> state
+write_state: Bound  # (memory, state)
 # pairwise_sum, bound to the two things there are to add up
 gradient_sum: Bound
 square_sum: Bound
@@ -35,8 +35,8 @@ zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
 # In a block of runs
 WIDTH: int  # how many
-theta_from: Bound  # (params) -> theta, one lane per row
-theta_into: Bound  # (params, theta)
+read_theta: Bound  # (params) -> theta, one lane per row
+write_theta: Bound  # (params, theta)
 
 BLOCK = 128
 JOIN = -1
@@ -44,9 +44,9 @@ JOIN = -1
 
 def train(data, plan, record, scratch, first, last):
     """Epochs first..last-1 of a run, from row `first` of the record on; returns the status and the epochs done."""
-    options = options_from(plan.settings)
+    options = read_options(plan.settings)
     theta = load(record.trajectory, first, zeros())
-    state = state_from(record.memory)
+    state = read_state(record.memory)
     done = first
     while True:
         loss = mean_squared_residual(theta, data.x, data.y, options, scratch)
@@ -58,7 +58,7 @@ def train(data, plan, record, scratch, first, last):
         lr = plan.rates[done]
         theta, state = one_epoch(theta, state, data, plan, done, lr, options, scratch)
         done += 1
-    state_into(record.memory, state)
+    write_state(record.memory, state)
     return status, done
 
 
@@ -67,18 +67,18 @@ def train_block(data, plan, block, scratch, first, last):
 
     A run that is over keeps its results, while the others go on beside it.
     """
-    options = options_from(plan.settings)
-    theta = theta_from(block.now)
-    state = state_from(block.memory_now)
+    options = read_options(plan.settings)
+    theta = read_theta(block.now)
+    state = read_state(block.memory_now)
     done = first
     while True:
-        lane_into(mean_squared_residual(theta, data.x, data.y, options, scratch), block.losses[done], 0)
-        theta_into(block.now, theta)
-        state_into(block.memory_now, state)
+        write_lane(mean_squared_residual(theta, data.x, data.y, options, scratch), block.losses[done], 0)
+        write_theta(block.now, theta)
+        write_state(block.memory_now, state)
         running = update_status(block, plan.target, done)
         if done == last or running == 0:
             break
-        lr = lane_from(plan.rates[done], 0, WIDTH)
+        lr = read_lane(plan.rates[done], 0, WIDTH)
         theta, state = one_epoch(theta, state, data, plan, done, lr, options, scratch)
         done += 1
     return (MAX_EPOCHS if running else CONVERGED), done
@@ -127,10 +127,10 @@ def minibatch_epoch(theta, state, x, y, lr, options, plan, scratch):
     whole = y.size - y.size % size
     for start in range(0, whole, size):
         total = gradient_sum(theta, x, y, start, size, options, scratch)
-        theta, state = update(theta, state, times(total, part), lr, options)
+        theta, state = update(theta, state, scale(total, part), lr, options)
     if whole < y.size and not plan.drop_last:
         total = gradient_sum(theta, x, y, whole, y.size - whole, options, scratch)
-        theta, state = update(theta, state, times(total, 1.0 / (y.size - whole)), lr, options)
+        theta, state = update(theta, state, scale(total, 1.0 / (y.size - whole)), lr, options)
     return theta, state
 
 
@@ -173,7 +173,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
         count = scratch.counts[left]
         if count == JOIN:
             waiting -= 1
-            total = plus(load(scratch.partials, waiting - 1, zeros()), total)
+            total = add(load(scratch.partials, waiting - 1, zeros()), total)
             store(scratch.partials, waiting - 1, total)
         elif count <= BLOCK:
             total = zeros()
@@ -183,7 +183,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
                 total = eight_sums(theta, x, y, start, whole, options)
                 start = whole
             while start < last:
-                total = plus(total, term(theta, inputs_at(x, start), y[start], options))
+                total = add(total, term(theta, inputs_at(x, start), y[start], options))
                 start += 1
             store(scratch.partials, waiting, total)
             waiting += 1
@@ -201,10 +201,10 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
 
 def eight_sums_in_one_lane(theta, x, y, start, stop, options):
     """Eight running sums of `term`, added pairwise at the end: every eighth sample in the same element of a lane."""
-    sums = term(theta, inputs_from(x, start), lane_from(y, start, 8), options)
+    sums = term(theta, input_lanes_at(x, start), read_lane(y, start, 8), options)
     for i in range(start + 8, stop, 8):
-        sums = plus(sums, term(theta, inputs_from(x, i), lane_from(y, i, 8), options))
-    return folded(sums)
+        sums = add(sums, term(theta, input_lanes_at(x, i), read_lane(y, i, 8), options))
+    return sum_lanes(sums)
 
 
 def eight_sums_in_turn(theta, x, y, start, stop, options):
@@ -217,10 +217,10 @@ def eight_sums_in_turn(theta, x, y, start, stop, options):
             for place in range(first, first + 2):
                 single = zeros()
                 for i in range(place, stop, 8):
-                    single = plus(single, term(theta, inputs_at(x, i), y[i], options))
-                pair = plus(pair, single)
-            quarter = plus(quarter, pair)
-        total = plus(total, quarter)
+                    single = add(single, term(theta, inputs_at(x, i), y[i], options))
+                pair = add(pair, single)
+            quarter = add(quarter, pair)
+        total = add(total, quarter)
     return total
 
 

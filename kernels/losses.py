@@ -16,7 +16,7 @@ from typing import Any
 from numpy import absolute, log1p, maximum, minimum, sinh, tanh
 
 from kernels.checks import check_real
-from kernels.spec import bind, spec_text
+from kernels.spec import make_from_spec, spec_text
 
 
 @dataclass(frozen=True)
@@ -117,4 +117,4 @@ def make_loss(loss: str | Loss) -> Loss:
     ValueError
         For an unknown name, an unknown option, or a delta that is not positive and finite.
     """
-    return loss if isinstance(loss, Loss) else bind(loss, LOSSES, "loss")
+    return loss if isinstance(loss, Loss) else make_from_spec(loss, LOSSES, "loss")

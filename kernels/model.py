@@ -43,8 +43,10 @@ class Model:
     def __init__(self, expression: str, inputs: Sequence[str] = ("x",), params: Sequence[str] | None = None) -> None:
         found = names(parse(expression))
         self.expression = expression
-        self.inputs = _checked("inputs", inputs)
-        self.params = _checked("params", [name for name in found if name not in inputs] if params is None else params)
+        self.inputs = _check_names("inputs", inputs)
+        self.params = _check_names(
+            "params", [name for name in found if name not in inputs] if params is None else params
+        )
         if not self.params:
             raise ValueError(f"the expression {expression!r} has no parameters besides its inputs {self.inputs}")
         if len(self.params) > MAX_PARAMS:
@@ -127,7 +129,7 @@ class Model:
         ValueError
             If the shape does not fit the inputs, or the values are no real numbers.
         """
-        table = real_array("x", x)
+        table = check_array("x", x)
         if table.ndim == 1:
             table = table[:, np.newaxis]
         if table.ndim != 2 or table.shape[1] != len(self.inputs):
@@ -155,7 +157,7 @@ class Model:
                     f"{what} must name exactly {', '.join(self.params)}, not {', '.join(map(str, params)) or 'none'}"
                 )
             params = [params[name] for name in self.params]
-        vector = real_array(what, params)
+        vector = check_array(what, params)
         if vector.shape != (len(self.params),):
             wanted = f"{len(self.params)} numbers for {', '.join(self.params)}"
             raise ValueError(f"{what} must be {wanted}, not an array of shape {vector.shape}")
@@ -171,7 +173,7 @@ class Model:
         return to_sympy(parse(self.expression)), params, inputs
 
 
-def real_array(name: str, values: ArrayLike) -> Floats:
+def check_array(name: str, values: ArrayLike) -> Floats:
     """Real numbers as float64, without a copy where they are that already.
 
     Raises
@@ -189,7 +191,7 @@ def real_array(name: str, values: ArrayLike) -> Floats:
     return array.astype(np.float64, copy=False)
 
 
-def _checked(what: str, given: Sequence[str]) -> tuple[str, ...]:
+def _check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
     """Names that an expression can use, each once."""
     if isinstance(given, str):
         raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from kernels.checks import check_integer
 from kernels.model import MAX_PARAMS, Model
-from kernels.spec import bind, parse_spec
+from kernels.spec import make_from_spec, parse_spec
 
 linear = Model("a*x + b")
 quadratic = Model("a*x**2 + b*x + c")
@@ -60,7 +60,7 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
         ready = False
     if not ready:
         return Model(text, inputs)
-    model = bind(text, MODELS, "model")
+    model = make_from_spec(text, MODELS, "model")
     if len(model.inputs) != len(inputs):
         raise ValueError(f"the model {text!r} has the inputs {', '.join(model.inputs)}, not {', '.join(inputs)}")
     return model

@@ -25,7 +25,7 @@ from typing import Any
 from numpy import maximum, sqrt
 
 from kernels.checks import check_real
-from kernels.spec import bind, spec_text
+from kernels.spec import make_from_spec, spec_text
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
     ValueError
         For an unknown name or option, or a value out of its range.
     """
-    return optimizer if isinstance(optimizer, Optimizer) else bind(optimizer, OPTIMIZERS, "optimizer")
+    return optimizer if isinstance(optimizer, Optimizer) else make_from_spec(optimizer, OPTIMIZERS, "optimizer")
 
 
 def _adam_options(beta1: float, beta2: float, eps: float) -> dict[str, float]:

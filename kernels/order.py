@@ -34,11 +34,11 @@ def permute(columns, seed, epoch):
     while i > 0:
         # Each step of the generator serves two draws, the low half first; one too many leaves element 0 where it is.
         state, bits = sfc64(state)
-        i = placed(columns, i, bits & LOW32)
-        i = placed(columns, i, bits >> U32)
+        i = swap_with_random(columns, i, bits & LOW32)
+        i = swap_with_random(columns, i, bits >> U32)
 
 
-def placed(columns, i, draw):
+def swap_with_random(columns, i, draw):
     """Swap element i with one of 0..i; returns i - 1, or i again where the draw is rejected."""
     below = np.uint64(i + 1)
     scaled = draw * below

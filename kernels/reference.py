@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kernels.losses import Loss
 from kernels.optimizers import Optimizer, add_weight_decay
 from kernels.program import Program, evaluate
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Data, Floats, Plan, Record
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Data, Floats, Hyperparameters, Record
 
 State = tuple[tuple[Floats, ...], tuple[float, ...]]
 
@@ -23,7 +23,7 @@ def train(
     loss: Loss,
     optimizer: Optimizer,
     data: Data,
-    plan: Plan,
+    plan: Hyperparameters,
     record: Record,
     first: int,
     last: int,
@@ -65,7 +65,7 @@ def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return order
 
 
-def _batches(n: int, plan: Plan, epoch: int) -> Iterator[NDArray[np.int64] | np.int64]:
+def _batches(n: int, plan: Hyperparameters, epoch: int) -> Iterator[NDArray[np.int64] | np.int64]:
     """The samples of each update: one index where the batch size is 1, else an array of them."""
     order = permutation(n, plan.seed, epoch) if plan.shuffle else np.arange(n)
     if plan.batch_size == 1:

@@ -24,7 +24,7 @@ class Data(NamedTuple):
     visited_y: Floats
 
 
-class Plan(NamedTuple):
+class Hyperparameters(NamedTuple):
     """What stays the same during a run.
 
     `settings` holds the options of the loss, those of the optimizer and the weight decay.
@@ -74,16 +74,16 @@ class Scratch(NamedTuple):
     partials: Floats
 
 
-def scratch(params: int, width: int = 1) -> Scratch:
+def allocate_scratch(params: int, width: int = 1) -> Scratch:
     """Room enough for 2**63 terms: each halving leaves at most two more entries, each sum is of at least 64 terms."""
     return Scratch(np.empty(2 * 64, np.int64), np.empty((64, params * width)))
 
 
-def settings(loss: "Loss", optimizer: "Optimizer") -> Floats:
+def option_values(loss: "Loss", optimizer: "Optimizer") -> Floats:
     """Return the values of the options, in the order in which a kernel takes them."""
     return np.array([*loss.options.values(), *optimizer.options.values(), optimizer.weight_decay])
 
 
-def memory(optimizer: "Optimizer", params: int) -> Floats:
+def initial_memory(optimizer: "Optimizer", params: int) -> Floats:
     """Return what the optimizer remembers before the first update: the slots of each parameter, then its clock."""
     return np.array([0.0] * (params * optimizer.slots) + [*optimizer.clock_start])

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.checks import describe
-from kernels.model import Model, real_array
+from kernels.model import Model, check_array
 from kernels.run import Data, Floats
 
 CHUNK = 1_000_000
 
 
-def samples(model: Model, x: ArrayLike, y: ArrayLike) -> tuple[tuple[Floats, ...], Floats]:
+def check_samples(model: Model, x: ArrayLike, y: ArrayLike) -> tuple[tuple[Floats, ...], Floats]:
     """The inputs as contiguous columns, and y, without a copy where they are that already.
 
     Parameters
@@ -26,20 +26,20 @@ def samples(model: Model, x: ArrayLike, y: ArrayLike) -> tuple[tuple[Floats, ...
         If the shapes do not fit, there is no sample, or a value is not finite.
     """
     columns = model.columns(x)
-    target = np.ascontiguousarray(real_array("y", y))
+    target = np.ascontiguousarray(check_array("y", y))
     if target.shape != columns[0].shape:
         raise ValueError(f"y must have shape {columns[0].shape}, one value for each sample of x, not {np.shape(y)}")
     if target.size == 0:
         raise ValueError("x and y must hold at least one sample, not none")
     for name, column in zip((*model.inputs, "y"), (*columns, target), strict=True):
-        row = first_not_finite(column)
+        row = find_non_finite(column)
         if row is not None:
             where = name if name == "y" or len(columns) > 1 else "x"
             raise ValueError(f"{where} must be finite, and is {column[row]} in row {row} (counted from 0)")
     return columns, target
 
 
-def first_not_finite(column: Floats) -> int | None:
+def find_non_finite(column: Floats) -> int | None:
     """The first place of a nan or an infinity; in pieces, so that a memory map of any size can be searched."""
     for first in range(0, column.size, CHUNK):
         finite = np.isfinite(column[first : first + CHUNK])
@@ -48,7 +48,7 @@ def first_not_finite(column: Floats) -> int | None:
     return None
 
 
-def batch_samples(batch_size: int | str, n: int) -> int:
+def check_batch_size(batch_size: int | str, n: int) -> int:
     """The batch size in samples; "full" is all n of them.
 
     Raises
@@ -65,7 +65,7 @@ def batch_samples(batch_size: int | str, n: int) -> int:
     )
 
 
-def room(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> Data:
+def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> Data:
     """The samples with room to gather them in visiting order, where they are shuffled.
 
     Raises

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.checks import check_integer, check_real, check_unmasked, describe
-from kernels.spec import bind
+from kernels.spec import make_from_spec
 
 FloatArray = NDArray[np.float64]
 Schedule = Callable[[FloatArray, int], FloatArray]
@@ -156,11 +156,11 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     if schedule is None:
         factors = np.ones(epochs)
     elif isinstance(schedule, str):
-        factors = bind(schedule, SCHEDULES, "schedule")(np.arange(epochs, dtype=np.float64), epochs)
+        factors = make_from_spec(schedule, SCHEDULES, "schedule")(np.arange(epochs, dtype=np.float64), epochs)
     elif callable(schedule):
-        factors = np.array([_called(schedule, epoch) for epoch in range(epochs)])
+        factors = np.array([_call_schedule(schedule, epoch) for epoch in range(epochs)])
     else:
-        factors = _given(schedule, epochs)
+        factors = _check_factors(schedule, epochs)
 
     with np.errstate(over="ignore"):
         rates = lr * factors
@@ -171,7 +171,7 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     return rates
 
 
-def _called(schedule: Callable[[int], float], epoch: int) -> float:
+def _call_schedule(schedule: Callable[[int], float], epoch: int) -> float:
     """Return the factor that a function gives for an epoch."""
     factor = schedule(epoch)
     try:
@@ -180,7 +180,7 @@ def _called(schedule: Callable[[int], float], epoch: int) -> float:
         raise ValueError(f"schedule must return a number, not {describe(factor)} in epoch {epoch}") from None
 
 
-def _given(schedule: ArrayLike, epochs: int) -> FloatArray:
+def _check_factors(schedule: ArrayLike, epochs: int) -> FloatArray:
     """Return an array of factors, one per epoch."""
     check_unmasked("schedule", schedule)
     try:

@@ -7,10 +7,10 @@ from kernels.run import MAX_EPOCHS
 
 SLICE_SECONDS = 0.05
 FIRST_SLICE = 1_000_000  # sample-updates of a compiled kernel
-REFERENCE = 1000  # how many times as long the reference takes
+REFERENCE_SLOWDOWN = 1000  # how many times as long the reference takes
 
 
-def sliced(
+def train_in_slices(
     train: Callable[[int, int], tuple[int, int]], first: int, last: int, *, samples: int
 ) -> Iterator[tuple[int, int, float]]:
     """Train epochs first..last-1 with `train(first, last)` -> (status, epochs done), slice by slice.

@@ -69,7 +69,7 @@ def parse_spec(text: str, what: str) -> tuple[str, list[Option], dict[str, Optio
     return call.func.id, args, kwargs
 
 
-def bind(text: str, table: Mapping[str, Callable[..., T]], what: str) -> T:
+def make_from_spec(text: str, table: Mapping[str, Callable[..., T]], what: str) -> T:
     """Look the name up in `table` and call what is there with the options.
 
     Parameters
@@ -106,7 +106,7 @@ def bind(text: str, table: Mapping[str, Callable[..., T]], what: str) -> T:
 
 
 def spec_text(name: str, options: Mapping[str, float]) -> str:
-    """Write the text that `bind` reads back: every option by name, every float in full."""
+    """Write the text that `make_from_spec` reads back: every option by name, every float in full."""
     listed = ", ".join(f"{option}={value!r}" for option, value in options.items())
     return f"{name}({listed})" if listed else name
 

@@ -158,7 +158,7 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
     binder.bind(entry, gradient_sum=gradient_sum, square_sum=square_sum)
     emitted = "".join(map(inspect.getsource, EMITTERS))
     source = f"# numba.njit({_options(made_of)})\n\n{source_of(binder.functions)}"
-    everything = (binder.digest, source, emitted, lane_math.FOUND, sorted(CALLED))
+    everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(CALLED))
     return binder.functions, hashlib.sha256(repr(everything).encode()).hexdigest(), source
 
 
@@ -238,7 +238,7 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
             vector,
         ),
         named(
-            run.Plan,
+            run.Hyperparameters,
             vector if made_of.width == 1 else table,
             vector,
             types.intp,

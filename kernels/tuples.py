@@ -18,17 +18,17 @@ from numba.np.arrayobj import make_array
 from kernels.lanes import Lane, load_lane, store_lane, sum_of_lane
 
 
-def plus(s: Any, t: Any) -> Any:
+def add(s: Any, t: Any) -> Any:
     """The sums of the elements."""
     return tuple(u + v for u, v in zip(s, t, strict=True))
 
 
-def times(s: Any, number: Any) -> Any:
+def scale(s: Any, number: Any) -> Any:
     """Every element times a number."""
     return tuple(u * number for u in s)
 
 
-def folded(lanes: Any) -> Any:
+def sum_lanes(lanes: Any) -> Any:
     """The sum of each lane, neighbours first."""
     while len(lanes[0]) > 1:
         lanes = [lane[::2] + lane[1::2] for lane in lanes]
@@ -95,17 +95,17 @@ def _width(kind: types.Type) -> int:
 if not config.DISABLE_JIT:
 
     @intrinsic
-    def plus(typingctx: Any, s: Any, t: Any) -> Any:
+    def add(typingctx: Any, s: Any, t: Any) -> Any:
         """The sums of the elements."""
         return _numbers(typingctx, operator.add, s, t)
 
     @intrinsic
-    def times(typingctx: Any, s: Any, number: Any) -> Any:
+    def scale(typingctx: Any, s: Any, number: Any) -> Any:
         """Every element times a number."""
         return _numbers(typingctx, operator.mul, s, number)
 
     @intrinsic
-    def folded(typingctx: Any, lanes: Any) -> Any:
+    def sum_lanes(typingctx: Any, lanes: Any) -> Any:
         """The sum of each lane, neighbours first."""
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:

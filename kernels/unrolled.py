@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels.lanes import lane_from, lane_into, repeated
+from kernels.lanes import broadcast, read_lane, write_lane
 from kernels.program import Program
 
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
@@ -44,7 +44,7 @@ def unroll(made_of: Ingredients) -> str:
 def define(source: str) -> dict[str, Callable[..., Any]]:
     """Return the functions that a text of `unroll` defines, by name."""
     scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
-    scope |= {"lane_from": lane_from, "lane_into": lane_into, "repeated": repeated, "__name__": __name__}
+    scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
     known = set(scope)
     place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
     linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for `inspect`
@@ -73,7 +73,7 @@ def _model(program: Program) -> list[str]:
             f"return {names[program.residual]}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
         ),
         _function("inputs_at(x, i)", f"return ({_listed('x[#][i]', program.inputs)})"),
-        _function("inputs_from(x, i)", f"return ({_listed('lane_from(x[#], i, 8)', program.inputs)})"),
+        _function("input_lanes_at(x, i)", f"return ({_listed('read_lane(x[#], i, 8)', program.inputs)})"),
         _function(
             "gradient_term(theta, x, y, options)",
             "residual, derivatives = residual_and_derivatives(theta, x, y)",
@@ -121,24 +121,24 @@ def _memory(made_of: Ingredients) -> list[str]:
         slot = shared = "memory[#]"
         stores = [f"memory[{cell}] = {value}" for value, cell in cells + clocks]
     else:
-        slot, shared = "lane_from(memory[#], 0, WIDTH)", "memory[#, 0]"
-        stores = [f"lane_into({value}, memory[{cell}], 0)" for value, cell in cells]
-        stores += [f"lane_into(repeated({value}, WIDTH), memory[{cell}], 0)" for value, cell in clocks]
+        slot, shared = "read_lane(memory[#], 0, WIDTH)", "memory[#, 0]"
+        stores = [f"write_lane({value}, memory[{cell}], 0)" for value, cell in cells]
+        stores += [f"write_lane(broadcast({value}, WIDTH), memory[{cell}], 0)" for value, cell in clocks]
     states = "".join(f"({_listed(slot, slots, k * slots)}), " for k in range(params))
     return [
-        _function("options_from(settings)", f"return ({options})"),
-        _function("state_from(memory)", f"return ({states}({_listed(shared, clock, first)}),)"),
-        _function("state_into(memory, state)", *(stores or ["pass"])),
+        _function("read_options(settings)", f"return ({options})"),
+        _function("read_state(memory)", f"return ({states}({_listed(shared, clock, first)}),)"),
+        _function("write_state(memory, state)", *(stores or ["pass"])),
     ]
 
 
 def _lanes(made_of: Ingredients) -> list[str]:
     """Parameters between arrays and lanes, and the -0.0 that sums begin with."""
     params = made_of.program.params
-    zero = "-0.0" if made_of.width == 1 else "repeated(-0.0, WIDTH)"
+    zero = "-0.0" if made_of.width == 1 else "broadcast(-0.0, WIDTH)"
     return [
-        _function("theta_from(params)", f"return ({_listed('lane_from(params[#], 0, WIDTH)', params)})"),
-        _function("theta_into(params, theta)", *(f"lane_into(theta[{k}], params[{k}], 0)" for k in range(params))),
+        _function("read_theta(params)", f"return ({_listed('read_lane(params[#], 0, WIDTH)', params)})"),
+        _function("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),
         _function("gradient_zeros()", f"return ({_listed(zero, params)})"),
         _function("square_zeros()", f"return ({_listed(zero, 1)})"),
     ]

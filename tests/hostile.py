@@ -7,7 +7,7 @@ from bench.analysis.trajectories import trajectories
 from bench.engine.check import check
 from bench.engine.sweep import sweep
 from bench.report.report import write_report
-from bench.store.evidence import keep
+from bench.store.evidence import store_tables
 from bench.study.load import load_study, to_toml
 
 X, Y = '<script>alert("x")</script>|$x$', "$y|\\alpha<img src=x onerror=hacked()>"
@@ -57,6 +57,6 @@ def hostile_run(place):
     )
     chosen = result.frame.head(2)
     checked = check(result.model, data.x, data.y, chosen, result.starts[:2], result.curves, **budget)
-    keep(folder, check=checked, trajectories=trajectories(result, study.run, data))
+    store_tables(folder, check=checked, trajectories=trajectories(result, study.run, data))
     write_report(folder)
     return folder

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
 import bench.plots.film.film
-from bench.plots.film.animate import animate, described
+from bench.plots.film.animate import animate, film_caption
 from bench.plots.film.film import LESSON, fit_film
 from bench.plots.film.frame import HEIGHT, WIDTH, Scene
 from kernels import Model, fit, models
@@ -220,7 +220,7 @@ def test_the_last_frame_says_how_it_ended(classic):
         picture.show(0)
         assert said not in head(figure)[0]
         figure.draw_without_rendering()
-    assert "moves away from the data" in described(told)
+    assert "moves away from the data" in film_caption(told)
 
 
 def test_many_parameters_are_cut_and_long_names_shortened(classic):

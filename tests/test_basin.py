@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bench import Grid, sweep
-from bench.analysis.basin import basin, best_of_each, surface
+from bench.analysis.basin import basin, best_run_of_each_optimizer, loss_surface
 from bench.data.table import Dataset
 from bench.study.load import RunTable
 from bench.tables.ranking import varies
@@ -70,7 +70,7 @@ def test_the_plane_is_that_of_the_parameters_in_which_the_model_is_not_linear(si
     for _, runs in plane.groupby("config_id"):
         assert len(runs) == 41 * 41
         assert runs[["param_b", "param_c"]].drop_duplicates().shape == (41 * 41, 2)
-    end = best_of_each(sine[0].frame)[["param_a", "param_b", "param_c"]].iloc[0]
+    end = best_run_of_each_optimizer(sine[0].frame)[["param_a", "param_b", "param_c"]].iloc[0]
     middle = plane.iloc[41 * 41 // 2]
     np.testing.assert_allclose(middle[["param_a", "param_b", "param_c"]].to_numpy(float), end.to_numpy(float))
 
@@ -83,7 +83,7 @@ def test_the_plane_holds_the_starts_but_for_distant_ones(plane):
 
 def test_each_optimizer_is_there_with_the_lowest_run_of_its_best_choice(sine, plane):
     frame = sine[0].frame
-    rows = best_of_each(frame)
+    rows = best_run_of_each_optimizer(frame)
     assert plane["config_id"].drop_duplicates().tolist() == rows["config_id"].tolist()
     assert set(rows["optimizer"]) == {"sgd", "adam"}
     for row in rows.to_dict("records"):
@@ -131,13 +131,13 @@ def test_the_surface_is_the_loss_over_all_samples(sine):
     _, _, data = sine
     params = np.random.default_rng(0).normal(size=(700, 3))
     expected = [np.mean((SINE.predict(theta, data.x) - data.y) ** 2) for theta in params]
-    np.testing.assert_allclose(surface(SINE, data)(params), expected)
+    np.testing.assert_allclose(loss_surface(SINE, data)(params), expected)
 
 
 def test_of_many_samples_the_surface_takes_some():
     x = np.linspace(0, 1, 100_000)
     data = dataset(x, x)
-    losses = surface(Model("a*x + b"), data)(np.array([[1.0, 0.0], [0.0, 0.0], [1e200, 0.0]]))
+    losses = loss_surface(Model("a*x + b"), data)(np.array([[1.0, 0.0], [0.0, 0.0], [1e200, 0.0]]))
     assert losses[0] == 0
     assert losses[1] == pytest.approx(1 / 3, rel=0.01)
     assert losses[2] == np.inf
@@ -147,6 +147,6 @@ def test_the_surface_of_two_inputs_and_a_constant():
     x = np.random.default_rng(1).normal(size=(50, 2))
     model = Model("a*x1 + b*x2 + c", inputs=("x1", "x2"))
     data = Dataset(x, x @ [1.0, 2.0] + 3, ("x1", "x2"), "y", "somewhere")
-    assert surface(model, data)(np.array([[1.0, 2.0, 3.0]]))[0] == pytest.approx(0, abs=1e-25)
-    constant = surface(Model("c + 0*x"), dataset(x[:, 0], x[:, 0]))(np.array([[0.0], [1.0]]))
+    assert loss_surface(model, data)(np.array([[1.0, 2.0, 3.0]]))[0] == pytest.approx(0, abs=1e-25)
+    constant = loss_surface(Model("c + 0*x"), dataset(x[:, 0], x[:, 0]))(np.array([[0.0], [1.0]]))
     np.testing.assert_allclose(constant, [np.mean(x[:, 0] ** 2), np.mean((1 - x[:, 0]) ** 2)])

@@ -11,8 +11,8 @@ from kernels.block import WIDTH, train_runs
 from kernels.losses import make_loss
 from kernels.models import quadratic
 from kernels.optimizers import make_optimizer
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Plan, memory, settings
-from kernels.samples import room
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters, initial_memory, option_values
+from kernels.samples import allocate_data
 
 OPTIMIZERS = ["sgd", "momentum(0.9)", "nesterov(weight_decay=0.001)", "adagrad", "rmsprop", "adam", "adamw"]
 EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
@@ -37,9 +37,9 @@ def some_runs(count=RUNS):
 
 def train(kernel, optimizer, starts, rates, state=None, *, batch_size=1, shuffle=False, drop_last=True, **rest):
     optimizer = make_optimizer(optimizer)
-    plan = Plan(rates, settings(SQUARED, optimizer), batch_size, drop_last, shuffle, 2**63, TARGET)
-    state = np.tile(memory(optimizer, 3), (len(starts), 1)) if state is None else state
-    data = room((X,), Y, shuffle=shuffle)
+    plan = Hyperparameters(rates, option_values(SQUARED, optimizer), batch_size, drop_last, shuffle, 2**63, TARGET)
+    state = np.tile(initial_memory(optimizer, 3), (len(starts), 1)) if state is None else state
+    data = allocate_data((X,), Y, shuffle=shuffle)
     return train_runs(kernel, quadratic, SQUARED, optimizer, data, plan, starts, state, **rest)
 
 
@@ -86,9 +86,9 @@ def test_kernels_give_the_bits_of_the_reference_run_by_run(optimizer, order, sli
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum(0.9)"])
 def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
     rule, rates = make_optimizer(optimizer), np.full((EPOCHS, RUNS), 0.1)
-    plan = Plan(rates, settings(SQUARED, rule), batch_size, False, False, 0, -np.inf)
+    plan = Hyperparameters(rates, option_values(SQUARED, rule), batch_size, False, False, 0, -np.inf)
     starts = np.random.default_rng(3).choice([0.0, -0.0], (RUNS, 3))
-    state, data = np.tile(memory(rule, 3), (RUNS, 1)), room((X,), np.zeros(X.size), shuffle=False)
+    state, data = np.tile(initial_memory(rule, 3), (RUNS, 1)), allocate_data((X,), np.zeros(X.size), shuffle=False)
     expected, *found = (
         train_runs(kernel, quadratic, SQUARED, rule, data, plan, starts, state)
         for kernel in ("reference", "fused", "lanes")
@@ -156,7 +156,7 @@ def test_a_run_that_goes_on_later_is_a_run_made_at_once(kernel, optimizer, order
 
 def test_what_is_given_is_not_written_to():
     starts, rates = some_runs()
-    state = np.tile(memory(make_optimizer("adam"), 3), (RUNS, 1))
+    state = np.tile(initial_memory(make_optimizer("adam"), 3), (RUNS, 1))
     for array in (starts, rates, state):
         array.setflags(write=False)
     for kernel in ("reference", "fused", "lanes"):

@@ -13,11 +13,11 @@ from markdown_it import MarkdownIt
 from scipy.stats import binom
 
 from bench import Grid, sweep
-from bench.commands.compare import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, judged, shown, verdict
+from bench.commands.compare import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, judge, readable_ratios, verdict
 from bench.compare.gates import Gates, load_gates
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.compare.ratios import BEST, Sample, best_choice, epochs, times
-from bench.store.evidence import keep
+from bench.store.evidence import store_tables
 from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
 from kernels import models
@@ -62,7 +62,7 @@ def runs(tmp_path_factory):
     for name, slower in (("a", {"fused": 1.0, "C": 1.0}), ("b", {"fused": 1.3, "lanes": 1.0})):
         rounds = [pd.DataFrame({"variant": v, "round": np.arange(40), "ns": f * WOBBLE}) for v, f in slower.items()]
         lost = pd.DataFrame({"variant": ["fused", "C"], "ns": [1.0, np.nan], "note": ["", "there is no compiler"]})
-        keep(folder / name, speed=lost, speed_rounds=pd.concat(rounds))
+        store_tables(folder / name, speed=lost, speed_rounds=pd.concat(rounds))
     return folder
 
 
@@ -176,32 +176,30 @@ def rows_of(*intervals, names=None):
 def test_a_row_is_past_its_gate_where_its_whole_interval_is_above_it():
     edge = np.nextafter(1.05, 2)
     table = rows_of((edge, 1.1, 1.2), (1.05, 1.1, 1.2), (0.99, 1.1, 1.2), (0.8, 0.9, 0.95), (np.nan, 9.0, np.nan))
-    assert judged(table, [1.05] * 5)["verdict"].tolist() == [PAST, SLOWER, SAME, FASTER, UNSURE]
-    assert judged(table, [None] * 5)["verdict"].tolist() == [SLOWER, SLOWER, SAME, FASTER, UNSURE]
+    assert judge(table, [1.05] * 5)["verdict"].tolist() == [PAST, SLOWER, SAME, FASTER, UNSURE]
+    assert judge(table, [None] * 5)["verdict"].tolist() == [SLOWER, SLOWER, SAME, FASTER, UNSURE]
 
 
 def test_a_gate_below_1_asks_for_an_improvement():
     table = rows_of((0.92, 0.95, 0.98), (0.8, 0.85, 0.9))
-    assert judged(table, [0.9, 0.9])["verdict"].tolist() == [PAST, FASTER]
+    assert judge(table, [0.9, 0.9])["verdict"].tolist() == [PAST, FASTER]
 
 
 def test_the_verdict_counts_and_names_the_rows():
     table = rows_of((1.1, 1.12, 1.14), (0.9, 1, 1.1), (1.2, 1.3, 1.4), (np.nan, 1, np.nan))
-    assert verdict(judged(table, [1.05, 1.05, None, 1.05])) == (
+    assert verdict(judge(table, [1.05, 1.05, None, 1.05])) == (
         "1 of 3 rows is slower than the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
         "1 row without an interval could not be held against it."
     )
-    assert verdict(judged(table, [1.05, 1.05, 1.1, None])).startswith(
+    assert verdict(judge(table, [1.05, 1.05, 1.1, None])).startswith(
         "2 of 3 rows are slower than their gates: row0 (1.12, interval 1.1 to 1.14, gate 1.05); row2 ("
     )
-    assert verdict(judged(table, [1.5, 1.5, 1.5, None])) == (
-        "None of 3 rows is slower than the gate 1.5 beyond chance."
-    )
-    assert verdict(judged(table, [None] * 4)) == "No gate was set."
+    assert verdict(judge(table, [1.5, 1.5, 1.5, None])) == ("None of 3 rows is slower than the gate 1.5 beyond chance.")
+    assert verdict(judge(table, [None] * 4)) == "No gate was set."
 
 
 def test_of_many_names_the_first_are_listed():
-    said = verdict(judged(rows_of(*[(2, 2, 2)] * 14), [1] * 14))
+    said = verdict(judge(rows_of(*[(2, 2, 2)] * 14), [1] * 14))
     assert said.startswith("14 of 14 rows are slower than the gate 1: row0 (")
     assert said.endswith("row9 (2, interval 2 to 2) and 4 more.")
 
@@ -259,13 +257,13 @@ def test_a_gate_is_a_positive_finite_ratio(gate):
 def test_of_many_choices_those_that_differ_most_are_shown_and_none_past_a_gate_is_left_out():
     factors = np.concatenate([np.ones(30), np.linspace(1.1, 3, 20)])
     counts = {"pairs": 8, "A_converged": 7, "B_converged": 6}
-    table = judged(rows_of(*[(f, f, f) for f in factors]).assign(**counts), [1.0] + [None] * 45 + [1.05] * 4)
-    read = shown("epochs", table)
+    table = judge(rows_of(*[(f, f, f) for f in factors]).assign(**counts), [1.0] + [None] * 45 + [1.05] * 4)
+    read = readable_ratios("epochs", table)
     assert "note" not in read
     assert read["ratio"].tolist() == factors[-SHOWN:].tolist()
     assert set(read["A_converged"]) == {"7/8"}
-    assert len(shown("times", table)) == 50
-    every = shown("epochs", judged(table, [1.05] * 50))
+    assert len(readable_ratios("times", table)) == 50
+    every = readable_ratios("epochs", judge(table, [1.05] * 50))
     assert every["verdict"].tolist() == [PAST] * 20
 
 

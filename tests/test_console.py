@@ -40,7 +40,7 @@ def make_terminal(monkeypatch):
 
 
 def test_a_table_in_a_pipe_is_aligned_text(capsys):
-    console.show(TABLE, "Title\x1b[2J")
+    console.print_table(TABLE, "Title\x1b[2J")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Title\ufffd[2J"
     assert lines[1].split() == ["learning", "rate", "final", "loss", "start"]
@@ -49,7 +49,7 @@ def test_a_table_in_a_pipe_is_aligned_text(capsys):
 
 def test_a_table_on_a_terminal_is_drawn_and_literal(monkeypatch):
     make_terminal(monkeypatch)
-    console.show(TABLE, "Title")
+    console.print_table(TABLE, "Title")
     assert "───" in sys.stdout.getvalue()
     assert "[red]x[/red]" in sys.stdout.getvalue()
 
@@ -58,16 +58,16 @@ def test_a_narrow_terminal_shows_every_digit(monkeypatch):
     make_terminal(monkeypatch)
     monkeypatch.setenv("COLUMNS", "40")
     names = [f"column_{letter}" for letter in "abcdefgh"]
-    console.show(pd.DataFrame([[123456789] * 8], columns=names), "Title")
+    console.print_table(pd.DataFrame([[123456789] * 8], columns=names), "Title")
     assert "…" not in sys.stdout.getvalue()
 
 
 def test_sentences_break_between_words_on_a_terminal_and_not_in_a_pipe(monkeypatch, capsys):
     sentence = "word " * 30 + "[red]end\x1b[2J"
-    console.say("Best", sentence)
+    console.print_sentence("Best", sentence)
     assert capsys.readouterr().out == f"Best: {'word ' * 30}[red]end\ufffd[2J\n"
     make_terminal(monkeypatch)
-    console.say("Best", sentence)
+    console.print_sentence("Best", sentence)
     lines = sys.stdout.getvalue().splitlines()
     assert len(lines) == 2
     assert "[red]end\ufffd[2J" in lines[1]

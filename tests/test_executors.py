@@ -9,7 +9,7 @@ from threading import Barrier, Event
 import pytest
 
 from bench.engine import threads as executors
-from bench.engine.threads import in_threads
+from bench.engine.threads import run_in_threads
 from bench.system.environment import processors
 
 
@@ -23,7 +23,7 @@ def no_thread_is_left():
 @pytest.mark.parametrize("threads", [None, 1, 2, 5])
 @pytest.mark.parametrize("jobs", [0, 1, 7, 100])
 def test_every_job_is_done_once(jobs, threads):
-    results = list(in_threads(lambda job: job**2, range(jobs), Event(), threads=threads))
+    results = list(run_in_threads(lambda job: job**2, range(jobs), Event(), threads=threads))
     assert sorted(results) == [job**2 for job in range(jobs)]
 
 
@@ -32,12 +32,12 @@ def test_there_are_as_many_threads_as_processors(monkeypatch):
     monkeypatch.setattr(executors, "processors", lambda: 3)
     together = Barrier(3)
     # Three at a time: with fewer threads none would get past the barrier, and it would break.
-    assert len(list(in_threads(lambda job: together.wait(60), range(6), Event()))) == 6
+    assert len(list(run_in_threads(lambda job: together.wait(60), range(6), Event()))) == 6
 
 
 def test_results_come_as_soon_as_they_are_there():
     slow = Event()
-    results = in_threads(lambda job: slow.wait(60) if job == 0 else job, range(4), Event(), threads=2)
+    results = run_in_threads(lambda job: slow.wait(60) if job == 0 else job, range(4), Event(), threads=2)
     assert sorted(next(results) for _ in range(3)) == [1, 2, 3]
     slow.set()
     assert list(results) == [True]
@@ -52,7 +52,7 @@ def test_only_a_few_jobs_wait():
             taken.append(job)
             yield job
 
-    with closing(in_threads(lambda job: job, jobs(), Event(), threads=2)) as results:
+    with closing(run_in_threads(lambda job: job, jobs(), Event(), threads=2)) as results:
         for number in range(1, 50):
             next(results)
             assert len(taken) <= number + 8
@@ -68,7 +68,7 @@ def test_whoever_stops_early_stops_the_jobs_that_run_and_begins_no_other():
             at_work.wait(60)
             assert stop.wait(60)
 
-    with closing(in_threads(work, range(100), stop, threads=2)) as results:
+    with closing(run_in_threads(work, range(100), stop, threads=2)) as results:
         next(results)
         at_work.wait(60)
     assert stop.is_set()
@@ -84,7 +84,7 @@ def test_an_error_in_a_job_reaches_the_caller_and_stops_the_others():
         assert stop.wait(60)
 
     with pytest.raises(MemoryError, match="of job 1"):
-        list(in_threads(work, range(100), stop, threads=2))
+        list(run_in_threads(work, range(100), stop, threads=2))
     assert stop.is_set()
 
 
@@ -94,7 +94,7 @@ def test_an_error_in_the_jobs_themselves_does_too():
         raise ValueError("no more")
 
     with pytest.raises(ValueError, match="no more"):
-        list(in_threads(lambda job: job, jobs(), Event(), threads=2))
+        list(run_in_threads(lambda job: job, jobs(), Event(), threads=2))
 
 
 def test_no_job_runs_on_after_an_interruption_while_its_thread_is_started(monkeypatch):
@@ -116,5 +116,5 @@ def test_no_job_runs_on_after_an_interruption_while_its_thread_is_started(monkey
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            list(in_threads(work, [1], stop))
+            list(run_in_threads(work, [1], stop))
         assert ended == [1]

@@ -3,7 +3,7 @@ import pytest
 
 from bench.data.fit_table import fit_table
 from bench.data.table import Dataset, builtin
-from bench.plots.film.film import FIRST, FRAMES, LAST, LESSON, MOST, film, fit_film, loss_range, table_film
+from bench.plots.film.film import FIRST, FRAMES, LAST, LESSON, MOST, enclosing_decades, film, fit_film, table_film
 from bench.plots.film.moments import Moments
 from kernels import FitResult, Model, fit, models
 from kernels.models import make_model
@@ -179,7 +179,7 @@ def test_nothing_is_left_out_when_that_is_asked(noisy):
     ],
 )
 def test_the_axis_of_the_loss_ends_at_powers_of_ten(losses, expected):
-    assert loss_range(np.array(losses, dtype=float)) == pytest.approx(expected)
+    assert enclosing_decades(np.array(losses, dtype=float)) == pytest.approx(expected)
 
 
 def test_data_that_do_not_fit_the_model_are_refused(noisy):

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.study.grid import LIMIT, Grid, config_ids, too_many
+from bench.study.grid import LIMIT, Grid, config_ids, question_if_large
 from kernels import Model, fit, models
-from kernels.fit import normal_start
+from kernels.fit import draw_start
 
 QUADRATIC = models.quadratic
 NEAR = [-1.0, 10.0, 26.0]
@@ -120,8 +120,8 @@ def test_the_first_random_start_of_a_seed_is_the_start_of_fit():
     frame = Grid(init="normal:1:3", seed=[5, 2**64 - 1]).frame(QUADRATIC, 1)
     assert list(frame["init"]) == ["random[0]", "random[0]", "random[1]", "random[1]", "random[2]", "random[2]"]
     starts = frame[["start_a", "start_b", "start_c"]].to_numpy()
-    np.testing.assert_array_equal(starts[0], normal_start(QUADRATIC, 5))
-    np.testing.assert_array_equal(starts[1], normal_start(QUADRATIC, 2**64 - 1))
+    np.testing.assert_array_equal(starts[0], draw_start(QUADRATIC, 5))
+    np.testing.assert_array_equal(starts[1], draw_start(QUADRATIC, 2**64 - 1))
 
 
 @pytest.mark.parametrize("text", ["normal:2.5", "uniform:-5:3"])
@@ -232,8 +232,8 @@ def test_a_text_that_is_no_range(text):
 
 
 def test_a_question_is_asked_above_the_limit():
-    assert too_many(LIMIT) is None
-    assert too_many(Grid(lr="log:0.01:1:1001", seed=range(1000)).size) == (
+    assert question_if_large(LIMIT) is None
+    assert question_if_large(Grid(lr="log:0.01:1:1001", seed=range(1000)).size) == (
         "the grid has 1,001,000 configurations, more than 1,000,000; confirm with --yes, or list fewer values"
     )
 

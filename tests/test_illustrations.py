@@ -9,9 +9,9 @@ from bench import Grid, sweep
 from bench.analysis.basin import basin
 from bench.analysis.trajectories import trajectories
 from bench.data.table import Dataset
-from bench.report.figures import illustrations
-from bench.report.run_data import Material, gather
-from bench.store.evidence import keep
+from bench.report.figures import report_figures
+from bench.report.run_data import RunData, read_run_data
+from bench.store.evidence import store_tables
 from bench.study.load import RunTable
 from kernels import Model
 
@@ -29,9 +29,9 @@ def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, **setti
     evidence = {"trajectories": trajectories(result, budget, data)}
     if model == "a*x + b":
         evidence["basin"] = basin(result, budget, data, kernel="fused")
-    keep(folder, **evidence)
-    stored = gather(folder)
-    return Material(result, stored.evidence, stored.study, data, None, None)
+    store_tables(folder, **evidence)
+    stored = read_run_data(folder)
+    return RunData(result, stored.evidence, stored.study, data, None, None)
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,13 @@ def rich(tmp_path_factory):
 
 
 def by_name(material):
-    return {name: (caption, figure) for name, caption, figure in illustrations(material)}
+    return {name: (caption, figure) for name, caption, figure in report_figures(material)}
 
 
 def with_evidence(material, **tables):
     known = material.evidence | tables
     evidence = {name: table for name, table in known.items() if table is not None}
-    return Material(material.result, evidence, material.study, material.data, material.scaling, material.lost)
+    return RunData(material.result, evidence, material.study, material.data, material.scaling, material.lost)
 
 
 def test_what_is_best_comes_first_and_what_it_costs_last(rich):
@@ -127,7 +127,7 @@ def test_a_basin_without_parts_is_left_out(rich):
 
 
 def test_nothing_is_drawn_of_data_that_are_gone(rich):
-    gone = Material(rich.result, rich.evidence, rich.study, None, None, "gone")
+    gone = RunData(rich.result, rich.evidence, rich.study, None, None, "gone")
     assert not {"fitted_curve", "fitted_path", "contours"} & set(by_name(gone))
     assert "rate_map" in by_name(gone)
 

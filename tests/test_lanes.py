@@ -11,14 +11,14 @@ from numba.core.errors import TypingError
 
 from kernels import Model, fit, lane_math, models
 from kernels.block import train_runs
-from kernels.lanes import lane_from, lane_into, repeated
+from kernels.lanes import broadcast, read_lane, write_lane
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.run import Plan, memory, settings
-from kernels.samples import room
+from kernels.run import Hyperparameters, initial_memory, option_values
+from kernels.samples import allocate_data
 from kernels.schedules import learning_rates
 from kernels.specialize import _build, specialize
-from kernels.tuples import folded
+from kernels.tuples import sum_lanes
 
 EPS = np.finfo(float).eps
 LARGEST, SMALLEST_NORMAL, SMALLEST = np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal
@@ -50,27 +50,27 @@ PLACES = {
 def all_on_lanes(u, v, out):
     """Each function of FUNCTIONS, then of EXACT, in a row of `out`."""
     for i in range(0, u.size, 32):
-        p, q = lane_from(u, i, 32), lane_from(v, i, 32)
-        lane_into(np.exp(p), out[0], i)
-        lane_into(np.tanh(p), out[1], i)
-        lane_into(np.log(p), out[2], i)
-        lane_into(np.sin(p), out[3], i)
-        lane_into(np.cos(p), out[4], i)
-        lane_into(np.tan(p), out[5], i)
-        lane_into(np.arcsin(p), out[6], i)
-        lane_into(np.arccos(p), out[7], i)
-        lane_into(np.arctan(p), out[8], i)
-        lane_into(np.power(p, q), out[9], i)
-        lane_into(p + q, out[10], i)
-        lane_into(p - q, out[11], i)
-        lane_into(p * q, out[12], i)
-        lane_into(p / q, out[13], i)
-        lane_into(-p, out[14], i)
-        lane_into(np.sqrt(p), out[15], i)
-        lane_into(np.absolute(p), out[16], i)
-        lane_into(np.sign(p), out[17], i)
-        lane_into(np.minimum(p, q), out[18], i)
-        lane_into(np.maximum(p, q), out[19], i)
+        p, q = read_lane(u, i, 32), read_lane(v, i, 32)
+        write_lane(np.exp(p), out[0], i)
+        write_lane(np.tanh(p), out[1], i)
+        write_lane(np.log(p), out[2], i)
+        write_lane(np.sin(p), out[3], i)
+        write_lane(np.cos(p), out[4], i)
+        write_lane(np.tan(p), out[5], i)
+        write_lane(np.arcsin(p), out[6], i)
+        write_lane(np.arccos(p), out[7], i)
+        write_lane(np.arctan(p), out[8], i)
+        write_lane(np.power(p, q), out[9], i)
+        write_lane(p + q, out[10], i)
+        write_lane(p - q, out[11], i)
+        write_lane(p * q, out[12], i)
+        write_lane(p / q, out[13], i)
+        write_lane(-p, out[14], i)
+        write_lane(np.sqrt(p), out[15], i)
+        write_lane(np.absolute(p), out[16], i)
+        write_lane(np.sign(p), out[17], i)
+        write_lane(np.minimum(p, q), out[18], i)
+        write_lane(np.maximum(p, q), out[19], i)
 
 
 def arguments():
@@ -164,7 +164,7 @@ def assert_same_signs(ours, expected):
 def test_a_lane_comes_back_as_it_went(width):
     @njit
     def there_and_back(source, target):
-        lane_into(lane_from(source, 3, width), target, 5)
+        write_lane(read_lane(source, 3, width), target, 5)
 
     source, target = np.random.default_rng(2).standard_normal(40), np.zeros(40)
     there_and_back(source, target)
@@ -175,13 +175,13 @@ def test_a_lane_comes_back_as_it_went(width):
 
 @njit(error_model="numpy")
 def with_numbers(u, number, out):
-    lane = lane_from(u, 0, 8)
-    lane_into(lane + number, out[0], 0)
-    lane_into(number - lane, out[1], 0)
-    lane_into(number / lane, out[2], 0)
-    lane_into(np.minimum(number, lane), out[3], 0)
-    lane_into(np.power(lane, number), out[4], 0)
-    lane_into(repeated(number, 8), out[5], 0)
+    lane = read_lane(u, 0, 8)
+    write_lane(lane + number, out[0], 0)
+    write_lane(number - lane, out[1], 0)
+    write_lane(number / lane, out[2], 0)
+    write_lane(np.minimum(number, lane), out[3], 0)
+    write_lane(np.power(lane, number), out[4], 0)
+    write_lane(broadcast(number, 8), out[5], 0)
 
 
 @pytest.mark.parametrize("number", [3, 0.1, np.float32(0.1)], ids=["int", "float", "float32"])
@@ -197,7 +197,7 @@ def test_a_number_stands_for_a_lane_full_of_it(number):
 def test_a_lane_is_added_up_in_the_order_of_numpy():
     @njit
     def total(u):
-        return folded((lane_from(u, 0, 8),))
+        return sum_lanes((read_lane(u, 0, 8),))
 
     u = np.random.default_rng(3).standard_normal(8)
     assert total(u) == (((u[0] + u[1]) + (u[2] + u[3])) + ((u[4] + u[5]) + (u[6] + u[7])),)
@@ -208,7 +208,7 @@ def test_a_lane_is_added_up_in_the_order_of_numpy():
 def test_lanes_of_different_widths_do_not_mix():
     @njit
     def mixed(u, out):
-        lane_into(lane_from(u, 0, 8) + lane_from(u, 0, 4), out, 0)
+        write_lane(read_lane(u, 0, 8) + read_lane(u, 0, 4), out, 0)
 
     with pytest.raises(TypingError, match=r"Lane\(8\)"):
         mixed(np.ones(8), np.empty(8))
@@ -221,9 +221,9 @@ def block_and_references(model, x, y, start, loss="squared", batch_size=1, optim
     lrs = np.geomspace(0.001, 0.05, 32)
     kept, rule = make_loss(loss), make_optimizer(optimizer)
     rates = np.ascontiguousarray(np.stack([learning_rates("halve(2)", lr, 4) for lr in lrs], axis=1))
-    plan = Plan(rates, settings(kept, rule), batch_size, False, True, 5, -np.inf)
-    memories = np.tile(memory(rule, len(start)), (32, 1))
-    block = train_runs("lanes", model, kept, rule, room((x,), y, shuffle=True), plan, inits, memories)
+    plan = Hyperparameters(rates, option_values(kept, rule), batch_size, False, True, 5, -np.inf)
+    memories = np.tile(initial_memory(rule, len(start)), (32, 1))
+    block = train_runs("lanes", model, kept, rule, allocate_data((x,), y, shuffle=True), plan, inits, memories)
     references = [
         fit(model, x, y, init=init, lr=lr, schedule="halve(2)", batch_size=batch_size, epochs=4, shuffle=True, seed=5,
             drop_last=False, optimizer=optimizer, loss=loss, kernel="reference")
@@ -269,7 +269,7 @@ def test_a_block_with_functions_stays_close_to_the_reference(model, start, loss,
     np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
 
 
-@pytest.mark.skipif(not lane_math.FOUND, reason="there is no library that could be missing")
+@pytest.mark.skipif(not lane_math.LIBRARY_FUNCTIONS, reason="there is no library that could be missing")
 def test_code_that_calls_the_library_is_not_loaded_where_it_is_missing(monkeypatch):
     """Otherwise the process would end at once, without an exception."""
 
@@ -279,5 +279,5 @@ def test_code_that_calls_the_library_is_not_loaded_where_it_is_missing(monkeypat
 
     with_library = name()
     assert with_library == name()
-    monkeypatch.setattr(lane_math, "FOUND", ())
+    monkeypatch.setattr(lane_math, "LIBRARY_FUNCTIONS", ())
     assert with_library != name()

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numba import njit
 
 from kernels import Model, fit
-from kernels.lanes import lane_from
-from kernels.tuples import all_finite, folded, load, plus, store, times
+from kernels.lanes import read_lane
+from kernels.tuples import add, all_finite, load, scale, store, sum_lanes
 
 LINE = Model("a*x + b")
 LENGTHS = [*range(1, 301), 384, 1000, 1023, 1024, 1025, 4096, 10_001, 100_003]
@@ -51,18 +51,18 @@ def test_sums_that_overflow_are_those_of_numpy_too(y):
 @njit
 def on_floats(s, t, table):
     """Every function of `tuples` on tuples of floats; `table` is written to."""
-    store(table, 1, plus(s, t))
-    store(table, 2, times(s, 0.1))
+    store(table, 1, add(s, t))
+    store(table, 2, scale(s, 0.1))
     return load(table, 0, s), all_finite(s), all_finite(t)
 
 
 @njit
 def on_lanes(array, table):
     """The same on lanes, and the sum of each."""
-    lanes = (lane_from(array, 0, 8), lane_from(array, 8, 8))
-    store(table, 1, plus(lanes, lanes))
-    store(table, 2, times(load(table, 0, lanes), 0.1))
-    return folded(lanes)
+    lanes = (read_lane(array, 0, 8), read_lane(array, 8, 8))
+    store(table, 1, add(lanes, lanes))
+    store(table, 2, scale(load(table, 0, lanes), 0.1))
+    return sum_lanes(lanes)
 
 
 def test_tuples_of_floats():

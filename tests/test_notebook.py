@@ -16,7 +16,7 @@ import kernels.views
 from bench import Grid, load_run, sweep
 from bench.report.notebook import fit_html, plot_fit, sweep_html
 from bench.tables.formatting import text
-from bench.tables.ranking import best
+from bench.tables.ranking import best_choices
 from kernels import FitResult, fit, models
 from kernels.views import find_view
 
@@ -133,7 +133,7 @@ def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept):
     assert (counts > 0).all()
     said = f"24 runs: {counts['converged']} reached the target, {counts['max_epochs']} did all epochs, "
     assert f"{said}{counts['diverged']} diverged. The best choices:" in shown.texts
-    ranked = best(swept.frame.assign(seconds=swept.seconds))
+    ranked = best_choices(swept.frame.assign(seconds=swept.seconds))
     names = ["learning rate", "batch size", "converged", "diverged", "epochs to target", "final loss", "time"]
     assert shown.cells[:7] == names
     rows = np.reshape(shown.cells[7:], (-1, 7))

@@ -19,7 +19,7 @@ from bench.commands import options
     ],
 )
 def test_commas_in_parentheses_do_not_split(text, parts):
-    assert options.listed(text) == parts
+    assert options.split_list(text) == parts
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_commas_in_parentheses_do_not_split(text, parts):
 )
 def test_unbalanced_brackets_are_refused(text, fault):
     with pytest.raises(ValueError) as refused:  # noqa: PT011 (the whole text is compared)
-        options.listed(text)
+        options.split_list(text)
     assert str(refused.value) == f"brackets must be balanced, and in {text!r} {fault}"
 
 
@@ -54,37 +54,45 @@ def test_a_schedule_with_a_list_is_read_on_the_command_line(sgdbench, monkeypatc
     ("text", "rates"), [(None, None), ("0.5", [0.5]), ("1e-3, 2", [1e-3, 2.0]), ("log:0.01:1:20", "log:0.01:1:20")]
 )
 def test_rates(text, rates):
-    assert options.rates(text) == rates
+    assert options.parse_rates(text) == rates
 
 
 @pytest.mark.parametrize(
     ("text", "sizes"), [(None, None), ("1,16,full", [1, 16, "full"]), ("-2, 1.5", [-2, "1.5"]), ("9" * 30, ["9" * 30])]
 )
 def test_sizes(text, sizes):
-    assert options.sizes(text) == sizes
+    assert options.parse_sizes(text) == sizes
 
 
 def test_a_size_is_one():
-    assert options.size("16") == 16
-    assert options.size("1,2") == "1,2"
+    assert options.parse_size("16") == 16
+    assert options.parse_size("1,2") == "1,2"
 
 
 def test_starts():
-    assert options.start(None) is None
-    assert options.start("normal:1:20") == "normal:1:20"
-    assert options.start("a=1, b=-2.5e3") == {"given": {"a": 1.0, "b": -2500.0}}
-    assert options.assignments(None) is None
+    assert options.parse_start(None) is None
+    assert options.parse_start("normal:1:20") == "normal:1:20"
+    assert options.parse_start("a=1, b=-2.5e3") == {"given": {"a": 1.0, "b": -2500.0}}
+    assert options.parse_assignments(None) is None
 
 
 @pytest.mark.parametrize(
     ("read", "text", "words"),
     [
-        (options.rates, "0.1,fast", "lr must be a number such as 0.5 or 1e-3, not 'fast'"),
-        (options.rates, "", "lr must be a number such as 0.5 or 1e-3, not ''"),
-        (options.assignments, "a=one", "init a must be a number such as 0.5 or 1e-3, not 'one'"),
-        (options.assignments, "1,2", "init must be distinct names with their values, such as \"a=1,b=2\", not '1,2'"),
-        (options.assignments, "=1", "init must be distinct names with their values, such as \"a=1,b=2\", not '=1'"),
-        (options.assignments, "a=1,a=2", "init must be distinct names"),
+        (options.parse_rates, "0.1,fast", "lr must be a number such as 0.5 or 1e-3, not 'fast'"),
+        (options.parse_rates, "", "lr must be a number such as 0.5 or 1e-3, not ''"),
+        (options.parse_assignments, "a=one", "init a must be a number such as 0.5 or 1e-3, not 'one'"),
+        (
+            options.parse_assignments,
+            "1,2",
+            "init must be distinct names with their values, such as \"a=1,b=2\", not '1,2'",
+        ),
+        (
+            options.parse_assignments,
+            "=1",
+            "init must be distinct names with their values, such as \"a=1,b=2\", not '=1'",
+        ),
+        (options.parse_assignments, "a=1,a=2", "init must be distinct names"),
     ],
 )
 def test_rubbish_is_refused(read, text, words):

@@ -97,7 +97,7 @@ def test_a_draw_is_rejected_where_lemire_rejects_it(below):
     i, rejected = below - 1, 0
     for draw in draws_at_the_threshold(below):
         column = Untouched()
-        left = order.placed((column,), i, np.uint64(draw))
+        left = order.swap_with_random((column,), i, np.uint64(draw))
         if accepted := lemire([draw], below):
             j, _ = accepted
             assert (left, column) == (i - 1, {i: j, j: i})
@@ -109,7 +109,7 @@ def test_a_draw_is_rejected_where_lemire_rejects_it(below):
 
 @pytest.fixture(scope="module")
 def compiled_placed():
-    return njit(order.placed)
+    return njit(order.swap_with_random)
 
 
 @pytest.mark.parametrize("below", BOUNDS)
@@ -118,7 +118,7 @@ def test_compiled_code_rejects_the_same_draws(compiled_placed, below):
         columns = np.arange(float(below)), np.arange(float(below)) + 0.5
         expected = np.arange(float(below)), np.arange(float(below)) + 0.5
         left = compiled_placed(columns, below - 1, np.uint64(draw))
-        assert left == order.placed(expected, below - 1, np.uint64(draw))
+        assert left == order.swap_with_random(expected, below - 1, np.uint64(draw))
         np.testing.assert_array_equal(columns, expected)
 
 

@@ -17,11 +17,11 @@ from bench import Grid, sweep
 from bench.report import page_data as payload
 from bench.report.page import CHARTS, as_script
 from bench.report.report import write_report
-from bench.report.reproduce import recipe
-from bench.report.run_data import gather
-from bench.store.evidence import keep
+from bench.report.reproduce import reproduction
+from bench.report.run_data import read_run_data
+from bench.store.evidence import store_tables
 from bench.tables.formatting import MISSING
-from bench.tables.readable import readable, said_of, sheet
+from bench.tables.readable import caption, readable_table, text_table
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_names_make_no_elements(reader):
 
 def test_the_rows_travel_bit_for_bit(folder, reader):
     data = json.loads(next(source for kind, source in reader.scripts if kind == "application/json"))
-    frame = gather(folder).frame
+    frame = read_run_data(folder).frame
     assert data["count"] == data["total"] == len(frame)
     for name in ("final_loss", "seconds", "param_a", "param_c"):
         np.testing.assert_array_equal(unpacked(data["numbers"][name]), frame[name])
@@ -110,7 +110,7 @@ def test_the_rows_travel_bit_for_bit(folder, reader):
     assert sorted(data["settings"]["init"]["values"]) == sorted(STARTS)
     assert bytes(unpacked(data["ids"])).hex() == "".join(frame["config_id"])
     starts = unpacked(data["starts"]["values"]).reshape(-1, 3)[unpacked(data["starts"]["codes"])]
-    np.testing.assert_array_equal(starts, gather(folder).result.starts)
+    np.testing.assert_array_equal(starts, read_run_data(folder).result.starts)
 
 
 def decoded(curves, lengths):
@@ -127,8 +127,8 @@ def decoded(curves, lengths):
 
 
 def test_the_curves_are_those_of_the_sweep(folder):
-    material = gather(folder)
-    made = payload.payload(material)
+    material = read_run_data(folder)
+    made = payload.page_data(material)
     rows, epochs = decoded(made["curves"], material.frame["epochs"])
     expected = dict(list(material.result.curves.groupby("config_id", observed=True)))
     for config_id, losses, at in zip(material.frame["config_id"], rows, epochs, strict=True):
@@ -140,9 +140,9 @@ def test_the_curves_are_those_of_the_sweep(folder):
 
 
 def test_where_there_is_no_room_epochs_are_left_out_but_never_the_last(folder, monkeypatch):
-    material = gather(folder)
+    material = read_run_data(folder)
     monkeypatch.setattr(payload, "CURVE_BYTES", 2 * 8 * len(material.frame))
-    made = payload.payload(material)
+    made = payload.page_data(material)
     assert len(made["curves"]["grid"]) <= 8
     assert made["curves"]["grid"][:2] == [0, 1]
     rows, epochs = decoded(made["curves"], material.frame["epochs"])
@@ -153,9 +153,9 @@ def test_where_there_is_no_room_epochs_are_left_out_but_never_the_last(folder, m
 
 
 def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder, monkeypatch):
-    material = gather(folder)
+    material = read_run_data(folder)
     monkeypatch.setattr(payload, "ROW_BYTES", 3000)
-    made = payload.payload(material)
+    made = payload.page_data(material)
     assert made["total"] == 72
     assert made["count"] == -(-72 // made["every"]) < 72
     np.testing.assert_array_equal(
@@ -169,7 +169,7 @@ def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder
     [(5, 101, 5, 1), (101, 101, 101, 1), (1000, 101, 90, 20), (50, 4, 3, 48), (2, 4, 2, 1)],
 )
 def test_epochs_are_thinned_early_ones_last(stored, most, left, gap):
-    kept = payload.thinned(np.arange(stored), most)
+    kept = payload.thin(np.arange(stored), most)
     assert len(kept) == left
     assert (np.diff(kept) > 0).all()
     assert np.diff(kept).max() == gap
@@ -209,7 +209,7 @@ def test_not_a_number_is_refused_rather_than_written():
 def test_a_recipe_without_a_study_asks_for_the_data(tmp_path):
     x = np.linspace(-1, 1, 40)
     sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
-    python, toml = (recipe(gather(tmp_path / "run"))[language] for language in ("python", "toml"))
+    python, toml = (reproduction(read_run_data(tmp_path / "run"))[language] for language in ("python", "toml"))
     assert "x, y = ..., ...  # your data" in python[0]
     assert "epochs=3" in python[1]
     assert "your-data.csv" in toml[0]
@@ -240,12 +240,12 @@ SPEED = pd.DataFrame(
 
 
 def test_a_speed_is_told_only_of_what_is_verified():
-    shown = sheet(readable("speed", SPEED))
+    shown = text_table(readable_table("speed", SPEED))
     assert [row[0] for row in shown.rows] == ["reference", "fused", "<b>wrong</b>"]
     assert [row[1] for row in shown.rows] == ["✓ bit for bit"] * 2 + ["✗ no: off by 0.5"]
     assert "9,999" not in str(shown)
     assert [set(row[2:-1]) for row in shown.rows][-1] == {MISSING}
-    said = said_of("speed", SPEED)
+    said = caption("speed", SPEED)
     assert "<b>wrong</b>: it differs by 0.5." in said
     assert "absent: not installed: pip install torch." in said
 
@@ -257,7 +257,7 @@ def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
     choice = {"optimizer": ["sgd"], "batch_size": [4], "shuffle": [True]}
     edges = {"predicted_edge": [0.75], "stable_up_to": [0.2], "diverges_from": [5.0], "agrees": [True]}
     theory = pd.DataFrame(choice | edges)
-    keep(copy, speed=SPEED, theory=theory)
+    store_tables(copy, speed=SPEED, theory=theory)
     page = write_report(copy).read_text(encoding="utf-8")
     told = Reader(page)
     texts = [text.strip() for text in told.texts]

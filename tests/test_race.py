@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.commands.options import listed
-from bench.commands.speed import chosen, run_speed
+from bench.commands.options import split_list
+from bench.commands.speed import run_speed, select_variants
 from bench.study.load import load_study, with_overrides
 from bench.tables.formatting import MISSING
 from bench.timing import budget as targets
@@ -15,42 +15,43 @@ from bench.timing.paired import Timings
 from bench.timing.problem import Trained, classic
 from bench.timing.variants import BY_NAME, VARIANTS
 from bench.timing.verify import NotVerifiedError, verify
-from bench.timing.workload import CROWD, CROWD_UPDATES, crowd_of, problems
+from bench.timing.workload import BATCH_RUNS, BATCH_UPDATES, batch_of_runs, study_problems
 
 STUDY = load_study("quadratic")
 
 
 def test_a_study_is_a_job_for_one_run_and_for_many():
-    one, crowd = problems(STUDY, STUDY.dataset()[0], optimizer="adam", batch_size="full", shuffle=True)
+    one, crowd = study_problems(STUDY, STUDY.dataset()[0], optimizer="adam", batch_size="full", shuffle=True)
     assert one.model.expression == "a*x**2 + b*x + c"
     assert (one.runs, one.epochs, one.batch_size, one.shuffle, one.optimizer) == (1, 100, 800, True, "adam")
     assert one.rates[0, 0] == min(STUDY.grid.lr)
     np.testing.assert_array_equal(one.inits[0], STUDY.make_grid().starts(one.model)[0, 0])
-    assert (crowd.runs, crowd.batch_size, crowd.optimizer) == (CROWD, 800, "adam")
-    assert CROWD_UPDATES * 0.9 < crowd.sample_updates <= CROWD_UPDATES
+    assert (crowd.runs, crowd.batch_size, crowd.optimizer) == (BATCH_RUNS, 800, "adam")
+    assert BATCH_UPDATES * 0.9 < crowd.sample_updates <= BATCH_UPDATES
     assert crowd.rates.max() == one.rates.max()
 
 
 def test_large_data_make_no_longer_a_call():
-    crowd = crowd_of(classic(1, n=10_000_000))
-    assert (crowd.epochs, crowd.runs) == (1, CROWD)
-    assert crowd.sample_updates <= CROWD_UPDATES
+    crowd = batch_of_runs(classic(1, n=10_000_000))
+    assert (crowd.epochs, crowd.runs) == (1, BATCH_RUNS)
+    assert crowd.sample_updates <= BATCH_UPDATES
 
 
 def test_a_study_that_diverges_has_no_speed():
     with pytest.raises(ValueError, match="the smallest rate, 9, with sgd and batches of 1 diverges"):
-        problems(with_overrides(STUDY, lr=[9.0, 10.0]), STUDY.dataset()[0])
+        study_problems(with_overrides(STUDY, lr=[9.0, 10.0]), STUDY.dataset()[0])
 
 
 def test_variants_by_name_come_with_the_baseline():
-    assert [variant.name for variant in chosen(["C", "lanes"], peers=False)] == ["fused", "lanes", "C"]
-    assert [variant.name for variant in chosen(listed("lanes, all cores,lanes,JAX, many runs"), peers=False)] == [
+    assert [variant.name for variant in select_variants(["C", "lanes"], peers=False)] == ["fused", "lanes", "C"]
+    found = select_variants(split_list("lanes, all cores,lanes,JAX, many runs"), peers=False)
+    assert [variant.name for variant in found] == [
         "fused", "lanes", "lanes, all cores", "JAX, many runs"
     ]  # fmt: skip
-    assert all(variant.package is None for variant in chosen(None, peers=False))
-    assert chosen(None, peers=True) == list(VARIANTS)
+    assert all(variant.package is None for variant in select_variants(None, peers=False))
+    assert select_variants(None, peers=True) == list(VARIANTS)
     with pytest.raises(ValueError, match=r"--only must name variants among reference; fused; .*, not 'warp'"):
-        chosen(["warp"], peers=False)
+        select_variants(["warp"], peers=False)
 
 
 def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
@@ -92,7 +93,7 @@ def test_a_wrong_baseline_does_not_make_a_study_diverge(monkeypatch):
     fused = BY_NAME["fused"]
     nowhere = Trained(np.full((1, 3), np.nan), np.full((101, 1), np.nan))
     monkeypatch.setitem(BY_NAME, "fused", fused._replace(prepare=lambda problem: lambda: nowhere))
-    one, _ = problems(STUDY, STUDY.dataset()[0])
+    one, _ = study_problems(STUDY, STUDY.dataset()[0])
     with pytest.raises(NotVerifiedError, match="the first call is off by inf"):
         verify(BY_NAME["fused"], one)
 

@@ -20,7 +20,7 @@ from bench.data.fit_table import in_table_units
 from bench.data.scaling import Scaling
 from bench.report.figures import hardest_start
 from bench.report.report import write_report, write_reports
-from bench.report.run_data import Material
+from bench.report.run_data import RunData
 from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.tables.verdict import safe_rates, verdict
@@ -114,9 +114,9 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
 
     def material(result, evidence, *others):
         made.append(set(evidence))
-        return Material(result, evidence, *others)
+        return RunData(result, evidence, *others)
 
-    monkeypatch.setattr(bench.commands.run, "Material", material)
+    monkeypatch.setattr(bench.commands.run, "RunData", material)
     monkeypatch.setattr(bench.commands.run, "write_from", lambda material: written.append(set(material.evidence)))
     assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False)
     # What a report is made of is complete when it is made, and stays as it is.

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import MISSING
-from bench.tables.readable import budget, budget_remarks, remarks, scoreboard
+from bench.tables.readable import budget_footnotes, budget_summary, footnotes, speed_summary
 from bench.timing.speed import COLUMNS
 
 ROWS = [
@@ -25,7 +25,7 @@ TABLE = pd.DataFrame(ROWS, columns=COLUMNS)
 
 
 def test_a_value_and_its_interval_are_one_cell():
-    fused, reference, in_c, _, _ = scoreboard(TABLE).to_dict("records")
+    fused, reference, in_c, _, _ = speed_summary(TABLE).to_dict("records")
     assert fused == {
         "variant": "fused",
         "verified": "bit for bit",
@@ -43,14 +43,14 @@ def test_a_value_and_its_interval_are_one_cell():
 
 
 def test_what_is_wrong_is_named_with_its_error_and_has_no_speed():
-    board = scoreboard(TABLE).set_index("variant")
+    board = speed_summary(TABLE).set_index("variant")
     assert board.index.tolist() == ["fused", "reference", "C", "wrong", "unknown"]
     assert board["verified"].tolist()[-2:] == ["no: off by 0.123", "no"]
     assert (board.loc[["wrong", "unknown"]].drop(columns=["verified", "threads"]) == MISSING).all(axis=None)
 
 
 def test_what_was_not_measured_is_told_in_a_sentence():
-    assert remarks(TABLE) == [
+    assert footnotes(TABLE) == [
         "river: not installed: pip install river",
         "unknown: not verified: nothing is known",
     ]
@@ -66,6 +66,12 @@ def test_the_budget_says_what_is_reached():
             row | {"faster": np.nan, "target": 2, "verified": False, "note": "fused: off by 1"},
         ]
     ).astype({"verified": "boolean"})
-    assert budget(table)["reached"].tolist() == ["yes", "no, 20 % short", MISSING, "not verified"]
-    assert budget(table)["times as fast"].tolist() == ["2.00 [1.00, 3.00]", "2.80 [1.00, 3.00]", MISSING, MISSING]
-    assert budget_remarks(table) == ["fused against C: C: no compiler", "fused against C: fused: off by 1"]
+    cells = budget_summary(table)
+    assert cells["reached"].tolist() == ["yes", "no, 20 % short", MISSING, "not verified"]
+    assert cells["times as fast"].tolist() == [
+        "2.00 [1.00, 3.00]",
+        "2.80 [1.00, 3.00]",
+        MISSING,
+        MISSING,
+    ]
+    assert budget_footnotes(table) == ["fused against C: C: no compiler", "fused against C: fused: off by 1"]

@@ -11,7 +11,7 @@ from kernels.checks import check_integer, check_real
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.schedules import SCHEDULES
-from kernels.spec import bind, parse_spec, spec_text
+from kernels.spec import make_from_spec, parse_spec, spec_text
 
 
 def line(slope, offset=0.0, at=None):
@@ -108,8 +108,8 @@ def test_long_text_is_refused_and_not_repeated_in_full():
 
 
 def test_bind_calls_with_the_options():
-    assert bind("line(2, at=[1, 2])", TABLE, "thing") == (2, 0.0, [1, 2])
-    assert bind("nothing", TABLE, "thing") == "nothing"
+    assert make_from_spec("line(2, at=[1, 2])", TABLE, "thing") == (2, 0.0, [1, 2])
+    assert make_from_spec("nothing", TABLE, "thing") == "nothing"
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_bind_calls_with_the_options():
 )
 def test_bind_errors(text, reason):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
-        bind(text, TABLE, "thing")
+        make_from_spec(text, TABLE, "thing")
     assert str(caught.value) == f"thing {text!r}: {reason}"
 
 
 def test_error_of_an_unknown_name():
     with pytest.raises(ValueError, match=r"^thing 'lin' is not known; known are line, nothing$"):
-        bind("lin(1)", TABLE, "thing")
+        make_from_spec("lin(1)", TABLE, "thing")
 
 
 def fragments():
@@ -159,7 +159,7 @@ def calls():
 def test_nothing_but_value_error_in_one_line(text):
     for table in (OPTIMIZERS, SCHEDULES, LOSSES):
         try:
-            bind(text, table, "thing")
+            make_from_spec(text, table, "thing")
         except ValueError as error:
             assert "\n" not in str(error)  # noqa: PT017 - most texts raise, some do not
 

@@ -11,7 +11,7 @@ from bench.timing.paired import AGAIN, Timings
 from bench.timing.problem import classic, many
 from bench.timing.speed import speed
 from bench.timing.variants import BY_NAME, Variant
-from bench.timing.workload import BASELINE, job_for
+from bench.timing.workload import BASELINE, problem_for
 
 NAMES = ["reference", "fused", "lanes", "C"]
 WRONG = Variant("wrong", "computes nothing", lambda problem: BY_NAME["fused"].ready(problem.part(epochs=1)), 0.0)
@@ -116,11 +116,11 @@ def test_where_nothing_is_verified_nothing_is_timed(wrong_fused):
 
 def test_slow_variants_get_less_to_do():
     one, crowd = classic(100), many(runs=64, epochs=3)
-    assert job_for(BY_NAME["fused"], one, crowd) is one
-    assert job_for(BY_NAME["lanes"], one, crowd) is crowd
-    more = job_for(BY_NAME["lanes, all cores"]._replace(threads=2), one, crowd)
+    assert problem_for(BY_NAME["fused"], one, crowd) is one
+    assert problem_for(BY_NAME["lanes"], one, crowd) is crowd
+    more = problem_for(BY_NAME["lanes, all cores"]._replace(threads=2), one, crowd)
     assert (more.runs, more.rates.shape, more.epochs) == (256, (3, 256), 3)
-    little = job_for(BY_NAME["reference"], one, crowd)
+    little = problem_for(BY_NAME["reference"], one, crowd)
     assert (little.epochs, little.y.size) == (1, 800)
-    little = job_for(BY_NAME["reference"], classic(5, n=1_000_000), crowd)
+    little = problem_for(BY_NAME["reference"], classic(5, n=1_000_000), crowd)
     assert (little.epochs, little.y.size) == (1, 10_000)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.study.grid import Grid
-from bench.study.load import load_study, model_for, studies, to_toml, with_overrides
+from bench.study.load import load_study, make_model_for_columns, studies, to_toml, with_overrides
 from kernels import fit
 
 MINIMAL = """\
@@ -287,7 +287,7 @@ def test_overrides_are_checked_alike(options, sentence):
     ],
 )
 def test_which_names_stand_for_data(expression, columns, inputs, expected):
-    model = model_for(expression, columns, inputs)
+    model = make_model_for_columns(expression, columns, inputs)
     assert (model.inputs, model.params) == expected
 
 
@@ -305,7 +305,7 @@ def test_which_names_stand_for_data(expression, columns, inputs, expected):
 )
 def test_names_that_could_be_misread_are_refused(expression, columns, sentence):
     with pytest.raises(ValueError, match=r".") as caught:
-        model_for(expression, columns)
+        make_model_for_columns(expression, columns)
     assert sentence in str(caught.value)
 
 

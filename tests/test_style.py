@@ -8,11 +8,11 @@ from bench.plots.style import (
     OPTIMIZERS,
     LogTicks,
     colors_of,
+    empty_figure,
     logarithmic,
-    nothing,
     power_of_ten,
     save_as,
-    spread,
+    spread_evenly,
     time_unit,
 )
 
@@ -40,9 +40,9 @@ def test_names_differ_in_color_while_there_are_colors():
 
 
 def test_spread_keeps_the_ends():
-    assert spread(range(100), 5) == [0, 25, 50, 74, 99]
-    assert spread("abc", 5) == ["a", "b", "c"]
-    assert spread([], 5) == []
+    assert spread_evenly(range(100), 5) == [0, 25, 50, 74, 99]
+    assert spread_evenly("abc", 5) == ["a", "b", "c"]
+    assert spread_evenly([], 5) == []
 
 
 def test_powers_of_ten():
@@ -90,10 +90,10 @@ def test_a_time_axis_has_the_unit_that_makes_short_numbers():
 
 def test_only_png_and_svg_are_written(tmp_path):
     with pytest.raises(ValueError, match=r"a figure must be written as .png or .svg, not '.*figure.pdf'"):
-        save_as(nothing("No."), tmp_path / "figure.pdf")
+        save_as(empty_figure("No."), tmp_path / "figure.pdf")
 
 
 def test_a_figure_looks_the_same_whether_it_was_saved_before_or_not(tmp_path):
-    twice = nothing("Nothing to show.")
+    twice = empty_figure("Nothing to show.")
     first = save_as(twice, tmp_path / "first.png").read_bytes()
     assert save_as(twice, tmp_path / "second.png").read_bytes() == first

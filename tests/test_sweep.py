@@ -428,7 +428,7 @@ class TestThinning:
         [(1, 100, 1), (10**6, 20, 1), (10**6, 31, 1), (10**6, 100, 4), (10**7, 100, 64), (10**9, 100, 128)],
     )
     def test_the_rule(self, configurations, epochs, every):
-        assert engine._every(configurations, epochs) == every
+        assert engine._loss_stride(configurations, epochs) == every
 
 
 class TestBadInput:

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from frames import make_curves, make_frame
 
-from bench.tables.ranking import CHOICES, best, effects, loss_quantiles, standard_tables, summarise
+from bench.tables.ranking import CHOICES, best_choices, loss_quantiles, setting_effects, standard_tables, summarize
 
 
 def test_summary_of_one_group():
@@ -14,7 +14,7 @@ def test_summary_of_one_group():
         final_loss=[1e-6, 3e-6, 2e-6, 0.5, np.nan],
         seconds=[1.0, 2.0, 3.0, 4.0, 5.0],
     )
-    assert summarise(frame, ["optimizer"]).to_dict("records") == [
+    assert summarize(frame, ["optimizer"]).to_dict("records") == [
         {
             "optimizer": "sgd",
             "runs": 5,
@@ -32,11 +32,11 @@ def test_summary_of_one_group():
 )
 def test_failures_count_as_forever(epochs_to_target, median):
     frame = make_frame(len(epochs_to_target), epochs_to_target=epochs_to_target)
-    np.testing.assert_equal(summarise(frame, ["lr"])["epochs_to_target"].item(), median)
+    np.testing.assert_equal(summarize(frame, ["lr"])["epochs_to_target"].item(), median)
 
 
 def test_a_loss_that_is_not_a_number_is_infinite():
-    assert summarise(make_frame(3, final_loss=[1.0, np.nan, np.inf]), ["lr"])["final_loss"].item() == np.inf
+    assert summarize(make_frame(3, final_loss=[1.0, np.nan, np.inf]), ["lr"])["final_loss"].item() == np.inf
 
 
 def test_best_first():
@@ -48,7 +48,7 @@ def test_best_first():
         final_loss=[0, 1, 1e-9, 1e-9, 1e-6, 1e-6, 1e-7, 1e-7],
     )
     # More runs converge, then fewer epochs, then a smaller loss.
-    assert summarise(frame, ["lr"])["lr"].tolist() == [0.4, 0.3, 0.2, 0.1]
+    assert summarize(frame, ["lr"])["lr"].tolist() == [0.4, 0.3, 0.2, 0.1]
 
 
 @pytest.fixture
@@ -80,30 +80,30 @@ def test_best_agrees_with_a_plain_loop(study):
         ranks[choice] = (failed, np.median(epochs), np.median(losses))
     expected = sorted(ranks, key=ranks.get)
     columns = ["optimizer", "lr", "batch_size"]
-    assert best(study)[columns].to_numpy().tolist() == [list(choice) for choice in expected]
+    assert best_choices(study)[columns].to_numpy().tolist() == [list(choice) for choice in expected]
 
-    of_each = best(study, by=["optimizer"])
+    of_each = best_choices(study, by=["optimizer"])
     assert list(of_each.columns[:3]) == columns
     for row in of_each.itertuples():
         assert (row.optimizer, row.lr, row.batch_size) == next(c for c in expected if c[0] == row.optimizer)
 
 
 def test_starts_and_seeds_repeat_a_choice(study):
-    assert set(best(study)["runs"]) == {6}
-    assert set(best(study, by=["init"])["runs"]) == {3}
+    assert set(best_choices(study)["runs"]) == {6}
+    assert set(best_choices(study, by=["init"])["runs"]) == {3}
 
 
 def test_best_by_what_does_not_vary():
-    table = best(make_frame(2, seed=[0, 1]), by=["optimizer", "init"])
+    table = best_choices(make_frame(2, seed=[0, 1]), by=["optimizer", "init"])
     assert table[["optimizer", "init", "runs"]].to_numpy().tolist() == [["sgd", "near", 2]]
 
 
 def test_a_single_choice_is_still_named():
-    assert list(best(make_frame())[CHOICES].iloc[0]) == ["sgd", 0.1, "constant", 1, True]
+    assert list(best_choices(make_frame())[CHOICES].iloc[0]) == ["sgd", 0.1, "constant", 1, True]
 
 
 def test_effects(study):
-    table = effects(study)
+    table = setting_effects(study)
     assert table[["setting", "value"]].to_numpy().tolist() == [
         ["optimizer", "adam"],
         ["optimizer", "sgd"],
@@ -121,7 +121,7 @@ def test_effects(study):
     assert row["converged"] == (adam["status"] == "converged").sum()
     assert row["diverged"] == (adam["status"] == "diverged").sum()
     for name in ("epochs_to_target", "final_loss", "seconds"):
-        assert row[f"best_{name}"] == best(adam)[name].iloc[0]
+        assert row[f"best_{name}"] == best_choices(adam)[name].iloc[0]
 
 
 @pytest.mark.parametrize("runs", [0, 1])

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 
 from bench import Grid, sweep
 from bench.analysis.convergence import rates_table, theory_table
-from bench.analysis.stability import epoch_map, largest_stable_rate, orders_of, spectral_radius
+from bench.analysis.stability import epoch_map, largest_stable_rate, sample_orders, spectral_radius
 from kernels import Model, fit, models
 from kernels.reference import permutation
 
@@ -126,7 +126,7 @@ def test_what_no_sample_determines_does_not_count(noisy):
 
 
 def test_orders_are_multiplied_as_if_visited_in_turn_for_ever(derivatives):
-    orders = orders_of(800, [3, 5], 2)
+    orders = sample_orders(800, [3, 5], 2)
     expected = [permutation(800, seed, epoch) for epoch, seed in ((0, 3), (0, 5), (1, 3), (1, 5))]
     assert orders.tolist() == [order.tolist() for order in expected]
     for lr in (0.1, 1.5):

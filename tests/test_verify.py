@@ -7,7 +7,7 @@ from numba import njit
 
 from bench.timing.problem import Problem, Trained, UnavailableError, classic, errors, many
 from bench.timing.variants import BY_NAME, Variant, kernel
-from bench.timing.verify import MOST, NotVerifiedError, no_compilation, verify
+from bench.timing.verify import MOST_SAMPLE_UPDATES, NotVerifiedError, no_compilation, verify
 
 ONE = classic(3)
 
@@ -69,7 +69,7 @@ def test_what_cannot_run_says_why():
 
 def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against_the_reference():
     crowd = many(runs=64, epochs=10)
-    assert crowd.sample_updates > MOST
+    assert crowd.sample_updates > MOST_SAMPLE_UPDATES
     asked = []
 
     def prepare(problem):
@@ -93,8 +93,8 @@ def test_where_fused_is_wrong_what_is_right_is_still_verified(wrong_fused):
 def test_a_wrong_fused_is_no_substitute_for_a_reference_that_takes_long(monkeypatch):
     wrong = reference_and(lambda result, _: result._replace(params=result.params + 0.25))
     monkeypatch.setitem(BY_NAME, "fused", wrong)
-    long = classic(MOST // 800 + 1)
-    assert long.sample_updates > MOST
+    long = classic(MOST_SAMPLE_UPDATES // 800 + 1)
+    assert long.sample_updates > MOST_SAMPLE_UPDATES
     with pytest.raises(
         NotVerifiedError,
         match=r"^not verified: that would take the reference long, and fused, its substitute, is off by 0\.\d+$",

@@ -9,15 +9,15 @@ import pandas as pd
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.load import RunTable
-from bench.tables.ranking import CHOICES, best
+from bench.tables.ranking import CHOICES, best_choices
 from kernels import Model
 from kernels.block import train_runs
 from kernels.checks import check_target
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.program import evaluate
-from kernels.run import CONVERGED, STATUS, Floats, Plan, memory, settings
-from kernels.samples import room, samples
+from kernels.run import CONVERGED, STATUS, Floats, Hyperparameters, initial_memory, option_values
+from kernels.samples import allocate_data, check_samples
 from kernels.schedules import learning_rates
 
 SIZE, LEAST = 41, 11
@@ -55,7 +55,7 @@ def basin(
     data : Dataset
         What was trained.
     rows : DataFrame, optional
-        Rows of `result.frame`, as from `best_of_each`, which it is without.
+        Rows of `result.frame`, as from `best_run_of_each_optimizer`, which it is without.
     kernel : str
         One of those of `kernels.block.train_runs`; what is slower than lanes gets a smaller plane, or none.
 
@@ -68,9 +68,9 @@ def basin(
         it would take long.
     """
     model, names = result.model, [f"param_{name}" for name in result.model.params]
-    rows = best_of_each(result.frame) if rows is None else rows
+    rows = best_run_of_each_optimizer(result.frame) if rows is None else rows
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
-    columns, y = samples(model, data.x, data.y)
+    columns, y = check_samples(model, data.x, data.y)
     cost = SLOWDOWN.get(kernel, 1) * (1 if model.program.is_exact else SLOWER)
     size, epochs = _affordable(y.size, budget.epochs, cost)
     if ended.empty or len(names) < 2 or not epochs:
@@ -84,17 +84,19 @@ def basin(
     def trained(row: Mapping[Hashable, Any]) -> pd.DataFrame:
         optimizer, shuffle = make_optimizer(row["optimizer"]), bool(row["shuffle"])
         rates = learning_rates(row["schedule"], row["lr"], budget.epochs)[:epochs, np.newaxis]
-        plan = Plan(
+        plan = Hyperparameters(
             np.broadcast_to(rates, (epochs, len(starts))),
-            settings(loss, optimizer),
+            option_values(loss, optimizer),
             int(row["batch_size"]),
             budget.drop_last,
             shuffle,
             int(row["seed"]),
             check_target(budget.target),
         )
-        fresh = np.tile(memory(optimizer, len(names)), (len(starts), 1))
-        runs = train_runs(kernel, model, loss, optimizer, room(columns, y, shuffle=shuffle), plan, starts, fresh)
+        fresh = np.tile(initial_memory(optimizer, len(names)), (len(starts), 1))
+        runs = train_runs(
+            kernel, model, loss, optimizer, allocate_data(columns, y, shuffle=shuffle), plan, starts, fresh
+        )
         assert runs is not None  # noqa: S101 (nobody stops it)
         chosen: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES)}
         return pd.DataFrame(
@@ -111,16 +113,16 @@ def basin(
     return pd.concat([trained(row) for row in ended.to_dict("records")], ignore_index=True)
 
 
-def best_of_each(frame: pd.DataFrame) -> pd.DataFrame:
+def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:
     """The run that ends lowest of the best choice of each optimizer, of the three best optimizers, best first."""
     ended = frame[np.isfinite(frame["final_loss"])]
-    chosen = best(frame if "seconds" in frame else frame.assign(seconds=0.0), ["optimizer"])
+    chosen = best_choices(frame if "seconds" in frame else frame.assign(seconds=0.0), ["optimizer"])
     shared = [name for name in CHOICES if name in chosen]
     lowest = chosen[shared].merge(ended.sort_values("final_loss", kind="stable"), on=shared)
     return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)
 
 
-def surface(model: Model, data: Dataset) -> Callable[[Floats], Floats]:
+def loss_surface(model: Model, data: Dataset) -> Callable[[Floats], Floats]:
     """The loss as a function of the parameters, over at most five hundred samples, evenly taken.
 
     Returns
@@ -128,7 +130,7 @@ def surface(model: Model, data: Dataset) -> Callable[[Floats], Floats]:
     callable
         Parameters, shape (k, P), to the mean of the squared residuals, shape (k,); what overflows is not finite.
     """
-    columns, y = samples(model, data.x, data.y)
+    columns, y = check_samples(model, data.x, data.y)
     some = np.linspace(0, y.size - 1, min(y.size, DRAWN)).round().astype(int)
     x, y = tuple(column[some] for column in columns), y[some]
     step = max(1, CHUNK // y.size)

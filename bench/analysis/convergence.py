@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.analysis.stability import LINEAR, largest_stable_rate, moduli, orders_of
+from bench.analysis.stability import LINEAR, eigenvalue_moduli, largest_stable_rate, sample_orders
 from kernels import Model
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -137,7 +137,7 @@ def rates_table(
             if made.weight_decay:
                 continue
             rates = np.unique(runs["rate"])
-            sizes = moduli(derivatives, rates, choice[1], optimizer=made, drop_last=drop_last, orders=orders)
+            sizes = eigenvalue_moduli(derivatives, rates, choice[1], optimizer=made, drop_last=drop_last, orders=orders)
             for rate, own in zip(rates, sizes, strict=True):
                 settled = _settles(own)
                 measured = [_rate(excess[run], smallest, *settled) for run in runs.index[runs["rate"] == rate]]
@@ -185,7 +185,7 @@ def _choices(
         drawn = shuffle and batch_size < n
         if drawn and orders is None:
             seeds = frame["seed"][frame["shuffle"]].unique().tolist()
-            orders = orders_of(n, seeds, max(1, int(frame["epochs"].max())))
+            orders = sample_orders(n, seeds, max(1, int(frame["epochs"].max())))
         batches = n // batch_size * (len(orders) if drawn and orders is not None else 1)
         if batches * params**2 <= MOST_NUMBERS:
             yield (optimizer, batch_size, shuffle), runs, orders if drawn else None

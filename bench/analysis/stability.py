@@ -25,7 +25,7 @@ from kernels.checks import describe
 from kernels.optimizers import Optimizer, add_weight_decay, make_optimizer
 from kernels.reference import permutation
 from kernels.run import Floats
-from kernels.samples import batch_samples
+from kernels.samples import check_batch_size
 
 LINEAR = ("sgd", "momentum", "nesterov")
 
@@ -42,7 +42,7 @@ PRECISION = 1e-5
 UNSTABLE = 1 + 1e-9
 
 
-def orders_of(n: int, seeds: Iterable[int], epochs: int) -> NDArray[np.int64]:
+def sample_orders(n: int, seeds: Iterable[int], epochs: int) -> NDArray[np.int64]:
     """The first orders in which runs with these seeds visit n samples, at most `ORDERS`; shape (orders, n)."""
     most = max(1, min(ORDERS, ORDERED_SAMPLES // n))
     first = islice(product(range(epochs), seeds), most)
@@ -85,7 +85,7 @@ def epoch_map(
     return np.reshape(maps, np.shape(lr) + maps.shape[1:])
 
 
-def moduli(
+def eigenvalue_moduli(
     derivatives: Floats,
     lr: ArrayLike,
     batch_size: int | str = 1,
@@ -104,8 +104,8 @@ def moduli(
     derivatives, lr, batch_size, optimizer, drop_last
         As for `epoch_map`.
     orders : array, shape (K, n), optional
-        Orders that are visited in turn for ever, as from `orders_of`; a factor is the geometric mean over them then.
-        Without it the samples are visited as they stand.
+        Orders that are visited in turn for ever, as from `sample_orders`; a factor is then the geometric mean over
+        them. Without it the samples are visited as they stand.
 
     Returns
     -------
@@ -131,14 +131,14 @@ def spectral_radius(
     drop_last: bool = True,
     orders: NDArray[np.int64] | None = None,
 ) -> Floats:
-    """The factor by which the distance to the solution changes per epoch in the end: the largest of the `moduli`.
+    """The factor by which the distance to the solution changes per epoch in the end: the largest `eigenvalue_moduli`.
 
     Returns
     -------
     array, shape of `lr`
         0 where there is nothing that moves.
     """
-    factors = moduli(derivatives, lr, batch_size, optimizer=optimizer, drop_last=drop_last, orders=orders)
+    factors = eigenvalue_moduli(derivatives, lr, batch_size, optimizer=optimizer, drop_last=drop_last, orders=orders)
     radius: Floats = factors.max(axis=-1, initial=0.0)
     return radius
 
@@ -181,7 +181,7 @@ def largest_stable_rate(
     if not curvatures.size:
         return np.inf
     decay, momentum = optimizer.weight_decay, optimizer.options.get("momentum", 0.0)
-    if optimizer.name == "sgd" and batch_samples(batch_size, len(derivatives)) == len(derivatives):
+    if optimizer.name == "sgd" and check_batch_size(batch_size, len(derivatives)) == len(derivatives):
         return float(2.0 / (np.linalg.eigvalsh(curvatures[0, 0])[-1] + decay))
     start = 2.0 / float(np.trace(curvatures, axis1=-2, axis2=-1).max() + decay) * (1.0 - momentum) ** 2
 
@@ -219,7 +219,7 @@ def _rates(lr: ArrayLike) -> Floats:
 def _curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64]) -> Floats:
     """H_b of each batch b in each order, shape (orders, batches, P, P)."""
     n, params = derivatives.shape
-    size = batch_samples(batch_size, n)
+    size = check_batch_size(batch_size, n)
     whole = n // size * size
     visited = derivatives[orders]
     batches = visited[:, :whole].reshape(len(orders), n // size, size, params)
@@ -238,7 +238,7 @@ def _determined(
     An orthogonal change of coordinates, after which what never moves is left out.
     """
     n = len(derivatives)
-    size = batch_samples(batch_size, n)
+    size = check_batch_size(batch_size, n)
     if orders is None or size == n:
         orders = np.arange(n - n % size if drop_last else n)[np.newaxis]
     if not optimizer.weight_decay:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.commands.console import say, show
+from bench.commands.console import print_sentence, print_table
 from bench.compare.gates import Gates
 from bench.compare.ratios import BEST
-from bench.compare.sources import Job, compared, listed
+from bench.compare.sources import Measurement, compare_sources, join_names
 from bench.tables.formatting import literal, text, to_markdown
 from bench.timing.verify import NotVerifiedError
 
@@ -29,13 +29,13 @@ COMMON = ["row", "ratio", "low", "high", "note", "gate", "verdict"]
 Notes = Sequence[tuple[str, str]]
 
 
-def run_compare(base: str, new: str, gates: Gates, *, job: Job, seconds: float, style: str) -> bool:
+def run_compare(base: str, new: str, gates: Gates, *, job: Measurement, seconds: float, style: str) -> bool:
     """Compare and print.
 
     Parameters
     ----------
     base, new, job, seconds
-        As in `bench.compare.sources.compared`.
+        As in `bench.compare.sources.compare_sources`.
     gates : Gates
     style : {"text", "markdown", "json"}
 
@@ -50,20 +50,20 @@ def run_compare(base: str, new: str, gates: Gates, *, job: Job, seconds: float, 
         For bad input, and if there are gates but no interval to be held against them: they could never fail.
     """
     try:
-        found = compared(base, new, job, seconds=seconds)
+        found = compare_sources(base, new, job, seconds=seconds)
     except NotVerifiedError as reason:
         print(f"sgdbench: {reason}; nothing is compared", file=sys.stderr)
         return False
     # More epochs may be what was wanted: a row of epochs has a gate only where its name asks for one.
     tables = {
-        "times": judged(found.times, [gates.of(row) for row in found.times["row"]]),
-        "epochs": judged(found.epochs, [gates.named(row) for row in found.epochs["row"]]),
+        "times": judge(found.times, [gates.of(row) for row in found.times["row"]]),
+        "epochs": judge(found.epochs, [gates.named(row) for row in found.epochs["row"]]),
     }
     rows = pd.concat([table[COMMON] for table in tables.values() if len(table)], ignore_index=True)
     _refuse_idle(gates, rows)
     notes = [("A", base), ("B", new), ("Ratio", RATIO), *found.notes]
     if unused := gates.unused(rows["row"]):
-        notes.append(("Tolerances", f"no row is called {listed(unused)}."))
+        notes.append(("Tolerances", f"no row is called {join_names(unused)}."))
     for name, about in (("times", "Rows"), ("epochs", "Choices")):
         if len(tables[name]) > 1:
             notes.append((about, summary(tables[name])))
@@ -76,11 +76,11 @@ def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
     gated = rows[rows["gate"].notna()]
     if (gates.default is None and not gates.patterns) or gated["verdict"].ne(UNSURE).any():
         return
-    why = listed(sorted(set(gated["note"]))) if len(gated) else f"rows are called {listed(list(rows['row']))}"
+    why = join_names(sorted(set(gated["note"]))) if len(gated) else f"rows are called {join_names(list(rows['row']))}"
     raise ValueError(f"no row that has a gate has an interval, so that none could ever fail: {why}")
 
 
-def judged(table: pd.DataFrame, gates: Sequence[float | None]) -> pd.DataFrame:
+def judge(table: pd.DataFrame, gates: Sequence[float | None]) -> pd.DataFrame:
     """Hold each row against its gate.
 
     Parameters
@@ -122,7 +122,7 @@ def verdict(rows: pd.DataFrame) -> str:
         ratio, low, high, own = map(text, numbers)
         named.append(f"{row} ({ratio}, interval {low} to {high}{'' if one else f', gate {own}'})")
     verb = "is" if len(past) == 1 else "are"
-    return f"{text(len(past))} of {_rows(len(gated))} {verb} slower than {gate}: {listed(named)}.{unheld}"
+    return f"{text(len(past))} of {_rows(len(gated))} {verb} slower than {gate}: {join_names(named)}.{unheld}"
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -141,7 +141,7 @@ def _rows(count: int) -> str:
     return f"{text(count)} row{'' if count == 1 else 's'}"
 
 
-def shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
+def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """What people read: of choices the best, those past a gate and those that differ most; no empty columns."""
     if name == "epochs":
         first = table["row"].eq(BEST) | table["verdict"].eq(PAST)
@@ -160,16 +160,20 @@ def shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
 def _print_text(conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
     for name, table in tables.items():
         if len(table):
-            show(shown(name, table), TITLES[name])
+            print_table(readable_ratios(name, table), TITLES[name])
     for about, sentence in notes:
-        say(about, sentence)
-    say("Verdict", conclusion)
+        print_sentence(about, sentence)
+    print_sentence("Verdict", conclusion)
 
 
 def _print_markdown(conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
     parts = [
         f"**{literal(text(conclusion))}**\n",
-        *(f"{TITLES[name]}:\n\n{to_markdown(shown(name, table))}" for name, table in tables.items() if len(table)),
+        *(
+            f"{TITLES[name]}:\n\n{to_markdown(readable_ratios(name, table))}"
+            for name, table in tables.items()
+            if len(table)
+        ),
         "".join(f"- **{about}:** {literal(text(sentence))}\n" for about, sentence in notes),
     ]
     print("\n".join(parts), end="")

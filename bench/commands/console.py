@@ -30,19 +30,19 @@ Advance = Callable[[int], None]
 """Called with how much is done by now."""
 
 
-def show(table: pd.DataFrame, title: str) -> None:
+def print_table(table: pd.DataFrame, title: str) -> None:
     """Print a table: drawn on a terminal, as aligned text in a pipe."""
     if sys.stdout.isatty():
         console, drawn = Console(), to_rich(table, title)
         drawn.box, drawn.show_edge = SIMPLE_HEAD, False
-        _make_room(drawn, console.width)
+        _fit_columns(drawn, console.width)
         console.print(drawn)
         console.print()
     else:
         print(f"{text(title)}\n{display(table).to_string(index=False)}\n")
 
 
-def _make_room(table: Table, width: int) -> None:
+def _fit_columns(table: Table, width: int) -> None:
     """Where a table is too wide, break its headers first and its numbers last; nothing is cut off."""
     cells = [max((cell_len(str(cell)) for cell in column.cells), default=0) for column in table.columns]
     headers = [str(column.header) for column in table.columns]
@@ -58,7 +58,7 @@ def _make_room(table: Table, width: int) -> None:
         column.overflow = "fold"
 
 
-def say(about: str, sentence: str) -> None:
+def print_sentence(about: str, sentence: str) -> None:
     """Print a sentence and what it is about; a terminal breaks it between words."""
     if sys.stdout.isatty():
         Console().print(Text.assemble((f"{about}: ", "bold"), text(sentence)))

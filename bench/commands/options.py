@@ -5,7 +5,7 @@ import re
 _CLOSING = {"(": ")", "[": "]"}
 
 
-def listed(text: str | None) -> list[str] | None:
+def split_list(text: str | None) -> list[str] | None:
     """Split at commas, but not inside parentheses or brackets: "sgd,adam(0.9, 0.99)" has two parts.
 
     Raises
@@ -39,7 +39,7 @@ def _unbalanced(text: str, place: int, fault: str) -> str:
     return f"brackets must be balanced, and in {text!r} the {text[place]!r} in column {place + 1} {fault}"
 
 
-def rates(text: str | None) -> str | list[float] | None:
+def parse_rates(text: str | None) -> str | list[float] | None:
     """A range such as "log:0.01:1:20" as it is, else a list of learning rates.
 
     Raises
@@ -49,51 +49,51 @@ def rates(text: str | None) -> str | list[float] | None:
     """
     if text is None or ":" in text:
         return text
-    return [_number("lr", part) for part in listed(text) or []]
+    return [_number("lr", part) for part in split_list(text) or []]
 
 
-def sizes(text: str | None) -> list[int | str] | None:
+def parse_sizes(text: str | None) -> list[int | str] | None:
     """Whole numbers and words, such as "1,8,full".
 
     Raises
     ------
     ValueError
-        As from `listed`.
+        As from `split_list`.
     """
-    parts = listed(text)
-    return None if parts is None else [size(part) for part in parts]
+    parts = split_list(text)
+    return None if parts is None else [parse_size(part) for part in parts]
 
 
-def size(text: str) -> int | str:
+def parse_size(text: str) -> int | str:
     """A whole number or a word, such as "16" or "full"."""
     return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text.strip()) else text
 
 
-def start(text: str | None) -> str | dict[str, dict[str, float]] | None:
+def parse_start(text: str | None) -> str | dict[str, dict[str, float]] | None:
     """Random starts such as "normal:1:20" as they are, else one start by the names of the parameters.
 
     Raises
     ------
     ValueError
-        As from `assignments`.
+        As from `parse_assignments`.
     """
     if text is None or ":" in text:
         return text
-    return {"given": assignments(text) or {}}
+    return {"given": parse_assignments(text) or {}}
 
 
-def assignments(text: str | None) -> dict[str, float] | None:
+def parse_assignments(text: str | None) -> dict[str, float] | None:
     """Names and values, such as "a=1,b=-2.5".
 
     Raises
     ------
     ValueError
-        If a part is not name=number, or a name is there twice; and as from `listed`.
+        If a part is not name=number, or a name is there twice; and as from `split_list`.
     """
     if text is None:
         return None
     values: dict[str, float] = {}
-    for part in listed(text) or []:
+    for part in split_list(text) or []:
         name, equals, value = part.partition("=")
         if not equals or not name.strip() or name.strip() in values:
             raise ValueError(f'init must be distinct names with their values, such as "a=1,b=2", not {text!r}')

@@ -15,29 +15,29 @@ import pandas as pd
 from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.trajectories import ReplayError, trajectories
-from bench.commands.console import progress, say, show
-from bench.commands.speed import announce
+from bench.commands.console import print_sentence, print_table, progress
+from bench.commands.speed import print_speed
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.sweep import sweep
 from bench.report.report import TITLES, write_from
-from bench.report.run_data import Material
-from bench.store.evidence import keep, kept
+from bench.report.run_data import RunData
+from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
-from bench.study.grid import too_many
+from bench.study.grid import question_if_large
 from bench.study.load import Study, to_toml
 from bench.tables.ranking import times_to_target
-from bench.tables.readable import fastest
+from bench.tables.readable import fastest_choices
 from bench.timing.epoch import epoch_seconds
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME
-from bench.timing.workload import problems
+from bench.timing.workload import study_problems
 from kernels.agreement import is_exact
 
 # Fewer where an epoch of the reference takes long.
-CHECKED = 6
+CHECKED_RUNS = 6
 # Those that need no kernel that nothing else needs; compiling takes seconds.
-RACERS = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
+MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
 SPEED_EPOCHS, CROWD_EPOCHS, SPEED_SECONDS, EPOCH_SECONDS = 20, 8, 0.4, 0.2
 
@@ -61,7 +61,7 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     """
     data, scaling = study.dataset()
     model, grid, budget = study.make_model(data), study.make_grid(), study.run
-    if not confirmed and (question := too_many(grid.size)):
+    if not confirmed and (question := question_if_large(grid.size)):
         raise ValueError(question)
     folder = out or Path("results") / folder_name(study.name)
     try:
@@ -85,9 +85,9 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     except KeyboardInterrupt:
         print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
         raise
-    checked = _checked(result, study, data)
-    keep(folder, check=checked)
-    show(checked.drop(columns="config_id"), TITLES["check"])
+    checked = _check_sample(result, study, data)
+    store_tables(folder, check=checked)
+    print_table(checked.drop(columns="config_id"), TITLES["check"])
     if not checked["verified"].all():
         print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
         return False
@@ -97,31 +97,31 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
         print(f"sgdbench: {error}; no report is written", file=sys.stderr)
         return False
     trained: dict[str, Any] = {"drop_last": budget.drop_last, "loss": budget.loss}
-    keep(
+    store_tables(
         folder,
         trajectories=replayed,
         basin=basin(result, budget, data, kernel=budget.kernel),
         theory=theory_table(model, data.x, result.frame, result.curves, **trained),
         rates=rates_table(model, data.x, data.y, result.frame, result.curves, **trained),
     )
-    measured = _speed(study, data)
+    measured = _measure_speed(study, data)
     if measured:
-        keep(folder, speed=measured.table, speed_rounds=measured.rounds)
+        store_tables(folder, speed=measured.table, speed_rounds=measured.rounds)
     costs = epoch_seconds(result, data.x, data.y, budget.loss, seconds=EPOCH_SECONDS)
     times = times_to_target(result.timed, costs)
-    keep(folder, times=times)
-    material = Material(result, kept(folder), study, data, scaling, None)
+    store_tables(folder, times=times)
+    material = RunData(result, read_tables(folder), study, data, scaling, None)
     for name, table in material.tables.items():
-        show(table, TITLES[name])
+        print_table(table, TITLES[name])
     if measured:
-        announce(measured, "How fast the variants are on this model")
+        print_speed(measured, "How fast the variants are on this model")
     for row in costs[costs["note"] != ""].to_dict("records"):
         order = "shuffled" if row["shuffle"] else "in sequence"
         about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
         print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
-    show(fastest(times), "How long the best choices take to the target")
+    print_table(fastest_choices(times), "How long the best choices take to the target")
     for about, sentence in material.verdict.items():
-        say(about, sentence)
+        print_sentence(about, sentence)
     print(f"Report: {write_from(material)}")
     # Where the same bits are not promised, training may make a rounding large.
     return not (is_exact(model, "fused", budget.loss) and _any_wrong(measured, costs))
@@ -144,10 +144,10 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
     return bool(wrong or (costs["note"] != "").any())
 
 
-def _checked(result: SweepResult, study: Study, data: Dataset) -> pd.DataFrame:
+def _check_sample(result: SweepResult, study: Study, data: Dataset) -> pd.DataFrame:
     """Train some configurations, drawn at random, again with the reference."""
     budget, size = study.run, len(result.frame)
-    count = min(size, max(1, min(CHECKED, CHECKED * SAMPLES // len(data.y))))
+    count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
     rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
     chosen = result.frame.iloc[rows]
     return check(
@@ -165,14 +165,14 @@ def _checked(result: SweepResult, study: Study, data: Dataset) -> pd.DataFrame:
     )
 
 
-def _speed(study: Study, data: Dataset) -> Speed | None:
+def _measure_speed(study: Study, data: Dataset) -> Speed | None:
     """Time the variants that need nothing else on the study's model; None where that diverges at every rate."""
     try:
-        one, crowd = problems(study, data)
+        one, crowd = study_problems(study, data)
     except ValueError as reason:
         print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
         return None
-    racers = [BY_NAME[name] for name in RACERS]
+    racers = [BY_NAME[name] for name in MEASURED]
     return speed(racers, one.part(epochs=SPEED_EPOCHS), crowd.part(epochs=CROWD_EPOCHS), seconds=SPEED_SECONDS)
 
 

@@ -5,26 +5,33 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.commands.console import progress, say, show
+from bench.commands.console import print_sentence, print_table, progress
 from bench.plots import speed_bars
 from bench.plots.style import save
 from bench.study.load import Study
 from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
 from bench.tables.formatting import write_tables
-from bench.tables.readable import against_itself, budget, budget_remarks, readable, remarks, scoreboard
+from bench.tables.readable import (
+    budget_footnotes,
+    budget_summary,
+    describe_noise,
+    footnotes,
+    readable_table,
+    speed_summary,
+)
 from bench.timing.budget import TARGETS, targets_table
 from bench.timing.problem import Problem
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME, VARIANTS, Variant
-from bench.timing.workload import BASELINE, problems
+from bench.timing.workload import BASELINE, study_problems
 from kernels.checks import describe
 
 # The share of a run's time that goes into the budget, row by row.
 TARGET_SECONDS = 6.0
 
 
-def chosen(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
+def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
     """The variants asked for, in the registry's order; without names all, or all that need no package of others.
 
     Raises
@@ -34,11 +41,11 @@ def chosen(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
     """
     if only is None:
         return [variant for variant in VARIANTS if peers or not variant.package]
-    names = {*_joined(only), BASELINE}
+    names = {*_join_names(only), BASELINE}
     return [variant for variant in VARIANTS if variant.name in names]
 
 
-def _joined(parts: Sequence[str]) -> Iterator[str]:
+def _join_names(parts: Sequence[str]) -> Iterator[str]:
     """The variants named by what stood between commas, of which some names have one: "lanes, all cores" is one."""
     while parts:
         ends = range(len(parts), 0, -1)
@@ -73,20 +80,20 @@ def run_speed(
     ValueError
         For bad input.
     """
-    variants = chosen(only, peers=peers)
+    variants = select_variants(only, peers=peers)
     data, _ = study.dataset()
-    problem, crowd = problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
+    problem, crowd = study_problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
     with progress("variants", len(variants)) as advance:
         measured = speed(variants, problem, crowd, seconds=seconds, progress=advance)
     tables = {"speed": measured.table}
-    announce(measured, f"{problem.model.expression}, {_job(problem)}")
+    print_speed(measured, f"{problem.model.expression}, {_job(problem)}")
     if targets:
         with progress("targets", len(TARGETS)) as advance:
             tables["targets"] = targets_table(seconds=TARGET_SECONDS, progress=advance)
-        show(budget(tables["targets"]), "The performance budget: how many times as fast, at least")
-        for remark in budget_remarks(tables["targets"]):
-            say(*remark.split(": ", 1))
-    write_tables(tables, out, readable)
+        print_table(budget_summary(tables["targets"]), "The performance budget: how many times as fast, at least")
+        for remark in budget_footnotes(tables["targets"]):
+            print_sentence(*remark.split(": ", 1))
+    write_tables(tables, out, readable_table)
     with replace_atomically(out / "speed_rounds.parquet") as path:
         measured.rounds.to_parquet(path, index=False)
     packages = {variant.package for variant in variants if variant.package and not variant.missing()}
@@ -98,15 +105,15 @@ def run_speed(
     return not any(table["verified"].eq(False).any() for table in tables.values())
 
 
-def announce(measured: Speed, title: str) -> None:
+def print_speed(measured: Speed, title: str) -> None:
     """Print what was measured, what was not, and how sure that is."""
-    show(scoreboard(measured.table), title)
-    for remark in remarks(measured.table):
-        say(*remark.split(": ", 1))
+    print_table(speed_summary(measured.table), title)
+    for remark in footnotes(measured.table):
+        print_sentence(*remark.split(": ", 1))
     if measured.baseline and measured.noise:
-        say("Noise", against_itself(measured.baseline, measured.noise))
+        print_sentence("Noise", describe_noise(measured.baseline, measured.noise))
     if measured.warning:
-        say("Careful", measured.warning)
+        print_sentence("Careful", measured.warning)
 
 
 def _job(problem: Problem) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.formatting import text
-from bench.tables.ranking import CHOICES, best
+from bench.tables.ranking import CHOICES, best_choices
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
 from kernels.run import Floats
 
@@ -105,8 +105,8 @@ def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_choice(frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the best choice of settings; see `bench.tables.ranking.best`."""
-    top = best(frame).head(1)
+    """The runs of the best choice of settings; see `bench.tables.ranking.best_choices`."""
+    top = best_choices(frame).head(1)
     return frame.merge(top[[name for name in CHOICES if name in top]])
 
 

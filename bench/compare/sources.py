@@ -11,18 +11,18 @@ import pandas as pd
 
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.compare.ratios import PAIRED, TIMES, Sample, best_choice, epochs, times
-from bench.store.evidence import kept
+from bench.store.evidence import read_tables
 from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.system.environment import ENVIRONMENT
 from bench.tables.formatting import text
-from bench.tables.readable import against_itself, remarks
-from bench.tables.verdict import choice
+from bench.tables.readable import describe_noise, footnotes
+from bench.tables.verdict import describe_choice
 from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from bench.timing.workload import job_for
+from bench.timing.workload import problem_for
 from kernels.checks import describe
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
@@ -35,7 +35,7 @@ APART = (
 )
 
 
-class Compared(NamedTuple):
+class Comparison(NamedTuple):
     """Ratios of B to A, before they are held against gates.
 
     Attributes
@@ -51,7 +51,7 @@ class Compared(NamedTuple):
     notes: list[tuple[str, str]]
 
 
-class Job(NamedTuple):
+class Measurement(NamedTuple):
     """What two variants are given to do; None is what `sgdbench speed` does by default."""
 
     study: str | None = None
@@ -60,7 +60,7 @@ class Job(NamedTuple):
     shuffle: bool | None = None
 
 
-def compared(base: str, new: str, job: Job, *, seconds: float) -> Compared:
+def compare_sources(base: str, new: str, job: Measurement, *, seconds: float) -> Comparison:
     """Read or measure, and compare.
 
     Parameters
@@ -79,7 +79,7 @@ def compared(base: str, new: str, job: Job, *, seconds: float) -> Compared:
     NotVerifiedError
         If a variant does not compute what the reference computes.
     """
-    kinds = kind_of(base), kind_of(new)
+    kinds = kind_of_source(base), kind_of_source(new)
     if kinds[0] != kinds[1]:
         raise ValueError(f"A, {base}, is {kinds[0]} and B, {new}, is {kinds[1]}: both must be of the same kind")
     if kinds[0] == VARIANT:
@@ -93,7 +93,7 @@ def compared(base: str, new: str, job: Job, *, seconds: float) -> Compared:
     return found
 
 
-def kind_of(name: str) -> str:
+def kind_of_source(name: str) -> str:
     """Tell what a name stands for; a folder that is called like a variant is ``"./fused"``.
 
     Raises
@@ -116,15 +116,15 @@ def kind_of(name: str) -> str:
     )
 
 
-def _variants(base: str, new: str, job: Job, seconds: float) -> Compared:
-    from bench.timing.workload import problems  # noqa: PLC0415 (draws figures)
+def _variants(base: str, new: str, job: Measurement, seconds: float) -> Comparison:
+    from bench.timing.workload import study_problems  # noqa: PLC0415 (draws figures)
 
     if base == new:
         raise ValueError(f"A and B are both the variant {base!r}: they must be two")
     settings = {name: value for name, value in job._asdict().items() if value is not None}
     study = load_study(settings.pop("study", "quadratic"))
-    problem, crowd = problems(study, study.dataset()[0], **settings)
-    jobs = {name: job_for(BY_NAME[name], problem, crowd) for name in (base, new)}
+    problem, crowd = study_problems(study, study.dataset()[0], **settings)
+    jobs = {name: problem_for(BY_NAME[name], problem, crowd) for name in (base, new)}
     calls = {name: _verified(name, own) for name, own in jobs.items()}
     with no_compilation():
         timings = take_turns(calls, baseline=base, seconds=seconds)
@@ -135,11 +135,11 @@ def _variants(base: str, new: str, job: Job, seconds: float) -> Compared:
     given = "; ".join(f"{name} trained {_count(own)}" for name, own in jobs.items())
     notes = [
         ("Times", f"of a sample-update, both taken in turns. {given}."),
-        ("Noise", against_itself(base, noise_floor(timings))),
+        ("Noise", describe_noise(base, noise_floor(timings))),
     ]
     if warning := noise_warning(timings):
         notes.append(("Careful", warning))
-    return Compared(pd.DataFrame([row]), pd.DataFrame(columns=PAIRED), notes)
+    return Comparison(pd.DataFrame([row]), pd.DataFrame(columns=PAIRED), notes)
 
 
 def _count(problem: Problem) -> str:
@@ -156,10 +156,10 @@ def _verified(name: str, problem: Problem) -> Call:
         raise NotVerifiedError(f"{name} is {reason}") from None
 
 
-def _files(base: str, new: str) -> Compared:
+def _files(base: str, new: str) -> Comparison:
     (samples_a, machine_a), (samples_b, machine_b) = read_benchmarks(base), read_benchmarks(new)
     notes = [("Times", f"of a call. {APART}"), *_only(samples_a, samples_b), *_different(machine_a, machine_b)]
-    return Compared(times(samples_a, samples_b), pd.DataFrame(columns=PAIRED), notes)
+    return Comparison(times(samples_a, samples_b), pd.DataFrame(columns=PAIRED), notes)
 
 
 class _Folder(NamedTuple):
@@ -172,7 +172,7 @@ class _Folder(NamedTuple):
     environment: dict[str, str]
 
 
-def _folders(base: str, new: str) -> Compared:
+def _folders(base: str, new: str) -> Comparison:
     a, b = _read_folder(Path(base)), _read_folder(Path(new))
     timed = times(a.samples, b.samples)
     notes = [("Times", f"of a sample-update. {APART}")] if len(timed) else []
@@ -185,7 +185,7 @@ def _folders(base: str, new: str) -> Compared:
             reached = epochs(a.frame, b.frame)
             notes += [(f"Best of {name}", f"{_best(own)}.") for name, own in (("A", a), ("B", b))]
     notes += _different(a.facts | a.environment, b.facts | b.environment)
-    return Compared(timed, reached, notes)
+    return Comparison(timed, reached, notes)
 
 
 def _read_folder(folder: Path) -> _Folder:
@@ -199,12 +199,12 @@ def _read_folder(folder: Path) -> _Folder:
     start = [values.tobytes() for values in result.starts]
     frame = result.timed.assign(start=start)
     environment = {name: str(fact) for name, fact in result.run.environment.items()}
-    return _Folder(*_speed(kept(folder)), frame, result.run.identity, environment)
+    return _Folder(*_speed(read_tables(folder)), frame, result.run.identity, environment)
 
 
 def _speed(evidence: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Sample], list[str]]:
     """The rounds of each variant in seconds for a sample-update, and what is to be said of the others."""
-    lost = remarks(evidence["speed"]) if "speed" in evidence else []
+    lost = footnotes(evidence["speed"]) if "speed" in evidence else []
     if "speed_rounds" not in evidence:
         return {}, lost
     rounds = evidence["speed_rounds"].groupby("variant", sort=False)["ns"]
@@ -232,7 +232,7 @@ def _incomparable(a: _Folder, b: _Folder) -> str | None:
 
 
 def _best(folder: _Folder) -> str:
-    return choice(best_choice(folder.frame).iloc[0])
+    return describe_choice(best_choice(folder.frame).iloc[0])
 
 
 def _only(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:
@@ -241,7 +241,7 @@ def _only(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:
         "Only in A": [name for name in base if name not in new],
         "Only in B": [name for name in new if name not in base],
     }
-    return [(about, f"{listed(names)}.") for about, names in alone.items() if names]
+    return [(about, f"{join_names(names)}.") for about, names in alone.items() if names]
 
 
 def _lost(name: str, folder: _Folder, other: _Folder) -> list[tuple[str, str]]:
@@ -259,7 +259,7 @@ def _different(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[st
     return [("Different", f"{told}.")] if told else []
 
 
-def listed(names: list[str]) -> str:
+def join_names(names: list[str]) -> str:
     """Names as part of a sentence; of many, the first and how many more."""
     more = f" and {text(len(names) - NAMES)} more" if len(names) > NAMES else ""
     return "; ".join(names[:NAMES]) + more

@@ -28,7 +28,7 @@ MAX_DEGREE = 30  # of one equation; numerical roots of degree 64 take seconds
 _Values = dict[sympy.Symbol, sympy.Expr]
 
 
-def carried_back(
+def undo_scaling(
     f: sympy.Expr,
     params: Sequence[sympy.Symbol],
     inputs: Sequence[sympy.Symbol],

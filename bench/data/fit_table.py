@@ -110,11 +110,11 @@ def fit_table(
     except KeyboardInterrupt:
         if so_far is None:
             raise
-        return _told(so_far, data, scaling, interrupted=True)
-    return _told(result, data, scaling, interrupted=False)
+        return _summarize(so_far, data, scaling, interrupted=True)
+    return _summarize(result, data, scaling, interrupted=False)
 
 
-def _told(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool) -> TableFit:
+def _summarize(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool) -> TableFit:
     params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
     return TableFit(result, data, scaling, named, loss, note, interrupted)

@@ -82,9 +82,9 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
     if not np.isfinite(theta).all():
         return OriginalUnits(None, "The fitted parameters are not finite.")
 
-    from bench.data.affine import carried_back  # noqa: PLC0415 (sympy takes 0.3 s to import)
+    from bench.data.affine import undo_scaling  # noqa: PLC0415 (sympy takes 0.3 s to import)
 
-    found = carried_back(*model.sympy(), theta.tolist(), scaling)
+    found = undo_scaling(*model.sympy(), theta.tolist(), scaling)
     if found is None:
         return OriginalUnits(
             None,

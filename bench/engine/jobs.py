@@ -12,7 +12,7 @@ from kernels import Model
 from kernels.block import WIDTH
 from kernels.losses import Loss
 from kernels.optimizers import Optimizer, make_optimizer
-from kernels.run import MAX_EPOCHS, Floats, Plan, memory, settings
+from kernels.run import MAX_EPOCHS, Floats, Hyperparameters, initial_memory, option_values
 from kernels.schedules import learning_rates
 
 # A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of
@@ -27,13 +27,13 @@ class Job(NamedTuple):
 
     rows: NDArray[np.intp]
     optimizer: Optimizer
-    plan: Plan
+    plan: Hyperparameters
     params: Floats
     memory: Floats
     first: int
 
 
-class Known(NamedTuple):
+class Progress(NamedTuple):
     """Where each row of the plan stands: epochs done, whether that is all, parameters, the optimizer's memory."""
 
     epochs: NDArray[np.int64]
@@ -44,7 +44,7 @@ class Known(NamedTuple):
     seconds: Floats
 
 
-def known_of(run: Run, plan: pd.DataFrame, model: Model, epochs: int) -> Known:
+def read_progress(run: Run, plan: pd.DataFrame, model: Model, epochs: int) -> Progress:
     """What the run's folder says of each row of the plan."""
     size = len(plan)
     done, over = np.zeros(size, np.int64), np.zeros(size, np.bool_)
@@ -64,11 +64,11 @@ def known_of(run: Run, plan: pd.DataFrame, model: Model, epochs: int) -> Known:
         best[places], seconds[places] = stored["best_loss"], stored["seconds"]
         for place, memory_then in zip(places, stored["memory"], strict=True):
             memories[place] = memory_then
-    return Known(done, over, params, memories, best, seconds)
+    return Progress(done, over, params, memories, best, seconds)
 
 
-def jobs_of(
-    plan: pd.DataFrame, known: Known, loss: Loss, epochs: int, drop_last: bool, target: float, n: int
+def plan_jobs(
+    plan: pd.DataFrame, known: Progress, loss: Loss, epochs: int, drop_last: bool, target: float, n: int
 ) -> Iterator[Job]:
     """The rows that are not over, in blocks.
 
@@ -92,11 +92,11 @@ def jobs_of(
     for key, group in todo.groupby(shared, sort=False):
         code, batch_size, shuffle, seed, first = cast(tuple[int, ...], key)
         optimizer = make_optimizer(plan["optimizer"].cat.categories[code])
-        fresh = memory(optimizer, known.params.shape[1])
+        fresh = initial_memory(optimizer, known.params.shape[1])
         for begin in range(0, len(group), size):
             rows = group.index.to_numpy()[begin : begin + size]
             rates = lr[rows] * factors[:, schedule[rows]]
-            values = settings(loss, optimizer)
-            own = Plan(rates, values, batch_size, drop_last, bool(shuffle), seed, target)
+            values = option_values(loss, optimizer)
+            own = Hyperparameters(rates, values, batch_size, drop_last, bool(shuffle), seed, target)
             state = np.stack([known.memory[row] if first else fresh for row in rows])
             yield Job(rows, optimizer, own, known.params[rows], state, first)

@@ -14,21 +14,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bench.engine.jobs import Job, Known, jobs_of, known_of
-from bench.engine.threads import in_threads
+from bench.engine.jobs import Job, Progress, plan_jobs, read_progress
+from bench.engine.threads import run_in_threads
 from bench.store.results import PLAN, SweepResult, load_run
 from bench.store.run_folder import OpenRun, open_run
 from bench.study.grid import Grid, config_ids
 from bench.system.atomic import replace_atomically
 from kernels import Model
 from kernels.agreement import check_kernel, is_exact
-from kernels.block import Runs, compiled, train_runs
+from kernels.block import Runs, compile_kernel, train_runs
 from kernels.checks import check_bool, check_integer, check_target, describe
 from kernels.losses import Loss, make_loss
 from kernels.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.run import Floats
-from kernels.samples import CHUNK, room, samples
+from kernels.samples import CHUNK, allocate_data, check_samples
 from kernels.schedules import learning_rates
 
 # Finished runs reach the disk at least this often, and before they take much memory.
@@ -99,27 +99,27 @@ def sweep(
         raise ValueError(f"grid must be a Grid, not {describe(grid)}")
     for schedule in grid.schedule:
         learning_rates(schedule, float(grid.lr.max()), epochs)  # raises where the largest rate grows too large
-    columns, y = samples(model, x, y)
-    plan, identity = _identified(model, columns, y, grid, epochs, stop_at, loss, drop_last, kernel)
+    columns, y = check_samples(model, x, y)
+    plan, identity = _plan_and_identity(model, columns, y, grid, epochs, stop_at, loss, drop_last, kernel)
 
     def work(job: Job) -> tuple[Job, Runs | None]:
-        data = room(columns, y, shuffle=job.plan.shuffle)
+        data = allocate_data(columns, y, shuffle=job.plan.shuffle)
         args = (kernel, model, loss, job.optimizer, data, job.plan, job.params, job.memory)
         return job, train_runs(*args, first=job.first, stopped=stop.is_set)
 
     stop = Event()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        with open_run(folder, study, identity, resume=resume, every=_every(len(plan), epochs)) as run:
-            known = known_of(run, plan, model, epochs)
+        with open_run(folder, study, identity, resume=resume, every=_loss_stride(len(plan), epochs)) as run:
+            known = read_progress(run, plan, model, epochs)
             run.restate(study)
             with replace_atomically(folder / PLAN) as path:
                 plan.to_parquet(path, index=False)
             _compile(kernel, model, loss, grid)
-            jobs = jobs_of(plan, known, loss, epochs, drop_last, stop_at, y.size)
+            jobs = plan_jobs(plan, known, loss, epochs, drop_last, stop_at, y.size)
             done = int(known.over.sum())
             progress(done)
-            with _Writer(run, plan, known, model) as writer, closing(in_threads(work, jobs, stop)) as results:
+            with _Writer(run, plan, known, model) as writer, closing(run_in_threads(work, jobs, stop)) as results:
                 for job, runs in results:
                     if runs:
                         writer.add(job, runs)
@@ -131,7 +131,7 @@ def sweep(
     return result
 
 
-def _identified(
+def _plan_and_identity(
     model: Model,
     columns: tuple[Floats, ...],
     y: Floats,
@@ -170,7 +170,7 @@ def _fingerprint(*columns: Floats) -> str:
     return digest.hexdigest()
 
 
-def _every(configurations: int, epochs: int) -> int:
+def _loss_stride(configurations: int, epochs: int) -> int:
     """The distance, a power of two, between two epochs whose losses are kept."""
     every = 1
     while configurations * (epochs // every + 1) > MOST_LOSSES and every < epochs:
@@ -181,13 +181,13 @@ def _every(configurations: int, epochs: int) -> int:
 def _compile(kernel: str, model: Model, loss: Loss, grid: Grid) -> None:
     """Compile what the threads will need; numba compiles one thing at a time anyway."""
     for text in grid.optimizer if kernel != "reference" else ():
-        compiled(kernel, model, loss, make_optimizer(text))
+        compile_kernel(kernel, model, loss, make_optimizer(text))
 
 
 class _Writer:
     """Hands finished runs to the store, about once a second and when there are no more."""
 
-    def __init__(self, run: OpenRun, plan: pd.DataFrame, known: Known, model: Model) -> None:
+    def __init__(self, run: OpenRun, plan: pd.DataFrame, known: Progress, model: Model) -> None:
         self.run, self.ids, self.known, self.model = run, plan["config_id"], known, model
         self.waiting: list[tuple[Job, Runs]] = []
         self.flushed = time.monotonic()

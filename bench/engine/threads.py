@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from bench.system.environment import processors
 
-Job = TypeVar("Job")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def in_threads(
-    work: Callable[[Job], Result], jobs: Iterable[Job], stop: Event, *, threads: int | None = None
+def run_in_threads(
+    work: Callable[[Task], Result], jobs: Iterable[Task], stop: Event, *, threads: int | None = None
 ) -> Generator[Result]:
     """Do the jobs in threads and yield their results as they come.
 

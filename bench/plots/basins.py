@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.plots.shades import GONE, LOST, MISSED, Shades, shades
-from bench.plots.style import INK, STYLE, caption, key, nothing, panels, round_ticks, short
+from bench.plots.style import INK, STYLE, add_legend, caption, empty_figure, panels, round_ticks, shorten
 from bench.tables.formatting import label, text
 from bench.tables.ranking import CHOICES, varies
 from kernels.run import Floats
@@ -44,10 +44,10 @@ def basin_map(
     names = [name for name in basin.columns if name.startswith("param_")]
     across = [name for name in names if len(basin) and varies(basin, name)]
     if len(across) != 2:
-        return nothing("No basin to show: that takes runs that start in a plane of two parameters.")
+        return empty_figure("No basin to show: that takes runs that start in a plane of two parameters.")
     lost = basin["status"] == "diverged"
     if lost.all():
-        return nothing(f"No basin to show: all of {len(basin):,} runs in the plane diverged.")
+        return empty_figure(f"No basin to show: all of {len(basin):,} runs in the plane diverged.")
     reached = basin["epochs_to_target"].notna().any()
     measure = "epochs_to_target" if reached else "final_loss"
     values = basin[measure].astype("Float64").fillna(np.inf).astype(float)
@@ -68,8 +68,8 @@ def basin_map(
         if len(chosen) > 1:
             row = plane.iloc[0]
             settings = f"rate {row['lr']:.3g}, batch size {text(row['batch_size'])}"
-            axis.set_title(f"{short(str(row['optimizer']), 16)}\n{settings}", fontsize=9)
-    called = [short(label(name), 16) for name in across]
+            axis.set_title(f"{shorten(str(row['optimizer']), 16)}\n{settings}", fontsize=9)
+    called = [shorten(label(name), 16) for name in across]
     figure.supxlabel(called[0])
     figure.supylabel(called[1])
     if lost.any():
@@ -78,8 +78,10 @@ def basin_map(
         axes[0].plot([], [], **MISSED, label="target missed")
     if end is not None:
         axes[0].plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best")
-    key(figure, shade.names, shade.colors, label(measure))
-    held = ", ".join(f"{short(label(name), 16)} = {text(basin[name].iloc[0])}" for name in names if name not in across)
+    add_legend(figure, shade.names, shade.colors, label(measure))
+    held = ", ".join(
+        f"{shorten(label(name), 16)} = {text(basin[name].iloc[0])}" for name in names if name not in across
+    )
     caption(
         figure,
         f"{x.size * y.size:,} starts{' in each panel' if len(chosen) > 1 else ''}.",
@@ -121,7 +123,7 @@ def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, le
         look: Any = {"color": "white", "markeredgecolor": INK, "markersize": 6}
         axis.plot(*at, marker, **look, transform=axis.transAxes)
         if letters and all((np.abs(at - other) > (0.6, 0.1)).any() for other in taken):
-            _name(axis, short(name, letters), at)
+            _name(axis, shorten(name, letters), at)
             taken.append(at)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.tables.ranking import CHOICES, best
+from bench.tables.ranking import CHOICES, best_choices
 
 # What decides how long an epoch takes, besides the model and the data.
 COSTS = ["optimizer", "batch_size", "shuffle"]
@@ -18,7 +18,7 @@ def families(starts: pd.Series) -> "pd.Series[str]":
 
 def at_best(frame: pd.DataFrame, names: Sequence[str] = CHOICES, *, by: str = "optimizer") -> pd.DataFrame:
     """Keep the runs that share the given settings with the best choice of their optimizer, or of another setting."""
-    chosen = best(frame, [by])
+    chosen = best_choices(frame, [by])
     shared = [name for name in chosen if name == by or name in names]
     return frame.merge(chosen[shared], on=shared)
 

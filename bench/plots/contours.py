@@ -7,7 +7,18 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.plots.style import INK, PALETTE, STYLE, caption, nothing, panels, round_ticks, short, spread, title_room
+from bench.plots.style import (
+    INK,
+    PALETTE,
+    STYLE,
+    caption,
+    empty_figure,
+    panels,
+    round_ticks,
+    shorten,
+    spread_evenly,
+    title_room,
+)
 from kernels.run import Floats
 
 SIZE = 51
@@ -38,7 +49,7 @@ def contours(loss: Callable[[Floats], Floats], paths: Mapping[str, ArrayLike], *
     finite = {name: path[np.isfinite(path).all(axis=1)] for name, path in _arrays(paths).items()}
     moving = {name: path for name, path in finite.items() if len(path) > 1 and np.ptp(path, axis=0).any()}
     if not moving or len(names) < 2:
-        return nothing("No path over the loss to show: that takes two parameters, and a run of two epochs.")
+        return empty_figure("No path over the loss to show: that takes two parameters, and a run of two epochs.")
     moved = np.max([np.ptp(path, axis=0) for path in moving.values()], axis=0)
     first, second = sorted(np.argsort(-moved, kind="stable")[:2])
     figure, axes = panels(len(moving), share=False)
@@ -53,16 +64,16 @@ def contours(loss: Callable[[Floats], Floats], paths: Mapping[str, ArrayLike], *
             grays = np.linspace(0.62, 1.0, levels.size + 1)
             axis.contourf(x, y, height, levels, colors=[str(gray) for gray in grays], extend="both")
             axis.contour(x, y, height, levels, colors="#8a8a8a", linewidths=0.5)
-        shown = path[spread(range(len(path)), POINTS)]
+        shown = path[spread_evenly(range(len(path)), POINTS)]
         axis.plot(shown[:, first], shown[:, second], ".-", color=PALETTE[0], linewidth=1.5, markersize=5)
         axis.plot(*path[0, [first, second]], "o", color=PALETTE[0], markerfacecolor="white")
         axis.plot(*path[-1, [first, second]], "+", color=INK, markersize=12, markeredgewidth=2)
-        axis.set(title=short(name, title_room(len(moving))), xlim=x[[0, -1]], ylim=y[[0, -1]])
+        axis.set(title=shorten(name, title_room(len(moving))), xlim=x[[0, -1]], ylim=y[[0, -1]])
         round_ticks(axis.xaxis, 4)
         round_ticks(axis.yaxis, 5)
-    figure.supxlabel(short(names[first], 16))
-    figure.supylabel(short(names[second], 16))
-    held = [short(name, 16) for k, name in enumerate(names) if k not in (first, second)]
+    figure.supxlabel(shorten(names[first], 16))
+    figure.supylabel(shorten(names[second], 16))
+    held = [shorten(name, 16) for k, name in enumerate(names) if k not in (first, second)]
     caption(
         figure,
         f"The darker, the lower the loss; each line is {FACTOR:g} times as far above the lowest as the next.",

@@ -7,7 +7,20 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from bench.plots.style import DASHES, DOT, FAINT, INK, STYLE, TARGET, colors_of, key, panels, short, spread, title_room
+from bench.plots.style import (
+    DASHES,
+    DOT,
+    FAINT,
+    INK,
+    STYLE,
+    TARGET,
+    add_legend,
+    colors_of,
+    panels,
+    shorten,
+    spread_evenly,
+    title_room,
+)
 from bench.tables.formatting import text
 
 Array = NDArray[np.float64]
@@ -58,12 +71,12 @@ def fitted_curve(
         fitted = _curve(predict, params, at)
         if np.isfinite(fitted).all():
             reach.append(fitted.clip(*_padded(y, 1)))
-            axis.plot(across, fitted, **(DOT if several else {}), color=colors[name], label=short(name))
+            axis.plot(across, fitted, **(DOT if several else {}), color=colors[name], label=shorten(name))
         else:
-            axis.plot([], [], color=colors[name], label=f"{short(name)} (diverged)")
+            axis.plot([], [], color=colors[name], label=f"{shorten(name)} (diverged)")
     axis.set_ylim(_padded(np.concatenate(reach), 0.06))
-    axis.set_xlabel(short(names[0]) if not several else f"{short(names[1])}, observed")
-    axis.set_ylabel(short(names[1]) if not several else f"{short(names[1])}, predicted")
+    axis.set_xlabel(shorten(names[0]) if not several else f"{shorten(names[1])}, observed")
+    axis.set_ylabel(shorten(names[1]) if not several else f"{shorten(names[1])}, predicted")
     figure.legend(loc="outside right upper")
     return figure
 
@@ -116,20 +129,20 @@ def fitted_path(
                 curve = _curve(predict, params_at[epoch], at)
                 axis.plot(at, curve, color=colors[epoch], linestyle="-" if epoch else DASHES)
                 reach += [curve] if epoch else []
-        title = short(name, title_room(len(paths)))
+        title = shorten(name, title_room(len(paths)))
         axis.set_title(title if finite.all() else f"{title} (diverged)")
     axes[0].set_xlim(at[0], at[-1])
     axes[0].set_ylim(ylim or _view(y, reach))
-    figure.supxlabel(short(names[0]))
-    figure.supylabel(short(names[1]))
-    key(figure, [text(epoch) for epoch in epochs], list(colors.values()), "epoch")
+    figure.supxlabel(shorten(names[0]))
+    figure.supylabel(shorten(names[1]))
+    add_legend(figure, [text(epoch) for epoch in epochs], list(colors.values()), "epoch")
     return figure
 
 
 def _some(x: ArrayLike, y: ArrayLike, most: int = 1000) -> tuple[Array, Array]:
     """Keep what can be told apart in a figure: a thousand samples, evenly taken."""
     x, y = np.asarray(x), np.asarray(y)
-    some = spread(range(len(y)), most)
+    some = spread_evenly(range(len(y)), most)
     return x[some], y[some]
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from bench.plots.choices import with_epoch_seconds
-from bench.plots.style import STYLE, caption, colors_of, key, log_scale, nothing, panels, short, time_unit
+from bench.plots.style import STYLE, add_legend, caption, colors_of, empty_figure, log_scale, panels, shorten, time_unit
 from kernels.run import Floats
 
 
@@ -30,7 +30,7 @@ def ecdf(frame: pd.DataFrame) -> Figure:
     frame = with_epoch_seconds(frame)
     epochs = frame["epochs_to_target"].astype("Float64").to_numpy(float, na_value=np.inf)
     if not np.isfinite(epochs).any():
-        return nothing(f"No configuration to show as solved: none of {len(frame):,} reached a target.")
+        return empty_figure(f"No configuration to show as solved: none of {len(frame):,} reached a target.")
     each = frame["epoch_seconds"].to_numpy(float)
     with np.errstate(invalid="ignore"):
         seconds = epochs * each
@@ -44,13 +44,13 @@ def ecdf(frame: pd.DataFrame) -> Figure:
         left, right = _range(times, all_times)
         log_scale(axis, "x")
         for optimizer, color in colors.items():
-            _draw(axis, times[optimizers == optimizer], left, right, color=color, label=short(optimizer))
+            _draw(axis, times[optimizers == optimizer], left, right, color=color, label=shorten(optimizer))
         axis.set(xlim=(left, right), ylim=(-0.02, 1.02), xlabel=name)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0].set_ylabel("configurations solved")
     solved = np.isfinite(epochs)
-    names = [f"{short(name, 20)}: {np.mean(solved[optimizers == name]):.0%}" for name in colors]
-    key(figure, names, list(colors.values()), "solved at the end")
+    names = [f"{shorten(name, 20)}: {np.mean(solved[optimizers == name]):.0%}" for name in colors]
+    add_legend(figure, names, list(colors.values()), "solved at the end")
     caption(figure, f"Configurations: {len(frame):,}, each one run with its own settings, start and seed.")
     return figure
 

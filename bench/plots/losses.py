@@ -13,16 +13,16 @@ from bench.plots.style import (
     DASHES,
     INK,
     STYLE,
+    add_legend,
     caption,
     colors_of,
-    key,
+    empty_figure,
     log_scale,
     logarithmic,
-    nothing,
     panels,
     round_ticks,
-    short,
-    spread,
+    shorten,
+    spread_evenly,
     time_unit,
 )
 from bench.tables.formatting import label, text
@@ -64,14 +64,14 @@ def loss_curves(
     bands = loss_quantiles(frame, curves, [panel, by])
     diverged = (frame["status"] == "diverged").sum()
     if bands.loc[np.isfinite(bands["low"]), "epoch"].nunique() < 2:
-        return nothing(
+        return empty_figure(
             f"No loss curve to show: none of {len(frame):,} runs has a finite loss at two epochs. "
             f"{diverged:,} diverged."
         )
     start = bands.loc[bands["epoch"] == bands["epoch"].min(), "median"].max()
-    bottom, top = loss_range(bands[["low", "median", "high"]].to_numpy(), start, target)
+    bottom, top = loss_axis_limits(bands[["low", "median", "high"]].to_numpy(), start, target)
     values = sorted(set(bands[panel]))
-    shown = spread(values, 6)
+    shown = spread_evenly(values, 6)
     colors = colors_of(bands[by])
     unit, along = _clock(frame, bands, [panel, by]) if x == "seconds" else ("epoch", bands["epoch"])
     figure, axes = panels(len(shown))
@@ -81,18 +81,18 @@ def loss_curves(
     axes[0].set(ylim=(bottom, top), xlim=(-0.02 * longest, 1.02 * longest))
     for axis, value in zip(axes, shown, strict=True):
         for choice, group in bands[bands[panel] == value].groupby(by):
-            band = group.iloc[spread(range(len(group)), POINTS)]
+            band = group.iloc[spread_evenly(range(len(group)), POINTS)]
             low, median, high = band[["low", "median", "high"]].to_numpy().clip(bottom, 10 * top).T
             at = along[band.index].to_numpy()
             axis.fill_between(at, low, high, color=colors[choice], alpha=0.2, linewidth=0)
             axis.plot(at, median, color=colors[choice], marker="o" if len(band) == 1 else "")
         draw_target(axis, target, bottom)
         if len(values) > 1:
-            axis.set_title(f"{label(panel)} {short(value, 16)}")
+            axis.set_title(f"{label(panel)} {shorten(value, 16)}")
     round_ticks(axes[0].xaxis, 5, integer=x == "epoch")
     figure.supxlabel(unit)
     figure.supylabel("loss")
-    key(figure, [short(choice) for choice in colors], list(colors.values()), label(by))
+    add_legend(figure, [shorten(choice) for choice in colors], list(colors.values()), label(by))
     few, many = bands["runs"].min(), bands["runs"].max()
     caption(
         figure,
@@ -104,7 +104,7 @@ def loss_curves(
     return figure
 
 
-def loss_range(losses: Floats, start: float, target: float | None) -> tuple[float, float]:
+def loss_axis_limits(losses: Floats, start: float, target: float | None) -> tuple[float, float]:
     """The range of an axis that shows losses, without zeros and without what diverges.
 
     Parameters

@@ -7,23 +7,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.plots.choices import with_epoch_seconds
-from bench.plots.losses import draw_target, loss_range
+from bench.plots.losses import draw_target, loss_axis_limits
 from bench.plots.style import (
     INK,
     STYLE,
+    add_legend,
     caption,
     colors_of,
-    key,
+    empty_figure,
     log_scale,
     logarithmic,
-    nothing,
     panels,
-    short,
-    spread,
+    shorten,
+    spread_evenly,
     time_unit,
 )
 from bench.tables.formatting import label
-from bench.tables.ranking import CHOICES, summarise, varies
+from bench.tables.ranking import CHOICES, summarize, varies
 
 NAMED = 4
 
@@ -43,13 +43,15 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
         The loss at which runs stop, drawn as a line across. The axis ends six decades below it.
     """
     timed = with_epoch_seconds(frame)
-    points = summarise(timed.assign(seconds=timed["epochs"] * timed["epoch_seconds"]), CHOICES)
+    points = summarize(timed.assign(seconds=timed["epochs"] * timed["epoch_seconds"]), CHOICES)
     ended = points[np.isfinite(points["final_loss"]) & (points["seconds"] > 0)]
     if ended.empty:
-        return nothing(f"No time to compare: of {len(points):,} choices of settings none ended with a finite loss.")
+        return empty_figure(
+            f"No time to compare: none of {len(points):,} choices of settings ended with a finite loss."
+        )
     # What is far above nearly all the others would leave them no room.
     shown = ended[ended["final_loss"] <= 10 * ended["final_loss"].quantile(0.8, interpolation="nearest")]
-    bottom, top = loss_range(shown["final_loss"].to_numpy(), np.inf, target and target / 1e4)
+    bottom, top = loss_axis_limits(shown["final_loss"].to_numpy(), np.inf, target and target / 1e4)
     below = (shown["final_loss"] < bottom).any()
     shown = shown.assign(final_loss=shown["final_loss"].clip(bottom)).sort_values(["seconds", "final_loss"])
     front = shown[shown["final_loss"] < shown["final_loss"].cummin().shift(fill_value=np.inf)]
@@ -66,12 +68,12 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
             face = colors[optimizer] if sure else "white"
             look = {"color": colors[optimizer], "markerfacecolor": face, "markersize": 5}
             axis.plot(some["seconds"] * factor, some["final_loss"], "o", **look)
-    _name(axis, _apart(front, np.log(top / bottom)), shown, factor)
+    _name(axis, _separate_labels(front, np.log(top / bottom)), shown, factor)
     draw_target(axis, target, bottom)
     if (shown["diverged"] > 0).any():
         axis.plot([], [], "o", color=INK, markerfacecolor="white", markersize=5, label="some runs diverged")
     axis.set(ylim=(bottom, top), xlabel=f"time of a run ({unit})", ylabel="final loss")
-    key(figure, [short(name, 20) for name in colors], list(colors.values()), "optimizer")
+    add_legend(figure, [shorten(name, 20) for name in colors], list(colors.values()), "optimizer")
     caption(
         figure,
         f"{len(shown):,} choices of settings, medians over starts and seeds.",
@@ -81,11 +83,11 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     return figure
 
 
-def _apart(front: pd.DataFrame, height: float) -> pd.DataFrame:
+def _separate_labels(front: pd.DataFrame, height: float) -> pd.DataFrame:
     """Keep a few points of the front whose names do not overlap."""
     kept: list[int] = []
     heights = np.log(front["final_loss"].to_numpy()) / height
-    for place in spread(range(len(front)), NAMED):
+    for place in spread_evenly(range(len(front)), NAMED):
         if not kept or heights[kept[-1]] - heights[place] > 0.08:
             kept.append(place)
     return front.iloc[kept]
@@ -96,7 +98,7 @@ def _name(axis: Axes, front: pd.DataFrame, shown: pd.DataFrame, factor: float) -
     varying = [name for name in ("lr", "batch_size", "schedule", "shuffle") if varies(shown, name)]
     middle = np.sqrt(shown["seconds"].min() * shown["seconds"].max())
     for row in front.to_dict("records"):
-        said = ", ".join(f"{label(name)} {short(row[name], 16)}" for name in varying)
+        said = ", ".join(f"{label(name)} {shorten(row[name], 16)}" for name in varying)
         left = row["seconds"] > middle  # below the front, where nothing is
         axis.annotate(
             said,

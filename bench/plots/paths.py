@@ -8,16 +8,16 @@ from numpy.typing import ArrayLike
 
 from bench.plots.style import (
     STYLE,
+    add_legend,
     caption,
     colors_of,
-    key,
+    empty_figure,
     log_scale,
-    nothing,
     panels,
     round_ticks,
-    say,
-    short,
-    spread,
+    shorten,
+    spread_evenly,
+    write_note,
 )
 from bench.tables.formatting import label, text
 from bench.tables.ranking import CHOICES, varies
@@ -49,34 +49,34 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
     runs = frame[frame["config_id"].isin(finite["config_id"])]
     ended = runs[np.isfinite(runs["final_loss"])]
     if finite["epoch"].nunique() < 2 or ended.empty:
-        return nothing("No path to show: that takes two epochs, and a run that does not diverge.")
+        return empty_figure("No path to show: that takes two epochs, and a run that does not diverge.")
     end = np.asarray(reference)
     if reference is None:
         best = ended["config_id"].iloc[ended["final_loss"].argmin()]
         end = finite.loc[finite["config_id"] == best, names].iloc[-1].to_numpy()
     moved = np.ptp(finite[names].to_numpy(), axis=0)
     far = sorted(np.argsort(-moved, kind="stable")[:MOST])
-    shown = runs.iloc[spread(range(len(runs)), 5)]
+    shown = runs.iloc[spread_evenly(range(len(runs)), 5)]
     titles = _names_of_runs(shown)
     colors = colors_of(titles)
     figure, axes = panels(len(far), share=False)
     for title, config_id in zip(titles, shown["config_id"], strict=True):
         path = finite[finite["config_id"] == config_id]
-        path = path.iloc[spread(range(len(path)), POINTS)]
+        path = path.iloc[spread_evenly(range(len(path)), POINTS)]
         for axis, k in zip(axes, far, strict=True):
             distance = (path[names[k]] - end[k]).abs()
             if distance.any():
                 axis.plot(path["epoch"], distance, color=colors[title], marker="." if len(path) < 20 else "")
     for axis, k in zip(axes, far, strict=True):
-        name = short(label(names[k]), 16)
+        name = shorten(label(names[k]), 16)
         if not axis.lines:
-            say(axis, f"{name} stays where it is")
+            write_note(axis, f"{name} stays where it is")
             continue
         log_scale(axis)
         axis.set(title=f"distance of {name}", xlabel="epoch")
         round_ticks(axis.xaxis, 4, integer=True)
     if len(titles) > 1:
-        key(figure, list(colors), list(colors.values()), "run")
+        add_legend(figure, list(colors), list(colors.values()), "run")
     caption(
         figure,
         "Distances from where the best run ended." if reference is None else "Distances from the reference.",
@@ -91,7 +91,7 @@ def _names_of_runs(runs: pd.DataFrame) -> list[str]:
     differing = [name for name in [*CHOICES, "init", "seed"] if varies(runs, name)] or ["config_id"]
     return [
         "\n".join(
-            short(value) if isinstance(value, str) else f"{label(str(name))} {text(value)}"
+            shorten(value) if isinstance(value, str) else f"{label(str(name))} {text(value)}"
             for name, value in run.items()
         )
         for run in runs[differing].to_dict("records")

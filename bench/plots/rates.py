@@ -15,9 +15,21 @@ from matplotlib.path import Path
 
 from bench.plots.choices import at_best, families
 from bench.plots.shades import GONE, LOST, MISSED, SOME, Shades, shades
-from bench.plots.style import EDGE, FAINT, INK, STYLE, WIDTH, caption, key, nothing, panels, short, spread
+from bench.plots.style import (
+    EDGE,
+    FAINT,
+    INK,
+    STYLE,
+    WIDTH,
+    add_legend,
+    caption,
+    empty_figure,
+    panels,
+    shorten,
+    spread_evenly,
+)
 from bench.tables.formatting import text
-from bench.tables.ranking import best
+from bench.tables.ranking import best_choices
 from kernels.run import Floats
 
 MOST = 3  # optimizers, and starts: with more there is no room for numbers in the cells
@@ -56,12 +68,12 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     """
     diverged = int((frame["status"] == "diverged").sum())
     if not frame["epochs_to_target"].notna().any():
-        return nothing(f"No map to show: none of {len(frame):,} runs reached a target. {diverged:,} diverged.")
+        return empty_figure(f"No map to show: none of {len(frame):,} runs reached a target. {diverged:,} diverged.")
     runs = at_best(frame, ["schedule", "shuffle"])
     runs = runs.assign(start=families(runs["init"]))
-    optimizers = [str(name) for name in best(frame, ["optimizer"])["optimizer"]]
+    optimizers = [str(name) for name in best_choices(frame, ["optimizer"])["optimizer"]]
     starts = list(dict.fromkeys(families(frame["init"].sort_values())))
-    rows, columns = optimizers[:MOST], spread(starts, MOST)
+    rows, columns = optimizers[:MOST], spread_evenly(starts, MOST)
     rates, sizes = np.unique(runs["lr"]), np.unique(runs["batch_size"])
     found = _cells(runs, rates, sizes)
     untrained = Cells(*np.full((2, len(sizes), len(rates)), np.nan))
@@ -83,12 +95,12 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
         _draw_edges(axis, [stairs[number // len(columns)] for number in range(len(maps))], origins)
     room = int(wide * len(rates) / LETTER)
     for (x, y), (optimizer, start) in zip(origins, product(rows, columns), strict=True):
-        said = short(optimizer, 14) if len(optimizers) > 1 else ""
+        said = shorten(optimizer, 14) if len(optimizers) > 1 else ""
         if len(starts) > 1:
-            said = f"{said} from {short(start, max(4, room - len(said) - 6))}".strip()
+            said = f"{said} from {shorten(start, max(4, room - len(said) - 6))}".strip()
         axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, said, fontsize=9, va="bottom")
     _label(axis, rates, sizes, right, up, most=max(2, int(wide * len(rates) / TICK)))
-    key(figure, shade.names, shade.colors, "epochs to target")
+    add_legend(figure, shade.names, shade.colors, "epochs to target")
     seeds = runs["seed"].nunique()
     caption(
         figure,
@@ -169,7 +181,7 @@ def _draw_edges(axis: Axes, stairs: list[Floats], origins: list[tuple[float, flo
 
 def _label(axis: Axes, rates: Floats, sizes: Floats, right: list[float], up: list[float], *, most: int) -> None:
     """Name the rates below each column of maps, and the batch sizes left of each row."""
-    across, along = spread(range(len(rates)), most), spread(range(len(sizes)), 8)
+    across, along = spread_evenly(range(len(rates)), most), spread_evenly(range(len(sizes)), 8)
     named, sized = [f"{rates[place]:.3g}" for place in across], [text(sizes[place]) for place in along]
     axis.set_xticks([place + x for x in right for place in across], named * len(right))
     axis.set_yticks([place + y for y in up for place in along], sized * len(up))

@@ -7,18 +7,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.plots.choices import at_best
-from bench.plots.losses import draw_target, loss_range
+from bench.plots.losses import draw_target, loss_axis_limits
 from bench.plots.style import (
     INK,
     STYLE,
+    add_legend,
     caption,
     colors_of,
-    key,
+    empty_figure,
     log_scale,
     logarithmic,
-    nothing,
     panels,
-    short,
+    shorten,
 )
 from bench.tables.formatting import text
 
@@ -43,9 +43,9 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     runs = at_best(frame, ["batch_size", "schedule", "shuffle"])
     bands = _bands(runs)
     if not np.isfinite(bands["low"]).any():
-        return nothing(f"No final loss to show: none of {len(frame):,} runs ended with a finite one.")
+        return empty_figure(f"No final loss to show: none of {len(frame):,} runs ended with a finite one.")
     losses = bands[["low", "median", "high"]].to_numpy()
-    bottom, top = loss_range(losses, np.quantile(losses[np.isfinite(losses)], 0.9), target)
+    bottom, top = loss_axis_limits(losses, np.quantile(losses[np.isfinite(losses)], 0.9), target)
     colors = colors_of(bands["optimizer"])
     figure, (axis,) = panels(1)
     log_scale(axis)
@@ -61,8 +61,8 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     if len(lost):
         axis.plot([], [], "x", color=INK, label="most diverged")
     axis.set(ylim=(bottom, top), xlabel="learning rate", ylabel="final loss")
-    names = [f"{short(name, 20)}\n{_settings(runs[runs['optimizer'] == name])}".strip() for name in colors]
-    key(figure, names, list(colors.values()), "optimizer")
+    names = [f"{shorten(name, 20)}\n{_settings(runs[runs['optimizer'] == name])}".strip() for name in colors]
+    add_legend(figure, names, list(colors.values()), "optimizer")
     few, many = bands["runs"].min(), bands["runs"].max()
     caption(
         figure,
@@ -94,4 +94,4 @@ def _mark(axis: Axes, rates: "pd.Series[float]", height: float, color: str) -> N
 def _settings(runs: pd.DataFrame) -> str:
     """What an optimizer's line stands for, as far as it was chosen."""
     row = runs.iloc[0]
-    return f"batch size {text(row['batch_size'])}\n{short(str(row['schedule']), 20)}"
+    return f"batch size {text(row['batch_size'])}\n{shorten(str(row['schedule']), 20)}"

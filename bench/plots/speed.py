@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bench.plots.style import DASHES, INK, PALETTE, STYLE, WIDTH, log_scale, nothing, panels, short
+from bench.plots.style import DASHES, INK, PALETTE, STYLE, WIDTH, empty_figure, log_scale, panels, shorten
 from bench.tables.formatting import text
 
 OURS, OTHERS = PALETTE[0], "#757575"
@@ -38,7 +38,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     missing = speed[~np.isfinite(ns)]
     measured = speed[np.isfinite(ns)].sort_values("ns", kind="stable").reset_index(drop=True)
     if measured.empty:
-        return nothing(f"No speed to show: nothing was measured. {_named(missing)}".strip())
+        return empty_figure(f"No speed to show: nothing was measured. {_named(missing)}".strip())
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.2 + 0.3 * len(measured))
     log_scale(axis, "x")
@@ -65,7 +65,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
             color="white" if inside else INK,
             bbox={"facecolor": color if inside else "white", "edgecolor": "none", "pad": 1},
         )
-    axis.set_yticks(range(len(measured)), [short(name) for name in measured["variant"]])
+    axis.set_yticks(range(len(measured)), [shorten(name) for name in measured["variant"]])
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
     axis.set(xlim=(left, right), ylim=(len(measured) - 0.4, -0.6), xlabel="ns per sample-update")
@@ -100,7 +100,7 @@ def _draw_lines(axis: Axes, measured: pd.DataFrame) -> None:
 
 def _named(missing: pd.DataFrame) -> str:
     reasons = [
-        f"{short(row['variant'])} ({short(row['note'] or 'no reason is known', 60)})"
+        f"{shorten(row['variant'])} ({shorten(row['note'] or 'no reason is known', 60)})"
         for row in missing.head(6).to_dict("records")
     ]
     more = f" and {len(missing) - 6} more" if len(missing) > 6 else ""

@@ -94,13 +94,13 @@ def colors_of(values: Iterable[Any]) -> dict[Any, Any]:
     return {name: colors[name] for name in distinct}
 
 
-def spread(values: Sequence[T], most: int) -> list[T]:
+def spread_evenly(values: Sequence[T], most: int) -> list[T]:
     """Keep at most `most` of the values: the first, the last and what lies evenly between."""
     places = np.linspace(0, len(values) - 1, min(most, len(values)))
     return [values[i] for i in places.round().astype(int)]
 
 
-def short(value: str | float, most: int = 32) -> str:
+def shorten(value: str | float, most: int = 32) -> str:
     """Write a value, or a user's name, as it fits into a figure: at most `most` characters."""
     written = text(value)
     return written if len(written) <= most else written[: most - 1] + "…"
@@ -135,12 +135,12 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def key(figure: Figure, names: Sequence[str], colors: Sequence[Any], title: str) -> None:
+def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], title: str) -> None:
     """Explain the figure at its right: colors above, below them what is labelled in the first panel.
 
     Of more than 16 colors some are left out.
     """
-    shown = spread(range(len(names)), 16)
+    shown = spread_evenly(range(len(names)), 16)
     boxes = [Patch(color=colors[i]) for i in shown]
     look: Any = {"handlelength": 1.2, "handleheight": 0.8, "alignment": "left"}
     figure.legend(boxes, [names[i] for i in shown], title=title, loc="outside right upper", **look)
@@ -212,17 +212,17 @@ def time_unit(seconds: float) -> tuple[float, str]:
     return next(((factor, unit) for unit, factor in units.items() if seconds * factor < 1000), (1.0, "s"))
 
 
-def say(axis: Axes, message: str) -> None:
+def write_note(axis: Axes, message: str) -> None:
     """Put a message where a panel has nothing to show."""
     axis.set_axis_off()
     axis.text(0.5, 0.5, message, transform=axis.transAxes, ha="center", va="center", wrap=True)
 
 
-def nothing(message: str) -> Figure:
+def empty_figure(message: str) -> Figure:
     """Make the figure for when there is nothing to show: it says why."""
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.6)
-    say(axis, fill(message, 90))
+    write_note(axis, fill(message, 90))
     return figure
 
 

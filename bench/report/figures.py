@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.analysis.basin import surface
+from bench.analysis.basin import loss_surface
 from bench.data.fit_table import curve_in_table_units
 from bench.plots import (
     basin_map,
@@ -23,13 +23,13 @@ from bench.plots import (
     speed_bars,
 )
 from bench.plots.choices import at_best, families, with_epoch_seconds
-from bench.report.run_data import Material
-from bench.tables.ranking import CHOICES, best, varies
+from bench.report.run_data import RunData
+from bench.tables.ranking import CHOICES, best_choices, varies
 
 PATHS = 3  # one row of panels
 
 
-class Illustration(NamedTuple):
+class ReportFigure(NamedTuple):
     """A figure, what its file is called, and what is to be seen."""
 
     name: str
@@ -37,7 +37,7 @@ class Illustration(NamedTuple):
     figure: Figure
 
 
-def illustrations(material: Material) -> Iterator[Illustration]:
+def report_figures(material: RunData) -> Iterator[ReportFigure]:
     """The figures, in the order in which they are shown: first what is best, then why, last what it costs.
 
     Those that would have nothing to show are left out.
@@ -53,7 +53,7 @@ def illustrations(material: Material) -> Iterator[Illustration]:
     yield from _costs(material, frame)
 
 
-def _overview(material: Material, frame: pd.DataFrame) -> Iterator[Illustration]:
+def _overview(material: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
     """What is best, at a glance."""
     reached = frame["epochs_to_target"].notna().any()
     if reached and varies(frame, "lr"):
@@ -61,15 +61,15 @@ def _overview(material: Material, frame: pd.DataFrame) -> Iterator[Illustration]
             "Epochs to the target by learning rate and batch size: the darker, the sooner; a cross is divergence, and "
             "a white cell a target missed."
         )
-        yield Illustration("rate_map", caption, rate_map(frame, edges=_edges(material)))
+        yield ReportFigure("rate_map", caption, rate_map(frame, edges=_edges(material)))
     if varies(frame, "optimizer"):
         runs = at_best(frame)
         runs = runs.assign(init=families(runs["init"]))
         figure = loss_curves(runs, material.result.curves, by="optimizer", panel="init", target=material.target)
-        yield Illustration("loss_by_optimizer", "Each optimizer at its best choice, start by start.", figure)
+        yield ReportFigure("loss_by_optimizer", "Each optimizer at its best choice, start by start.", figure)
 
 
-def _fits(material: Material) -> Iterator[Illustration]:
+def _fits(material: RunData) -> Iterator[ReportFigure]:
     """The curve over the data, and the way there."""
     data, scaling, model = material.data, material.scaling, material.result.model
     assert data  # noqa: S101 (the caller has looked)
@@ -81,7 +81,7 @@ def _fits(material: Material) -> Iterator[Illustration]:
     fits = trajectories[trajectories["role"] == "best"].groupby("init", sort=False)[columns].last()
     params = {str(name): values for name, values in zip(fits.index, fits.to_numpy(), strict=True)}
     figure = fitted_curve(curve, x, y, params_by_name=params, names=names)
-    yield Illustration("fitted_curve", "The data, and the best run from each start.", figure)
+    yield ReportFigure("fitted_curve", "The data, and the best run from each start.", figure)
 
     typical = trajectories[trajectories["role"] == "typical"]
     starts = typical["init"].drop_duplicates()
@@ -94,45 +94,45 @@ def _fits(material: Material) -> Iterator[Illustration]:
     if len(data.x_names) == 1:
         figure = fitted_path(curve, x, y, paths=paths, names=names)
         caption = f"How the curve bends onto the data. From each start, a typical run: {middle}."
-        yield Illustration("fitted_path", caption, figure)
+        yield ReportFigure("fitted_path", caption, figure)
     units = " In standardized units." if scaling else ""
     if len(columns) > 1:
-        figure = contours(surface(model, data), paths, names=model.params)
+        figure = contours(loss_surface(model, data), paths, names=model.params)
         caption = f"The way of the parameters over the loss, from the circle to the cross, in typical runs.{units}"
-        yield Illustration("contours", caption, figure)
+        yield ReportFigure("contours", caption, figure)
     else:
         chosen = material.frame[material.frame["config_id"].isin(typical["config_id"])]
         caption = f"How far the parameter is from its end, in typical runs.{units}"
-        yield Illustration("parameter_path", caption, parameter_path(typical, chosen))
+        yield ReportFigure("parameter_path", caption, parameter_path(typical, chosen))
 
 
-def _rates(material: Material, frame: pd.DataFrame) -> Iterator[Illustration]:
+def _rates(material: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
     """What the rate, the batch size and the start do."""
     target = material.target
     if varies(frame, "lr") and np.isfinite(frame["final_loss"]).any():
         caption = "How much the learning rate matters: the wider a line is low, the less it has to be tuned."
-        yield Illustration("sensitivity", caption, sensitivity(frame, target=target))
+        yield ReportFigure("sensitivity", caption, sensitivity(frame, target=target))
     from_start, start = hardest_start(at_best(frame, ["schedule", "shuffle"]))
     whence = f" From the start {start}, the hardest." if start else ""
-    winner = str(best(frame, ["optimizer"])["optimizer"].iloc[0])
+    winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
     runs = from_start[from_start["optimizer"] == winner]
     which = f"{winner}, the best optimizer," if varies(frame, "optimizer") else winner
     if varies(frame, "lr") or not varies(frame, "optimizer"):
         figure = loss_curves(runs, material.result.curves, target=target)
-        yield Illustration("loss_by_lr", f"{which} by learning rate.{whence}", figure)
+        yield ReportFigure("loss_by_lr", f"{which} by learning rate.{whence}", figure)
     basin = material.evidence.get("basin")
     if basin is not None and _has_parts(basin):
         figure = basin_map(basin, **_marks(material, basin))
-        yield Illustration("basin", "From where runs arrive, and how soon: each optimizer at its best choice.", figure)
+        yield ReportFigure("basin", "From where runs arrive, and how soon: each optimizer at its best choice.", figure)
 
 
-def _costs(material: Material, frame: pd.DataFrame) -> Iterator[Illustration]:
+def _costs(material: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
     """What it takes in time."""
     if frame["epochs_to_target"].notna().any():
         caption = "The share of configurations that reached the target within so many epochs, and so much time."
-        yield Illustration("ecdf", caption, ecdf(frame))
+        yield ReportFigure("ecdf", caption, ecdf(frame))
     if varies(frame, "batch_size"):
-        winner = str(best(frame, ["optimizer"])["optimizer"].iloc[0])
+        winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
         runs = frame[frame["optimizer"] == winner]
         from_start, start = hardest_start(at_best(runs, by="batch_size"))
         figure = loss_curves(
@@ -140,16 +140,16 @@ def _costs(material: Material, frame: pd.DataFrame) -> Iterator[Illustration]:
         )
         whence = f" From the start {start}, the hardest." if start else ""
         caption = f"{winner} against time: each batch size at its best learning rate.{whence}"
-        yield Illustration("loss_by_batch_size", caption, figure)
+        yield ReportFigure("loss_by_batch_size", caption, figure)
     if len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
         caption = "What a lower loss costs in time: along the front nothing is both faster and better."
-        yield Illustration("pareto", caption, pareto(frame, target=material.target))
+        yield ReportFigure("pareto", caption, pareto(frame, target=material.target))
     speed = material.evidence.get("speed")
     if speed is not None and len(speed):
-        yield Illustration("speed", "How long a sample-update takes, with 95 % intervals.", speed_bars(speed))
+        yield ReportFigure("speed", "How long a sample-update takes, with 95 % intervals.", speed_bars(speed))
 
 
-def _edges(material: Material) -> pd.DataFrame | None:
+def _edges(material: RunData) -> pd.DataFrame | None:
     """The predicted largest stable rates, where there are any."""
     theory = material.evidence.get("theory")
     return theory if theory is not None and len(theory) else None
@@ -163,7 +163,7 @@ def _has_parts(basin: pd.DataFrame) -> bool:
     return bool(losses.max() > 2 * losses.min())
 
 
-def _marks(material: Material, basin: pd.DataFrame) -> dict[str, Any]:
+def _marks(material: RunData, basin: pd.DataFrame) -> dict[str, Any]:
     """Where the best run ended, and the starts of the sweep by name."""
     frame, result = material.frame, material.result
     first = np.unique(frame["init"].cat.codes, return_index=True)[1]

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterable
 
-from bench.report.run_data import Material
+from bench.report.run_data import RunData
 from bench.tables.formatting import literal, text, to_markdown
-from bench.tables.readable import readable, said_of
+from bench.tables.readable import caption, readable_table
 from bench.tables.verdict import count, unfinished
 
 FIGURES = 3
 COMMAND = "sgdbench run run.toml --out FOLDER"
 
 
-def markdown(material: Material, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str) -> str:
+def markdown(material: RunData, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str) -> str:
     """Write the report as GitHub's Markdown; the arguments are those of `bench.report.page.page`."""
     result, frame = material.result, material.frame
     opening = [
@@ -43,15 +43,15 @@ def markdown(material: Material, planned: int, titles: dict[str, str], captions:
     )
 
 
-def _evidence(material: Material, name: str, title: str) -> list[str]:
+def _evidence(material: RunData, name: str, title: str) -> list[str]:
     table = material.evidence.get(name)
     if name in material.tables or table is None or table.empty:
         return []
-    said = said_of(name, table)
-    return _folded(title, [*([literal(said)] if said else []), to_markdown(readable(name, table))])
+    said = caption(name, table)
+    return _folded(title, [*([literal(said)] if said else []), to_markdown(readable_table(name, table))])
 
 
-def _remade(material: Material) -> list[str]:
+def _remade(material: RunData) -> list[str]:
     environment = material.result.run.environment
     facts = ["".join(f"- {name}: {literal(text(value))}\n" for name, value in environment.items())]
     if material.study is None:

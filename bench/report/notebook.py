@@ -14,12 +14,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from bench.plots import loss_curves, rate_map
-from bench.plots.film.film import fit_film, loss_range
+from bench.plots.film.film import enclosing_decades, fit_film
 from bench.plots.film.frame import HEIGHT, MODEL, WIDTH, Scene
-from bench.plots.style import STYLE, log_scale, nothing, panels
+from bench.plots.style import STYLE, empty_figure, log_scale, panels
 from bench.store.results import SweepResult
 from bench.tables.formatting import display, text
-from bench.tables.ranking import CHOICES, best
+from bench.tables.ranking import CHOICES, best_choices
 from kernels import FitResult
 
 ENDED = {"converged": "reached the target", "max_epochs": "did all epochs", "diverged": "diverged"}
@@ -61,10 +61,10 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
 def _loss(result: FitResult) -> Figure:
     finite = np.flatnonzero(np.isfinite(result.loss))
     if not finite.size:
-        return nothing("No loss to show: it is not finite at the start.")
+        return empty_figure("No loss to show: it is not finite at the start.")
     figure, (axis,) = panels(1)
     log_scale(axis)
-    low, high = loss_range(result.loss[finite])
+    low, high = enclosing_decades(result.loss[finite])
     axis.plot(finite, result.loss[finite].clip(low, 10 * high), color=MODEL, marker="o" if finite.size == 1 else "")
     axis.set(ylim=(low, high), xlabel="epoch", ylabel="loss")
     axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -83,10 +83,10 @@ def _main_figure(result: SweepResult) -> tuple[Figure, str]:
     """The figure and what is to be seen."""
     frame = result.timed
     if frame.empty:
-        return _shown(nothing("No run is done yet.")), "Nothing yet"
+        return _shown(empty_figure("No run is done yet.")), "Nothing yet"
     if frame["epochs_to_target"].notna().any():
         return _shown(rate_map(frame)), "Epochs to the target by learning rate and batch size"
-    choices = best(frame, ["optimizer"])
+    choices = best_choices(frame, ["optimizer"])
     chosen = frame.merge(choices[[name for name in CHOICES if name in choices]])
     curves = result.run.curves(chosen["config_id"].tolist())
     figure = loss_curves(chosen, curves, by="optimizer", panel="init")
@@ -112,7 +112,7 @@ def sweep_html(result: SweepResult) -> str:
     ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDED.items() if counts[status])
     if not ended:
         return _side_by_side(result.model.expression, "<p>No run is done yet.</p>", "")
-    ranked = best(result.timed).head(10)
+    ranked = best_choices(result.timed).head(10)
     with pd.option_context("display.max_colwidth", None):
         table = display(ranked).to_html(index=False, border=0, escape=True)
     said = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"

@@ -15,13 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.report.markdown import COMMAND
-from bench.report.page_data import payload
-from bench.report.reproduce import recipe
-from bench.report.run_data import Material
+from bench.report.page_data import page_data
+from bench.report.reproduce import reproduction
+from bench.report.run_data import RunData
 from bench.tables.formatting import text
-from bench.tables.ranking import best
-from bench.tables.readable import readable, said_of, sheet
-from bench.tables.verdict import count, runs_of_the_best, safe_rates, span, unfinished
+from bench.tables.ranking import best_choices
+from bench.tables.readable import caption, readable_table, text_table
+from bench.tables.verdict import count, describe_range, runs_of_the_best, safe_rates, unfinished
 
 TEMPLATES = Path(__file__).parent / "templates"
 THEME, LIBRARY = "theme.js", "plotly"
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
     tiles: list[tuple[str, str]]
 
 
-def page(material: Material, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str) -> str:
+def page(material: RunData, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str) -> str:
     """Make the page of a run.
 
     Parameters
@@ -75,11 +75,11 @@ def page(material: Material, planned: int, titles: dict[str, str], captions: dic
     frame = material.frame
     answer = _answer(material) if len(frame) else None
     evidence = _evidence(material, titles, checked) if answer else []
-    shown = payload(material) | {"recipe": recipe(material)} if answer else {}
+    shown = page_data(material) | {"recipe": reproduction(material)} if answer else {}
     data = as_script(shown)
     room = PAGE - len(charting_library()) - len(data) if answer else 0
     pictures = _pictures(material.result.run.folder / "figures", captions, room)
-    return assembled(
+    return assemble_page(
         "page.html.j2",
         CHARTS if answer else BARE,
         data,
@@ -92,7 +92,7 @@ def page(material: Material, planned: int, titles: dict[str, str], captions: dic
         sections=_sections(evidence, pictures) if answer else [],
         fitted=shown.get("fit") is not None,
         no_fit=_no_fit(material),
-        choices=[(titles[name], sheet(table)) for name, table in material.tables.items()] if answer else [],
+        choices=[(titles[name], text_table(table)) for name, table in material.tables.items()] if answer else [],
         figures=pictures,
         evidence=evidence,
         environment=[(name, text(value)) for name, value in material.result.run.environment.items()],
@@ -102,7 +102,7 @@ def page(material: Material, planned: int, titles: dict[str, str], captions: dic
     )
 
 
-def assembled(template: str, scripts: Sequence[str], data: Markup, **context: Any) -> str:
+def assemble_page(template: str, scripts: Sequence[str], data: Markup, **context: Any) -> str:
     """Fill a template with what all pages have: style, scripts, data, and the policy that lets nothing else run.
 
     Parameters
@@ -160,9 +160,9 @@ def as_script(data: Any) -> Markup:
     return Markup(written.encode("utf-8", "replace").decode())  # noqa: S704 (escaped just above)
 
 
-def _answer(material: Material) -> Answer:
+def _answer(material: RunData) -> Answer:
     frame, target = material.frame, material.target
-    ranked = best(frame)
+    ranked = best_choices(frame)
     top, winner = ranked.iloc[0], runs_of_the_best(frame, ranked)
     row = winner.iloc[0]
     settings = [
@@ -197,12 +197,12 @@ def _answer(material: Material) -> Answer:
         tiles.insert(0, (text(top["final_loss"]), f"final loss in the median; the target is {text(target)}"))
     ranges = {str(one["optimizer"]): one for one in safe_rates(frame).to_dict("records")}
     own = ranges[str(row["optimizer"])]
-    safe = span(own["lowest"], own["highest"]) if own["safe"] else "none"
+    safe = describe_range(own["lowest"], own["highest"]) if own["safe"] else "none"
     tiles.append((safe, f"learning rates of {row['optimizer']} at which every start and seed reaches it"))
     return Answer(heading, settings, [*tiles, lost])
 
 
-def _no_fit(material: Material) -> str:
+def _no_fit(material: RunData) -> str:
     """Why there is no fit to be seen."""
     if material.lost:
         return material.lost
@@ -211,15 +211,15 @@ def _no_fit(material: Material) -> str:
     return "Not yet: the runs to be shown are trained once more when all configurations are done."
 
 
-def _evidence(material: Material, titles: dict[str, str], checked: str) -> list[dict[str, Any]]:
+def _evidence(material: RunData, titles: dict[str, str], checked: str) -> list[dict[str, Any]]:
     """What was measured around the sweep, each with its table; the check comes even without one."""
     parts = []
     for name, title in titles.items():
         table = material.evidence.get(name)
         if name in material.tables or (name != "check" and (table is None or table.empty)):
             continue
-        said = checked if name == "check" else said_of(name, material.evidence[name])
-        shown = None if table is None else sheet(readable(name, table))
+        said = checked if name == "check" else caption(name, material.evidence[name])
+        shown = None if table is None else text_table(readable_table(name, table))
         parts.append({"name": f"evidence-{name}", "title": title, "said": said, "table": shown})
     return parts
 
@@ -227,7 +227,7 @@ def _evidence(material: Material, titles: dict[str, str], checked: str) -> list[
 def _pictures(folder: Path, captions: dict[str, str], room: int) -> list[Picture]:
     """The figures that the page does not draw, as long as there is room for them."""
     pictures = []
-    for name, caption in captions.items():
+    for name, words in captions.items():
         if name.startswith(DRAWN):
             continue
         content = (folder / f"{name}.png").read_bytes()
@@ -235,7 +235,7 @@ def _pictures(folder: Path, captions: dict[str, str], room: int) -> list[Picture
         if room > 0:
             width, height = unpack(">II", content[16:24])
             source = f"data:image/png;base64,{b64encode(content).decode()}"
-            pictures.append(Picture(source, caption, width // 2, height // 2))
+            pictures.append(Picture(source, words, width // 2, height // 2))
     return pictures
 
 
@@ -250,7 +250,7 @@ def _sections(evidence: list[dict[str, Any]], pictures: list[Picture]) -> list[t
     ]
 
 
-def _again(material: Material) -> list[tuple[str, str]]:
+def _again(material: RunData) -> list[tuple[str, str]]:
     """Seeds and versions, without which nothing is the same."""
     frame, facts = material.frame, material.result.run.environment
     seeds = frame["seed"].unique().tolist() if len(frame) else []

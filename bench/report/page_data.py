@@ -9,8 +9,8 @@ from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from bench.data.fit_table import curve_in_table_units
-from bench.plots.style import colors_of, spread
-from bench.report.run_data import Material
+from bench.plots.style import colors_of, spread_evenly
+from bench.report.run_data import RunData
 from bench.tables.formatting import label, text
 from bench.tables.ranking import CHOICES
 from kernels.run import Floats
@@ -29,14 +29,14 @@ SETTINGS = [*CHOICES, "init", "seed"]
 LOST, ZERO, LOWEST, HIGHEST = 0, 1, 2, 65535
 
 
-def packed(values: Any) -> dict[str, str]:
+def pack(values: Any) -> dict[str, str]:
     """An array as base64, with its type: of NumPy's kinds, little-endian."""
     array = np.ascontiguousarray(values)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return {"type": little.dtype.str[1:], "data": b64encode(little.tobytes()).decode()}
 
 
-def payload(material: Material) -> dict[str, Any]:
+def page_data(material: RunData) -> dict[str, Any]:
     """Everything that the page's charts and its table of configurations show.
 
     Where there are more configurations than a page can hold, every second, third, ... is left out, and the page says
@@ -57,11 +57,11 @@ def payload(material: Material) -> dict[str, Any]:
         "target": material.target,
         "settings": {name: _setting(rows[name]) for name in SETTINGS},
         "status": _setting(rows["status"]),
-        "numbers": {name: packed(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
+        "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
         "labels": {name: label(name) for name in [*SETTINGS, "status", *numbers]} | {"shuffle": "order"},
         "params": params,
-        "ids": packed(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
-        "starts": {"values": packed(starts), "codes": packed(_small(start_of.ravel())), "size": len(params)},
+        "ids": pack(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
+        "starts": {"values": pack(starts), "codes": pack(_small(start_of.ravel())), "size": len(params)},
         "curves": _curves(material, rows),
         "fit": _fit(material),
     }
@@ -83,7 +83,7 @@ def _setting(column: pd.Series) -> dict[str, Any]:
         "values": plain,
         "shown": list(shown),
         "colors": [colors.get(value) for value in values],
-        "codes": packed(_small(codes)),
+        "codes": pack(_small(codes)),
     }
 
 
@@ -91,7 +91,7 @@ def _small(codes: NDArray[Any]) -> NDArray[Any]:
     return codes.astype(np.min_scalar_type(int(codes.max(initial=0))))
 
 
-def _curves(material: Material, rows: pd.DataFrame) -> dict[str, Any]:
+def _curves(material: RunData, rows: pd.DataFrame) -> dict[str, Any]:
     """The losses of all rows, one after the other: `grid` are the epochs that are there of every run, besides its last.
 
     A step of the scale is `unit` decades, from `low` on.
@@ -101,7 +101,7 @@ def _curves(material: Material, rows: pd.DataFrame) -> dict[str, Any]:
     wanted = pd.Series(np.arange(len(rows)), index=rows["config_id"])
     places = wanted.reindex(curves["config_id"].cat.categories).fillna(-1).to_numpy(np.int64)
     row = places[curves["config_id"].cat.codes.to_numpy()]
-    grid = thinned(np.unique(epochs), max(4, CURVE_BYTES // 2 // max(1, len(rows))))
+    grid = thin(np.unique(epochs), max(4, CURVE_BYTES // 2 // max(1, len(rows))))
     last = np.append(row[1:] != row[:-1], True)[: row.size]
     kept = (np.isin(epochs, grid) | last) & (row >= 0)
     order = np.argsort(row[kept], kind="stable")
@@ -115,14 +115,14 @@ def _curves(material: Material, rows: pd.DataFrame) -> dict[str, Any]:
     steps[finite] = LOWEST + np.rint((decades[finite] - low) / unit)
     return {
         "grid": grid.tolist(),
-        "counts": packed(_small(np.bincount(row[kept], minlength=len(rows)))),
+        "counts": pack(_small(np.bincount(row[kept], minlength=len(rows)))),
         "low": low,
         "unit": unit,
-        "losses": packed(steps.astype(np.uint16)),
+        "losses": pack(steps.astype(np.uint16)),
     }
 
 
-def thinned(epochs: NDArray[Any], most: int) -> NDArray[Any]:
+def thin(epochs: NDArray[Any], most: int) -> NDArray[Any]:
     """At most so many of the epochs: half of them evenly spread, half close together at first, where much happens."""
     most = min(most, POINTS)
     if epochs.size <= most:
@@ -133,7 +133,7 @@ def thinned(epochs: NDArray[Any], most: int) -> NDArray[Any]:
     return kept
 
 
-def _fit(material: Material) -> dict[str, Any] | None:
+def _fit(material: RunData) -> dict[str, Any] | None:
     """The data and the curves of the trajectories over them, in the table's units; of several inputs, no curve.
 
     For several inputs a curve is what is predicted against what was observed.
@@ -142,7 +142,7 @@ def _fit(material: Material) -> dict[str, Any] | None:
     if material.data is None or trajectories is None or trajectories.empty:
         return None
     x, y = material.table_units()
-    some = spread(range(len(y)), SAMPLES)
+    some = spread_evenly(range(len(y)), SAMPLES)
     x, y = x.reshape(len(x), -1)[some], y[some]
     several = x.shape[1] > 1
     at = x if several else np.linspace(x.min(), x.max(), ALONG)[:, np.newaxis]
@@ -165,7 +165,7 @@ def _fit(material: Material) -> dict[str, Any] | None:
                     "color": to_hex(colors[start]),
                     "epochs": chosen["epoch"].tolist(),
                     "losses": [value if np.isfinite(value) else None for value in chosen["loss"].tolist()],
-                    "curves": packed(_single(curves)),
+                    "curves": pack(_single(curves)),
                 }
             )
         return found
@@ -174,9 +174,9 @@ def _fit(material: Material) -> dict[str, Any] | None:
         "several": several,
         "names": [text(material.data.x_names[0]), text(material.data.y_name)],
         "samples": len(material.data.y),
-        "x": packed(_single(y if several else x[:, 0])),
-        "y": packed(_single(y)),
-        "at": packed(_single(y if several else at[:, 0])),
+        "x": pack(_single(y if several else x[:, 0])),
+        "y": pack(_single(y)),
+        "at": pack(_single(y if several else at[:, 0])),
         "best": runs("best", 1),
         "typical": runs("typical", 8 if several else STEPS),
     }

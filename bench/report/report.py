@@ -7,15 +7,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from bench.plots.style import save
-from bench.report.figures import illustrations
+from bench.report.figures import report_figures
 from bench.report.markdown import markdown
 from bench.report.page import page
-from bench.report.run_data import Material, gather
+from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.store.results import PLAN
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import duration, text, write_tables
-from bench.tables.readable import readable
+from bench.tables.readable import readable_table
 
 TITLES = {
     "best": "The best choices, over all starts and seeds",
@@ -46,7 +46,7 @@ def write_report(folder: str | Path) -> Path:
     ValueError
         If it is no run folder, or one of a newer version.
     """
-    return write_from(gather(folder))
+    return write_from(read_run_data(folder))
 
 
 def write_reports(folders: Sequence[Path], out: Path | None = None) -> list[Path]:
@@ -73,23 +73,23 @@ def write_reports(folders: Sequence[Path], out: Path | None = None) -> list[Path
         raise ValueError(f"each folder must come once, and {twice[0]} comes twice")
     if out and len(folders) == 1:
         raise ValueError("--out is for several folders: the report of one is in its folder")
-    materials = [gather(folder) for folder in folders]
+    materials = [read_run_data(folder) for folder in folders]
     pages = [write_from(material) for material in materials]
     if len(materials) > 1:
         pages.append(write_comparison(materials, out or Path("comparison.html")))
     return pages
 
 
-def write_from(material: Material) -> Path:
+def write_from(material: RunData) -> Path:
     """Write the report of what was gathered, into its folder."""
     folder, frame = material.result.run.folder, material.frame
     planned = pq.read_metadata(folder / PLAN).num_rows
     captions = {}
     if len(frame):
         evidence = {name: table for name, table in material.evidence.items() if name in TITLES}
-        write_tables(material.tables | evidence, folder / "tables", readable)
+        write_tables(material.tables | evidence, folder / "tables", readable_table)
         _write_configurations(frame, folder / "tables")
-        for name, caption, figure in illustrations(material):
+        for name, caption, figure in report_figures(material):
             save(figure, folder / "figures", name)
             captions[name] = caption
     checked = _checked(material)
@@ -102,7 +102,7 @@ def write_from(material: Material) -> Path:
     return folder / "report.html"
 
 
-def _checked(material: Material) -> str:
+def _checked(material: RunData) -> str:
     """How far the kernels were found equal to the reference."""
     checked = material.evidence.get("check")
     if checked is None:

@@ -4,19 +4,19 @@ from typing import Any
 
 import tomli_w
 
-from bench.report.run_data import Material
+from bench.report.run_data import RunData
 from bench.study.load import DataTable, to_table
 
 OWN_PYTHON = "x, y = ..., ...  # your data"
 OWN_TABLE: dict[str, Any] = {"path": "your-data.csv", "x": ["x"], "y": "y"}
 
 
-def recipe(material: Material) -> dict[str, list[str]]:
+def reproduction(material: RunData) -> dict[str, list[str]]:
     """What comes before and after the settings of a row: as Python, and as TOML."""
     return {"python": _python(material), "toml": _toml(material)}
 
 
-def _budget(material: Material) -> dict[str, Any]:
+def _budget(material: RunData) -> dict[str, Any]:
     """What all configurations have in common, as arguments of `fit`."""
     if material.study:
         run = material.study.run
@@ -31,7 +31,7 @@ def _budget(material: Material) -> dict[str, Any]:
     }
 
 
-def _python(material: Material) -> list[str]:
+def _python(material: RunData) -> list[str]:
     model = material.result.model
     imports, data = _data(material.study.data) if material.study else ([], OWN_PYTHON)
     x, y = ("data.x", "data.y") if material.study else ("x", "y")
@@ -60,7 +60,7 @@ def _data(table: DataTable) -> tuple[list[str], str]:
     return [*imports, "from bench.data import standardize"], f"data, scaling = standardize({data})"
 
 
-def _toml(material: Material) -> list[str]:
+def _toml(material: RunData) -> list[str]:
     model = material.result.model
     tables: dict[str, Any] = {
         "name": "one",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
-from bench.store.evidence import kept
+from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import Study, load_study
 from bench.tables.ranking import standard_tables
@@ -18,7 +18,7 @@ from kernels.run import Floats
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class RunData:
     """What a run's folder tells.
 
     Attributes
@@ -83,7 +83,7 @@ class Material:
         return self.scaling.x_mean + self.scaling.x_scale * x, self.scaling.y_mean + self.scaling.y_scale * y
 
 
-def gather(folder: str | Path) -> Material:
+def read_run_data(folder: str | Path) -> RunData:
     """Read a run's folder.
 
     Parameters
@@ -96,12 +96,12 @@ def gather(folder: str | Path) -> Material:
         If it is no run folder, or one of a newer version.
     """
     result = load_run(folder)
-    evidence = kept(result.run.folder)
+    evidence = read_tables(result.run.folder)
     if not result.run.study:
-        return Material(result, evidence, None, None, None, "The sweep was made without a study.")
+        return RunData(result, evidence, None, None, None, "The sweep was made without a study.")
     study = load_study(result.run.folder / "run.toml")
     try:
         data, scaling = study.dataset()
     except (OSError, ValueError) as error:
-        return Material(result, evidence, study, None, None, f"The data cannot be read any more: {error}.")
-    return Material(result, evidence, study, data, scaling, None)
+        return RunData(result, evidence, study, None, None, f"The data cannot be read any more: {error}.")
+    return RunData(result, evidence, study, data, scaling, None)

@@ -9,13 +9,13 @@ from bench.system.atomic import replace_atomically
 FOLDER = "evidence"
 
 
-def keep(folder: Path, **tables: pd.DataFrame) -> None:
+def store_tables(folder: Path, **tables: pd.DataFrame) -> None:
     """Store tables under their names, each in the place of the one before."""
     for name, table in tables.items():
         with replace_atomically(folder / FOLDER / f"{name}.parquet") as path:
             table.to_parquet(path, index=False)
 
 
-def kept(folder: Path) -> dict[str, pd.DataFrame]:
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """All that is stored, by name."""
     return {path.stem: pd.read_parquet(path) for path in sorted((folder / FOLDER).glob("*.parquet"))}

@@ -32,7 +32,7 @@ def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.Data
     return frame
 
 
-def joined_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
+def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
     """See `Run.curves`."""
     if not paths:
         return pd.DataFrame({"config_id": pd.Categorical([]), "epoch": np.empty(0, np.int32), "loss": np.empty(0)})
@@ -45,7 +45,7 @@ def joined_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None
     place = np.full(len(rows.ids), NOWHERE, np.int32)
     place[configs] = np.arange(configs.size)
     counted = rows.counts & (place[rows.config] != NOWHERE)
-    sizes = np.where(counted, parts.how_many(rows.after, rows.epochs, every, rows.newest), 0)
+    sizes = np.where(counted, parts.count_losses(rows.after, rows.epochs, every, rows.newest), 0)
     order = np.argsort(place[rows.config], kind="stable")
     starts = np.empty(sizes.size, np.intp)
     starts[order] = np.cumsum(sizes[order]) - sizes[order]
@@ -94,10 +94,10 @@ def _rows(paths: Sequence[Path]) -> _Rows:
     frame = pa.concat_tables(tables).to_pandas()
     config, ids = pd.factorize(frame["config_id"])
     epochs, after, every = (frame[name].to_numpy(np.int32) for name in ("epochs", "losses_after", "losses_every"))
-    return _Rows(slices, ids, config, epochs, after, every, *_that_count(config, epochs, after, slices))
+    return _Rows(slices, ids, config, epochs, after, every, *_newest(config, epochs, after, slices))
 
 
-def _that_count(
+def _newest(
     config: NDArray[np.intp], epochs: Integers, after: Integers, slices: Sequence[slice]
 ) -> tuple[Flags, Flags]:
     """Follow all configurations from part to part, none of which holds one twice; `counts` and `newest` of `_Rows`."""

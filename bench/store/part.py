@@ -28,7 +28,7 @@ Integers = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 
-def how_many(after: Integers, epochs: Integers, every: int, last: Flags | bool = True) -> Integers:
+def count_losses(after: Integers, epochs: Integers, every: int, last: Flags | bool = True) -> Integers:
     """How many losses of each curve are kept: those after the multiples of `every`, and the last.
 
     Parameters
@@ -45,7 +45,7 @@ def how_many(after: Integers, epochs: Integers, every: int, last: Flags | bool =
 
 
 def kept_epochs(after: Integers, epochs: Integers, every: int, counts: Integers) -> Integers:
-    """The epochs after which losses are kept, curve by curve; `counts` is from `how_many`."""
+    """The epochs after which losses are kept, curve by curve; `counts` is from `count_losses`."""
     multiples = (np.repeat(after // every + 1, counts) + ordinals(counts)) * np.int32(every)
     kept: Integers = np.minimum(multiples, np.repeat(epochs, counts))
     return kept
@@ -74,7 +74,7 @@ def to_table(rows: pd.DataFrame, every: int) -> pa.Table:
             f"as it stands at epoch {epochs[i]}, not {ends[i] - starts[i]}"
         )
     after = np.where(first == 0, np.int32(FROM_THE_START), first)
-    counts = how_many(after, epochs, every)
+    counts = count_losses(after, epochs, every)
     epoch = kept_epochs(after, epochs, every, counts)
     values = losses.flatten().to_numpy()[np.repeat(starts - first, counts) + epoch]
     curves = pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), values)
@@ -123,13 +123,13 @@ def sync(folder: Path) -> None:
             os.close(handle)
 
 
-def number(path: Path) -> int:
+def part_number(path: Path) -> int:
     """The place of a part in the order of writing, or 0 if its name tells none."""
     name = _NAME.fullmatch(path.name)
     return int(name[1]) if name else 0
 
 
-def flaw(path: Path) -> str | None:
+def find_damage(path: Path) -> str | None:
     """What is wrong with a part, or None if it is as it was written."""
     name = _NAME.fullmatch(path.name)
     if not name:

@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.store import part as parts
-from bench.store.history import joined_curves, newest_rows
+from bench.store.history import join_curves, newest_rows
 from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
 from bench.system.lock import locked
@@ -92,7 +92,7 @@ class Run:
         DataFrame
             `config_id` (categorical), `epoch` (int32) and `loss`; as many rows as there are losses.
         """
-        return joined_curves(self._parts, config_ids)
+        return join_curves(self._parts, config_ids)
 
 
 class OpenRun(Run):
@@ -105,9 +105,9 @@ class OpenRun(Run):
 
     def restate(self, study: str) -> None:
         """Put another study on record, and where it runs: one that goes on with what is here, and may go further."""
-        with _failing_in_words(self.folder):
-            _put(self.folder / _STUDY, study)
-            _put(self.folder / ENVIRONMENT, _as_json(environment()))
+        with _explaining_os_errors(self.folder):
+            _write_if_changed(self.folder / _STUDY, study)
+            _write_if_changed(self.folder / ENVIRONMENT, _as_json(environment()))
 
     def append(self, rows: pd.DataFrame) -> None:
         """Store a part of the results. When this returns they are on disk; when it raises, nothing has changed.
@@ -135,9 +135,10 @@ class OpenRun(Run):
             return
         table = parts.to_table(rows, self._every)
         if self._parts and not (before := parts.schema(self._parts[0])).equals(table.schema):
-            raise ValueError(f"rows must have the columns ({_told(before)}) as before, not ({_told(table.schema)})")
+            wanted, found = map(_describe_schema, (before, table.schema))
+            raise ValueError(f"rows must have the columns ({wanted}) as before, not ({found})")
         self._number += 1
-        with _failing_in_words(self.folder):
+        with _explaining_os_errors(self.folder):
             self._parts.append(parts.write(self.folder / _PARTS, self._number, table))
 
 
@@ -156,7 +157,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         if not (folder / name).exists():
             raise ValueError(f"{folder} is no run folder: it has no {name}")
     _identity(folder)
-    examined = _examined(folder)
+    examined = _examine_parts(folder)
     for path, flaw in examined.items():
         if flaw:
             _warn(f"{path} is damaged ({flaw}): its configurations count as not done")
@@ -199,12 +200,12 @@ def open_run(
     if every < 1 or every & (every - 1):
         raise ValueError(f"every must be a power of two, not {every}")
     # Asked before there is a lock, which leaves a file.
-    if not (folder / _ABOUT).exists() and (_visible(folder) if folder.is_dir() else folder.exists()):
+    if not (folder / _ABOUT).exists() and (_visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
-    with _failing_in_words(folder):
+    with _explaining_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        with _failing_in_words(folder):
+        with _explaining_os_errors(folder):
             _prepare(folder, study, identity, resume)
             sound, number = _set_aside_damaged(folder)
         yield OpenRun(folder, sound, number, every)
@@ -214,7 +215,7 @@ def _prepare(folder: Path, study: str, identity: Mapping[str, str], resume: bool
     for leftover in (*folder.glob(".*.partial"), *folder.glob(f"{_PARTS}/.*.partial")):
         leftover.unlink()
     before = _identity(folder) if (folder / _ABOUT).exists() else None
-    if before is not None and any(_visible(folder / name) for name in (_PARTS, _DAMAGED)):
+    if before is not None and any(_visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
         for name in [*identity, *before]:
             if identity.get(name) != before.get(name):
                 raise ValueError(
@@ -226,10 +227,10 @@ def _prepare(folder: Path, study: str, identity: Mapping[str, str], resume: bool
                 f"{folder} holds results already: go on with --resume, or choose another folder with --out"
             )
     # First of all, so that a folder left half made is known for what it is.
-    _put(folder / _ABOUT, _as_json({"format": FORMAT, "identity": dict(identity)}))
+    _write_if_changed(folder / _ABOUT, _as_json({"format": FORMAT, "identity": dict(identity)}))
     if not (folder / _STUDY).exists() or not (folder / ENVIRONMENT).exists():
-        _put(folder / _STUDY, study)
-        _put(folder / ENVIRONMENT, _as_json(environment()))
+        _write_if_changed(folder / _STUDY, study)
+        _write_if_changed(folder / ENVIRONMENT, _as_json(environment()))
     (folder / _PARTS).mkdir(exist_ok=True)
     parts.sync(folder)
     parts.sync(folder.parent)
@@ -252,29 +253,29 @@ def _identity(folder: Path) -> dict[str, str]:
     return identity
 
 
-def _examined(folder: Path) -> dict[Path, str | None]:
+def _examine_parts(folder: Path) -> dict[Path, str | None]:
     """The parts in the order of writing, with what is wrong with each."""
-    return {path: parts.flaw(path) for path in sorted(_visible(folder / _PARTS), key=parts.number)}
+    return {path: parts.find_damage(path) for path in sorted(_visible_files(folder / _PARTS), key=parts.part_number)}
 
 
 def _set_aside_damaged(folder: Path) -> tuple[list[Path], int]:
     """The sound parts, and the highest number ever given to one."""
-    examined = _examined(folder)
+    examined = _examine_parts(folder)
     damaged = folder / _DAMAGED
     for path, flaw in examined.items():
         if flaw:
             damaged.mkdir(exist_ok=True)
             path.replace(damaged / path.name)
             _warn(f"{path} is damaged ({flaw}): set aside in {damaged}, its configurations count as not done")
-    numbers = [parts.number(path) for path in (*examined, *_visible(damaged))]
+    numbers = [parts.part_number(path) for path in (*examined, *_visible_files(damaged))]
     return [path for path, flaw in examined.items() if not flaw], max(numbers, default=0)
 
 
-def _visible(folder: Path) -> list[Path]:
+def _visible_files(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*") if not path.name.startswith(".")]
 
 
-def _put(path: Path, text: str) -> None:
+def _write_if_changed(path: Path, text: str) -> None:
     content = text.encode()
     if not path.exists() or path.read_bytes() != content:
         with replace_atomically(path) as temporary:
@@ -285,7 +286,7 @@ def _as_json(facts: Mapping[str, object]) -> str:
     return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
-def _told(schema: pa.Schema) -> str:
+def _describe_schema(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name}: {field.type}" for field in schema if field.name not in parts.OF_THE_CURVE)
 
 
@@ -294,7 +295,7 @@ def _warn(message: str) -> None:
 
 
 @contextmanager
-def _failing_in_words(folder: Path) -> Iterator[None]:
+def _explaining_os_errors(folder: Path) -> Iterator[None]:
     """Name the folder in the error of a full disk, which names nothing by itself."""
     try:
         yield

@@ -22,9 +22,9 @@ from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizers import OPTIMIZERS
 from kernels.run import Floats
-from kernels.samples import batch_samples
+from kernels.samples import check_batch_size
 from kernels.schedules import SCHEDULES
-from kernels.spec import bind, parse_spec
+from kernels.spec import make_from_spec, parse_spec
 
 LIMIT = 1_000_000
 """So many configurations run without a question, and so many values a single setting may have."""
@@ -82,13 +82,15 @@ class Grid:
         shuffle: bool | Sequence[bool] = False,
     ) -> None:
         self.lr = _rates(lr)
-        self.batch_size = _distinct("batch_size", [_batch_size(size) for size in _listed("batch_size", batch_size)])
-        self.init = _named(init)
+        self.batch_size = _distinct("batch_size", [_batch_size(size) for size in _as_list("batch_size", batch_size)])
+        self.init = _name_starts(init)
         self.names = _distinct("init", [name for name, start in self.init.items() for name in _numbered(name, start)])
-        self.optimizer = _distinct("optimizer", _listed("optimizer", optimizer), _optimizer_key)
-        self.schedule = _distinct("schedule", _listed("schedule", schedule), _schedule_key)
-        self.seed = _distinct("seed", [check_seed(seed) for seed in _listed("seed", seed)])
-        self.shuffle = _distinct("shuffle", [check_bool("shuffle", shuffle) for shuffle in _listed("shuffle", shuffle)])
+        self.optimizer = _distinct("optimizer", _as_list("optimizer", optimizer), _optimizer_key)
+        self.schedule = _distinct("schedule", _as_list("schedule", schedule), _schedule_key)
+        self.seed = _distinct("seed", [check_seed(seed) for seed in _as_list("seed", seed)])
+        self.shuffle = _distinct(
+            "shuffle", [check_bool("shuffle", shuffle) for shuffle in _as_list("shuffle", shuffle)]
+        )
 
     def __repr__(self) -> str:
         return f"<Grid of {self.size:,} configurations>"
@@ -159,7 +161,7 @@ class Grid:
             If a batch size exceeds the number of samples or is there twice ("full" and a number can be the same), or
             a start does not fit the model.
         """
-        sizes = _distinct("batch_size", [batch_samples(size, n_samples) for size in self.batch_size])
+        sizes = _distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size])
 
         def along(values: ArrayLike, *axes: int) -> NDArray[Any]:
             """The values of some settings, repeated over all others."""
@@ -201,7 +203,7 @@ class RandomStarts:
         return low + (high - low) * generator.random((self.count, params))
 
 
-def too_many(size: int) -> str | None:
+def question_if_large(size: int) -> str | None:
     """What to ask before so many configurations are run; None where there is nothing to ask."""
     if size <= LIMIT:
         return None
@@ -266,7 +268,7 @@ def config_ids(
     return np.array(ids, "U16")
 
 
-def _listed(name: str, values: Any) -> list[Any]:
+def _as_list(name: str, values: Any) -> list[Any]:
     """The values of a setting as a list; what is no sequence is a single value."""
     values = values.tolist() if hasattr(values, "tolist") else values  # NumPy's and pandas' arrays and scalars
     if not isinstance(values, list | tuple | range):
@@ -292,7 +294,7 @@ def _distinct(name: str, values: Sequence[T], key: Callable[[T], Hashable] = lam
 
 
 def _rates(lr: Numbers | str) -> Floats:
-    listed = _range(lr) if isinstance(lr, str) else _listed("lr", lr)
+    listed = _range(lr) if isinstance(lr, str) else _as_list("lr", lr)
     return np.array(_distinct("lr", [_positive("lr", rate) for rate in listed]))
 
 
@@ -319,24 +321,26 @@ def _batch_size(size: Any) -> int | str:
         raise ValueError(f"batch_size must be {wanted}, not {describe(size)}") from None
 
 
-def _named(init: Any) -> dict[str, Any]:
+def _name_starts(init: Any) -> dict[str, Any]:
     """The entries of `init` by name, texts as `RandomStarts`."""
     if init is None:
         init = "normal:1:1"
     if isinstance(init, str):
         init = {"random": init}
     if not isinstance(init, Mapping):
-        listed = _listed("init", init)
+        listed = _as_list("init", init)
         init = {f"init[{k}]": start for k, start in enumerate([listed] if isinstance(listed[0], Real) else listed)}
     if not init:
         raise ValueError("init must have at least one start, not none")
     for name in init:
         if not isinstance(name, str) or not name:
             raise ValueError(f"init must name its starts by text, not {describe(name)}")
-    return {name: _random(name, start) if isinstance(start, str) else start for name, start in init.items()}
+    return {
+        name: _parse_random_starts(name, start) if isinstance(start, str) else start for name, start in init.items()
+    }
 
 
-def _random(name: str, text: str) -> RandomStarts:
+def _parse_random_starts(name: str, text: str) -> RandomStarts:
     parts = _parts(text, {"normal": 1, "uniform": 2})
     if parts is None:
         wanted = 'values, "normal:scale:count" or "uniform:low:high:count"'
@@ -377,12 +381,12 @@ def _positive(name: str, number: Any) -> float:
 
 
 def _optimizer_key(text: str) -> str:
-    return bind(text, OPTIMIZERS, "optimizer").text
+    return make_from_spec(text, OPTIMIZERS, "optimizer").text
 
 
 def _schedule_key(text: str) -> str:
     """The schedule with every option by name, so that two spellings of it are the same text."""
-    bind(text, SCHEDULES, "schedule")
+    make_from_spec(text, SCHEDULES, "schedule")
     name, args, kwargs = parse_spec(text, "schedule")
     bound = inspect.signature(SCHEDULES[name]).bind(*args, **kwargs)
     bound.apply_defaults()
@@ -392,7 +396,7 @@ def _schedule_key(text: str) -> str:
 
 def _looks_ahead(schedule: str, epochs: int) -> bool:
     """Whether the epochs of a run of this length would have had other rates in a longer one."""
-    factors = bind(schedule, SCHEDULES, "schedule")
+    factors = make_from_spec(schedule, SCHEDULES, "schedule")
     short, long = (factors(np.arange(count, dtype=np.float64), count) for count in (epochs, 2 * epochs))
     return not np.array_equal(short, long[:epochs])
 

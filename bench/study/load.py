@@ -68,7 +68,7 @@ class DataTable(Table):
 
 
 class ModelTable(Table):
-    """[model]: an expression or a ready-made model such as "polynomial(3)"; `model_for` says what its inputs are."""
+    """[model]: an expression or a ready-made model such as "polynomial(3)", and what it calls its inputs."""
 
     expression: str
     inputs: list[str] | None = None
@@ -175,7 +175,7 @@ class Study(Table):
 
     def make_model(self, dataset: "Dataset") -> "Model":
         """Make the model for the columns of the data."""
-        return model_for(self.model.expression, dataset.x_names, self.model.inputs)
+        return make_model_for_columns(self.model.expression, dataset.x_names, self.model.inputs)
 
     def make_grid(self) -> "Grid":
         """Make the grid."""
@@ -184,7 +184,7 @@ class Study(Table):
         return Grid(**dict(self.grid))
 
 
-def model_for(expression: str, columns: Sequence[str], inputs: Sequence[str] | None = None) -> "Model":
+def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequence[str] | None = None) -> "Model":
     """The model that an expression, or the name of a ready-made model, means for the columns of some data.
 
     Parameters
@@ -268,7 +268,7 @@ def load_study(study: str | Path) -> Study:
         *tables, _ = (part for part in key if isinstance(part, str))
         return place + "".join(f"{_quoted(table)}." for table in tables)
 
-    return _checked(table, where)
+    return _validate(table, where)
 
 
 def with_overrides(study: Study, **options: Any) -> Study:
@@ -294,7 +294,7 @@ def with_overrides(study: Study, **options: Any) -> Study:
             raise ValueError(f"a study has no setting {name!r}; known are {known}")
         if value is not None:
             table[section][name] = value
-    return _checked(table, lambda key: "")
+    return _validate(table, lambda key: "")
 
 
 def to_table(study: Study) -> dict[str, Any]:
@@ -322,38 +322,38 @@ def _read(path: Path) -> str:
         raise ValueError(f"study {str(path)!r} is none of the built-in ones ({known}) and no file: {reason}") from None
 
 
-def _checked(table: Mapping[str, Any], where: Callable[[Key], str]) -> Study:
+def _validate(table: Mapping[str, Any], where: Callable[[Key], str]) -> Study:
     """The study, after all checks that need no data; `where` begins the sentence about a key."""
     try:
         study = Study.model_validate(table)
     except ValidationError as error:
         # A key that is misspelt is also missing: the misspelling is the news.
         first = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
-        raise ValueError(where(first["loc"]) + _sentence(first)) from None
+        raise ValueError(where(first["loc"]) + _describe_error(first)) from None
     from bench.data.table import builtin  # noqa: PLC0415
     from kernels.schedules import learning_rates  # noqa: PLC0415
 
     grid = study.make_grid()
-    with _blaming(where, ("model", "expression")):
+    with _errors_at(where, ("model", "expression")):
         columns = study.data.x or builtin(str(study.data.builtin)).x_names
-        model = model_for(study.model.expression, columns, study.model.inputs)
-    with _blaming(where, ("grid", "init")):
+        model = make_model_for_columns(study.model.expression, columns, study.model.inputs)
+    with _errors_at(where, ("grid", "init")):
         grid.vectors(model)
-    with _blaming(where, ("grid", "schedule")):
+    with _errors_at(where, ("grid", "schedule")):
         for schedule in grid.schedule:
             learning_rates(schedule, float(grid.lr.max()), study.run.epochs)
     return study
 
 
 @contextmanager
-def _blaming(where: Callable[[Key], str], key: Key) -> Iterator[None]:
+def _errors_at(where: Callable[[Key], str], key: Key) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
         raise ValueError(where(key) + _about(key, str(error))) from None
 
 
-def _sentence(details: Mapping[str, Any]) -> str:
+def _describe_error(details: Mapping[str, Any]) -> str:
     """What is wrong with a value, beginning with its key."""
     key: Key = details["loc"]
     match details["type"]:

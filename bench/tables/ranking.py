@@ -18,7 +18,7 @@ _BEYOND = 1e300
 CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]
 
 
-def summarise(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def summarize(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Reduce the runs of each group to one row, best group first.
 
     Parameters
@@ -60,7 +60,7 @@ def varies(frame: pd.DataFrame, name: str) -> bool:
     return len(frame[name].unique()) > 1
 
 
-def best(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+def best_choices(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """Find the best choice for each combination of the values in `by`, judged over all starts and seeds.
 
     Parameters
@@ -74,14 +74,14 @@ def best(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As from `summarise`, best first: the columns `by`, then the choices that vary in `frame`.
+        As from `summarize`, best first: the columns `by`, then the choices that vary in `frame`.
     """
     varying = [name for name in CHOICES if name not in by and varies(frame, name)]
-    ranked = summarise(frame, [*by, *varying] or CHOICES)
+    ranked = summarize(frame, [*by, *varying] or CHOICES)
     return ranked.drop_duplicates(list(by), ignore_index=True) if by else ranked
 
 
-def effects(frame: pd.DataFrame) -> pd.DataFrame:
+def setting_effects(frame: pd.DataFrame) -> pd.DataFrame:
     """Show how robust each value of each choice is, and how good at its best.
 
     Parameters
@@ -100,8 +100,8 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for name in [*CHOICES, "init"]:
         if varies(frame, name):
-            robustness = summarise(frame, [name]).drop(columns=medians)
-            at_best = best(frame, [name])[[name, *medians]].rename(columns={m: f"best_{m}" for m in medians})
+            robustness = summarize(frame, [name]).drop(columns=medians)
+            at_best = best_choices(frame, [name])[[name, *medians]].rename(columns={m: f"best_{m}" for m in medians})
             part = robustness.merge(at_best, on=name).sort_values(name)
             part.insert(0, "setting", label(name))
             parts.append(part.rename(columns={name: "value"}).assign(value=part[name].map(text)))
@@ -113,9 +113,9 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
 def standard_tables(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Make a report's tables: the ten best choices, the best by optimizer and batch size, the effects."""
     return {
-        "best": best(frame).head(10),
-        "best_by_optimizer_and_batch_size": best(frame, by=["optimizer", "batch_size"]),
-        "effects": effects(frame),
+        "best": best_choices(frame).head(10),
+        "best_by_optimizer_and_batch_size": best_choices(frame, by=["optimizer", "batch_size"]),
+        "effects": setting_effects(frame),
     }
 
 

@@ -19,19 +19,19 @@ class Column(NamedTuple):
     numeric: bool
 
 
-class Sheet(NamedTuple):
+class TextTable(NamedTuple):
     """A table as text."""
 
     columns: list[Column]
     rows: list[list[str]]
 
 
-def sheet(table: pd.DataFrame) -> Sheet:
+def text_table(table: pd.DataFrame) -> TextTable:
     """The text of a table, cell by cell."""
     shown = display(table)
     rows = shown.to_numpy().tolist()
     columns = [Column(str(title), _numeric([row[i] for row in rows])) for i, title in enumerate(shown.columns)]
-    return Sheet(columns, rows)
+    return TextTable(columns, rows)
 
 
 def _numeric(cells: list[str]) -> bool:
@@ -39,24 +39,24 @@ def _numeric(cells: list[str]) -> bool:
     return bool(told) and all(_NUMBER.match(cell) for cell in told)
 
 
-def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
+def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """The columns of evidence that people read; of speeds and times a shorter table."""
     match name:
         case "speed":
-            shown = scoreboard(_verified(table))
+            shown = speed_summary(_verified(table))
             shown = shown.loc[:, (shown != MISSING).any()]
             return shown.assign(verified=[f"{'✗' if how.startswith('no') else '✓'} {how}" for how in shown["verified"]])
         case "targets":
-            return budget(table)
+            return budget_summary(table)
         case "times":
-            table = fastest(table)
+            table = fastest_choices(table)
         case "check":
             table = table.assign(verified=table["verified"].map({True: "✓ yes", False: "✗ no"}))
     same = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
     return table.drop(columns=["config_id", *same], errors="ignore")
 
 
-_SAID = {
+_CAPTIONS = {
     "speed": "Medians with their 95 % intervals. Each variant was held against the reference before it was timed.",
     "times": "The best choice of each optimizer with each kernel; success with Wilson's 95 % interval.",
     "theory": "The rate from which training diverges, by the matrix of one epoch, beside what the runs did at first.",
@@ -64,10 +64,10 @@ _SAID = {
 }
 
 
-def said_of(name: str, table: pd.DataFrame) -> str:
+def caption(name: str, table: pd.DataFrame) -> str:
     """What has to be said beside a table: what it holds, which variants were not measured, and why."""
-    missing = remarks(_verified(table)) if name == "speed" else []
-    return " ".join([*([_SAID[name]] if name in _SAID else []), *(f"{remark}." for remark in missing)])
+    missing = footnotes(_verified(table)) if name == "speed" else []
+    return " ".join([*([_CAPTIONS[name]] if name in _CAPTIONS else []), *(f"{remark}." for remark in missing)])
 
 
 def _verified(speed: pd.DataFrame) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def _verified(speed: pd.DataFrame) -> pd.DataFrame:
     return speed.assign(ns=speed["ns"].where(speed["verified"].fillna(False).astype(bool)))
 
 
-def fastest(times: pd.DataFrame) -> pd.DataFrame:
+def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
     """Of the table of `times_to_target`, the best choice of each optimizer with each kernel; success as one cell."""
     chosen = times.drop_duplicates(["optimizer", "variant"]).sort_values(["optimizer", "variant"], ignore_index=True)
     interval = [
@@ -86,7 +86,7 @@ def fastest(times: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def scoreboard(speed: pd.DataFrame) -> pd.DataFrame:
+def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
     """Shorten the table of `bench.timing.speed.speed` to text: variants that were measured, and those that are wrong.
 
     Parameters
@@ -108,13 +108,13 @@ def scoreboard(speed: pd.DataFrame) -> pd.DataFrame:
         {
             "variant": rows["variant"],
             "verified": [_disagreement(error) if off else _agreement(error) for error, off in verified],
-            "ns per sample-update": _spans(rows, "ns"),
-            "million per second": (rows["updates_per_second"] / 1e6).map(_three),
-            "x reference": _spans(rows, "to_reference"),
-            "x C": _spans(rows, "to_c"),
+            "ns per sample-update": _with_intervals(rows, "ns"),
+            "million per second": (rows["updates_per_second"] / 1e6).map(_three_digits),
+            "x reference": _with_intervals(rows, "to_reference"),
+            "x C": _with_intervals(rows, "to_c"),
             "compiling": rows["compile_seconds"].map(duration),
             "from the cache": rows["load_seconds"].map(duration),
-            "pays after": rows["break_even"].map(_whole),
+            "pays after": rows["break_even"].map(_two_digits),
             "threads": rows["threads"],
         }
     )
@@ -122,19 +122,19 @@ def scoreboard(speed: pd.DataFrame) -> pd.DataFrame:
     return cells.mask(np.outer(wrong[rows.index], claims), MISSING)
 
 
-def against_itself(name: str, noise: tuple[float, float, float]) -> str:
+def describe_noise(name: str, noise: tuple[float, float, float]) -> str:
     """How far a variant seems to be from itself, in a sentence."""
     low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise)
     return f"{name} against itself differs by {middle} % [{low}, {high}]."
 
 
-def remarks(speed: pd.DataFrame) -> list[str]:
+def footnotes(speed: pd.DataFrame) -> list[str]:
     """What there is to be said of variants that were not measured, a sentence each."""
     left_out = speed[speed["ns"].isna()]
     return [f"{variant}: {note}" for variant, note in zip(left_out["variant"], left_out["note"], strict=True)]
 
 
-def budget(targets: pd.DataFrame) -> pd.DataFrame:
+def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
     """Shorten the table of `bench.timing.budget.targets_table`, as text."""
     rows = zip(targets["faster"], targets["target"], targets["verified"], strict=True)
     return pd.DataFrame(
@@ -142,14 +142,14 @@ def budget(targets: pd.DataFrame) -> pd.DataFrame:
             "what": targets["what"],
             "variant": targets["variant"],
             "against": targets["against"],
-            "times as fast": _spans(targets, "faster"),
-            "target": targets["target"].map(_three),
+            "times as fast": _with_intervals(targets, "faster"),
+            "target": targets["target"].map(_three_digits),
             "reached": [_reached(*row) for row in rows],
         }
     )
 
 
-def budget_remarks(targets: pd.DataFrame) -> list[str]:
+def budget_footnotes(targets: pd.DataFrame) -> list[str]:
     """Why rows of the budget were not measured, a sentence each."""
     left_out = targets[targets["faster"].isna()]
     return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
@@ -169,18 +169,18 @@ def _disagreement(error: float) -> str:
     return "no" if pd.isna(error) else f"no: off by {error:.3g}"
 
 
-def _spans(table: pd.DataFrame, name: str) -> pd.Series:
+def _with_intervals(table: pd.DataFrame, name: str) -> pd.Series:
     cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
     return pd.Series(
-        [MISSING if pd.isna(value) else _span(value, low, high) for value, low, high in cells], table.index
+        [MISSING if pd.isna(value) else _with_interval(value, low, high) for value, low, high in cells], table.index
     )
 
 
-def _span(value: float, low: float, high: float) -> str:
-    return f"{_three(value)} [{_three(low)}, {_three(high)}]"
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{_three_digits(value)} [{_three_digits(low)}, {_three_digits(high)}]"
 
 
-def _three(value: float) -> str:
+def _three_digits(value: float) -> str:
     """Three digits."""
     if not np.isfinite(value):
         return text(value)
@@ -188,5 +188,5 @@ def _three(value: float) -> str:
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{value:#.3g}"
 
 
-def _whole(value: float) -> str:
+def _two_digits(value: float) -> str:
     return MISSING if pd.isna(value) else f"{float(f'{value:.2g}'):,.0f}"

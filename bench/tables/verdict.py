@@ -6,7 +6,7 @@ import pandas as pd
 from bench.data.fit_table import in_table_units
 from bench.data.scaling import Scaling
 from bench.tables.formatting import text
-from bench.tables.ranking import CHOICES, best, varies
+from bench.tables.ranking import CHOICES, best_choices, varies
 from kernels import Model
 
 _BESIDE_THE_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
@@ -32,7 +32,7 @@ def verdict(frame: pd.DataFrame, model: Model, target: float | None, scaling: Sc
     dict
         From what a sentence is about to the sentence.
     """
-    ranked = best(frame)
+    ranked = best_choices(frame)
     winner = runs_of_the_best(frame, ranked)
     said = {"Best": _best(ranked, winner, target), "Robust": _robust(ranked, target)}
     if target is not None:
@@ -48,7 +48,7 @@ def verdict(frame: pd.DataFrame, model: Model, target: float | None, scaling: Sc
 
 
 def runs_of_the_best(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `frame` that make up the first row of `bench.tables.ranking.best(frame)`."""
+    """The rows of `frame` that make up the first row of `bench.tables.ranking.best_choices(frame)`."""
     return frame.merge(ranked.head(1)[[name for name in CHOICES if name in ranked]])
 
 
@@ -59,7 +59,7 @@ def unfinished(done: int, planned: int) -> str:
     return f"{text(done)} of {text(planned)} configurations are trained so far."
 
 
-def choice(row: pd.Series) -> str:
+def describe_choice(row: pd.Series) -> str:
     """Name a row's settings: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
     rate, size, order = text(row["lr"]), text(row["batch_size"]), _order(row["shuffle"])
     return f"{row['optimizer']}, learning rate {rate}, batch size {size}, schedule {row['schedule']}, {order}"
@@ -101,7 +101,7 @@ def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
 def _best(ranked: pd.DataFrame, winner: pd.DataFrame, target: float | None) -> str:
     if (ranked["diverged"] == ranked["runs"]).all():
         return "None: every run diverged."
-    top, named = ranked.iloc[0], choice(winner.iloc[0])
+    top, named = ranked.iloc[0], describe_choice(winner.iloc[0])
     runs = f"{count(winner['init'].nunique(), 'start')} and {count(winner['seed'].nunique(), 'seed')}"
     if target is None or not top["converged"]:
         missed = "" if target is None else f"No run reached the target loss {text(target)}. "
@@ -139,7 +139,7 @@ def _safe(ranges: pd.DataFrame) -> str:
         settings += [f"schedule {row['schedule']}"] if schedules else []
         settings += [_order(row["shuffle"])] if orders else []
         named.append(
-            f"{row['optimizer']} at {span(row['lowest'], row['highest'])} "
+            f"{row['optimizer']} at {describe_range(row['lowest'], row['highest'])} "
             f"({text(row['safe'])} of {count(row['tried'], 'rate')}; {', '.join(settings)})"
         )
     never = [str(optimizer) for optimizer in ranges.loc[ranges["safe"] == 0, "optimizer"]]
@@ -158,7 +158,7 @@ def _diverged(diverged: pd.DataFrame) -> str:
     groups = diverged.groupby(["optimizer", "batch_size"], observed=True)["lr"].agg(["min", "max", "size"])
     groups = groups.sort_values("size", ascending=False, kind="stable")
     named = [
-        f"{optimizer} with batch size {text(size)} at learning rate {span(low, high)} ({count(runs, 'run')})"
+        f"{optimizer} with batch size {text(size)} at learning rate {describe_range(low, high)} ({count(runs, 'run')})"
         for (optimizer, size), (low, high, runs) in zip(groups.index, groups.to_numpy(), strict=True)
     ]
     more = f"; and {count(len(named) - GROUPS, 'more combination')}" if len(named) > GROUPS else ""
@@ -189,6 +189,6 @@ def _of(some: int, all_: int) -> str:
     return f"all {text(int(all_))}" if some == all_ else f"{text(int(some))} of {text(int(all_))}"
 
 
-def span(low: float, high: float) -> str:
+def describe_range(low: float, high: float) -> str:
     """Write a range: "0.1 to 2", or "0.1" for a single value."""
     return text(low) if low == high else f"{text(low)} to {text(high)}"

@@ -14,7 +14,7 @@ from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from kernels.block import WIDTH
 from kernels.run import Floats
-from kernels.samples import samples
+from kernels.samples import check_samples
 from kernels.schedules import learning_rates
 
 EPOCHS = 8
@@ -45,7 +45,7 @@ def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, secon
         `optimizer`, `batch_size`, `shuffle`, `variant`, `epoch_seconds` (missing where it was not timed) and `note`,
         why it was not.
     """
-    columns, y = samples(result.model, x, y)
+    columns, y = check_samples(result.model, x, y)
     rows: list[dict[str, Any]] = []
     calls: dict[str, Call] = {}
     epochs: dict[str, float] = {}

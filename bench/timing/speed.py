@@ -11,8 +11,8 @@ from bench.timing.paired import Ratio, Timings, noise_floor, noise_warning, rati
 from bench.timing.problem import Errors, Problem, UnavailableError
 from bench.timing.variants import Call, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from bench.timing.workload import BASELINE, job_for
-from kernels.block import compiled
+from bench.timing.workload import BASELINE, problem_for
+from kernels.block import compile_kernel
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 
@@ -91,7 +91,7 @@ def speed(
     contestants: dict[str, Contestant] = {}
     failures: dict[str, dict[str, Any]] = {}
     for done, variant in enumerate(variants, start=1):
-        own = job_for(variant, problem, crowd)
+        own = problem_for(variant, problem, crowd)
         try:
             contestants[variant.name] = Contestant(variant, own, *verify(variant, own))
         except UnavailableError as reason:
@@ -190,7 +190,7 @@ def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
     """
     if not variant.kernel or variant.kernel == "reference":
         return {}
-    kernel = compiled(variant.kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer))
+    kernel = compile_kernel(variant.kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer))
     return {
         "compile_seconds": kernel.cold_seconds,
         "load_seconds": float(np.median([_timed(kernel.load) for _ in range(LOADS)])),

@@ -19,8 +19,8 @@ from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.models import quadratic
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.run import Plan, Record, memory, settings
-from kernels.samples import room
+from kernels.run import Hyperparameters, Record, initial_memory, option_values
+from kernels.samples import allocate_data
 
 Call = Callable[[], Trained]
 
@@ -127,11 +127,11 @@ class Variant(NamedTuple):
 def kernel(name: str, problem: Problem) -> Call:
     """A call that trains with one of our kernels, in one thread."""
     loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
-    data = room(problem.x, problem.y, shuffle=problem.shuffle)
-    options = settings(loss, optimizer)
-    plan = Plan(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
+    data = allocate_data(problem.x, problem.y, shuffle=problem.shuffle)
+    options = option_values(loss, optimizer)
+    plan = Hyperparameters(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
     runs, params = problem.inits.shape
-    start = memory(optimizer, params)
+    start = initial_memory(optimizer, params)
     if KERNELS[name].width > 1:
         memories = np.tile(start, (runs, 1))
 

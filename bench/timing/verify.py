@@ -10,7 +10,7 @@ from bench.timing.problem import Errors, Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call, Variant
 
 # The reference takes about ten microseconds for a sample-update: so many take a second.
-MOST = 100_000
+MOST_SAMPLE_UPDATES = 100_000
 # Of what takes longer, a block of lanes and one more run, as many of their samples as make so many.
 SOME, PART = 33, 5_000
 
@@ -58,7 +58,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
         the reference and `fused` is no substitute.
     """
     call = variant.ready(problem)
-    if problem.sample_updates > MOST:
+    if problem.sample_updates > MOST_SAMPLE_UPDATES:
         verify(variant, _part(problem))
     wanted, bound = _expected(problem), variant.bound(problem)
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
@@ -92,10 +92,10 @@ def _part(problem: Problem) -> Problem:
 def _expected(problem: Problem) -> Trained:
     """What the reference gives, for all runs or for the first one alone; see `verify`."""
     reference, fused = BY_NAME["reference"], BY_NAME["fused"]
-    if problem.sample_updates <= MOST:
+    if problem.sample_updates <= MOST_SAMPLE_UPDATES:
         return reference.ready(problem)()
     one = problem.part(runs=1)
-    known = one if one.sample_updates <= MOST else _part(one)
+    known = one if one.sample_updates <= MOST_SAMPLE_UPDATES else _part(one)
     wanted = reference.ready(known)()
     off = errors(fused.ready(known)(), wanted).largest
     if off <= fused.bound(known):

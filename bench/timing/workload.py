@@ -8,16 +8,16 @@ from bench.data.table import Dataset
 from bench.study.load import Study
 from bench.timing.problem import Problem
 from bench.timing.variants import BY_NAME, Variant
-from bench.timing.verify import MOST
-from kernels.samples import batch_samples, samples
+from bench.timing.verify import MOST_SAMPLE_UPDATES
+from kernels.samples import check_batch_size, check_samples
 from kernels.schedules import learning_rates
 
 # Against which all others are measured; where it is not verified, another takes its place.
 BASELINE = "fused"
 # A call is to last long enough that calling it does not count: so many sample-updates of one run, and of many.
 UPDATES = 80_000
-CROWD_UPDATES = 32_000_000
-CROWD = 1024
+BATCH_UPDATES = 32_000_000
+BATCH_RUNS = 1024
 # Samples of an epoch, and sample-updates of a call, that a slow variant is given.
 SLOW_SAMPLES = 10_000
 SLOW_UPDATES = 1_000
@@ -25,7 +25,7 @@ SLOW_UPDATES = 1_000
 FOR_THREADS = 4
 
 
-def problems(
+def study_problems(
     study: Study, data: Dataset, *, optimizer: str = "sgd", batch_size: int | str = 1, shuffle: bool = False
 ) -> tuple[Problem, Problem]:
     """A study's model and data as a job for one run, from its first start at its smallest rate, and as one for many.
@@ -44,11 +44,11 @@ def problems(
         For bad input, or if that run diverges: there is nothing to be compared then.
     """
     model, grid = study.make_model(data), study.make_grid()
-    columns, y = samples(model, data.x, data.y)
+    columns, y = check_samples(model, data.x, data.y)
     lr, start = float(grid.lr.min()), grid.starts(model)[0, 0]
     epochs = min(study.run.epochs, max(1, UPDATES // y.size))
     rates = learning_rates(grid.schedule[0], lr, epochs)[:, np.newaxis]
-    size = batch_samples(batch_size, y.size)
+    size = check_batch_size(batch_size, y.size)
     settings = (size, shuffle, 0, optimizer, study.run.loss)
     problem = Problem(model, columns, y, start[np.newaxis], rates, *settings)
     if _diverges(problem):
@@ -56,21 +56,21 @@ def problems(
             f"{study.name}: the run from the first start at the smallest rate, {lr:g}, with {optimizer} and batches of "
             f"{size} diverges: a study with a smaller lr has a speed to be measured"
         )
-    return problem, crowd_of(problem)
+    return problem, batch_of_runs(problem)
 
 
-def crowd_of(problem: Problem) -> Problem:
+def batch_of_runs(problem: Problem) -> Problem:
     """Many runs of the same kind, at rates up to that of the one."""
-    part = problem.part(samples=max(problem.batch_size, CROWD_UPDATES // CROWD))
-    part = part.part(epochs=max(1, CROWD_UPDATES // (CROWD * part.y.size)))
+    part = problem.part(samples=max(problem.batch_size, BATCH_UPDATES // BATCH_RUNS))
+    part = part.part(epochs=max(1, BATCH_UPDATES // (BATCH_RUNS * part.y.size)))
     return replace(
         part,
-        inits=np.tile(part.inits, (CROWD, 1)),
-        rates=part.rates * np.geomspace(0.1, 1, CROWD),
+        inits=np.tile(part.inits, (BATCH_RUNS, 1)),
+        rates=part.rates * np.geomspace(0.1, 1, BATCH_RUNS),
     )
 
 
-def job_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
+def problem_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
     """What a variant is given: one run or many, more of them for all cores, and little for a slow one."""
     own = crowd if variant.many else problem
     if variant.threads > 1:
@@ -83,5 +83,5 @@ def job_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
 
 def _diverges(problem: Problem) -> bool:
     """Whether the run does not stay finite; where `fused` says so, the reference has the last word if it has time."""
-    kernels = [BASELINE, "reference"] if problem.sample_updates <= MOST else [BASELINE]
+    kernels = [BASELINE, "reference"] if problem.sample_updates <= MOST_SAMPLE_UPDATES else [BASELINE]
     return not any(np.isfinite(BY_NAME[name].ready(problem)().losses).all() for name in kernels)

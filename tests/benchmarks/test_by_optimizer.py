@@ -4,11 +4,11 @@ import pytest
 
 from bench.timing.problem import classic
 from bench.timing.variants import BY_NAME
-from bench.timing.workload import crowd_of
+from bench.timing.workload import batch_of_runs
 from kernels.optimizers import OPTIMIZERS
 
 ONE = {optimizer: classic(100, 16, optimizer=optimizer) for optimizer in OPTIMIZERS}
-MANY = {optimizer: crowd_of(problem).part(epochs=10) for optimizer, problem in ONE.items()}
+MANY = {optimizer: batch_of_runs(problem).part(epochs=10) for optimizer, problem in ONE.items()}
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -7,7 +7,7 @@ import pytest
 
 from bench.timing.problem import classic
 from bench.timing.variants import BY_NAME
-from bench.timing.workload import crowd_of
+from bench.timing.workload import batch_of_runs
 from kernels.models import make_model
 
 PARAMETERS = (2, 3, 6, 12)
@@ -22,7 +22,7 @@ def polynomial(count):
 
 
 ONE = {count: polynomial(count) for count in PARAMETERS}
-MANY = {count: crowd_of(problem).part(epochs=5) for count, problem in ONE.items()}
+MANY = {count: batch_of_runs(problem).part(epochs=5) for count, problem in ONE.items()}
 
 
 @pytest.mark.parametrize("count", PARAMETERS)

@@ -8,9 +8,9 @@ from numba import njit
 
 from bench.timing.problem import classic
 from bench.timing.variants import VARIANTS
-from bench.timing.workload import crowd_of
+from bench.timing.workload import batch_of_runs
 from kernels import models
-from kernels.lanes import lane_from, lane_into
+from kernels.lanes import read_lane, write_lane
 
 TRUTH = {"exponential_decay": [2, 1.3, 0.5], "gaussian_peak": [2, 0.5, 0.3, 0.1], "sine": [1.5, 4, 0.3, 0.2]}
 # A narrow peak is lost at larger ones, and what follows is chaos.
@@ -23,7 +23,7 @@ def on_lanes(function):
     @njit(error_model="numpy")
     def fill(u, out):
         for i in range(0, u.size, 32):
-            lane_into(function(lane_from(u, i, 32)), out, i)
+            write_lane(function(read_lane(u, i, 32)), out, i)
 
     return fill
 
@@ -61,7 +61,7 @@ def curve(name):
 
 
 ONE = {name: curve(name) for name in TRUTH}
-MANY = {name: crowd_of(problem).part(epochs=5) for name, problem in ONE.items()}
+MANY = {name: batch_of_runs(problem).part(epochs=5) for name, problem in ONE.items()}
 
 
 @pytest.mark.parametrize("name", TRUTH)

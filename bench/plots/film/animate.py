@@ -72,11 +72,11 @@ def animate(
         If the path has another suffix, MP4 is asked for and there is no ffmpeg, these data and settings do not lead
         where the run went, or the loss is not finite at the start.
     """
-    path = writable(path)
+    path = check_writable(path)
     return write(fit_film(result, x, y, settings=settings, view=view, names=names), path)
 
 
-def writable(path: str | Path, what: str = "path") -> Path:
+def check_writable(path: str | Path, what: str = "path") -> Path:
     """The path of an animation, if it can be written as that; to be asked before there is anything to write.
 
     Raises
@@ -99,7 +99,7 @@ def write(film: Film, path: Path, progress: Progress = lambda done: None) -> Pat
     ----------
     film : Film
     path : pathlib.Path
-        As `writable` has it.
+        As `check_writable` has it.
     progress : callable
         Called with the number of frames drawn.
     """
@@ -125,7 +125,7 @@ def _html(film: Film, path: Path, progress: Progress) -> None:
     path.write_text(
         page.substitute(
             title=escape(f"{text(film.names[1])} = {film.result.model.expression}"),
-            alt=escape(described(film)),
+            alt=escape(film_caption(film)),
             still=images[-1],
             width=round(100 * WIDTH),
             height=round(100 * HEIGHT),
@@ -155,7 +155,7 @@ def _mp4(film: Film, path: Path, progress: Progress) -> None:
 WRITERS: dict[str, Callable[[Film, Path, Progress], None]] = {".gif": _gif, ".mp4": _mp4, ".html": _html}
 
 
-def described(film: Film) -> str:
+def film_caption(film: Film) -> str:
     """What is to be seen, for who cannot see it."""
     result = film.result
     first, last = map(text, film.loss[[0, -1]].tolist())

@@ -12,10 +12,10 @@ from bench.data.fit_table import TableFit, curve_in_table_units
 from bench.data.scaling import original_loss
 from bench.data.table import Dataset, builtin
 from bench.plots.film.moments import Moments, by_epochs, by_updates
-from bench.plots.style import spread
+from bench.plots.style import spread_evenly
 from kernels import FitResult
 from kernels.run import Floats
-from kernels.samples import samples
+from kernels.samples import check_samples
 
 FRAMES = 110
 POINTS = 481  # of a curve
@@ -136,7 +136,7 @@ def fit_film(
         If the data do not fit the model, a fit has no such setting, these data and settings do not lead where the run
         went, or the loss is not finite at the start.
     """
-    samples(result.model, x, y)
+    check_samples(result.model, x, y)
     moments = by_epochs(result) if settings is None else by_updates(result, x, y, **settings)
     return film(result, moments, result.model.predict, x, y, view=view, names=names, whole=whole)
 
@@ -191,7 +191,7 @@ def film(
         raise ValueError("there is nothing to be seen of this fit: its loss is not finite at the start")
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     several = x.ndim == 2 and x.shape[1] > 1
-    some = spread(range(len(y)), DOTS)
+    some = spread_evenly(range(len(y)), DOTS)
     if view is None and _is_lesson(x, y, predict, moments.params[0]):
         view = LESSON
     if several:
@@ -257,12 +257,12 @@ def _moved(curves: Floats, at: Floats, view: View, epoch: Floats) -> Floats:
 def _fallen(moments: Moments) -> Floats:
     """The share of its logarithmic axis that the loss moves by, evenly where it is not known, shape (m,)."""
     known = np.isfinite(moments.loss)
-    low, high = loss_range(moments.loss[known])
+    low, high = enclosing_decades(moments.loss[known])
     powers = np.interp(moments.epoch, moments.epoch[known], np.log10(moments.loss[known].clip(low, high)))
     return np.concatenate([[0.0], np.abs(np.diff(powers)) / np.log10(high / low)])
 
 
-def loss_range(losses: Floats) -> Range:
+def enclosing_decades(losses: Floats) -> Range:
     """The powers of ten that enclose the losses, without zeros and without what runs away."""
     seen = losses[losses > 0]
     if not seen.size:

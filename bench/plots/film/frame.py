@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench.plots.film.film import Film, loss_range
-from bench.plots.style import DASHES, DOT, FAINT, INK, PALETTE, STYLE, TARGET, log_scale, short
+from bench.plots.film.film import Film, enclosing_decades
+from bench.plots.style import DASHES, DOT, FAINT, INK, PALETTE, STYLE, TARGET, log_scale, shorten
 from bench.tables.formatting import text
 
 WIDTH, HEIGHT = 6.4, 3.6  # inches
@@ -79,14 +79,14 @@ class Scene:
             name = None if age else "model"
             trail += axis.plot(film.at, start, color=MODEL, zorder=3 - 0.1 * age, label=name, **look)
         axis.set(xlim=view.xlim, ylim=view.ylim)
-        x, y = map(short, film.names)
+        x, y = map(shorten, film.names)
         axis.set(xlabel=f"{y}, observed" if film.several else x, ylabel=f"{y}, predicted" if film.several else y)
         return trail
 
     def _draw_loss(self, axis: Axes) -> tuple[Any, Any]:
         film = self.film
         log_scale(axis)
-        axis.set_ylim(*loss_range(film.loss))
+        axis.set_ylim(*enclosing_decades(film.loss))
         last = max(film.epoch[-1], 1)
         # The first epoch has as much room as a whole power of ten later on: that is where the loss falls.
         axis.set_xscale("symlog", linthresh=1)
@@ -117,7 +117,7 @@ class Scene:
     def _parameters(self, frame: int) -> str:
         film, said = self.film, ""
         for name, value in zip(film.result.model.params, film.params[frame], strict=True):
-            one = f"{short(name, 12)} {value:{self._digits}}   "
+            one = f"{shorten(name, 12)} {value:{self._digits}}   "
             if len(said + one + film.remark) > LETTERS:
                 said += "… "
                 break

@@ -13,9 +13,9 @@ from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.reference import permutation
-from kernels.run import Data, Floats, Plan, Record, memory
-from kernels.run import settings as numbers_of
-from kernels.samples import batch_samples, room, samples
+from kernels.run import Data, Floats, Hyperparameters, Record, initial_memory
+from kernels.run import option_values as numbers_of
+from kernels.samples import allocate_data, check_batch_size, check_samples
 
 SLOW_EPOCHS = 16
 SLOW_SAMPLES = 4_000_000  # in all of these together: what is trained once more in a moment,
@@ -89,8 +89,8 @@ def by_updates(
     whole = by_epochs(result)
     if not whole.epoch.size:
         return whole
-    columns, y = samples(result.model, x, y)
-    batch_size = batch_samples(batch_size, y.size)
+    columns, y = check_samples(result.model, x, y)
+    batch_size = check_batch_size(batch_size, y.size)
     train = _trainer(result, optimizer, loss, kernel)
     most = SLOW_REFERENCE if kernel == "reference" else SLOW_SAMPLES
     slow = int(min(SLOW_EPOCHS, most // y.size, whole.epoch[-1]))
@@ -99,7 +99,7 @@ def by_updates(
         order = permutation(y.size, seed, epoch) if shuffle else np.arange(y.size)
         pieces = _pieces(order, batch_size, drop_last=drop_last)
         for number, piece in enumerate(pieces, 1):
-            data = room(tuple(column[piece] for column in columns), y[piece], shuffle=False)
+            data = allocate_data(tuple(column[piece] for column in columns), y[piece], shuffle=False)
             states.append(train(data, result.rates[epoch], batch_size, states[-1]))
             epochs.append(epoch + number / len(pieces))
             losses.append(result.loss[epoch + 1] if number == len(pieces) else np.nan)
@@ -129,12 +129,14 @@ def _trainer(result: FitResult, optimizer: str, loss: str, kernel: str) -> Calla
     """The function that goes on from a state with some samples; what the optimizer remembers stays between calls."""
     rule, penalty = make_optimizer(optimizer), make_loss(loss)
     train = trainer(kernel, result.model, penalty, rule)
-    options, remembered = numbers_of(penalty, rule), memory(rule, len(result.model.params))
+    options, remembered = numbers_of(penalty, rule), initial_memory(rule, len(result.model.params))
 
     def train_piece(data: Data, rate: float, batch_size: int, params: Floats) -> Floats:
         record = Record(np.empty(2), np.empty((2, params.size)), remembered)
         record.trajectory[0] = params
-        plan = Plan(np.array([rate]), options, batch_size, drop_last=False, shuffle=False, seed=0, target=-np.inf)
+        plan = Hyperparameters(
+            np.array([rate]), options, batch_size, drop_last=False, shuffle=False, seed=0, target=-np.inf
+        )
         train(data, plan, record, 0, 1)
         after: Floats = record.trajectory[1]
         return after
