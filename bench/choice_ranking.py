@@ -1,0 +1,184 @@
+"""A ranking of choices of settings that says how sure it is: with intervals, ties and one recommendation.
+
+A choice is a combination of settings, such as an optimizer with a learning rate and a batch size. All choices are run
+from the same starts with the same seeds, and compared start by start and seed by seed.
+
+The figures of the first row are too good on average: it came first by merit and by luck. What is to be reported is
+measured on seeds that had no part in the ranking, see `bench.winners`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.intervals import CONFIDENCE, check_share, median_interval, row_medians, wilson_interval
+from bench.recommendation import recommend
+from bench.run_costs import COSTS, LOSS_FLOOR, RunCosts, check_columns, run_costs
+from bench.tables import CHOICES
+from bench.ties import SUCCESS_MARGIN, nearly_as_cheap, rank_choices, tied_with_best
+from kernels.run import Floats
+
+# Costs that differ by no more than this share are as good as equal.
+TOLERANCE = 0.05
+
+
+def ranking(
+    frame: pd.DataFrame,
+    cost: str = "samples",
+    *,
+    by: Sequence[str] = CHOICES,
+    confidence: float = CONFIDENCE,
+    tolerance: float = TOLERANCE,
+    success_margin: float = SUCCESS_MARGIN,
+    floor: float = LOSS_FLOOR,
+) -> pd.DataFrame:
+    """Rank choices of settings, tell which are tied with the best one, and recommend one of them.
+
+    *Order.* A choice is reliable if its share of successful runs is at most `success_margin` below the highest of all
+    choices. Reliable choices come first, ranked by their cost, where a failed run is infinitely expensive. The others
+    follow, ranked by their success. So a choice that always succeeds beats one that fails half the time, however cheap
+    that is, and one that fails once in a hundred runs may still win. Costs are compared run by run
+    (`bench.ties.rank_choices`), which tells more than their medians do: a row may have a larger median than the next.
+
+    *Ties.* A choice is tied with the best unless the runs show that it succeeds less often, by more than
+    `success_margin`, or costs more, by more than `tolerance` (`bench.ties.tied_with_best`). The number of choices is
+    taken into account: in at least 95 of 100 simulated studies the choice that is truly best is a tied one. With two to
+    four runs a tie says little, and with a single run everything that succeeds is tied.
+
+    *Recommendation.* Of the reliable choices that are tied and cost nearly as little as the first one
+    (`bench.ties.nearly_as_cheap`): the cheapest in seconds, then the one whose learning rate is farthest from those
+    that fail (`bench.recommendation.recommend`). In at least 95 of 100 simulated studies with three runs per choice and
+    more, it is as reliable as the truly best choice and costs at most `tolerance` more, or so little more that a test
+    of the two would miss it. With two or three runs and extreme outliers it is in fewer.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per run: the columns `by`, `init`, `seed`, `status` and `final_loss`; for costs to the target
+        `samples_to_target` and `updates_to_target`, missing where it was not reached; for seconds
+        `seconds_per_update`, the same for all runs of a choice, and `seconds_per_update_low` and
+        `seconds_per_update_high`, between which it is.
+    cost : str
+        "samples", "updates", "seconds" or "final_loss": what choices are ranked by. Where no run reached a target,
+        or there was none, it is "final_loss".
+    by : sequence of str
+        The columns that make up a choice.
+    confidence : float
+        Of the intervals, and of the truly best choice being tied.
+    tolerance : float
+        By how much costs may differ, as a share, and still count as equal.
+    success_margin : float
+        By how much shares of successful runs may differ and still count as equal.
+    floor : float
+        The loss below which all losses are equal, as what differs is rounding; `bench.run_costs.loss_floor` gives it
+        for the targets of a study. The default is right if their mean square is about 1.
+
+    Returns
+    -------
+    DataFrame
+        One row per choice, best first:
+
+        - the columns `by`;
+        - `runs`, and how many of them `converged`;
+        - `success`, the share of successful runs, with Wilson's interval: those that reached the target or, when
+          choices are ranked by the final loss, those that ended with a finite loss;
+        - `samples`, `updates` and `seconds` to the target, and `final_loss`: medians over all runs, in which those that
+          failed are infinite. So a median is infinite where half of the runs fail. Missing if no run of the frame
+          reached a target, or the frame lacks a column;
+        - `_low` and `_high` of each of them, the ends of its interval. They are missing for fewer than five runs, which
+          bound no median at 95 % (`bench.intervals.median_interval`). For seconds they are those of updates times those
+          of the seconds per update, an interval that is rather too wide;
+        - `ratio`, how many times the cost of the first row, compared run by run;
+        - `tied`, true for the first row and those that cannot be told from it; false everywhere if no run succeeded;
+        - `recommended`, true in one row, or in none if no run succeeded;
+        - `reason`, why that row is recommended; empty in the others.
+
+        The intervals take runs for independent of each other. Where there are few starts and many seeds for each, they
+        hold for these starts.
+
+    Raises
+    ------
+    ValueError
+        For an unknown cost, one whose columns are not there, a choice without a time that is ranked by seconds, a run
+        that is there twice, or a confidence, tolerance or margin that is not between 0 and 1.
+    """
+    for name, share in (("confidence", confidence), ("tolerance", tolerance), ("success_margin", success_margin)):
+        check_share(name, share)
+    check_columns(frame, cost, by)
+    runs = run_costs(frame, by)
+    cost = runs.ranked_by(cost)
+    table = summarize(runs, cost, confidence)
+    if table.empty:
+        return table.assign(ratio=np.empty(0), tied=False, recommended=False, reason="").astype({"reason": "str"})
+    costs = runs.comparable(cost, floor)
+    ranks = rank_choices(costs, np.maximum(table["final_loss"].to_numpy(), floor), success_margin)
+    tied = tied_with_best(costs, ranks, confidence=confidence, tolerance=tolerance, success_margin=success_margin)
+    order, seconds = ranks.order, _seconds_bounds(runs, confidence)
+    table = table.assign(ratio=ranks.ratio, tied=tied, recommended=False, reason="").iloc[order].reset_index(drop=True)
+    advice = recommend(
+        table,
+        reliable=ranks.reliable[order],
+        cheap=nearly_as_cheap(costs, ranks, tolerance=tolerance)[order],
+        seconds=(seconds[0][order], seconds[1][order]),
+        cost=cost,
+        by=by,
+    )
+    if advice is not None:
+        row, reason = advice
+        table.loc[row, "recommended"] = True
+        table.loc[row, "reason"] = reason
+    return table
+
+
+def summarize(runs: RunCosts, cost: str, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """Reduce the runs of each choice to counts, success and medians, with their intervals.
+
+    Parameters
+    ----------
+    runs : RunCosts
+    cost : str
+        What makes a run a success: it is finite.
+    confidence : float
+
+    Returns
+    -------
+    DataFrame
+        One row per choice; see `ranking`, up to `final_loss_high`.
+    """
+    made, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
+    low, high = wilson_interval(successes, made, confidence)
+    columns = {
+        "runs": made,
+        "converged": np.count_nonzero(runs.converged, axis=1),
+        **{"success": successes / made, "success_low": low, "success_high": high},
+    }
+    for name in COSTS:
+        # Without any target there is no cost of reaching it.
+        known = name == "final_loss" or cost != "final_loss" or bool(runs.converged.any())
+        median, low, high = _median(runs, name, confidence) if known else [np.full(made.size, np.nan)] * 3
+        columns |= {name: median, f"{name}_low": low, f"{name}_high": high}
+    return pd.concat([runs.choices, pd.DataFrame(columns)], axis=1)
+
+
+def _median(runs: RunCosts, cost: str, confidence: float) -> tuple[Floats, Floats, Floats]:
+    """Return the median of each choice and the ends of its interval."""
+    if cost not in runs.costs:
+        unknown = np.full(len(runs.choices), np.nan)
+        return unknown, unknown, unknown
+    values = runs.costs[cost]
+    low, high = median_interval(values, confidence)
+    if cost == "seconds":
+        low, high = low * runs.timing_errors[0], high * runs.timing_errors[1]
+    return row_medians(values), low, high
+
+
+def _seconds_bounds(runs: RunCosts, confidence: float) -> tuple[Floats, Floats]:
+    """Return the intervals of the seconds, the range of the runs where there is none."""
+    _, low, high = _median(runs, "seconds", confidence)
+    if "seconds" in runs.costs:
+        seconds = runs.costs["seconds"]
+        shortest = np.min(seconds, axis=1, initial=np.inf, where=runs.made) * runs.timing_errors[0]
+        longest = np.max(seconds, axis=1, initial=0.0, where=runs.made) * runs.timing_errors[1]
+        low, high = np.where(np.isnan(low), shortest, low), np.where(np.isnan(high), longest, high)
+    return low, high

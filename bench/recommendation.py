@@ -1,0 +1,128 @@
+"""Of choices that are equally good, the one to take."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kernels.run import Floats
+
+LOWEST = {
+    "samples": "the fewest samples to the target",
+    "updates": "the fewest updates to the target",
+    "seconds": "the least time to the target",
+    "final_loss": "the lowest final loss",
+}
+
+
+def recommend(
+    table: pd.DataFrame,
+    *,
+    reliable: NDArray[np.bool_],
+    cheap: NDArray[np.bool_],
+    seconds: tuple[Floats, Floats],
+    cost: str,
+    by: Sequence[str],
+) -> tuple[int, str] | None:
+    """Choose among the choices that are tied with the best one.
+
+    Of the candidates, which are those that are tied and cheap, it takes
+
+    1. the cheapest in seconds, and those whose seconds overlap with its;
+    2. of these the one farthest from the edge of stability, whose learning rate can be multiplied and divided by the
+       largest factor without leaving the range of reliable rates around it, with the other settings the same. So both
+       of its neighbours on the grid are reliable, if there is such a candidate, and of one range it is the one closest
+       to the geometric middle;
+    3. of these the first.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Choices, best first, with the columns `by`, `tied` and `seconds`.
+    reliable, cheap : array of bool, shape (choices,)
+        Whether a choice succeeds as often as the best ones, and costs nearly as little as the first one.
+    seconds : tuple of array, shape (choices,)
+        Between which the seconds to the target are; NaN where they are not known.
+    cost : str
+        What the choices are ranked by.
+    by : sequence of str
+        The columns that make up a choice.
+
+    Returns
+    -------
+    tuple of int and str, or None
+        The row, and a sentence that says why it is this one. None where no choice is tied.
+    """
+    if not table["tied"].any():
+        return None
+    candidates = np.flatnonzero(table["tied"].to_numpy(bool) & cheap)
+    fastest = candidates if cost == "seconds" else _fastest(candidates, table["seconds"].to_numpy(float), seconds)
+    factors = rate_factors(table, reliable, by)[fastest]
+    chosen = int(fastest[np.argmax(factors)])
+    tied = int(table["tied"].sum())
+    among = f"Of {tied} tied choices,"
+    if candidates.size < tied:
+        among += f" {candidates.size} cost nearly the same; of these"
+    if len(table) == 1:
+        reason = "It is the only choice."
+    elif tied == 1:
+        reason = f"It has {LOWEST[cost]}, and no other choice is tied with it."
+    elif candidates.size == 1:
+        reason = f"Of {tied} tied choices, it has {LOWEST[cost]}."
+    elif fastest.size == 1:
+        reason = f"{among} it takes the least time."
+    elif factors.max() > factors.min():
+        reason = (
+            f"{among} its learning rate leaves the most room: "
+            f"rates up to {factors.max():.3g} times higher and lower succeed as well."
+        )
+    else:
+        reason = f"{among} it comes first, and nothing else tells them apart."
+    return chosen, reason
+
+
+def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_], by: Sequence[str]) -> Floats:
+    """Return the factor by which each learning rate can be multiplied and divided and stay among good ones.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Choices, with the columns `by`.
+    good : array of bool, shape (choices,)
+    by : sequence of str
+        Choices that have all of these but `lr` in common form a range of rates.
+
+    Returns
+    -------
+    array, shape (choices,)
+        1 for a choice next to one that is not good or at the end of the grid, and where `lr` is no part of a choice.
+    """
+    if "lr" not in by:
+        return np.ones(len(table))
+    others = [name for name in by if name != "lr"]
+    groups = np.zeros(len(table), np.intp)
+    if others:
+        groups = table.groupby(others, observed=True, sort=False, dropna=False).ngroup().to_numpy().astype(np.intp)
+    rates = table["lr"].to_numpy(float)
+    order = np.lexsort([rates, groups])
+    group, rate, fine = groups[order], rates[order], good[order]
+    # A stretch of good rates ends with its group and with a rate that is not good, which is a stretch by itself.
+    starts = np.concatenate([[True], (np.diff(group) != 0) | ~fine[1:] | ~fine[:-1]])
+    stretch = np.cumsum(starts) - 1
+    first = np.flatnonzero(starts)
+    last = np.append(first[1:], rate.size) - 1
+    factors = np.empty(rate.size)
+    # Grids are rounded, and factors that differ by rounding are equal.
+    factors[order] = np.round(np.minimum(rate[last[stretch]] / rate, rate / rate[first[stretch]]), 6)
+    return factors
+
+
+def _fastest(candidates: NDArray[np.intp], seconds: Floats, bounds: tuple[Floats, Floats]) -> NDArray[np.intp]:
+    """Keep those that may be the cheapest in seconds, all of them if nothing is known of seconds."""
+    low, high = (bound[candidates] for bound in bounds)
+    known = seconds[candidates]
+    if not np.isfinite(known).any():
+        return candidates
+    overlapping: NDArray[np.bool_] = low <= high[np.nanargmin(known)]
+    return candidates[overlapping]

@@ -1,0 +1,184 @@
+"""What each run cost: a row for each choice of settings, a column for each start and seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kernels.run import Floats
+
+# From a cost to the columns of a frame that it is read from.
+COSTS = {
+    "samples": ["samples_to_target"],
+    "updates": ["updates_to_target"],
+    "seconds": ["updates_to_target", "seconds_per_update"],
+    "final_loss": ["final_loss"],
+}
+# Runs of different choices that have these in common form a pair.
+PAIR = ["init", "seed"]
+# So many rounding errors of a target make no difference.
+ROUNDINGS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class RunCosts:
+    """The runs of a frame by choice and by start and seed.
+
+    Attributes
+    ----------
+    choices : DataFrame
+        The settings of each choice, in the order in which they first come in the frame.
+    made, converged : array of bool, shape (choices, pairs)
+        Whether there is such a run, and whether it reached the target.
+    costs : dict of str to array, shape (choices, pairs)
+        Those of `COSTS` that the frame has. Infinite for a run that failed, NaN for one that was not made. A run fails
+        if it does not reach the target; as to its final loss, if that is not finite.
+    seconds_per_update : array, shape (choices,)
+        NaN where it is not known.
+    timing_errors : tuple of array, shape (choices,)
+        The ends of the interval of the seconds per update as multiples of it; 1 where they are not known.
+    """
+
+    choices: pd.DataFrame
+    made: NDArray[np.bool_]
+    converged: NDArray[np.bool_]
+    costs: dict[str, Floats]
+    seconds_per_update: Floats
+    timing_errors: tuple[Floats, Floats]
+
+    def ranked_by(self, cost: str) -> str:
+        """Return the cost, or "final_loss" where no run reached a target."""
+        return cost if self.converged.any() else "final_loss"
+
+    def succeeded(self, cost: str) -> NDArray[np.bool_]:
+        """Tell whether each run succeeded in terms of a cost, shape (choices, pairs)."""
+        return np.isfinite(self.costs["updates" if cost == "seconds" else cost])
+
+    def comparable(self, cost: str, floor: float) -> Floats:
+        """Return a cost without zeros and rounding errors, so that runs can be compared by ratios.
+
+        A run that is at the target from the start counts as one sample and one update, and a loss below `floor` as
+        `floor`.
+
+        Raises
+        ------
+        ValueError
+            For seconds, if those per update are not known of a choice that succeeds.
+        """
+        if cost == "final_loss":
+            return np.maximum(self.costs[cost], max(floor, np.finfo(float).tiny))
+        if cost == "seconds":
+            untimed = np.isnan(self.seconds_per_update) & self.succeeded(cost).any(axis=1)
+            if untimed.any():
+                choice = describe(self.choices.iloc[int(np.argmax(untimed))])
+                raise ValueError(
+                    f"seconds_per_update must be there for each choice that converges, not missing: {choice}"
+                )
+            updates = np.maximum(self.costs["updates"], 1.0)
+            return np.where(np.isfinite(updates), updates * self.seconds_per_update[:, np.newaxis], updates)
+        return np.maximum(self.costs[cost], 1.0)
+
+
+def loss_floor(y: Floats) -> float:
+    """Return the loss below which differences are differences of rounding.
+
+    A residual f(x) - y has an error of some units in the last place of y. The floor is the square of 64 of them times
+    the mean square of y: 2e-28 for targets with a mean square of 1.
+
+    Parameters
+    ----------
+    y : array, shape (n,)
+    """
+    return float((ROUNDINGS * np.finfo(float).eps) ** 2 * np.mean(np.square(y)))
+
+
+LOSS_FLOOR = loss_floor(np.ones(1))
+
+
+def check_columns(frame: pd.DataFrame, cost: str, by: Sequence[str]) -> None:
+    """Raise a ValueError for a cost that there is not, or a frame that lacks a column for it."""
+    if cost not in COSTS:
+        raise ValueError(f"cost must be one of {', '.join(map(repr, COSTS))}, not {cost!r}")
+    if not by:
+        raise ValueError("by must name at least one column, not none")
+    for column in [*by, *PAIR, "status", "final_loss", *COSTS[cost]]:
+        if column not in frame:
+            raise ValueError(
+                f"frame must have a column {column!r} to rank by {cost}; it has {', '.join(map(str, frame))}"
+            )
+
+
+def describe(row: pd.Series) -> str:
+    """Return the values of a row by name: "optimizer=sgd, lr=0.1"."""
+    return ", ".join(f"{name}={value}" for name, value in row.items())
+
+
+def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
+    """Return the costs of the runs of a frame by choice and pair.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per run, as `bench.choice_ranking.ranking` describes it.
+    by : sequence of str
+        The columns that make up a choice.
+
+    Raises
+    ------
+    ValueError
+        If a choice has two runs from the same start with the same seed.
+    """
+    row, column = (_codes(frame, names) for names in (list(by), PAIR))
+    _check_distinct(frame, row, column, [*by, *PAIR])
+    firsts = np.unique(row, return_index=True)[1]
+    shape = firsts.size, column.max(initial=-1) + 1
+
+    def matrix(values: NDArray[np.generic], missing: float) -> Floats:
+        spread = np.full(shape, missing)
+        spread[row, column] = values
+        return spread
+
+    reached = frame["status"].eq("converged").to_numpy(bool)
+    made, converged = (matrix(flags, 0.0).astype(bool) for flags in (np.ones(len(frame), bool), reached))
+    costs = {}
+    for name in ("samples", "updates"):
+        if COSTS[name][0] in frame:
+            to_target = _numbers(frame[COSTS[name][0]])
+            costs[name] = matrix(np.where(reached & np.isfinite(to_target), to_target, np.inf), np.nan)
+    losses = _numbers(frame["final_loss"])
+    costs["final_loss"] = matrix(np.where(np.isfinite(losses), losses, np.inf), np.nan)
+    per_update, low, high = (
+        _numbers(frame[name])[firsts] if name in frame else np.full(firsts.size, np.nan)
+        for name in ("seconds_per_update", "seconds_per_update_low", "seconds_per_update_high")
+    )
+    if "updates" in costs and "seconds_per_update" in frame:
+        costs["seconds"] = costs["updates"] * per_update[:, np.newaxis]
+    errors = tuple(np.where(np.isfinite(end), end, per_update) / per_update for end in (low, high))
+    choices = frame[list(by)].iloc[firsts].reset_index(drop=True)
+    return RunCosts(choices, made, converged, costs, per_update, (errors[0], errors[1]))
+
+
+def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> pd.Series:
+    """Return for each of the rows the number of the row of a table with the same settings, NaN where there is none."""
+    # Categories of the same texts may be of two types, which do not merge into one.
+    keys = table[list(by)].astype(object).assign(place=np.arange(len(table)))
+    return rows[list(by)].astype(object).merge(keys, on=list(by), how="left")["place"]
+
+
+def _codes(frame: pd.DataFrame, names: list[str]) -> NDArray[np.intp]:
+    """Number the combinations of values in the order in which they first come."""
+    groups = frame.groupby(names, observed=True, sort=False, dropna=False)
+    return groups.ngroup().to_numpy().astype(np.intp)
+
+
+def _numbers(column: pd.Series) -> Floats:
+    return column.to_numpy(float, na_value=np.nan)
+
+
+def _check_distinct(frame: pd.DataFrame, row: NDArray[np.intp], column: NDArray[np.intp], names: list[str]) -> None:
+    twice = pd.Series(row * (column.max(initial=0) + 1) + column).duplicated().to_numpy()
+    if twice.any():
+        run = describe(frame[names].iloc[int(np.argmax(twice))])
+        raise ValueError(f"frame must have every run once, and it has this one twice: {run}")

@@ -1,0 +1,273 @@
+"""Which choices of settings are best, and which of them cannot be told from the best, from runs in pairs.
+
+All choices are run from the same starts with the same seeds, so that what a start makes easy or hard for all of them
+falls out of their differences. A matrix of costs has a row for each choice and a column for each start and seed; a
+run that failed costs infinitely much, and one that was not made is NaN.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.intervals import CONFIDENCE, holm_rejections, median_interval, row_medians
+from kernels.run import Floats
+
+SUCCESS_MARGIN = 0.1
+# The share of the errors that wrong conclusions from success may take; the others are for those from cost.
+SUCCESS_SHARE = 0.2
+# What the variance of the other choices weighs against that of a comparison's own pairs, in degrees of freedom.
+PRIOR_FREEDOM = 4
+# From so many pairs on, signs alone tell choices apart at any number of them.
+SIGN_PAIRS = 20
+ONE_SIGMA = 0.6827
+# Of median polish, at most. It settles soon, and there is no need for its last digits.
+PASSES = 4
+# Choices that cost up to so many times as much as the best are compared with it when their noise is estimated.
+NEAR = 2.0
+
+
+class Ranks(NamedTuple):
+    """The order of choices.
+
+    Attributes
+    ----------
+    order : array of int, shape (choices,)
+        Their rows, best first.
+    ratio : array, shape (choices,)
+        How many times the cost of the best each of them costs, compared start by start and seed by seed.
+    reliable : array of bool, shape (choices,)
+        Whether as many of its runs succeed as of the most successful choice, within the margin.
+    """
+
+    order: NDArray[np.intp]
+    ratio: Floats
+    reliable: NDArray[np.bool_]
+
+
+def rank_choices(costs: Floats, tiebreak: Floats, success_margin: float = SUCCESS_MARGIN) -> Ranks:
+    """Sort choices: those that are reliable by their cost, then the others by their success.
+
+    A choice is reliable if its share of successful runs is at most `success_margin` below the highest of all choices.
+    So no cost, however low, makes up for failures, but one failure in a hundred runs does not count either. Reliable
+    choices are ranked by the median over their runs of the cost relative to what is typical of that start and seed,
+    taken from the reliable choices that cost at most twice as much as the best (median polish: J. W. Tukey, Exploratory
+    Data Analysis, 1977). Medians of the costs themselves would compare the one run in the middle, and hide differences
+    between choices behind those between starts. A run that failed counts as infinitely expensive. Where costs are
+    equal, success decides, and then `tiebreak`. The other choices are ranked by success, then cost, then `tiebreak`.
+
+    Parameters
+    ----------
+    costs : array, shape (choices, pairs)
+        Positive.
+    tiebreak : array, shape (choices,)
+        What decides, the smaller the better, where everything else is equal.
+    success_margin : float
+
+    Returns
+    -------
+    Ranks
+    """
+    succeeded, made = np.isfinite(costs), ~np.isnan(costs)
+    success = np.count_nonzero(succeeded, axis=1) / np.count_nonzero(made, axis=1)
+    reliable = success >= success.max() - success_margin - 1e-9
+    score = _scores(np.log(costs), reliable)
+    keys = [np.where(reliable, score, -success), np.where(reliable, -success, score), tiebreak]
+    order = np.lexsort([*reversed(keys), ~reliable])
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = np.exp(score - score[order[0]])
+    ratio[np.isnan(ratio) | ~np.isfinite(score)] = np.inf
+    ratio[order[0]] = 1.0
+    return Ranks(order, ratio, reliable)
+
+
+def _scores(logs: Floats, reliable: NDArray[np.bool_]) -> Floats:
+    """Return the effect of each choice on the logarithms of costs, by median polish; infinite where most runs fail."""
+    score: Floats = np.zeros(len(logs))
+    usual = reliable
+    for _ in range(PASSES):
+        # Without what a choice itself adds, so that it does not matter which choices were run in a pair.
+        typical = row_medians((logs[usual] - np.where(np.isfinite(score), score, 0.0)[usual, np.newaxis]).T)
+        known = np.isfinite(typical)
+        before, effects = score, row_medians(logs[:, known] - typical[known])
+        # What differs in the last digits is equal.
+        score = np.where(np.isnan(effects), np.inf, np.round(effects, 9))
+        if np.array_equal(before, score):
+            break
+        usual = reliable & (score <= score[reliable].min() + np.log(NEAR))
+    return score
+
+
+def tied_with_best(
+    costs: Floats,
+    ranks: Ranks,
+    *,
+    confidence: float = CONFIDENCE,
+    tolerance: float = 0.0,
+    success_margin: float = SUCCESS_MARGIN,
+) -> NDArray[np.bool_]:
+    """Tell which choices may be the best one for all that these runs show; the first of the order is one of them.
+
+    This is the subset selection of S. S. Gupta (Technometrics 7, 1965) or, which is the same, what multiple comparisons
+    with the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). With a probability of at least `confidence` the
+    choice that is truly best is one of those that are left, although the one that they are compared with was picked for
+    its low cost. A choice is ruled out if it succeeds clearly less often, or if it costs clearly more than the best
+    and `tolerance` on top.
+
+    *Success* is judged by `fails_more_often`.
+
+    *Cost* is compared in the pairs in which both succeeded, by the logarithm of the ratio. For fewer than 20 pairs that
+    is a one-sided t-test, which heavy tails make conservative. To its variance that of the other choices near the best
+    contributes as four more degrees of freedom (the moderated t of G. K. Smyth, Statistical Applications in Genetics
+    and Molecular Biology 3, 2004): that of a few pairs alone is too often small by chance where there are hundreds of
+    choices. A test without assumptions could not do it: five pairs have a probability of 1/32 to point the same way by
+    chance. For 20 pairs and more it is such a test, the sign test. Either is corrected for the number of choices by
+    Holm's method. So more choices and fewer pairs make for more ties, and with a single pair all choices that succeed
+    are tied.
+
+    The first choice is only ever ruled out where no run of any choice succeeds.
+
+    Parameters
+    ----------
+    costs : array, shape (choices, pairs)
+        Positive.
+    ranks : Ranks
+        As from `rank_choices`.
+    confidence : float
+    tolerance : float
+        By how much the costs of two choices may differ, as a share, and still count as equal: R. E. Bechhofer's
+        indifference zone (Annals of Mathematical Statistics 25, 1954).
+    success_margin : float
+
+    Returns
+    -------
+    array of bool, shape (choices,)
+        None where no run succeeded.
+    """
+    best = ranks.order[0]
+    failing = fails_more_often(costs, confidence=confidence, success_margin=success_margin)
+    compared = ~failing
+    compared[best] = False
+    level = (1 - SUCCESS_SHARE) * (1 - confidence)
+    tied = ~failing
+    tied[compared] = ~holm_rejections(_p_values(_compare(costs, ranks), np.log1p(tolerance))[compared], level)
+    tied[best] = np.isfinite(costs[best]).any()
+    return tied
+
+
+def fails_more_often(
+    costs: Floats, *, confidence: float = CONFIDENCE, success_margin: float = SUCCESS_MARGIN
+) -> NDArray[np.bool_]:
+    """Tell which choices succeed clearly less often than the most successful one.
+
+    These are the choices without any success, and those with so few that as few have a probability of less than a fifth
+    of 1 - `confidence` in the binomial distribution with the highest rate of success less `success_margin`. The highest
+    rate is not that of the most successful choice, which may have been lucky. It is the rate at which as many choices
+    as did, among those that succeeded at all, do as well as the most successful one: 5 of 5 runs are evidence of a rate
+    close to 1 if most choices have them, and not if one in a hundred has.
+
+    Parameters
+    ----------
+    costs : array, shape (choices, pairs)
+    confidence, success_margin : float
+        As for `tied_with_best`.
+
+    Returns
+    -------
+    array of bool, shape (choices,)
+    """
+    from scipy.special import bdtr, betaincinv  # noqa: PLC0415 (heavy)
+
+    successes, runs = (np.count_nonzero(counted, axis=1) for counted in (np.isfinite(costs), ~np.isnan(costs)))
+    rates = successes / runs
+    top = np.lexsort([runs, rates])[-1]
+    k, n = int(successes[top]), int(runs[top])
+    if not k:
+        return np.ones(len(costs), bool)
+    share = np.count_nonzero(rates >= rates[top]) / np.count_nonzero(successes)
+    # The probability of at least k successes is the incomplete beta function of the rate.
+    highest = min(float(betaincinv(k, n - k + 1, share)), k / n) if share < 1 else k / n
+    level = SUCCESS_SHARE * (1 - confidence)
+    fails: NDArray[np.bool_] = (successes == 0) | (bdtr(successes, runs, max(highest - success_margin, 0.0)) <= level)
+    return fails
+
+
+def nearly_as_cheap(costs: Floats, ranks: Ranks, *, tolerance: float) -> NDArray[np.bool_]:
+    """Tell which choices cost so little more than the best that it does not matter which of them is taken.
+
+    Their ratio is at most half a standard error above 1, or two errors below 1 + `tolerance`, and never above that. So
+    what is taken instead of the first one is no worse than it in truth, or hardly. The rule of L. Breiman,
+    J. H. Friedman, R. A. Olshen and C. J. Stone (Classification and Regression Trees, 1984) has a whole error. That is
+    too much where there are several candidates, of which the robust ones often cost more: in one of twenty simulated
+    studies it led to a choice that 30 runs show to be more expensive.
+
+    Parameters
+    ----------
+    costs : array, shape (choices, pairs)
+    ranks : Ranks
+        As from `rank_choices`.
+    tolerance : float
+
+    Returns
+    -------
+    array of bool, shape (choices,)
+    """
+    compared = _compare(costs, ranks)
+    allowed, error = np.log1p(tolerance), compared.errors
+    many = compared.pairs >= SIGN_PAIRS
+    # The error of a median, which outliers do not touch: half its interval of one standard deviation on either side.
+    low, high = median_interval(np.exp(compared.differences[many]), ONE_SIGMA)
+    error[many] = (np.log(high) - np.log(low)) / 2
+    with np.errstate(divide="ignore"):
+        excess = np.log(ranks.ratio)
+    near: NDArray[np.bool_] = ranks.reliable & (excess <= np.clip(error / 2, allowed - 2 * error, allowed))
+    near[ranks.order[0]] = True
+    return near
+
+
+class _Comparison(NamedTuple):
+    """How the logarithms of the costs of each choice differ from those of the best, where both succeeded."""
+
+    differences: Floats  # NaN for the other pairs
+    pairs: NDArray[np.intp]
+    means: Floats
+    errors: Floats  # of the means
+    freedom: NDArray[np.intp]  # of the errors; 0 where they are not known
+
+
+def _compare(costs: Floats, ranks: Ranks) -> _Comparison:
+    best = ranks.order[0]
+    both = np.isfinite(costs) & np.isfinite(costs[best])
+    differences = np.log(costs, where=both, out=np.zeros_like(costs))
+    differences -= np.where(both, differences[best], 0.0)
+    pairs = np.count_nonzero(both, axis=1)
+    means = differences.sum(axis=1) / np.maximum(pairs, 1)
+    squares = (np.where(both, differences - means[:, np.newaxis], 0.0) ** 2).sum(axis=1)
+    freedom = np.maximum(pairs - 1, 0)
+
+    near = ranks.reliable & (ranks.ratio <= NEAR)
+    near[best] = False
+    all_squares, all_freedom = squares[near].sum(), freedom[near].sum()
+    others_squares = np.maximum(all_squares - np.where(near, squares, 0.0), 0.0)
+    others_freedom = all_freedom - np.where(near, freedom, 0)
+    prior = np.minimum(PRIOR_FREEDOM, others_freedom)
+    freedom = freedom + prior
+    variances = (squares + prior * others_squares / np.maximum(others_freedom, 1)) / np.maximum(freedom, 1)
+    errors = np.sqrt(variances / np.maximum(pairs, 1))
+    return _Comparison(np.where(both, differences, np.nan), pairs, means, errors, freedom)
+
+
+def _p_values(compared: _Comparison, allowed: float) -> Floats:
+    """Test for each choice whether the logarithm of its cost is more than `allowed` above that of the best."""
+    from scipy.special import bdtrc, stdtr  # noqa: PLC0415 (heavy)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t_test = stdtr(compared.freedom, (allowed - compared.means) / compared.errors)
+    # Nothing varies and nothing differs, or there is nothing to tell it from.
+    t_test = np.where((compared.freedom == 0) | (compared.pairs == 0) | np.isnan(t_test), 1.0, t_test)
+    worse, better = (
+        np.count_nonzero(signs, axis=1) for signs in (compared.differences > allowed, compared.differences < allowed)
+    )
+    sign_test = np.where(worse > 0, bdtrc(np.maximum(worse, 1) - 1, np.maximum(worse + better, 1), 0.5), 1.0)
+    p_values: Floats = np.where(compared.pairs < SIGN_PAIRS, t_test, sign_test)
+    return p_values

@@ -1,0 +1,98 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.recommendation import rate_factors, recommend
+
+BY = ["optimizer", "lr"]
+UNKNOWN = (np.full(9, np.nan), np.full(9, np.nan))
+
+
+def choices(rates, tied=True, optimizer="sgd", seconds=np.nan):
+    return pd.DataFrame({"optimizer": optimizer, "lr": rates, "tied": tied, "seconds": seconds})
+
+
+def advice(table, reliable=True, cheap=True, seconds=None, cost="samples", by=BY):
+    flags = [np.broadcast_to(flag, len(table)) for flag in (reliable, cheap)]
+    low, high = seconds or [bound[: len(table)] for bound in UNKNOWN]
+    return recommend(
+        table, reliable=flags[0], cheap=flags[1], seconds=(np.array(low), np.array(high)), cost=cost, by=by
+    )
+
+
+def test_where_nothing_is_tied_nothing_is_recommended():
+    assert advice(choices([0.1, 0.2], tied=False)) is None
+
+
+def test_the_only_choice_and_the_only_tied_one():
+    assert advice(choices([0.1])) == (0, "It is the only choice.")
+    assert advice(choices([0.1, 0.2], tied=[True, False])) == (
+        *(0, "It has the fewest samples to the target, and no other choice is tied with it."),
+    )
+    assert advice(choices([0.1, 0.2], tied=[True, False]), cost="final_loss")[1].startswith(
+        "It has the lowest final loss,"
+    )
+
+
+def test_what_is_tied_but_dearer_is_no_candidate():
+    row, reason = advice(choices([0.4, 0.2, 0.1]), cheap=[True, False, False])
+    assert (row, reason) == (0, "Of 3 tied choices, it has the fewest samples to the target.")
+
+
+def test_the_cheapest_in_seconds_where_seconds_differ():
+    table = choices([0.4, 0.2, 0.1, 0.05], seconds=[9.0, 1.0, 5.0, 1.5], optimizer=list("abcd"))
+    bounds = [8.0, 0.9, 4.0, 1.2], [10.0, 1.1, 6.0, 1.8]
+    assert advice(table, seconds=bounds) == (1, "Of 4 tied choices, it takes the least time.")
+    # By rank where their intervals overlap, and where it is seconds that choices were ranked by.
+    overlapping = [8.0, 0.9, 4.0, 1.0], [10.0, 1.1, 6.0, 1.8]
+    assert advice(table, seconds=overlapping) == (
+        *(1, "Of 4 tied choices, it comes first, and nothing else tells them apart."),
+    )
+    assert advice(table, seconds=bounds, cost="seconds")[0] == 0
+    row, reason = advice(table, seconds=bounds, cheap=[True, False, True, False])
+    assert (row, reason) == (2, "Of 4 tied choices, 2 cost nearly the same; of these it takes the least time.")
+
+
+def test_choices_without_a_time_give_way_to_those_that_have_one():
+    table = choices([0.4, 0.2, 0.1], seconds=[np.nan, 2.0, 1.0])
+    assert advice(table, seconds=([np.nan, 1.9, 0.9], [np.nan, 2.1, 1.1]))[0] == 2
+
+
+def test_then_the_one_farthest_from_rates_that_fail():
+    table = choices([0.4, 0.1, 0.2, 0.05, 0.8], tied=[True, True, True, False, False])
+    good = [True, True, True, True, False]
+    # 0.05 to 0.4 are good: 0.1 can be halved, and doubled too, 0.2 as well; the first of the two is taken.
+    row, reason = advice(table, reliable=good)
+    assert row == 1
+    assert reason == (
+        "Of 3 tied choices, its learning rate leaves the most room: "
+        "rates up to 2 times higher and lower succeed as well."
+    )
+    # Not a neighbour that fails.
+    assert advice(table, reliable=[True, True, True, False, False])[0] == 2
+
+
+def test_of_a_range_of_rates_it_is_the_geometric_middle():
+    rates = np.geomspace(0.01, 1, 9)
+    order = np.random.default_rng(1).permutation(9)
+    row, reason = advice(choices(rates[order]))
+    assert rates[order][row] == pytest.approx(0.1)
+    assert "up to 10 times higher and lower" in reason
+
+
+def test_factors_know_where_ranges_end():
+    table = choices([0.1, 0.2, 0.4, 0.8, 1.6, 0.1, 0.2, 0.4], optimizer=[*"aaaaabbb"])
+    good = np.array([True, True, True, False, True, True, True, True])
+    assert rate_factors(table, good, BY).tolist() == [1, 2, 1, 1, 1, 1, 2, 1]
+    assert rate_factors(table, good, ["optimizer"]).tolist() == [1] * 8
+    assert rate_factors(table.iloc[:3], good[:3], ["lr"]).tolist() == [1, 2, 1]
+
+
+def test_factors_do_not_depend_on_the_order_and_on_the_last_digits_of_a_grid():
+    rates = np.array([float(f"{rate:.12g}") for rate in np.geomspace(0.003, 3, 25)])
+    table = choices(np.tile(rates, 2), optimizer=np.repeat(["a", "b"], 25))
+    factors = rate_factors(table, np.ones(50, bool), BY)
+    np.testing.assert_array_equal(factors[:25], factors[25:])
+    np.testing.assert_array_equal(factors[:25], factors[:25][::-1])
+    order = np.random.default_rng(2).permutation(50)
+    np.testing.assert_array_equal(rate_factors(table.iloc[order], np.ones(50, bool), BY), factors[order])
