@@ -7,9 +7,9 @@ from numpy import inf, nan
 from scipy.stats import binomtest
 from simulated import costs_of, runs_of
 
-from bench.choice_ranking import ranking
-from bench.run_costs import LOSS_FLOOR, loss_floor
-from bench.tables import CHOICES
+from bench.tables.choice_ranking import ranking
+from bench.tables.ranking import CHOICES
+from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 
 MEASURES = ["samples", "updates", "seconds", "final_loss"]
 

@@ -6,7 +6,7 @@ from numpy import inf, nan
 from scipy.stats import binomtest
 from simulated import NOISES
 
-from bench.intervals import check_share, holm_rejections, median_interval, row_medians, wilson_interval
+from bench.tables.intervals import check_share, holm_rejections, median_interval, row_medians, wilson_interval
 
 
 def coverage(values, truth, confidence=0.95):

@@ -5,9 +5,9 @@ import pytest
 from numpy import inf, nan
 from simulated import NOISES, costs_of, runs_of
 
-from bench.choice_ranking import ranking
-from bench.optimizer_comparison import compare_optimizers, judge
-from bench.tables import CHOICES
+from bench.tables.choice_ranking import ranking
+from bench.tables.optimizer_comparison import compare_optimizers, judge
+from bench.tables.ranking import CHOICES
 
 
 def optimizers(costs, **settings):

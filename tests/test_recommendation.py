@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.recommendation import rate_factors, recommend
+from bench.tables.recommendation import rate_factors, recommend
 
 BY = ["optimizer", "lr"]
 UNKNOWN = (np.full(9, np.nan), np.full(9, np.nan))

@@ -5,7 +5,7 @@ import pytest
 from numpy import inf, nan
 from simulated import NOISES, costs_of
 
-from bench.ties import fails_more_often, nearly_as_cheap, rank_choices, tied_with_best
+from bench.tables.ties import fails_more_often, nearly_as_cheap, rank_choices, tied_with_best
 
 STUDIES = 120
 

@@ -6,8 +6,8 @@ import pytest
 from numpy import inf, nan
 from simulated import costs_of, runs_of
 
-from bench.choice_ranking import ranking
-from bench.winners import confirm, winners
+from bench.tables.choice_ranking import ranking
+from bench.tables.winners import confirm, winners
 
 
 def test_what_is_tied_and_the_best_of_each_kind_is_run_again():

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.choice_ranking import ranking, summarize
-from bench.intervals import CONFIDENCE, check_share, median_interval, row_medians
-from bench.run_costs import LOSS_FLOOR, check_columns, describe, find_choices, run_costs
-from bench.tables import CHOICES
-from bench.ties import SUCCESS_MARGIN, fails_more_often, rank_choices, tied_with_best
+from bench.tables.choice_ranking import ranking, summarize
+from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians
+from bench.tables.ranking import CHOICES
+from bench.tables.run_costs import LOSS_FLOOR, check_columns, describe, find_choices, run_costs
+from bench.tables.ties import SUCCESS_MARGIN, fails_more_often, rank_choices, tied_with_best
 from kernels.run import Floats
 
 # Costs that differ by no more than this share are not said to differ.
@@ -35,7 +35,7 @@ def compare_optimizers(
     Parameters
     ----------
     frame : DataFrame
-        As for `bench.choice_ranking.ranking`.
+        As for `bench.tables.choice_ranking.ranking`.
     cost : str
         What is compared: "samples", "updates", "seconds" or "final_loss", as there.
     ranked : DataFrame, optional

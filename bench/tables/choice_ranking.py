@@ -4,7 +4,7 @@ A choice is a combination of settings, such as an optimizer with a learning rate
 from the same starts with the same seeds, and compared start by start and seed by seed.
 
 The figures of the first row are too good on average: it came first by merit and by luck. What is to be reported is
-measured on seeds that had no part in the ranking, see `bench.winners`.
+measured on seeds that had no part in the ranking, see `bench.tables.winners`.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.intervals import CONFIDENCE, check_share, median_interval, row_medians, wilson_interval
-from bench.recommendation import recommend
-from bench.run_costs import COSTS, LOSS_FLOOR, RunCosts, check_columns, run_costs
-from bench.tables import CHOICES
-from bench.ties import SUCCESS_MARGIN, nearly_as_cheap, rank_choices, tied_with_best
+from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians, wilson_interval
+from bench.tables.ranking import CHOICES
+from bench.tables.recommendation import recommend
+from bench.tables.run_costs import COSTS, LOSS_FLOOR, RunCosts, check_columns, run_costs
+from bench.tables.ties import SUCCESS_MARGIN, nearly_as_cheap, rank_choices, tied_with_best
 from kernels.run import Floats
 
 # Costs that differ by no more than this share are as good as equal.
@@ -39,16 +39,16 @@ def ranking(
     choices. Reliable choices come first, ranked by their cost, where a failed run is infinitely expensive. The others
     follow, ranked by their success. So a choice that always succeeds beats one that fails half the time, however cheap
     that is, and one that fails once in a hundred runs may still win. Costs are compared run by run
-    (`bench.ties.rank_choices`), which tells more than their medians do: a row may have a larger median than the next.
+    (`ties.rank_choices`), which tells more than their medians do: a row may have a larger median than the next.
 
     *Ties.* A choice is tied with the best unless the runs show that it succeeds less often, by more than
-    `success_margin`, or costs more, by more than `tolerance` (`bench.ties.tied_with_best`). The number of choices is
+    `success_margin`, or costs more, by more than `tolerance` (`ties.tied_with_best`). The number of choices is
     taken into account: in at least 95 of 100 simulated studies the choice that is truly best is a tied one. With two to
     four runs a tie says little, and with a single run everything that succeeds is tied.
 
     *Recommendation.* Of the reliable choices that are tied and cost nearly as little as the first one
-    (`bench.ties.nearly_as_cheap`): the cheapest in seconds, then the one whose learning rate is farthest from those
-    that fail (`bench.recommendation.recommend`). In at least 95 of 100 simulated studies with three runs per choice and
+    (`ties.nearly_as_cheap`): the cheapest in seconds, then the one whose learning rate is farthest from those
+    that fail (`recommendation.recommend`). In at least 95 of 100 simulated studies with three runs per choice and
     more, it is as reliable as the truly best choice and costs at most `tolerance` more, or so little more that a test
     of the two would miss it. With two or three runs and extreme outliers it is in fewer.
 
@@ -71,7 +71,7 @@ def ranking(
     success_margin : float
         By how much shares of successful runs may differ and still count as equal.
     floor : float
-        The loss below which all losses are equal, as what differs is rounding; `bench.run_costs.loss_floor` gives it
+        The loss below which all losses are equal, as what differs is rounding; `run_costs.loss_floor` gives it
         for the targets of a study. The default is right if their mean square is about 1.
 
     Returns
@@ -87,7 +87,7 @@ def ranking(
           failed are infinite. So a median is infinite where half of the runs fail. Missing if no run of the frame
           reached a target, or the frame lacks a column;
         - `_low` and `_high` of each of them, the ends of its interval. They are missing for fewer than five runs, which
-          bound no median at 95 % (`bench.intervals.median_interval`). For seconds they are those of updates times those
+          bound no median at 95 % (`intervals.median_interval`). For seconds they are those of updates times those
           of the seconds per update, an interval that is rather too wide;
         - `ratio`, how many times the cost of the first row, compared run by run;
         - `tied`, true for the first row and those that cannot be told from it; false everywhere if no run succeeded;

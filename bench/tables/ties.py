@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.intervals import CONFIDENCE, holm_rejections, median_interval, row_medians
+from bench.tables.intervals import CONFIDENCE, holm_rejections, median_interval, row_medians
 from kernels.run import Floats
 
 SUCCESS_MARGIN = 0.1

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.choice_ranking import summarize
-from bench.intervals import CONFIDENCE, check_share
-from bench.run_costs import check_columns, find_choices, run_costs
-from bench.tables import CHOICES
+from bench.tables.choice_ranking import summarize
+from bench.tables.intervals import CONFIDENCE, check_share
+from bench.tables.ranking import CHOICES
+from bench.tables.run_costs import check_columns, find_choices, run_costs
 
 # So many of the tied choices are run again.
 MOST = 20
@@ -26,7 +26,7 @@ def winners(ranked: pd.DataFrame, *, most: int = MOST) -> pd.DataFrame:
     Parameters
     ----------
     ranked : DataFrame
-        As from `bench.choice_ranking.ranking`.
+        As from `bench.tables.choice_ranking.ranking`.
     most : int
         At least 1.
 
@@ -57,7 +57,7 @@ def confirm(
     Parameters
     ----------
     ranked : DataFrame
-        As from `bench.choice_ranking.ranking`.
+        As from `bench.tables.choice_ranking.ranking`.
     fresh : DataFrame
         Runs of some of its choices, with seeds that the ranking has not seen; columns as for `ranking`.
     cost, by, confidence
