@@ -164,12 +164,15 @@ def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder
     assert len(decoded(made["curves"], material.frame["epochs"][:: made["every"]])[0]) == made["count"]
 
 
-@pytest.mark.parametrize(("stored", "most"), [(5, 101), (101, 101), (1000, 101), (50, 4), (2, 4)])
-def test_epochs_are_thinned_early_ones_last(stored, most):
+@pytest.mark.parametrize(
+    ("stored", "most", "left", "gap"),
+    [(5, 101, 5, 1), (101, 101, 101, 1), (1000, 101, 90, 20), (50, 4, 3, 48), (2, 4, 2, 1)],
+)
+def test_epochs_are_thinned_early_ones_last(stored, most, left, gap):
     kept = payload.thinned(np.arange(stored), most)
-    assert len(kept) <= min(most, stored)
-    assert len(kept) >= min(most, stored) / 2
+    assert len(kept) == left
     assert (np.diff(kept) > 0).all()
+    assert np.diff(kept).max() == gap
     assert kept[0] == 0
     assert (kept[-1], kept[1]) == (stored - 1, 1) or stored < 3
 

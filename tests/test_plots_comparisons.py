@@ -159,6 +159,24 @@ def test_nothing_is_faster_and_better_than_the_front():
     assert "5 choices of settings, medians over starts and seeds." in texts(figure)
 
 
+def test_of_choices_that_are_equal_in_one_respect_the_better_one_is_on_the_front():
+    """And of two that are equal in both, one: both are drawn, and one is named."""
+    seconds, losses = [2.0, 1.0, 3.0, 4.0, 1.0, 3.0], [6.0, 8.0, 2.0, 2.0, 6.0, 2.0]
+    # The one that is worse after a second reached the target sooner, so that it comes first of all choices.
+    (axis,) = pareto(choices(seconds, losses, status="converged", epochs_to_target=[3, 1, 3, 3, 2, 3])).axes
+    # Where nothing is better, the line goes on to the longest time.
+    assert named(axis, "front").get_xydata().tolist() == [[1, 6], [3, 2], [4, 2]]
+    points = [xy for line in axis.lines if line.get_marker() == "o" for xy in line.get_xydata().tolist()]
+    assert sorted(points) == sorted(map(list, zip(seconds, losses, strict=True)))
+    assert {text.get_text() for text in axis.texts} >= {"learning rate 0.5", "learning rate 0.3"}
+    assert not {text.get_text() for text in axis.texts} & {f"learning rate 0.{k}" for k in (1, 2, 4, 6)}
+
+
+def test_a_single_point_that_comes_twice_is_the_front():
+    (axis,) = pareto(choices([1.0, 1.0], [2.0, 2.0])).axes
+    assert named(axis, "front").get_xydata().tolist() == [[1, 2], [1, 2]]
+
+
 def test_points_are_medians_in_the_color_of_their_optimizer():
     frame = choices([1.0] * 3 + [2.0] * 3, [1.0, 3.0, 5.0, 7.0, 8.0, 9.0])
     frame = frame.assign(lr=0.1, optimizer=["sgd"] * 3 + ["adam"] * 3, seed=[0, 1, 2] * 2)
