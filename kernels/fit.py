@@ -1,9 +1,10 @@
 """fit(): one training run with any kernel."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from kernels import reference
 from kernels.agreement import KERNELS, SINGLE, check_kernel
 from kernels.checks import check_bool, check_integer, check_seed, check_target
+from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
 from kernels.loops import samples_per_epoch
 from kernels.losses import Loss, make_loss
 from kernels.marks import count_updates, make_marks, with_marks
@@ -63,6 +65,11 @@ class FitResult:
         The samples visited and the updates made by each mark.
     samples_per_epoch : int
         The samples that an epoch visits: all of them, but for a last batch that is left out.
+    trained : str
+        The loss that was trained, such as ``"squared"`` or ``"huber(delta=1.0)"``.
+    x : tuple of array, shape (n,)
+        The inputs that were trained on, one array for each; not copied where they were float64 columns already.
+    y : array, shape (n,)
     rates : array
         The learning rate of each epoch that was begun.
     status : str
@@ -92,6 +99,74 @@ class FitResult:
     samples_seen: Marks
     updates: Marks
     samples_per_epoch: int
+    trained: str
+    x: tuple[Floats, ...] = field(repr=False)
+    y: Floats = field(repr=False)
+
+    def predict(self, x: ArrayLike) -> Floats:
+        """Return the model at x with the parameters of the end.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs)
+
+        Returns
+        -------
+        array, shape (n,)
+        """
+        return self.model.predict(self.params, x)
+
+    @property
+    def rmse(self) -> float:
+        """The root of the mean squared residual at the end, in the units of y."""
+        return math.sqrt(self.loss[-1]) if self.loss[-1] >= 0 else math.nan
+
+    @property
+    def r2(self) -> float:
+        """The share of the variance of y that the model explains at the end; nan where y does not vary."""
+        variance = float(np.var(self.y))
+        return 1.0 - float(self.loss[-1]) / variance if variance else math.nan
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        """The standard errors and correlations of the parameters; see `kernels.fit_quality`."""
+        if self.status == "diverged":
+            return unknown(self.params.size, "the run diverged")
+        if self.trained != "squared":
+            return unknown(self.params.size, f"they are known for the squared loss only, not for {self.trained}")
+        return estimate_uncertainty(self.model, self.params, self.x, self.y)
+
+    @property
+    def stderr(self) -> Floats:
+        """The standard errors of the parameters, shape (P,); `uncertainty.reason` says why where they are nan.
+
+        They suppose that the run has arrived at a minimum.
+        """
+        return self.uncertainty.stderr
+
+    @cached_property
+    def optimum(self) -> Floats | None:
+        """The parameters of the least squares, shape (P,), of a model linear in them; None for any other model."""
+        return least_squares(self.model, self.x, self.y)[0] if self.model.is_linear else None
+
+    def __str__(self) -> str:
+        rows = zip(self.model.params, self.params, self.stderr, strict=True)
+        params = ", ".join(f"{name} = {value:.6g} ± {error:.2g}" for name, value, error in rows)
+        target = "" if self.epochs_to_target is None else f", target reached after {self.epochs_to_target:g}"
+        lines = [
+            f"Fit of {self.model.expression}: {self.status}",
+            f"  epochs      {self.epochs} ({int(self.updates[-1]):,} updates{target})",
+            f"  parameters  {params}",
+            f"  loss        {self.loss[0]:.6g} -> {self.loss[-1]:.6g}",
+            f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}",
+            f"  time        {self.seconds:.3g} s training, {self.compile_seconds:.3g} s compiling or loading",
+        ]
+        if self.uncertainty.reason:
+            lines.append(f"  no standard errors: {self.uncertainty.reason}")
+        if self.optimum is not None:
+            distance = float(np.linalg.norm(self.params - self.optimum))
+            lines.append(f"  distance from the least-squares optimum: {distance:.3g}")
+        return "\n".join(lines)
 
     def to_frame(self) -> "pd.DataFrame":
         """Return one row per mark.
@@ -270,6 +345,9 @@ def fit(
             samples_seen=protect(marks[: done + 1]),
             updates=protect(updates[: done + 1]),
             samples_per_epoch=per_epoch,
+            trained=loss.text,
+            x=columns,
+            y=y,
         )
         if callback:
             callback(result)

@@ -29,7 +29,7 @@ def synthetic(params, loss, predict, x, y):
     model = Model("a*x + b")
     result = FitResult(
         model, moments.params[-1], moments.loss, moments.params, np.ones(99), "max_epochs", 99, None, 0.0, 0.0,
-        np.arange(len(params)), np.arange(len(params)), 4,
+        np.arange(len(params)), np.arange(len(params)), 4, "squared", (x,), y,
     )  # fmt: skip
     return film(result, moments, predict, x, y)
 
