@@ -12,7 +12,7 @@ from bench.data.table import Dataset
 from bench.report.figures import report_figures
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import store_tables
-from bench.study.load import RunTable
+from bench.study.schema import RunTable
 from kernels import Model
 
 X = np.linspace(-1, 1, 40)

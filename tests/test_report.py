@@ -16,8 +16,8 @@ from bench import Grid, sweep
 from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
 from bench.cli import main
 from bench.commands.run import run_study
-from bench.data.fit_table import in_table_units
 from bench.data.scaling import Scaling
+from bench.data.units import in_table_units
 from bench.report.figures import hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData

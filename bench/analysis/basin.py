@@ -1,14 +1,15 @@
 """The basin of attraction: where runs end that start anywhere in a plane of two parameters."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.analysis.surface import MAX_SAMPLES
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
-from bench.study.load import RunTable
+from bench.study.schema import RunTable
 from bench.tables.ranking import CHOICES, best_choices
 from kernels import Model
 from kernels.block import train_runs
@@ -29,8 +30,6 @@ WORK, SLOWER, FEW = 150_000_000, 4, 100
 SLOWDOWN = {"fused": 16, "fused-fma": 16, "reference": 50_000}
 # Starts farther away than this many times the distance of the one in the middle stay out of the plane.
 FAR = 10.0
-# More samples make no other surface, as far as a figure shows it; and so many values are worked on at a time.
-DRAWN, CHUNK = 500, 200_000
 
 
 def basin(
@@ -122,31 +121,6 @@ def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:
     return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)
 
 
-def loss_surface(model: Model, data: Dataset) -> Callable[[Floats], Floats]:
-    """The loss as a function of the parameters, over at most five hundred samples, evenly taken.
-
-    Returns
-    -------
-    callable
-        Parameters, shape (k, P), to the mean of the squared residuals, shape (k,); what overflows is not finite.
-    """
-    columns, y = check_samples(model, data.x, data.y)
-    some = np.linspace(0, y.size - 1, min(y.size, DRAWN)).round().astype(int)
-    x, y = tuple(column[some] for column in columns), y[some]
-    step = max(1, CHUNK // y.size)
-
-    def losses(params: Floats) -> Floats:
-        found = np.empty(len(params))
-        for first in range(0, len(params), step):
-            theta = params[first : first + step].T[:, :, np.newaxis]
-            with np.errstate(all="ignore"):
-                residual, _ = evaluate(model.program, theta, np.stack(x), y)
-                found[first : first + step] = np.mean(np.square(residual), axis=-1)
-        return found
-
-    return losses
-
-
 def _affordable(n: int, epochs: int, cost: int) -> tuple[int, int]:
     """How many starts along each side, an odd number, and how many epochs; no epoch where even one takes long."""
     visits = WORK // cost // max(n, FEW)
@@ -157,7 +131,7 @@ def _affordable(n: int, epochs: int, cost: int) -> tuple[int, int]:
 
 def _pair(model: Model, end: Floats, starts: Floats, columns: tuple[Floats, ...]) -> tuple[int, int]:
     """The two parameters that vary, in the model's order."""
-    few = [column[:: max(1, column.size // DRAWN)] for column in columns]
+    few = [column[:: max(1, column.size // MAX_SAMPLES)] for column in columns]
     distance = np.median(np.abs(starts - end), axis=0)
 
     def derivatives(theta: Floats) -> list[Floats]:

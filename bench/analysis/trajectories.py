@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
-from bench.study.load import RunTable
+from bench.study.schema import RunTable
 from kernels import FitResult, fit
 from kernels.agreement import NUDGE, TOLERANCE, is_exact, largest_error
 from kernels.run import Floats

@@ -25,7 +25,8 @@ from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
 from bench.study.grid import question_if_large
-from bench.study.load import Study, to_toml
+from bench.study.load import to_toml
+from bench.study.schema import Study
 from bench.tables.ranking import times_to_target
 from bench.tables.readable import fastest_choices
 from bench.timing.epoch import epoch_seconds

@@ -18,13 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from numpy.typing import NDArray
+
+from kernels.run import Floats
 
 BUILTIN = ("quadratic", "auto-mpg")
 MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 
 # What a reader returns: float64 values, shape (n, columns), and the words that tell a person where a row is.
-_Table = tuple[NDArray[np.float64], Callable[[int], str]]
+_Table = tuple[Floats, Callable[[int], str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,8 @@ class Dataset:
         How many rows were left out because a value was missing or infinite.
     """
 
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
+    x: Floats
+    y: Floats
     x_names: tuple[str, ...]
     y_name: str
     source: str

@@ -18,7 +18,8 @@ from bench.engine.jobs import Job, Progress, plan_jobs, read_progress
 from bench.engine.threads import run_in_threads
 from bench.store.results import PLAN, SweepResult, load_run
 from bench.store.run_folder import OpenRun, open_run
-from bench.study.grid import Grid, config_ids
+from bench.study.config_id import config_ids
+from bench.study.grid import Grid
 from bench.system.atomic import replace_atomically
 from kernels import Model
 from kernels.agreement import check_kernel, is_exact

@@ -1,15 +1,12 @@
-"""From a grid of settings to one row per configuration, and to an id for each.
+"""From a grid of settings to one row per configuration.
 
 A configuration is one training run. A grid lists the values of every setting, and its configurations are all their
 combinations.
 """
 
-import inspect
-import json
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -17,14 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bench.study.config_id import canonical_optimizer, canonical_schedule
 from kernels.checks import check_bool, check_integer, check_real, check_seed, describe
-from kernels.losses import make_loss
 from kernels.model import Model
-from kernels.optimizers import OPTIMIZERS
 from kernels.run import Floats
 from kernels.samples import check_batch_size
-from kernels.schedules import SCHEDULES
-from kernels.spec import make_from_spec, parse_spec
 
 LIMIT = 1_000_000
 """So many configurations run without a question, and so many values a single setting may have."""
@@ -85,8 +79,8 @@ class Grid:
         self.batch_size = _distinct("batch_size", [_batch_size(size) for size in _as_list("batch_size", batch_size)])
         self.init = _name_starts(init)
         self.names = _distinct("init", [name for name, start in self.init.items() for name in _numbered(name, start)])
-        self.optimizer = _distinct("optimizer", _as_list("optimizer", optimizer), _optimizer_key)
-        self.schedule = _distinct("schedule", _as_list("schedule", schedule), _schedule_key)
+        self.optimizer = _distinct("optimizer", _as_list("optimizer", optimizer), canonical_optimizer)
+        self.schedule = _distinct("schedule", _as_list("schedule", schedule), canonical_schedule)
         self.seed = _distinct("seed", [check_seed(seed) for seed in _as_list("seed", seed)])
         self.shuffle = _distinct(
             "shuffle", [check_bool("shuffle", shuffle) for shuffle in _as_list("shuffle", shuffle)]
@@ -210,64 +204,6 @@ def question_if_large(size: int) -> str | None:
     return f"the grid has {size:,} configurations, more than {LIMIT:,}; confirm with --yes, or list fewer values"
 
 
-def config_ids(
-    frame: pd.DataFrame, *, model: Model, data_fingerprint: str, loss: str, drop_last: bool, epochs: int
-) -> NDArray[np.str_]:
-    """A stable id for each configuration: 16 hexadecimal digits, a hash of all that its training depends on.
-
-    That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, and the columns
-    of the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean ("momentum" is
-    "momentum(0.9)"). A setting counts even where it happens to have no effect, such as the seed of a run that draws
-    nothing. The place in the grid and the name of a start do not count.
-
-    Nor do the target and the number of epochs: they say how far a run is followed, not where it goes, so a run that
-    goes on for longer keeps its id and can be continued. The exception is a schedule that looks ahead to the last
-    epoch, such as cosine: with more epochs it is another run from the first one on, and gets another id. The kernel
-    does not count either, because kernels agree on what they compute; who keeps results notes it beside them.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As `Grid.frame` returns it, or some rows of it.
-    model : Model
-    data_fingerprint : str
-        Stands for x and y.
-    loss : str
-    drop_last : bool
-    epochs : int
-
-    Returns
-    -------
-    array of str, shape (rows,)
-
-    Raises
-    ------
-    ValueError
-        If two rows are the same configuration.
-    """
-    common = [model.expression, model.inputs, model.params, data_fingerprint, make_loss(loss).text, bool(drop_last)]
-    prefix = _digest(json.dumps(common))
-
-    def hashes(name: str, meaning: Callable[[str], str]) -> NDArray[Any]:
-        codes, texts = pd.factorize(frame[name])
-        return np.frombuffer(b"".join(_digest(meaning(text)) for text in texts), "<u8")[codes]
-
-    def schedule_meaning(text: str) -> str:
-        return _schedule_key(text) + (f" of {epochs}" if _looks_ahead(text, epochs) else "")
-
-    starts = [frame[f"start_{name}"] for name in model.params]
-    numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], *starts)]
-    wholes = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
-    texts = [hashes("optimizer", _optimizer_key), hashes("schedule", schedule_meaning)]
-    table = np.column_stack([*numbers, *wholes, *texts]).astype("<u8", copy=False)
-    rows = table.view(f"V{table.itemsize * table.shape[1]}").ravel()
-    ids = [blake2b(prefix + row, digest_size=8).hexdigest() for row in rows.tolist()]
-    if len(set(ids)) < len(ids):
-        first = int(np.argmax(pd.Series(ids).duplicated()))
-        raise ValueError(f"configurations must be distinct, and rows {ids.index(ids[first])} and {first} are the same")
-    return np.array(ids, "U16")
-
-
 def _as_list(name: str, values: Any) -> list[Any]:
     """The values of a setting as a list; what is no sequence is a single value."""
     values = values.tolist() if hasattr(values, "tolist") else values  # NumPy's and pandas' arrays and scalars
@@ -378,28 +314,3 @@ def _check_count(where: str, count: int, least: int) -> None:
 
 def _positive(name: str, number: Any) -> float:
     return check_real(name, number, lambda value: value > 0, "a positive finite number")
-
-
-def _optimizer_key(text: str) -> str:
-    return make_from_spec(text, OPTIMIZERS, "optimizer").text
-
-
-def _schedule_key(text: str) -> str:
-    """The schedule with every option by name, so that two spellings of it are the same text."""
-    make_from_spec(text, SCHEDULES, "schedule")
-    name, args, kwargs = parse_spec(text, "schedule")
-    bound = inspect.signature(SCHEDULES[name]).bind(*args, **kwargs)
-    bound.apply_defaults()
-    options = {key: value if isinstance(value, list) else float(value) for key, value in bound.arguments.items()}
-    return f"{name} {options}"
-
-
-def _looks_ahead(schedule: str, epochs: int) -> bool:
-    """Whether the epochs of a run of this length would have had other rates in a longer one."""
-    factors = make_from_spec(schedule, SCHEDULES, "schedule")
-    short, long = (factors(np.arange(count, dtype=np.float64), count) for count in (epochs, 2 * epochs))
-    return not np.array_equal(short, long[:epochs])
-
-
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=8).digest()
