@@ -19,7 +19,7 @@ plane = Model("a*x1 + b*x2 + c", inputs=("x1", "x2"))
 
 
 def polynomial(degree: int) -> Model:
-    """c0 + c1*x + ... + cd*x**d.
+    """Return the model c0 + c1*x + ... + cd*x**d.
 
     Raises
     ------

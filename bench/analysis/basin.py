@@ -137,6 +137,7 @@ def _choose_parameters(model: Model, end: Floats, starts: Floats, columns: tuple
     distance = np.median(np.abs(starts - end), axis=0)
 
     def derivatives(theta: Floats) -> list[Floats]:
+        """Return the derivatives of the model at some samples."""
         with np.errstate(all="ignore"):
             return evaluate(model.program, theta, np.stack(few), np.zeros(()))[1]
 

@@ -72,7 +72,7 @@ def theory_table(
         small batches: in all H_b together) than `MAX_NUMBERS`.
     """
     rows = []
-    derivatives = _derivatives(model, x, frame, settings.loss)
+    derivatives = _design_matrix(model, x, frame, settings.loss)
     if derivatives is not None:
         frame = _add_first_rate(frame)
         frame["grew"] = _has_grown(frame, curves)
@@ -122,13 +122,13 @@ def rates_table(
         `measured_rate`, the median over these runs. No row where it could be measured of none.
     """
     rows: list[tuple[object, ...]] = []
-    derivatives = _derivatives(model, x, frame, settings.loss)
+    derivatives = _design_matrix(model, x, frame, settings.loss)
     if derivatives is not None:
         target = np.asarray(y, float) - model.predict(np.zeros(derivatives.shape[1]), x)
         lowest, smallest, exact = _lowest_loss(derivatives, target)
         frame = _add_first_rate(frame)
         frame = frame[(frame["batch_size"] == len(derivatives)) | exact].reset_index(drop=True)
-        excess = _first_losses(frame, curves) - lowest
+        excess = _losses_by_epoch(frame, curves) - lowest
         for choice, runs, orders in _group_runs(derivatives, frame):
             optimizer = make_optimizer(choice[0])
             if optimizer.weight_decay:
@@ -171,7 +171,7 @@ def _measure_edge(runs: pd.DataFrame, predicted: float) -> tuple[float, float, b
     return around[stable], around[stable + 1], abs(stable - expected) <= 1 if reached else None
 
 
-def _derivatives(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> Floats | None:
+def _design_matrix(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> Floats | None:
     """Return the design matrix, or None where theory has nothing to say of these runs."""
     if frame.empty or not model.is_linear or make_loss(loss).name != "squared":
         return None
@@ -211,7 +211,7 @@ def _add_first_rate(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(rate=frame["lr"] * first, stretch=frame["schedule"].map(stretches).astype(int))
 
 
-def _first_losses(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
+def _losses_by_epoch(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
     """Return the losses at epochs 0, 1, ... of the stretch, a row for each of the frame; nan where none is stored."""
     stretch = frame["stretch"].to_numpy()
     losses = np.full((len(frame), int(stretch.max(initial=0)) + 1), np.nan)
@@ -225,7 +225,7 @@ def _first_losses(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
 
 def _has_grown(frame: pd.DataFrame, curves: pd.DataFrame) -> NDArray[np.bool_]:
     """Return whether each run blew up in the first stretch, or its loss grew."""
-    losses = _first_losses(frame, curves)
+    losses = _losses_by_epoch(frame, curves)
     rows = np.arange(len(frame))
     last = losses.shape[1] - 1 - np.argmax(~np.isnan(losses)[:, ::-1], axis=1)
     # Of a thinned curve, the last loss that is stored in the first half.

@@ -1,7 +1,8 @@
 """Runs of a sweep once more, epoch by epoch: a sweep keeps no trajectories, and a run takes a millisecond."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -26,10 +27,10 @@ def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each of the five best starts, the run in the middle of those that reached the target, ranked by when.
+    """Return, for each of the first five starts, the run that reached the target in the middle of all that did.
 
-    The fastest one is often there after an epoch and has no path to show. Where no run of a start reached the target
-    it is the one with the lowest loss.
+    The fastest one is often there after an epoch and has no path to show. Where no run of a start reached the target,
+    the one with the lowest loss is taken.
     """
     chosen = []
     for _, runs in _rank_runs(frame).groupby("init", observed=True):
@@ -132,7 +133,8 @@ def _train(model: Model, row: Mapping[str, Any], start: Floats, settings: RunTab
     )
 
 
-class _End(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _End:
     """Where a run ended, with its loss and parameters in one row."""
 
     status: str

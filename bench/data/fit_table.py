@@ -1,4 +1,4 @@
-"""One fit of a table's columns, told in the table's own units."""
+"""One fit of a table's columns, with results in the table's own units."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from kernels import FitResult, Model
 from kernels import fit as kernels_fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TableFit:
     """A fit and what it means for the table.
 
@@ -101,6 +101,7 @@ def fit_table(
     so_far: FitResult | None = None
 
     def remember(result: FitResult) -> None:
+        """Keep the result so far, for Ctrl-C, and hand it on."""
         nonlocal so_far
         so_far = result
         watch(result, data)
@@ -115,10 +116,12 @@ def fit_table(
 
 
 def _summarize(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool) -> TableFit:
+    """Return the fit with its parameters and its loss in the table's units."""
     params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
     return TableFit(result, data, scaling, named, loss, note, interrupted)
 
 
 def _finite_or_none(value: float) -> float | None:
+    """Return the value, or None if it is not finite, which JSON cannot hold."""
     return value if np.isfinite(value) else None

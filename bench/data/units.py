@@ -107,6 +107,7 @@ def curve_in_table_units(model: Model, scaling: Scaling | None) -> Callable[[Flo
         return model.predict
 
     def predict(params: Floats, x: Floats) -> Floats:
+        """Return the curve at x."""
         standardized = model.predict(params, (x - scaling.x_mean) / scaling.x_scale)
         return scaling.y_mean + scaling.y_scale * standardized
 

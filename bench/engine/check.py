@@ -68,6 +68,7 @@ def _check_run(
     options = _fit_options(row, settings, np.size(y))
 
     def train(kernel: str, init: Floats = start) -> FitResult:
+        """Train this configuration with a kernel."""
         return fit(model, x, y, init=init, kernel=kernel, **options)
 
     exact = is_exact(model, settings.kernel, settings.loss)

@@ -96,10 +96,7 @@ def sweep(
     settings = _check_settings(epochs, target, loss, drop_last, kernel)
     if executor not in EXECUTORS:
         raise ValueError(f"executor must be one of {', '.join(EXECUTORS)}, not {describe(executor)}")
-    if not isinstance(grid, Grid):
-        raise ValueError(f"grid must be a Grid, not {describe(grid)}")
-    for schedule in grid.schedule:
-        learning_rates(schedule, float(grid.lr.max()), settings.epochs)  # raises where the largest rate grows too large
+    _check_grid(grid, settings.epochs)
     columns, y = check_samples(model, x, y)
     fingerprint = _fingerprint(*columns, y)
     plan = _plan_with_ids(grid, model, y.size, fingerprint, settings)
@@ -108,7 +105,7 @@ def sweep(
         identity, every = _identity(model, fingerprint, settings), _loss_stride(len(plan), settings.epochs)
         with open_run(folder, study, identity, resume=resume, every=every) as run:
             known = read_progress(run, plan, model, settings.epochs)
-            run.restate(study)
+            run.record_study(study)
             with replace_atomically(folder / PLAN) as path:
                 plan.to_parquet(path, index=False)
             _compile_kernels(model, grid, settings)
@@ -155,6 +152,14 @@ def _check_settings(epochs: int, target: float | None, loss: str | Loss, drop_la
     return RunTable(epochs=epochs, target=stop_at, kernel=check_kernel(kernel), loss=loss.text, drop_last=drop_last)
 
 
+def _check_grid(grid: Grid, epochs: int) -> None:
+    """Refuse what is no grid, and a schedule under which the largest rate grows too large for a float."""
+    if not isinstance(grid, Grid):
+        raise ValueError(f"grid must be a Grid, not {describe(grid)}")
+    for schedule in grid.schedule:
+        learning_rates(schedule, float(grid.lr.max()), epochs)
+
+
 def _plan_with_ids(grid: Grid, model: Model, n: int, fingerprint: str, settings: RunTable) -> pd.DataFrame:
     """Return the grid's frame with an id for each row."""
     plan = grid.frame(model, n)
@@ -191,6 +196,7 @@ def _train_and_store(
     stop = Event()
 
     def train(job: Job) -> tuple[Job, Runs | None]:
+        """Train a job in a thread."""
         return job, problem.train(job, stop.is_set)
 
     jobs = plan_jobs(plan, known, problem.settings, problem.y.size)

@@ -5,8 +5,8 @@ only on top of what it continues. So if a part in the middle is lost, the config
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,12 @@ NOWHERE = -1
 
 
 def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.DataFrame:
-    """See `Run.configurations`."""
+    """Return what `Run.configurations` returns."""
     if not paths:
         return pd.DataFrame(columns=list(columns or ("config_id", "epochs")))
-    rows = _rows(paths)
+    rows = _read_rows(paths)
     tables = [
-        parts.read(path, columns).filter(pa.array(rows.newest[part]))
+        parts.read_part(path, columns).filter(pa.array(rows.newest[part]))
         for path, part in zip(paths, rows.parts, strict=True)
     ]
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
@@ -33,10 +33,10 @@ def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.Data
 
 
 def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """See `Run.curves`."""
+    """Return what `Run.curves` returns."""
     if not paths:
         return pd.DataFrame({"config_id": pd.Categorical([]), "epoch": np.empty(0, np.int32), "loss": np.empty(0)})
-    rows = _rows(paths)
+    rows = _read_rows(paths)
     every = int(rows.every.max())
     configs = rows.config[rows.newest]
     if config_ids is not None:
@@ -60,8 +60,8 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
         after, counts = rows.after[chosen], sizes[chosen]
         target = np.repeat(starts[chosen], counts) + parts.ordinals(counts)
         config[target] = np.repeat(place[rows.config[chosen]], counts)
-        epoch[target] = wanted = parts.kept_epochs(after, rows.epochs[chosen], every, counts)
-        stored = parts.read(path, ["losses"])["losses"].combine_chunks()
+        epoch[target] = wanted = parts.stored_epochs(after, rows.epochs[chosen], every, counts)
+        stored = parts.read_part(path, ["losses"])["losses"].combine_chunks()
         kept = rows.every[chosen]
         first = stored.offsets.to_numpy()[chosen - part.start] - (after // kept + 1)
         source = np.repeat(first, counts) - -wanted // np.repeat(kept, counts)
@@ -70,7 +70,8 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
     return pd.DataFrame({"config_id": ids, "epoch": epoch, "loss": loss}, copy=False)
 
 
-class _Rows(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Rows:
     """All rows of all parts, in the order of writing.
 
     `parts` are the rows of each part. `ids` are the configurations and `config` numbers them, row by row. A row counts
@@ -87,17 +88,18 @@ class _Rows(NamedTuple):
     newest: Flags
 
 
-def _rows(paths: Sequence[Path]) -> _Rows:
-    tables = [parts.read(path, ("config_id", "epochs", "losses_after", "losses_every")) for path in paths]
+def _read_rows(paths: Sequence[Path]) -> _Rows:
+    """Return what the parts say of all rows but for the results."""
+    tables = [parts.read_part(path, ("config_id", "epochs", "losses_after", "losses_every")) for path in paths]
     ends = np.cumsum([table.num_rows for table in tables]).tolist()
     slices = [slice(end - table.num_rows, end) for table, end in zip(tables, ends, strict=True)]
     frame = pa.concat_tables(tables).to_pandas()
     config, ids = pd.factorize(frame["config_id"])
     epochs, after, every = (frame[name].to_numpy(np.int32) for name in ("epochs", "losses_after", "losses_every"))
-    return _Rows(slices, ids, config, epochs, after, every, *_newest(config, epochs, after, slices))
+    return _Rows(slices, ids, config, epochs, after, every, *_find_newest(config, epochs, after, slices))
 
 
-def _newest(
+def _find_newest(
     config: NDArray[np.intp], epochs: Integers, after: Integers, slices: Sequence[slice]
 ) -> tuple[Flags, Flags]:
     """Follow all configurations from part to part, none of which holds one twice; `counts` and `newest` of `_Rows`."""

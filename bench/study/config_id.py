@@ -55,18 +55,20 @@ def config_ids(
     common = [model.expression, model.inputs, model.params, data_fingerprint, make_loss(loss).text, bool(drop_last)]
     prefix = _digest(json.dumps(common))
 
-    def hashes(name: str, meaning: Callable[[str], str]) -> NDArray[Any]:
+    def hash_column(name: str, meaning: Callable[[str], str]) -> NDArray[Any]:
+        """Return a number for the meaning of each text in a column."""
         codes, texts = pd.factorize(frame[name])
         return np.frombuffer(b"".join(_digest(meaning(text)) for text in texts), "<u8")[codes]
 
     def schedule_meaning(text: str) -> str:
+        """Return the schedule, and the epochs if it depends on how many there are."""
         return canonical_schedule(text) + (f" of {epochs}" if _depends_on_length(text, epochs) else "")
 
     starts = [frame[f"start_{name}"] for name in model.params]
     numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], *starts)]
-    wholes = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
-    texts = [hashes("optimizer", canonical_optimizer), hashes("schedule", schedule_meaning)]
-    table = np.column_stack([*numbers, *wholes, *texts]).astype("<u8", copy=False)
+    integers = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
+    texts = [hash_column("optimizer", canonical_optimizer), hash_column("schedule", schedule_meaning)]
+    table = np.column_stack([*numbers, *integers, *texts]).astype("<u8", copy=False)
     rows = table.view(f"V{table.itemsize * table.shape[1]}").ravel()
     ids = [blake2b(prefix + row, digest_size=8).hexdigest() for row in rows.tolist()]
     if len(set(ids)) < len(ids):

@@ -51,6 +51,7 @@ def load_study(study: str | Path) -> Study:
     lines = line_numbers(text)
 
     def locate(key: Key) -> str:
+        """Return the beginning of an error: the file, the line and the tables around the key."""
         line = next((lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in lines), None)
         place = f"{path}, line {line}: " if line else f"{path}: "
         *tables, _ = (part for part in key if isinstance(part, str))
@@ -101,6 +102,7 @@ def _builtin_paths() -> dict[str, Path]:
 
 
 def _read_text(path: Path) -> str:
+    """Return the text of a study file."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -171,6 +173,7 @@ def _begin_with_key(key: Key, message: str, joint: str = ": ") -> str:
 
 
 def _describe_unknown_key(key: Key) -> str:
+    """Say that a key is unknown, and which one may be meant."""
     *tables, last = map(str, key)
     known = field_names(tuple(tables))
     close = difflib.get_close_matches(last, known, n=1)

@@ -40,11 +40,13 @@ class DataTable(Table):
     @field_validator("x", mode="before")
     @classmethod
     def _wrap_single_column(cls, x: Any) -> Any:
+        """Accept one column that is not in a list."""
         return [x] if isinstance(x, str) else x
 
     @field_validator("builtin")
     @classmethod
     def _check_builtin(cls, name: str) -> str:
+        """Refuse a data set that is not built in."""
         from bench.data.table import BUILTIN  # noqa: PLC0415
 
         if name not in BUILTIN:
@@ -53,6 +55,7 @@ class DataTable(Table):
 
     @model_validator(mode="after")
     def _check_source(self) -> "DataTable":
+        """Refuse data from nowhere or from two sources."""
         given = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
         if given not in (["path", "x", "y"], ["builtin"]):
             raise ValueError(f"data must have path, x and y, or else builtin, not {', '.join(given) or 'none of them'}")
@@ -80,6 +83,7 @@ class GridTable(Table):
     @field_validator("*")
     @classmethod
     def _check_value(cls, value: Setting, info: ValidationInfo) -> Setting:
+        """Refuse what a grid would refuse."""
         from bench.study.grid import Grid  # noqa: PLC0415
 
         Grid(**{str(info.field_name): value})
@@ -98,6 +102,7 @@ class RunTable(Table):
     @field_validator("*", mode="before")
     @classmethod
     def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what a fit would refuse."""
         from kernels.agreement import check_kernel  # noqa: PLC0415
         from kernels.checks import check_integer, check_target  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
@@ -140,6 +145,7 @@ class Study(Table):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
+        """Refuse a name that is empty, long or not printable."""
         if not name.strip() or not name.isprintable() or len(name) > 100:
             raise ValueError(f"name must be one line of 1 to 100 visible characters, not {name[:100]!r}")
         return name
