@@ -1,4 +1,4 @@
-"""Stable rates and convergence, predicted beside measured, for the runs of a sweep."""
+"""Stable rates and convergence, predicted and measured, for the runs of a sweep."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -99,7 +99,7 @@ def rates_table(
 
     It is measured in the first epochs, as long as the rate is that of epoch 0: half the slope of the logarithm of the
     loss above least squares, over the second half of the epochs in which that is more than rounding. There the slowest
-    direction must be alone: going by the eigenvalues, the next one's share of the loss has fallen to a tenth beside it,
+    direction must be alone: going by the eigenvalues, the next one's share of the loss has fallen to a tenth of it,
     and the slopes of the two halves of what is left agree. Two that are equally fast go on as a wave, which takes more
     epochs to be measured. Left out are runs for which that is not so; runs in small batches on data that are not exact,
     which end at their noise and not at the solution; and those with weight decay, which end elsewhere.

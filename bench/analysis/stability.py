@@ -1,4 +1,4 @@
-"""What theory says of models linear in their parameters, beside what was measured: stable rates and convergence.
+"""Stable rates and convergence of models that are linear in their parameters, as theory predicts them.
 
 With f(x; theta) = f(x; 0) + x_i^T theta at sample i, a batch b moves the distance d = theta - theta* to the solution by
 
@@ -6,7 +6,7 @@ With f(x; theta) = f(x; 0) + x_i^T theta at sample i, a batch b moves the distan
 
 so that a whole epoch is one affine map. Its linear part decides: the distance shrinks by the map's spectral radius per
 epoch in the end, and grows where that exceeds 1 (B. T. Polyak, Introduction to Optimization, 1987). Gradient descent
-has one batch, and the largest stable rate 2 / lambda_max(X^T X / n). Momentum keeps a velocity beside d, and its map is
+has one batch, and the largest stable rate 2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is
 twice as large. The optimizers that divide by a running size of the gradient have no such map.
 
 An order drawn anew in each epoch has no fixed map either. What is said then is said of the orders of some seeds and

@@ -1,4 +1,4 @@
-"""Runs of a sweep once more, epoch by epoch: a sweep keeps no trajectories, and a run takes a millisecond."""
+"""Trajectories of some runs, trained once more: a sweep stores none, and a run takes a millisecond."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kernels import FitResult, Model, fit
 from kernels.agreement import NUDGE, TOLERANCE, is_exact, largest_error
 from kernels.run import Floats
 
-MAX_STARTS = 5  # starts that a figure can tell apart
+MAX_STARTS = 5  # a figure with more paths cannot be read
 
 
 class ReplayError(Exception):

@@ -73,13 +73,13 @@ def sweep(
     kernel : str
         ``"lanes"`` (32 runs side by side) or ``"lanes-fma"``, or one of those of `kernels.fit`, run by run.
     executor : str
-        ``"threads"``: one for each processor.
+        Where jobs run: ``"threads"``, one for each processor.
     out : path, optional
         The run's folder. What it holds already of these configurations is not trained again, so the same call
         resumes a run that was stopped, and more epochs or more seeds extend one. Without it the results are
-        kept in a temporary folder, for as long as the object that is returned or its `run`.
+        stored in a temporary folder, for as long as the object that is returned or its `run` lives.
     study : str
-        What the folder is to say of the run, as TOML.
+        The study as a TOML text, for the record in the folder.
     resume : bool
         False refuses a folder that holds results.
     progress : callable
@@ -104,15 +104,15 @@ def sweep(
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         identity, every = _identity(model, fingerprint, settings), _loss_stride(len(plan), settings.epochs)
         with open_run(folder, study, identity, resume=resume, every=every) as run:
-            known = read_progress(run, plan, model, settings.epochs)
+            stored = read_progress(run, plan, model, settings.epochs)
             run.record_study(study)
             with replace_atomically(folder / PLAN) as path:
                 plan.to_parquet(path, index=False)
             _compile_kernels(model, grid, settings)
             _train_and_store(
-                run, plan, known, _Problem(model, make_loss(settings.loss), columns, y, settings), progress
+                run, plan, stored, _Problem(model, make_loss(settings.loss), columns, y, settings), progress
             )
-        del plan, known  # a million rows are worth it
+        del plan, stored  # a million rows are worth it
         result = load_run(folder)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
@@ -190,7 +190,7 @@ def _identity(model: Model, fingerprint: str, settings: RunTable) -> dict[str, s
 
 
 def _train_and_store(
-    run: OpenRun, plan: pd.DataFrame, known: Progress, problem: _Problem, progress: Callable[[int], None]
+    run: OpenRun, plan: pd.DataFrame, stored: Progress, problem: _Problem, progress: Callable[[int], None]
 ) -> None:
     """Train what is not finished, store results as they come, and tell `progress` how many are done."""
     stop = Event()
@@ -199,11 +199,11 @@ def _train_and_store(
         """Train a job in a thread."""
         return job, problem.train(job, stop.is_set)
 
-    jobs = plan_jobs(plan, known, problem.settings, problem.y.size)
-    done = int(known.finished.sum())
+    jobs = plan_jobs(plan, stored, problem.settings, problem.y.size)
+    done = int(stored.finished.sum())
     progress(done)
     with (
-        _Writer(run, plan["config_id"], known, problem.model) as writer,
+        _Writer(run, plan["config_id"], stored, problem.model) as writer,
         closing(run_in_threads(train, jobs, stop)) as results,
     ):
         for job, runs in results:
@@ -241,8 +241,8 @@ def _compile_kernels(model: Model, grid: Grid, settings: RunTable) -> None:
 class _Writer:
     """Hands finished runs to the store, about once a second and when there are no more."""
 
-    def __init__(self, run: OpenRun, ids: "pd.Series[str]", known: Progress, model: Model) -> None:
-        self.run, self.ids, self.known, self.model = run, ids, known, model
+    def __init__(self, run: OpenRun, ids: "pd.Series[str]", stored: Progress, model: Model) -> None:
+        self.run, self.ids, self.stored, self.model = run, ids, stored, model
         self.waiting: list[tuple[Job, Runs]] = []
         self.flushed = time.monotonic()
 
@@ -276,8 +276,8 @@ class _Writer:
             "status": runs.status.astype(np.int8),
             "epochs": runs.epochs.astype(np.int32),
             "final_loss": losses[np.arange(len(trained)), trained],
-            "best_loss": np.fmin(self.known.best_loss[job.rows], np.fmin.reduce(counted, axis=1)),
-            "seconds": self.known.seconds[job.rows] + runs.seconds / len(trained),
+            "best_loss": np.fmin(self.stored.best_loss[job.rows], np.fmin.reduce(counted, axis=1)),
+            "seconds": self.stored.seconds[job.rows] + runs.seconds / len(trained),
         }
         columns |= {f"param_{name}": runs.params[:, k] for k, name in enumerate(self.model.params)}
         columns |= {

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bench.store import part as parts
 from bench.store.part import FROM_THE_START, Flags, Integers
+from kernels.run import Floats
 
 NOWHERE = -1
 
@@ -38,36 +39,59 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
         return pd.DataFrame({"config_id": pd.Categorical([]), "epoch": np.empty(0, np.int32), "loss": np.empty(0)})
     rows = _read_rows(paths)
     every = int(rows.every.max())
-    configs = rows.config[rows.newest]
-    if config_ids is not None:
-        asked = rows.ids.get_indexer(pd.Index(config_ids))
-        configs = asked[np.isin(asked, configs)]
+    configs = _stored_configurations(rows, config_ids)
     place = np.full(len(rows.ids), NOWHERE, np.int32)
     place[configs] = np.arange(configs.size)
-    counted = rows.counts & (place[rows.config] != NOWHERE)
-    sizes = np.where(counted, parts.count_losses(rows.after, rows.epochs, every, rows.newest), 0)
+    included = rows.counts & (place[rows.config] != NOWHERE)
+    sizes = np.where(included, parts.count_losses(rows.after, rows.epochs, every, rows.newest), 0)
     order = np.argsort(place[rows.config], kind="stable")
     starts = np.empty(sizes.size, np.intp)
     starts[order] = np.cumsum(sizes[order]) - sizes[order]
 
-    # Filled part by part, so that no more than one of them is in memory beside the result.
+    # Filled part by part, so that no more than one of them is in memory together with the result.
     config, epoch = np.empty((2, sizes.sum()), np.int32)
     loss = np.empty(sizes.sum())
     for path, part in zip(paths, rows.parts, strict=True):
-        chosen = part.start + np.flatnonzero(counted[part])
+        chosen = part.start + np.flatnonzero(included[part])
         if not chosen.size:
             continue
         after, counts = rows.after[chosen], sizes[chosen]
         target = np.repeat(starts[chosen], counts) + parts.ordinals(counts)
         config[target] = np.repeat(place[rows.config[chosen]], counts)
         epoch[target] = wanted = parts.stored_epochs(after, rows.epochs[chosen], every, counts)
-        stored = parts.read_part(path, ["losses"])["losses"].combine_chunks()
-        kept = rows.every[chosen]
-        first = stored.offsets.to_numpy()[chosen - part.start] - (after // kept + 1)
-        source = np.repeat(first, counts) - -wanted // np.repeat(kept, counts)
-        loss[target] = stored.flatten().to_numpy()[source]
+        loss[target] = _read_losses(path, chosen - part.start, after, rows.every[chosen], wanted, counts)
     ids = pd.Categorical.from_codes(config, rows.ids[configs])
     return pd.DataFrame({"config_id": ids, "epoch": epoch, "loss": loss}, copy=False)
+
+
+def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> NDArray[np.intp]:
+    """Return the numbers of the configurations that are wanted and stored, in the order wanted."""
+    stored = rows.config[rows.newest]
+    if config_ids is None:
+        return stored
+    wanted = rows.ids.get_indexer(pd.Index(config_ids))
+    return wanted[np.isin(wanted, stored)]
+
+
+def _read_losses(
+    path: Path, rows: NDArray[np.intp], after: Integers, every: Integers, epochs: Integers, counts: Integers
+) -> Floats:
+    """Return losses of some rows of a part.
+
+    Parameters
+    ----------
+    rows, after, every, counts : array, shape (n,)
+        The rows within the part; the epoch that their losses come after; the stride in which they are stored; and how
+        many of them are wanted.
+    epochs : array, shape (sum of counts,)
+        The epochs wanted, row by row: multiples of the stride, and the last.
+    """
+    stored = parts.read_part(path, ["losses"])["losses"].combine_chunks()
+    first = stored.offsets.to_numpy()[rows] - (after // every + 1)
+    # -(-epoch // stride) rounds up: the last loss is stored behind the last multiple.
+    places = np.repeat(first, counts) - -epochs // np.repeat(every, counts)
+    losses: Floats = stored.flatten().to_numpy()[places]
+    return losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +133,9 @@ def _find_newest(
     counts = np.zeros(config.size, np.bool_)
     for part in slices:
         here = config[part]
-        whole = after[part] == FROM_THE_START
-        counts[part] = whole | (after[part] == reached[here])
-        begun[here[whole]] = part.start
+        complete = after[part] == FROM_THE_START
+        counts[part] = complete | (after[part] == reached[here])
+        begun[here[complete]] = part.start
         taken = part.start + np.flatnonzero(counts[part])
         reached[config[taken]] = epochs[taken]
         last[config[taken]] = taken

@@ -1,4 +1,4 @@
-"""A part of a run's results: one Parquet file that is whole, or known not to be.
+"""A part of a run's results: one Parquet file that is complete, or known to be damaged.
 
 Its name ends in the SHA-256 of its content, so that one rename publishes both and no moment lies between them.
 Of a curve, the losses after every so many epochs are stored, and the last one. `losses_after` is the epoch that they
@@ -68,9 +68,9 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
     # A continuation for no epochs at all would be the newest row and yet have no last loss.
     if (wrong := (first < 0) | (first >= epochs) & (first != 0)).any():
         i = wrong.argmax()
-        name, whole = rows["config_id"].iloc[i], epochs[i] + 1
+        name, complete = rows["config_id"].iloc[i], epochs[i] + 1
         raise ValueError(
-            f"losses of configuration {name!r} must be {min(2, whole)} to {whole}, "
+            f"losses of configuration {name!r} must be {min(2, complete)} to {complete}, "
             f"as it stands at epoch {epochs[i]}, not {ends[i] - starts[i]}"
         )
     after = np.where(first == 0, np.int32(FROM_THE_START), first)

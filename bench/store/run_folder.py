@@ -57,7 +57,7 @@ class Run:
 
     @property
     def environment(self) -> dict[str, str | int]:
-        """What `bench.system.environment.environment` told when the run was last opened to write."""
+        """What `bench.system.environment.environment` returned when the run was last opened to write."""
         facts: dict[str, str | int] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
         return facts
 
@@ -119,8 +119,9 @@ class OpenRun(Run):
 
             - `config_id` (text) and `epochs`, where the configuration stands;
             - `losses`: an array with those after the last epochs, up to `epochs`. With `epochs + 1` losses the curve is
-              whole, and the row replaces whatever there was of the configuration. With fewer, two at least, it goes on
-              where the configuration stood before: the first loss, which is known already, is that of this epoch;
+              complete, and the row replaces whatever there was of the configuration. With fewer, two at least, it
+              continues from where the configuration stood before: the first loss, which is known already, is the one of
+              that epoch;
             - any others; arrays of float64 of any length are welcome.
 
         Raises
@@ -178,7 +179,7 @@ def open_run(
     study : str
         The study as a TOML text, for the record, where there is none yet; see `OpenRun.record_study`.
     identity : mapping of str to str
-        What must not differ, because results could not stand beside each other then: name -> value.
+        What must not differ, because the results could not be compared then: name -> value.
     resume : bool
         Whether to go on if there are results already.
     every : int, optional

@@ -30,7 +30,7 @@ def config_ids(
     Nor do the target and the number of epochs: they say how far a run is followed, not where it goes, so a run that
     goes on for longer keeps its id and can be continued. The exception is a schedule that looks ahead to the last
     epoch, such as cosine: with more epochs it is another run from the first one on, and gets another id. The kernel
-    does not count either, because kernels agree on what they compute; who keeps results notes it beside them.
+    does not count either, because kernels agree on what they compute; a run's folder records it instead.
 
     Parameters
     ----------

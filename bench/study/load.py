@@ -34,7 +34,7 @@ def load_study(study: str | Path) -> Study:
     Raises
     ------
     ValueError
-        In one line: the file, where it can be told the line, the key, its value and what is accepted.
+        In one line: the file, the line if it is known, the key, its value and what is accepted.
     """
     path = _builtin_paths().get(study, Path(study)) if isinstance(study, str) else study
     text = _read_text(path)

@@ -125,7 +125,7 @@ class Study(Table):
     Attributes
     ----------
     name : str
-        One line; results are kept under it.
+        One line; it names the folder of the results.
     title, description : str, optional
         For readers: a heading, and what is to be seen.
     data : DataTable

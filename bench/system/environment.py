@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import version
 
 PACKAGES = ("sgdbench", "numpy", "numba", "llvmlite", "pandas", "matplotlib", "scipy", "sympy", "pyarrow")
-ENVIRONMENT = "environment.json"  # what the file is called where the facts are kept
+ENVIRONMENT = "environment.json"  # the file in a run's folder that holds these facts
 
 
 def processors() -> int:
