@@ -121,7 +121,7 @@ def fit(
     from bench.commands.trace import Trace  # noqa: PLC0415
     from bench.data.fit_table import fit_table  # noqa: PLC0415
     from bench.data.table import BUILTIN, builtin, load_table  # noqa: PLC0415
-    from bench.study.load import make_model_for_columns  # noqa: PLC0415
+    from kernels.models import make_model_for_columns  # noqa: PLC0415
 
     if every and as_json:
         raise ValueError("--every prints lines and --json one object: give one of them")
@@ -215,7 +215,7 @@ def _print_fit(fitted: "TableFit", table: "Dataset") -> None:
 
 
 def _plot_fit(path: Path, fitted: "TableFit", table: "Dataset") -> None:
-    from bench.data.fit_table import curve_in_table_units  # noqa: PLC0415
+    from bench.data.units import curve_in_table_units  # noqa: PLC0415
     from bench.plots import fitted_curve  # noqa: PLC0415
     from bench.plots.style import save_as  # noqa: PLC0415
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from kernels.checks import check_integer
+from kernels.expression import names, parse
 from kernels.model import MAX_PARAMS, Model
 from kernels.spec import make_from_spec, parse_spec
 
@@ -18,7 +19,7 @@ plane = Model("a*x1 + b*x2 + c", inputs=("x1", "x2"))
 
 
 def polynomial(degree: int) -> Model:
-    """c0 + c1*x + ... + cd*x**d.
+    """Return the model c0 + c1*x + ... + cd*x**d.
 
     Raises
     ------
@@ -47,7 +48,7 @@ MODELS: dict[str, Callable[..., Model]] = {
 
 
 def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
-    """The ready-made model of that name, such as ``"polynomial(3)"``, else the expression in the inputs.
+    """Return the ready-made model of that name, such as ``"polynomial(3)"``, else the expression in the inputs.
 
     Raises
     ------
@@ -64,3 +65,45 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
     if len(model.inputs) != len(inputs):
         raise ValueError(f"the model {text!r} has the inputs {', '.join(model.inputs)}, not {', '.join(inputs)}")
     return model
+
+
+def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequence[str] | None = None) -> Model:
+    """Return the model that an expression, or the name of a ready-made model, means for the columns of some data.
+
+    Parameters
+    ----------
+    expression : str
+    columns : sequence of str
+        The columns that hold the inputs.
+    inputs : sequence of str, optional
+        What the expression calls them, in the same order. Without it the expression calls them by their own names,
+        as in ``a*hp + b``, or else ``x`` if there is one and ``x1``, ``x2``, ... if there are several.
+
+    Raises
+    ------
+    ValueError
+        If the expression cannot be read, or it is not clear which names in it stand for data.
+    """
+    columns = tuple(columns)
+    if inputs is not None:
+        if len(inputs) != len(columns):
+            raise ValueError(f"inputs must give each of the columns {columns} a name, not {tuple(inputs)}")
+        return make_model(expression, inputs)
+    usual = ("x",) if len(columns) == 1 else tuple(f"x{number}" for number in range(1, len(columns) + 1))
+    try:
+        used = () if expression in MODELS else names(parse(expression))
+    except ValueError:
+        used = ()
+    if not used:
+        return make_model(expression, usual)
+    ways = list(dict.fromkeys([columns, usual]))
+    fitting = [way for way in ways if set(way) <= set(used)]
+    if len(fitting) != 1:
+        written = [" and ".join(way) for way in ways]
+        problem = (
+            f"uses {' as well as '.join(written)}: inputs must say which of them are data"
+            if fitting
+            else f"must use {' or '.join(written)} as the data, or inputs must say what it calls them"
+        )
+        raise ValueError(f"the expression {expression!r} {problem}")
+    return make_model(expression, fitting[0])

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from kernels.run import Floats
 
 
 class Instruction(NamedTuple):
@@ -62,7 +61,7 @@ class Program(NamedTuple):
         return not any(depends[derivative] for derivative in self.derivatives)
 
 
-def evaluate(program: Program, theta: Array, x: Array, y: Array) -> tuple[Array, list[Array]]:
+def evaluate(program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, list[Floats]]:
     """Residual and derivatives with NumPy.
 
     Parameters

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.checks import check_integer, check_real, check_unmasked, describe
+from kernels.run import Floats
 from kernels.spec import make_from_spec
 
-FloatArray = NDArray[np.float64]
-Schedule = Callable[[FloatArray, int], FloatArray]
+Schedule = Callable[[Floats, int], Floats]
 """``(epoch, epochs) -> factors``: the epochs 0.0, 1.0, ... of a run in order, and how many there are."""
 
 
@@ -86,7 +86,7 @@ def warmup_cosine(warmup: int = 5, start: float = 1 / 3, minimum: float = 0.0) -
     warmup = check_integer("warmup", warmup)
     start, minimum = _fraction("start", start), _fraction("minimum", minimum)
 
-    def factors(epoch: FloatArray, epochs: int) -> FloatArray:
+    def factors(epoch: Floats, epochs: int) -> Floats:
         rising = start + (1.0 - start) * (epoch[:warmup] / warmup)
         falling = _half_cosine((epoch[warmup:] - warmup) / max(epochs - warmup, 1), 1.0, minimum)
         return np.concatenate([rising, falling])
@@ -105,7 +105,7 @@ def one_cycle(pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor
     initial = 1.0 / _positive("div_factor", div_factor)
     final = initial / _positive("final_div_factor", final_div_factor)
 
-    def factors(epoch: FloatArray, epochs: int) -> FloatArray:
+    def factors(epoch: Floats, epochs: int) -> Floats:
         peak = pct_start * epochs - 1.0
         rising = _half_cosine(epoch[epoch < peak] / peak, initial, 1.0)
         falling = _half_cosine((epoch[epoch >= peak] - peak) / (epochs - 1.0 - peak), 1.0, final)
@@ -127,7 +127,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 }
 
 
-def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr: float, epochs: int) -> FloatArray:
+def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr: float, epochs: int) -> Floats:
     """Return the learning rate of every epoch: `lr` times the factor of the schedule.
 
     Parameters
@@ -180,7 +180,7 @@ def _call_schedule(schedule: Callable[[int], float], epoch: int) -> float:
         raise ValueError(f"schedule must return a number, not {describe(factor)} in epoch {epoch}") from None
 
 
-def _check_factors(schedule: ArrayLike, epochs: int) -> FloatArray:
+def _check_factors(schedule: ArrayLike, epochs: int) -> Floats:
     """Return an array of factors, one per epoch."""
     check_unmasked("schedule", schedule)
     try:
@@ -192,13 +192,13 @@ def _check_factors(schedule: ArrayLike, epochs: int) -> FloatArray:
     return factors
 
 
-def _powers(gamma: float, exponents: NDArray[Any]) -> FloatArray:
+def _powers(gamma: float, exponents: NDArray[Any]) -> Floats:
     """Return gamma**exponents by C's pow, exact where gamma is 0.5; np.power on arrays need not be."""
     with np.errstate(over="ignore"):
         return np.array([np.float64(gamma) ** exponent for exponent in exponents.tolist()])
 
 
-def _half_cosine(progress: FloatArray, start: float, end: float) -> FloatArray:
+def _half_cosine(progress: Floats, start: float, end: float) -> Floats:
     """Return half a cosine, from `start` where progress is 0 to `end` where it is 1."""
     return end + (start - end) * (1.0 + np.cos(math.pi * progress)) / 2.0
 

@@ -51,12 +51,11 @@ def hostile_run(place):
     """Run it, without the measurements of speed, and write its report; returns the run's folder."""
     study, folder = hostile_study(place), place / "run"
     data, _ = study.dataset()
-    budget = study.run.model_dump()
     result = sweep(
-        study.make_model(data), data.x, data.y, study.make_grid(), out=folder, study=to_toml(study), **budget
+        study.make_model(data), data.x, data.y, study.make_grid(), out=folder, study=to_toml(study), **dict(study.run)
     )
     chosen = result.frame.head(2)
-    checked = check(result.model, data.x, data.y, chosen, result.starts[:2], result.curves, **budget)
+    checked = check(result.model, data.x, data.y, chosen, result.starts[:2], result.curves, study.run)
     store_tables(folder, check=checked, trajectories=trajectories(result, study.run, data))
     write_report(folder)
     return folder

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from bench import Grid, sweep
-from bench.analysis.basin import basin, best_run_of_each_optimizer, loss_surface
+from bench.analysis.basin import basin, best_run_of_each_optimizer
+from bench.analysis.surface import loss_surface
 from bench.data.table import Dataset
-from bench.study.load import RunTable
+from bench.study.schema import RunTable
 from bench.tables.ranking import varies
 from kernels import Model, fit
 

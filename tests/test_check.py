@@ -10,6 +10,7 @@ import pytest
 from bench import Grid, sweep
 from bench.engine import check
 from bench.engine import sweep as engine
+from bench.study.schema import RunTable
 from kernels import Model, fit, models
 from kernels.agreement import TOLERANCE, is_exact, largest_error
 from kernels.block import train_runs
@@ -39,8 +40,8 @@ def checked(result, rows=slice(None), frame=None, curves=None, **changed):
     frame = result.frame if frame is None else frame
     curves = result.curves if curves is None else curves
     y = target_of(result.model)
-    settings = SETTINGS | changed
-    return check.check(result.model, X, y, frame.iloc[rows], result.starts[rows], curves, **settings)
+    settings = RunTable(**SETTINGS | changed)
+    return check.check(result.model, X, y, frame.iloc[rows], result.starts[rows], curves, settings)
 
 
 def test_a_sweep_that_is_right_is_verified_to_the_bit():

@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from bench.data.fit_table import curve_in_table_units, fit_table
+from bench.data.fit_table import fit_table
 from bench.data.scaling import standardize
 from bench.data.table import Dataset, builtin
+from bench.data.units import curve_in_table_units
 from kernels import Model
 
 CARS = builtin("auto-mpg")

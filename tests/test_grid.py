@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.study.grid import LIMIT, Grid, config_ids, question_if_large
+from bench.study.config_id import config_ids
+from bench.study.grid import LIMIT, Grid, question_if_large
 from kernels import Model, fit, models
 from kernels.fit import draw_start
 
@@ -331,7 +332,8 @@ def test_the_same_configuration_twice_is_refused():
 
 def test_ids_are_the_same_in_another_process():
     code = (
-        "import json; from bench.study.grid import *; from kernels import models as m; "
+        "import json; from bench.study.config_id import *; from bench.study.grid import *; "
+        "from kernels import models as m; "
         "f = Grid(lr='log:0.01:1:5', init='normal:1:3', seed=[1, 2]).frame(m.quadratic, 9); "
         "print(json.dumps(config_ids(f, model=m.quadratic, data_fingerprint='data', loss='squared', "
         "drop_last=True, epochs=100).tolist()))"

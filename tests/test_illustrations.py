@@ -12,7 +12,7 @@ from bench.data.table import Dataset
 from bench.report.figures import report_figures
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import store_tables
-from bench.study.load import RunTable
+from bench.study.schema import RunTable
 from kernels import Model
 
 X = np.linspace(-1, 1, 40)
@@ -28,7 +28,7 @@ def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, **setti
     data = Dataset(x, y, tuple(f"x{k}" for k in range(x.shape[1])), "y", "here")
     evidence = {"trajectories": trajectories(result, budget, data)}
     if model == "a*x + b":
-        evidence["basin"] = basin(result, budget, data, kernel="fused")
+        evidence["basin"] = basin(result, budget, data)
     store_tables(folder, **evidence)
     stored = read_run_data(folder)
     return RunData(result, stored.evidence, stored.study, data, None, None)

@@ -9,7 +9,7 @@ import pytest
 from bench import Grid, sweep
 from bench.analysis.trajectories import ReplayError, replay, trajectories
 from bench.data.table import Dataset
-from bench.study.load import RunTable
+from bench.study.schema import RunTable
 from kernels import Model
 
 X = np.linspace(-1, 1, 40)[:, np.newaxis]

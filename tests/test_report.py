@@ -16,8 +16,8 @@ from bench import Grid, sweep
 from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
 from bench.cli import main
 from bench.commands.run import run_study
-from bench.data.fit_table import in_table_units
 from bench.data.scaling import Scaling
+from bench.data.units import in_table_units
 from bench.report.figures import hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
@@ -177,7 +177,7 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
         return costs.assign(note=["not verified: off by 1" if row in (1, 4) else "" for row in costs.index])
 
     monkeypatch.setattr(bench.commands.run, "epoch_seconds", some_wrong)
-    monkeypatch.setattr(bench.commands.run, "_speed", lambda study, data: None)
+    monkeypatch.setattr(bench.commands.run, "_measure_speed", lambda *args: None)
     monkeypatch.setattr(bench.commands.run, "is_exact", lambda *args: promised)
     sound = run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert sound != promised
@@ -191,7 +191,7 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
 
 
 def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
-    monkeypatch.setattr(bench.commands.run, "RACERS", ("reference", "fused"))
+    monkeypatch.setattr(bench.commands.run, "MEASURED", ("reference", "fused"))
     monkeypatch.setattr(
         bench.commands.run, "epoch_seconds", lambda *args, **kwargs: epoch_seconds(*args, **kwargs).assign(note="")
     )

@@ -3,8 +3,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
 
-from bench.data.scaling import Scaling, original_loss, original_units, standardize
+from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset, builtin
+from bench.data.units import original_loss, original_units
 from kernels.model import Model
 
 CARRIED = {

@@ -161,7 +161,7 @@ def test_the_study_and_the_machine_are_on_record(folder):
     with open_run(folder, 'name = "longer"\n', IDENTITY, resume=True) as run:
         # Whoever opens it may yet find that this study cannot go on with what is here.
         assert run.study != 'name = "longer"\n'
-        run.restate('name = "longer"\n')
+        run.record_study('name = "longer"\n')
     run = read_run(folder)
     assert run.study == 'name = "longer"\n'
     assert run.identity == IDENTITY

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.study.grid import Grid
-from bench.study.load import load_study, make_model_for_columns, studies, to_toml, with_overrides
+from bench.study.load import load_study, studies, to_toml, with_overrides
 from kernels import fit
+from kernels.models import make_model_for_columns
 
 MINIMAL = """\
 name = "mine"

@@ -19,11 +19,11 @@ import pandas as pd
 import pytest
 
 from bench import Grid, load_run, sweep
-from bench.engine import jobs as plan
+from bench.engine import jobs
 from bench.engine import sweep as engine
+from bench.study.schema import RunTable
 from kernels import Model, fit, models
 from kernels.block import train_runs
-from kernels.losses import make_loss
 from kernels.run import STATUS
 
 RNG = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def undisturbed():
 def many_parts(monkeypatch):
     """Every block of 32 runs is a part of its own on disk."""
     monkeypatch.setattr(engine, "FLUSH_SECONDS", 0)
-    monkeypatch.setattr(plan, "JOB_UPDATES", 1)
+    monkeypatch.setattr(jobs, "JOB_UPDATES", 1)
 
 
 @pytest.fixture
@@ -487,8 +487,8 @@ def kill_at_random_moments(folder, beforehand):
     Runs in a process of its own, which has imported and compiled everything: those that it forks begin at once. Prints
     for each folder how many parts there were after each kill.
     """
-    engine.FLUSH_SECONDS, plan.JOB_UPDATES = 0, 1
-    engine._compile("lanes", models.quadratic, make_loss("squared"), kill_grid())
+    engine.FLUSH_SECONDS, jobs.JOB_UPDATES = 0, 1
+    engine._compile_kernels(models.quadratic, kill_grid(), RunTable())
     started = time.monotonic()
     assert in_a_fork(lambda: swept(folder / "undisturbed", kill_grid()))
     seconds = time.monotonic() - started
@@ -557,7 +557,7 @@ class TestInterruption:
 
     def test_ctrl_c_while_parts_wait_for_the_disk(self, undisturbed, tmp_path, monkeypatch):
         monkeypatch.setattr(engine, "FLUSH_SECONDS", 1e9)
-        monkeypatch.setattr(plan, "JOB_UPDATES", 1)
+        monkeypatch.setattr(jobs, "JOB_UPDATES", 1)
 
         def interrupt(done):
             if done > 200:

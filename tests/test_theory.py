@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from bench import Grid, sweep
 from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.stability import epoch_map, largest_stable_rate, sample_orders, spectral_radius
+from bench.study.schema import RunTable
 from kernels import Model, fit, models
 from kernels.reference import permutation
 
@@ -172,7 +173,7 @@ def test_the_predicted_edge_is_within_a_step_of_the_measured_one(data, optimizer
     smallest = result.frame["lr"][~settled.to_numpy()].min()
     assert smallest / 1.02**2 < edge < smallest * 1.02
 
-    (row,) = theory_table(models.quadratic, x, result.frame, result.curves).to_dict("records")
+    (row,) = theory_table(models.quadratic, x, result.frame, result.curves, RunTable()).to_dict("records")
     assert (row["optimizer"], row["shuffle"], row["agrees"]) == (optimizer, False, True)
     assert row["predicted_edge"] == edge
     assert edge / 1.02**2 < row["stable_up_to"] < row["diverges_from"] < edge * 1.02**2
@@ -181,7 +182,7 @@ def test_the_predicted_edge_is_within_a_step_of_the_measured_one(data, optimizer
 def test_shuffled_samples_turn_near_the_edge_of_their_orders(classic):
     grid = Grid(lr="log:0.8:2:20", batch_size=[1, 16], init=STARTS, seed=range(4), shuffle=True)
     result = sweep(models.quadratic, *classic, grid, epochs=60)
-    table = theory_table(models.quadratic, classic[0], result.frame, result.curves)
+    table = theory_table(models.quadratic, classic[0], result.frame, result.curves, RunTable())
     assert table["agrees"].tolist() == [True, True]
     # It is not that of the samples as they stand.
     assert largest_stable_rate(models.quadratic.design_matrix(classic[0])) < 1.1 < table["predicted_edge"].min()
@@ -201,7 +202,7 @@ def test_the_predicted_rate_is_within_a_percent_of_the_measured_one(classic, opt
     x, y = classic
     grid = Grid(lr=lr, batch_size=batch_size, init=STARTS, optimizer=optimizer)
     result = sweep(models.quadratic, x, y, grid, epochs=800)
-    table = rates_table(models.quadratic, x, y, result.frame, result.curves)
+    table = rates_table(models.quadratic, x, y, result.frame, result.curves, RunTable())
     assert table["lr"].tolist() == lr
     assert table["runs"].tolist() == [2] * len(lr)
     np.testing.assert_allclose(table["predicted_rate"], table["measured_rate"], rtol=0.01)
@@ -219,7 +220,7 @@ def test_the_predicted_rate_is_within_a_percent_of_the_measured_one(classic, opt
 def test_on_noisy_data_the_rate_is_that_of_the_loss_above_least_squares(noisy):
     grid = Grid(lr=[0.8, 1.2], batch_size=[16, "full"], init=STARTS)
     result = sweep(models.quadratic, *noisy, grid, epochs=300)
-    table = rates_table(models.quadratic, *noisy, result.frame, result.curves)
+    table = rates_table(models.quadratic, *noisy, result.frame, result.curves, RunTable())
     assert table["batch_size"].tolist() == [811, 811]  # small batches do not end at least squares
     np.testing.assert_allclose(np.log(table["predicted_rate"]), np.log(table["measured_rate"]), rtol=0.01)
 
@@ -229,14 +230,14 @@ def test_what_does_not_depend_on_parameters_is_taken_off_the_target(classic):
     model, y = Model("a*x**2 + b + 3*x"), 2 * x**2 + 1 + 3 * x
     run = fit(model, x, y, init=[0, 5], lr=0.8, batch_size="full", kernel="reference")
     frame = make_frame(1, lr=0.8, batch_size=800, epochs=100)
-    table = rates_table(model, x, y, frame, make_curves({"run0": run.loss}))
+    table = rates_table(model, x, y, frame, make_curves({"run0": run.loss}), RunTable())
     assert table["measured_rate"].item() == pytest.approx(table["predicted_rate"].item(), rel=1e-6)
 
 
 def test_short_waves_and_what_has_not_settled_have_no_measured_rate(classic):
     grid = Grid(lr=[0.02, 0.5], batch_size="full", init=STARTS, optimizer=["sgd", "momentum(0.9)"])
     result = sweep(models.quadratic, *classic, grid, epochs=12)
-    assert rates_table(models.quadratic, *classic, result.frame, result.curves).empty
+    assert rates_table(models.quadratic, *classic, result.frame, result.curves, RunTable()).empty
 
 
 def edge_frame(**changed):
@@ -246,7 +247,7 @@ def edge_frame(**changed):
 
 
 def of_edge(frame, losses):
-    table = theory_table(Model("a*x"), [1.0, 1.0], frame, make_curves(losses))
+    table = theory_table(Model("a*x"), [1.0, 1.0], frame, make_curves(losses), RunTable())
     return table.drop(columns=["optimizer", "batch_size", "shuffle"]).to_numpy(object).tolist()
 
 
@@ -298,7 +299,7 @@ def test_the_rate_is_that_of_the_second_half():
     distance = np.cumprod([1.0, *factors])
     frame = make_frame(1, lr=0.5, batch_size=2, epochs=40)
     curves = make_curves({"run0": distance**2})
-    (row,) = rates_table(Model("a*x"), [1.0, 1.0], [1.0, 1.0], frame, curves).to_dict("records")
+    (row,) = rates_table(Model("a*x"), [1.0, 1.0], [1.0, 1.0], frame, curves, RunTable()).to_dict("records")
     assert row["predicted_rate"] == pytest.approx(0.5)
     slope, _ = np.polyfit(np.arange(20, 41), np.log(distance[20:]), 1)
     assert row["measured_rate"] == pytest.approx(np.exp(slope), rel=1e-9)
@@ -315,9 +316,9 @@ def test_losses_of_some_epochs_are_enough(classic):
     result = sweep(models.quadratic, *classic, grid, epochs=303)
     last = result.curves["epoch"].eq(303)
     thinned = result.curves[(result.curves["epoch"] % 4 == 0) | last]
-    table = rates_table(models.quadratic, *classic, result.frame, thinned)
+    table = rates_table(models.quadratic, *classic, result.frame, thinned, RunTable())
     np.testing.assert_allclose(table["predicted_rate"], table["measured_rate"], rtol=1e-3)
-    edges = [theory_table(models.quadratic, classic[0], result.frame, c) for c in (result.curves, thinned)]
+    edges = [theory_table(models.quadratic, classic[0], result.frame, c, RunTable()) for c in (result.curves, thinned)]
     pd.testing.assert_frame_equal(*edges)
 
 
@@ -334,23 +335,23 @@ def test_losses_of_some_epochs_are_enough(classic):
 def test_without_theory_the_tables_are_empty(model, changed, loss):
     frame = edge_frame(**changed)
     curves = make_curves({run: [1.0, 0.5, 0.25] for run in frame["config_id"]})
-    edges = theory_table(Model(model), [1.0, 1.0], frame, curves, loss=loss)
+    edges = theory_table(Model(model), [1.0, 1.0], frame, curves, RunTable(loss=loss))
     assert edges.empty
     assert list(edges)[3:] == ["predicted_edge", "stable_up_to", "diverges_from", "agrees"]
-    rates = rates_table(Model(model), [1.0, 1.0], [1.0, 1.0], frame, curves, loss=loss)
+    rates = rates_table(Model(model), [1.0, 1.0], [1.0, 1.0], frame, curves, RunTable(loss=loss))
     assert rates.empty
     assert list(rates)[3:] == ["lr", "runs", "predicted_rate", "measured_rate"]
 
 
 def test_a_frame_without_runs_has_no_theory():
     frame = make_frame(0)
-    assert theory_table(Model("a*x"), [1.0], frame, make_curves({"none": [1.0]})).empty
+    assert theory_table(Model("a*x"), [1.0], frame, make_curves({"none": [1.0]}), RunTable()).empty
 
 
 def test_data_that_would_take_too_much_memory_have_no_theory(monkeypatch):
-    monkeypatch.setattr("bench.analysis.convergence.MOST_NUMBERS", 30)
+    monkeypatch.setattr("bench.analysis.convergence.MAX_NUMBERS", 30)
     x = np.linspace(-1, 1, 10)
     frame = make_frame(4, lr=[0.1, 9, 0.1, 9], batch_size=[1, 1, 10, 10], shuffle=[True, True, False, False])
     curves = make_curves({run: [1.0, 0.5] for run in frame["config_id"]})
-    assert theory_table(models.quadratic, x, frame, curves)["batch_size"].tolist() == [10]
-    assert theory_table(models.quadratic, np.tile(x, 2), frame, curves).empty
+    assert theory_table(models.quadratic, x, frame, curves, RunTable())["batch_size"].tolist() == [10]
+    assert theory_table(models.quadratic, np.tile(x, 2), frame, curves, RunTable()).empty

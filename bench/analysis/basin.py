@@ -1,14 +1,15 @@
 """The basin of attraction: where runs end that start anywhere in a plane of two parameters."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.analysis.surface import MAX_SAMPLES
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
-from bench.study.load import RunTable
+from bench.study.schema import RunTable
 from bench.tables.ranking import CHOICES, best_choices
 from kernels import Model
 from kernels.block import train_runs
@@ -20,28 +21,20 @@ from kernels.run import CONVERGED, STATUS, Floats, Hyperparameters, initial_memo
 from kernels.samples import allocate_data, check_samples
 from kernels.schedules import learning_rates
 
+# Starts along each side of the plane, if they are affordable, and at least.
 SIZE, LEAST = 41, 11
 PLANES = 3
 # Samples visited by all runs of a plane, a tenth of a second at most; a function such as exp takes four times as long.
-# An epoch of a few samples counts as one of a hundred, for the loss that is kept after it.
+# An epoch of a few samples counts as one of a hundred, for the loss that is stored after it.
 WORK, SLOWER, FEW = 150_000_000, 4, 100
-# What else than lanes takes so many times as long.
+# How many times as long as lanes other kernels take.
 SLOWDOWN = {"fused": 16, "fused-fma": 16, "reference": 50_000}
 # Starts farther away than this many times the distance of the one in the middle stay out of the plane.
 FAR = 10.0
-# More samples make no other surface, as far as a figure shows it; and so many values are worked on at a time.
-DRAWN, CHUNK = 500, 200_000
 
 
-def basin(
-    result: SweepResult,
-    budget: RunTable,
-    data: Dataset,
-    rows: pd.DataFrame | None = None,
-    *,
-    kernel: str = "lanes",
-) -> pd.DataFrame:
-    """Train from everywhere in a plane of two parameters, with the settings of some runs.
+def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Train from everywhere in a plane of two parameters, with the choices of some runs.
 
     The plane goes through the end of the first of the runs. It is that of the two parameters in which the model is not
     linear, or else of those that start farthest from the end, and holds the starts of the sweep but for distant ones.
@@ -50,14 +43,13 @@ def basin(
     Parameters
     ----------
     result : SweepResult
-    budget : RunTable
-        As in the sweep. Where there are many samples the plane has fewer starts, and runs fewer epochs, than else.
+    settings : RunTable
+        As in the sweep. Where there are many samples, or the kernel is slower than lanes, the plane has fewer starts
+        and the runs have fewer epochs.
     data : Dataset
         What was trained.
     rows : DataFrame, optional
-        Rows of `result.frame`, as from `best_run_of_each_optimizer`, which it is without.
-    kernel : str
-        One of those of `kernels.block.train_runs`; what is slower than lanes gets a smaller plane, or none.
+        Rows of `result.frame`; without them, those of `best_run_of_each_optimizer`.
 
     Returns
     -------
@@ -71,50 +63,59 @@ def basin(
     rows = best_run_of_each_optimizer(result.frame) if rows is None else rows
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
     columns, y = check_samples(model, data.x, data.y)
-    cost = SLOWDOWN.get(kernel, 1) * (1 if model.program.is_exact else SLOWER)
-    size, epochs = _affordable(y.size, budget.epochs, cost)
+    cost = SLOWDOWN.get(settings.kernel, 1) * (1 if model.program.is_exact else SLOWER)
+    size, epochs = _affordable_plane(y.size, settings.epochs, cost)
     if ended.empty or len(names) < 2 or not epochs:
         return pd.DataFrame(
             columns=["config_id", *CHOICES, *names, "status", "epochs", "epochs_to_target", "final_loss"]
         )
     end = ended[names].iloc[0].to_numpy(float)
-    starts = _plane(_pair(model, end, result.starts, columns), end, _reach(end, result.starts), size)
-    loss = make_loss(budget.loss)
+    pair = _choose_parameters(model, end, result.starts, columns)
+    starts = _plane_starts(pair, end, _plane_extent(end, result.starts), size)
+    planes = [_train_plane(model, columns, y, row, starts, epochs, settings) for row in ended.to_dict("records")]
+    return pd.concat(planes, ignore_index=True)
 
-    def trained(row: Mapping[Hashable, Any]) -> pd.DataFrame:
-        optimizer, shuffle = make_optimizer(row["optimizer"]), bool(row["shuffle"])
-        rates = learning_rates(row["schedule"], row["lr"], budget.epochs)[:epochs, np.newaxis]
-        plan = Hyperparameters(
-            np.broadcast_to(rates, (epochs, len(starts))),
-            option_values(loss, optimizer),
-            int(row["batch_size"]),
-            budget.drop_last,
-            shuffle,
-            int(row["seed"]),
-            check_target(budget.target),
-        )
-        fresh = np.tile(initial_memory(optimizer, len(names)), (len(starts), 1))
-        runs = train_runs(
-            kernel, model, loss, optimizer, allocate_data(columns, y, shuffle=shuffle), plan, starts, fresh
-        )
-        assert runs is not None  # noqa: S101 (nobody stops it)
-        chosen: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES)}
-        return pd.DataFrame(
-            chosen
-            | dict(zip(names, starts.T, strict=True))
-            | {
-                "status": np.array(STATUS)[runs.status],
-                "epochs": runs.epochs,
-                "epochs_to_target": pd.Series(runs.epochs, dtype="Int64").where(runs.status == CONVERGED),
-                "final_loss": runs.losses[runs.epochs, np.arange(len(starts))],
-            }
-        )
 
-    return pd.concat([trained(row) for row in ended.to_dict("records")], ignore_index=True)
+def _train_plane(
+    model: Model,
+    columns: tuple[Floats, ...],
+    y: Floats,
+    row: Mapping[Hashable, Any],
+    starts: Floats,
+    epochs: int,
+    settings: RunTable,
+) -> pd.DataFrame:
+    """Train from all starts with the choices of a run, for the first `epochs` of those in the settings."""
+    loss, optimizer, shuffle = make_loss(settings.loss), make_optimizer(row["optimizer"]), bool(row["shuffle"])
+    rates = learning_rates(row["schedule"], row["lr"], settings.epochs)[:epochs, np.newaxis]
+    hyperparameters = Hyperparameters(
+        np.broadcast_to(rates, (epochs, len(starts))),
+        option_values(loss, optimizer),
+        int(row["batch_size"]),
+        settings.drop_last,
+        shuffle,
+        int(row["seed"]),
+        check_target(settings.target),
+    )
+    memory = np.tile(initial_memory(optimizer, len(model.params)), (len(starts), 1))
+    samples = allocate_data(columns, y, shuffle=shuffle)
+    runs = train_runs(settings.kernel, model, loss, optimizer, samples, hyperparameters, starts, memory)
+    assert runs is not None  # noqa: S101 (nobody stops it)
+    choices: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES)}
+    return pd.DataFrame(
+        choices
+        | {f"param_{name}": start for name, start in zip(model.params, starts.T, strict=True)}
+        | {
+            "status": np.array(STATUS)[runs.status],
+            "epochs": runs.epochs,
+            "epochs_to_target": pd.Series(runs.epochs, dtype="Int64").where(runs.status == CONVERGED),
+            "final_loss": runs.losses[runs.epochs, np.arange(len(starts))],
+        }
+    )
 
 
 def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:
-    """The run that ends lowest of the best choice of each optimizer, of the three best optimizers, best first."""
+    """Return, for each of the three best optimizers, the run of its best choice that ends lowest; the best first."""
     ended = frame[np.isfinite(frame["final_loss"])]
     chosen = best_choices(frame if "seconds" in frame else frame.assign(seconds=0.0), ["optimizer"])
     shared = [name for name in CHOICES if name in chosen]
@@ -122,45 +123,21 @@ def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:
     return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)
 
 
-def loss_surface(model: Model, data: Dataset) -> Callable[[Floats], Floats]:
-    """The loss as a function of the parameters, over at most five hundred samples, evenly taken.
-
-    Returns
-    -------
-    callable
-        Parameters, shape (k, P), to the mean of the squared residuals, shape (k,); what overflows is not finite.
-    """
-    columns, y = check_samples(model, data.x, data.y)
-    some = np.linspace(0, y.size - 1, min(y.size, DRAWN)).round().astype(int)
-    x, y = tuple(column[some] for column in columns), y[some]
-    step = max(1, CHUNK // y.size)
-
-    def losses(params: Floats) -> Floats:
-        found = np.empty(len(params))
-        for first in range(0, len(params), step):
-            theta = params[first : first + step].T[:, :, np.newaxis]
-            with np.errstate(all="ignore"):
-                residual, _ = evaluate(model.program, theta, np.stack(x), y)
-                found[first : first + step] = np.mean(np.square(residual), axis=-1)
-        return found
-
-    return losses
-
-
-def _affordable(n: int, epochs: int, cost: int) -> tuple[int, int]:
-    """How many starts along each side, an odd number, and how many epochs; no epoch where even one takes long."""
+def _affordable_plane(n: int, epochs: int, cost: int) -> tuple[int, int]:
+    """Return how many starts each side has, an odd number, and how many epochs; none where even one takes long."""
     visits = WORK // cost // max(n, FEW)
     size = min(SIZE, max(LEAST, int((visits / epochs) ** 0.5)))
     size -= 1 - size % 2
     return size, min(epochs, visits // (size * size))
 
 
-def _pair(model: Model, end: Floats, starts: Floats, columns: tuple[Floats, ...]) -> tuple[int, int]:
-    """The two parameters that vary, in the model's order."""
-    few = [column[:: max(1, column.size // DRAWN)] for column in columns]
+def _choose_parameters(model: Model, end: Floats, starts: Floats, columns: tuple[Floats, ...]) -> tuple[int, int]:
+    """Return the places of the two parameters that vary, in the model's order."""
+    few = [column[:: max(1, column.size // MAX_SAMPLES)] for column in columns]
     distance = np.median(np.abs(starts - end), axis=0)
 
     def derivatives(theta: Floats) -> list[Floats]:
+        """Return the derivatives of the model at some samples."""
         with np.errstate(all="ignore"):
             return evaluate(model.program, theta, np.stack(few), np.zeros(()))[1]
 
@@ -174,18 +151,18 @@ def _pair(model: Model, end: Floats, starts: Floats, columns: tuple[Floats, ...]
     return first, second
 
 
-def _reach(end: Floats, starts: Floats) -> Floats:
-    """How far the plane reaches from the end, for each parameter: to the farthest start that is not distant."""
+def _plane_extent(end: Floats, starts: Floats) -> Floats:
+    """Return how far the plane extends from the end, for each parameter: to the farthest start that is not distant."""
     distance = np.abs(starts - end)
     middle = np.median(distance, axis=0)
-    reach = np.where(distance <= FAR * middle, distance, 0).max(axis=0)
-    return 1.25 * np.where(reach > 0, reach, np.maximum(np.abs(end), 1))
+    extent = np.where(distance <= FAR * middle, distance, 0).max(axis=0)
+    return 1.25 * np.where(extent > 0, extent, np.maximum(np.abs(end), 1))
 
 
-def _plane(pair: tuple[int, int], end: Floats, reach: Floats, size: int) -> Floats:
-    """The starts, shape (size * size, P), the second parameter of the pair changing first."""
+def _plane_starts(pair: tuple[int, int], end: Floats, extent: Floats, size: int) -> Floats:
+    """Return the starts, shape (size * size, P), the second parameter of the pair changing first."""
     starts = np.tile(end, (size * size, 1))
     offsets = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size), indexing="ij")
     for k, offset in zip(pair, offsets, strict=True):
-        starts[:, k] += reach[k] * offset.ravel()
+        starts[:, k] += extent[k] * offset.ravel()
     return starts

@@ -1,4 +1,4 @@
-"""Stable rates and convergence, predicted beside measured, for the runs of a sweep."""
+"""Stable rates and convergence, predicted and measured, for the runs of a sweep."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.analysis.stability import LINEAR, eigenvalue_moduli, largest_stable_rate, sample_orders
+from bench.study.schema import RunTable
 from kernels import Model
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -17,7 +18,7 @@ from kernels.schedules import learning_rates
 CHOICE = ["optimizer", "batch_size", "shuffle"]
 
 # Larger data have no theory here: what it needs would be 160 MB.
-MOST_NUMBERS = 20_000_000
+MAX_NUMBERS = 20_000_000
 
 # A squared loss this small, relative to the mean of y**2, is rounding: ten thousand times what sums have in amplitude.
 ROUNDING = 1e-24
@@ -26,11 +27,11 @@ NEAR_LEAST_SQUARES = 1e-10
 GROWTH = 2.0
 
 # The direction that goes slowest is alone where theory says that of the loss so little is another's.
-ALONE = 0.1
+NEGLIGIBLE = 0.1
 # The two halves of what is measured must agree this well, or else it is no rate yet; points that make two halves.
-STRAIGHT, FEWEST = 0.02, 5
+SLOPE_TOLERANCE, MIN_EPOCHS = 0.02, 5
 # Two directions that go equally fast make a wave, which is straight only in the long run.
-ALIKE, FEWEST_OF_WAVES = 1 - 1e-6, 40
+SAME_MODULUS, MIN_EPOCHS_OF_WAVES = 1 - 1e-6, 40
 
 
 def theory_table(
@@ -38,11 +39,11 @@ def theory_table(
     x: ArrayLike,
     frame: pd.DataFrame,
     curves: pd.DataFrame,
-    *,
-    drop_last: bool = True,
-    loss: str = "squared",
+    settings: RunTable,
 ) -> pd.DataFrame:
-    """The largest stable rate, predicted and measured, for each optimizer with a linear map, batch size and order.
+    """Return the largest stable rate, predicted and measured, by optimizer, batch size and order of samples.
+
+    Only optimizers with a linear map have one that is predicted.
 
     The prediction is about a rate that stays as it is, and most schedules lower it: a run that starts above the edge
     is saved when the rate falls. So what is measured is the first epochs, as long as the rate is that of epoch 0. A
@@ -57,7 +58,7 @@ def theory_table(
         What was trained on.
     frame, curves : DataFrame
         Those of `bench.store.results.SweepResult`.
-    drop_last, loss
+    settings : RunTable
         As in the sweep.
 
     Returns
@@ -68,17 +69,19 @@ def theory_table(
         it (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are
         no further apart than a step of the grid, missing where the grid does not reach the edge.
         No rows for other models than linear ones, other losses than the squared one, or more numbers in X (for
-        small batches: in all H_b together) than `MOST_NUMBERS`.
+        small batches: in all H_b together) than `MAX_NUMBERS`.
     """
     rows = []
-    derivatives = _derivatives(model, x, frame, loss)
+    derivatives = _design_matrix(model, x, frame, settings.loss)
     if derivatives is not None:
-        frame = _with_first_rate(frame)
-        frame["grew"] = _grew(frame, curves)
-        for choice, runs, orders in _choices(derivatives, frame):
+        frame = _add_first_rate(frame)
+        frame["grew"] = _has_grown(frame, curves)
+        for choice, runs, orders in _group_runs(derivatives, frame):
             optimizer, batch_size, _ = choice
-            edge = largest_stable_rate(derivatives, batch_size, optimizer=optimizer, drop_last=drop_last, orders=orders)
-            rows.append((*choice, edge, *_beside(edge, runs)))
+            edge = largest_stable_rate(
+                derivatives, batch_size, optimizer=optimizer, drop_last=settings.drop_last, orders=orders
+            )
+            rows.append((*choice, edge, *_measure_edge(runs, edge)))
     columns = [*CHOICE, "predicted_edge", "stable_up_to", "diverges_from", "agrees"]
     types = {"predicted_edge": "float", "stable_up_to": "float", "diverges_from": "float", "agrees": "boolean"}
     return pd.DataFrame(rows, columns=columns).astype(types)
@@ -90,15 +93,13 @@ def rates_table(
     y: ArrayLike,
     frame: pd.DataFrame,
     curves: pd.DataFrame,
-    *,
-    drop_last: bool = True,
-    loss: str = "squared",
+    settings: RunTable,
 ) -> pd.DataFrame:
-    """The factor on the distance to the solution per epoch, predicted and measured.
+    """Return the factor on the distance to the solution per epoch, predicted and measured.
 
     It is measured in the first epochs, as long as the rate is that of epoch 0: half the slope of the logarithm of the
     loss above least squares, over the second half of the epochs in which that is more than rounding. There the slowest
-    direction must be alone: going by the eigenvalues, the next one's share of the loss has fallen to a tenth beside it,
+    direction must be alone: going by the eigenvalues, the next one's share of the loss has fallen to a tenth of it,
     and the slopes of the two halves of what is left agree. Two that are equally fast go on as a wave, which takes more
     epochs to be measured. Left out are runs for which that is not so; runs in small batches on data that are not exact,
     which end at their noise and not at the solution; and those with weight decay, which end elsewhere.
@@ -111,7 +112,7 @@ def rates_table(
         What was trained on.
     frame, curves : DataFrame
         Those of `bench.store.results.SweepResult`.
-    drop_last, loss
+    settings : RunTable
         As in the sweep.
 
     Returns
@@ -121,50 +122,60 @@ def rates_table(
         `measured_rate`, the median over these runs. No row where it could be measured of none.
     """
     rows: list[tuple[object, ...]] = []
-    derivatives = _derivatives(model, x, frame, loss)
+    derivatives = _design_matrix(model, x, frame, settings.loss)
     if derivatives is not None:
         target = np.asarray(y, float) - model.predict(np.zeros(derivatives.shape[1]), x)
-        solution = np.linalg.lstsq(derivatives, target)[0]
-        least = float(np.mean((derivatives @ solution - target) ** 2))
-        rounding = ROUNDING * float(np.mean(target**2))
-        exact = least <= rounding
-        lowest, smallest = (0.0, rounding) if exact else (least, rounding + NEAR_LEAST_SQUARES * least)
-        frame = _with_first_rate(frame)
+        lowest, smallest, exact = _lowest_loss(derivatives, target)
+        frame = _add_first_rate(frame)
         frame = frame[(frame["batch_size"] == len(derivatives)) | exact].reset_index(drop=True)
-        excess = _first_losses(frame, curves) - lowest
-        for choice, runs, orders in _choices(derivatives, frame):
-            made = make_optimizer(choice[0])
-            if made.weight_decay:
+        excess = _losses_by_epoch(frame, curves) - lowest
+        for choice, runs, orders in _group_runs(derivatives, frame):
+            optimizer = make_optimizer(choice[0])
+            if optimizer.weight_decay:
                 continue
             rates = np.unique(runs["rate"])
-            sizes = eigenvalue_moduli(derivatives, rates, choice[1], optimizer=made, drop_last=drop_last, orders=orders)
-            for rate, own in zip(rates, sizes, strict=True):
-                settled = _settles(own)
-                measured = [_rate(excess[run], smallest, *settled) for run in runs.index[runs["rate"] == rate]]
-                found = [value for value in measured if not np.isnan(value)]
-                if found:
-                    rows.append((*choice, rate, len(found), own[0], np.median(found)))
+            moduli = eigenvalue_moduli(
+                derivatives, rates, choice[1], optimizer=optimizer, drop_last=settings.drop_last, orders=orders
+            )
+            for rate, own in zip(rates, moduli, strict=True):
+                own_runs = runs.index[runs["rate"] == rate]
+                measured = _measure_rates(excess[own_runs], smallest, own)
+                if measured:
+                    rows.append((*choice, rate, len(measured), own[0], np.median(measured)))
     columns = [*CHOICE, "lr", "runs", "predicted_rate", "measured_rate"]
     types = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate": "float"}
     return pd.DataFrame(rows, columns=columns).astype(types)
 
 
-def _beside(edge: float, runs: pd.DataFrame) -> tuple[float, float, bool | None]:
-    """The rates of the grid on both sides of the measured edge, and whether a predicted one agrees with it."""
+def _lowest_loss(derivatives: Floats, target: Floats) -> tuple[float, float, bool]:
+    """Return the loss at the solution, the smallest excess over it that is no rounding, and whether the fit is exact.
+
+    An exact fit has the loss 0.
+    """
+    solution = np.linalg.lstsq(derivatives, target)[0]
+    least = float(np.mean((derivatives @ solution - target) ** 2))
+    rounding = ROUNDING * float(np.mean(target**2))
+    if least <= rounding:
+        return 0.0, rounding, True
+    return least, rounding + NEAR_LEAST_SQUARES * least, False
+
+
+def _measure_edge(runs: pd.DataFrame, predicted: float) -> tuple[float, float, bool | None]:
+    """Return the rates of the grid on both sides of the measured edge, and whether the predicted one agrees."""
     rates = np.unique(runs["rate"])
     grew = np.isin(rates, runs["rate"][runs["grew"]])
     stable = int(np.argmax([*grew, True]))
-    expected = int(np.searchsorted(rates, edge, side="right"))
+    expected = int(np.searchsorted(rates, predicted, side="right"))
     reached = rates.size > 1 and not stable == expected in (0, rates.size)
     around = [np.nan, *rates.tolist(), np.nan]
     return around[stable], around[stable + 1], abs(stable - expected) <= 1 if reached else None
 
 
-def _derivatives(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> Floats | None:
-    """The design matrix, where theory has anything to say of these runs."""
+def _design_matrix(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> Floats | None:
+    """Return the design matrix, or None where theory has nothing to say of these runs."""
     if frame.empty or not model.is_linear or make_loss(loss).name != "squared":
         return None
-    if len(np.asarray(x)) * len(model.params) > MOST_NUMBERS:
+    if len(np.asarray(x)) * len(model.params) > MAX_NUMBERS:
         return None
     derivatives = model.design_matrix(x)
     with np.errstate(all="ignore"):
@@ -172,10 +183,10 @@ def _derivatives(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> 
     return derivatives if usable else None
 
 
-def _choices(
+def _group_runs(
     derivatives: Floats, frame: pd.DataFrame
 ) -> Iterator[tuple[tuple[str, int, bool], pd.DataFrame, NDArray[np.int64] | None]]:
-    """The runs of each optimizer with a linear map, batch size and order, with the orders where they are drawn."""
+    """Yield the runs of each optimizer with a linear map, batch size and order, and the orders if they are drawn."""
     n, params = derivatives.shape
     orders: NDArray[np.int64] | None = None
     for key, runs in frame.groupby(CHOICE, observed=True):
@@ -187,12 +198,12 @@ def _choices(
             seeds = frame["seed"][frame["shuffle"]].unique().tolist()
             orders = sample_orders(n, seeds, max(1, int(frame["epochs"].max())))
         batches = n // batch_size * (len(orders) if drawn and orders is not None else 1)
-        if batches * params**2 <= MOST_NUMBERS:
+        if batches * params**2 <= MAX_NUMBERS:
             yield (optimizer, batch_size, shuffle), runs, orders if drawn else None
 
 
-def _with_first_rate(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with the `rate` of epoch 0, and how many epochs keep it: the `stretch`."""
+def _add_first_rate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the `rate` of epoch 0, and how many epochs keep it: the `stretch`."""
     epochs = max(1, int(frame["epochs"].max()))
     factors = {text: learning_rates(text, 1.0, epochs) for text in frame["schedule"].unique()}
     stretches = {text: int(np.argmin([*(own == own[0]), False])) for text, own in factors.items()}
@@ -200,8 +211,8 @@ def _with_first_rate(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(rate=frame["lr"] * first, stretch=frame["schedule"].map(stretches).astype(int))
 
 
-def _first_losses(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
-    """The losses at epochs 0, 1, ... of the stretch, a row for each of the frame; nan where none was kept."""
+def _losses_by_epoch(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
+    """Return the losses at epochs 0, 1, ... of the stretch, a row for each of the frame; nan where none is stored."""
     stretch = frame["stretch"].to_numpy()
     losses = np.full((len(frame), int(stretch.max(initial=0)) + 1), np.nan)
     ids = curves["config_id"].astype("category").cat
@@ -212,12 +223,12 @@ def _first_losses(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
     return losses
 
 
-def _grew(frame: pd.DataFrame, curves: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each run blew up in the first stretch, or its loss grew."""
-    losses = _first_losses(frame, curves)
+def _has_grown(frame: pd.DataFrame, curves: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return whether each run blew up in the first stretch, or its loss grew."""
+    losses = _losses_by_epoch(frame, curves)
     rows = np.arange(len(frame))
     last = losses.shape[1] - 1 - np.argmax(~np.isnan(losses)[:, ::-1], axis=1)
-    # Of a thinned curve, the last loss that was kept in the first half.
+    # Of a thinned curve, the last loss that is stored in the first half.
     halfway = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(losses.shape[1])), axis=1)[rows, last // 2]
     start, middle, end = losses[:, 0], losses[rows, halfway], losses[rows, last]
     blown_up = frame["status"].eq("diverged") & (frame["epochs"] <= frame["stretch"])
@@ -225,30 +236,37 @@ def _grew(frame: pd.DataFrame, curves: pd.DataFrame) -> NDArray[np.bool_]:
     return grown | blown_up.to_numpy(np.bool_)
 
 
-def _settles(moduli: Floats) -> tuple[float, int]:
-    """The epoch from which the slowest direction, or wave, is alone, and how many epochs from there on make a rate."""
-    alike = int(np.sum(moduli >= ALIKE * moduli[0]))
+def _settling_time(moduli: Floats) -> tuple[float, int]:
+    """Return the epoch from which the slowest direction, or wave, is alone, and how many epochs make a rate."""
+    alike = int(np.sum(moduli >= SAME_MODULUS * moduli[0]))
     following = moduli[alike] if alike < moduli.size else 0.0
     with np.errstate(all="ignore"):
-        begin = np.log(ALONE) / (2 * np.log(following / moduli[0]))
-    return (float(begin) if begin >= 0 else np.inf), FEWEST if alike == 1 else FEWEST_OF_WAVES
+        begin = np.log(NEGLIGIBLE) / (2 * np.log(following / moduli[0]))
+    return (float(begin) if begin >= 0 else np.inf), MIN_EPOCHS if alike == 1 else MIN_EPOCHS_OF_WAVES
 
 
-def _rate(excess: Floats, smallest: float, begin: float, fewest: int) -> float:
-    """The factor on the distance per epoch, from losses above that of the solution; nan if there is none yet."""
-    kept = np.flatnonzero(~np.isnan(excess))
-    fine = (excess[kept] > smallest) & np.isfinite(excess[kept])
+def _measure_rates(excess: Floats, smallest: float, moduli: Floats) -> list[float]:
+    """Return the factors of those runs, one per row of `excess`, of which it could be measured."""
+    begin, fewest = _settling_time(moduli)
+    measured = [_measure_rate(run, smallest, begin, fewest) for run in excess]
+    return [rate for rate in measured if not np.isnan(rate)]
+
+
+def _measure_rate(excess: Floats, smallest: float, begin: float, fewest: int) -> float:
+    """Return the factor on the distance per epoch, from losses above that of the solution; nan if there is none yet."""
+    stored = np.flatnonzero(~np.isnan(excess))
+    fine = (excess[stored] > smallest) & np.isfinite(excess[stored])
     count = int(np.argmin([*fine, False]))
-    window = kept[max(count // 2, int(np.searchsorted(kept, begin))) : count]
+    window = stored[max(count // 2, int(np.searchsorted(stored, begin))) : count]
     if window.size < fewest:
         return np.nan
     middle = window.size // 2
     slope, early, late = (_slope(excess, epochs) for epochs in (window, window[: middle + 1], window[middle:]))
-    straight = abs(early - late) <= STRAIGHT * min(1.0, abs(slope))
+    straight = abs(early - late) <= SLOPE_TOLERANCE * min(1.0, abs(slope))
     return float(np.exp(slope)) if straight else np.nan
 
 
 def _slope(excess: Floats, epochs: NDArray[np.int64]) -> float:
-    """Half the slope of log(excess) by least squares."""
-    apart = epochs - epochs.mean()
-    return float(apart @ np.log(excess[epochs]) / (apart @ apart) / 2)
+    """Return half the slope of log(excess) by least squares."""
+    centered = epochs - epochs.mean()
+    return float(centered @ np.log(excess[epochs]) / (centered @ centered) / 2)

@@ -1,4 +1,4 @@
-"""What theory says of models linear in their parameters, beside what was measured: stable rates and convergence.
+"""Stable rates and convergence of models that are linear in their parameters, as theory predicts them.
 
 With f(x; theta) = f(x; 0) + x_i^T theta at sample i, a batch b moves the distance d = theta - theta* to the solution by
 
@@ -6,7 +6,7 @@ With f(x; theta) = f(x; 0) + x_i^T theta at sample i, a batch b moves the distan
 
 so that a whole epoch is one affine map. Its linear part decides: the distance shrinks by the map's spectral radius per
 epoch in the end, and grows where that exceeds 1 (B. T. Polyak, Introduction to Optimization, 1987). Gradient descent
-has one batch, and the largest stable rate 2 / lambda_max(X^T X / n). Momentum keeps a velocity beside d, and its map is
+has one batch, and the largest stable rate 2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is
 twice as large. The optimizers that divide by a running size of the gradient have no such map.
 
 An order drawn anew in each epoch has no fixed map either. What is said then is said of the orders of some seeds and
@@ -43,7 +43,7 @@ UNSTABLE = 1 + 1e-9
 
 
 def sample_orders(n: int, seeds: Iterable[int], epochs: int) -> NDArray[np.int64]:
-    """The first orders in which runs with these seeds visit n samples, at most `ORDERS`; shape (orders, n)."""
+    """Return the first orders in which runs with these seeds visit n samples, at most `ORDERS`; shape (orders, n)."""
     most = max(1, min(ORDERS, ORDERED_SAMPLES // n))
     first = islice(product(range(epochs), seeds), most)
     return np.stack([permutation(n, seed, epoch) for epoch, seed in first])
@@ -57,7 +57,9 @@ def epoch_map(
     optimizer: str | Optimizer = "sgd",
     drop_last: bool = True,
 ) -> Floats:
-    """The linear part A of an epoch over the samples as they stand: theta - theta* becomes A (theta - theta*) + noise.
+    """Return the linear part A of an epoch over the samples in order.
+
+    The epoch takes theta - theta* to A (theta - theta*) + noise.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def epoch_map(
         If there is no such map for the optimizer, or the batch size does not fit the samples.
     """
     curvatures = _curvatures(derivatives, batch_size, drop_last, np.arange(len(derivatives))[np.newaxis])
-    (maps,) = _maps(curvatures, _rates(lr), _linear(optimizer))
+    (maps,) = _epoch_maps(curvatures, _check_rates(lr), _make_linear_optimizer(optimizer))
     return np.reshape(maps, np.shape(lr) + maps.shape[1:])
 
 
@@ -94,7 +96,7 @@ def eigenvalue_moduli(
     drop_last: bool = True,
     orders: NDArray[np.int64] | None = None,
 ) -> Floats:
-    """The factors by which the distance to the solution changes per epoch, direction by direction, the largest first.
+    """Return the factors by which the distance to the solution changes per epoch, by direction, the largest first.
 
     The loss changes by their squares. Directions that no sample determines, in which nothing ever moves, do not count.
     Where an epoch leads out of the range of floats they are inf.
@@ -116,9 +118,9 @@ def eigenvalue_moduli(
     ValueError
         As `epoch_map`.
     """
-    optimizer = _linear(optimizer)
-    curvatures = _determined(derivatives, batch_size, drop_last, orders, optimizer)
-    found = _moduli(curvatures, _rates(lr), optimizer)
+    optimizer = _make_linear_optimizer(optimizer)
+    curvatures = _determined_curvatures(derivatives, batch_size, drop_last, orders, optimizer)
+    found = _eigenvalue_moduli(curvatures, _check_rates(lr), optimizer)
     return found if np.ndim(lr) else found[0]
 
 
@@ -131,7 +133,9 @@ def spectral_radius(
     drop_last: bool = True,
     orders: NDArray[np.int64] | None = None,
 ) -> Floats:
-    """The factor by which the distance to the solution changes per epoch in the end: the largest `eigenvalue_moduli`.
+    """Return the factor by which the distance to the solution changes per epoch in the end.
+
+    That is the largest of the `eigenvalue_moduli`.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def largest_stable_rate(
     drop_last: bool = True,
     orders: NDArray[np.int64] | None = None,
 ) -> float:
-    """The rate at which the spectral radius first reaches 1, seen from small rates.
+    """Return the rate at which the spectral radius first reaches 1, seen from small rates.
 
     For gradient descent it is 2 / lambda_max(X^T X / n). Else it is sought upwards, in steps of 5 %, and found to a
     relative `PRECISION`. The radius of several batches need not be monotone: above the edge there may be stable rates
@@ -176,8 +180,8 @@ def largest_stable_rate(
     ValueError
         As `epoch_map`.
     """
-    optimizer = _linear(optimizer)
-    curvatures = _determined(derivatives, batch_size, drop_last, orders, optimizer)
+    optimizer = _make_linear_optimizer(optimizer)
+    curvatures = _determined_curvatures(derivatives, batch_size, drop_last, orders, optimizer)
     if not curvatures.size:
         return np.inf
     decay, momentum = optimizer.weight_decay, optimizer.options.get("momentum", 0.0)
@@ -186,7 +190,7 @@ def largest_stable_rate(
     start = 2.0 / float(np.trace(curvatures, axis1=-2, axis2=-1).max() + decay) * (1.0 - momentum) ** 2
 
     low, rates = 0.0, start * STEP ** np.arange(RATES, dtype=np.float64)
-    while not (unstable := _radii(curvatures, rates, optimizer) > UNSTABLE).any():
+    while not (unstable := _spectral_radii(curvatures, rates, optimizer) > UNSTABLE).any():
         low, rates = float(rates[-1]), rates * STEP**RATES
         if low > HIGHEST * start:
             return np.inf
@@ -196,11 +200,12 @@ def largest_stable_rate(
         if high - low <= PRECISION * high:
             return low
         rates = np.linspace(low, high, RATES + 1)[1:]
-        unstable = _radii(curvatures, rates, optimizer) > UNSTABLE
+        unstable = _spectral_radii(curvatures, rates, optimizer) > UNSTABLE
         unstable[-1] = True  # as before, whatever rounding says
 
 
-def _linear(optimizer: str | Optimizer) -> Optimizer:
+def _make_linear_optimizer(optimizer: str | Optimizer) -> Optimizer:
+    """Return the optimizer, if it has a linear map."""
     made = make_optimizer(optimizer)
     if made.name not in LINEAR:
         raise ValueError(
@@ -209,7 +214,8 @@ def _linear(optimizer: str | Optimizer) -> Optimizer:
     return made
 
 
-def _rates(lr: ArrayLike) -> Floats:
+def _check_rates(lr: ArrayLike) -> Floats:
+    """Return learning rates as a row."""
     rates = np.atleast_1d(np.asarray(lr, np.float64))
     if rates.ndim > 1 or not (np.isfinite(rates) & (rates >= 0)).all():
         raise ValueError(f"lr must be a finite number >= 0 or a list of them, not {describe(lr)}")
@@ -217,23 +223,23 @@ def _rates(lr: ArrayLike) -> Floats:
 
 
 def _curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64]) -> Floats:
-    """H_b of each batch b in each order, shape (orders, batches, P, P)."""
+    """Return H_b of each batch b in each order, shape (orders, batches, P, P)."""
     n, params = derivatives.shape
     size = check_batch_size(batch_size, n)
-    whole = n // size * size
+    complete = n // size * size
     visited = derivatives[orders]
-    batches = visited[:, :whole].reshape(len(orders), n // size, size, params)
+    batches = visited[:, :complete].reshape(len(orders), n // size, size, params)
     curvatures = batches.mT @ batches / size
-    if whole < n and not drop_last:
-        rest = visited[:, np.newaxis, whole:]
-        curvatures = np.concatenate([curvatures, rest.mT @ rest / (n - whole)], axis=1)
+    if complete < n and not drop_last:
+        rest = visited[:, np.newaxis, complete:]
+        curvatures = np.concatenate([curvatures, rest.mT @ rest / (n - complete)], axis=1)
     return curvatures
 
 
-def _determined(
+def _determined_curvatures(
     derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64] | None, optimizer: Optimizer
 ) -> Floats:
-    """The curvatures H_b in the directions that the visited samples determine, or that the weight decay does.
+    """Return the curvatures H_b in the directions that the visited samples determine, or that the weight decay does.
 
     An orthogonal change of coordinates, after which what never moves is left out.
     """
@@ -244,29 +250,29 @@ def _determined(
     if not optimizer.weight_decay:
         seen = derivatives[np.unique(orders)]
         _, sizes, directions = np.linalg.svd(seen, full_matrices=False)
-        kept = sizes > sizes.max() * max(seen.shape) * np.finfo(np.float64).eps
-        derivatives = derivatives @ directions[kept].T
+        determined = sizes > sizes.max() * max(seen.shape) * np.finfo(np.float64).eps
+        derivatives = derivatives @ directions[determined].T
     return _curvatures(derivatives, size, drop_last, orders)
 
 
-def _maps(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    """The linear part of an epoch for each order and rate, shape (orders, rates, Q, Q)."""
+def _epoch_maps(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    """Return the linear part of an epoch for each order and rate, shape (orders, rates, Q, Q)."""
     orders, batches, params, _ = curvatures.shape
     parts = max(1, min(batches, SIDE_BY_SIDE // orders))
     length = batches // parts
     side_by_side = curvatures[:, : parts * length].reshape(-1, length, params, params)
-    maps = _walked(side_by_side, rates, optimizer)
+    maps = _multiply_batches(side_by_side, rates, optimizer)
     maps = maps.reshape(orders, parts, *maps.shape[1:])
-    whole = maps[:, 0]
-    rest = [_walked(curvatures[:, parts * length :], rates, optimizer)] if parts * length < batches else []
+    epoch = maps[:, 0]
+    rest = [_multiply_batches(curvatures[:, parts * length :], rates, optimizer)] if parts * length < batches else []
     with np.errstate(all="ignore"):
         for part in [*maps.swapaxes(0, 1)[1:], *rest]:
-            whole = part @ whole
-    return whole
+            epoch = part @ epoch
+    return epoch
 
 
-def _walked(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    """The linear part of a walk over batches, for each of many walks and rates, shape (walks, rates, Q, Q).
+def _multiply_batches(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    """Return the linear part of a walk over batches, for many walks and rates, shape (walks, rates, Q, Q).
 
     The optimizer's own rule is applied to the columns of the identity, which are as good a distance and velocity as any
     other; the columns of all rates side by side make one matrix.
@@ -285,28 +291,29 @@ def _walked(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
     return np.concatenate([theta, *slots], axis=1).reshape(walks, size, rates.size, size).swapaxes(1, 2)
 
 
-def _moduli(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    """The moduli of the map's eigenvalues, the largest first, shape (rates, Q).
+def _eigenvalue_moduli(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    """Return the moduli of the map's eigenvalues, the largest first, shape (rates, Q).
 
     Those of the orders visited in turn for ever, in the geometric mean over them. Where an epoch leads out of the range
     of floats they are inf.
     """
-    whole, *others = _maps(curvatures, rates, optimizer)
+    product, *others = _epoch_maps(curvatures, rates, optimizer)
     logarithm = np.zeros(len(rates))
     with np.errstate(all="ignore"):
-        for epoch in others:
+        for other in others:
             # Many epochs together leave the range of floats long before one does.
-            size = np.abs(whole).max(axis=(-2, -1), initial=0.0)
+            size = np.abs(product).max(axis=(-2, -1), initial=0.0)
             size[size == 0] = 1.0
             logarithm += np.log(size)
-            whole = epoch @ (whole / size[:, np.newaxis, np.newaxis])
-        finite = np.isfinite(whole).all(axis=(-2, -1))
-        moduli = np.abs(np.linalg.eigvals(np.where(finite[:, np.newaxis, np.newaxis], whole, 0.0)))
+            product = other @ (product / size[:, np.newaxis, np.newaxis])
+        finite = np.isfinite(product).all(axis=(-2, -1))
+        moduli = np.abs(np.linalg.eigvals(np.where(finite[:, np.newaxis, np.newaxis], product, 0.0)))
         moduli = np.exp((logarithm[:, np.newaxis] + np.log(moduli)) / (1 + len(others)))
     moduli[~finite] = np.inf
     return np.sort(moduli)[:, ::-1]
 
 
-def _radii(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    radii: Floats = _moduli(curvatures, rates, optimizer).max(axis=-1, initial=0.0)
+def _spectral_radii(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    """Return the largest modulus for each rate."""
+    radii: Floats = _eigenvalue_moduli(curvatures, rates, optimizer).max(axis=-1, initial=0.0)
     return radii

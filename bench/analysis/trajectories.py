@@ -1,58 +1,60 @@
-"""Runs of a sweep once more, epoch by epoch: a sweep keeps no trajectories, and a run takes a millisecond."""
+"""Trajectories of some runs, trained once more: a sweep stores none, and a run takes a millisecond."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
-from bench.study.load import RunTable
-from kernels import FitResult, fit
+from bench.study.schema import RunTable
+from kernels import FitResult, Model, fit
 from kernels.agreement import NUDGE, TOLERANCE, is_exact, largest_error
 from kernels.run import Floats
 
-MOST = 5  # starts that a figure can tell apart
+MAX_STARTS = 5  # a figure with more paths cannot be read
 
 
 class ReplayError(Exception):
-    """A run that is trained once more does not end where the sweep says that it did; the message says where it does."""
+    """A run that ends elsewhere than in the sweep when it is trained once more; the message says where."""
 
 
 def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """From each start, the run that reached the target first, or else has the lowest loss; of the five best starts."""
-    return _ranked(frame).drop_duplicates("init").head(MOST).sort_values("init")
+    """Return, for each of the five best starts, the run that reached the target first, or else has the lowest loss."""
+    return _rank_runs(frame).drop_duplicates("init").head(MAX_STARTS).sort_values("init")
 
 
 def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """From each of the first five starts, the run in the middle of those that reached the target, ranked by when.
+    """Return, for each of the first five starts, the run that reached the target in the middle of all that did.
 
-    The fastest one is often there after an epoch and has no path to show. Where no run of a start reached the target
-    it is the one with the lowest loss.
+    The fastest one is often there after an epoch and has no path to show. Where no run of a start reached the target,
+    the one with the lowest loss is taken.
     """
     chosen = []
-    for _, runs in _ranked(frame).groupby("init", observed=True):
+    for _, runs in _rank_runs(frame).groupby("init", observed=True):
         converged = runs[runs["status"] == "converged"]
         chosen.append(converged.iloc[[len(converged) // 2]] if len(converged) else runs.head(1))
-    return pd.concat(chosen[:MOST]) if chosen else frame.head(0)
+    return pd.concat(chosen[:MAX_STARTS]) if chosen else frame.head(0)
 
 
-def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
+def _rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with a finite loss, the one that reached the target first in front."""
     ended = frame[np.isfinite(frame["final_loss"])]
     ranked: pd.DataFrame = ended.sort_values(["epochs_to_target", "final_loss"], kind="stable")
     return ranked
 
 
-def trajectories(result: SweepResult, budget: RunTable, data: Dataset) -> pd.DataFrame:
-    """The best and the typical run from each start, trained once more.
+def trajectories(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
+    """Train the best and the typical run from each start once more.
 
-    A run that makes roundings large ends anywhere with another kernel; where that happens it is left out.
+    A run that makes rounding errors large ends elsewhere with another kernel, and is left out.
 
     Parameters
     ----------
     result : SweepResult
-    budget : RunTable
+    settings : RunTable
         As in the sweep.
     data : Dataset
         What was trained.
@@ -70,14 +72,14 @@ def trajectories(result: SweepResult, budget: RunTable, data: Dataset) -> pd.Dat
     parts = []
     for role, chosen in (("best", best_runs(result.frame)), ("typical", typical_runs(result.frame))):
         for place, row in zip(chosen.index.to_numpy(), chosen.to_dict("records"), strict=True):
-            again = replay(result, cast(dict[str, Any], row), result.starts[place], budget, data)
+            again = replay(result, cast(dict[str, Any], row), result.starts[place], settings, data)
             if again is not None:
                 parts.append(again.to_frame().assign(role=role, init=str(row["init"]), config_id=row["config_id"]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"role": [], "init": [], "config_id": []})
 
 
 def replay(
-    result: SweepResult, row: Mapping[str, Any], start: Floats, budget: RunTable, data: Dataset
+    result: SweepResult, row: Mapping[str, Any], start: Floats, settings: RunTable, data: Dataset
 ) -> FitResult | None:
     """Train a row of `result.frame` once more, from its start.
 
@@ -93,42 +95,46 @@ def replay(
         If it ends elsewhere for another reason: these are not the data or the settings of the sweep, or a kernel is
         wrong.
     """
-
-    def train(init: Floats) -> FitResult:
-        return fit(
-            result.model,
-            data.x,
-            data.y,
-            init=init,
-            lr=row["lr"],
-            schedule=row["schedule"],
-            batch_size=row["batch_size"],
-            epochs=budget.epochs,
-            shuffle=row["shuffle"],
-            seed=row["seed"],
-            drop_last=budget.drop_last,
-            optimizer=row["optimizer"],
-            loss=budget.loss,
-            target=budget.target,
-            kernel="fused-fma" if budget.kernel.endswith("-fma") else "fused",
-        )
-
     params = np.array([row[f"param_{name}"] for name in result.model.params])
     stored = _End(row["status"], int(row["epochs"]), np.array([row["final_loss"], *params]))
-    again = train(start)
-    found = _end(again)
-    tolerance = 0.0 if is_exact(result.model, budget.kernel, budget.loss) else TOLERANCE
-    if _agree(found, stored, tolerance):
+    again = _train(result.model, row, start, settings, data)
+    found = _end_of(again)
+    tolerance = 0.0 if is_exact(result.model, settings.kernel, settings.loss) else TOLERANCE
+    if _ends_agree(found, stored, tolerance):
         return again
-    if tolerance and not _agree(_end(train(start + NUDGE * np.maximum(np.abs(start), 1))), found, tolerance):
-        return None
+    if tolerance:
+        nudged = _train(result.model, row, start + NUDGE * np.maximum(np.abs(start), 1), settings, data)
+        if not _ends_agree(_end_of(nudged), found, tolerance):
+            return None
     raise ReplayError(
         f"configuration {row['config_id']}, trained once more, ends as {found}, and in the sweep as {stored}: data and "
         "settings must be those of the sweep"
     )
 
 
-class _End(NamedTuple):
+def _train(model: Model, row: Mapping[str, Any], start: Floats, settings: RunTable, data: Dataset) -> FitResult:
+    """Train with the choices of a row and the settings of the sweep, epoch by epoch."""
+    return fit(
+        model,
+        data.x,
+        data.y,
+        init=start,
+        lr=row["lr"],
+        schedule=row["schedule"],
+        batch_size=row["batch_size"],
+        epochs=settings.epochs,
+        shuffle=row["shuffle"],
+        seed=row["seed"],
+        drop_last=settings.drop_last,
+        optimizer=row["optimizer"],
+        loss=settings.loss,
+        target=settings.target,
+        kernel="fused-fma" if settings.kernel.endswith("-fma") else "fused",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _End:
     """Where a run ended, with its loss and parameters in one row."""
 
     status: str
@@ -140,12 +146,13 @@ class _End(NamedTuple):
         return f"{self.status} after {self.epochs} epochs with the loss {loss!r} at {params}"
 
 
-def _end(run: FitResult) -> _End:
+def _end_of(run: FitResult) -> _End:
+    """Return where a run ended."""
     return _End(run.status, run.epochs, np.array([run.loss[-1], *run.params]))
 
 
-def _agree(found: _End, expected: _End, tolerance: float) -> bool:
-    """Whether two runs ended alike: to the bit without a tolerance."""
+def _ends_agree(found: _End, expected: _End, tolerance: float) -> bool:
+    """Return whether two runs ended alike: to the bit without a tolerance."""
     if tolerance and found.status == expected.status == "diverged":
         return True  # near the end of the range a rounding decides in which epoch, and between inf and nan
     if (found.status, found.epochs) != (expected.status, expected.epochs):

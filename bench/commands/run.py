@@ -1,4 +1,4 @@
-"""A study from beginning to end: train, check, report; what `sgdbench run` does."""
+"""A study from beginning to end: train, verify, analyze, measure, report; what `sgdbench run` does."""
 
 import re
 import sys
@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,14 +23,16 @@ from bench.report.report import TITLES, write_from
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
-from bench.study.grid import question_if_large
-from bench.study.load import Study, to_toml
+from bench.study.grid import Grid, question_if_large
+from bench.study.load import to_toml
+from bench.study.schema import Study
 from bench.tables.ranking import times_to_target
 from bench.tables.readable import fastest_choices
 from bench.timing.epoch import epoch_seconds
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME
 from bench.timing.workload import study_problems
+from kernels import Model
 from kernels.agreement import is_exact
 
 # Fewer where an epoch of the reference takes long.
@@ -39,7 +40,7 @@ CHECKED_RUNS = 6
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
-SPEED_EPOCHS, CROWD_EPOCHS, SPEED_SECONDS, EPOCH_SECONDS = 20, 8, 0.4, 0.2
+SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, EPOCH_SECONDS = 20, 8, 0.4, 0.2
 
 
 def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) -> bool:
@@ -48,9 +49,9 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     Returns
     -------
     bool
-        Whether the sample that was trained again gave what the reference gives, and what was trained once more for the
-        figures ended where the sweep says; without that there is no report. And whether the kernels that were timed
-        give what the reference gives, where they promise the same bits; the report says which does not.
+        Whether everything was verified. There is no report if the configurations trained again differ from what the
+        reference gives, or the runs trained once more for the figures end elsewhere than in the sweep. If a kernel that
+        was timed differs from the reference, although it promises the same bits, the report says which.
 
     Raises
     ------
@@ -60,23 +61,34 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
         On Ctrl-C; the folder then holds what was done.
     """
     data, scaling = study.dataset()
-    model, grid, budget = study.make_model(data), study.make_grid(), study.run
+    model, grid = study.make_model(data), study.make_grid()
     if not confirmed and (question := question_if_large(grid.size)):
         raise ValueError(question)
-    folder = out or Path("results") / folder_name(study.name)
+    result = _train(study, model, grid, data, out or Path("results") / folder_name(study.name), resume=resume)
+    if not _verify(result, study, data) or not _analyze(result, study, data):
+        return False
+    measured = _measure_speed(result, study, data)
+    costs = epoch_seconds(result, data.x, data.y, study.run.loss, seconds=EPOCH_SECONDS)
+    times = times_to_target(result.timed, costs)
+    store_tables(result.run.folder, times=times)
+    run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
+    _print_results(run_data, measured, costs, times)
+    print(f"Report: {write_from(run_data)}")
+    # Where the same bits are not promised, training may make a rounding error large.
+    return not (is_exact(model, "fused", study.run.loss) and _any_wrong(measured, costs))
+
+
+def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, *, resume: bool) -> SweepResult:
+    """Train every configuration into the folder, with a progress bar."""
     try:
-        # Half a second in which the sweep, which computes without the interpreter, leaves it alone.
-        with _importing("scipy.stats"), progress("configurations", grid.size) as advance:
-            result = sweep(
+        # The import takes half a second, in which the sweep computes without the interpreter.
+        with _import_in_background("scipy.stats"), progress("configurations", grid.size) as advance:
+            return sweep(
                 model,
                 data.x,
                 data.y,
                 grid,
-                epochs=budget.epochs,
-                target=budget.target,
-                loss=budget.loss,
-                drop_last=budget.drop_last,
-                kernel=budget.kernel,
+                **study.run.model_dump(),
                 out=folder,
                 study=to_toml(study),
                 resume=resume,
@@ -85,51 +97,11 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     except KeyboardInterrupt:
         print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
         raise
-    checked = _check_sample(result, study, data)
-    store_tables(folder, check=checked)
-    print_table(checked.drop(columns="config_id"), TITLES["check"])
-    if not checked["verified"].all():
-        print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
-        return False
-    try:
-        replayed = trajectories(result, budget, data)
-    except ReplayError as error:
-        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
-        return False
-    trained: dict[str, Any] = {"drop_last": budget.drop_last, "loss": budget.loss}
-    store_tables(
-        folder,
-        trajectories=replayed,
-        basin=basin(result, budget, data, kernel=budget.kernel),
-        theory=theory_table(model, data.x, result.frame, result.curves, **trained),
-        rates=rates_table(model, data.x, data.y, result.frame, result.curves, **trained),
-    )
-    measured = _measure_speed(study, data)
-    if measured:
-        store_tables(folder, speed=measured.table, speed_rounds=measured.rounds)
-    costs = epoch_seconds(result, data.x, data.y, budget.loss, seconds=EPOCH_SECONDS)
-    times = times_to_target(result.timed, costs)
-    store_tables(folder, times=times)
-    material = RunData(result, read_tables(folder), study, data, scaling, None)
-    for name, table in material.tables.items():
-        print_table(table, TITLES[name])
-    if measured:
-        print_speed(measured, "How fast the variants are on this model")
-    for row in costs[costs["note"] != ""].to_dict("records"):
-        order = "shuffled" if row["shuffle"] else "in sequence"
-        about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
-        print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
-    print_table(fastest_choices(times), "How long the best choices take to the target")
-    for about, sentence in material.verdict.items():
-        print_sentence(about, sentence)
-    print(f"Report: {write_from(material)}")
-    # Where the same bits are not promised, training may make a rounding large.
-    return not (is_exact(model, "fused", budget.loss) and _any_wrong(measured, costs))
 
 
 @contextmanager
-def _importing(module: str) -> Iterator[None]:
-    """Import a module in a thread, which is over when the block is, however that ends."""
+def _import_in_background(module: str) -> Iterator[None]:
+    """Import a module in a thread, which has ended when the block has, however that ends."""
     thread = Thread(target=import_module, args=(module,))
     thread.start()
     try:
@@ -139,43 +111,73 @@ def _importing(module: str) -> Iterator[None]:
 
 
 def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
-    """Whether one of our kernels was found wrong before it was to be timed."""
+    """Return whether one of our kernels was found wrong before it was to be timed."""
     wrong = measured is not None and (measured.table["ours"] & measured.table["verified"].eq(False)).any()
     return bool(wrong or (costs["note"] != "").any())
 
 
-def _check_sample(result: SweepResult, study: Study, data: Dataset) -> pd.DataFrame:
-    """Train some configurations, drawn at random, again with the reference."""
-    budget, size = study.run, len(result.frame)
+def _verify(result: SweepResult, study: Study, data: Dataset) -> bool:
+    """Train some configurations, drawn at random, again with the reference; return whether it gives the same."""
+    size = len(result.frame)
     count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
     rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
     chosen = result.frame.iloc[rows]
-    return check(
-        result.model,
-        data.x,
-        data.y,
-        chosen,
-        result.starts[rows],
-        result.run.curves(chosen["config_id"].tolist()),
-        kernel=budget.kernel,
-        loss=budget.loss,
-        drop_last=budget.drop_last,
-        epochs=budget.epochs,
-        target=budget.target,
+    curves = result.run.curves(chosen["config_id"].tolist())
+    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, study.run)
+    store_tables(result.run.folder, check=table)
+    print_table(table.drop(columns="config_id"), TITLES["check"])
+    verified = bool(table["verified"].all())
+    if not verified:
+        print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
+    return verified
+
+
+def _analyze(result: SweepResult, study: Study, data: Dataset) -> bool:
+    """Store trajectories, basins and theory; return whether the replayed runs ended as in the sweep."""
+    settings = study.run
+    try:
+        replayed = trajectories(result, settings, data)
+    except ReplayError as error:
+        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
+        return False
+    store_tables(
+        result.run.folder,
+        trajectories=replayed,
+        basin=basin(result, settings, data),
+        theory=theory_table(result.model, data.x, result.frame, result.curves, settings),
+        rates=rates_table(result.model, data.x, data.y, result.frame, result.curves, settings),
     )
+    return True
 
 
-def _measure_speed(study: Study, data: Dataset) -> Speed | None:
+def _measure_speed(result: SweepResult, study: Study, data: Dataset) -> Speed | None:
     """Time the variants that need nothing else on the study's model; None where that diverges at every rate."""
     try:
-        one, crowd = study_problems(study, data)
+        one, many = study_problems(study, data)
     except ValueError as reason:
         print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
         return None
-    racers = [BY_NAME[name] for name in MEASURED]
-    return speed(racers, one.part(epochs=SPEED_EPOCHS), crowd.part(epochs=CROWD_EPOCHS), seconds=SPEED_SECONDS)
+    variants = [BY_NAME[name] for name in MEASURED]
+    measured = speed(variants, one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS), seconds=SPEED_SECONDS)
+    store_tables(result.run.folder, speed=measured.table, speed_rounds=measured.rounds)
+    return measured
+
+
+def _print_results(run_data: RunData, measured: Speed | None, costs: pd.DataFrame, times: pd.DataFrame) -> None:
+    """Print the tables of the run, what was measured, and what it shows in words."""
+    for name, table in run_data.tables.items():
+        print_table(table, TITLES[name])
+    if measured:
+        print_speed(measured, "How fast the variants are on this model")
+    for row in costs[costs["note"] != ""].to_dict("records"):
+        order = "shuffled" if row["shuffle"] else "in sequence"
+        about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
+        print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
+    print_table(fastest_choices(times), "How long the best choices take to the target")
+    for about, sentence in run_data.verdict.items():
+        print_sentence(about, sentence)
 
 
 def folder_name(name: str) -> str:
-    """A study's name as the name of a folder: letters, digits, dots and dashes."""
+    """Return a study's name as the name of a folder: letters, digits, dots and dashes."""
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "study"

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.commands.console import print_sentence, print_table, progress
 from bench.plots import speed_bars
 from bench.plots.style import save
-from bench.study.load import Study
+from bench.study.schema import Study
 from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
 from bench.tables.formatting import write_tables

@@ -40,11 +40,12 @@ def undo_scaling(
     Of several solutions it is the one with the signs of theta (a Gaussian peak has the widths s and -s). If
     there are infinitely many, because the model has more parameters than it needs, some keep their value.
     """
-    if _terms(f, inputs) > MAX_TERMS:
+    if _count_terms(f, inputs) > MAX_TERMS:
         return None
     known: dict[sympy.Symbol, float] = dict(zip(params, theta, strict=True))
 
     def symbol(value: float, **assumptions: bool) -> sympy.Symbol:
+        """Return a new symbol that stands for a number."""
         dummy = sympy.Dummy(real=True, **assumptions)
         known[dummy] = float(value)
         return dummy
@@ -57,7 +58,7 @@ def undo_scaling(
     }
     primed = {param: sympy.Dummy(param.name, real=True) for param in params}
     sides = _BothSides(primed, z)
-    left, right = sides.of(f)
+    left, right = sides.rewrite(f)
     sides.equate(left, symbol(scaling.y_mean) + symbol(scaling.y_scale, positive=True) * right)
     start = {primed[param]: value for param, value in zip(params, theta, strict=True)} | sides.slack
     values = _solve(sides.equations, start, {u: sympy.Float(value, DIGITS) for u, value in known.items()})
@@ -87,64 +88,67 @@ class _BothSides:
         self.slack: dict[sympy.Symbol, float] = {}
         self.pairs: dict[sympy.Expr, tuple[sympy.Expr, sympy.Expr]] = {}
 
-    def of(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+    def rewrite(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
         """Return u(x; theta') and u(z; theta)."""
         if u not in self.pairs:
-            self.pairs[u] = self._of(u)
+            self.pairs[u] = self._rewrite_anew(u)
         return self.pairs[u]
 
-    def _of(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+    def _rewrite_anew(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+        """Return what `rewrite` returns, for a part that it has not seen yet."""
         if not u.has(*self.z):
             return u.xreplace(self.primed), u
         if u in self.z:
             return u, self.z[u]
-        if u.is_Add or u.is_Mul or _is_whole_power(u):
-            left, right = zip(*map(self.of, u.args), strict=True)
+        if u.is_Add or u.is_Mul or _is_natural_power(u):
+            left, right = zip(*map(self.rewrite, u.args), strict=True)
             return u.func(*left), u.func(*right)
-        return self._function(u)
+        return self._rewrite_function(u)
 
-    def _function(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
-        v = self._variable()
+    def _rewrite_function(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+        """Let a function of x be one variable, and return what the two sides make of it."""
+        v = self._add_variable()
         if isinstance(u, sympy.exp | sympy.Pow) and u.exp.has(*self.z):
-            return v, v * sympy.exp(-self._shift(u.exp * sympy.log(u.base)))
+            return v, v * sympy.exp(-self._equate_up_to_shift(u.exp * sympy.log(u.base)))
         argument = u.args[0]
         if u.is_Pow:
-            self.equate(*self.of(u.exp))
-            right = v * self._factor(argument) ** -u.exp
-            base, _ = self.of(argument)
+            self.equate(*self.rewrite(u.exp))
+            right = v * self._equate_up_to_factor(argument) ** -u.exp
+            base, _ = self.rewrite(argument)
             if u.exp == -1 and not base.has(*self.reciprocals):
                 self.reciprocals[v] = base
         elif u.func is sympy.log:
-            right = v - sympy.log(self._factor(argument))
+            right = v - sympy.log(self._equate_up_to_factor(argument))
         elif u.func is absolute:
-            right = v / sympy.Abs(self._factor(argument))
+            right = v / sympy.Abs(self._equate_up_to_factor(argument))
         elif u.func in (sympy.sin, sympy.cos):
-            shift, w = self._shift(argument), self._variable()
+            shift, w = self._equate_up_to_shift(argument), self._add_variable()
             other, sign = (sympy.cos, -1) if u.func is sympy.sin else (sympy.sin, 1)
             right = v * sympy.cos(shift) + sign * w * sympy.sin(shift)
             self.pairs[other(argument)] = w, w * sympy.cos(shift) - sign * v * sympy.sin(shift)
         else:
-            self.equate(*self.of(argument))
+            self.equate(*self.rewrite(argument))
             right = v
         return v, right
 
-    def _variable(self) -> sympy.Symbol:
+    def _add_variable(self) -> sympy.Symbol:
+        """Return a new variable, which stands for a function of x."""
         self.variables.append(sympy.Dummy(real=True))
         return self.variables[-1]
 
-    def _shift(self, u: sympy.Expr) -> sympy.Symbol:
+    def _equate_up_to_shift(self, u: sympy.Expr) -> sympy.Symbol:
         """Let u(x; theta') = u(z; theta) + shift."""
         shift = sympy.Dummy("shift", real=True)
         self.slack[shift] = 0.0
-        left, right = self.of(u)
+        left, right = self.rewrite(u)
         self.equate(left, right + shift)
         return shift
 
-    def _factor(self, u: sympy.Expr) -> sympy.Symbol:
+    def _equate_up_to_factor(self, u: sympy.Expr) -> sympy.Symbol:
         """Let u(x; theta') = u(z; theta) * factor."""
         factor = sympy.Dummy("factor", real=True, nonzero=True)
         self.slack[factor] = 1.0
-        left, right = self.of(u)
+        left, right = self.rewrite(u)
         self.equate(left, right * factor)
         return factor
 
@@ -165,7 +169,7 @@ def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float],
     """
     unknown = dict(start)
     found: list[tuple[sympy.Symbol, sympy.Expr]] = []
-    todo = [_replaced(equation, known, unknown) for equation in equations]
+    todo = [_substitute(equation, known, unknown) for equation in equations]
     while todo := [equation for equation in todo if equation != 0]:
         if not all(equation.free_symbols for equation in todo):
             return None
@@ -177,14 +181,14 @@ def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float],
             root = min(roots, key=lambda root: (bool(root * start[u] < 0), float(abs(root - start[u]))))
         found.append((u, root))
         del unknown[u]
-        todo = [_replaced(equation, {u: root}, unknown) if equation.has(u) else equation for equation in todo]
+        todo = [_substitute(equation, {u: root}, unknown) if equation.has(u) else equation for equation in todo]
     values = {u: sympy.Float(value, DIGITS) for u, value in unknown.items()}
     for u, root in reversed(found):
         values[u] = root.xreplace(values).n(DIGITS)
     return values if all(map(_is_real, values.values())) else None
 
 
-def _replaced(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Symbol, float]) -> sympy.Expr:
+def _substitute(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Symbol, float]) -> sympy.Expr:
     """Return the equation with `values` put in: a sum of number * (product of unknowns).
 
     What is left only by rounding is dropped. The result is nan if a number is not real and finite, or if there
@@ -193,7 +197,7 @@ def _replaced(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Symb
     coefficients: dict[sympy.Expr, list[sympy.Expr]] = defaultdict(list)
     for term in sympy.Add.make_args(equation):  # one by one, lest sums of numbers be made before they are compared
         replaced = term.xreplace(values)
-        if _terms(replaced, ()) > MAX_TERMS:
+        if _count_terms(replaced, ()) > MAX_TERMS:
             return sympy.nan
         for monomial, parts in _coefficients(replaced, unknown).items():
             coefficients[monomial] += [part.n(DIGITS) for part in parts]
@@ -271,22 +275,24 @@ def _roots(equation: sympy.Expr, u: sympy.Symbol) -> list[sympy.Expr]:
 
 
 def _is_real(number: sympy.Expr) -> bool:
+    """Return whether a number is real and finite."""
     return bool(number.is_real and number.is_finite)
 
 
-def _is_whole_power(u: sympy.Expr) -> bool:
+def _is_natural_power(u: sympy.Expr) -> bool:
+    """Return whether the exponent is 1, 2, 3, ..."""
     return bool(u.is_Pow and u.exp.is_Integer and u.exp.is_positive)
 
 
-def _terms(u: sympy.Expr, inputs: Sequence[sympy.Symbol]) -> int:
+def _count_terms(u: sympy.Expr, inputs: Sequence[sympy.Symbol]) -> int:
     """Return a bound on the number of terms after expansion, with a difference in place of each input."""
     if u in inputs:
         return 2
-    parts = [_terms(part, inputs) for part in u.args]
+    parts = [_count_terms(part, inputs) for part in u.args]
     if u.is_Add:
         return sum(parts)
     if u.is_Mul:
         return math.prod(parts)
-    if _is_whole_power(u):
+    if _is_natural_power(u):
         return math.comb(parts[0] + int(u.exp) - 1, int(u.exp))
     return max(parts, default=1)

@@ -1,4 +1,4 @@
-"""One fit of a table's columns, told in the table's own units."""
+"""One fit of a table's columns, with results in the table's own units."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.scaling import Scaling, original_loss, original_units, standardize
+from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset
+from bench.data.units import in_table_units
 from kernels import FitResult, Model
 from kernels import fit as kernels_fit
-from kernels.run import Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TableFit:
     """A fit and what it means for the table.
 
@@ -45,14 +45,14 @@ class TableFit:
 
     @property
     def status(self) -> str:
-        """That of the result, or "interrupted"."""
+        """How training ended: the status of the result, or "interrupted"."""
         return "interrupted" if self.interrupted else self.result.status
 
     def summary(self) -> dict[str, Any]:
-        """The numbers that scripts read; None for what is not finite."""
+        """Return the numbers that scripts read; None for what is not finite."""
         numbers = {
-            "params": {name: _finite(value) for name, value in self.params.items()},
-            "loss": _finite(self.loss),
+            "params": {name: _finite_or_none(value) for name, value in self.params.items()},
+            "loss": _finite_or_none(self.loss),
             "status": self.status,
             "epochs": self.result.epochs,
             "epochs_to_target": self.result.epochs_to_target,
@@ -100,13 +100,14 @@ def fit_table(
         target = target / scaling.y_scale / scaling.y_scale  # its square may be too small for a float
     so_far: FitResult | None = None
 
-    def keep(result: FitResult) -> None:
+    def remember(result: FitResult) -> None:
+        """Keep the result so far, for Ctrl-C, and hand it on."""
         nonlocal so_far
         so_far = result
         watch(result, data)
 
     try:
-        result = kernels_fit(model, data.x, data.y, target=target, callback=keep, **settings)
+        result = kernels_fit(model, data.x, data.y, target=target, callback=remember, **settings)
     except KeyboardInterrupt:
         if so_far is None:
             raise
@@ -115,54 +116,12 @@ def fit_table(
 
 
 def _summarize(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool) -> TableFit:
+    """Return the fit with its parameters and its loss in the table's units."""
     params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
     return TableFit(result, data, scaling, named, loss, note, interrupted)
 
 
-def in_table_units(
-    model: Model, params: Floats, loss: float, scaling: Scaling | None
-) -> tuple[Floats, float, str | None]:
-    """Carry parameters and a loss back to the table's units.
-
-    Returns
-    -------
-    params : array, shape (P,)
-        In the table's units, or as they were where there is a note.
-    loss : float
-        In the table's units.
-    note : str or None
-        Why the parameters are still in standardized units.
-    """
-    if scaling is None:
-        return params, float(loss), None
-    loss = float(original_loss(loss, scaling))
-    if not np.isfinite(params).all():
-        return params, loss, None  # what has diverged is nowhere, in any units
-    original = original_units(model, params, scaling)
-    if original.params is None:
-        return params, loss, f"The parameters are in standardized units. {original.reason}"
-    return original.params, loss, None
-
-
-def curve_in_table_units(model: Model, scaling: Scaling | None) -> Callable[[Floats, Floats], Floats]:
-    """The curve of trained parameters over the table's own columns, whether or not it has parameters of its own there.
-
-    Returns
-    -------
-    callable
-        (params, x) -> (n,), with the parameters as they were trained and x, shape (n,) or (n, inputs), in the table's
-        units.
-    """
-    if scaling is None:
-        return model.predict
-
-    def predict(params: Floats, x: Floats) -> Floats:
-        standardized = model.predict(params, (x - scaling.x_mean) / scaling.x_scale)
-        return scaling.y_mean + scaling.y_scale * standardized
-
-    return predict
-
-
-def _finite(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
+    """Return the value, or None if it is not finite, which JSON cannot hold."""
     return value if np.isfinite(value) else None

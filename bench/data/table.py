@@ -18,13 +18,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from numpy.typing import NDArray
+
+from kernels.run import Floats
 
 BUILTIN = ("quadratic", "auto-mpg")
 MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 
 # What a reader returns: float64 values, shape (n, columns), and the words that tell a person where a row is.
-_Table = tuple[NDArray[np.float64], Callable[[int], str]]
+_Table = tuple[Floats, Callable[[int], str]]
+_Reader = Callable[[Path, Sequence[str]], _Table]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,8 @@ class Dataset:
         How many rows were left out because a value was missing or infinite.
     """
 
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
+    x: Floats
+    y: Floats
     x_names: tuple[str, ...]
     y_name: str
     source: str
@@ -67,7 +69,7 @@ def builtin(name: str) -> Dataset:
     if name == "auto-mpg":
         with resources.as_file(resources.files("bench.data") / "auto_mpg.csv") as path:
             return replace(load_table(path, x=["hp"], y="mpg"), source="built-in auto-mpg")
-    raise ValueError(f"built-in data must be one of {_listed(BUILTIN)}, not {name!r}")
+    raise ValueError(f"built-in data must be one of {_join_names(BUILTIN)}, not {name!r}")
 
 
 def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing: bool = False) -> Dataset:
@@ -99,31 +101,11 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise ValueError(f"{path} must be a .csv, .tsv or .parquet file")
-    try:
-        with path.open("rb"):  # one wording for every kind of file
-            pass
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}; give a .csv, .tsv or .parquet file") from error
-    try:
-        values, place = read(path, names)
-    except csv.Error as error:
-        raise ValueError(f"{path} is damaged: {error}; is a quotation mark never closed?") from error
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-    if not len(values):
-        raise ValueError(f"{path} has column names but no rows of data")
-
-    finite = np.isfinite(values)
-    complete = finite.all(axis=1)
+    values, locate_row = _read_values(path, names, read)
+    complete = np.isfinite(values).all(axis=1)
     dropped = len(values) - int(complete.sum())
     if dropped and not drop_missing:
-        row = int(complete.argmin())
-        column = int(finite[row].argmin())
-        found = "missing" if np.isnan(values[row, column]) else "infinite"
-        raise ValueError(
-            f"{path}: {place(row)}, column {names[column]!r} is {found} ({dropped} of {len(values)} rows are "
-            "incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
-        )
+        _raise_incomplete(path, names, values, locate_row)
     if dropped == len(values):
         raise ValueError(f"{path} has no complete row: in each of {dropped} a value is missing or infinite")
     if dropped:
@@ -138,14 +120,46 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
     )
 
 
+def _read_values(path: Path, names: Sequence[str], read: _Reader) -> _Table:
+    """Return the columns of a file, with one wording of what is wrong for every kind of file."""
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; give a .csv, .tsv or .parquet file") from error
+    try:
+        values, locate_row = read(path, names)
+    except csv.Error as error:
+        raise ValueError(f"{path} is damaged: {error}; is a quotation mark never closed?") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    if not len(values):
+        raise ValueError(f"{path} has column names but no rows of data")
+    return values, locate_row
+
+
+def _raise_incomplete(path: Path, names: Sequence[str], values: Floats, locate_row: Callable[[int], str]) -> None:
+    """Raise a ValueError for the first value that is missing or infinite."""
+    finite = np.isfinite(values)
+    complete = finite.all(axis=1)
+    row = int(complete.argmin())
+    column = int(finite[row].argmin())
+    found = "missing" if np.isnan(values[row, column]) else "infinite"
+    raise ValueError(
+        f"{path}: {locate_row(row)}, column {names[column]!r} is {found} ({int((~complete).sum())} of {len(values)} "
+        "rows are incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
+    )
+
+
 def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
-    rows = _rows(path, separator)
+    """Return columns of a text file."""
+    rows = _read_rows(path, separator)
     _, header = next(rows, (0, []))
     if not header:
         raise ValueError(f"{path} is empty; it needs a header line with column names, then rows of numbers")
     if any("\N{REPLACEMENT CHARACTER}" in name for name in header):
         raise ValueError(f"{path}: the header must be UTF-8 text; save the file as UTF-8")
-    positions = _positions(path, names, [name.strip() for name in header])
+    positions = _column_positions(path, names, [name.strip() for name in header])
     first_line, _ = next(rows, (0, []))
     if not first_line:
         return np.empty((0, len(names))), str
@@ -165,17 +179,18 @@ def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
             ),
         )
     except pa.ArrowInvalid:
-        _find_fault(path, separator, dict(zip(names, positions, strict=True)), len(header))
+        _raise_first_fault(path, separator, dict(zip(names, positions, strict=True)), len(header))
         raise
 
-    def place(row: int) -> str:
-        line, _ = next(islice(_rows(path, separator), row + 1, None))
+    def locate_row(row: int) -> str:
+        """Return where a row is, for people."""
+        line, _ = next(islice(_read_rows(path, separator), row + 1, None))
         return f"line {line}"
 
-    return np.column_stack([table.column(name).to_numpy() for name in wanted]), place
+    return np.column_stack([table.column(name).to_numpy() for name in wanted]), locate_row
 
 
-def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield each row that is not blank, the header first, with the line it starts on, counted from 1.
 
     Bytes that are not UTF-8 are replaced: they do no harm in columns that nobody asked for.
@@ -189,9 +204,9 @@ def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1  # a quoted field may go over several lines
 
 
-def _find_fault(path: Path, separator: str, positions: dict[str, int], width: int) -> None:
+def _raise_first_fault(path: Path, separator: str, positions: dict[str, int], width: int) -> None:
     """Raise a ValueError for the first row of a wrong length or with text where a number is needed."""
-    for line, fields in islice(_rows(path, separator), 1, None):
+    for line, fields in islice(_read_rows(path, separator), 1, None):
         if len(fields) != width:
             raise ValueError(f"{path}: line {line} must have {width} fields like the header, not {len(fields)}")
         for name, position in positions.items():
@@ -202,6 +217,7 @@ def _find_fault(path: Path, separator: str, positions: dict[str, int], width: in
 
 
 def _is_number(field: str) -> bool:
+    """Return whether a field is a number, or a missing value."""
     if field in MISSING:
         return True
     try:
@@ -212,9 +228,10 @@ def _is_number(field: str) -> bool:
 
 
 def _read_parquet(path: Path, names: Sequence[str]) -> _Table:
+    """Return columns of a Parquet file."""
     with pa.parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
-        for name, position in zip(names, _positions(path, names, schema.names), strict=True):
+        for name, position in zip(names, _column_positions(path, names, schema.names), strict=True):
             kind = schema.field(position).type
             if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
                 raise ValueError(f"{path}: column {name!r} must hold real numbers, not {kind}")
@@ -224,7 +241,7 @@ def _read_parquet(path: Path, names: Sequence[str]) -> _Table:
     return np.column_stack(columns), lambda row: f"row {row + 1}"
 
 
-_READERS: dict[str, Callable[[Path, Sequence[str]], _Table]] = {
+_READERS: dict[str, _Reader] = {
     ".csv": partial(_read_text, separator=","),
     ".tsv": partial(_read_text, separator="\t"),
     ".parquet": _read_parquet,
@@ -232,6 +249,7 @@ _READERS: dict[str, Callable[[Path, Sequence[str]], _Table]] = {
 
 
 def _check_names(names: Sequence[str]) -> None:
+    """Refuse columns that are not distinct."""
     *inputs, target = names
     if not inputs:
         raise ValueError("x must name at least one column")
@@ -242,18 +260,19 @@ def _check_names(names: Sequence[str]) -> None:
             raise ValueError(f"x must name each column once, not {name!r} {inputs.count(name)} times")
 
 
-def _positions(path: Path, names: Sequence[str], existing: Sequence[str]) -> list[int]:
-    """Return where each of `names` stands in `existing`; if it does not, help to find the right one."""
+def _column_positions(path: Path, names: Sequence[str], existing: Sequence[str]) -> list[int]:
+    """Return where each of `names` stands in `existing`, or refuse one that does not and help to find the right one."""
     for name in names:
         if name not in existing:
             close = difflib.get_close_matches(name, existing, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ValueError(f"{path} has no column {name!r}{hint}; its columns are {_listed(existing)}")
+            raise ValueError(f"{path} has no column {name!r}{hint}; its columns are {_join_names(existing)}")
         if existing.count(name) > 1:
             raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}")
     return [existing.index(name) for name in names]
 
 
-def _listed(names: Sequence[str], most: int = 20) -> str:
+def _join_names(names: Sequence[str], most: int = 20) -> str:
+    """Return names as a list for an error, cut short if there are many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in names[:most]) + more

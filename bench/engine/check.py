@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from kernels import Model, fit
+from bench.study.schema import RunTable
+from kernels import FitResult, Model, fit
 from kernels.agreement import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error
 from kernels.run import STATUS, Floats
 from kernels.schedules import learning_rates
 
 # The reference takes up to ten microseconds for a sample, and all checks together should take a second or two.
 SAMPLES = 20_000
+# The kernel is timed this often, and the fastest counts.
+REPEATS = 5
 
 
 def check(
@@ -22,16 +25,12 @@ def check(
     frame: pd.DataFrame,
     starts: Floats,
     curves: pd.DataFrame,
-    *,
-    kernel: str,
-    loss: str,
-    drop_last: bool,
-    epochs: int,
-    target: float | None,
+    settings: RunTable,
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
-    All losses that were kept are compared, the length of the run and, where there was time for all of it, how it ended.
+    All stored losses are compared and the length of the run. How it ended is compared where there was time for all of
+    it.
 
     Parameters
     ----------
@@ -40,7 +39,7 @@ def check(
     starts : array, shape (rows, P)
     curves : DataFrame
         `SweepResult.curves`, for these rows at least.
-    kernel, loss, drop_last, epochs, target
+    settings : RunTable
         As in the sweep.
 
     Returns
@@ -50,54 +49,91 @@ def check(
         (relative to what the reference gives where that exceeds 1, absolute below), its `bound` (0 where the same bits
         are promised), `verified`, and for both the time of a sample-update: `reference_seconds`, `fused_seconds`.
     """
-    exact = is_exact(model, kernel, loss)
-    trained = max(1, min(epochs, SAMPLES // np.size(y)))
+    params = frame[[f"param_{name}" for name in model.params]].to_numpy()
+    rows = zip(frame.itertuples(index=False), starts, params, strict=True)
+    return pd.DataFrame([_check_run(model, x, y, *row, curves, settings) for row in rows])
 
-    def checked(row: Any, start: Floats, params: Floats) -> dict[str, Any]:
-        settings = {
-            "lr": row.lr,
-            "schedule": learning_rates(row.schedule, 1.0, epochs)[:trained],
-            "batch_size": int(row.batch_size),
-            "epochs": trained,
-            "shuffle": bool(row.shuffle),
-            "seed": int(row.seed),
-            "drop_last": drop_last,
-            "optimizer": row.optimizer,
-            "loss": loss,
-            "target": target,
-        }
-        reference = fit(model, x, y, init=start, kernel="reference", **settings)
-        compared = reference.epochs
-        if not exact:
-            nudged = start + NUDGE * np.maximum(np.abs(start), 1)
-            off = fit(model, x, y, init=nudged, kernel="reference", **settings)
-            compared = max(0, count_agreeing(off.loss, reference.loss) - 1)
-        own = curves[curves["config_id"] == row.config_id]
-        kept = own["epoch"].to_numpy()
-        kept = kept[kept <= compared]
-        found, expected = [*own["loss"].iloc[: kept.size]], [*reference.loss[kept]]
-        if compared == reference.epochs:
-            found += [min(row.epochs, trained)]
-            expected += [reference.epochs]
-            if row.epochs <= trained:
-                found += [STATUS.index(row.status), row.final_loss, *params]
-                expected += [STATUS.index(reference.status), reference.loss[-1], *reference.params]
-        error = largest_error(np.array(found), np.array(expected))
-        fused = [fit(model, x, y, init=start, kernel="fused", **settings) for _ in range(5)]
-        samples = np.size(y) * max(1, reference.epochs)
-        return {
-            "config_id": row.config_id,
-            "optimizer": row.optimizer,
-            "lr": row.lr,
-            "batch_size": row.batch_size,
-            "epochs": compared,
-            "error": error,
-            "bound": 0.0 if exact else TOLERANCE,
-            "verified": np.array_equal(found, expected, equal_nan=True) if exact else error <= TOLERANCE,
-            "reference_seconds": reference.seconds / samples,
-            "fused_seconds": min(run.seconds for run in fused) / samples,
-        }
 
-    final = frame[[f"param_{name}" for name in model.params]].to_numpy()
-    rows = zip(frame.itertuples(index=False), starts, final, strict=True)
-    return pd.DataFrame([checked(*row) for row in rows])
+def _check_run(
+    model: Model,
+    x: ArrayLike,
+    y: ArrayLike,
+    row: Any,
+    start: Floats,
+    params: Floats,
+    curves: pd.DataFrame,
+    settings: RunTable,
+) -> dict[str, Any]:
+    """Return the row of `check` for one configuration."""
+    options = _fit_options(row, settings, np.size(y))
+
+    def train(kernel: str, init: Floats = start) -> FitResult:
+        """Train this configuration with a kernel."""
+        return fit(model, x, y, init=init, kernel=kernel, **options)
+
+    exact = is_exact(model, settings.kernel, settings.loss)
+    reference = train("reference")
+    compared = reference.epochs
+    if not exact:
+        nudged = train("reference", start + NUDGE * np.maximum(np.abs(start), 1))
+        compared = max(0, count_agreeing(nudged.loss, reference.loss) - 1)
+    curve = curves[curves["config_id"] == row.config_id]
+    found, expected = _values_to_compare(row, params, curve, reference, compared, options["epochs"])
+    error = largest_error(found, expected)
+    samples = np.size(y) * max(1, reference.epochs)
+    return {
+        "config_id": row.config_id,
+        "optimizer": row.optimizer,
+        "lr": row.lr,
+        "batch_size": row.batch_size,
+        "epochs": compared,
+        "error": error,
+        "bound": 0.0 if exact else TOLERANCE,
+        "verified": np.array_equal(found, expected, equal_nan=True) if exact else error <= TOLERANCE,
+        "reference_seconds": reference.seconds / samples,
+        "fused_seconds": min(train("fused").seconds for _ in range(REPEATS)) / samples,
+    }
+
+
+def _fit_options(row: Any, settings: RunTable, n: int) -> dict[str, Any]:
+    """Return what `fit` is given to train a configuration for as many epochs as there is time for."""
+    epochs = max(1, min(settings.epochs, SAMPLES // n))
+    return {
+        # A schedule may look ahead to the last epoch of the sweep.
+        "schedule": learning_rates(row.schedule, 1.0, settings.epochs)[:epochs],
+        "lr": row.lr,
+        "batch_size": int(row.batch_size),
+        "epochs": epochs,
+        "shuffle": bool(row.shuffle),
+        "seed": int(row.seed),
+        "drop_last": settings.drop_last,
+        "optimizer": row.optimizer,
+        "loss": settings.loss,
+        "target": settings.target,
+    }
+
+
+def _values_to_compare(
+    row: Any, params: Floats, curve: pd.DataFrame, reference: FitResult, compared: int, trained: int
+) -> tuple[Floats, Floats]:
+    """Return what the sweep found and what the reference gives, value by value.
+
+    Parameters
+    ----------
+    row, params, curve
+        What the sweep found.
+    compared : int
+        The epochs in which the reference is sure of its losses.
+    trained : int
+        The epochs that the reference was given.
+    """
+    epochs = curve["epoch"].to_numpy()
+    epochs = epochs[epochs <= compared]
+    found, expected = [*curve["loss"].iloc[: epochs.size]], [*reference.loss[epochs]]
+    if compared == reference.epochs:
+        found += [min(row.epochs, trained)]
+        expected += [reference.epochs]
+        if row.epochs <= trained:
+            found += [STATUS.index(row.status), row.final_loss, *params]
+            expected += [STATUS.index(reference.status), reference.loss[-1], *reference.params]
+    return np.array(found), np.array(expected)

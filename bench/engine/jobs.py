@@ -1,16 +1,19 @@
 """Plans a sweep: which configurations are trained together, and from where."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bench.store.run_folder import Run
+from bench.study.schema import RunTable
 from kernels import Model
 from kernels.block import WIDTH
-from kernels.losses import Loss
+from kernels.checks import check_target
+from kernels.losses import make_loss
 from kernels.optimizers import Optimizer, make_optimizer
 from kernels.run import MAX_EPOCHS, Floats, Hyperparameters, initial_memory, option_values
 from kernels.schedules import learning_rates
@@ -21,82 +24,149 @@ JOB_UPDATES = 50_000_000
 JOB_RUNS = 64 * WIDTH
 JOB_LOSSES = 1_000_000
 
+# What the runs of a job have in common; the seed only where it orders the samples.
+SHARED = ["optimizer", "batch_size", "shuffle", "seed", "first_epoch"]
 
-class Job(NamedTuple):
-    """Some rows of the plan that share an optimizer, a batch size, a visiting order and the epochs done so far."""
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Configurations that one thread trains side by side: they share what `SHARED` lists.
+
+    Attributes
+    ----------
+    rows : array, shape (R,)
+        Their places in the plan.
+    optimizer : Optimizer
+    hyperparameters : Hyperparameters
+        With rates of shape (epochs, R).
+    params : array, shape (R, P)
+    memory : array, shape (R, M)
+        Where they stand.
+    first_epoch : int
+        The epochs done so far.
+    """
 
     rows: NDArray[np.intp]
     optimizer: Optimizer
-    plan: Hyperparameters
+    hyperparameters: Hyperparameters
     params: Floats
     memory: Floats
-    first: int
+    first_epoch: int
 
 
-class Progress(NamedTuple):
-    """Where each row of the plan stands: epochs done, whether that is all, parameters, the optimizer's memory."""
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Where each row of the plan stands.
+
+    Attributes
+    ----------
+    epochs : array, shape (rows,)
+        The epochs done.
+    finished : array, shape (rows,)
+        Whether there is nothing left to train.
+    params : array, shape (rows, P)
+    memory : list of arrays
+        What the optimizer remembers, empty where no epoch is done.
+    best_loss, seconds : array, shape (rows,)
+        The lowest loss and the time so far.
+    """
 
     epochs: NDArray[np.int64]
-    over: NDArray[np.bool_]
+    finished: NDArray[np.bool_]
     params: Floats
     memory: list[Floats]
-    best: Floats
+    best_loss: Floats
     seconds: Floats
 
 
 def read_progress(run: Run, plan: pd.DataFrame, model: Model, epochs: int) -> Progress:
-    """What the run's folder says of each row of the plan."""
+    """Return where each row of the plan stands, from what the run's folder holds.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds runs of more epochs.
+    """
     size = len(plan)
-    done, over = np.zeros(size, np.int64), np.zeros(size, np.bool_)
-    params = plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True)
-    memories = [np.empty(0)] * size
-    best, seconds = np.full(size, np.inf), np.zeros(size)
+    progress = Progress(
+        epochs=np.zeros(size, np.int64),
+        finished=np.zeros(size, np.bool_),
+        params=plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True),
+        memory=[np.empty(0)] * size,
+        best_loss=np.full(size, np.inf),
+        seconds=np.zeros(size),
+    )
     stored = run.configurations()
     if len(stored):
         most = stored["epochs"].max()
         if most > epochs:
             raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
-        places = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
-        stored, places = stored[places >= 0], places[places >= 0]
-        done[places] = stored["epochs"]
-        over[places] = (stored["status"] != MAX_EPOCHS) | (stored["epochs"] == epochs)
-        params[places] = stored[[f"param_{name}" for name in model.params]]
-        best[places], seconds[places] = stored["best_loss"], stored["seconds"]
-        for place, memory_then in zip(places, stored["memory"], strict=True):
-            memories[place] = memory_then
-    return Progress(done, over, params, memories, best, seconds)
+        rows = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
+        stored, rows = stored[rows >= 0], rows[rows >= 0]
+        progress.epochs[rows] = stored["epochs"]
+        progress.finished[rows] = (stored["status"] != MAX_EPOCHS) | (stored["epochs"] == epochs)
+        progress.params[rows] = stored[[f"param_{name}" for name in model.params]]
+        progress.best_loss[rows], progress.seconds[rows] = stored["best_loss"], stored["seconds"]
+        for row, memory in zip(rows, stored["memory"], strict=True):
+            progress.memory[row] = memory
+    return progress
 
 
-def plan_jobs(
-    plan: pd.DataFrame, known: Progress, loss: Loss, epochs: int, drop_last: bool, target: float, n: int
-) -> Iterator[Job]:
-    """The rows that are not over, in blocks.
+def plan_jobs(plan: pd.DataFrame, progress: Progress, settings: RunTable, n: int) -> Iterator[Job]:
+    """Yield the rows that are not finished, in jobs.
 
     Rows of similar learning rates come together: those that diverge, or reach the target, do so at about the same time,
-    and a block is over when its last run is.
+    and a job is over when its last run is.
+
+    Parameters
+    ----------
+    plan : DataFrame
+        The grid's frame.
+    progress : Progress
+        Where its rows stand.
+    settings : RunTable
+    n : int
+        Samples in the data.
     """
-    factors = np.stack([learning_rates(text, 1.0, epochs) for text in plan["schedule"].cat.categories], axis=1)
-    schedule, lr = plan["schedule"].cat.codes.to_numpy(), plan["lr"].to_numpy()
+    loss, target = make_loss(settings.loss), check_target(settings.target)
+    schedules = plan["schedule"].cat
+    factors = np.stack([learning_rates(text, 1.0, settings.epochs) for text in schedules.categories], axis=1)
+    schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()
+    size = _job_size(n, settings.epochs)
+    for key, group in _unfinished_rows(plan, progress).groupby(SHARED, sort=False):
+        code, batch_size, shuffle, seed, first_epoch = cast(tuple[int, ...], key)
+        optimizer = make_optimizer(plan["optimizer"].cat.categories[code])
+        fresh = initial_memory(optimizer, progress.params.shape[1])
+        for begin in range(0, len(group), size):
+            rows = group.index.to_numpy()[begin : begin + size]
+            hyperparameters = Hyperparameters(
+                lr[rows] * factors[:, schedule[rows]],
+                option_values(loss, optimizer),
+                batch_size,
+                settings.drop_last,
+                bool(shuffle),
+                seed,
+                target,
+            )
+            memory = np.stack([progress.memory[row] if first_epoch else fresh for row in rows])
+            yield Job(rows, optimizer, hyperparameters, progress.params[rows], memory, first_epoch)
+
+
+def _job_size(n: int, epochs: int) -> int:
+    """Return how many runs make a job, a multiple of those that are trained side by side."""
+    return WIDTH * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // epochs) // WIDTH)
+
+
+def _unfinished_rows(plan: pd.DataFrame, progress: Progress) -> pd.DataFrame:
+    """Return what decides which rows come together, for those that are not finished, by learning rate."""
     keys = pd.DataFrame(
         {
             "optimizer": plan["optimizer"].cat.codes,
             "batch_size": plan["batch_size"],
             "shuffle": plan["shuffle"],
             "seed": plan["seed"].where(plan["shuffle"], 0),
-            "first": known.epochs,
+            "first_epoch": progress.epochs,
+            "lr": plan["lr"].to_numpy(),
         }
     )
-    shared = list(keys)
-    todo = keys.assign(lr=lr)[~known.over].sort_values([*map(str, shared), "lr"], kind="stable")
-    size = WIDTH * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // epochs) // WIDTH)
-    for key, group in todo.groupby(shared, sort=False):
-        code, batch_size, shuffle, seed, first = cast(tuple[int, ...], key)
-        optimizer = make_optimizer(plan["optimizer"].cat.categories[code])
-        fresh = initial_memory(optimizer, known.params.shape[1])
-        for begin in range(0, len(group), size):
-            rows = group.index.to_numpy()[begin : begin + size]
-            rates = lr[rows] * factors[:, schedule[rows]]
-            values = option_values(loss, optimizer)
-            own = Hyperparameters(rates, values, batch_size, drop_last, bool(shuffle), seed, target)
-            state = np.stack([known.memory[row] if first else fresh for row in rows])
-            yield Job(rows, optimizer, own, known.params[rows], state, first)
+    return keys[~progress.finished].sort_values([*SHARED, "lr"], kind="stable")

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.analysis.basin import loss_surface
-from bench.data.fit_table import curve_in_table_units
+from bench.analysis.surface import loss_surface
+from bench.data.units import curve_in_table_units
 from bench.plots import (
     basin_map,
     contours,

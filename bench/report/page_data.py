@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from bench.data.fit_table import curve_in_table_units
+from bench.data.units import curve_in_table_units
 from bench.plots.style import colors_of, spread_evenly
 from bench.report.run_data import RunData
 from bench.tables.formatting import label, text

@@ -5,7 +5,8 @@ from typing import Any
 import tomli_w
 
 from bench.report.run_data import RunData
-from bench.study.load import DataTable, to_table
+from bench.study.load import to_table
+from bench.study.schema import DataTable
 
 OWN_PYTHON = "x, y = ..., ...  # your data"
 OWN_TABLE: dict[str, Any] = {"path": "your-data.csv", "x": ["x"], "y": "y"}

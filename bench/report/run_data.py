@@ -11,7 +11,8 @@ from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
-from bench.study.load import Study, load_study
+from bench.study.load import load_study
+from bench.study.schema import Study
 from bench.tables.ranking import standard_tables
 from bench.tables.verdict import verdict
 from kernels.run import Floats

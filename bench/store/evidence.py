@@ -1,4 +1,4 @@
-"""Tables measured around a sweep, kept in its folder, so that a report trains nothing and can be made again."""
+"""Measurements around a sweep: tables in its folder, so that a report can be made again and trains nothing."""
 
 from pathlib import Path
 
@@ -17,5 +17,5 @@ def store_tables(folder: Path, **tables: pd.DataFrame) -> None:
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """All that is stored, by name."""
+    """Return all tables that are stored, by name."""
     return {path.stem: pd.read_parquet(path) for path in sorted((folder / FOLDER).glob("*.parquet"))}

@@ -5,8 +5,8 @@ only on top of what it continues. So if a part in the middle is lost, the config
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 
 from bench.store import part as parts
 from bench.store.part import FROM_THE_START, Flags, Integers
+from kernels.run import Floats
 
 NOWHERE = -1
 
 
 def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.DataFrame:
-    """See `Run.configurations`."""
+    """Return what `Run.configurations` returns."""
     if not paths:
         return pd.DataFrame(columns=list(columns or ("config_id", "epochs")))
-    rows = _rows(paths)
+    rows = _read_rows(paths)
     tables = [
-        parts.read(path, columns).filter(pa.array(rows.newest[part]))
+        parts.read_part(path, columns).filter(pa.array(rows.newest[part]))
         for path, part in zip(paths, rows.parts, strict=True)
     ]
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
@@ -33,44 +34,68 @@ def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.Data
 
 
 def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """See `Run.curves`."""
+    """Return what `Run.curves` returns."""
     if not paths:
         return pd.DataFrame({"config_id": pd.Categorical([]), "epoch": np.empty(0, np.int32), "loss": np.empty(0)})
-    rows = _rows(paths)
+    rows = _read_rows(paths)
     every = int(rows.every.max())
-    configs = rows.config[rows.newest]
-    if config_ids is not None:
-        asked = rows.ids.get_indexer(pd.Index(config_ids))
-        configs = asked[np.isin(asked, configs)]
+    configs = _stored_configurations(rows, config_ids)
     place = np.full(len(rows.ids), NOWHERE, np.int32)
     place[configs] = np.arange(configs.size)
-    counted = rows.counts & (place[rows.config] != NOWHERE)
-    sizes = np.where(counted, parts.count_losses(rows.after, rows.epochs, every, rows.newest), 0)
+    included = rows.counts & (place[rows.config] != NOWHERE)
+    sizes = np.where(included, parts.count_losses(rows.after, rows.epochs, every, rows.newest), 0)
     order = np.argsort(place[rows.config], kind="stable")
     starts = np.empty(sizes.size, np.intp)
     starts[order] = np.cumsum(sizes[order]) - sizes[order]
 
-    # Filled part by part, so that no more than one of them is in memory beside the result.
+    # Filled part by part, so that no more than one of them is in memory together with the result.
     config, epoch = np.empty((2, sizes.sum()), np.int32)
     loss = np.empty(sizes.sum())
     for path, part in zip(paths, rows.parts, strict=True):
-        chosen = part.start + np.flatnonzero(counted[part])
+        chosen = part.start + np.flatnonzero(included[part])
         if not chosen.size:
             continue
         after, counts = rows.after[chosen], sizes[chosen]
         target = np.repeat(starts[chosen], counts) + parts.ordinals(counts)
         config[target] = np.repeat(place[rows.config[chosen]], counts)
-        epoch[target] = wanted = parts.kept_epochs(after, rows.epochs[chosen], every, counts)
-        stored = parts.read(path, ["losses"])["losses"].combine_chunks()
-        kept = rows.every[chosen]
-        first = stored.offsets.to_numpy()[chosen - part.start] - (after // kept + 1)
-        source = np.repeat(first, counts) - -wanted // np.repeat(kept, counts)
-        loss[target] = stored.flatten().to_numpy()[source]
+        epoch[target] = wanted = parts.stored_epochs(after, rows.epochs[chosen], every, counts)
+        loss[target] = _read_losses(path, chosen - part.start, after, rows.every[chosen], wanted, counts)
     ids = pd.Categorical.from_codes(config, rows.ids[configs])
     return pd.DataFrame({"config_id": ids, "epoch": epoch, "loss": loss}, copy=False)
 
 
-class _Rows(NamedTuple):
+def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> NDArray[np.intp]:
+    """Return the numbers of the configurations that are wanted and stored, in the order wanted."""
+    stored = rows.config[rows.newest]
+    if config_ids is None:
+        return stored
+    wanted = rows.ids.get_indexer(pd.Index(config_ids))
+    return wanted[np.isin(wanted, stored)]
+
+
+def _read_losses(
+    path: Path, rows: NDArray[np.intp], after: Integers, every: Integers, epochs: Integers, counts: Integers
+) -> Floats:
+    """Return losses of some rows of a part.
+
+    Parameters
+    ----------
+    rows, after, every, counts : array, shape (n,)
+        The rows within the part; the epoch that their losses come after; the stride in which they are stored; and how
+        many of them are wanted.
+    epochs : array, shape (sum of counts,)
+        The epochs wanted, row by row: multiples of the stride, and the last.
+    """
+    stored = parts.read_part(path, ["losses"])["losses"].combine_chunks()
+    first = stored.offsets.to_numpy()[rows] - (after // every + 1)
+    # -(-epoch // stride) rounds up: the last loss is stored behind the last multiple.
+    places = np.repeat(first, counts) - -epochs // np.repeat(every, counts)
+    losses: Floats = stored.flatten().to_numpy()[places]
+    return losses
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
     """All rows of all parts, in the order of writing.
 
     `parts` are the rows of each part. `ids` are the configurations and `config` numbers them, row by row. A row counts
@@ -87,17 +112,18 @@ class _Rows(NamedTuple):
     newest: Flags
 
 
-def _rows(paths: Sequence[Path]) -> _Rows:
-    tables = [parts.read(path, ("config_id", "epochs", "losses_after", "losses_every")) for path in paths]
+def _read_rows(paths: Sequence[Path]) -> _Rows:
+    """Return what the parts say of all rows but for the results."""
+    tables = [parts.read_part(path, ("config_id", "epochs", "losses_after", "losses_every")) for path in paths]
     ends = np.cumsum([table.num_rows for table in tables]).tolist()
     slices = [slice(end - table.num_rows, end) for table, end in zip(tables, ends, strict=True)]
     frame = pa.concat_tables(tables).to_pandas()
     config, ids = pd.factorize(frame["config_id"])
     epochs, after, every = (frame[name].to_numpy(np.int32) for name in ("epochs", "losses_after", "losses_every"))
-    return _Rows(slices, ids, config, epochs, after, every, *_newest(config, epochs, after, slices))
+    return _Rows(slices, ids, config, epochs, after, every, *_find_newest(config, epochs, after, slices))
 
 
-def _newest(
+def _find_newest(
     config: NDArray[np.intp], epochs: Integers, after: Integers, slices: Sequence[slice]
 ) -> tuple[Flags, Flags]:
     """Follow all configurations from part to part, none of which holds one twice; `counts` and `newest` of `_Rows`."""
@@ -107,9 +133,9 @@ def _newest(
     counts = np.zeros(config.size, np.bool_)
     for part in slices:
         here = config[part]
-        whole = after[part] == FROM_THE_START
-        counts[part] = whole | (after[part] == reached[here])
-        begun[here[whole]] = part.start
+        complete = after[part] == FROM_THE_START
+        counts[part] = complete | (after[part] == reached[here])
+        begun[here[complete]] = part.start
         taken = part.start + np.flatnonzero(counts[part])
         reached[config[taken]] = epochs[taken]
         last[config[taken]] = taken

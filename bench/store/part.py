@@ -1,7 +1,7 @@
-"""A part of a run's results: one Parquet file that is whole, or known not to be.
+"""A part of a run's results: one Parquet file that is complete, or known to be damaged.
 
 Its name ends in the SHA-256 of its content, so that one rename publishes both and no moment lies between them.
-Of a curve, the losses after every so many epochs are kept, and the last one. `losses_after` is the epoch that they
+Of a curve, the losses after every so many epochs are stored, and the last one. `losses_after` is the epoch that they
 come after: -1 where they are all there are, and else the epoch at which another part had stopped.
 """
 
@@ -29,35 +29,35 @@ Flags = NDArray[np.bool_]
 
 
 def count_losses(after: Integers, epochs: Integers, every: int, last: Flags | bool = True) -> Integers:
-    """How many losses of each curve are kept: those after the multiples of `every`, and the last.
+    """Return how many losses of each curve are stored: those after the multiples of `every`, and the last.
 
     Parameters
     ----------
     after, epochs : array, shape (n,)
         Each curve is about the epochs above `after`, up to `epochs`.
     every : int
-        The distance between two that are kept.
+        The distance between two that are stored.
     last : array, shape (n,), or bool
-        Whether the loss after `epochs` is kept where that is no multiple.
+        Whether the loss after `epochs` is stored where that is no multiple.
     """
     counts: Integers = epochs // every - after // every + (last & (epochs % every != 0))
     return counts
 
 
-def kept_epochs(after: Integers, epochs: Integers, every: int, counts: Integers) -> Integers:
-    """The epochs after which losses are kept, curve by curve; `counts` is from `count_losses`."""
+def stored_epochs(after: Integers, epochs: Integers, every: int, counts: Integers) -> Integers:
+    """Return the epochs after which losses are stored, curve by curve; `counts` is from `count_losses`."""
     multiples = (np.repeat(after // every + 1, counts) + ordinals(counts)) * np.int32(every)
-    kept: Integers = np.minimum(multiples, np.repeat(epochs, counts))
-    return kept
+    stored: Integers = np.minimum(multiples, np.repeat(epochs, counts))
+    return stored
 
 
 def ordinals(counts: Integers) -> Integers:
-    """0, 1, 2, ... for each of the counts, one after the other."""
+    """Return 0, 1, 2, ... for each of the counts, one after the other."""
     starts = np.cumsum(counts, dtype=np.int32) - counts
     return np.arange(counts.sum(), dtype=np.int32) - np.repeat(starts, counts)
 
 
-def to_table(rows: pd.DataFrame, every: int) -> pa.Table:
+def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
     """Lay results out as they are stored; see `OpenRun.append`."""
     if (again := rows["config_id"].duplicated()).any():
         raise ValueError(f"rows must hold each configuration once, not {rows['config_id'][again].iloc[0]!r} twice")
@@ -68,33 +68,33 @@ def to_table(rows: pd.DataFrame, every: int) -> pa.Table:
     # A continuation for no epochs at all would be the newest row and yet have no last loss.
     if (wrong := (first < 0) | (first >= epochs) & (first != 0)).any():
         i = wrong.argmax()
-        name, whole = rows["config_id"].iloc[i], epochs[i] + 1
+        name, complete = rows["config_id"].iloc[i], epochs[i] + 1
         raise ValueError(
-            f"losses of configuration {name!r} must be {min(2, whole)} to {whole}, "
+            f"losses of configuration {name!r} must be {min(2, complete)} to {complete}, "
             f"as it stands at epoch {epochs[i]}, not {ends[i] - starts[i]}"
         )
     after = np.where(first == 0, np.int32(FROM_THE_START), first)
     counts = count_losses(after, epochs, every)
-    epoch = kept_epochs(after, epochs, every, counts)
+    epoch = stored_epochs(after, epochs, every, counts)
     values = losses.flatten().to_numpy()[np.repeat(starts - first, counts) + epoch]
     curves = pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), values)
 
     others = rows.drop(columns="losses")
     schema = pa.Schema.from_pandas(others, preserve_index=False)
-    columns = {field.name: _exact(others[field.name], field.type) for field in schema}
+    columns = {field.name: _to_arrow(others[field.name], field.type) for field in schema}
     columns |= dict(zip(OF_THE_CURVE, (after, np.full_like(after, every), curves), strict=True))
     return pa.table(columns, metadata=schema.metadata)
 
 
-def _exact(column: "pd.Series[Any]", kind: pa.DataType) -> pa.Array:
-    """A column as Arrow holds it. NaN keeps its bits instead of becoming a missing value."""
+def _to_arrow(column: "pd.Series[Any]", kind: pa.DataType) -> pa.Array:
+    """Return a column as Arrow holds it. NaN keeps its bits instead of becoming a missing value."""
     # Versions of pandas differ in which of the two types of text they ask for.
     kind = pa.string() if pa.types.is_large_string(kind) else kind
     values = column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
     return pa.array(values, kind, from_pandas=False)
 
 
-def write(folder: Path, number: int, table: pa.Table) -> Path:
+def write_part(folder: Path, number: int, table: pa.Table) -> Path:
     """Write a part, so that it is there for good when this returns and not at all when this raises."""
     content = pa.BufferOutputStream()
     pq.write_table(
@@ -109,11 +109,11 @@ def write(folder: Path, number: int, table: pa.Table) -> Path:
     path = folder / f"{number:06}-{hashlib.sha256(content).hexdigest()}.parquet"
     with replace_atomically(path) as temporary:
         temporary.write_bytes(content)
-    sync(folder)
+    sync_folder(folder)
     return path
 
 
-def sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make what a folder lists survive a power failure; a file's own fsync says nothing about its name."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
@@ -124,13 +124,13 @@ def sync(folder: Path) -> None:
 
 
 def part_number(path: Path) -> int:
-    """The place of a part in the order of writing, or 0 if its name tells none."""
+    """Return the place of a part in the order of writing, or 0 if its name tells none."""
     name = _NAME.fullmatch(path.name)
     return int(name[1]) if name else 0
 
 
 def find_damage(path: Path) -> str | None:
-    """What is wrong with a part, or None if it is as it was written."""
+    """Return what is wrong with a part, or None if it is as it was written."""
     name = _NAME.fullmatch(path.name)
     if not name:
         return "its name holds no checksum"
@@ -138,7 +138,7 @@ def find_damage(path: Path) -> str | None:
         return None if hashlib.file_digest(file, "sha256").hexdigest() == name[2] else "its content has changed"
 
 
-def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read some columns of a part; without names, all but those of the curve."""
     with pq.ParquetFile(path) as file:
         if columns is None:
@@ -147,6 +147,6 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return file.read(columns).select(columns)
 
 
-def schema(path: Path) -> pa.Schema:
-    """The columns of a part and their types."""
+def read_schema(path: Path) -> pa.Schema:
+    """Return the columns of a part and their types."""
     return pq.read_schema(path)

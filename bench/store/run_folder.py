@@ -27,7 +27,7 @@ from bench.store import part as parts
 from bench.store.history import join_curves, newest_rows
 from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
-from bench.system.lock import locked
+from bench.system.lock import lock_folder
 
 FORMAT = 1
 _ABOUT, _STUDY, _PARTS, _DAMAGED = "sgdbench.json", "run.toml", "parts", "damaged"
@@ -53,16 +53,16 @@ class Run:
     @property
     def identity(self) -> dict[str, str]:
         """What every result in the folder shares, as it was given to `open_run`."""
-        return _identity(self.folder)
+        return _read_identity(self.folder)
 
     @property
     def environment(self) -> dict[str, str | int]:
-        """What `bench.system.environment.environment` told when the run was last opened to write."""
+        """What `bench.system.environment.environment` returned when the run was last opened to write."""
         facts: dict[str, str | int] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
         return facts
 
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """The newest row of each configuration, as it was appended.
+        """Return the newest row of each configuration, as it was appended.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class Run:
         return newest_rows(self._parts, columns)
 
     def curves(self, config_ids: Sequence[str] | None = None) -> pd.DataFrame:
-        """The losses of each configuration, in the order of `configurations`.
+        """Return the losses of each configuration, in the order of `configurations`.
 
         Where parts differ in how many losses they keep, those that all of them keep remain: a run that was extended
         has the same curves as one made at once.
@@ -103,9 +103,9 @@ class OpenRun(Run):
         self._number = number
         self._every = every
 
-    def restate(self, study: str) -> None:
-        """Put another study on record, and where it runs: one that goes on with what is here, and may go further."""
-        with _explaining_os_errors(self.folder):
+    def record_study(self, study: str) -> None:
+        """Put another study on record, which goes on with what is here and may go further, and its environment."""
+        with _explain_os_errors(self.folder):
             _write_if_changed(self.folder / _STUDY, study)
             _write_if_changed(self.folder / ENVIRONMENT, _as_json(environment()))
 
@@ -119,8 +119,9 @@ class OpenRun(Run):
 
             - `config_id` (text) and `epochs`, where the configuration stands;
             - `losses`: an array with those after the last epochs, up to `epochs`. With `epochs + 1` losses the curve is
-              whole, and the row replaces whatever there was of the configuration. With fewer, two at least, it goes on
-              where the configuration stood before: the first loss, which is known already, is that of this epoch;
+              complete, and the row replaces whatever there was of the configuration. With fewer, two at least, it
+              continues from where the configuration stood before: the first loss, which is known already, is the one of
+              that epoch;
             - any others; arrays of float64 of any length are welcome.
 
         Raises
@@ -133,13 +134,13 @@ class OpenRun(Run):
         """
         if rows.empty:
             return
-        table = parts.to_table(rows, self._every)
-        if self._parts and not (before := parts.schema(self._parts[0])).equals(table.schema):
+        table = parts.make_table(rows, self._every)
+        if self._parts and not (before := parts.read_schema(self._parts[0])).equals(table.schema):
             wanted, found = map(_describe_schema, (before, table.schema))
             raise ValueError(f"rows must have the columns ({wanted}) as before, not ({found})")
         self._number += 1
-        with _explaining_os_errors(self.folder):
-            self._parts.append(parts.write(self.folder / _PARTS, self._number, table))
+        with _explain_os_errors(self.folder):
+            self._parts.append(parts.write_part(self.folder / _PARTS, self._number, table))
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
@@ -156,7 +157,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     for name in (_ABOUT, _STUDY, ENVIRONMENT, _PARTS):
         if not (folder / name).exists():
             raise ValueError(f"{folder} is no run folder: it has no {name}")
-    _identity(folder)
+    _read_identity(folder)
     examined = _examine_parts(folder)
     for path, flaw in examined.items():
         if flaw:
@@ -176,9 +177,9 @@ def open_run(
     ----------
     folder : path
     study : str
-        The study as a TOML text, for the record, where there is none yet; see `OpenRun.restate`.
+        The study as a TOML text, for the record, where there is none yet; see `OpenRun.record_study`.
     identity : mapping of str to str
-        What must not differ, because results could not stand beside each other then: name -> value.
+        What must not differ, because the results could not be compared then: name -> value.
     resume : bool
         Whether to go on if there are results already.
     every : int, optional
@@ -202,19 +203,20 @@ def open_run(
     # Asked before there is a lock, which leaves a file.
     if not (folder / _ABOUT).exists() and (_visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
-    with _explaining_os_errors(folder):
+    with _explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
-        with _explaining_os_errors(folder):
-            _prepare(folder, study, identity, resume)
+    with lock_folder(folder):
+        with _explain_os_errors(folder):
+            _prepare_folder(folder, study, identity, resume)
             sound, number = _set_aside_damaged(folder)
         yield OpenRun(folder, sound, number, every)
 
 
-def _prepare(folder: Path, study: str, identity: Mapping[str, str], resume: bool) -> None:
+def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resume: bool) -> None:
+    """Write what is missing in the folder, after a check that this run may go on in it."""
     for leftover in (*folder.glob(".*.partial"), *folder.glob(f"{_PARTS}/.*.partial")):
         leftover.unlink()
-    before = _identity(folder) if (folder / _ABOUT).exists() else None
+    before = _read_identity(folder) if (folder / _ABOUT).exists() else None
     if before is not None and any(_visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
         for name in [*identity, *before]:
             if identity.get(name) != before.get(name):
@@ -232,11 +234,12 @@ def _prepare(folder: Path, study: str, identity: Mapping[str, str], resume: bool
         _write_if_changed(folder / _STUDY, study)
         _write_if_changed(folder / ENVIRONMENT, _as_json(environment()))
     (folder / _PARTS).mkdir(exist_ok=True)
-    parts.sync(folder)
-    parts.sync(folder.parent)
+    parts.sync_folder(folder)
+    parts.sync_folder(folder.parent)
 
 
-def _identity(folder: Path) -> dict[str, str]:
+def _read_identity(folder: Path) -> dict[str, str]:
+    """Return what every result in the folder shares."""
     try:
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         newer = about["format"] > FORMAT
@@ -254,12 +257,12 @@ def _identity(folder: Path) -> dict[str, str]:
 
 
 def _examine_parts(folder: Path) -> dict[Path, str | None]:
-    """The parts in the order of writing, with what is wrong with each."""
+    """Return the parts in the order of writing, with what is wrong with each."""
     return {path: parts.find_damage(path) for path in sorted(_visible_files(folder / _PARTS), key=parts.part_number)}
 
 
 def _set_aside_damaged(folder: Path) -> tuple[list[Path], int]:
-    """The sound parts, and the highest number ever given to one."""
+    """Move damaged parts away; return the sound ones, and the highest number ever given to one."""
     examined = _examine_parts(folder)
     damaged = folder / _DAMAGED
     for path, flaw in examined.items():
@@ -272,10 +275,12 @@ def _set_aside_damaged(folder: Path) -> tuple[list[Path], int]:
 
 
 def _visible_files(folder: Path) -> list[Path]:
+    """Return the files in a folder that are not hidden."""
     return [path for path in folder.glob("*") if not path.name.startswith(".")]
 
 
 def _write_if_changed(path: Path, text: str) -> None:
+    """Write a text file, unless it holds this text already."""
     content = text.encode()
     if not path.exists() or path.read_bytes() != content:
         with replace_atomically(path) as temporary:
@@ -283,19 +288,22 @@ def _write_if_changed(path: Path, text: str) -> None:
 
 
 def _as_json(facts: Mapping[str, object]) -> str:
+    """Return facts as JSON that people can read."""
     return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
 def _describe_schema(schema: pa.Schema) -> str:
+    """Return the columns and their types in words."""
     return ", ".join(f"{field.name}: {field.type}" for field in schema if field.name not in parts.OF_THE_CURVE)
 
 
 def _warn(message: str) -> None:
+    """Warn whoever called the public function."""
     warn(message, RuntimeWarning, stacklevel=3)
 
 
 @contextmanager
-def _explaining_os_errors(folder: Path) -> Iterator[None]:
+def _explain_os_errors(folder: Path) -> Iterator[None]:
     """Name the folder in the error of a full disk, which names nothing by itself."""
     try:
         yield

@@ -1,15 +1,12 @@
-"""From a grid of settings to one row per configuration, and to an id for each.
+"""From a grid of settings to one row per configuration.
 
 A configuration is one training run. A grid lists the values of every setting, and its configurations are all their
 combinations.
 """
 
-import inspect
-import json
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -17,14 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bench.study.config_id import canonical_optimizer, canonical_schedule
 from kernels.checks import check_bool, check_integer, check_real, check_seed, describe
-from kernels.losses import make_loss
 from kernels.model import Model
-from kernels.optimizers import OPTIMIZERS
 from kernels.run import Floats
 from kernels.samples import check_batch_size
-from kernels.schedules import SCHEDULES
-from kernels.spec import make_from_spec, parse_spec
 
 LIMIT = 1_000_000
 """So many configurations run without a question, and so many values a single setting may have."""
@@ -81,14 +75,18 @@ class Grid:
         seed: int | Sequence[int] | NDArray[Any] = 0,
         shuffle: bool | Sequence[bool] = False,
     ) -> None:
-        self.lr = _rates(lr)
-        self.batch_size = _distinct("batch_size", [_batch_size(size) for size in _as_list("batch_size", batch_size)])
+        self.lr = _parse_rates(lr)
+        self.batch_size = _check_distinct(
+            "batch_size", [_check_batch_size(size) for size in _as_list("batch_size", batch_size)]
+        )
         self.init = _name_starts(init)
-        self.names = _distinct("init", [name for name, start in self.init.items() for name in _numbered(name, start)])
-        self.optimizer = _distinct("optimizer", _as_list("optimizer", optimizer), _optimizer_key)
-        self.schedule = _distinct("schedule", _as_list("schedule", schedule), _schedule_key)
-        self.seed = _distinct("seed", [check_seed(seed) for seed in _as_list("seed", seed)])
-        self.shuffle = _distinct(
+        self.names = _check_distinct(
+            "init", [name for name, start in self.init.items() for name in _start_names(name, start)]
+        )
+        self.optimizer = _check_distinct("optimizer", _as_list("optimizer", optimizer), canonical_optimizer)
+        self.schedule = _check_distinct("schedule", _as_list("schedule", schedule), canonical_schedule)
+        self.seed = _check_distinct("seed", [check_seed(seed) for seed in _as_list("seed", seed)])
+        self.shuffle = _check_distinct(
             "shuffle", [check_bool("shuffle", shuffle) for shuffle in _as_list("shuffle", shuffle)]
         )
 
@@ -107,7 +105,7 @@ class Grid:
         return math.prod(self.shape)
 
     def vectors(self, model: Model) -> list["Floats | RandomStarts"]:
-        """The entries of `init` for a model: parameter vectors, shape (P,), and random starts.
+        """Return the entries of `init` for a model: parameter vectors, shape (P,), and random starts.
 
         Raises
         ------
@@ -128,7 +126,7 @@ class Grid:
         return vectors
 
     def starts(self, model: Model) -> Floats:
-        """The parameters to start from, shape (starts, seeds, P)."""
+        """Return the parameters to start from, shape (starts, seeds, P)."""
         seeds, params = len(self.seed), len(model.params)
         return np.concatenate(
             [
@@ -161,28 +159,29 @@ class Grid:
             If a batch size exceeds the number of samples or is there twice ("full" and a number can be the same), or
             a start does not fit the model.
         """
-        sizes = _distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size])
-
-        def along(values: ArrayLike, *axes: int) -> NDArray[Any]:
-            """The values of some settings, repeated over all others."""
-            extent = [count if axis in axes else 1 for axis, count in enumerate(self.shape)]
-            return np.broadcast_to(np.reshape(values, extent), self.shape).flatten()
-
-        def category(texts: Sequence[str], axis: int) -> "pd.Categorical[str]":
-            return pd.Categorical.from_codes(along(np.arange(len(texts)), axis), categories=pd.Index(texts))
+        sizes = _check_distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size])
 
         starts = self.starts(model)
         columns = {
-            "lr": along(self.lr, 0),
-            "batch_size": along(np.array(sizes, np.int64), 1),
-            "init": category(self.names, 2),
-            "optimizer": category(self.optimizer, 3),
-            "schedule": category(self.schedule, 4),
-            "seed": along(np.array(self.seed, np.uint64), 5),
-            "shuffle": along(self.shuffle, 6),
+            "lr": self._repeat(self.lr, 0),
+            "batch_size": self._repeat(np.array(sizes, np.int64), 1),
+            "init": self._repeat_texts(self.names, 2),
+            "optimizer": self._repeat_texts(self.optimizer, 3),
+            "schedule": self._repeat_texts(self.schedule, 4),
+            "seed": self._repeat(np.array(self.seed, np.uint64), 5),
+            "shuffle": self._repeat(self.shuffle, 6),
         }
-        columns |= {f"start_{name}": along(starts[:, :, k], 2, 5) for k, name in enumerate(model.params)}
+        columns |= {f"start_{name}": self._repeat(starts[:, :, k], 2, 5) for k, name in enumerate(model.params)}
         return pd.DataFrame(columns, copy=False)
+
+    def _repeat(self, values: ArrayLike, *axes: int) -> NDArray[Any]:
+        """Return a column of the frame: the values along some axes of `shape`, repeated over all others."""
+        extent = [count if axis in axes else 1 for axis, count in enumerate(self.shape)]
+        return np.broadcast_to(np.reshape(values, extent), self.shape).flatten()
+
+    def _repeat_texts(self, texts: Sequence[str], axis: int) -> "pd.Categorical[str]":
+        """Return a categorical column of the frame."""
+        return pd.Categorical.from_codes(self._repeat(np.arange(len(texts)), axis), categories=pd.Index(texts))
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ class RandomStarts:
     count: int
 
     def draw(self, seed: int, params: int) -> Floats:
-        """The starts of a seed, shape (count, params); the first rows do not depend on how many follow."""
+        """Return the starts of a seed, shape (count, params); the first rows do not depend on how many follow."""
         generator = np.random.default_rng(seed)
         if self.kind == "normal":
             (scale,) = self.numbers
@@ -204,72 +203,14 @@ class RandomStarts:
 
 
 def question_if_large(size: int) -> str | None:
-    """What to ask before so many configurations are run; None where there is nothing to ask."""
+    """Return what to ask before so many configurations are run, or None if there is nothing to ask."""
     if size <= LIMIT:
         return None
     return f"the grid has {size:,} configurations, more than {LIMIT:,}; confirm with --yes, or list fewer values"
 
 
-def config_ids(
-    frame: pd.DataFrame, *, model: Model, data_fingerprint: str, loss: str, drop_last: bool, epochs: int
-) -> NDArray[np.str_]:
-    """A stable id for each configuration: 16 hexadecimal digits, a hash of all that its training depends on.
-
-    That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, and the columns
-    of the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean ("momentum" is
-    "momentum(0.9)"). A setting counts even where it happens to have no effect, such as the seed of a run that draws
-    nothing. The place in the grid and the name of a start do not count.
-
-    Nor do the target and the number of epochs: they say how far a run is followed, not where it goes, so a run that
-    goes on for longer keeps its id and can be continued. The exception is a schedule that looks ahead to the last
-    epoch, such as cosine: with more epochs it is another run from the first one on, and gets another id. The kernel
-    does not count either, because kernels agree on what they compute; who keeps results notes it beside them.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As `Grid.frame` returns it, or some rows of it.
-    model : Model
-    data_fingerprint : str
-        Stands for x and y.
-    loss : str
-    drop_last : bool
-    epochs : int
-
-    Returns
-    -------
-    array of str, shape (rows,)
-
-    Raises
-    ------
-    ValueError
-        If two rows are the same configuration.
-    """
-    common = [model.expression, model.inputs, model.params, data_fingerprint, make_loss(loss).text, bool(drop_last)]
-    prefix = _digest(json.dumps(common))
-
-    def hashes(name: str, meaning: Callable[[str], str]) -> NDArray[Any]:
-        codes, texts = pd.factorize(frame[name])
-        return np.frombuffer(b"".join(_digest(meaning(text)) for text in texts), "<u8")[codes]
-
-    def schedule_meaning(text: str) -> str:
-        return _schedule_key(text) + (f" of {epochs}" if _looks_ahead(text, epochs) else "")
-
-    starts = [frame[f"start_{name}"] for name in model.params]
-    numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], *starts)]
-    wholes = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
-    texts = [hashes("optimizer", _optimizer_key), hashes("schedule", schedule_meaning)]
-    table = np.column_stack([*numbers, *wholes, *texts]).astype("<u8", copy=False)
-    rows = table.view(f"V{table.itemsize * table.shape[1]}").ravel()
-    ids = [blake2b(prefix + row, digest_size=8).hexdigest() for row in rows.tolist()]
-    if len(set(ids)) < len(ids):
-        first = int(np.argmax(pd.Series(ids).duplicated()))
-        raise ValueError(f"configurations must be distinct, and rows {ids.index(ids[first])} and {first} are the same")
-    return np.array(ids, "U16")
-
-
 def _as_list(name: str, values: Any) -> list[Any]:
-    """The values of a setting as a list; what is no sequence is a single value."""
+    """Return the values of a setting as a list; what is no sequence is a single value."""
     values = values.tolist() if hasattr(values, "tolist") else values  # NumPy's and pandas' arrays and scalars
     if not isinstance(values, list | tuple | range):
         return [values]
@@ -280,8 +221,10 @@ def _as_list(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
-def _distinct(name: str, values: Sequence[T], key: Callable[[T], Hashable] = lambda value: value) -> tuple[T, ...]:
-    """The values, after a check that no two of them mean the same."""
+def _check_distinct(
+    name: str, values: Sequence[T], key: Callable[[T], Hashable] = lambda value: value
+) -> tuple[T, ...]:
+    """Return the values, after a check that no two of them mean the same."""
     found: dict[Hashable, T] = {}
     for value in values:
         meaning = key(value)
@@ -293,25 +236,28 @@ def _distinct(name: str, values: Sequence[T], key: Callable[[T], Hashable] = lam
     return tuple(values)
 
 
-def _rates(lr: Numbers | str) -> Floats:
-    listed = _range(lr) if isinstance(lr, str) else _as_list("lr", lr)
-    return np.array(_distinct("lr", [_positive("lr", rate) for rate in listed]))
+def _parse_rates(lr: Numbers | str) -> Floats:
+    """Return the learning rates, of a list or of a range that is given as text."""
+    listed = _parse_range(lr) if isinstance(lr, str) else _as_list("lr", lr)
+    return np.array(_check_distinct("lr", [_check_positive("lr", rate) for rate in listed]))
 
 
-def _range(text: str) -> list[float]:
-    parts = _parts(text, {"log": 2, "lin": 2})
+def _parse_range(text: str) -> list[float]:
+    """Return the learning rates of a range such as ``"log:0.01:1:20"``."""
+    parts = _split_range(text, {"log": 2, "lin": 2})
     if parts is None:
         wanted = 'positive finite numbers or a range "log:start:stop:count" or "lin:start:stop:count"'
         raise ValueError(f"lr must be {wanted}, not {describe(text)}")
     kind, numbers, count = parts
-    start, stop = (_positive(f"lr {text!r}: each end", end) for end in numbers)
+    start, stop = (_check_positive(f"lr {text!r}: each end", end) for end in numbers)
     _check_count(f"lr {text!r}", count, 2)
     between = (np.geomspace if kind == "log" else np.linspace)(start, stop, count)[1:-1]
     # The last bits of a logarithm depend on the machine, and an id on every bit.
     return [start, *(float(f"{rate:.12g}") for rate in between), stop]
 
 
-def _batch_size(size: Any) -> int | str:
+def _check_batch_size(size: Any) -> int | str:
+    """Return a batch size as it is, if a run could have it."""
     if isinstance(size, str) and size == "full":
         return size
     try:
@@ -322,7 +268,7 @@ def _batch_size(size: Any) -> int | str:
 
 
 def _name_starts(init: Any) -> dict[str, Any]:
-    """The entries of `init` by name, texts as `RandomStarts`."""
+    """Return the entries of `init` by name, texts as `RandomStarts`."""
     if init is None:
         init = "normal:1:1"
     if isinstance(init, str):
@@ -341,7 +287,8 @@ def _name_starts(init: Any) -> dict[str, Any]:
 
 
 def _parse_random_starts(name: str, text: str) -> RandomStarts:
-    parts = _parts(text, {"normal": 1, "uniform": 2})
+    """Return the random starts that a text stands for."""
+    parts = _split_range(text, {"normal": 1, "uniform": 2})
     if parts is None:
         wanted = 'values, "normal:scale:count" or "uniform:low:high:count"'
         raise ValueError(f"init {name!r} must be {wanted}, not {describe(text)}")
@@ -356,12 +303,13 @@ def _parse_random_starts(name: str, text: str) -> RandomStarts:
     return RandomStarts(kind, tuple(numbers), count)
 
 
-def _numbered(name: str, start: Any) -> list[str]:
+def _start_names(name: str, start: Any) -> list[str]:
+    """Return the names of the starts that an entry of `init` stands for."""
     return [f"{name}[{k}]" for k in range(start.count)] if isinstance(start, RandomStarts) else [name]
 
 
-def _parts(text: str, kinds: Mapping[str, int]) -> tuple[str, list[float], int] | None:
-    """The parts of ``kind:number:...:count`` with as many numbers as the kind needs; None for any other text."""
+def _split_range(text: str, kinds: Mapping[str, int]) -> tuple[str, list[float], int] | None:
+    """Return the parts of ``kind:number:...:count`` with as many numbers as the kind needs, or None."""
     kind, *rest = text.split(":")
     if kind not in kinds or len(rest) != kinds[kind] + 1:
         return None
@@ -372,34 +320,11 @@ def _parts(text: str, kinds: Mapping[str, int]) -> tuple[str, list[float], int] 
 
 
 def _check_count(where: str, count: int, least: int) -> None:
+    """Refuse a count that is too small or too large."""
     if not least <= count <= LIMIT:
         raise ValueError(f"{where}: the count must be from {least} to {LIMIT:,}, not {count}")
 
 
-def _positive(name: str, number: Any) -> float:
+def _check_positive(name: str, number: Any) -> float:
+    """Return a number that is positive and finite as a float."""
     return check_real(name, number, lambda value: value > 0, "a positive finite number")
-
-
-def _optimizer_key(text: str) -> str:
-    return make_from_spec(text, OPTIMIZERS, "optimizer").text
-
-
-def _schedule_key(text: str) -> str:
-    """The schedule with every option by name, so that two spellings of it are the same text."""
-    make_from_spec(text, SCHEDULES, "schedule")
-    name, args, kwargs = parse_spec(text, "schedule")
-    bound = inspect.signature(SCHEDULES[name]).bind(*args, **kwargs)
-    bound.apply_defaults()
-    options = {key: value if isinstance(value, list) else float(value) for key, value in bound.arguments.items()}
-    return f"{name} {options}"
-
-
-def _looks_ahead(schedule: str, epochs: int) -> bool:
-    """Whether the epochs of a run of this length would have had other rates in a longer one."""
-    factors = make_from_spec(schedule, SCHEDULES, "schedule")
-    short, long = (factors(np.arange(count, dtype=np.float64), count) for count in (epochs, 2 * epochs))
-    return not np.array_equal(short, long[:epochs])
-
-
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=8).digest()

@@ -11,7 +11,7 @@ NAME = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, which must exist.
 
     The kernel holds the lock for as long as the process lives, however that ends, so there is nothing stale to clean

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from bench.data.fit_table import in_table_units
 from bench.data.scaling import Scaling
+from bench.data.units import in_table_units
 from bench.tables.formatting import text
 from bench.tables.ranking import CHOICES, best_choices, varies
 from kernels import Model

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.data.table import Dataset
-from bench.study.load import Study
+from bench.study.schema import Study
 from bench.timing.problem import Problem
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.verify import MOST_SAMPLE_UPDATES

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.data.fit_table import TableFit, curve_in_table_units
-from bench.data.scaling import original_loss
+from bench.data.fit_table import TableFit
 from bench.data.table import Dataset, builtin
+from bench.data.units import curve_in_table_units, original_loss
 from bench.plots.film.moments import Moments, by_epochs, by_updates
 from bench.plots.style import spread_evenly
 from kernels import FitResult

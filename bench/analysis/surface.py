@@ -1,0 +1,40 @@
+"""The loss as a function of the parameters, for figures."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bench.data.table import Dataset
+from kernels import Model
+from kernels.program import evaluate
+from kernels.run import Floats
+from kernels.samples import check_samples
+
+# More samples make no other surface, as far as a figure shows it; and so many values are worked on at a time.
+MAX_SAMPLES, CHUNK = 500, 200_000
+
+
+def loss_surface(model: Model, data: Dataset) -> Callable[[Floats], Floats]:
+    """Return the loss as a function of the parameters, over at most five hundred samples, evenly taken.
+
+    Returns
+    -------
+    callable
+        Parameters, shape (k, P), to the mean of the squared residuals, shape (k,); what overflows is not finite.
+    """
+    columns, y = check_samples(model, data.x, data.y)
+    some = np.linspace(0, y.size - 1, min(y.size, MAX_SAMPLES)).round().astype(int)
+    x, y = tuple(column[some] for column in columns), y[some]
+    step = max(1, CHUNK // y.size)
+
+    def losses(params: Floats) -> Floats:
+        """Return the loss of each row of parameters."""
+        found = np.empty(len(params))
+        for first in range(0, len(params), step):
+            theta = params[first : first + step].T[:, :, np.newaxis]
+            with np.errstate(all="ignore"):
+                residual, _ = evaluate(model.program, theta, np.stack(x), y)
+                found[first : first + step] = np.mean(np.square(residual), axis=-1)
+        return found
+
+    return losses

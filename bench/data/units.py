@@ -1,0 +1,114 @@
+"""The way back from standardized columns to the units of a table: parameters, losses and curves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.data.scaling import Scaling
+from kernels.model import Model
+from kernels.run import Floats
+
+# Original units are useless if rounding the parameters to float64 moves the curve by more than this.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class OriginalUnits:
+    """Fitted parameters in original units: `params`, shape (P,), or else the `reason` why there are none."""
+
+    params: Floats | None
+    reason: str | None = None
+
+
+def original_loss(loss: ArrayLike, scaling: Scaling) -> Floats:
+    """Return mean squared errors, any shape, in original units: y_scale**2 times the standardized."""
+    return scaling.y_scale**2 * np.asarray(loss, dtype=np.float64)
+
+
+def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> OriginalUnits:
+    """Return the parameters that give in original units the curve that `params` give in standardized ones.
+
+    That is theta' with f(x; theta') = y_mean + y_scale * f((x - x_mean) / x_scale; theta) for all x. Not
+    every family of curves has it: a*exp(b*x) + c does, without the offset it does not.
+
+    Parameters
+    ----------
+    params : array, shape (P,)
+        theta, in the order of `model.params`.
+    """
+    theta = np.asarray(params, dtype=np.float64)
+    if not np.isfinite(theta).all():
+        return OriginalUnits(None, "The fitted parameters are not finite.")
+
+    from bench.data.affine import undo_scaling  # noqa: PLC0415 (sympy takes 0.3 s to import)
+
+    found = undo_scaling(*model.sympy(), theta.tolist(), scaling)
+    if found is None:
+        return OriginalUnits(
+            None,
+            f"No parameters of {model.expression} were found that give the fitted curve in original units; "
+            "fit without standardizing to get them.",
+        )
+    original = np.array(found)
+    z = np.random.default_rng(0).normal(size=(200, len(model.inputs)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = scaling.y_mean + scaling.y_scale * model.predict(theta, z)
+        if np.isfinite(original).all():
+            error = np.abs(model.predict(original, scaling.x_mean + scaling.x_scale * z) - expected)
+            bound = ROUNDING * (np.abs(expected) + scaling.y_scale)
+            if np.all(error <= bound, where=np.isfinite(expected)):
+                return OriginalUnits(original)
+    return OriginalUnits(
+        None,
+        f"The parameters of {model.expression} in original units are lost to rounding, because they are too large "
+        "or cancel too much; fit without standardizing, or subtract a round number from x first.",
+    )
+
+
+def in_table_units(
+    model: Model, params: Floats, loss: float, scaling: Scaling | None
+) -> tuple[Floats, float, str | None]:
+    """Carry parameters and a loss back to the table's units.
+
+    Returns
+    -------
+    params : array, shape (P,)
+        In the table's units, or as they were where there is a note.
+    loss : float
+        In the table's units.
+    note : str or None
+        Why the parameters are still in standardized units.
+    """
+    if scaling is None:
+        return params, float(loss), None
+    loss = float(original_loss(loss, scaling))
+    if not np.isfinite(params).all():
+        return params, loss, None  # what has diverged is nowhere, in any units
+    original = original_units(model, params, scaling)
+    if original.params is None:
+        return params, loss, f"The parameters are in standardized units. {original.reason}"
+    return original.params, loss, None
+
+
+def curve_in_table_units(model: Model, scaling: Scaling | None) -> Callable[[Floats, Floats], Floats]:
+    """Return the curve of trained parameters over the table's own columns.
+
+    It exists whether or not the model has parameters for it in the table's units.
+
+    Returns
+    -------
+    callable
+        (params, x) -> (n,), with the parameters as they were trained and x, shape (n,) or (n, inputs), in the table's
+        units.
+    """
+    if scaling is None:
+        return model.predict
+
+    def predict(params: Floats, x: Floats) -> Floats:
+        """Return the curve at x."""
+        standardized = model.predict(params, (x - scaling.x_mean) / scaling.x_scale)
+        return scaling.y_mean + scaling.y_scale * standardized
+
+    return predict

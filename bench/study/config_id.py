@@ -1,0 +1,104 @@
+"""An id for each configuration, which lets a run be continued: a hash of all that its training depends on."""
+
+import inspect
+import json
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kernels.losses import make_loss
+from kernels.model import Model
+from kernels.optimizers import OPTIMIZERS
+from kernels.schedules import SCHEDULES
+from kernels.spec import make_from_spec, parse_spec
+
+
+def config_ids(
+    frame: pd.DataFrame, *, model: Model, data_fingerprint: str, loss: str, drop_last: bool, epochs: int
+) -> NDArray[np.str_]:
+    """Return a stable id for each configuration: 16 hexadecimal digits, a hash of all that its training depends on.
+
+    That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, and the columns
+    of the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean ("momentum" is
+    "momentum(0.9)"). A setting counts even where it happens to have no effect, such as the seed of a run that draws
+    nothing. The place in the grid and the name of a start do not count.
+
+    Nor do the target and the number of epochs: they say how far a run is followed, not where it goes, so a run that
+    goes on for longer keeps its id and can be continued. The exception is a schedule that looks ahead to the last
+    epoch, such as cosine: with more epochs it is another run from the first one on, and gets another id. The kernel
+    does not count either, because kernels agree on what they compute; a run's folder records it instead.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As `Grid.frame` returns it, or some rows of it.
+    model : Model
+    data_fingerprint : str
+        Stands for x and y.
+    loss : str
+    drop_last : bool
+    epochs : int
+
+    Returns
+    -------
+    array of str, shape (rows,)
+
+    Raises
+    ------
+    ValueError
+        If two rows are the same configuration.
+    """
+    common = [model.expression, model.inputs, model.params, data_fingerprint, make_loss(loss).text, bool(drop_last)]
+    prefix = _digest(json.dumps(common))
+
+    def hash_column(name: str, meaning: Callable[[str], str]) -> NDArray[Any]:
+        """Return a number for the meaning of each text in a column."""
+        codes, texts = pd.factorize(frame[name])
+        return np.frombuffer(b"".join(_digest(meaning(text)) for text in texts), "<u8")[codes]
+
+    def schedule_meaning(text: str) -> str:
+        """Return the schedule, and the epochs if it depends on how many there are."""
+        return canonical_schedule(text) + (f" of {epochs}" if _depends_on_length(text, epochs) else "")
+
+    starts = [frame[f"start_{name}"] for name in model.params]
+    numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], *starts)]
+    integers = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
+    texts = [hash_column("optimizer", canonical_optimizer), hash_column("schedule", schedule_meaning)]
+    table = np.column_stack([*numbers, *integers, *texts]).astype("<u8", copy=False)
+    rows = table.view(f"V{table.itemsize * table.shape[1]}").ravel()
+    ids = [blake2b(prefix + row, digest_size=8).hexdigest() for row in rows.tolist()]
+    if len(set(ids)) < len(ids):
+        first = int(np.argmax(pd.Series(ids).duplicated()))
+        raise ValueError(f"configurations must be distinct, and rows {ids.index(ids[first])} and {first} are the same")
+    return np.array(ids, "U16")
+
+
+def canonical_optimizer(text: str) -> str:
+    """Return the optimizer with every option by name, so that two spellings of it are the same text."""
+    return make_from_spec(text, OPTIMIZERS, "optimizer").text
+
+
+def canonical_schedule(text: str) -> str:
+    """Return the schedule with every option by name, so that two spellings of it are the same text."""
+    make_from_spec(text, SCHEDULES, "schedule")
+    name, args, kwargs = parse_spec(text, "schedule")
+    bound = inspect.signature(SCHEDULES[name]).bind(*args, **kwargs)
+    bound.apply_defaults()
+    options = {key: value if isinstance(value, list) else float(value) for key, value in bound.arguments.items()}
+    return f"{name} {options}"
+
+
+def _depends_on_length(schedule: str, epochs: int) -> bool:
+    """Return whether the epochs of a run of this length would have other rates in a longer one."""
+    factors = make_from_spec(schedule, SCHEDULES, "schedule")
+    short, long = (factors(np.arange(count, dtype=np.float64), count) for count in (epochs, 2 * epochs))
+    return not np.array_equal(short, long[:epochs])
+
+
+def _digest(text: str) -> bytes:
+    """Return the eight bytes that stand for a text."""
+    return blake2b(text.encode(), digest_size=8).digest()

@@ -1,0 +1,189 @@
+"""What a study file may say: its tables, each a frozen object that has been checked.
+
+The values are checked by the functions that use them, so that a study file, a command line and a Python call are
+refused with the same sentence. They are imported where they are needed: this module alone loads neither numba nor
+pandas.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from bench.study.toml_lines import Key
+
+if TYPE_CHECKING:
+    from bench.data.scaling import Scaling
+    from bench.data.table import Dataset
+    from bench.study.grid import Grid
+    from kernels.model import Model
+
+Setting = Any
+"""A value, a list of values, or a range as text; `bench.study.grid.Grid` says what is accepted."""
+
+
+class Table(BaseModel):
+    """A table of a study file: no unknown keys, no conversions, no changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataTable(Table):
+    """[data]: a file and its columns, or the name of a built-in data set."""
+
+    path: str | None = None
+    x: list[str] | None = None
+    y: str | None = None
+    builtin: str | None = None
+    standardize: bool = False
+    drop_missing: bool = False
+
+    @field_validator("x", mode="before")
+    @classmethod
+    def _wrap_single_column(cls, x: Any) -> Any:
+        """Accept one column that is not in a list."""
+        return [x] if isinstance(x, str) else x
+
+    @field_validator("builtin")
+    @classmethod
+    def _check_builtin(cls, name: str) -> str:
+        """Refuse a data set that is not built in."""
+        from bench.data.table import BUILTIN  # noqa: PLC0415
+
+        if name not in BUILTIN:
+            raise ValueError(f"builtin must be one of {', '.join(BUILTIN)}, not {name!r}")
+        return name
+
+    @model_validator(mode="after")
+    def _check_source(self) -> "DataTable":
+        """Refuse data from nowhere or from two sources."""
+        given = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
+        if given not in (["path", "x", "y"], ["builtin"]):
+            raise ValueError(f"data must have path, x and y, or else builtin, not {', '.join(given) or 'none of them'}")
+        return self
+
+
+class ModelTable(Table):
+    """[model]: an expression or a ready-made model such as "polynomial(3)", and what it calls its inputs."""
+
+    expression: str
+    inputs: list[str] | None = None
+
+
+class GridTable(Table):
+    """[grid]: the settings of `bench.study.grid.Grid`, with its defaults."""
+
+    lr: Setting = 0.1
+    batch_size: Setting = 1
+    init: Setting = None
+    optimizer: Setting = "sgd"
+    schedule: Setting = "constant"
+    seed: Setting = 0
+    shuffle: Setting = False
+
+    @field_validator("*")
+    @classmethod
+    def _check_value(cls, value: Setting, info: ValidationInfo) -> Setting:
+        """Refuse what a grid would refuse."""
+        from bench.study.grid import Grid  # noqa: PLC0415
+
+        Grid(**{str(info.field_name): value})
+        return value
+
+
+class RunTable(Table):
+    """[run]: what all configurations have in common, as in `kernels.fit`."""
+
+    epochs: int = 100
+    target: float | None = None
+    kernel: str = "lanes"
+    loss: str = "squared"
+    drop_last: bool = True
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what a fit would refuse."""
+        from kernels.agreement import check_kernel  # noqa: PLC0415
+        from kernels.checks import check_integer, check_target  # noqa: PLC0415
+        from kernels.losses import make_loss  # noqa: PLC0415
+
+        match info.field_name:
+            case "epochs":
+                check_integer("epochs", value)
+            case "target":
+                check_target(value)
+            case "kernel":
+                check_kernel(value)
+            case "loss":
+                make_loss(value)
+        return value
+
+
+class Study(Table):
+    """A study: the tables of its file, and what they stand for.
+
+    Attributes
+    ----------
+    name : str
+        One line; it names the folder of the results.
+    title, description : str, optional
+        For readers: a heading, and what is to be seen.
+    data : DataTable
+    model : ModelTable
+    grid : GridTable
+    run : RunTable
+    """
+
+    name: str
+    title: str | None = None
+    description: str | None = None
+    data: DataTable
+    model: ModelTable
+    grid: GridTable = Field(default_factory=GridTable)
+    run: RunTable = Field(default_factory=RunTable)
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        """Refuse a name that is empty, long or not printable."""
+        if not name.strip() or not name.isprintable() or len(name) > 100:
+            raise ValueError(f"name must be one line of 1 to 100 visible characters, not {name[:100]!r}")
+        return name
+
+    def dataset(self) -> "tuple[Dataset, Scaling | None]":
+        """Load the data, standardized if the study says so; then the way back comes with them.
+
+        Raises
+        ------
+        ValueError
+            If the file, or a value in it, is not as it should be.
+        """
+        from bench.data.scaling import standardize  # noqa: PLC0415
+        from bench.data.table import builtin, load_table  # noqa: PLC0415
+
+        table = self.data
+        if table.path is not None and table.x is not None and table.y is not None:
+            data = load_table(table.path, table.x, table.y, drop_missing=table.drop_missing)
+        else:
+            data = builtin(str(table.builtin))
+        return standardize(data) if table.standardize else (data, None)
+
+    def make_model(self, dataset: "Dataset") -> "Model":
+        """Make the model for the columns of the data."""
+        from kernels.models import make_model_for_columns  # noqa: PLC0415
+
+        return make_model_for_columns(self.model.expression, dataset.x_names, self.model.inputs)
+
+    def make_grid(self) -> "Grid":
+        """Make the grid."""
+        from bench.study.grid import Grid  # noqa: PLC0415
+
+        return Grid(**dict(self.grid))
+
+
+def field_names(tables: Key) -> list[str]:
+    """Return the keys of the study itself, for (), or of one of its tables."""
+    table: Any = Study
+    for name in tables:
+        table = Study.model_fields[str(name)].annotation
+    return list(getattr(table, "model_fields", ()))
