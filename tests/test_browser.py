@@ -16,7 +16,7 @@ from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.tables.formatting import text
 from bench.tables.ranking import best_choices
-from bench.tables.verdict import runs_of_the_best
+from bench.tables.verdict import best_choice_runs
 
 CHARTS = ["map", "cell", "loss", "rates", "fit", "time"]
 
@@ -256,7 +256,7 @@ def test_what_is_copied_makes_the_same_run_again(page, folder, tmp_path):
 
 def test_the_page_ranks_as_the_tables_do(page, folder):
     frame = load_run(folder).frame.assign(seconds=1.0)
-    winner = runs_of_the_best(frame, best_choices(frame))
+    winner = best_choice_runs(frame, best_choices(frame))
     assert run(page, "winner.rows.map(idOf)") == winner["config_id"].tolist()
     expected = best_choices(frame).iloc[0]
     assert run(page, "[winner.epochs, winner.loss]") == pytest.approx(

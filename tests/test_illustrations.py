@@ -55,7 +55,7 @@ def by_name(material):
 def with_evidence(material, **tables):
     known = material.evidence | tables
     evidence = {name: table for name, table in known.items() if table is not None}
-    return RunData(material.result, evidence, material.study, material.data, material.scaling, material.lost)
+    return RunData(material.result, evidence, material.study, material.data, material.scaling, material.missing_data)
 
 
 def test_what_is_best_comes_first_and_what_it_costs_last(rich):

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from test_plots import speeds
 
 from bench.plots import ecdf, pareto, sensitivity, speed_bars
-from bench.plots.choices import at_best, families, with_epoch_seconds
+from bench.plots.choices import add_epoch_seconds, select_best_runs, start_families
 from bench.plots.style import colors_of, save
 
 # Which runs, and how long their epochs take
@@ -17,25 +17,25 @@ from bench.plots.style import colors_of, save
 
 def test_random_starts_of_one_name_are_one_family():
     names = pd.Series(["near", "random[0]", "random[12]", "[3]", "a[1]b"])
-    assert families(names).tolist() == ["near", "random", "random", "", "a[1]b"]
-    assert families(names.astype("category")).tolist() == families(names).tolist()
+    assert start_families(names).tolist() == ["near", "random", "random", "", "a[1]b"]
+    assert start_families(names.astype("category")).tolist() == start_families(names).tolist()
 
 
 def test_each_optimizer_keeps_the_settings_of_its_best_choice():
     columns = {"optimizer": ["sgd"] * 4 + ["adam"] * 2, "lr": [0.1, 0.1, 0.2, 0.2, 0.1, 0.2]}
     frame = make_frame(6, **columns, batch_size=[1, 8, 1, 8, 8, 1], final_loss=[5, 4, 1, 3, 2, 9])
-    assert at_best(frame, ["batch_size"])["config_id"].tolist() == ["run0", "run2", "run4"]
-    assert at_best(frame)["config_id"].tolist() == ["run2", "run4"]
-    assert at_best(frame, by="batch_size")["config_id"].tolist() == ["run2", "run4"]
+    assert select_best_runs(frame, ["batch_size"])["config_id"].tolist() == ["run0", "run2", "run4"]
+    assert select_best_runs(frame)["config_id"].tolist() == ["run2", "run4"]
+    assert select_best_runs(frame, by="batch_size")["config_id"].tolist() == ["run2", "run4"]
 
 
 def test_measured_times_come_first():
     frame = make_frame(3, batch_size=[1, 1, 8], epochs=[10, 30, 5], seconds=[1.0, 3.0, 1.0])
     times = pd.DataFrame({"optimizer": ["sgd"], "batch_size": [8], "shuffle": [True], "epoch_seconds": [7.0]})
-    assert with_epoch_seconds(frame)["epoch_seconds"].tolist() == [0.1, 0.1, 0.2]
-    assert with_epoch_seconds(frame, times)["epoch_seconds"].tolist() == [0.1, 0.1, 7.0]
+    assert add_epoch_seconds(frame)["epoch_seconds"].tolist() == [0.1, 0.1, 0.2]
+    assert add_epoch_seconds(frame, times)["epoch_seconds"].tolist() == [0.1, 0.1, 7.0]
     given = frame.assign(epoch_seconds=2.0)
-    assert with_epoch_seconds(given, times) is given
+    assert add_epoch_seconds(given, times) is given
 
 
 # Sensitivity to the learning rate

@@ -18,7 +18,7 @@ from bench.cli import main
 from bench.commands.run import run_study
 from bench.data.fit_table import in_table_units
 from bench.data.scaling import Scaling
-from bench.report.figures import hardest_start
+from bench.report.figures import select_hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
 from bench.store.results import load_run
@@ -117,7 +117,7 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
         return RunData(result, evidence, *others)
 
     monkeypatch.setattr(bench.commands.run, "RunData", material)
-    monkeypatch.setattr(bench.commands.run, "write_from", lambda material: written.append(set(material.evidence)))
+    monkeypatch.setattr(bench.commands.run, "write_run_report", lambda material: written.append(set(material.evidence)))
     assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False)
     # What a report is made of is complete when it is made, and stays as it is.
     assert made == written == [{path.stem for path in (folder / "evidence").iterdir()}]
@@ -238,14 +238,14 @@ def test_the_best_and_the_typical_run_of_each_start():
     ],
 )
 def test_the_hardest_start(parts, hardest):
-    frame, start = hardest_start(frame_of(*parts))
+    frame, start = select_hardest_start(frame_of(*parts))
     assert start == hardest
     assert set(frame["init"]) == {hardest}
 
 
 def test_random_starts_are_one():
     frame = frame_of(runs_of("r[0]", [1]), runs_of("r[1]", [None]))
-    kept, start = hardest_start(frame)
+    kept, start = select_hardest_start(frame)
     assert start is None
     assert kept is frame
 

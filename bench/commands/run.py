@@ -20,7 +20,7 @@ from bench.commands.speed import print_speed
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.sweep import sweep
-from bench.report.report import TITLES, write_from
+from bench.report.report import TITLES, write_run_report
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
@@ -122,7 +122,7 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     print_table(fastest_choices(times), "How long the best choices take to the target")
     for about, sentence in material.verdict.items():
         print_sentence(about, sentence)
-    print(f"Report: {write_from(material)}")
+    print(f"Report: {write_run_report(material)}")
     # Where the same bits are not promised, training may make a rounding large.
     return not (is_exact(model, "fused", budget.loss) and _any_wrong(measured, costs))
 

@@ -9,8 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from bench.plots.choices import with_epoch_seconds
-from bench.plots.style import STYLE, add_legend, caption, colors_of, empty_figure, log_scale, panels, shorten, time_unit
+from bench.plots.choices import add_epoch_seconds
+from bench.plots.style import (
+    STYLE,
+    add_caption,
+    add_legend,
+    colors_of,
+    empty_figure,
+    log_scale,
+    panels,
+    shorten,
+    time_unit,
+)
 from kernels.run import Floats
 
 
@@ -25,9 +35,9 @@ def ecdf(frame: pd.DataFrame) -> Figure:
     ----------
     frame : DataFrame
         One row per configuration: `optimizer`, `epochs`, `epochs_to_target` (missing for those that missed it), and
-        `epoch_seconds`, or what `bench.plots.choices.with_epoch_seconds` makes it of.
+        `epoch_seconds`, or what `bench.plots.choices.add_epoch_seconds` makes it of.
     """
-    frame = with_epoch_seconds(frame)
+    frame = add_epoch_seconds(frame)
     epochs = frame["epochs_to_target"].astype("Float64").to_numpy(float, na_value=np.inf)
     if not np.isfinite(epochs).any():
         return empty_figure(f"No configuration to show as solved: none of {len(frame):,} reached a target.")
@@ -35,27 +45,27 @@ def ecdf(frame: pd.DataFrame) -> Figure:
     with np.errstate(invalid="ignore"):
         seconds = epochs * each
     most = frame["epochs"].to_numpy(float)
-    factor, unit = time_unit(np.sqrt(np.prod(_range(seconds, most * each))))
+    factor, unit = time_unit(np.sqrt(np.prod(_time_limits(seconds, most * each))))
     optimizers = frame["optimizer"].astype(str)
     colors = colors_of(optimizers)
     figure, axes = panels(2, share=False)
     measures = ((epochs, most, "epochs"), (factor * seconds, factor * most * each, f"time ({unit})"))
     for axis, (times, all_times, name) in zip(axes, measures, strict=True):
-        left, right = _range(times, all_times)
+        left, right = _time_limits(times, all_times)
         log_scale(axis, "x")
         for optimizer, color in colors.items():
-            _draw(axis, times[optimizers == optimizer], left, right, color=color, label=shorten(optimizer))
+            _draw_steps(axis, times[optimizers == optimizer], left, right, color=color, label=shorten(optimizer))
         axis.set(xlim=(left, right), ylim=(-0.02, 1.02), xlabel=name)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0].set_ylabel("configurations solved")
     solved = np.isfinite(epochs)
     names = [f"{shorten(name, 20)}: {np.mean(solved[optimizers == name]):.0%}" for name in colors]
     add_legend(figure, names, list(colors.values()), "solved at the end")
-    caption(figure, f"Configurations: {len(frame):,}, each one run with its own settings, start and seed.")
+    add_caption(figure, f"Configurations: {len(frame):,}, each one run with its own settings, start and seed.")
     return figure
 
 
-def _range(times: Floats, all_times: Floats) -> tuple[float, float]:
+def _time_limits(times: Floats, all_times: Floats) -> tuple[float, float]:
     """From the first that is solved to the last that is trained; what is solved at the start counts as the first."""
     positive = times[np.isfinite(times) & (times > 0)]
     right = max(float(np.nanmax(all_times)), float(positive.max(initial=0)))
@@ -63,7 +73,7 @@ def _range(times: Floats, all_times: Floats) -> tuple[float, float]:
     return (left, right) if left < right else (left / 2 or 0.5, 2 * left or 1.0)
 
 
-def _draw(axis: Axes, times: Floats, left: float, right: float, *, label: str, **look: Any) -> None:
+def _draw_steps(axis: Axes, times: Floats, left: float, right: float, *, label: str, **look: Any) -> None:
     """Draw the steps of one line, from the left edge to the right one."""
     solved = np.sort(times[np.isfinite(times)]).clip(left)
     at, counts = np.unique(solved, return_counts=True)

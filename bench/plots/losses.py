@@ -8,17 +8,17 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import with_epoch_seconds
+from bench.plots.choices import add_epoch_seconds
 from bench.plots.style import (
     DASHES,
     INK,
     STYLE,
+    add_caption,
     add_legend,
-    caption,
     colors_of,
     empty_figure,
+    format_log_tick,
     log_scale,
-    logarithmic,
     panels,
     round_ticks,
     shorten,
@@ -30,7 +30,7 @@ from bench.tables.ranking import loss_quantiles
 from kernels.run import Floats
 
 # More epochs than that cannot be told apart in a figure, and make an SVG of some megabytes.
-POINTS = 200
+MAX_EPOCHS = 200
 
 
 @rc_context(STYLE)
@@ -59,7 +59,7 @@ def loss_curves(
         Drawn as a line across. The axis ends two decades below it.
     x : str, optional
         ``"seconds"`` puts time on the x axis: epochs, times the median of the column `epoch_seconds` over the runs of
-        a line; without that column it is found as `bench.plots.choices.with_epoch_seconds` does.
+        a line; without that column it is found as `bench.plots.choices.add_epoch_seconds` does.
     """
     bands = loss_quantiles(frame, curves, [panel, by])
     diverged = (frame["status"] == "diverged").sum()
@@ -73,7 +73,7 @@ def loss_curves(
     values = sorted(set(bands[panel]))
     shown = spread_evenly(values, 6)
     colors = colors_of(bands[by])
-    unit, along = _clock(frame, bands, [panel, by]) if x == "seconds" else ("epoch", bands["epoch"])
+    unit, along = _time_axis(frame, bands, [panel, by]) if x == "seconds" else ("epoch", bands["epoch"])
     figure, axes = panels(len(shown))
     log_scale(axes[0])
     # With the limits known beforehand, matplotlib does not look for them again after each line.
@@ -81,7 +81,7 @@ def loss_curves(
     axes[0].set(ylim=(bottom, top), xlim=(-0.02 * longest, 1.02 * longest))
     for axis, value in zip(axes, shown, strict=True):
         for choice, group in bands[bands[panel] == value].groupby(by):
-            band = group.iloc[spread_evenly(range(len(group)), POINTS)]
+            band = group.iloc[spread_evenly(range(len(group)), MAX_EPOCHS)]
             low, median, high = band[["low", "median", "high"]].to_numpy().clip(bottom, 10 * top).T
             at = along[band.index].to_numpy()
             axis.fill_between(at, low, high, color=colors[choice], alpha=0.2, linewidth=0)
@@ -94,12 +94,12 @@ def loss_curves(
     figure.supylabel("loss")
     add_legend(figure, [shorten(choice) for choice in colors], list(colors.values()), label(by))
     few, many = bands["runs"].min(), bands["runs"].max()
-    caption(
+    add_caption(
         figure,
         many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
         diverged > 0 and f"{diverged:,} of {len(frame):,} runs diverged.",
         len(shown) < len(values) and f"{len(shown)} of {len(values)} values of {label(panel)}.",
-        (bands["low"] < bottom).any() and f"Losses below {logarithmic(bottom)} are drawn at the bottom.",
+        (bands["low"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
 
@@ -138,9 +138,9 @@ def draw_target(axis: Axes, target: float | None, bottom: float) -> None:
         axis.axhline(target, color=INK, linewidth=1, linestyle=DASHES, label=f"target {text(target)}{below}")
 
 
-def _clock(frame: pd.DataFrame, bands: pd.DataFrame, by: list[str]) -> "tuple[str, pd.Series[float]]":
+def _time_axis(frame: pd.DataFrame, bands: pd.DataFrame, by: list[str]) -> "tuple[str, pd.Series[float]]":
     """The name of a time axis, and where the rows of the bands are on it."""
-    per_epoch = with_epoch_seconds(frame).groupby(by)["epoch_seconds"].median().rename("per_epoch")
+    per_epoch = add_epoch_seconds(frame).groupby(by)["epoch_seconds"].median().rename("per_epoch")
     seconds = bands["epoch"] * bands[by].merge(per_epoch.reset_index(), on=by, how="left")["per_epoch"]
     factor, unit = time_unit(seconds.max())
     return f"time ({unit})", seconds * factor

@@ -6,17 +6,17 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import with_epoch_seconds
+from bench.plots.choices import add_epoch_seconds
 from bench.plots.losses import draw_target, loss_axis_limits
 from bench.plots.style import (
     INK,
     STYLE,
+    add_caption,
     add_legend,
-    caption,
     colors_of,
     empty_figure,
+    format_log_tick,
     log_scale,
-    logarithmic,
     panels,
     shorten,
     spread_evenly,
@@ -25,7 +25,7 @@ from bench.plots.style import (
 from bench.tables.formatting import label
 from bench.tables.ranking import CHOICES, summarize, varies
 
-NAMED = 4
+MAX_LABELS = 4
 
 
 @rc_context(STYLE)
@@ -38,11 +38,11 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     ----------
     frame : DataFrame
         One row per configuration, as `bench.tables.ranking` describes it, with `epoch_seconds`, or with what
-        `bench.plots.choices.with_epoch_seconds` makes it of.
+        `bench.plots.choices.add_epoch_seconds` makes it of.
     target : float, optional
         The loss at which runs stop, drawn as a line across. The axis ends six decades below it.
     """
-    timed = with_epoch_seconds(frame)
+    timed = add_epoch_seconds(frame)
     points = summarize(timed.assign(seconds=timed["epochs"] * timed["epoch_seconds"]), CHOICES)
     ended = points[np.isfinite(points["final_loss"]) & (points["seconds"] > 0)]
     if ended.empty:
@@ -68,32 +68,32 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
             face = colors[optimizer] if sure else "white"
             look = {"color": colors[optimizer], "markerfacecolor": face, "markersize": 5}
             axis.plot(some["seconds"] * factor, some["final_loss"], "o", **look)
-    _name(axis, _separate_labels(front, np.log(top / bottom)), shown, factor)
+    _annotate_choices(axis, _select_labelled_points(front, np.log(top / bottom)), shown, factor)
     draw_target(axis, target, bottom)
     if (shown["diverged"] > 0).any():
         axis.plot([], [], "o", color=INK, markerfacecolor="white", markersize=5, label="some runs diverged")
     axis.set(ylim=(bottom, top), xlabel=f"time of a run ({unit})", ylabel="final loss")
     add_legend(figure, [shorten(name, 20) for name in colors], list(colors.values()), "optimizer")
-    caption(
+    add_caption(
         figure,
         f"{len(shown):,} choices of settings, medians over starts and seeds.",
         len(shown) < len(points) and f"{len(points) - len(shown):,} more end far above or diverge.",
-        below and f"Losses below {logarithmic(bottom)} are drawn at the bottom.",
+        below and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
 
 
-def _separate_labels(front: pd.DataFrame, height: float) -> pd.DataFrame:
+def _select_labelled_points(front: pd.DataFrame, height: float) -> pd.DataFrame:
     """Keep a few points of the front whose names do not overlap."""
     kept: list[int] = []
     heights = np.log(front["final_loss"].to_numpy()) / height
-    for place in spread_evenly(range(len(front)), NAMED):
+    for place in spread_evenly(range(len(front)), MAX_LABELS):
         if not kept or heights[kept[-1]] - heights[place] > 0.08:
             kept.append(place)
     return front.iloc[kept]
 
 
-def _name(axis: Axes, front: pd.DataFrame, shown: pd.DataFrame, factor: float) -> None:
+def _annotate_choices(axis: Axes, front: pd.DataFrame, shown: pd.DataFrame, factor: float) -> None:
     """Write beside points of the front which choices they are."""
     varying = [name for name in ("lr", "batch_size", "schedule", "shuffle") if varies(shown, name)]
     middle = np.sqrt(shown["seconds"].min() * shown["seconds"].max())

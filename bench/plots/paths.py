@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from bench.plots.style import (
     STYLE,
+    add_caption,
     add_legend,
-    caption,
+    add_note,
     colors_of,
     empty_figure,
     log_scale,
@@ -17,14 +18,13 @@ from bench.plots.style import (
     round_ticks,
     shorten,
     spread_evenly,
-    write_note,
 )
 from bench.tables.formatting import label, text
 from bench.tables.ranking import CHOICES, varies
 
 # More epochs than that cannot be told apart in a figure.
-POINTS = 200
-MOST = 6  # parameters
+MAX_EPOCHS = 200
+MAX_PARAMETERS = 6  # parameters
 
 
 @rc_context(STYLE)
@@ -55,14 +55,14 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
         best = ended["config_id"].iloc[ended["final_loss"].argmin()]
         end = finite.loc[finite["config_id"] == best, names].iloc[-1].to_numpy()
     moved = np.ptp(finite[names].to_numpy(), axis=0)
-    far = sorted(np.argsort(-moved, kind="stable")[:MOST])
+    far = sorted(np.argsort(-moved, kind="stable")[:MAX_PARAMETERS])
     shown = runs.iloc[spread_evenly(range(len(runs)), 5)]
-    titles = _names_of_runs(shown)
+    titles = _run_labels(shown)
     colors = colors_of(titles)
     figure, axes = panels(len(far), share=False)
     for title, config_id in zip(titles, shown["config_id"], strict=True):
         path = finite[finite["config_id"] == config_id]
-        path = path.iloc[spread_evenly(range(len(path)), POINTS)]
+        path = path.iloc[spread_evenly(range(len(path)), MAX_EPOCHS)]
         for axis, k in zip(axes, far, strict=True):
             distance = (path[names[k]] - end[k]).abs()
             if distance.any():
@@ -70,23 +70,23 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
     for axis, k in zip(axes, far, strict=True):
         name = shorten(label(names[k]), 16)
         if not axis.lines:
-            write_note(axis, f"{name} stays where it is")
+            add_note(axis, f"{name} stays where it is")
             continue
         log_scale(axis)
         axis.set(title=f"distance of {name}", xlabel="epoch")
         round_ticks(axis.xaxis, 4, integer=True)
     if len(titles) > 1:
         add_legend(figure, list(colors), list(colors.values()), "run")
-    caption(
+    add_caption(
         figure,
         "Distances from where the best run ended." if reference is None else "Distances from the reference.",
         len(shown) < len(runs) and f"{len(shown)} of {len(runs)} runs.",
-        len(far) < len(names) and f"The {MOST} of {len(names)} parameters that move farthest.",
+        len(far) < len(names) and f"The {MAX_PARAMETERS} of {len(names)} parameters that move farthest.",
     )
     return figure
 
 
-def _names_of_runs(runs: pd.DataFrame) -> list[str]:
+def _run_labels(runs: pd.DataFrame) -> list[str]:
     """Name runs by what differs between them, one thing a line."""
     differing = [name for name in [*CHOICES, "init", "seed"] if varies(runs, name)] or ["config_id"]
     return [

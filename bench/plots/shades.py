@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.plots.style import INK, colors_of, logarithmic
+from bench.plots.style import INK, colors_of, format_log_tick
 from bench.tables.formatting import text
 from kernels.run import Floats
 
-MOST = 8
+MAX_SHADES = 8
 
 # How maps mark what has no color.
-GONE = "#ebebeb"
-LOST: Any = {"marker": "x", "color": INK, "markersize": 5, "linestyle": ""}
-SOME: Any = {"marker": "^", "color": INK, "markeredgecolor": "white", "markersize": 5, "linestyle": ""}
-MISSED: Any = {"marker": "s", "markerfacecolor": "white", "markeredgecolor": "#999999", "linestyle": ""}
+DIVERGED_COLOR = "#ebebeb"
+DIVERGED_MARK: Any = {"marker": "x", "color": INK, "markersize": 5, "linestyle": ""}
+SOME_DIVERGED_MARK: Any = {"marker": "^", "color": INK, "markeredgecolor": "white", "markersize": 5, "linestyle": ""}
+MISSED_MARK: Any = {"marker": "s", "markerfacecolor": "white", "markeredgecolor": "#999999", "linestyle": ""}
 
 
 class Shades(NamedTuple):
@@ -40,11 +40,12 @@ class Shades(NamedTuple):
         """The classes as a key calls them."""
         at_most = "\N{LESS-THAN OR EQUAL TO} "
         return [
-            at_most + (text(int(limit)) if limit == int(limit) < 1e6 else logarithmic(limit)) for limit in self.limits
+            at_most + (text(int(limit)) if limit == int(limit) < 1e6 else format_log_tick(limit))
+            for limit in self.limits
         ]
 
 
-def shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100)) -> Shades:
+def make_shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100)) -> Shades:
     """Find limits for positive numbers: the powers of the smallest base for which at most eight shades suffice.
 
     Parameters
@@ -58,7 +59,7 @@ def shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e3, 1e
         positive = np.ones(1)
     for base in bases:
         low, high = (ceil(np.log(value) / np.log(base) - 1e-9) for value in (positive.min(), positive.max()))
-        if high - low < MOST:
+        if high - low < MAX_SHADES:
             break
     limits = [float(base**power) for power in range(low, high + 1)]
     return Shades(limits, list(colors_of(range(len(limits))).values())[::-1])

@@ -16,7 +16,7 @@ from bench.tables.formatting import text
 
 OURS, OTHERS = PALETTE[0], "#757575"
 HATCH = "////"
-LINES = ("reference", "C")
+BASELINES = ("reference", "C")
 
 
 @rc_context(STYLE)
@@ -38,7 +38,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     missing = speed[~np.isfinite(ns)]
     measured = speed[np.isfinite(ns)].sort_values("ns", kind="stable").reset_index(drop=True)
     if measured.empty:
-        return empty_figure(f"No speed to show: nothing was measured. {_named(missing)}".strip())
+        return empty_figure(f"No speed to show: nothing was measured. {_describe_missing(missing)}".strip())
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.2 + 0.3 * len(measured))
     log_scale(axis, "x")
@@ -51,7 +51,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
         look: Any = {"color": color, "edgecolor": "white", "linewidth": 0, "hatch": "" if verified else HATCH}
         axis.barh(place, row["ns"] - left, left=left, height=0.7, **look)
         axis.plot([row["ns_low"], row["ns_high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=6)
-        said = f"{_three(row['ns'])} ns{_compared(row) if verified else ', not verified'}"
+        said = f"{_round_to_three_digits(row['ns'])} ns{_describe_speedup(row) if verified else ', not verified'}"
         # Of a long bar there is more room inside.
         inside = np.log(row["ns"] / left) > 0.55 * np.log(right / left)
         axis.annotate(
@@ -69,36 +69,36 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
     axis.set(xlim=(left, right), ylim=(len(measured) - 0.4, -0.6), xlabel="ns per sample-update")
-    _draw_lines(axis, measured)
+    _draw_baselines(axis, measured)
     handles = [Patch(color=OURS, label="sgdbench"), Patch(color=OTHERS, label="others")]
     if measured["verified"].fillna(False).ne(True).any():
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="results not verified"))
     figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1.2, handleheight=0.8)
     if len(missing):
-        figure.supxlabel(_named(missing), x=0.01, ha="left", fontsize=9)
+        figure.supxlabel(_describe_missing(missing), x=0.01, ha="left", fontsize=9)
     return figure
 
 
-def _compared(row: Mapping[Hashable, Any]) -> str:
+def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
     """How many times as fast as C, or, for what is slower than that, as the reference."""
     for column, name, least in (("to_c", "C", 1.0), ("to_reference", "the reference", 0.0)):
-        if row["variant"] not in LINES and pd.notna(row[column]) and row[column] >= least:
-            return f", {_three(row[column])} times as fast as {name}"
+        if row["variant"] not in BASELINES and pd.notna(row[column]) and row[column] >= least:
+            return f", {_round_to_three_digits(row[column])} times as fast as {name}"
     return ""
 
 
-def _three(value: float) -> str:
+def _round_to_three_digits(value: float) -> str:
     return text(float(f"{value:.3g}"))
 
 
-def _draw_lines(axis: Axes, measured: pd.DataFrame) -> None:
+def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:
     """From the ends of the bars that others are compared with to the top, where they are named."""
-    for name, ns in measured.loc[measured["variant"].isin(LINES), ["variant", "ns"]].to_numpy():
+    for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
         axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
         axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
 
 
-def _named(missing: pd.DataFrame) -> str:
+def _describe_missing(missing: pd.DataFrame) -> str:
     reasons = [
         f"{shorten(row['variant'])} ({shorten(row['note'] or 'no reason is known', 60)})"
         for row in missing.head(6).to_dict("records")

@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import text
@@ -100,13 +101,19 @@ def spread_evenly(values: Sequence[T], most: int) -> list[T]:
     return [values[i] for i in places.round().astype(int)]
 
 
+def pad_range(values: NDArray[np.float64], share: float) -> tuple[float, float]:
+    """Return the lowest and the highest value, each moved outwards by a share of the distance between them."""
+    margin = share * (np.ptp(values) or 1)
+    return float(values.min() - margin), float(values.max() + margin)
+
+
 def shorten(value: str | float, most: int = 32) -> str:
     """Write a value, or a user's name, as it fits into a figure: at most `most` characters."""
     written = text(value)
     return written if len(written) <= most else written[: most - 1] + "…"
 
 
-def title_room(count: int) -> int:
+def title_length(count: int) -> int:
     """How many characters a title has room for, where there are so many panels."""
     return 32 if count == 1 else 20
 
@@ -149,7 +156,7 @@ def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], titl
         figure.legend(handles, labels, loc="outside right lower", **look)
 
 
-def caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
+def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
     """Say above the panels what a reader must know; `False` stands for a sentence that does not apply."""
     said = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
     figure.suptitle(fill(said, 90), x=0.01, horizontalalignment="left")
@@ -166,7 +173,7 @@ def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
     set_scale("log", nonpositive="mask")
     scaled.set_major_locator(LogTicks())
     scaled.set_minor_locator(NullLocator())
-    scaled.set_major_formatter(FuncFormatter(lambda value, _: logarithmic(value)))
+    scaled.set_major_formatter(FuncFormatter(lambda value, _: format_log_tick(value)))
 
 
 class LogTicks(Locator):
@@ -194,14 +201,14 @@ class LogTicks(Locator):
         return list(inside)
 
 
-def logarithmic(value: float) -> str:
+def format_log_tick(value: float) -> str:
     """Write a value of a logarithmic axis: far from one as a power of ten, if it is one."""
     exponent = np.log10(value)
     whole = abs(exponent - round(exponent)) < 1e-6
-    return power_of_ten(value) if whole and not -3 <= exponent <= 3 else text(float(f"{value:.6g}"))
+    return format_power_of_ten(value) if whole and not -3 <= exponent <= 3 else text(float(f"{value:.6g}"))
 
 
-def power_of_ten(value: float) -> str:
+def format_power_of_ten(value: float) -> str:
     """Write a power of ten with a raised exponent."""
     return "10" + f"{np.log10(value):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
@@ -212,7 +219,7 @@ def time_unit(seconds: float) -> tuple[float, str]:
     return next(((factor, unit) for unit, factor in units.items() if seconds * factor < 1000), (1.0, "s"))
 
 
-def write_note(axis: Axes, message: str) -> None:
+def add_note(axis: Axes, message: str) -> None:
     """Put a message where a panel has nothing to show."""
     axis.set_axis_off()
     axis.text(0.5, 0.5, message, transform=axis.transAxes, ha="center", va="center", wrap=True)
@@ -222,7 +229,7 @@ def empty_figure(message: str) -> Figure:
     """Make the figure for when there is nothing to show: it says why."""
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.6)
-    write_note(axis, fill(message, 90))
+    add_note(axis, fill(message, 90))
     return figure
 
 

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from bench.plots.style import save
 from bench.report.figures import report_figures
-from bench.report.markdown import markdown
-from bench.report.page import page
+from bench.report.markdown import render_markdown
+from bench.report.page import render_page
 from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.store.results import PLAN
@@ -46,7 +46,7 @@ def write_report(folder: str | Path) -> Path:
     ValueError
         If it is no run folder, or one of a newer version.
     """
-    return write_from(read_run_data(folder))
+    return write_run_report(read_run_data(folder))
 
 
 def write_reports(folders: Sequence[Path], out: Path | None = None) -> list[Path]:
@@ -73,45 +73,45 @@ def write_reports(folders: Sequence[Path], out: Path | None = None) -> list[Path
         raise ValueError(f"each folder must come once, and {twice[0]} comes twice")
     if out and len(folders) == 1:
         raise ValueError("--out is for several folders: the report of one is in its folder")
-    materials = [read_run_data(folder) for folder in folders]
-    pages = [write_from(material) for material in materials]
-    if len(materials) > 1:
-        pages.append(write_comparison(materials, out or Path("comparison.html")))
+    runs_data = [read_run_data(folder) for folder in folders]
+    pages = [write_run_report(run_data) for run_data in runs_data]
+    if len(runs_data) > 1:
+        pages.append(write_comparison(runs_data, out or Path("comparison.html")))
     return pages
 
 
-def write_from(material: RunData) -> Path:
+def write_run_report(run_data: RunData) -> Path:
     """Write the report of what was gathered, into its folder."""
-    folder, frame = material.result.run.folder, material.frame
+    folder, frame = run_data.result.run.folder, run_data.frame
     planned = pq.read_metadata(folder / PLAN).num_rows
     captions = {}
     if len(frame):
-        evidence = {name: table for name, table in material.evidence.items() if name in TITLES}
-        write_tables(material.tables | evidence, folder / "tables", readable_table)
+        evidence = {name: table for name, table in run_data.evidence.items() if name in TITLES}
+        write_tables(run_data.tables | evidence, folder / "tables", readable_table)
         _write_configurations(frame, folder / "tables")
-        for name, caption, figure in report_figures(material):
+        for name, caption, figure in report_figures(run_data):
             save(figure, folder / "figures", name)
             captions[name] = caption
-    checked = _checked(material)
+    checked = _describe_check(run_data)
     for name, made in (
-        ("report.md", markdown(material, planned, TITLES, captions, checked)),
-        ("report.html", page(material, planned, TITLES, captions, checked)),
+        ("report.md", render_markdown(run_data, planned, TITLES, captions, checked)),
+        ("report.html", render_page(run_data, planned, TITLES, captions, checked)),
     ):
         with replace_atomically(folder / name) as path:
             path.write_text(made, encoding="utf-8")
     return folder / "report.html"
 
 
-def _checked(material: RunData) -> str:
+def _describe_check(run_data: RunData) -> str:
     """How far the kernels were found equal to the reference."""
-    checked = material.evidence.get("check")
+    checked = run_data.evidence.get("check")
     if checked is None:
         return "Not yet: that comes when all configurations are trained."
     exact = checked["bound"].max() == 0
     agreement = "is the same to the last bit" if exact else f"differs by at most {text(checked['error'].max())}"
     reference, fused = checked["reference_seconds"].median(), checked["fused_seconds"].median()
     return (
-        f"{text(len(checked))} of {text(len(material.frame))} configurations, drawn at random, were trained once more "
+        f"{text(len(checked))} of {text(len(run_data.frame))} configurations, drawn at random, were trained once more "
         f"by the plain NumPy reference. Every loss that had been found {agreement}. A sample-update takes "
         f"the reference {duration(reference)} and the kernel fused, which trains one run, {duration(fused)} (medians): "
         f"a factor of {text(float(f'{reference / fused:.2g}'))}."

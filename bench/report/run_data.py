@@ -29,10 +29,10 @@ class RunData:
     study : Study or None
         None for a sweep that was made without one.
     data : Dataset or None
-        What was trained, or None where it cannot be read any more; then `lost` says why.
+        What was trained, or None where it cannot be read any more; then `missing_data` says why.
     scaling : Scaling or None
         If the data were standardized: the way back.
-    lost : str or None
+    missing_data : str or None
         Why there are no data.
     """
 
@@ -41,7 +41,7 @@ class RunData:
     study: Study | None
     data: Dataset | None
     scaling: Scaling | None
-    lost: str | None
+    missing_data: str | None
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -74,7 +74,7 @@ class RunData:
         """Where the data come from, as the end of a sentence; nothing where nobody knows."""
         return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)" if self.data else ""
 
-    def table_units(self) -> tuple[Floats, Floats]:
+    def data_in_table_units(self) -> tuple[Floats, Floats]:
         """The data as they were before they were standardized: x, shape (n, inputs), and y, shape (n,)."""
         assert self.data  # noqa: S101 (who asks has looked)
         x, y = self.data.x, self.data.y

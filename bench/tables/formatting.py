@@ -44,10 +44,10 @@ def text(value: str | float | None) -> str:
         return MISSING
     if isinstance(value, bool | np.bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int | np.integer) else _decimal(float(value))
+    return f"{value:,}" if isinstance(value, int | np.integer) else _format_decimal(float(value))
 
 
-def _decimal(value: float) -> str:
+def _format_decimal(value: float) -> str:
     if np.isinf(value):
         return "∞" if value > 0 else "-∞"
     rounded = float(f"{value:.3e}")
@@ -55,11 +55,11 @@ def _decimal(value: float) -> str:
         return "0"
     if not 1e-4 <= abs(rounded) < 1e6:
         mantissa, exponent = f"{value:.3e}".split("e")
-        return f"{_without_zeros(mantissa)}e{int(exponent)}"
-    return f"{value:,.0f}" if abs(rounded) >= 1000 else _without_zeros(f"{rounded:.7f}")
+        return f"{_strip_zeros(mantissa)}e{int(exponent)}"
+    return f"{value:,.0f}" if abs(rounded) >= 1000 else _strip_zeros(f"{rounded:.7f}")
 
 
-def _without_zeros(decimal: str) -> str:
+def _strip_zeros(decimal: str) -> str:
     return decimal.rstrip("0").rstrip(".")
 
 
@@ -69,7 +69,7 @@ def duration(seconds: float) -> str:
         return MISSING
     units = {"ns": 1e9, "µs": 1e6, "ms": 1e3, "s": 1.0}
     unit = next((unit for unit, factor in units.items() if abs(seconds) * factor < 999.5), "s")
-    return f"{_decimal(float(f'{seconds * units[unit]:.3g}'))} {unit}"
+    return f"{_format_decimal(float(f'{seconds * units[unit]:.3g}'))} {unit}"
 
 
 def display(table: pd.DataFrame) -> pd.DataFrame:
@@ -90,23 +90,23 @@ def display(table: pd.DataFrame) -> pd.DataFrame:
 def to_markdown(table: pd.DataFrame) -> str:
     """Render a table as Markdown (GitHub's dialect). Text is shown literally, whatever is in it."""
     shown = display(table)
-    numbers = _numbers(table)
+    numbers = _numeric_labels(table)
     rule = ["---:" if column in numbers else "---" for column in shown]
-    lines = [map(literal, shown.columns), rule, *(map(literal, row) for row in shown.to_numpy())]
+    lines = [map(escape_markdown, shown.columns), rule, *(map(escape_markdown, row) for row in shown.to_numpy())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def to_latex(table: pd.DataFrame) -> str:
     """Render a table for LaTeX, which needs the package booktabs. Text is shown literally, whatever is in it."""
     shown = display(table)
-    numbers = _numbers(table)
+    numbers = _numeric_labels(table)
     alignment = "".join("r" if column in numbers else "l" for column in shown)
     written = shown.to_latex(index=False, escape=True, column_format=alignment)
-    return written.translate(_LATEX)
+    return written.translate(_LATEX_CHARACTERS)
 
 
 # What classic LaTeX has no letter for, or another one.
-_LATEX = str.maketrans(
+_LATEX_CHARACTERS = str.maketrans(
     {
         "∞": r"$\infty$",
         "µ": r"\textmu{}",
@@ -122,7 +122,7 @@ _LATEX = str.maketrans(
 def to_rich(table: pd.DataFrame, title: str = "") -> Table:
     """Render a table for the terminal. Text is shown literally, whatever is in it."""
     shown = display(table)
-    numbers = _numbers(table)
+    numbers = _numeric_labels(table)
     rendered = Table(title=Text(text(title)) if title else None, title_justify="left")
     for column in shown.columns:
         rendered.add_column(Text(column), justify="right" if column in numbers else "left")
@@ -131,13 +131,13 @@ def to_rich(table: pd.DataFrame, title: str = "") -> Table:
     return rendered
 
 
-def _numbers(table: pd.DataFrame) -> set[str]:
+def _numeric_labels(table: pd.DataFrame) -> set[str]:
     """Labels of the columns that hold numbers, which are aligned to the right."""
     columns = table.select_dtypes("number").columns
     return {label(name) for name in columns}
 
 
-def literal(cell: str) -> str:
+def escape_markdown(cell: str) -> str:
     """Write text so that Markdown shows it as it is."""
     # Entities against HTML and GitHub's mathematics, backslashes against Markdown's own signs.
     escaped = html.escape(cell, quote=False).replace("$", "&#36;")

@@ -30,11 +30,11 @@ def text_table(table: pd.DataFrame) -> TextTable:
     """The text of a table, cell by cell."""
     shown = display(table)
     rows = shown.to_numpy().tolist()
-    columns = [Column(str(title), _numeric([row[i] for row in rows])) for i, title in enumerate(shown.columns)]
+    columns = [Column(str(title), _is_numeric([row[i] for row in rows])) for i, title in enumerate(shown.columns)]
     return TextTable(columns, rows)
 
 
-def _numeric(cells: list[str]) -> bool:
+def _is_numeric(cells: list[str]) -> bool:
     told = [cell for cell in cells if cell != MISSING]
     return bool(told) and all(_NUMBER.match(cell) for cell in told)
 
@@ -43,7 +43,7 @@ def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """The columns of evidence that people read; of speeds and times a shorter table."""
     match name:
         case "speed":
-            shown = speed_summary(_verified(table))
+            shown = speed_summary(_mask_unverified(table))
             shown = shown.loc[:, (shown != MISSING).any()]
             return shown.assign(verified=[f"{'✗' if how.startswith('no') else '✓'} {how}" for how in shown["verified"]])
         case "targets":
@@ -66,11 +66,11 @@ _CAPTIONS = {
 
 def caption(name: str, table: pd.DataFrame) -> str:
     """What has to be said beside a table: what it holds, which variants were not measured, and why."""
-    missing = footnotes(_verified(table)) if name == "speed" else []
+    missing = footnotes(_mask_unverified(table)) if name == "speed" else []
     return " ".join([*([_CAPTIONS[name]] if name in _CAPTIONS else []), *(f"{remark}." for remark in missing)])
 
 
-def _verified(speed: pd.DataFrame) -> pd.DataFrame:
+def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
     """What is not found equal to the reference has no speed worth telling."""
     return speed.assign(ns=speed["ns"].where(speed["verified"].fillna(False).astype(bool)))
 
@@ -107,14 +107,16 @@ def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
     cells = pd.DataFrame(
         {
             "variant": rows["variant"],
-            "verified": [_disagreement(error) if off else _agreement(error) for error, off in verified],
-            "ns per sample-update": _with_intervals(rows, "ns"),
-            "million per second": (rows["updates_per_second"] / 1e6).map(_three_digits),
-            "x reference": _with_intervals(rows, "to_reference"),
-            "x C": _with_intervals(rows, "to_c"),
+            "verified": [
+                _describe_disagreement(error) if off else _describe_agreement(error) for error, off in verified
+            ],
+            "ns per sample-update": _format_intervals(rows, "ns"),
+            "million per second": (rows["updates_per_second"] / 1e6).map(_format_three_digits),
+            "x reference": _format_intervals(rows, "to_reference"),
+            "x C": _format_intervals(rows, "to_c"),
             "compiling": rows["compile_seconds"].map(duration),
             "from the cache": rows["load_seconds"].map(duration),
-            "pays after": rows["break_even"].map(_two_digits),
+            "pays after": rows["break_even"].map(_format_two_digits),
             "threads": rows["threads"],
         }
     )
@@ -142,9 +144,9 @@ def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
             "what": targets["what"],
             "variant": targets["variant"],
             "against": targets["against"],
-            "times as fast": _with_intervals(targets, "faster"),
-            "target": targets["target"].map(_three_digits),
-            "reached": [_reached(*row) for row in rows],
+            "times as fast": _format_intervals(targets, "faster"),
+            "target": targets["target"].map(_format_three_digits),
+            "reached": [_describe_target(*row) for row in rows],
         }
     )
 
@@ -155,32 +157,32 @@ def budget_footnotes(targets: pd.DataFrame) -> list[str]:
     return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
 
 
-def _reached(faster: float, target: float, verified: bool | None) -> str:
+def _describe_target(faster: float, target: float, verified: bool | None) -> str:
     if pd.isna(faster):
         return MISSING if pd.isna(verified) else "not verified"
     return "yes" if faster >= target else f"no, {100 * (1 - faster / target):.0f} % short"
 
 
-def _agreement(error: float) -> str:
+def _describe_agreement(error: float) -> str:
     return "bit for bit" if error == 0 else f"within {error:.1g}"
 
 
-def _disagreement(error: float) -> str:
+def _describe_disagreement(error: float) -> str:
     return "no" if pd.isna(error) else f"no: off by {error:.3g}"
 
 
-def _with_intervals(table: pd.DataFrame, name: str) -> pd.Series:
+def _format_intervals(table: pd.DataFrame, name: str) -> pd.Series:
     cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
     return pd.Series(
-        [MISSING if pd.isna(value) else _with_interval(value, low, high) for value, low, high in cells], table.index
+        [MISSING if pd.isna(value) else _format_interval(value, low, high) for value, low, high in cells], table.index
     )
 
 
-def _with_interval(value: float, low: float, high: float) -> str:
-    return f"{_three_digits(value)} [{_three_digits(low)}, {_three_digits(high)}]"
+def _format_interval(value: float, low: float, high: float) -> str:
+    return f"{_format_three_digits(value)} [{_format_three_digits(low)}, {_format_three_digits(high)}]"
 
 
-def _three_digits(value: float) -> str:
+def _format_three_digits(value: float) -> str:
     """Three digits."""
     if not np.isfinite(value):
         return text(value)
@@ -188,5 +190,5 @@ def _three_digits(value: float) -> str:
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{value:#.3g}"
 
 
-def _two_digits(value: float) -> str:
+def _format_two_digits(value: float) -> str:
     return MISSING if pd.isna(value) else f"{float(f'{value:.2g}'):,.0f}"

@@ -9,9 +9,9 @@ from bench.tables.formatting import text
 from bench.tables.ranking import CHOICES, best_choices, varies
 from kernels import Model
 
-_BESIDE_THE_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
+_SETTINGS_BESIDES_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
 # Of what diverges, so many groups are named one by one.
-GROUPS = 6
+MAX_GROUPS = 6
 
 
 def verdict(frame: pd.DataFrame, model: Model, target: float | None, scaling: Scaling | None) -> dict[str, str]:
@@ -33,12 +33,12 @@ def verdict(frame: pd.DataFrame, model: Model, target: float | None, scaling: Sc
         From what a sentence is about to the sentence.
     """
     ranked = best_choices(frame)
-    winner = runs_of_the_best(frame, ranked)
-    said = {"Best": _best(ranked, winner, target), "Robust": _robust(ranked, target)}
+    winner = best_choice_runs(frame, ranked)
+    said = {"Best": _describe_best(ranked, winner, target), "Robust": _describe_robustness(ranked, target)}
     if target is not None:
-        said["Safe rates"] = _safe(safe_rates(frame))
-    said["Diverged"] = _diverged(frame[frame["status"] == "diverged"])
-    said["Ends at"] = _ends_at(winner, model, scaling)
+        said["Safe rates"] = _describe_safe_rates(safe_rates(frame))
+    said["Diverged"] = _describe_divergence(frame[frame["status"] == "diverged"])
+    said["Ends at"] = _describe_end(winner, model, scaling)
     if scaling:
         said["Units"] = (
             "The columns were standardized: learning rates, starts, losses and parameters are those of columns with "
@@ -47,12 +47,12 @@ def verdict(frame: pd.DataFrame, model: Model, target: float | None, scaling: Sc
     return said
 
 
-def runs_of_the_best(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
+def best_choice_runs(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
     """The rows of `frame` that make up the first row of `bench.tables.ranking.best_choices(frame)`."""
     return frame.merge(ranked.head(1)[[name for name in CHOICES if name in ranked]])
 
 
-def unfinished(done: int, planned: int) -> str:
+def describe_progress(done: int, planned: int) -> str:
     """What to say of a run that goes on."""
     if done >= planned:
         return ""
@@ -61,7 +61,7 @@ def unfinished(done: int, planned: int) -> str:
 
 def describe_choice(row: pd.Series) -> str:
     """Name a row's settings: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
-    rate, size, order = text(row["lr"]), text(row["batch_size"]), _order(row["shuffle"])
+    rate, size, order = text(row["lr"]), text(row["batch_size"]), _describe_order(row["shuffle"])
     return f"{row['optimizer']}, learning rate {rate}, batch size {size}, schedule {row['schedule']}, {order}"
 
 
@@ -85,50 +85,50 @@ def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
     """
     reached = frame.assign(reached=frame["status"].eq("converged"))
     rows = []
-    for values, group in reached.groupby(_BESIDE_THE_RATE, observed=True):
+    for values, group in reached.groupby(_SETTINGS_BESIDES_RATE, observed=True):
         every = group.groupby("lr")["reached"].all()  # sorted by rate
         stretches = every.ne(every.shift()).cumsum()[every]
-        settings = dict(zip(_BESIDE_THE_RATE, values, strict=True)) | {"tried": len(every)}
+        settings = dict(zip(_SETTINGS_BESIDES_RATE, values, strict=True)) | {"tried": len(every)}
         ranges = [(part.index.min(), part.index.max(), len(part)) for _, part in stretches.groupby(stretches)]
         for lowest, highest, safe in ranges or [(np.nan, np.nan, 0)]:
             rows.append(settings | {"lowest": lowest, "highest": highest, "safe": safe})
-    table = pd.DataFrame(rows, columns=[*_BESIDE_THE_RATE, "lowest", "highest", "safe", "tried"])
+    table = pd.DataFrame(rows, columns=[*_SETTINGS_BESIDES_RATE, "lowest", "highest", "safe", "tried"])
     table["width"] = (table["highest"] / table["lowest"]).fillna(0.0)
     table = table.sort_values(["width", "safe"], ascending=False, kind="stable").drop(columns="width")
     return table.drop_duplicates("optimizer", ignore_index=True)
 
 
-def _best(ranked: pd.DataFrame, winner: pd.DataFrame, target: float | None) -> str:
+def _describe_best(ranked: pd.DataFrame, winner: pd.DataFrame, target: float | None) -> str:
     if (ranked["diverged"] == ranked["runs"]).all():
         return "None: every run diverged."
     top, named = ranked.iloc[0], describe_choice(winner.iloc[0])
-    runs = f"{count(winner['init'].nunique(), 'start')} and {count(winner['seed'].nunique(), 'seed')}"
+    runs = f"{format_count(winner['init'].nunique(), 'start')} and {format_count(winner['seed'].nunique(), 'seed')}"
     if target is None or not top["converged"]:
         missed = "" if target is None else f"No run reached the target loss {text(target)}. "
         return f"{missed}{named}: the lowest loss, {text(top['final_loss'])} in the median over {runs}."
     epochs = winner["epochs_to_target"].dropna()
-    typical, most = count(epochs.median(), "epoch"), text(int(epochs.max()))
+    typical, most = format_count(epochs.median(), "epoch"), text(int(epochs.max()))
     equal = ranked[["converged", "runs", "epochs_to_target"]].eq(top[["converged", "runs", "epochs_to_target"]])
     others = int(equal.all(axis=1).sum()) - 1
     return (
-        f"{named}: {_of(top['converged'], top['runs'])} runs, over {runs}, reached the target loss {text(target)}, "
+        f"{named}: {_format_share(top['converged'], top['runs'])} runs, over {runs}, reached the target loss {text(target)}, "
         f"after {typical} in the median and {most} at most."
-        + (f" {count(others, 'other choice')} did as well." if others else "")
+        + (f" {format_count(others, 'other choice')} did as well." if others else "")
     )
 
 
-def _robust(ranked: pd.DataFrame, target: float | None) -> str:
+def _describe_robustness(ranked: pd.DataFrame, target: float | None) -> str:
     share = ranked["converged"] / ranked["runs"]
     if target is None:
         return "There is no target to be reached; the tables rank by the final loss."
     return (
-        f"{text(int(ranked['converged'].sum()))} of {count(ranked['runs'].sum(), 'run')} reached the target. "
-        f"Of {count(len(ranked), 'choice')} of settings, {text(int((share == 1).sum()))} reached it in every run and "
+        f"{text(int(ranked['converged'].sum()))} of {format_count(ranked['runs'].sum(), 'run')} reached the target. "
+        f"Of {format_count(len(ranked), 'choice')} of settings, {text(int((share == 1).sum()))} reached it in every run and "
         f"{text(int((share == 0).sum()))} in none."
     )
 
 
-def _safe(ranges: pd.DataFrame) -> str:
+def _describe_safe_rates(ranges: pd.DataFrame) -> str:
     told = ranges[ranges["safe"] > 0]
     if told.empty:
         return "At no learning rate did every start and seed reach the target."
@@ -137,10 +137,10 @@ def _safe(ranges: pd.DataFrame) -> str:
     for row in told.to_dict("records"):
         settings = [f"batch size {text(row['batch_size'])}"]
         settings += [f"schedule {row['schedule']}"] if schedules else []
-        settings += [_order(row["shuffle"])] if orders else []
+        settings += [_describe_order(row["shuffle"])] if orders else []
         named.append(
             f"{row['optimizer']} at {describe_range(row['lowest'], row['highest'])} "
-            f"({text(row['safe'])} of {count(row['tried'], 'rate')}; {', '.join(settings)})"
+            f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {', '.join(settings)})"
         )
     never = [str(optimizer) for optimizer in ranges.loc[ranges["safe"] == 0, "optimizer"]]
     return f"Every start and seed reached the target with {'; '.join(named)}." + (
@@ -148,24 +148,24 @@ def _safe(ranges: pd.DataFrame) -> str:
     )
 
 
-def _order(shuffled: bool) -> str:
+def _describe_order(shuffled: bool) -> str:
     return "shuffled" if shuffled else "in the data's order"
 
 
-def _diverged(diverged: pd.DataFrame) -> str:
+def _describe_divergence(diverged: pd.DataFrame) -> str:
     if diverged.empty:
         return "No run."
     groups = diverged.groupby(["optimizer", "batch_size"], observed=True)["lr"].agg(["min", "max", "size"])
     groups = groups.sort_values("size", ascending=False, kind="stable")
     named = [
-        f"{optimizer} with batch size {text(size)} at learning rate {describe_range(low, high)} ({count(runs, 'run')})"
+        f"{optimizer} with batch size {text(size)} at learning rate {describe_range(low, high)} ({format_count(runs, 'run')})"
         for (optimizer, size), (low, high, runs) in zip(groups.index, groups.to_numpy(), strict=True)
     ]
-    more = f"; and {count(len(named) - GROUPS, 'more combination')}" if len(named) > GROUPS else ""
-    return f"{count(len(diverged), 'run')}: {'; '.join(named[:GROUPS])}{more}."
+    more = f"; and {format_count(len(named) - MAX_GROUPS, 'more combination')}" if len(named) > MAX_GROUPS else ""
+    return f"{format_count(len(diverged), 'run')}: {'; '.join(named[:MAX_GROUPS])}{more}."
 
 
-def _ends_at(winner: pd.DataFrame, model: Model, scaling: Scaling | None) -> str:
+def _describe_end(winner: pd.DataFrame, model: Model, scaling: Scaling | None) -> str:
     ended = winner[np.isfinite(winner["final_loss"])]
     if ended.empty:
         return "No run of the best choice ended at finite parameters."
@@ -179,13 +179,13 @@ def _ends_at(winner: pd.DataFrame, model: Model, scaling: Scaling | None) -> str
     return f"{sentence} {note}" if note else sentence
 
 
-def count(number: float, noun: str) -> str:
+def format_count(number: float, noun: str) -> str:
     """Write how many there are: "1 epoch", "2.5 epochs"."""
     number = int(number) if number == int(number) else number
     return f"{text(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def _of(some: int, all_: int) -> str:
+def _format_share(some: int, all_: int) -> str:
     return f"all {text(int(all_))}" if some == all_ else f"{text(int(some))} of {text(int(all_))}"
 
 
