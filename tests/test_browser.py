@@ -215,7 +215,7 @@ def test_the_table_is_filtered_and_turned(fresh):
     assert set(rows(fresh, "optimizer")) == {"momentum(0.9)"}
     assert set(rows(fresh, "status")) == {"diverged"}
     press(fresh, " nowhere", on="#filters input")
-    assert run(fresh, told) == "No configuration has all of this."
+    assert run(fresh, told) == "No configuration matches these filters."
 
 
 def test_the_best_row_can_be_copied(page, folder):
@@ -331,7 +331,7 @@ def test_a_page_without_a_single_run_complains_of_nothing(browser, folder, tmp_p
     for part in (begun / "parts").iterdir():
         part.unlink()
     browser.get(write_report(begun).as_uri())
-    assert "Nothing is trained yet." in run(browser, "document.querySelector('main').textContent")
+    assert "Nothing has been trained yet." in run(browser, "document.querySelector('main').textContent")
     before = run(browser, "getComputedStyle(document.body).backgroundColor")
     click(browser, "#theme")
     assert run(browser, "getComputedStyle(document.body).backgroundColor") != before

@@ -261,6 +261,6 @@ def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
     page = write_report(copy).read_text(encoding="utf-8")
     told = Reader(page)
     texts = [text.strip() for text in told.texts]
-    for expected in ("How fast the variants are", "✓ bit for bit", "predicted edge", "0.75"):
+    for expected in ("Speed of the variants", "✓ bit for bit", "predicted edge", "0.75"):
         assert expected in texts
     assert "&lt;b&gt;wrong&lt;/b&gt;: it differs by 0.5." in page

@@ -231,7 +231,7 @@ def test_starts_are_marked_and_those_outside_pointed_at():
     np.testing.assert_allclose(marks["<"], [0.03, 0.5])
     assert [text.get_text() for text in axis.texts] == ["near", "above", "left"]
     assert "All start at c = 7." in texts(figure)
-    assert "end of the best" in legend(figure)
+    assert "end of the best run" in legend(figure)
 
 
 def test_names_of_starts_do_not_overlap():
@@ -242,8 +242,8 @@ def test_names_of_starts_do_not_overlap():
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        (plane().head(0), "that takes runs that start in a plane of two parameters."),
-        (plane(param_b=0.0), "that takes runs that start in a plane of two parameters."),
+        (plane().head(0), "it requires runs that start in a plane of two parameters."),
+        (plane(param_b=0.0), "it requires runs that start in a plane of two parameters."),
         (plane(status="diverged", epochs_to_target=pd.NA), "all of 25 runs in the plane diverged."),
     ],
 )
@@ -272,7 +272,7 @@ def test_the_path_is_drawn_over_the_two_parameters_that_move_most():
         np.testing.assert_allclose(axis.lines[0].get_xydata(), np.transpose([steps, 3 * steps]))
         assert axis.lines[1].get_xydata().tolist() == [[scale, 3 * scale]]
         assert axis.get_xlim()[0] < 0 < scale < axis.get_xlim()[1]
-    assert "Held where the run ended: b." in texts(figure)
+    assert "At their final values: b." in texts(figure)
 
 
 def test_levels_are_equal_factors_above_the_lowest_loss():

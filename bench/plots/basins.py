@@ -1,4 +1,4 @@
-"""From where runs arrive."""
+"""Maps of the outcome by starting point."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from kernels.run import Floats
 
 Extent = tuple[float, float, float, float]
 
-MAX_CROSSES = 12  # along a side: one in each cell would be a black field
+MAX_CROSSES = 12  # along a side; one in each cell would blacken the panel
 PANEL_SETTINGS = ["config_id", *CHOICES]
 
 
@@ -27,7 +27,7 @@ PANEL_SETTINGS = ["config_id", *CHOICES]
 def basin_map(
     basin: pd.DataFrame, *, end: ArrayLike | None = None, starts: Mapping[str, ArrayLike] | None = None
 ) -> Figure:
-    """Draw how runs fare that start anywhere in a plane of two parameters, one panel per choice of settings.
+    """Draw the outcome of runs by their start in a plane of two parameters, one panel per choice of settings.
 
     Colors are epochs to the target, or final losses where no run reached one; crosses are runs that diverged.
 
@@ -37,14 +37,14 @@ def basin_map(
         One row per choice and start on a grid: `optimizer`, `lr`, `batch_size`; `param_<name>`, of which two vary;
         `status`, `epochs_to_target`, `final_loss`; see `bench.analysis.basin.basin`.
     end : array, shape (P,), optional
-        Where the best run ended; a plus.
+        The end of the best run, drawn as a plus.
     starts : mapping of str to array, shape (P,), optional
-        Starts of the sweep, drawn with their names where the plane holds them; an arrow points to one that is outside.
+        Starts of the sweep, drawn with their names; an arrow points to a start outside the plane.
     """
     names = [name for name in basin.columns if name.startswith("param_")]
     across = [name for name in names if len(basin) and varies(basin, name)]
     if len(across) != 2:
-        return empty_figure("No basin to show: that takes runs that start in a plane of two parameters.")
+        return empty_figure("No basin to show: it requires runs that start in a plane of two parameters.")
     lost = basin["status"] == "diverged"
     if lost.all():
         return empty_figure(f"No basin to show: all of {len(basin):,} runs in the plane diverged.")
@@ -77,21 +77,21 @@ def basin_map(
     if reached and (np.isinf(values) & ~lost).any():
         axes[0].plot([], [], **MISSED_MARK, label="target missed")
     if end is not None:
-        axes[0].plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best")
+        axes[0].plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best run")
     add_legend(figure, shade.names, shade.colors, label(measure))
-    held = ", ".join(
+    fixed = ", ".join(
         f"{shorten(label(name), 16)} = {text(basin[name].iloc[0])}" for name in names if name not in across
     )
     add_caption(
         figure,
         f"{x.size * y.size:,} starts{' in each panel' if len(chosen) > 1 else ''}.",
-        bool(held) and f"All start at {held}.",
+        bool(fixed) and f"All start at {fixed}.",
     )
     return figure
 
 
 def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Shades) -> Extent:
-    """Draw a plane's cells; returns how far they reach."""
+    """Draw the cells of a plane, and return their extent."""
     shape = (y.size, x.size)
     lost = plane["lost"].to_numpy().reshape(shape)
     colors = shade.of(plane["value"].to_numpy(float).reshape(shape))
@@ -110,7 +110,7 @@ def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Sh
 
 
 def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int) -> None:
-    """Draw starts, or at the border arrows to them, with their names as far as these do not overlap."""
+    """Draw the starts, or arrows to them at the border, with their names where these do not overlap."""
     low, high = np.array(extent[::2]), np.array(extent[1::2])
     taken: list[Floats] = []
     for name, start in starts.items():

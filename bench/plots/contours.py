@@ -1,4 +1,4 @@
-"""The way of the parameters over the surface of the loss."""
+"""Paths of the parameters over the loss surface."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,9 +22,9 @@ from bench.plots.style import (
 from kernels.run import Floats
 
 GRID_SIZE = 51
-# From level to level the distance to the lowest loss changes by this factor, which halves the width of a parabola.
+# The factor of the distance to the lowest loss from level to level: it halves the width of a parabola.
 FACTOR, LEVELS = 4.0, 9
-# A level around fewer points of the grid has corners.
+# A level around fewer points of the grid would have corners.
 MIN_POINTS_INSIDE = 40
 MAX_EPOCHS = 200
 
@@ -33,23 +33,23 @@ MAX_EPOCHS = 200
 def contours(loss: Callable[[Floats], Floats], paths: Mapping[str, ArrayLike], *, names: Sequence[str]) -> Figure:
     """Draw paths of the parameters over contours of the loss, one panel per path.
 
-    Of more than two parameters the two that move most are shown. The contours are those of the plane through the end
-    of the path: the other parameters are held where they ended, so that early on, while these are elsewhere, a path
-    may seem to climb.
+    Of more than two parameters the two that move most are drawn. The contours belong to the plane through the end of
+    the path, in which the other parameters have their final values. While these are still elsewhere, a path may
+    therefore seem to climb.
 
     Parameters
     ----------
     loss : callable
         Parameters, shape (k, P), to losses, shape (k,).
     paths : mapping of str to array, shape (epochs + 1, P)
-        The parameters of a run at each epoch, by the run's name. What is not finite is left out.
+        The parameters of each run by epoch. Values that are not finite are left out.
     names : sequence of str
-        What the parameters are called.
+        The names of the parameters.
     """
     finite = {name: path[np.isfinite(path).all(axis=1)] for name, path in _to_arrays(paths).items()}
     moving = {name: path for name, path in finite.items() if len(path) > 1 and np.ptp(path, axis=0).any()}
     if not moving or len(names) < 2:
-        return empty_figure("No path over the loss to show: that takes two parameters, and a run of two epochs.")
+        return empty_figure("No path over the loss to show: it requires two parameters and a run of two epochs.")
     moved = np.max([np.ptp(path, axis=0) for path in moving.values()], axis=0)
     first, second = sorted(np.argsort(-moved, kind="stable")[:2])
     figure, axes = panels(len(moving), share=False)
@@ -73,11 +73,11 @@ def contours(loss: Callable[[Floats], Floats], paths: Mapping[str, ArrayLike], *
         round_ticks(axis.yaxis, 5)
     figure.supxlabel(shorten(names[first], 16))
     figure.supylabel(shorten(names[second], 16))
-    held = [shorten(name, 16) for k, name in enumerate(names) if k not in (first, second)]
+    fixed = [shorten(name, 16) for k, name in enumerate(names) if k not in (first, second)]
     add_caption(
         figure,
-        f"The darker, the lower the loss; each line is {FACTOR:g} times as far above the lowest as the next.",
-        bool(held) and f"Held where the run ended: {', '.join(held[:6])}.",
+        f"Darker is lower. Each line is {FACTOR:g} times as far above the lowest loss as the next.",
+        bool(fixed) and f"At their final values: {', '.join(fixed[:6])}.",
         len(moving) < len(paths) and f"{len(moving)} of {len(paths)} runs: the others do not move.",
     )
     return figure
@@ -88,7 +88,7 @@ def _to_arrays(paths: Mapping[str, ArrayLike]) -> dict[str, Floats]:
 
 
 def _panel_grid(path: Floats) -> Floats:
-    """Where a panel is evaluated along one parameter: as far as the path, but not much farther than its start."""
+    """Return the grid along one parameter: the range of the path, cut off far beyond the distance of its start."""
     end = path[-1]
     reach = 3 * (abs(path[0] - end) or np.abs(path - end).max() or abs(end) or 1.0)
     low, high = max(path.min(), end - reach), min(path.max(), end + reach)
@@ -97,7 +97,7 @@ def _panel_grid(path: Floats) -> Floats:
 
 
 def _contour_levels(height: Floats) -> Floats:
-    """Levels between the lowest and the highest loss, as far as they are round lines in a panel."""
+    """Return the levels between the lowest and the highest loss that enclose enough points to be smooth lines."""
     found = np.sort(height[np.isfinite(height)])
     if found.size <= MIN_POINTS_INSIDE or found[0] == found[-1]:
         return np.empty(0)

@@ -1,4 +1,4 @@
-"""The data and the curves that a model draws through them."""
+"""Data and the curves fitted to them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -46,13 +46,13 @@ def fitted_curve(
         `predict(params, x)` -> (n,).
     x : array, shape (n,) or (n, inputs)
     y : array, shape (n,)
-        Of more than a thousand samples a thousand are drawn.
+        At most a thousand samples are drawn.
     params_by_name : mapping of str to array, shape (P,)
-        Fitted parameters; a fit that is not finite is only named, one far from the data leaves the view.
+        Fitted parameters by name. A fit that is not finite appears in the legend only.
     start : array, shape (P,), optional
-        Initial parameters, drawn dashed; the axes do not reach out for them.
+        Initial parameters, drawn dashed; they do not widen the axes.
     names : pair of str, optional
-        What x and y are called.
+        The names of x and y.
     """
     x, y = _thin_samples(x, y)
     several = x.ndim == 2 and x.shape[1] > 1
@@ -94,23 +94,23 @@ def fitted_path(
     ylim: tuple[float, float] | None = None,
     names: tuple[str, str] = ("x", "y"),
 ) -> Figure:
-    """Draw how a curve bends onto its data: the model at epochs 0, 1, 2, 4, 8, ..., one panel per path.
+    """Draw the curve during training, at epochs 0, 1, 2, 4, 8, ..., one panel per path.
 
     Parameters
     ----------
     predict : callable
         `predict(params, x)` -> (n,).
     x, y : array, shape (n,)
-        The data; in all panels together a thousand samples are drawn at most.
+        The data; at most a thousand samples are drawn over all panels.
     paths : mapping of str to array, shape (epochs + 1, P)
-        The parameters of a run at each epoch, by the run's name.
+        The parameters of each run by epoch.
     target : array, shape (P,), optional
-        Parameters of the curve behind the data, if they are known.
+        Parameters of the curve behind the data, if known.
     xlim, ylim : pair of float, optional
-        The view. Without them the data's range and what the curves from epoch 1 on reach, within as much again above
-        and below the data.
+        The view. By default it holds the data and the curves from epoch 1 on, but at most the height of the data above
+        and below them.
     names : pair of str, optional
-        What x and y are called.
+        The names of x and y.
     """
     x, y = _thin_samples(np.ravel(x), y, most=1000 // len(paths))
     at = _curve_grid(*(xlim or (x.min(), x.max())))
@@ -141,14 +141,14 @@ def fitted_path(
 
 
 def _thin_samples(x: ArrayLike, y: ArrayLike, most: int = 1000) -> tuple[Array, Array]:
-    """Keep what can be told apart in a figure: a thousand samples, evenly taken."""
+    """Return at most so many samples, evenly spaced: more could not be told apart in a figure."""
     x, y = np.asarray(x), np.asarray(y)
     some = spread_evenly(range(len(y)), most)
     return x[some], y[some]
 
 
 def _evaluate_curve(predict: Predict, params: ArrayLike, x: Array) -> Array:
-    # What has diverged overflows, and is then not drawn.
+    # A diverged curve overflows and is not drawn.
     with np.errstate(all="ignore"):
         return predict(np.asarray(params, dtype=float), x)
 

@@ -1,4 +1,4 @@
-"""How many configurations are solved within a time."""
+"""The share of configurations solved within a given time."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from kernels.run import Floats
 
 @rc_context(STYLE)
 def ecdf(frame: pd.DataFrame) -> Figure:
-    """Draw the share of configurations that reached the target within so many epochs, and within so much time.
+    """Draw the share of configurations that reached the target, against epochs and against time.
 
     One line per optimizer; it ends at the share of its runs that reached the target at all. These are data profiles
     (J. J. Moré and S. M. Wild, SIAM J. Optim. 20, 2009), with configurations as the problems.
@@ -40,7 +40,7 @@ def ecdf(frame: pd.DataFrame) -> Figure:
     frame = add_epoch_seconds(frame)
     epochs = frame["epochs_to_target"].astype("Float64").to_numpy(float, na_value=np.inf)
     if not np.isfinite(epochs).any():
-        return empty_figure(f"No configuration to show as solved: none of {len(frame):,} reached a target.")
+        return empty_figure(f"No configuration was solved: none of {len(frame):,} reached a target.")
     each = frame["epoch_seconds"].to_numpy(float)
     with np.errstate(invalid="ignore"):
         seconds = epochs * each
@@ -61,12 +61,15 @@ def ecdf(frame: pd.DataFrame) -> Figure:
     solved = np.isfinite(epochs)
     names = [f"{shorten(name, 20)}: {np.mean(solved[optimizers == name]):.0%}" for name in colors]
     add_legend(figure, names, list(colors.values()), "solved at the end")
-    add_caption(figure, f"Configurations: {len(frame):,}, each one run with its own settings, start and seed.")
+    add_caption(figure, f"{len(frame):,} configurations, each a run with its own settings, start and seed.")
     return figure
 
 
 def _time_limits(times: Floats, all_times: Floats) -> tuple[float, float]:
-    """From the first that is solved to the last that is trained; what is solved at the start counts as the first."""
+    """Return the limits of a time axis: from the first configuration solved to the last one trained.
+
+    Configurations solved at the start have no place on a logarithmic axis and count with the first.
+    """
     positive = times[np.isfinite(times) & (times > 0)]
     right = max(float(np.nanmax(all_times)), float(positive.max(initial=0)))
     left = float(positive.min(initial=right)) if right > 0 else 1.0

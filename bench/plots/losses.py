@@ -1,4 +1,4 @@
-"""How the loss falls: medians with bands, against epochs or seconds."""
+"""Loss curves: medians with bands, against epochs or time."""
 
 from typing import Literal
 
@@ -29,7 +29,7 @@ from bench.tables.formatting import label, text
 from bench.tables.ranking import loss_quantiles
 from kernels.run import Floats
 
-# More epochs than that cannot be told apart in a figure, and make an SVG of some megabytes.
+# More epochs cannot be told apart in a figure, and would make an SVG of several megabytes.
 MAX_EPOCHS = 200
 
 
@@ -45,8 +45,8 @@ def loss_curves(
 ) -> Figure:
     """Draw loss against epoch or time: one color per value of `by`, one panel per value of `panel`.
 
-    Where several runs share both values the line is their median and a band reaches from 10 to 90 %. The
-    lines of runs that diverge leave the panel at the top.
+    Where several runs share both values, the line is their median and the band reaches from 10 to 90 %. The
+    lines of diverging runs leave the panel at the top.
 
     Parameters
     ----------
@@ -105,15 +105,15 @@ def loss_curves(
 
 
 def loss_axis_limits(losses: Floats, start: float, target: float | None) -> tuple[float, float]:
-    """The range of an axis that shows losses, without zeros and without what diverges.
+    """Return the limits of an axis of losses, without zeros and without diverging losses.
 
     Parameters
     ----------
     losses : array
     start : float
-        A loss from which runs start: a thousand times as much is out of view.
+        A loss at which runs start; losses a thousand times as high are out of view.
     target : float or None
-        In view. Far below it, what would be seen is rounding.
+        Always in view. Losses far below it differ by rounding only and are cut off.
 
     Returns
     -------
@@ -132,14 +132,14 @@ def loss_axis_limits(losses: Floats, start: float, target: float | None) -> tupl
 
 
 def draw_target(axis: Axes, target: float | None, bottom: float) -> None:
-    """Draw the loss at which runs stop as a line across; where all losses are far above it the key says so."""
+    """Draw the target loss as a horizontal line; the legend says so if it lies below the view."""
     if target:
         below = ", below" if target < bottom else ""
         axis.axhline(target, color=INK, linewidth=1, linestyle=DASHES, label=f"target {text(target)}{below}")
 
 
 def _time_axis(frame: pd.DataFrame, bands: pd.DataFrame, by: list[str]) -> "tuple[str, pd.Series[float]]":
-    """The name of a time axis, and where the rows of the bands are on it."""
+    """Return the name of the time axis and the times of the rows of the bands."""
     per_epoch = add_epoch_seconds(frame).groupby(by)["epoch_seconds"].median().rename("per_epoch")
     seconds = bands["epoch"] * bands[by].merge(per_epoch.reset_index(), on=by, how="left")["per_epoch"]
     factor, unit = time_unit(seconds.max())

@@ -1,4 +1,4 @@
-"""What a lower loss costs in time."""
+"""Final loss against time, with the Pareto front."""
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ MAX_LABELS = 4
 
 @rc_context(STYLE)
 def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
-    """Draw the time of a run against its final loss, one point per choice of settings, and the front of the best.
+    """Draw final loss against time, one point per choice of settings, and the Pareto front.
 
     A point is the median over starts and seeds. No choice is both faster and better than one on the front.
 
@@ -49,7 +49,7 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
         return empty_figure(
             f"No time to compare: none of {len(points):,} choices of settings ended with a finite loss."
         )
-    # What is far above nearly all the others would leave them no room.
+    # A loss far above nearly all the others would leave them no room.
     shown = ended[ended["final_loss"] <= 10 * ended["final_loss"].quantile(0.8, interpolation="nearest")]
     bottom, top = loss_axis_limits(shown["final_loss"].to_numpy(), np.inf, target and target / 1e4)
     below = (shown["final_loss"] < bottom).any()
@@ -77,14 +77,14 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     add_caption(
         figure,
         f"{len(shown):,} choices of settings, medians over starts and seeds.",
-        len(shown) < len(points) and f"{len(points) - len(shown):,} more end far above or diverge.",
+        len(shown) < len(points) and f"{len(points) - len(shown):,} more end at much higher losses or diverge.",
         below and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
 
 
 def _select_labelled_points(front: pd.DataFrame, height: float) -> pd.DataFrame:
-    """Keep a few points of the front whose names do not overlap."""
+    """Return a few points of the front whose labels do not overlap."""
     kept: list[int] = []
     heights = np.log(front["final_loss"].to_numpy()) / height
     for place in spread_evenly(range(len(front)), MAX_LABELS):
@@ -94,7 +94,7 @@ def _select_labelled_points(front: pd.DataFrame, height: float) -> pd.DataFrame:
 
 
 def _annotate_choices(axis: Axes, front: pd.DataFrame, shown: pd.DataFrame, factor: float) -> None:
-    """Write beside points of the front which choices they are."""
+    """Label points of the front with their settings."""
     varying = [name for name in ("lr", "batch_size", "schedule", "shuffle") if varies(shown, name)]
     middle = np.sqrt(shown["seconds"].min() * shown["seconds"].max())
     for row in front.to_dict("records"):

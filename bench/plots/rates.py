@@ -1,4 +1,4 @@
-"""Which learning rates and batch sizes reach the target, and how soon."""
+"""Maps of epochs to the target by learning rate and batch size."""
 
 from itertools import product
 from math import ceil
@@ -33,16 +33,9 @@ from bench.tables.ranking import best_choices
 from kernels.run import Floats
 
 MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells
-# In inches: what all maps share across and up, what lies between two of them, what a digit, a letter and a tick take.
-MAPS_WIDTH, MAPS_HEIGHT, MAP_GAP, TITLE_HEIGHT, DIGIT_WIDTH, LETTER_WIDTH, TICK_WIDTH = (
-    5.9,
-    2.4,
-    0.12,
-    0.3,
-    0.065,
-    0.075,
-    0.4,
-)
+# In inches. Width and height are those of all maps together; the gap is between neighbours.
+MAPS_WIDTH, MAPS_HEIGHT, MAP_GAP = 5.9, 2.4, 0.12
+TITLE_HEIGHT, DIGIT_WIDTH, LETTER_WIDTH, TICK_WIDTH = 0.3, 0.065, 0.075, 0.4
 SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
 
 
@@ -87,7 +80,7 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     untrained = Cells(*np.full((2, len(sizes), len(rates)), np.nan))
     maps = [found.get(place, untrained) for place in product(rows, columns)]
 
-    # All maps share one pair of axes, which is drawn in half the time that a pair for each takes.
+    # All maps share one pair of axes, which is drawn in half the time of a pair for each map.
     figure, (axis,) = panels(1)
     tall = min(max(MAPS_HEIGHT / len(rows), 0.23 * len(sizes)), 3.0)
     figure.set_size_inches(WIDTH, 1.0 + (tall + TITLE_HEIGHT) * len(rows))
@@ -121,7 +114,7 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
 
 
 def _reduce_to_cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[tuple[str, str], Cells]:
-    """Reduce the runs to cells, for each optimizer and start."""
+    """Return the cells for each optimizer and start."""
     reduced = runs[["optimizer", "start", "batch_size", "lr"]].assign(
         epochs=runs["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float),
         lost=runs["status"].eq("diverged").astype(float),
@@ -129,10 +122,10 @@ def _reduce_to_cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[t
     groups = reduced.groupby(["optimizer", "start", "batch_size", "lr"], observed=True)
     table = groups["epochs"].median().to_frame().assign(lost=groups["lost"].mean()).reset_index()
     found = {}
-    for place, own in table.groupby(["optimizer", "start"], observed=True):
+    for place, group in table.groupby(["optimizer", "start"], observed=True):
         epochs, lost = np.full((2, len(sizes), len(rates)), np.nan)
-        at = np.searchsorted(sizes, own["batch_size"]), np.searchsorted(rates, own["lr"])
-        epochs[at], lost[at] = own["epochs"], own["lost"]
+        at = np.searchsorted(sizes, group["batch_size"]), np.searchsorted(rates, group["lr"])
+        epochs[at], lost[at] = group["epochs"], group["lost"]
         found[cast(tuple[str, str], place)] = Cells(epochs, lost)
     return found
 
@@ -140,7 +133,7 @@ def _reduce_to_cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[t
 def _draw_cells(
     axis: Axes, maps: list[Cells], origins: list[tuple[float, float]], shade: Shades, *, digits: int, fontsize: int
 ) -> None:
-    """Draw the cells of all maps, their marks and, as far as there is room for so many digits, their numbers."""
+    """Draw the cells of all maps with their marks, and the numbers that have no more than so many digits."""
     rows, columns = (places.ravel() for places in np.indices(maps[0].epochs.shape))
     at = np.concatenate([np.column_stack([columns + x, rows + y]) for x, y in origins])
     epochs = np.concatenate([cells.epochs.ravel() for cells in maps])
@@ -177,9 +170,9 @@ def _draw_cells(
 
 
 def _edge_line(edges: pd.DataFrame, runs: pd.DataFrame, rates: Floats, sizes: Floats) -> Floats:
-    """The edge of an optimizer as a line across the row of each batch size, shape (points, 2); nan outside the map."""
-    own = edges[(edges["optimizer"] == runs["optimizer"].iloc[0]) & (edges["shuffle"] == runs["shuffle"].iloc[0])]
-    edge = own.groupby("batch_size")["predicted_edge"].median().reindex(sizes).to_numpy(float)
+    """Return the edge of an optimizer as a line through the row of each batch size, shape (points, 2), nan outside."""
+    edges = edges[(edges["optimizer"] == runs["optimizer"].iloc[0]) & (edges["shuffle"] == runs["shuffle"].iloc[0])]
+    edge = edges.groupby("batch_size")["predicted_edge"].median().reindex(sizes).to_numpy(float)
     places = np.interp(np.log(edge), np.log(rates), np.arange(len(rates)), left=np.nan, right=np.nan)
     rows = np.arange(len(sizes))
     return np.column_stack([np.repeat(places, 2), np.column_stack([rows - 0.5, rows + 0.5]).ravel()])
@@ -193,7 +186,7 @@ def _draw_edges(axis: Axes, stairs: list[Floats], origins: list[tuple[float, flo
 
 
 def _label_axes(axis: Axes, rates: Floats, sizes: Floats, right: list[float], up: list[float], *, most: int) -> None:
-    """Name the rates below each column of maps, and the batch sizes left of each row."""
+    """Label the learning rates below each column of maps, and the batch sizes to the left of each row."""
     across, along = spread_evenly(range(len(rates)), most), spread_evenly(range(len(sizes)), 8)
     named, sized = [f"{rates[place]:.3g}" for place in across], [text(sizes[place]) for place in along]
     axis.set_xticks([place + x for x in right for place in across], named * len(right))

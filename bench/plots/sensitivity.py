@@ -1,4 +1,4 @@
-"""How much the learning rate matters."""
+"""Final loss against learning rate."""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
 
     Each optimizer has the batch size, schedule and order of its best choice. The line is the median over starts and
     seeds, the band reaches from 10 to 90 %. A flat line is an optimizer whose rate need not be tuned. Where most runs
-    diverge the line leaves the panel at the top, and a cross says so.
+    diverge, the line leaves the panel at the top and a cross marks the learning rate.
 
     Parameters
     ----------
@@ -67,14 +67,14 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     add_caption(
         figure,
         many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
-        target is not None and "Runs stop where they reach the target.",
+        target is not None and "Runs stop when they reach the target.",
         (bands["low"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
 
 
 def _loss_bands(runs: pd.DataFrame) -> pd.DataFrame:
-    """The quantiles of the final loss for each optimizer and rate; a run that diverged has an infinite one."""
+    """Return the quantiles of the final loss for each optimizer and rate; a diverged run counts as infinite."""
     losses = runs.assign(final_loss=runs["final_loss"].fillna(np.inf).clip(upper=DIVERGED_LOSS))
     groups = losses.groupby(["optimizer", "lr"], observed=True)["final_loss"]
     bands = groups.size().rename("runs").reset_index()
@@ -86,12 +86,12 @@ def _loss_bands(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mark_diverged(axis: Axes, rates: "pd.Series[float]", height: float, color: str) -> None:
-    """Put crosses where most runs diverged; those of several optimizers one below the other."""
+    """Draw crosses at a height where most runs diverged."""
     place = axis.get_xaxis_transform()
     axis.plot(rates, np.full(len(rates), height), "x", color=color, markersize=6, markeredgewidth=2, transform=place)
 
 
 def _describe_settings(runs: pd.DataFrame) -> str:
-    """What an optimizer's line stands for, as far as it was chosen."""
+    """Return the batch size and the schedule of an optimizer's line."""
     row = runs.iloc[0]
     return f"batch size {text(row['batch_size'])}\n{shorten(str(row['schedule']), 20)}"

@@ -1,4 +1,4 @@
-"""A few shades for numbers of any size, so that a map can be read without a ruler."""
+"""A few shades for numbers of any size, few enough to tell apart in a map."""
 
 from math import ceil
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from kernels.run import Floats
 
 MAX_SHADES = 8
 
-# How maps mark what has no color.
+# Marks of cells without a color.
 DIVERGED_COLOR = "#ebebeb"
 DIVERGED_MARK: Any = {"marker": "x", "color": INK, "markersize": 5, "linestyle": ""}
 SOME_DIVERGED_MARK: Any = {"marker": "^", "color": INK, "markeredgecolor": "white", "markersize": 5, "linestyle": ""}
@@ -20,16 +20,16 @@ MISSED_MARK: Any = {"marker": "s", "markerfacecolor": "white", "markeredgecolor"
 
 
 class Shades(NamedTuple):
-    """Colors for classes of numbers, each up to and including its limit: dark for small numbers, as in a good map.
+    """Colors for classes of numbers, each up to and including its limit: dark for small numbers.
 
-    What is not finite has no class and is white: where nothing was reached nothing is drawn.
+    Values that are not finite have no class and are white.
     """
 
     limits: list[float]
     colors: list[Any]
 
     def of(self, values: Floats) -> Floats:
-        """The color of each value as red, green, blue and opacity, shape (..., 4)."""
+        """Return the color of each value as red, green, blue and opacity, shape (..., 4)."""
         classes = np.searchsorted(np.array(self.limits) * (1 + 1e-9), values)
         table = np.array([*self.colors, (1, 1, 1, 1)], dtype=float)
         colors: Floats = table[np.where(np.isfinite(values), classes.clip(max=len(self.colors) - 1), -1)]
@@ -37,7 +37,7 @@ class Shades(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """The classes as a key calls them."""
+        """The names of the classes in a legend."""
         at_most = "\N{LESS-THAN OR EQUAL TO} "
         return [
             at_most + (text(int(limit)) if limit == int(limit) < 1e6 else format_log_tick(limit))
@@ -46,12 +46,12 @@ class Shades(NamedTuple):
 
 
 def make_shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100)) -> Shades:
-    """Find limits for positive numbers: the powers of the smallest base for which at most eight shades suffice.
+    """Return shades for positive numbers, limited by powers of the smallest base that needs at most eight of them.
 
     Parameters
     ----------
     values : array
-        What is not finite does not count; what is not positive is in the first class.
+        Values that are not finite do not count; values that are not positive are in the first class.
     """
     numbers = np.asarray(values, dtype=float)
     positive = numbers[np.isfinite(numbers) & (numbers > 0)].clip(1e-300, 1e300)

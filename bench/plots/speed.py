@@ -1,4 +1,4 @@
-"""How fast the variants are."""
+"""The speed of the variants."""
 
 from collections.abc import Hashable, Mapping
 from textwrap import fill
@@ -23,15 +23,15 @@ BASELINES = ("reference", "C")
 def speed_bars(speed: pd.DataFrame) -> Figure:
     """Draw the time of a sample-update of each variant, the fastest on top, with its 95 % interval.
 
-    The lengths of bars on a logarithmic axis do not compare, their ends do. Lines go up from the ends of `reference`
-    and of C. How many times as fast a variant is is written only where its results were verified; the bar of one that
-    was not is hatched. What was not measured is named below.
+    On a logarithmic axis only the ends of bars can be compared, not their lengths. Lines go up from the ends of
+    `reference` and of C. A speedup is stated only for verified results; the bars of other results are hatched.
+    Variants that were not measured are listed below.
 
     Parameters
     ----------
     speed : DataFrame
         One row per variant: `variant`, `ours`, `verified`, `ns`, `ns_low` and `ns_high` (of a sample-update),
-        `to_reference` and `to_c` (how many times as fast), `note` (why there is no measurement); see
+        `to_reference` and `to_c` (speedups), `note` (why there is no measurement); see
         `bench.timing.speed.Speed`.
     """
     ns = speed["ns"].astype("Float64").to_numpy(float, na_value=np.nan)
@@ -52,7 +52,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
         axis.barh(place, row["ns"] - left, left=left, height=0.7, **look)
         axis.plot([row["ns_low"], row["ns_high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=6)
         said = f"{_round_to_three_digits(row['ns'])} ns{_describe_speedup(row) if verified else ', not verified'}"
-        # Of a long bar there is more room inside.
+        # A long bar has more room inside.
         inside = np.log(row["ns"] / left) > 0.55 * np.log(right / left)
         axis.annotate(
             said,
@@ -80,7 +80,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
 
 
 def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
-    """How many times as fast as C, or, for what is slower than that, as the reference."""
+    """Return the speedup over C or, for a variant slower than C, over the reference."""
     for column, name, least in (("to_c", "C", 1.0), ("to_reference", "the reference", 0.0)):
         if row["variant"] not in BASELINES and pd.notna(row[column]) and row[column] >= least:
             return f", {_round_to_three_digits(row[column])} times as fast as {name}"
@@ -92,7 +92,7 @@ def _round_to_three_digits(value: float) -> str:
 
 
 def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:
-    """From the ends of the bars that others are compared with to the top, where they are named."""
+    """Draw a line to the top from the end of each bar that others are compared with."""
     for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
         axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
         axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
@@ -100,7 +100,7 @@ def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:
 
 def _describe_missing(missing: pd.DataFrame) -> str:
     reasons = [
-        f"{shorten(row['variant'])} ({shorten(row['note'] or 'no reason is known', 60)})"
+        f"{shorten(row['variant'])} ({shorten(row['note'] or 'reason unknown', 60)})"
         for row in missing.head(6).to_dict("records")
     ]
     more = f" and {len(missing) - 6} more" if len(missing) > 6 else ""

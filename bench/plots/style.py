@@ -1,4 +1,4 @@
-"""How every figure looks: sizes, colors, axes, and how it is written to disk.
+"""The style of all figures: sizes, colors, axes, and how they are written to disk.
 
 Figures are drawn inside `rc_context(STYLE)` and leave matplotlib's global state alone: no pyplot here.
 """
@@ -37,13 +37,13 @@ DOT: Any = {"marker": ".", "markersize": 4, "linestyle": ""}
 STYLE: Any = {
     "font.size": 10,
     "text.color": INK,
-    # Names come from users: a dollar sign in one is a dollar sign, not the start of a formula.
+    # Names come from users, and a dollar sign in a name must not start a formula.
     "text.parse_math": False,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
-    # Where a title goes without it is found out, at a tenth of the time that a figure takes.
+    # Without a fixed height matplotlib looks for one, in a tenth of the time of a figure.
     "axes.titley": 1.0,
     "axes.facecolor": "white",
     "axes.spines.top": False,
@@ -66,7 +66,7 @@ STYLE: Any = {
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 
-# Packing takes a third of the time of a PNG, and half of that where only what repeats is packed (zlib's Z_RLE).
+# Compression takes a third of the time of a PNG, and half of that with run-length encoding only (zlib's Z_RLE).
 # Without a date, an SVG is the same each time.
 FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"pil_kwargs": {"compress_type": 3}},
@@ -114,7 +114,7 @@ def shorten(value: str | float, most: int = 32) -> str:
 
 
 def title_length(count: int) -> int:
-    """How many characters a title has room for, where there are so many panels."""
+    """Return how many characters fit into the title of a panel, given the number of panels."""
     return 32 if count == 1 else 20
 
 
@@ -143,9 +143,9 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
 
 
 def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], title: str) -> None:
-    """Explain the figure at its right: colors above, below them what is labelled in the first panel.
+    """Add a legend to the right of the panels: colors above, the labelled lines of the first panel below.
 
-    Of more than 16 colors some are left out.
+    At most 16 colors are listed.
     """
     shown = spread_evenly(range(len(names)), 16)
     boxes = [Patch(color=colors[i]) for i in shown]
@@ -157,7 +157,7 @@ def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], titl
 
 
 def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
-    """Say above the panels what a reader must know; `False` stands for a sentence that does not apply."""
+    """Write sentences above the panels; `False` stands for a sentence that does not apply."""
     said = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
     figure.suptitle(fill(said, 90), x=0.01, horizontalalignment="left")
 
@@ -183,11 +183,11 @@ class LogTicks(Locator):
     """
 
     def __call__(self) -> Sequence[float]:
-        """The ticks for what is seen now."""
+        """Return the ticks of the present view."""
         return self.tick_values(*self.axis.get_view_interval())  # type: ignore[union-attr]
 
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
-        """The ticks for a view, in order."""
+        """Return the ticks of a view, in order."""
         low, high = np.log10([vmin, vmax])
         powers = np.arange(np.ceil(low - 1e-9), np.floor(high + 1e-9) + 1)
         if high - low >= 2:
@@ -214,19 +214,19 @@ def format_power_of_ten(value: float) -> str:
 
 
 def time_unit(seconds: float) -> tuple[float, str]:
-    """The unit in which a time axis up to so many seconds has short numbers, with the factor from seconds to it."""
+    """Return the factor from seconds to the unit that suits a time axis up to so many seconds, and the unit."""
     units = {"ns": 1e9, "\N{MICRO SIGN}s": 1e6, "ms": 1e3}
     return next(((factor, unit) for unit, factor in units.items() if seconds * factor < 1000), (1.0, "s"))
 
 
 def add_note(axis: Axes, message: str) -> None:
-    """Put a message where a panel has nothing to show."""
+    """Write a message in place of an empty panel."""
     axis.set_axis_off()
     axis.text(0.5, 0.5, message, transform=axis.transAxes, ha="center", va="center", wrap=True)
 
 
 def empty_figure(message: str) -> Figure:
-    """Make the figure for when there is nothing to show: it says why."""
+    """Make a figure without data that states why there are none."""
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.6)
     add_note(axis, fill(message, 90))
@@ -239,7 +239,7 @@ def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> list[Path
 
 
 def save_as(figure: Figure, path: Path) -> Path:
-    """Write a figure, replaced as a whole; the same figure gives the same bytes.
+    """Write a figure to a file, which is replaced in one step; the same figure gives the same bytes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The figures of a report, one after the other, from what a run's folder holds."""
+"""The figures of a report, in order, from the contents of a run's folder."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ MAX_PATHS = 3  # one row of panels
 
 
 class ReportFigure(NamedTuple):
-    """A figure, what its file is called, and what is to be seen."""
+    """A figure with the name of its file and its caption."""
 
     name: str
     caption: str
@@ -38,9 +38,9 @@ class ReportFigure(NamedTuple):
 
 
 def report_figures(run_data: RunData) -> Iterator[ReportFigure]:
-    """The figures, in the order in which they are shown: first what is best, then why, last what it costs.
+    """Yield the figures in the order of the report: first the best choices, then the reasons, last the costs.
 
-    Those that would have nothing to show are left out.
+    Figures that would be empty are left out.
     """
     times = run_data.evidence.get("times")
     if times is not None:
@@ -54,25 +54,25 @@ def report_figures(run_data: RunData) -> Iterator[ReportFigure]:
 
 
 def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
-    """What is best, at a glance."""
+    """Yield the figures that compare learning rates and optimizers at a glance."""
     reached = frame["epochs_to_target"].notna().any()
     if reached and varies(frame, "lr"):
         caption = (
-            "Epochs to the target by learning rate and batch size: the darker, the sooner; a cross is divergence, and "
-            "a white cell a target missed."
+            "Epochs to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
+            "white cells did not reach the target."
         )
         yield ReportFigure("rate_map", caption, rate_map(frame, edges=_predicted_edges(run_data)))
     if varies(frame, "optimizer"):
         runs = select_best_runs(frame)
         runs = runs.assign(init=start_families(runs["init"]))
         figure = loss_curves(runs, run_data.result.curves, by="optimizer", panel="init", target=run_data.target)
-        yield ReportFigure("loss_by_optimizer", "Each optimizer at its best choice, start by start.", figure)
+        yield ReportFigure("loss_by_optimizer", "Loss curves of each optimizer at its best choice, by start.", figure)
 
 
 def _fit_figures(run_data: RunData) -> Iterator[ReportFigure]:
-    """The curve over the data, and the way there."""
+    """Yield the fitted curves, and the paths of the parameters to them."""
     data, scaling, model = run_data.data, run_data.scaling, run_data.result.model
-    assert data  # noqa: S101 (the caller has looked)
+    assert data  # noqa: S101 (checked by the caller)
     columns = [f"param_{name}" for name in model.params]
     trajectories = run_data.evidence["trajectories"]
     x, y = run_data.data_in_table_units()
@@ -81,7 +81,7 @@ def _fit_figures(run_data: RunData) -> Iterator[ReportFigure]:
     fits = trajectories[trajectories["role"] == "best"].groupby("init", sort=False)[columns].last()
     params = {str(name): values for name, values in zip(fits.index, fits.to_numpy(), strict=True)}
     figure = fitted_curve(curve, x, y, params_by_name=params, names=names)
-    yield ReportFigure("fitted_curve", "The data, and the best run from each start.", figure)
+    yield ReportFigure("fitted_curve", "The data and the curve fitted by the best run from each start.", figure)
 
     typical = trajectories[trajectories["role"] == "typical"]
     starts = typical["init"].drop_duplicates()
@@ -90,46 +90,50 @@ def _fit_figures(run_data: RunData) -> Iterator[ReportFigure]:
     if typical["epoch"].max() == 0 or typical.empty:
         return
     paths = {str(name): path[columns].to_numpy() for name, path in typical.groupby("init", sort=False)}
-    middle = "the run in the middle of those that reached the target, in the order in which they did"
     if len(data.x_names) == 1:
         figure = fitted_path(curve, x, y, paths=paths, names=names)
-        caption = f"How the curve bends onto the data. From each start, a typical run: {middle}."
+        caption = (
+            "The curve during training, in a typical run from each start: the run with the median number of epochs to "
+            "the target."
+        )
         yield ReportFigure("fitted_path", caption, figure)
-    units = " In standardized units." if scaling else ""
+    units = " Units are those of the standardized data." if scaling else ""
     if len(columns) > 1:
         figure = contours(loss_surface(model, data), paths, names=model.params)
-        caption = f"The way of the parameters over the loss, from the circle to the cross, in typical runs.{units}"
+        caption = f"Paths of the parameters over the loss surface in typical runs, from the circle to the plus.{units}"
         yield ReportFigure("contours", caption, figure)
     else:
         chosen = run_data.frame[run_data.frame["config_id"].isin(typical["config_id"])]
-        caption = f"How far the parameter is from its end, in typical runs.{units}"
+        caption = f"Distance of the parameter from its final value in typical runs.{units}"
         yield ReportFigure("parameter_path", caption, parameter_path(typical, chosen))
 
 
 def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
-    """What the rate, the batch size and the start do."""
+    """Yield the figures on the effect of the learning rate and of the start."""
     target = run_data.target
     if varies(frame, "lr") and np.isfinite(frame["final_loss"]).any():
-        caption = "How much the learning rate matters: the wider a line is low, the less it has to be tuned."
+        caption = "Final loss against learning rate. An optimizer with a wide, low line needs less tuning."
         yield ReportFigure("sensitivity", caption, sensitivity(frame, target=target))
     from_start, start = select_hardest_start(select_best_runs(frame, ["schedule", "shuffle"]))
-    whence = f" From the start {start}, the hardest." if start else ""
+    start_note = f" Runs from the hardest start, {start}." if start else ""
     winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
     runs = from_start[from_start["optimizer"] == winner]
     which = f"{winner}, the best optimizer," if varies(frame, "optimizer") else winner
     if varies(frame, "lr") or not varies(frame, "optimizer"):
         figure = loss_curves(runs, run_data.result.curves, target=target)
-        yield ReportFigure("loss_by_lr", f"{which} by learning rate.{whence}", figure)
+        yield ReportFigure("loss_by_lr", f"Loss curves of {which} by learning rate.{start_note}", figure)
     basin = run_data.evidence.get("basin")
     if basin is not None and _start_matters(basin):
         figure = basin_map(basin, **_basin_markers(run_data, basin))
-        yield ReportFigure("basin", "From where runs arrive, and how soon: each optimizer at its best choice.", figure)
+        yield ReportFigure(
+            "basin", "Epochs to the target by starting point, for each optimizer at its best choice.", figure
+        )
 
 
 def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
-    """What it takes in time."""
+    """Yield the figures on time."""
     if frame["epochs_to_target"].notna().any():
-        caption = "The share of configurations that reached the target within so many epochs, and so much time."
+        caption = "Share of configurations that reached the target, against epochs and against time."
         yield ReportFigure("ecdf", caption, ecdf(frame))
     if varies(frame, "batch_size"):
         winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
@@ -138,25 +142,25 @@ def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigu
         figure = loss_curves(
             from_start, run_data.result.curves, by="batch_size", panel="optimizer", target=run_data.target, x="seconds"
         )
-        whence = f" From the start {start}, the hardest." if start else ""
-        caption = f"{winner} against time: each batch size at its best learning rate.{whence}"
+        start_note = f" Runs from the hardest start, {start}." if start else ""
+        caption = f"Loss curves of {winner} against time, for each batch size at its best learning rate.{start_note}"
         yield ReportFigure("loss_by_batch_size", caption, figure)
     if len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
-        caption = "What a lower loss costs in time: along the front nothing is both faster and better."
+        caption = "Final loss against time. No choice is both faster and better than one on the front."
         yield ReportFigure("pareto", caption, pareto(frame, target=run_data.target))
     speed = run_data.evidence.get("speed")
     if speed is not None and len(speed):
-        yield ReportFigure("speed", "How long a sample-update takes, with 95 % intervals.", speed_bars(speed))
+        yield ReportFigure("speed", "Time per sample-update with 95 % confidence intervals.", speed_bars(speed))
 
 
 def _predicted_edges(run_data: RunData) -> pd.DataFrame | None:
-    """The predicted largest stable rates, where there are any."""
+    """Return the predicted largest stable learning rates, if there are any."""
     theory = run_data.evidence.get("theory")
     return theory if theory is not None and len(theory) else None
 
 
 def _start_matters(basin: pd.DataFrame) -> bool:
-    """Whether it matters where a run starts."""
+    """Return whether the outcome of a run depends on its start."""
     if basin.empty or varies(basin, "status") or varies(basin, "epochs"):
         return len(basin) > 0
     losses = basin["final_loss"]
@@ -164,7 +168,7 @@ def _start_matters(basin: pd.DataFrame) -> bool:
 
 
 def _basin_markers(run_data: RunData, basin: pd.DataFrame) -> dict[str, Any]:
-    """Where the best run ended, and the starts of the sweep by name."""
+    """Return the end of the best run, and the starts of the sweep by name."""
     frame, result = run_data.frame, run_data.result
     first = np.unique(frame["init"].cat.codes, return_index=True)[1]
     starts = dict(zip(frame["init"].iloc[first].astype(str), result.starts[first], strict=True))
@@ -174,17 +178,17 @@ def _basin_markers(run_data: RunData, basin: pd.DataFrame) -> dict[str, Any]:
 
 
 def select_hardest_start(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
-    """Keep the runs from the hardest start; a median over a near and a far one tells nothing.
+    """Return the runs from the hardest start: a median over near and far starts would describe neither.
 
-    It is the one from which the smallest share reaches the target, or else the one of the highest loss. Random starts
-    of one name count as one.
+    From the hardest start the smallest share of runs reaches the target; of several such starts it has the highest
+    median loss. Random starts of one name count as one.
 
     Returns
     -------
     frame : DataFrame
-        Some of its rows.
+        The rows of that start.
     start : str or None
-        The start, if there are others.
+        The name of the start, or None if all runs have the same one.
     """
     starts = start_families(frame["init"])
     if len(starts.unique()) == 1:

@@ -1,4 +1,4 @@
-"""The report as Markdown, for a pull request or a wiki: the answer first, what it rests on folded away."""
+"""The report as Markdown, for a pull request or a wiki: the answer first, the details folded away."""
 
 import re
 from collections.abc import Iterable
@@ -19,10 +19,11 @@ def render_markdown(
     result, frame = run_data.result, run_data.frame
     opening = [
         f"# {escape_markdown(text(run_data.title))}",
-        f"`{result.model.expression}`{escape_markdown(text(run_data.source))}, {format_count(len(frame), 'configuration')}.",
+        f"`{result.model.expression}`{escape_markdown(text(run_data.source))}, "
+        f"{format_count(len(frame), 'configuration')}.",
     ]
-    if going_on := describe_progress(len(frame), planned):
-        opening.append(f"**{escape_markdown(going_on)}**")
+    if progress := describe_progress(len(frame), planned):
+        opening.append(f"**{escape_markdown(progress)}**")
     if frame.empty:
         return _join_blocks([*opening, *_reproduction_section(run_data)])
     figures = [f"![{escape_markdown(text(caption))}](figures/{name}.png)" for name, caption in captions.items()]
@@ -38,7 +39,7 @@ def render_markdown(
             "## Figures",
             *figures[:LEADING_FIGURES],
             *_details_section("More figures", figures[LEADING_FIGURES:]),
-            "## What it rests on",
+            "## Measurements and checks",
             checked,
             *(part for name in others for part in _details_section(titles[name], [to_markdown(run_data.tables[name])])),
             *(part for name, title in titles.items() for part in _measurement_section(run_data, name, title)),
@@ -51,9 +52,9 @@ def _measurement_section(run_data: RunData, name: str, title: str) -> list[str]:
     table = run_data.evidence.get(name)
     if name in run_data.tables or table is None or table.empty:
         return []
-    said = caption(name, table)
+    words = caption(name, table)
     return _details_section(
-        title, [*([escape_markdown(said)] if said else []), to_markdown(readable_table(name, table))]
+        title, [*([escape_markdown(words)] if words else []), to_markdown(readable_table(name, table))]
     )
 
 
@@ -61,13 +62,13 @@ def _reproduction_section(run_data: RunData) -> list[str]:
     environment = run_data.result.run.environment
     facts = ["".join(f"- {name}: {escape_markdown(text(value))}\n" for name, value in environment.items())]
     if run_data.study is None:
-        return _details_section("How to make it again", ["By a sweep in Python.", *facts])
-    how = f"With the study as it was run, every setting spelled out, `{COMMAND}` does it again. This is `run.toml`:"
-    return _details_section("How to make it again", [how, _fence_code(run_data.result.run.study), *facts])
+        return _details_section("How to reproduce this run", ["This run was made by a sweep in Python.", *facts])
+    instructions = f"Save the study below, which spells out every setting, as `run.toml`, and run `{COMMAND}`:"
+    return _details_section("How to reproduce this run", [instructions, _fence_code(run_data.result.run.study), *facts])
 
 
 def _details_section(title: str, parts: Iterable[str]) -> list[str]:
-    """What opens at a click."""
+    """Return a section that opens at a click; nothing if it has no parts."""
     parts = list(parts)
     return [f"<details><summary>{escape_markdown(title)}</summary>", *parts, "</details>"] if parts else []
 
@@ -77,6 +78,6 @@ def _join_blocks(parts: Iterable[str]) -> str:
 
 
 def _fence_code(toml: str) -> str:
-    """A block of code, with a fence longer than any in the text."""
+    """Return a block of code, with a fence longer than any in the text."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", toml)), default=0))
     return f"{fence}toml\n{toml}{fence}"

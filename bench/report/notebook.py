@@ -1,4 +1,4 @@
-"""How results show themselves in a notebook: a table, a small figure, and the same figure large."""
+"""The display of results in a notebook: a table with a small figure, and the same figure in full size."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -22,25 +22,25 @@ from bench.tables.formatting import display, text
 from bench.tables.ranking import CHOICES, best_choices
 from kernels import FitResult
 
-STATUS_WORDS = {"converged": "reached the target", "max_epochs": "did all epochs", "diverged": "diverged"}
-# A dollar sign in a name must not become a formula.
+STATUS_WORDS = {"converged": "reached the target", "max_epochs": "ran all epochs", "diverged": "diverged"}
+# Keeps a dollar sign in a name from becoming a formula.
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
 
 
 def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None = None) -> Figure:
-    """Draw the loss of a fit and, beside it, the curve on its data where they are given.
+    """Draw the loss of a fit and, if the data are given, the fitted curve.
 
     Parameters
     ----------
     result : FitResult
     x : array, shape (n,) or (n, inputs), optional
     y : array, shape (n,), optional
-        The data that were trained.
+        The training data.
 
     Returns
     -------
     Figure
-        Jupyter shows it.
+        It is displayed by Jupyter.
 
     Raises
     ------
@@ -74,18 +74,18 @@ def _loss_figure(result: FitResult) -> Figure:
 
 
 def plot_sweep(result: SweepResult) -> Figure:
-    """Draw how soon each learning rate and batch size reaches the target.
+    """Draw the epochs to the target for each learning rate and batch size.
 
-    Where no run did: the losses of each optimizer at its best choice.
+    If no run reached the target, draw the losses of each optimizer at its best choice instead.
     """
     return _main_figure(result)[0]
 
 
 def _main_figure(result: SweepResult) -> tuple[Figure, str]:
-    """The figure and what is to be seen."""
+    """Return the figure of a sweep and its text alternative."""
     frame = result.timed
     if frame.empty:
-        return _add_png_display(empty_figure("No run is done yet.")), "Nothing yet"
+        return _add_png_display(empty_figure("No run has finished yet.")), "No run has finished yet"
     if frame["epochs_to_target"].notna().any():
         return _add_png_display(rate_map(frame)), "Epochs to the target by learning rate and batch size"
     choices = best_choices(frame, ["optimizer"])
@@ -96,7 +96,7 @@ def _main_figure(result: SweepResult) -> tuple[Figure, str]:
 
 
 def fit_html(result: FitResult) -> str:
-    """Show a fit: parameters, loss and status beside the loss against epochs, as HTML."""
+    """Return a fit as HTML: parameters, loss and status beside the loss curve."""
     rows = {name: f"{value:.10g}" for name, value in zip(result.model.params, result.params, strict=True)}
     rows |= {
         "loss": f"{result.loss[-1]:.10g}",
@@ -109,16 +109,16 @@ def fit_html(result: FitResult) -> str:
 
 
 def sweep_html(result: SweepResult) -> str:
-    """Show a sweep: how its runs ended, the ten best choices, and the figure, as HTML."""
+    """Return a sweep as HTML: how its runs ended, the ten best choices, and the figure."""
     counts = result.frame["status"].value_counts()
     ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in STATUS_WORDS.items() if counts[status])
     if not ended:
-        return _side_by_side(result.model.expression, "<p>No run is done yet.</p>", "")
+        return _side_by_side(result.model.expression, "<p>No run has finished yet.</p>", "")
     ranked = best_choices(result.timed).head(10)
     with pd.option_context("display.max_colwidth", None):
         table = display(ranked).to_html(index=False, border=0, escape=True)
-    said = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"
-    return _side_by_side(result.model.expression, said + table, _image_tag(*_main_figure(result), width=560))
+    summary = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"
+    return _side_by_side(result.model.expression, summary + table, _image_tag(*_main_figure(result), width=560))
 
 
 def _facts_table(rows: Mapping[str, str]) -> str:
@@ -148,6 +148,6 @@ def _to_png(figure: Figure) -> bytes:
 
 
 def _add_png_display(figure: Figure) -> Figure:
-    """The figure with the method by which Jupyter shows what pyplot did not make."""
+    """Give the figure the method by which Jupyter displays it: it is not from pyplot."""
     vars(figure)["_repr_png_"] = lambda: _to_png(figure)
     return figure

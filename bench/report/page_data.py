@@ -1,4 +1,4 @@
-"""What the page knows of a run, small enough to travel in it: columns as packed numbers, curves in two bytes a loss."""
+"""The data of a run embedded in its page: columns as packed numbers, curves with two bytes per loss."""
 
 from base64 import b64encode
 from typing import Any
@@ -15,8 +15,8 @@ from bench.tables.formatting import label, text
 from bench.tables.ranking import CHOICES
 from kernels.run import Floats
 
-# The page is to stay under 8 MB, of which the charting library takes nearly 5. So many bytes are for the rows and for
-# the curves, a third less than what they take as text. A run has as many points of its curve as there is room for.
+# The page must stay under 8 MB, of which the charting library takes nearly 5. These are the bytes for the rows and for
+# the curves; as base64 they take a third more. The more runs there are, the fewer points each curve has.
 ROW_BYTES = 700_000
 CURVE_BYTES = 1_020_000
 MAX_EPOCHS = 101
@@ -25,22 +25,21 @@ CURVE_POINTS = 161
 MAX_CURVES = 24
 
 SETTINGS = [*CHOICES, "init", "seed"]
-# A loss is a step on a logarithmic scale, which has room for so many; below them are what has no logarithm.
+# Losses are stored as steps on a logarithmic scale. The two lowest codes stand for losses without a logarithm.
 LOST, ZERO, LOWEST, HIGHEST = 0, 1, 2, 65535
 
 
 def pack(values: Any) -> dict[str, str]:
-    """An array as base64, with its type: of NumPy's kinds, little-endian."""
+    """Return an array as base64 in little-endian order, with its type in NumPy's notation."""
     array = np.ascontiguousarray(values)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return {"type": little.dtype.str[1:], "data": b64encode(little.tobytes()).decode()}
 
 
 def page_data(run_data: RunData) -> dict[str, Any]:
-    """Everything that the page's charts and its table of configurations show.
+    """Return the data of the page's charts and of its table of configurations.
 
-    Where there are more configurations than a page can hold, every second, third, ... is left out, and the page says
-    so.
+    Of more configurations than a page can hold only every second, third, ... is included, and the page says so.
     """
     frame = run_data.frame
     params = [f"param_{name}" for name in run_data.result.model.params]
@@ -68,15 +67,15 @@ def page_data(run_data: RunData) -> dict[str, Any]:
 
 
 def _encode_setting(column: pd.Series) -> dict[str, Any]:
-    """A column's distinct values in their own order, for readers and as they are, each row's place among them."""
+    """Return the sorted distinct values of a column, raw and as text, and the index of each row's value among them."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
         codes, values = column.cat.codes.to_numpy(), column.cat.categories.tolist()
     else:
         distinct, codes = np.unique(column.to_numpy(), return_inverse=True)
         values = distinct.tolist()
-    shown = ["shuffled" if value else "the data's" for value in values] if column.dtype == bool else map(text, values)
-    # A script has no whole numbers as large as a seed may be.
+    shown = ["shuffled" if value else "not shuffled" for value in values] if column.dtype == bool else map(text, values)
+    # JavaScript has no integers as large as a seed may be.
     plain = [str(value) for value in values] if column.name == "seed" else values
     colors = {value: to_hex(color) for value, color in colors_of(values).items()} if column.name != "seed" else {}
     return {
@@ -92,9 +91,9 @@ def _shrink_codes(codes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
-    """The losses of all rows, one after the other: `grid` are the epochs that are there of every run, besides its last.
+    """Return the losses of all rows, one row after the other, as steps of `unit` decades above `low`.
 
-    A step of the scale is `unit` decades, from `low` on.
+    `grid` holds the epochs that are stored for every run; the last epoch of each run is stored as well.
     """
     curves = run_data.result.curves
     epochs, losses = curves["epoch"].to_numpy(), curves["loss"].to_numpy()
@@ -123,7 +122,7 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def thin_epochs(epochs: NDArray[Any], most: int) -> NDArray[Any]:
-    """At most so many of the epochs: half of them evenly spread, half close together at first, where much happens."""
+    """Return at most so many of the epochs: half of them evenly spaced, half geometrically, denser at the start."""
     most = min(most, MAX_EPOCHS)
     if epochs.size <= most:
         return epochs
@@ -134,9 +133,9 @@ def thin_epochs(epochs: NDArray[Any], most: int) -> NDArray[Any]:
 
 
 def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
-    """The data and the curves of the trajectories over them, in the table's units; of several inputs, no curve.
+    """Return the data and the fitted curves of the trajectories, in the table's units; None if there are none.
 
-    For several inputs a curve is what is predicted against what was observed.
+    For several inputs the curves are predicted values against observed ones.
     """
     trajectories = run_data.evidence.get("trajectories")
     if run_data.data is None or trajectories is None or trajectories.empty:
@@ -183,6 +182,6 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
 
 
 def _to_float32(values: Floats) -> NDArray[np.float32]:
-    """Half the bytes, for what is only drawn."""
+    """Return the values in half the bytes, which is precise enough for drawing."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)

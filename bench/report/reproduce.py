@@ -1,4 +1,4 @@
-"""How to make one configuration again: Python and a study file around the settings of a row that the page fills in."""
+"""Python and TOML that reproduce one configuration; the page inserts the settings of the row."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ PLACEHOLDER_TABLE: dict[str, Any] = {"path": "your-data.csv", "x": ["x"], "y": "
 
 
 def reproduction(run_data: RunData) -> dict[str, list[str]]:
-    """What comes before and after the settings of a row: as Python, and as TOML."""
+    """Return the text before and after the settings of a row, as Python and as TOML."""
     return {"python": _python_parts(run_data), "toml": _toml_parts(run_data)}
 
 
 def _run_settings(run_data: RunData) -> dict[str, Any]:
-    """What all configurations have in common, as arguments of `fit`."""
+    """Return the settings that all configurations share, as arguments of `fit`."""
     if run_data.study:
         run = run_data.study.run
         return {"epochs": run.epochs, "target": run.target, "loss": run.loss, "drop_last": run.drop_last}
@@ -48,7 +48,7 @@ def _python_parts(run_data: RunData) -> list[str]:
 
 
 def _data_lines(table: DataTable) -> tuple[list[str], str]:
-    """What to import, and the line that loads the data of a study."""
+    """Return the imports and the line that loads the data of a study."""
     if table.builtin is not None:
         imports, data = ["from bench.data import builtin"], f"builtin({table.builtin!r})"
     else:

@@ -165,8 +165,8 @@ def film_caption(film: Film) -> str:
     first, last = map(text, film.loss[[0, -1]].tolist())
     if result.status == "diverged":
         return (
-            f"The curve {result.model.expression} moves away from the data; the loss grows from {first} to {last} and is "
-            f"no longer finite in epoch {text(result.epochs)}."
+            f"The curve {result.model.expression} moves away from the data; the loss grows from {first} to {last} "
+            f"and is no longer finite in epoch {text(result.epochs)}."
         )
     return (
         f"The curve {result.model.expression} moves from its start onto the data; the loss goes from {first} to {last} "

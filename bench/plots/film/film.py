@@ -50,7 +50,7 @@ class View:
 
 
 QUADRATIC_VIEW = View(xlim=(-50, 50), ylim=(-500, 500), curve_range=(-80, 80), target=lambda x: 2 * x**2 - 4 * x + 3)
-"""The view of the classic quadratic, wide enough to show the curves of both starts; the data are a dot in the middle."""
+"""The view of the classic quadratic: it holds the curves of both starts, with the data as a dot in the middle."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -34,6 +34,7 @@ class FrameRenderer:
     @rc_context(STYLE)
     def __init__(self, figure: Figure, film: Film) -> None:
         self.figure, self.film = figure, film
+        self._loss_limits = enclosing_decades(film.loss)
         figure.clear()
         figure.set_layout_engine("constrained", rect=(0, 0, 1, PANEL_TOP))
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -58,7 +59,7 @@ class FrameRenderer:
         for age, line in enumerate(self._curve_lines):
             line.set_visible(age <= frame)
             line.set_ydata(self._clip_curve(film.curves[max(frame - age, 0)]))
-        low, high = self._loss_line.axes.get_ylim()
+        low, high = self._loss_limits
         loss = film.loss[: frame + 1].clip(low, 10 * high)
         self._loss_line.set_data(film.epoch[: frame + 1], loss)
         self._loss_marker.set_data(film.epoch[[frame]], loss[[-1]].clip(max=high))
@@ -96,7 +97,7 @@ class FrameRenderer:
         """Draw the axes of the loss, and return its line and the marker at the end of it."""
         film = self.film
         log_scale(axis)
-        axis.set_ylim(*enclosing_decades(film.loss))
+        axis.set_ylim(*self._loss_limits)
         last = max(film.epoch[-1], 1)
         # The first epoch, in which the loss falls most, gets as much room as a whole decade later on.
         axis.set_xscale("symlog", linthresh=1)

@@ -63,7 +63,7 @@ def update_moments(
     kernel: str = "fused",
     **others: Any,
 ) -> Moments:
-    """Return the states after whole epochs and, within the first epochs, after each update or each fiftieth of an epoch.
+    """Return the states after whole epochs and, in the first epochs, after each update or fiftieth of an epoch.
 
     These epochs are trained again, piece by piece, with the samples in the order of the run; the optimizer's state is
     carried from piece to piece. The states are therefore those of the run, and none is interpolated.

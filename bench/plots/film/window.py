@@ -46,7 +46,7 @@ class Window:
 
     @rc_context(STYLE)
     def __call__(self, result: FitResult, data: Dataset) -> None:
-        """Show the present state of a fit, in the units of training; do nothing within `REFRESH_SECONDS` of the last time."""
+        """Show the present state of a fit in the units of training, at most once in `REFRESH_SECONDS`."""
         if not self.is_open or time.monotonic() < self._drawn + REFRESH_SECONDS or not np.isfinite(result.loss[0]):
             return
         names = (data.x_names[0], data.y_name)
