@@ -131,9 +131,7 @@ def test_all_solved_at_once_is_still_a_figure(epochs, tmp_path):
 
 
 def test_nothing_solved():
-    assert (
-        texts(ecdf(make_frame(3, seed=range(3)))) == "No configuration was solved: none of 3 reached a target."
-    )
+    assert texts(ecdf(make_frame(3, seed=range(3)))) == "No configuration was solved: none of 3 reached a target."
 
 
 # The front of time and loss
@@ -204,7 +202,9 @@ def test_a_choice_of_which_some_runs_diverge_is_hollow():
 def test_what_ends_far_above_or_diverges_is_counted():
     frame = choices([1.0] * 6, [1.0, 1.1, 1.2, 1.3, 1e9, np.nan])
     figure = pareto(frame)
-    assert "4 choices of settings, medians over starts and seeds. 2 more end at much higher losses or diverge." in texts(figure)
+    assert (
+        "4 choices of settings, medians over starts and seeds. 2 more end at much higher losses or diverge."
+    ) in texts(figure)
     assert figure.axes[0].get_ylim()[1] < 10
 
 

@@ -60,9 +60,7 @@ def basin_map(
     for axis, (_, plane) in zip(axes, chosen, strict=True):
         extent = _draw_cells(axis, plane, x, y, shade)
         if end is not None:
-            at = np.asarray(end, dtype=float)[place]
-            axis.plot(*at, "+", color="white", markersize=13, markeredgewidth=4)
-            axis.plot(*at, "+", color=INK, markersize=12, markeredgewidth=2)
+            _draw_end(axis, np.asarray(end, dtype=float)[place])
         points = {name: np.asarray(start, dtype=float)[place] for name, start in (starts or {}).items()}
         _draw_starts(axis, points, extent, letters=0 if axis is not axes[0] else 16 if len(axes) == 1 else 10)
         if len(chosen) > 1:
@@ -101,12 +99,18 @@ def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Sh
     axis.grid(visible=False)
     axis.imshow(colors, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
     every = max(1, x.size // MAX_CROSSES)
-    some = slice(every // 2, None, every)
-    rows, columns = np.nonzero(lost[some, some])
-    axis.plot(x[some][columns], y[some][rows], **DIVERGED_MARK)
+    marked = slice(every // 2, None, every)
+    rows, columns = np.nonzero(lost[marked, marked])
+    axis.plot(x[marked][columns], y[marked][rows], **DIVERGED_MARK)
     round_ticks(axis.xaxis, 5)
     axis.set(xlim=extent[:2], ylim=extent[2:])
     return extent
+
+
+def _draw_end(axis: Axes, point: Floats) -> None:
+    """Draw the end of the best run as a plus with a white edge."""
+    axis.plot(*point, "+", color="white", markersize=13, markeredgewidth=4)
+    axis.plot(*point, "+", color=INK, markersize=12, markeredgewidth=2)
 
 
 def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int) -> None:

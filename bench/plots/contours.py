@@ -64,8 +64,8 @@ def contours(loss: Callable[[Floats], Floats], paths: Mapping[str, ArrayLike], *
             grays = np.linspace(0.62, 1.0, levels.size + 1)
             axis.contourf(x, y, height, levels, colors=[str(gray) for gray in grays], extend="both")
             axis.contour(x, y, height, levels, colors="#8a8a8a", linewidths=0.5)
-        shown = path[spread_evenly(range(len(path)), MAX_EPOCHS)]
-        axis.plot(shown[:, first], shown[:, second], ".-", color=PALETTE[0], linewidth=1.5, markersize=5)
+        points = path[spread_evenly(range(len(path)), MAX_EPOCHS)]
+        axis.plot(points[:, first], points[:, second], ".-", color=PALETTE[0], linewidth=1.5, markersize=5)
         axis.plot(*path[0, [first, second]], "o", color=PALETTE[0], markerfacecolor="white")
         axis.plot(*path[-1, [first, second]], "+", color=INK, markersize=12, markeredgewidth=2)
         axis.set(title=shorten(name, title_length(len(moving))), xlim=x[[0, -1]], ylim=y[[0, -1]])
@@ -98,10 +98,10 @@ def _panel_grid(path: Floats) -> Floats:
 
 def _contour_levels(height: Floats) -> Floats:
     """Return the levels between the lowest and the highest loss that enclose enough points to be smooth lines."""
-    found = np.sort(height[np.isfinite(height)])
-    if found.size <= MIN_POINTS_INSIDE or found[0] == found[-1]:
+    heights = np.sort(height[np.isfinite(height)])
+    if heights.size <= MIN_POINTS_INSIDE or heights[0] == heights[-1]:
         return np.empty(0)
     powers = np.arange(LEVELS, 0, -1)
-    levels: Floats = found[0] + (found[-1] - found[0]) / FACTOR ** powers.astype(float)
-    least: float = found[MIN_POINTS_INSIDE]
+    levels: Floats = heights[0] + (heights[-1] - heights[0]) / FACTOR ** powers.astype(float)
+    least: float = heights[MIN_POINTS_INSIDE]
     return np.array([level for level in levels if level > least])

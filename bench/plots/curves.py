@@ -143,8 +143,8 @@ def fitted_path(
 def _thin_samples(x: ArrayLike, y: ArrayLike, most: int = 1000) -> tuple[Array, Array]:
     """Return at most so many samples, evenly spaced: more could not be told apart in a figure."""
     x, y = np.asarray(x), np.asarray(y)
-    some = spread_evenly(range(len(y)), most)
-    return x[some], y[some]
+    sample = spread_evenly(range(len(y)), most)
+    return x[sample], y[sample]
 
 
 def _evaluate_curve(predict: Predict, params: ArrayLike, x: Array) -> Array:

@@ -1,6 +1,6 @@
 """Loss curves: medians with bands, against epochs or time."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -71,21 +71,17 @@ def loss_curves(
     start = bands.loc[bands["epoch"] == bands["epoch"].min(), "median"].max()
     bottom, top = loss_axis_limits(bands[["low", "median", "high"]].to_numpy(), start, target)
     values = sorted(set(bands[panel]))
-    shown = spread_evenly(values, 6)
+    panel_values = spread_evenly(values, 6)
     colors = colors_of(bands[by])
-    unit, along = _time_axis(frame, bands, [panel, by]) if x == "seconds" else ("epoch", bands["epoch"])
-    figure, axes = panels(len(shown))
+    unit, times = _time_axis(frame, bands, [panel, by]) if x == "seconds" else ("epoch", bands["epoch"])
+    figure, axes = panels(len(panel_values))
     log_scale(axes[0])
     # With the limits known beforehand, matplotlib does not look for them again after each line.
-    longest = along.max() or 1.0
+    longest = times.max() or 1.0
     axes[0].set(ylim=(bottom, top), xlim=(-0.02 * longest, 1.02 * longest))
-    for axis, value in zip(axes, shown, strict=True):
-        for choice, group in bands[bands[panel] == value].groupby(by):
-            band = group.iloc[spread_evenly(range(len(group)), MAX_EPOCHS)]
-            low, median, high = band[["low", "median", "high"]].to_numpy().clip(bottom, 10 * top).T
-            at = along[band.index].to_numpy()
-            axis.fill_between(at, low, high, color=colors[choice], alpha=0.2, linewidth=0)
-            axis.plot(at, median, color=colors[choice], marker="o" if len(band) == 1 else "")
+    for axis, value in zip(axes, panel_values, strict=True):
+        for choice, band in bands[bands[panel] == value].groupby(by):
+            _draw_band(axis, times[band.index], band, colors[choice], limits=(bottom, 10 * top))
         draw_target(axis, target, bottom)
         if len(values) > 1:
             axis.set_title(f"{label(panel)} {shorten(value, 16)}")
@@ -98,10 +94,21 @@ def loss_curves(
         figure,
         many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
         diverged > 0 and f"{diverged:,} of {len(frame):,} runs diverged.",
-        len(shown) < len(values) and f"{len(shown)} of {len(values)} values of {label(panel)}.",
+        len(panel_values) < len(values) and f"{len(panel_values)} of {len(values)} values of {label(panel)}.",
         (bands["low"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
+
+
+def _draw_band(
+    axis: Axes, times: "pd.Series[float]", band: pd.DataFrame, color: Any, *, limits: tuple[float, float]
+) -> None:
+    """Draw the median of one choice and the band around it, clipped to the limits."""
+    epochs = spread_evenly(range(len(band)), MAX_EPOCHS)
+    x = times.iloc[epochs].to_numpy()
+    low, median, high = band[["low", "median", "high"]].iloc[epochs].to_numpy().clip(*limits).T
+    axis.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+    axis.plot(x, median, color=color, marker="o" if len(band) == 1 else "")
 
 
 def loss_axis_limits(losses: Floats, start: float, target: float | None) -> tuple[float, float]:

@@ -55,19 +55,19 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
         best = ended["config_id"].iloc[ended["final_loss"].argmin()]
         end = finite.loc[finite["config_id"] == best, names].iloc[-1].to_numpy()
     moved = np.ptp(finite[names].to_numpy(), axis=0)
-    far = sorted(np.argsort(-moved, kind="stable")[:MAX_PARAMETERS])
-    shown = runs.iloc[spread_evenly(range(len(runs)), 5)]
-    titles = _run_labels(shown)
+    farthest = sorted(np.argsort(-moved, kind="stable")[:MAX_PARAMETERS])
+    drawn_runs = runs.iloc[spread_evenly(range(len(runs)), 5)]
+    titles = _run_labels(drawn_runs)
     colors = colors_of(titles)
-    figure, axes = panels(len(far), share=False)
-    for title, config_id in zip(titles, shown["config_id"], strict=True):
+    figure, axes = panels(len(farthest), share=False)
+    for title, config_id in zip(titles, drawn_runs["config_id"], strict=True):
         path = finite[finite["config_id"] == config_id]
         path = path.iloc[spread_evenly(range(len(path)), MAX_EPOCHS)]
-        for axis, k in zip(axes, far, strict=True):
+        for axis, k in zip(axes, farthest, strict=True):
             distance = (path[names[k]] - end[k]).abs()
             if distance.any():
                 axis.plot(path["epoch"], distance, color=colors[title], marker="." if len(path) < 20 else "")
-    for axis, k in zip(axes, far, strict=True):
+    for axis, k in zip(axes, farthest, strict=True):
         name = shorten(label(names[k]), 16)
         if not axis.lines:
             add_note(axis, f"{name} does not change")
@@ -80,8 +80,8 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
     add_caption(
         figure,
         "Distances from the final values of the best run." if reference is None else "Distances from the reference.",
-        len(shown) < len(runs) and f"{len(shown)} of {len(runs)} runs.",
-        len(far) < len(names) and f"The {MAX_PARAMETERS} of {len(names)} parameters that move farthest.",
+        len(drawn_runs) < len(runs) and f"{len(drawn_runs)} of {len(runs)} runs.",
+        len(farthest) < len(names) and f"The {MAX_PARAMETERS} of {len(names)} parameters that move farthest.",
     )
     return figure
 

@@ -76,9 +76,9 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     starts = list(dict.fromkeys(start_families(frame["init"].sort_values())))
     rows, columns = optimizers[:MAX_MAPS], spread_evenly(starts, MAX_MAPS)
     rates, sizes = np.unique(runs["lr"]), np.unique(runs["batch_size"])
-    found = _reduce_to_cells(runs, rates, sizes)
+    cells_by_map = _reduce_to_cells(runs, rates, sizes)
     untrained = Cells(*np.full((2, len(sizes), len(rates)), np.nan))
-    maps = [found.get(place, untrained) for place in product(rows, columns)]
+    maps = [cells_by_map.get(place, untrained) for place in product(rows, columns)]
 
     # All maps share one pair of axes, which is drawn in half the time of a pair for each map.
     figure, (axis,) = panels(1)
@@ -96,10 +96,8 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
         _draw_edges(axis, [stairs[number // len(columns)] for number in range(len(maps))], origins)
     room = int(wide * len(rates) / LETTER_WIDTH)
     for (x, y), (optimizer, start) in zip(origins, product(rows, columns), strict=True):
-        said = shorten(optimizer, 14) if len(optimizers) > 1 else ""
-        if len(starts) > 1:
-            said = f"{said} from {shorten(start, max(4, room - len(said) - 6))}".strip()
-        axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, said, fontsize=9, va="bottom")
+        title = _map_title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "", room)
+        axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, title, fontsize=9, va="bottom")
     _label_axes(axis, rates, sizes, right, up, most=max(2, int(wide * len(rates) / TICK_WIDTH)))
     add_legend(figure, shade.names, shade.colors, "epochs to target")
     seeds = runs["seed"].nunique()
@@ -113,6 +111,14 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     return figure
 
 
+def _map_title(optimizer: str, start: str, room: int) -> str:
+    """Return the title of a map in about so many characters; an empty name is left out."""
+    title = shorten(optimizer, 14)
+    if not start:
+        return title
+    return f"{title} from {shorten(start, max(4, room - len(title) - 6))}".strip()
+
+
 def _reduce_to_cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[tuple[str, str], Cells]:
     """Return the cells for each optimizer and start."""
     reduced = runs[["optimizer", "start", "batch_size", "lr"]].assign(
@@ -121,13 +127,13 @@ def _reduce_to_cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[t
     )
     groups = reduced.groupby(["optimizer", "start", "batch_size", "lr"], observed=True)
     table = groups["epochs"].median().to_frame().assign(lost=groups["lost"].mean()).reset_index()
-    found = {}
+    cells_by_map = {}
     for place, group in table.groupby(["optimizer", "start"], observed=True):
         epochs, lost = np.full((2, len(sizes), len(rates)), np.nan)
         at = np.searchsorted(sizes, group["batch_size"]), np.searchsorted(rates, group["lr"])
         epochs[at], lost[at] = group["epochs"], group["lost"]
-        found[cast(tuple[str, str], place)] = Cells(epochs, lost)
-    return found
+        cells_by_map[cast(tuple[str, str], place)] = Cells(epochs, lost)
+    return cells_by_map
 
 
 def _draw_cells(
@@ -140,11 +146,11 @@ def _draw_cells(
     lost = np.concatenate([cells.lost.ravel() for cells in maps])
     colors = shade.of(epochs)
     colors[lost == 1] = to_rgba(DIVERGED_COLOR)
-    for shown in np.unique(colors, axis=0):
+    for color in np.unique(colors, axis=0):
         # One patch for all cells of a color: a mesh is drawn cell by cell into an SVG.
-        alike = at[(colors == shown).all(axis=1)]
+        alike = at[(colors == color).all(axis=1)]
         path = Path.make_compound_path_from_polys(alike[:, np.newaxis] + SQUARE)
-        axis.add_patch(PathPatch(path, facecolor=tuple(shown), edgecolor="#dddddd", linewidth=0.5))
+        axis.add_patch(PathPatch(path, facecolor=tuple(color), edgecolor="#dddddd", linewidth=0.5))
     untrained: Any = {"marker": ".", "color": FAINT, "markersize": 3, "linestyle": ""}
     for where, look, name, shift in (
         (lost == 1, DIVERGED_MARK, "all diverged", 0.0),
@@ -162,11 +168,11 @@ def _draw_cells(
         axis.plot([], [], **MISSED_MARK, label="target missed")
     dark = colors[:, :3] @ [0.299, 0.587, 0.114] < 0.5
     for place in np.flatnonzero(np.isfinite(epochs)):
-        said = str(ceil(epochs[place]))
-        if len(said) <= digits:
+        number = str(ceil(epochs[place]))
+        if len(number) <= digits:
             x, y = at[place]
             look = {"color": "white" if dark[place] else INK, "fontsize": fontsize, "in_layout": False}
-            axis.text(x, y, said, ha="center", va="center_baseline", **look)
+            axis.text(x, y, number, ha="center", va="center_baseline", **look)
 
 
 def _edge_line(edges: pd.DataFrame, runs: pd.DataFrame, rates: Floats, sizes: Floats) -> Floats:

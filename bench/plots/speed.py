@@ -46,25 +46,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     low, high = float(numbers.min()), float(numbers.max())
     left, right = low / (high / low) ** 0.06 / 1.5, high * (high / low) ** 0.06 * 1.5
     for place, row in enumerate(measured.to_dict("records")):
-        verified = pd.notna(row["verified"]) and bool(row["verified"])
-        color = OURS if row["ours"] else OTHERS
-        look: Any = {"color": color, "edgecolor": "white", "linewidth": 0, "hatch": "" if verified else HATCH}
-        axis.barh(place, row["ns"] - left, left=left, height=0.7, **look)
-        axis.plot([row["ns_low"], row["ns_high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=6)
-        said = f"{_round_to_three_digits(row['ns'])} ns{_describe_speedup(row) if verified else ', not verified'}"
-        # A long bar has more room inside.
-        inside = np.log(row["ns"] / left) > 0.55 * np.log(right / left)
-        axis.annotate(
-            said,
-            (row["ns_low" if inside else "ns_high"], place),
-            xytext=(-5 if inside else 5, 0),
-            textcoords="offset points",
-            ha="right" if inside else "left",
-            va="center",
-            fontsize=9,
-            color="white" if inside else INK,
-            bbox={"facecolor": color if inside else "white", "edgecolor": "none", "pad": 1},
-        )
+        _draw_bar(axis, place, row, left, right)
     axis.set_yticks(range(len(measured)), [shorten(name) for name in measured["variant"]])
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
@@ -77,6 +59,29 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     if len(missing):
         figure.supxlabel(_describe_missing(missing), x=0.01, ha="left", fontsize=9)
     return figure
+
+
+def _draw_bar(axis: Axes, place: int, row: Mapping[Hashable, Any], left: float, right: float) -> None:
+    """Draw the bar of a variant with its interval and a label, on an axis from left to right."""
+    verified = pd.notna(row["verified"]) and bool(row["verified"])
+    color = OURS if row["ours"] else OTHERS
+    look: Any = {"color": color, "edgecolor": "white", "linewidth": 0, "hatch": "" if verified else HATCH}
+    axis.barh(place, row["ns"] - left, left=left, height=0.7, **look)
+    axis.plot([row["ns_low"], row["ns_high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=6)
+    label = f"{_round_to_three_digits(row['ns'])} ns{_describe_speedup(row) if verified else ', not verified'}"
+    # A long bar has more room inside.
+    inside = np.log(row["ns"] / left) > 0.55 * np.log(right / left)
+    axis.annotate(
+        label,
+        (row["ns_low" if inside else "ns_high"], place),
+        xytext=(-5 if inside else 5, 0),
+        textcoords="offset points",
+        ha="right" if inside else "left",
+        va="center",
+        fontsize=9,
+        color="white" if inside else INK,
+        bbox={"facecolor": color if inside else "white", "edgecolor": "none", "pad": 1},
+    )
 
 
 def _describe_speedup(row: Mapping[Hashable, Any]) -> str:

@@ -147,10 +147,10 @@ def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], titl
 
     At most 16 colors are listed.
     """
-    shown = spread_evenly(range(len(names)), 16)
-    boxes = [Patch(color=colors[i]) for i in shown]
+    listed = spread_evenly(range(len(names)), 16)
+    boxes = [Patch(color=colors[i]) for i in listed]
     look: Any = {"handlelength": 1.2, "handleheight": 0.8, "alignment": "left"}
-    figure.legend(boxes, [names[i] for i in shown], title=title, loc="outside right upper", **look)
+    figure.legend(boxes, [names[i] for i in listed], title=title, loc="outside right upper", **look)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside right lower", **look)
@@ -158,8 +158,8 @@ def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], titl
 
 def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
     """Write sentences above the panels; `False` stands for a sentence that does not apply."""
-    said = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
-    figure.suptitle(fill(said, 90), x=0.01, horizontalalignment="left")
+    words = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
+    figure.suptitle(fill(words, 90), x=0.01, horizontalalignment="left")
 
 
 def round_ticks(scale: Axis, most: int, *, integer: bool = False) -> None:

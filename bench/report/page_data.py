@@ -1,6 +1,8 @@
 """The data of a run embedded in its page: columns as packed numbers, curves with two bytes per loss."""
 
 from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,13 +76,13 @@ def _encode_setting(column: pd.Series) -> dict[str, Any]:
     else:
         distinct, codes = np.unique(column.to_numpy(), return_inverse=True)
         values = distinct.tolist()
-    shown = ["shuffled" if value else "not shuffled" for value in values] if column.dtype == bool else map(text, values)
+    words = ["shuffled" if value else "not shuffled" for value in values] if column.dtype == bool else map(text, values)
     # JavaScript has no integers as large as a seed may be.
     plain = [str(value) for value in values] if column.name == "seed" else values
     colors = {value: to_hex(color) for value, color in colors_of(values).items()} if column.name != "seed" else {}
     return {
         "values": plain,
-        "shown": list(shown),
+        "shown": list(words),
         "colors": [colors.get(value) for value in values],
         "codes": pack(_shrink_codes(codes)),
     }
@@ -97,24 +99,24 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
     """
     curves = run_data.result.curves
     epochs, losses = curves["epoch"].to_numpy(), curves["loss"].to_numpy()
-    wanted = pd.Series(np.arange(len(rows)), index=rows["config_id"])
-    places = wanted.reindex(curves["config_id"].cat.categories).fillna(-1).to_numpy(np.int64)
+    row_of_id = pd.Series(np.arange(len(rows)), index=rows["config_id"])
+    places = row_of_id.reindex(curves["config_id"].cat.categories).fillna(-1).to_numpy(np.int64)
     row = places[curves["config_id"].cat.codes.to_numpy()]
     grid = thin_epochs(np.unique(epochs), max(4, CURVE_BYTES // 2 // max(1, len(rows))))
     last = np.append(row[1:] != row[:-1], True)[: row.size]
-    kept = (np.isin(epochs, grid) | last) & (row >= 0)
-    order = np.argsort(row[kept], kind="stable")
-    found = losses[kept][order]
+    is_stored = (np.isin(epochs, grid) | last) & (row >= 0)
+    order = np.argsort(row[is_stored], kind="stable")
+    stored = losses[is_stored][order]
     with np.errstate(divide="ignore", invalid="ignore"):
-        decades = np.log10(found)
+        decades = np.log10(stored)
     finite = np.isfinite(decades)
     low, high = (decades[finite].min(), decades[finite].max()) if finite.any() else (0.0, 1.0)
     unit = max(high - low, 1e-3) / (HIGHEST - LOWEST)
-    steps = np.where(found == 0, ZERO, LOST)
+    steps = np.where(stored == 0, ZERO, LOST)
     steps[finite] = LOWEST + np.rint((decades[finite] - low) / unit)
     return {
         "grid": grid.tolist(),
-        "counts": pack(_shrink_codes(np.bincount(row[kept], minlength=len(rows)))),
+        "counts": pack(_shrink_codes(np.bincount(row[is_stored], minlength=len(rows)))),
         "low": low,
         "unit": unit,
         "losses": pack(steps.astype(np.uint16)),
@@ -128,8 +130,8 @@ def thin_epochs(epochs: NDArray[Any], most: int) -> NDArray[Any]:
         return epochs
     even = np.linspace(0, epochs.size - 1, most - most // 2)
     early = np.geomspace(1, epochs.size - 1, most // 2)
-    kept: NDArray[Any] = epochs[np.unique(np.rint([*even, *early]).astype(int))]
-    return kept
+    kept_epochs: NDArray[Any] = epochs[np.unique(np.rint([*even, *early]).astype(int))]
+    return kept_epochs
 
 
 def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
@@ -141,33 +143,12 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
     if run_data.data is None or trajectories is None or trajectories.empty:
         return None
     x, y = run_data.data_in_table_units()
-    some = spread_evenly(range(len(y)), MAX_SAMPLES)
-    x, y = x.reshape(len(x), -1)[some], y[some]
+    sample = spread_evenly(range(len(y)), MAX_SAMPLES)
+    x, y = x.reshape(len(x), -1)[sample], y[sample]
     several = x.shape[1] > 1
     at = x if several else np.linspace(x.min(), x.max(), CURVE_POINTS)[:, np.newaxis]
     predict = curve_in_table_units(run_data.result.model, run_data.scaling)
-    columns = [f"param_{name}" for name in run_data.result.model.params]
-
-    def runs(role: str, most: int) -> list[dict[str, Any]]:
-        of_role = trajectories[trajectories["role"] == role]
-        colors = colors_of(trajectories["init"])
-        found = []
-        for start, path in of_role.groupby("init", sort=False):
-            steps = np.unique(np.rint(np.geomspace(1, len(path), min(most, len(path)))).astype(int)) - 1
-            steps = steps if most > 1 else np.array([len(path) - 1])
-            chosen = path.iloc[steps]
-            with np.errstate(all="ignore"):
-                curves = np.array([predict(params, at) for params in chosen[columns].to_numpy(float)])
-            found.append(
-                {
-                    "start": text(str(start)),
-                    "color": to_hex(colors[start]),
-                    "epochs": chosen["epoch"].tolist(),
-                    "losses": [value if np.isfinite(value) else None for value in chosen["loss"].tolist()],
-                    "curves": pack(_to_float32(curves)),
-                }
-            )
-        return found
+    encode = partial(_encode_trajectories, trajectories, predict, at)
 
     return {
         "several": several,
@@ -176,9 +157,34 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
         "x": pack(_to_float32(y if several else x[:, 0])),
         "y": pack(_to_float32(y)),
         "at": pack(_to_float32(y if several else at[:, 0])),
-        "best": runs("best", 1),
-        "typical": runs("typical", 8 if several else MAX_CURVES),
+        "best": encode("best", 1),
+        "typical": encode("typical", 8 if several else MAX_CURVES),
     }
+
+
+def _encode_trajectories(
+    trajectories: pd.DataFrame, predict: Callable[[Floats, Floats], Floats], at: Floats, role: str, max_curves: int
+) -> list[dict[str, Any]]:
+    """Return the curves of the runs in one role; if there is to be one curve per run, the last."""
+    columns = [name for name in trajectories.columns if name.startswith("param_")]
+    colors = colors_of(trajectories["init"])
+    encoded = []
+    for start, path in trajectories[trajectories["role"] == role].groupby("init", sort=False):
+        steps = np.unique(np.rint(np.geomspace(1, len(path), min(max_curves, len(path)))).astype(int)) - 1
+        steps = steps if max_curves > 1 else np.array([len(path) - 1])
+        chosen = path.iloc[steps]
+        with np.errstate(all="ignore"):
+            curves = np.array([predict(params, at) for params in chosen[columns].to_numpy(float)])
+        encoded.append(
+            {
+                "start": text(str(start)),
+                "color": to_hex(colors[start]),
+                "epochs": chosen["epoch"].tolist(),
+                "losses": [value if np.isfinite(value) else None for value in chosen["loss"].tolist()],
+                "curves": pack(_to_float32(curves)),
+            }
+        )
+    return encoded
 
 
 def _to_float32(values: Floats) -> NDArray[np.float32]:

@@ -70,8 +70,8 @@ _CAPTIONS = {
         "Wilson's 95 % confidence interval."
     ),
     "theory": (
-        "The learning rate above which training diverges, predicted from the matrix of one epoch, and the behavior of "
-        "the runs in their first epochs."
+        "The predicted edge is the learning rate above which training diverges, from the matrix of one epoch. The "
+        "columns after it are observed in the first epochs of the runs."
     ),
     "rates": (
         "The factor by which an epoch multiplies the distance to the solution, predicted from the matrix of one epoch "

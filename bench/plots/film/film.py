@@ -204,6 +204,27 @@ def build_film(
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if view is None and _is_quadratic_fit(x, y, predict, moments.params[0]):
         view = QUADRATIC_VIEW
+    background, curves = _evaluate_curves(moments, predict, x, y, view, names)
+    distance = np.cumsum(_curve_changes(curves, background, moments.epoch) + _loss_changes(moments) / 2)
+    frames = list(range(len(distance))) if all_moments else _choose_frames(distance)
+    epoch, params, loss = (values[frames] for values in moments)
+    for k in np.flatnonzero(np.isnan(loss)):
+        loss[k] = np.mean((predict(params[k], x) - y) ** 2)
+    return Film(
+        result=result,
+        background=background,
+        epoch=epoch,
+        params=params,
+        curves=curves[frames],
+        loss=loss,
+        ticks=_frame_ticks(distance, frames),
+    )
+
+
+def _evaluate_curves(
+    moments: Moments, predict: Predict, x: Floats, y: Floats, view: View | None, names: tuple[str, str]
+) -> tuple[Background, Floats]:
+    """Return the background of a film, and the curve of each moment on its grid, shape (m, points)."""
     several_inputs = x.ndim == 2 and x.shape[1] > 1
     sample = spread_evenly(range(len(y)), MAX_SAMPLES)
     if several_inputs:
@@ -220,20 +241,7 @@ def build_film(
         several_inputs=several_inputs,
         names=names,
     )
-    distance = np.cumsum(_curve_changes(curves, background, moments.epoch) + _loss_changes(moments) / 2)
-    frames = list(range(len(distance))) if all_moments else _choose_frames(distance)
-    epoch, params, loss = (values[frames] for values in moments)
-    for k in np.flatnonzero(np.isnan(loss)):
-        loss[k] = np.mean((predict(params[k], x) - y) ** 2)
-    return Film(
-        result=result,
-        background=background,
-        epoch=epoch,
-        params=params,
-        curves=curves[frames],
-        loss=loss,
-        ticks=_frame_ticks(distance, frames),
-    )
+    return background, curves
 
 
 def _is_quadratic_fit(x: Floats, y: Floats, predict: Predict, start: Floats) -> bool:

@@ -102,12 +102,7 @@ def update_moments(
             states.append(train(data, result.rates[epoch], batch_size, states[-1]))
             epochs.append(epoch + number / len(pieces))
             losses.append(result.loss[epoch + 1] if number == len(pieces) else np.nan)
-        arrived, expected = states[-1], result.trajectory[epoch + 1]
-        if not np.allclose(arrived, expected, rtol=1e-6):
-            raise ValueError(
-                f"x, y and the settings must be those of the fit: epoch {epoch + 1} of it ended at "
-                f"{expected.tolist()}, and here it ends at {arrived.tolist()}"
-            )
+        _check_reproduced(epoch + 1, states[-1], result.trajectory[epoch + 1])
     later = whole_epochs.epoch > detailed
     return Moments(
         np.concatenate([epochs, whole_epochs.epoch[later]]),
@@ -122,6 +117,15 @@ def _check_names(settings: Iterable[str]) -> None:
     for name in settings:
         if name not in known:
             raise ValueError(f"settings must be those of kernels.fit ({', '.join(known)}), not {name!r}")
+
+
+def _check_reproduced(epoch: int, params: Floats, expected: Floats) -> None:
+    """Raise an error if training an epoch again does not lead to the same parameters."""
+    if not np.allclose(params, expected, rtol=1e-6):
+        raise ValueError(
+            f"x, y and the settings must be those of the fit: epoch {epoch} of it ended at {expected.tolist()}, and "
+            f"here it ends at {params.tolist()}"
+        )
 
 
 def _make_piece_trainer(
