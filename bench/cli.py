@@ -289,6 +289,8 @@ def run(
 
     Trains every configuration of its grid, trains some of them again with the reference to check, times the variants on
     its model, and writes tables, figures, report.html and report.md. An option takes the place of what the study says.
+
+    Exit code 1 if a kernel gives another result than the reference, or a run another one when it is trained once more.
     """
     from bench.commands import options  # noqa: PLC0415
     from bench.commands.run import run_study  # noqa: PLC0415

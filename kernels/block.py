@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kernels.agreement import KERNELS, check_kernel
 from kernels.fit import Train, trainer
 from kernels.losses import Loss
+from kernels.marks import with_marks
 from kernels.model import Model
 from kernels.optimizers import Optimizer
 from kernels.run import MAX_EPOCHS, Block, Data, Floats, Hyperparameters, Record, allocate_scratch
@@ -61,8 +62,8 @@ def train_runs(
     ----------
     kernel : str
         One of `KERNELS`.
-    plan : Plan
-        With rates of shape (epochs, R), a column for each run.
+    plan : Hyperparameters
+        With rates of shape (epochs, R), a column for each run, and without marks: runs are recorded epoch by epoch.
     params : array, shape (R, P)
     memory : array, shape (R, M)
     stopped : callable
@@ -70,6 +71,7 @@ def train_runs(
     """
     check_kernel(kernel)
     started = time.perf_counter()
+    plan = with_marks(plan, data.y.size)
     last, count = plan.rates.shape
     whole = np.zeros(count, np.int64)
     runs = Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((last - first + 1, count)), 0.0)
@@ -77,13 +79,13 @@ def train_runs(
         lanes = compile_kernel(kernel, model, loss, optimizer).train
         finished = _train_side_by_side(lanes, data, plan, runs, first, stopped)
     else:
-        samples = data.y.size * (REFERENCE_SLOWDOWN if kernel == "reference" else 1)
-        finished = _train_in_turn(trainer(kernel, model, loss, optimizer), data, plan, runs, first, stopped, samples)
+        slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
+        finished = _train_in_turn(trainer(kernel, model, loss, optimizer), data, plan, runs, first, stopped, slowdown)
     return runs._replace(seconds=time.perf_counter() - started) if finished else None
 
 
 def _train_in_turn(
-    train: Train, data: Data, plan: Hyperparameters, runs: Runs, first: int, stopped: Callable[[], bool], samples: int
+    train: Train, data: Data, plan: Hyperparameters, runs: Runs, first: int, stopped: Callable[[], bool], slowdown: int
 ) -> bool:
     """Train the runs one after the other, in place; False if `stopped` before the end."""
     last, count = plan.rates.shape
@@ -93,7 +95,9 @@ def _train_in_turn(
         trajectory[first] = runs.params[run]
         record = Record(losses, trajectory, runs.memory[run])
         own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, run]))
-        for status, done, _seconds in train_in_slices(partial(train, data, own, record), first, last, samples=samples):  # noqa: B007
+        legs = partial(train, data, own, record)
+        slices = train_in_slices(legs, own.marks, first, samples=data.y.size, slowdown=slowdown)
+        for status, done, _seconds in slices:  # noqa: B007
             if stopped():
                 return False
         runs.params[run], runs.status[run], runs.epochs[run] = trajectory[done], status, done
@@ -129,12 +133,12 @@ def _train_side_by_side(
         def step(begin: int, end: int, block: Block = block, own: Hyperparameters = own) -> tuple[int, int]:
             return train(data, own, block, room_for_sums, begin, end)
 
-        for _ in train_in_slices(step, first, last, samples=data.y.size * WIDTH // 8):
+        for _ in train_in_slices(step, own.marks, first, samples=data.y.size, slowdown=WIDTH // 8):
             if stopped():
                 return False
         mine = slice(start, start + WIDTH)
         size = min(WIDTH, count - start)
         runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]
-        runs.status[mine], runs.epochs[mine] = block.status[:size], block.epochs[:size]
+        runs.status[mine], runs.epochs[mine] = block.status[:size], block.marks[:size]
         runs.losses[:, mine] = block.losses[first:, :size]
     return True

@@ -8,13 +8,15 @@ from contextlib import suppress
 from functools import cache as once
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 
 @once
 def folder() -> Path | None:
     """The cache folder, made if it is missing, or None where none can be written.
 
-    `SGDBENCH_CACHE_DIR` names it; without that it is `sgdbench` in the user's cache directory (XDG). It holds code
-    that is imported, so it must belong to the user alone.
+    `SGDBENCH_CACHE_DIR` names it; without that it is `sgdbench` in the cache directory of the user on this system. It
+    holds code that is loaded, so it must belong to the user alone.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def folder() -> Path | None:
 def _configured_folder() -> Path:
     if named := os.environ.get("SGDBENCH_CACHE_DIR"):
         return Path(named).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sgdbench"
+    return user_cache_path("sgdbench", appauthor=False)
 
 
 def read(name: str) -> str | None:

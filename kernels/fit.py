@@ -4,15 +4,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from kernels import reference
 from kernels.agreement import KERNELS, SINGLE, check_kernel
 from kernels.checks import check_bool, check_integer, check_seed, check_target
+from kernels.loops import samples_per_epoch
 from kernels.losses import Loss, make_loss
+from kernels.marks import count_updates, make_marks, with_marks
 from kernels.model import Model
 from kernels.models import make_model
 from kernels.optimizers import Optimizer, make_optimizer
@@ -23,6 +25,7 @@ from kernels.run import (
     Data,
     Floats,
     Hyperparameters,
+    Marks,
     Record,
     allocate_scratch,
     initial_memory,
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+T = TypeVar("T", bound=np.generic)
 Train = Callable[[Data, Hyperparameters, Record, int, int], tuple[int, int]]
 
 
@@ -50,20 +54,25 @@ class FitResult:
     model : Model
     params : array, shape (P,)
         After the last epoch; in the order of ``model.params``.
-    loss : array, shape (epochs + 1,)
-        Mean squared residual over the whole data set, whatever loss was trained: before the first epoch, then after
-        each.
-    trajectory : array, shape (epochs + 1, P)
-        The parameters at the same moments.
-    rates : array, shape (epochs,)
-        The learning rate of each epoch.
+    loss : array, shape (M,)
+        Mean squared residual over the whole data set, whatever loss was trained, at each mark: before the first update,
+        after each epoch, and in between where `record` asks for it.
+    trajectory : array, shape (M, P)
+        The parameters at the same marks.
+    samples_seen, updates : array, shape (M,)
+        The samples visited and the updates made by each mark.
+    samples_per_epoch : int
+        The samples that an epoch visits: all of them, but for a last batch that is left out.
+    rates : array
+        The learning rate of each epoch that was begun.
     status : str
         ``"converged"`` (the loss reached the target), ``"max_epochs"``, or ``"diverged"`` (the loss or a parameter is
         no longer finite).
     epochs : int
-        Epochs done.
-    epochs_to_target : int or None
-        After how many the loss was at or below the target.
+        Epochs finished.
+    epochs_to_target : float or None
+        After how many the loss was at or below the target: a whole number where only epochs are recorded, else samples
+        seen by the samples of an epoch.
     seconds : float
         Time spent training.
     compile_seconds : float
@@ -77,20 +86,33 @@ class FitResult:
     rates: Floats
     status: str
     epochs: int
-    epochs_to_target: int | None
+    epochs_to_target: float | None
     seconds: float
     compile_seconds: float
+    samples_seen: Marks
+    updates: Marks
+    samples_per_epoch: int
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row per epoch: epoch, lr (of the epoch that ends there), loss, and param_<name> for each parameter."""
+        """Return one row per mark.
+
+        Returns
+        -------
+        DataFrame
+            epoch (a fraction within one), lr (of the update before), loss, param_<name> for each parameter; samples and
+            updates.
+        """
         import pandas as pd  # noqa: PLC0415 (only when asked for)
 
-        columns: dict[str, Floats | range] = {
-            "epoch": range(self.epochs + 1),
-            "lr": np.concatenate([[np.nan], self.rates]),
+        epoch = self.samples_seen / self.samples_per_epoch
+        whole = self.samples_seen // self.samples_per_epoch
+        columns: dict[str, Floats | Marks] = {
+            "epoch": whole if (whole * self.samples_per_epoch == self.samples_seen).all() else epoch,
+            "lr": np.concatenate([[np.nan], self.rates[np.ceil(epoch[1:]).astype(np.int64) - 1]]),
             "loss": self.loss,
         }
         columns |= {f"param_{name}": self.trajectory[:, k] for k, name in enumerate(self.model.params)}
+        columns |= {"samples": self.samples_seen, "updates": self.updates}
         return pd.DataFrame(columns)
 
     def plot(self, x: ArrayLike | None = None, y: ArrayLike | None = None) -> "Figure":
@@ -140,6 +162,7 @@ def fit(
     loss: str | Loss = "squared",
     target: float | None = None,
     kernel: str = "fused",
+    record: str | int = "epoch",
     callback: Callable[[FitResult], None] | None = None,
 ) -> FitResult:
     """Fit a model to data with stochastic gradient descent.
@@ -174,9 +197,14 @@ def fit(
     loss : str
         ``"squared"``, ``"huber(1.0)"`` or ``"logcosh"``.
     target : float, optional
-        Stop as soon as the mean squared residual over the whole data set is at or below this.
+        Stop at the first mark at which the mean squared residual over the whole data set is at or below this.
     kernel : str
         ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
+    record : str or int
+        The marks at which the loss and the parameters are recorded, 0 and the end of every epoch always among them:
+        ``"epoch"``, these alone; ``"log"`` or ``"log:PER_DECADE"``, besides them marks evenly spaced in the logarithm
+        of the samples seen, in the first epochs; or a number, besides them a mark after every so many updates. What is
+        recorded does not change the parameters, but `target` is looked at only at marks.
     callback : callable, optional
         Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
         of that result cannot be written to.
@@ -197,50 +225,63 @@ def fit(
     epochs = check_integer("epochs", epochs)
     seed = check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
+    size, drop_last = check_batch_size(batch_size, y.size), check_bool("drop_last", drop_last)
+    marks = make_marks(record, y.size, size, epochs, drop_last=drop_last)
     plan = Hyperparameters(
         rates,
         option_values(loss, optimizer),
-        check_batch_size(batch_size, y.size),
-        check_bool("drop_last", drop_last),
+        size,
+        drop_last,
         check_bool("shuffle", shuffle),
         seed,
         check_target(target),
+        marks,
     )
-    params = len(model.params)
-    record = Record(np.empty(epochs + 1), np.empty((epochs + 1, params)), initial_memory(optimizer, params))
-    record.trajectory[0] = draw_start(model, seed) if init is None else model.vector(init, "init")
+    shape = marks.size, len(model.params)
+    kept = Record(np.empty(shape[0]), np.empty(shape), initial_memory(optimizer, shape[1]))
+    kept.trajectory[0] = draw_start(model, seed) if init is None else model.vector(init, "init")
     data = allocate_data(columns, y, shuffle=plan.shuffle)
     asked = time.perf_counter()
     train = trainer(kernel, model, loss, optimizer)
     compile_seconds = time.perf_counter() - asked
 
     seconds = 0.0
-    samples_per_epoch = y.size * (REFERENCE_SLOWDOWN if kernel == "reference" else 1)
-    for status, done, spent in train_in_slices(
-        partial(train, data, plan, record), 0, epochs, samples=samples_per_epoch
-    ):
+    updates = count_updates(marks, y.size, size, drop_last=drop_last)
+    per_epoch = samples_per_epoch(y.size, size, drop_last)
+    slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
+    legs = partial(train, data, plan, kept)
+    for status, done, spent in train_in_slices(legs, marks, samples=y.size, slowdown=slowdown):
         seconds += spent
         # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between
         # two callbacks.
-        protect = _read_only if status == MAX_EPOCHS and done < epochs else np.copy
+        protect = _read_only if status == MAX_EPOCHS and done < marks.size - 1 else np.copy
+        seen = int(marks[done])
         result = FitResult(
-            model,
-            record.trajectory[done].copy(),
-            protect(record.losses[: done + 1]),
-            protect(record.trajectory[: done + 1]),
-            protect(rates[:done]),
-            STATUS[status],
-            done,
-            done if status == CONVERGED else None,
-            seconds,
-            compile_seconds,
+            model=model,
+            params=kept.trajectory[done].copy(),
+            loss=protect(kept.losses[: done + 1]),
+            trajectory=protect(kept.trajectory[: done + 1]),
+            rates=protect(rates[: -(-seen // per_epoch)]),
+            status=STATUS[status],
+            epochs=seen // per_epoch,
+            epochs_to_target=_whole_or_fraction(seen, per_epoch) if status == CONVERGED else None,
+            seconds=seconds,
+            compile_seconds=compile_seconds,
+            samples_seen=protect(marks[: done + 1]),
+            updates=protect(updates[: done + 1]),
+            samples_per_epoch=per_epoch,
         )
         if callback:
             callback(result)
     return result
 
 
-def _read_only(view: Floats) -> Floats:
+def _whole_or_fraction(seen: int, per_epoch: int) -> float:
+    """Return epochs as an int at the end of one, else as a fraction."""
+    return seen / per_epoch if seen % per_epoch else seen // per_epoch
+
+
+def _read_only(view: NDArray[T]) -> NDArray[T]:
     """Return the view, closed to writing."""
     view.flags.writeable = False
     return view
@@ -256,10 +297,14 @@ def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Trai
     """
     check_kernel(kernel, SINGLE)
     if kernel == "reference":
-        return partial(reference.train, model.program, loss, optimizer)
+        return lambda data, plan, record, first, last: reference.train(
+            model.program, loss, optimizer, data, with_marks(plan, data.y.size), record, first, last
+        )
     compiled = specialize(model.program, loss, optimizer, fma=KERNELS[kernel].fma).train
     room_for_sums = allocate_scratch(len(model.params))
-    return lambda data, plan, record, first, last: compiled(data, plan, record, room_for_sums, first, last)
+    return lambda data, plan, record, first, last: compiled(
+        data, with_marks(plan, data.y.size), record, room_for_sums, first, last
+    )
 
 
 def draw_start(model: Model, seed: int) -> Floats:

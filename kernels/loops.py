@@ -1,4 +1,4 @@
-"""THE hot loops: an epoch sample by sample, an epoch in minibatches, and the run around them.
+"""THE hot loops: sample by sample, in minibatches, and the run around them, in legs from mark to mark.
 
 Written once, for floats and for SIMD lanes alike: `theta` is a tuple of parameters, `state` is what the optimizer
 carries, `x` a tuple of input columns. The names declared below without a value belong to a model, a loss and an
@@ -19,6 +19,7 @@ Bound = Callable[..., Any]
 # The model
 residual_and_derivatives: Bound  # (theta, inputs, y) -> r, (dr/dtheta_k, ...)
 inputs_at: Bound  # (x, i) -> the inputs of sample i
+inputs_between: Bound  # (x, start, stop) -> the inputs of samples start..stop-1, as columns
 input_lanes_at: Bound  # (x, i) -> the inputs of samples i..i+7, as lanes
 # The loss and the optimizer
 loss_derivative: Bound  # (r, loss_options) -> dloss/dr
@@ -43,8 +44,9 @@ JOIN = -1
 
 
 def train(data, plan, record, scratch, first, last):
-    """Epochs first..last-1 of a run, from row `first` of the record on; returns the status and the epochs done."""
+    """Legs first..last-1 of a run, each from one mark to the next; returns the status and the last mark reached."""
     options = read_options(plan.settings)
+    per_epoch = samples_per_epoch(data.y.size, plan.batch_size, plan.drop_last)
     theta = load(record.trajectory, first, zeros())
     state = read_state(record.memory)
     done = first
@@ -55,19 +57,21 @@ def train(data, plan, record, scratch, first, last):
         status = status_of(loss, all_finite(theta), plan.target)
         if done == last or status != MAX_EPOCHS:
             break
-        lr = plan.rates[done]
-        theta, state = one_epoch(theta, state, data, plan, done, lr, options, scratch)
+        epoch, start, stop = leg_from(plan, done, per_epoch)
+        lr = plan.rates[epoch]
+        theta, state = train_leg(theta, state, data, plan, epoch, start, stop, lr, options, scratch)
         done += 1
     write_state(record.memory, state)
     return status, done
 
 
 def train_block(data, plan, block, scratch, first, last):
-    """Epochs first..last-1 of as many runs as a lane is wide; returns whether all are over, and the epochs done.
+    """Legs first..last-1 of as many runs as a lane is wide; returns whether all are over, and the last mark reached.
 
     A run that is over keeps its results, while the others go on beside it.
     """
     options = read_options(plan.settings)
+    per_epoch = samples_per_epoch(data.y.size, plan.batch_size, plan.drop_last)
     theta = read_theta(block.now)
     state = read_state(block.memory_now)
     done = first
@@ -78,8 +82,9 @@ def train_block(data, plan, block, scratch, first, last):
         running = update_status(block, plan.target, done)
         if done == last or running == 0:
             break
-        lr = read_lane(plan.rates[done], 0, WIDTH)
-        theta, state = one_epoch(theta, state, data, plan, done, lr, options, scratch)
+        epoch, start, stop = leg_from(plan, done, per_epoch)
+        lr = read_lane(plan.rates[epoch], 0, WIDTH)
+        theta, state = train_leg(theta, state, data, plan, epoch, start, stop, lr, options, scratch)
         done += 1
     return (MAX_EPOCHS if running else CONVERGED), done
 
@@ -95,24 +100,36 @@ def update_status(block, target, done):
                 finite = finite and np.isfinite(block.now[k, run])
             for k in range(block.memory_now.shape[0]):
                 block.memory[k, run] = block.memory_now[k, run]
-            block.epochs[run] = done
+            block.marks[run] = done
             block.status[run] = status_of(block.losses[done, run], finite, target)
             running += block.status[run] == MAX_EPOCHS
     return running
 
 
-def one_epoch(theta, state, data, plan, number, lr, options, scratch):
-    """One epoch, sample by sample or in minibatches, in the order that belongs to its number."""
+def leg_from(plan, mark, per_epoch):
+    """The epoch of the leg from this mark to the next, and where the leg begins and ends in its visiting order."""
+    epoch = plan.marks[mark] // per_epoch
+    return epoch, plan.marks[mark] - epoch * per_epoch, plan.marks[mark + 1] - epoch * per_epoch
+
+
+def train_leg(theta, state, data, plan, epoch, start, stop, lr, options, scratch):
+    """Part of an epoch, sample by sample or in minibatches; an epoch's order is drawn by the leg that begins it."""
     x, y = data.x, data.y
     if plan.shuffle:
-        shuffle_samples(data, plan.seed, number)
+        if start == 0:
+            shuffle_samples(data, plan.seed, epoch)
         x, y = data.visited_x, data.visited_y
     if plan.batch_size == 1:
-        return per_sample_epoch(theta, state, x, y, lr, options)
-    return minibatch_epoch(theta, state, x, y, lr, options, plan, scratch)
+        return per_sample_leg(theta, state, inputs_between(x, start, stop), y[start:stop], lr, options)
+    return minibatch_leg(theta, state, x, y, start, stop, lr, options, plan.batch_size, scratch)
 
 
-def per_sample_epoch(theta, state, x, y, lr, options):
+def samples_per_epoch(n, batch_size, drop_last):
+    """How many of n samples an epoch visits."""
+    return n - n % batch_size if drop_last else n
+
+
+def per_sample_leg(theta, state, x, y, lr, options):
     """One step against the gradient of each sample."""
     for i in range(y.size):
         residual, derivatives = residual_and_derivatives(theta, inputs_at(x, i), y[i])
@@ -120,17 +137,16 @@ def per_sample_epoch(theta, state, x, y, lr, options):
     return theta, state
 
 
-def minibatch_epoch(theta, state, x, y, lr, options, plan, scratch):
-    """One step against the mean gradient of each batch; a smaller last batch counts unless it is dropped."""
-    size = plan.batch_size
+def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
+    """One step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
     part = 1.0 / size  # a division waits four times as long as a multiplication
-    whole = y.size - y.size % size
-    for start in range(0, whole, size):
-        total = gradient_sum(theta, x, y, start, size, options, scratch)
+    whole = stop - (stop - start) % size
+    for first in range(start, whole, size):
+        total = gradient_sum(theta, x, y, first, size, options, scratch)
         theta, state = update(theta, state, scale(total, part), lr, options)
-    if whole < y.size and not plan.drop_last:
-        total = gradient_sum(theta, x, y, whole, y.size - whole, options, scratch)
-        theta, state = update(theta, state, scale(total, 1.0 / (y.size - whole)), lr, options)
+    if whole < stop:
+        total = gradient_sum(theta, x, y, whole, stop - whole, options, scratch)
+        theta, state = update(theta, state, scale(total, 1.0 / (stop - whole)), lr, options)
     return theta, state
 
 
@@ -141,7 +157,7 @@ def mean_squared_residual(theta, x, y, options, scratch):
 
 
 def status_of(loss, finite, target):
-    """The status after an epoch, from the loss and whether all parameters are finite."""
+    """The status at a mark, from the loss and whether all parameters are finite."""
     if not (finite and np.isfinite(loss)):
         return DIVERGED
     return CONVERGED if loss <= target else MAX_EPOCHS

@@ -28,8 +28,11 @@ def train(
     first: int,
     last: int,
 ) -> tuple[int, int]:
-    """Epochs first..last-1 of a run, from row `first` of the record on; returns the status and the epochs done."""
+    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
     x, y = np.stack(data.x), data.y
+    n, size = y.size, plan.batch_size
+    marks = plan.marks
+    per_epoch = n // size * size if plan.drop_last else n
     theta = record.trajectory[first].copy()
     state = _state_from(record.memory, optimizer, theta.size)
     done = first
@@ -45,8 +48,10 @@ def train(
                 status = CONVERGED
             if done == last or status != MAX_EPOCHS:
                 break
-            for batch in _batches(y.size, plan, done):
-                theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], plan.rates[done])
+            epoch, start = divmod(int(marks[done]), per_epoch)
+            order = permutation(n, plan.seed, epoch) if plan.shuffle else np.arange(n)
+            for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
+                theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], plan.rates[epoch])
             done += 1
     record.memory[:] = np.concatenate([np.stack(state[0], axis=-1).ravel() if state[0] else [], state[1]])
     return status, done
@@ -65,16 +70,13 @@ def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return order
 
 
-def _batches(n: int, plan: Hyperparameters, epoch: int) -> Iterator[NDArray[np.int64] | np.int64]:
-    """The samples of each update: one index where the batch size is 1, else an array of them."""
-    order = permutation(n, plan.seed, epoch) if plan.shuffle else np.arange(n)
-    if plan.batch_size == 1:
+def _batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64] | np.int64]:
+    """Yield the samples of each update: one index where the batch size is 1, else an array of them."""
+    if size == 1:
         yield from order
         return
-    for start in range(0, n, plan.batch_size):
-        batch = order[start : start + plan.batch_size]
-        if batch.size == plan.batch_size or not plan.drop_last:
-            yield batch
+    for start in range(0, order.size, size):
+        yield order[start : start + size]
 
 
 def _step(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from kernels.optimizers import Optimizer
 
 Floats = NDArray[np.float64]
+Marks = NDArray[np.int64]
 
 MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
 STATUS = ("max_epochs", "converged", "diverged")
@@ -27,7 +28,8 @@ class Data(NamedTuple):
 class Hyperparameters(NamedTuple):
     """What stays the same during a run.
 
-    `settings` holds the options of the loss, those of the optimizer and the weight decay.
+    `settings` holds the options of the loss, those of the optimizer and the weight decay. `marks` are the counts of
+    samples seen at which the run is recorded (`kernels.marks`); without any, it is at the ends of epochs.
     """
 
     rates: Floats
@@ -37,12 +39,13 @@ class Hyperparameters(NamedTuple):
     shuffle: bool
     seed: int
     target: float
+    marks: Marks = np.zeros(0, np.int64)
 
 
 class Record(NamedTuple):
-    """Row e of `losses` and `trajectory` is the state after e epochs.
+    """Row m of `losses` and `trajectory` is the state at mark m.
 
-    `memory` is what the optimizer remembers after the last of them: the slots of each parameter, then its clock.
+    `memory` is what the optimizer remembers at the last of them: the slots of each parameter, then its clock.
     """
 
     losses: Floats
@@ -53,8 +56,8 @@ class Record(NamedTuple):
 class Block(NamedTuple):
     """Runs that are trained side by side; one column each.
 
-    `params` and `memory` are where a run stands, or stood when it was over; `losses` has a row per epoch, of no meaning
-    after a run's `epochs`. `now` and `memory_now` are where it would stand had it gone on, as it does in its lane: the
+    `params` and `memory` are where a run stands, or stood when it was over; `losses` has a row per mark, of no meaning
+    after a run's `marks`. `now` and `memory_now` are where it would stand had it gone on, as it does in its lane: the
     clock that all share, for one, must not stop with the first run that is over.
     """
 
@@ -62,7 +65,7 @@ class Block(NamedTuple):
     memory: Floats
     losses: Floats
     status: NDArray[np.int64]
-    epochs: NDArray[np.int64]
+    marks: NDArray[np.int64]
     now: Floats
     memory_now: Floats
 

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 
-from kernels.run import MAX_EPOCHS
+import numpy as np
+
+from kernels.run import MAX_EPOCHS, Marks
 
 SLICE_SECONDS = 0.05
 FIRST_SLICE = 1_000_000  # sample-updates of a compiled kernel
@@ -11,26 +13,36 @@ REFERENCE_SLOWDOWN = 1000  # how many times as long the reference takes
 
 
 def train_in_slices(
-    train: Callable[[int, int], tuple[int, int]], first: int, last: int, *, samples: int
+    train: Callable[[int, int], tuple[int, int]], marks: Marks, first: int = 0, *, samples: int, slowdown: int = 1
 ) -> Iterator[tuple[int, int, float]]:
-    """Train epochs first..last-1 with `train(first, last)` -> (status, epochs done), slice by slice.
+    """Train from one mark to the last with `train(first, last)` -> (status, mark reached), slice by slice.
 
     Parameters
     ----------
+    train : callable
+    marks : array, shape (M,)
+        As from `kernels.marks.make_marks`.
+    first : int
+        The mark to begin at.
     samples : int
-        How many sample-updates an epoch takes; the first slice is sized by it, the others by the clock.
+        In the data: at each mark the loss over all of them is evaluated, which counts like an update from each.
+    slowdown : int
+        How many times as long as in the kernel `fused` a sample-update takes. The first slice is sized by it, the
+        others by the clock.
 
     Yields
     ------
-    (status, epochs done, seconds of this slice)
+    (status, mark reached, seconds of this slice)
     """
-    epochs = max(1, FIRST_SLICE // samples)
+    work = (marks + samples * np.arange(marks.size)) / 2  # an epoch that is recorded at its end counts once
+    budget, last = FIRST_SLICE / slowdown, marks.size - 1
     while True:
+        end = max(first + 1, int(np.searchsorted(work, work[first] + budget, side="right")) - 1)
         started = time.perf_counter()
-        status, done = train(first, min(first + epochs, last))
+        status, done = train(first, min(end, last))
         seconds = time.perf_counter() - started
         yield status, done, seconds
         if status != MAX_EPOCHS or done == last:
             return
-        epochs = max(1, int((done - first) * SLICE_SECONDS / max(seconds, 1e-6)))
+        budget = (work[done] - work[first]) * SLICE_SECONDS / max(seconds, 1e-6)
         first = done

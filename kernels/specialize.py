@@ -36,8 +36,8 @@ CALLED = {
     loops.shuffle_samples.__name__,
     loops.status_of.__name__,
     loops.update_status.__name__,
-    loops.per_sample_epoch.__name__,
-    loops.minibatch_epoch.__name__,
+    loops.per_sample_leg.__name__,
+    loops.minibatch_leg.__name__,
 }
 
 
@@ -246,6 +246,7 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
             types.boolean,
             types.uint64,
             types.float64,
+            types.int64[::1],
         ),
         named(run.Record, vector, table, vector)
         if made_of.width == 1

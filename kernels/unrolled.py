@@ -73,6 +73,7 @@ def _model(program: Program) -> list[str]:
             f"return {names[program.residual]}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
         ),
         _function("inputs_at(x, i)", f"return ({_listed('x[#][i]', program.inputs)})"),
+        _function("inputs_between(x, start, stop)", f"return ({_listed('x[#][start:stop]', program.inputs)})"),
         _function("input_lanes_at(x, i)", f"return ({_listed('read_lane(x[#], i, 8)', program.inputs)})"),
         _function(
             "gradient_term(theta, x, y, options)",

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -111,7 +110,7 @@ def test_a_folder_of_somebody_else_is_refused(wanted, tmp_path, monkeypatch):
 
 
 def test_where_the_folder_is(wanted, tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert wanted() == tmp_path / ".cache" / "sgdbench"
     assert wanted(XDG_CACHE_HOME=tmp_path / "xdg") == tmp_path / "xdg" / "sgdbench"

@@ -38,8 +38,9 @@ def synthetic(params, loss, predict, x, y):
     moments = Moments(np.arange(len(params)) / 4, np.array(params, dtype=float), np.array(loss, dtype=float))
     model = Model("a*x + b")
     result = FitResult(
-        model, moments.params[-1], moments.loss, moments.params, np.ones(99), "max_epochs", 99, None, 0.0, 0.0
-    )
+        model, moments.params[-1], moments.loss, moments.params, np.ones(99), "max_epochs", 99, None, 0.0, 0.0,
+        np.arange(len(params)), np.arange(len(params)), 4,
+    )  # fmt: skip
     return build_film(result, moments, predict, x, y)
 
 

@@ -154,7 +154,7 @@ def test_arrays_of_a_result_do_not_change_each_other():
 
 def test_its_frame():
     frame = quadratic(epochs=3, schedule="halve(2)").to_frame()
-    assert frame.columns.tolist() == ["epoch", "lr", "loss", "param_a", "param_b", "param_c"]
+    assert frame.columns.tolist() == ["epoch", "lr", "loss", "param_a", "param_b", "param_c", "samples", "updates"]
     assert frame["epoch"].tolist() == [0, 1, 2, 3]
     assert frame["lr"].tolist()[1:] == [0.3, 0.15, 0.15]
     assert frame["lr"].isna().tolist() == [True, False, False, False]

@@ -20,7 +20,7 @@ SIGNIFICANCE = 1e-6
 @pytest.fixture(scope="module")
 def compiled():
     """`permute`, compiled on its own: what becomes of columns that hold 0..n-1."""
-    names = vars(order) | {name: njit(getattr(order, name)) for name in ("sfc64", "placed")}
+    names = vars(order) | {name: njit(getattr(order, name)) for name in ("sfc64", "swap_with_random")}
     shuffle = njit(FunctionType(order.permute.__code__, names))
 
     def permutation(n, seed, epoch):

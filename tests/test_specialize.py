@@ -118,7 +118,7 @@ def unedited(edited):
         ("lanes.py", "align=8", "align=16"),
         ("lane_math.py", "LOG2_E = 1.4426950408889634", "LOG2_E = 1.4426950408889636"),
         ("tuples.py", "operator.mul", "operator.add"),
-        ("unrolled.py", "repeated(-0.0, WIDTH)", "repeated(0.0, WIDTH)"),
+        ("unrolled.py", "broadcast(-0.0, WIDTH)", "broadcast(0.0, WIDTH)"),
     ],
 )
 def test_an_edit_of_what_all_kernels_are_made_of_makes_other_kernels(edited, unedited, file, old, new):

@@ -12,7 +12,7 @@ from kernels import order, reference
 @pytest.fixture(scope="module")
 def permute():
     """`kernels.order.permute`, compiled as the kernels compile it."""
-    bound = vars(order) | {name: njit(getattr(order, name), forceinline=True) for name in ("sfc64", "placed")}
+    bound = vars(order) | {name: njit(getattr(order, name), forceinline=True) for name in ("sfc64", "swap_with_random")}
     compiled = njit(types.FunctionType(order.permute.__code__, bound))
     compiled((np.empty(1),), np.uint64(0), 0)
     return compiled

@@ -1,0 +1,146 @@
+"""The clock of a run: marks between the ends of epochs, the same bits whatever is recorded, and stopping at a mark."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels import fit, models
+from kernels.marks import count_updates, make_marks
+
+RNG = np.random.default_rng(3)
+X = RNG.uniform(-1, 1, 61)
+Y = 2 * X**2 - 4 * X + 3 + 0.1 * RNG.standard_normal(61)
+RECORDS = ("log", "log:2", 1, 5)
+
+
+def test_marks_by_hand():
+    assert make_marks("epoch", 10, 3, 2, drop_last=True).tolist() == [0, 9, 18]
+    assert make_marks("epoch", 10, 3, 2, drop_last=False).tolist() == [0, 10, 20]
+    assert make_marks(2, 10, 3, 2, drop_last=True).tolist() == [0, 6, 9, 12, 18]
+    # The fourth update of an epoch has one sample: after the eighth, the second epoch is over.
+    assert make_marks(3, 10, 3, 2, drop_last=False).tolist() == [0, 9, 10, 16, 20]
+    assert make_marks("log:1", 1000, 1, 2, drop_last=True).tolist() == [0, 1, 10, 100, 1000, 2000]
+    assert make_marks("log:2", 100, 8, 1, drop_last=True).tolist() == [0, 8, 24, 80, 96]
+    assert make_marks("log", 7, 7, 3, drop_last=True).tolist() == [0, 7, 14, 21]
+
+
+def test_log_is_ten_to_a_decade_until_marks_are_an_epoch_apart():
+    marks = make_marks("log", 100_000, 1, 30, drop_last=True)
+    assert make_marks("log:10", 100_000, 1, 30, drop_last=True).tolist() == marks.tolist()
+    early = marks[(marks >= 1000) & (marks < 100_000)]
+    assert len(early) == 20
+    np.testing.assert_allclose(early[1:] / early[:-1], 10**0.1, rtol=2e-3)
+    assert marks[marks > 490_000].tolist() == [100_000 * epoch for epoch in range(5, 31)]
+
+
+def test_updates_by_hand():
+    marks = np.array([0, 3, 6, 9, 10, 13, 20])
+    assert count_updates(marks, 10, 3, drop_last=False).tolist() == [0, 1, 2, 3, 4, 5, 8]
+    assert count_updates(np.array([0, 6, 9, 12, 18]), 10, 3, drop_last=True).tolist() == [0, 2, 3, 4, 6]
+
+
+@given(
+    n=st.integers(1, 300),
+    size=st.integers(1, 300),
+    epochs=st.integers(1, 12),
+    drop_last=st.booleans(),
+    record=st.sampled_from(["epoch", "log", "log:1", "log:37", 1, 2, 7, 10_000]),
+)
+@settings(max_examples=200, deadline=None)
+def test_what_holds_of_all_marks(n, size, epochs, drop_last, record):
+    size = min(n, size)
+    marks = make_marks(record, n, size, epochs, drop_last=drop_last)
+    per_epoch = n - n % size if drop_last else n
+    assert (np.diff(marks) > 0).all()
+    assert set(per_epoch * np.arange(epochs + 1)) <= set(marks)
+    assert marks[-1] == per_epoch * epochs
+    assert (marks % per_epoch % size == 0).all()
+    longer = make_marks(record, n, size, epochs + 3, drop_last=drop_last)
+    assert longer[longer <= marks[-1]].tolist() == marks.tolist()
+    updates = count_updates(marks, n, size, drop_last=drop_last)
+    assert updates[-1] == epochs * -(-per_epoch // size)
+    assert (np.diff(updates) > 0).all()
+
+
+@pytest.mark.parametrize("record", ["", "logs", "log:", "log:0", "log:-1", "log:1.5", "log:1e3", "log:1001", "log:٣",
+                                    0, -1, 1.5, True, None, 2**60])  # fmt: skip
+def test_what_is_no_record_is_refused(record):
+    with pytest.raises(
+        ValueError, match=r'^record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates'
+    ):
+        fit(models.quadratic, X, Y, record=record)
+
+
+@pytest.mark.parametrize("order", [{}, {"shuffle": True, "seed": 7}], ids=["in sequence", "shuffled"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    "batch", [{}, {"batch_size": 8}, {"batch_size": 8, "drop_last": False}, {"batch_size": "full"}]
+)
+def test_recording_changes_nothing_and_the_kernel_is_the_reference_at_every_mark(order, optimizer, batch):
+    common = order | batch | {"init": [-1, 10, 26], "epochs": 4, "optimizer": optimizer, "schedule": "halve(2)"}
+    at = {}
+    for record in ("epoch", *RECORDS):
+        reference, fused = (
+            fit(models.quadratic, X, Y, record=record, kernel=k, **common) for k in ("reference", "fused")
+        )
+        for name in ("loss", "trajectory", "samples_seen", "updates"):
+            np.testing.assert_array_equal(getattr(reference, name), getattr(fused, name))
+        for seen, loss, theta in zip(fused.samples_seen.tolist(), fused.loss, fused.trajectory, strict=True):
+            expected = at.setdefault(seen, (loss, theta.tolist()))
+            assert expected == (loss, theta.tolist())
+    assert len(at) == 1 + fused.updates[-1]
+
+
+def test_a_mark_between_is_where_as_many_updates_lead():
+    """Per sample and in order, the state after 70 updates is that of an epoch over 61 samples and one over nine."""
+    at_once = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=2, record=1)
+    first = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=1)
+    rest = fit(models.quadratic, X[:9], Y[:9], init=first.params, epochs=1)
+    np.testing.assert_array_equal(at_once.trajectory[70], rest.params)
+
+
+def test_a_run_stops_at_the_first_mark_at_or_below_the_target():
+    whole = fit(models.quadratic, X, Y, init=[-1, 10, 26], record=1, epochs=3)
+    target = float(whole.loss[75])
+    first = int(np.argmax(whole.loss <= target))
+    stopped = fit(models.quadratic, X, Y, init=[-1, 10, 26], record=1, epochs=3, target=target)
+    assert stopped.status == "converged"
+    assert stopped.samples_seen[-1] == stopped.updates[-1] == first
+    assert stopped.epochs == first // 61
+    assert stopped.epochs_to_target == first / 61
+    np.testing.assert_array_equal(stopped.loss, whole.loss[: first + 1])
+    by_epoch = fit(models.quadratic, X, Y, init=[-1, 10, 26], epochs=3, target=target)
+    assert by_epoch.epochs_to_target == -(-first // 61)
+    assert isinstance(by_epoch.epochs_to_target, int)
+
+
+def test_a_run_that_blows_up_ends_at_the_mark_that_sees_it():
+    run = fit(models.quadratic, X, Y, init=[1, 1, 1], lr=1e200, record=1, epochs=3)
+    assert run.status == "diverged"
+    assert run.samples_seen[-1] < 5
+    assert not np.isfinite(run.loss[-1])
+    assert np.isfinite(run.loss[:-1]).all()
+
+
+def test_the_frame_has_a_row_per_mark():
+    run = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=4, schedule="halve(2)", batch_size=8, record=3)
+    frame = run.to_frame()
+    assert frame["samples"].tolist() == run.samples_seen.tolist()
+    assert frame["updates"].tolist() == run.updates.tolist()
+    np.testing.assert_array_equal(frame["epoch"], run.samples_seen / 56)
+    # The rate of the update that led there: 0.1 in the first epoch, half of it in the second and third.
+    by_update = np.repeat([0.1, 0.05, 0.05, 0.025], 7)
+    assert frame["lr"].tolist()[1:] == by_update[run.updates[1:] - 1].tolist()
+
+
+def test_slices_may_end_at_any_mark(monkeypatch):
+    from kernels import slices
+
+    expected = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=3, shuffle=True, record=1)
+    monkeypatch.setattr(slices, "FIRST_SLICE", 1)
+    monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
+    parts = []
+    sliced = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=3, shuffle=True, record=1, callback=parts.append)
+    assert [len(part.loss) for part in parts] == list(range(2, 3 * 61 + 2))
+    np.testing.assert_array_equal(sliced.trajectory, expected.trajectory)
