@@ -411,7 +411,7 @@ def test_several_runs_are_shown_side_by_side(folder, tmp_path, monkeypatch):
     assert 'href="%3Ci%3Erun%3C/i%3E/report.html"' in page
     assert "<i>run" not in page
     assert "a*x**2 + b*x + c" in page
-    assert "In nothing that was noted." in page
+    assert "None was recorded." in page
 
 
 @pytest.mark.parametrize(
