@@ -238,14 +238,14 @@ def _show_film(
     path: Path | None, window: "Window | None", fitted: "TableFit", table: "Dataset", settings: dict[str, Any]
 ) -> None:
     from bench.commands.console import progress  # noqa: PLC0415
-    from bench.plots.film.animate import write  # noqa: PLC0415
+    from bench.plots.film.animate import write_film  # noqa: PLC0415
     from bench.plots.film.film import table_film  # noqa: PLC0415
 
     film = table_film(fitted, table, settings)
     if path:
         try:
             with progress("frames", len(film.ticks)) as advance:
-                write(film, path, advance)
+                write_film(film, path, advance)
         except OSError as error:  # which names a temporary file
             raise ValueError(f"--animate: {path} cannot be written: {error.strerror}") from error
     if window:

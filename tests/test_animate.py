@@ -16,8 +16,8 @@ from PIL import Image, ImageSequence
 
 import bench.plots.film.film
 from bench.plots.film.animate import animate, film_caption
-from bench.plots.film.film import LESSON, fit_film
-from bench.plots.film.frame import HEIGHT, WIDTH, Scene
+from bench.plots.film.film import QUADRATIC_VIEW, fit_film
+from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from kernels import Model, fit, models
 
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
@@ -34,7 +34,7 @@ def result(classic):
 @pytest.fixture
 def few(monkeypatch):
     """Few frames, and none that stays long: each takes as long to draw as the next."""
-    for name, value in {"FRAMES": 6, "FIRST": 3, "MOST": 2, "LAST": 4}.items():
+    for name, value in {"MAX_FRAMES": 6, "FIRST_TICKS": 3, "MAX_TICKS": 2, "LAST_TICKS": 4}.items():
         monkeypatch.setattr(bench.plots.film.film, name, value)
 
 
@@ -166,7 +166,7 @@ def test_another_suffix_is_refused(name, result, classic, tmp_path):
 
 def scene(told):
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=100)
-    return figure, Scene(figure, told)
+    return figure, FrameRenderer(figure, told)
 
 
 def head(figure):
@@ -178,7 +178,7 @@ def test_numbers_stand_still(result, classic):
     figure, picture = scene(told)
     seen = []
     for frame in range(len(told.epoch)):
-        picture.show(frame)
+        picture.draw(frame)
         first, second = head(figure)
         seen.append([first.index("loss"), second.index(" b "), second.index(" c "), len(second.rstrip())])
     assert len({tuple(places) for places in seen}) == 1
@@ -190,7 +190,7 @@ def test_the_loss_is_drawn_up_to_now(result, classic):
     told = fit_film(result, *classic, settings=SETTINGS)
     figure, picture = scene(told)
     frame = len(told.epoch) // 2
-    picture.show(frame)
+    picture.draw(frame)
     way, tip = figure.axes[1].lines
     np.testing.assert_array_equal(way.get_xdata(), told.epoch[: frame + 1])
     np.testing.assert_allclose(way.get_ydata(), told.loss[: frame + 1])
@@ -200,7 +200,7 @@ def test_the_loss_is_drawn_up_to_now(result, classic):
 def test_the_lesson_is_seen_on_the_lessons_axes(result, classic):
     figure, _ = scene(fit_film(result, *classic))
     curves = figure.axes[0]
-    assert (curves.get_xlim(), curves.get_ylim()) == (LESSON.xlim, LESSON.ylim)
+    assert (curves.get_xlim(), curves.get_ylim()) == (QUADRATIC_VIEW.xlim, QUADRATIC_VIEW.ylim)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["data", "target", "start", "model"]
 
@@ -215,9 +215,9 @@ def test_the_last_frame_says_how_it_ended(classic):
         )
         told = fit_film(ended, *classic)
         figure, picture = scene(told)
-        picture.show(len(told.epoch) - 1)
+        picture.draw(len(told.epoch) - 1)
         assert head(figure)[0].endswith(f"{said}{ended.epochs}")
-        picture.show(0)
+        picture.draw(0)
         assert said not in head(figure)[0]
         figure.draw_without_rendering()
     assert "moves away from the data" in film_caption(told)
@@ -227,7 +227,7 @@ def test_many_parameters_are_cut_and_long_names_shortened(classic):
     model = Model(" + ".join(f"a_very_long_name_{k}*x**{k}" for k in range(1, 15)))
     told = fit_film(fit(model, *classic, epochs=1, lr=0.01, batch_size="full", kernel="reference"), *classic)
     figure, picture = scene(told)
-    picture.show(0)
+    picture.draw(0)
     figure.draw_without_rendering()
     second = figure.texts[1]
     assert second.get_text().rstrip().endswith("…")
@@ -240,7 +240,7 @@ def test_values_beyond_all_bounds_are_drawn(noisy):
     told = fit_film(ended, x, y)
     assert np.abs(told.curves).max() > 1e100
     figure, picture = scene(told)
-    picture.show(0)
+    picture.draw(0)
     figure.savefig(BytesIO(), format="png")
 
 

@@ -16,7 +16,7 @@ from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.tables.formatting import text
 from bench.tables.ranking import best_choices
-from bench.tables.verdict import runs_of_the_best
+from bench.tables.verdict import best_choice_runs
 
 CHARTS = ["map", "cell", "loss", "rates", "fit", "time"]
 
@@ -215,7 +215,7 @@ def test_the_table_is_filtered_and_turned(fresh):
     assert set(rows(fresh, "optimizer")) == {"momentum(0.9)"}
     assert set(rows(fresh, "status")) == {"diverged"}
     press(fresh, " nowhere", on="#filters input")
-    assert run(fresh, told) == "No configuration has all of this."
+    assert run(fresh, told) == "No configuration matches these filters."
 
 
 def test_the_best_row_can_be_copied(page, folder):
@@ -256,7 +256,7 @@ def test_what_is_copied_makes_the_same_run_again(page, folder, tmp_path):
 
 def test_the_page_ranks_as_the_tables_do(page, folder):
     frame = load_run(folder).frame.assign(seconds=1.0)
-    winner = runs_of_the_best(frame, best_choices(frame))
+    winner = best_choice_runs(frame, best_choices(frame))
     assert run(page, "winner.rows.map(idOf)") == winner["config_id"].tolist()
     expected = best_choices(frame).iloc[0]
     assert run(page, "[winner.epochs, winner.loss]") == pytest.approx(
@@ -331,7 +331,7 @@ def test_a_page_without_a_single_run_complains_of_nothing(browser, folder, tmp_p
     for part in (begun / "parts").iterdir():
         part.unlink()
     browser.get(write_report(begun).as_uri())
-    assert "Nothing is trained yet." in run(browser, "document.querySelector('main').textContent")
+    assert "Nothing has been trained yet." in run(browser, "document.querySelector('main').textContent")
     before = run(browser, "getComputedStyle(document.body).backgroundColor")
     click(browser, "#theme")
     assert run(browser, "getComputedStyle(document.body).backgroundColor") != before

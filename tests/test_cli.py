@@ -36,7 +36,9 @@ def cars(tmp_path):
 @pytest.fixture
 def no_report(monkeypatch, tmp_path):
     """Tables and figures take seconds, and have tests of their own."""
-    monkeypatch.setattr("bench.commands.run.write_from", lambda material: material.result.run.folder / "report.md")
+    monkeypatch.setattr(
+        "bench.commands.run.write_run_report", lambda material: material.result.run.folder / "report.md"
+    )
 
 
 def test_help_alone_is_quick_and_complete(python):

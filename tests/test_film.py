@@ -3,7 +3,17 @@ import pytest
 
 from bench.data.fit_table import fit_table
 from bench.data.table import Dataset, builtin
-from bench.plots.film.film import FIRST, FRAMES, LAST, LESSON, MOST, enclosing_decades, film, fit_film, table_film
+from bench.plots.film.film import (
+    FIRST_TICKS,
+    LAST_TICKS,
+    MAX_FRAMES,
+    MAX_TICKS,
+    QUADRATIC_VIEW,
+    build_film,
+    enclosing_decades,
+    fit_film,
+    table_film,
+)
 from bench.plots.film.moments import Moments
 from kernels import FitResult, Model, fit, models
 from kernels.models import make_model
@@ -31,11 +41,11 @@ def synthetic(params, loss, predict, x, y):
         model, moments.params[-1], moments.loss, moments.params, np.ones(99), "max_epochs", 99, None, 0.0, 0.0,
         np.arange(len(params)), np.arange(len(params)), 4, "squared", (x,), y,
     )  # fmt: skip
-    return film(result, moments, predict, x, y)
+    return build_film(result, moments, predict, x, y)
 
 
 def test_most_frames_are_where_the_curve_moves(far):
-    assert 0.8 * FRAMES < len(far.epoch) <= FRAMES + 2
+    assert 0.8 * MAX_FRAMES < len(far.epoch) <= MAX_FRAMES + 2
     assert far.epoch[0] == 0
     assert far.epoch[-1] == 100
     assert (np.diff(far.epoch) > 0).all()
@@ -50,7 +60,9 @@ def test_frames_show_the_parameters_and_the_loss_of_their_moment(far, classic):
         assert far.loss[frame] == pytest.approx(
             np.mean((np.polyval(far.params[frame], x) - y) ** 2), rel=1e-9, abs=1e-25
         )
-        np.testing.assert_allclose(far.curves[frame], np.polyval(far.params[frame], far.at), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            far.curves[frame], np.polyval(far.params[frame], far.background.grid), rtol=1e-9, atol=1e-9
+        )
 
 
 def test_the_rate_is_that_of_the_epoch(far):
@@ -59,8 +71,8 @@ def test_the_rate_is_that_of_the_epoch(far):
 
 
 def test_the_first_and_the_last_frame_stay_longer_and_leaps_take_time(far):
-    assert (far.ticks[0], far.ticks[-1]) == (FIRST, LAST)
-    assert all(1 <= ticks <= MOST for ticks in far.ticks[1:-1])
+    assert (far.ticks[0], far.ticks[-1]) == (FIRST_TICKS, LAST_TICKS)
+    assert all(1 <= ticks <= MAX_TICKS for ticks in far.ticks[1:-1])
     # The first update of the far start turns the curve upside down.
     assert far.ticks[1] == max(far.ticks[1:-1]) > 1
 
@@ -68,11 +80,11 @@ def test_the_first_and_the_last_frame_stay_longer_and_leaps_take_time(far):
 @pytest.mark.parametrize("init", [FAR, NEAR])
 def test_the_lessons_view_has_target_and_start_in_sight(classic, init):
     made = lesson(classic, init, epochs=1)
-    assert made.view is LESSON
-    assert (made.view.xlim, made.view.ylim) == ((-50, 50), (-500, 500))
-    assert (made.at[0], made.at[-1]) == (-80, 80)
-    np.testing.assert_allclose(made.view.target(classic[0]), classic[1])
-    start = made.curves[0][np.abs(made.at) <= 50]
+    assert made.background.view is QUADRATIC_VIEW
+    assert (made.background.view.xlim, made.background.view.ylim) == ((-50, 50), (-500, 500))
+    assert (made.background.grid[0], made.background.grid[-1]) == (-80, 80)
+    np.testing.assert_allclose(made.background.view.target(classic[0]), classic[1])
+    start = made.curves[0][np.abs(made.background.grid) <= 50]
     assert ((start > -500) & (start < 500)).mean() > 0.2
 
 
@@ -83,15 +95,15 @@ def test_what_is_no_parabola_is_seen_where_the_data_are(classic, model, init):
     x, y = classic
     result = fit(make_model(model), x, y, init=init, epochs=1, batch_size="full", lr=1e-99, kernel="reference")
     made = fit_film(result, x, y)
-    assert made.view.xlim == (x.min(), x.max())
-    assert made.view.target is None
+    assert made.background.view.xlim == (x.min(), x.max())
+    assert made.background.view.target is None
 
 
 def test_the_view_holds_the_data_and_what_the_curve_reaches_near_them(noisy):
     x, y = noisy
     result = fit(models.quadratic, x, y, init=[0, 0, 1000], epochs=5, batch_size=10, lr=0.1, kernel="reference")
     made = fit_film(result, x, y)
-    low, high = made.view.ylim
+    low, high = made.background.view.ylim
     height = np.ptp(y)
     assert y.min() - 1.3 * height < low < y.min()
     assert y.max() < high < y.max() + 1.3 * height
@@ -102,8 +114,8 @@ def test_predicted_values_stand_against_observed_ones_for_several_inputs():
     y = x @ [2.0, -1.0] + 3
     result = fit(models.plane, x, y, lr=0.1, epochs=5, kernel="reference")
     made = fit_film(result, x, y, settings={"kernel": "reference"})
-    assert made.several
-    np.testing.assert_array_equal(made.at, y)
+    assert made.background.several_inputs
+    np.testing.assert_array_equal(made.background.grid, y)
     np.testing.assert_allclose(made.curves[-1], x @ result.params[:2] + result.params[2])
 
 
@@ -113,12 +125,12 @@ def test_a_standardized_fit_is_seen_in_the_tables_units():
     settings = {"batch_size": 8, "kernel": "reference"}
     fitted = fit_table(parabola, cars, standardized=True, lr=0.05, epochs=3, **settings)
     made = table_film(fitted, cars, settings)
-    curve = np.polyval(list(fitted.params.values()), made.at)
+    curve = np.polyval(list(fitted.params.values()), made.background.grid)
     np.testing.assert_allclose(made.curves[-1], curve, rtol=1e-9)
-    losses = [np.mean((np.interp(cars.x[:, 0], made.at, one) - cars.y) ** 2) for one in made.curves]
+    losses = [np.mean((np.interp(cars.x[:, 0], made.background.grid, one) - cars.y) ** 2) for one in made.curves]
     np.testing.assert_allclose(made.loss, losses, rtol=1e-3)
     assert made.loss[-1] == pytest.approx(fitted.loss)
-    assert (made.names, made.remark) == (("hp", "mpg"), "(standardized)")
+    assert (made.background.names, made.remark) == (("hp", "mpg"), "(standardized)")
 
 
 def test_a_table_that_was_not_standardized_needs_no_remark():
@@ -139,33 +151,33 @@ def test_trembling_is_not_taken_for_a_way():
 def test_a_fit_that_stands_still_is_a_film_of_two_frames():
     made = synthetic([[1, 2]] * 9, np.ones(9), np.polyval, np.linspace(0, 1, 5), np.linspace(2, 3, 5))
     assert made.epoch.tolist() == [0, 2]
-    assert made.ticks == [FIRST, LAST]
+    assert made.ticks == [FIRST_TICKS, LAST_TICKS]
 
 
 def test_a_start_that_is_the_end_is_one_picture():
     made = synthetic([[1, 2]], [1.0], np.polyval, np.linspace(0, 1, 5), np.linspace(2, 3, 5))
-    assert made.ticks == [LAST]
+    assert made.ticks == [LAST_TICKS]
 
 
 @pytest.mark.parametrize("x", [[3.0], [[3.0, 4.0]]])
 def test_a_single_sample_has_room_around_it(x):
     model = models.linear if np.ndim(x) == 1 else models.plane
     made = fit_film(fit(model, x, [5.0], epochs=3, lr=0.01, kernel="reference"), x, [5.0])
-    for low, high in (made.view.xlim, made.view.ylim):
+    for low, high in (made.background.view.xlim, made.background.view.ylim):
         assert low < high
-    assert made.view.xlim == ((2.5, 3.5) if np.ndim(x) == 1 else (4.5, 5.5))
+    assert made.background.view.xlim == ((2.5, 3.5) if np.ndim(x) == 1 else (4.5, 5.5))
 
 
 def test_a_start_that_is_good_enough_has_no_rate(classic):
     result = fit(models.quadratic, *classic, init=[2, -4, 3], target=1.0, kernel="reference")
     made = fit_film(result, *classic, settings=SETTINGS)
-    assert (result.status, made.ticks) == ("converged", [LAST])
+    assert (result.status, made.ticks) == ("converged", [LAST_TICKS])
     assert np.isnan(made.rate).all()
 
 
 def test_nothing_is_left_out_when_that_is_asked(noisy):
     result = fit(models.quadratic, *noisy, epochs=40, batch_size="full", kernel="reference")
-    made = fit_film(result, *noisy, whole=True)
+    made = fit_film(result, *noisy, all_moments=True)
     np.testing.assert_array_equal(made.loss, result.loss)
 
 

@@ -55,7 +55,7 @@ def by_name(material):
 def with_evidence(material, **tables):
     known = material.evidence | tables
     evidence = {name: table for name, table in known.items() if table is not None}
-    return RunData(material.result, evidence, material.study, material.data, material.scaling, material.lost)
+    return RunData(material.result, evidence, material.study, material.data, material.scaling, material.missing_data)
 
 
 def test_what_is_best_comes_first_and_what_it_costs_last(rich):
@@ -87,7 +87,7 @@ def test_random_starts_share_a_panel_and_a_path(rich):
 
 def test_losses_by_rate_are_those_from_the_hardest_start(rich):
     caption, figure = by_name(rich)["loss_by_lr"]
-    assert "From the start far, the hardest." in caption
+    assert "Runs from the hardest start, far." in caption
     first = rich.result.curves.groupby("config_id", observed=True)["loss"].first()
     frame = rich.frame.set_index("config_id")
     from_far = first[frame.index[frame["init"] == "far"]]

@@ -5,7 +5,7 @@ import pytest
 
 from bench.plots.film import moments
 from bench.plots.film.film import fit_film
-from bench.plots.film.moments import by_epochs, by_updates
+from bench.plots.film.moments import epoch_moments, update_moments
 from kernels import fit, models
 
 RNG = np.random.default_rng(3)
@@ -32,7 +32,7 @@ def trained(**settings):
 def test_epochs_that_are_trained_once_more_end_at_the_same_bits(settings):
     result = trained(**settings)
     settings = {"kernel": "reference"} | settings
-    found = by_updates(result, X, Y, **settings)
+    found = update_moments(result, X, Y, **settings)
     whole = found.epoch == found.epoch.round()
     np.testing.assert_array_equal(found.epoch[whole], range(4))
     np.testing.assert_array_equal(found.params[whole], result.trajectory)
@@ -41,7 +41,7 @@ def test_epochs_that_are_trained_once_more_end_at_the_same_bits(settings):
 
 @pytest.mark.parametrize(("batch_size", "pieces"), [(1, 50), (2, 50), (10, 10), (60, 1), ("full", 1)])
 def test_an_epoch_has_a_moment_for_each_update_or_else_fifty(batch_size, pieces):
-    found = by_updates(trained(batch_size=batch_size), X, Y, batch_size=batch_size, kernel="reference")
+    found = update_moments(trained(batch_size=batch_size), X, Y, batch_size=batch_size, kernel="reference")
     np.testing.assert_allclose(found.epoch, np.arange(3 * pieces + 1) / pieces)
 
 
@@ -52,7 +52,7 @@ def test_the_moments_within_an_epoch_are_those_of_a_plain_loop():
         powers = np.vander(X[start : start + 10], 3)
         theta = theta - 0.1 * powers.T @ (powers @ theta - Y[start : start + 10]) / 10
         states.append(theta)
-    found = by_updates(result, X, Y, batch_size=10, kernel="reference")
+    found = update_moments(result, X, Y, batch_size=10, kernel="reference")
     np.testing.assert_allclose(found.params[:11], states, rtol=1e-12)
 
 
@@ -61,7 +61,7 @@ def test_settings_of_another_fit_are_refused(wrong):
     settings = {"batch_size": 10, "shuffle": True, "kernel": "reference"}
     result = trained(**settings)
     with pytest.raises(ValueError, match="the settings must be those of the fit: epoch 1 of it ended at"):
-        by_updates(result, X, Y, **settings | wrong)
+        update_moments(result, X, Y, **settings | wrong)
 
 
 @pytest.mark.parametrize("name", ["batchsize", "Seed", "learning_rate"])
@@ -75,7 +75,7 @@ def test_all_settings_of_a_fit_are_accepted():
     settings = {name: own.default for name, own in signature(fit).parameters.items() if own.kind is own.KEYWORD_ONLY}
     settings |= {"epochs": 2, "kernel": "reference"}
     assert {"lr", "batch_size", "schedule"} < set(settings)
-    assert by_updates(fit(models.quadratic, X, Y, **settings), X, Y, **settings).epoch[-1] == 2
+    assert update_moments(fit(models.quadratic, X, Y, **settings), X, Y, **settings).epoch[-1] == 2
 
 
 def test_what_is_no_longer_finite_is_no_moment():
@@ -84,15 +84,15 @@ def test_what_is_no_longer_finite_is_no_moment():
     last = int(np.flatnonzero(np.isfinite(result.loss))[-1])
     assert result.status == "diverged"
     assert last >= 2
-    for found in (by_epochs(result), by_updates(result, X, Y, batch_size=20, kernel="reference")):
+    for found in (epoch_moments(result), update_moments(result, X, Y, batch_size=20, kernel="reference")):
         assert found.epoch[-1] == last
         assert np.isfinite(found.params).all()
 
 
 def test_a_long_run_has_few_moments_and_most_of_them_at_first():
     result = fit(models.quadratic, X[:4], Y[:4], lr=0.01, epochs=5000, batch_size="full", kernel="reference")
-    epochs = by_epochs(result).epoch
-    assert len(epochs) <= moments.MOST_EPOCHS + 2
+    epochs = epoch_moments(result).epoch
+    assert len(epochs) <= moments.MAX_EPOCHS + 2
     np.testing.assert_array_equal(epochs[:50], range(50))
     assert epochs[-1] == 5000
     assert (np.diff(epochs, 2) >= -30).all()
@@ -100,8 +100,8 @@ def test_a_long_run_has_few_moments_and_most_of_them_at_first():
 
 def test_of_many_samples_no_epoch_is_trained_once_more(monkeypatch):
     result = trained(batch_size=10)
-    monkeypatch.setattr(moments, "SLOW_REFERENCE", 250)
-    found = by_updates(result, X, Y, batch_size=10, kernel="reference")
+    monkeypatch.setattr(moments, "DETAILED_REFERENCE_SAMPLES", 250)
+    found = update_moments(result, X, Y, batch_size=10, kernel="reference")
     assert ((found.epoch > 2) == (found.epoch == 3)).all()
-    monkeypatch.setattr(moments, "SLOW_REFERENCE", 100)
-    np.testing.assert_array_equal(by_updates(result, X, Y, batch_size=10, kernel="reference").epoch, range(4))
+    monkeypatch.setattr(moments, "DETAILED_REFERENCE_SAMPLES", 100)
+    np.testing.assert_array_equal(update_moments(result, X, Y, batch_size=10, kernel="reference").epoch, range(4))

@@ -131,7 +131,7 @@ def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept):
     shown = Shown(swept._repr_html_())
     counts = swept.frame["status"].value_counts()
     assert (counts > 0).all()
-    said = f"24 runs: {counts['converged']} reached the target, {counts['max_epochs']} did all epochs, "
+    said = f"24 runs: {counts['converged']} reached the target, {counts['max_epochs']} ran all epochs, "
     assert f"{said}{counts['diverged']} diverged. The best choices:" in shown.texts
     ranked = best_choices(swept.frame.assign(seconds=swept.seconds))
     names = ["learning rate", "batch size", "converged", "diverged", "epochs to target", "final loss", "time"]
@@ -159,8 +159,8 @@ def test_a_hostile_start_is_no_script_anywhere(swept):
 
 def test_a_sweep_without_results_says_so(swept, tmp_path):
     empty = type(swept)(swept.model, swept.frame.head(0), swept.starts[:0], swept.seconds[:0], swept.run)
-    assert Shown(empty._repr_html_()).texts == ["a*x**2 + b*x + c", "No run is done yet."]
-    assert empty.plot().axes[0].texts[0].get_text() == "No run is done yet."
+    assert Shown(empty._repr_html_()).texts == ["a*x**2 + b*x + c", "No run has finished yet."]
+    assert empty.plot().axes[0].texts[0].get_text() == "No run has finished yet."
 
 
 def test_a_sweep_from_disk_shows_the_same(swept):
@@ -227,7 +227,7 @@ def test_a_notebook_runs(path, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for shown in ("text/html", "image/png", "image/gif", "Best: ", "False", "True"):
+    for shown in ("text/html", "image/png", "image/gif", "Best choice: ", "False", "True"):
         assert shown in done.stdout
 
 

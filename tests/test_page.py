@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bench import Grid, sweep
 from bench.report import page_data as payload
-from bench.report.page import CHARTS, as_script
+from bench.report.page import PAGE_SCRIPTS, to_script_data
 from bench.report.report import write_report
 from bench.report.reproduce import reproduction
 from bench.report.run_data import read_run_data
@@ -91,7 +91,7 @@ def test_nothing_is_fetched_and_no_element_has_a_handler(reader):
 
 def test_names_make_no_elements(reader):
     tags = [tag for tag, _ in reader.tags]
-    assert tags.count("script") == 2 + len(CHARTS)
+    assert tags.count("script") == 2 + len(PAGE_SCRIPTS)
     assert "img" not in tags or all(attrs["src"].startswith("data:") for tag, attrs in reader.tags if tag == "img")
     assert "".join(reader.texts).count("<script>") >= 2
 
@@ -169,7 +169,7 @@ def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder
     [(5, 101, 5, 1), (101, 101, 101, 1), (1000, 101, 90, 20), (50, 4, 3, 48), (2, 4, 2, 1)],
 )
 def test_epochs_are_thinned_early_ones_last(stored, most, left, gap):
-    kept = payload.thin(np.arange(stored), most)
+    kept = payload.thin_epochs(np.arange(stored), most)
     assert len(kept) == left
     assert (np.diff(kept) > 0).all()
     assert np.diff(kept).max() == gap
@@ -192,18 +192,18 @@ def test_a_large_run_stays_below_eight_megabytes(tmp_path, monkeypatch):
 
 @given(st.text())
 def test_no_text_breaks_out_of_the_data(name):
-    written = str(as_script({"name": name, name: [name]}))
+    written = str(to_script_data({"name": name, name: [name]}))
     assert not re.search("[<>&\u2028\u2029]", written)
     assert json.loads(written) == {"name": name, name: [name]}
 
 
 def test_half_a_character_pair_is_no_obstacle():
-    assert as_script(["\ud800"]).encode("utf-8")
+    assert to_script_data(["\ud800"]).encode("utf-8")
 
 
 def test_not_a_number_is_refused_rather_than_written():
     with pytest.raises(ValueError, match="JSON"):
-        as_script([np.nan])
+        to_script_data([np.nan])
 
 
 def test_a_recipe_without_a_study_asks_for_the_data(tmp_path):
@@ -261,6 +261,6 @@ def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
     page = write_report(copy).read_text(encoding="utf-8")
     told = Reader(page)
     texts = [text.strip() for text in told.texts]
-    for expected in ("How fast the variants are", "✓ bit for bit", "predicted edge", "0.75"):
+    for expected in ("Speed of the variants", "✓ bit for bit", "predicted edge", "0.75"):
         assert expected in texts
     assert "&lt;b&gt;wrong&lt;/b&gt;: it differs by 0.5." in page

@@ -371,7 +371,7 @@ def test_without_a_reference_the_best_run_ends_at_zero():
     near, far = (line.get_ydata() for line in figure.axes[0].lines)
     assert far[-1] == 0
     assert near[-1] == 0.5**8
-    assert "Distances from where the best run ended." in texts(figure)
+    assert "Distances from the final values of the best run." in texts(figure)
 
 
 def test_runs_are_named_by_what_differs():
@@ -395,7 +395,7 @@ def test_a_parameter_that_never_moves(tmp_path):
     frame = make_frame(1)
     figure = parameter_path(walk(frame).assign(param_a=1.0), frame)
     save(figure, tmp_path, "path")
-    assert "a stays where it is" in texts(figure)
+    assert "a does not change" in texts(figure)
     assert not figure.axes[0].axison
 
 

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from test_plots import plane
 
 from bench.plots import basin_map, contours, rate_map
-from bench.plots.shades import shades
+from bench.plots.shades import make_shades
 from bench.plots.style import save
 
 
@@ -40,7 +40,7 @@ def numbers(figure):
 
 
 def test_shades_double_from_class_to_class_and_are_darkest_for_the_smallest():
-    shade = shades([1, 3, 9, np.inf])
+    shade = make_shades([1, 3, 9, np.inf])
     assert shade.limits == [1, 2, 4, 8, 16]
     lightness = [np.dot(color[:3], [0.2126, 0.7152, 0.0722]) for color in shade.colors]
     assert lightness == sorted(lightness)
@@ -48,7 +48,7 @@ def test_shades_double_from_class_to_class_and_are_darkest_for_the_smallest():
 
 
 def test_a_limit_belongs_to_its_class_and_what_is_infinite_is_white():
-    shade = shades([1, 2, 4, 100])
+    shade = make_shades([1, 2, 4, 100])
     found = shade.of(np.array([2, 2.5, 4, np.inf, 0]))
     assert [to_hex(color) for color in found] == [
         to_hex(shade.colors[1]),
@@ -61,7 +61,7 @@ def test_a_limit_belongs_to_its_class_and_what_is_infinite_is_white():
 
 @pytest.mark.parametrize("values", [[1e-320, 5e307], [0.0], [np.inf], [], [1, 1e6], [1e-12, 1e-3]])
 def test_eight_shades_are_enough(values):
-    shade = shades(values)
+    shade = make_shades(values)
     assert 1 <= len(shade.limits) <= 8
     assert len(shade.names) == len(shade.colors) == len(shade.limits)
 
@@ -73,7 +73,7 @@ def test_a_cell_has_the_median_over_seeds():
     frame = pd.concat([grid([1, 4, 2, 9]), grid([3, 4, 4, 9], seed=1), grid([5, 4, None, 9], seed=2)])
     figure = rate_map(frame.assign(config_id=[f"run{i}" for i in range(12)]))
     assert numbers(figure) == {(0, 0): "3", (1, 0): "4", (0, 1): "4", (1, 1): "9"}
-    shade = shades([3, 4, 4, 9])
+    shade = make_shades([3, 4, 4, 9])
     assert cells(figure) == {
         to_hex(shade.colors[0]): {(0, 0), (1, 0), (0, 1)},
         to_hex(shade.colors[2]): {(1, 1)},
@@ -182,7 +182,7 @@ def test_a_start_has_the_color_of_its_epochs():
     table = plane(epochs_to_target=np.arange(1, 26))
     figure = basin_map(table)
     (image,) = figure.axes[0].images
-    shade = shades(np.arange(1, 26))
+    shade = make_shades(np.arange(1, 26))
     np.testing.assert_allclose(image.get_array(), shade.of(np.arange(1.0, 26).reshape(5, 5).T))
     assert image.get_extent() == pytest.approx([-1.25, 1.25, -2.5, 2.5])
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("a", "b")
@@ -208,7 +208,7 @@ def test_without_a_target_final_losses_are_shown():
     figure = basin_map(plane(status="max_epochs", epochs_to_target=pd.NA, final_loss=losses))
     assert figure.legends[0].get_title().get_text() == "final loss"
     np.testing.assert_allclose(
-        figure.axes[0].images[0].get_array(), shades(losses).of(losses.reshape(5, 5).T), atol=1e-12
+        figure.axes[0].images[0].get_array(), make_shades(losses).of(losses.reshape(5, 5).T), atol=1e-12
     )
 
 
@@ -231,7 +231,7 @@ def test_starts_are_marked_and_those_outside_pointed_at():
     np.testing.assert_allclose(marks["<"], [0.03, 0.5])
     assert [text.get_text() for text in axis.texts] == ["near", "above", "left"]
     assert "All start at c = 7." in texts(figure)
-    assert "end of the best" in legend(figure)
+    assert "end of the best run" in legend(figure)
 
 
 def test_names_of_starts_do_not_overlap():
@@ -242,8 +242,8 @@ def test_names_of_starts_do_not_overlap():
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        (plane().head(0), "that takes runs that start in a plane of two parameters."),
-        (plane(param_b=0.0), "that takes runs that start in a plane of two parameters."),
+        (plane().head(0), "it requires runs that start in a plane of two parameters."),
+        (plane(param_b=0.0), "it requires runs that start in a plane of two parameters."),
         (plane(status="diverged", epochs_to_target=pd.NA), "all of 25 runs in the plane diverged."),
     ],
 )
@@ -272,7 +272,7 @@ def test_the_path_is_drawn_over_the_two_parameters_that_move_most():
         np.testing.assert_allclose(axis.lines[0].get_xydata(), np.transpose([steps, 3 * steps]))
         assert axis.lines[1].get_xydata().tolist() == [[scale, 3 * scale]]
         assert axis.get_xlim()[0] < 0 < scale < axis.get_xlim()[1]
-    assert "Held where the run ended: b." in texts(figure)
+    assert "At their final values: b." in texts(figure)
 
 
 def test_levels_are_equal_factors_above_the_lowest_loss():

@@ -18,7 +18,7 @@ from bench.cli import main
 from bench.commands.run import run_study
 from bench.data.scaling import Scaling
 from bench.data.units import in_table_units
-from bench.report.figures import hardest_start
+from bench.report.figures import select_hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
 from bench.store.results import load_run
@@ -44,11 +44,11 @@ def report(folder):
 def test_the_report_opens_with_a_verdict(report):
     verdict, _ = report.split("\n## ", 1)
     said = dict(re.findall(r"- \*\*(.+?)\.\*\* (.+)\n", verdict))
-    assert list(said) == ["Best", "Robust", "Safe rates", "Diverged", "Ends at", "Units"]
-    assert "over 3 starts and 2 seeds, reached the target loss 0.02" in said["Best"]
-    assert "at learning rate 5 (" in said["Diverged"]
-    assert "in the table's own units" in said["Ends at"]
-    assert said["Units"].startswith("The columns were standardized: ")
+    assert list(said) == ["Best choice", "Robustness", "Safe learning rates", "Divergence", "Solution", "Units"]
+    assert "over 3 starts and 2 seeds, reached the target loss 0.02" in said["Best choice"]
+    assert "at learning rate 5 (" in said["Divergence"]
+    assert "in the table's own units" in said["Solution"]
+    assert said["Units"].startswith("The data were standardized. ")
 
 
 def test_the_parameters_it_gives_fit_the_table(folder, report):
@@ -83,10 +83,12 @@ def test_what_the_answer_rests_on_is_folded_away(report):
 
 
 def test_the_check_is_told(report):
-    told = report.split("## What it rests on")[1]
+    told = report.split("## Measurements and checks")[1]
     assert "6 of 72 configurations" in told
-    assert "Every loss that had been found is the same to the last bit." in told
-    assert re.search(r"takes the reference \S+ [nµm]?s and the kernel fused, .*: a factor of [\d,]+\.", told)
+    assert "Every loss is the same to the last bit." in told
+    assert re.search(
+        r"is \S+ [nµm]?s with the reference and \S+ [nµm]?s with the kernel fused, .*: a speedup of [\d,]+\.", told
+    )
 
 
 def test_names_are_shown_literally(folder, report):
@@ -96,12 +98,12 @@ def test_names_are_shown_literally(folder, report):
     assert set(tags) == {"<details>", "<summary>", "</summary>", "</details>"}
     assert "$" not in prose
     code = re.findall(r"(?<!\\)`([^`]*)`", prose)
-    assert code == ["a*x**2 + b*x + c", "sgdbench run run.toml --out FOLDER", "run.toml"]
+    assert code == ["a*x**2 + b*x + c", "run.toml", "sgdbench run run.toml --out FOLDER"]
     assert prose.startswith("# # &lt;script&gt;")
     assert [line for line in prose.splitlines() if line.startswith("#")][1:] == [
         "## The best choices, over all starts and seeds",
         "## Figures",
-        "## What it rests on",
+        "## Measurements and checks",
     ]
     for figure in (folder / "figures").glob("*.svg"):
         assert "<script" not in figure.read_text(encoding="utf-8")
@@ -117,7 +119,7 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
         return RunData(result, evidence, *others)
 
     monkeypatch.setattr(bench.commands.run, "RunData", material)
-    monkeypatch.setattr(bench.commands.run, "write_from", lambda material: written.append(set(material.evidence)))
+    monkeypatch.setattr(bench.commands.run, "write_run_report", lambda material: written.append(set(material.evidence)))
     assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False)
     # What a report is made of is complete when it is made, and stays as it is.
     assert made == written == [{path.stem for path in (folder / "evidence").iterdir()}]
@@ -238,14 +240,14 @@ def test_the_best_and_the_typical_run_of_each_start():
     ],
 )
 def test_the_hardest_start(parts, hardest):
-    frame, start = hardest_start(frame_of(*parts))
+    frame, start = select_hardest_start(frame_of(*parts))
     assert start == hardest
     assert set(frame["init"]) == {hardest}
 
 
 def test_random_starts_are_one():
     frame = frame_of(runs_of("r[0]", [1]), runs_of("r[1]", [None]))
-    kept, start = hardest_start(frame)
+    kept, start = select_hardest_start(frame)
     assert start is None
     assert kept is frame
 
@@ -263,46 +265,50 @@ def test_the_verdict_in_words():
         ignore_index=True,
     )
     assert verdict(frame, LINE, 1e-3, None) == {
-        "Best": "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 3 runs, over 1 start and "
-        "3 seeds, reached the target loss 0.001, after 5 epochs in the median and 6 at most.",
-        "Robust": "4 of 9 runs reached the target. Of 4 choices of settings, 1 reached it in every run and 2 in none.",
-        "Safe rates": "Every start and seed reached the target with sgd at 0.1 (1 of 4 rates; batch size 1).",
-        "Diverged": "3 runs: sgd with batch size 1 at learning rate 0.4 to 0.8 (3 runs).",
-        "Ends at": "The best run of this choice has a = 2, with loss 1.",
+        "Best choice": (
+            "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 3 runs, over 1 start and 3 seeds, "
+            "reached the target loss 0.001, after a median of 5 epochs and at most 6."
+        ),
+        "Robustness": (
+            "4 of 9 runs reached the target. Of 4 choices of settings, 1 reached it in every run and 2 in none."
+        ),
+        "Safe learning rates": "Every start and seed reached the target with sgd at 0.1 (1 of 4 rates; batch size 1).",
+        "Divergence": "3 runs: sgd with batch size 1 at learning rate 0.4 to 0.8 (3 runs).",
+        "Solution": "The best run of this choice has a = 2, with loss 1.",
     }
 
 
 def test_the_verdict_where_nothing_reaches_the_target():
     frame = make_frame(2, lr=[0.1, 0.2], final_loss=[3.0, 2.0], shuffle=False)
     told = verdict(frame, LINE, 1e-3, None)
-    assert told["Best"] == (
-        "No run reached the target loss 0.001. sgd, learning rate 0.2, batch size 1, schedule constant, in the data's "
-        "order: the lowest loss, 2 in the median over 1 start and 1 seed."
+    assert told["Best choice"] == (
+        "No run reached the target loss 0.001. sgd, learning rate 0.2, batch size 1, schedule constant, not "
+        "shuffled: the lowest median loss, 2, over 1 start and 1 seed."
     )
-    assert told["Diverged"] == "No run."
+    assert told["Divergence"] == "No run diverged."
     told = verdict(frame, LINE, None, None)
-    assert told["Best"].startswith("sgd, learning rate 0.2")
-    assert "no target" in told["Robust"]
+    assert told["Best choice"].startswith("sgd, learning rate 0.2")
+    assert "no target" in told["Robustness"]
 
 
 def test_the_verdict_where_all_diverge():
     frame = make_frame(8, batch_size=range(1, 9), status="diverged", final_loss=np.nan, best_loss=np.inf)
     told = verdict(frame, LINE, 1e-3, None)
-    assert told["Best"] == "None: every run diverged."
-    assert told["Ends at"] == "No run of the best choice ended at finite parameters."
-    assert told["Diverged"].startswith("8 runs: sgd with batch size 1 at learning rate 0.1 (1 run); ")
-    assert told["Diverged"].endswith("; and 2 more combinations.")
+    assert told["Best choice"] == "None: every run diverged."
+    assert told["Solution"] == "No run of the best choice ended at finite parameters."
+    assert told["Divergence"].startswith("8 runs: sgd with batch size 1 at learning rate 0.1 (1 run); ")
+    assert told["Divergence"].endswith("; and 2 more combinations.")
 
 
 def test_what_is_as_good_as_the_best_is_counted():
     frame = runs_of("near", [2, 2, 2, 3], lr=[0.1, 0.2, 0.3, 0.4])
-    assert verdict(frame, LINE, 1.0, None)["Best"].endswith("2 other choices did as well.")
+    assert verdict(frame, LINE, 1.0, None)["Best choice"].endswith(" 2 other choices tie with it.")
 
 
 def test_a_verdict_in_standardized_units_says_so():
     scaling = Scaling(np.array([3.0]), np.array([2.0]), 5.0, 10.0)
     told = verdict(make_frame(1, param_a=2.0), LINE, None, scaling)
-    assert told["Ends at"].startswith(
+    assert told["Solution"].startswith(
         "The best run of this choice has a = 2, with loss 100 in the table's own units. "
         "The parameters are in standardized units. No parameters of a*x were found"
     )
@@ -326,10 +332,10 @@ def test_safe_rates_are_those_without_a_failure_in_between():
     ]
     alone = safe_rates(frame[frame["batch_size"] == 1]).iloc[0]
     assert (alone["lowest"], alone["highest"], alone["safe"]) == (0.4, 1.6, 3)
-    said = verdict(frame, LINE, 1e-3, None)["Safe rates"]
+    said = verdict(frame, LINE, 1e-3, None)["Safe learning rates"]
     assert said == (
         "Every start and seed reached the target with sgd at 0.1 to 0.8 (4 of 5 rates; batch size 8). "
-        "There is no such rate for adam."
+        "There is no such learning rate for adam."
     )
 
 
@@ -355,7 +361,7 @@ def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
     shutil.copytree(folder, moved)
     study = moved / "run.toml"
     study.write_text(study.read_text(encoding="utf-8").replace("table.csv", "gone.csv"), encoding="utf-8")
-    assert "The data cannot be read any more: " in write_report(moved).read_text(encoding="utf-8")
+    assert "The data can no longer be read: " in write_report(moved).read_text(encoding="utf-8")
     told = (moved / "report.md").read_text(encoding="utf-8")
     assert "loss_by_optimizer.png" in told
     assert "fitted_curve.png" not in told
@@ -367,7 +373,7 @@ def test_a_sweep_without_a_study_has_a_report(tmp_path):
     assert "made by a sweep in Python" in write_report(tmp_path / "run").read_text(encoding="utf-8")
     told = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert told.startswith("# run\n")
-    assert "Not yet" in told
+    assert "Not checked yet" in told
 
 
 def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
@@ -401,11 +407,11 @@ def test_several_runs_are_shown_side_by_side(folder, tmp_path, monkeypatch):
     assert own == [folder / "report.html", tmp_path / "<i>run</i>" / "report.html"]
     assert together.samefile(tmp_path / "comparison.html")
     page = together.read_text(encoding="utf-8")
-    assert "2 runs side by side" in page
+    assert "Comparison of 2 runs" in page
     assert 'href="%3Ci%3Erun%3C/i%3E/report.html"' in page
     assert "<i>run" not in page
     assert "a*x**2 + b*x + c" in page
-    assert "In nothing that was noted." in page
+    assert "None was recorded." in page
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from bench.plots.style import (
     LogTicks,
     colors_of,
     empty_figure,
-    logarithmic,
-    power_of_ten,
+    format_log_tick,
+    format_power_of_ten,
     save_as,
     spread_evenly,
     time_unit,
@@ -46,7 +46,7 @@ def test_spread_keeps_the_ends():
 
 
 def test_powers_of_ten():
-    assert [power_of_ten(value) for value in (1e-30, 1.0, 1e12)] == ["10⁻³⁰", "10⁰", "10¹²"]
+    assert [format_power_of_ten(value) for value in (1e-30, 1.0, 1e12)] == ["10⁻³⁰", "10⁰", "10¹²"]
 
 
 # Ticks
@@ -75,7 +75,7 @@ def test_a_logarithmic_axis_has_few_ticks(view):
 
 
 def test_values_of_a_logarithmic_axis_are_plain_near_one():
-    written = [logarithmic(value) for value in (1e-7, 1e-3, 0.1, 0.25, 1, 1000, 1e4)]
+    written = [format_log_tick(value) for value in (1e-7, 1e-3, 0.1, 0.25, 1, 1000, 1e4)]
     assert written == ["10⁻⁷", "0.001", "0.1", "0.25", "1", "1,000", "10⁴"]
 
 

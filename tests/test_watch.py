@@ -15,7 +15,7 @@ import bench.plots.film.film
 import bench.plots.film.window
 from bench.cli import main
 from bench.data.table import builtin
-from bench.plots.film.film import TICK, fit_film
+from bench.plots.film.film import TICK_SECONDS, fit_film
 from bench.plots.film.window import Window
 from kernels import Model, fit, models
 
@@ -47,10 +47,10 @@ def canvas(monkeypatch):
     """The canvas of the next window, which is no window."""
     figure = Numbered()
     canvas = Canvas(figure)
-    monkeypatch.setattr(bench.plots.film.window, "_open", lambda title: figure)
+    monkeypatch.setattr(bench.plots.film.window, "_open_figure", lambda title: figure)
     monkeypatch.setattr(bench.plots.film.window.plt, "fignum_exists", lambda number: canvas.open)
     monkeypatch.setattr(bench.plots.film.window.plt, "show", lambda: canvas.seen.append(("until it is closed", None)))
-    monkeypatch.setattr(bench.plots.film.film, "FRAMES", 6)
+    monkeypatch.setattr(bench.plots.film.film, "MAX_FRAMES", 6)
     return canvas
 
 
@@ -59,7 +59,7 @@ def trained(callback=None, **settings):
 
 
 def test_a_training_is_shown_where_it_stands(canvas, monkeypatch):
-    monkeypatch.setattr(bench.plots.film.window, "PATIENCE", 0)
+    monkeypatch.setattr(bench.plots.film.window, "REFRESH_SECONDS", 0)
     window, epochs = Window("lesson"), []
 
     def look(so_far):
@@ -93,7 +93,7 @@ def test_the_film_is_shown_frame_by_frame_and_then_stays(canvas, monkeypatch):
     Window("lesson").replay(told)
     *frames, last = canvas.seen
     assert [float(said.split()[1]) for said, _ in frames] == [round(epoch, 2) for epoch in told.epoch]
-    np.testing.assert_allclose([seconds for _, seconds in frames], TICK * np.array(told.ticks))
+    np.testing.assert_allclose([seconds for _, seconds in frames], TICK_SECONDS * np.array(told.ticks))
     assert last == ("until it is closed", None)
 
 
@@ -180,7 +180,7 @@ import matplotlib.pyplot as plt
 import bench.plots.film.film, bench.plots.film.window
 from bench.cli import main
 
-bench.plots.film.film.FRAMES = bench.plots.film.film.FIRST = 6
+bench.plots.film.film.MAX_FRAMES = bench.plots.film.film.FIRST_TICKS = 6
 replay = bench.plots.film.window.Window.replay
 
 def closed_in_the_end(window, told):

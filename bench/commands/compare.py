@@ -13,7 +13,7 @@ from bench.commands.console import print_sentence, print_table
 from bench.compare.gates import Gates
 from bench.compare.ratios import BEST
 from bench.compare.sources import Measurement, compare_sources, join_names
-from bench.tables.formatting import literal, text, to_markdown
+from bench.tables.formatting import escape_markdown, text, to_markdown
 from bench.timing.verify import NotVerifiedError
 
 PAST, SLOWER, FASTER, SAME, UNSURE = "past the gate", "slower", "faster", "no difference", "no interval"
@@ -168,13 +168,13 @@ def _print_text(conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) 
 
 def _print_markdown(conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
     parts = [
-        f"**{literal(text(conclusion))}**\n",
+        f"**{escape_markdown(text(conclusion))}**\n",
         *(
             f"{TITLES[name]}:\n\n{to_markdown(readable_ratios(name, table))}"
             for name, table in tables.items()
             if len(table)
         ),
-        "".join(f"- **{about}:** {literal(text(sentence))}\n" for about, sentence in notes),
+        "".join(f"- **{about}:** {escape_markdown(text(sentence))}\n" for about, sentence in notes),
     ]
     print("\n".join(parts), end="")
 

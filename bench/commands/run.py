@@ -19,7 +19,7 @@ from bench.commands.speed import print_speed
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.sweep import sweep
-from bench.report.report import TITLES, write_from
+from bench.report.report import TITLES, write_run_report
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
@@ -73,7 +73,7 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     store_tables(result.run.folder, times=times)
     run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
     _print_results(run_data, measured, costs, times)
-    print(f"Report: {write_from(run_data)}")
+    print(f"Report: {write_run_report(run_data)}")
     # Where the same bits are not promised, training may make a rounding error large.
     return not (is_exact(model, "fused", study.run.loss) and _any_wrong(measured, costs))
 

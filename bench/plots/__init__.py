@@ -1,4 +1,4 @@
-"""From the frame of results to figures, each by one pure function: frame in, matplotlib Figure out.
+"""Figures from the frame of results. Each function is pure: it takes a frame and returns a matplotlib Figure.
 
 `frame` is described in `bench.tables.ranking`. `curves` is long: `config_id`, `epoch`, `loss`. `trajectory` is long,
 too: `config_id`, `epoch` and a column `param_<name>` per parameter. `predict(params, x)` is the model's curve. A figure

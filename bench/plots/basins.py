@@ -1,4 +1,4 @@
-"""From where runs arrive."""
+"""Maps of the outcome by starting point."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,23 +11,23 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.plots.shades import GONE, LOST, MISSED, Shades, shades
-from bench.plots.style import INK, STYLE, add_legend, caption, empty_figure, panels, round_ticks, shorten
+from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_shades
+from bench.plots.style import INK, STYLE, add_caption, add_legend, empty_figure, panels, round_ticks, shorten
 from bench.tables.formatting import label, text
 from bench.tables.ranking import CHOICES, varies
 from kernels.run import Floats
 
 Extent = tuple[float, float, float, float]
 
-CROSSES = 12  # along a side: one in each cell would be a black field
-KEPT_APART = ["config_id", *CHOICES]
+MAX_CROSSES = 12  # along a side; one in each cell would blacken the panel
+PANEL_SETTINGS = ["config_id", *CHOICES]
 
 
 @rc_context(STYLE)
 def basin_map(
     basin: pd.DataFrame, *, end: ArrayLike | None = None, starts: Mapping[str, ArrayLike] | None = None
 ) -> Figure:
-    """Draw how runs fare that start anywhere in a plane of two parameters, one panel per choice of settings.
+    """Draw the outcome of runs by their start in a plane of two parameters, one panel per choice of settings.
 
     Colors are epochs to the target, or final losses where no run reached one; crosses are runs that diverged.
 
@@ -37,32 +37,30 @@ def basin_map(
         One row per choice and start on a grid: `optimizer`, `lr`, `batch_size`; `param_<name>`, of which two vary;
         `status`, `epochs_to_target`, `final_loss`; see `bench.analysis.basin.basin`.
     end : array, shape (P,), optional
-        Where the best run ended; a plus.
+        The end of the best run, drawn as a plus.
     starts : mapping of str to array, shape (P,), optional
-        Starts of the sweep, drawn with their names where the plane holds them; an arrow points to one that is outside.
+        Starts of the sweep, drawn with their names; an arrow points to a start outside the plane.
     """
     names = [name for name in basin.columns if name.startswith("param_")]
     across = [name for name in names if len(basin) and varies(basin, name)]
     if len(across) != 2:
-        return empty_figure("No basin to show: that takes runs that start in a plane of two parameters.")
+        return empty_figure("No basin to show: it requires runs that start in a plane of two parameters.")
     lost = basin["status"] == "diverged"
     if lost.all():
         return empty_figure(f"No basin to show: all of {len(basin):,} runs in the plane diverged.")
     reached = basin["epochs_to_target"].notna().any()
     measure = "epochs_to_target" if reached else "final_loss"
     values = basin[measure].astype("Float64").fillna(np.inf).astype(float)
-    shade = shades(values[~lost].to_numpy(float))
+    shade = make_shades(values[~lost].to_numpy(float))
     table = basin.assign(value=values, lost=lost).sort_values(across[::-1], kind="stable")
     x, y = (np.unique(basin[name]) for name in across)
-    chosen = list(table.groupby(basin.columns.intersection(KEPT_APART).tolist(), sort=False, observed=True))
+    chosen = list(table.groupby(basin.columns.intersection(PANEL_SETTINGS).tolist(), sort=False, observed=True))
     figure, axes = panels(len(chosen))
     place = [names.index(name) for name in across]
     for axis, (_, plane) in zip(axes, chosen, strict=True):
-        extent = _draw(axis, plane, x, y, shade)
+        extent = _draw_cells(axis, plane, x, y, shade)
         if end is not None:
-            at = np.asarray(end, dtype=float)[place]
-            axis.plot(*at, "+", color="white", markersize=13, markeredgewidth=4)
-            axis.plot(*at, "+", color=INK, markersize=12, markeredgewidth=2)
+            _draw_end(axis, np.asarray(end, dtype=float)[place])
         points = {name: np.asarray(start, dtype=float)[place] for name, start in (starts or {}).items()}
         _draw_starts(axis, points, extent, letters=0 if axis is not axes[0] else 16 if len(axes) == 1 else 10)
         if len(chosen) > 1:
@@ -73,44 +71,50 @@ def basin_map(
     figure.supxlabel(called[0])
     figure.supylabel(called[1])
     if lost.any():
-        axes[0].plot([], [], **LOST, label="diverged")
+        axes[0].plot([], [], **DIVERGED_MARK, label="diverged")
     if reached and (np.isinf(values) & ~lost).any():
-        axes[0].plot([], [], **MISSED, label="target missed")
+        axes[0].plot([], [], **MISSED_MARK, label="target missed")
     if end is not None:
-        axes[0].plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best")
+        axes[0].plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best run")
     add_legend(figure, shade.names, shade.colors, label(measure))
-    held = ", ".join(
+    fixed = ", ".join(
         f"{shorten(label(name), 16)} = {text(basin[name].iloc[0])}" for name in names if name not in across
     )
-    caption(
+    add_caption(
         figure,
         f"{x.size * y.size:,} starts{' in each panel' if len(chosen) > 1 else ''}.",
-        bool(held) and f"All start at {held}.",
+        bool(fixed) and f"All start at {fixed}.",
     )
     return figure
 
 
-def _draw(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Shades) -> Extent:
-    """Draw a plane's cells; returns how far they reach."""
+def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Shades) -> Extent:
+    """Draw the cells of a plane, and return their extent."""
     shape = (y.size, x.size)
     lost = plane["lost"].to_numpy().reshape(shape)
     colors = shade.of(plane["value"].to_numpy(float).reshape(shape))
-    colors[lost] = to_rgba(GONE)
+    colors[lost] = to_rgba(DIVERGED_COLOR)
     half = [(side[1] - side[0]) / 2 for side in (x, y)]
     extent = (x[0] - half[0], x[-1] + half[0], y[0] - half[1], y[-1] + half[1])
     axis.grid(visible=False)
     axis.imshow(colors, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
-    every = max(1, x.size // CROSSES)
-    some = slice(every // 2, None, every)
-    rows, columns = np.nonzero(lost[some, some])
-    axis.plot(x[some][columns], y[some][rows], **LOST)
+    every = max(1, x.size // MAX_CROSSES)
+    marked = slice(every // 2, None, every)
+    rows, columns = np.nonzero(lost[marked, marked])
+    axis.plot(x[marked][columns], y[marked][rows], **DIVERGED_MARK)
     round_ticks(axis.xaxis, 5)
     axis.set(xlim=extent[:2], ylim=extent[2:])
     return extent
 
 
+def _draw_end(axis: Axes, point: Floats) -> None:
+    """Draw the end of the best run as a plus with a white edge."""
+    axis.plot(*point, "+", color="white", markersize=13, markeredgewidth=4)
+    axis.plot(*point, "+", color=INK, markersize=12, markeredgewidth=2)
+
+
 def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int) -> None:
-    """Draw starts, or at the border arrows to them, with their names as far as these do not overlap."""
+    """Draw the starts, or arrows to them at the border, with their names where these do not overlap."""
     low, high = np.array(extent[::2]), np.array(extent[1::2])
     taken: list[Floats] = []
     for name, start in starts.items():
@@ -123,11 +127,11 @@ def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, le
         look: Any = {"color": "white", "markeredgecolor": INK, "markersize": 6}
         axis.plot(*at, marker, **look, transform=axis.transAxes)
         if letters and all((np.abs(at - other) > (0.6, 0.1)).any() for other in taken):
-            _name(axis, shorten(name, letters), at)
+            _annotate_start(axis, shorten(name, letters), at)
             taken.append(at)
 
 
-def _name(axis: Axes, name: str, at: Floats) -> None:
+def _annotate_start(axis: Axes, name: str, at: Floats) -> None:
     right, above = at > 0.5
     axis.annotate(
         name,

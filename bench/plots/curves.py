@@ -1,4 +1,4 @@
-"""The data and the curves that a model draws through them."""
+"""Data and the curves fitted to them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,10 +16,11 @@ from bench.plots.style import (
     TARGET,
     add_legend,
     colors_of,
+    pad_range,
     panels,
     shorten,
     spread_evenly,
-    title_room,
+    title_length,
 )
 from bench.tables.formatting import text
 
@@ -45,17 +46,17 @@ def fitted_curve(
         `predict(params, x)` -> (n,).
     x : array, shape (n,) or (n, inputs)
     y : array, shape (n,)
-        Of more than a thousand samples a thousand are drawn.
+        At most a thousand samples are drawn.
     params_by_name : mapping of str to array, shape (P,)
-        Fitted parameters; a fit that is not finite is only named, one far from the data leaves the view.
+        Fitted parameters by name. A fit that is not finite appears in the legend only.
     start : array, shape (P,), optional
-        Initial parameters, drawn dashed; the axes do not reach out for them.
+        Initial parameters, drawn dashed; they do not widen the axes.
     names : pair of str, optional
-        What x and y are called.
+        The names of x and y.
     """
-    x, y = _some(x, y)
+    x, y = _thin_samples(x, y)
     several = x.ndim == 2 and x.shape[1] > 1
-    at = x if several else _along(x.min(), x.max()).reshape(-1, *x.shape[1:])
+    at = x if several else _curve_grid(x.min(), x.max()).reshape(-1, *x.shape[1:])
     across = y if several else at.ravel()
     figure, (axis,) = panels(1)
     if several:
@@ -64,17 +65,17 @@ def fitted_curve(
         axis.plot(x.ravel(), y, **DOT, color=FAINT, label="data")
     if start is not None:
         look = DOT | {"alpha": 0.3} if several else {"linestyle": DASHES}
-        axis.plot(across, _curve(predict, start, at), **look, color=INK, label="start")
+        axis.plot(across, _evaluate_curve(predict, start, at), **look, color=INK, label="start")
     colors = colors_of(params_by_name)
     reach = [y]
     for name, params in params_by_name.items():
-        fitted = _curve(predict, params, at)
+        fitted = _evaluate_curve(predict, params, at)
         if np.isfinite(fitted).all():
-            reach.append(fitted.clip(*_padded(y, 1)))
+            reach.append(fitted.clip(*pad_range(y, 1)))
             axis.plot(across, fitted, **(DOT if several else {}), color=colors[name], label=shorten(name))
         else:
             axis.plot([], [], color=colors[name], label=f"{shorten(name)} (diverged)")
-    axis.set_ylim(_padded(np.concatenate(reach), 0.06))
+    axis.set_ylim(pad_range(np.concatenate(reach), 0.06))
     axis.set_xlabel(shorten(names[0]) if not several else f"{shorten(names[1])}, observed")
     axis.set_ylabel(shorten(names[1]) if not several else f"{shorten(names[1])}, predicted")
     figure.legend(loc="outside right upper")
@@ -93,26 +94,26 @@ def fitted_path(
     ylim: tuple[float, float] | None = None,
     names: tuple[str, str] = ("x", "y"),
 ) -> Figure:
-    """Draw how a curve bends onto its data: the model at epochs 0, 1, 2, 4, 8, ..., one panel per path.
+    """Draw the curve during training, at epochs 0, 1, 2, 4, 8, ..., one panel per path.
 
     Parameters
     ----------
     predict : callable
         `predict(params, x)` -> (n,).
     x, y : array, shape (n,)
-        The data; in all panels together a thousand samples are drawn at most.
+        The data; at most a thousand samples are drawn over all panels.
     paths : mapping of str to array, shape (epochs + 1, P)
-        The parameters of a run at each epoch, by the run's name.
+        The parameters of each run by epoch.
     target : array, shape (P,), optional
-        Parameters of the curve behind the data, if they are known.
+        Parameters of the curve behind the data, if known.
     xlim, ylim : pair of float, optional
-        The view. Without them the data's range and what the curves from epoch 1 on reach, within as much again above
-        and below the data.
+        The view. By default it holds the data and the curves from epoch 1 on, but at most the height of the data above
+        and below them.
     names : pair of str, optional
-        What x and y are called.
+        The names of x and y.
     """
-    x, y = _some(np.ravel(x), y, most=1000 // len(paths))
-    at = _along(*(xlim or (x.min(), x.max())))
+    x, y = _thin_samples(np.ravel(x), y, most=1000 // len(paths))
+    at = _curve_grid(*(xlim or (x.min(), x.max())))
     last = max(len(np.asarray(path)) for path in paths.values()) - 1
     epochs = sorted({0, last} | {2**k for k in range(last.bit_length())})
     colors = colors_of(epochs)
@@ -121,46 +122,41 @@ def fitted_path(
     for axis, (name, path) in zip(axes, paths.items(), strict=True):
         axis.plot(x, y, **DOT, color=FAINT, label="data")
         if target is not None:
-            axis.plot(at, _curve(predict, target, at), color=TARGET, linewidth=6, alpha=0.45, label="target")
+            axis.plot(at, _evaluate_curve(predict, target, at), color=TARGET, linewidth=6, alpha=0.45, label="target")
         params_at = np.asarray(path)
         finite = np.isfinite(params_at).all(axis=1)
         for epoch in epochs:
             if epoch < len(finite) and finite[epoch]:
-                curve = _curve(predict, params_at[epoch], at)
+                curve = _evaluate_curve(predict, params_at[epoch], at)
                 axis.plot(at, curve, color=colors[epoch], linestyle="-" if epoch else DASHES)
                 reach += [curve] if epoch else []
-        title = shorten(name, title_room(len(paths)))
+        title = shorten(name, title_length(len(paths)))
         axis.set_title(title if finite.all() else f"{title} (diverged)")
     axes[0].set_xlim(at[0], at[-1])
-    axes[0].set_ylim(ylim or _view(y, reach))
+    axes[0].set_ylim(ylim or _y_limits(y, reach))
     figure.supxlabel(shorten(names[0]))
     figure.supylabel(shorten(names[1]))
     add_legend(figure, [text(epoch) for epoch in epochs], list(colors.values()), "epoch")
     return figure
 
 
-def _some(x: ArrayLike, y: ArrayLike, most: int = 1000) -> tuple[Array, Array]:
-    """Keep what can be told apart in a figure: a thousand samples, evenly taken."""
+def _thin_samples(x: ArrayLike, y: ArrayLike, most: int = 1000) -> tuple[Array, Array]:
+    """Return at most so many samples, evenly spaced: more could not be told apart in a figure."""
     x, y = np.asarray(x), np.asarray(y)
-    some = spread_evenly(range(len(y)), most)
-    return x[some], y[some]
+    sample = spread_evenly(range(len(y)), most)
+    return x[sample], y[sample]
 
 
-def _curve(predict: Predict, params: ArrayLike, x: Array) -> Array:
-    # What has diverged overflows, and is then not drawn.
+def _evaluate_curve(predict: Predict, params: ArrayLike, x: Array) -> Array:
+    # A diverged curve overflows and is not drawn.
     with np.errstate(all="ignore"):
         return predict(np.asarray(params, dtype=float), x)
 
 
-def _along(first: float, last: float) -> Array:
+def _curve_grid(first: float, last: float) -> Array:
     return np.linspace(first, last, 241)
 
 
-def _view(y: Array, reach: Sequence[Array]) -> tuple[float, float]:
-    low, high = _padded(y, 1)
-    return _padded(np.clip(np.concatenate(reach), low, high), 0.06)
-
-
-def _padded(values: Array, share: float) -> tuple[float, float]:
-    margin = share * (np.ptp(values) or 1)
-    return values.min() - margin, values.max() + margin
+def _y_limits(y: Array, reach: Sequence[Array]) -> tuple[float, float]:
+    low, high = pad_range(y, 1)
+    return pad_range(np.clip(np.concatenate(reach), low, high), 0.06)

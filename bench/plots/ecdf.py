@@ -1,4 +1,4 @@
-"""How many configurations are solved within a time."""
+"""The share of configurations solved within a given time."""
 
 from typing import Any
 
@@ -9,14 +9,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from bench.plots.choices import with_epoch_seconds
-from bench.plots.style import STYLE, add_legend, caption, colors_of, empty_figure, log_scale, panels, shorten, time_unit
+from bench.plots.choices import add_epoch_seconds
+from bench.plots.style import (
+    STYLE,
+    add_caption,
+    add_legend,
+    colors_of,
+    empty_figure,
+    log_scale,
+    panels,
+    shorten,
+    time_unit,
+)
 from kernels.run import Floats
 
 
 @rc_context(STYLE)
 def ecdf(frame: pd.DataFrame) -> Figure:
-    """Draw the share of configurations that reached the target within so many epochs, and within so much time.
+    """Draw the share of configurations that reached the target, against epochs and against time.
 
     One line per optimizer; it ends at the share of its runs that reached the target at all. These are data profiles
     (J. J. Moré and S. M. Wild, SIAM J. Optim. 20, 2009), with configurations as the problems.
@@ -25,45 +35,48 @@ def ecdf(frame: pd.DataFrame) -> Figure:
     ----------
     frame : DataFrame
         One row per configuration: `optimizer`, `epochs`, `epochs_to_target` (missing for those that missed it), and
-        `epoch_seconds`, or what `bench.plots.choices.with_epoch_seconds` makes it of.
+        `epoch_seconds`, or what `bench.plots.choices.add_epoch_seconds` makes it of.
     """
-    frame = with_epoch_seconds(frame)
+    frame = add_epoch_seconds(frame)
     epochs = frame["epochs_to_target"].astype("Float64").to_numpy(float, na_value=np.inf)
     if not np.isfinite(epochs).any():
-        return empty_figure(f"No configuration to show as solved: none of {len(frame):,} reached a target.")
+        return empty_figure(f"No configuration was solved: none of {len(frame):,} reached a target.")
     each = frame["epoch_seconds"].to_numpy(float)
     with np.errstate(invalid="ignore"):
         seconds = epochs * each
     most = frame["epochs"].to_numpy(float)
-    factor, unit = time_unit(np.sqrt(np.prod(_range(seconds, most * each))))
+    factor, unit = time_unit(np.sqrt(np.prod(_time_limits(seconds, most * each))))
     optimizers = frame["optimizer"].astype(str)
     colors = colors_of(optimizers)
     figure, axes = panels(2, share=False)
     measures = ((epochs, most, "epochs"), (factor * seconds, factor * most * each, f"time ({unit})"))
     for axis, (times, all_times, name) in zip(axes, measures, strict=True):
-        left, right = _range(times, all_times)
+        left, right = _time_limits(times, all_times)
         log_scale(axis, "x")
         for optimizer, color in colors.items():
-            _draw(axis, times[optimizers == optimizer], left, right, color=color, label=shorten(optimizer))
+            _draw_steps(axis, times[optimizers == optimizer], left, right, color=color, label=shorten(optimizer))
         axis.set(xlim=(left, right), ylim=(-0.02, 1.02), xlabel=name)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0].set_ylabel("configurations solved")
     solved = np.isfinite(epochs)
     names = [f"{shorten(name, 20)}: {np.mean(solved[optimizers == name]):.0%}" for name in colors]
     add_legend(figure, names, list(colors.values()), "solved at the end")
-    caption(figure, f"Configurations: {len(frame):,}, each one run with its own settings, start and seed.")
+    add_caption(figure, f"{len(frame):,} configurations, each a run with its own settings, start and seed.")
     return figure
 
 
-def _range(times: Floats, all_times: Floats) -> tuple[float, float]:
-    """From the first that is solved to the last that is trained; what is solved at the start counts as the first."""
+def _time_limits(times: Floats, all_times: Floats) -> tuple[float, float]:
+    """Return the limits of a time axis: from the first configuration solved to the last one trained.
+
+    Configurations solved at the start have no place on a logarithmic axis and count with the first.
+    """
     positive = times[np.isfinite(times) & (times > 0)]
     right = max(float(np.nanmax(all_times)), float(positive.max(initial=0)))
     left = float(positive.min(initial=right)) if right > 0 else 1.0
     return (left, right) if left < right else (left / 2 or 0.5, 2 * left or 1.0)
 
 
-def _draw(axis: Axes, times: Floats, left: float, right: float, *, label: str, **look: Any) -> None:
+def _draw_steps(axis: Axes, times: Floats, left: float, right: float, *, label: str, **look: Any) -> None:
     """Draw the steps of one line, from the left edge to the right one."""
     solved = np.sort(times[np.isfinite(times)]).clip(left)
     at, counts = np.unique(solved, return_counts=True)

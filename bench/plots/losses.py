@@ -1,6 +1,6 @@
-"""How the loss falls: medians with bands, against epochs or seconds."""
+"""Loss curves: medians with bands, against epochs or time."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -8,17 +8,17 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import with_epoch_seconds
+from bench.plots.choices import add_epoch_seconds
 from bench.plots.style import (
     DASHES,
     INK,
     STYLE,
+    add_caption,
     add_legend,
-    caption,
     colors_of,
     empty_figure,
+    format_log_tick,
     log_scale,
-    logarithmic,
     panels,
     round_ticks,
     shorten,
@@ -29,8 +29,8 @@ from bench.tables.formatting import label, text
 from bench.tables.ranking import loss_quantiles
 from kernels.run import Floats
 
-# More epochs than that cannot be told apart in a figure, and make an SVG of some megabytes.
-POINTS = 200
+# More epochs cannot be told apart in a figure, and would make an SVG of several megabytes.
+MAX_EPOCHS = 200
 
 
 @rc_context(STYLE)
@@ -45,8 +45,8 @@ def loss_curves(
 ) -> Figure:
     """Draw loss against epoch or time: one color per value of `by`, one panel per value of `panel`.
 
-    Where several runs share both values the line is their median and a band reaches from 10 to 90 %. The
-    lines of runs that diverge leave the panel at the top.
+    Where several runs share both values, the line is their median and the band reaches from 10 to 90 %. The
+    lines of diverging runs leave the panel at the top.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def loss_curves(
         Drawn as a line across. The axis ends two decades below it.
     x : str, optional
         ``"seconds"`` puts time on the x axis: epochs, times the median of the column `epoch_seconds` over the runs of
-        a line; without that column it is found as `bench.plots.choices.with_epoch_seconds` does.
+        a line; without that column it is found as `bench.plots.choices.add_epoch_seconds` does.
     """
     bands = loss_quantiles(frame, curves, [panel, by])
     diverged = (frame["status"] == "diverged").sum()
@@ -71,21 +71,17 @@ def loss_curves(
     start = bands.loc[bands["epoch"] == bands["epoch"].min(), "median"].max()
     bottom, top = loss_axis_limits(bands[["low", "median", "high"]].to_numpy(), start, target)
     values = sorted(set(bands[panel]))
-    shown = spread_evenly(values, 6)
+    panel_values = spread_evenly(values, 6)
     colors = colors_of(bands[by])
-    unit, along = _clock(frame, bands, [panel, by]) if x == "seconds" else ("epoch", bands["epoch"])
-    figure, axes = panels(len(shown))
+    unit, times = _time_axis(frame, bands, [panel, by]) if x == "seconds" else ("epoch", bands["epoch"])
+    figure, axes = panels(len(panel_values))
     log_scale(axes[0])
     # With the limits known beforehand, matplotlib does not look for them again after each line.
-    longest = along.max() or 1.0
+    longest = times.max() or 1.0
     axes[0].set(ylim=(bottom, top), xlim=(-0.02 * longest, 1.02 * longest))
-    for axis, value in zip(axes, shown, strict=True):
-        for choice, group in bands[bands[panel] == value].groupby(by):
-            band = group.iloc[spread_evenly(range(len(group)), POINTS)]
-            low, median, high = band[["low", "median", "high"]].to_numpy().clip(bottom, 10 * top).T
-            at = along[band.index].to_numpy()
-            axis.fill_between(at, low, high, color=colors[choice], alpha=0.2, linewidth=0)
-            axis.plot(at, median, color=colors[choice], marker="o" if len(band) == 1 else "")
+    for axis, value in zip(axes, panel_values, strict=True):
+        for choice, band in bands[bands[panel] == value].groupby(by):
+            _draw_band(axis, times[band.index], band, colors[choice], limits=(bottom, 10 * top))
         draw_target(axis, target, bottom)
         if len(values) > 1:
             axis.set_title(f"{label(panel)} {shorten(value, 16)}")
@@ -94,26 +90,37 @@ def loss_curves(
     figure.supylabel("loss")
     add_legend(figure, [shorten(choice) for choice in colors], list(colors.values()), label(by))
     few, many = bands["runs"].min(), bands["runs"].max()
-    caption(
+    add_caption(
         figure,
         many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
         diverged > 0 and f"{diverged:,} of {len(frame):,} runs diverged.",
-        len(shown) < len(values) and f"{len(shown)} of {len(values)} values of {label(panel)}.",
-        (bands["low"] < bottom).any() and f"Losses below {logarithmic(bottom)} are drawn at the bottom.",
+        len(panel_values) < len(values) and f"{len(panel_values)} of {len(values)} values of {label(panel)}.",
+        (bands["low"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
 
 
+def _draw_band(
+    axis: Axes, times: "pd.Series[float]", band: pd.DataFrame, color: Any, *, limits: tuple[float, float]
+) -> None:
+    """Draw the median of one choice and the band around it, clipped to the limits."""
+    epochs = spread_evenly(range(len(band)), MAX_EPOCHS)
+    x = times.iloc[epochs].to_numpy()
+    low, median, high = band[["low", "median", "high"]].iloc[epochs].to_numpy().clip(*limits).T
+    axis.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+    axis.plot(x, median, color=color, marker="o" if len(band) == 1 else "")
+
+
 def loss_axis_limits(losses: Floats, start: float, target: float | None) -> tuple[float, float]:
-    """The range of an axis that shows losses, without zeros and without what diverges.
+    """Return the limits of an axis of losses, without zeros and without diverging losses.
 
     Parameters
     ----------
     losses : array
     start : float
-        A loss from which runs start: a thousand times as much is out of view.
+        A loss at which runs start; losses a thousand times as high are out of view.
     target : float or None
-        In view. Far below it, what would be seen is rounding.
+        Always in view. Losses far below it differ by rounding only and are cut off.
 
     Returns
     -------
@@ -132,15 +139,15 @@ def loss_axis_limits(losses: Floats, start: float, target: float | None) -> tupl
 
 
 def draw_target(axis: Axes, target: float | None, bottom: float) -> None:
-    """Draw the loss at which runs stop as a line across; where all losses are far above it the key says so."""
+    """Draw the target loss as a horizontal line; the legend says so if it lies below the view."""
     if target:
         below = ", below" if target < bottom else ""
         axis.axhline(target, color=INK, linewidth=1, linestyle=DASHES, label=f"target {text(target)}{below}")
 
 
-def _clock(frame: pd.DataFrame, bands: pd.DataFrame, by: list[str]) -> "tuple[str, pd.Series[float]]":
-    """The name of a time axis, and where the rows of the bands are on it."""
-    per_epoch = with_epoch_seconds(frame).groupby(by)["epoch_seconds"].median().rename("per_epoch")
+def _time_axis(frame: pd.DataFrame, bands: pd.DataFrame, by: list[str]) -> "tuple[str, pd.Series[float]]":
+    """Return the name of the time axis and the times of the rows of the bands."""
+    per_epoch = add_epoch_seconds(frame).groupby(by)["epoch_seconds"].median().rename("per_epoch")
     seconds = bands["epoch"] * bands[by].merge(per_epoch.reset_index(), on=by, how="left")["per_epoch"]
     factor, unit = time_unit(seconds.max())
     return f"time ({unit})", seconds * factor

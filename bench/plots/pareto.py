@@ -1,4 +1,6 @@
-"""What a lower loss costs in time."""
+"""Final loss against time, with the Pareto front."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -6,17 +8,17 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import with_epoch_seconds
+from bench.plots.choices import add_epoch_seconds
 from bench.plots.losses import draw_target, loss_axis_limits
 from bench.plots.style import (
     INK,
     STYLE,
+    add_caption,
     add_legend,
-    caption,
     colors_of,
     empty_figure,
+    format_log_tick,
     log_scale,
-    logarithmic,
     panels,
     shorten,
     spread_evenly,
@@ -25,12 +27,12 @@ from bench.plots.style import (
 from bench.tables.formatting import label
 from bench.tables.ranking import CHOICES, summarize, varies
 
-NAMED = 4
+MAX_LABELS = 4
 
 
 @rc_context(STYLE)
 def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
-    """Draw the time of a run against its final loss, one point per choice of settings, and the front of the best.
+    """Draw final loss against time, one point per choice of settings, and the Pareto front.
 
     A point is the median over starts and seeds. No choice is both faster and better than one on the front.
 
@@ -38,70 +40,80 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     ----------
     frame : DataFrame
         One row per configuration, as `bench.tables.ranking` describes it, with `epoch_seconds`, or with what
-        `bench.plots.choices.with_epoch_seconds` makes it of.
+        `bench.plots.choices.add_epoch_seconds` makes it of.
     target : float, optional
         The loss at which runs stop, drawn as a line across. The axis ends six decades below it.
     """
-    timed = with_epoch_seconds(frame)
+    timed = add_epoch_seconds(frame)
     points = summarize(timed.assign(seconds=timed["epochs"] * timed["epoch_seconds"]), CHOICES)
     ended = points[np.isfinite(points["final_loss"]) & (points["seconds"] > 0)]
     if ended.empty:
         return empty_figure(
             f"No time to compare: none of {len(points):,} choices of settings ended with a finite loss."
         )
-    # What is far above nearly all the others would leave them no room.
-    shown = ended[ended["final_loss"] <= 10 * ended["final_loss"].quantile(0.8, interpolation="nearest")]
-    bottom, top = loss_axis_limits(shown["final_loss"].to_numpy(), np.inf, target and target / 1e4)
-    below = (shown["final_loss"] < bottom).any()
-    shown = shown.assign(final_loss=shown["final_loss"].clip(bottom)).sort_values(["seconds", "final_loss"])
-    front = shown[shown["final_loss"] < shown["final_loss"].cummin().shift(fill_value=np.inf)]
-    last = shown["seconds"].max()
-    factor, unit = time_unit(np.sqrt(shown["seconds"].min() * last))
+    # A loss far above nearly all the others would leave them no room.
+    points_in_view = ended[ended["final_loss"] <= 10 * ended["final_loss"].quantile(0.8, interpolation="nearest")]
+    bottom, top = loss_axis_limits(points_in_view["final_loss"].to_numpy(), np.inf, target and target / 1e4)
+    below = (points_in_view["final_loss"] < bottom).any()
+    points_in_view = points_in_view.assign(final_loss=points_in_view["final_loss"].clip(bottom)).sort_values(
+        ["seconds", "final_loss"]
+    )
+    front = points_in_view[
+        points_in_view["final_loss"] < points_in_view["final_loss"].cummin().shift(fill_value=np.inf)
+    ]
+    last = points_in_view["seconds"].max()
+    factor, unit = time_unit(np.sqrt(points_in_view["seconds"].min() * last))
     figure, (axis,) = panels(1)
     log_scale(axis)
     log_scale(axis, "x")
     steps = ([*front["seconds"] * factor, last * factor], [*front["final_loss"], front["final_loss"].iloc[-1]])
     axis.plot(*steps, color=INK, linewidth=1, drawstyle="steps-post", label="front")
-    colors = colors_of(shown["optimizer"])
-    for optimizer, group in shown.groupby("optimizer", observed=True):
-        for sure, some in group.groupby(group["diverged"] == 0):
-            face = colors[optimizer] if sure else "white"
-            look = {"color": colors[optimizer], "markerfacecolor": face, "markersize": 5}
-            axis.plot(some["seconds"] * factor, some["final_loss"], "o", **look)
-    _name(axis, _separate_labels(front, np.log(top / bottom)), shown, factor)
+    colors = colors_of(points_in_view["optimizer"])
+    _draw_points(axis, points_in_view.assign(seconds=points_in_view["seconds"] * factor), colors)
+    _annotate_choices(axis, _select_labelled_points(front, np.log(top / bottom)), points_in_view, factor)
     draw_target(axis, target, bottom)
-    if (shown["diverged"] > 0).any():
+    if (points_in_view["diverged"] > 0).any():
         axis.plot([], [], "o", color=INK, markerfacecolor="white", markersize=5, label="some runs diverged")
     axis.set(ylim=(bottom, top), xlabel=f"time of a run ({unit})", ylabel="final loss")
     add_legend(figure, [shorten(name, 20) for name in colors], list(colors.values()), "optimizer")
-    caption(
+    add_caption(
         figure,
-        f"{len(shown):,} choices of settings, medians over starts and seeds.",
-        len(shown) < len(points) and f"{len(points) - len(shown):,} more end far above or diverge.",
-        below and f"Losses below {logarithmic(bottom)} are drawn at the bottom.",
+        f"{len(points_in_view):,} choices of settings, medians over starts and seeds.",
+        len(points_in_view) < len(points)
+        and f"{len(points) - len(points_in_view):,} more end at much higher losses or diverge.",
+        below and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
 
 
-def _separate_labels(front: pd.DataFrame, height: float) -> pd.DataFrame:
-    """Keep a few points of the front whose names do not overlap."""
+def _draw_points(axis: Axes, points: pd.DataFrame, colors: dict[Any, Any]) -> None:
+    """Draw a point for each choice of settings, hollow where some of its runs diverged."""
+    for optimizer, group in points.groupby("optimizer", observed=True):
+        for is_safe, part in group.groupby(group["diverged"] == 0):
+            color = colors[optimizer]
+            face = color if is_safe else "white"
+            axis.plot(part["seconds"], part["final_loss"], "o", color=color, markerfacecolor=face, markersize=5)
+
+
+def _select_labelled_points(front: pd.DataFrame, height: float) -> pd.DataFrame:
+    """Return a few points of the front whose labels do not overlap."""
     kept: list[int] = []
     heights = np.log(front["final_loss"].to_numpy()) / height
-    for place in spread_evenly(range(len(front)), NAMED):
+    for place in spread_evenly(range(len(front)), MAX_LABELS):
         if not kept or heights[kept[-1]] - heights[place] > 0.08:
             kept.append(place)
     return front.iloc[kept]
 
 
-def _name(axis: Axes, front: pd.DataFrame, shown: pd.DataFrame, factor: float) -> None:
-    """Write beside points of the front which choices they are."""
-    varying = [name for name in ("lr", "batch_size", "schedule", "shuffle") if varies(shown, name)]
-    middle = np.sqrt(shown["seconds"].min() * shown["seconds"].max())
+def _annotate_choices(axis: Axes, front: pd.DataFrame, points_in_view: pd.DataFrame, factor: float) -> None:
+    """Label points of the front with their settings."""
+    varying = [name for name in ("lr", "batch_size", "schedule", "shuffle") if varies(points_in_view, name)]
+    middle = np.sqrt(points_in_view["seconds"].min() * points_in_view["seconds"].max())
     for row in front.to_dict("records"):
-        said = ", ".join(f"{label(name)} {shorten(row[name], 16)}" for name in varying)
+        settings = ", ".join(f"{label(name)} {shorten(row[name], 16)}" for name in varying)
         left = row["seconds"] > middle  # below the front, where nothing is
         axis.annotate(
-            said,
+            settings,
             (row["seconds"] * factor, row["final_loss"]),
             xytext=(-6 if left else 6, -4 if left else 4),
             textcoords="offset points",

@@ -1,4 +1,4 @@
-"""The way of the parameters, epoch by epoch."""
+"""Distances of the parameters from their final values, epoch by epoch."""
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from bench.plots.style import (
     STYLE,
+    add_caption,
     add_legend,
-    caption,
+    add_note,
     colors_of,
     empty_figure,
     log_scale,
@@ -17,21 +18,20 @@ from bench.plots.style import (
     round_ticks,
     shorten,
     spread_evenly,
-    write_note,
 )
 from bench.tables.formatting import label, text
 from bench.tables.ranking import CHOICES, varies
 
-# More epochs than that cannot be told apart in a figure.
-POINTS = 200
-MOST = 6  # parameters
+# More epochs cannot be told apart in a figure.
+MAX_EPOCHS = 200
+MAX_PARAMETERS = 6
 
 
 @rc_context(STYLE)
 def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: ArrayLike | None = None) -> Figure:
-    """Draw how far each parameter is from where it should end, epoch by epoch.
+    """Draw the distance of each parameter from its final or true value, epoch by epoch.
 
-    The axis is logarithmic, so that a far start and the last digits both have room; `bench.plots.contours` draws the
+    The axis is logarithmic, so that both a far start and the last digits are visible; `bench.plots.contours` draws the
     same path over the surface of the loss.
 
     Parameters
@@ -42,52 +42,52 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
     frame : DataFrame
         One row per configuration; runs are named by what differs between them.
     reference : array, shape (P,), optional
-        Where the parameters should end. Without it, where the run of the lowest final loss did.
+        The true values of the parameters. By default the final values of the run with the lowest final loss.
     """
     names = [name for name in trajectory.columns if name.startswith("param_")]
     finite = trajectory[np.isfinite(trajectory[names]).all(axis=1)]
     runs = frame[frame["config_id"].isin(finite["config_id"])]
     ended = runs[np.isfinite(runs["final_loss"])]
     if finite["epoch"].nunique() < 2 or ended.empty:
-        return empty_figure("No path to show: that takes two epochs, and a run that does not diverge.")
+        return empty_figure("No path to show: it requires two epochs and a run that does not diverge.")
     end = np.asarray(reference)
     if reference is None:
         best = ended["config_id"].iloc[ended["final_loss"].argmin()]
         end = finite.loc[finite["config_id"] == best, names].iloc[-1].to_numpy()
     moved = np.ptp(finite[names].to_numpy(), axis=0)
-    far = sorted(np.argsort(-moved, kind="stable")[:MOST])
-    shown = runs.iloc[spread_evenly(range(len(runs)), 5)]
-    titles = _names_of_runs(shown)
+    farthest = sorted(np.argsort(-moved, kind="stable")[:MAX_PARAMETERS])
+    drawn_runs = runs.iloc[spread_evenly(range(len(runs)), 5)]
+    titles = _run_labels(drawn_runs)
     colors = colors_of(titles)
-    figure, axes = panels(len(far), share=False)
-    for title, config_id in zip(titles, shown["config_id"], strict=True):
+    figure, axes = panels(len(farthest), share=False)
+    for title, config_id in zip(titles, drawn_runs["config_id"], strict=True):
         path = finite[finite["config_id"] == config_id]
-        path = path.iloc[spread_evenly(range(len(path)), POINTS)]
-        for axis, k in zip(axes, far, strict=True):
+        path = path.iloc[spread_evenly(range(len(path)), MAX_EPOCHS)]
+        for axis, k in zip(axes, farthest, strict=True):
             distance = (path[names[k]] - end[k]).abs()
             if distance.any():
                 axis.plot(path["epoch"], distance, color=colors[title], marker="." if len(path) < 20 else "")
-    for axis, k in zip(axes, far, strict=True):
+    for axis, k in zip(axes, farthest, strict=True):
         name = shorten(label(names[k]), 16)
         if not axis.lines:
-            write_note(axis, f"{name} stays where it is")
+            add_note(axis, f"{name} does not change")
             continue
         log_scale(axis)
         axis.set(title=f"distance of {name}", xlabel="epoch")
         round_ticks(axis.xaxis, 4, integer=True)
     if len(titles) > 1:
         add_legend(figure, list(colors), list(colors.values()), "run")
-    caption(
+    add_caption(
         figure,
-        "Distances from where the best run ended." if reference is None else "Distances from the reference.",
-        len(shown) < len(runs) and f"{len(shown)} of {len(runs)} runs.",
-        len(far) < len(names) and f"The {MOST} of {len(names)} parameters that move farthest.",
+        "Distances from the final values of the best run." if reference is None else "Distances from the reference.",
+        len(drawn_runs) < len(runs) and f"{len(drawn_runs)} of {len(runs)} runs.",
+        len(farthest) < len(names) and f"The {MAX_PARAMETERS} of {len(names)} parameters that move farthest.",
     )
     return figure
 
 
-def _names_of_runs(runs: pd.DataFrame) -> list[str]:
-    """Name runs by what differs between them, one thing a line."""
+def _run_labels(runs: pd.DataFrame) -> list[str]:
+    """Return the settings that differ between the runs, one per line, for each run."""
     differing = [name for name in [*CHOICES, "init", "seed"] if varies(runs, name)] or ["config_id"]
     return [
         "\n".join(

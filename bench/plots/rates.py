@@ -1,4 +1,4 @@
-"""Which learning rates and batch sizes reach the target, and how soon."""
+"""Maps of epochs to the target by learning rate and batch size."""
 
 from itertools import product
 from math import ceil
@@ -13,16 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from bench.plots.choices import at_best, families
-from bench.plots.shades import GONE, LOST, MISSED, SOME, Shades, shades
+from bench.plots.choices import select_best_runs, start_families
+from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
 from bench.plots.style import (
     EDGE,
     FAINT,
     INK,
     STYLE,
     WIDTH,
+    add_caption,
     add_legend,
-    caption,
     empty_figure,
     panels,
     shorten,
@@ -32,9 +32,10 @@ from bench.tables.formatting import text
 from bench.tables.ranking import best_choices
 from kernels.run import Floats
 
-MOST = 3  # optimizers, and starts: with more there is no room for numbers in the cells
-# In inches: what all maps share across and up, what lies between two of them, what a digit, a letter and a tick take.
-ACROSS, UP, BETWEEN, TITLE, DIGIT, LETTER, TICK = 5.9, 2.4, 0.12, 0.3, 0.065, 0.075, 0.4
+MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells
+# In inches. Width and height are those of all maps together; the gap is between neighbours.
+MAPS_WIDTH, MAPS_HEIGHT, MAP_GAP = 5.9, 2.4, 0.12
+TITLE_HEIGHT, DIGIT_WIDTH, LETTER_WIDTH, TICK_WIDTH = 0.3, 0.065, 0.075, 0.4
 SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
 
 
@@ -69,40 +70,38 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     diverged = int((frame["status"] == "diverged").sum())
     if not frame["epochs_to_target"].notna().any():
         return empty_figure(f"No map to show: none of {len(frame):,} runs reached a target. {diverged:,} diverged.")
-    runs = at_best(frame, ["schedule", "shuffle"])
-    runs = runs.assign(start=families(runs["init"]))
+    runs = select_best_runs(frame, ["schedule", "shuffle"])
+    runs = runs.assign(start=start_families(runs["init"]))
     optimizers = [str(name) for name in best_choices(frame, ["optimizer"])["optimizer"]]
-    starts = list(dict.fromkeys(families(frame["init"].sort_values())))
-    rows, columns = optimizers[:MOST], spread_evenly(starts, MOST)
+    starts = list(dict.fromkeys(start_families(frame["init"].sort_values())))
+    rows, columns = optimizers[:MAX_MAPS], spread_evenly(starts, MAX_MAPS)
     rates, sizes = np.unique(runs["lr"]), np.unique(runs["batch_size"])
-    found = _cells(runs, rates, sizes)
+    cells_by_map = _reduce_to_cells(runs, rates, sizes)
     untrained = Cells(*np.full((2, len(sizes), len(rates)), np.nan))
-    maps = [found.get(place, untrained) for place in product(rows, columns)]
+    maps = [cells_by_map.get(place, untrained) for place in product(rows, columns)]
 
-    # All maps share one pair of axes, which is drawn in half the time that a pair for each takes.
+    # All maps share one pair of axes, which is drawn in half the time of a pair for each map.
     figure, (axis,) = panels(1)
-    tall = min(max(UP / len(rows), 0.23 * len(sizes)), 3.0)
-    figure.set_size_inches(WIDTH, 1.0 + (tall + TITLE) * len(rows))
-    wide, high = ACROSS / len(columns) / len(rates), tall / len(sizes)
-    right = [number * (len(rates) + BETWEEN / wide) for number in range(len(columns))]
-    up = [-number * (len(sizes) + TITLE / high) for number in range(len(rows))]
+    tall = min(max(MAPS_HEIGHT / len(rows), 0.23 * len(sizes)), 3.0)
+    figure.set_size_inches(WIDTH, 1.0 + (tall + TITLE_HEIGHT) * len(rows))
+    wide, high = MAPS_WIDTH / len(columns) / len(rates), tall / len(sizes)
+    right = [number * (len(rates) + MAP_GAP / wide) for number in range(len(columns))]
+    up = [-number * (len(sizes) + TITLE_HEIGHT / high) for number in range(len(rows))]
     origins = [(x, y) for y, x in product(up, right)]
-    shade = shades(np.concatenate([cells.epochs.ravel() for cells in maps]))
+    shade = make_shades(np.concatenate([cells.epochs.ravel() for cells in maps]))
     size = 9 if min(wide, high) > 0.4 else 7
-    _draw(axis, maps, origins, shade, digits=int(wide / DIGIT - 0.5) if high > 0.15 else 0, fontsize=size)
+    _draw_cells(axis, maps, origins, shade, digits=int(wide / DIGIT_WIDTH - 0.5) if high > 0.15 else 0, fontsize=size)
     if edges is not None:
-        stairs = [_stairs(edges, runs[runs["optimizer"] == optimizer], rates, sizes) for optimizer in rows]
+        stairs = [_edge_line(edges, runs[runs["optimizer"] == optimizer], rates, sizes) for optimizer in rows]
         _draw_edges(axis, [stairs[number // len(columns)] for number in range(len(maps))], origins)
-    room = int(wide * len(rates) / LETTER)
+    room = int(wide * len(rates) / LETTER_WIDTH)
     for (x, y), (optimizer, start) in zip(origins, product(rows, columns), strict=True):
-        said = shorten(optimizer, 14) if len(optimizers) > 1 else ""
-        if len(starts) > 1:
-            said = f"{said} from {shorten(start, max(4, room - len(said) - 6))}".strip()
-        axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, said, fontsize=9, va="bottom")
-    _label(axis, rates, sizes, right, up, most=max(2, int(wide * len(rates) / TICK)))
+        title = _map_title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "", room)
+        axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, title, fontsize=9, va="bottom")
+    _label_axes(axis, rates, sizes, right, up, most=max(2, int(wide * len(rates) / TICK_WIDTH)))
     add_legend(figure, shade.names, shade.colors, "epochs to target")
     seeds = runs["seed"].nunique()
-    caption(
+    add_caption(
         figure,
         seeds > 1 and f"Medians over {seeds} seeds.",
         f"{diverged:,} of {len(frame):,} runs diverged.",
@@ -112,61 +111,74 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     return figure
 
 
-def _cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[tuple[str, str], Cells]:
-    """Reduce the runs to cells, for each optimizer and start."""
+def _map_title(optimizer: str, start: str, room: int) -> str:
+    """Return the title of a map in about so many characters; an empty name is left out."""
+    title = shorten(optimizer, 14)
+    if not start:
+        return title
+    return f"{title} from {shorten(start, max(4, room - len(title) - 6))}".strip()
+
+
+def _reduce_to_cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[tuple[str, str], Cells]:
+    """Return the cells for each optimizer and start."""
     reduced = runs[["optimizer", "start", "batch_size", "lr"]].assign(
         epochs=runs["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float),
         lost=runs["status"].eq("diverged").astype(float),
     )
     groups = reduced.groupby(["optimizer", "start", "batch_size", "lr"], observed=True)
     table = groups["epochs"].median().to_frame().assign(lost=groups["lost"].mean()).reset_index()
-    found = {}
-    for place, own in table.groupby(["optimizer", "start"], observed=True):
+    cells_by_map = {}
+    for place, group in table.groupby(["optimizer", "start"], observed=True):
         epochs, lost = np.full((2, len(sizes), len(rates)), np.nan)
-        at = np.searchsorted(sizes, own["batch_size"]), np.searchsorted(rates, own["lr"])
-        epochs[at], lost[at] = own["epochs"], own["lost"]
-        found[cast(tuple[str, str], place)] = Cells(epochs, lost)
-    return found
+        at = np.searchsorted(sizes, group["batch_size"]), np.searchsorted(rates, group["lr"])
+        epochs[at], lost[at] = group["epochs"], group["lost"]
+        cells_by_map[cast(tuple[str, str], place)] = Cells(epochs, lost)
+    return cells_by_map
 
 
-def _draw(
+def _draw_cells(
     axis: Axes, maps: list[Cells], origins: list[tuple[float, float]], shade: Shades, *, digits: int, fontsize: int
 ) -> None:
-    """Draw the cells of all maps, their marks and, as far as there is room for so many digits, their numbers."""
+    """Draw the cells of all maps with their marks, and the numbers that have no more than so many digits."""
     rows, columns = (places.ravel() for places in np.indices(maps[0].epochs.shape))
     at = np.concatenate([np.column_stack([columns + x, rows + y]) for x, y in origins])
     epochs = np.concatenate([cells.epochs.ravel() for cells in maps])
     lost = np.concatenate([cells.lost.ravel() for cells in maps])
     colors = shade.of(epochs)
-    colors[lost == 1] = to_rgba(GONE)
-    for shown in np.unique(colors, axis=0):
+    colors[lost == 1] = to_rgba(DIVERGED_COLOR)
+    for color in np.unique(colors, axis=0):
         # One patch for all cells of a color: a mesh is drawn cell by cell into an SVG.
-        alike = at[(colors == shown).all(axis=1)]
+        alike = at[(colors == color).all(axis=1)]
         path = Path.make_compound_path_from_polys(alike[:, np.newaxis] + SQUARE)
-        axis.add_patch(PathPatch(path, facecolor=tuple(shown), edgecolor="#dddddd", linewidth=0.5))
+        axis.add_patch(PathPatch(path, facecolor=tuple(color), edgecolor="#dddddd", linewidth=0.5))
     untrained: Any = {"marker": ".", "color": FAINT, "markersize": 3, "linestyle": ""}
     for where, look, name, shift in (
-        (lost == 1, LOST, "all diverged", 0.0),
-        ((lost > 0) & (lost < 1), SOME, "some diverged", 0.28),  # into a corner: there may be a number, too
+        (lost == 1, DIVERGED_MARK, "all diverged", 0.0),
+        (
+            (lost > 0) & (lost < 1),
+            SOME_DIVERGED_MARK,
+            "some diverged",
+            0.28,
+        ),  # into a corner: there may be a number, too
         (np.isnan(epochs), untrained, "not trained", 0.0),
     ):
         if where.any():
             axis.plot(*(at[where] + shift).T, **look, label=name)
     if (np.isinf(epochs) & ~(lost == 1)).any():
-        axis.plot([], [], **MISSED, label="target missed")
+        axis.plot([], [], **MISSED_MARK, label="target missed")
     dark = colors[:, :3] @ [0.299, 0.587, 0.114] < 0.5
     for place in np.flatnonzero(np.isfinite(epochs)):
-        said = str(ceil(epochs[place]))
-        if len(said) <= digits:
+        number = str(ceil(epochs[place]))
+        if len(number) <= digits:
             x, y = at[place]
             look = {"color": "white" if dark[place] else INK, "fontsize": fontsize, "in_layout": False}
-            axis.text(x, y, said, ha="center", va="center_baseline", **look)
+            axis.text(x, y, number, ha="center", va="center_baseline", **look)
 
 
-def _stairs(edges: pd.DataFrame, runs: pd.DataFrame, rates: Floats, sizes: Floats) -> Floats:
-    """The edge of an optimizer as a line across the row of each batch size, shape (points, 2); nan outside the map."""
-    own = edges[(edges["optimizer"] == runs["optimizer"].iloc[0]) & (edges["shuffle"] == runs["shuffle"].iloc[0])]
-    edge = own.groupby("batch_size")["predicted_edge"].median().reindex(sizes).to_numpy(float)
+def _edge_line(edges: pd.DataFrame, runs: pd.DataFrame, rates: Floats, sizes: Floats) -> Floats:
+    """Return the edge of an optimizer as a line through the row of each batch size, shape (points, 2), nan outside."""
+    edges = edges[(edges["optimizer"] == runs["optimizer"].iloc[0]) & (edges["shuffle"] == runs["shuffle"].iloc[0])]
+    edge = edges.groupby("batch_size")["predicted_edge"].median().reindex(sizes).to_numpy(float)
     places = np.interp(np.log(edge), np.log(rates), np.arange(len(rates)), left=np.nan, right=np.nan)
     rows = np.arange(len(sizes))
     return np.column_stack([np.repeat(places, 2), np.column_stack([rows - 0.5, rows + 0.5]).ravel()])
@@ -179,8 +191,8 @@ def _draw_edges(axis: Axes, stairs: list[Floats], origins: list[tuple[float, flo
         axis.plot(*line.T, color=EDGE, linewidth=2.5, solid_capstyle="butt", label="edge of stability")
 
 
-def _label(axis: Axes, rates: Floats, sizes: Floats, right: list[float], up: list[float], *, most: int) -> None:
-    """Name the rates below each column of maps, and the batch sizes left of each row."""
+def _label_axes(axis: Axes, rates: Floats, sizes: Floats, right: list[float], up: list[float], *, most: int) -> None:
+    """Label the learning rates below each column of maps, and the batch sizes to the left of each row."""
     across, along = spread_evenly(range(len(rates)), most), spread_evenly(range(len(sizes)), 8)
     named, sized = [f"{rates[place]:.3g}" for place in across], [text(sizes[place]) for place in along]
     axis.set_xticks([place + x for x in right for place in across], named * len(right))

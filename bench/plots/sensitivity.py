@@ -1,4 +1,4 @@
-"""How much the learning rate matters."""
+"""Final loss against learning rate."""
 
 import numpy as np
 import pandas as pd
@@ -6,23 +6,23 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import at_best
+from bench.plots.choices import select_best_runs
 from bench.plots.losses import draw_target, loss_axis_limits
 from bench.plots.style import (
     INK,
     STYLE,
+    add_caption,
     add_legend,
-    caption,
     colors_of,
     empty_figure,
+    format_log_tick,
     log_scale,
-    logarithmic,
     panels,
     shorten,
 )
 from bench.tables.formatting import text
 
-BEYOND = 1e300
+DIVERGED_LOSS = 1e300
 
 
 @rc_context(STYLE)
@@ -31,7 +31,7 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
 
     Each optimizer has the batch size, schedule and order of its best choice. The line is the median over starts and
     seeds, the band reaches from 10 to 90 %. A flat line is an optimizer whose rate need not be tuned. Where most runs
-    diverge the line leaves the panel at the top, and a cross says so.
+    diverge, the line leaves the panel at the top and a cross marks the learning rate.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     target : float, optional
         The loss at which runs stop, drawn as a line across. The axis ends two decades below it.
     """
-    runs = at_best(frame, ["batch_size", "schedule", "shuffle"])
-    bands = _bands(runs)
+    runs = select_best_runs(frame, ["batch_size", "schedule", "shuffle"])
+    bands = _loss_bands(runs)
     if not np.isfinite(bands["low"]).any():
         return empty_figure(f"No final loss to show: none of {len(frame):,} runs ended with a finite one.")
     losses = bands[["low", "median", "high"]].to_numpy()
@@ -56,42 +56,42 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
         axis.plot(band["lr"], median, color=colors[optimizer], marker="o", markersize=4)
     lost = bands[~np.isfinite(bands["median"])]
     for place, (optimizer, color) in enumerate(colors.items()):
-        _mark(axis, lost.loc[lost["optimizer"] == optimizer, "lr"], 0.98 - 0.03 * place, color)
+        _mark_diverged(axis, lost.loc[lost["optimizer"] == optimizer, "lr"], 0.98 - 0.03 * place, color)
     draw_target(axis, target, bottom)
     if len(lost):
         axis.plot([], [], "x", color=INK, label="most diverged")
     axis.set(ylim=(bottom, top), xlabel="learning rate", ylabel="final loss")
-    names = [f"{shorten(name, 20)}\n{_settings(runs[runs['optimizer'] == name])}".strip() for name in colors]
+    names = [f"{shorten(name, 20)}\n{_describe_settings(runs[runs['optimizer'] == name])}".strip() for name in colors]
     add_legend(figure, names, list(colors.values()), "optimizer")
     few, many = bands["runs"].min(), bands["runs"].max()
-    caption(
+    add_caption(
         figure,
         many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
-        target is not None and "Runs stop where they reach the target.",
-        (bands["low"] < bottom).any() and f"Losses below {logarithmic(bottom)} are drawn at the bottom.",
+        target is not None and "Runs stop when they reach the target.",
+        (bands["low"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
 
 
-def _bands(runs: pd.DataFrame) -> pd.DataFrame:
-    """The quantiles of the final loss for each optimizer and rate; a run that diverged has an infinite one."""
-    losses = runs.assign(final_loss=runs["final_loss"].fillna(np.inf).clip(upper=BEYOND))
+def _loss_bands(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the quantiles of the final loss for each optimizer and rate; a diverged run counts as infinite."""
+    losses = runs.assign(final_loss=runs["final_loss"].fillna(np.inf).clip(upper=DIVERGED_LOSS))
     groups = losses.groupby(["optimizer", "lr"], observed=True)["final_loss"]
     bands = groups.size().rename("runs").reset_index()
     for name, share in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
         # Quantiles are interpolated, which infinity does not survive.
         quantile = groups.quantile(share).to_numpy()
-        bands[name] = np.where(quantile < BEYOND / 1e9, quantile, np.inf)
+        bands[name] = np.where(quantile < DIVERGED_LOSS / 1e9, quantile, np.inf)
     return bands
 
 
-def _mark(axis: Axes, rates: "pd.Series[float]", height: float, color: str) -> None:
-    """Put crosses where most runs diverged; those of several optimizers one below the other."""
+def _mark_diverged(axis: Axes, rates: "pd.Series[float]", height: float, color: str) -> None:
+    """Draw crosses at a height where most runs diverged."""
     place = axis.get_xaxis_transform()
     axis.plot(rates, np.full(len(rates), height), "x", color=color, markersize=6, markeredgewidth=2, transform=place)
 
 
-def _settings(runs: pd.DataFrame) -> str:
-    """What an optimizer's line stands for, as far as it was chosen."""
+def _describe_settings(runs: pd.DataFrame) -> str:
+    """Return the batch size and the schedule of an optimizer's line."""
     row = runs.iloc[0]
     return f"batch size {text(row['batch_size'])}\n{shorten(str(row['schedule']), 20)}"

@@ -1,4 +1,4 @@
-"""How fast the variants are."""
+"""The speed of the variants."""
 
 from collections.abc import Hashable, Mapping
 from textwrap import fill
@@ -16,29 +16,29 @@ from bench.tables.formatting import text
 
 OURS, OTHERS = PALETTE[0], "#757575"
 HATCH = "////"
-LINES = ("reference", "C")
+BASELINES = ("reference", "C")
 
 
 @rc_context(STYLE)
 def speed_bars(speed: pd.DataFrame) -> Figure:
     """Draw the time of a sample-update of each variant, the fastest on top, with its 95 % interval.
 
-    The lengths of bars on a logarithmic axis do not compare, their ends do. Lines go up from the ends of `reference`
-    and of C. How many times as fast a variant is is written only where its results were verified; the bar of one that
-    was not is hatched. What was not measured is named below.
+    On a logarithmic axis only the ends of bars can be compared, not their lengths. Lines go up from the ends of
+    `reference` and of C. A speedup is stated only for verified results; the bars of other results are hatched.
+    Variants that were not measured are listed below.
 
     Parameters
     ----------
     speed : DataFrame
         One row per variant: `variant`, `ours`, `verified`, `ns`, `ns_low` and `ns_high` (of a sample-update),
-        `to_reference` and `to_c` (how many times as fast), `note` (why there is no measurement); see
+        `to_reference` and `to_c` (speedups), `note` (why there is no measurement); see
         `bench.timing.speed.Speed`.
     """
     ns = speed["ns"].astype("Float64").to_numpy(float, na_value=np.nan)
     missing = speed[~np.isfinite(ns)]
     measured = speed[np.isfinite(ns)].sort_values("ns", kind="stable").reset_index(drop=True)
     if measured.empty:
-        return empty_figure(f"No speed to show: nothing was measured. {_named(missing)}".strip())
+        return empty_figure(f"No speed to show: nothing was measured. {_describe_missing(missing)}".strip())
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.2 + 0.3 * len(measured))
     log_scale(axis, "x")
@@ -46,61 +46,66 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     low, high = float(numbers.min()), float(numbers.max())
     left, right = low / (high / low) ** 0.06 / 1.5, high * (high / low) ** 0.06 * 1.5
     for place, row in enumerate(measured.to_dict("records")):
-        verified = pd.notna(row["verified"]) and bool(row["verified"])
-        color = OURS if row["ours"] else OTHERS
-        look: Any = {"color": color, "edgecolor": "white", "linewidth": 0, "hatch": "" if verified else HATCH}
-        axis.barh(place, row["ns"] - left, left=left, height=0.7, **look)
-        axis.plot([row["ns_low"], row["ns_high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=6)
-        said = f"{_three(row['ns'])} ns{_compared(row) if verified else ', not verified'}"
-        # Of a long bar there is more room inside.
-        inside = np.log(row["ns"] / left) > 0.55 * np.log(right / left)
-        axis.annotate(
-            said,
-            (row["ns_low" if inside else "ns_high"], place),
-            xytext=(-5 if inside else 5, 0),
-            textcoords="offset points",
-            ha="right" if inside else "left",
-            va="center",
-            fontsize=9,
-            color="white" if inside else INK,
-            bbox={"facecolor": color if inside else "white", "edgecolor": "none", "pad": 1},
-        )
+        _draw_bar(axis, place, row, left, right)
     axis.set_yticks(range(len(measured)), [shorten(name) for name in measured["variant"]])
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
     axis.set(xlim=(left, right), ylim=(len(measured) - 0.4, -0.6), xlabel="ns per sample-update")
-    _draw_lines(axis, measured)
+    _draw_baselines(axis, measured)
     handles = [Patch(color=OURS, label="sgdbench"), Patch(color=OTHERS, label="others")]
     if measured["verified"].fillna(False).ne(True).any():
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="results not verified"))
     figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1.2, handleheight=0.8)
     if len(missing):
-        figure.supxlabel(_named(missing), x=0.01, ha="left", fontsize=9)
+        figure.supxlabel(_describe_missing(missing), x=0.01, ha="left", fontsize=9)
     return figure
 
 
-def _compared(row: Mapping[Hashable, Any]) -> str:
-    """How many times as fast as C, or, for what is slower than that, as the reference."""
+def _draw_bar(axis: Axes, place: int, row: Mapping[Hashable, Any], left: float, right: float) -> None:
+    """Draw the bar of a variant with its interval and a label, on an axis from left to right."""
+    verified = pd.notna(row["verified"]) and bool(row["verified"])
+    color = OURS if row["ours"] else OTHERS
+    look: Any = {"color": color, "edgecolor": "white", "linewidth": 0, "hatch": "" if verified else HATCH}
+    axis.barh(place, row["ns"] - left, left=left, height=0.7, **look)
+    axis.plot([row["ns_low"], row["ns_high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=6)
+    label = f"{_round_to_three_digits(row['ns'])} ns{_describe_speedup(row) if verified else ', not verified'}"
+    # A long bar has more room inside.
+    inside = np.log(row["ns"] / left) > 0.55 * np.log(right / left)
+    axis.annotate(
+        label,
+        (row["ns_low" if inside else "ns_high"], place),
+        xytext=(-5 if inside else 5, 0),
+        textcoords="offset points",
+        ha="right" if inside else "left",
+        va="center",
+        fontsize=9,
+        color="white" if inside else INK,
+        bbox={"facecolor": color if inside else "white", "edgecolor": "none", "pad": 1},
+    )
+
+
+def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
+    """Return the speedup over C or, for a variant slower than C, over the reference."""
     for column, name, least in (("to_c", "C", 1.0), ("to_reference", "the reference", 0.0)):
-        if row["variant"] not in LINES and pd.notna(row[column]) and row[column] >= least:
-            return f", {_three(row[column])} times as fast as {name}"
+        if row["variant"] not in BASELINES and pd.notna(row[column]) and row[column] >= least:
+            return f", {_round_to_three_digits(row[column])} times as fast as {name}"
     return ""
 
 
-def _three(value: float) -> str:
+def _round_to_three_digits(value: float) -> str:
     return text(float(f"{value:.3g}"))
 
 
-def _draw_lines(axis: Axes, measured: pd.DataFrame) -> None:
-    """From the ends of the bars that others are compared with to the top, where they are named."""
-    for name, ns in measured.loc[measured["variant"].isin(LINES), ["variant", "ns"]].to_numpy():
+def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:
+    """Draw a line to the top from the end of each bar that others are compared with."""
+    for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
         axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
         axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
 
 
-def _named(missing: pd.DataFrame) -> str:
+def _describe_missing(missing: pd.DataFrame) -> str:
     reasons = [
-        f"{shorten(row['variant'])} ({shorten(row['note'] or 'no reason is known', 60)})"
+        f"{shorten(row['variant'])} ({shorten(row['note'] or 'reason unknown', 60)})"
         for row in missing.head(6).to_dict("records")
     ]
     more = f" and {len(missing) - 6} more" if len(missing) > 6 else ""

@@ -1,4 +1,4 @@
-"""How every figure looks: sizes, colors, axes, and how it is written to disk.
+"""The style of all figures: sizes, colors, axes, and how they are written to disk.
 
 Figures are drawn inside `rc_context(STYLE)` and leave matplotlib's global state alone: no pyplot here.
 """
@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import text
@@ -36,13 +37,13 @@ DOT: Any = {"marker": ".", "markersize": 4, "linestyle": ""}
 STYLE: Any = {
     "font.size": 10,
     "text.color": INK,
-    # Names come from users: a dollar sign in one is a dollar sign, not the start of a formula.
+    # Names come from users, and a dollar sign in a name must not start a formula.
     "text.parse_math": False,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
-    # Where a title goes without it is found out, at a tenth of the time that a figure takes.
+    # Without a fixed height matplotlib looks for one, in a tenth of the time of a figure.
     "axes.titley": 1.0,
     "axes.facecolor": "white",
     "axes.spines.top": False,
@@ -65,7 +66,7 @@ STYLE: Any = {
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 
-# Packing takes a third of the time of a PNG, and half of that where only what repeats is packed (zlib's Z_RLE).
+# Compression takes a third of the time of a PNG, and half of that with run-length encoding only (zlib's Z_RLE).
 # Without a date, an SVG is the same each time.
 FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"pil_kwargs": {"compress_type": 3}},
@@ -100,14 +101,20 @@ def spread_evenly(values: Sequence[T], most: int) -> list[T]:
     return [values[i] for i in places.round().astype(int)]
 
 
+def pad_range(values: NDArray[np.float64], share: float) -> tuple[float, float]:
+    """Return the lowest and the highest value, each moved outwards by a share of the distance between them."""
+    margin = share * (np.ptp(values) or 1)
+    return float(values.min() - margin), float(values.max() + margin)
+
+
 def shorten(value: str | float, most: int = 32) -> str:
     """Write a value, or a user's name, as it fits into a figure: at most `most` characters."""
     written = text(value)
     return written if len(written) <= most else written[: most - 1] + "…"
 
 
-def title_room(count: int) -> int:
-    """How many characters a title has room for, where there are so many panels."""
+def title_length(count: int) -> int:
+    """Return how many characters fit into the title of a panel, given the number of panels."""
     return 32 if count == 1 else 20
 
 
@@ -136,23 +143,23 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
 
 
 def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], title: str) -> None:
-    """Explain the figure at its right: colors above, below them what is labelled in the first panel.
+    """Add a legend to the right of the panels: colors above, the labelled lines of the first panel below.
 
-    Of more than 16 colors some are left out.
+    At most 16 colors are listed.
     """
-    shown = spread_evenly(range(len(names)), 16)
-    boxes = [Patch(color=colors[i]) for i in shown]
+    listed = spread_evenly(range(len(names)), 16)
+    boxes = [Patch(color=colors[i]) for i in listed]
     look: Any = {"handlelength": 1.2, "handleheight": 0.8, "alignment": "left"}
-    figure.legend(boxes, [names[i] for i in shown], title=title, loc="outside right upper", **look)
+    figure.legend(boxes, [names[i] for i in listed], title=title, loc="outside right upper", **look)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside right lower", **look)
 
 
-def caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
-    """Say above the panels what a reader must know; `False` stands for a sentence that does not apply."""
-    said = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
-    figure.suptitle(fill(said, 90), x=0.01, horizontalalignment="left")
+def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
+    """Write sentences above the panels; `False` stands for a sentence that does not apply."""
+    words = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
+    figure.suptitle(fill(words, 90), x=0.01, horizontalalignment="left")
 
 
 def round_ticks(scale: Axis, most: int, *, integer: bool = False) -> None:
@@ -166,7 +173,7 @@ def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
     set_scale("log", nonpositive="mask")
     scaled.set_major_locator(LogTicks())
     scaled.set_minor_locator(NullLocator())
-    scaled.set_major_formatter(FuncFormatter(lambda value, _: logarithmic(value)))
+    scaled.set_major_formatter(FuncFormatter(lambda value, _: format_log_tick(value)))
 
 
 class LogTicks(Locator):
@@ -176,11 +183,11 @@ class LogTicks(Locator):
     """
 
     def __call__(self) -> Sequence[float]:
-        """The ticks for what is seen now."""
+        """Return the ticks of the present view."""
         return self.tick_values(*self.axis.get_view_interval())  # type: ignore[union-attr]
 
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
-        """The ticks for a view, in order."""
+        """Return the ticks of a view, in order."""
         low, high = np.log10([vmin, vmax])
         powers = np.arange(np.ceil(low - 1e-9), np.floor(high + 1e-9) + 1)
         if high - low >= 2:
@@ -194,35 +201,35 @@ class LogTicks(Locator):
         return list(inside)
 
 
-def logarithmic(value: float) -> str:
+def format_log_tick(value: float) -> str:
     """Write a value of a logarithmic axis: far from one as a power of ten, if it is one."""
     exponent = np.log10(value)
     whole = abs(exponent - round(exponent)) < 1e-6
-    return power_of_ten(value) if whole and not -3 <= exponent <= 3 else text(float(f"{value:.6g}"))
+    return format_power_of_ten(value) if whole and not -3 <= exponent <= 3 else text(float(f"{value:.6g}"))
 
 
-def power_of_ten(value: float) -> str:
+def format_power_of_ten(value: float) -> str:
     """Write a power of ten with a raised exponent."""
     return "10" + f"{np.log10(value):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def time_unit(seconds: float) -> tuple[float, str]:
-    """The unit in which a time axis up to so many seconds has short numbers, with the factor from seconds to it."""
+    """Return the factor from seconds to the unit that suits a time axis up to so many seconds, and the unit."""
     units = {"ns": 1e9, "\N{MICRO SIGN}s": 1e6, "ms": 1e3}
     return next(((factor, unit) for unit, factor in units.items() if seconds * factor < 1000), (1.0, "s"))
 
 
-def write_note(axis: Axes, message: str) -> None:
-    """Put a message where a panel has nothing to show."""
+def add_note(axis: Axes, message: str) -> None:
+    """Write a message in place of an empty panel."""
     axis.set_axis_off()
     axis.text(0.5, 0.5, message, transform=axis.transAxes, ha="center", va="center", wrap=True)
 
 
 def empty_figure(message: str) -> Figure:
-    """Make the figure for when there is nothing to show: it says why."""
+    """Make a figure without data that states why there are none."""
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.6)
-    write_note(axis, fill(message, 90))
+    add_note(axis, fill(message, 90))
     return figure
 
 
@@ -232,7 +239,7 @@ def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> list[Path
 
 
 def save_as(figure: Figure, path: Path) -> Path:
-    """Write a figure, replaced as a whole; the same figure gives the same bytes.
+    """Write a figure to a file, which is replaced in one step; the same figure gives the same bytes.
 
     Raises
     ------

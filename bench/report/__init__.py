@@ -1,1 +1,1 @@
-"""From a run's folder to its report: page, Markdown, tables and figures."""
+"""The report of a run: page, Markdown, tables and figures."""

@@ -1,76 +1,83 @@
-"""The report as Markdown, for a pull request or a wiki: the answer first, what it rests on folded away."""
+"""The report as Markdown, for a pull request or a wiki: the answer first, the details folded away."""
 
 import re
 from collections.abc import Iterable
 
 from bench.report.run_data import RunData
-from bench.tables.formatting import literal, text, to_markdown
+from bench.tables.formatting import escape_markdown, text, to_markdown
 from bench.tables.readable import caption, readable_table
-from bench.tables.verdict import count, unfinished
+from bench.tables.verdict import describe_progress, format_count
 
-FIGURES = 3
+LEADING_FIGURES = 3
 COMMAND = "sgdbench run run.toml --out FOLDER"
 
 
-def markdown(material: RunData, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str) -> str:
-    """Write the report as GitHub's Markdown; the arguments are those of `bench.report.page.page`."""
-    result, frame = material.result, material.frame
+def render_markdown(
+    run_data: RunData, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str
+) -> str:
+    """Write the report as GitHub's Markdown; the arguments are those of `bench.report.page.render_page`."""
+    result, frame = run_data.result, run_data.frame
     opening = [
-        f"# {literal(text(material.title))}",
-        f"`{result.model.expression}`{literal(text(material.source))}, {count(len(frame), 'configuration')}.",
+        f"# {escape_markdown(text(run_data.title))}",
+        f"`{result.model.expression}`{escape_markdown(text(run_data.source))}, "
+        f"{format_count(len(frame), 'configuration')}.",
     ]
-    if going_on := unfinished(len(frame), planned):
-        opening.append(f"**{literal(going_on)}**")
+    if progress := describe_progress(len(frame), planned):
+        opening.append(f"**{escape_markdown(progress)}**")
     if frame.empty:
-        return _joined([*opening, *_remade(material)])
-    figures = [f"![{literal(text(caption))}](figures/{name}.png)" for name, caption in captions.items()]
-    best, *others = material.tables
-    return _joined(
+        return _join_blocks([*opening, *_reproduction_section(run_data)])
+    figures = [f"![{escape_markdown(text(caption))}](figures/{name}.png)" for name, caption in captions.items()]
+    best, *others = run_data.tables
+    return _join_blocks(
         [
             *opening,
-            "".join(f"- **{about}.** {literal(text(sentence))}\n" for about, sentence in material.verdict.items()),
+            "".join(
+                f"- **{about}.** {escape_markdown(text(sentence))}\n" for about, sentence in run_data.verdict.items()
+            ),
             f"## {titles[best]}",
-            to_markdown(material.tables[best]),
+            to_markdown(run_data.tables[best]),
             "## Figures",
-            *figures[:FIGURES],
-            *_folded("More figures", figures[FIGURES:]),
-            "## What it rests on",
+            *figures[:LEADING_FIGURES],
+            *_details_section("More figures", figures[LEADING_FIGURES:]),
+            "## Measurements and checks",
             checked,
-            *(part for name in others for part in _folded(titles[name], [to_markdown(material.tables[name])])),
-            *(part for name, title in titles.items() for part in _evidence(material, name, title)),
-            *_remade(material),
+            *(part for name in others for part in _details_section(titles[name], [to_markdown(run_data.tables[name])])),
+            *(part for name, title in titles.items() for part in _measurement_section(run_data, name, title)),
+            *_reproduction_section(run_data),
         ]
     )
 
 
-def _evidence(material: RunData, name: str, title: str) -> list[str]:
-    table = material.evidence.get(name)
-    if name in material.tables or table is None or table.empty:
+def _measurement_section(run_data: RunData, name: str, title: str) -> list[str]:
+    table = run_data.evidence.get(name)
+    if name in run_data.tables or table is None or table.empty:
         return []
-    said = caption(name, table)
-    return _folded(title, [*([literal(said)] if said else []), to_markdown(readable_table(name, table))])
+    words = caption(name, table)
+    return _details_section(
+        title, [*([escape_markdown(words)] if words else []), to_markdown(readable_table(name, table))]
+    )
 
 
-def _remade(material: RunData) -> list[str]:
-    environment = material.result.run.environment
-    facts = ["".join(f"- {name}: {literal(text(value))}\n" for name, value in environment.items())]
-    if material.study is None:
-        return _folded("How to make it again", ["By a sweep in Python.", *facts])
-    how = f"With the study as it was run, every setting spelled out, `{COMMAND}` does it again. This is `run.toml`:"
-    return _folded("How to make it again", [how, _fenced(material.result.run.study), *facts])
+def _reproduction_section(run_data: RunData) -> list[str]:
+    environment = run_data.result.run.environment
+    facts = ["".join(f"- {name}: {escape_markdown(text(value))}\n" for name, value in environment.items())]
+    if run_data.study is None:
+        return _details_section("How to reproduce this run", ["This run was made by a sweep in Python.", *facts])
+    instructions = f"Save the study below, which spells out every setting, as `run.toml`, and run `{COMMAND}`:"
+    return _details_section("How to reproduce this run", [instructions, _fence_code(run_data.result.run.study), *facts])
 
 
-def _folded(title: str, parts: Iterable[str]) -> list[str]:
-    """What opens at a click."""
+def _details_section(title: str, parts: Iterable[str]) -> list[str]:
+    """Return a section that opens at a click; nothing if it has no parts."""
     parts = list(parts)
-    return [f"<details><summary>{literal(title)}</summary>", *parts, "</details>"] if parts else []
+    return [f"<details><summary>{escape_markdown(title)}</summary>", *parts, "</details>"] if parts else []
 
 
-def _joined(parts: Iterable[str]) -> str:
+def _join_blocks(parts: Iterable[str]) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def _fenced(toml: str) -> str:
-    """A block of code, with a fence longer than any in the text."""
+def _fence_code(toml: str) -> str:
+    """Return a block of code, with a fence longer than any in the text."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", toml)), default=0))
     return f"{fence}toml\n{toml}{fence}"

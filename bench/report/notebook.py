@@ -1,4 +1,4 @@
-"""How results show themselves in a notebook: a table, a small figure, and the same figure large."""
+"""The display of results in a notebook: a table with a small figure, and the same figure in full size."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -15,32 +15,32 @@ from numpy.typing import ArrayLike
 
 from bench.plots import loss_curves, rate_map
 from bench.plots.film.film import enclosing_decades, fit_film
-from bench.plots.film.frame import HEIGHT, MODEL, WIDTH, Scene
+from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
 from bench.plots.style import STYLE, empty_figure, log_scale, panels
 from bench.store.results import SweepResult
 from bench.tables.formatting import display, text
 from bench.tables.ranking import CHOICES, best_choices
 from kernels import FitResult
 
-ENDED = {"converged": "reached the target", "max_epochs": "did all epochs", "diverged": "diverged"}
-# A dollar sign in a name must not become a formula.
-AS_IT_IS = 'class="tex2jax_ignore mathjax_ignore"'
+STATUS_WORDS = {"converged": "reached the target", "max_epochs": "ran all epochs", "diverged": "diverged"}
+# Keeps a dollar sign in a name from becoming a formula.
+NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
 
 
 def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None = None) -> Figure:
-    """Draw the loss of a fit and, beside it, the curve on its data where they are given.
+    """Draw the loss of a fit and, if the data are given, the fitted curve.
 
     Parameters
     ----------
     result : FitResult
     x : array, shape (n,) or (n, inputs), optional
     y : array, shape (n,), optional
-        The data that were trained.
+        The training data.
 
     Returns
     -------
     Figure
-        Jupyter shows it.
+        It is displayed by Jupyter.
 
     Raises
     ------
@@ -50,51 +50,53 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
     if (x is None) != (y is None):
         raise ValueError("plot needs x and y, or neither of them")
     if x is None or y is None or not np.isfinite(result.loss[0]):
-        return _shown(_loss(result))
-    told = fit_film(result, x, y, whole=True)
+        return _add_png_display(_loss_figure(result))
+    film = fit_film(result, x, y, all_moments=True)
     figure = Figure(figsize=(WIDTH, HEIGHT))
-    Scene(figure, told).show(len(told.ticks) - 1)
-    return _shown(figure)
+    FrameRenderer(figure, film).draw(len(film.ticks) - 1)
+    return _add_png_display(figure)
 
 
 @rc_context(STYLE)
-def _loss(result: FitResult) -> Figure:
+def _loss_figure(result: FitResult) -> Figure:
     finite = np.flatnonzero(np.isfinite(result.loss))
     if not finite.size:
         return empty_figure("No loss to show: it is not finite at the start.")
     figure, (axis,) = panels(1)
     log_scale(axis)
     low, high = enclosing_decades(result.loss[finite])
-    axis.plot(finite, result.loss[finite].clip(low, 10 * high), color=MODEL, marker="o" if finite.size == 1 else "")
+    axis.plot(
+        finite, result.loss[finite].clip(low, 10 * high), color=MODEL_COLOR, marker="o" if finite.size == 1 else ""
+    )
     axis.set(ylim=(low, high), xlabel="epoch", ylabel="loss")
     axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     return figure
 
 
 def plot_sweep(result: SweepResult) -> Figure:
-    """Draw how soon each learning rate and batch size reaches the target.
+    """Draw the epochs to the target for each learning rate and batch size.
 
-    Where no run did: the losses of each optimizer at its best choice.
+    If no run reached the target, draw the losses of each optimizer at its best choice instead.
     """
     return _main_figure(result)[0]
 
 
 def _main_figure(result: SweepResult) -> tuple[Figure, str]:
-    """The figure and what is to be seen."""
+    """Return the figure of a sweep and its text alternative."""
     frame = result.timed
     if frame.empty:
-        return _shown(empty_figure("No run is done yet.")), "Nothing yet"
+        return _add_png_display(empty_figure("No run has finished yet.")), "No run has finished yet"
     if frame["epochs_to_target"].notna().any():
-        return _shown(rate_map(frame)), "Epochs to the target by learning rate and batch size"
+        return _add_png_display(rate_map(frame)), "Epochs to the target by learning rate and batch size"
     choices = best_choices(frame, ["optimizer"])
     chosen = frame.merge(choices[[name for name in CHOICES if name in choices]])
     curves = result.run.curves(chosen["config_id"].tolist())
     figure = loss_curves(chosen, curves, by="optimizer", panel="init")
-    return _shown(figure), "Loss against epochs, each optimizer at its best choice"
+    return _add_png_display(figure), "Loss against epochs, each optimizer at its best choice"
 
 
 def fit_html(result: FitResult) -> str:
-    """Show a fit: parameters, loss and status beside the loss against epochs, as HTML."""
+    """Return a fit as HTML: parameters, loss and status beside the loss curve."""
     rows = {name: f"{value:.10g}" for name, value in zip(result.model.params, result.params, strict=True)}
     rows |= {
         "loss": f"{result.loss[-1]:.10g}",
@@ -103,23 +105,23 @@ def fit_html(result: FitResult) -> str:
         "epochs to target": text(result.epochs_to_target),
     }
     about = f"Loss of {result.model.expression} against epochs, from {text(result.loss[0])} to {text(result.loss[-1])}"
-    return _side_by_side(result.model.expression, _pairs(rows), _image(plot_fit(result), about, width=400))
+    return _side_by_side(result.model.expression, _facts_table(rows), _image_tag(plot_fit(result), about, width=400))
 
 
 def sweep_html(result: SweepResult) -> str:
-    """Show a sweep: how its runs ended, the ten best choices, and the figure, as HTML."""
+    """Return a sweep as HTML: how its runs ended, the ten best choices, and the figure."""
     counts = result.frame["status"].value_counts()
-    ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDED.items() if counts[status])
+    ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in STATUS_WORDS.items() if counts[status])
     if not ended:
-        return _side_by_side(result.model.expression, "<p>No run is done yet.</p>", "")
+        return _side_by_side(result.model.expression, "<p>No run has finished yet.</p>", "")
     ranked = best_choices(result.timed).head(10)
     with pd.option_context("display.max_colwidth", None):
         table = display(ranked).to_html(index=False, border=0, escape=True)
-    said = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"
-    return _side_by_side(result.model.expression, said + table, _image(*_main_figure(result), width=560))
+    summary = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"
+    return _side_by_side(result.model.expression, summary + table, _image_tag(*_main_figure(result), width=560))
 
 
-def _pairs(rows: Mapping[str, str]) -> str:
+def _facts_table(rows: Mapping[str, str]) -> str:
     body = "".join(
         f'<tr><th scope="row">{escape(text(name))}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()
     )
@@ -128,24 +130,24 @@ def _pairs(rows: Mapping[str, str]) -> str:
 
 def _side_by_side(title: str, table: str, image: str) -> str:
     return (
-        f'<div {AS_IT_IS}><p><code>{escape(text(title))}</code></p><div style="display: flex; flex-wrap: wrap; '
+        f'<div {NO_MATH}><p><code>{escape(text(title))}</code></p><div style="display: flex; flex-wrap: wrap; '
         f'gap: 1.5em; align-items: flex-start"><div>{table}</div>{image}</div></div>'
     )
 
 
-def _image(figure: Figure, about: str, width: int) -> str:
-    data = b64encode(_png(figure)).decode("ascii")
+def _image_tag(figure: Figure, about: str, width: int) -> str:
+    data = b64encode(_to_png(figure)).decode("ascii")
     return f'<img alt="{escape(text(about))}" src="data:image/png;base64,{data}" style="max-width: {width}px">'
 
 
-def _png(figure: Figure) -> bytes:
+def _to_png(figure: Figure) -> bytes:
     buffer = BytesIO()
     with rc_context(STYLE):
         FigureCanvasAgg(figure).print_figure(buffer, format="png", dpi=150)
     return buffer.getvalue()
 
 
-def _shown(figure: Figure) -> Figure:
-    """The figure with the method by which Jupyter shows what pyplot did not make."""
-    vars(figure)["_repr_png_"] = lambda: _png(figure)
+def _add_png_display(figure: Figure) -> Figure:
+    """Give the figure the method by which Jupyter displays it: it is not from pyplot."""
+    vars(figure)["_repr_png_"] = lambda: _to_png(figure)
     return figure

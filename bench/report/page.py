@@ -1,4 +1,4 @@
-"""The report as one page: the answer in words, charts to look into it, and all that it rests on."""
+"""The report as one HTML page: the answer in words, interactive charts, and the measurements behind them."""
 
 import json
 from base64 import b64encode
@@ -21,22 +21,28 @@ from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.ranking import best_choices
 from bench.tables.readable import caption, readable_table, text_table
-from bench.tables.verdict import count, describe_range, runs_of_the_best, safe_rates, unfinished
+from bench.tables.verdict import best_choice_runs, describe_progress, describe_range, format_count, safe_rates
 
 TEMPLATES = Path(__file__).parent / "templates"
 THEME, LIBRARY = "theme.js", "plotly"
-CHARTS = [LIBRARY, "data.js", "rows.js", "look.js", "map.js", "optimizers.js", "loss.js", "rates.js", "fit.js"]
-CHARTS += ["time.js", "table.js", "page.js"]
-BARE = ["look.js", "bare.js"]
-# What the page draws itself it does not show as a picture too, nor what it has no room for.
-DRAWN = ("loss_", "fitted_", "rate_map", "sensitivity", "pareto")
-PAGE = 7_800_000
-SEEDS = 20
-SHORT = {"speed": "Speed", "times": "Times", "theory": "Theory", "rates": "Convergence", "check": "Check"}
+PAGE_SCRIPTS = [LIBRARY, "data.js", "rows.js", "look.js", "map.js", "optimizers.js", "loss.js", "rates.js", "fit.js"]
+PAGE_SCRIPTS += ["time.js", "table.js", "page.js"]
+EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
+# The page draws these itself, and does not embed them as pictures.
+INTERACTIVE_FIGURES = ("loss_", "fitted_", "rate_map", "sensitivity", "pareto")
+MAX_PAGE_BYTES = 7_800_000
+MAX_SEEDS = 20
+LINK_TITLES = {
+    "speed": "Speed",
+    "times": "Time to target",
+    "theory": "Stability",
+    "rates": "Convergence",
+    "check": "Check",
+}
 
 
-class Picture(NamedTuple):
-    """A figure in the page."""
+class EmbeddedFigure(NamedTuple):
+    """A figure that is embedded in the page."""
 
     source: str
     caption: str
@@ -45,65 +51,65 @@ class Picture(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The best choice, setting by setting, and what it comes to."""
+    """The best choice, setting by setting, and its results."""
 
     heading: str
     settings: list[tuple[str, str]]
     tiles: list[tuple[str, str]]
 
 
-def page(material: RunData, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str) -> str:
-    """Make the page of a run.
+def render_page(run_data: RunData, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str) -> str:
+    """Return the page of a run.
 
     Parameters
     ----------
-    material : Material
+    run_data : RunData
     planned : int
-        How many configurations the run is to have.
+        The number of configurations of the run when it is complete.
     titles : dict
-        What tables and evidence are called.
+        The titles of tables and measurements.
     captions : dict
-        From the name of a figure in figures/ to what is seen in it.
+        The captions of the figures in figures/, by name.
     checked : str
-        How far the kernels were found equal to the reference.
+        A sentence on how closely the kernels agree with the reference.
 
     Returns
     -------
     str
-        HTML that needs nothing else.
+        HTML that needs no other file.
     """
-    frame = material.frame
-    answer = _answer(material) if len(frame) else None
-    evidence = _evidence(material, titles, checked) if answer else []
-    shown = page_data(material) | {"recipe": reproduction(material)} if answer else {}
-    data = as_script(shown)
-    room = PAGE - len(charting_library()) - len(data) if answer else 0
-    pictures = _pictures(material.result.run.folder / "figures", captions, room)
+    frame = run_data.frame
+    answer = _find_answer(run_data) if len(frame) else None
+    measurements = _measurement_sections(run_data, titles, checked) if answer else []
+    chart_data = page_data(run_data) | {"recipe": reproduction(run_data)} if answer else {}
+    data = to_script_data(chart_data)
+    room = MAX_PAGE_BYTES - len(charting_library()) - len(data) if answer else 0
+    pictures = _embed_figures(run_data.result.run.folder / "figures", captions, room)
     return assemble_page(
         "page.html.j2",
-        CHARTS if answer else BARE,
+        PAGE_SCRIPTS if answer else EMPTY_PAGE_SCRIPTS,
         data,
-        title=text(material.title),
-        expression=material.result.model.expression,
-        source=f"{material.source}, {count(len(frame), 'configuration')}",
-        unfinished=unfinished(len(frame), planned),
+        title=text(run_data.title),
+        expression=run_data.result.model.expression,
+        source=f"{run_data.source}, {format_count(len(frame), 'configuration')}",
+        unfinished=describe_progress(len(frame), planned),
         answer=answer,
-        verdict=[(about, text(sentence)) for about, sentence in material.verdict.items()],
-        sections=_sections(evidence, pictures) if answer else [],
-        fitted=shown.get("fit") is not None,
-        no_fit=_no_fit(material),
-        choices=[(titles[name], text_table(table)) for name, table in material.tables.items()] if answer else [],
+        verdict=[(about, text(sentence)) for about, sentence in run_data.verdict.items()],
+        sections=_navigation_links(measurements, pictures) if answer else [],
+        fitted=chart_data.get("fit") is not None,
+        no_fit=_explain_missing_fit(run_data),
+        choices=[(titles[name], text_table(table)) for name, table in run_data.tables.items()] if answer else [],
         figures=pictures,
-        evidence=evidence,
-        environment=[(name, text(value)) for name, value in material.result.run.environment.items()],
-        again=_again(material),
-        study=material.result.run.study,
+        measurements=measurements,
+        environment=[(name, text(value)) for name, value in run_data.result.run.environment.items()],
+        reproduction=_reproduction_facts(run_data),
+        study=run_data.result.run.study,
         command=COMMAND,
     )
 
 
 def assemble_page(template: str, scripts: Sequence[str], data: Markup, **context: Any) -> str:
-    """Fill a template with what all pages have: style, scripts, data, and the policy that lets nothing else run.
+    """Fill a template with what all pages have: style, scripts, data, and the policy that allows nothing else.
 
     Parameters
     ----------
@@ -111,7 +117,7 @@ def assemble_page(template: str, scripts: Sequence[str], data: Markup, **context
     scripts : list of str
         Files of templates/, in the order in which they run at the end of the page.
     data : Markup
-        For the scripts, from `as_script`.
+        For the scripts, from `to_script_data`.
     **context
         For the template, which escapes it.
     """
@@ -122,16 +128,16 @@ def assemble_page(template: str, scripts: Sequence[str], data: Markup, **context
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sources = [charting_library() if name == LIBRARY else _own(name) for name in (THEME, *scripts)]
+    sources = [charting_library() if name == LIBRARY else _read_template(name) for name in (THEME, *scripts)]
     hashes = " ".join(f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in sources)
-    # Styles are the charting library's own to set; with no source for anything else, nothing can leave the page.
+    # The charting library sets styles of its own. No other source is allowed, so that nothing can leave the page.
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
     return environment.get_template(template).render(
         policy=Markup(policy),  # noqa: S704 (made here)
-        style=Markup(_own("style.css")),  # noqa: S704 (our own file)
+        style=Markup(_read_template("style.css")),  # noqa: S704 (our own file)
         scripts=[Markup(source) for source in sources],  # noqa: S704 (our own files and the library's)
         data=data,
         version=version("sgdbench"),
@@ -139,31 +145,31 @@ def assemble_page(template: str, scripts: Sequence[str], data: Markup, **context
     )
 
 
-def _own(name: str) -> str:
+def _read_template(name: str) -> str:
     return TEMPLATES.joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
 def charting_library() -> str:
-    """Plotly's script as its package brings it, with its license on top."""
+    """Return Plotly's script as it is in its package, with the license on top."""
     source = files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
-    # In a string of a script this is the same; in a page it would end the script.
+    # In a string of a script both mean the same, but "</script" would end the script.
     return source.replace("</script", "<\\/script")
 
 
-def as_script(data: Any) -> Markup:
-    """Data as JSON that no text in it can break out of, whatever reads it as HTML."""
+def to_script_data(data: Any) -> Markup:
+    """Return data as JSON, escaped so that no text in it can end the script or be read as HTML."""
     written = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         written = written.replace(sign, f"\\u{ord(sign):04x}")
-    # A lone half of a character pair cannot be written as UTF-8.
+    # A lone surrogate cannot be written as UTF-8.
     return Markup(written.encode("utf-8", "replace").decode())  # noqa: S704 (escaped just above)
 
 
-def _answer(material: RunData) -> Answer:
-    frame, target = material.frame, material.target
+def _find_answer(run_data: RunData) -> Answer:
+    frame, target = run_data.frame, run_data.target
     ranked = best_choices(frame)
-    top, winner = ranked.iloc[0], runs_of_the_best(frame, ranked)
+    top, winner = ranked.iloc[0], best_choice_runs(frame, ranked)
     row = winner.iloc[0]
     settings = [
         ("optimizer", str(row["optimizer"])),
@@ -172,88 +178,90 @@ def _answer(material: RunData) -> Answer:
         ("schedule", str(row["schedule"])),
     ]
     diverged = int((frame["status"] == "diverged").sum())
-    lost = (f"{text(diverged)} of {text(len(frame))}", "runs of all choices diverged")
+    lost = (f"{text(diverged)} of {text(len(frame))}", "runs diverged, over all choices")
     if diverged == len(frame):
-        return Answer("No choice works: every run diverged", [], [lost])
+        return Answer("No best choice: every run diverged", [], [lost])
     if target is None:
         return Answer(
             "The best choice",
             settings,
-            [(text(top["final_loss"]), "final loss in the median; there is no target"), lost],
+            [(text(top["final_loss"]), "median final loss; the run has no target"), lost],
         )
     tiles = [
         (
             f"{text(int(top['converged']))} of {text(int(top['runs']))}",
-            "runs of it, all starts and seeds, reach the target",
+            "runs of this choice, over all starts and seeds, reached the target",
         )
     ]
     epochs = winner["epochs_to_target"].dropna()
     if len(epochs):
-        middle = count(epochs.median(), "epoch")
+        middle = format_count(epochs.median(), "epoch")
         heading = "The best choice"
-        tiles.insert(0, (middle, f"to the target loss {text(target)} in the median; {text(int(epochs.max()))} at most"))
+        tiles.insert(0, (middle, f"to the target loss {text(target)} (median); at most {text(int(epochs.max()))}"))
     else:
-        heading = "The best choice, though no run reached the target"
-        tiles.insert(0, (text(top["final_loss"]), f"final loss in the median; the target is {text(target)}"))
+        heading = "The best choice; no run reached the target"
+        tiles.insert(0, (text(top["final_loss"]), f"median final loss; the target is {text(target)}"))
     ranges = {str(one["optimizer"]): one for one in safe_rates(frame).to_dict("records")}
-    own = ranges[str(row["optimizer"])]
-    safe = describe_range(own["lowest"], own["highest"]) if own["safe"] else "none"
-    tiles.append((safe, f"learning rates of {row['optimizer']} at which every start and seed reaches it"))
+    safe_range = ranges[str(row["optimizer"])]
+    safe = describe_range(safe_range["lowest"], safe_range["highest"]) if safe_range["safe"] else "none"
+    tiles.append((safe, f"learning rates of {row['optimizer']} at which every start and seed reached the target"))
     return Answer(heading, settings, [*tiles, lost])
 
 
-def _no_fit(material: RunData) -> str:
-    """Why there is no fit to be seen."""
-    if material.lost:
-        return material.lost
-    if "trajectories" in material.evidence:
+def _explain_missing_fit(run_data: RunData) -> str:
+    """Return the reason why there is no fitted curve."""
+    if run_data.missing_data:
+        return run_data.missing_data
+    if "trajectories" in run_data.evidence:
         return "No run ended at finite parameters."
-    return "Not yet: the runs to be shown are trained once more when all configurations are done."
+    return "Not available yet: the fits follow when all configurations are trained."
 
 
-def _evidence(material: RunData, titles: dict[str, str], checked: str) -> list[dict[str, Any]]:
-    """What was measured around the sweep, each with its table; the check comes even without one."""
+def _measurement_sections(run_data: RunData, titles: dict[str, str], checked: str) -> list[dict[str, Any]]:
+    """Return the measurements of a run with caption and table; the check is listed even without a table."""
     parts = []
     for name, title in titles.items():
-        table = material.evidence.get(name)
-        if name in material.tables or (name != "check" and (table is None or table.empty)):
+        table = run_data.evidence.get(name)
+        if name in run_data.tables or (name != "check" and (table is None or table.empty)):
             continue
-        said = checked if name == "check" else caption(name, material.evidence[name])
-        shown = None if table is None else text_table(readable_table(name, table))
-        parts.append({"name": f"evidence-{name}", "title": title, "said": said, "table": shown})
+        words = checked if name == "check" else caption(name, run_data.evidence[name])
+        sheet = None if table is None else text_table(readable_table(name, table))
+        parts.append({"name": f"evidence-{name}", "title": title, "caption": words, "table": sheet})
     return parts
 
 
-def _pictures(folder: Path, captions: dict[str, str], room: int) -> list[Picture]:
-    """The figures that the page does not draw, as long as there is room for them."""
+def _embed_figures(folder: Path, captions: dict[str, str], room: int) -> list[EmbeddedFigure]:
+    """Return the figures that the page does not draw itself, as far as there is room for them."""
     pictures = []
     for name, words in captions.items():
-        if name.startswith(DRAWN):
+        if name.startswith(INTERACTIVE_FIGURES):
             continue
         content = (folder / f"{name}.png").read_bytes()
         room -= len(content) * 4 // 3
         if room > 0:
             width, height = unpack(">II", content[16:24])
             source = f"data:image/png;base64,{b64encode(content).decode()}"
-            pictures.append(Picture(source, words, width // 2, height // 2))
+            pictures.append(EmbeddedFigure(source, words, width // 2, height // 2))
     return pictures
 
 
-def _sections(evidence: list[dict[str, Any]], pictures: list[Picture]) -> list[tuple[str, str]]:
-    """Where on the page a reader may want to go."""
+def _navigation_links(measurements: list[dict[str, Any]], pictures: list[EmbeddedFigure]) -> list[tuple[str, str]]:
+    """Return the anchors and names of the sections."""
     return [
-        *(("map", "Map"), ("loss", "Loss"), ("rates", "Rates"), ("fit", "Fit"), ("time", "Time")),
-        *(("choices", "Choices"), ("configurations", "Configurations")),
+        *(("map", "Map"), ("loss", "Loss"), ("rates", "Learning rates"), ("fit", "Fit"), ("time", "Time")),
+        *(("choices", "Settings"), ("configurations", "Configurations")),
         *([("figures", "Figures")] if pictures else []),
-        *((part["name"], SHORT[part["name"].removeprefix("evidence-")]) for part in evidence),
-        *(("environment", "Machine"), ("again", "Again")),
+        *((part["name"], LINK_TITLES[part["name"].removeprefix("evidence-")]) for part in measurements),
+        *(("environment", "Machine"), ("reproduce", "Reproduce")),
     ]
 
 
-def _again(material: RunData) -> list[tuple[str, str]]:
-    """Seeds and versions, without which nothing is the same."""
-    frame, facts = material.frame, material.result.run.environment
+def _reproduction_facts(run_data: RunData) -> list[tuple[str, str]]:
+    """Return the seeds and versions that determine the results."""
+    frame, facts = run_data.frame, run_data.result.run.environment
     seeds = frame["seed"].unique().tolist() if len(frame) else []
-    shown = ", ".join(map(str, seeds[:SEEDS])) + (f" and {text(len(seeds) - SEEDS)} more" if len(seeds) > SEEDS else "")
+    listed = ", ".join(map(str, seeds[:MAX_SEEDS]))
+    if len(seeds) > MAX_SEEDS:
+        listed += f" and {text(len(seeds) - MAX_SEEDS)} more"
     versions = ", ".join(f"{name} {facts[name]}" for name in ("python", "sgdbench", "numpy", "numba") if name in facts)
-    return [("Seeds", shown or "none yet"), ("Versions", versions)]
+    return [("Seeds", listed or "none yet"), ("Versions", versions)]

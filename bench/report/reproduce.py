@@ -1,4 +1,4 @@
-"""How to make one configuration again: Python and a study file around the settings of a row that the page fills in."""
+"""Python and TOML that reproduce one configuration; the page inserts the settings of the row."""
 
 from typing import Any
 
@@ -8,34 +8,34 @@ from bench.report.run_data import RunData
 from bench.study.load import to_table
 from bench.study.schema import DataTable
 
-OWN_PYTHON = "x, y = ..., ...  # your data"
-OWN_TABLE: dict[str, Any] = {"path": "your-data.csv", "x": ["x"], "y": "y"}
+PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
+PLACEHOLDER_TABLE: dict[str, Any] = {"path": "your-data.csv", "x": ["x"], "y": "y"}
 
 
-def reproduction(material: RunData) -> dict[str, list[str]]:
-    """What comes before and after the settings of a row: as Python, and as TOML."""
-    return {"python": _python(material), "toml": _toml(material)}
+def reproduction(run_data: RunData) -> dict[str, list[str]]:
+    """Return the text before and after the settings of a row, as Python and as TOML."""
+    return {"python": _python_parts(run_data), "toml": _toml_parts(run_data)}
 
 
-def _budget(material: RunData) -> dict[str, Any]:
-    """What all configurations have in common, as arguments of `fit`."""
-    if material.study:
-        run = material.study.run
+def _run_settings(run_data: RunData) -> dict[str, Any]:
+    """Return the settings that all configurations share, as arguments of `fit`."""
+    if run_data.study:
+        run = run_data.study.run
         return {"epochs": run.epochs, "target": run.target, "loss": run.loss, "drop_last": run.drop_last}
-    about = material.result.run.identity
-    epochs = int(material.frame["epochs"].max()) if len(material.frame) else 1
+    about = run_data.result.run.identity
+    epochs = int(run_data.frame["epochs"].max()) if len(run_data.frame) else 1
     return {
         "epochs": max(epochs, 1),
-        "target": material.target,
+        "target": run_data.target,
         "loss": about["loss"],
         "drop_last": about["drop_last"] == "True",
     }
 
 
-def _python(material: RunData) -> list[str]:
-    model = material.result.model
-    imports, data = _data(material.study.data) if material.study else ([], OWN_PYTHON)
-    x, y = ("data.x", "data.y") if material.study else ("x", "y")
+def _python_parts(run_data: RunData) -> list[str]:
+    model = run_data.result.model
+    imports, data = _data_lines(run_data.study.data) if run_data.study else ([], PLACEHOLDER_DATA)
+    x, y = ("data.x", "data.y") if run_data.study else ("x", "y")
     head = [
         *imports,
         "from kernels import Model, fit",
@@ -44,12 +44,12 @@ def _python(material: RunData) -> list[str]:
         f"model = Model({model.expression!r}, inputs={tuple(model.inputs)!r}, params={tuple(model.params)!r})",
         f"result = fit(\n    model,\n    {x},\n    {y},\n",
     ]
-    tail = [f"    {name}={value!r},\n" for name, value in _budget(material).items()]
+    tail = [f"    {name}={value!r},\n" for name, value in _run_settings(run_data).items()]
     return ["\n".join(head), "".join([*tail, ")\n"])]
 
 
-def _data(table: DataTable) -> tuple[list[str], str]:
-    """What to import, and the line that loads the data of a study."""
+def _data_lines(table: DataTable) -> tuple[list[str], str]:
+    """Return the imports and the line that loads the data of a study."""
     if table.builtin is not None:
         imports, data = ["from bench.data import builtin"], f"builtin({table.builtin!r})"
     else:
@@ -61,16 +61,16 @@ def _data(table: DataTable) -> tuple[list[str], str]:
     return [*imports, "from bench.data import standardize"], f"data, scaling = standardize({data})"
 
 
-def _toml(material: RunData) -> list[str]:
-    model = material.result.model
+def _toml_parts(run_data: RunData) -> list[str]:
+    model = run_data.result.model
     tables: dict[str, Any] = {
         "name": "one",
-        "data": OWN_TABLE,
+        "data": PLACEHOLDER_TABLE,
         "model": {"expression": model.expression, "inputs": list(model.inputs)},
-        "run": {name: value for name, value in _budget(material).items() if value is not None},
+        "run": {name: value for name, value in _run_settings(run_data).items() if value is not None},
     }
-    if material.study:
-        tables |= to_table(material.study)
+    if run_data.study:
+        tables |= to_table(run_data.study)
         tables.pop("grid", None)
     run = tables.pop("run")
     return [tomli_w.dumps(tables) + "\n", "\n" + tomli_w.dumps({"run": run})]

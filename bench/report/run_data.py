@@ -1,4 +1,4 @@
-"""All that a report is made of, read from a run's folder; of a run that goes on, what is there."""
+"""The contents of a run's folder, as far as the run has got."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from kernels.run import Floats
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """What a run's folder tells.
+    """The contents of a run's folder.
 
     Attributes
     ----------
     result : SweepResult
     evidence : mapping of str to DataFrame
-        What was measured around the sweep, by name; see `bench.commands.run`. A name may be missing.
+        Measurements made along with the sweep, by name; see `bench.commands.run`. Any of them may be missing.
     study : Study or None
-        None for a sweep that was made without one.
+        None for a sweep without a study.
     data : Dataset or None
-        What was trained, or None where it cannot be read any more; then `lost` says why.
+        The training data, or None if they can no longer be read.
     scaling : Scaling or None
-        If the data were standardized: the way back.
-    lost : str or None
-        Why there are no data.
+        The scaling of the data if they were standardized.
+    missing_data : str or None
+        The reason why `data` is None.
     """
 
     result: SweepResult
@@ -42,21 +42,21 @@ class RunData:
     study: Study | None
     data: Dataset | None
     scaling: Scaling | None
-    lost: str | None
+    missing_data: str | None
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row per configuration, as `bench.tables.ranking` describes it."""
+        """One row per configuration, as described in `bench.tables.ranking`."""
         return self.result.timed
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Those of `bench.tables.ranking.standard_tables`."""
+        """The tables of `bench.tables.ranking.standard_tables`."""
         return standard_tables(self.frame)
 
     @cached_property
     def verdict(self) -> dict[str, str]:
-        """What the run shows, in words; nothing where nothing is trained yet."""
+        """The conclusions of the run in sentences; empty if nothing has been trained yet."""
         return verdict(self.frame, self.result.model, self.target, self.scaling) if len(self.frame) else {}
 
     @property
@@ -67,17 +67,17 @@ class RunData:
 
     @property
     def title(self) -> str:
-        """What the run is called."""
+        """The title of the run."""
         return (self.study.title or self.study.name) if self.study else self.result.run.folder.name
 
     @property
     def source(self) -> str:
-        """Where the data come from, as the end of a sentence; nothing where nobody knows."""
+        """The source of the data, as the end of a sentence; empty if it is unknown."""
         return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)" if self.data else ""
 
-    def table_units(self) -> tuple[Floats, Floats]:
-        """The data as they were before they were standardized: x, shape (n, inputs), and y, shape (n,)."""
-        assert self.data  # noqa: S101 (who asks has looked)
+    def data_in_table_units(self) -> tuple[Floats, Floats]:
+        """Return the data before standardization: x, shape (n, inputs), and y, shape (n,)."""
+        assert self.data  # noqa: S101 (checked by the caller)
         x, y = self.data.x, self.data.y
         if self.scaling is None:
             return x, y
@@ -94,7 +94,7 @@ def read_run_data(folder: str | Path) -> RunData:
     Raises
     ------
     ValueError
-        If it is no run folder, or one of a newer version.
+        If it is not a run folder, or one of a newer version.
     """
     result = load_run(folder)
     evidence = read_tables(result.run.folder)
@@ -104,5 +104,5 @@ def read_run_data(folder: str | Path) -> RunData:
     try:
         data, scaling = study.dataset()
     except (OSError, ValueError) as error:
-        return RunData(result, evidence, study, None, None, f"The data cannot be read any more: {error}.")
+        return RunData(result, evidence, study, None, None, f"The data can no longer be read: {error}.")
     return RunData(result, evidence, study, data, scaling, None)

@@ -1,1 +1,1 @@
-"""From the frame of results to rankings, words and text."""
+"""Rankings, conclusions and text tables from the frame of results."""

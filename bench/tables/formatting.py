@@ -1,6 +1,6 @@
-"""From a table to what people read: text in cells, Markdown, LaTeX, a terminal's table, files.
+"""Tables as text, Markdown, LaTeX, terminal tables and files.
 
-Names in a table come from users. Every renderer shows them literally.
+Names in a table come from users. Every renderer escapes them.
 """
 
 import html
@@ -25,18 +25,18 @@ MISSING = "\N{EN DASH}"
 
 
 def label(column: str) -> str:
-    """Name a column for a reader: `lr` is "learning rate", and `param_x_1` is the parameter's own "x_1"."""
+    """Return the heading of a column: `lr` is "learning rate", and `param_x_1` is the parameter's own "x_1"."""
     if column.startswith("param_"):
         return text(column.removeprefix("param_"))
     return " ".join(LABELS.get(word, word) for word in text(column).split("_"))
 
 
 def text(value: str | float | None) -> str:
-    """Write one value for a reader.
+    """Return a value as text.
 
     Numbers get four significant digits and thousands separators, with powers of ten from a million on and
-    below 1e-4. What is missing is an en dash. Text stays as it is, except that characters nobody can see,
-    such as line breaks and the control codes of terminals, become U+FFFD.
+    below 1e-4. A missing value is an en dash. Text stays as it is, except that characters without
+    a glyph, such as line breaks and the control codes of terminals, become U+FFFD.
     """
     if isinstance(value, str):
         return "".join(character if character.isprintable() else "\ufffd" for character in value)
@@ -44,10 +44,10 @@ def text(value: str | float | None) -> str:
         return MISSING
     if isinstance(value, bool | np.bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int | np.integer) else _decimal(float(value))
+    return f"{value:,}" if isinstance(value, int | np.integer) else _format_decimal(float(value))
 
 
-def _decimal(value: float) -> str:
+def _format_decimal(value: float) -> str:
     if np.isinf(value):
         return "∞" if value > 0 else "-∞"
     rounded = float(f"{value:.3e}")
@@ -55,58 +55,58 @@ def _decimal(value: float) -> str:
         return "0"
     if not 1e-4 <= abs(rounded) < 1e6:
         mantissa, exponent = f"{value:.3e}".split("e")
-        return f"{_without_zeros(mantissa)}e{int(exponent)}"
-    return f"{value:,.0f}" if abs(rounded) >= 1000 else _without_zeros(f"{rounded:.7f}")
+        return f"{_strip_zeros(mantissa)}e{int(exponent)}"
+    return f"{value:,.0f}" if abs(rounded) >= 1000 else _strip_zeros(f"{rounded:.7f}")
 
 
-def _without_zeros(decimal: str) -> str:
+def _strip_zeros(decimal: str) -> str:
     return decimal.rstrip("0").rstrip(".")
 
 
 def duration(seconds: float) -> str:
-    """Write a time with three digits in the unit that suits it: "15 µs", "1.25 ms", "340 s"."""
+    """Return a time with three digits in a suitable unit: "15 µs", "1.25 ms", "340 s"."""
     if pd.isna(seconds):
         return MISSING
     units = {"ns": 1e9, "µs": 1e6, "ms": 1e3, "s": 1.0}
     unit = next((unit for unit, factor in units.items() if abs(seconds) * factor < 999.5), "s")
-    return f"{_decimal(float(f'{seconds * units[unit]:.3g}'))} {unit}"
+    return f"{_format_decimal(float(f'{seconds * units[unit]:.3g}'))} {unit}"
 
 
 def display(table: pd.DataFrame) -> pd.DataFrame:
-    """Turn a table into the text that every renderer shows.
+    """Return a table as text, the form that every renderer starts from.
 
     Columns are named by `label`, values written by `text`, times by `duration`. Where `runs` and `converged`
     are both there they become one column, as in "3/5".
     """
-    shown = table.map(text).astype("str")
+    cells = table.map(text).astype("str")
     for name in table.columns:
         if "seconds" in name.split("_"):
-            shown[name] = table[name].map(duration).astype("str")
-    if {"runs", "converged"} <= set(shown):
-        shown["converged"] = shown["converged"] + "/" + shown.pop("runs")
-    return shown.rename(columns=label)
+            cells[name] = table[name].map(duration).astype("str")
+    if {"runs", "converged"} <= set(cells):
+        cells["converged"] = cells["converged"] + "/" + cells.pop("runs")
+    return cells.rename(columns=label)
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Render a table as Markdown (GitHub's dialect). Text is shown literally, whatever is in it."""
-    shown = display(table)
-    numbers = _numbers(table)
-    rule = ["---:" if column in numbers else "---" for column in shown]
-    lines = [map(literal, shown.columns), rule, *(map(literal, row) for row in shown.to_numpy())]
+    """Render a table as Markdown (GitHub's dialect). Text is escaped, whatever is in it."""
+    cells = display(table)
+    numbers = _numeric_labels(table)
+    rule = ["---:" if column in numbers else "---" for column in cells]
+    lines = [map(escape_markdown, cells.columns), rule, *(map(escape_markdown, row) for row in cells.to_numpy())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """Render a table for LaTeX, which needs the package booktabs. Text is shown literally, whatever is in it."""
-    shown = display(table)
-    numbers = _numbers(table)
-    alignment = "".join("r" if column in numbers else "l" for column in shown)
-    written = shown.to_latex(index=False, escape=True, column_format=alignment)
-    return written.translate(_LATEX)
+    """Render a table for LaTeX, which needs the package booktabs. Text is escaped, whatever is in it."""
+    cells = display(table)
+    numbers = _numeric_labels(table)
+    alignment = "".join("r" if column in numbers else "l" for column in cells)
+    written = cells.to_latex(index=False, escape=True, column_format=alignment)
+    return written.translate(_LATEX_CHARACTERS)
 
 
-# What classic LaTeX has no letter for, or another one.
-_LATEX = str.maketrans(
+# Characters that classic LaTeX lacks or typesets as others.
+_LATEX_CHARACTERS = str.maketrans(
     {
         "∞": r"$\infty$",
         "µ": r"\textmu{}",
@@ -120,25 +120,25 @@ _LATEX = str.maketrans(
 
 
 def to_rich(table: pd.DataFrame, title: str = "") -> Table:
-    """Render a table for the terminal. Text is shown literally, whatever is in it."""
-    shown = display(table)
-    numbers = _numbers(table)
+    """Render a table for the terminal. Text is escaped, whatever is in it."""
+    cells = display(table)
+    numbers = _numeric_labels(table)
     rendered = Table(title=Text(text(title)) if title else None, title_justify="left")
-    for column in shown.columns:
+    for column in cells.columns:
         rendered.add_column(Text(column), justify="right" if column in numbers else "left")
-    for row in shown.to_numpy():
+    for row in cells.to_numpy():
         rendered.add_row(*map(Text, row))
     return rendered
 
 
-def _numbers(table: pd.DataFrame) -> set[str]:
-    """Labels of the columns that hold numbers, which are aligned to the right."""
+def _numeric_labels(table: pd.DataFrame) -> set[str]:
+    """Return the headings of numeric columns, which are aligned to the right."""
     columns = table.select_dtypes("number").columns
     return {label(name) for name in columns}
 
 
-def literal(cell: str) -> str:
-    """Write text so that Markdown shows it as it is."""
+def escape_markdown(cell: str) -> str:
+    """Escape text for Markdown."""
     # Entities against HTML and GitHub's mathematics, backslashes against Markdown's own signs.
     escaped = html.escape(cell, quote=False).replace("$", "&#36;")
     return re.sub(r"([\\`*_~\[\]|])", r"\\\1", escaped)
@@ -156,9 +156,9 @@ def write_tables(
     tables : mapping of str to DataFrame
         File name without its suffix -> table.
     folder : path
-        Made if it is missing. Each file is replaced as a whole.
+        Created if it is missing. Each file is replaced in one step.
     readable : callable, optional
-        What people read of a table, from its name and the whole.
+        A function of name and table that returns the table for readers.
 
     Returns
     -------
@@ -170,14 +170,14 @@ def write_tables(
         csv, parquet, markdown, latex = (
             Path(folder) / f"{name}.{suffix}" for suffix in ("csv", "parquet", "md", "tex")
         )
-        shown = readable(name, table)
+        cells = readable(name, table)
         with replace_atomically(csv) as path:
             table.to_csv(path, index=False)
         with replace_atomically(parquet) as path:
             table.to_parquet(path, index=False)
         with replace_atomically(markdown) as path:
-            path.write_text(to_markdown(shown), encoding="utf-8")
+            path.write_text(to_markdown(cells), encoding="utf-8")
         with replace_atomically(latex) as path:
-            path.write_text(to_latex(shown), encoding="utf-8")
+            path.write_text(to_latex(cells), encoding="utf-8")
         written += [csv, parquet, markdown, latex]
     return written

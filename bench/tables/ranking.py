@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.tables.formatting import label, text
 
-_BEYOND = 1e300
+_DIVERGED_LOSS = 1e300
 CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]
 
 
@@ -149,8 +149,8 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str])
     bands = []
     for values, group in runs.groupby(list(by)):
         # Quantiles are interpolated, which infinity does not survive.
-        quantiles = np.quantile(losses[group.index].clip(max=_BEYOND), [0.1, 0.5, 0.9], axis=0)
-        low, median, high = np.where(quantiles < _BEYOND / 1e9, quantiles, np.inf)
+        quantiles = np.quantile(losses[group.index].clip(max=_DIVERGED_LOSS), [0.1, 0.5, 0.9], axis=0)
+        low, median, high = np.where(quantiles < _DIVERGED_LOSS / 1e9, quantiles, np.inf)
         columns = {"epoch": recorded.columns, "runs": len(group), "low": low, "median": median, "high": high}
         band = pd.DataFrame(dict(zip(by, values, strict=True)) | columns)
         bands.append(band.iloc[np.flatnonzero(~ended[group.index].all(axis=0))])
@@ -162,7 +162,7 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str])
 CONFIDENCE = 0.95
 # What decides how long an epoch takes, besides the model and the data.
 COST_SETTINGS = ["optimizer", "batch_size", "shuffle"]
-TIMES = [
+TIMES_COLUMNS = [
     *CHOICES,
     *("variant", "runs", "converged", "success", "success_low", "success_high"),
     *("epochs_to_target", "epoch_seconds", "seconds_to_target"),
@@ -201,4 +201,4 @@ def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     table = table.merge(costs, on=COST_SETTINGS)
     table["seconds_to_target"] = table["epochs_to_target"] * table["epoch_seconds"]
     ranked = table.sort_values(["success", "seconds_to_target"], ascending=[False, True], kind="stable")
-    return ranked[TIMES].reset_index(drop=True)
+    return ranked[TIMES_COLUMNS].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Tables as a page and a Markdown report show them: the columns that people read, and no speed-up unverified."""
+"""Tables for readers: the columns that matter, as text, and no speedup of results that are not verified."""
 
 import re
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"-?[\d∞]")
 
 
 class Column(NamedTuple):
-    """A heading, and whether numbers are below it."""
+    """The heading of a column, and whether the column is numeric."""
 
     title: str
     numeric: bool
@@ -27,67 +27,83 @@ class TextTable(NamedTuple):
 
 
 def text_table(table: pd.DataFrame) -> TextTable:
-    """The text of a table, cell by cell."""
-    shown = display(table)
-    rows = shown.to_numpy().tolist()
-    columns = [Column(str(title), _numeric([row[i] for row in rows])) for i, title in enumerate(shown.columns)]
+    """Return the cells of a table as text."""
+    cells = display(table)
+    rows = cells.to_numpy().tolist()
+    columns = [Column(str(title), _is_numeric([row[i] for row in rows])) for i, title in enumerate(cells.columns)]
     return TextTable(columns, rows)
 
 
-def _numeric(cells: list[str]) -> bool:
-    told = [cell for cell in cells if cell != MISSING]
-    return bool(told) and all(_NUMBER.match(cell) for cell in told)
+def _is_numeric(cells: list[str]) -> bool:
+    present = [cell for cell in cells if cell != MISSING]
+    return bool(present) and all(_NUMBER.match(cell) for cell in present)
 
 
 def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of evidence that people read; of speeds and times a shorter table."""
+    """Return the columns of a measurement that a report shows; of speeds and times a shorter table."""
     match name:
         case "speed":
-            shown = speed_summary(_verified(table))
-            shown = shown.loc[:, (shown != MISSING).any()]
-            return shown.assign(verified=[f"{'✗' if how.startswith('no') else '✓'} {how}" for how in shown["verified"]])
+            summary = speed_summary(_mask_unverified(table))
+            summary = summary.loc[:, (summary != MISSING).any()]
+            marks = ["✗" if verified.startswith("no") else "✓" for verified in summary["verified"]]
+            return summary.assign(
+                verified=[f"{mark} {how}" for mark, how in zip(marks, summary["verified"], strict=True)]
+            )
         case "targets":
             return budget_summary(table)
         case "times":
             table = fastest_choices(table)
         case "check":
             table = table.assign(verified=table["verified"].map({True: "✓ yes", False: "✗ no"}))
-    same = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
-    return table.drop(columns=["config_id", *same], errors="ignore")
+    constant = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
+    return table.drop(columns=["config_id", *constant], errors="ignore")
 
 
 _CAPTIONS = {
-    "speed": "Medians with their 95 % intervals. Each variant was held against the reference before it was timed.",
-    "times": "The best choice of each optimizer with each kernel; success with Wilson's 95 % interval.",
-    "theory": "The rate from which training diverges, by the matrix of one epoch, beside what the runs did at first.",
-    "rates": "The factor that an epoch puts on the distance to the solution, by that matrix, and in the runs.",
+    "speed": (
+        "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
+        "before it was timed. Break-even is the number of sample-updates that repay the compile time (cold), compared "
+        "with the reference."
+    ),
+    "times": (
+        "The best choice of each optimizer with each kernel. Success is the share of runs that reach the target, as "
+        "Wilson's 95 % confidence interval."
+    ),
+    "theory": (
+        "The predicted edge is the learning rate above which training diverges, from the matrix of one epoch. The "
+        "columns after it are observed in the first epochs of the runs."
+    ),
+    "rates": (
+        "The factor by which an epoch multiplies the distance to the solution, predicted from the matrix of one epoch "
+        "and measured in the runs."
+    ),
 }
 
 
 def caption(name: str, table: pd.DataFrame) -> str:
-    """What has to be said beside a table: what it holds, which variants were not measured, and why."""
-    missing = footnotes(_verified(table)) if name == "speed" else []
+    """Return the caption of a table: what it holds, which variants were not measured, and why."""
+    missing = footnotes(_mask_unverified(table)) if name == "speed" else []
     return " ".join([*([_CAPTIONS[name]] if name in _CAPTIONS else []), *(f"{remark}." for remark in missing)])
 
 
-def _verified(speed: pd.DataFrame) -> pd.DataFrame:
-    """What is not found equal to the reference has no speed worth telling."""
+def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
+    """Remove the speed of variants whose results are not verified."""
     return speed.assign(ns=speed["ns"].where(speed["verified"].fillna(False).astype(bool)))
 
 
 def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
-    """Of the table of `times_to_target`, the best choice of each optimizer with each kernel; success as one cell."""
+    """Return the best choice of each optimizer with each kernel from `times_to_target`, with success as one cell."""
     chosen = times.drop_duplicates(["optimizer", "variant"]).sort_values(["optimizer", "variant"], ignore_index=True)
     interval = [
         f"{low:.0%} to {high:.0%}" for low, high in zip(chosen["success_low"], chosen["success_high"], strict=True)
     ]
-    shown = chosen.drop(columns=["success", "success_low", "success_high"])
-    shown.insert(shown.columns.tolist().index("converged") + 1, "success", interval)
-    return shown
+    table = chosen.drop(columns=["success", "success_low", "success_high"])
+    table.insert(table.columns.tolist().index("converged") + 1, "success", interval)
+    return table
 
 
 def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
-    """Shorten the table of `bench.timing.speed.speed` to text: variants that were measured, and those that are wrong.
+    """Return the table of `bench.timing.speed.speed` as text, without the variants that were not measured.
 
     Parameters
     ----------
@@ -96,97 +112,101 @@ def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `variant`, `verified` (how far it is from the reference at most; "no" and how far, where that is too much),
-        `ns per sample-update` and how many times as fast as `reference` and `C` it is with 95 % intervals, `million per
-        second`, `compiling`, `from the cache`, `pays after` (sample-updates), all of them missing where it is wrong,
-        and `threads`.
+        `variant`; `verified`, the largest difference from the reference, with "no" where it is too large; `ns per
+        sample-update`; `million per second`; `speedup over reference`; `speedup over C`; `compile time (cold)`;
+        `compile time (cached)`; `break-even`, the number of sample-updates that repay the cold compile time compared
+        with the reference; and `threads`. Times and speedups come with 95 % intervals, and are missing where the
+        results are wrong.
     """
     wrong = speed["verified"].eq(False).fillna(False).astype(bool)
     rows = speed[speed["ns"].notna() | wrong]
-    verified = zip(rows["error"], wrong[rows.index], strict=True)
+    verified = [
+        _describe_disagreement(error) if is_wrong else _describe_agreement(error)
+        for error, is_wrong in zip(rows["error"].to_numpy(float), wrong[rows.index], strict=True)
+    ]
     cells = pd.DataFrame(
         {
             "variant": rows["variant"],
-            "verified": [_disagreement(error) if off else _agreement(error) for error, off in verified],
-            "ns per sample-update": _with_intervals(rows, "ns"),
-            "million per second": (rows["updates_per_second"] / 1e6).map(_three_digits),
-            "x reference": _with_intervals(rows, "to_reference"),
-            "x C": _with_intervals(rows, "to_c"),
-            "compiling": rows["compile_seconds"].map(duration),
-            "from the cache": rows["load_seconds"].map(duration),
-            "pays after": rows["break_even"].map(_two_digits),
+            "verified": verified,
+            "ns per sample-update": _format_intervals(rows, "ns"),
+            "million per second": (rows["updates_per_second"] / 1e6).map(_format_three_digits),
+            "speedup over reference": _format_intervals(rows, "to_reference"),
+            "speedup over C": _format_intervals(rows, "to_c"),
+            "compile time (cold)": rows["compile_seconds"].map(duration),
+            "compile time (cached)": rows["load_seconds"].map(duration),
+            "break-even": rows["break_even"].map(_format_two_digits),
             "threads": rows["threads"],
         }
     )
-    claims = ~cells.columns.isin(["variant", "verified", "threads"])
-    return cells.mask(np.outer(wrong[rows.index], claims), MISSING)
+    measured = ~cells.columns.isin(["variant", "verified", "threads"])
+    return cells.mask(np.outer(wrong[rows.index], measured), MISSING)
 
 
 def describe_noise(name: str, noise: tuple[float, float, float]) -> str:
-    """How far a variant seems to be from itself, in a sentence."""
+    """Return a sentence on how much a variant seems to differ from itself."""
     low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise)
     return f"{name} against itself differs by {middle} % [{low}, {high}]."
 
 
 def footnotes(speed: pd.DataFrame) -> list[str]:
-    """What there is to be said of variants that were not measured, a sentence each."""
+    """Return a sentence for each variant that was not measured."""
     left_out = speed[speed["ns"].isna()]
     return [f"{variant}: {note}" for variant, note in zip(left_out["variant"], left_out["note"], strict=True)]
 
 
 def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
-    """Shorten the table of `bench.timing.budget.targets_table`, as text."""
+    """Return the table of `bench.timing.budget.targets_table` as text."""
     rows = zip(targets["faster"], targets["target"], targets["verified"], strict=True)
     return pd.DataFrame(
         {
             "what": targets["what"],
             "variant": targets["variant"],
             "against": targets["against"],
-            "times as fast": _with_intervals(targets, "faster"),
-            "target": targets["target"].map(_three_digits),
-            "reached": [_reached(*row) for row in rows],
+            "speedup": _format_intervals(targets, "faster"),
+            "target": targets["target"].map(_format_three_digits),
+            "reached": [_describe_target(*row) for row in rows],
         }
     )
 
 
 def budget_footnotes(targets: pd.DataFrame) -> list[str]:
-    """Why rows of the budget were not measured, a sentence each."""
+    """Return a sentence for each row of the budget that was not measured, with the reason."""
     left_out = targets[targets["faster"].isna()]
     return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
 
 
-def _reached(faster: float, target: float, verified: bool | None) -> str:
+def _describe_target(faster: float, target: float, verified: bool | None) -> str:
     if pd.isna(faster):
         return MISSING if pd.isna(verified) else "not verified"
     return "yes" if faster >= target else f"no, {100 * (1 - faster / target):.0f} % short"
 
 
-def _agreement(error: float) -> str:
+def _describe_agreement(error: float) -> str:
     return "bit for bit" if error == 0 else f"within {error:.1g}"
 
 
-def _disagreement(error: float) -> str:
+def _describe_disagreement(error: float) -> str:
     return "no" if pd.isna(error) else f"no: off by {error:.3g}"
 
 
-def _with_intervals(table: pd.DataFrame, name: str) -> pd.Series:
+def _format_intervals(table: pd.DataFrame, name: str) -> pd.Series:
     cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
     return pd.Series(
-        [MISSING if pd.isna(value) else _with_interval(value, low, high) for value, low, high in cells], table.index
+        [MISSING if pd.isna(value) else _format_interval(value, low, high) for value, low, high in cells], table.index
     )
 
 
-def _with_interval(value: float, low: float, high: float) -> str:
-    return f"{_three_digits(value)} [{_three_digits(low)}, {_three_digits(high)}]"
+def _format_interval(value: float, low: float, high: float) -> str:
+    return f"{_format_three_digits(value)} [{_format_three_digits(low)}, {_format_three_digits(high)}]"
 
 
-def _three_digits(value: float) -> str:
-    """Three digits."""
+def _format_three_digits(value: float) -> str:
+    """Return a number with three significant digits."""
     if not np.isfinite(value):
         return text(value)
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{value:#.3g}"
 
 
-def _two_digits(value: float) -> str:
+def _format_two_digits(value: float) -> str:
     return MISSING if pd.isna(value) else f"{float(f'{value:.2g}'):,.0f}"

@@ -1,4 +1,4 @@
-"""What a run shows, in words: plain sentences, for a terminal as for a report."""
+"""The conclusions of a run in plain sentences, for a terminal or a report."""
 
 import numpy as np
 import pandas as pd
@@ -9,13 +9,13 @@ from bench.tables.formatting import text
 from bench.tables.ranking import CHOICES, best_choices, varies
 from kernels import Model
 
-_BESIDE_THE_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
-# Of what diverges, so many groups are named one by one.
-GROUPS = 6
+_SETTINGS_BESIDES_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
+# So many groups of diverged runs are listed one by one.
+MAX_GROUPS = 6
 
 
 def verdict(frame: pd.DataFrame, model: Model, target: float | None, scaling: Scaling | None) -> dict[str, str]:
-    """Say what is best, how sure that is, and what goes wrong.
+    """Return the conclusions of a run: the best choice, how robust it is, and what fails.
 
     Parameters
     ----------
@@ -25,51 +25,54 @@ def verdict(frame: pd.DataFrame, model: Model, target: float | None, scaling: Sc
     target : float or None
         The loss at which the runs stopped.
     scaling : Scaling or None
-        If the data were standardized: the way back.
+        The scaling of the data if they were standardized.
 
     Returns
     -------
     dict
-        From what a sentence is about to the sentence.
+        Sentences by subject.
     """
     ranked = best_choices(frame)
-    winner = runs_of_the_best(frame, ranked)
-    said = {"Best": _best(ranked, winner, target), "Robust": _robust(ranked, target)}
+    winner = best_choice_runs(frame, ranked)
+    sentences = {
+        "Best choice": _describe_best(ranked, winner, target),
+        "Robustness": _describe_robustness(ranked, target),
+    }
     if target is not None:
-        said["Safe rates"] = _safe(safe_rates(frame))
-    said["Diverged"] = _diverged(frame[frame["status"] == "diverged"])
-    said["Ends at"] = _ends_at(winner, model, scaling)
+        sentences["Safe learning rates"] = _describe_safe_rates(safe_rates(frame))
+    sentences["Divergence"] = _describe_divergence(frame[frame["status"] == "diverged"])
+    sentences["Solution"] = _describe_end(winner, model, scaling)
     if scaling:
-        said["Units"] = (
-            "The columns were standardized: learning rates, starts, losses and parameters are those of columns with "
-            "mean 0 and standard deviation 1, unless it says otherwise."
+        sentences["Units"] = (
+            "The data were standardized. Learning rates, starts, losses and parameters refer to columns with mean 0 "
+            "and standard deviation 1 unless stated otherwise."
         )
-    return said
+    return sentences
 
 
-def runs_of_the_best(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `frame` that make up the first row of `bench.tables.ranking.best_choices(frame)`."""
+def best_choice_runs(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `frame` behind the first row of `bench.tables.ranking.best_choices(frame)`."""
     return frame.merge(ranked.head(1)[[name for name in CHOICES if name in ranked]])
 
 
-def unfinished(done: int, planned: int) -> str:
-    """What to say of a run that goes on."""
+def describe_progress(done: int, planned: int) -> str:
+    """Return a sentence on how much of an unfinished run is done; empty if it is complete."""
     if done >= planned:
         return ""
     return f"{text(done)} of {text(planned)} configurations are trained so far."
 
 
 def describe_choice(row: pd.Series) -> str:
-    """Name a row's settings: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
-    rate, size, order = text(row["lr"]), text(row["batch_size"]), _order(row["shuffle"])
+    """Describe the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
+    rate, size, order = text(row["lr"]), text(row["batch_size"]), _describe_order(row["shuffle"])
     return f"{row['optimizer']}, learning rate {rate}, batch size {size}, schedule {row['schedule']}, {order}"
 
 
 def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
-    """Find for each optimizer the widest range of learning rates at which every run reached the target.
+    """Return for each optimizer the widest range of learning rates at which every run reached the target.
 
-    A run is one start with one seed. The range has no rate in between at which a run failed; the other settings are
-    those that make it widest.
+    A run is one start with one seed. At no rate within the range did a run fail. The other settings are those that
+    make the range widest.
 
     Parameters
     ----------
@@ -85,87 +88,96 @@ def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
     """
     reached = frame.assign(reached=frame["status"].eq("converged"))
     rows = []
-    for values, group in reached.groupby(_BESIDE_THE_RATE, observed=True):
+    for values, group in reached.groupby(_SETTINGS_BESIDES_RATE, observed=True):
         every = group.groupby("lr")["reached"].all()  # sorted by rate
         stretches = every.ne(every.shift()).cumsum()[every]
-        settings = dict(zip(_BESIDE_THE_RATE, values, strict=True)) | {"tried": len(every)}
+        settings = dict(zip(_SETTINGS_BESIDES_RATE, values, strict=True)) | {"tried": len(every)}
         ranges = [(part.index.min(), part.index.max(), len(part)) for _, part in stretches.groupby(stretches)]
         for lowest, highest, safe in ranges or [(np.nan, np.nan, 0)]:
             rows.append(settings | {"lowest": lowest, "highest": highest, "safe": safe})
-    table = pd.DataFrame(rows, columns=[*_BESIDE_THE_RATE, "lowest", "highest", "safe", "tried"])
+    table = pd.DataFrame(rows, columns=[*_SETTINGS_BESIDES_RATE, "lowest", "highest", "safe", "tried"])
     table["width"] = (table["highest"] / table["lowest"]).fillna(0.0)
     table = table.sort_values(["width", "safe"], ascending=False, kind="stable").drop(columns="width")
     return table.drop_duplicates("optimizer", ignore_index=True)
 
 
-def _best(ranked: pd.DataFrame, winner: pd.DataFrame, target: float | None) -> str:
+def _describe_best(ranked: pd.DataFrame, winner: pd.DataFrame, target: float | None) -> str:
     if (ranked["diverged"] == ranked["runs"]).all():
         return "None: every run diverged."
     top, named = ranked.iloc[0], describe_choice(winner.iloc[0])
-    runs = f"{count(winner['init'].nunique(), 'start')} and {count(winner['seed'].nunique(), 'seed')}"
+    repetitions = (
+        f"{format_count(winner['init'].nunique(), 'start')} and {format_count(winner['seed'].nunique(), 'seed')}"
+    )
     if target is None or not top["converged"]:
         missed = "" if target is None else f"No run reached the target loss {text(target)}. "
-        return f"{missed}{named}: the lowest loss, {text(top['final_loss'])} in the median over {runs}."
+        return f"{missed}{named}: the lowest median loss, {text(top['final_loss'])}, over {repetitions}."
     epochs = winner["epochs_to_target"].dropna()
-    typical, most = count(epochs.median(), "epoch"), text(int(epochs.max()))
+    typical, most = format_count(epochs.median(), "epoch"), text(int(epochs.max()))
     equal = ranked[["converged", "runs", "epochs_to_target"]].eq(top[["converged", "runs", "epochs_to_target"]])
     others = int(equal.all(axis=1).sum()) - 1
-    return (
-        f"{named}: {_of(top['converged'], top['runs'])} runs, over {runs}, reached the target loss {text(target)}, "
-        f"after {typical} in the median and {most} at most."
-        + (f" {count(others, 'other choice')} did as well." if others else "")
+    sentence = (
+        f"{named}: {_format_share(top['converged'], top['runs'])} runs, over {repetitions}, reached the target loss "
+        f"{text(target)}, after a median of {typical} and at most {most}."
     )
+    return sentence + (f" {_describe_ties(others)} with it." if others else "")
 
 
-def _robust(ranked: pd.DataFrame, target: float | None) -> str:
+def _describe_ties(others: int) -> str:
+    return f"{format_count(others, 'other choice')} {'ties' if others == 1 else 'tie'}"
+
+
+def _describe_robustness(ranked: pd.DataFrame, target: float | None) -> str:
     share = ranked["converged"] / ranked["runs"]
     if target is None:
-        return "There is no target to be reached; the tables rank by the final loss."
+        return "The run has no target; the tables rank by final loss."
+    converged, runs = int(ranked["converged"].sum()), int(ranked["runs"].sum())
+    always, never = int((share == 1).sum()), int((share == 0).sum())
     return (
-        f"{text(int(ranked['converged'].sum()))} of {count(ranked['runs'].sum(), 'run')} reached the target. "
-        f"Of {count(len(ranked), 'choice')} of settings, {text(int((share == 1).sum()))} reached it in every run and "
-        f"{text(int((share == 0).sum()))} in none."
+        f"{text(converged)} of {format_count(runs, 'run')} reached the target. Of "
+        f"{format_count(len(ranked), 'choice')} of settings, {text(always)} reached it in every run and "
+        f"{text(never)} in none."
     )
 
 
-def _safe(ranges: pd.DataFrame) -> str:
-    told = ranges[ranges["safe"] > 0]
-    if told.empty:
+def _describe_safe_rates(ranges: pd.DataFrame) -> str:
+    safe = ranges[ranges["safe"] > 0]
+    if safe.empty:
         return "At no learning rate did every start and seed reach the target."
-    schedules, orders = varies(told, "schedule"), varies(told, "shuffle")
+    schedules, orders = varies(safe, "schedule"), varies(safe, "shuffle")
     named = []
-    for row in told.to_dict("records"):
+    for row in safe.to_dict("records"):
         settings = [f"batch size {text(row['batch_size'])}"]
         settings += [f"schedule {row['schedule']}"] if schedules else []
-        settings += [_order(row["shuffle"])] if orders else []
+        settings += [_describe_order(row["shuffle"])] if orders else []
         named.append(
             f"{row['optimizer']} at {describe_range(row['lowest'], row['highest'])} "
-            f"({text(row['safe'])} of {count(row['tried'], 'rate')}; {', '.join(settings)})"
+            f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {', '.join(settings)})"
         )
     never = [str(optimizer) for optimizer in ranges.loc[ranges["safe"] == 0, "optimizer"]]
     return f"Every start and seed reached the target with {'; '.join(named)}." + (
-        f" There is no such rate for {', '.join(never)}." if never else ""
+        f" There is no such learning rate for {', '.join(never)}." if never else ""
     )
 
 
-def _order(shuffled: bool) -> str:
-    return "shuffled" if shuffled else "in the data's order"
+def _describe_order(shuffled: bool) -> str:
+    return "shuffled" if shuffled else "not shuffled"
 
 
-def _diverged(diverged: pd.DataFrame) -> str:
+def _describe_divergence(diverged: pd.DataFrame) -> str:
     if diverged.empty:
-        return "No run."
+        return "No run diverged."
     groups = diverged.groupby(["optimizer", "batch_size"], observed=True)["lr"].agg(["min", "max", "size"])
     groups = groups.sort_values("size", ascending=False, kind="stable")
     named = [
-        f"{optimizer} with batch size {text(size)} at learning rate {describe_range(low, high)} ({count(runs, 'run')})"
+        f"{optimizer} with batch size {text(size)} at learning rate {describe_range(low, high)} "
+        f"({format_count(runs, 'run')})"
         for (optimizer, size), (low, high, runs) in zip(groups.index, groups.to_numpy(), strict=True)
     ]
-    more = f"; and {count(len(named) - GROUPS, 'more combination')}" if len(named) > GROUPS else ""
-    return f"{count(len(diverged), 'run')}: {'; '.join(named[:GROUPS])}{more}."
+    more = f"; and {format_count(len(named) - MAX_GROUPS, 'more combination')}" if len(named) > MAX_GROUPS else ""
+    return f"{format_count(len(diverged), 'run')}: {'; '.join(named[:MAX_GROUPS])}{more}."
 
 
-def _ends_at(winner: pd.DataFrame, model: Model, scaling: Scaling | None) -> str:
+def _describe_end(winner: pd.DataFrame, model: Model, scaling: Scaling | None) -> str:
     ended = winner[np.isfinite(winner["final_loss"])]
     if ended.empty:
         return "No run of the best choice ended at finite parameters."
@@ -174,21 +186,21 @@ def _ends_at(winner: pd.DataFrame, model: Model, scaling: Scaling | None) -> str
     params, loss, note = in_table_units(model, trained, run["final_loss"], scaling)
     units = " in the table's own units" if scaling and not note else ""
     values = ", ".join(f"{name} = {value:.6g}" for name, value in zip(model.params, params, strict=True))
-    squares = " in the table's own units" if scaling and note else ""
-    sentence = f"The best run of this choice has {values}{units}, with loss {loss:.6g}{squares}."
+    loss_units = " in the table's own units" if scaling and note else ""
+    sentence = f"The best run of this choice has {values}{units}, with loss {loss:.6g}{loss_units}."
     return f"{sentence} {note}" if note else sentence
 
 
-def count(number: float, noun: str) -> str:
-    """Write how many there are: "1 epoch", "2.5 epochs"."""
+def format_count(number: float, noun: str) -> str:
+    """Return a number with its noun: "1 epoch", "2.5 epochs"."""
     number = int(number) if number == int(number) else number
     return f"{text(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def _of(some: int, all_: int) -> str:
-    return f"all {text(int(all_))}" if some == all_ else f"{text(int(some))} of {text(int(all_))}"
+def _format_share(part: int, total: int) -> str:
+    return f"all {text(int(total))}" if part == total else f"{text(int(part))} of {text(int(total))}"
 
 
 def describe_range(low: float, high: float) -> str:
-    """Write a range: "0.1 to 2", or "0.1" for a single value."""
+    """Return a range as text: "0.1 to 2", or "0.1" for a single value."""
     return text(low) if low == high else f"{text(low)} to {text(high)}"

@@ -1,1 +1,1 @@
-"""A fit as moving pictures: moments, frames, files and a window."""
+"""Animations of a fit: moments, frames, files and a window."""

@@ -1,4 +1,4 @@
-"""The fitted curve moving onto its data, as GIF, MP4 or a page of HTML."""
+"""Animations of a fit as GIF, MP4 or HTML."""
 
 import base64
 import json
@@ -18,14 +18,14 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from bench.plots.film.film import TICK, Film, View, fit_film
-from bench.plots.film.frame import HEIGHT, WIDTH, Scene
+from bench.plots.film.film import TICK_SECONDS, Film, View, fit_film
+from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.plots.style import STYLE
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import text
 from kernels import FitResult
 
-COLORS = 64  # one palette for all frames: three hues and their shades
+COLORS = 64  # of the palette that all frames share: three hues and their shades
 
 Progress = Callable[[int], None]
 
@@ -45,44 +45,44 @@ def animate(
     Parameters
     ----------
     result : FitResult
-        One that diverged is shown for as long as it is finite.
+        A fit that diverged is shown for as long as it is finite.
     x : array, shape (n,) or (n, inputs)
-        For several inputs predicted values are shown against observed ones.
+        For several inputs predicted values are plotted against observed ones.
     y : array, shape (n,)
-        The data that were trained.
+        The training data.
     path : path
-        Ends in .gif, .mp4 or .html.
+        The file to write, which ends in .gif, .mp4 or .html.
     settings : mapping, optional
-        Those that were given to `kernels.fit`. With them, if only ``{}``, the first epochs are shown update by update;
-        without, epoch by epoch.
+        The settings given to `kernels.fit`. With them (``{}`` if all were left at their defaults) the first epochs are
+        shown update by update; without them, epoch by epoch.
     view : View, optional
-        Without it the view follows the data; that of the built-in quadratic is the one of the lesson,
-        `bench.plots.film.film.LESSON`.
+        By default the view follows the data; for a parabola fitted to the built-in quadratic it is
+        `bench.plots.film.film.QUADRATIC_VIEW`.
     names : pair of str, optional
-        What x and y are called.
+        The names of x and y.
 
     Returns
     -------
     pathlib.Path
-        What was written.
+        The file.
 
     Raises
     ------
     ValueError
-        If the path has another suffix, MP4 is asked for and there is no ffmpeg, these data and settings do not lead
-        where the run went, or the loss is not finite at the start.
+        If the path has another suffix, MP4 is requested and ffmpeg is not installed, the data and settings do not
+        reproduce the run, or the loss is not finite at the start.
     """
     path = check_writable(path)
-    return write(fit_film(result, x, y, settings=settings, view=view, names=names), path)
+    return write_film(fit_film(result, x, y, settings=settings, view=view, names=names), path)
 
 
 def check_writable(path: str | Path, what: str = "path") -> Path:
-    """The path of an animation, if it can be written as that; to be asked before there is anything to write.
+    """Return the path of an animation after a check that it can be written, before there is anything to write.
 
     Raises
     ------
     ValueError
-        If it has another suffix, or MP4 is asked for and there is no ffmpeg.
+        If the path has another suffix, or MP4 is requested and ffmpeg is not installed.
     """
     path = Path(path)
     if path.suffix not in WRITERS:
@@ -92,14 +92,14 @@ def check_writable(path: str | Path, what: str = "path") -> Path:
     return path
 
 
-def write(film: Film, path: Path, progress: Progress = lambda done: None) -> Path:
-    """Write a film, replaced as a whole.
+def write_film(film: Film, path: Path, progress: Progress = lambda done: None) -> Path:
+    """Write a film to a file, which is replaced in one step.
 
     Parameters
     ----------
     film : Film
     path : pathlib.Path
-        As `check_writable` has it.
+        As returned by `check_writable`.
     progress : callable
         Called with the number of frames drawn.
     """
@@ -108,23 +108,23 @@ def write(film: Film, path: Path, progress: Progress = lambda done: None) -> Pat
     return path
 
 
-def _gif(film: Film, path: Path, progress: Progress) -> None:
-    first, *others = _pictures(film, 100, progress)
-    times = [round(1000 * TICK * ticks) for ticks in film.ticks]
+def _write_gif(film: Film, path: Path, progress: Progress) -> None:
+    first, *others = _render_frames(film, 100, progress)
+    times = [round(1000 * TICK_SECONDS * ticks) for ticks in film.ticks]
     first.save(path, format="GIF", save_all=True, append_images=others, duration=times, loop=0)
 
 
-def _html(film: Film, path: Path, progress: Progress) -> None:
-    images = [_data_uri(picture) for picture in _pictures(film, 150, progress)]
-    said = [text(round(float(epoch), 2)) for epoch in film.epoch]
+def _write_html(film: Film, path: Path, progress: Progress) -> None:
+    images = [_data_uri(picture) for picture in _render_frames(film, 150, progress)]
+    epochs = [text(round(float(epoch), 2)) for epoch in film.epoch]
     frames = [
-        {"image": image, "milliseconds": round(1000 * TICK * ticks), "said": f"epoch {epoch}"}
-        for image, ticks, epoch in zip(images, film.ticks, said, strict=True)
+        {"image": image, "milliseconds": round(1000 * TICK_SECONDS * ticks), "said": f"epoch {epoch}"}
+        for image, ticks, epoch in zip(images, film.ticks, epochs, strict=True)
     ]
     page = Template(Path(__file__).with_name("player.html").read_text(encoding="utf-8"))
     path.write_text(
         page.substitute(
-            title=escape(f"{text(film.names[1])} = {film.result.model.expression}"),
+            title=escape(f"{text(film.background.names[1])} = {film.result.model.expression}"),
             alt=escape(film_caption(film)),
             still=images[-1],
             width=round(100 * WIDTH),
@@ -135,16 +135,16 @@ def _html(film: Film, path: Path, progress: Progress) -> None:
     )
 
 
-def _mp4(film: Film, path: Path, progress: Progress) -> None:
+def _write_mp4(film: Film, path: Path, progress: Progress) -> None:
     figure = Figure(figsize=(WIDTH, HEIGHT))
     FigureCanvasAgg(figure)
-    scene = Scene(figure, film)
-    # The format is said because a temporary file has no suffix that would tell it.
-    writer = FFMpegWriter(fps=round(1 / TICK), extra_args=["-f", "mp4", "-movflags", "+faststart"])
+    renderer = FrameRenderer(figure, film)
+    # The temporary file has no suffix from which ffmpeg could tell the format.
+    writer = FFMpegWriter(fps=round(1 / TICK_SECONDS), extra_args=["-f", "mp4", "-movflags", "+faststart"])
     try:
         with rc_context(STYLE), writer.saving(figure, str(path), dpi=200):
             for frame, ticks in enumerate(film.ticks):
-                scene.show(frame)
+                renderer.draw(frame)
                 for _ in range(ticks):
                     writer.grab_frame()
                 progress(frame + 1)
@@ -152,17 +152,21 @@ def _mp4(film: Film, path: Path, progress: Progress) -> None:
         raise ValueError("ffmpeg failed to write MP4, for which it needs libx264: write .gif or .html") from None
 
 
-WRITERS: dict[str, Callable[[Film, Path, Progress], None]] = {".gif": _gif, ".mp4": _mp4, ".html": _html}
+WRITERS: dict[str, Callable[[Film, Path, Progress], None]] = {
+    ".gif": _write_gif,
+    ".mp4": _write_mp4,
+    ".html": _write_html,
+}
 
 
 def film_caption(film: Film) -> str:
-    """What is to be seen, for who cannot see it."""
+    """Return a text alternative of the animation."""
     result = film.result
     first, last = map(text, film.loss[[0, -1]].tolist())
     if result.status == "diverged":
         return (
-            f"The curve {result.model.expression} moves away from the data; the loss grows from {first} to {last}, and "
-            f"in epoch {text(result.epochs)} it is no longer finite."
+            f"The curve {result.model.expression} moves away from the data; the loss grows from {first} to {last} "
+            f"and is no longer finite in epoch {text(result.epochs)}."
         )
     return (
         f"The curve {result.model.expression} moves from its start onto the data; the loss goes from {first} to {last} "
@@ -170,27 +174,27 @@ def film_caption(film: Film) -> str:
     )
 
 
-def _pictures(film: Film, dpi: int, progress: Progress) -> Iterator[Image.Image]:
-    """Every frame, in one palette."""
+def _render_frames(film: Film, dpi: int, progress: Progress) -> Iterator[Image.Image]:
+    """Draw the frames one after the other, all in one palette."""
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=dpi)
     canvas = FigureCanvasAgg(figure)
-    scene = Scene(figure, film)
+    renderer = FrameRenderer(figure, film)
 
-    def drawn(frame: int) -> Image.Image:
-        scene.show(frame)
+    def render(frame: int) -> Image.Image:
+        renderer.draw(frame)
         canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
     with rc_context(STYLE):
-        # A third of the way nothing hides anything else: all colors are to be seen.
-        palette = drawn(len(film.epoch) // 3).quantize(COLORS)
+        # At a third of the film nothing hides anything else, so that this frame has all the colors.
+        palette = render(len(film.epoch) // 3).quantize(COLORS)
         for frame in range(len(film.epoch)):
-            yield _with_white(drawn(frame).quantize(palette=palette, dither=Image.Dither.NONE))
+            yield _set_corner_to_white(render(frame).quantize(palette=palette, dither=Image.Dither.NONE))
             progress(frame + 1)
 
 
-def _with_white(picture: Image.Image) -> Image.Image:
-    """The picture with a corner that is white: Pillow compares colors roughly, and takes one that is almost white."""
+def _set_corner_to_white(picture: Image.Image) -> Image.Image:
+    """Make the corner pure white: Pillow compares colors roughly, and would take one that is almost white."""
     colors = picture.getpalette() or []
     corner = 3 * int(np.asarray(picture)[-1, 0])
     colors[corner : corner + 3] = [255] * 3

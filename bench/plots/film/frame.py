@@ -1,4 +1,4 @@
-"""One picture of a run that goes on: the curve on its data, the loss beside it, the numbers above."""
+"""One frame of a film: the curve on its data, the loss beside it, the numbers above."""
 
 from typing import Any
 
@@ -6,133 +6,144 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.plots.film.film import Film, enclosing_decades
 from bench.plots.style import DASHES, DOT, FAINT, INK, PALETTE, STYLE, TARGET, log_scale, shorten
 from bench.tables.formatting import text
+from kernels.run import Floats
 
 WIDTH, HEIGHT = 6.4, 3.6  # inches
-HEAD = 0.86  # what the panels may fill from below; the numbers stand above
-LETTERS = 82  # in a line of numbers
-TRAIL = 5  # curves before the present one
-MODEL = PALETTE[0]
+PANEL_TOP = 0.86  # as a share of the height; the numbers stand above
+LINE_LENGTH = 82  # characters in a line of numbers
+TRAIL_LENGTH = 5  # earlier curves that are still drawn
+MODEL_COLOR = PALETTE[0]
 
 
-class Scene:
-    """A figure with the curve and the loss of one frame of a film after the other.
+class FrameRenderer:
+    """A figure that shows one frame of a film at a time.
 
     Parameters
     ----------
     figure : Figure
-        To be drawn in; what is in it goes.
+        The figure to draw in; it is cleared first.
     film : Film
     """
 
     @rc_context(STYLE)
     def __init__(self, figure: Figure, film: Film) -> None:
         self.figure, self.film = figure, film
+        self._loss_limits = enclosing_decades(film.loss)
         figure.clear()
-        figure.set_layout_engine("constrained", rect=(0, 0, 1, HEAD))
+        figure.set_layout_engine("constrained", rect=(0, 0, 1, PANEL_TOP))
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         for axis in (left, right):
             axis.tick_params(colors=INK, labelsize=8, length=3)
             axis.grid(color="#ececec", linewidth=0.8)
             axis.set_axisbelow(True)
-        self._trail = self._draw_curves(left)
-        self._way, self._tip = self._draw_loss(right)
+        self._draw_background(left)
+        self._curve_lines = self._draw_curves(left)
+        self._loss_line, self._loss_marker = self._draw_loss(right)
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
         look: Any = {"family": "monospace", "size": 8.5, "va": "top", "x": 0.015}
-        self._head = [figure.text(y=0.985, s="", **look), figure.text(y=0.925, s="", **look)]
-        self._digits = _digits(film.params)
+        self._status_line, self._parameter_line = (figure.text(y=y, s="", **look) for y in (0.985, 0.925))
+        self._number_format = _number_format(film.params)
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # or the panels would be measured again for every frame, and tremble
+        # Otherwise the panels would be laid out again for every frame, and tremble.
+        figure.set_layout_engine("none")
 
-    def show(self, frame: int) -> None:
+    def draw(self, frame: int) -> None:
         """Draw a frame, counted from 0."""
         film = self.film
-        for age, line in enumerate(self._trail):
+        for age, line in enumerate(self._curve_lines):
             line.set_visible(age <= frame)
-            line.set_ydata(self._visible(film.curves[max(frame - age, 0)]))
-        low, high = self._way.axes.get_ylim()
+            line.set_ydata(self._clip_curve(film.curves[max(frame - age, 0)]))
+        low, high = self._loss_limits
         loss = film.loss[: frame + 1].clip(low, 10 * high)
-        self._way.set_data(film.epoch[: frame + 1], loss)
-        self._tip.set_data(film.epoch[[frame]], loss[[-1]].clip(max=high))
-        first, second = self._head
-        first.set_text(self._state(frame))
-        second.set_text(self._parameters(frame))
+        self._loss_line.set_data(film.epoch[: frame + 1], loss)
+        self._loss_marker.set_data(film.epoch[[frame]], loss[[-1]].clip(max=high))
+        self._status_line.set_text(self._status_text(frame))
+        self._parameter_line.set_text(self._parameter_text(frame))
 
-    def _draw_curves(self, axis: Axes) -> list[Any]:
-        film, view = self.film, self.film.view
-        if film.several:
+    def _draw_background(self, axis: Axes) -> None:
+        background, view = self.film.background, self.film.background.view
+        if background.several_inputs:
             axis.axline((view.xlim[0],) * 2, slope=1, color=FAINT, linewidth=1, label="exact")
         else:
-            axis.plot(film.x, film.y, **DOT, color=FAINT, label="data")
+            axis.plot(background.x, background.y, **DOT, color=FAINT, label="data")
         if view.target:
-            axis.plot(film.at, view.target(film.at), color=TARGET, linewidth=6, alpha=0.45, label="target")
-        start = self._visible(film.curves[0])
-        look: Any = DOT | {"alpha": 0.3} if film.several else {"linestyle": DASHES, "linewidth": 1}
-        axis.plot(film.at, start, **look, color=INK, label="start")
-        trail = []
-        for age in range(1 if film.several else TRAIL + 1):
-            look = DOT if film.several else {"alpha": 0.4 * (1 - age / (TRAIL + 1)) if age else 1}
-            name = None if age else "model"
-            trail += axis.plot(film.at, start, color=MODEL, zorder=3 - 0.1 * age, label=name, **look)
+            grid = background.grid
+            axis.plot(grid, view.target(grid), color=TARGET, linewidth=6, alpha=0.45, label="target")
+        x, y = map(shorten, background.names)
         axis.set(xlim=view.xlim, ylim=view.ylim)
-        x, y = map(shorten, film.names)
-        axis.set(xlabel=f"{y}, observed" if film.several else x, ylabel=f"{y}, predicted" if film.several else y)
-        return trail
+        axis.set_xlabel(f"{y}, observed" if background.several_inputs else x)
+        axis.set_ylabel(f"{y}, predicted" if background.several_inputs else y)
 
-    def _draw_loss(self, axis: Axes) -> tuple[Any, Any]:
+    def _draw_curves(self, axis: Axes) -> list[Line2D]:
+        """Draw the start, and return the lines of the present curve and of those before it."""
+        grid, several_inputs = self.film.background.grid, self.film.background.several_inputs
+        start = self._clip_curve(self.film.curves[0])
+        look: Any = DOT | {"alpha": 0.3} if several_inputs else {"linestyle": DASHES, "linewidth": 1}
+        axis.plot(grid, start, **look, color=INK, label="start")
+        lines = []
+        for age in range(1 if several_inputs else TRAIL_LENGTH + 1):
+            look = DOT if several_inputs else {"alpha": 0.4 * (1 - age / (TRAIL_LENGTH + 1)) if age else 1}
+            name = None if age else "model"
+            lines += axis.plot(grid, start, color=MODEL_COLOR, zorder=3 - 0.1 * age, label=name, **look)
+        return lines
+
+    def _draw_loss(self, axis: Axes) -> tuple[Line2D, Line2D]:
+        """Draw the axes of the loss, and return its line and the marker at the end of it."""
         film = self.film
         log_scale(axis)
-        axis.set_ylim(*enclosing_decades(film.loss))
+        axis.set_ylim(*self._loss_limits)
         last = max(film.epoch[-1], 1)
-        # The first epoch has as much room as a whole power of ten later on: that is where the loss falls.
+        # The first epoch, in which the loss falls most, gets as much room as a whole decade later on.
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xlim(0, last * 1.08)
-        axis.xaxis.set_major_locator(FixedLocator(_ticks(last)))
+        axis.xaxis.set_major_locator(FixedLocator(_epoch_ticks(last)))
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(lambda epoch, _: text(int(epoch))))
         axis.set(xlabel="epoch", ylabel="loss")
-        (way,) = axis.plot([], [], color=MODEL, linewidth=1.5)
-        (tip,) = axis.plot([], [], "o", color=MODEL, markersize=5, clip_on=False, in_layout=False)
-        return way, tip
+        (line,) = axis.plot([], [], color=MODEL_COLOR, linewidth=1.5)
+        (marker,) = axis.plot([], [], "o", color=MODEL_COLOR, markersize=5, clip_on=False, in_layout=False)
+        return line, marker
 
-    def _visible(self, curve: Any) -> Any:
-        """The curve without values so far outside that drawing them overflows."""
-        low, high = self.film.view.ylim
+    def _clip_curve(self, curve: Floats) -> Floats:
+        """Return the curve without values so far outside the view that drawing them overflows."""
+        low, high = self.film.background.view.ylim
         return curve.clip(low - 100 * (high - low), high + 100 * (high - low))
 
-    def _state(self, frame: int) -> str:
+    def _status_text(self, frame: int) -> str:
         film = self.film
-        whole = (film.epoch == film.epoch.round()).all()
-        said = f"epoch {film.epoch[frame]:{'6,.0f' if whole else '6.2f'}}   rate {text(film.rate[frame]):<9}   "
-        said += f"loss {film.loss[frame]:.2e}"
+        decimals = 0 if (film.epoch == film.epoch.round()).all() else 2
+        status = f"epoch {film.epoch[frame]:6,.{decimals}f}   rate {text(film.rate[frame]):<9}   "
+        status += f"loss {film.loss[frame]:.2e}"
         if frame == len(film.epoch) - 1 and film.result.status != "max_epochs":
-            ended = "no longer finite" if film.result.status == "diverged" else "converged"
-            said += f"   {ended} in epoch {film.result.epochs:,}"
-        return said
+            ending = "no longer finite" if film.result.status == "diverged" else "converged"
+            status += f"   {ending} in epoch {film.result.epochs:,}"
+        return status
 
-    def _parameters(self, frame: int) -> str:
-        film, said = self.film, ""
+    def _parameter_text(self, frame: int) -> str:
+        film, line = self.film, ""
         for name, value in zip(film.result.model.params, film.params[frame], strict=True):
-            one = f"{shorten(name, 12)} {value:{self._digits}}   "
-            if len(said + one + film.remark) > LETTERS:
-                said += "… "
+            parameter = f"{shorten(name, 12)} {value:{self._number_format}}   "
+            if len(line + parameter + film.remark) > LINE_LENGTH:
+                line += "… "
                 break
-            said += one
-        return said + film.remark
+            line += parameter
+        return line + film.remark
 
 
-def _digits(params: Any) -> str:
-    """The format in which all values of some parameters are equally wide."""
+def _number_format(params: Floats) -> str:
+    """Return the format in which all values of the parameters are equally wide."""
     largest = np.abs(params).max()
     return "9.3f" if 0.01 <= largest < 1e5 else "11.3e"
 
 
-def _ticks(last: float) -> list[float]:
-    """0, 1 and powers of ten, few enough to be read, and the last epoch where there is room for it."""
+def _epoch_ticks(last: float) -> list[float]:
+    """Return 0, a few powers of ten from 1 on, and the last epoch where there is room for it."""
     powers = [10.0**power for power in range(int(np.log10(last)) + 1)]
     powers = powers[:: -(-len(powers) // 3)]
     return [0, *powers, *([last] if last >= 3 * powers[-1] else [])]

@@ -1,5 +1,5 @@
 "use strict";
-// A page without charts: nothing is trained yet.
+// A page without charts, because nothing has been trained yet.
 
 offerThemes();
 offerCopies();

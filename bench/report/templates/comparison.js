@@ -1,5 +1,5 @@
 "use strict";
-// The one chart of the page of several runs: the loss of each at its best choice.
+// The chart of the page that compares runs: the loss of each run at its best choice.
 
 const hidden = new Set();
 const scales = { x: false, y: true };
@@ -49,8 +49,8 @@ function paint(plot, figure) {
     },
   );
   return (
-    "Median and 10–90 % over all starts and seeds of the best choice. " +
-    "Losses of standardized columns are in their units."
+    "Median and 10–90 % band over all starts and seeds of the best choice. " +
+    "Losses of standardized data are in standardized units."
   );
 }
 

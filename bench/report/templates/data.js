@@ -1,5 +1,5 @@
 "use strict";
-// The run as it travels in the page: packed columns become typed arrays, numbers become text as in the other reports.
+// The data embedded in the page: packed columns become typed arrays, and numbers become text as in the other reports.
 
 const run = JSON.parse(document.getElementById("data").textContent);
 
@@ -39,7 +39,7 @@ function count(number, noun) {
   return `${text(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-// NaN stands for a run without the value, and goes to the end: a failure cannot improve a median.
+// NaN stands for a run without the value and is sorted last, so that a failure cannot improve a median.
 function quantiles(values, shares) {
   const sorted = Float64Array.from(values, (value) => (Number.isNaN(value) ? Infinity : value)).sort();
   return shares.map((share) => {
@@ -49,7 +49,7 @@ function quantiles(values, shares) {
   });
 }
 
-// In decades, what encloses the losses: not what diverges, and not what is far below the target.
+// The range of the losses in decades, without those that diverge and those far below the target.
 function lossRange(losses, first, target) {
   const positive = losses.filter((loss) => loss > 0 && Number.isFinite(loss));
   if (!positive.length) return [-1, 1];

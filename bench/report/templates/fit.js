@@ -72,9 +72,9 @@ function paintFit(plot, figure) {
     );
   }
   return fitLook.role === "best"
-    ? `The data, and the best run from ${runs.length > 1 ? `each of ${runs.length} starts` : "its start"}.`
-    : "A typical run from each start, the one in the middle of those that reached the target; move the slider, " +
-        "and the curve bends onto the data.";
+    ? `The data and the curve fitted by the best run from ${runs.length > 1 ? `each of ${runs.length} starts` : "its start"}.`
+    : "A typical run from each start: the one with the median number of epochs to the target. " +
+        "Move the slider to see the curve at other epochs.";
 }
 
 function offerFit() {

@@ -1,5 +1,5 @@
 "use strict";
-// How charts look, in light and dark, and what all of them do: draw late, zoom by keys, say what is seen.
+// The style of charts in light and dark, and what all of them share: late drawing, zooming by keys, captions.
 
 const touch = matchMedia("(pointer: coarse)").matches;
 const color = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();

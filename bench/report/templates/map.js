@@ -1,5 +1,5 @@
 "use strict";
-// The map of learning rate and batch size, and the curves of the cell that is chosen in it.
+// The map of learning rate and batch size, and the loss curves of the selected cell.
 
 const winner = best(everyRow);
 const state = {
@@ -33,7 +33,7 @@ const MEASURES = {
     says: (cell) => text(cell.epochs),
   },
   share: {
-    title: "runs that reach it",
+    title: "runs that reach the target",
     ends: ["all runs", "no run"],
     of: (cell) => -cell.converged,
     says: (cell) => `${cell.converged}/${cell.runs}`,
@@ -46,7 +46,7 @@ const MEASURES = {
   },
 };
 
-// From 0 to 1 by rank among what was reached: epochs and losses are seldom evenly spread.
+// Shades from 0 to 1 by rank, because epochs and losses are seldom evenly spaced.
 function shades(cells, of) {
   const values = cells.map((line) => line.map((cell) => (cell ? of(cell) : Infinity)));
   const ranks = [...new Set(values.flat().filter(Number.isFinite))].sort((one, other) => one - other);
@@ -54,13 +54,13 @@ function shades(cells, of) {
   return values.map((line) => line.map(share));
 }
 
-function told(cell, lr, size) {
+function describeCell(cell, lr, size) {
   const where = `learning rate ${settings.lr.shown[lr]}, batch size ${settings.batch_size.shown[size]}`;
   if (!cell) return `${where}: not trained`;
   const reached = run.target === null ? "" : `${cell.converged} of ${count(cell.runs, "run")} reached the target`;
-  const when = Number.isFinite(cell.epochs) ? `, after ${count(cell.epochs, "epoch")} in the median` : "";
+  const when = Number.isFinite(cell.epochs) ? ` after a median of ${count(cell.epochs, "epoch")}` : "";
   const lost = cell.diverged ? `; ${cell.diverged} diverged` : "";
-  return `${where}: ${reached}${when}${reached ? "; " : ""}final loss ${text(cell.loss)} in the median${lost}`;
+  return `${where}: ${reached}${when}${reached ? "; " : ""}median final loss ${text(cell.loss)}${lost}`;
 }
 
 const isLost = (cell) => cell !== null && cell.diverged > cell.runs / 2;
@@ -75,7 +75,7 @@ function cellsOfMap() {
   );
 }
 
-// Layers of one color each for what failed, one of shades, and on top one that nobody sees, which tells.
+// One layer for each kind of failure, one of shades, and on top an invisible one with the texts of the tooltips.
 function mapLayers(cells, shade) {
   const table = (of) => cells.map((line, lr) => line.map((cell, size) => of(cell, lr, size)));
   const layer = (shown, tones, more) => ({
@@ -85,7 +85,7 @@ function mapLayers(cells, shade) {
     ...{ zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2, hoverinfo: "skip", ...more },
   });
   const one = (tone) => [tone, tone];
-  const lines = (cell, lr, size) => told(cell, lr, size).replace(": ", "; ").split("; ").map(literal).join("<br>");
+  const lines = (cell, lr, size) => describeCell(cell, lr, size).replace(": ", "; ").split("; ").map(literal).join("<br>");
   return [
     layer((cell) => isMissed(cell) && !isLost(cell), one(color("missed"))),
     layer(isLost, one(color("lost"))),
@@ -94,7 +94,7 @@ function mapLayers(cells, shade) {
   ];
 }
 
-// What is written in the cells, as long as they are large enough.
+// The texts of the cells, if the cells are large enough.
 function mapWords(cells, shade) {
   if (settings.lr.values.length > 25 || settings.batch_size.values.length > 10) return [];
   const word = (cell) => {
@@ -112,7 +112,7 @@ function mapWords(cells, shade) {
   );
 }
 
-// An axis of places, so that all values are equally wide; at most 25 of them are named.
+// An axis on which all values are equally wide; at most 25 of them are labelled.
 function placesOf(name) {
   const kept = (_, i, all) => i % Math.ceil(all.length / 25) === 0;
   const { shown, values } = settings[name];
@@ -153,7 +153,7 @@ function paintMap(plot, figure) {
   const full = all.filter((cell) => cell.converged === cell.runs).length;
   const success = `Every run reaches the target in ${full} of ${count(all.length, "cell")}. `;
   const failure = lost ? `Most runs diverge in ${lost}. ` : "";
-  return `${run.target === null ? "" : success}${failure}Choose a cell to see its curves.`;
+  return `${run.target === null ? "" : success}${failure}Select a cell to see its loss curves.`;
 }
 
 function choose(lr, size) {
@@ -200,7 +200,7 @@ function offerMap() {
 function paintCell(plot, figure) {
   const rows = cellRows(state.lr, state.batch_size);
   const cell = rows.length ? outcome(rows) : null;
-  const place = `${named("optimizer")}, ${told(cell, state.lr, state.batch_size)}.`;
+  const place = `${named("optimizer")}, ${describeCell(cell, state.lr, state.batch_size)}.`;
   const curves = new Map(Array.from(rows, (row) => [row, curve(row)]));
   const traces = grouped(rows, ["init"]).map((runs) => {
     const [x, y, words] = [[], [], []];

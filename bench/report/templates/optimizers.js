@@ -1,5 +1,5 @@
 "use strict";
-// What the charts that compare optimizers share.
+// Code shared by the charts that compare optimizers.
 
 const optimizers = settings.optimizer;
 const shownOptimizers = () => optimizers.values.map((_, code) => code).filter((code) => !state.hidden.has(code));

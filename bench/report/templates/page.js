@@ -1,5 +1,5 @@
 "use strict";
-// What is done when the page is there: first the map and the chosen curves, the rest as it comes into view.
+// Sets up the page: first the map and the curves of the selected cell, the other charts as they come into view.
 
 offerThemes();
 offerCopies();

@@ -1,5 +1,5 @@
 "use strict";
-// The chart of what comes of each learning rate.
+// The chart of the outcome at each learning rate.
 
 const rateLook = { size: null, measure: state.measure, x: true, y: true };
 
@@ -67,11 +67,11 @@ function paintRates(plot, figure) {
   const full =
     run.target === null || !sentences.length
       ? ""
-      : ` Full marks are rates at which every run reached the target: ${sentences.join("; ")}.`;
+      : ` Filled markers are learning rates at which every run reached the target: ${sentences.join("; ")}.`;
   return `Median and 10–90 % with ${size}.${full}`;
 }
 
-// The rates themselves, as far as there is room for them.
+// Ticks at the learning rates themselves, as far as there is room for them.
 function rateTicks(width) {
   const decades = settings.lr.values.map(Math.log10);
   const room = ((decades.at(-1) - decades[0]) * 64) / width;

@@ -1,5 +1,5 @@
 "use strict";
-// The rows of the run: settings, outcomes, curves, and how choices rank.
+// The rows of the run: settings, outcomes, loss curves, and the ranking of choices.
 
 const settings = {};
 for (const [name, packed] of [...Object.entries(run.settings), ["status", run.status]]) {
@@ -33,7 +33,7 @@ function grouped(rows, names) {
   return [...groups.values()];
 }
 
-// What came of some rows that repeat one choice.
+// The outcome of rows that repeat one choice.
 function outcome(rows) {
   const of = (name) => Array.from(rows, (row) => numbers[name][row]);
   const converged = rows.filter((row) => isStatus(row, "converged"));
@@ -54,7 +54,7 @@ function outcome(rows) {
   };
 }
 
-// As the tables rank: by the share of runs that reached the target, then by when, then by the loss.
+// Ranks as the tables do: by the share of runs that reached the target, then by epochs, then by loss.
 function better(one, other) {
   const [share, others] = [one.converged / one.runs, other.converged / other.runs];
   if (share !== others) return share > others;
@@ -96,7 +96,7 @@ function curve(row) {
   return { epochs, losses };
 }
 
-// 10 %, median and 90 % of several runs, epoch by epoch. One that stopped keeps its last loss, one that diverged loses.
+// 10 %, median and 90 % of several runs, epoch by epoch. A run that stopped keeps its last loss; one that diverged counts as infinite.
 function band(rows) {
   const curves = rows.map(curve);
   const last = Math.max(...rows.map((row) => numbers.epochs[row]));

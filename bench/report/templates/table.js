@@ -13,7 +13,7 @@ const columns = [
   {
     name: "status",
     of: (row) => settings.status.codes[row],
-    says: (row) => shown("status", row).replace("max_epochs", "missed"),
+    says: (row) => shown("status", row).replace("max_epochs", "target missed"),
   },
   ...Object.entries(numbers).map(([name, values]) => ({
     name,
@@ -129,7 +129,7 @@ function showRows() {
   on.disabled = begin + SIZE >= view.rows.length;
   pages.querySelector("output").textContent = view.rows.length
     ? `${text(begin + 1)}–${text(Math.min(begin + SIZE, view.rows.length))} of ${count(view.rows.length, "configuration")}`
-    : "No configuration has all of this.";
+    : "No configuration matches these filters.";
 }
 
 function offerTable() {
@@ -160,7 +160,7 @@ function offerTable() {
   for (const name of [...CHOICE, "init", "seed", "status"].filter(varies)) {
     const options = [
       [null, "any"],
-      ...settings[name].shown.map((value, code) => [code, value.replace("max_epochs", "missed")]),
+      ...settings[name].shown.map((value, code) => [code, value.replace("max_epochs", "target missed")]),
     ];
     filters.append(
       list(run.labels[name], options, null, (code) => {
@@ -185,8 +185,8 @@ function offerTable() {
     .map((name) => `${run.labels[name]} ${settings[name].shown[0]}`);
   const some =
     run.every > 1
-      ? `Of ${text(run.total)} configurations the page holds ${text(run.count)}, evenly taken; tables/configurations.csv has all. `
+      ? `Of ${text(run.total)} configurations this page holds ${text(run.count)}, evenly spaced; tables/configurations.csv has all of them. `
       : "";
-  document.getElementById("constant").textContent = some + (same.length ? `The same in all: ${same.join(", ")}.` : "");
+  document.getElementById("constant").textContent = some + (same.length ? `Constant settings: ${same.join(", ")}.` : "");
   arrange();
 }

@@ -45,10 +45,10 @@ function paintTime(plot, figure) {
   });
   optimizerLegend(figure, "dot");
   const outside = every.filter((loss) => Math.log10(loss) < range[0] || Math.log10(loss) > range[1]).length;
-  const beyond = outside && timeLook.y ? `, ${text(outside)} of them outside the view` : "";
+  const beyond = outside && timeLook.y ? `, ${text(outside)} of them are outside the view` : "";
   return (
     `${text(drawn)} of ${count(run.count, "configuration")} ended at a finite loss above zero${beyond}. ` +
-    "A run's time is its share of the block that it was trained in."
+    "Runs are trained in blocks; the time of a run is its share of its block."
   );
 }
 
