@@ -188,7 +188,11 @@ def largest_stable_rate(
     if optimizer.name == "sgd" and check_batch_size(batch_size, len(derivatives)) == len(derivatives):
         return float(2.0 / (np.linalg.eigvalsh(curvatures[0, 0])[-1] + decay))
     start = 2.0 / float(np.trace(curvatures, axis1=-2, axis2=-1).max() + decay) * (1.0 - momentum) ** 2
+    return _search_edge(curvatures, optimizer, start)
 
+
+def _search_edge(curvatures: Floats, optimizer: Optimizer, start: float) -> float:
+    """Return the largest rate below the first unstable one: upwards from `start`, then between two rates."""
     low, rates = 0.0, start * STEP ** np.arange(RATES, dtype=np.float64)
     while not (unstable := _spectral_radii(curvatures, rates, optimizer) > UNSTABLE).any():
         low, rates = float(rates[-1]), rates * STEP**RATES
