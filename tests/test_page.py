@@ -178,7 +178,7 @@ def test_epochs_are_thinned_early_ones_last(stored, most, left, gap):
 
 
 def test_a_large_run_stays_below_eight_megabytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.report.report.illustrations", lambda material: iter(()))
+    monkeypatch.setattr("bench.report.report.report_figures", lambda run_data: iter(()))
     x = np.linspace(-1, 1, 16)
     grid = Grid(lr="log:0.0001:0.001:50", init="normal:3:10", seed=range(10))
     sweep("a*x**2 + b*x + c", x, 2 * x, grid, epochs=100, kernel="fused", out=tmp_path / "run")

@@ -170,7 +170,7 @@ TIMES_COLUMNS = [
 
 
 def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
-    """How long each choice of settings takes to the target with each kernel, and how sure it is to get there.
+    """Return the time to target and the success rate of each choice of settings with each kernel.
 
     Parameters
     ----------
