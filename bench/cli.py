@@ -5,19 +5,12 @@ What takes long to import (numba, pandas, sympy, matplotlib) is imported by the 
 """
 
 import gc
-import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-
-if TYPE_CHECKING:
-    from bench.data.fit_table import TableFit
-    from bench.data.table import Dataset
-    from bench.plots.film.window import Window
-    from kernels import FitResult
 
 app = typer.Typer(
     add_completion=False,
@@ -117,145 +110,30 @@ def fit(
 ) -> None:
     """Fit a model to the columns of a table."""
     from bench.commands import options  # noqa: PLC0415
-    from bench.commands.console import progress  # noqa: PLC0415
-    from bench.commands.trace import Trace  # noqa: PLC0415
-    from bench.data.fit_table import fit_table  # noqa: PLC0415
-    from bench.data.table import BUILTIN, builtin, load_table  # noqa: PLC0415
-    from kernels.models import make_model_for_columns  # noqa: PLC0415
+    from bench.commands.fit import FitOutput, run_fit  # noqa: PLC0415
 
-    if every and as_json:
-        raise ValueError("--every prints lines and --json one object: give one of them")
-    _check_pictures(plot, animate)
-    if str(data) in BUILTIN and not x and y is None:
-        table = builtin(str(data))
-    elif x and y is not None:
-        table = load_table(data, x, y, drop_missing=drop_missing)
-    else:
-        raise ValueError(f"--x and --y must both name columns of {data}; only {' and '.join(BUILTIN)} go without")
-    formula = make_model_for_columns(model, table.x_names)
-    window = _open_window(f"{table.y_name} = {formula.expression}") if watch else None
-    trace = Trace(formula, every, "In standardized units:" if standardize else "") if every else None
-    watchers = [watcher for watcher in (trace, window) if watcher]
-    settings = {
-        "batch_size": options.parse_size(batch_size),
-        "shuffle": shuffle,
-        "seed": seed,
-        "optimizer": optimizer,
-        "loss": loss,
-        "kernel": kernel,
-    }
-    with progress("epochs", epochs, hidden=trace is not None) as advance:
-
-        def look(result: "FitResult", trained: "Dataset") -> None:
-            advance(result.epochs)
-            for watcher in watchers:
-                watcher(result, trained)
-
-        fitted = fit_table(
-            formula,
-            table,
-            standardized=standardize,
-            target=target,
-            watch=look,
-            init=options.parse_assignments(init),
-            lr=lr,
-            schedule=schedule,
-            epochs=epochs,
-            **settings,
-        )
-    if trace:
-        trace.finish(fitted.result, fitted.data)
-    if as_json:
-        print(json.dumps(fitted.summary()))
-    else:
-        _print_fit(fitted, table)
-    if plot:
-        _plot_fit(plot, fitted, table)
-    if animate or window:
-        _show_film(animate, None if fitted.interrupted else window, fitted, table, settings)
-    if fitted.interrupted:
-        print(f"sgdbench: interrupted after epoch {fitted.result.epochs:,}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED)
-
-
-def _check_pictures(plot: Path | None, animate: Path | None) -> None:
-    """Refuse what cannot be written before there is anything to write."""
-    if plot and plot.suffix not in (".png", ".svg"):
-        raise ValueError(f"--plot must end in .png or .svg, not {str(plot)!r}")
-    if animate:
-        from bench.plots.film.animate import check_writable  # noqa: PLC0415
-
-        check_writable(animate, "--animate")
-
-
-def _print_fit(fitted: "TableFit", table: "Dataset") -> None:
-    import pandas as pd  # noqa: PLC0415
-
-    from bench.commands.console import print_sentence, print_table  # noqa: PLC0415
-    from bench.tables.formatting import duration, text  # noqa: PLC0415
-
-    result = fitted.result
-    # More digits than a table of many runs would show: these are the answer.
-    rows = {name: f"{value:.10g}" for name, value in fitted.params.items()}
-    rows |= {
-        "loss": f"{fitted.loss:.10g}",
-        "status": fitted.status,
-        "epochs": text(result.epochs),
-        "epochs to target": text(result.epochs_to_target),
-        "samples": text(len(table.y)),
-        "training": duration(result.seconds),
-        "compiling": duration(result.compile_seconds),
-    }
-    if table.dropped:
-        rows["rows dropped"] = text(table.dropped)
-    title = f"{table.y_name} = {result.model.expression}"
-    print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), title)
-    if fitted.note:
-        print_sentence("Note", fitted.note)
-
-
-def _plot_fit(path: Path, fitted: "TableFit", table: "Dataset") -> None:
-    from bench.data.units import curve_in_table_units  # noqa: PLC0415
-    from bench.plots import fitted_curve  # noqa: PLC0415
-    from bench.plots.style import save_as  # noqa: PLC0415
-
-    result = fitted.result
-    figure = fitted_curve(
-        curve_in_table_units(result.model, fitted.scaling),
-        table.x,
-        table.y,
-        params_by_name={"fit": result.params},
-        start=result.trajectory[0],
-        names=(table.x_names[0], table.y_name),
+    finished = run_fit(
+        data,
+        model,
+        x,
+        y,
+        FitOutput(every, plot, animate, watch, as_json),
+        drop_missing=drop_missing,
+        standardize=standardize,
+        target=target,
+        init=options.parse_assignments(init),
+        lr=lr,
+        schedule=schedule,
+        epochs=epochs,
+        batch_size=options.parse_size(batch_size),
+        shuffle=shuffle,
+        seed=seed,
+        optimizer=optimizer,
+        loss=loss,
+        kernel=kernel,
     )
-    try:
-        save_as(figure, path)
-    except OSError as error:  # which names a temporary file
-        raise ValueError(f"--plot: {path} cannot be written: {error.strerror}") from error
-
-
-def _show_film(
-    path: Path | None, window: "Window | None", fitted: "TableFit", table: "Dataset", settings: dict[str, Any]
-) -> None:
-    from bench.commands.console import progress  # noqa: PLC0415
-    from bench.plots.film.animate import write_film  # noqa: PLC0415
-    from bench.plots.film.film import table_film  # noqa: PLC0415
-
-    film = table_film(fitted, table, settings)
-    if path:
-        try:
-            with progress("frames", len(film.ticks)) as advance:
-                write_film(film, path, advance)
-        except OSError as error:  # which names a temporary file
-            raise ValueError(f"--animate: {path} cannot be written: {error.strerror}") from error
-    if window:
-        window.replay(film)
-
-
-def _open_window(title: str) -> "Window":
-    from bench.plots.film.window import Window  # noqa: PLC0415
-
-    return Window(title)
+    if not finished:
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -418,7 +296,7 @@ def compare(
         base,
         new,
         load_gates(gate, tolerances),
-        job=Measurement(
+        measurement=Measurement(
             study, optimizer, None if batch_size is None else options.parse_size(batch_size), shuffle or None
         ),
         seconds=seconds,
@@ -443,30 +321,25 @@ def report(
     Writes report.html, report.md, tables and figures into the folder. Of several folders, each gets its own, and one
     more page shows them side by side.
     """
-    from bench.report.report import write_reports  # noqa: PLC0415
+    from bench.commands.report import make_reports  # noqa: PLC0415
 
-    for page in write_reports(folders, out):
-        print(f"Report: {page}")
+    make_reports(folders, out)
 
 
 @app.command()
 def studies() -> None:
     """List the built-in studies."""
-    from bench.study.load import studies as known  # noqa: PLC0415
+    from bench.commands.info import print_studies  # noqa: PLC0415
 
-    for name, description in known().items():
-        print(f"{name:12} {description}")
+    print_studies()
 
 
 @app.command()
 def info() -> None:
     """Show the machine, the versions and the kernel cache."""
-    from bench.system.environment import environment  # noqa: PLC0415
-    from kernels import cache  # noqa: PLC0415
+    from bench.commands.info import print_environment  # noqa: PLC0415
 
-    facts = environment() | {"kernel cache": str(cache.folder() or "none: it cannot be written")}
-    for name, value in facts.items():
-        print(f"{name:20} {value}")
+    print_environment()
 
 
 if __name__ == "__main__":

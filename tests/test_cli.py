@@ -292,7 +292,7 @@ def test_a_run_prints_tables_and_where_its_report_is(sgdbench):
     assert (code, err) == (0, "")
     assert "Checked against the reference" in out
     assert "The best choices, over all starts and seeds" in out
-    assert "\nBest: No run reached the target loss 1e-5. sgd, learning rate 0.5, batch size 16" in out
+    assert "\nBest choice: No run reached the target loss 1e-5. sgd, learning rate 0.5, batch size 16" in out
     assert out.endswith("Report: results/quadratic/report.md\n")
 
 

@@ -13,8 +13,8 @@ from markdown_it import MarkdownIt
 from scipy.stats import binom
 
 from bench import Grid, sweep
-from bench.commands.compare import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, judge, readable_ratios, verdict
 from bench.compare.gates import Gates, load_gates
+from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.compare.ratios import BEST, Sample, best_choice, epochs, times
 from bench.store.evidence import store_tables
@@ -187,19 +187,21 @@ def test_a_gate_below_1_asks_for_an_improvement():
 
 def test_the_verdict_counts_and_names_the_rows():
     table = rows_of((1.1, 1.12, 1.14), (0.9, 1, 1.1), (1.2, 1.3, 1.4), (np.nan, 1, np.nan))
-    assert verdict(judge(table, [1.05, 1.05, None, 1.05])) == (
+    assert describe_verdict(judge(table, [1.05, 1.05, None, 1.05])) == (
         "1 of 3 rows is slower than the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
         "1 row without an interval could not be held against it."
     )
-    assert verdict(judge(table, [1.05, 1.05, 1.1, None])).startswith(
+    assert describe_verdict(judge(table, [1.05, 1.05, 1.1, None])).startswith(
         "2 of 3 rows are slower than their gates: row0 (1.12, interval 1.1 to 1.14, gate 1.05); row2 ("
     )
-    assert verdict(judge(table, [1.5, 1.5, 1.5, None])) == ("None of 3 rows is slower than the gate 1.5 beyond chance.")
-    assert verdict(judge(table, [None] * 4)) == "No gate was set."
+    assert describe_verdict(judge(table, [1.5, 1.5, 1.5, None])) == (
+        "None of 3 rows is slower than the gate 1.5 beyond chance."
+    )
+    assert describe_verdict(judge(table, [None] * 4)) == "No gate was set."
 
 
 def test_of_many_names_the_first_are_listed():
-    said = verdict(judge(rows_of(*[(2, 2, 2)] * 14), [1] * 14))
+    said = describe_verdict(judge(rows_of(*[(2, 2, 2)] * 14), [1] * 14))
     assert said.startswith("14 of 14 rows are slower than the gate 1: row0 (")
     assert said.endswith("row9 (2, interval 2 to 2) and 4 more.")
 

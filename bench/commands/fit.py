@@ -1,0 +1,203 @@
+"""What `sgdbench fit` does: load a table, fit one model to it, and print, draw or show the result."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from bench.commands.console import print_sentence, print_table, progress
+from bench.commands.trace import Trace
+from bench.data.fit_table import TableFit, fit_table
+from bench.data.table import BUILTIN, Dataset, builtin, load_table
+from bench.data.units import curve_in_table_units
+from bench.tables.formatting import duration, text
+from kernels import FitResult
+from kernels.models import make_model_for_columns
+
+if TYPE_CHECKING:
+    from bench.plots.film.window import Window
+
+# What a film needs to know of a fit, besides its result.
+FILM_SETTINGS = ("batch_size", "shuffle", "seed", "optimizer", "loss", "kernel")
+
+
+class FitOutput(NamedTuple):
+    """What is to be shown of a fit.
+
+    Attributes
+    ----------
+    every : int or None
+        Print a line every so many epochs.
+    plot, animate : Path or None
+        Files to draw into.
+    watch : bool
+        Whether to open a window.
+    as_json : bool
+        Whether to print one JSON object in place of a table.
+    """
+
+    every: int | None
+    plot: Path | None
+    animate: Path | None
+    watch: bool
+    as_json: bool
+
+
+def run_fit(
+    path: Path,
+    model: str,
+    x: Sequence[str] | None,
+    y: str | None,
+    output: FitOutput,
+    *,
+    drop_missing: bool,
+    standardize: bool,
+    **settings: Any,
+) -> bool:
+    """Fit a model to the columns of a table, and show the result.
+
+    Parameters
+    ----------
+    path : Path
+        The table, or the name of built-in data.
+    model : str
+        An expression, or the name of a ready-made model.
+    x, y
+        The columns; None for those of built-in data.
+    output : FitOutput
+    drop_missing : bool
+        Whether to skip rows with missing values.
+    standardize : bool
+        Whether to train on columns of mean 0 and standard deviation 1.
+    **settings
+        As for `bench.data.fit_table.fit_table`.
+
+    Returns
+    -------
+    bool
+        Whether the fit was not interrupted.
+
+    Raises
+    ------
+    ValueError
+        For bad input.
+    """
+    _check_output(output)
+    table = _load(path, x, y, drop_missing=drop_missing)
+    formula = make_model_for_columns(model, table.x_names)
+    window = _open_window(f"{table.y_name} = {formula.expression}") if output.watch else None
+    trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
+    watchers = [watcher for watcher in (trace, window) if watcher]
+    with progress("epochs", settings["epochs"], hidden=trace is not None) as advance:
+
+        def watch(result: FitResult, trained: Dataset) -> None:
+            advance(result.epochs)
+            for watcher in watchers:
+                watcher(result, trained)
+
+        fitted = fit_table(formula, table, standardized=standardize, watch=watch, **settings)
+    if trace:
+        trace.finish(fitted.result, fitted.data)
+    if output.as_json:
+        print(json.dumps(fitted.summary()))
+    else:
+        _print_fit(fitted, table)
+    if output.plot:
+        _plot_fit(output.plot, fitted, table)
+    if output.animate or window:
+        film_settings = {name: settings[name] for name in FILM_SETTINGS}
+        _show_film(output.animate, None if fitted.interrupted else window, fitted, table, film_settings)
+    if fitted.interrupted:
+        print(f"sgdbench: interrupted after epoch {fitted.result.epochs:,}", file=sys.stderr)
+    return not fitted.interrupted
+
+
+def _check_output(output: FitOutput) -> None:
+    """Refuse what cannot be printed or written before there is anything to print or write."""
+    if output.every and output.as_json:
+        raise ValueError("--every prints lines and --json one object: give one of them")
+    if output.plot and output.plot.suffix not in (".png", ".svg"):
+        raise ValueError(f"--plot must end in .png or .svg, not {str(output.plot)!r}")
+    if output.animate:
+        from bench.plots.film.animate import check_writable  # noqa: PLC0415 (matplotlib, only when asked for)
+
+        check_writable(output.animate, "--animate")
+
+
+def _load(path: Path, x: Sequence[str] | None, y: str | None, *, drop_missing: bool) -> Dataset:
+    """Return the columns of a table, or built-in data."""
+    if str(path) in BUILTIN and not x and y is None:
+        return builtin(str(path))
+    if x and y is not None:
+        return load_table(path, list(x), y, drop_missing=drop_missing)
+    raise ValueError(f"--x and --y must both name columns of {path}; only {' and '.join(BUILTIN)} go without")
+
+
+def _print_fit(fitted: TableFit, table: Dataset) -> None:
+    """Print the parameters and how the run ended."""
+    result = fitted.result
+    # More digits than a table of many runs would show: these are the answer.
+    rows = {name: f"{value:.10g}" for name, value in fitted.params.items()}
+    rows |= {
+        "loss": f"{fitted.loss:.10g}",
+        "status": fitted.status,
+        "epochs": text(result.epochs),
+        "epochs to target": text(result.epochs_to_target),
+        "samples": text(len(table.y)),
+        "training": duration(result.seconds),
+        "compiling or loading": duration(result.compile_seconds),
+    }
+    if table.dropped:
+        rows["rows dropped"] = text(table.dropped)
+    title = f"{table.y_name} = {result.model.expression}"
+    print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), title)
+    if fitted.note:
+        print_sentence("Note", fitted.note)
+
+
+def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
+    """Draw data and curve into a file."""
+    from bench.plots import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
+    from bench.plots.style import save_as  # noqa: PLC0415
+
+    result = fitted.result
+    figure = fitted_curve(
+        curve_in_table_units(result.model, fitted.scaling),
+        table.x,
+        table.y,
+        params_by_name={"fit": result.params},
+        start=result.trajectory[0],
+        names=(table.x_names[0], table.y_name),
+    )
+    try:
+        save_as(figure, path)
+    except OSError as error:  # which names a temporary file
+        raise ValueError(f"--plot: {path} cannot be written: {error.strerror}") from error
+
+
+def _show_film(
+    path: Path | None, window: "Window | None", fitted: TableFit, table: Dataset, settings: dict[str, Any]
+) -> None:
+    """Write the film of a fit to a file, show it in a window, or both."""
+    from bench.plots.film.animate import write_film  # noqa: PLC0415
+    from bench.plots.film.film import table_film  # noqa: PLC0415
+
+    film = table_film(fitted, table, settings)
+    if path:
+        try:
+            with progress("frames", len(film.ticks)) as advance:
+                write_film(film, path, advance)
+        except OSError as error:  # which names a temporary file
+            raise ValueError(f"--animate: {path} cannot be written: {error.strerror}") from error
+    if window:
+        window.replay(film)
+
+
+def _open_window(title: str) -> "Window":
+    """Return a window to watch a fit in."""
+    from bench.plots.film.window import Window  # noqa: PLC0415
+
+    return Window(title)

@@ -1,0 +1,18 @@
+"""What `sgdbench info` and `sgdbench studies` print."""
+
+from bench.study.load import studies
+from bench.system.environment import environment
+from kernels import cache
+
+
+def print_studies() -> None:
+    """Print the built-in studies with their descriptions."""
+    for name, description in studies().items():
+        print(f"{name:12} {description}")
+
+
+def print_environment() -> None:
+    """Print the machine, the versions and the kernel cache."""
+    facts = environment() | {"kernel cache": str(cache.folder() or "none: it cannot be written")}
+    for name, value in facts.items():
+        print(f"{name:20} {value}")

@@ -1,0 +1,91 @@
+"""Whether B is slower than A: ratios held against gates, and said in words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.compare.ratios import BEST
+from bench.compare.sources import join_names
+from bench.tables.formatting import text
+
+PAST, SLOWER, FASTER, SAME, UNSURE = "past the gate", "slower", "faster", "no difference", "no interval"
+# Of the choices of settings that two runs have in common, so many are shown.
+SHOWN = 10
+
+
+def judge(table: pd.DataFrame, gates: Sequence[float | None]) -> pd.DataFrame:
+    """Hold each row against its gate.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns `row`, `ratio`, `low`, `high`.
+    gates : sequence of float or None
+        One for each row.
+
+    Returns
+    -------
+    DataFrame
+        The table with `gate` and `verdict`: "past the gate" where the whole interval is above it, else "slower" or
+        "faster" where 1 is not in the interval, "no difference" where it is, and "no interval".
+    """
+    gate = np.array([np.nan if gate is None else gate for gate in gates], dtype=float)
+    low, high = table["low"].to_numpy(dtype=float), table["high"].to_numpy(dtype=float)
+    cases = [np.isnan(low), low > gate, low > 1, high < 1]
+    words = np.select(cases, [UNSURE, PAST, SLOWER, FASTER], SAME)
+    return table.assign(gate=gate, verdict=words.astype(object))
+
+
+def describe_verdict(rows: pd.DataFrame) -> str:
+    """Say in a sentence which rows are past their gates."""
+    gated = rows[rows["gate"].notna()]
+    if gated.empty:
+        return "No gate was set."
+    different = set(gated["gate"])
+    one = len(different) == 1
+    gate = f"the gate {text(max(different))}" if one else "their gates"
+    past = gated[gated["verdict"] == PAST]
+    unsure = int(gated["verdict"].eq(UNSURE).sum())
+    unheld = f" {_count_rows(unsure)} without an interval could not be held against it." if unsure else ""
+    if past.empty:
+        none = "The row is not" if len(gated) == 1 else f"None of {_count_rows(len(gated))} is"
+        return f"{none} slower than {gate} beyond chance.{unheld}"
+    named = []
+    for row, *numbers in past[["row", "ratio", "low", "high", "gate"]].itertuples(index=False):
+        ratio, low, high, own = map(text, numbers)
+        named.append(f"{row} ({ratio}, interval {low} to {high}{'' if one else f', gate {own}'})")
+    verb = "is" if len(past) == 1 else "are"
+    return f"{text(len(past))} of {_count_rows(len(gated))} {verb} slower than {gate}: {join_names(named)}.{unheld}"
+
+
+def summarize_rows(table: pd.DataFrame) -> str:
+    """Say in a sentence how many rows differ."""
+    slower, faster, unsure = table["low"] > 1, table["high"] < 1, table["low"].isna()
+    counts = {
+        "slower": int(slower.sum()),
+        "faster": int(faster.sum()),
+        "with 1 in the interval": int((~(slower | faster | unsure)).sum()),
+        "without an interval": int(unsure.sum()),
+    }
+    return ", ".join(f"{text(count)} {words}" for words, count in counts.items() if count) + "."
+
+
+def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """What people read: of choices the best, those past a gate and those that differ most; no empty columns."""
+    if name == "epochs":
+        first = table["row"].eq(BEST) | table["verdict"].eq(PAST)
+        with np.errstate(divide="ignore"):
+            change = np.log(table["ratio"]).abs()[~first & table["ratio"].ne(1)]
+        furthest = change.sort_values(ascending=False, kind="stable").index[: max(0, SHOWN - int(first.sum()))]
+        table = table[first | table.index.isin(furthest)]
+        of = "/" + table["pairs"].astype(str)
+        reached = {f"{who}_converged": table[f"{who}_converged"].astype(str) + of for who in "AB"}
+        table = table.assign(**reached).drop(columns="pairs")
+    left_out = [name for name, empty in (("gate", table["gate"].isna()), ("note", table["note"].eq(""))) if empty.all()]
+    noted = table[[*table.columns.drop("note"), "note"]]  # a sentence comes last
+    return noted.drop(columns=left_out)
+
+
+def _count_rows(count: int) -> str:
+    return f"{text(count)} row{'' if count == 1 else 's'}"
