@@ -38,7 +38,7 @@ class Runs(NamedTuple):
 
 
 def compile_kernel(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Kernel:
-    """The kernel of that name, any but `reference`, compiled where it has to be."""
+    """Return the kernel of that name, any but `reference`, compiled where it has to be."""
     kind = KERNELS[kernel]
     return specialize(model.program, loss, optimizer, fma=kind.fma, width=kind.width)
 

@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 
 @once
 def folder() -> Path | None:
-    """The cache folder, made if it is missing, or None where none can be written.
+    """Return the cache folder, made if it is missing, or None where none can be written.
 
     `SGDBENCH_CACHE_DIR` names it; without that it is `sgdbench` in the cache directory of the user on this system. It
     holds code that is loaded, so it must belong to the user alone.
@@ -52,7 +52,7 @@ def _configured_folder() -> Path:
 
 
 def read(name: str) -> str | None:
-    """The text stored under a name, or None. What is damaged is read as it is."""
+    """Return the text stored under a name, or None. What is damaged is read as it is."""
     path = folder()
     if path:
         with suppress(OSError):

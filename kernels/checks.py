@@ -42,14 +42,14 @@ def check_integer(name: str, value: object, least: int = 1) -> int:
 
 
 def check_bool(name: str, value: bool) -> bool:
-    """True or False and nothing else."""
+    """Return `value` as a bool if it is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False, not {describe(value)}")
     return bool(value)
 
 
 def check_seed(seed: int) -> int:
-    """A seed, at most 64 bits.
+    """Return a seed, at most 64 bits.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def check_seed(seed: int) -> int:
 
 
 def check_target(target: float | None) -> float:
-    """The loss at which to stop; never, for None."""
+    """Return the loss at which to stop; never, for None."""
     if target is None:
         return -math.inf
     return check_real("target", target, lambda value: value >= 0, "a finite number >= 0 or None")

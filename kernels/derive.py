@@ -30,7 +30,7 @@ class DerivationError(ValueError):
 
 
 def _real_function(name: str, derivative: Callable[[sympy.Expr, sympy.Expr], sympy.Expr]) -> type[sympy.Function]:
-    """The ufunc of that name, with the derivative `derivative(u, f(u))`, for sympy to take for real and to leave alone.
+    """Return the ufunc of that name, with the derivative `derivative(u, f(u))`, as a function opaque to sympy.
 
     Sympy's own functions ask whether their arguments are complex, which takes time exponential in the depth of a model.
     """
@@ -81,7 +81,7 @@ _TO_UFUNC = {f: name for name, f in _OURS.items()} | {
 
 
 def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = _OF_SYMPY) -> sympy.Expr:
-    """The sympy expression of a checked tree; built call by call, no text is parsed.
+    """Return the sympy expression of a checked tree; built call by call, no text is parsed.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _limit_constants(u: sympy.Expr) -> sympy.Expr:
 
 
 def derive(node: Node, inputs: Sequence[str], params: Sequence[str]) -> Program:
-    """The program for the residual f - y and its derivatives with respect to `params`.
+    """Return the program for the residual f - y and its derivatives with respect to `params`.
 
     Raises
     ------
@@ -192,7 +192,7 @@ class _Builder:
         raise DerivationError(f"the expression or a derivative of it contains {u}, which is not a finite real number")
 
     def sum(self, u: sympy.Expr, *, minus_y: bool = False) -> int:
-        """A balanced tree; each product is paired with something that is not one, which an FMA can then fuse."""
+        """Return a balanced tree; each product is paired with something that is not one, which an FMA can then fuse."""
         terms = []
         for term in sympy.Add.make_args(u):
             negative = bool(term.as_coeff_Mul()[0].is_negative)
@@ -257,7 +257,7 @@ class _Builder:
         return self._tree([(factor, False) for factor in factors], "multiply")[0]
 
     def _tree(self, terms: list[tuple[int, bool]], join: str, join_negative: str = "") -> tuple[int, bool]:
-        """Joins the two that are ready first until one is left: the least latency (Huffman's algorithm)."""
+        """Join the two that are ready first until one is left: the least latency (Huffman's algorithm)."""
         heap = [(self.ready[n] or 0, place, (n, negative)) for place, (n, negative) in enumerate(terms)]
         heapq.heapify(heap)
         place = len(heap)

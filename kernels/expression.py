@@ -141,7 +141,7 @@ def parse(text: str) -> Node:
 
 
 def names(node: Node) -> tuple[str, ...]:
-    """Names in an expression, each once, in the order in which the text mentions them first."""
+    """Return names in an expression, each once, in the order in which the text mentions them first."""
     match node:
         case Name(name):
             return (name,)

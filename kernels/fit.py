@@ -215,7 +215,7 @@ class FitResult:
         return figure
 
     def _repr_html_(self) -> str | None:
-        """What Jupyter shows; it falls back on plain text for None."""
+        """Return what Jupyter shows; it falls back on plain text for None."""
         render = find_view("fit_html")
         return render(self) if render else None
 
@@ -386,5 +386,5 @@ def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Trai
 
 
 def draw_start(model: Model, seed: int) -> Floats:
-    """Standard normal draws of the seed, one per parameter."""
+    """Return standard normal draws of the seed, one per parameter."""
     return np.random.default_rng(seed).standard_normal(len(model.params))

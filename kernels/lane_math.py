@@ -64,36 +64,36 @@ class _Vector:
         self.builder, self.value = builder, value
 
     def __add__(self, other: "_Vector | float") -> "_Vector":
-        return self._with("fadd", other)
+        return self._combine("fadd", other)
 
     def __sub__(self, other: "_Vector | float") -> "_Vector":
-        return self._with("fsub", other)
+        return self._combine("fsub", other)
 
     def __mul__(self, other: "_Vector | float") -> "_Vector":
-        return self._with("fmul", other)
+        return self._combine("fmul", other)
 
     def __truediv__(self, other: "_Vector | float") -> "_Vector":
-        return self._with("fdiv", other)
+        return self._combine("fdiv", other)
 
-    def _with(self, instruction: str, other: "_Vector | float") -> "_Vector":
+    def _combine(self, instruction: str, other: "_Vector | float") -> "_Vector":
         operand = other.value if isinstance(other, _Vector) else _constant(self.value.type, other)
         return _Vector(self.builder, getattr(self.builder, instruction)(self.value, operand, flags=("contract",)))
 
-    def but(self, new: float, relation: str, limit: float) -> "_Vector":
-        """`new` in place of the elements that are "<" or ">" than a limit; nan is neither."""
+    def replace(self, new: float, relation: str, limit: float) -> "_Vector":
+        """Return `new` in place of the elements that are "<" or ">" than a limit; nan is neither."""
         beyond = self.builder.fcmp_ordered(relation, self.value, _constant(self.value.type, limit))
         return _Vector(self.builder, self.builder.select(beyond, _constant(self.value.type, new), self.value))
 
 
 def exp(_context: Any, builder: Any, _sig: Any, x: ir.Value) -> ir.Value:
     """Emit exp(x), within 1.1 ULP. It is 0 below -746, and infinite above 710."""
-    u, s, t = _exp_parts(_Vector(builder, x).but(-746.0, "<", -746.0).but(710.0, ">", 710.0))
+    u, s, t = _exp_parts(_Vector(builder, x).replace(-746.0, "<", -746.0).replace(710.0, ">", 710.0))
     return ((u * s + s) * t).value
 
 
 def tanh(_context: Any, builder: Any, _sig: Any, x: ir.Value) -> ir.Value:
     """Emit tanh(x) = e / (e + 2) with e = exp(2|x|) - 1 and the sign of x, within 3 ULP. It is 1 from 20 on."""
-    size = _Vector(builder, llvm_function(builder, "llvm.fabs", x)).but(20.0, ">", 20.0)
+    size = _Vector(builder, llvm_function(builder, "llvm.fabs", x)).replace(20.0, ">", 20.0)
     u, s, t = _exp_parts(size * 2.0)
     power = s * t
     e = u * power + (power - 1.0)
@@ -129,7 +129,7 @@ def _exp_parts(x: _Vector) -> tuple[_Vector, _Vector, _Vector]:
 
 def sign(_context: Any, builder: Any, _sig: Any, x: ir.Value) -> ir.Value:
     """Emit the sign: -1, 1, nan for nan, and 0 for 0 and for -0, which the addition makes 0."""
-    return (_Vector(builder, x) + 0.0).but(1.0, ">", 0.0).but(-1.0, "<", 0.0).value
+    return (_Vector(builder, x) + 0.0).replace(1.0, ">", 0.0).replace(-1.0, "<", 0.0).value
 
 
 def llvm_function(builder: Any, name: str, *args: ir.Value) -> ir.Value:
@@ -140,7 +140,7 @@ def llvm_function(builder: Any, name: str, *args: ir.Value) -> ir.Value:
 
 
 def library_emitter(ufunc: np.ufunc) -> Emit:
-    """What emits calls of a function in the library, or else of the scalar function."""
+    """Return what emits calls of a function in the library, or else of the scalar function."""
 
     def emit(context: Any, builder: Any, _sig: Any, *args: ir.Value) -> ir.Value:
         letter, width = _instruction_set(context.codegen().magic_tuple()[2].split(","))
@@ -158,7 +158,7 @@ def library_emitter(ufunc: np.ufunc) -> Emit:
 
 
 def _call_library(builder: Any, symbol: str, width: int, *args: ir.Value) -> ir.Value:
-    """The calls of a function in the library, for `width` elements at a time."""
+    """Emit the calls of a function in the library, for `width` elements at a time."""
     vector = ir.VectorType(ir.DoubleType(), width)
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * len(args)), symbol)
     # Otherwise LLVM keeps calls whose result nobody needs, such as those of the derivatives where only the loss is
@@ -169,7 +169,7 @@ def _call_library(builder: Any, symbol: str, width: int, *args: ir.Value) -> ir.
 
 
 def _symbol(ufunc: np.ufunc, letter: str, width: int) -> str:
-    """The name in glibc's library of a function that takes `width` doubles at a time."""
+    """Return the name in glibc's library of a function that takes `width` doubles at a time."""
     return f"_ZGV{letter}N{width}{'v' * ufunc.nin}_{IN_LIBRARY[ufunc]}"
 
 
@@ -181,7 +181,7 @@ def _instruction_set(features: list[str]) -> tuple[str, int]:
 
 
 def _call_elementwise(ufunc: np.ufunc, context: Any, builder: Any, *args: ir.Value) -> ir.Value:
-    """The scalar function, element by element."""
+    """Emit the scalar function, element by element."""
     typing = context.typing_context
     scalar = typing.resolve_value_type(ufunc).get_call_type(typing, [types.float64] * ufunc.nin, {})
     call = context.get_function(ufunc, scalar)
@@ -194,14 +194,14 @@ def _call_elementwise(ufunc: np.ufunc, context: Any, builder: Any, *args: ir.Val
 
 
 def _split(builder: Any, vector: ir.Value, width: int) -> list[ir.Value]:
-    """The parts of a vector, of that width each."""
+    """Return the parts of a vector, of that width each."""
     return [
         shuffle(builder, vector, vector, range(first, first + width)) for first in range(0, vector.type.count, width)
     ]
 
 
 def _concatenate(builder: Any, parts: list[ir.Value]) -> ir.Value:
-    """One vector of two, four, eight, ... parts."""
+    """Return one vector of two, four, eight, ... parts."""
     while len(parts) > 1:
         places = range(2 * parts[0].type.count)
         parts = [shuffle(builder, low, high, places) for low, high in zip(parts[::2], parts[1::2], strict=True)]

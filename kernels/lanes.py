@@ -128,7 +128,7 @@ def write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def broadcast(typingctx: Any, number: Any, width: Any) -> Any:
-    """A number, in every element of a lane; width is a literal."""
+    """Return a number, in every element of a lane; width is a literal."""
     if not isinstance(width, types.IntegerLiteral):
         return None
     lane = Lane(width.literal_value)
@@ -164,5 +164,5 @@ if config.DISABLE_JIT:
         array[index : index + len(lane)] = lane
 
     def broadcast(number: float, width: int) -> Any:
-        """A number, in every element of a lane."""
+        """Return a number, in every element of a lane."""
         return np.full(width, number)

@@ -44,7 +44,7 @@ JOIN = -1
 
 
 def train(data, plan, record, scratch, first, last):
-    """Legs first..last-1 of a run, each from one mark to the next; returns the status and the last mark reached."""
+    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
     options = read_options(plan.settings)
     per_epoch = samples_per_epoch(data.y.size, plan.batch_size, plan.drop_last)
     theta = load(record.trajectory, first, zeros())
@@ -66,7 +66,7 @@ def train(data, plan, record, scratch, first, last):
 
 
 def train_block(data, plan, block, scratch, first, last):
-    """Legs first..last-1 of as many runs as a lane is wide; returns whether all are over, and the last mark reached.
+    """Train legs first..last-1 of as many runs as a lane is wide; return whether all are over, and the last mark.
 
     A run that is over keeps its results, while the others go on beside it.
     """
@@ -107,7 +107,7 @@ def update_status(block, target, done):
 
 
 def leg_from(plan, mark, per_epoch):
-    """The epoch of the leg from this mark to the next, and where the leg begins and ends in its visiting order."""
+    """Return the epoch of the leg from this mark to the next, and where the leg begins and ends in visiting order."""
     epoch = plan.marks[mark] // per_epoch
     return epoch, plan.marks[mark] - epoch * per_epoch, plan.marks[mark + 1] - epoch * per_epoch
 
@@ -125,12 +125,12 @@ def train_leg(theta, state, data, plan, epoch, start, stop, lr, options, scratch
 
 
 def samples_per_epoch(n, batch_size, drop_last):
-    """How many of n samples an epoch visits."""
+    """Return how many of n samples an epoch visits."""
     return n - n % batch_size if drop_last else n
 
 
 def per_sample_leg(theta, state, x, y, lr, options):
-    """One step against the gradient of each sample."""
+    """Step against the gradient of each sample."""
     for i in range(y.size):
         residual, derivatives = residual_and_derivatives(theta, inputs_at(x, i), y[i])
         theta, state = descend(theta, state, loss_derivative(residual, options[0]), derivatives, lr, options)
@@ -138,7 +138,7 @@ def per_sample_leg(theta, state, x, y, lr, options):
 
 
 def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
-    """One step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
+    """Step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
     part = 1.0 / size  # a division waits four times as long as a multiplication
     whole = stop - (stop - start) % size
     for first in range(start, whole, size):
@@ -151,13 +151,13 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
 
 
 def mean_squared_residual(theta, x, y, options, scratch):
-    """The MSE over all samples."""
+    """Return the MSE over all samples."""
     (total,) = square_sum(theta, x, y, 0, y.size, options, scratch)
     return total / y.size
 
 
 def status_of(loss, finite, target):
-    """The status at a mark, from the loss and whether all parameters are finite."""
+    """Return the status at a mark, from the loss and whether all parameters are finite."""
     if not (finite and np.isfinite(loss)):
         return DIVERGED
     return CONVERGED if loss <= target else MAX_EPOCHS
@@ -174,7 +174,7 @@ def shuffle_samples(data, seed, epoch):
 
 
 def pairwise_sum(theta, x, y, start, count, options, scratch):
-    """The sum of `term` over samples start..start+count-1, in the order in which NumPy's add.reduce adds.
+    """Return the sum of `term` over samples start..start+count-1, in the order in which NumPy's add.reduce adds.
 
     Up to 128 terms: eight running sums, each an element of a lane, that are added pairwise at the end, and then the
     rest. Above that the sums of two halves, the first rounded down to a multiple of 8; they wait on a stack instead of
@@ -216,7 +216,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
 
 
 def eight_sums_in_one_lane(theta, x, y, start, stop, options):
-    """Eight running sums of `term`, added pairwise at the end: every eighth sample in the same element of a lane."""
+    """Return eight running sums of `term`, added pairwise: every eighth sample in the same element of a lane."""
     sums = term(theta, input_lanes_at(x, start), read_lane(y, start, 8), options)
     for i in range(start + 8, stop, 8):
         sums = add(sums, term(theta, input_lanes_at(x, i), read_lane(y, i, 8), options))
@@ -224,7 +224,7 @@ def eight_sums_in_one_lane(theta, x, y, start, stop, options):
 
 
 def eight_sums_in_turn(theta, x, y, start, stop, options):
-    """The same sums where lanes hold runs: one after the other, so that few of them are alive at a time."""
+    """Return the same sums where lanes hold runs: one after the other, so that few of them are alive at a time."""
     total = zeros()
     for half in range(start, start + 8, 4):
         quarter = zeros()
@@ -241,6 +241,6 @@ def eight_sums_in_turn(theta, x, y, start, stop, options):
 
 
 def square_term(theta, inputs, y, options):
-    """What the mean squared residual adds up."""
+    """Return what the mean squared residual adds up."""
     residual, _derivatives = residual_and_derivatives(theta, inputs, y)
     return (residual * residual,)

@@ -75,7 +75,7 @@ class Model:
         return self.program.is_linear
 
     def predict(self, params: ArrayLike | Mapping[str, float], x: ArrayLike) -> Floats:
-        """The model at x.
+        """Return the model at x.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class Model:
         return np.stack([np.broadcast_to(derivative, columns[0].shape) for derivative in derivatives], axis=1)
 
     def columns(self, x: ArrayLike) -> tuple[Floats, ...]:
-        """The inputs as contiguous columns, without a copy where they are that already.
+        """Return the inputs as contiguous columns, without a copy where they are that already.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Model:
         return tuple(np.ascontiguousarray(column) for column in table.T)
 
     def vector(self, params: ArrayLike | Mapping[str, float], what: str = "params") -> Floats:
-        """Parameter values as an array in the order of `params`.
+        """Return parameter values as an array in the order of `params`.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class Model:
         return vector
 
     def sympy(self) -> "tuple[sympy.Expr, tuple[sympy.Symbol, ...], tuple[sympy.Symbol, ...]]":
-        """The model as a sympy expression, with the symbols of its parameters and of its inputs."""
+        """Return the model as a sympy expression, with the symbols of its parameters and of its inputs."""
         from kernels.derive import to_sympy  # noqa: PLC0415 (sympy, only when asked for)
 
         params, inputs = (tuple(to_sympy(Name(name)) for name in group) for group in (self.params, self.inputs))
@@ -174,7 +174,7 @@ class Model:
 
 
 def check_array(name: str, values: ArrayLike) -> Floats:
-    """Real numbers as float64, without a copy where they are that already.
+    """Return real numbers as float64, without a copy where they are that already.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def check_array(name: str, values: ArrayLike) -> Floats:
 
 
 def _check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Names that an expression can use, each once."""
+    """Return names that an expression can use, each once."""
     if isinstance(given, str):
         raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
     for name in given:

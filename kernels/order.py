@@ -16,7 +16,7 @@ U0, LOW32, WARM_UP = np.uint64(0), np.uint64(0xFFFFFFFF), 18
 
 
 def sfc64(state):
-    """One step of the generator: the next state and 64 random bits."""
+    """Step the generator: return its next state and 64 random bits."""
     a, b, c, counter = state
     bits = a + b + counter
     return (b ^ (b >> U11), c + (c << U3), ((c << U24) | (c >> U40)) + bits, counter + U1), bits

@@ -89,7 +89,7 @@ def _step(
     y: Floats,
     lr: float,
 ) -> tuple[Floats, State]:
-    """One update from one sample, x of shape (inputs,), or from the mean gradient of several, (inputs, batch)."""
+    """Return the state after an update from one sample, x of shape (inputs,), or from several, (inputs, batch)."""
     residual, derivatives = evaluate(program, theta, x, y)
     slope = loss.derivative(residual, tuple(loss.options.values()))
     if y.ndim == 0:

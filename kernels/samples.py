@@ -13,7 +13,7 @@ CHUNK = 1_000_000
 
 
 def check_samples(model: Model, x: ArrayLike, y: ArrayLike) -> tuple[tuple[Floats, ...], Floats]:
-    """The inputs as contiguous columns, and y, without a copy where they are that already.
+    """Return the inputs as contiguous columns, and y, without a copy where they are that already.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def check_samples(model: Model, x: ArrayLike, y: ArrayLike) -> tuple[tuple[Float
 
 
 def find_non_finite(column: Floats) -> int | None:
-    """The first place of a nan or an infinity; in pieces, so that a memory map of any size can be searched."""
+    """Return the first place of a nan or an infinity; in pieces, so that a memory map of any size can be searched."""
     for first in range(0, column.size, CHUNK):
         finite = np.isfinite(column[first : first + CHUNK])
         if not finite.all():
@@ -49,7 +49,7 @@ def find_non_finite(column: Floats) -> int | None:
 
 
 def check_batch_size(batch_size: int | str, n: int) -> int:
-    """The batch size in samples; "full" is all n of them.
+    """Return the batch size in samples; "full" is all n of them.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def check_batch_size(batch_size: int | str, n: int) -> int:
 
 
 def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> Data:
-    """The samples with room to gather them in visiting order, where they are shuffled.
+    """Return the samples with room to gather them in visiting order, where they are shuffled.
 
     Raises
     ------

@@ -221,7 +221,7 @@ def _dispatcher(entry: FunctionType, signature: tuple[types.Type, ...], options:
 
 
 def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
-    """The argument types of the kernel; the data may be read-only, such as a memory map."""
+    """Return the argument types of the kernel; the data may be read-only, such as a memory map."""
     samples = types.Array(types.float64, 1, "C", readonly=True)
     vector, table = types.float64[::1], types.float64[:, ::1]
     inputs = made_of.program.inputs

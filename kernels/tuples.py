@@ -19,29 +19,29 @@ from kernels.lanes import Lane, load_lane, store_lane, sum_of_lane
 
 
 def add(s: Any, t: Any) -> Any:
-    """The sums of the elements."""
+    """Return the sums of the elements."""
     return tuple(u + v for u, v in zip(s, t, strict=True))
 
 
 def scale(s: Any, number: Any) -> Any:
-    """Every element times a number."""
+    """Return every element times a number."""
     return tuple(u * number for u in s)
 
 
 def sum_lanes(lanes: Any) -> Any:
-    """The sum of each lane, neighbours first."""
+    """Return the sum of each lane, neighbours first."""
     while len(lanes[0]) > 1:
         lanes = [lane[::2] + lane[1::2] for lane in lanes]
     return tuple(lane[0] for lane in lanes)
 
 
 def all_finite(s: Any) -> Any:
-    """Whether no element is infinite or nan."""
+    """Return whether no element is infinite or nan."""
     return bool(np.isfinite(s).all())
 
 
 def load(array: Any, row: Any, like: Any) -> Any:
-    """The beginning of a row, as a tuple of the same form as `like`."""
+    """Return the beginning of a row, as a tuple of the same form as `like`."""
     widths = [np.size(element) for element in like]
     ends = np.cumsum(widths)
     cells = [array[row, end - width : end] for end, width in zip(ends, widths, strict=True)]
@@ -81,7 +81,7 @@ def _numbers(typingctx: Any, function: Any, *kinds: types.Type) -> Any:
 
 
 def _place(context: Any, builder: Any, array: types.Array, args: Any, column: int) -> ir.Value:
-    """The address of array[row, column] in a contiguous array, with (array, row) first in `args`."""
+    """Return the address of array[row, column] in a contiguous array, with (array, row) first in `args`."""
     parts = make_array(array)(context, builder, args[0])
     width = builder.extract_value(parts.shape, 1)
     offset = builder.add(builder.mul(args[1], width), ir.Constant(width.type, column))
@@ -96,17 +96,17 @@ if not config.DISABLE_JIT:
 
     @intrinsic
     def add(typingctx: Any, s: Any, t: Any) -> Any:
-        """The sums of the elements."""
+        """Return the sums of the elements."""
         return _numbers(typingctx, operator.add, s, t)
 
     @intrinsic
     def scale(typingctx: Any, s: Any, number: Any) -> Any:
-        """Every element times a number."""
+        """Return every element times a number."""
         return _numbers(typingctx, operator.mul, s, number)
 
     @intrinsic
     def sum_lanes(typingctx: Any, lanes: Any) -> Any:
-        """The sum of each lane, neighbours first."""
+        """Return the sum of each lane, neighbours first."""
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
             sums = [sum_of_lane(builder, builder.extract_value(args[0], i)) for i in range(len(lanes))]
@@ -116,7 +116,7 @@ if not config.DISABLE_JIT:
 
     @intrinsic
     def all_finite(typingctx: Any, s: Any) -> Any:
-        """Whether no element is infinite or nan."""
+        """Return whether no element is infinite or nan."""
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
             finite = ir.Constant(ir.IntType(1), 1)
@@ -131,7 +131,7 @@ if not config.DISABLE_JIT:
 
     @intrinsic
     def load(typingctx: Any, array: Any, row: Any, like: Any) -> Any:
-        """The beginning of a row, as a tuple of the same form as `like`."""
+        """Return the beginning of a row, as a tuple of the same form as `like`."""
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
             elements = []

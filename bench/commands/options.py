@@ -40,7 +40,7 @@ def _unbalanced(text: str, place: int, fault: str) -> str:
 
 
 def parse_rates(text: str | None) -> str | list[float] | None:
-    """A range such as "log:0.01:1:20" as it is, else a list of learning rates.
+    """Return a range such as "log:0.01:1:20" as it is, else a list of learning rates.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def parse_sizes(text: str | None) -> list[int | str] | None:
 
 
 def parse_size(text: str) -> int | str:
-    """A whole number or a word, such as "16" or "full"."""
+    """Return a whole number or a word, such as "16" or "full"."""
     return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text.strip()) else text
 
 
@@ -83,7 +83,7 @@ def parse_start(text: str | None) -> str | dict[str, dict[str, float]] | None:
 
 
 def parse_assignments(text: str | None) -> dict[str, float] | None:
-    """Names and values, such as "a=1,b=-2.5".
+    """Return names and values, such as "a=1,b=-2.5".
 
     Raises
     ------

@@ -32,7 +32,7 @@ TARGET_SECONDS = 6.0
 
 
 def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
-    """The variants asked for, in the registry's order; without names all, or all that need no package of others.
+    """Return the variants asked for, in the registry's order; without names all, or all that need no package of others.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]
 
 
 def _join_names(parts: Sequence[str]) -> Iterator[str]:
-    """The variants named by what stood between commas, of which some names have one: "lanes, all cores" is one."""
+    """Return the variants named between commas, of which some names hold one: "lanes, all cores" is one variant."""
     while parts:
         ends = range(len(parts), 0, -1)
         end = next((end for end in ends if ", ".join(parts[:end]) in BY_NAME), None)
@@ -90,7 +90,7 @@ def run_speed(
     if targets:
         with progress("targets", len(TARGETS)) as advance:
             tables["targets"] = targets_table(seconds=TARGET_SECONDS, progress=advance)
-        print_table(budget_summary(tables["targets"]), "The performance budget: how many times as fast, at least")
+        print_table(budget_summary(tables["targets"]), "Performance budget: speedup and its target")
         for remark in budget_footnotes(tables["targets"]):
             print_sentence(*remark.split(": ", 1))
     write_tables(tables, out, readable_table)

@@ -56,7 +56,7 @@ class Trace:
 
 
 def gradient(model: Model, data: Dataset, params: Floats) -> Floats:
-    """The gradient of half the mean squared residual over all samples, shape (P,)."""
+    """Return the gradient of half the mean squared residual over all samples, shape (P,)."""
     with np.errstate(all="ignore"):
         residual, derivatives = evaluate(model.program, params, data.x.T, data.y)
         return np.array([np.mean(residual * derivative) for derivative in derivatives])

@@ -29,16 +29,16 @@ class Gates(NamedTuple):
     patterns: dict[str, float]
 
     def named(self, row: str) -> float | None:
-        """The gate of a row that a pattern names."""
+        """Return the gate of a row that a pattern names."""
         return next((gate for pattern, gate in self.patterns.items() if _matches(row, pattern)), None)
 
     def of(self, row: str) -> float | None:
-        """The gate of a row."""
+        """Return the gate of a row."""
         named = self.named(row)
         return self.default if named is None else named
 
     def unused(self, rows: Iterable[str]) -> list[str]:
-        """The patterns that name none of the rows."""
+        """Return the patterns that name none of the rows."""
         rows = list(rows)
         return [pattern for pattern in self.patterns if not any(_matches(row, pattern) for row in rows)]
 

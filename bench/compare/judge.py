@@ -72,7 +72,7 @@ def summarize_rows(table: pd.DataFrame) -> str:
 
 
 def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """What people read: of choices the best, those past a gate and those that differ most; no empty columns."""
+    """Return what people read: of choices the best, those past a gate and those that differ most; no empty columns."""
     if name == "epochs":
         first = table["row"].eq(BEST) | table["verdict"].eq(PAST)
         with np.errstate(divide="ignore"):

@@ -105,7 +105,7 @@ def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_choice(frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the best choice of settings; see `bench.tables.ranking.best_choices`."""
+    """Return the runs of the best choice of settings; see `bench.tables.ranking.best_choices`."""
     top = best_choices(frame).head(1)
     return frame.merge(top[[name for name in CHOICES if name in top]])
 
@@ -117,7 +117,7 @@ def _name(row: pd.Series) -> str:
 
 
 def _runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """What is compared, with texts in the place of categories, which differ from run to run."""
+    """Return what is compared, with texts in the place of categories, which differ from run to run."""
     texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init")}
     reached = frame["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float)
     return frame[[*CHOICES, *_RUN]].assign(**texts, epochs=reached)
@@ -145,7 +145,7 @@ def _epochs(row: str, base: Floats, new: Floats) -> dict[str, Any]:
 
 @once
 def _places(count: int) -> NDArray[np.intp]:
-    """Where, among so many sorted values, the ends of the interval of their median are."""
+    """Return where, among so many sorted values, the ends of the interval of their median are."""
     from scipy.stats import quantile_test  # noqa: PLC0415 (heavy)
 
     return np.array(quantile_test(np.arange(count), q=0, p=0.5).confidence_interval(CONFIDENCE), dtype=np.intp)

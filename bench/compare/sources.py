@@ -203,7 +203,7 @@ def _read_folder(folder: Path) -> _Folder:
 
 
 def _speed(evidence: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Sample], list[str]]:
-    """The rounds of each variant in seconds for a sample-update, and what is to be said of the others."""
+    """Return the rounds of each variant in seconds for a sample-update, and what is to be said of the others."""
     lost = footnotes(evidence["speed"]) if "speed" in evidence else []
     if "speed_rounds" not in evidence:
         return {}, lost
@@ -220,7 +220,7 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _incomparable(a: _Folder, b: _Folder) -> str | None:
-    """Why epochs to the target cannot be compared, in a sentence."""
+    """Return why epochs to the target cannot be compared, in a sentence."""
     if a.frame.empty or b.frame.empty:
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."
     if a.facts["data"] != b.facts["data"]:
@@ -245,7 +245,7 @@ def _only(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:
 
 
 def _lost(name: str, folder: _Folder, other: _Folder) -> list[tuple[str, str]]:
-    """Why one has no time for what the other has timed."""
+    """Return why one has no time for what the other has timed."""
     return [
         (f"Not timed in {name}", remark)
         for remark in folder.lost
@@ -260,6 +260,6 @@ def _different(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[st
 
 
 def join_names(names: list[str]) -> str:
-    """Names as part of a sentence; of many, the first and how many more."""
+    """Return names as part of a sentence; of many, the first and how many more."""
     more = f" and {text(len(names) - NAMES)} more" if len(names) > NAMES else ""
     return "; ".join(names[:NAMES]) + more

@@ -71,7 +71,7 @@ class SweepResult:
         return figure
 
     def _repr_html_(self) -> str:
-        """What Jupyter shows: how the runs ended, the best choices, the figure."""
+        """Return what Jupyter shows: how the runs ended, the best choices, the figure."""
         html: str = load_view("sweep_html")(self)
         return html
 

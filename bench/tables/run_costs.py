@@ -168,7 +168,7 @@ def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> 
 
 
 def _codes(frame: pd.DataFrame, names: list[str]) -> NDArray[np.intp]:
-    """Number the combinations of values in the order in which they first come."""
+    """Return the number of each combination of values, in the order in which they first come."""
     groups = frame.groupby(names, observed=True, sort=False, dropna=False)
     return groups.ngroup().to_numpy().astype(np.intp)
 

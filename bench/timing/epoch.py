@@ -67,7 +67,7 @@ def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, secon
 def _jobs(
     result: SweepResult, columns: tuple[Floats, ...], y: Floats, loss: str
 ) -> Iterator[tuple[dict[str, Any], dict[str, Problem]]]:
-    """What decides how long an epoch takes, and what each kernel is given to do for it."""
+    """Return what decides how long an epoch takes, and what each kernel is given to do for it."""
     frame = result.frame.reset_index(drop=True)
     frame = frame[frame["status"] != "diverged"]
     # A run that blows up is over early; the smallest rate is the one that is least likely to.
@@ -83,7 +83,7 @@ def _jobs(
 
 
 def _verified(jobs: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, str]]:
-    """The calls of the kernels that give what the reference gives, and why there is none of the others.
+    """Return the calls of the kernels that give what the reference gives, and why there is none of the others.
 
     They are held against it on what the reference is given. Where the same bits are promised, and the run stays finite,
     the whole of what is timed must also be the same for `fused` and for `lanes`.
@@ -108,7 +108,7 @@ def _verified(jobs: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, s
 
 
 def _difference(one: Trained, many: Trained) -> float:
-    """How far runs that should all be like the one are from it at most; 0 where that is over before the last epoch."""
+    """Return the largest error of runs that should all be like the one; 0 where that is over before the last epoch."""
     if not np.isfinite(one.losses).all():
         return 0.0
     expected = Trained(np.repeat(one.params, WIDTH, axis=0), np.repeat(one.losses, WIDTH, axis=1))

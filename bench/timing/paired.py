@@ -56,7 +56,7 @@ class Timings(NamedTuple):
     loops: tuple[int, ...]
 
     def of(self, name: str) -> Floats:
-        """The seconds per call of one, shape (rounds,).
+        """Return the seconds per call of one, shape (rounds,).
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Ratio(NamedTuple):
     high: float
 
     def scaled(self, factor: float) -> "Ratio":
-        """The ratio where a call of the one does as much as `factor` calls of the other."""
+        """Return the ratio where a call of the one does as much as `factor` calls of the other."""
         return Ratio(*(factor * bound for bound in self))
 
     @property
@@ -171,7 +171,7 @@ def take_turns(
 
 
 def ratio(timings: Timings, slow: str, fast: str) -> Ratio:
-    """How many times as long `slow` takes as `fast`: the median over the rounds, with its 95 % interval.
+    """Return how many times as long `slow` takes as `fast`: the median over the rounds, with its 95 % interval.
 
     See `ratio_of`.
 
@@ -184,7 +184,7 @@ def ratio(timings: Timings, slow: str, fast: str) -> Ratio:
 
 
 def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
-    """How many times as long the one takes as the other, with a bootstrap interval that holds for few samples too.
+    """Return how many times as long the one takes as the other, with an interval that holds for few samples too.
 
     With pairs it is the median of their ratios, from which falls out what both have in common. The ratio of the medians
     would keep it: on the machines that the tests simulate, its interval is twice as wide. Without pairs it is the ratio
@@ -231,7 +231,7 @@ def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
 
 
 def noise_floor(timings: Timings) -> Ratio:
-    """How many times as long the baseline takes as itself: what differs by less than this interval may be noise.
+    """Return how many times as long the baseline takes as itself: what differs by less than this interval may be noise.
 
     Raises
     ------
@@ -245,7 +245,7 @@ def noise_floor(timings: Timings) -> Ratio:
 
 
 def noise_warning(timings: Timings) -> str | None:
-    """A sentence when the baseline against itself may differ by more than 2 %: an end of the interval is there."""
+    """Return a sentence if the baseline against itself may differ by more than 2 %, by either end of the interval."""
     floor = noise_floor(timings)
     reach = max(1 - floor.low, floor.high - 1)
     if reach <= NOISE:
@@ -272,7 +272,7 @@ def _baseline(calls: Mapping[str, Callable[[], object]], baseline: str | None) -
 
 
 def _tick(clock: Callable[[], float]) -> float:
-    """The smallest step of a clock; 0 if it was not seen to move."""
+    """Return the smallest step of a clock; 0 if it was not seen to move."""
     steps: list[float] = []
     last = clock()
     for _ in repeat(None, READINGS):
@@ -286,7 +286,7 @@ def _tick(clock: Callable[[], float]) -> float:
 
 
 def _loops(name: str, call: Callable[[], object], least: float, clock: Callable[[], float]) -> int:
-    """How many calls take long enough."""
+    """Return how many calls take long enough."""
     loops = 1
     while loops < MOST_CALLS:
         seconds = _sample(call, loops, clock)
@@ -314,7 +314,7 @@ def _sample(call: Callable[[], object], loops: int, clock: Callable[[], float]) 
 
 
 def _interval(*samples: Floats) -> tuple[float, float]:
-    """The 95 % interval of a median, or of the difference of two."""
+    """Return the 95 % interval of a median, or of the difference of two."""
     from scipy.stats import bootstrap  # noqa: PLC0415 (heavy)
 
     def difference(first: Floats, *second: Floats, axis: int) -> Floats:
@@ -335,13 +335,13 @@ def _interval(*samples: Floats) -> tuple[float, float]:
 
 
 def _grouped(samples: Floats) -> Floats:
-    """Of many samples, the medians of groups of neighbours, of odd size so that they have the same median."""
+    """Return the medians of groups of neighbours among many samples, of odd size so that they have the same median."""
     size = 2 * (samples.size // MANY) + 1
     return np.median(samples[: samples.size // size * size].reshape(-1, size), axis=1)
 
 
 def _spread(samples: Floats) -> Floats:
-    """Samples moved away from their median, so that the medians of resamples vary as much as medians of new ones would.
+    """Move samples away from their median, so that medians of resamples vary as much as medians of new ones would.
 
     The autocorrelation is that of the ranks, lest a spike hides it.
     """

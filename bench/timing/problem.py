@@ -70,7 +70,7 @@ class Problem:
         return self.updates * self.batch_size
 
     def part(self, *, runs: int | None = None, epochs: int | None = None, samples: int | None = None) -> "Problem":
-        """The first runs, epochs and samples of it; a batch is then no larger than what there is."""
+        """Return the first runs, epochs and samples of it; a batch is then no larger than what there is."""
         return replace(
             self,
             x=tuple(column[:samples] for column in self.x),
@@ -127,7 +127,7 @@ def errors(trained: Trained, expected: Trained) -> Errors:
 def classic(
     epochs: int = 100, batch_size: int = 1, *, shuffle: bool = False, optimizer: str = "sgd", n: int = 800
 ) -> Problem:
-    """The classic lesson: samples of 2*x**2 - 4*x + 3, from (-1, 10, 26), the rate 0.5 halved every ten epochs.
+    """Return the classic lesson: samples of 2*x**2 - 4*x + 3, from (-1, 10, 26), the rate 0.5 halved every ten epochs.
 
     An adaptive optimizer starts at a tenth of that rate, and there may be more than the 800 samples of the lesson.
     """
@@ -139,7 +139,7 @@ def classic(
 
 
 def many(model: Model = quadratic, runs: int = 1024, epochs: int = 10) -> Problem:
-    """Runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work."""
+    """Return runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work."""
     x = np.arange(-400, 400) / 400
     y = 2 * x**2 - 4 * x + 3 if model is quadratic else 2 * np.exp(-1.3 * x) + 0.5
     rng = np.random.default_rng(0)

@@ -142,7 +142,7 @@ def _timings(contestants: Mapping[str, Contestant], baseline: str | None, second
 
 
 def _error_columns(errors: Errors | None) -> dict[str, float]:
-    """How far a result is from the reference's, as part of a row."""
+    """Return how far a result is from the reference's, as part of a row."""
     if errors is None:
         return {}
     return {
@@ -154,7 +154,7 @@ def _error_columns(errors: Errors | None) -> dict[str, float]:
 
 
 def _measured(contestant: Contestant, all_: Mapping[str, Contestant], timings: Timings) -> dict[str, Any]:
-    """A variant's row."""
+    """Return a variant's row."""
     variant, problem = contestant.variant, contestant.problem
     updates = problem.sample_updates
     seconds = timings.of(variant.name)
@@ -180,7 +180,7 @@ def _measured(contestant: Contestant, all_: Mapping[str, Contestant], timings: T
 
 
 def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
-    """What a kernel of ours costs before it trains.
+    """Return what a kernel of ours costs before it trains.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def _timed(call: Callable[[], object]) -> float:
 
 
 def _rounds(contestants: Mapping[str, Contestant], timings: Timings) -> pd.DataFrame:
-    """The timings in ns per sample-update, long."""
+    """Return the timings in ns per sample-update, long."""
     parts = [
         pd.DataFrame(
             {

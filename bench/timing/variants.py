@@ -87,7 +87,7 @@ class Variant(NamedTuple):
         return self.kernel is not None
 
     def lacks(self, problem: Problem) -> str | None:
-        """What the problem asks for and the variant does not have, in words; None if it takes the problem."""
+        """Return what the problem asks for and the variant does not have, in words; None if it takes the problem."""
         optimizer = make_optimizer(problem.optimizer)
         refusals = (
             (not self.models(problem.model), f"trains {self.which} only"),
@@ -101,13 +101,13 @@ class Variant(NamedTuple):
         return next((reason for refused, reason in refusals if refused), None)
 
     def missing(self) -> str | None:
-        """Why it is not there, and what would help; None if it is installed."""
+        """Return why it is not there, and what would help; None if it is installed."""
         if self.package and find_spec(self.module or self.package) is None:
             return f"not installed: pip install {self.package}"
         return None
 
     def ready(self, problem: Problem) -> Call:
-        """The call that trains.
+        """Return the call that trains.
 
         Raises
         ------
@@ -119,13 +119,13 @@ class Variant(NamedTuple):
         return self.prepare(problem)
 
     def bound(self, problem: Problem) -> float:
-        """The bound for the `largest` error: 0 where the same bits are promised."""
+        """Return the bound for the `largest` error: 0 where the same bits are promised."""
         exact = self.tolerance == 0 and is_exact(problem.model, self.kernel or "reference", problem.loss)
         return 0.0 if exact else max(self.tolerance, TOLERANCE)
 
 
 def kernel(name: str, problem: Problem) -> Call:
-    """A call that trains with one of our kernels, in one thread."""
+    """Return a call that trains with one of our kernels, in one thread."""
     loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
     data = allocate_data(problem.x, problem.y, shuffle=problem.shuffle)
     options = option_values(loss, optimizer)
@@ -159,7 +159,7 @@ def kernel(name: str, problem: Problem) -> Call:
 
 
 def lanes_in_threads(problem: Problem) -> Call:
-    """A call that trains with `lanes`, a share of the runs in each of as many threads as there are processors."""
+    """Return a call that trains with `lanes`, a share of the runs in each of as many threads as processors."""
     threads = processors()
     size = WIDTH * -(-problem.runs // (WIDTH * threads))
     shares = [slice(first, first + size) for first in range(0, problem.runs, size)]

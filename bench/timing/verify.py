@@ -32,7 +32,7 @@ class NotVerifiedError(Exception):
 
 
 def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
-    """The call that trains, after its result was found to be that of the reference, twice.
+    """Return the call that trains, after its result was found to be that of the reference, twice.
 
     Some runs of a problem that is too large for the reference are held against it for an epoch, on some samples; then
     all of them against `fused`, as long as that gives what the reference gives for the first run. Where `fused` does
@@ -90,7 +90,7 @@ def _part(problem: Problem) -> Problem:
 
 @_once_per_problem
 def _expected(problem: Problem) -> Trained:
-    """What the reference gives, for all runs or for the first one alone; see `verify`."""
+    """Return what the reference gives, for all runs or for the first one alone; see `verify`."""
     reference, fused = BY_NAME["reference"], BY_NAME["fused"]
     if problem.sample_updates <= MOST_SAMPLE_UPDATES:
         return reference.ready(problem)()
@@ -108,7 +108,7 @@ def _expected(problem: Problem) -> Trained:
 
 
 def _first_runs(trained: Trained, problem: Problem, runs: int) -> Trained:
-    """Of the result of a whole problem, as many runs as something is known of."""
+    """Return as many runs of the result of a whole problem as something is known of."""
     if runs == problem.runs:
         return trained
     return Trained(trained.params[:runs], trained.losses[:, :runs])

@@ -28,7 +28,7 @@ FOR_THREADS = 4
 def study_problems(
     study: Study, data: Dataset, *, optimizer: str = "sgd", batch_size: int | str = 1, shuffle: bool = False
 ) -> tuple[Problem, Problem]:
-    """A study's model and data as a job for one run, from its first start at its smallest rate, and as one for many.
+    """Return a study as a problem of one run, from its first start at its smallest rate, and as one of many runs.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def study_problems(
 
 
 def batch_of_runs(problem: Problem) -> Problem:
-    """Many runs of the same kind, at rates up to that of the one."""
+    """Return many runs of the same kind, at rates up to that of the one."""
     part = problem.part(samples=max(problem.batch_size, BATCH_UPDATES // BATCH_RUNS))
     part = part.part(epochs=max(1, BATCH_UPDATES // (BATCH_RUNS * part.y.size)))
     return replace(
@@ -71,7 +71,7 @@ def batch_of_runs(problem: Problem) -> Problem:
 
 
 def problem_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
-    """What a variant is given: one run or many, more of them for all cores, and little for a slow one."""
+    """Return what a variant is given: one run or many, more of them for all cores, and little for a slow one."""
     own = crowd if variant.many else problem
     if variant.threads > 1:
         rates = np.tile(own.rates, FOR_THREADS)
@@ -82,6 +82,6 @@ def problem_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
 
 
 def _diverges(problem: Problem) -> bool:
-    """Whether the run does not stay finite; where `fused` says so, the reference has the last word if it has time."""
+    """Return whether the run does not stay finite, by the reference too where it has the time."""
     kernels = [BASELINE, "reference"] if problem.sample_updates <= MOST_SAMPLE_UPDATES else [BASELINE]
     return not any(np.isfinite(BY_NAME[name].ready(problem)().losses).all() for name in kernels)

@@ -13,7 +13,7 @@ from kernels.run import Floats
 def residual_and_derivatives(
     program: Program, library: Any, theta: Iterable[Any], x: Iterable[Any], y: Any
 ) -> tuple[Any, Sequence[Any]]:
-    """The residual and its derivatives by the parameters, by hand.
+    """Return the residual and its derivatives by the parameters, by hand.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def linear_system(problem: Problem) -> tuple[Floats, Floats]:
 
 
 def mean_square(matrix: Floats, targets: Floats, params: Floats) -> float:
-    """The mean of (D theta - t)**2."""
+    """Return the mean of (D theta - t)**2."""
     residual = matrix @ params - targets
     return float(residual @ residual) / targets.size
 
@@ -57,7 +57,7 @@ def mean_square(matrix: Floats, targets: Floats, params: Floats) -> float:
 def run_by_run(
     problem: Problem, train: Callable[[Floats, Floats], tuple[Floats, Sequence[float]]]
 ) -> Callable[[], Trained]:
-    """A call that trains one run after the other.
+    """Return a call that trains one run after the other.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
 
 
 def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
-    """A call that trains in C.
+    """Return a call that trains in C.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
 
 
 def formula(model: Model, tree: bool) -> str:
-    """The text of `formula.in_c`, kept on disk: sympy takes longer to be imported than the compiler does to compile."""
+    """Return the text of `formula.in_c`, kept on disk: sympy takes longer to import than the compiler to compile."""
     about = repr((model.expression, model.inputs, model.params, tree)).encode()
     name = f"formula_{hashlib.sha256(about + WRITER.read_bytes()).hexdigest()[:16]}.c"
     text = cache.read(name)
@@ -79,7 +79,7 @@ def formula(model: Model, tree: bool) -> str:
 
 @once
 def library(model: str) -> ctypes.CDLL:
-    """The text of a model and `sgd.c`, compiled anew in every process: no file could be of another machine.
+    """Return the text of a model and `sgd.c`, compiled anew in every process: no file could be of another machine.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def library(model: str) -> ctypes.CDLL:
 
 
 def compiler() -> list[str]:
-    """The command in CC, or cc.
+    """Return the command in CC, or cc.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def compiler() -> list[str]:
 
 
 def _pointer(array: Floats) -> ctypes.c_void_p:
-    """Where the values are; the array lives as long as the pointer does."""
+    """Return where the values are; the array lives as long as the pointer does."""
     return array.ctypes.data_as(ctypes.c_void_p)
 
 

@@ -59,7 +59,7 @@ class _Printer(C99CodePrinter):
 
 
 def in_c(model: Model, *, tree: bool) -> str:
-    """The text that `sgd.c` continues.
+    """Return the text that `sgd.c` continues.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def in_c(model: Model, *, tree: bool) -> str:
     alone, all_, descent = (_lines(part) for part in (formula.alone, formula.all, formula.descent))
 
     def vector(form: str) -> str:
-        """The form for each parameter, with its number {k}, its derivative {d} and its step {s}."""
+        """Return the form for each parameter, with its number {k}, its derivative {d} and its step {s}."""
         parts = zip(formula.derivatives, formula.steps, strict=True)
         return ", ".join(form.format(k=k, d=d, s=step) for k, (d, step) in enumerate(parts))
 
@@ -141,7 +141,7 @@ def _written(model: Model) -> Formula:
 
 
 def _calls(u: sympy.Expr) -> Iterator[sympy.Expr]:
-    """Calls of functions, inner ones before those that they are in."""
+    """Yield calls of functions, inner ones before those that they are in."""
     return (v for v in sympy.postorder_traversal(u) if v.is_Function or (v.is_Pow and not v.exp.is_Integer))
 
 

@@ -11,19 +11,19 @@ from kernels.run import Floats
 
 
 def prepare_lesson(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains as lessons do, run by run."""
+    """Return a call that trains as lessons do, run by run."""
     (x,), y = problem.x, problem.y
     return run_by_run(problem, partial(train_lesson, x, y, problem.batch_size))
 
 
 def prepare_scalars(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains sample by sample over NumPy scalars, run by run."""
+    """Return a call that trains sample by sample over NumPy scalars, run by run."""
     (x,), y = problem.x, problem.y
     return run_by_run(problem, partial(train_scalars, x, y))
 
 
 def train_lesson(x: Floats, y: Floats, size: int, init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
-    """The loop as everyone writes it: np.mean, np.array and a new parameter vector for every update."""
+    """Return the loop as everyone writes it: np.mean, np.array and a new parameter vector for every update."""
     params = init
     losses = [_loss(params, x, y)]
     for lr in rates:
@@ -38,7 +38,7 @@ def train_lesson(x: Floats, y: Floats, size: int, init: Floats, rates: Floats) -
 
 
 def train_scalars(x: Floats, y: Floats, init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
-    """The careful loop, sample by sample, without an array or a function call in an update."""
+    """Return the careful loop, sample by sample, without an array or a function call in an update."""
     a, b, c = params = init
     losses = [_loss(params, x, y)]
     for lr in rates:

@@ -51,7 +51,7 @@ class Form(NamedTuple):
 
 
 def prepare(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains one run after the other: with plain SGD in place, with any other optimizer of torch.optim.
+    """Return a call that trains run after run: plain SGD in place, any other optimizer by torch.optim.
 
     A sample takes 2 microseconds in place and 10 with torch.optim.SGD; autograd on top of that makes it 50.
     """
@@ -75,12 +75,12 @@ def prepare(problem: Problem) -> Callable[[], Trained]:
 
 
 def prepare_many(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains all runs as arrays, with gradients by hand."""
+    """Return a call that trains all runs as arrays, with gradients by hand."""
     return _side_by_side(problem, lambda form, theta: partial(_descend, form, theta, problem.batch_size))
 
 
 def prepare_grad(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains all runs with `torch.func.grad` of one run's loss and `torch.func.vmap` over the runs."""
+    """Return a call that trains all runs by `torch.func.grad` of one run's loss and `torch.func.vmap` over the runs."""
     by_hand = _by_hand(problem.model)
 
     def half_mean_square(theta: Sequence[Any], x: Sequence[Any], y: Any) -> Any:
@@ -103,7 +103,7 @@ def prepare_grad(problem: Problem) -> Callable[[], Trained]:
 
 
 def prepare_compiled(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains all runs as arrays, the updates of several samples compiled to one loop over the runs.
+    """Return a call that trains all runs as arrays, the updates of several samples compiled to one loop over the runs.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def prepare_compiled(problem: Problem) -> Callable[[], Trained]:
 
 
 def _side_by_side(problem: Problem, epoch_of: Callable[[Form, Any], Callable[[Any], None]]) -> Callable[[], Trained]:
-    """A call that trains all runs together, an epoch by what is returned for the form and theta."""
+    """Return a call that trains all runs together, an epoch by what is returned for the form and theta."""
     start, rates = torch.tensor(problem.inits.T.copy()), torch.tensor(problem.rates)
     theta = torch.empty_like(start)
     form = _form(problem, theta)
@@ -163,14 +163,14 @@ def _side_by_side(problem: Problem, epoch_of: Callable[[Form, Any], Callable[[An
 
 
 def _descend(form: Form, theta: Any, size: int, lr: Any) -> None:
-    """An epoch of plain SGD."""
+    """Return an epoch of plain SGD."""
     add, scale = form.adding(theta), -lr / size
     for batch in form.batches:
         add(scale, *batch)
 
 
 def _optimize(form: Form, theta: Any, size: int, optimizer: Any, lr: float) -> None:
-    """An epoch of an optimizer of torch.optim."""
+    """Return an epoch of an optimizer of torch.optim."""
     optimizer.param_groups[0]["lr"] = lr
     add, scale = form.adding(theta.grad), 1 / size
     for batch in form.batches:
@@ -193,7 +193,7 @@ def _losses(form: Form, problem: Problem, epoch: Callable[[Any], None], rates: A
 
 
 def _of_torch(optimizer: Optimizer, theta: Any) -> Any:
-    """The optimizer of torch.optim with the same constants; fused where that is faster for few parameters."""
+    """Return the optimizer of torch.optim with the same constants; fused where that is faster for few parameters."""
     options = dict(optimizer.options)
     betas = options.pop("beta1", None), options.pop("beta2", None)
     given: dict[str, Any] = {"weight_decay": optimizer.weight_decay} | options
@@ -269,7 +269,7 @@ def _stepwise(problem: Problem, theta: Any) -> Form:
 
 
 def _piece(theta: Any) -> int:
-    """How many samples make a piece of the data."""
+    """Return how many samples make a piece of the data."""
     return max(1, PIECE // int(theta[0].numel()))
 
 
@@ -286,14 +286,14 @@ def _by_hand(model: Model) -> Callable[..., tuple[Any, Sequence[Any]]]:
 
 
 def _batches(problem: Problem, *, many: bool = False) -> list[Batch]:
-    """The columns of each update's samples: scalars, or vectors, with a further axis for many runs."""
+    """Return the columns of each update's samples: scalars, or vectors, with a further axis for many runs."""
     if problem.batch_size == 1:
         return [tuple(column[0] for column in sample) for sample in _columns(problem, 1)]
     return list(_columns(problem, problem.batch_size, many=many))[: problem.y.size // problem.batch_size]
 
 
 def _columns(problem: Problem, size: int, *, many: bool = False) -> Iterator[Batch]:
-    """The inputs and y, so many samples at a time."""
+    """Return the inputs and y, so many samples at a time."""
     columns = [torch.tensor(column) for column in (*problem.x, problem.y)]
     if many:
         columns = [column[:, None] for column in columns]

@@ -11,7 +11,7 @@ from kernels.run import Floats
 
 
 def prepare(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains with a `learn_one` for each sample, a dict that is made before.
+    """Return a call that trains with a `learn_one` for each sample, a dict that is made before.
 
     Its loss is the square, not half of it: its rate is half of ours. Its weights start from zero: what it learns is how
     far they are from the start, on targets less what the start explains.

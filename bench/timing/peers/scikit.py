@@ -12,7 +12,7 @@ from kernels.run import Floats
 
 
 def prepare(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains with a `partial_fit` for each epoch, whose rate is `eta0`; its loss is half the square too."""
+    """Return a call that trains with a `partial_fit` for each epoch, at the rate `eta0`; its loss is r**2 / 2."""
     matrix, targets = linear_system(problem)
 
     def train(init: Floats, rates: Floats) -> tuple[Floats, list[float]]:

@@ -53,17 +53,17 @@ class Form(NamedTuple):
 
 
 def prepare(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains one run after the other, as arrays of one, with derivatives by hand."""
+    """Return a call that trains one run after the other, as arrays of one, with derivatives by hand."""
     return _fastest(problem, _by_hand(problem), together=False)
 
 
 def prepare_many(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains all runs together, with derivatives by hand."""
+    """Return a call that trains all runs together, with derivatives by hand."""
     return _fastest(problem, _by_hand(problem), together=True)
 
 
 def prepare_grad(problem: Problem) -> Callable[[], Trained]:
-    """A call that trains all runs together, with `jax.grad` of one run's loss and `jax.vmap` over the runs."""
+    """Return a call that trains all runs together, with `jax.grad` of one run's loss and `jax.vmap` over the runs."""
 
     def half_mean_square(theta: Any, x: Sequence[Any], y: Any) -> Any:
         residual, _ = residual_and_derivatives(problem.model.program, jnp, theta, x, y)
@@ -86,7 +86,7 @@ def prepare_grad(problem: Problem) -> Callable[[], Trained]:
 
 
 def _by_hand(problem: Problem) -> list[Form]:
-    """The forms with derivatives by hand."""
+    """Return the forms with derivatives by hand."""
     size = problem.batch_size
 
     def parts(theta: Arrays, batch: Arrays, scale: Any) -> list[Any]:
@@ -119,7 +119,7 @@ def _by_hand(problem: Problem) -> list[Form]:
 
 
 def _compiled(problem: Problem, form: Form, unroll: int, *, together: bool) -> Callable[[], Trained]:
-    """A call that trains with this form, all runs together or one after the other."""
+    """Return a call that trains with this form, all runs together or one after the other."""
     size, whole = problem.batch_size, problem.y.size // problem.batch_size
     optimizer = make_optimizer(problem.optimizer)
     rule = None if optimizer.text == "sgd" else _rule(optimizer)
@@ -169,7 +169,7 @@ def _compiled(problem: Problem, form: Form, unroll: int, *, together: bool) -> C
 
 
 def _rule(optimizer: Optimizer) -> Callable[..., tuple[Any, Arrays]]:
-    """The update of one array: (values, slots, gradient, lr, number of the update from 1) -> values, slots."""
+    """Return the update of one array: (values, slots, gradient, lr, number of the update from 1) -> values, slots."""
     options = tuple(optimizer.options.values())
 
     def sgd(values: Any, slots: Arrays, gradient: Any, lr: Any, count: Any) -> tuple[Any, Arrays]:
@@ -198,7 +198,7 @@ def _rule(optimizer: Optimizer) -> Callable[..., tuple[Any, Arrays]]:
 
 
 def _fastest(problem: Problem, forms: Sequence[Form], *, together: bool) -> Callable[[], Trained]:
-    """The call of the form that is the fastest on enough epochs to tell."""
+    """Return the call of the form that is the fastest on enough epochs to tell."""
     if problem.sample_updates < FEW:
         return _compiled(problem, forms[0], UNROLLED[0], together=together)
     part = problem if together else problem.part(runs=1)
@@ -208,7 +208,7 @@ def _fastest(problem: Problem, forms: Sequence[Form], *, together: bool) -> Call
 
 
 def _seconds(call: Callable[[], Trained]) -> float:
-    """What a call takes, the least of several."""
+    """Return what a call takes, the least of several."""
     call()
     times: list[float] = []
     while len(times) < TRIES or sum(times) < TRYING:
