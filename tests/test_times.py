@@ -12,7 +12,6 @@ from bench.timing.variants import BY_NAME
 from kernels import fit, models, reference
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.run import Hyperparameters, option_values
 
 
 def costs(*rows):
@@ -138,10 +137,9 @@ def test_sampling_the_curve_changes_nothing(classic, kernel, batch_size):
     x, y = classic
     sampled = fit(models.quadratic, x, y, batch_size=batch_size, kernel=kernel, **SETTINGS)
     loss, optimizer = make_loss("squared"), make_optimizer("sgd")
-    plan = Hyperparameters(sampled.rates, option_values(loss, optimizer), batch_size, True, True, 3, -np.inf)
     theta, state, columns = np.array([-1.0, 10.0, 26.0]), ((), ()), x[np.newaxis]
     for epoch, lr in enumerate(sampled.rates):
-        for batch in reference._batches(y.size, plan, epoch):
+        for batch in reference._batches(reference.permutation(y.size, 3, epoch), batch_size):
             theta, state = reference._step(
                 models.quadratic.program, loss, optimizer, theta, state, columns[:, batch], y[batch], lr
             )
