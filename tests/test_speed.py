@@ -40,7 +40,8 @@ def measured():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing.speed, "take_turns", turns)
         patch.setattr(timing.speed, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-        patch.setattr(timing.speed, "compile_kernel", lambda *kernel: SimpleNamespace(cold_seconds=2.0, load=lambda: None))
+        kernel = SimpleNamespace(cold_seconds=2.0, load=lambda: None)
+        patch.setattr(timing.speed, "compile_kernel", lambda *_: kernel)
         return speed(VARIANTS, classic(3), many(runs=33, epochs=2), seconds=0.2)
 
 

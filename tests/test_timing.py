@@ -275,7 +275,7 @@ def test_of_many_samples_groups_are_resampled(samples, size, wider):
     found = []
     for _ in range(20):
         times = np.exp(rng.normal(0, 0.01, samples))
-        assert timing._grouped(times).size == samples // size <= 499
+        assert timing._group_medians(times).size == samples // size <= 499
         found.append(ratio_of(times, np.ones(samples), paired=True).precision)
     # 1.96 standard errors of a median.
     assert np.mean(found) == pytest.approx(wider * 1.96 * np.sqrt(np.pi / 2) * 0.01 / np.sqrt(samples), rel=0.1)

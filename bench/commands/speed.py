@@ -82,11 +82,11 @@ def run_speed(
     """
     variants = select_variants(only, peers=peers)
     data, _ = study.dataset()
-    problem, crowd = study_problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
+    problem, batch = study_problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
     with progress("variants", len(variants)) as advance:
-        measured = speed(variants, problem, crowd, seconds=seconds, progress=advance)
+        measured = speed(variants, problem, batch, seconds=seconds, progress=advance)
     tables = {"speed": measured.table}
-    print_speed(measured, f"{problem.model.expression}, {_job(problem)}")
+    print_speed(measured, f"{problem.model.expression}, {_describe_problem(problem)}")
     if targets:
         with progress("targets", len(TARGETS)) as advance:
             tables["targets"] = targets_table(seconds=TARGET_SECONDS, progress=advance)
@@ -116,7 +116,7 @@ def print_speed(measured: Speed, title: str) -> None:
         print_sentence("Careful", measured.warning)
 
 
-def _job(problem: Problem) -> str:
+def _describe_problem(problem: Problem) -> str:
     order = "a fresh order each epoch" if problem.shuffle else "in sequence"
     batch = "sample by sample" if problem.batch_size == 1 else f"batches of {problem.batch_size:,}"
     return f"{problem.y.size:,} samples, {problem.optimizer}, {batch}, {order}"

@@ -96,8 +96,10 @@ def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
         that never reached the target: `row`, how many `pairs`, of these `A_converged` and `B_converged`, the medians
         `A_epochs` and `B_epochs` (missing where most missed the target), `ratio`, `low`, `high` and `note`.
     """
-    tops = _runs(best_choice(base)).merge(_runs(best_choice(new)), on=_RUN, suffixes=("_A", "_B"))
-    both = _runs(base).merge(_runs(new), on=[*CHOICES, *_RUN], suffixes=("_A", "_B"))
+    tops = _without_categories(best_choice(base)).merge(
+        _without_categories(best_choice(new)), on=_RUN, suffixes=("_A", "_B")
+    )
+    both = _without_categories(base).merge(_without_categories(new), on=[*CHOICES, *_RUN], suffixes=("_A", "_B"))
     groups = [(BEST, tops), *((_name(pairs.iloc[0]), pairs) for _, pairs in both.groupby(CHOICES))]
     rows = [_epochs(row, pairs["epochs_A"].to_numpy(), pairs["epochs_B"].to_numpy()) for row, pairs in groups]
     table = pd.DataFrame(rows, columns=PAIRED)
@@ -116,7 +118,7 @@ def _name(row: pd.Series) -> str:
     return f"{EPOCHS}{row['optimizer']} lr={text(row['lr'])} batch={text(row['batch_size'])} {row['schedule']} {order}"
 
 
-def _runs(frame: pd.DataFrame) -> pd.DataFrame:
+def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
     """Return what is compared, with texts in the place of categories, which differ from run to run."""
     texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init")}
     reached = frame["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float)

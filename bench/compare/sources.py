@@ -28,8 +28,8 @@ from kernels.checks import describe
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
 # So many names are listed one by one.
-NAMES = 10
-APART = (
+MAX_NAMES = 10
+DIFFERENT_TIMES = (
     "A and B were measured at different times: the intervals hold what differs between the rounds of each, and not "
     "what changed on the machine in between."
 )
@@ -60,14 +60,14 @@ class Measurement(NamedTuple):
     shuffle: bool | None = None
 
 
-def compare_sources(base: str, new: str, job: Measurement, *, seconds: float) -> Comparison:
+def compare_sources(base: str, new: str, measurement: Measurement, *, seconds: float) -> Comparison:
     """Read or measure, and compare.
 
     Parameters
     ----------
     base, new : str
         The names of two variants, the folders of two runs, or two .json files of pytest-benchmark.
-    job : Job
+    measurement : Measurement
         What variants are given to do.
     seconds : float
         About how long to time variants.
@@ -83,10 +83,10 @@ def compare_sources(base: str, new: str, job: Measurement, *, seconds: float) ->
     if kinds[0] != kinds[1]:
         raise ValueError(f"A, {base}, is {kinds[0]} and B, {new}, is {kinds[1]}: both must be of the same kind")
     if kinds[0] == VARIANT:
-        return _variants(base, new, job, seconds)
-    if given := [f"--{name.replace('_', '-')}" for name, value in job._asdict().items() if value is not None]:
+        return _compare_variants(base, new, measurement, seconds)
+    if given := [f"--{name.replace('_', '-')}" for name, value in measurement._asdict().items() if value is not None]:
         raise ValueError(f"{given[0]} is for two variants, which are timed now; {base} and {new} were timed before")
-    found = _files(base, new) if kinds[0] == FILE else _folders(base, new)
+    found = _compare_files(base, new) if kinds[0] == FILE else _compare_folders(base, new)
     if found.times.empty and found.epochs.empty:
         reasons = "".join(f"; {about}: {sentence}" for about, sentence in found.notes if about != "Times")
         raise ValueError(f"{base} and {new} have nothing in common that could be compared{reasons}")
@@ -116,16 +116,16 @@ def kind_of_source(name: str) -> str:
     )
 
 
-def _variants(base: str, new: str, job: Measurement, seconds: float) -> Comparison:
+def _compare_variants(base: str, new: str, measurement: Measurement, seconds: float) -> Comparison:
     from bench.timing.workload import study_problems  # noqa: PLC0415 (draws figures)
 
     if base == new:
         raise ValueError(f"A and B are both the variant {base!r}: they must be two")
-    settings = {name: value for name, value in job._asdict().items() if value is not None}
+    settings = {name: value for name, value in measurement._asdict().items() if value is not None}
     study = load_study(settings.pop("study", "quadratic"))
-    problem, crowd = study_problems(study, study.dataset()[0], **settings)
-    jobs = {name: problem_for(BY_NAME[name], problem, crowd) for name in (base, new)}
-    calls = {name: _verified(name, own) for name, own in jobs.items()}
+    problem, batch = study_problems(study, study.dataset()[0], **settings)
+    jobs = {name: problem_for(BY_NAME[name], problem, batch) for name in (base, new)}
+    calls = {name: _prepare_verified(name, own) for name, own in jobs.items()}
     with no_compilation():
         timings = take_turns(calls, baseline=base, seconds=seconds)
     updates = {name: own.sample_updates for name, own in jobs.items()}
@@ -147,7 +147,7 @@ def _count(problem: Problem) -> str:
     return f"{runs} of {problem.epochs:,} epochs on {problem.y.size:,} samples"
 
 
-def _verified(name: str, problem: Problem) -> Call:
+def _prepare_verified(name: str, problem: Problem) -> Call:
     try:
         return verify(BY_NAME[name], problem)[0]
     except UnavailableError as reason:
@@ -156,62 +156,66 @@ def _verified(name: str, problem: Problem) -> Call:
         raise NotVerifiedError(f"{name} is {reason}") from None
 
 
-def _files(base: str, new: str) -> Comparison:
+def _compare_files(base: str, new: str) -> Comparison:
     (samples_a, machine_a), (samples_b, machine_b) = read_benchmarks(base), read_benchmarks(new)
-    notes = [("Times", f"of a call. {APART}"), *_only(samples_a, samples_b), *_different(machine_a, machine_b)]
+    notes = [
+        ("Times", f"of a call. {DIFFERENT_TIMES}"),
+        *_note_unmatched(samples_a, samples_b),
+        *_note_differences(machine_a, machine_b),
+    ]
     return Comparison(times(samples_a, samples_b), pd.DataFrame(columns=PAIRED), notes)
 
 
 class _Folder(NamedTuple):
-    """What a folder holds that can be compared; `lost` says why a variant was not timed."""
+    """What a folder holds that can be compared; `missing` says why a variant was not timed."""
 
     samples: dict[str, Sample]
-    lost: list[str]
+    missing: list[str]
     frame: pd.DataFrame
     facts: dict[str, str]
     environment: dict[str, str]
 
 
-def _folders(base: str, new: str) -> Comparison:
+def _compare_folders(base: str, new: str) -> Comparison:
     a, b = _read_folder(Path(base)), _read_folder(Path(new))
     timed = times(a.samples, b.samples)
-    notes = [("Times", f"of a sample-update. {APART}")] if len(timed) else []
-    notes += [*_only(a.samples, b.samples), *_lost("A", a, b), *_lost("B", b, a)]
+    notes = [("Times", f"of a sample-update. {DIFFERENT_TIMES}")] if len(timed) else []
+    notes += [*_note_unmatched(a.samples, b.samples), *_note_missing("A", a, b), *_note_missing("B", b, a)]
     reached = pd.DataFrame(columns=PAIRED)
     if a.facts and b.facts:
-        if reason := _incomparable(a, b):
+        if reason := _reason_incomparable(a, b):
             notes.append(("Epochs", reason))
         else:
             reached = epochs(a.frame, b.frame)
-            notes += [(f"Best of {name}", f"{_best(own)}.") for name, own in (("A", a), ("B", b))]
-    notes += _different(a.facts | a.environment, b.facts | b.environment)
+            notes += [(f"Best of {name}", f"{_describe_best(own)}.") for name, own in (("A", a), ("B", b))]
+    notes += _note_differences(a.facts | a.environment, b.facts | b.environment)
     return Comparison(timed, reached, notes)
 
 
 def _read_folder(folder: Path) -> _Folder:
     """Read the folder of a run, or that of `sgdbench speed`."""
     if not (folder / RUN).exists():
-        evidence = {path.stem: _table(path) for path in (folder / SPEED, folder / ROUNDS) if path.exists()}
+        evidence = {path.stem: _read_table(path) for path in (folder / SPEED, folder / ROUNDS) if path.exists()}
         facts = folder / ENVIRONMENT
         told = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-        return _Folder(*_speed(evidence), pd.DataFrame(), {}, {name: str(fact) for name, fact in told.items()})
+        return _Folder(*_speed_samples(evidence), pd.DataFrame(), {}, {name: str(fact) for name, fact in told.items()})
     result = load_run(folder)
     start = [values.tobytes() for values in result.starts]
     frame = result.timed.assign(start=start)
     environment = {name: str(fact) for name, fact in result.run.environment.items()}
-    return _Folder(*_speed(read_tables(folder)), frame, result.run.identity, environment)
+    return _Folder(*_speed_samples(read_tables(folder)), frame, result.run.identity, environment)
 
 
-def _speed(evidence: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Sample], list[str]]:
+def _speed_samples(evidence: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Sample], list[str]]:
     """Return the rounds of each variant in seconds for a sample-update, and what is to be said of the others."""
-    lost = footnotes(evidence["speed"]) if "speed" in evidence else []
+    missing = footnotes(evidence["speed"]) if "speed" in evidence else []
     if "speed_rounds" not in evidence:
-        return {}, lost
+        return {}, missing
     rounds = evidence["speed_rounds"].groupby("variant", sort=False)["ns"]
-    return {str(variant): Sample.of(1e-9 * ns.to_numpy(dtype=float)) for variant, ns in rounds}, lost
+    return {str(variant): Sample.of(1e-9 * ns.to_numpy(dtype=float)) for variant, ns in rounds}, missing
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path) -> pd.DataFrame:
     columns = ["variant", "ns", *(["note"] if path.name == SPEED else [])]
     try:
         return pd.read_parquet(path, columns=columns)
@@ -219,7 +223,7 @@ def _table(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is damaged, or not from sgdbench: {error}") from None
 
 
-def _incomparable(a: _Folder, b: _Folder) -> str | None:
+def _reason_incomparable(a: _Folder, b: _Folder) -> str | None:
     """Return why epochs to the target cannot be compared, in a sentence."""
     if a.frame.empty or b.frame.empty:
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."
@@ -231,11 +235,11 @@ def _incomparable(a: _Folder, b: _Folder) -> str | None:
     return "not compared: there is no target to be reached." if targets[0] == "none" else None
 
 
-def _best(folder: _Folder) -> str:
+def _describe_best(folder: _Folder) -> str:
     return describe_choice(best_choice(folder.frame).iloc[0])
 
 
-def _only(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:
+def _note_unmatched(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:
     """Name the rows that only one of the two has."""
     alone = {
         "Only in A": [name for name in base if name not in new],
@@ -244,16 +248,16 @@ def _only(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:
     return [(about, f"{join_names(names)}.") for about, names in alone.items() if names]
 
 
-def _lost(name: str, folder: _Folder, other: _Folder) -> list[tuple[str, str]]:
+def _note_missing(name: str, folder: _Folder, other: _Folder) -> list[tuple[str, str]]:
     """Return why one has no time for what the other has timed."""
     return [
         (f"Not timed in {name}", remark)
-        for remark in folder.lost
+        for remark in folder.missing
         if any(remark.startswith(f"{variant}: ") for variant in other.samples)
     ]
 
 
-def _different(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
+def _note_differences(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
     names = [name for name in base if name in new and base[name] != new[name]]
     told = "; ".join(f"{name} {base[name]} in A, {new[name]} in B" for name in names)
     return [("Different", f"{told}.")] if told else []
@@ -261,5 +265,5 @@ def _different(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[st
 
 def join_names(names: list[str]) -> str:
     """Return names as part of a sentence; of many, the first and how many more."""
-    more = f" and {text(len(names) - NAMES)} more" if len(names) > NAMES else ""
-    return "; ".join(names[:NAMES]) + more
+    more = f" and {text(len(names) - MAX_NAMES)} more" if len(names) > MAX_NAMES else ""
+    return "; ".join(names[:MAX_NAMES]) + more

@@ -49,8 +49,8 @@ def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, secon
     rows: list[dict[str, Any]] = []
     calls: dict[str, Call] = {}
     epochs: dict[str, float] = {}
-    for about, jobs in _jobs(result, columns, y, loss):
-        verified, notes = _verified(jobs)
+    for about, jobs in _make_problems(result, columns, y, loss):
+        verified, notes = _prepare_verified(jobs)
         for variant, job in jobs.items():
             if variant in verified:
                 name = str(len(rows))
@@ -64,7 +64,7 @@ def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, secon
     return pd.DataFrame(rows, columns=[*COST_SETTINGS, "variant", "epoch_seconds", "note"])
 
 
-def _jobs(
+def _make_problems(
     result: SweepResult, columns: tuple[Floats, ...], y: Floats, loss: str
 ) -> Iterator[tuple[dict[str, Any], dict[str, Problem]]]:
     """Return what decides how long an epoch takes, and what each kernel is given to do for it."""
@@ -76,13 +76,13 @@ def _jobs(
         rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], WIDTH)
         starts = np.tile(result.starts[place], (WIDTH, 1))
         settings = (row["batch_size"], row["shuffle"], row["seed"], row["optimizer"], loss)
-        crowd = Problem(result.model, columns, y, starts, rates, *settings)
-        little = crowd.part(runs=1, epochs=1, samples=max(SLOW_SAMPLES, crowd.batch_size))
+        batch = Problem(result.model, columns, y, starts, rates, *settings)
+        short = batch.part(runs=1, epochs=1, samples=max(SLOW_SAMPLES, batch.batch_size))
         about: dict[str, Any] = {name: row[name] for name in COST_SETTINGS}
-        yield about, {"reference": little, "fused": crowd.part(runs=1), "lanes": crowd}
+        yield about, {"reference": short, "fused": batch.part(runs=1), "lanes": batch}
 
 
-def _verified(jobs: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, str]]:
+def _prepare_verified(jobs: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, str]]:
     """Return the calls of the kernels that give what the reference gives, and why there is none of the others.
 
     They are held against it on what the reference is given. Where the same bits are promised, and the run stays finite,
@@ -101,13 +101,13 @@ def _verified(jobs: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, s
     trained = {name: call() for name, call in calls.items()}  # which also makes them warm
     both = {"fused", "lanes"}
     if both <= trained.keys() and BY_NAME["lanes"].bound(jobs["lanes"]) == 0:
-        off = _difference(trained["fused"], trained["lanes"])
+        off = _largest_difference(trained["fused"], trained["lanes"])
         if off > 0:
             notes |= dict.fromkeys(both, f"not verified: fused and lanes differ by {off:.3g}")
     return {name: call for name, call in calls.items() if name not in notes}, notes
 
 
-def _difference(one: Trained, many: Trained) -> float:
+def _largest_difference(one: Trained, many: Trained) -> float:
     """Return the largest error of runs that should all be like the one; 0 where that is over before the last epoch."""
     if not np.isfinite(one.losses).all():
         return 0.0

@@ -146,8 +146,8 @@ def take_turns(
         if not value > 0:
             raise ValueError(f"{name} must be positive, not {value:g}")
     begun = clock()
-    least = max(sample_seconds, SAMPLE_TICKS * _tick(clock))
-    sized = {name: _loops(name, call, least, clock) for name, call in calls.items()}
+    least = max(sample_seconds, SAMPLE_TICKS * _clock_resolution(clock))
+    sized = {name: _calls_per_sample(name, call, least, clock) for name, call in calls.items()}
     names, turns = (*calls, baseline + AGAIN), (*calls.values(), calls[baseline])
     loops = (*sized.values(), sized[baseline])
     rng = np.random.default_rng(seed)
@@ -271,7 +271,7 @@ def _baseline(calls: Mapping[str, Callable[[], object]], baseline: str | None) -
     return baseline
 
 
-def _tick(clock: Callable[[], float]) -> float:
+def _clock_resolution(clock: Callable[[], float]) -> float:
     """Return the smallest step of a clock; 0 if it was not seen to move."""
     steps: list[float] = []
     last = clock()
@@ -285,7 +285,7 @@ def _tick(clock: Callable[[], float]) -> float:
     return min(steps, default=0.0)
 
 
-def _loops(name: str, call: Callable[[], object], least: float, clock: Callable[[], float]) -> int:
+def _calls_per_sample(name: str, call: Callable[[], object], least: float, clock: Callable[[], float]) -> int:
     """Return how many calls take long enough."""
     loops = 1
     while loops < MOST_CALLS:
@@ -320,7 +320,7 @@ def _interval(*samples: Floats) -> tuple[float, float]:
     def difference(first: Floats, *second: Floats, axis: int) -> Floats:
         return _median(first) - sum(map(_median, second))
 
-    groups = [_spread(_grouped(sample)) for sample in samples]
+    groups = [_spread(_group_medians(sample)) for sample in samples]
     interval = bootstrap(
         groups,
         difference,
@@ -334,7 +334,7 @@ def _interval(*samples: Floats) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def _grouped(samples: Floats) -> Floats:
+def _group_medians(samples: Floats) -> Floats:
     """Return the medians of groups of neighbours among many samples, of odd size so that they have the same median."""
     size = 2 * (samples.size // MANY) + 1
     return np.median(samples[: samples.size // size * size].reshape(-1, size), axis=1)

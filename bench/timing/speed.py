@@ -63,7 +63,7 @@ class Contestant(NamedTuple):
 def speed(
     variants: Sequence[Variant],
     problem: Problem,
-    crowd: Problem,
+    batch: Problem,
     *,
     seconds: float = 20.0,
     progress: Callable[[int], None] = lambda done: None,
@@ -76,7 +76,7 @@ def speed(
         `fused` should be among them: the noise of the machine is measured with it.
     problem : Problem
         One run, for those that train one at a time; slow ones get a part of it.
-    crowd : Problem
+    batch : Problem
         Many runs of the same kind, for those that train them side by side.
     seconds : float
         About how long to measure, after everything is compiled and verified.
@@ -91,7 +91,7 @@ def speed(
     contestants: dict[str, Contestant] = {}
     failures: dict[str, dict[str, Any]] = {}
     for done, variant in enumerate(variants, start=1):
-        own = problem_for(variant, problem, crowd)
+        own = problem_for(variant, problem, batch)
         try:
             contestants[variant.name] = Contestant(variant, own, *verify(variant, own))
         except UnavailableError as reason:
@@ -104,7 +104,7 @@ def speed(
     rows = [
         failures[variant.name]
         if timings is None or variant.name in failures
-        else _measured(contestants[variant.name], contestants, timings)
+        else _make_row(contestants[variant.name], contestants, timings)
         for variant in variants
     ]
     named = [
@@ -114,7 +114,7 @@ def speed(
     table = pd.DataFrame(named, columns=COLUMNS).astype({"verified": "boolean", "note": "str"})
     if timings is None:
         return Speed(table, pd.DataFrame(columns=ROUNDS), None, None, None)
-    return Speed(table, _rounds(contestants, timings), baseline, noise_floor(timings), noise_warning(timings))
+    return Speed(table, _long_rounds(contestants, timings), baseline, noise_floor(timings), noise_warning(timings))
 
 
 COLUMNS = [
@@ -153,7 +153,7 @@ def _error_columns(errors: Errors | None) -> dict[str, float]:
     }
 
 
-def _measured(contestant: Contestant, all_: Mapping[str, Contestant], timings: Timings) -> dict[str, Any]:
+def _make_row(contestant: Contestant, all_: Mapping[str, Contestant], timings: Timings) -> dict[str, Any]:
     """Return a variant's row."""
     variant, problem = contestant.variant, contestant.problem
     updates = problem.sample_updates
@@ -203,7 +203,7 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _rounds(contestants: Mapping[str, Contestant], timings: Timings) -> pd.DataFrame:
+def _long_rounds(contestants: Mapping[str, Contestant], timings: Timings) -> pd.DataFrame:
     """Return the timings in ns per sample-update, long."""
     parts = [
         pd.DataFrame(

@@ -60,7 +60,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     call = variant.ready(problem)
     if problem.sample_updates > MOST_SAMPLE_UPDATES:
         verify(variant, _part(problem))
-    wanted, bound = _expected(problem), variant.bound(problem)
+    wanted, bound = _reference_result(problem), variant.bound(problem)
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
         found = errors(_first_runs(call(), problem, len(wanted.params)), wanted)
         if not found.largest <= bound:
@@ -89,7 +89,7 @@ def _part(problem: Problem) -> Problem:
 
 
 @_once_per_problem
-def _expected(problem: Problem) -> Trained:
+def _reference_result(problem: Problem) -> Trained:
     """Return what the reference gives, for all runs or for the first one alone; see `verify`."""
     reference, fused = BY_NAME["reference"], BY_NAME["fused"]
     if problem.sample_updates <= MOST_SAMPLE_UPDATES:

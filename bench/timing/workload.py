@@ -70,9 +70,9 @@ def batch_of_runs(problem: Problem) -> Problem:
     )
 
 
-def problem_for(variant: Variant, problem: Problem, crowd: Problem) -> Problem:
-    """Return what a variant is given: one run or many, more of them for all cores, and little for a slow one."""
-    own = crowd if variant.many else problem
+def problem_for(variant: Variant, problem: Problem, batch: Problem) -> Problem:
+    """Return the problem for a variant: one run or many, more of them for all cores, and less for a slow one."""
+    own = batch if variant.many else problem
     if variant.threads > 1:
         rates = np.tile(own.rates, FOR_THREADS)
         own = replace(own, inits=np.tile(own.inits, (FOR_THREADS, 1)), rates=rates)

@@ -66,7 +66,7 @@ def prepare(problem: Problem) -> Callable[[], Trained]:
                 theta.copy_(torch.from_numpy(init))
                 epoch = partial(_descend, form, theta, problem.batch_size)
                 if optimizer.text != "sgd":
-                    epoch = partial(_optimize, form, theta, problem.batch_size, _of_torch(optimizer, theta))
+                    epoch = partial(_optimize, form, theta, problem.batch_size, _make_torch_optimizer(optimizer, theta))
                 losses.append(_losses(form, problem, epoch, rates.tolist()))
                 params.append(theta.numpy().copy())
             return Trained(np.array(params), torch.tensor(losses).T.numpy())
@@ -76,7 +76,7 @@ def prepare(problem: Problem) -> Callable[[], Trained]:
 
 def prepare_many(problem: Problem) -> Callable[[], Trained]:
     """Return a call that trains all runs as arrays, with gradients by hand."""
-    return _side_by_side(problem, lambda form, theta: partial(_descend, form, theta, problem.batch_size))
+    return _train_together(problem, lambda form, theta: partial(_descend, form, theta, problem.batch_size))
 
 
 def prepare_grad(problem: Problem) -> Callable[[], Trained]:
@@ -99,7 +99,7 @@ def prepare_grad(problem: Problem) -> Callable[[], Trained]:
 
         return epoch
 
-    return _side_by_side(problem, epoch_of)
+    return _train_together(problem, epoch_of)
 
 
 def prepare_compiled(problem: Problem) -> Callable[[], Trained]:
@@ -141,12 +141,12 @@ def prepare_compiled(problem: Problem) -> Callable[[], Trained]:
         warnings.simplefilter("ignore", DeprecationWarning)  # of what torch.compile imports
         # Traced, the steps have code of their own; torch.compile counts how often it compiles a piece of code.
         compiled = torch.compile(fx.symbolic_trace(steps), options={"compile_threads": 1})
-        call = _side_by_side(problem, epoch_of)
+        call = _train_together(problem, epoch_of)
         call()
     return call
 
 
-def _side_by_side(problem: Problem, epoch_of: Callable[[Form, Any], Callable[[Any], None]]) -> Callable[[], Trained]:
+def _train_together(problem: Problem, epoch_of: Callable[[Form, Any], Callable[[Any], None]]) -> Callable[[], Trained]:
     """Return a call that trains all runs together, an epoch by what is returned for the form and theta."""
     start, rates = torch.tensor(problem.inits.T.copy()), torch.tensor(problem.rates)
     theta = torch.empty_like(start)
@@ -192,7 +192,7 @@ def _losses(form: Form, problem: Problem, epoch: Callable[[Any], None], rates: A
     return losses
 
 
-def _of_torch(optimizer: Optimizer, theta: Any) -> Any:
+def _make_torch_optimizer(optimizer: Optimizer, theta: Any) -> Any:
     """Return the optimizer of torch.optim with the same constants; fused where that is faster for few parameters."""
     options = dict(optimizer.options)
     betas = options.pop("beta1", None), options.pop("beta2", None)
@@ -236,7 +236,7 @@ def _linear(problem: Problem, theta: Any) -> Form:
 
     batches = [(rows, rows.T, wanted) for rows, wanted in parts(problem.batch_size)]
     whole = problem.y.size // problem.batch_size
-    return Form(batches[:whole], adding, parts(_piece(theta)), lambda rows, wanted: (rows @ theta).sub_(wanted))
+    return Form(batches[:whole], adding, parts(_chunk_size(theta)), lambda rows, wanted: (rows @ theta).sub_(wanted))
 
 
 def _stepwise(problem: Problem, theta: Any) -> Form:
@@ -265,10 +265,10 @@ def _stepwise(problem: Problem, theta: Any) -> Form:
         *x, y = columns
         return by_hand(parts, x, y)[0]
 
-    return Form(_batches(problem, many=many), adding, list(_columns(problem, _piece(theta), many=many)), residuals)
+    return Form(_batches(problem, many=many), adding, list(_columns(problem, _chunk_size(theta), many=many)), residuals)
 
 
-def _piece(theta: Any) -> int:
+def _chunk_size(theta: Any) -> int:
     """Return how many samples make a piece of the data."""
     return max(1, PIECE // int(theta[0].numel()))
 

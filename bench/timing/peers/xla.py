@@ -54,12 +54,12 @@ class Form(NamedTuple):
 
 def prepare(problem: Problem) -> Callable[[], Trained]:
     """Return a call that trains one run after the other, as arrays of one, with derivatives by hand."""
-    return _fastest(problem, _by_hand(problem), together=False)
+    return _select_fastest(problem, _by_hand(problem), together=False)
 
 
 def prepare_many(problem: Problem) -> Callable[[], Trained]:
     """Return a call that trains all runs together, with derivatives by hand."""
-    return _fastest(problem, _by_hand(problem), together=True)
+    return _select_fastest(problem, _by_hand(problem), together=True)
 
 
 def prepare_grad(problem: Problem) -> Callable[[], Trained]:
@@ -82,7 +82,7 @@ def prepare_grad(problem: Problem) -> Callable[[], Trained]:
         return (scale * stacked_gradients(theta[0], x, y),)
 
     columns = (*problem.x, problem.y)
-    return _fastest(problem, [Form(False, columns, apart), Form(True, columns, stacked)], together=True)
+    return _select_fastest(problem, [Form(False, columns, apart), Form(True, columns, stacked)], together=True)
 
 
 def _by_hand(problem: Problem) -> list[Form]:
@@ -197,7 +197,7 @@ def _rule(optimizer: Optimizer) -> Callable[..., tuple[Any, Arrays]]:
     return decayed if optimizer.weight_decay else rule
 
 
-def _fastest(problem: Problem, forms: Sequence[Form], *, together: bool) -> Callable[[], Trained]:
+def _select_fastest(problem: Problem, forms: Sequence[Form], *, together: bool) -> Callable[[], Trained]:
     """Return the call of the form that is the fastest on enough epochs to tell."""
     if problem.sample_updates < FEW:
         return _compiled(problem, forms[0], UNROLLED[0], together=together)
