@@ -49,7 +49,7 @@ def train_runs(
     loss: Loss,
     optimizer: Optimizer,
     data: Data,
-    plan: Hyperparameters,
+    hyper: Hyperparameters,
     params: Floats,
     memory: Floats,
     *,
@@ -62,7 +62,7 @@ def train_runs(
     ----------
     kernel : str
         One of `KERNELS`.
-    plan : Hyperparameters
+    hyper : Hyperparameters
         With rates of shape (epochs, R), a column for each run, and without marks: runs are recorded epoch by epoch.
     params : array, shape (R, P)
     memory : array, shape (R, M)
@@ -71,30 +71,30 @@ def train_runs(
     """
     check_kernel(kernel)
     started = time.perf_counter()
-    plan = with_marks(plan, data.y.size)
-    last, count = plan.rates.shape
+    hyper = with_marks(hyper, data.y.size)
+    last, count = hyper.rates.shape
     whole = np.zeros(count, np.int64)
     runs = Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((last - first + 1, count)), 0.0)
     if KERNELS[kernel].width > 1:
         lanes = compile_kernel(kernel, model, loss, optimizer).train
-        finished = _train_side_by_side(lanes, data, plan, runs, first, stopped)
+        finished = _train_side_by_side(lanes, data, hyper, runs, first, stopped)
     else:
         slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
-        finished = _train_in_turn(trainer(kernel, model, loss, optimizer), data, plan, runs, first, stopped, slowdown)
+        finished = _train_in_turn(trainer(kernel, model, loss, optimizer), data, hyper, runs, first, stopped, slowdown)
     return runs._replace(seconds=time.perf_counter() - started) if finished else None
 
 
 def _train_in_turn(
-    train: Train, data: Data, plan: Hyperparameters, runs: Runs, first: int, stopped: Callable[[], bool], slowdown: int
+    train: Train, data: Data, hyper: Hyperparameters, runs: Runs, first: int, stopped: Callable[[], bool], slowdown: int
 ) -> bool:
     """Train the runs one after the other, in place; False if `stopped` before the end."""
-    last, count = plan.rates.shape
+    last, count = hyper.rates.shape
     trajectory = np.empty((last + 1, runs.params.shape[1]))
     losses = np.empty(last + 1)
     for run in range(count):
         trajectory[first] = runs.params[run]
         record = Record(losses, trajectory, runs.memory[run])
-        own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, run]))
+        own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, run]))
         legs = partial(train, data, own, record)
         slices = train_in_slices(legs, own.marks, first, samples=data.y.size, slowdown=slowdown)
         for status, done, _seconds in slices:  # noqa: B007
@@ -108,15 +108,15 @@ def _train_in_turn(
 def _train_side_by_side(
     train: Callable[..., tuple[int, int]],
     data: Data,
-    plan: Hyperparameters,
+    hyper: Hyperparameters,
     runs: Runs,
     first: int,
     stopped: Callable[[], bool],
 ) -> bool:
     """Train as many runs at a time as a lane is wide, in place; empty places repeat the last run."""
-    last, count = plan.rates.shape
+    last, count = hyper.rates.shape
     params, memory = runs.params.shape[1], runs.memory.shape[1]
-    room_for_sums = allocate_scratch(params, WIDTH)
+    sums = allocate_scratch(params, WIDTH)
     for start in range(0, count, WIDTH):
         places = np.minimum(np.arange(start, start + WIDTH), count - 1)
         block = Block(
@@ -128,10 +128,10 @@ def _train_side_by_side(
             np.ascontiguousarray(runs.params[places].T),
             np.ascontiguousarray(runs.memory[places].T),
         )
-        own = plan._replace(rates=np.ascontiguousarray(plan.rates[:, places]))
+        own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, places]))
 
         def step(begin: int, end: int, block: Block = block, own: Hyperparameters = own) -> tuple[int, int]:
-            return train(data, own, block, room_for_sums, begin, end)
+            return train(data, own, block, sums, begin, end)
 
         for _ in train_in_slices(step, own.marks, first, samples=data.y.size, slowdown=WIDTH // 8):
             if stopped():

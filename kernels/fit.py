@@ -302,7 +302,7 @@ def fit(
     rates = learning_rates(schedule, lr, epochs)
     size, drop_last = check_batch_size(batch_size, y.size), check_bool("drop_last", drop_last)
     marks = make_marks(record, y.size, size, epochs, drop_last=drop_last)
-    plan = Hyperparameters(
+    hyper = Hyperparameters(
         rates,
         option_values(loss, optimizer),
         size,
@@ -315,7 +315,7 @@ def fit(
     shape = marks.size, len(model.params)
     kept = Record(np.empty(shape[0]), np.empty(shape), initial_memory(optimizer, shape[1]))
     kept.trajectory[0] = draw_start(model, seed) if init is None else model.vector(init, "init")
-    data = allocate_data(columns, y, shuffle=plan.shuffle)
+    data = allocate_data(columns, y, shuffle=hyper.shuffle)
     asked = time.perf_counter()
     train = trainer(kernel, model, loss, optimizer)
     compile_seconds = time.perf_counter() - asked
@@ -324,7 +324,7 @@ def fit(
     updates = count_updates(marks, y.size, size, drop_last=drop_last)
     per_epoch = samples_per_epoch(y.size, size, drop_last)
     slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
-    legs = partial(train, data, plan, kept)
+    legs = partial(train, data, hyper, kept)
     for status, done, spent in train_in_slices(legs, marks, samples=y.size, slowdown=slowdown):
         seconds += spent
         # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between
@@ -375,13 +375,13 @@ def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Trai
     """
     check_kernel(kernel, SINGLE)
     if kernel == "reference":
-        return lambda data, plan, record, first, last: reference.train(
-            model.program, loss, optimizer, data, with_marks(plan, data.y.size), record, first, last
+        return lambda data, hyper, record, first, last: reference.train(
+            model.program, loss, optimizer, data, with_marks(hyper, data.y.size), record, first, last
         )
     compiled = specialize(model.program, loss, optimizer, fma=KERNELS[kernel].fma).train
-    room_for_sums = allocate_scratch(len(model.params))
-    return lambda data, plan, record, first, last: compiled(
-        data, with_marks(plan, data.y.size), record, room_for_sums, first, last
+    sums = allocate_scratch(len(model.params))
+    return lambda data, hyper, record, first, last: compiled(
+        data, with_marks(hyper, data.y.size), record, sums, first, last
     )
 
 

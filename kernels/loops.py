@@ -43,10 +43,10 @@ BLOCK = 128
 JOIN = -1
 
 
-def train(data, plan, record, scratch, first, last):
+def train(data, hyper, record, scratch, first, last):
     """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
-    options = read_options(plan.settings)
-    per_epoch = samples_per_epoch(data.y.size, plan.batch_size, plan.drop_last)
+    options = read_options(hyper.settings)
+    per_epoch = samples_per_epoch(data.y.size, hyper.batch_size, hyper.drop_last)
     theta = load(record.trajectory, first, zeros())
     state = read_state(record.memory)
     done = first
@@ -54,24 +54,24 @@ def train(data, plan, record, scratch, first, last):
         loss = mean_squared_residual(theta, data.x, data.y, options, scratch)
         record.losses[done] = loss
         store(record.trajectory, done, theta)
-        status = status_of(loss, all_finite(theta), plan.target)
+        status = status_of(loss, all_finite(theta), hyper.target)
         if done == last or status != MAX_EPOCHS:
             break
-        epoch, start, stop = leg_from(plan, done, per_epoch)
-        lr = plan.rates[epoch]
-        theta, state = train_leg(theta, state, data, plan, epoch, start, stop, lr, options, scratch)
+        epoch, start, stop = leg_from(hyper, done, per_epoch)
+        lr = hyper.rates[epoch]
+        theta, state = train_leg(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
         done += 1
     write_state(record.memory, state)
     return status, done
 
 
-def train_block(data, plan, block, scratch, first, last):
+def train_block(data, hyper, block, scratch, first, last):
     """Train legs first..last-1 of as many runs as a lane is wide; return whether all are over, and the last mark.
 
     A run that is over keeps its results, while the others go on beside it.
     """
-    options = read_options(plan.settings)
-    per_epoch = samples_per_epoch(data.y.size, plan.batch_size, plan.drop_last)
+    options = read_options(hyper.settings)
+    per_epoch = samples_per_epoch(data.y.size, hyper.batch_size, hyper.drop_last)
     theta = read_theta(block.now)
     state = read_state(block.memory_now)
     done = first
@@ -79,12 +79,12 @@ def train_block(data, plan, block, scratch, first, last):
         write_lane(mean_squared_residual(theta, data.x, data.y, options, scratch), block.losses[done], 0)
         write_theta(block.now, theta)
         write_state(block.memory_now, state)
-        running = update_status(block, plan.target, done)
+        running = update_status(block, hyper.target, done)
         if done == last or running == 0:
             break
-        epoch, start, stop = leg_from(plan, done, per_epoch)
-        lr = read_lane(plan.rates[epoch], 0, WIDTH)
-        theta, state = train_leg(theta, state, data, plan, epoch, start, stop, lr, options, scratch)
+        epoch, start, stop = leg_from(hyper, done, per_epoch)
+        lr = read_lane(hyper.rates[epoch], 0, WIDTH)
+        theta, state = train_leg(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
         done += 1
     return (MAX_EPOCHS if running else CONVERGED), done
 
@@ -106,22 +106,22 @@ def update_status(block, target, done):
     return running
 
 
-def leg_from(plan, mark, per_epoch):
+def leg_from(hyper, mark, per_epoch):
     """Return the epoch of the leg from this mark to the next, and where the leg begins and ends in visiting order."""
-    epoch = plan.marks[mark] // per_epoch
-    return epoch, plan.marks[mark] - epoch * per_epoch, plan.marks[mark + 1] - epoch * per_epoch
+    epoch = hyper.marks[mark] // per_epoch
+    return epoch, hyper.marks[mark] - epoch * per_epoch, hyper.marks[mark + 1] - epoch * per_epoch
 
 
-def train_leg(theta, state, data, plan, epoch, start, stop, lr, options, scratch):
-    """Part of an epoch, sample by sample or in minibatches; an epoch's order is drawn by the leg that begins it."""
+def train_leg(theta, state, data, hyper, epoch, start, stop, lr, options, scratch):
+    """Train part of an epoch, sample by sample or in minibatches; the leg that begins an epoch draws its order."""
     x, y = data.x, data.y
-    if plan.shuffle:
+    if hyper.shuffle:
         if start == 0:
-            shuffle_samples(data, plan.seed, epoch)
+            shuffle_samples(data, hyper.seed, epoch)
         x, y = data.visited_x, data.visited_y
-    if plan.batch_size == 1:
+    if hyper.batch_size == 1:
         return per_sample_leg(theta, state, inputs_between(x, start, stop), y[start:stop], lr, options)
-    return minibatch_leg(theta, state, x, y, start, stop, lr, options, plan.batch_size, scratch)
+    return minibatch_leg(theta, state, x, y, start, stop, lr, options, hyper.batch_size, scratch)
 
 
 def samples_per_epoch(n, batch_size, drop_last):

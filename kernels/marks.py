@@ -61,11 +61,11 @@ def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_
     return marks
 
 
-def with_marks(plan: Hyperparameters, n: int) -> Hyperparameters:
+def with_marks(hyper: Hyperparameters, n: int) -> Hyperparameters:
     """Return the settings of a run with its marks, which are the ends of its epochs where there are none."""
-    if plan.marks.size:
-        return plan
-    return plan._replace(marks=make_marks("epoch", n, plan.batch_size, len(plan.rates), drop_last=plan.drop_last))
+    if hyper.marks.size:
+        return hyper
+    return hyper._replace(marks=make_marks("epoch", n, hyper.batch_size, len(hyper.rates), drop_last=hyper.drop_last))
 
 
 def count_updates(marks: Marks, n: int, batch_size: int, *, drop_last: bool) -> Marks:

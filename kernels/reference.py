@@ -23,16 +23,16 @@ def train(
     loss: Loss,
     optimizer: Optimizer,
     data: Data,
-    plan: Hyperparameters,
+    hyper: Hyperparameters,
     record: Record,
     first: int,
     last: int,
 ) -> tuple[int, int]:
     """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
     x, y = np.stack(data.x), data.y
-    n, size = y.size, plan.batch_size
-    marks = plan.marks
-    per_epoch = n // size * size if plan.drop_last else n
+    n, size = y.size, hyper.batch_size
+    marks = hyper.marks
+    per_epoch = n // size * size if hyper.drop_last else n
     theta = record.trajectory[first].copy()
     state = _state_from(record.memory, optimizer, theta.size)
     done = first
@@ -44,14 +44,14 @@ def train(
             status = MAX_EPOCHS
             if not np.isfinite([mse, *theta]).all():
                 status = DIVERGED
-            elif mse <= plan.target:
+            elif mse <= hyper.target:
                 status = CONVERGED
             if done == last or status != MAX_EPOCHS:
                 break
             epoch, start = divmod(int(marks[done]), per_epoch)
-            order = permutation(n, plan.seed, epoch) if plan.shuffle else np.arange(n)
+            order = permutation(n, hyper.seed, epoch) if hyper.shuffle else np.arange(n)
             for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
-                theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], plan.rates[epoch])
+                theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], hyper.rates[epoch])
             done += 1
     record.memory[:] = np.concatenate([np.stack(state[0], axis=-1).ravel() if state[0] else [], state[1]])
     return status, done

@@ -68,7 +68,7 @@ def test_the_source_can_be_read():
     """One text: what was written for the model, and every function of the loops with what it is bound to."""
     source = kernel_of(models.quadratic, optimizer="adamw", width=32, fma=True).source
     assert source.startswith("# numba.njit({'error_model': 'numpy', 'nogil': True, 'fastmath': {'contract'}})")
-    for line in ("def train_block(data, plan, block, scratch, first, last):", "# rule = adamw_rule", "# JOIN = -1"):
+    for line in ("def train_block(data, hyper, block, scratch, first, last):", "# rule = adamw_rule", "# JOIN = -1"):
         assert line in source.splitlines()
     assert source.count("def pairwise_sum") == 2
     assert source.count("def adam_rule") == 1
