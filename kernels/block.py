@@ -23,16 +23,16 @@ WIDTH = KERNELS["lanes"].width
 
 
 class Runs(NamedTuple):
-    """Where R runs stand: `params` (R, P), the optimizer's `memory` (R, M), `status` and `epochs` (R,).
+    """Where R runs stand: `params` (R, P), the optimizer's `memory` (R, M), `status` and `marks` reached (R,).
 
-    `losses`, shape (epochs trained + 1, R), starts with the loss before the first of them; a row past the epochs of a
-    run has no meaning for it.
+    Where only the ends of epochs are marks, `marks` are epochs done. `losses`, shape (marks trained + 1, R), starts
+    with the loss at the first of them; a row past the mark that a run reached has no meaning for it.
     """
 
     params: Floats
     memory: Floats
     status: NDArray[np.int64]
-    epochs: NDArray[np.int64]
+    marks: NDArray[np.int64]
     losses: Floats
     seconds: float
 
@@ -56,14 +56,14 @@ def train_runs(
     first: int = 0,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Runs | None:
-    """Train from epoch `first` to the last for which there is a rate; None if `stopped` before that.
+    """Train from mark `first` to the last one; return None if `stopped` before that.
 
     Parameters
     ----------
     kernel : str
         One of `KERNELS`.
     hyper : Hyperparameters
-        With rates of shape (epochs, R), a column for each run, and without marks: runs are recorded epoch by epoch.
+        With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch.
     params : array, shape (R, P)
     memory : array, shape (R, M)
     stopped : callable
@@ -72,7 +72,7 @@ def train_runs(
     check_kernel(kernel)
     started = time.perf_counter()
     hyper = with_marks(hyper, data.y.size)
-    last, count = hyper.rates.shape
+    last, count = hyper.marks.size - 1, hyper.rates.shape[1]
     whole = np.zeros(count, np.int64)
     runs = Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((last - first + 1, count)), 0.0)
     if KERNELS[kernel].width > 1:
@@ -88,7 +88,7 @@ def _train_in_turn(
     train: Train, data: Data, hyper: Hyperparameters, runs: Runs, first: int, stopped: Callable[[], bool], slowdown: int
 ) -> bool:
     """Train the runs one after the other, in place; False if `stopped` before the end."""
-    last, count = hyper.rates.shape
+    last, count = hyper.marks.size - 1, hyper.rates.shape[1]
     trajectory = np.empty((last + 1, runs.params.shape[1]))
     losses = np.empty(last + 1)
     for run in range(count):
@@ -100,7 +100,7 @@ def _train_in_turn(
         for status, done, _seconds in slices:  # noqa: B007
             if stopped():
                 return False
-        runs.params[run], runs.status[run], runs.epochs[run] = trajectory[done], status, done
+        runs.params[run], runs.status[run], runs.marks[run] = trajectory[done], status, done
         runs.losses[:, run] = losses[first:]
     return True
 
@@ -114,7 +114,7 @@ def _train_side_by_side(
     stopped: Callable[[], bool],
 ) -> bool:
     """Train as many runs at a time as a lane is wide, in place; empty places repeat the last run."""
-    last, count = hyper.rates.shape
+    last, count = hyper.marks.size - 1, hyper.rates.shape[1]
     params, memory = runs.params.shape[1], runs.memory.shape[1]
     sums = allocate_scratch(params, WIDTH)
     for start in range(0, count, WIDTH):
@@ -139,6 +139,6 @@ def _train_side_by_side(
         mine = slice(start, start + WIDTH)
         size = min(WIDTH, count - start)
         runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]
-        runs.status[mine], runs.epochs[mine] = block.status[:size], block.marks[:size]
+        runs.status[mine], runs.marks[mine] = block.status[:size], block.marks[:size]
         runs.losses[:, mine] = block.losses[first:, :size]
     return True

@@ -45,11 +45,11 @@ def train(kernel, optimizer, starts, rates, state=None, *, batch_size=1, shuffle
 
 def assert_same(found, expected):
     np.testing.assert_array_equal(found.status, expected.status)
-    np.testing.assert_array_equal(found.epochs, expected.epochs)
+    np.testing.assert_array_equal(found.marks, expected.marks)
     np.testing.assert_array_equal(found.params, expected.params)
     np.testing.assert_array_equal(found.memory, expected.memory)
     assert found.losses.shape == expected.losses.shape
-    for run, done in enumerate(expected.epochs - EPOCHS + len(expected.losses) - 1):
+    for run, done in enumerate(expected.marks - EPOCHS + len(expected.losses) - 1):
         np.testing.assert_array_equal(found.losses[: done + 1, run], expected.losses[: done + 1, run])
 
 
@@ -77,7 +77,7 @@ def test_kernels_give_the_bits_of_the_reference_run_by_run(optimizer, order, sli
     runs = some_runs()
     expected = train("reference", optimizer, *runs, **order)
     assert {MAX_EPOCHS, CONVERGED, DIVERGED} <= set(expected.status)
-    assert len(set(expected.epochs)) > 5
+    assert len(set(expected.marks)) > 5
     for kernel in ("fused", "lanes"):
         assert_same(train(kernel, optimizer, *runs, **order), expected)
 
@@ -93,7 +93,7 @@ def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
         train_runs(kernel, quadratic, SQUARED, rule, data, plan, starts, state)
         for kernel in ("reference", "fused", "lanes")
     )
-    assert (expected.epochs == EPOCHS).all()
+    assert (expected.marks == EPOCHS).all()
     assert 0 < np.signbit(expected.params).sum() < expected.params.size
     for runs in found:
         assert_same(runs, expected)
@@ -109,7 +109,7 @@ def test_a_run_is_what_fit_makes_of_it(optimizer, kernel):
     for run, start in enumerate(starts):
         alone = fit(quadratic, X, Y, init=start, lr=1, schedule=rates[:, run], batch_size=9, epochs=EPOCHS,
                     shuffle=True, seed=2**63, optimizer=optimizer, target=TARGET)  # fmt: skip
-        assert (STATUS[runs.status[run]], runs.epochs[run]) == (alone.status, alone.epochs)
+        assert (STATUS[runs.status[run]], runs.marks[run]) == (alone.status, alone.epochs)
         np.testing.assert_array_equal(runs.params[run], alone.params)
         np.testing.assert_array_equal(runs.losses[: alone.epochs + 1, run], alone.loss)
 
@@ -121,7 +121,7 @@ def test_a_run_does_not_depend_on_its_neighbours(size):
     chosen = rng.choice(3 * WIDTH, size, replace=False)
     together = train("lanes", "adam", starts, rates)
     apart = train("lanes", "adam", starts[chosen], rates[:, chosen])
-    for name in ("params", "memory", "status", "epochs"):
+    for name in ("params", "memory", "status", "marks"):
         np.testing.assert_array_equal(getattr(apart, name), getattr(together, name)[chosen])
 
 
@@ -143,13 +143,13 @@ def test_a_run_that_goes_on_later_is_a_run_made_at_once(kernel, optimizer, order
     on = before.status == MAX_EPOCHS
     assert 0 < on.sum() < RUNS
     after = train(kernel, optimizer, before.params[on], rates[:, on], before.memory[on], first=half, **order)
-    for name in ("params", "memory", "status", "epochs"):
+    for name in ("params", "memory", "status", "marks"):
         joined = getattr(before, name).copy()
         joined[on] = getattr(after, name)
         np.testing.assert_array_equal(joined, getattr(at_once, name))
     np.testing.assert_array_equal(before.losses[half, on], after.losses[0])
     for place, run in enumerate(np.flatnonzero(on)):
-        done = after.epochs[place]
+        done = after.marks[place]
         np.testing.assert_array_equal(at_once.losses[: half + 1, run], before.losses[:, run])
         np.testing.assert_array_equal(at_once.losses[half : done + 1, run], after.losses[: done - half + 1, place])
 

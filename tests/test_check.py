@@ -108,7 +108,7 @@ def test_a_kernel_that_is_off_by_one_bit_is_caught(monkeypatch, field):
 
     def faulty(*args, **rest):
         runs = train_runs(*args, **rest)
-        for run in np.flatnonzero((runs.epochs == 10) & (runs.status == 0)):
+        for run in np.flatnonzero((runs.marks == 10) & (runs.status == 0)):
             array, place = (runs.params, (run, 1)) if field == "params" else (runs.losses, (10, run))
             off_by_one_bit(array, place)
         return runs

@@ -107,9 +107,9 @@ def _train_plane(
         | {f"param_{name}": start for name, start in zip(model.params, starts.T, strict=True)}
         | {
             "status": np.array(STATUS)[runs.status],
-            "epochs": runs.epochs,
-            "epochs_to_target": pd.Series(runs.epochs, dtype="Int64").where(runs.status == CONVERGED),
-            "final_loss": runs.losses[runs.epochs, np.arange(len(starts))],
+            "epochs": runs.marks,
+            "epochs_to_target": pd.Series(runs.marks, dtype="Int64").where(runs.status == CONVERGED),
+            "final_loss": runs.losses[runs.marks, np.arange(len(starts))],
         }
     )
 

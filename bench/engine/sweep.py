@@ -268,13 +268,13 @@ class _Writer:
 
     def rows(self, job: Job, runs: Runs) -> pd.DataFrame:
         """Return the rows that are stored of finished runs."""
-        trained = runs.epochs - job.first_epoch
+        trained = runs.marks - job.first_epoch
         losses = np.ascontiguousarray(runs.losses.T)
         counted = np.where(np.arange(losses.shape[1]) <= trained[:, np.newaxis], losses, np.inf)
         columns: dict[str, Any] = {
             "config_id": self.ids.array[job.rows],
             "status": runs.status.astype(np.int8),
-            "epochs": runs.epochs.astype(np.int32),
+            "epochs": runs.marks.astype(np.int32),
             "final_loss": losses[np.arange(len(trained)), trained],
             "best_loss": np.fmin(self.stored.best_loss[job.rows], np.fmin.reduce(counted, axis=1)),
             "seconds": self.stored.seconds[job.rows] + runs.seconds / len(trained),

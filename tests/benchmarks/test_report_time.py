@@ -1,5 +1,6 @@
 """The report of 5,000 configurations of 100 epochs: how long it takes to make, and until the page can be used."""
 
+import numpy as np
 import pytest
 from browsing import chromium, opened
 
@@ -49,4 +50,4 @@ def test_until_interactive(folder, benchmark):
 
     benchmark.pedantic(open_it, rounds=OPENED)
     benchmark.extra_info["seconds_until_interactive"] = sorted(seconds)[len(seconds) // 2]
-    assert min(seconds) > 0
+    assert np.isfinite(seconds).all()  # a page that never becomes interactive has no time
