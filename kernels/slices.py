@@ -1,9 +1,8 @@
 """Training in slices of time, so that Ctrl-C is heard and progress seen; the results are the same."""
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
-
-import numpy as np
 
 from kernels.run import MAX_EPOCHS, Marks
 
@@ -34,15 +33,21 @@ def train_in_slices(
     ------
     (status, mark reached, seconds of this slice)
     """
-    work = (marks + samples * np.arange(marks.size)) / 2  # an epoch that is recorded at its end counts once
+
+    def work(mark: int) -> float:
+        """Return the work up to a mark, of which an epoch that is recorded at its end counts once."""
+        return (int(marks[mark]) + samples * mark) / 2
+
     budget, last = FIRST_SLICE / slowdown, marks.size - 1
     while True:
-        end = max(first + 1, int(np.searchsorted(work, work[first] + budget, side="right")) - 1)
+        # No array is made here: a block of few epochs takes 100 microseconds.
+        limit = work(first) + budget
+        end = last if work(last) <= limit else max(first + 1, bisect_right(range(last), limit, key=work) - 1)
         started = time.perf_counter()
-        status, done = train(first, min(end, last))
+        status, done = train(first, end)
         seconds = time.perf_counter() - started
         yield status, done, seconds
         if status != MAX_EPOCHS or done == last:
             return
-        budget = (work[done] - work[first]) * SLICE_SECONDS / max(seconds, 1e-6)
+        budget = (work(done) - work(first)) * SLICE_SECONDS / max(seconds, 1e-6)
         first = done
