@@ -195,7 +195,7 @@ def test_jax_keeps_the_fastest_of_its_forms(monkeypatch):
     monkeypatch.setattr(xla, "FEW", 0)
     monkeypatch.setattr(xla, "_seconds", seconds)
     monkeypatch.setattr(xla, "_compiled", lambda problem, form, unroll, **way: (form.gradient.__name__, unroll))
-    assert xla.prepare(PROBLEMS["per-sample"]) == ("multiplied", 4)
+    assert xla.prepare(PROBLEMS["per-sample"]) == ("matrix_gradient", 4)
     assert len(tried) == 6
 
 

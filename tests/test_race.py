@@ -10,7 +10,7 @@ from bench.commands.speed import run_speed, select_variants
 from bench.study.load import load_study, with_overrides
 from bench.tables.formatting import MISSING
 from bench.timing import budget as targets
-from bench.timing.budget import TARGETS, Target, measure, targets_table
+from bench.timing.budget import TARGETS, Target, measure_target, targets_table
 from bench.timing.paired import Timings
 from bench.timing.problem import Trained, classic
 from bench.timing.variants import BY_NAME, VARIANTS
@@ -20,21 +20,21 @@ from bench.timing.workload import BATCH_RUNS, BATCH_UPDATES, batch_of_runs, stud
 STUDY = load_study("quadratic")
 
 
-def test_a_study_is_a_job_for_one_run_and_for_many():
-    one, crowd = study_problems(STUDY, STUDY.dataset()[0], optimizer="adam", batch_size="full", shuffle=True)
+def test_a_study_is_a_problem_of_one_run_and_of_many():
+    one, batch = study_problems(STUDY, STUDY.dataset()[0], optimizer="adam", batch_size="full", shuffle=True)
     assert one.model.expression == "a*x**2 + b*x + c"
     assert (one.runs, one.epochs, one.batch_size, one.shuffle, one.optimizer) == (1, 100, 800, True, "adam")
     assert one.rates[0, 0] == min(STUDY.grid.lr)
     np.testing.assert_array_equal(one.inits[0], STUDY.make_grid().starts(one.model)[0, 0])
-    assert (crowd.runs, crowd.batch_size, crowd.optimizer) == (BATCH_RUNS, 800, "adam")
-    assert BATCH_UPDATES * 0.9 < crowd.sample_updates <= BATCH_UPDATES
-    assert crowd.rates.max() == one.rates.max()
+    assert (batch.runs, batch.batch_size, batch.optimizer) == (BATCH_RUNS, 800, "adam")
+    assert BATCH_UPDATES * 0.9 < batch.sample_updates <= BATCH_UPDATES
+    assert batch.rates.max() == one.rates.max()
 
 
 def test_large_data_make_no_longer_a_call():
-    crowd = batch_of_runs(classic(1, n=10_000_000))
-    assert (crowd.epochs, crowd.runs) == (1, BATCH_RUNS)
-    assert crowd.sample_updates <= BATCH_UPDATES
+    batch = batch_of_runs(classic(1, n=10_000_000))
+    assert (batch.epochs, batch.runs) == (1, BATCH_RUNS)
+    assert batch.sample_updates <= BATCH_UPDATES
 
 
 def test_a_study_that_diverges_has_no_speed():
@@ -106,11 +106,11 @@ def test_every_target_is_of_variants_that_take_its_problem():
 
 
 def test_a_target_is_held_against_the_time_of_a_sample_update(monkeypatch):
-    """The same job against a tenth of it, in half of its time: five times as fast for a sample-update."""
+    """The same problem against a tenth of it, in half of its time: five times as fast for a sample-update."""
     turns = Timings(("ours", "other", "ours again"), np.tile([2.0, 1.0, 2.0], (20, 1)), (1, 1, 1))
     monkeypatch.setattr("bench.timing.budget.take_turns", lambda *args, **kwargs: turns)
     whole, tenth = (lambda: classic(200)), (lambda: classic(20))
-    found = measure(Target("itself", "fused", whole, "fused", tenth, 1), seconds=0.2)
+    found = measure_target(Target("itself", "fused", whole, "fused", tenth, 1), seconds=0.2)
     assert found.faster == pytest.approx((5, 5, 5))
 
 

@@ -76,7 +76,7 @@ def test_ratios_are_those_of_a_sample_update(measured):
         np.testing.assert_allclose(table[f"to_c{end}"].astype(float), [0.001, 2, 20, np.nan])
 
 
-def test_what_compiling_costs_and_when_it_has_paid(measured):
+def test_compile_times_and_break_even(measured):
     """Two seconds are as long as 2 / (10,000 - 5) * 10**9 sample-updates take less in `fused` than in the reference."""
     table = measured.table.set_index("variant")
     ours = table.loc[["fused", "lanes"]]
@@ -116,12 +116,12 @@ def test_where_nothing_is_verified_nothing_is_timed(wrong_fused):
 
 
 def test_slow_variants_get_less_to_do():
-    one, crowd = classic(100), many(runs=64, epochs=3)
-    assert problem_for(BY_NAME["fused"], one, crowd) is one
-    assert problem_for(BY_NAME["lanes"], one, crowd) is crowd
-    more = problem_for(BY_NAME["lanes, all cores"]._replace(threads=2), one, crowd)
+    one, batch = classic(100), many(runs=64, epochs=3)
+    assert problem_for(BY_NAME["fused"], one, batch) is one
+    assert problem_for(BY_NAME["lanes"], one, batch) is batch
+    more = problem_for(BY_NAME["lanes, all cores"]._replace(threads=2), one, batch)
     assert (more.runs, more.rates.shape, more.epochs) == (256, (3, 256), 3)
-    little = problem_for(BY_NAME["reference"], one, crowd)
+    little = problem_for(BY_NAME["reference"], one, batch)
     assert (little.epochs, little.y.size) == (1, 800)
-    little = problem_for(BY_NAME["reference"], classic(5, n=1_000_000), crowd)
+    little = problem_for(BY_NAME["reference"], classic(5, n=1_000_000), batch)
     assert (little.epochs, little.y.size) == (1, 10_000)

@@ -47,7 +47,7 @@ def test_all_kernels_of_ours_take_everything():
         ("lesson", {"optimizer": "momentum", "shuffle": True}, "has no momentum"),
     ],
 )
-def test_what_is_lacking_is_said_and_refused(name, changes, reason, monkeypatch):
+def test_what_a_variant_cannot_do_is_said_and_refused(name, changes, reason, monkeypatch):
     problem = variants.replace(PLAIN, **changes)
     monkeypatch.setattr(variants, "find_spec", lambda name: name)
     assert BY_NAME[name].lacks(problem) == reason

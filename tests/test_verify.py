@@ -68,25 +68,25 @@ def test_what_cannot_run_says_why():
 
 
 def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against_the_reference():
-    crowd = many(runs=64, epochs=10)
-    assert crowd.sample_updates > MOST_SAMPLE_UPDATES
+    batch = many(runs=64, epochs=10)
+    assert batch.sample_updates > MOST_SAMPLE_UPDATES
     asked = []
 
     def prepare(problem):
         asked.append((problem.runs, problem.epochs))
         return BY_NAME["fused"].ready(problem)
 
-    verify(variant(prepare), crowd)
+    verify(variant(prepare), batch)
     assert asked == [(64, 10), (33, 1)]
 
 
 def test_where_fused_is_wrong_what_is_right_is_still_verified(wrong_fused):
     """The first run of many is then held against the reference."""
-    crowd = many(runs=64, epochs=10)
+    batch = many(runs=64, epochs=10)
     for name in ("lanes", "lanes, all cores"):
-        assert verify(BY_NAME[name], crowd)[1] == (0, 0, 0, 0)
+        assert verify(BY_NAME[name], batch)[1] == (0, 0, 0, 0)
     with pytest.raises(NotVerifiedError, match=r"the first call is off by 0\.\d+, and may be by 0$") as refused:
-        verify(wrong_fused, crowd)
+        verify(wrong_fused, batch)
     assert refused.value.errors.absolute == pytest.approx(0.5)
 
 
@@ -128,12 +128,12 @@ def test_what_the_reference_gives_is_computed_once_for_each_problem(monkeypatch)
 
 
 def test_a_part_of_a_problem():
-    crowd = many(runs=64, epochs=10)
-    part = crowd.part(runs=3, epochs=2, samples=100)
+    batch = many(runs=64, epochs=10)
+    part = batch.part(runs=3, epochs=2, samples=100)
     assert (part.runs, part.epochs, part.y.size, part.x[0].size) == (3, 2, 100, 100)
     assert part.sample_updates == 600
     assert part.rates.flags.c_contiguous
-    np.testing.assert_array_equal(part.rates, crowd.rates[:2, :3])
+    np.testing.assert_array_equal(part.rates, batch.rates[:2, :3])
     assert classic(1, 16).part(samples=9).batch_size == 9
     assert isinstance(part, Problem)
 

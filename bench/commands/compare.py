@@ -104,8 +104,8 @@ def _print_json(conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) 
         name: [{key: _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
         for name, table in tables.items()
     }
-    told = [{"about": about, "says": sentence} for about, sentence in notes]
-    print(json.dumps({"verdict": conclusion} | records | {"notes": told}))
+    note_records = [{"about": about, "says": sentence} for about, sentence in notes]
+    print(json.dumps({"verdict": conclusion} | records | {"notes": note_records}))
 
 
 def _plain(value: Any) -> Any:

@@ -76,7 +76,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance]:
-    """Return a bar on a terminal's standard error, once the work has taken a second; where there is none, nothing."""
+    """Show a progress bar on a terminal's standard error once the work has taken a second; in a pipe, nothing."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -148,7 +148,7 @@ def _print_fit(fitted: TableFit, table: Dataset) -> None:
         "epochs to target": text(result.epochs_to_target),
         "samples": text(len(table.y)),
         "training": duration(result.seconds),
-        "compiling or loading": duration(result.compile_seconds),
+        "compile or load time": duration(result.compile_seconds),
     }
     if table.dropped:
         rows["rows dropped"] = text(table.dropped)

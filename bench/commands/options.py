@@ -53,7 +53,7 @@ def parse_rates(text: str | None) -> str | list[float] | None:
 
 
 def parse_sizes(text: str | None) -> list[int | str] | None:
-    """Whole numbers and words, such as "1,8,full".
+    """Return whole numbers and words, such as "1,8,full".
 
     Raises
     ------
@@ -70,7 +70,7 @@ def parse_size(text: str) -> int | str:
 
 
 def parse_start(text: str | None) -> str | dict[str, dict[str, float]] | None:
-    """Random starts such as "normal:1:20" as they are, else one start by the names of the parameters.
+    """Return random starts such as "normal:1:20" as they are, else one start by the names of the parameters.
 
     Raises
     ------

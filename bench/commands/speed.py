@@ -41,12 +41,12 @@ def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]
     """
     if only is None:
         return [variant for variant in VARIANTS if peers or not variant.package]
-    names = {*_join_names(only), BASELINE}
+    names = {*_match_names(only), BASELINE}
     return [variant for variant in VARIANTS if variant.name in names]
 
 
-def _join_names(parts: Sequence[str]) -> Iterator[str]:
-    """Return the variants named between commas, of which some names hold one: "lanes, all cores" is one variant."""
+def _match_names(parts: Sequence[str]) -> Iterator[str]:
+    """Yield the names of variants between commas, of which some contain one: "lanes, all cores" is one variant."""
     while parts:
         ends = range(len(parts), 0, -1)
         end = next((end for end in ends if ", ".join(parts[:end]) in BY_NAME), None)

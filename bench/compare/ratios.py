@@ -43,7 +43,7 @@ class Sample(NamedTuple):
 
     @classmethod
     def of(cls, seconds: Floats) -> "Sample":
-        """Describe rounds."""
+        """Return the sample of these rounds."""
         return cls(float(np.median(seconds)), seconds)
 
 
@@ -53,7 +53,7 @@ def times(base: Mapping[str, Sample], new: Mapping[str, Sample]) -> pd.DataFrame
     Where only medians and quartiles were kept there is no interval. The one that they would give, with
     1.25 IQR / (1.35 sqrt(n)) for the standard error of a median (R. McGill, J. W. Tukey, W. A. Larsen, The American
     Statistician 32, 1978), takes the rounds for independent. They are not: for benchmarks of some microseconds it was
-    20 to 100 times as narrow as what the medians of consecutive tenths of the rounds told.
+    20 to 100 times as narrow as what the medians of consecutive tenths of the rounds showed.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Compare how many epochs the same choice of settings takes to the target, run by run.
 
     Runs are paired by start and seed. A run that missed the target counts as one that takes forever; pairs in which
-    both did tell nothing. The ratio is the median over the pairs, and its interval that of the sign test, which
+    both missed it do not count. The ratio is the median over the pairs, and its interval that of the sign test, which
     assumes nothing about how ratios are distributed but needs six pairs (W. J. Conover, Practical Nonparametric
     Statistics, 1999, section 3.2).
 
@@ -126,10 +126,10 @@ def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _epochs(row: str, base: Floats, new: Floats) -> dict[str, Any]:
-    told = np.isfinite(base) | np.isfinite(new)
+    either = np.isfinite(base) | np.isfinite(new)
     with np.errstate(divide="ignore", invalid="ignore"):
         # A run may be at the target from the start.
-        ratios = np.sort(np.where(new == base, 1.0, new / base)[told])
+        ratios = np.sort(np.where(new == base, 1.0, new / base)[either])
     low, high = ratios[_places(ratios.size)] if ratios.size >= PAIRS else (np.nan, np.nan)
     return {
         "row": row,

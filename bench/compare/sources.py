@@ -22,7 +22,7 @@ from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from bench.timing.workload import problem_for
+from bench.timing.workload import problem_for, study_problems
 from kernels.checks import describe
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
@@ -117,22 +117,20 @@ def kind_of_source(name: str) -> str:
 
 
 def _compare_variants(base: str, new: str, measurement: Measurement, seconds: float) -> Comparison:
-    from bench.timing.workload import study_problems  # noqa: PLC0415 (draws figures)
-
     if base == new:
         raise ValueError(f"A and B are both the variant {base!r}: they must be two")
     settings = {name: value for name, value in measurement._asdict().items() if value is not None}
     study = load_study(settings.pop("study", "quadratic"))
     problem, batch = study_problems(study, study.dataset()[0], **settings)
-    jobs = {name: problem_for(BY_NAME[name], problem, batch) for name in (base, new)}
-    calls = {name: _prepare_verified(name, own) for name, own in jobs.items()}
+    problems = {name: problem_for(BY_NAME[name], problem, batch) for name in (base, new)}
+    calls = {name: _prepare_verified(name, own) for name, own in problems.items()}
     with no_compilation():
         timings = take_turns(calls, baseline=base, seconds=seconds)
-    updates = {name: own.sample_updates for name, own in jobs.items()}
+    updates = {name: own.sample_updates for name, own in problems.items()}
     low, middle, high = ratio(timings, new, base).scaled(updates[base] / updates[new])
     medians = [float(np.median(timings.of(name))) / updates[name] for name in (base, new)]
     row = dict(zip(TIMES, (f"{new} / {base}", *medians, middle, low, high, ""), strict=True))
-    given = "; ".join(f"{name} trained {_count(own)}" for name, own in jobs.items())
+    given = "; ".join(f"{name} trained {_count(own)}" for name, own in problems.items())
     notes = [
         ("Times", f"of a sample-update, both taken in turns. {given}."),
         ("Noise", describe_noise(base, noise_floor(timings))),
@@ -197,8 +195,10 @@ def _read_folder(folder: Path) -> _Folder:
     if not (folder / RUN).exists():
         evidence = {path.stem: _read_table(path) for path in (folder / SPEED, folder / ROUNDS) if path.exists()}
         facts = folder / ENVIRONMENT
-        told = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-        return _Folder(*_speed_samples(evidence), pd.DataFrame(), {}, {name: str(fact) for name, fact in told.items()})
+        environment = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
+        return _Folder(
+            *_speed_samples(evidence), pd.DataFrame(), {}, {name: str(fact) for name, fact in environment.items()}
+        )
     result = load_run(folder)
     start = [values.tobytes() for values in result.starts]
     frame = result.timed.assign(start=start)
@@ -259,8 +259,8 @@ def _note_missing(name: str, folder: _Folder, other: _Folder) -> list[tuple[str,
 
 def _note_differences(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
     names = [name for name in base if name in new and base[name] != new[name]]
-    told = "; ".join(f"{name} {base[name]} in A, {new[name]} in B" for name in names)
-    return [("Different", f"{told}.")] if told else []
+    differences = "; ".join(f"{name} {base[name]} in A, {new[name]} in B" for name in names)
+    return [("Different", f"{differences}.")] if differences else []
 
 
 def join_names(names: list[str]) -> str:

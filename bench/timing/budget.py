@@ -29,7 +29,7 @@ class Target(NamedTuple):
     least: float
 
 
-class Measured(NamedTuple):
+class TargetResult(NamedTuple):
     """How many times as fast it was, or else the `note` why that was not measured.
 
     It is `verified` if both give what the reference gives; None where one of them cannot run.
@@ -41,7 +41,7 @@ class Measured(NamedTuple):
 
 
 # JAX likes a thousand runs best; the epochs are enough that what a call costs by itself does not count.
-CROWD = partial(many, runs=1024, epochs=40)
+BATCH_OF_RUNS = partial(many, runs=1024, epochs=40)
 DECAYS = partial(many, exponential, runs=1024, epochs=40)
 # A share for each thread is long enough that its start does not count.
 LONG = partial(many, runs=4096, epochs=100)
@@ -50,8 +50,8 @@ SHUFFLED = partial(classic, 100, 16, shuffle=True)
 TARGETS = (
     Target("sample by sample", "fused", classic, "C", classic, 1.4),
     Target("sample by sample, fused multiply-add", "fused-fma", classic, "C", classic, 1.9),
-    Target("many runs, one core", "lanes", CROWD, "C", classic, 22),
-    Target("many runs, one core", "lanes", CROWD, "JAX, many runs", CROWD, 3.5),
+    Target("many runs, one core", "lanes", BATCH_OF_RUNS, "C", classic, 22),
+    Target("many runs, one core", "lanes", BATCH_OF_RUNS, "JAX, many runs", BATCH_OF_RUNS, 3.5),
     Target("many runs, all cores", "lanes, all cores", LONG, "lanes", LONG, 1.85),
     Target("batches of 16, a fresh order each epoch", "fused", SHUFFLED, "C", SHUFFLED, 1.5),
     Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, many runs", DECAYS, 1.5),
@@ -61,7 +61,7 @@ TARGETS = (
 )
 
 
-def measure(target: Target, *, seconds: float) -> Measured:
+def measure_target(target: Target, *, seconds: float) -> TargetResult:
     """Verify both and time them in turns.
 
     Parameters
@@ -76,13 +76,13 @@ def measure(target: Target, *, seconds: float) -> Measured:
         try:
             calls[turn] = verify(BY_NAME[name], problem)[0]
         except UnavailableError as reason:
-            return Measured(None, None, f"{name}: {reason}")
+            return TargetResult(None, None, f"{name}: {reason}")
         except NotVerifiedError as reason:
-            return Measured(None, False, f"{name}: {reason}")
+            return TargetResult(None, False, f"{name}: {reason}")
     with no_compilation():
         timings = take_turns(calls, baseline="ours", seconds=seconds)
     faster = ratio(timings, "other", "ours").scaled(ours.sample_updates / other.sample_updates)
-    return Measured(faster, True, noise_warning(timings) or "")
+    return TargetResult(faster, True, noise_warning(timings) or "")
 
 
 def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda done: None) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda do
     """
     rows = []
     for done, target in enumerate(TARGETS, start=1):
-        faster, verified, note = measure(target, seconds=seconds)
+        faster, verified, note = measure_target(target, seconds=seconds)
         row: dict[str, Any] = {"what": target.what, "variant": target.ours, "against": target.other}
         if faster:
             row |= {"faster": faster.ratio, "faster_low": faster.low, "faster_high": faster.high}

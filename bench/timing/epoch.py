@@ -49,12 +49,12 @@ def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, secon
     rows: list[dict[str, Any]] = []
     calls: dict[str, Call] = {}
     epochs: dict[str, float] = {}
-    for about, jobs in _make_problems(result, columns, y, loss):
-        verified, notes = _prepare_verified(jobs)
-        for variant, job in jobs.items():
+    for about, problems in _make_problems(result, columns, y, loss):
+        verified, notes = _prepare_verified(problems)
+        for variant, problem in problems.items():
             if variant in verified:
                 name = str(len(rows))
-                calls[name], epochs[name] = verified[variant], job.updates / (y.size // job.batch_size)
+                calls[name], epochs[name] = verified[variant], problem.updates / (y.size // problem.batch_size)
             rows.append(about | {"variant": variant, "epoch_seconds": np.nan, "note": notes.get(variant, "")})
     if calls:
         with no_compilation():
@@ -82,7 +82,7 @@ def _make_problems(
         yield about, {"reference": short, "fused": batch.part(runs=1), "lanes": batch}
 
 
-def _prepare_verified(jobs: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, str]]:
+def _prepare_verified(problems: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, str]]:
     """Return the calls of the kernels that give what the reference gives, and why there is none of the others.
 
     They are held against it on what the reference is given. Where the same bits are promised, and the run stays finite,
@@ -90,17 +90,17 @@ def _prepare_verified(jobs: Mapping[str, Problem]) -> tuple[dict[str, Call], dic
     """
     calls: dict[str, Call] = {}
     notes: dict[str, str] = {}
-    for name, job in jobs.items():
+    for name, problem in problems.items():
         try:
             if name != "reference":
-                verify(BY_NAME[name], jobs["reference"])
+                verify(BY_NAME[name], problems["reference"])
         except NotVerifiedError as reason:
             notes[name] = str(reason)
         else:
-            calls[name] = BY_NAME[name].ready(job)
+            calls[name] = BY_NAME[name].ready(problem)
     trained = {name: call() for name, call in calls.items()}  # which also makes them warm
     both = {"fused", "lanes"}
-    if both <= trained.keys() and BY_NAME["lanes"].bound(jobs["lanes"]) == 0:
+    if both <= trained.keys() and BY_NAME["lanes"].bound(problems["lanes"]) == 0:
         off = _largest_difference(trained["fused"], trained["lanes"])
         if off > 0:
             notes |= dict.fromkeys(both, f"not verified: fused and lanes differ by {off:.3g}")

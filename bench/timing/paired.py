@@ -64,7 +64,7 @@ class Timings(NamedTuple):
             For a name that was not timed.
         """
         if name not in self.names:
-            raise ValueError(f"{name!r} was not timed: there are {_listed(self.names)}")
+            raise ValueError(f"{name!r} was not timed: there are {_quote_names(self.names)}")
         return self.seconds[:, self.names.index(name)]
 
 
@@ -256,7 +256,7 @@ def noise_warning(timings: Timings) -> str | None:
     )
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _quote_names(names: tuple[str, ...]) -> str:
     return ", ".join(map(repr, names))
 
 
@@ -265,7 +265,7 @@ def _baseline(calls: Mapping[str, Callable[[], object]], baseline: str | None) -
         raise ValueError("calls must name at least one call to be timed")
     baseline = next(iter(calls)) if baseline is None else baseline
     if baseline not in calls:
-        raise ValueError(f"baseline must be one of {_listed(tuple(calls))}, not {baseline!r}")
+        raise ValueError(f"baseline must be one of {_quote_names(tuple(calls))}, not {baseline!r}")
     if baseline + AGAIN in calls:
         raise ValueError(f"no call can be named {baseline + AGAIN!r}: the baseline's second turn is")
     return baseline

@@ -1,4 +1,4 @@
-"""The job that every variant is given: train this model on this data with these settings, one run or many."""
+"""The problem that every variant is given: train this model on this data with these settings, one run or many."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -110,7 +110,7 @@ class Errors(NamedTuple):
 
 
 def errors(trained: Trained, expected: Trained) -> Errors:
-    """Compare."""
+    """Return how far a result is from what is expected."""
     largest = max(largest_error(found, wanted) for found, wanted in zip(trained, expected, strict=True))
     if trained.params.shape != expected.params.shape:
         return Errors(np.inf, np.inf, np.inf, np.inf)

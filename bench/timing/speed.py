@@ -1,4 +1,4 @@
-"""The speed table: every variant verified, timed in turns with the others, and what compiling it costs."""
+"""The speed table: every variant verified, timed in turns with the others, and its compile time."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +30,9 @@ class Speed(NamedTuple):
         parameters `error_absolute`, `error_relative` and `error_ulp`; and of what is verified `ns`, `ns_low`, `ns_high`
         (of a sample-update, the median and its 95 % interval), `updates_per_second` (sample-updates), `to_reference`,
         `to_reference_low`, `to_reference_high` and `to_c`, `to_c_low`, `to_c_high` (how many times as fast),
-        `compile_seconds` (with nothing cached), `load_seconds` (from the cache on disk) and `break_even`
-        (sample-updates after which compiling has paid, compared with the reference); `note`, why there is no more to be
-        told.
+        `compile_seconds` (with nothing cached), `load_seconds` (cached) and `break_even`
+        (sample-updates that repay the compile time, compared with the reference); `note`, why there are no more
+        columns.
     rounds : DataFrame
         What the table is made of: `variant`, `round`, `ns`.
     baseline : str or None

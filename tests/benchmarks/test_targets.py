@@ -6,7 +6,7 @@ They are recorded, never asserted: how fast a machine is makes no test fail.
 import pytest
 
 from bench.commands.speed import TARGET_SECONDS
-from bench.timing.budget import TARGETS, measure
+from bench.timing.budget import TARGETS, measure_target
 from bench.timing.problem import UnavailableError
 from bench.timing.variants import BY_NAME
 from bench.timing.verify import verify
@@ -27,7 +27,7 @@ def test_target(target, benchmark, reach):
                 pytest.skip(f"{name}: {reason}")
         benchmark(lambda: None)
         return
-    found = benchmark.pedantic(measure, (target,), {"seconds": TARGET_SECONDS})
+    found = benchmark.pedantic(measure_target, (target,), {"seconds": TARGET_SECONDS})
     if found.faster is None:
         (pytest.skip if found.verified is None else pytest.fail)(found.note)
     reach(about(target), list(found.faster), quantiles=(0, 0.5, 1), least=target.least, unit=" x")

@@ -1,1 +1,1 @@
-"""The same job done by others, each written by someone who wants it to win."""
+"""The same problem solved with other packages and in C, each written by someone who wants it to win."""

@@ -67,7 +67,7 @@ def in_c(model: Model, *, tree: bool) -> str:
     tree : bool
         The program of the kernels; else the formula as it is written down, with the derivatives of sympy.
     """
-    formula = _program(model) if tree else _written(model)
+    formula = _program_formula(model) if tree else _written_formula(model)
     count, columns = len(model.params), len(model.inputs) + 1
     alone, all_, descent = (_lines(part) for part in (formula.alone, formula.all, formula.descent))
 
@@ -114,7 +114,7 @@ static inline params moved(params p, params sum, double lr) {{
 """
 
 
-def _written(model: Model) -> Formula:
+def _written_formula(model: Model) -> Formula:
     f, params, inputs = model.sympy()
     names = [f"p.theta_{k}" for k in range(len(params))] + [f"s.x_{k}" for k in range(len(inputs))]
     symbols = [sympy.Symbol(name, real=True) for name in names]
@@ -145,7 +145,7 @@ def _calls(u: sympy.Expr) -> Iterator[sympy.Expr]:
     return (v for v in sympy.postorder_traversal(u) if v.is_Function or (v.is_Pow and not v.exp.is_Integer))
 
 
-def _program(model: Model) -> Formula:
+def _program_formula(model: Model) -> Formula:
     program = model.program
     values = [f"p.theta_{k}" for k in range(program.params)] + [f"s.x_{k}" for k in range(program.inputs)] + ["s.y"]
     values += [constant.hex() for constant in program.constants]

@@ -73,16 +73,18 @@ def prepare_grad(problem: Problem) -> Callable[[], Trained]:
     stacked_gradients = jax.vmap(gradient_of_one, in_axes=(1, None, None), out_axes=1)
     gradients = jax.vmap(gradient_of_one, in_axes=(0, None, None))
 
-    def apart(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
+    def separate_gradients(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         *x, y = batch
         return tuple(scale * gradient for gradient in gradients(theta, x, y))
 
-    def stacked(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
+    def stacked_gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         *x, y = batch
         return (scale * stacked_gradients(theta[0], x, y),)
 
     columns = (*problem.x, problem.y)
-    return _select_fastest(problem, [Form(False, columns, apart), Form(True, columns, stacked)], together=True)
+    return _select_fastest(
+        problem, [Form(False, columns, separate_gradients), Form(True, columns, stacked_gradient)], together=True
+    )
 
 
 def _by_hand(problem: Problem) -> list[Form]:
@@ -99,22 +101,22 @@ def _by_hand(problem: Problem) -> list[Form]:
         residual, derivatives = residual_and_derivatives(problem.model.program, jnp, theta, x, y)
         return [scale * jnp.mean(residual * derivative, axis=-1) for derivative in derivatives]
 
-    def apart(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
+    def separate_gradients(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         return tuple(parts(theta, batch, scale))
 
-    def stacked(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
+    def stacked_gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         return (jnp.stack(parts(tuple(theta[0]), batch, scale)),)
 
-    def multiplied(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
+    def matrix_gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         rows, targets = batch
         if size == 1:
             return (rows[:, None] * (scale * (rows @ theta[0] - targets)),)
         return (scale / size * (rows.T @ (rows @ theta[0] - targets[:, None])),)
 
     columns = (*problem.x, problem.y)
-    forms = [Form(False, columns, apart), Form(True, columns, stacked)]
+    forms = [Form(False, columns, separate_gradients), Form(True, columns, stacked_gradient)]
     if problem.model.is_linear:
-        forms.append(Form(True, linear_system(problem), multiplied))
+        forms.append(Form(True, linear_system(problem), matrix_gradient))
     return forms
 
 
@@ -155,13 +157,13 @@ def _compiled(problem: Problem, form: Form, unroll: int, *, together: bool) -> C
         batches = tuple(column[: whole * size].reshape(whole, size, *column.shape[1:]) for column in batches)
     data = tuple(jnp.asarray(column) for column in (*problem.x, problem.y))
     shares = [slice(None)] if together else [slice(run, run + 1) for run in range(problem.runs)]
-    jobs = []
+    arguments = []
     for share in shares:
         start = jnp.asarray(problem.inits[share].T)
-        jobs.append(((start,) if form.stacked else tuple(start), jnp.asarray(problem.rates[:, share])))
+        arguments.append(((start,) if form.stacked else tuple(start), jnp.asarray(problem.rates[:, share])))
 
     def run() -> Trained:
-        done = jax.block_until_ready([train(*job, batches, data) for job in jobs])
+        done = jax.block_until_ready([train(*start_and_rates, batches, data) for start_and_rates in arguments])
         params = [np.stack(end[0] if form.stacked else end, axis=-1) for end, _ in done]
         return Trained(np.concatenate(params), np.concatenate([losses for _, losses in done], axis=1))
 
