@@ -147,7 +147,7 @@ class FitResult:
     @cached_property
     def optimum(self) -> Floats | None:
         """The parameters of the least squares, shape (P,), of a model linear in them; None for any other model."""
-        return least_squares(self.model, self.x, self.y)[0] if self.model.is_linear else None
+        return least_squares(self.model, self.x, self.y) if self.model.is_linear else None
 
     def __str__(self) -> str:
         rows = zip(self.model.params, self.params, self.stderr, strict=True)

@@ -70,17 +70,13 @@ def unknown(params: int, reason: str) -> Uncertainty:
     return Uncertainty(np.full(params, np.nan), np.full((params, params), np.nan), reason)
 
 
-def least_squares(model: Model, x: tuple[Floats, ...], y: Floats) -> tuple[Floats, float]:
-    """Return the parameters of the least squares, and their mean squared residual, of a model linear in them.
+def least_squares(model: Model, x: tuple[Floats, ...], y: Floats) -> Floats:
+    """Return the parameters of the least squares, shape (P,), of a model linear in them.
 
     Raises
     ------
     ValueError
         If the model is not linear in its parameters.
     """
-    samples = np.stack(x, axis=1)
-    origin = np.zeros(len(model.params))
-    matrix, targets = model.design_matrix(samples), y - model.predict(origin, samples)
-    params: Floats = np.linalg.lstsq(matrix, targets, rcond=None)[0].astype(np.float64)
-    residual = matrix @ params - targets
-    return params, float(residual @ residual) / y.size
+    params, *_ = np.linalg.lstsq(*model.linear_system(np.stack(x, axis=1), y), rcond=None)
+    return params.astype(np.float64, copy=False)

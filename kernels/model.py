@@ -117,6 +117,26 @@ class Model:
             _, derivatives = evaluate(self.program, np.zeros(len(self.params)), np.stack(columns), np.zeros(()))
         return np.stack([np.broadcast_to(derivative, columns[0].shape) for derivative in derivatives], axis=1)
 
+    def linear_system(self, x: ArrayLike, y: Floats) -> tuple[Floats, Floats]:
+        """Return the matrix D and the targets t of a linear model: its residual is D theta - t.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs)
+        y : array, shape (n,)
+
+        Returns
+        -------
+        D : array, shape (n, P)
+        t : array, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            As from `design_matrix`.
+        """
+        return self.design_matrix(x), y - self.predict(np.zeros(len(self.params)), x)
+
     def columns(self, x: ArrayLike) -> tuple[Floats, ...]:
         """Return the inputs as contiguous columns, without a copy where they are that already.
 

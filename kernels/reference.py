@@ -36,6 +36,7 @@ def train(
     theta = record.trajectory[first].copy()
     state = _state_from(record.memory, optimizer, theta.size)
     done = first
+    order, drawn = np.arange(n), -1  # the epoch that the order belongs to
     with np.errstate(all="ignore"):
         while True:
             residual, _ = evaluate(program, theta, x, y)
@@ -49,7 +50,8 @@ def train(
             if done == last or status != MAX_EPOCHS:
                 break
             epoch, start = divmod(int(marks[done]), per_epoch)
-            order = permutation(n, hyper.seed, epoch) if hyper.shuffle else np.arange(n)
+            if hyper.shuffle and epoch != drawn:
+                order, drawn = permutation(n, hyper.seed, epoch), epoch
             for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
                 theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], hyper.rates[epoch])
             done += 1

@@ -11,7 +11,7 @@ from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.schema import RunTable
 from kernels import FitResult, Model, fit
-from kernels.agreement import NUDGE, TOLERANCE, is_exact, largest_error
+from kernels.agreement import KERNELS, NUDGE, TOLERANCE, is_exact, largest_error
 from kernels.run import Floats
 
 MAX_STARTS = 5  # a figure with more paths cannot be read
@@ -129,7 +129,7 @@ def _train(model: Model, row: Mapping[str, Any], start: Floats, settings: RunTab
         optimizer=row["optimizer"],
         loss=settings.loss,
         target=settings.target,
-        kernel="fused-fma" if settings.kernel.endswith("-fma") else "fused",
+        kernel="fused-fma" if KERNELS[settings.kernel].fma else "fused",
     )
 
 

@@ -40,14 +40,14 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float =
     -------
     low, high : array
     """
-    from scipy.special import ndtri  # noqa: PLC0415 (heavy)
+    from scipy.stats import binomtest  # noqa: PLC0415 (heavy)
 
-    k, n = np.asarray(successes, float), np.asarray(trials, float)
-    z = ndtri((1 + confidence) / 2)
-    middle = (k + z**2 / 2) / (n + z**2)
-    reach = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
-    # Rounding must not take the ends past 0 and 1.
-    return np.where(k == 0, 0.0, middle - reach), np.where(k == n, 1.0, middle + reach)
+    k, n = np.broadcast_arrays(np.asarray(successes, np.int64), np.asarray(trials, np.int64))
+    # Few shares differ, however many choices there are.
+    shares, places = np.unique(np.stack([k.ravel(), n.ravel()]), axis=1, return_inverse=True)
+    bounds = [binomtest(*share).proportion_ci(confidence, method="wilson") for share in shares.T.tolist()]
+    ends = np.array(bounds, float).reshape(-1, 2).T[:, places.ravel()].reshape(2, *k.shape)
+    return ends[0], ends[1]
 
 
 def row_medians(values: Floats) -> Floats:

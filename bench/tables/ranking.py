@@ -7,12 +7,12 @@ the same choice: one that works from a single lucky start is not a good choice.
 """
 
 from collections.abc import Sequence
-from functools import cache as once
 
 import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import label, text
+from bench.tables.intervals import wilson_interval
 
 _DIVERGED_LOSS = 1e300
 CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]
@@ -159,7 +159,6 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str])
     return pd.concat(bands, ignore_index=True)
 
 
-CONFIDENCE = 0.95
 # What decides how long an epoch takes, besides the model and the data.
 COST_SETTINGS = ["optimizer", "batch_size", "shuffle"]
 TIMES_COLUMNS = [
@@ -187,17 +186,12 @@ def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
         22, 1927), the median over those that converged of `epochs_to_target`, `epoch_seconds`, and their product,
         `seconds_to_target`.
     """
-    from scipy.stats import binomtest  # noqa: PLC0415 (heavy)
-
-    interval = once(lambda k, n: binomtest(k, n).proportion_ci(CONFIDENCE, method="wilson"))
     groups = frame.assign(reached=frame["status"].eq("converged")).groupby(CHOICES, observed=True)
     table = groups["reached"].agg(runs="size", converged="sum").reset_index()
     epochs = groups["epochs_to_target"].median().astype(float)
     table["epochs_to_target"] = epochs.to_numpy()
-    bounds = [interval(int(k), int(n)) for k, n in zip(table["converged"], table["runs"], strict=True)]
     table["success"] = table["converged"] / table["runs"]
-    table["success_low"] = [bound.low for bound in bounds]
-    table["success_high"] = [bound.high for bound in bounds]
+    table["success_low"], table["success_high"] = wilson_interval(table["converged"], table["runs"])
     table = table.merge(costs, on=COST_SETTINGS)
     table["seconds_to_target"] = table["epochs_to_target"] * table["epoch_seconds"]
     ranked = table.sort_values(["success", "seconds_to_target"], ascending=[False, True], kind="stable")

@@ -69,6 +69,10 @@ class Problem:
         """Samples visited by all runs together."""
         return self.updates * self.batch_size
 
+    def linear_system(self) -> tuple[Floats, Floats]:
+        """Return `Model.linear_system` for these data."""
+        return self.model.linear_system(np.stack(self.x, axis=1), self.y)
+
     def part(self, *, runs: int | None = None, epochs: int | None = None, samples: int | None = None) -> "Problem":
         """Return the first runs, epochs and samples of it; a batch is then no larger than what there is."""
         return replace(

@@ -36,18 +36,6 @@ def residual_and_derivatives(
     return values[program.residual], [values[derivative] for derivative in program.derivatives]
 
 
-def linear_system(problem: Problem) -> tuple[Floats, Floats]:
-    """Return the matrix D and the targets t of a model linear in its parameters: the residual is D theta - t.
-
-    Returns
-    -------
-    D : array, shape (n, P)
-    t : array, shape (n,)
-    """
-    model, x = problem.model, np.stack(problem.x, axis=1)
-    return model.design_matrix(x), problem.y - model.predict(np.zeros(len(model.params)), x)
-
-
 def mean_square(matrix: Floats, targets: Floats, params: Floats) -> float:
     """Return the mean of (D theta - t)**2."""
     residual = matrix @ params - targets

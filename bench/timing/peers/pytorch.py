@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from bench.timing.peers.arrays import linear_system, residual_and_derivatives
+from bench.timing.peers.arrays import residual_and_derivatives
 from bench.timing.problem import Problem, Trained, UnavailableError
 from kernels import Model
 from kernels.optimizers import Optimizer, make_optimizer
@@ -217,7 +217,7 @@ def _form(problem: Problem, theta: Any) -> Form:
 
 def _linear(problem: Problem, theta: Any) -> Form:
     """With the design matrix."""
-    matrix, targets = (torch.tensor(array) for array in linear_system(problem))
+    matrix, targets = (torch.tensor(array) for array in problem.linear_system())
     many = theta.ndim == 2
     if many:
         targets = targets[:, None]

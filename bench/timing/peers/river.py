@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from river import linear_model, optim
 
-from bench.timing.peers.arrays import linear_system, mean_square, run_by_run
+from bench.timing.peers.arrays import mean_square, run_by_run
 from bench.timing.problem import Problem, Trained
 from kernels.run import Floats
 
@@ -16,7 +16,7 @@ def prepare(problem: Problem) -> Callable[[], Trained]:
     Its loss is the square, not half of it: its rate is half of ours. Its weights start from zero: what it learns is how
     far they are from the start, on targets less what the start explains.
     """
-    matrix, targets = linear_system(problem)
+    matrix, targets = problem.linear_system()
     inputs = [dict(enumerate(row)) for row in matrix.tolist()]
 
     def train(init: Floats, rates: Floats) -> tuple[Floats, list[float]]:

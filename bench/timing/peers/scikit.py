@@ -6,14 +6,14 @@ import numpy as np
 import sklearn
 from sklearn.linear_model import SGDRegressor
 
-from bench.timing.peers.arrays import linear_system, mean_square, run_by_run
+from bench.timing.peers.arrays import mean_square, run_by_run
 from bench.timing.problem import Problem, Trained
 from kernels.run import Floats
 
 
 def prepare(problem: Problem) -> Callable[[], Trained]:
     """Return a call that trains with a `partial_fit` for each epoch, at the rate `eta0`; its loss is r**2 / 2."""
-    matrix, targets = linear_system(problem)
+    matrix, targets = problem.linear_system()
 
     def train(init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
         model = SGDRegressor(penalty=None, learning_rate="constant", fit_intercept=False, shuffle=False)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.timing.peers.arrays import linear_system, residual_and_derivatives
+from bench.timing.peers.arrays import residual_and_derivatives
 from bench.timing.problem import Problem, Trained
 from kernels.optimizers import Optimizer, make_optimizer
 
@@ -116,7 +116,7 @@ def _by_hand(problem: Problem) -> list[Form]:
     columns = (*problem.x, problem.y)
     forms = [Form(False, columns, separate_gradients), Form(True, columns, stacked_gradient)]
     if problem.model.is_linear:
-        forms.append(Form(True, linear_system(problem), matrix_gradient))
+        forms.append(Form(True, problem.linear_system(), matrix_gradient))
     return forms
 
 
