@@ -86,6 +86,9 @@ def fit(
     kernel: Annotated[
         str, typer.Option(metavar="NAME", help='"fused", "fused-fma" or, a thousand times slower, "reference".')
     ] = "fused",
+    record: Annotated[
+        str, typer.Option(metavar="MARKS", help='Look at the loss: "epoch", "log", "log:10", or every so many updates.')
+    ] = "epoch",
     standardize: Annotated[
         bool,
         typer.Option(
@@ -131,6 +134,7 @@ def fit(
         optimizer=optimizer,
         loss=loss,
         kernel=kernel,
+        record=options.parse_record(record),
     )
     if not finished:
         raise typer.Exit(INTERRUPTED)
@@ -162,6 +166,15 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help='"lanes", "fused", "reference", "lanes-fma" or "fused-fma".'),
     ] = None,
+    record: Annotated[
+        str | None, typer.Option(metavar="MARKS", help='"log", "log:10", "epoch", or every so many updates.')
+    ] = None,
+    confirm: Annotated[
+        int | None, typer.Option(metavar="SEEDS", help="Train the leading choices again on so many fresh seeds.")
+    ] = None,
+    refine: Annotated[
+        int | None, typer.Option(metavar="ROUNDS", help="Add learning rates around and beyond the best, so many times.")
+    ] = None,
 ) -> None:
     """Run a study and write its report.
 
@@ -187,6 +200,9 @@ def run(
         target=target,
         loss=loss,
         kernel=kernel,
+        record=options.parse_record(record),
+        confirm=confirm,
+        refine=refine,
     )
     gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
     if not run_study(chosen, out, resume=resume, confirmed=yes):

@@ -117,6 +117,11 @@ class FitResult:
         return self.model.predict(self.params, x)
 
     @property
+    def epoch_marks(self) -> Marks:
+        """Which of the marks are the start and the ends of epochs, shape (epochs + 1,)."""
+        return np.flatnonzero(self.samples_seen % self.samples_per_epoch == 0)
+
+    @property
     def rmse(self) -> float:
         """The root of the mean squared residual at the end, in the units of y."""
         return math.sqrt(self.loss[-1]) if self.loss[-1] >= 0 else math.nan

@@ -68,6 +68,18 @@ def with_marks(hyper: Hyperparameters, n: int) -> Hyperparameters:
     return hyper._replace(marks=make_marks("epoch", n, hyper.batch_size, len(hyper.rates), drop_last=hyper.drop_last))
 
 
+def check_record(record: str | int) -> str | int:
+    """Return what is to be recorded.
+
+    Raises
+    ------
+    ValueError
+        If it is none of what `make_marks` accepts.
+    """
+    _parse(record)
+    return record
+
+
 def count_updates(marks: Marks, n: int, batch_size: int, *, drop_last: bool) -> Marks:
     """Return the updates made by each mark."""
     size = samples_per_epoch(n, batch_size, drop_last)

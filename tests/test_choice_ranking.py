@@ -8,8 +8,7 @@ from scipy.stats import binomtest
 from simulated import costs_of, runs_of
 
 from bench.tables.choice_ranking import ranking
-from bench.tables.ranking import CHOICES
-from bench.tables.run_costs import LOSS_FLOOR, loss_floor
+from bench.tables.run_costs import CHOICES, LOSS_FLOOR, loss_floor
 
 MEASURES = ["samples", "updates", "seconds", "final_loss"]
 

@@ -5,7 +5,7 @@ import pytest
 
 from bench.plots.film import moments
 from bench.plots.film.film import fit_film
-from bench.plots.film.moments import epoch_moments, update_moments
+from bench.plots.film.moments import recorded_moments, update_moments
 from kernels import fit, models
 
 RNG = np.random.default_rng(3)
@@ -84,14 +84,14 @@ def test_what_is_no_longer_finite_is_no_moment():
     last = int(np.flatnonzero(np.isfinite(result.loss))[-1])
     assert result.status == "diverged"
     assert last >= 2
-    for found in (epoch_moments(result), update_moments(result, X, Y, batch_size=20, kernel="reference")):
+    for found in (recorded_moments(result), update_moments(result, X, Y, batch_size=20, kernel="reference")):
         assert found.epoch[-1] == last
         assert np.isfinite(found.params).all()
 
 
 def test_a_long_run_has_few_moments_and_most_of_them_at_first():
     result = fit(models.quadratic, X[:4], Y[:4], lr=0.01, epochs=5000, batch_size="full", kernel="reference")
-    epochs = epoch_moments(result).epoch
+    epochs = recorded_moments(result).epoch
     assert len(epochs) <= moments.MAX_EPOCHS + 2
     np.testing.assert_array_equal(epochs[:50], range(50))
     assert epochs[-1] == 5000

@@ -7,7 +7,7 @@ from simulated import NOISES, costs_of, runs_of
 
 from bench.tables.choice_ranking import ranking
 from bench.tables.optimizer_comparison import compare_optimizers, judge
-from bench.tables.ranking import CHOICES
+from bench.tables.run_costs import CHOICES
 
 
 def optimizers(costs, **settings):

@@ -43,45 +43,45 @@ def opened_damaged(folder, match="is damaged"):
         yield run
 
 
-def loss(config, epoch):
+def loss(config, mark):
     special = {3: ODD_NAN, 5: np.inf, 7: -0.0}
-    return special.get(epoch, (config + 1) / (epoch + 3))
+    return special.get(mark, (config + 1) / (mark + 3))
 
 
-def make_rows(configs, epochs=4, since=0):
-    """Results in which every value follows from the configuration and its epochs."""
+def make_rows(configs, marks=4, since=0):
+    """Results in which every value follows from the configuration and its marks."""
     configs = np.asarray(configs)
-    epochs, since = np.broadcast_to(epochs, configs.shape), np.broadcast_to(since, configs.shape)
+    marks, since = np.broadcast_to(marks, configs.shape), np.broadcast_to(since, configs.shape)
     return pd.DataFrame(
         {
             "config_id": [f"run{i}" for i in configs],
             "status": pd.array([["max_epochs", "converged", None][i % 3] for i in configs], dtype="string"),
-            "epochs": epochs.astype(np.int64),
+            "marks": marks.astype(np.int64),
             "epochs_to_target": pd.array([None if i % 2 else 2**60 + i for i in configs], dtype="Int64"),
             "shuffle": configs % 2 == 0,
-            "param_a": [ODD_NAN if i % 4 == 0 else 1 / (i + e) for i, e in zip(configs, epochs, strict=True)],
+            "param_a": [ODD_NAN if i % 4 == 0 else 1 / (i + e) for i, e in zip(configs, marks, strict=True)],
             "memory": [np.where(np.arange(i % 3) == 1, ODD_NAN, i / 7) for i in configs],
             "losses": [
                 np.array([loss(i, e) for e in range(first, last + 1)])
-                for i, first, last in zip(configs, since, epochs, strict=True)
+                for i, first, last in zip(configs, since, marks, strict=True)
             ],
         }
     )
 
 
-def make_curves(configs, epochs=4, every=1):
+def make_curves(configs, marks=4, every=1):
     """The curves that belong to whole rows."""
-    epochs = np.broadcast_to(epochs, len(configs))
+    marks = np.broadcast_to(marks, len(configs))
     points = [
-        (config, epoch)
-        for config, last in zip(configs, epochs, strict=True)
-        for epoch in range(last + 1)
-        if epoch % every == 0 or epoch == last
+        (config, mark)
+        for config, last in zip(configs, marks, strict=True)
+        for mark in range(last + 1)
+        if mark % every == 0 or mark == last
     ]
     return pd.DataFrame(
         {
             "config_id": pd.Categorical([f"run{i}" for i, _ in points], categories=[f"run{i}" for i in configs]),
-            "epoch": np.array([e for _, e in points], np.int32),
+            "mark": np.array([e for _, e in points], np.int32),
             "loss": [loss(i, e) for i, e in points],
         }
     )
@@ -99,13 +99,13 @@ def exactly(frame):
     }
 
 
-def assert_holds(run, configs, epochs=4, every=1):
+def assert_holds(run, configs, marks=4, every=1):
     if len(configs) == 0:
         assert run.configurations().empty
         assert run.curves().empty
         return
-    assert exactly(run.configurations()) == exactly(make_rows(configs, epochs).drop(columns="losses"))
-    assert exactly(run.curves()) == exactly(make_curves(configs, epochs, every))
+    assert exactly(run.configurations()) == exactly(make_rows(configs, marks).drop(columns="losses"))
+    assert exactly(run.curves()) == exactly(make_curves(configs, marks, every))
 
 
 def stored(folder):
@@ -143,17 +143,17 @@ def test_what_is_read_is_what_was_appended(folder):
 
 def test_curves_of_some_configurations_in_the_order_asked(folder):
     with opened(folder) as run:
-        run.append(make_rows([3], epochs=9, since=4))
-        assert exactly(run.curves(["run5", "run3", "none"])) == exactly(make_curves([5, 3], epochs=[4, 9]))
+        run.append(make_rows([3], marks=9, since=4))
+        assert exactly(run.curves(["run5", "run3", "none"])) == exactly(make_curves([5, 3], marks=[4, 9]))
         assert run.curves([]).empty
 
 
 def test_a_run_without_results_has_empty_frames(tmp_path):
     with opened(tmp_path / "run") as run:
         run.append(make_rows([]))
-        assert run.configurations().columns.tolist() == ["config_id", "epochs"]
+        assert run.configurations().columns.tolist() == ["config_id", "marks"]
         assert run.configurations(["config_id"]).empty
-        assert run.curves().columns.tolist() == ["config_id", "epoch", "loss"]
+        assert run.curves().columns.tolist() == ["config_id", "mark", "loss"]
         assert stored(run.folder) == []
 
 
@@ -204,7 +204,7 @@ def test_names_and_values_are_only_text(tmp_path):
             "losses of configuration 'run7' must be 2 to 5, .* not 6",
         ),
         (make_rows([7]).assign(losses=[np.zeros(1)]), "must be 2 to 5, .* not 1"),
-        (make_rows([7], epochs=0).assign(losses=[np.zeros(0)]), "must be 1 to 1, .* not 0"),
+        (make_rows([7], marks=0).assign(losses=[np.zeros(0)]), "must be 1 to 1, .* not 0"),
         (make_rows([7]).drop(columns="status"), "rows must have the columns .*status: string.* as before"),
         (make_rows([7]).assign(shuffle=1), "shuffle: bool.* as before.*shuffle: int64"),
     ],
@@ -221,37 +221,37 @@ def test_rows_that_do_not_fit_are_refused(folder, rows, message):
 
 def test_a_configuration_goes_on_where_it_stood(folder):
     with opened(folder) as run:
-        run.append(make_rows([3, 6, 0], epochs=[9, 9, 6], since=[4, 0, 4]))
-        assert_holds(run, [1, 2, 4, 5, 3, 6, 0], epochs=[4, 4, 4, 4, 9, 9, 6])
-        run.append(make_rows([3], epochs=12, since=9))
-        assert_holds(run, [1, 2, 4, 5, 6, 0, 3], epochs=[4, 4, 4, 4, 9, 6, 12])
+        run.append(make_rows([3, 6, 0], marks=[9, 9, 6], since=[4, 0, 4]))
+        assert_holds(run, [1, 2, 4, 5, 3, 6, 0], marks=[4, 4, 4, 4, 9, 9, 6])
+        run.append(make_rows([3], marks=12, since=9))
+        assert_holds(run, [1, 2, 4, 5, 6, 0, 3], marks=[4, 4, 4, 4, 9, 6, 12])
 
 
 def test_a_configuration_may_begin_again(folder):
     with opened(folder) as run:
-        run.append(make_rows([3], epochs=9, since=4))
-        run.append(make_rows([3], epochs=2))
-        assert_holds(run, [0, 1, 2, 4, 5, 3], epochs=[4, 4, 4, 4, 4, 2])
+        run.append(make_rows([3], marks=9, since=4))
+        run.append(make_rows([3], marks=2))
+        assert_holds(run, [0, 1, 2, 4, 5, 3], marks=[4, 4, 4, 4, 4, 2])
 
 
-@pytest.mark.parametrize(("lost", "epochs"), [([1], 0), ([2], 4), ([1, 2], 0), ([3], 9)])
-def test_nothing_is_served_without_its_beginning(tmp_path, lost, epochs):
+@pytest.mark.parametrize(("lost", "marks"), [([1], 0), ([2], 4), ([1, 2], 0), ([3], 9)])
+def test_nothing_is_served_without_its_beginning(tmp_path, lost, marks):
     with opened(tmp_path / "run") as run:
         for since, last in itertools.pairwise((0, 4, 9, 12)):
-            run.append(make_rows([1], epochs=last, since=since))
+            run.append(make_rows([1], marks=last, since=since))
     for path in [stored(tmp_path / "run")[i - 1] for i in lost]:
         path.write_bytes(b"")
     with opened_damaged(tmp_path / "run") as run:
-        assert_holds(run, [1] if epochs else [], epochs=epochs)
-        run.append(make_rows([1], epochs=14, since=epochs))
-        assert_holds(run, [1], epochs=14)
+        assert_holds(run, [1] if marks else [], marks=marks)
+        run.append(make_rows([1], marks=14, since=marks))
+        assert_holds(run, [1], marks=14)
 
 
 @pytest.mark.parametrize("every", [1, 2, 4, 16])
 def test_curves_can_be_thinned(tmp_path, every):
     with opened(tmp_path / "run", every=every) as run:
-        run.append(make_rows(range(10), epochs=range(10)))
-        assert_holds(run, range(10), epochs=range(10), every=every)
+        run.append(make_rows(range(10), marks=range(10)))
+        assert_holds(run, range(10), marks=range(10), every=every)
 
 
 def test_thinning_must_be_by_a_power_of_two(tmp_path):
@@ -272,14 +272,14 @@ def test_whatever_comes_and_goes_equals_a_run_made_at_once(history):
         appended, stands = {}, {}
         for every, configs, is_lost in history:
             since = {i: appended.get(i, 0) if goes_on else 0 for i, (goes_on, _) in configs.items()}
-            epochs = {i: since[i] + more for i, (_, more) in configs.items()}
+            marks = {i: since[i] + more for i, (_, more) in configs.items()}
             with opened(folder, every=every) as run:
-                run.append(make_rows(list(configs), list(epochs.values()), list(since.values())))
-            appended |= epochs
+                run.append(make_rows(list(configs), list(marks.values()), list(since.values())))
+            appended |= marks
             for i in () if is_lost else configs:
                 if since[i] in (0, stands.get(i)):
                     stands.pop(i, None)  # the newest rows come last
-                    stands[i] = epochs[i]
+                    stands[i] = marks[i]
         for (_, _, is_lost), path in zip(history, stored(folder), strict=True):
             if is_lost:
                 path.unlink()
@@ -589,11 +589,11 @@ def test_a_run_that_came_to_nothing_may_become_another(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("about", [{"format": 2, "identity": IDENTITY}, {"format": 2}])
+@pytest.mark.parametrize("about", [{"format": 3, "identity": IDENTITY}, {"format": 3}])
 def test_a_newer_version_is_refused(folder, about):
     (folder / "sgdbench.json").write_text(json.dumps(about))
     for attempt in (lambda: opened(folder).__enter__(), lambda: read_run(folder)):
-        with pytest.raises(ValueError, match=r"newer sgdbench \(format 2; this one knows 1\): update"):
+        with pytest.raises(ValueError, match=r"newer sgdbench \(format 3; this one knows 2\): update"):
             attempt()
     assert json.loads((folder / "sgdbench.json").read_text()) == about
 

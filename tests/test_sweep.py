@@ -21,9 +21,11 @@ import pytest
 from bench import Grid, load_run, sweep
 from bench.engine import jobs
 from bench.engine import sweep as engine
+from bench.engine.recording import settle_record
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
 from kernels.block import train_runs
+from kernels.marks import make_marks
 from kernels.run import STATUS
 
 RNG = np.random.default_rng(0)
@@ -31,7 +33,8 @@ X = RNG.uniform(-1, 1, 61)
 Y = 2 * X**2 - 4 * X + 3
 STARTS = {"near": [-1, 10, 26], "solution": [2, -4, 3], "drawn": "normal:1:2"}
 COLUMNS = ["config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle"]
-COLUMNS += ["status", "epochs", "epochs_to_target", "final_loss", "best_loss", "param_a", "param_b", "param_c"]
+COLUMNS += ["status", "epochs", "samples_seen", "updates", "epochs_to_target", "samples_to_target", "updates_to_target"]
+COLUMNS += ["final_loss", "best_loss", "param_a", "param_b", "param_c"]
 
 
 def some_grid(**changed):
@@ -49,7 +52,7 @@ def some_grid(**changed):
 
 
 def swept(out=None, grid=None, **changed):
-    settings = {"epochs": 12, "target": 1e-3, "drop_last": False}
+    settings = {"epochs": 12, "target": 1e-3, "drop_last": False, "record": "log:3"}
     return sweep(models.quadratic, X, Y, grid or some_grid(), out=out, **settings | changed)
 
 
@@ -103,20 +106,26 @@ class TestResult:
         assert frame["status"].cat.categories.tolist() == [*STATUS]
         assert set(frame["status"]) == set(STATUS)
         assert frame["epochs_to_target"].notna().equals(frame["status"] == "converged")
-        assert undisturbed.seconds.shape == (len(frame),)
 
     def test_every_row_and_curve_is_what_fit_makes_of_it(self, undisturbed):
         curves = dict(list(undisturbed.curves.groupby("config_id", observed=True)))
         for row, start in zip(undisturbed.frame.itertuples(), undisturbed.starts, strict=True):
             alone = fit(models.quadratic, X, Y, init=start, lr=row.lr, batch_size=row.batch_size, epochs=12,
                         target=1e-3, optimizer=row.optimizer, schedule=row.schedule, seed=row.seed,
-                        shuffle=row.shuffle, drop_last=False)  # fmt: skip
+                        shuffle=row.shuffle, drop_last=False, record=undisturbed.clock.record)  # fmt: skip
             assert (row.status, row.epochs) == (alone.status, alone.epochs)
-            assert row.epochs_to_target is pd.NA if alone.epochs_to_target is None else row.epochs == alone.epochs
+            assert (row.samples_seen, row.updates) == (alone.samples_seen[-1], alone.updates[-1])
+            if alone.epochs_to_target is None:
+                assert row.epochs_to_target is row.samples_to_target is row.updates_to_target is pd.NA
+            else:
+                assert row.epochs_to_target == alone.epochs_to_target
+                assert (row.samples_to_target, row.updates_to_target) == (row.samples_seen, row.updates)
             np.testing.assert_array_equal([row.param_a, row.param_b, row.param_c], alone.params)
             curve = curves[row.config_id]
             np.testing.assert_array_equal(curve["loss"], alone.loss)
-            np.testing.assert_array_equal(curve["epoch"], np.arange(alone.epochs + 1))
+            np.testing.assert_array_equal(curve["samples"], alone.samples_seen)
+            np.testing.assert_array_equal(curve["updates"], alone.updates)
+            np.testing.assert_array_equal(curve["epoch"], alone.samples_seen / alone.samples_per_epoch)
             np.testing.assert_array_equal(row.final_loss, alone.loss[-1])
             assert row.best_loss == np.nanmin(alone.loss)
 
@@ -162,7 +171,7 @@ class TestFolder:
     def test_without_a_folder_the_results_live_as_long_as_the_object(self):
         result = swept(grid=Grid(lr=0.1))
         folder = result.run.folder
-        assert len(result.curves) == result.frame["epochs"].item() + 1
+        assert result.curves["samples"].iloc[-1] == result.frame["samples_seen"].item()
         assert folder.is_dir()
         gone = weakref.ref(result)
         del result
@@ -172,7 +181,7 @@ class TestFolder:
 
     def test_without_a_folder_the_run_alone_can_still_be_read(self):
         result = swept(grid=Grid(lr=0.1))
-        expected, curves = result.frame["config_id"].tolist(), result.curves
+        expected, losses = result.frame["config_id"].tolist(), result.curves["loss"]
         run = result.run
         folder = run.folder
         gone = weakref.ref(result)
@@ -180,7 +189,7 @@ class TestFolder:
         gc.collect()
         assert gone() is None
         assert run.configurations()["config_id"].tolist() == expected
-        pd.testing.assert_frame_equal(run.curves(expected), curves)
+        pd.testing.assert_series_equal(run.curves(expected)["loss"], losses)
         del run
         gc.collect()
         assert not folder.exists()
@@ -220,6 +229,8 @@ class TestFolder:
             ("target", {"target": None}),
             ("target", {"target": 1e-4}),
             ("drop_last", {"drop_last": True}),
+            ("record", {"record": "log:3"}),
+            ("record", {"record": 5}),
             ("kernel", {"kernel": "fused-fma"}),
         ],
     )
@@ -310,23 +321,45 @@ def flip_a_byte(path):
     path.write_bytes(content)
 
 
-class TestSeconds:
-    @pytest.mark.parametrize("kernel", ["lanes", "fused"])
-    def test_a_run_has_its_share_of_its_block_and_an_extension_adds_to_it(self, tmp_path, monkeypatch, kernel):
-        """Four runs, of which two are over at once, take 6 s; to go on with the others takes 8 s."""
-        seconds = iter([6.0, 8.0])
-        monkeypatch.setattr(
-            engine, "train_runs", lambda *args, **rest: train_runs(*args, **rest)._replace(seconds=next(seconds))
-        )
-        grid = Grid(lr=[0.01, 0.02], init={"near": [-1, 10, 26], "solution": [2, -4, 3]}, batch_size="full")
-        begun = swept(tmp_path, grid, epochs=5, kernel=kernel)
-        assert begun.frame["epochs"].tolist() == [5, 0, 5, 0]
-        assert begun.seconds.tolist() == [1.5] * 4
-        extended = swept(tmp_path, grid, kernel=kernel)
-        assert extended.frame["epochs"].tolist() == [12, 0, 12, 0]
-        assert extended.seconds.tolist() == [5.5, 1.5, 5.5, 1.5]
-        assert load_run(tmp_path).timed["seconds"].tolist() == [5.5, 1.5, 5.5, 1.5]
-        assert next(seconds, None) is None
+class TestRecording:
+    def test_marks_are_as_many_as_a_full_run_can_afford(self, tmp_path):
+        for n, epochs, expected in ((800, 100, "log:10"), (800, 40, "log:5"), (800, 8, "log:1"), (10**5, 8, "epoch")):
+            found = settle_record("log", n, epochs, tmp_path)
+            assert found == expected
+            assert make_marks(found, n, 1, epochs, drop_last=True).size <= 1 + 1.4 * epochs
+
+    def test_a_run_that_is_extended_goes_on_as_it_began(self, tmp_path):
+        settings = {"grid": Grid(lr=0.05), "target": None, "record": "log"}
+        assert swept(tmp_path, **settings | {"epochs": 2}).clock.record == "epoch"
+        assert swept(tmp_path, **settings | {"epochs": 50}).clock.record == "epoch"
+        assert swept(**settings | {"epochs": 50}).clock.record != "epoch"
+
+    def test_what_is_recorded_changes_no_loss(self):
+        """But a run that is looked at more often may be seen at its target earlier."""
+        grid = some_grid(init={"near": STARTS["near"]})
+        fine, coarse = (swept(grid=grid, target=None, record=record) for record in (3, "epoch"))
+        shared = coarse.curves.merge(fine.curves, on=["config_id", "samples", "updates", "epoch"])
+        np.testing.assert_array_equal(shared["loss_x"], shared["loss_y"])
+        assert set(shared["config_id"]) == set(coarse.frame["config_id"])
+        assert len(fine.curves) > 2 * len(coarse.curves)
+
+    def test_a_target_is_met_at_the_first_mark_at_which_the_loss_is_low_enough(self):
+        grid = Grid(lr=0.4, init={"near": STARTS["near"]})
+        every = swept(grid=grid, target=None, record=1).curves
+        row = swept(grid=grid, record=7).frame.iloc[0]
+        first = every[(every["loss"] <= 1e-3) & ((every["updates"] % 7 == 0) | (every["epoch"] % 1 == 0))].iloc[0]
+        assert (row["samples_to_target"], row["updates_to_target"]) == (first["samples"], first["updates"])
+        assert row["epochs_to_target"] == first["samples"] / 61
+        assert row["epochs"] == first["samples"] // 61
+        assert row["samples_to_target"] % 61
+
+    def test_an_older_folder_is_refused_with_what_to_do(self, tmp_path):
+        swept(tmp_path, Grid(lr=0.1))
+        about = tmp_path / "sgdbench.json"
+        about.write_text(about.read_text().replace('"format": 2', '"format": 1'))
+        for read in (load_run, swept):
+            with pytest.raises(ValueError, match=r"older sgdbench \(format 1\), .*: run the study again into another"):
+                read(tmp_path)
 
 
 class TestFingerprint:
@@ -369,7 +402,7 @@ class TestExtension:
             result = swept(tmp_path, epochs=epochs, kernel=kernel)
             assert result.frame["epochs"].max() == epochs
         assert_same(result, undisturbed)
-        assert sum(trained) == undisturbed.frame["epochs"].sum()
+        assert sum(trained) == len(undisturbed.curves) - len(undisturbed.frame)
 
     @pytest.mark.parametrize(
         "fewer", [{"seed": [0]}, {"lr": [3.0]}, {"init": {"near": STARTS["near"]}}, {"optimizer": "adam"}]
@@ -391,7 +424,7 @@ class TestExtension:
         counts = []
         extended = swept(tmp_path, grid, progress=counts.append)
         assert_same(extended, swept(grid=grid))
-        over = extended.frame["schedule"].eq("constant") & extended.frame["epochs"].le(6)
+        over = extended.frame["schedule"].eq("constant") & extended.frame["samples_seen"].le(6 * X.size)
         assert counts[0] == over.sum() > 0
 
     def test_fewer_epochs_than_are_stored_are_refused(self, undisturbed, tmp_path):
@@ -410,12 +443,13 @@ class TestExtension:
 
 
 class TestThinning:
-    def test_of_too_many_losses_every_second_or_fourth_epoch_is_kept(self, undisturbed, tmp_path, monkeypatch):
+    def test_of_too_many_losses_every_second_or_fourth_mark_is_kept(self, undisturbed, tmp_path, monkeypatch):
         monkeypatch.setattr(engine, "MOST_LOSSES", 5 * some_grid().size)
         result = swept(tmp_path)
         assert exactly(result.frame) == exactly(undisturbed.frame)
         last = undisturbed.curves["config_id"] != undisturbed.curves["config_id"].shift(-1)
-        kept = undisturbed.curves[(undisturbed.curves["epoch"] % 4 == 0) | last].reset_index(drop=True)
+        mark = undisturbed.curves.groupby("config_id", observed=True).cumcount()
+        kept = undisturbed.curves[(mark % 4 == 0) | last].reset_index(drop=True)
         assert exactly(result.curves) == exactly(kept)
 
     def test_an_extension_keeps_as_many_as_a_run_made_at_once(self, tmp_path, monkeypatch):
@@ -424,11 +458,11 @@ class TestThinning:
         assert_same(swept(tmp_path), swept())
 
     @pytest.mark.parametrize(
-        ("configurations", "epochs", "every"),
-        [(1, 100, 1), (10**6, 20, 1), (10**6, 31, 1), (10**6, 100, 4), (10**7, 100, 64), (10**9, 100, 128)],
+        ("configurations", "marks", "every"),
+        [(1, 101, 1), (10**6, 11, 1), (10**6, 16, 1), (10**6, 101, 8), (10**7, 101, 128), (10**9, 101, 128)],
     )
-    def test_the_rule(self, configurations, epochs, every):
-        assert engine._loss_stride(configurations, epochs) == every
+    def test_the_rule(self, configurations, marks, every):
+        assert engine._loss_stride(configurations, marks) == every
 
 
 class TestBadInput:
@@ -442,6 +476,7 @@ class TestBadInput:
             ({"loss": "absolute"}, "loss 'absolute' is not known; known are squared, huber, logcosh"),
             ({"drop_last": 1}, "drop_last must be True or False, not 1"),
             ({"kernel": "turbo"}, "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'turbo'"),
+            ({"record": "linear"}, 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
             ({"executor": "cluster"}, "executor must be one of threads, not 'cluster'"),
             ({"model": "a*"}, "expression, column 3: a number or a name is missing at the end"),
             ({"model": 3}, "expression must be text such as 'a*x + b', not int"),

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from frames import make_curves, make_frame
 
-from bench.tables.ranking import CHOICES, best_choices, loss_quantiles, setting_effects, standard_tables, summarize
+from bench.tables.ranking import best_choices, loss_quantiles, setting_effects, standard_tables, summarize
+from bench.tables.run_costs import CHOICES
 
 
 def test_summary_of_one_group():

@@ -1,12 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from bench.timing.epoch import epoch_seconds
 from frames import make_frame
 
 from bench import Grid, sweep
-from bench.tables.ranking import COST_SETTINGS, times_to_target
+from bench.tables.ranking import times_to_target
+from bench.tables.run_costs import COST_SETTINGS
 from bench.timing import epoch as times
-from bench.timing.epoch import epoch_seconds
 from bench.timing.paired import Timings
 from bench.timing.variants import BY_NAME
 from kernels import fit, models, reference

@@ -8,9 +8,11 @@ import pandas as pd
 
 from bench.analysis.surface import MAX_SAMPLES
 from bench.data.table import Dataset
+from bench.store.clock import Clock
 from bench.store.results import SweepResult
 from bench.study.schema import RunTable
-from bench.tables.ranking import CHOICES, best_choices
+from bench.tables.ranking import best_choices
+from bench.tables.run_costs import CHOICES
 from kernels import Model
 from kernels.block import train_runs
 from kernels.checks import check_target
@@ -55,9 +57,9 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     -------
     DataFrame
         For each of the runs one row per start, up to 41 by 41 of them: `config_id` and the choices of the run; where it
-        starts, `param_<name>`, of which two vary; `status`, `epochs`, `epochs_to_target` (missing where it was not
-        reached) and `final_loss`. No rows for a model of one parameter, runs that did not end, or so many samples that
-        it would take long.
+        starts, `param_<name>`, of which two vary; `status`, `samples_seen`, `samples_to_target` (missing where it was
+        not reached) and `final_loss`. No rows for a model of one parameter, runs that did not end, or so many samples
+        that it would take long.
     """
     model, names = result.model, [f"param_{name}" for name in result.model.params]
     rows = best_run_of_each_optimizer(result.frame) if rows is None else rows
@@ -67,12 +69,14 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     size, epochs = _affordable_plane(y.size, settings.epochs, cost)
     if ended.empty or len(names) < 2 or not epochs:
         return pd.DataFrame(
-            columns=["config_id", *CHOICES, *names, "status", "epochs", "epochs_to_target", "final_loss"]
+            columns=["config_id", *CHOICES, *names, "status", "samples_seen", "samples_to_target", "final_loss"]
         )
     end = ended[names].iloc[0].to_numpy(float)
     pair = _choose_parameters(model, end, result.starts, columns)
     starts = _plane_starts(pair, end, _plane_extent(end, result.starts), size)
-    planes = [_train_plane(model, columns, y, row, starts, epochs, settings) for row in ended.to_dict("records")]
+    planes = [
+        _train_plane(model, columns, y, row, starts, epochs, settings, result.clock) for row in ended.to_dict("records")
+    ]
     return pd.concat(planes, ignore_index=True)
 
 
@@ -84,8 +88,10 @@ def _train_plane(
     starts: Floats,
     epochs: int,
     settings: RunTable,
+    clock: Clock,
 ) -> pd.DataFrame:
     """Train from all starts with the choices of a run, for the first `epochs` of those in the settings."""
+    marks = clock.marks(int(row["batch_size"]), epochs)
     loss, optimizer, shuffle = make_loss(settings.loss), make_optimizer(row["optimizer"]), bool(row["shuffle"])
     rates = learning_rates(row["schedule"], row["lr"], settings.epochs)[:epochs, np.newaxis]
     hyperparameters = Hyperparameters(
@@ -96,6 +102,7 @@ def _train_plane(
         shuffle,
         int(row["seed"]),
         check_target(settings.target),
+        marks,
     )
     memory = np.tile(initial_memory(optimizer, len(model.params)), (len(starts), 1))
     samples = allocate_data(columns, y, shuffle=shuffle)
@@ -107,8 +114,8 @@ def _train_plane(
         | {f"param_{name}": start for name, start in zip(model.params, starts.T, strict=True)}
         | {
             "status": np.array(STATUS)[runs.status],
-            "epochs": runs.marks,
-            "epochs_to_target": pd.Series(runs.marks, dtype="Int64").where(runs.status == CONVERGED),
+            "samples_seen": marks[runs.marks],
+            "samples_to_target": pd.Series(marks[runs.marks], dtype="Int64").where(runs.status == CONVERGED),
             "final_loss": runs.losses[runs.marks, np.arange(len(starts))],
         }
     )
@@ -117,7 +124,7 @@ def _train_plane(
 def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:
     """Return, for each of the three best optimizers, the run of its best choice that ends lowest; the best first."""
     ended = frame[np.isfinite(frame["final_loss"])]
-    chosen = best_choices(frame if "seconds" in frame else frame.assign(seconds=0.0), ["optimizer"])
+    chosen = best_choices(frame, ["optimizer"])
     shared = [name for name in CHOICES if name in chosen]
     lowest = chosen[shared].merge(ended.sort_values("final_loss", kind="stable"), on=shared)
     return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.analysis.stability import LINEAR, eigenvalue_moduli, largest_stable_rate, sample_orders
 from bench.study.schema import RunTable
 from kernels import Model
+from kernels.loops import samples_per_epoch
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.run import Floats
@@ -75,7 +76,7 @@ def theory_table(
     derivatives = _design_matrix(model, x, frame, settings.loss)
     if derivatives is not None:
         frame = _add_first_rate(frame)
-        frame["grew"] = _has_grown(frame, curves)
+        frame["grew"] = _has_grown(frame, curves, len(derivatives), settings)
         for choice, runs, orders in _group_runs(derivatives, frame):
             optimizer, batch_size, _ = choice
             edge = largest_stable_rate(
@@ -218,12 +219,13 @@ def _losses_by_epoch(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
     ids = curves["config_id"].astype("category").cat
     rows = pd.Index(frame["config_id"]).get_indexer(ids.categories)[ids.codes]
     epochs = curves["epoch"].to_numpy()
-    within = (rows >= 0) & (epochs <= stretch[rows])
-    losses[rows[within], epochs[within]] = curves["loss"].to_numpy()[within]
+    whole = epochs.astype(np.int64)
+    within = (rows >= 0) & (epochs == whole) & (whole <= stretch[rows])
+    losses[rows[within], whole[within]] = curves["loss"].to_numpy()[within]
     return losses
 
 
-def _has_grown(frame: pd.DataFrame, curves: pd.DataFrame) -> NDArray[np.bool_]:
+def _has_grown(frame: pd.DataFrame, curves: pd.DataFrame, n: int, settings: RunTable) -> NDArray[np.bool_]:
     """Return whether each run blew up in the first stretch, or its loss grew."""
     losses = _losses_by_epoch(frame, curves)
     rows = np.arange(len(frame))
@@ -231,9 +233,10 @@ def _has_grown(frame: pd.DataFrame, curves: pd.DataFrame) -> NDArray[np.bool_]:
     # Of a thinned curve, the last loss that is stored in the first half.
     halfway = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(losses.shape[1])), axis=1)[rows, last // 2]
     start, middle, end = losses[:, 0], losses[rows, halfway], losses[rows, last]
-    blown_up = frame["status"].eq("diverged") & (frame["epochs"] <= frame["stretch"])
-    grown: NDArray[np.bool_] = (end > start) & (end > GROWTH * middle)
-    return grown | blown_up.to_numpy(np.bool_)
+    per_epoch = samples_per_epoch(n, frame["batch_size"].to_numpy(), settings.drop_last)
+    blown_up = frame["status"].eq("diverged") & (frame["samples_seen"] <= frame["stretch"] * per_epoch)
+    grown: NDArray[np.bool_] = (end > start) & (end > GROWTH * middle) | blown_up.to_numpy(np.bool_)
+    return grown
 
 
 def _settling_time(moduli: Floats) -> tuple[float, int]:

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.schema import RunTable
-from kernels import FitResult, Model, fit
+from kernels import FitResult, fit
 from kernels.agreement import KERNELS, NUDGE, TOLERANCE, is_exact, largest_error
 from kernels.run import Floats
 
@@ -29,7 +29,7 @@ def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
 def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
     """Return, for each of the first five starts, the run that reached the target in the middle of all that did.
 
-    The fastest one is often there after an epoch and has no path to show. Where no run of a start reached the target,
+    The fastest one has hardly a path to show. Where no run of a start reached the target,
     the one with the lowest loss is taken.
     """
     chosen = []
@@ -42,7 +42,7 @@ def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
 def _rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with a finite loss, the one that reached the target first in front."""
     ended = frame[np.isfinite(frame["final_loss"])]
-    ranked: pd.DataFrame = ended.sort_values(["epochs_to_target", "final_loss"], kind="stable")
+    ranked: pd.DataFrame = ended.sort_values(["samples_to_target", "final_loss"], kind="stable")
     return ranked
 
 
@@ -96,14 +96,14 @@ def replay(
         wrong.
     """
     params = np.array([row[f"param_{name}"] for name in result.model.params])
-    stored = _End(row["status"], int(row["epochs"]), np.array([row["final_loss"], *params]))
-    again = _train(result.model, row, start, settings, data)
+    stored = _End(row["status"], int(row["samples_seen"]), np.array([row["final_loss"], *params]))
+    again = _train(result, row, start, settings, data)
     found = _end_of(again)
     tolerance = 0.0 if is_exact(result.model, settings.kernel, settings.loss) else TOLERANCE
     if _ends_agree(found, stored, tolerance):
         return again
     if tolerance:
-        nudged = _train(result.model, row, start + NUDGE * np.maximum(np.abs(start), 1), settings, data)
+        nudged = _train(result, row, start + NUDGE * np.maximum(np.abs(start), 1), settings, data)
         if not _ends_agree(_end_of(nudged), found, tolerance):
             return None
     raise ReplayError(
@@ -112,10 +112,10 @@ def replay(
     )
 
 
-def _train(model: Model, row: Mapping[str, Any], start: Floats, settings: RunTable, data: Dataset) -> FitResult:
-    """Train with the choices of a row and the settings of the sweep, epoch by epoch."""
+def _train(result: SweepResult, row: Mapping[str, Any], start: Floats, settings: RunTable, data: Dataset) -> FitResult:
+    """Train with the choices of a row and the settings of the sweep."""
     return fit(
-        model,
+        result.model,
         data.x,
         data.y,
         init=start,
@@ -130,6 +130,7 @@ def _train(model: Model, row: Mapping[str, Any], start: Floats, settings: RunTab
         loss=settings.loss,
         target=settings.target,
         kernel="fused-fma" if KERNELS[settings.kernel].fma else "fused",
+        record=result.clock.record,
     )
 
 
@@ -138,24 +139,24 @@ class _End:
     """Where a run ended, with its loss and parameters in one row."""
 
     status: str
-    epochs: int
+    samples: int
     values: Floats
 
     def __str__(self) -> str:
         loss, *params = self.values.tolist()
-        return f"{self.status} after {self.epochs} epochs with the loss {loss!r} at {params}"
+        return f"{self.status} after {self.samples} samples with the loss {loss!r} at {params}"
 
 
 def _end_of(run: FitResult) -> _End:
     """Return where a run ended."""
-    return _End(run.status, run.epochs, np.array([run.loss[-1], *run.params]))
+    return _End(run.status, int(run.samples_seen[-1]), np.array([run.loss[-1], *run.params]))
 
 
 def _ends_agree(found: _End, expected: _End, tolerance: float) -> bool:
     """Return whether two runs ended alike: to the bit without a tolerance."""
     if tolerance and found.status == expected.status == "diverged":
-        return True  # near the end of the range a rounding decides in which epoch, and between inf and nan
-    if (found.status, found.epochs) != (expected.status, expected.epochs):
+        return True  # near the end of the range a rounding decides at which mark, and between inf and nan
+    if (found.status, found.samples) != (expected.status, expected.samples):
         return False
     if not tolerance:
         return np.array_equal(found.values, expected.values, equal_nan=True)

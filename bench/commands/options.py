@@ -69,6 +69,11 @@ def parse_size(text: str) -> int | str:
     return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text.strip()) else text
 
 
+def parse_record(text: str | None) -> str | int | None:
+    """Return what is recorded: a word such as "log:10", or a number of updates."""
+    return None if text is None else parse_size(text)
+
+
 def parse_start(text: str | None) -> str | dict[str, dict[str, float]] | None:
     """Return random starts such as "normal:1:20" as they are, else one start by the names of the parameters.
 

@@ -18,6 +18,8 @@ from bench.commands.console import print_sentence, print_table, progress
 from bench.commands.speed import print_speed
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
+from bench.engine.confirm import confirm_choices
+from bench.engine.problem import make_problem
 from bench.engine.sweep import sweep
 from bench.report.report import TITLES, write_run_report
 from bench.report.run_data import RunData
@@ -26,10 +28,12 @@ from bench.store.results import SweepResult
 from bench.study.grid import Grid, question_if_large
 from bench.study.load import to_toml
 from bench.study.schema import Study
-from bench.tables.ranking import times_to_target
-from bench.tables.readable import fastest_choices
-from bench.timing.epoch import epoch_seconds
+from bench.tables.choice_ranking import ranking
+from bench.tables.readable import fastest_choices, readable_table
+from bench.tables.run_costs import loss_floor
+from bench.tables.seconds import add_seconds, times_to_target
 from bench.timing.speed import Speed, speed
+from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME
 from bench.timing.workload import study_problems
 from kernels import Model
@@ -40,7 +44,7 @@ CHECKED_RUNS = 6
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
-SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, EPOCH_SECONDS = 20, 8, 0.4, 0.2
+SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.2
 
 
 def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) -> bool:
@@ -68,9 +72,10 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     if not _verify(result, study, data) or not _analyze(result, study, data):
         return False
     measured = _measure_speed(result, study, data)
-    costs = epoch_seconds(result, data.x, data.y, study.run.loss, seconds=EPOCH_SECONDS)
-    times = times_to_target(result.timed, costs)
-    store_tables(result.run.folder, times=times)
+    costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
+    times = times_to_target(result.frame, costs)
+    store_tables(result.run.folder, costs=costs, times=times)
+    _confirm(result, study, grid, data, costs)
     run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
     _print_results(run_data, measured, costs, times)
     print(f"Report: {write_run_report(run_data)}")
@@ -88,7 +93,7 @@ def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, 
                 data.x,
                 data.y,
                 grid,
-                **study.run.model_dump(),
+                **study.run.model_dump() | {"confirm": 0},
                 out=folder,
                 study=to_toml(study),
                 resume=resume,
@@ -97,6 +102,15 @@ def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, 
     except KeyboardInterrupt:
         print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
         raise
+
+
+def _confirm(result: SweepResult, study: Study, grid: Grid, data: Dataset, costs: pd.DataFrame) -> None:
+    """Train the leading choices again with fresh seeds; which lead also depends on the time of their updates."""
+    if study.run.confirm:
+        folder = result.run.folder
+        problem = make_problem(result.model, data.x, data.y, study.run, folder)
+        ranked = ranking(add_seconds(result.frame, costs), floor=loss_floor(data.y))
+        confirm_choices(problem, grid, ranked, folder, to_toml(study), seeds=study.run.confirm)
 
 
 @contextmanager
@@ -123,7 +137,7 @@ def _verify(result: SweepResult, study: Study, data: Dataset) -> bool:
     rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
     chosen = result.frame.iloc[rows]
     curves = result.run.curves(chosen["config_id"].tolist())
-    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, study.run)
+    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, study.run, result.clock)
     store_tables(result.run.folder, check=table)
     print_table(table.drop(columns="config_id"), TITLES["check"])
     verified = bool(table["verified"].all())
@@ -166,7 +180,7 @@ def _measure_speed(result: SweepResult, study: Study, data: Dataset) -> Speed | 
 def _print_results(run_data: RunData, measured: Speed | None, costs: pd.DataFrame, times: pd.DataFrame) -> None:
     """Print the tables of the run, what was measured, and what it shows in words."""
     for name, table in run_data.tables.items():
-        print_table(table, TITLES[name])
+        print_table(readable_table(name, table), TITLES[name])
     if measured:
         print_speed(measured, "How fast the variants are on this model")
     for row in costs[costs["note"] != ""].to_dict("records"):

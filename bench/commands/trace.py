@@ -44,10 +44,11 @@ class Trace:
             self._print_epoch(result, data, result.epochs)
 
     def _print_epoch(self, result: FitResult, data: Dataset, epoch: int) -> None:
-        params = result.trajectory[epoch]
+        mark = result.epoch_marks[epoch]
+        params = result.trajectory[mark]
         # The start has no rate: nothing led there.
         rate = f"{result.rates[epoch - 1]:.5g}" if epoch else "-"
-        numbers = [result.loss[epoch], *gradient(self.model, data, params), *params]
+        numbers = [result.loss[mark], *gradient(self.model, data, params), *params]
         self._print([str(epoch), rate, *(f"{number:.5g}" for number in numbers)])
         self.printed = epoch
 

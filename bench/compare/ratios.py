@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.tables.choice_ranking import ranking, recommended_choice, runs_of
 from bench.tables.formatting import text
-from bench.tables.ranking import CHOICES, best_choices
+from bench.tables.run_costs import CHOICES
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
 from kernels.run import Floats
 
@@ -107,9 +108,8 @@ def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_choice(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs of the best choice of settings; see `bench.tables.ranking.best_choices`."""
-    top = best_choices(frame).head(1)
-    return frame.merge(top[[name for name in CHOICES if name in top]])
+    """Return the runs of the best choice of settings; see `bench.tables.choice_ranking.ranking`."""
+    return runs_of(frame, recommended_choice(ranking(frame)))
 
 
 def _name(row: pd.Series) -> str:

@@ -16,8 +16,8 @@ from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.system.environment import ENVIRONMENT
 from bench.tables.formatting import text
+from bench.tables.phrases import describe_choice
 from bench.tables.readable import describe_noise, footnotes
-from bench.tables.verdict import describe_choice
 from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
 from bench.timing.variants import BY_NAME, Call
@@ -201,7 +201,7 @@ def _read_folder(folder: Path) -> _Folder:
         )
     result = load_run(folder)
     start = [values.tobytes() for values in result.starts]
-    frame = result.timed.assign(start=start)
+    frame = result.frame.assign(start=start)
     environment = {name: str(fact) for name, fact in result.run.environment.items()}
     return _Folder(*_speed_samples(read_tables(folder)), frame, result.run.identity, environment)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bench.store.clock import Clock
 from bench.study.schema import RunTable
 from kernels import FitResult, Model, fit
 from kernels.agreement import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error
@@ -26,6 +27,7 @@ def check(
     starts: Floats,
     curves: pd.DataFrame,
     settings: RunTable,
+    clock: Clock,
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
@@ -38,20 +40,22 @@ def check(
         Some rows of `SweepResult.frame`.
     starts : array, shape (rows, P)
     curves : DataFrame
-        `SweepResult.curves`, for these rows at least.
+        Those of `bench.store.run_folder.Run.curves`, for these rows at least.
     settings : RunTable
+    clock : Clock
         As in the sweep.
 
     Returns
     -------
     DataFrame
-        One row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared, the largest `error`
-        (relative to what the reference gives where that exceeds 1, absolute below), its `bound` (0 where the same bits
-        are promised), `verified`, and for both the time of a sample-update: `reference_seconds`, `fused_seconds`.
+        One row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction where there is a
+        mark within one), the largest `error` (relative to what the reference gives where that exceeds 1, absolute
+        below), its `bound` (0 where the same bits are promised), `verified`, and for both the time of a sample-update:
+        `reference_seconds`, `fused_seconds`.
     """
     params = frame[[f"param_{name}" for name in model.params]].to_numpy()
     rows = zip(frame.itertuples(index=False), starts, params, strict=True)
-    return pd.DataFrame([_check_run(model, x, y, *row, curves, settings) for row in rows])
+    return pd.DataFrame([_check_run(model, x, y, *row, curves, settings, clock) for row in rows])
 
 
 def _check_run(
@@ -63,9 +67,10 @@ def _check_run(
     params: Floats,
     curves: pd.DataFrame,
     settings: RunTable,
+    clock: Clock,
 ) -> dict[str, Any]:
     """Return the row of `check` for one configuration."""
-    options = _fit_options(row, settings, np.size(y))
+    options = _fit_options(row, settings, clock)
 
     def train(kernel: str, init: Floats = start) -> FitResult:
         """Train this configuration with a kernel."""
@@ -73,20 +78,20 @@ def _check_run(
 
     exact = is_exact(model, settings.kernel, settings.loss)
     reference = train("reference")
-    compared = reference.epochs
+    compared = reference.loss.size - 1
     if not exact:
         nudged = train("reference", start + NUDGE * np.maximum(np.abs(start), 1))
         compared = max(0, count_agreeing(nudged.loss, reference.loss) - 1)
     curve = curves[curves["config_id"] == row.config_id]
     found, expected = _values_to_compare(row, params, curve, reference, compared, options["epochs"])
     error = largest_error(found, expected)
-    samples = np.size(y) * max(1, reference.epochs)
+    samples = max(1, int(reference.samples_seen[-1]))
     return {
         "config_id": row.config_id,
         "optimizer": row.optimizer,
         "lr": row.lr,
         "batch_size": row.batch_size,
-        "epochs": compared,
+        "epochs": reference.samples_seen[compared] / reference.samples_per_epoch,
         "error": error,
         "bound": 0.0 if exact else TOLERANCE,
         "verified": np.array_equal(found, expected, equal_nan=True) if exact else error <= TOLERANCE,
@@ -95,9 +100,9 @@ def _check_run(
     }
 
 
-def _fit_options(row: Any, settings: RunTable, n: int) -> dict[str, Any]:
+def _fit_options(row: Any, settings: RunTable, clock: Clock) -> dict[str, Any]:
     """Return what `fit` is given to train a configuration for as many epochs as there is time for."""
-    epochs = max(1, min(settings.epochs, SAMPLES // n))
+    epochs = max(1, min(settings.epochs, SAMPLES // clock.n))
     return {
         # A schedule may look ahead to the last epoch of the sweep.
         "schedule": learning_rates(row.schedule, 1.0, settings.epochs)[:epochs],
@@ -110,6 +115,7 @@ def _fit_options(row: Any, settings: RunTable, n: int) -> dict[str, Any]:
         "optimizer": row.optimizer,
         "loss": settings.loss,
         "target": settings.target,
+        "record": clock.record,
     }
 
 
@@ -123,17 +129,18 @@ def _values_to_compare(
     row, params, curve
         What the sweep found.
     compared : int
-        The epochs in which the reference is sure of its losses.
+        The last mark at which the reference is sure of its losses.
     trained : int
         The epochs that the reference was given.
     """
-    epochs = curve["epoch"].to_numpy()
-    epochs = epochs[epochs <= compared]
-    found, expected = [*curve["loss"].iloc[: epochs.size]], [*reference.loss[epochs]]
-    if compared == reference.epochs:
-        found += [min(row.epochs, trained)]
-        expected += [reference.epochs]
-        if row.epochs <= trained:
+    marks = curve["mark"].to_numpy()
+    marks = marks[marks <= compared]
+    found, expected = [*curve["loss"].iloc[: marks.size]], [*reference.loss[marks]]
+    if compared == reference.loss.size - 1:
+        last = trained * reference.samples_per_epoch
+        found += [min(row.samples_seen, last)]
+        expected += [reference.samples_seen[-1]]
+        if row.samples_seen <= last:
             found += [STATUS.index(row.status), row.final_loss, *params]
             expected += [STATUS.index(reference.status), reference.loss[-1], *reference.params]
     return np.array(found), np.array(expected)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.store.clock import Clock
 from bench.store.run_folder import Run
 from bench.study.schema import RunTable
 from kernels import Model
@@ -25,7 +26,7 @@ JOB_RUNS = 64 * WIDTH
 JOB_LOSSES = 1_000_000
 
 # What the runs of a job have in common; the seed only where it orders the samples.
-SHARED = ["optimizer", "batch_size", "shuffle", "seed", "first_epoch"]
+SHARED = ["optimizer", "batch_size", "shuffle", "seed", "first"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +43,8 @@ class Job:
     params : array, shape (R, P)
     memory : array, shape (R, M)
         Where they stand.
-    first_epoch : int
-        The epochs done so far.
+    first : int
+        The mark at which they stand.
     """
 
     rows: NDArray[np.intp]
@@ -51,7 +52,7 @@ class Job:
     hyperparameters: Hyperparameters
     params: Floats
     memory: Floats
-    first_epoch: int
+    first: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,26 +61,25 @@ class Progress:
 
     Attributes
     ----------
-    epochs : array, shape (rows,)
-        The epochs done.
+    marks : array, shape (rows,)
+        The mark reached.
     finished : array, shape (rows,)
         Whether there is nothing left to train.
     params : array, shape (rows, P)
     memory : list of arrays
-        What the optimizer remembers, empty where no epoch is done.
-    best_loss, seconds : array, shape (rows,)
-        The lowest loss and the time so far.
+        What the optimizer remembers, empty at mark 0.
+    best_loss : array, shape (rows,)
+        The lowest loss so far.
     """
 
-    epochs: NDArray[np.int64]
+    marks: NDArray[np.int64]
     finished: NDArray[np.bool_]
     params: Floats
     memory: list[Floats]
     best_loss: Floats
-    seconds: Floats
 
 
-def read_progress(run: Run, plan: pd.DataFrame, model: Model, epochs: int) -> Progress:
+def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epochs: int) -> Progress:
     """Return where each row of the plan stands, from what the run's folder holds.
 
     Raises
@@ -89,30 +89,33 @@ def read_progress(run: Run, plan: pd.DataFrame, model: Model, epochs: int) -> Pr
     """
     size = len(plan)
     progress = Progress(
-        epochs=np.zeros(size, np.int64),
+        marks=np.zeros(size, np.int64),
         finished=np.zeros(size, np.bool_),
         params=plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True),
         memory=[np.empty(0)] * size,
         best_loss=np.full(size, np.inf),
-        seconds=np.zeros(size),
     )
     stored = run.configurations()
     if len(stored):
-        most = stored["epochs"].max()
-        if most > epochs:
-            raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
         rows = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
         stored, rows = stored[rows >= 0], rows[rows >= 0]
-        progress.epochs[rows] = stored["epochs"]
-        progress.finished[rows] = (stored["status"] != MAX_EPOCHS) | (stored["epochs"] == epochs)
+        sizes = plan["batch_size"].to_numpy(np.int64)[rows]
+        most = int(np.ceil(clock.times(sizes, stored["marks"].to_numpy()).epoch.max(initial=0)))
+        if most > epochs:
+            raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
+        last = {size: clock.marks(size, epochs).size - 1 for size in np.unique(sizes).tolist()}
+        progress.marks[rows] = stored["marks"]
+        progress.finished[rows] = (stored["status"] != MAX_EPOCHS) | (
+            stored["marks"].to_numpy() == [last[size] for size in sizes.tolist()]
+        )
         progress.params[rows] = stored[[f"param_{name}" for name in model.params]]
-        progress.best_loss[rows], progress.seconds[rows] = stored["best_loss"], stored["seconds"]
+        progress.best_loss[rows] = stored["best_loss"]
         for row, memory in zip(rows, stored["memory"], strict=True):
             progress.memory[row] = memory
     return progress
 
 
-def plan_jobs(plan: pd.DataFrame, progress: Progress, settings: RunTable, n: int) -> Iterator[Job]:
+def plan_jobs(plan: pd.DataFrame, progress: Progress, settings: RunTable, clock: Clock) -> Iterator[Job]:
     """Yield the rows that are not finished, in jobs.
 
     Rows of similar learning rates come together: those that diverge, or reach the target, do so at about the same time,
@@ -125,16 +128,16 @@ def plan_jobs(plan: pd.DataFrame, progress: Progress, settings: RunTable, n: int
     progress : Progress
         Where its rows stand.
     settings : RunTable
-    n : int
-        Samples in the data.
+    clock : Clock
     """
     loss, target = make_loss(settings.loss), check_target(settings.target)
     schedules = plan["schedule"].cat
     factors = np.stack([learning_rates(text, 1.0, settings.epochs) for text in schedules.categories], axis=1)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()
-    size = _job_size(n, settings.epochs)
     for key, group in _unfinished_rows(plan, progress).groupby(SHARED, sort=False):
-        code, batch_size, shuffle, seed, first_epoch = cast(tuple[int, ...], key)
+        code, batch_size, shuffle, seed, first = cast(tuple[int, ...], key)
+        marks = clock.marks(batch_size, settings.epochs)
+        size = _job_size(clock.n, settings.epochs, marks.size)
         optimizer = make_optimizer(plan["optimizer"].cat.categories[code])
         fresh = initial_memory(optimizer, progress.params.shape[1])
         for begin in range(0, len(group), size):
@@ -147,14 +150,15 @@ def plan_jobs(plan: pd.DataFrame, progress: Progress, settings: RunTable, n: int
                 bool(shuffle),
                 seed,
                 target,
+                marks,
             )
-            memory = np.stack([progress.memory[row] if first_epoch else fresh for row in rows])
-            yield Job(rows, optimizer, hyperparameters, progress.params[rows], memory, first_epoch)
+            memory = np.stack([progress.memory[row] if first else fresh for row in rows])
+            yield Job(rows, optimizer, hyperparameters, progress.params[rows], memory, first)
 
 
-def _job_size(n: int, epochs: int) -> int:
+def _job_size(n: int, epochs: int, marks: int) -> int:
     """Return how many runs make a job, a multiple of those that are trained side by side."""
-    return WIDTH * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // epochs) // WIDTH)
+    return WIDTH * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // marks) // WIDTH)
 
 
 def _unfinished_rows(plan: pd.DataFrame, progress: Progress) -> pd.DataFrame:
@@ -165,7 +169,7 @@ def _unfinished_rows(plan: pd.DataFrame, progress: Progress) -> pd.DataFrame:
             "batch_size": plan["batch_size"],
             "shuffle": plan["shuffle"],
             "seed": plan["seed"].where(plan["shuffle"], 0),
-            "first_epoch": progress.epochs,
+            "first": progress.marks,
             "lr": plan["lr"].to_numpy(),
         }
     )

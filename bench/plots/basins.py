@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_shades
 from bench.plots.style import INK, STYLE, add_caption, add_legend, empty_figure, panels, round_ticks, shorten
 from bench.tables.formatting import label, text
-from bench.tables.ranking import CHOICES, varies
+from bench.tables.ranking import varies
+from bench.tables.run_costs import CHOICES
 from kernels.run import Floats
 
 Extent = tuple[float, float, float, float]
@@ -29,13 +30,13 @@ def basin_map(
 ) -> Figure:
     """Draw the outcome of runs by their start in a plane of two parameters, one panel per choice of settings.
 
-    Colors are epochs to the target, or final losses where no run reached one; crosses are runs that diverged.
+    Colors are samples to the target, or final losses where no run reached one; crosses are runs that diverged.
 
     Parameters
     ----------
     basin : DataFrame
         One row per choice and start on a grid: `optimizer`, `lr`, `batch_size`; `param_<name>`, of which two vary;
-        `status`, `epochs_to_target`, `final_loss`; see `bench.analysis.basin.basin`.
+        `status`, `samples_to_target`, `final_loss`; see `bench.analysis.basin.basin`.
     end : array, shape (P,), optional
         The end of the best run, drawn as a plus.
     starts : mapping of str to array, shape (P,), optional
@@ -48,8 +49,8 @@ def basin_map(
     lost = basin["status"] == "diverged"
     if lost.all():
         return empty_figure(f"No basin to show: all of {len(basin):,} runs in the plane diverged.")
-    reached = basin["epochs_to_target"].notna().any()
-    measure = "epochs_to_target" if reached else "final_loss"
+    reached = basin["samples_to_target"].notna().any()
+    measure = "samples_to_target" if reached else "final_loss"
     values = basin[measure].astype("Float64").fillna(np.inf).astype(float)
     shade = make_shades(values[~lost].to_numpy(float))
     table = basin.assign(value=values, lost=lost).sort_values(across[::-1], kind="stable")

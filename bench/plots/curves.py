@@ -27,6 +27,8 @@ from bench.tables.formatting import text
 Array = NDArray[np.float64]
 Predict = Callable[[Array, Array], Array]
 
+MAX_CURVES = 9
+
 
 @rc_context(STYLE)
 def fitted_curve(
@@ -88,13 +90,13 @@ def fitted_path(
     x: ArrayLike,
     y: ArrayLike,
     *,
-    paths: Mapping[str, ArrayLike],
+    paths: Mapping[str, tuple[ArrayLike, ArrayLike]],
     target: ArrayLike | None = None,
     xlim: tuple[float, float] | None = None,
     ylim: tuple[float, float] | None = None,
     names: tuple[str, str] = ("x", "y"),
 ) -> Figure:
-    """Draw the curve during training, at epochs 0, 1, 2, 4, 8, ..., one panel per path.
+    """Draw the curve during training, at numbers of samples seen that grow geometrically, one panel per path.
 
     Parameters
     ----------
@@ -102,42 +104,52 @@ def fitted_path(
         `predict(params, x)` -> (n,).
     x, y : array, shape (n,)
         The data; at most a thousand samples are drawn over all panels.
-    paths : mapping of str to array, shape (epochs + 1, P)
-        The parameters of each run by epoch.
+    paths : mapping of str to pair of array, shapes (M,) and (M, P)
+        The samples that each run had seen at its marks, and its parameters there.
     target : array, shape (P,), optional
         Parameters of the curve behind the data, if known.
     xlim, ylim : pair of float, optional
-        The view. By default it holds the data and the curves from epoch 1 on, but at most the height of the data above
-        and below them.
+        The view. By default it holds the data and all curves but those of the starts, but at most the height of the
+        data above and below them.
     names : pair of str, optional
         The names of x and y.
     """
     x, y = _thin_samples(np.ravel(x), y, most=1000 // len(paths))
     at = _curve_grid(*(xlim or (x.min(), x.max())))
-    last = max(len(np.asarray(path)) for path in paths.values()) - 1
-    epochs = sorted({0, last} | {2**k for k in range(last.bit_length())})
-    colors = colors_of(epochs)
+    moments = _spread_moments(np.unique(np.concatenate([np.asarray(samples) for samples, _ in paths.values()])))
+    colors = colors_of(moments)
     figure, axes = panels(len(paths))
     reach = [y]
     for axis, (name, path) in zip(axes, paths.items(), strict=True):
         axis.plot(x, y, **DOT, color=FAINT, label="data")
         if target is not None:
             axis.plot(at, _evaluate_curve(predict, target, at), color=TARGET, linewidth=6, alpha=0.45, label="target")
-        params_at = np.asarray(path)
+        samples, params_at = np.asarray(path[0]), np.asarray(path[1])
         finite = np.isfinite(params_at).all(axis=1)
-        for epoch in epochs:
-            if epoch < len(finite) and finite[epoch]:
-                curve = _evaluate_curve(predict, params_at[epoch], at)
-                axis.plot(at, curve, color=colors[epoch], linestyle="-" if epoch else DASHES)
-                reach += [curve] if epoch else []
+        for moment in moments:
+            mark = np.searchsorted(samples, moment, side="right") - 1
+            # A run that is over by then is drawn as it ended, at the first moment after that.
+            seen = mark < len(samples) - 1 or not np.any((moments >= samples[-1]) & (moments < moment))
+            if seen and finite[mark]:
+                curve = _evaluate_curve(predict, params_at[mark], at)
+                axis.plot(at, curve, color=colors[moment], linestyle="-" if moment else DASHES)
+                reach += [curve] if moment else []
         title = shorten(name, title_length(len(paths)))
         axis.set_title(title if finite.all() else f"{title} (diverged)")
     axes[0].set_xlim(at[0], at[-1])
     axes[0].set_ylim(ylim or _y_limits(y, reach))
     figure.supxlabel(shorten(names[0]))
     figure.supylabel(shorten(names[1]))
-    add_legend(figure, [text(epoch) for epoch in epochs], list(colors.values()), "epoch")
+    add_legend(figure, [text(int(moment)) for moment in moments], list(colors.values()), "samples seen")
     return figure
+
+
+def _spread_moments(samples: Array) -> Array:
+    """Return the first and the last of sorted numbers, and some in between, evenly spaced in their logarithm."""
+    if samples.size <= MAX_CURVES:
+        return samples
+    wanted = np.geomspace(samples[1], samples[-1], MAX_CURVES - 1)
+    return np.unique([samples[0], *samples[np.searchsorted(samples, wanted * (1 - 1e-9))]])
 
 
 def _thin_samples(x: ArrayLike, y: ArrayLike, most: int = 1000) -> tuple[Array, Array]:

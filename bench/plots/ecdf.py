@@ -1,4 +1,4 @@
-"""The share of configurations solved within a given time."""
+"""The share of configurations solved at a given cost."""
 
 from typing import Any
 
@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from bench.plots.choices import add_epoch_seconds
 from bench.plots.style import (
     STYLE,
     add_caption,
@@ -26,7 +25,7 @@ from kernels.run import Floats
 
 @rc_context(STYLE)
 def ecdf(frame: pd.DataFrame) -> Figure:
-    """Draw the share of configurations that reached the target, against epochs and against time.
+    """Draw the share of configurations that reached the target, against samples seen and, if known, against time.
 
     One line per optimizer; it ends at the share of its runs that reached the target at all. These are data profiles
     (J. J. Moré and S. M. Wild, SIAM J. Optim. 20, 2009), with configurations as the problems.
@@ -34,22 +33,25 @@ def ecdf(frame: pd.DataFrame) -> Figure:
     Parameters
     ----------
     frame : DataFrame
-        One row per configuration: `optimizer`, `epochs`, `epochs_to_target` (missing for those that missed it), and
-        `epoch_seconds`, or what `bench.plots.choices.add_epoch_seconds` makes it of.
+        One row per configuration: `optimizer`, `samples_seen`, `samples_to_target` (missing for those that missed it),
+        and `seconds`, what the whole run takes, where that is known.
     """
-    frame = add_epoch_seconds(frame)
-    epochs = frame["epochs_to_target"].astype("Float64").to_numpy(float, na_value=np.inf)
-    if not np.isfinite(epochs).any():
+    samples = frame["samples_to_target"].astype("Float64").to_numpy(float, na_value=np.inf)
+    solved = np.isfinite(samples)
+    if not solved.any():
         return empty_figure(f"No configuration was solved: none of {len(frame):,} reached a target.")
-    each = frame["epoch_seconds"].to_numpy(float)
-    with np.errstate(invalid="ignore"):
-        seconds = epochs * each
-    most = frame["epochs"].to_numpy(float)
-    factor, unit = time_unit(np.sqrt(np.prod(_time_limits(seconds, most * each))))
+    measures = [(samples, frame["samples_seen"].to_numpy(float), "samples seen")]
+    timed = "seconds" in frame and bool(frame["seconds"].notna().any())
+    if timed:
+        whole = np.asarray(frame["seconds"], np.float64)
+        # A run stops at its target.
+        seconds = whole.copy()
+        seconds[~solved | np.isnan(whole)] = np.inf
+        factor, unit = time_unit(np.sqrt(np.prod(_time_limits(seconds, whole))))
+        measures.append((factor * seconds, factor * whole, f"time ({unit})"))
     optimizers = frame["optimizer"].astype(str)
     colors = colors_of(optimizers)
-    figure, axes = panels(2, share=False)
-    measures = ((epochs, most, "epochs"), (factor * seconds, factor * most * each, f"time ({unit})"))
+    figure, axes = panels(len(measures), share=False)
     for axis, (times, all_times, name) in zip(axes, measures, strict=True):
         left, right = _time_limits(times, all_times)
         log_scale(axis, "x")
@@ -58,7 +60,6 @@ def ecdf(frame: pd.DataFrame) -> Figure:
         axis.set(xlim=(left, right), ylim=(-0.02, 1.02), xlabel=name)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0].set_ylabel("configurations solved")
-    solved = np.isfinite(epochs)
     names = [f"{shorten(name, 20)}: {np.mean(solved[optimizers == name]):.0%}" for name in colors]
     add_legend(figure, names, list(colors.values()), "solved at the end")
     add_caption(figure, f"{len(frame):,} configurations, each a run with its own settings, start and seed.")

@@ -1,4 +1,4 @@
-"""Loss curves: medians with bands, against epochs or time."""
+"""Loss curves: medians with bands, against samples seen or time."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,6 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import add_epoch_seconds
 from bench.plots.style import (
     DASHES,
     INK,
@@ -20,7 +19,6 @@ from bench.plots.style import (
     format_log_tick,
     log_scale,
     panels,
-    round_ticks,
     shorten,
     spread_evenly,
     time_unit,
@@ -29,8 +27,8 @@ from bench.tables.formatting import label, text
 from bench.tables.ranking import loss_quantiles
 from kernels.run import Floats
 
-# More epochs cannot be told apart in a figure, and would make an SVG of several megabytes.
-MAX_EPOCHS = 200
+# More marks cannot be told apart in a figure, and would make an SVG of several megabytes.
+MAX_MARKS = 200
 
 
 @rc_context(STYLE)
@@ -41,9 +39,9 @@ def loss_curves(
     by: str = "lr",
     panel: str = "batch_size",
     target: float | None = None,
-    x: Literal["epoch", "seconds"] = "epoch",
+    x: Literal["samples", "seconds"] = "samples",
 ) -> Figure:
-    """Draw loss against epoch or time: one color per value of `by`, one panel per value of `panel`.
+    """Draw loss against samples seen or time: one color per value of `by`, one panel per value of `panel`.
 
     Where several runs share both values, the line is their median and the band reaches from 10 to 90 %. The
     lines of diverging runs leave the panel at the top.
@@ -51,41 +49,40 @@ def loss_curves(
     Parameters
     ----------
     frame, curves : DataFrame
-        One row per configuration, of which `by`, `panel` and `status` are read; their losses, `config_id`, `epoch` and
-        `loss`. Curves of other configurations are ignored.
+        One row per configuration, of which `by`, `panel` and `status` are read; their losses, one row per mark, as
+        those of `bench.store.results.SweepResult`. Curves of other configurations are ignored.
     by, panel : str, optional
         Columns of `frame`. Of many panels six are shown, evenly spread.
     target : float, optional
         Drawn as a line across. The axis ends two decades below it.
     x : str, optional
-        ``"seconds"`` puts time on the x axis: epochs, times the median of the column `epoch_seconds` over the runs of
-        a line; without that column it is found as `bench.plots.choices.add_epoch_seconds` does.
+        ``"seconds"`` puts time on the x axis: updates, times the median of the column `seconds_per_update` over the
+        runs of a line. The loss at the start is drawn at the left edge, half as far as the first mark.
     """
     bands = loss_quantiles(frame, curves, [panel, by])
     diverged = (frame["status"] == "diverged").sum()
-    if bands.loc[np.isfinite(bands["low"]), "epoch"].nunique() < 2:
+    if bands.loc[np.isfinite(bands["low"]), "samples"].nunique() < 2:
         return empty_figure(
-            f"No loss curve to show: none of {len(frame):,} runs has a finite loss at two epochs. "
-            f"{diverged:,} diverged."
+            f"No loss curve to show: none of {len(frame):,} runs has a finite loss at two marks. {diverged:,} diverged."
         )
-    start = bands.loc[bands["epoch"] == bands["epoch"].min(), "median"].max()
+    start = bands.loc[bands["samples"] == 0, "median"].max()
     bottom, top = loss_axis_limits(bands[["low", "median", "high"]].to_numpy(), start, target)
     values = sorted(set(bands[panel]))
     panel_values = spread_evenly(values, 6)
     colors = colors_of(bands[by])
-    unit, times = _time_axis(frame, bands, [panel, by]) if x == "seconds" else ("epoch", bands["epoch"])
+    unit, times = _time_axis(frame, bands, [panel, by]) if x == "seconds" else ("samples seen", bands["samples"])
+    left = 0.5 * times[times > 0].min()
     figure, axes = panels(len(panel_values))
     log_scale(axes[0])
     # With the limits known beforehand, matplotlib does not look for them again after each line.
-    longest = times.max() or 1.0
-    axes[0].set(ylim=(bottom, top), xlim=(-0.02 * longest, 1.02 * longest))
+    axes[0].set_xscale("log")
+    axes[0].set(ylim=(bottom, top), xlim=(left, 1.1 * times.max()))
     for axis, value in zip(axes, panel_values, strict=True):
         for choice, band in bands[bands[panel] == value].groupby(by):
-            _draw_band(axis, times[band.index], band, colors[choice], limits=(bottom, 10 * top))
+            _draw_band(axis, times[band.index].clip(left), band, colors[choice], limits=(bottom, 10 * top))
         draw_target(axis, target, bottom)
         if len(values) > 1:
             axis.set_title(f"{label(panel)} {shorten(value, 16)}")
-    round_ticks(axes[0].xaxis, 5, integer=x == "epoch")
     figure.supxlabel(unit)
     figure.supylabel("loss")
     add_legend(figure, [shorten(choice) for choice in colors], list(colors.values()), label(by))
@@ -104,9 +101,9 @@ def _draw_band(
     axis: Axes, times: "pd.Series[float]", band: pd.DataFrame, color: Any, *, limits: tuple[float, float]
 ) -> None:
     """Draw the median of one choice and the band around it, clipped to the limits."""
-    epochs = spread_evenly(range(len(band)), MAX_EPOCHS)
-    x = times.iloc[epochs].to_numpy()
-    low, median, high = band[["low", "median", "high"]].iloc[epochs].to_numpy().clip(*limits).T
+    marks = spread_evenly(range(len(band)), MAX_MARKS)
+    x = times.iloc[marks].to_numpy()
+    low, median, high = band[["low", "median", "high"]].iloc[marks].to_numpy().clip(*limits).T
     axis.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
     axis.plot(x, median, color=color, marker="o" if len(band) == 1 else "")
 
@@ -147,7 +144,7 @@ def draw_target(axis: Axes, target: float | None, bottom: float) -> None:
 
 def _time_axis(frame: pd.DataFrame, bands: pd.DataFrame, by: list[str]) -> "tuple[str, pd.Series[float]]":
     """Return the name of the time axis and the times of the rows of the bands."""
-    per_epoch = add_epoch_seconds(frame).groupby(by)["epoch_seconds"].median().rename("per_epoch")
-    seconds = bands["epoch"] * bands[by].merge(per_epoch.reset_index(), on=by, how="left")["per_epoch"]
+    each = frame.groupby(by, observed=True)["seconds_per_update"].median().rename("each")
+    seconds = bands["updates"] * bands[by].merge(each.reset_index(), on=by, how="left")["each"]
     factor, unit = time_unit(seconds.max())
     return f"time ({unit})", seconds * factor

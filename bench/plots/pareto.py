@@ -8,7 +8,6 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import add_epoch_seconds
 from bench.plots.losses import draw_target, loss_axis_limits
 from bench.plots.style import (
     INK,
@@ -25,7 +24,8 @@ from bench.plots.style import (
     time_unit,
 )
 from bench.tables.formatting import label
-from bench.tables.ranking import CHOICES, summarize, varies
+from bench.tables.ranking import varies
+from bench.tables.run_costs import CHOICES
 
 MAX_LABELS = 4
 
@@ -39,13 +39,11 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     Parameters
     ----------
     frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it, with `epoch_seconds`, or with what
-        `bench.plots.choices.add_epoch_seconds` makes it of.
+        One row per configuration, as `bench.tables.ranking` describes it, with `seconds`.
     target : float, optional
         The loss at which runs stop, drawn as a line across. The axis ends six decades below it.
     """
-    timed = add_epoch_seconds(frame)
-    points = summarize(timed.assign(seconds=timed["epochs"] * timed["epoch_seconds"]), CHOICES)
+    points = _reduce_to_points(frame)
     ended = points[np.isfinite(points["final_loss"]) & (points["seconds"] > 0)]
     if ended.empty:
         return empty_figure(
@@ -84,6 +82,18 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
         below and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
+
+
+def _reduce_to_points(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return for each choice of settings the medians of time and final loss, and how many runs diverged."""
+    runs = frame[CHOICES].assign(
+        seconds=frame["seconds"],
+        final_loss=frame["final_loss"].fillna(np.inf),
+        diverged=frame["status"].eq("diverged"),
+    )
+    groups = runs.groupby(CHOICES, observed=True, dropna=False)
+    medians: pd.DataFrame = groups[["seconds", "final_loss"]].median().join(groups["diverged"].sum())
+    return medians.reset_index()
 
 
 def _draw_points(axis: Axes, points: pd.DataFrame, colors: dict[Any, Any]) -> None:

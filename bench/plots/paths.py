@@ -15,21 +15,21 @@ from bench.plots.style import (
     empty_figure,
     log_scale,
     panels,
-    round_ticks,
     shorten,
     spread_evenly,
 )
 from bench.tables.formatting import label, text
-from bench.tables.ranking import CHOICES, varies
+from bench.tables.ranking import varies
+from bench.tables.run_costs import CHOICES
 
 # More epochs cannot be told apart in a figure.
-MAX_EPOCHS = 200
+MAX_MARKS = 200
 MAX_PARAMETERS = 6
 
 
 @rc_context(STYLE)
 def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: ArrayLike | None = None) -> Figure:
-    """Draw the distance of each parameter from its final or true value, epoch by epoch.
+    """Draw the distance of each parameter from its final or true value, mark by mark.
 
     The axis is logarithmic, so that both a far start and the last digits are visible; `bench.plots.contours` draws the
     same path over the surface of the loss.
@@ -37,7 +37,7 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
     Parameters
     ----------
     trajectory : DataFrame
-        `config_id`, `epoch` and one column `param_<name>` per parameter, for a few runs; five are drawn, and the six
+        `config_id`, `samples` and one column `param_<name>` per parameter, for a few runs; five are drawn, and the six
         parameters that move farthest.
     frame : DataFrame
         One row per configuration; runs are named by what differs between them.
@@ -48,8 +48,8 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
     finite = trajectory[np.isfinite(trajectory[names]).all(axis=1)]
     runs = frame[frame["config_id"].isin(finite["config_id"])]
     ended = runs[np.isfinite(runs["final_loss"])]
-    if finite["epoch"].nunique() < 2 or ended.empty:
-        return empty_figure("No path to show: it requires two epochs and a run that does not diverge.")
+    if finite["samples"].nunique() < 2 or ended.empty:
+        return empty_figure("No path to show: it requires two marks and a run that does not diverge.")
     end = np.asarray(reference)
     if reference is None:
         best = ended["config_id"].iloc[ended["final_loss"].argmin()]
@@ -60,21 +60,24 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
     titles = _run_labels(drawn_runs)
     colors = colors_of(titles)
     figure, axes = panels(len(farthest), share=False)
+    left = 0.5 * finite.loc[finite["samples"] > 0, "samples"].min()
     for title, config_id in zip(titles, drawn_runs["config_id"], strict=True):
         path = finite[finite["config_id"] == config_id]
-        path = path.iloc[spread_evenly(range(len(path)), MAX_EPOCHS)]
+        path = path.iloc[spread_evenly(range(len(path)), MAX_MARKS)]
         for axis, k in zip(axes, farthest, strict=True):
             distance = (path[names[k]] - end[k]).abs()
             if distance.any():
-                axis.plot(path["epoch"], distance, color=colors[title], marker="." if len(path) < 20 else "")
+                axis.plot(
+                    path["samples"].clip(left), distance, color=colors[title], marker="." if len(path) < 20 else ""
+                )
     for axis, k in zip(axes, farthest, strict=True):
         name = shorten(label(names[k]), 16)
         if not axis.lines:
             add_note(axis, f"{name} does not change")
             continue
         log_scale(axis)
-        axis.set(title=f"distance of {name}", xlabel="epoch")
-        round_ticks(axis.xaxis, 4, integer=True)
+        axis.set_xscale("log")
+        axis.set(title=f"distance of {name}", xlabel="samples seen")
     if len(titles) > 1:
         add_legend(figure, list(colors), list(colors.values()), "run")
     add_caption(

@@ -1,4 +1,4 @@
-"""Maps of epochs to the target by learning rate and batch size."""
+"""Maps of samples to the target by learning rate and batch size."""
 
 from itertools import product
 from math import ceil
@@ -42,17 +42,17 @@ SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0
 class Cells(NamedTuple):
     """The cells of a map, all of shape (batch sizes, rates).
 
-    `epochs` is the median of the epochs to the target, infinite where most runs miss it and nan where there are none;
+    `samples` is the median of the samples to the target, infinite where most runs miss it and nan where there are none;
     `lost` is the share of the runs that diverged.
     """
 
-    epochs: Floats
+    samples: Floats
     lost: Floats
 
 
 @rc_context(STYLE)
 def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figure:
-    """Draw maps of epochs to the target, learning rate by batch size: one for each optimizer and start.
+    """Draw maps of samples to the target, learning rate by batch size: one for each optimizer and start.
 
     The color of a cell is the median over seeds and over random starts of one name; it is white where most runs miss
     the target. A cross marks a cell all of whose runs diverged, a triangle one where some did. Each optimizer has the
@@ -68,7 +68,7 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
         `bench.analysis.convergence.theory_table`. Drawn as a line.
     """
     diverged = int((frame["status"] == "diverged").sum())
-    if not frame["epochs_to_target"].notna().any():
+    if not frame["samples_to_target"].notna().any():
         return empty_figure(f"No map to show: none of {len(frame):,} runs reached a target. {diverged:,} diverged.")
     runs = select_best_runs(frame, ["schedule", "shuffle"])
     runs = runs.assign(start=start_families(runs["init"]))
@@ -88,7 +88,7 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     right = [number * (len(rates) + MAP_GAP / wide) for number in range(len(columns))]
     up = [-number * (len(sizes) + TITLE_HEIGHT / high) for number in range(len(rows))]
     origins = [(x, y) for y, x in product(up, right)]
-    shade = make_shades(np.concatenate([cells.epochs.ravel() for cells in maps]))
+    shade = make_shades(np.concatenate([cells.samples.ravel() for cells in maps]))
     size = 9 if min(wide, high) > 0.4 else 7
     _draw_cells(axis, maps, origins, shade, digits=int(wide / DIGIT_WIDTH - 0.5) if high > 0.15 else 0, fontsize=size)
     if edges is not None:
@@ -99,7 +99,7 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
         title = _map_title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "", room)
         axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, title, fontsize=9, va="bottom")
     _label_axes(axis, rates, sizes, right, up, most=max(2, int(wide * len(rates) / TICK_WIDTH)))
-    add_legend(figure, shade.names, shade.colors, "epochs to target")
+    add_legend(figure, shade.names, shade.colors, "samples to target")
     seeds = runs["seed"].nunique()
     add_caption(
         figure,
@@ -122,17 +122,17 @@ def _map_title(optimizer: str, start: str, room: int) -> str:
 def _reduce_to_cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[tuple[str, str], Cells]:
     """Return the cells for each optimizer and start."""
     reduced = runs[["optimizer", "start", "batch_size", "lr"]].assign(
-        epochs=runs["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float),
+        samples=runs["samples_to_target"].astype("Float64").fillna(np.inf).astype(float),
         lost=runs["status"].eq("diverged").astype(float),
     )
     groups = reduced.groupby(["optimizer", "start", "batch_size", "lr"], observed=True)
-    table = groups["epochs"].median().to_frame().assign(lost=groups["lost"].mean()).reset_index()
+    table = groups["samples"].median().to_frame().assign(lost=groups["lost"].mean()).reset_index()
     cells_by_map = {}
     for place, group in table.groupby(["optimizer", "start"], observed=True):
-        epochs, lost = np.full((2, len(sizes), len(rates)), np.nan)
+        samples, lost = np.full((2, len(sizes), len(rates)), np.nan)
         at = np.searchsorted(sizes, group["batch_size"]), np.searchsorted(rates, group["lr"])
-        epochs[at], lost[at] = group["epochs"], group["lost"]
-        cells_by_map[cast(tuple[str, str], place)] = Cells(epochs, lost)
+        samples[at], lost[at] = group["samples"], group["lost"]
+        cells_by_map[cast(tuple[str, str], place)] = Cells(samples, lost)
     return cells_by_map
 
 
@@ -140,11 +140,11 @@ def _draw_cells(
     axis: Axes, maps: list[Cells], origins: list[tuple[float, float]], shade: Shades, *, digits: int, fontsize: int
 ) -> None:
     """Draw the cells of all maps with their marks, and the numbers that have no more than so many digits."""
-    rows, columns = (places.ravel() for places in np.indices(maps[0].epochs.shape))
+    rows, columns = (places.ravel() for places in np.indices(maps[0].samples.shape))
     at = np.concatenate([np.column_stack([columns + x, rows + y]) for x, y in origins])
-    epochs = np.concatenate([cells.epochs.ravel() for cells in maps])
+    samples = np.concatenate([cells.samples.ravel() for cells in maps])
     lost = np.concatenate([cells.lost.ravel() for cells in maps])
-    colors = shade.of(epochs)
+    colors = shade.of(samples)
     colors[lost == 1] = to_rgba(DIVERGED_COLOR)
     for color in np.unique(colors, axis=0):
         # One patch for all cells of a color: a mesh is drawn cell by cell into an SVG.
@@ -160,15 +160,15 @@ def _draw_cells(
             "some diverged",
             0.28,
         ),  # into a corner: there may be a number, too
-        (np.isnan(epochs), untrained, "not trained", 0.0),
+        (np.isnan(samples), untrained, "not trained", 0.0),
     ):
         if where.any():
             axis.plot(*(at[where] + shift).T, **look, label=name)
-    if (np.isinf(epochs) & ~(lost == 1)).any():
+    if (np.isinf(samples) & ~(lost == 1)).any():
         axis.plot([], [], **MISSED_MARK, label="target missed")
     dark = colors[:, :3] @ [0.299, 0.587, 0.114] < 0.5
-    for place in np.flatnonzero(np.isfinite(epochs)):
-        number = str(ceil(epochs[place]))
+    for place in np.flatnonzero(np.isfinite(samples)):
+        number = str(ceil(samples[place]))
         if len(number) <= digits:
             x, y = at[place]
             look = {"color": "white" if dark[place] else INK, "fontsize": fontsize, "in_layout": False}

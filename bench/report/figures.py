@@ -22,9 +22,10 @@ from bench.plots import (
     sensitivity,
     speed_bars,
 )
-from bench.plots.choices import add_epoch_seconds, select_best_runs, start_families
+from bench.plots.choices import select_best_runs, start_families
 from bench.report.run_data import RunData
-from bench.tables.ranking import CHOICES, best_choices, varies
+from bench.tables.ranking import best_choices, varies
+from bench.tables.run_costs import CHOICES
 
 MAX_PATHS = 3  # one row of panels
 
@@ -42,10 +43,7 @@ def report_figures(run_data: RunData) -> Iterator[ReportFigure]:
 
     Figures that would be empty are left out.
     """
-    times = run_data.evidence.get("times")
-    if times is not None:
-        times = times[times["variant"] == "fused"]
-    frame = add_epoch_seconds(run_data.frame, times)
+    frame = run_data.frame
     yield from _overview_figures(run_data, frame)
     if len(run_data.evidence.get("trajectories", ())) and run_data.data:
         yield from _fit_figures(run_data)
@@ -55,10 +53,10 @@ def report_figures(run_data: RunData) -> Iterator[ReportFigure]:
 
 def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
     """Yield the figures that compare learning rates and optimizers at a glance."""
-    reached = frame["epochs_to_target"].notna().any()
+    reached = frame["samples_to_target"].notna().any()
     if reached and varies(frame, "lr"):
         caption = (
-            "Epochs to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
+            "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
             "white cells did not reach the target."
         )
         yield ReportFigure("rate_map", caption, rate_map(frame, edges=_predicted_edges(run_data)))
@@ -87,13 +85,15 @@ def _fit_figures(run_data: RunData) -> Iterator[ReportFigure]:
     starts = typical["init"].drop_duplicates()
     few = starts[~start_families(starts).duplicated()][:MAX_PATHS]
     typical = typical[typical["init"].isin(few)]
-    if typical["epoch"].max() == 0 or typical.empty:
+    if typical.empty or typical["samples"].max() == 0:
         return
-    paths = {str(name): path[columns].to_numpy() for name, path in typical.groupby("init", sort=False)}
+    by_start = dict(iter(typical.groupby("init", sort=False)))
+    paths = {str(name): path[columns].to_numpy() for name, path in by_start.items()}
     if len(data.x_names) == 1:
-        figure = fitted_path(curve, x, y, paths=paths, names=names)
+        moments = {str(name): (path["samples"].to_numpy(), path[columns].to_numpy()) for name, path in by_start.items()}
+        figure = fitted_path(curve, x, y, paths=moments, names=names)
         caption = (
-            "The curve during training, in a typical run from each start: the run with the median number of epochs to "
+            "The curve during training, in a typical run from each start: the run with the median number of samples to "
             "the target."
         )
         yield ReportFigure("fitted_path", caption, figure)
@@ -126,26 +126,32 @@ def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigu
     if basin is not None and _start_matters(basin):
         figure = basin_map(basin, **_basin_markers(run_data, basin))
         yield ReportFigure(
-            "basin", "Epochs to the target by starting point, for each optimizer at its best choice.", figure
+            "basin", "Samples to the target by starting point, for each optimizer at its best choice.", figure
         )
 
 
 def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
     """Yield the figures on time."""
-    if frame["epochs_to_target"].notna().any():
-        caption = "Share of configurations that reached the target, against epochs and against time."
+    timed = bool(frame["seconds"].notna().any())
+    if frame["samples_to_target"].notna().any():
+        caption = "Share of configurations that reached the target, against samples seen and against time."
         yield ReportFigure("ecdf", caption, ecdf(frame))
     if varies(frame, "batch_size"):
         winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
         runs = frame[frame["optimizer"] == winner]
         from_start, start = select_hardest_start(select_best_runs(runs, by="batch_size"))
         figure = loss_curves(
-            from_start, run_data.result.curves, by="batch_size", panel="optimizer", target=run_data.target, x="seconds"
+            from_start,
+            run_data.result.curves,
+            by="batch_size",
+            panel="optimizer",
+            target=run_data.target,
+            x="seconds" if from_start["seconds"].notna().all() else "samples",
         )
         start_note = f" Runs from the hardest start, {start}." if start else ""
         caption = f"Loss curves of {winner} against time, for each batch size at its best learning rate.{start_note}"
         yield ReportFigure("loss_by_batch_size", caption, figure)
-    if len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
+    if timed and len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
         caption = "Final loss against time. No choice is both faster and better than one on the front."
         yield ReportFigure("pareto", caption, pareto(frame, target=run_data.target))
     speed = run_data.evidence.get("speed")
@@ -161,7 +167,7 @@ def _predicted_edges(run_data: RunData) -> pd.DataFrame | None:
 
 def _start_matters(basin: pd.DataFrame) -> bool:
     """Return whether the outcome of a run depends on its start."""
-    if basin.empty or varies(basin, "status") or varies(basin, "epochs"):
+    if basin.empty or varies(basin, "status") or varies(basin, "samples_seen"):
         return len(basin) > 0
     losses = basin["final_loss"]
     return bool(losses.max() > 2 * losses.min())

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from bench.report.run_data import RunData
 from bench.tables.formatting import escape_markdown, text, to_markdown
+from bench.tables.phrases import format_count
 from bench.tables.readable import caption, readable_table
-from bench.tables.verdict import describe_progress, format_count
+from bench.tables.verdict import describe_progress
 
 LEADING_FIGURES = 3
 COMMAND = "sgdbench run run.toml --out FOLDER"
@@ -35,13 +36,17 @@ def render_markdown(
                 f"- **{about}.** {escape_markdown(text(sentence))}\n" for about, sentence in run_data.verdict.items()
             ),
             f"## {titles[best]}",
-            to_markdown(run_data.tables[best]),
+            to_markdown(readable_table(best, run_data.tables[best])),
             "## Figures",
             *figures[:LEADING_FIGURES],
             *_details_section("More figures", figures[LEADING_FIGURES:]),
             "## Measurements and checks",
             checked,
-            *(part for name in others for part in _details_section(titles[name], [to_markdown(run_data.tables[name])])),
+            *(
+                part
+                for name in others
+                for part in _details_section(titles[name], [to_markdown(readable_table(name, run_data.tables[name]))])
+            ),
             *(part for name, title in titles.items() for part in _measurement_section(run_data, name, title)),
             *_reproduction_section(run_data),
         ]

@@ -19,7 +19,9 @@ from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
 from bench.plots.style import STYLE, empty_figure, log_scale, panels
 from bench.store.results import SweepResult
 from bench.tables.formatting import display, text
-from bench.tables.ranking import CHOICES, best_choices
+from bench.tables.ranking import best_choices
+from bench.tables.readable import readable_table
+from bench.tables.run_costs import CHOICES
 from kernels import FitResult
 
 STATUS_WORDS = {"converged": "reached the target", "max_epochs": "ran all epochs", "diverged": "diverged"}
@@ -66,7 +68,10 @@ def _loss_figure(result: FitResult) -> Figure:
     log_scale(axis)
     low, high = enclosing_decades(result.loss[finite])
     axis.plot(
-        finite, result.loss[finite].clip(low, 10 * high), color=MODEL_COLOR, marker="o" if finite.size == 1 else ""
+        result.samples_seen[finite] / result.samples_per_epoch,
+        result.loss[finite].clip(low, 10 * high),
+        color=MODEL_COLOR,
+        marker="o" if finite.size == 1 else "",
     )
     axis.set(ylim=(low, high), xlabel="epoch", ylabel="loss")
     axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -74,7 +79,7 @@ def _loss_figure(result: FitResult) -> Figure:
 
 
 def plot_sweep(result: SweepResult) -> Figure:
-    """Draw the epochs to the target for each learning rate and batch size.
+    """Draw the samples to the target for each learning rate and batch size.
 
     If no run reached the target, draw the losses of each optimizer at its best choice instead.
     """
@@ -83,16 +88,16 @@ def plot_sweep(result: SweepResult) -> Figure:
 
 def _main_figure(result: SweepResult) -> tuple[Figure, str]:
     """Return the figure of a sweep and its text alternative."""
-    frame = result.timed
+    frame = result.frame
     if frame.empty:
         return _add_png_display(empty_figure("No run has finished yet.")), "No run has finished yet"
-    if frame["epochs_to_target"].notna().any():
-        return _add_png_display(rate_map(frame)), "Epochs to the target by learning rate and batch size"
+    if frame["samples_to_target"].notna().any():
+        return _add_png_display(rate_map(frame)), "Samples to the target by learning rate and batch size"
     choices = best_choices(frame, ["optimizer"])
     chosen = frame.merge(choices[[name for name in CHOICES if name in choices]])
-    curves = result.run.curves(chosen["config_id"].tolist())
+    curves = result.read_curves(chosen["config_id"].tolist())
     figure = loss_curves(chosen, curves, by="optimizer", panel="init")
-    return _add_png_display(figure), "Loss against epochs, each optimizer at its best choice"
+    return _add_png_display(figure), "Loss against samples seen, each optimizer at its best choice"
 
 
 def fit_html(result: FitResult) -> str:
@@ -114,7 +119,7 @@ def sweep_html(result: SweepResult) -> str:
     ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in STATUS_WORDS.items() if counts[status])
     if not ended:
         return _side_by_side(result.model.expression, "<p>No run has finished yet.</p>", "")
-    ranked = best_choices(result.timed).head(10)
+    ranked = readable_table("best", best_choices(result.frame).head(10))
     with pd.option_context("display.max_colwidth", None):
         table = display(ranked).to_html(index=False, border=0, escape=True)
     summary = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"

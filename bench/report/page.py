@@ -11,6 +11,8 @@ from pathlib import Path
 from struct import unpack
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -18,10 +20,13 @@ from bench.report.markdown import COMMAND
 from bench.report.page_data import page_data
 from bench.report.reproduce import reproduction
 from bench.report.run_data import RunData
-from bench.tables.formatting import text
-from bench.tables.ranking import best_choices
+from bench.tables.choice_ranking import recommended_choice
+from bench.tables.formatting import duration, text
+from bench.tables.phrases import describe_estimate, describe_order, describe_range, format_count, format_share
 from bench.tables.readable import caption, readable_table, text_table
-from bench.tables.verdict import best_choice_runs, describe_progress, describe_range, format_count, safe_rates
+from bench.tables.safe_rates import safe_range
+from bench.tables.seconds import KERNEL
+from bench.tables.verdict import describe_progress
 
 TEMPLATES = Path(__file__).parent / "templates"
 THEME, LIBRARY = "theme.js", "plotly"
@@ -98,7 +103,9 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         sections=_navigation_links(measurements, pictures) if answer else [],
         fitted=chart_data.get("fit") is not None,
         no_fit=_explain_missing_fit(run_data),
-        choices=[(titles[name], text_table(table)) for name, table in run_data.tables.items()] if answer else [],
+        choices=[(titles[name], text_table(readable_table(name, table))) for name, table in run_data.tables.items()]
+        if answer
+        else [],
         figures=pictures,
         measurements=measurements,
         environment=[(name, text(value)) for name, value in run_data.result.run.environment.items()],
@@ -167,45 +174,37 @@ def to_script_data(data: Any) -> Markup:
 
 
 def _find_answer(run_data: RunData) -> Answer:
-    frame, target = run_data.frame, run_data.target
-    ranked = best_choices(frame)
-    top, winner = ranked.iloc[0], best_choice_runs(frame, ranked)
-    row = winner.iloc[0]
+    frame, target, best = run_data.frame, run_data.target, recommended_choice(run_data.ranked)
     settings = [
-        ("optimizer", str(row["optimizer"])),
-        ("learning rate", text(row["lr"])),
-        ("batch size", text(row["batch_size"])),
-        ("schedule", str(row["schedule"])),
+        ("optimizer", str(best["optimizer"])),
+        ("learning rate", text(best["lr"])),
+        ("batch size", text(best["batch_size"])),
+        ("schedule", str(best["schedule"])),
+        ("order", describe_order(best["shuffle"])),
     ]
     diverged = int((frame["status"] == "diverged").sum())
     lost = (f"{text(diverged)} of {text(len(frame))}", "runs diverged, over all choices")
     if diverged == len(frame):
         return Answer("No best choice: every run diverged", [], [lost])
+    confirmed = "confirmed_runs" in best and pd.notna(best["confirmed_runs"])
+    prefix, over = ("confirmed_", "on fresh seeds") if confirmed else ("", "over all starts and seeds")
+    loss = describe_estimate(best, f"{prefix}final_loss", text)
     if target is None:
-        return Answer(
-            "The best choice",
-            settings,
-            [(text(top["final_loss"]), "median final loss; the run has no target"), lost],
-        )
-    tiles = [
-        (
-            f"{text(int(top['converged']))} of {text(int(top['runs']))}",
-            "runs of this choice, over all starts and seeds, reached the target",
-        )
-    ]
-    epochs = winner["epochs_to_target"].dropna()
-    if len(epochs):
-        middle = format_count(epochs.median(), "epoch")
-        heading = "The best choice"
-        tiles.insert(0, (middle, f"to the target loss {text(target)} (median); at most {text(int(epochs.max()))}"))
-    else:
-        heading = "The best choice; no run reached the target"
-        tiles.insert(0, (text(top["final_loss"]), f"median final loss; the target is {text(target)}"))
-    ranges = {str(one["optimizer"]): one for one in safe_rates(frame).to_dict("records")}
-    safe_range = ranges[str(row["optimizer"])]
-    safe = describe_range(safe_range["lowest"], safe_range["highest"]) if safe_range["safe"] else "none"
-    tiles.append((safe, f"learning rates of {row['optimizer']} at which every start and seed reached the target"))
-    return Answer(heading, settings, [*tiles, lost])
+        return Answer("The best choice", settings, [(loss, f"median final loss {over}; the run has no target"), lost])
+    runs, converged = (best[f"{prefix}{name}"] for name in ("runs", "converged"))
+    success = (format_share(converged, runs), f"runs of this choice, {over}, reached the target")
+    if not best["converged"]:
+        tiles = [(loss, f"median final loss; the target is {text(target)}"), success, lost]
+        return Answer("The best choice; no run reached the target", settings, tiles)
+    samples = describe_estimate(best, f"{prefix}samples", text)
+    costs = [f"{describe_estimate(best, f'{prefix}updates', text)} updates"]
+    if np.isfinite(best[f"{prefix}seconds"]):
+        costs.append(f"{describe_estimate(best, f'{prefix}seconds', duration)} with the kernel {KERNEL}")
+    tiles = [(f"{samples} samples", f"to the target loss {text(target)} (median); {', '.join(costs)}"), success]
+    reach = safe_range(frame, best)
+    safe = describe_range(*reach) if reach else "none"
+    tiles.append((safe, "learning rates with these settings at which every start and seed reached the target"))
+    return Answer("The best choice", settings, [*tiles, lost])
 
 
 def _explain_missing_fit(run_data: RunData) -> str:

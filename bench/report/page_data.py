@@ -14,7 +14,7 @@ from bench.data.units import curve_in_table_units
 from bench.plots.style import colors_of, spread_evenly
 from bench.report.run_data import RunData
 from bench.tables.formatting import label, text
-from bench.tables.ranking import CHOICES
+from bench.tables.run_costs import CHOICES
 from kernels.run import Floats
 
 # The page must stay under 8 MB, of which the charting library takes nearly 5. These are the bytes for the rows and for
@@ -50,7 +50,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     every = -(-len(frame) // room) or 1
     rows = frame.iloc[::every]
     starts, start_of = np.unique(run_data.result.starts[::every], axis=0, return_inverse=True)
-    numbers = ["epochs", "epochs_to_target", "final_loss", "seconds", *params]
+    numbers = ["samples_seen", "samples_to_target", "updates_to_target", "final_loss", "seconds", *params]
     return {
         "total": len(frame),
         "count": len(rows),

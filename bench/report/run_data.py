@@ -13,8 +13,12 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
+from bench.tables.choice_ranking import ranking
 from bench.tables.ranking import standard_tables
+from bench.tables.run_costs import LOSS_FLOOR, loss_floor
+from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
+from bench.tables.winners import confirm
 from kernels.run import Floats
 
 
@@ -47,17 +51,36 @@ class RunData:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """One row per configuration, as described in `bench.tables.ranking`."""
-        return self.result.timed
+        return add_seconds(self.result.frame, self.evidence.get("costs"))
+
+    @cached_property
+    def floor(self) -> float:
+        """The loss below which differences are rounding."""
+        return loss_floor(self.data.y) if self.data else LOSS_FLOOR
+
+    @cached_property
+    def fresh(self) -> pd.DataFrame | None:
+        """The runs of the leading choices on fresh seeds, like `frame`; None where there are none."""
+        confirmation = self.result.confirmation
+        return None if confirmation is None else add_seconds(confirmation.frame, self.evidence.get("costs"))
+
+    @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """The choices of settings by samples to the target, with what the runs on fresh seeds say."""
+        ranked = ranking(self.frame, floor=self.floor)
+        return ranked if self.fresh is None else confirm(ranked, self.fresh)
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.ranking.standard_tables`."""
-        return standard_tables(self.frame)
+        return standard_tables(self.frame, floor=self.floor)
 
     @cached_property
     def verdict(self) -> dict[str, str]:
         """The conclusions of the run in sentences; empty if nothing has been trained yet."""
-        return verdict(self.frame, self.result.model, self.target, self.scaling) if len(self.frame) else {}
+        if self.frame.empty:
+            return {}
+        return verdict(self.frame, self.ranked, self.result.model, self.target, self.scaling, self.fresh)
 
     @property
     def target(self) -> float | None:

@@ -13,15 +13,16 @@ from bench.plots.style import colors_of
 from bench.report.page import LIBRARY, assemble_page, to_script_data
 from bench.report.run_data import RunData
 from bench.system.atomic import replace_atomically
+from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import MISSING, text
-from bench.tables.ranking import best_choices, loss_quantiles
+from bench.tables.phrases import describe_choice
+from bench.tables.ranking import loss_quantiles
 from bench.tables.readable import Column, TextTable, readable_table, text_table
-from bench.tables.verdict import best_choice_runs, describe_choice
 
 COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "comparison.js"]
-MAX_EPOCHS = 400
+MAX_MARKS = 400
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")
-MEDIANS = ["epochs_to_target", "final_loss", "seconds"]
+MEDIANS = ["samples", "updates", "seconds", "final_loss"]
 
 
 def write_comparison(runs_data: list[RunData], path: Path) -> Path:
@@ -41,7 +42,7 @@ def write_comparison(runs_data: list[RunData], path: Path) -> Path:
     runs = dict(zip(names, runs_data, strict=True))
     curves = [_curve_data(name, run_data) for name, run_data in runs.items() if len(run_data.frame)]
     colors = colors_of(names)
-    chart_data = {"runs": [curve | {"color": to_hex(colors[curve["name"]])} for curve in curves if curve["epochs"]]}
+    chart_data = {"runs": [curve | {"color": to_hex(colors[curve["name"]])} for curve in curves if curve["samples"]]}
     best = pd.DataFrame([_best_choice_row(name, run_data) for name, run_data in runs.items()])
     html = assemble_page(
         "comparison.html.j2",
@@ -77,13 +78,12 @@ def _best_choice_row(name: str, run_data: RunData) -> dict[str, Any]:
     }
     if run_data.frame.empty:
         return row | {"best_choice": "nothing has been trained yet"}
-    ranked = best_choices(run_data.frame)
-    top, winner = ranked.iloc[0], best_choice_runs(run_data.frame, ranked)
+    best = recommended_choice(run_data.ranked)
     return row | {
-        "best_choice": describe_choice(winner.iloc[0]),
-        "runs": top["runs"],
-        "converged": top["converged"],
-        **{name: top[name] for name in MEDIANS},
+        "best_choice": describe_choice(best),
+        "runs": best["runs"],
+        "converged": best["converged"],
+        **{name: best[name] for name in MEDIANS},
         "target": run_data.target,
     }
 
@@ -106,14 +106,14 @@ def _describe_run(name: str, run_data: RunData, page: Path) -> dict[str, Any]:
 
 def _curve_data(name: str, run_data: RunData) -> dict[str, Any]:
     """Return the median loss of the best choice and its band, as data of the chart."""
-    winner = best_choice_runs(run_data.frame, best_choices(run_data.frame))
-    bands = loss_quantiles(winner, run_data.result.run.curves(winner["config_id"].tolist()), ["optimizer"])
-    bands = bands.iloc[:: -(-len(bands) // MAX_EPOCHS) or 1]
+    winner = runs_of(run_data.frame, recommended_choice(run_data.ranked))
+    bands = loss_quantiles(winner, run_data.result.read_curves(winner["config_id"].tolist()), ["optimizer"])
+    bands = bands.iloc[:: -(-len(bands) // MAX_MARKS) or 1]
     finite = {
         column: [value if np.isfinite(value) else None for value in bands[column].tolist()]
         for column in ("low", "median", "high")
     }
-    return {"name": name, "target": run_data.target, "epochs": bands["epoch"].tolist(), **finite}
+    return {"name": name, "target": run_data.target, "samples": bands["samples"].tolist(), **finite}
 
 
 def _speed_table(runs: dict[str, RunData]) -> TextTable | None:

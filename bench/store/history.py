@@ -1,6 +1,6 @@
 """From the parts of a run to its frames: which of the rows that were ever stored count, and the curves they make.
 
-A configuration may come again: from the start, or continued for more epochs from where it stood. A continuation counts
+A configuration may come again: from the start, or continued to later marks from where it stood. A continuation counts
 only on top of what it continues. So if a part in the middle is lost, the configuration stands where it stood before it.
 """
 
@@ -23,7 +23,7 @@ NOWHERE = -1
 def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.DataFrame:
     """Return what `Run.configurations` returns."""
     if not paths:
-        return pd.DataFrame(columns=list(columns or ("config_id", "epochs")))
+        return pd.DataFrame(columns=list(columns or ("config_id", "marks")))
     rows = _read_rows(paths)
     tables = [
         parts.read_part(path, columns).filter(pa.array(rows.newest[part]))
@@ -36,20 +36,20 @@ def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.Data
 def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
     """Return what `Run.curves` returns."""
     if not paths:
-        return pd.DataFrame({"config_id": pd.Categorical([]), "epoch": np.empty(0, np.int32), "loss": np.empty(0)})
+        return pd.DataFrame({"config_id": pd.Categorical([]), "mark": np.empty(0, np.int32), "loss": np.empty(0)})
     rows = _read_rows(paths)
     every = int(rows.every.max())
     configs = _stored_configurations(rows, config_ids)
     place = np.full(len(rows.ids), NOWHERE, np.int32)
     place[configs] = np.arange(configs.size)
     included = rows.counts & (place[rows.config] != NOWHERE)
-    sizes = np.where(included, parts.count_losses(rows.after, rows.epochs, every, rows.newest), 0)
+    sizes = np.where(included, parts.count_losses(rows.after, rows.marks, every, rows.newest), 0)
     order = np.argsort(place[rows.config], kind="stable")
     starts = np.empty(sizes.size, np.intp)
     starts[order] = np.cumsum(sizes[order]) - sizes[order]
 
     # Filled part by part, so that no more than one of them is in memory together with the result.
-    config, epoch = np.empty((2, sizes.sum()), np.int32)
+    config, mark = np.empty((2, sizes.sum()), np.int32)
     loss = np.empty(sizes.sum())
     for path, part in zip(paths, rows.parts, strict=True):
         chosen = part.start + np.flatnonzero(included[part])
@@ -58,10 +58,10 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
         after, counts = rows.after[chosen], sizes[chosen]
         target = np.repeat(starts[chosen], counts) + parts.ordinals(counts)
         config[target] = np.repeat(place[rows.config[chosen]], counts)
-        epoch[target] = wanted = parts.stored_epochs(after, rows.epochs[chosen], every, counts)
+        mark[target] = wanted = parts.stored_marks(after, rows.marks[chosen], every, counts)
         loss[target] = _read_losses(path, chosen - part.start, after, rows.every[chosen], wanted, counts)
     ids = pd.Categorical.from_codes(config, rows.ids[configs])
-    return pd.DataFrame({"config_id": ids, "epoch": epoch, "loss": loss}, copy=False)
+    return pd.DataFrame({"config_id": ids, "mark": mark, "loss": loss}, copy=False)
 
 
 def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> NDArray[np.intp]:
@@ -74,22 +74,22 @@ def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> N
 
 
 def _read_losses(
-    path: Path, rows: NDArray[np.intp], after: Integers, every: Integers, epochs: Integers, counts: Integers
+    path: Path, rows: NDArray[np.intp], after: Integers, every: Integers, marks: Integers, counts: Integers
 ) -> Floats:
     """Return losses of some rows of a part.
 
     Parameters
     ----------
     rows, after, every, counts : array, shape (n,)
-        The rows within the part; the epoch that their losses come after; the stride in which they are stored; and how
+        The rows within the part; the mark that their losses come after; the stride in which they are stored; and how
         many of them are wanted.
-    epochs : array, shape (sum of counts,)
-        The epochs wanted, row by row: multiples of the stride, and the last.
+    marks : array, shape (sum of counts,)
+        The marks wanted, row by row: multiples of the stride, and the last.
     """
     stored = parts.read_part(path, ["losses"])["losses"].combine_chunks()
     first = stored.offsets.to_numpy()[rows] - (after // every + 1)
-    # -(-epoch // stride) rounds up: the last loss is stored behind the last multiple.
-    places = np.repeat(first, counts) - -epochs // np.repeat(every, counts)
+    # -(-mark // stride) rounds up: the last loss is stored behind the last multiple.
+    places = np.repeat(first, counts) - -marks // np.repeat(every, counts)
     losses: Floats = stored.flatten().to_numpy()[places]
     return losses
 
@@ -105,7 +105,7 @@ class _Rows:
     parts: list[slice]
     ids: pd.Index
     config: NDArray[np.intp]
-    epochs: Integers
+    marks: Integers
     after: Integers
     every: Integers
     counts: Flags
@@ -114,17 +114,17 @@ class _Rows:
 
 def _read_rows(paths: Sequence[Path]) -> _Rows:
     """Return what the parts say of all rows but for the results."""
-    tables = [parts.read_part(path, ("config_id", "epochs", "losses_after", "losses_every")) for path in paths]
+    tables = [parts.read_part(path, ("config_id", "marks", "losses_after", "losses_every")) for path in paths]
     ends = np.cumsum([table.num_rows for table in tables]).tolist()
     slices = [slice(end - table.num_rows, end) for table, end in zip(tables, ends, strict=True)]
     frame = pa.concat_tables(tables).to_pandas()
     config, ids = pd.factorize(frame["config_id"])
-    epochs, after, every = (frame[name].to_numpy(np.int32) for name in ("epochs", "losses_after", "losses_every"))
-    return _Rows(slices, ids, config, epochs, after, every, *_find_newest(config, epochs, after, slices))
+    marks, after, every = (frame[name].to_numpy(np.int32) for name in ("marks", "losses_after", "losses_every"))
+    return _Rows(slices, ids, config, marks, after, every, *_find_newest(config, marks, after, slices))
 
 
 def _find_newest(
-    config: NDArray[np.intp], epochs: Integers, after: Integers, slices: Sequence[slice]
+    config: NDArray[np.intp], marks: Integers, after: Integers, slices: Sequence[slice]
 ) -> tuple[Flags, Flags]:
     """Follow all configurations from part to part, none of which holds one twice; `counts` and `newest` of `_Rows`."""
     known = config.max(initial=-1) + 1
@@ -137,7 +137,7 @@ def _find_newest(
         counts[part] = complete | (after[part] == reached[here])
         begun[here[complete]] = part.start
         taken = part.start + np.flatnonzero(counts[part])
-        reached[config[taken]] = epochs[taken]
+        reached[config[taken]] = marks[taken]
         last[config[taken]] = taken
     counts &= np.arange(config.size) >= begun[config]
     newest = np.zeros_like(counts)

@@ -1,8 +1,8 @@
 """A part of a run's results: one Parquet file that is complete, or known to be damaged.
 
 Its name ends in the SHA-256 of its content, so that one rename publishes both and no moment lies between them.
-Of a curve, the losses after every so many epochs are stored, and the last one. `losses_after` is the epoch that they
-come after: -1 where they are all there are, and else the epoch at which another part had stopped.
+Of a curve, the losses at every so many marks are stored, and the last one. `losses_after` is the mark that they come
+after: -1 where they are all there are, and else the mark at which another part had stopped.
 """
 
 import hashlib
@@ -28,26 +28,26 @@ Integers = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 
-def count_losses(after: Integers, epochs: Integers, every: int, last: Flags | bool = True) -> Integers:
+def count_losses(after: Integers, marks: Integers, every: int, last: Flags | bool = True) -> Integers:
     """Return how many losses of each curve are stored: those after the multiples of `every`, and the last.
 
     Parameters
     ----------
-    after, epochs : array, shape (n,)
-        Each curve is about the epochs above `after`, up to `epochs`.
+    after, marks : array, shape (n,)
+        Each curve is about the marks above `after`, up to `marks`.
     every : int
         The distance between two that are stored.
     last : array, shape (n,), or bool
-        Whether the loss after `epochs` is stored where that is no multiple.
+        Whether the loss at the mark reached is stored where that is no multiple.
     """
-    counts: Integers = epochs // every - after // every + (last & (epochs % every != 0))
+    counts: Integers = marks // every - after // every + (last & (marks % every != 0))
     return counts
 
 
-def stored_epochs(after: Integers, epochs: Integers, every: int, counts: Integers) -> Integers:
-    """Return the epochs after which losses are stored, curve by curve; `counts` is from `count_losses`."""
+def stored_marks(after: Integers, marks: Integers, every: int, counts: Integers) -> Integers:
+    """Return the marks at which losses are stored, curve by curve; `counts` is from `count_losses`."""
     multiples = (np.repeat(after // every + 1, counts) + ordinals(counts)) * np.int32(every)
-    stored: Integers = np.minimum(multiples, np.repeat(epochs, counts))
+    stored: Integers = np.minimum(multiples, np.repeat(marks, counts))
     return stored
 
 
@@ -61,22 +61,22 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
     """Lay results out as they are stored; see `OpenRun.append`."""
     if (again := rows["config_id"].duplicated()).any():
         raise ValueError(f"rows must hold each configuration once, not {rows['config_id'][again].iloc[0]!r} twice")
-    epochs = rows["epochs"].to_numpy(np.int32)
+    marks = rows["marks"].to_numpy(np.int32)
     losses = pa.array(rows["losses"].to_list(), pa.list_(pa.float64()), from_pandas=False)
     starts, ends = losses.offsets.to_numpy()[:-1], losses.offsets.to_numpy()[1:]
-    first = epochs + 1 - (ends - starts)
-    # A continuation for no epochs at all would be the newest row and yet have no last loss.
-    if (wrong := (first < 0) | (first >= epochs) & (first != 0)).any():
+    first = marks + 1 - (ends - starts)
+    # A continuation for no marks at all would be the newest row and yet have no last loss.
+    if (wrong := (first < 0) | (first >= marks) & (first != 0)).any():
         i = wrong.argmax()
-        name, complete = rows["config_id"].iloc[i], epochs[i] + 1
+        name, complete = rows["config_id"].iloc[i], marks[i] + 1
         raise ValueError(
             f"losses of configuration {name!r} must be {min(2, complete)} to {complete}, "
-            f"as it stands at epoch {epochs[i]}, not {ends[i] - starts[i]}"
+            f"as it stands at mark {marks[i]}, not {ends[i] - starts[i]}"
         )
     after = np.where(first == 0, np.int32(FROM_THE_START), first)
-    counts = count_losses(after, epochs, every)
-    epoch = stored_epochs(after, epochs, every, counts)
-    values = losses.flatten().to_numpy()[np.repeat(starts - first, counts) + epoch]
+    counts = count_losses(after, marks, every)
+    mark = stored_marks(after, marks, every, counts)
+    values = losses.flatten().to_numpy()[np.repeat(starts - first, counts) + mark]
     curves = pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), values)
 
     others = rows.drop(columns="losses")

@@ -1,13 +1,15 @@
 """What a sweep gives, read from its folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from bench.store.clock import Clock
 from bench.store.run_folder import Run, read_run
 from kernels import Model
 from kernels.run import CONVERGED, STATUS, Floats
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLAN = "plan.parquet"
+CONFIRMATION = "confirmation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +30,14 @@ class SweepResult:
     ----------
     model : Model
     frame : DataFrame
-        One row per configuration, in the grid's order: config_id, the grid's columns, status, epochs, epochs_to_target,
-        final_loss, best_loss, and param_<name> for each parameter.
+        One row per configuration, in the grid's order: config_id, the grid's columns; status; the `epochs` finished,
+        the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
+        and `updates_to_target`, missing where the target was not reached; final_loss, best_loss, and param_<name> for
+        each parameter.
     starts : array, shape (rows, P)
         Where each of them started.
-    seconds : array, shape (rows,)
-        Its share of the time that its block took. Not in the frame, which is the same every time.
+    clock : Clock
+        The moments at which losses were recorded.
     run : Run
         The folder.
     """
@@ -40,22 +45,39 @@ class SweepResult:
     model: Model
     frame: pd.DataFrame
     starts: Floats
-    seconds: Floats
+    clock: Clock
     run: Run
 
-    @property
-    def timed(self) -> pd.DataFrame:
-        """The frame with a column `seconds`, as `bench.tables.ranking` describes it."""
-        return self.frame.assign(seconds=self.seconds)
+    @cached_property
+    def confirmation(self) -> "SweepResult | None":
+        """The leading choices trained again with fresh seeds; None where that was not done."""
+        folder = self.run.folder / CONFIRMATION
+        return load_run(folder) if folder.exists() else None
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """The losses in the frame's order: config_id (categorical), epoch, loss.
+        """The losses in the frame's order: config_id (categorical), epoch (a fraction), samples, updates, loss.
 
-        One row per configuration and epoch, or every second, fourth, ... epoch and the last where there are too many;
-        see `sweep`. `run.curves(config_ids)` reads those of a few configurations alone.
+        One row per configuration and mark, or every second, fourth, ... mark and the last where there are too many; see
+        `sweep`. `read_curves` reads those of a few configurations alone.
         """
-        return self.run.curves(self.frame["config_id"].tolist())
+        return self.read_curves(self.frame["config_id"].tolist())
+
+    def read_curves(self, config_ids: Sequence[str]) -> pd.DataFrame:
+        """Return the losses of some configurations, in the order of `config_ids`; see `curves`.
+
+        Parameters
+        ----------
+        config_ids : sequence of str
+            Those that the frame does not have are left out.
+        """
+        curves = self.run.curves(config_ids)
+        ids = curves["config_id"].cat
+        rows = pd.Index(self.frame["config_id"]).get_indexer(ids.categories)
+        sizes = self.frame["batch_size"].to_numpy(np.int64)[rows]
+        times = self.clock.times(sizes[ids.codes], curves["mark"].to_numpy())
+        columns = {"epoch": times.epoch, "samples": times.samples, "updates": times.updates}
+        return pd.DataFrame({"config_id": curves["config_id"], **columns, "loss": curves["loss"]}, copy=False)
 
     def plot(self) -> "Figure":
         """Draw how soon each learning rate and batch size reaches the target.
@@ -96,12 +118,31 @@ def load_run(folder: str | Path) -> SweepResult:
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no sweep: it has no {PLAN}") from None
     params = [f"param_{name}" for name in model.params]
-    columns = ["config_id", "status", "epochs", "final_loss", "best_loss", "seconds", *params]
+    columns = ["config_id", "status", "marks", "final_loss", "best_loss", *params]
     rows = plan.merge(run.configurations(columns), on="config_id", how="inner")
     starts = [f"start_{name}" for name in model.params]
+    clock = Clock.from_identity(about)
+    frame = _with_costs(rows.drop(columns=starts), clock)
+    return SweepResult(model, frame, rows[starts].to_numpy(), clock, run)
+
+
+def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
+    """Return the rows with their status in words, and with samples, updates and epochs in place of marks."""
     codes = rows["status"].to_numpy(np.int64)
-    status = pd.Categorical.from_codes(codes, categories=pd.Index(STATUS))
-    frame = rows.drop(columns=[*starts, "seconds"]).assign(status=status)
-    reached = frame["epochs"].astype("Int64").where(codes == CONVERGED)
-    frame.insert(frame.columns.tolist().index("epochs") + 1, "epochs_to_target", reached)
-    return SweepResult(model, frame, rows[starts].to_numpy(), rows["seconds"].to_numpy(), run)
+    times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy())
+    reached = codes == CONVERGED
+    made: dict[str, Any] = {
+        "epochs": np.floor(times.epoch).astype(np.int64),
+        "samples_seen": times.samples.astype(np.int64),
+        "updates": times.updates.astype(np.int64),
+        "epochs_to_target": pd.array(times.epoch, dtype="Float64"),
+        "samples_to_target": pd.array(times.samples, dtype="Int64"),
+        "updates_to_target": pd.array(times.updates, dtype="Int64"),
+    }
+    place = rows.columns.tolist().index("marks")
+    frame = rows.drop(columns="marks").assign(status=pd.Categorical.from_codes(codes, categories=pd.Index(STATUS)))
+    for offset, (name, values) in enumerate(made.items()):
+        frame.insert(place + offset, name, values)
+        if name.endswith("_to_target"):
+            frame[name] = frame[name].where(reached)
+    return frame

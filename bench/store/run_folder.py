@@ -29,8 +29,8 @@ from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
 from bench.system.lock import lock_folder
 
-FORMAT = 1
-_ABOUT, _STUDY, _PARTS, _DAMAGED = "sgdbench.json", "run.toml", "parts", "damaged"
+FORMAT = 2
+ABOUT, _STUDY, _PARTS, _DAMAGED = "sgdbench.json", "run.toml", "parts", "damaged"
 
 
 class Run:
@@ -53,7 +53,7 @@ class Run:
     @property
     def identity(self) -> dict[str, str]:
         """What every result in the folder shares, as it was given to `open_run`."""
-        return _read_identity(self.folder)
+        return read_identity(self.folder)
 
     @property
     def environment(self) -> dict[str, str | int]:
@@ -72,7 +72,7 @@ class Run:
         Returns
         -------
         DataFrame
-            In the order of writing. A run without results has the columns wanted, or `config_id` and `epochs`.
+            In the order of writing. A run without results has the columns wanted, or `config_id` and `marks`.
         """
         return newest_rows(self._parts, columns)
 
@@ -90,7 +90,8 @@ class Run:
         Returns
         -------
         DataFrame
-            `config_id` (categorical), `epoch` (int32) and `loss`; as many rows as there are losses.
+            `config_id` (categorical), `mark` (int32) and `loss`; as many rows as there are losses. When the
+            marks are is known to `bench.store.clock.Clock`.
         """
         return join_curves(self._parts, config_ids)
 
@@ -117,18 +118,18 @@ class OpenRun(Run):
         rows : DataFrame
             One row per configuration, or none, the same columns and types in every part. Values come back bit for bit.
 
-            - `config_id` (text) and `epochs`, where the configuration stands;
-            - `losses`: an array with those after the last epochs, up to `epochs`. With `epochs + 1` losses the curve is
+            - `config_id` (text) and `marks`, the number of the mark at which the configuration stands, from 0;
+            - `losses`: an array with those at the last marks, up to that one. With `marks + 1` losses the curve is
               complete, and the row replaces whatever there was of the configuration. With fewer, two at least, it
-              continues from where the configuration stood before: the first loss, which is known already, is the one of
-              that epoch;
+              continues from where the configuration stood before: the first loss, which is known already, is the one at
+              that mark;
             - any others; arrays of float64 of any length are welcome.
 
         Raises
         ------
         ValueError
             If the columns or their types differ from those before, a configuration comes twice, or the number of its
-            losses does not fit its epochs.
+            losses does not fit its marks.
         OSError
             If the disk is full or cannot be written; names the folder.
         """
@@ -154,10 +155,10 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         If it is no run folder, or one of a newer version.
     """
     folder = Path(folder)
-    for name in (_ABOUT, _STUDY, ENVIRONMENT, _PARTS):
+    for name in (ABOUT, _STUDY, ENVIRONMENT, _PARTS):
         if not (folder / name).exists():
             raise ValueError(f"{folder} is no run folder: it has no {name}")
-    _read_identity(folder)
+    read_identity(folder)
     examined = _examine_parts(folder)
     for path, flaw in examined.items():
         if flaw:
@@ -183,7 +184,7 @@ def open_run(
     resume : bool
         Whether to go on if there are results already.
     every : int, optional
-        Keep only the losses after every so many epochs and the last one: a power of two.
+        Keep only the losses at every so many marks and the last one: a power of two.
 
     Yields
     ------
@@ -201,7 +202,7 @@ def open_run(
     if every < 1 or every & (every - 1):
         raise ValueError(f"every must be a power of two, not {every}")
     # Asked before there is a lock, which leaves a file.
-    if not (folder / _ABOUT).exists() and (_visible_files(folder) if folder.is_dir() else folder.exists()):
+    if not (folder / ABOUT).exists() and (_visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
     with _explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -216,7 +217,7 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     """Write what is missing in the folder, after a check that this run may go on in it."""
     for leftover in (*folder.glob(".*.partial"), *folder.glob(f"{_PARTS}/.*.partial")):
         leftover.unlink()
-    before = _read_identity(folder) if (folder / _ABOUT).exists() else None
+    before = read_identity(folder) if (folder / ABOUT).exists() else None
     if before is not None and any(_visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
         for name in [*identity, *before]:
             if identity.get(name) != before.get(name):
@@ -229,7 +230,7 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
                 f"{folder} holds results already: go on with --resume, or choose another folder with --out"
             )
     # First of all, so that a folder left half made is known for what it is.
-    _write_if_changed(folder / _ABOUT, _as_json({"format": FORMAT, "identity": dict(identity)}))
+    _write_if_changed(folder / ABOUT, _as_json({"format": FORMAT, "identity": dict(identity)}))
     if not (folder / _STUDY).exists() or not (folder / ENVIRONMENT).exists():
         _write_if_changed(folder / _STUDY, study)
         _write_if_changed(folder / ENVIRONMENT, _as_json(environment()))
@@ -238,16 +239,21 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     parts.sync_folder(folder.parent)
 
 
-def _read_identity(folder: Path) -> dict[str, str]:
+def read_identity(folder: Path) -> dict[str, str]:
     """Return what every result in the folder shares."""
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         newer = about["format"] > FORMAT
         identity = {} if newer else dict[str, str](about["identity"])
     except (ValueError, KeyError, TypeError):
         raise ValueError(
-            f"{folder / _ABOUT} is damaged, or not from sgdbench: choose another folder with --out"
+            f"{folder / ABOUT} is damaged, or not from sgdbench: choose another folder with --out"
         ) from None
+    if about["format"] < FORMAT:
+        raise ValueError(
+            f"{folder} was written by an older sgdbench (format {about['format']}), which recorded losses after epochs "
+            "only: run the study again into another folder with --out"
+        )
     if newer:
         raise ValueError(
             f"{folder} was written by a newer sgdbench (format {about['format']}; this one knows {FORMAT}): "

@@ -67,7 +67,8 @@ def with_overrides(study: Study, **options: Any) -> Study:
     ----------
     study : Study
     **options
-        lr, batch_size, init, optimizer, schedule, seed, shuffle, epochs, target, kernel, loss, drop_last, with values
+        lr, batch_size, init, optimizer, schedule, seed, shuffle, epochs, target, kernel, loss, drop_last,
+        record, confirm, refine, with values
         that a study file could have; None leaves the study's own.
 
     Raises

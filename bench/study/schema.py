@@ -98,6 +98,9 @@ class RunTable(Table):
     kernel: str = "lanes"
     loss: str = "squared"
     drop_last: bool = True
+    record: str | int = "log"
+    confirm: int = 20
+    refine: int = 0
 
     @field_validator("*", mode="before")
     @classmethod
@@ -106,6 +109,7 @@ class RunTable(Table):
         from kernels.agreement import check_kernel  # noqa: PLC0415
         from kernels.checks import check_integer, check_target  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
+        from kernels.marks import check_record  # noqa: PLC0415
 
         match info.field_name:
             case "epochs":
@@ -116,6 +120,10 @@ class RunTable(Table):
                 check_kernel(value)
             case "loss":
                 make_loss(value)
+            case "record":
+                check_record(value)
+            case "confirm" | "refine":
+                check_integer(info.field_name, value, 0)
         return value
 
 

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians, wilson_interval
-from bench.tables.ranking import CHOICES
 from bench.tables.recommendation import recommend
-from bench.tables.run_costs import COSTS, LOSS_FLOOR, RunCosts, check_columns, run_costs
+from bench.tables.run_costs import CHOICES, COSTS, LOSS_FLOOR, RunCosts, check_columns, find_choices, run_costs
 from bench.tables.ties import SUCCESS_MARGIN, nearly_as_cheap, rank_choices, tied_with_best
 from kernels.run import Floats
 
@@ -80,7 +79,7 @@ def ranking(
         One row per choice, best first:
 
         - the columns `by`;
-        - `runs`, and how many of them `converged`;
+        - `runs`, and how many of them `converged` and `diverged`;
         - `success`, the share of successful runs, with Wilson's interval: those that reached the target or, when
           choices are ranked by the final loss, those that ended with a finite loss;
         - `samples`, `updates` and `seconds` to the target, and `final_loss`: medians over all runs, in which those that
@@ -151,6 +150,7 @@ def summarize(runs: RunCosts, cost: str, confidence: float = CONFIDENCE) -> pd.D
     columns = {
         "runs": made,
         "converged": np.count_nonzero(runs.converged, axis=1),
+        "diverged": np.count_nonzero(runs.diverged, axis=1),
         **{"success": successes / made, "success_low": low, "success_high": high},
     }
     for name in COSTS:
@@ -182,3 +182,14 @@ def _seconds_bounds(runs: RunCosts, confidence: float) -> tuple[Floats, Floats]:
         longest = np.max(seconds, axis=1, initial=0.0, where=runs.made) * runs.timing_errors[1]
         low, high = np.where(np.isnan(low), shortest, low), np.where(np.isnan(high), longest, high)
     return low, high
+
+
+def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
+    """Return the row of a ranking that is recommended, or the first one where none is."""
+    chosen = ranked[ranked["recommended"]]
+    return (chosen if len(chosen) else ranked).iloc[0]
+
+
+def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
+    """Return the runs of a choice of settings."""
+    return frame[find_choices(frame, choice.to_frame().T, CHOICES).notna().to_numpy()]

@@ -7,8 +7,7 @@ import pandas as pd
 
 from bench.tables.choice_ranking import ranking, summarize
 from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians
-from bench.tables.ranking import CHOICES
-from bench.tables.run_costs import LOSS_FLOOR, check_columns, describe, find_choices, run_costs
+from bench.tables.run_costs import CHOICES, LOSS_FLOOR, check_columns, describe, find_choices, run_costs
 from bench.tables.ties import SUCCESS_MARGIN, fails_more_often, rank_choices, tied_with_best
 from kernels.run import Floats
 

@@ -1,9 +1,10 @@
 """From the frame of results to the tables a reader decides by: frame in, frame out.
 
-`frame` has one row per configuration: `config_id`, what was chosen (`CHOICES`), where and with which draws it
-started (`init`, `seed`), how it went (`status`, `epochs`, `epochs_to_target`, `final_loss`, `best_loss`,
-`seconds`) and one column `param_<name>` per parameter. Runs that differ only in start and seed repeat one and
-the same choice: one that works from a single lucky start is not a good choice.
+`frame` has one row per configuration: `config_id`, what was chosen (`CHOICES`), where and with which draws it started
+(`init`, `seed`), how it went (`status`, `epochs`, `samples_seen`, `updates`, `samples_to_target`, `updates_to_target`,
+`epochs_to_target`, `final_loss`, `best_loss`) and one column `param_<name>` per parameter; and, where the time of an
+update was measured, what `bench.tables.seconds.add_seconds` adds. Runs that differ only in start and seed repeat one
+and the same choice: one that works from a single lucky start is not a good choice.
 """
 
 from collections.abc import Sequence
@@ -11,48 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bench.tables.choice_ranking import ranking
 from bench.tables.formatting import label, text
-from bench.tables.intervals import wilson_interval
+from bench.tables.run_costs import CHOICES, LOSS_FLOOR
 
 _DIVERGED_LOSS = 1e300
-CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]
-
-
-def summarize(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Reduce the runs of each group to one row, best group first.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration.
-    by : sequence of str
-        Columns that name a group.
-
-    Returns
-    -------
-    DataFrame
-        The columns `by`, then `runs`, how many of them `converged` and `diverged`, and the medians of
-        `epochs_to_target`, `final_loss` and `seconds`. A run that missed the target counts as one that takes
-        forever and a loss that is not a number as infinite, so that failures cannot improve a median; where
-        most runs fail, `epochs_to_target` is missing. Sorted by the share of runs that converged, then by
-        `epochs_to_target`, then by `final_loss`.
-    """
-    runs = frame[list(by)].assign(
-        runs=1,
-        converged=frame["status"].eq("converged"),
-        diverged=frame["status"].eq("diverged"),
-        epochs_to_target=frame["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float),
-        final_loss=frame["final_loss"].fillna(np.inf),
-        seconds=frame["seconds"],
-    )
-    groups = runs.groupby(list(by), dropna=False)
-    counts = groups[["runs", "converged", "diverged"]].sum()
-    medians = groups[["epochs_to_target", "final_loss", "seconds"]].median()
-    summary = counts.join(medians).reset_index()
-    ranks = summary[["epochs_to_target", "final_loss"]].assign(failed=1 - summary["converged"] / summary["runs"])
-    order = ranks.sort_values(["failed", "epochs_to_target", "final_loss"], kind="stable").index
-    summary["epochs_to_target"] = summary["epochs_to_target"].replace(np.inf, np.nan)
-    return summary.loc[order].reset_index(drop=True)
+MEDIANS = ["samples", "updates", "seconds", "final_loss"]
 
 
 def varies(frame: pd.DataFrame, name: str) -> bool:
@@ -60,7 +25,9 @@ def varies(frame: pd.DataFrame, name: str) -> bool:
     return len(frame[name].unique()) > 1
 
 
-def best_choices(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+def best_choices(
+    frame: pd.DataFrame, by: Sequence[str] = (), cost: str = "samples", *, floor: float = LOSS_FLOOR
+) -> pd.DataFrame:
     """Find the best choice for each combination of the values in `by`, judged over all starts and seeds.
 
     Parameters
@@ -70,39 +37,52 @@ def best_choices(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     by : sequence of str, optional
         Columns to keep apart: `["optimizer"]` gives the best choice for each optimizer, `["init"]` for each
         start. Without it, all choices are kept, ranked.
+    cost, floor
+        As for `bench.tables.choice_ranking.ranking`.
 
     Returns
     -------
     DataFrame
-        As from `summarize`, best first: the columns `by`, then the choices that vary in `frame`.
+        As from `ranking`, best first: the columns `by`, then the choices that vary in `frame`.
     """
     varying = [name for name in CHOICES if name not in by and varies(frame, name)]
-    ranked = summarize(frame, [*by, *varying] or CHOICES)
-    return ranked.drop_duplicates(list(by), ignore_index=True) if by else ranked
+    if set(by) <= set(CHOICES):
+        best = ranking(frame, cost, floor=floor)
+        best = best.drop_duplicates(list(by), ignore_index=True) if by else best
+    else:
+        parts = [
+            group[list(by)].head(1).reset_index(drop=True).join(ranking(group, cost, floor=floor).head(1), rsuffix="_")
+            for _, group in frame.groupby(list(by), observed=True, dropna=False)
+        ]
+        best = pd.concat(parts, ignore_index=True)
+    statistics = [name for name in best if name not in (*by, *CHOICES)]
+    return best[[*([*by, *varying] or CHOICES), *statistics]]
 
 
-def setting_effects(frame: pd.DataFrame) -> pd.DataFrame:
+def setting_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFrame:
     """Show how robust each value of each choice is, and how good at its best.
 
     Parameters
     ----------
     frame : DataFrame
         One row per configuration.
+    floor : float
+        As for `bench.tables.choice_ranking.ranking`.
 
     Returns
     -------
     DataFrame
-        One row per value of each choice, and of the start, that varies: `setting` and `value` as text, how
-        many of all its `runs` `converged` and `diverged`, and the medians over its best choice of everything
-        else: `best_epochs_to_target`, `best_final_loss` and `best_seconds`. Values come in their own order.
+        One row per value of each choice, and of the start, that varies: `setting` and `value` as text, how many of all
+        its `runs` `converged` and `diverged`, and the medians over its best choice of everything else: `best_samples`,
+        `best_updates` and `best_seconds` to the target, and `best_final_loss`. Values come in their own order.
     """
-    medians = ["epochs_to_target", "final_loss", "seconds"]
     parts = []
     for name in [*CHOICES, "init"]:
         if varies(frame, name):
-            robustness = summarize(frame, [name]).drop(columns=medians)
-            at_best = best_choices(frame, [name])[[name, *medians]].rename(columns={m: f"best_{m}" for m in medians})
-            part = robustness.merge(at_best, on=name).sort_values(name)
+            part = _counts(frame, name)
+            at_best = best_choices(frame, [name], floor=floor)[[name, *MEDIANS]]
+            at_best = at_best.rename(columns={median: f"best_{median}" for median in MEDIANS})
+            part = part.merge(at_best, on=name).sort_values(name)
             part.insert(0, "setting", label(name))
             parts.append(part.rename(columns={name: "value"}).assign(value=part[name].map(text)))
     if not parts:
@@ -110,89 +90,67 @@ def setting_effects(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def standard_tables(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _counts(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return for each value of a column how many runs there are, and how many converged and diverged."""
+    ended = {status: frame["status"].eq(status) for status in ("converged", "diverged")}
+    counted: pd.DataFrame = frame[[name]].assign(runs=1, **ended).groupby(name, observed=True).sum().reset_index()
+    return counted
+
+
+def standard_tables(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> dict[str, pd.DataFrame]:
     """Make a report's tables: the ten best choices, the best by optimizer and batch size, the effects."""
+    by = ["optimizer", "batch_size"]
     return {
-        "best": best_choices(frame).head(10),
-        "best_by_optimizer_and_batch_size": best_choices(frame, by=["optimizer", "batch_size"]),
-        "effects": setting_effects(frame),
+        "best": best_choices(frame, floor=floor).head(10),
+        "best_by_optimizer_and_batch_size": best_choices(frame, by, floor=floor),
+        "effects": setting_effects(frame, floor=floor),
     }
 
 
 def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Reduce the loss curves of each group to three: 10 %, median and 90 % of its runs at each epoch.
+    """Reduce the loss curves of each group to three: 10 %, median and 90 % of its runs at each mark.
 
     A run that stopped early keeps its last loss; one that diverged has an infinite loss from there on. A
-    group ends with its longest run.
+    group ends with its longest run. Between its own marks a run has the loss of the last one.
 
     Parameters
     ----------
     frame, curves : DataFrame
-        One row per configuration; their losses, one row per epoch (`config_id`, `epoch`, `loss`). Curves of
-        other configurations are ignored.
+        One row per configuration; their losses, one row per mark (`config_id`, `epoch`, `samples`, `updates`, `loss`).
+        Curves of other configurations are ignored.
     by : sequence of str
         Columns of `frame` that name a group.
 
     Returns
     -------
     DataFrame
-        The columns `by`, then `epoch`, `runs`, `low`, `median` and `high`; one row per group and epoch.
+        The columns `by`, then `epoch`, `samples`, `updates`, `runs`, `low`, `median` and `high`; one row per group and
+        mark. Where the batch sizes of a group differ, epochs and updates are those of one of its runs.
     """
     curves = curves[curves["config_id"].isin(frame["config_id"])]
-    # Not pivot_table, which would average a configuration that is there twice instead of refusing it.
-    recorded = curves.fillna({"loss": np.inf}).pivot(index="config_id", columns="epoch", values="loss")  # noqa: PD010
-    runs = frame.set_index("config_id").loc[recorded.index].reset_index()
-    ended = recorded.isna().to_numpy(dtype=bool)
-    diverged = runs["status"].eq("diverged").to_numpy(dtype=bool)[:, np.newaxis]
-    losses = recorded.ffill(axis=1).mask(ended & diverged, np.inf).to_numpy()
-
-    bands = []
-    for values, group in runs.groupby(list(by)):
-        # Quantiles are interpolated, which infinity does not survive.
-        quantiles = np.quantile(losses[group.index].clip(max=_DIVERGED_LOSS), [0.1, 0.5, 0.9], axis=0)
-        low, median, high = np.where(quantiles < _DIVERGED_LOSS / 1e9, quantiles, np.inf)
-        columns = {"epoch": recorded.columns, "runs": len(group), "low": low, "median": median, "high": high}
-        band = pd.DataFrame(dict(zip(by, values, strict=True)) | columns)
-        bands.append(band.iloc[np.flatnonzero(~ended[group.index].all(axis=0))])
+    groups = (
+        curves["config_id"].astype(object).map(frame.set_index("config_id").groupby(list(by), observed=True).ngroup())
+    )
+    bands = [_quantiles(frame, own, by) for _, own in curves.groupby(groups.to_numpy(), sort=True)]
     if not bands:
-        return pd.DataFrame(columns=[*by, "epoch", "runs", "low", "median", "high"], dtype=float)
+        return pd.DataFrame(columns=[*by, "epoch", "samples", "updates", "runs", "low", "median", "high"], dtype=float)
     return pd.concat(bands, ignore_index=True)
 
 
-# What decides how long an epoch takes, besides the model and the data.
-COST_SETTINGS = ["optimizer", "batch_size", "shuffle"]
-TIMES_COLUMNS = [
-    *CHOICES,
-    *("variant", "runs", "converged", "success", "success_low", "success_high"),
-    *("epochs_to_target", "epoch_seconds", "seconds_to_target"),
-]
-
-
-def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
-    """Return the time to target and the success rate of each choice of settings with each kernel.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it.
-    costs : DataFrame
-        As from `epoch_seconds`.
-
-    Returns
-    -------
-    DataFrame
-        One row per choice and kernel, the fastest of the surest first: the choice, `variant`, `runs`, `converged`,
-        `success` with Wilson's 95 % interval from `success_low` to `success_high` (E. B. Wilson, J. Am. Stat. Assoc.
-        22, 1927), the median over those that converged of `epochs_to_target`, `epoch_seconds`, and their product,
-        `seconds_to_target`.
-    """
-    groups = frame.assign(reached=frame["status"].eq("converged")).groupby(CHOICES, observed=True)
-    table = groups["reached"].agg(runs="size", converged="sum").reset_index()
-    epochs = groups["epochs_to_target"].median().astype(float)
-    table["epochs_to_target"] = epochs.to_numpy()
-    table["success"] = table["converged"] / table["runs"]
-    table["success_low"], table["success_high"] = wilson_interval(table["converged"], table["runs"])
-    table = table.merge(costs, on=COST_SETTINGS)
-    table["seconds_to_target"] = table["epochs_to_target"] * table["epoch_seconds"]
-    ranked = table.sort_values(["success", "seconds_to_target"], ascending=[False, True], kind="stable")
-    return ranked[TIMES_COLUMNS].reset_index(drop=True)
+def _quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of `loss_quantiles` for one group."""
+    # Not pivot_table, which would average a configuration that is there twice instead of refusing it.
+    recorded = curves.fillna({"loss": np.inf}).pivot(index="config_id", columns="samples", values="loss")  # noqa: PD010
+    recorded = recorded.loc[recorded.notna().any(axis=1)]
+    runs = frame.set_index("config_id").loc[recorded.index]
+    last = recorded.shape[1] - 1 - np.argmax(recorded.notna().to_numpy()[:, ::-1], axis=1)
+    ended = np.arange(recorded.shape[1]) > last[:, np.newaxis]
+    diverged = runs["status"].eq("diverged").to_numpy(dtype=bool)[:, np.newaxis]
+    losses = recorded.ffill(axis=1).mask(ended & diverged, np.inf).to_numpy()
+    # Quantiles are interpolated, which infinity does not survive.
+    quantiles = np.quantile(losses.clip(max=_DIVERGED_LOSS), [0.1, 0.5, 0.9], axis=0)
+    low, median, high = np.where(quantiles < _DIVERGED_LOSS / 1e9, quantiles, np.inf)
+    clock = curves.drop_duplicates("samples").set_index("samples")[["epoch", "updates"]].loc[recorded.columns]
+    values: dict[str, object] = {name: runs[name].iloc[0] for name in by}
+    moments = {"epoch": clock["epoch"].to_numpy(), "samples": clock.index, "updates": clock["updates"].to_numpy()}
+    return pd.DataFrame(values | moments | {"runs": len(runs), "low": low, "median": median, "high": high})

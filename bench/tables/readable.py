@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import MISSING, display, duration, text
+from bench.tables.phrases import describe_estimate
 from bench.tables.ranking import varies
+from bench.tables.run_costs import CHOICES
 
 _NUMBER = re.compile(r"-?[\d∞]")
 
@@ -53,6 +55,8 @@ def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
             return budget_summary(table)
         case "times":
             table = fastest_choices(table)
+        case "best" | "best_by_optimizer_and_batch_size":
+            return ranking_summary(table)
         case "check":
             table = table.assign(verified=table["verified"].map({True: "✓ yes", False: "✗ no"}))
     constant = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
@@ -60,6 +64,10 @@ def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 _CAPTIONS = {
+    "best": (
+        "Medians over all starts and seeds with 95 % intervals; a run that missed the target counts as infinitely "
+        "expensive. Tied choices cannot be told from the first one."
+    ),
     "speed": (
         "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
         "before it was timed. Break-even is the number of sample-updates that repay the compile time (cold), compared "
@@ -89,6 +97,23 @@ def caption(name: str, table: pd.DataFrame) -> str:
 def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
     """Remove the speed of variants whose results are not verified."""
     return speed.assign(ns=speed["ns"].where(speed["verified"].fillna(False).astype(bool)))
+
+
+def ranking_summary(ranked: pd.DataFrame) -> pd.DataFrame:
+    """Return a ranking as text: the choice, its success, its costs with their intervals, and whether it is tied."""
+    choice = [name for name in ranked if name in CHOICES]
+    varying = [name for name in choice if varies(ranked, name)] or choice
+    cells = ranked[varying].copy()
+    cells["converged"] = [
+        f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(ranked["converged"], ranked["runs"], strict=True)
+    ]
+    for name, as_text in (("samples", text), ("updates", text), ("seconds", duration), ("final_loss", text)):
+        if ranked[name].notna().any():
+            # Formatted, it is a text: its heading is not that of a time.
+            heading = "time" if name == "seconds" else name
+            cells[heading] = [describe_estimate(row, name, as_text) for _, row in ranked.iterrows()]
+    recommended, tied = ranked["recommended"].to_numpy(bool), ranked["tied"].to_numpy(bool)
+    return cells.assign(tied=np.select([recommended, tied], ["recommended", "tied"], ""))
 
 
 def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:

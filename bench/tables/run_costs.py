@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from kernels.run import Floats
 
+# What makes up a choice of settings.
+CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]
+# What decides how long an update takes, besides the model and the data.
+COST_SETTINGS = ["optimizer", "batch_size", "shuffle"]
 # From a cost to the columns of a frame that it is read from.
 COSTS = {
     "samples": ["samples_to_target"],
@@ -30,8 +34,8 @@ class RunCosts:
     ----------
     choices : DataFrame
         The settings of each choice, in the order in which they first come in the frame.
-    made, converged : array of bool, shape (choices, pairs)
-        Whether there is such a run, and whether it reached the target.
+    made, converged, diverged : array of bool, shape (choices, pairs)
+        Whether there is such a run, whether it reached the target, and whether it diverged.
     costs : dict of str to array, shape (choices, pairs)
         Those of `COSTS` that the frame has. Infinite for a run that failed, NaN for one that was not made. A run fails
         if it does not reach the target; as to its final loss, if that is not finite.
@@ -44,6 +48,7 @@ class RunCosts:
     choices: pd.DataFrame
     made: NDArray[np.bool_]
     converged: NDArray[np.bool_]
+    diverged: NDArray[np.bool_]
     costs: dict[str, Floats]
     seconds_per_update: Floats
     timing_errors: tuple[Floats, Floats]
@@ -140,8 +145,9 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
         spread[row, column] = values
         return spread
 
-    reached = frame["status"].eq("converged").to_numpy(bool)
-    made, converged = (matrix(flags, 0.0).astype(bool) for flags in (np.ones(len(frame), bool), reached))
+    reached, lost = (frame["status"].eq(status).to_numpy(bool) for status in ("converged", "diverged"))
+    flags = np.ones(len(frame), bool), reached, lost
+    made, converged, diverged = (matrix(flag, 0.0).astype(bool) for flag in flags)
     costs = {}
     for name in ("samples", "updates"):
         if COSTS[name][0] in frame:
@@ -157,7 +163,7 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
         costs["seconds"] = costs["updates"] * per_update[:, np.newaxis]
     errors = tuple(np.where(np.isfinite(end), end, per_update) / per_update for end in (low, high))
     choices = frame[list(by)].iloc[firsts].reset_index(drop=True)
-    return RunCosts(choices, made, converged, costs, per_update, (errors[0], errors[1]))
+    return RunCosts(choices, made, converged, diverged, costs, per_update, (errors[0], errors[1]))
 
 
 def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> pd.Series:

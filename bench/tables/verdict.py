@@ -5,54 +5,78 @@ import pandas as pd
 
 from bench.data.scaling import Scaling
 from bench.data.units import in_table_units
-from bench.tables.formatting import text
-from bench.tables.ranking import CHOICES, best_choices, varies
+from bench.tables.choice_ranking import recommended_choice, runs_of
+from bench.tables.formatting import duration, text
+from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.phrases import (
+    describe_choice,
+    describe_estimate,
+    describe_ratio,
+    format_count,
+    format_share,
+)
+from bench.tables.ranking import varies
+from bench.tables.run_costs import CHOICES, find_choices
+from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
+from bench.tables.seconds import KERNEL
 from kernels import Model
 
-_SETTINGS_BESIDES_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
-# So many groups of diverged runs are listed one by one.
-MAX_GROUPS = 6
+# So many tied choices are named.
+MAX_NAMED = 3
 
 
-def verdict(frame: pd.DataFrame, model: Model, target: float | None, scaling: Scaling | None) -> dict[str, str]:
-    """Return the conclusions of a run: the best choice, how robust it is, and what fails.
+def verdict(
+    frame: pd.DataFrame,
+    ranked: pd.DataFrame,
+    model: Model,
+    target: float | None,
+    scaling: Scaling | None,
+    fresh: pd.DataFrame | None = None,
+) -> dict[str, str]:
+    """Return the conclusions of a run: the best choice, how sure that is, how robust it is, and what fails.
 
     Parameters
     ----------
     frame : DataFrame
         One row per configuration, as `bench.tables.ranking` describes it.
+    ranked : DataFrame
+        As from `bench.tables.choice_ranking.ranking`, and where there are fresh runs as from
+        `bench.tables.winners.confirm`.
     model : Model
     target : float or None
         The loss at which the runs stopped.
     scaling : Scaling or None
         The scaling of the data if they were standardized.
+    fresh : DataFrame, optional
+        Runs of the leading choices on fresh seeds.
 
     Returns
     -------
     dict
         Sentences by subject.
     """
-    ranked = best_choices(frame)
-    winner = best_choice_runs(frame, ranked)
-    sentences = {
-        "Best choice": _describe_best(ranked, winner, target),
-        "Robustness": _describe_robustness(ranked, target),
-    }
+    best = recommended_choice(ranked)
+    own = runs_of(frame, best)
+    sentences = {"Best choice": _describe_best(best, own, ranked, target)}
+    if ties := _describe_ties(ranked, best):
+        sentences["Ties"] = ties
+    if "confirmed_runs" in ranked and pd.notna(best["confirmed_runs"]):
+        sentences["Confirmed"] = _describe_confirmation(best, target)
+    if edge := _describe_edge(ranked, best):
+        sentences["Edge of the grid"] = edge
+    if fresh is not None and varies(ranked, "optimizer") and ranked["tied"].any():
+        sentences["Optimizers"] = _describe_optimizers(compare_optimizers(fresh, ranked=ranked), fresh)
+    sentences["Robustness"] = _describe_robustness(ranked, target)
     if target is not None:
-        sentences["Safe learning rates"] = _describe_safe_rates(safe_rates(frame))
-    sentences["Divergence"] = _describe_divergence(frame[frame["status"] == "diverged"])
-    sentences["Solution"] = _describe_end(winner, model, scaling)
+        sentences["Safe learning rates"] = describe_safe_rates(safe_rates(frame))
+    sentences["Divergence"] = describe_divergence(frame)
+    sentences["Solution"] = _describe_end(own, model, scaling)
     if scaling:
         sentences["Units"] = (
             "The data were standardized. Learning rates, starts, losses and parameters refer to columns with mean 0 "
             "and standard deviation 1 unless stated otherwise."
         )
     return sentences
-
-
-def best_choice_runs(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `frame` behind the first row of `bench.tables.ranking.best_choices(frame)`."""
-    return frame.merge(ranked.head(1)[[name for name in CHOICES if name in ranked]])
 
 
 def describe_progress(done: int, planned: int) -> str:
@@ -62,74 +86,100 @@ def describe_progress(done: int, planned: int) -> str:
     return f"{text(done)} of {text(planned)} configurations are trained so far."
 
 
-def describe_choice(row: pd.Series) -> str:
-    """Describe the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
-    rate, size, order = text(row["lr"]), text(row["batch_size"]), _describe_order(row["shuffle"])
-    return f"{row['optimizer']}, learning rate {rate}, batch size {size}, schedule {row['schedule']}, {order}"
-
-
-def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return for each optimizer the widest range of learning rates at which every run reached the target.
-
-    A run is one start with one seed. At no rate within the range did a run fail. The other settings are those that
-    make the range widest.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it.
-
-    Returns
-    -------
-    DataFrame
-        One row per optimizer, the widest range first: `optimizer`, `schedule`, `batch_size`, `shuffle`, the `lowest`
-        and the `highest` rate, how many rates are `safe` and how many were `tried`. Where no rate is safe, these are
-        missing, 0 and how many were tried.
-    """
-    reached = frame.assign(reached=frame["status"].eq("converged"))
-    rows = []
-    for values, group in reached.groupby(_SETTINGS_BESIDES_RATE, observed=True):
-        every = group.groupby("lr")["reached"].all()  # sorted by rate
-        stretches = every.ne(every.shift()).cumsum()[every]
-        settings = dict(zip(_SETTINGS_BESIDES_RATE, values, strict=True)) | {"tried": len(every)}
-        ranges = [(part.index.min(), part.index.max(), len(part)) for _, part in stretches.groupby(stretches)]
-        for lowest, highest, safe in ranges or [(np.nan, np.nan, 0)]:
-            rows.append(settings | {"lowest": lowest, "highest": highest, "safe": safe})
-    table = pd.DataFrame(rows, columns=[*_SETTINGS_BESIDES_RATE, "lowest", "highest", "safe", "tried"])
-    table["width"] = (table["highest"] / table["lowest"]).fillna(0.0)
-    table = table.sort_values(["width", "safe"], ascending=False, kind="stable").drop(columns="width")
-    return table.drop_duplicates("optimizer", ignore_index=True)
-
-
-def _describe_best(ranked: pd.DataFrame, winner: pd.DataFrame, target: float | None) -> str:
+def _describe_best(best: pd.Series, own: pd.DataFrame, ranked: pd.DataFrame, target: float | None) -> str:
     if (ranked["diverged"] == ranked["runs"]).all():
         return "None: every run diverged."
-    top, named = ranked.iloc[0], describe_choice(winner.iloc[0])
-    repetitions = (
-        f"{format_count(winner['init'].nunique(), 'start')} and {format_count(winner['seed'].nunique(), 'seed')}"
-    )
-    if target is None or not top["converged"]:
+    named = describe_choice(best)
+    over = f"{format_count(own['init'].nunique(), 'start')} and {format_count(own['seed'].nunique(), 'seed')}"
+    if target is None or not best["converged"]:
         missed = "" if target is None else f"No run reached the target loss {text(target)}. "
-        return f"{missed}{named}: the lowest median loss, {text(top['final_loss'])}, over {repetitions}."
-    epochs = winner["epochs_to_target"].dropna()
-    typical, most = format_count(epochs.median(), "epoch"), text(int(epochs.max()))
-    equal = ranked[["converged", "runs", "epochs_to_target"]].eq(top[["converged", "runs", "epochs_to_target"]])
-    others = int(equal.all(axis=1).sum()) - 1
-    sentence = (
-        f"{named}: {_format_share(top['converged'], top['runs'])} runs, over {repetitions}, reached the target loss "
-        f"{text(target)}, after a median of {typical} and at most {most}."
+        loss = describe_estimate(best, "final_loss", text)
+        return f"{missed}{named}: a median final loss of {loss}, over {over}. {best['reason']}".rstrip()
+    reached = format_share(best["converged"], best["runs"])
+    return (
+        f"{named}: {reached} runs, over {over}, reached the target loss {text(target)}, after a median of "
+        f"{describe_costs(best)}. {best['reason']}"
     )
-    return sentence + (f" {_describe_ties(others)} with it." if others else "")
 
 
-def _describe_ties(others: int) -> str:
-    return f"{format_count(others, 'other choice')} {'ties' if others == 1 else 'tie'}"
+def describe_costs(best: pd.Series, prefix: str = "") -> str:
+    """Return the cost of reaching the target in samples, updates and, where it is known, seconds."""
+    samples = describe_estimate(best, f"{prefix}samples", text)
+    words = f"{samples} samples, {describe_estimate(best, f'{prefix}updates', text)} updates"
+    if np.isfinite(best[f"{prefix}seconds"]):
+        words += f", {describe_estimate(best, f'{prefix}seconds', duration)} with the kernel {KERNEL}"
+    return words
+
+
+def _describe_ties(ranked: pd.DataFrame, best: pd.Series) -> str:
+    others = ranked[ranked["tied"] & (ranked.index != best.name)]
+    if others.empty:
+        return ""
+    named = [describe_choice(row) for _, row in others.head(MAX_NAMED).iterrows()]
+    more = f"; and {format_count(len(others) - MAX_NAMED, 'more choice')}" if len(others) > MAX_NAMED else ""
+    return (
+        f"{format_count(len(others), 'other choice')} cannot be told from the best one: {'; '.join(named)}{more}. "
+        "More seeds would separate them."
+    )
+
+
+def _describe_confirmation(best: pd.Series, target: float | None) -> str:
+    runs = int(best["confirmed_runs"])
+    if target is None or not best["confirmed_converged"]:
+        loss = describe_estimate(best, "confirmed_final_loss", text)
+        return (
+            f"{format_count(runs, 'run')} of this choice on fresh seeds ended with a median loss of {loss}; in the "
+            f"runs by which it was selected it was {text(best['final_loss'])}."
+        )
+    reached = format_share(best["confirmed_converged"], runs)
+    return (
+        f"On fresh seeds, {reached} runs of this choice reached the target, after a median of "
+        f"{describe_costs(best, 'confirmed_')}. In the runs by which it was selected the median was "
+        f"{text(best['samples'])} samples."
+    )
+
+
+def _describe_edge(ranked: pd.DataFrame, best: pd.Series) -> str:
+    """Say that the best learning rate is the lowest or the highest that was tried; empty where it is neither."""
+    others = [name for name in CHOICES if name != "lr"]
+    rates = ranked["lr"][find_choices(ranked, best.to_frame().T, others).notna().to_numpy()].to_numpy(float)
+    if rates.size < 2 or rates.min() < best["lr"] < rates.max() or not best["recommended"]:
+        return ""
+    end, beyond = ("highest", "above") if best["lr"] == rates.max() else ("lowest", "below")
+    return (
+        f"The best learning rate, {text(best['lr'])}, is the {end} of the {rates.size} that were tried with these "
+        f"settings: a better one may lie {beyond} it. --refine 2 adds such rates."
+    )
+
+
+def _describe_optimizers(compared: pd.DataFrame, fresh: pd.DataFrame) -> str:
+    """Say how the optimizers compare, each at its own best choice, on fresh seeds."""
+    first, *others = [row for _, row in compared.iterrows()]
+    seeds = format_count(fresh["seed"].nunique(), "fresh seed")
+    parts = []
+    for row in others:
+        if row["verdict"] == "fails":
+            parts.append(f"{row['optimizer']} reached the target in {format_share(row['converged'], row['runs'])} runs")
+        elif row["verdict"] == "slower":
+            parts.append(f"{row['optimizer']} needs {describe_ratio(row)} times as many samples")
+        else:
+            parts.append(
+                f"no difference was found for {row['optimizer']} ({describe_ratio(row)} times as many samples)"
+            )
+    tried = compared["tried"].unique()
+    counts = (
+        f"each at the best of its {text(int(tried[0]))} choices"
+        if tried.size == 1
+        else "each at its best choice of "
+        + ", ".join(f"{text(int(row['tried']))} for {row['optimizer']}" for _, row in compared.iterrows())
+    )
+    return f"Compared {counts}, on {seeds}, {first['optimizer']} comes first; {'; '.join(parts)}."
 
 
 def _describe_robustness(ranked: pd.DataFrame, target: float | None) -> str:
     share = ranked["converged"] / ranked["runs"]
     if target is None:
-        return "The run has no target; the tables rank by final loss."
+        return "The run has no target; choices are ranked by final loss."
     converged, runs = int(ranked["converged"].sum()), int(ranked["runs"].sum())
     always, never = int((share == 1).sum()), int((share == 0).sum())
     return (
@@ -137,44 +187,6 @@ def _describe_robustness(ranked: pd.DataFrame, target: float | None) -> str:
         f"{format_count(len(ranked), 'choice')} of settings, {text(always)} reached it in every run and "
         f"{text(never)} in none."
     )
-
-
-def _describe_safe_rates(ranges: pd.DataFrame) -> str:
-    safe = ranges[ranges["safe"] > 0]
-    if safe.empty:
-        return "At no learning rate did every start and seed reach the target."
-    schedules, orders = varies(safe, "schedule"), varies(safe, "shuffle")
-    named = []
-    for row in safe.to_dict("records"):
-        settings = [f"batch size {text(row['batch_size'])}"]
-        settings += [f"schedule {row['schedule']}"] if schedules else []
-        settings += [_describe_order(row["shuffle"])] if orders else []
-        named.append(
-            f"{row['optimizer']} at {describe_range(row['lowest'], row['highest'])} "
-            f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {', '.join(settings)})"
-        )
-    never = [str(optimizer) for optimizer in ranges.loc[ranges["safe"] == 0, "optimizer"]]
-    return f"Every start and seed reached the target with {'; '.join(named)}." + (
-        f" There is no such learning rate for {', '.join(never)}." if never else ""
-    )
-
-
-def _describe_order(shuffled: bool) -> str:
-    return "shuffled" if shuffled else "not shuffled"
-
-
-def _describe_divergence(diverged: pd.DataFrame) -> str:
-    if diverged.empty:
-        return "No run diverged."
-    groups = diverged.groupby(["optimizer", "batch_size"], observed=True)["lr"].agg(["min", "max", "size"])
-    groups = groups.sort_values("size", ascending=False, kind="stable")
-    named = [
-        f"{optimizer} with batch size {text(size)} at learning rate {describe_range(low, high)} "
-        f"({format_count(runs, 'run')})"
-        for (optimizer, size), (low, high, runs) in zip(groups.index, groups.to_numpy(), strict=True)
-    ]
-    more = f"; and {format_count(len(named) - MAX_GROUPS, 'more combination')}" if len(named) > MAX_GROUPS else ""
-    return f"{format_count(len(diverged), 'run')}: {'; '.join(named[:MAX_GROUPS])}{more}."
 
 
 def _describe_end(winner: pd.DataFrame, model: Model, scaling: Scaling | None) -> str:
@@ -189,18 +201,3 @@ def _describe_end(winner: pd.DataFrame, model: Model, scaling: Scaling | None) -
     loss_units = " in the table's own units" if scaling and note else ""
     sentence = f"The best run of this choice has {values}{units}, with loss {loss:.6g}{loss_units}."
     return f"{sentence} {note}" if note else sentence
-
-
-def format_count(number: float, noun: str) -> str:
-    """Return a number with its noun: "1 epoch", "2.5 epochs"."""
-    number = int(number) if number == int(number) else number
-    return f"{text(number)} {noun}{'' if number == 1 else 's'}"
-
-
-def _format_share(part: int, total: int) -> str:
-    return f"all {text(int(total))}" if part == total else f"{text(int(part))} of {text(int(total))}"
-
-
-def describe_range(low: float, high: float) -> str:
-    """Return a range as text: "0.1 to 2", or "0.1" for a single value."""
-    return text(low) if low == high else f"{text(low)} to {text(high)}"

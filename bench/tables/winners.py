@@ -10,8 +10,7 @@ import pandas as pd
 
 from bench.tables.choice_ranking import summarize
 from bench.tables.intervals import CONFIDENCE, check_share
-from bench.tables.ranking import CHOICES
-from bench.tables.run_costs import check_columns, find_choices, run_costs
+from bench.tables.run_costs import CHOICES, check_columns, find_choices, run_costs
 
 # So many of the tied choices are run again.
 MOST = 20

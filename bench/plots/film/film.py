@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units, original_loss
-from bench.plots.film.moments import Moments, epoch_moments, update_moments
+from bench.plots.film.moments import Moments, recorded_moments, update_moments
 from bench.plots.style import pad_range, spread_evenly
 from kernels import FitResult
 from kernels.run import Floats
@@ -149,14 +149,14 @@ def fit_film(
         do not reproduce the run, or the loss is not finite at the start.
     """
     check_samples(result.model, x, y)
-    moments = epoch_moments(result) if settings is None else update_moments(result, x, y, **settings)
+    moments = recorded_moments(result) if settings is None else update_moments(result, x, y, **settings)
     return build_film(result, moments, result.model.predict, x, y, view=view, names=names, all_moments=all_moments)
 
 
 def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any] | None) -> Film:
     """Return the film of the fit of a table, in the table's units; see `fit_film`."""
     result, scaling, data = fitted.result, fitted.scaling, fitted.data
-    moments = epoch_moments(result) if settings is None else update_moments(result, data.x, data.y, **settings)
+    moments = recorded_moments(result) if settings is None else update_moments(result, data.x, data.y, **settings)
     if scaling:
         moments = moments._replace(loss=original_loss(moments.loss, scaling))
     predict, names = curve_in_table_units(result.model, scaling), (table.x_names[0], table.y_name)

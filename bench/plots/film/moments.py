@@ -1,4 +1,4 @@
-"""The moments of a run that a film may show: whole epochs, and the updates within the first of them."""
+"""The moments of a run that a film may show: its marks, and the updates within the first epochs."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ DETAILED_EPOCHS = 16
 DETAILED_SAMPLES = 4_000_000  # in all of these epochs together, so that training them again takes a moment
 DETAILED_REFERENCE_SAMPLES = 40_000  # the same for the kernel "reference"
 MAX_PIECES = 50  # per epoch
-MAX_EPOCHS = 1000
+MAX_MARKS = 1000
 
 
 class Moments(NamedTuple):
@@ -41,12 +41,12 @@ class Moments(NamedTuple):
     loss: Floats
 
 
-def epoch_moments(result: FitResult) -> Moments:
-    """Return the finite states after whole epochs; of a long run a thousand, denser at the start."""
-    epochs = np.unique(np.geomspace(1, result.epochs + 1, MAX_EPOCHS).round().astype(int)) - 1
-    finite = np.isfinite(result.loss[epochs]) & np.isfinite(result.trajectory[epochs]).all(axis=1)
-    epochs = epochs[np.logical_and.accumulate(finite)]
-    return Moments(epochs.astype(float), result.trajectory[epochs], result.loss[epochs])
+def recorded_moments(result: FitResult) -> Moments:
+    """Return the finite states at the marks of a run; of a long run a thousand, denser at the start."""
+    marks = np.unique(np.geomspace(1, result.loss.size, MAX_MARKS).round().astype(int)) - 1
+    finite = np.isfinite(result.loss[marks]) & np.isfinite(result.trajectory[marks]).all(axis=1)
+    marks = marks[np.logical_and.accumulate(finite)]
+    return Moments(result.samples_seen[marks] / result.samples_per_epoch, result.trajectory[marks], result.loss[marks])
 
 
 def update_moments(
@@ -63,7 +63,7 @@ def update_moments(
     kernel: str = "fused",
     **others: Any,
 ) -> Moments:
-    """Return the states after whole epochs and, in the first epochs, after each update or fiftieth of an epoch.
+    """Return the states at the marks and, in the first epochs, after each update or fiftieth of an epoch.
 
     These epochs are trained again, piece by piece, with the samples in the order of the run; the optimizer's state is
     carried from piece to piece. The states are therefore those of the run, and none is interpolated.
@@ -85,14 +85,15 @@ def update_moments(
         If `kernels.fit` has no such setting, or the data and settings do not reproduce the run.
     """
     _check_names(others)
-    whole_epochs = epoch_moments(result)
-    if not whole_epochs.epoch.size:
-        return whole_epochs
+    recorded = recorded_moments(result)
+    if not recorded.epoch.size:
+        return recorded
     columns, y = check_samples(result.model, x, y)
     batch_size = check_batch_size(batch_size, y.size)
     train = _make_piece_trainer(result, optimizer, loss, kernel)
     max_samples = DETAILED_REFERENCE_SAMPLES if kernel == "reference" else DETAILED_SAMPLES
-    detailed = int(min(DETAILED_EPOCHS, max_samples // y.size, whole_epochs.epoch[-1]))
+    detailed = int(min(DETAILED_EPOCHS, max_samples // y.size, recorded.epoch[-1]))
+    ends = result.epoch_marks
     epochs, states, losses = [0.0], [result.trajectory[0]], [result.loss[0]]
     for epoch in range(detailed):
         order = permutation(y.size, seed, epoch) if shuffle else np.arange(y.size)
@@ -101,13 +102,13 @@ def update_moments(
             data = allocate_data(tuple(column[piece] for column in columns), y[piece], shuffle=False)
             states.append(train(data, result.rates[epoch], batch_size, states[-1]))
             epochs.append(epoch + number / len(pieces))
-            losses.append(result.loss[epoch + 1] if number == len(pieces) else np.nan)
-        _check_reproduced(epoch + 1, states[-1], result.trajectory[epoch + 1])
-    later = whole_epochs.epoch > detailed
+            losses.append(result.loss[ends[epoch + 1]] if number == len(pieces) else np.nan)
+        _check_reproduced(epoch + 1, states[-1], result.trajectory[ends[epoch + 1]])
+    later = recorded.epoch > detailed
     return Moments(
-        np.concatenate([epochs, whole_epochs.epoch[later]]),
-        np.concatenate([states, whole_epochs.params[later]]),
-        np.concatenate([losses, whole_epochs.loss[later]]),
+        np.concatenate([epochs, recorded.epoch[later]]),
+        np.concatenate([states, recorded.params[later]]),
+        np.concatenate([losses, recorded.loss[later]]),
     )
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bench.data.table import Dataset
 from bench.plots.film.film import TICK_SECONDS, Film, build_film
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
-from bench.plots.film.moments import epoch_moments
+from bench.plots.film.moments import recorded_moments
 from bench.plots.style import STYLE
 from bench.tables.formatting import text
 from kernels import FitResult
@@ -50,7 +50,7 @@ class Window:
         if not self.is_open or time.monotonic() < self._drawn + REFRESH_SECONDS or not np.isfinite(result.loss[0]):
             return
         names = (data.x_names[0], data.y_name)
-        film = build_film(result, epoch_moments(result), result.model.predict, data.x, data.y, names=names)
+        film = build_film(result, recorded_moments(result), result.model.predict, data.x, data.y, names=names)
         FrameRenderer(self._figure, film).draw(len(film.ticks) - 1)
         self._wait(EVENT_SECONDS)
         self._drawn = time.monotonic()

@@ -1,4 +1,4 @@
-"""Convergence against time: epochs to the target times the measured time of an epoch, for variants and choices."""
+"""The time of an update, measured for each kernel and all that decides how long it takes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from bench.store.results import SweepResult
-from bench.tables.ranking import COST_SETTINGS
+from bench.tables.intervals import CONFIDENCE, median_interval
+from bench.tables.run_costs import COST_SETTINGS
+from bench.tables.seconds import PER_UPDATE
 from bench.timing.paired import take_turns
 from bench.timing.problem import Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call
@@ -24,10 +26,11 @@ SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and nobody asks for the last
 SLOW_SAMPLES = 200
 
 
-def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seconds: float) -> pd.DataFrame:
-    """Time an epoch of each kernel for all that decides how long it takes, the loss at its end included.
+def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seconds: float) -> pd.DataFrame:
+    """Time an update of each kernel for all that decides how long it takes.
 
-    For `lanes` it is a run's share of a block of 32. What does not give what the reference gives is not timed.
+    What is timed are runs of eight epochs, the losses at their ends included, divided by their updates. For `lanes` it
+    is a run's share of a block of 32. What does not give what the reference gives is not timed.
 
     Parameters
     ----------
@@ -42,26 +45,30 @@ def epoch_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, secon
     Returns
     -------
     DataFrame
-        `optimizer`, `batch_size`, `shuffle`, `variant`, `epoch_seconds` (missing where it was not timed) and `note`,
-        why it was not.
+        `optimizer`, `batch_size`, `shuffle`, `variant`; `seconds_per_update`, the median over the rounds, and the ends
+        of its interval, `seconds_per_update_low` and `seconds_per_update_high` (missing where it was not timed); and
+        `note`, why it was not.
     """
     columns, y = check_samples(result.model, x, y)
     rows: list[dict[str, Any]] = []
     calls: dict[str, Call] = {}
-    epochs: dict[str, float] = {}
+    updates: dict[str, int] = {}
     for about, problems in _make_problems(result, columns, y, loss):
         verified, notes = _prepare_verified(problems)
         for variant, problem in problems.items():
             if variant in verified:
                 name = str(len(rows))
-                calls[name], epochs[name] = verified[variant], problem.updates / (y.size // problem.batch_size)
-            rows.append(about | {"variant": variant, "epoch_seconds": np.nan, "note": notes.get(variant, "")})
+                calls[name], updates[name] = verified[variant], problem.updates
+            rows.append(about | {"variant": variant, **dict.fromkeys(PER_UPDATE), "note": notes.get(variant, "")})
     if calls:
         with no_compilation():
             timings = take_turns(calls, rounds=ROUNDS, seconds=seconds, sample_seconds=SAMPLE_SECONDS)
         for name in calls:
-            rows[int(name)]["epoch_seconds"] = float(np.median(timings.of(name))) / epochs[name]
-    return pd.DataFrame(rows, columns=[*COST_SETTINGS, "variant", "epoch_seconds", "note"])
+            each = timings.of(name)[np.newaxis] / updates[name]
+            low, high = median_interval(each, CONFIDENCE)
+            rows[int(name)] |= dict(zip(PER_UPDATE, (float(np.median(each)), low.item(), high.item()), strict=True))
+    table = pd.DataFrame(rows, columns=[*COST_SETTINGS, "variant", *PER_UPDATE, "note"])
+    return table.astype(dict.fromkeys(PER_UPDATE, float))
 
 
 def _make_problems(

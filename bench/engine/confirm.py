@@ -1,0 +1,74 @@
+"""The leading choices once more, with seeds that had no part in choosing them.
+
+The best of many choices is best by merit and by luck, and its figures are too good on average. The same choices on
+fresh seeds give figures without that bias.
+"""
+
+from collections.abc import Iterable
+from itertools import count, islice
+from pathlib import Path
+
+import pandas as pd
+
+from bench.engine.problem import Problem
+from bench.engine.train import train_plan
+from bench.store.results import CONFIRMATION
+from bench.study.grid import Grid
+from bench.tables.run_costs import CHOICES
+from bench.tables.winners import winners
+
+
+def confirm_choices(
+    problem: Problem, grid: Grid, ranked: pd.DataFrame, folder: Path, study: str, *, seeds: int
+) -> None:
+    """Train the leading choices from the starts of a grid with fresh seeds, into a folder within that of the run.
+
+    Parameters
+    ----------
+    problem : Problem
+    grid : Grid
+        What was tried.
+    ranked : DataFrame
+        As from `bench.tables.choice_ranking.ranking`; `bench.tables.winners.winners` says which of them are trained.
+        Where no run succeeded there is nothing to confirm.
+    folder : path
+        That of the run. What is there from an earlier time is not trained again.
+    study : str
+        The study as a TOML text, for the record.
+    seeds : int
+        How many.
+    """
+    if ranked["tied"].any():
+        rows = plan_choices(winners(ranked), fresh_seeds(grid.seed, seeds), grid, problem)
+        train_plan(problem, rows, folder / CONFIRMATION, study, resume=True)
+
+
+def fresh_seeds(used: Iterable[int], size: int) -> list[int]:
+    """Return the first seeds, from 0, that are not among those used."""
+    used = set(used)
+    return list(islice((seed for seed in count() if seed not in used), size))
+
+
+def plan_choices(choices: pd.DataFrame, seeds: list[int], grid: Grid, problem: Problem) -> pd.DataFrame:
+    """Return the rows of a plan: each of the choices, from each start of a grid, with each of the seeds."""
+    parts = [
+        Grid(
+            lr=row["lr"],
+            batch_size=int(row["batch_size"]),
+            init=grid.init,
+            optimizer=str(row["optimizer"]),
+            schedule=str(row["schedule"]),
+            seed=seeds,
+            shuffle=bool(row["shuffle"]),
+        ).frame(problem.model, problem.y.size)
+        for row in choices[CHOICES].to_dict("records")
+    ]
+    return join_plans(parts)
+
+
+def join_plans(plans: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put plans one below the other; texts become categories of all of them."""
+    texts = [name for name in plans[0] if isinstance(plans[0][name].dtype, pd.CategoricalDtype)]
+    joined = pd.concat([plan.astype(dict.fromkeys(texts, object)) for plan in plans], ignore_index=True)
+    kinds = {name: pd.CategoricalDtype(pd.Index(joined[name].unique())) for name in texts}
+    return joined.astype(kinds)

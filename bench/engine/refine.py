@@ -1,0 +1,72 @@
+"""Learning rates between and beyond those of a grid, where the best choices are."""
+
+import numpy as np
+import pandas as pd
+
+from bench.engine.confirm import join_plans, plan_choices
+from bench.engine.problem import Problem
+from bench.study.grid import Grid
+from bench.tables.run_costs import CHOICES, find_choices
+from kernels.run import Floats
+
+# The factor where a single rate was tried.
+FACTOR = 2.0
+
+
+def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: Problem) -> pd.DataFrame | None:
+    """Return a plan with more learning rates for the best choice of each optimizer, all of whose other settings stay.
+
+    Where its rate is within those tried, the gaps to its neighbours are halved, geometrically. Where it is the lowest
+    or the highest, the rate as far beyond it as its neighbour is on the other side is added as well.
+
+    Parameters
+    ----------
+    plan : DataFrame
+        What was trained.
+    ranked : DataFrame
+        As from `bench.tables.choice_ranking.ranking`.
+    grid : Grid
+        Its starts and seeds.
+    problem : Problem
+
+    Returns
+    -------
+    DataFrame or None
+        The plan with more rows; None where the best choice of each optimizer is inside and its neighbours are tied
+        with it.
+    """
+    added = []
+    for row in ranked.drop_duplicates("optimizer").to_dict("records"):
+        others = [name for name in CHOICES if name != "lr"]
+        alike = ranked[find_choices(ranked, pd.DataFrame([row]), others).notna().to_numpy()]
+        rates = np.sort(alike["lr"].to_numpy(float))
+        tied = set(alike.loc[alike["tied"], "lr"])
+        settings = {name: row[name] for name in CHOICES}
+        added += [settings | {"lr": rate} for rate in new_rates(rates, row["lr"], tied)]
+    if not added:
+        return None
+    rows = plan_choices(pd.DataFrame(added), list(grid.seed), grid, problem)
+    return join_plans([plan, rows])
+
+
+def new_rates(rates: Floats, best: float, tied: set[float]) -> list[float]:
+    """Return the rates to add around the best of sorted ones; none where it is inside and its neighbours are tied."""
+    place = int(np.searchsorted(rates, best))
+    below = rates[place - 1] if place else None
+    above = rates[place + 1] if place + 1 < rates.size else None
+    if below is None and above is None:
+        return [_round(best / FACTOR), _round(best * FACTOR)]
+    inside = below is not None and above is not None
+    if inside and {below, above} <= tied:
+        return []
+    found = [_round(float(np.sqrt(best * near))) for near in (below, above) if near is not None]
+    if below is None and above is not None:
+        found.append(_round(best * best / above))
+    if above is None and below is not None:
+        found.append(_round(best * best / below))
+    return [rate for rate in found if rate not in rates]
+
+
+def _round(rate: float) -> float:
+    """Return a rate to twelve significant digits, as those of a grid."""
+    return float(f"{rate:.12g}")

@@ -1,0 +1,165 @@
+"""Trains the rows of a plan, job by job, and stores the results as they come."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.engine.jobs import Job, Progress, plan_jobs, read_progress
+from bench.engine.problem import Problem
+from bench.engine.threads import run_in_threads
+from bench.store.results import PLAN
+from bench.store.run_folder import OpenRun, open_run
+from bench.system.atomic import replace_atomically
+from kernels import Model
+from kernels.agreement import is_exact
+from kernels.block import Runs, compile_kernel
+from kernels.optimizers import make_optimizer
+
+# Finished runs reach the disk at least this often, and before they take much memory.
+FLUSH_SECONDS = 1.0
+FLUSH_LOSSES = 1_000_000
+# Of more losses than this every second one is stored, or every fourth, ...
+MOST_LOSSES = 2**24
+
+
+def train_plan(
+    problem: Problem,
+    plan: pd.DataFrame,
+    folder: Path,
+    study: str,
+    *,
+    resume: bool,
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Train the rows of a plan into a folder; those that it holds already are not trained again.
+
+    Parameters
+    ----------
+    problem : Problem
+    plan : DataFrame
+        One row per configuration: the columns of `bench.study.grid.Grid.frame`.
+    folder : path
+    study : str
+        The study as a TOML text, for the record.
+    resume : bool
+        False refuses a folder that holds results.
+    progress : callable
+        Called with the number of configurations done.
+    """
+    plan = problem.with_ids(plan)
+    longest = problem.clock.marks(int(plan["batch_size"].min()), problem.settings.epochs).size
+    with open_run(folder, study, _identity(problem), resume=resume, every=_loss_stride(len(plan), longest)) as run:
+        stored = read_progress(run, plan, problem.model, problem.clock, problem.settings.epochs)
+        run.record_study(study)
+        with replace_atomically(folder / PLAN) as path:
+            plan.to_parquet(path, index=False)
+        _compile_kernels(problem, plan)
+        _train_and_store(run, plan, stored, problem, progress)
+
+
+def _identity(problem: Problem) -> dict[str, str]:
+    """Return what all results in a run's folder must have in common."""
+    model, settings = problem.model, problem.settings
+    return {
+        "model": model.expression,
+        "inputs": ", ".join(model.inputs),
+        "parameters": ", ".join(model.params),
+        "data": problem.fingerprint,
+        "loss": settings.loss,
+        "target": "none" if settings.target is None else repr(settings.target),
+        **problem.clock.identity(),
+        "kernel": "any exact one" if is_exact(model, settings.kernel, settings.loss) else settings.kernel,
+    }
+
+
+def _train_and_store(
+    run: OpenRun, plan: pd.DataFrame, stored: Progress, problem: Problem, progress: Callable[[int], None]
+) -> None:
+    """Train what is not finished, store results as they come, and tell `progress` how many are done."""
+    stop = Event()
+
+    def train(job: Job) -> tuple[Job, Runs | None]:
+        """Train a job in a thread."""
+        return job, problem.train(job, stop.is_set)
+
+    jobs = plan_jobs(plan, stored, problem.settings, problem.clock)
+    done = int(stored.finished.sum())
+    progress(done)
+    with (
+        _Writer(run, plan["config_id"], stored, problem.model) as writer,
+        closing(run_in_threads(train, jobs, stop)) as results,
+    ):
+        for job, runs in results:
+            if runs:
+                writer.add(job, runs)
+                done += len(job.rows)
+                progress(done)
+
+
+def _loss_stride(configurations: int, marks: int) -> int:
+    """Return the distance, a power of two, between two marks at which losses are stored."""
+    every = 1
+    while configurations * ((marks - 1) // every + 1) > MOST_LOSSES and every < marks - 1:
+        every *= 2
+    return every
+
+
+def _compile_kernels(problem: Problem, plan: pd.DataFrame) -> None:
+    """Compile what the threads will need; numba compiles one thing at a time anyway."""
+    if problem.settings.kernel != "reference":
+        for optimizer in plan["optimizer"].unique():
+            compile_kernel(problem.settings.kernel, problem.model, problem.loss, make_optimizer(optimizer))
+
+
+class _Writer:
+    """Hands finished runs to the store, about once a second and when there are no more."""
+
+    def __init__(self, run: OpenRun, ids: "pd.Series[str]", stored: Progress, model: Model) -> None:
+        self.run, self.ids, self.stored, self.model = run, ids, stored, model
+        self.waiting: list[tuple[Job, Runs]] = []
+        self.flushed = time.monotonic()
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+    def add(self, job: Job, runs: Runs) -> None:
+        """Take finished runs, and flush if it is time."""
+        self.waiting.append((job, runs))
+        losses = sum(runs.losses.size for _, runs in self.waiting)
+        if losses > FLUSH_LOSSES or time.monotonic() - self.flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Store what is waiting."""
+        if self.waiting:
+            self.run.append(pd.concat([self.rows(*finished) for finished in self.waiting], ignore_index=True))
+        self.waiting = []
+        self.flushed = time.monotonic()
+
+    def rows(self, job: Job, runs: Runs) -> pd.DataFrame:
+        """Return the rows that are stored of finished runs."""
+        trained = runs.marks - job.first
+        losses = np.ascontiguousarray(runs.losses.T)
+        counted = np.where(np.arange(losses.shape[1]) <= trained[:, np.newaxis], losses, np.inf)
+        columns: dict[str, Any] = {
+            "config_id": self.ids.array[job.rows],
+            "status": runs.status.astype(np.int8),
+            "marks": runs.marks.astype(np.int32),
+            "final_loss": losses[np.arange(len(trained)), trained],
+            "best_loss": np.fmin(self.stored.best_loss[job.rows], np.fmin.reduce(counted, axis=1)),
+        }
+        columns |= {f"param_{name}": runs.params[:, k] for k, name in enumerate(self.model.params)}
+        columns |= {
+            "memory": list(runs.memory),
+            "losses": [row[: n + 1] for row, n in zip(losses, trained, strict=True)],
+        }
+        return pd.DataFrame(columns)

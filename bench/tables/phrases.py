@@ -1,0 +1,47 @@
+"""Settings, counts, ranges and estimates in words."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from bench.tables.formatting import text
+
+
+def describe_choice(row: pd.Series) -> str:
+    """Describe the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
+    rate, size, order = text(row["lr"]), text(row["batch_size"]), describe_order(row["shuffle"])
+    return f"{row['optimizer']}, learning rate {rate}, batch size {size}, schedule {row['schedule']}, {order}"
+
+
+def describe_order(shuffled: bool) -> str:
+    """Return the order of samples in a word."""
+    return "shuffled" if shuffled else "not shuffled"
+
+
+def format_count(number: float, noun: str) -> str:
+    """Return a number with its noun: "1 epoch", "2.5 epochs"."""
+    number = int(number) if number == int(number) else number
+    return f"{text(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def format_share(part: int, total: int) -> str:
+    """Return a share in words: "all 25", "3 of 25"."""
+    return f"all {text(int(total))}" if part == total else f"{text(int(part))} of {text(int(total))}"
+
+
+def describe_range(low: float, high: float) -> str:
+    """Return a range as text: "0.1 to 2", or "0.1" for a single value."""
+    return text(low) if low == high else f"{text(low)} to {text(high)}"
+
+
+def describe_estimate(row: pd.Series, name: str, as_text: Callable[[float], str]) -> str:
+    """Return a value with the interval that the columns `_low` and `_high` hold: "100 [100, 125]"."""
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    if pd.isna(low) or pd.isna(high) or low == high == value:
+        return as_text(value)
+    return f"{as_text(value)} [{as_text(low)}, {as_text(high)}]"
+
+
+def describe_ratio(row: pd.Series) -> str:
+    """Return a ratio with its interval to three digits: "2.5 [2.1, 2.9]"."""
+    return describe_estimate(row, "ratio", lambda value: text(float(f"{value:.3g}")))

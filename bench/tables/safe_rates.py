@@ -1,0 +1,115 @@
+"""Learning rates at which every run reached the target, and settings with which runs diverged."""
+
+import numpy as np
+import pandas as pd
+
+from bench.tables.formatting import text
+from bench.tables.phrases import describe_order, describe_range, format_count
+from bench.tables.ranking import varies
+
+_SETTINGS_BESIDES_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
+# So many groups of diverged runs are listed one by one.
+MAX_GROUPS = 6
+
+
+def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return for each optimizer the widest range of learning rates at which every run reached the target.
+
+    A run is one start with one seed. At no rate within the range did a run fail. The other settings are those that
+    make the range widest.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration, as `bench.tables.ranking` describes it.
+
+    Returns
+    -------
+    DataFrame
+        One row per optimizer, the widest range first: `optimizer`, `schedule`, `batch_size`, `shuffle`, the `lowest`
+        and the `highest` rate, how many rates are `safe` and how many were `tried`. Where no rate is safe, these are
+        missing, 0 and how many were tried.
+    """
+    reached = frame.assign(reached=frame["status"].eq("converged"))
+    rows = []
+    for values, group in reached.groupby(_SETTINGS_BESIDES_RATE, observed=True):
+        every = group.groupby("lr")["reached"].all()  # sorted by rate
+        stretches = every.ne(every.shift()).cumsum()[every]
+        settings = dict(zip(_SETTINGS_BESIDES_RATE, values, strict=True)) | {"tried": len(every)}
+        ranges = [(part.index.min(), part.index.max(), len(part)) for _, part in stretches.groupby(stretches)]
+        for lowest, highest, safe in ranges or [(np.nan, np.nan, 0)]:
+            rows.append(settings | {"lowest": lowest, "highest": highest, "safe": safe})
+    table = pd.DataFrame(rows, columns=[*_SETTINGS_BESIDES_RATE, "lowest", "highest", "safe", "tried"])
+    table["width"] = (table["highest"] / table["lowest"]).fillna(0.0)
+    table = table.sort_values(["width", "safe"], ascending=False, kind="stable").drop(columns="width")
+    return table.drop_duplicates("optimizer", ignore_index=True)
+
+
+def safe_range(frame: pd.DataFrame, row: pd.Series) -> tuple[float, float] | None:
+    """Return the range around a choice's learning rate at which every run with its other settings reached the target.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration.
+    row : Series
+        A choice of settings.
+
+    Returns
+    -------
+    pair of float, or None
+        The lowest and the highest of the grid's rates; None where a run of the choice itself failed.
+    """
+    alike = frame[(frame[_SETTINGS_BESIDES_RATE] == row[_SETTINGS_BESIDES_RATE]).all(axis=1)]
+    every = alike["status"].eq("converged").groupby(alike["lr"]).all()  # sorted by rate
+    if not every.get(row["lr"], False):
+        return None
+    stretch = every.ne(every.shift()).cumsum()
+    own = every.index[stretch == stretch[row["lr"]]]
+    return float(own[0]), float(own[-1])
+
+
+def describe_safe_rates(ranges: pd.DataFrame) -> str:
+    """Return what `safe_rates` shows in a sentence."""
+    safe = ranges[ranges["safe"] > 0]
+    if safe.empty:
+        return "At no learning rate did every start and seed reach the target."
+    schedules = varies(safe, "schedule")
+    named = []
+    for row in safe.to_dict("records"):
+        settings = [f"batch size {text(row['batch_size'])}", describe_order(row["shuffle"])]
+        settings += [f"schedule {row['schedule']}"] if schedules else []
+        named.append(
+            f"{row['optimizer']} at {describe_range(row['lowest'], row['highest'])} "
+            f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {', '.join(settings)})"
+        )
+    never = [str(optimizer) for optimizer in ranges.loc[ranges["safe"] == 0, "optimizer"]]
+    return f"Every start and seed reached the target with {'; '.join(named)}." + (
+        f" There is no such learning rate for {', '.join(never)}." if never else ""
+    )
+
+
+def describe_divergence(frame: pd.DataFrame) -> str:
+    """Return in a sentence which settings made runs diverge, of how many."""
+    diverged = frame[frame["status"] == "diverged"]
+    if diverged.empty:
+        return "No run diverged."
+    by = [
+        name for name in ("optimizer", "batch_size", "schedule", "shuffle") if varies(frame, name) or name != "schedule"
+    ]
+    tried = frame.groupby(by, observed=True)["lr"].nunique()
+    groups = diverged.groupby(by, observed=True)["lr"].agg(["min", "max", "nunique", "size"])
+    groups = groups.sort_values("size", ascending=False, kind="stable")
+    named = []
+    for place, (low, high, rates, runs) in zip(groups.index, groups.to_numpy(), strict=True):
+        settings = dict(zip(by, place, strict=True))
+        words = [f"batch size {text(settings['batch_size'])}", describe_order(settings["shuffle"])]
+        words += [f"schedule {settings['schedule']}"] if "schedule" in settings else []
+        named.append(
+            f"{settings['optimizer']} ({', '.join(words)}) at {text(int(rates))} of "
+            f"{format_count(int(tried[place]), 'rate')}, {describe_range(low, high)} ({format_count(int(runs), 'run')})"
+        )
+    more = f"; and {format_count(len(named) - MAX_GROUPS, 'more combination')}" if len(named) > MAX_GROUPS else ""
+    return (
+        f"{text(len(diverged))} of {format_count(len(frame), 'run')} diverged: {'; '.join(named[:MAX_GROUPS])}{more}."
+    )

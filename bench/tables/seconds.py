@@ -1,0 +1,77 @@
+"""Seconds of runs: their updates, times the measured time of an update."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.tables.intervals import wilson_interval
+from bench.tables.run_costs import CHOICES, COST_SETTINGS
+
+# The kernel whose time counts where seconds are compared: it trains one run, which is what a user does with a choice.
+KERNEL = "fused"
+PER_UPDATE = ["seconds_per_update", "seconds_per_update_low", "seconds_per_update_high"]
+TIMES_COLUMNS = [
+    *CHOICES,
+    *("variant", "runs", "converged", "success", "success_low", "success_high"),
+    *("updates_to_target", *PER_UPDATE, "seconds_to_target", "seconds_to_target_low", "seconds_to_target_high"),
+]
+
+
+def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
+    """Add what an update takes with the kernel `fused`, and the whole run by that.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per run, with `COST_SETTINGS` and `updates`.
+    costs : DataFrame or None
+        As from `bench.timing.update.update_seconds`; None where nothing was measured.
+
+    Returns
+    -------
+    DataFrame
+        The same rows with `seconds_per_update`, the ends of its interval, `seconds_per_update_low` and
+        `seconds_per_update_high`, and `seconds`, the updates that the run made times that; missing where it was not
+        measured.
+    """
+    if costs is None:
+        measured = pd.DataFrame(np.nan, index=frame.index, columns=PER_UPDATE)
+    else:
+        # Categories of the same texts may be of two types, which do not merge into one.
+        own = costs[costs["variant"] == KERNEL].astype(dict.fromkeys(COST_SETTINGS, object))
+        keys = frame[COST_SETTINGS].astype(object)
+        measured = keys.merge(own, on=COST_SETTINGS, how="left").set_axis(frame.index)[PER_UPDATE]
+    return frame.assign(**measured, seconds=frame["updates"] * measured["seconds_per_update"])
+
+
+def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame, by: Sequence[str] = CHOICES) -> pd.DataFrame:
+    """Return the time to target and the success of each choice of settings with each kernel.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration, as `bench.tables.ranking` describes it.
+    costs : DataFrame
+        As from `bench.timing.update.update_seconds`.
+    by : sequence of str
+        What makes up a choice.
+
+    Returns
+    -------
+    DataFrame
+        One row per choice and kernel, the fastest of the surest first: the choice, `variant`, `runs`, `converged`,
+        `success` with Wilson's 95 % interval from `success_low` to `success_high`, the median over those that converged
+        of `updates_to_target`, `seconds_per_update` with its interval, and their product, `seconds_to_target`, with
+        that of the time of an update.
+    """
+    groups = frame.assign(reached=frame["status"].eq("converged")).groupby(list(by), observed=True)
+    table = groups["reached"].agg(runs="size", converged="sum").reset_index()
+    table["updates_to_target"] = groups["updates_to_target"].median().astype(float).to_numpy()
+    table["success"] = table["converged"] / table["runs"]
+    table["success_low"], table["success_high"] = wilson_interval(table["converged"], table["runs"])
+    table = table.merge(costs, on=COST_SETTINGS)
+    for name in PER_UPDATE:
+        table[name.replace("per_update", "to_target")] = table["updates_to_target"] * table[name]
+    ranked = table.sort_values(["success", "seconds_to_target"], ascending=[False, True], kind="stable")
+    return ranked[TIMES_COLUMNS].reset_index(drop=True)
