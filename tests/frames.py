@@ -3,9 +3,16 @@
 import numpy as np
 import pandas as pd
 
+# In an epoch of these runs.
+SAMPLES = 800
+
 
 def make_frame(runs=1, **columns):
-    """One row per configuration; every column has a plain value unless it is given as one or as a list."""
+    """One row per configuration; every column has a plain value unless it is given as one or as a list.
+
+    What a run saw and what it needed to the target follow from `epochs` and from `epochs_to_target` or
+    `samples_to_target`, whichever is given; its seconds from `seconds_per_update`, which is otherwise not there.
+    """
     plain = {
         "config_id": [f"run{i}" for i in range(runs)],
         "optimizer": "sgd",
@@ -17,22 +24,41 @@ def make_frame(runs=1, **columns):
         "seed": 0,
         "status": "max_epochs",
         "epochs": 10,
+        "samples_seen": pd.NA,
+        "updates": pd.NA,
         "epochs_to_target": pd.NA,
+        "samples_to_target": pd.NA,
+        "updates_to_target": pd.NA,
         "final_loss": 1.0,
         "best_loss": 1.0,
         "seconds": 0.001,
         "param_a": 0.0,
     }
     frame = pd.DataFrame(plain | columns, index=range(runs))
-    return frame.astype({"epochs_to_target": "Int64"})
+    costs = {name: pd.to_numeric(frame[f"{name}_to_target"]).astype("Float64") for name in ("epochs", "samples")}
+    derived = {
+        "samples_seen": lambda: frame["epochs"] * SAMPLES,
+        "updates": lambda: -(-frame["samples_seen"] // frame["batch_size"]),
+        "samples_to_target": lambda: (costs["epochs"] * SAMPLES).astype("Int64"),
+        "epochs_to_target": lambda: costs["samples"] / SAMPLES,
+        "updates_to_target": lambda: -(-frame["samples_to_target"] // frame["batch_size"]),
+    }
+    for name, values in derived.items():
+        # Of the two costs to the target, the one that is given makes the other.
+        other = {"samples_to_target": "epochs_to_target", "epochs_to_target": "samples_to_target"}.get(name)
+        if name not in columns and (other is None or other in columns):
+            frame[name] = values()
+    if "seconds_per_update" in columns and "seconds" not in columns:
+        frame["seconds"] = frame["updates"] * frame["seconds_per_update"]
+    counts = {"samples_seen": "int64", "updates": "int64", "samples_to_target": "Int64", "updates_to_target": "Int64"}
+    return frame.astype(counts | {"epochs_to_target": "Float64"})
 
 
 def make_curves(losses):
-    """Long curves from a mapping of config_id to the losses at epochs 0, 1, 2, ..."""
-    return pd.concat(
-        [
-            pd.DataFrame({"config_id": run, "epoch": np.arange(len(loss)), "loss": np.asarray(loss, dtype=float)})
-            for run, loss in losses.items()
-        ],
-        ignore_index=True,
-    )
+    """Long curves from a mapping of config_id to the losses at epochs 0, 1, 2, ..., with batches of one sample."""
+    curves = []
+    for run, loss in losses.items():
+        epoch = np.arange(len(loss))
+        clock = {"epoch": epoch.astype(float), "samples": SAMPLES * epoch, "updates": SAMPLES * epoch}
+        curves.append(pd.DataFrame({"config_id": run, **clock, "loss": np.asarray(loss, dtype=float)}))
+    return pd.concat(curves, ignore_index=True)

@@ -27,7 +27,7 @@ def sine():
     starts = {"guess": [1.0, 1.9, 0.4], "near": [1.0, 2.2, 0.3], "far": [1.0, 1.0, 90.0]}
     grid = Grid(lr=[0.02, 0.05], batch_size=4, init=starts, optimizer=["sgd", "adam"], seed=[0, 1], shuffle=True)
     settings = {"epochs": budget.epochs, "target": budget.target}
-    return sweep(SINE, data.x, data.y, grid, **settings), budget, data
+    return sweep(SINE, data.x, data.y, grid, confirm=0, **settings), budget, data
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,11 @@ def test_a_start_ends_where_a_fit_from_there_ends(sine, plane):
             epochs=budget.epochs,
             target=budget.target,
             kernel="reference",
+            record=result.clock.record,
         )
-        assert (row["status"], row["epochs"]) == (expected.status, expected.epochs)
+        assert (row["status"], row["samples_seen"]) == (expected.status, expected.samples_seen[-1])
         assert row["final_loss"] == pytest.approx(expected.loss[-1], rel=1e-6)
-        assert pd.isna(row["epochs_to_target"]) == (expected.epochs_to_target is None)
+        assert pd.isna(row["samples_to_target"]) == (expected.epochs_to_target is None)
 
 
 def test_a_sine_has_more_than_one_valley(plane):
@@ -112,7 +113,7 @@ def test_many_samples_make_a_small_plane(monkeypatch):
     plane = basin(result, budget, data)
     assert len(plane) == 11 * 11
     # 40 million visits are 110 epochs of 121 runs on 3,000 samples, and not 400.
-    assert plane["epochs"].max() == 110
+    assert plane["samples_seen"].max() == 110 * 3000
     monkeypatch.setattr("bench.analysis.basin.WORK", 300_000)
     assert basin(result, budget, data).empty
 
@@ -125,7 +126,7 @@ def test_no_plane_of_one_parameter_or_of_runs_that_did_not_end():
     assert (lost.frame["status"] == "diverged").all()
     table = basin(lost, RunTable(epochs=80), data)
     assert table.empty
-    assert {"config_id", "param_a", "param_b", "status", "epochs_to_target"} <= set(table)
+    assert {"config_id", "param_a", "param_b", "status", "samples_to_target"} <= set(table)
 
 
 def test_the_surface_is_the_loss_over_all_samples(sine):

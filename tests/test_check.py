@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from bench import Grid, sweep
-from bench.engine import check
-from bench.engine import sweep as engine
+from bench.engine import check, problem, train
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
 from kernels.agreement import TOLERANCE, is_exact, largest_error
@@ -24,7 +23,7 @@ QUADRATIC = Grid(
     schedule=["cosine", "halve(3)"],
     shuffle=[True, False],
 )
-SETTINGS = {"epochs": 10, "target": 1e-3, "drop_last": False, "loss": "squared", "kernel": "lanes"}
+SETTINGS = {"epochs": 10, "target": 1e-3, "drop_last": False, "loss": "squared", "kernel": "lanes", "record": "log:2"}
 
 
 def target_of(model, params=(2, -4, 3)):
@@ -33,15 +32,15 @@ def target_of(model, params=(2, -4, 3)):
 
 @once
 def result_of(model=models.quadratic, grid=QUADRATIC, **changed):
-    return sweep(model, X, target_of(model), grid, **SETTINGS | changed)
+    return sweep(model, X, target_of(model), grid, confirm=0, **SETTINGS | changed)
 
 
 def checked(result, rows=slice(None), frame=None, curves=None, **changed):
     frame = result.frame if frame is None else frame
-    curves = result.curves if curves is None else curves
+    curves = result.run.curves(result.frame["config_id"].tolist()) if curves is None else curves
     y = target_of(result.model)
     settings = RunTable(**SETTINGS | changed)
-    return check.check(result.model, X, y, frame.iloc[rows], result.starts[rows], curves, settings)
+    return check.check(result.model, X, y, frame.iloc[rows], result.starts[rows], curves, settings, result.clock)
 
 
 def test_a_sweep_that_is_right_is_verified_to_the_bit():
@@ -54,7 +53,7 @@ def test_a_sweep_that_is_right_is_verified_to_the_bit():
     assert table["verified"].all()
     assert not table[["error", "bound"]].any(axis=None)
     assert table["config_id"].tolist() == result.frame["config_id"].tolist()
-    assert table["epochs"].tolist() == result.frame["epochs"].tolist()
+    assert table["epochs"].tolist() == (result.frame["samples_seen"] / X.size).tolist()
 
 
 def test_the_times_are_those_of_a_sample_update_and_of_the_fastest_of_five(monkeypatch):
@@ -81,7 +80,7 @@ def test_only_as_many_epochs_are_compared_as_there_is_time_for(monkeypatch):
     result = result_of()
     table = checked(result)
     assert table["verified"].all()
-    assert table["epochs"].tolist() == np.minimum(result.frame["epochs"], 3).tolist()
+    assert table["epochs"].tolist() == np.minimum(result.frame["samples_seen"] / X.size, 3).tolist()
 
 
 def test_of_many_samples_one_epoch_is_compared(monkeypatch):
@@ -90,9 +89,9 @@ def test_of_many_samples_one_epoch_is_compared(monkeypatch):
 
 
 def test_thinned_curves_are_compared_where_there_is_something_to_compare(monkeypatch):
-    monkeypatch.setattr(engine, "MOST_LOSSES", 3 * QUADRATIC.size)
-    result = sweep(models.quadratic, X, target_of(models.quadratic), QUADRATIC, **SETTINGS)
-    assert set(result.curves["epoch"]) < set(range(11))
+    monkeypatch.setattr(train, "MOST_LOSSES", 3 * QUADRATIC.size)
+    result = sweep(models.quadratic, X, target_of(models.quadratic), QUADRATIC, confirm=0, **SETTINGS)
+    assert len(result.curves) < len(result_of().curves) / 2
     assert checked(result)["verified"].all()
     monkeypatch.setattr(check, "SAMPLES", 6 * X.size)
     assert checked(result)["verified"].all()
@@ -108,13 +107,13 @@ def test_a_kernel_that_is_off_by_one_bit_is_caught(monkeypatch, field):
 
     def faulty(*args, **rest):
         runs = train_runs(*args, **rest)
-        for run in np.flatnonzero((runs.marks == 10) & (runs.status == 0)):
-            array, place = (runs.params, (run, 1)) if field == "params" else (runs.losses, (10, run))
+        for run in np.flatnonzero(runs.status == 0):
+            array, place = (runs.params, (run, 1)) if field == "params" else (runs.losses, (-1, run))
             off_by_one_bit(array, place)
         return runs
 
-    monkeypatch.setattr(engine, "train_runs", faulty)
-    result = sweep(models.quadratic, X, target_of(models.quadratic), QUADRATIC, **SETTINGS)
+    monkeypatch.setattr(problem, "train_runs", faulty)
+    result = sweep(models.quadratic, X, target_of(models.quadratic), QUADRATIC, confirm=0, **SETTINGS)
     table = checked(result)
     wrong = result.frame["status"] == "max_epochs"
     assert 0 < wrong.sum() < len(wrong)
@@ -124,7 +123,14 @@ def test_a_kernel_that_is_off_by_one_bit_is_caught(monkeypatch, field):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("lr", 0.051), ("seed", 1), ("schedule", "constant"), ("optimizer", "momentum"), ("batch_size", 8), ("epochs", 9)],
+    [
+        ("lr", 0.051),
+        ("seed", 1),
+        ("schedule", "constant"),
+        ("optimizer", "momentum"),
+        ("batch_size", 8),
+        ("samples_seen", 399),
+    ],
 )
 def test_a_row_with_the_results_of_another_one_is_caught(name, value):
     result = result_of()
@@ -182,7 +188,8 @@ def test_a_run_that_makes_errors_larger_is_compared_as_long_as_that_tells_someth
 
 def test_an_inexact_kernel_that_is_wrong_is_caught():
     result = result_of(WAVE, WIDE, kernel="fused", target=None)
-    curves = result.curves.assign(loss=result.curves["loss"] * (1 + 1e-4))
+    curves = result.run.curves()
+    curves["loss"] *= 1 + 1e-4
     table = checked(result, curves=curves, kernel="fused", target=None)
     assert not table["verified"].any()
 

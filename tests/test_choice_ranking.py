@@ -26,7 +26,7 @@ def test_a_row_says_how_often_and_at_what_cost_a_choice_succeeds():
     table = ranking(runs_of(costs, batch_size=10, seconds_per_update=1e-3, lr=[0.1, 0.2]))
     assert table.columns.tolist() == [
         *CHOICES,
-        *("runs", "converged", "success", "success_low", "success_high"),
+        *("runs", "converged", "diverged", "success", "success_low", "success_high"),
         *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")),
         *("ratio", "tied", "recommended", "reason"),
     ]

@@ -92,7 +92,7 @@ def test_what_is_no_longer_finite_is_no_moment():
 def test_a_long_run_has_few_moments_and_most_of_them_at_first():
     result = fit(models.quadratic, X[:4], Y[:4], lr=0.01, epochs=5000, batch_size="full", kernel="reference")
     epochs = recorded_moments(result).epoch
-    assert len(epochs) <= moments.MAX_EPOCHS + 2
+    assert len(epochs) <= moments.MAX_MARKS + 2
     np.testing.assert_array_equal(epochs[:50], range(50))
     assert epochs[-1] == 5000
     assert (np.diff(epochs, 2) >= -30).all()

@@ -22,7 +22,7 @@ def swept(model=PARABOLA, kernel="fused", epochs=30):
     y = Model(model).predict([2.0, -1.0, 3.0], X)
     budget = RunTable(epochs=epochs, target=0.1, kernel=kernel)
     grid = Grid(lr=[0.002, 0.2, 9.0], batch_size=[4, "full"], init=STARTS, seed=[0, 1], shuffle=True)
-    result = sweep(model, X, y, grid, epochs=epochs, target=0.1, kernel=kernel)
+    result = sweep(model, X, y, grid, epochs=epochs, target=0.1, kernel=kernel, confirm=0)
     assert set(result.frame["status"]) == {"converged", "diverged", "max_epochs"}
     return result, budget, Dataset(X, y, ("x",), "y", "here")
 
@@ -52,7 +52,7 @@ def test_every_run_ends_where_the_sweep_says(model, kernel):
         assert run.status == row.status
         if row.status == "diverged":
             continue
-        assert run.epochs == row.epochs
+        assert run.samples_seen[-1] == row.samples_seen
         np.testing.assert_allclose(run.params, [row.param_a, row.param_b, row.param_c], rtol=1e-9)
         if model == PARABOLA and not kernel.endswith("fma"):
             np.testing.assert_array_equal(run.params, [row.param_a, row.param_b, row.param_c])
@@ -64,7 +64,7 @@ def test_every_run_ends_where_the_sweep_says(model, kernel):
     [
         {"final_loss": 0.5},
         {"param_b": 7.0},
-        {"status": "max_epochs", "epochs": 29},
+        {"status": "max_epochs", "samples_seen": 29 * 40},
         {"seed": 5},
         {"batch_size": 7},
     ],
@@ -92,7 +92,7 @@ def test_elsewhere_a_rounding_is_forgiven_and_no_more(model, kernel, monkeypatch
     with pytest.raises(ReplayError):
         again(given, place, param_b=stored + 1e-3)
     with pytest.raises(ReplayError):
-        again(given, place, epochs=int(given[0].frame["epochs"].iloc[place]) + 1)
+        again(given, place, samples_seen=int(given[0].frame["samples_seen"].iloc[place]) + 4)
     # As if training made any difference large: then nobody can tell why it ends elsewhere.
     monkeypatch.setattr("bench.analysis.trajectories.NUDGE", 0.1)
     assert again(given, place, param_b=stored + 1e-3) is None

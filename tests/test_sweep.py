@@ -20,7 +20,8 @@ import pytest
 
 from bench import Grid, load_run, sweep
 from bench.engine import jobs
-from bench.engine import sweep as engine
+from bench.engine import problem as common
+from bench.engine import train as engine
 from bench.engine.recording import settle_record
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
@@ -52,7 +53,7 @@ def some_grid(**changed):
 
 
 def swept(out=None, grid=None, **changed):
-    settings = {"epochs": 12, "target": 1e-3, "drop_last": False, "record": "log:3"}
+    settings = {"epochs": 12, "target": 1e-3, "drop_last": False, "record": "log:3", "confirm": 0}
     return sweep(models.quadratic, X, Y, grid or some_grid(), out=out, **settings | changed)
 
 
@@ -92,7 +93,7 @@ def untrainable(monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError
 
-    monkeypatch.setattr(engine, "train_runs", never)
+    monkeypatch.setattr(common, "train_runs", never)
 
 
 class TestResult:
@@ -367,7 +368,7 @@ class TestFingerprint:
 
     @pytest.mark.parametrize("piece", [1_000_000, 7])
     def test_its_value_never_changes(self, classic, monkeypatch, piece):
-        monkeypatch.setattr(engine, "CHUNK", piece)
+        monkeypatch.setattr(common, "CHUNK", piece)
         x, y = classic
         found = [
             sweep(model, inputs, y, Grid(), epochs=1, kernel="reference").run.identity["data"]
@@ -381,7 +382,7 @@ class TestFingerprint:
         column = np.load(path, mmap_mode="r")
         tracemalloc.start()
         try:
-            engine._fingerprint(column, column)
+            common._fingerprint(column, column)
             assert tracemalloc.get_traced_memory()[1] < 1_000_000
         finally:
             tracemalloc.stop()
@@ -397,7 +398,7 @@ class TestExtension:
             trained.extend(runs.marks - first)
             return runs
 
-        monkeypatch.setattr(engine, "train_runs", watched)
+        monkeypatch.setattr(common, "train_runs", watched)
         for epochs in (1, 5, 12):
             result = swept(tmp_path, epochs=epochs, kernel=kernel)
             assert result.frame["epochs"].max() == epochs
@@ -523,7 +524,8 @@ def kill_at_random_moments(folder, beforehand):
     for each folder how many parts there were after each kill.
     """
     engine.FLUSH_SECONDS, jobs.JOB_UPDATES = 0, 1
-    engine._compile_kernels(models.quadratic, kill_grid(), RunTable())
+    problem = common.make_problem(models.quadratic, X, Y, RunTable(), folder)
+    engine._compile_kernels(problem, kill_grid().frame(models.quadratic, X.size))
     started = time.monotonic()
     assert in_a_fork(lambda: swept(folder / "undisturbed", kill_grid()))
     seconds = time.monotonic() - started
@@ -617,7 +619,7 @@ class TestInterruption:
 
             return train_runs(*args, stopped=ask, **rest)
 
-        monkeypatch.setattr(engine, "train_runs", interrupting)
+        monkeypatch.setattr(common, "train_runs", interrupting)
         x = np.linspace(-1, 1, 20_000)
         with pytest.raises(KeyboardInterrupt):
             sweep(models.quadratic, x, x, Grid(lr=[1e-9, 1e-8]), epochs=10**5, kernel=kernel, out=tmp_path)
@@ -636,7 +638,7 @@ class TestInterruption:
             return train_runs(*args, **rest)
 
         with monkeypatch.context() as patch:
-            patch.setattr(engine, "train_runs", failing)
+            patch.setattr(common, "train_runs", failing)
             with pytest.raises(MemoryError):
                 swept(tmp_path)
         assert 0 < len(load_run(tmp_path).frame) < some_grid().size
@@ -654,14 +656,14 @@ run.epochs = 3
 ENDLESS = """
 import sys
 from bench import cli
-from bench.engine import sweep as engine
-train = engine.train_runs
+from bench.engine import problem
+train = problem.train_runs
 def endless(*args, stopped, **rest):
     print("training", flush=True)
     while not stopped():
         pass
     return train(*args, stopped=stopped, **rest)
-engine.train_runs = endless
+problem.train_runs = endless
 sys.argv = ["sgdbench", "run", *sys.argv[1:]]
 cli.main()
 """

@@ -3,53 +3,8 @@ import pandas as pd
 import pytest
 from frames import make_curves, make_frame
 
-from bench.tables.ranking import best_choices, loss_quantiles, setting_effects, standard_tables, summarize
+from bench.tables.ranking import best_choices, loss_quantiles, setting_effects, standard_tables
 from bench.tables.run_costs import CHOICES
-
-
-def test_summary_of_one_group():
-    frame = make_frame(
-        5,
-        status=["converged", "converged", "converged", "max_epochs", "diverged"],
-        epochs_to_target=[4, 2, 9, pd.NA, pd.NA],
-        final_loss=[1e-6, 3e-6, 2e-6, 0.5, np.nan],
-        seconds=[1.0, 2.0, 3.0, 4.0, 5.0],
-    )
-    assert summarize(frame, ["optimizer"]).to_dict("records") == [
-        {
-            "optimizer": "sgd",
-            "runs": 5,
-            "converged": 3,
-            "diverged": 1,
-            "epochs_to_target": 9.0,
-            "final_loss": 3e-6,
-            "seconds": 3.0,
-        }
-    ]
-
-
-@pytest.mark.parametrize(
-    ("epochs_to_target", "median"), [([3, 5, pd.NA], 5), ([3, pd.NA, pd.NA], np.nan), ([3, pd.NA], np.nan)]
-)
-def test_failures_count_as_forever(epochs_to_target, median):
-    frame = make_frame(len(epochs_to_target), epochs_to_target=epochs_to_target)
-    np.testing.assert_equal(summarize(frame, ["lr"])["epochs_to_target"].item(), median)
-
-
-def test_a_loss_that_is_not_a_number_is_infinite():
-    assert summarize(make_frame(3, final_loss=[1.0, np.nan, np.inf]), ["lr"])["final_loss"].item() == np.inf
-
-
-def test_best_first():
-    frame = make_frame(
-        8,
-        lr=[0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.4],
-        status=["converged", "max_epochs"] + ["converged"] * 6,
-        epochs_to_target=[1, pd.NA, 7, 7, 3, 3, 3, 3],
-        final_loss=[0, 1, 1e-9, 1e-9, 1e-6, 1e-6, 1e-7, 1e-7],
-    )
-    # More runs converge, then fewer epochs, then a smaller loss.
-    assert summarize(frame, ["lr"])["lr"].tolist() == [0.4, 0.3, 0.2, 0.1]
 
 
 @pytest.fixture
@@ -71,22 +26,26 @@ def study():
     )
 
 
-def test_best_agrees_with_a_plain_loop(study):
-    ranks = {}
-    for choice in {tuple(row) for row in study[["optimizer", "lr", "batch_size"]].to_numpy()}:
-        runs = [row for row in study.itertuples() if (row.optimizer, row.lr, row.batch_size) == choice]
-        epochs = [float("inf") if pd.isna(row.epochs_to_target) else row.epochs_to_target for row in runs]
-        losses = [float("inf") if pd.isna(row.final_loss) else row.final_loss for row in runs]
-        failed = sum(row.status != "converged" for row in runs)
-        ranks[choice] = (failed, np.median(epochs), np.median(losses))
-    expected = sorted(ranks, key=ranks.get)
+def test_each_optimizer_has_the_best_of_its_choices(study):
+    ranked = best_choices(study)
     columns = ["optimizer", "lr", "batch_size"]
-    assert best_choices(study)[columns].to_numpy().tolist() == [list(choice) for choice in expected]
-
+    assert list(ranked.columns[:3]) == columns
     of_each = best_choices(study, by=["optimizer"])
     assert list(of_each.columns[:3]) == columns
+    assert of_each["optimizer"].is_unique
     for row in of_each.itertuples():
-        assert (row.optimizer, row.lr, row.batch_size) == next(c for c in expected if c[0] == row.optimizer)
+        first = ranked[ranked["optimizer"] == row.optimizer].iloc[0]
+        assert (row.lr, row.batch_size, row.samples) == (first["lr"], first["batch_size"], first["samples"])
+
+
+def test_the_best_choice_of_each_start_is_judged_from_there_alone():
+    frame = make_frame(
+        4, init=["near", "far", "near", "far"], lr=[0.1, 0.1, 0.2, 0.2], status="converged",
+        samples_to_target=[100, 900, 200, 300],
+    )  # fmt: skip
+    best = best_choices(frame, ["init"]).set_index("init")
+    assert best["lr"].to_dict() == {"near": 0.1, "far": 0.2}
+    assert best["samples"].to_dict() == {"near": 100, "far": 300}
 
 
 def test_starts_and_seeds_repeat_a_choice(study):
@@ -121,7 +80,7 @@ def test_effects(study):
     assert row["runs"] == len(adam)
     assert row["converged"] == (adam["status"] == "converged").sum()
     assert row["diverged"] == (adam["status"] == "diverged").sum()
-    for name in ("epochs_to_target", "final_loss", "seconds"):
+    for name in ("samples", "updates", "final_loss"):
         assert row[f"best_{name}"] == best_choices(adam)[name].iloc[0]
 
 
@@ -161,6 +120,15 @@ def test_each_group_has_its_own_curves():
     ]
 
 
+def test_runs_with_marks_of_their_own_have_the_loss_of_the_last_one_between_them():
+    """As runs with batches of another size do."""
+    curves = make_curves({"run0": [8, 4, 2], "run1": [6, 3, 1]})
+    curves["samples"] = [0, 10, 40, 0, 16, 32]
+    bands = loss_quantiles(make_frame(2), curves, ["optimizer"])
+    assert bands["samples"].tolist() == [0, 10, 16, 32, 40]
+    assert bands["median"].tolist() == [7, 5, 3.5, 2.5, 1.5]
+
+
 def test_a_run_that_stopped_keeps_its_loss():
     frame = make_frame(2, status=["converged", "max_epochs"])
     bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}), ["lr"])
@@ -189,7 +157,7 @@ def test_curves_of_other_runs_are_ignored():
 @pytest.mark.parametrize("runs", [0, 2])
 def test_no_curves_at_all(runs):
     bands = loss_quantiles(make_frame(runs), make_curves({"other": [1]}), ["lr"])
-    assert list(bands.columns) == ["lr", "epoch", "runs", "low", "median", "high"]
+    assert list(bands.columns) == ["lr", "epoch", "samples", "updates", "runs", "low", "median", "high"]
     assert bands.empty
 
 

@@ -243,7 +243,8 @@ def test_short_waves_and_what_has_not_settled_have_no_measured_rate(classic):
 def edge_frame(**changed):
     """Runs of gradient descent on two samples of a*x, x = 1, whose edge is 2; the starts have a loss of 1."""
     lr = changed.pop("lr", [0.5, 1.0, 1.5, 2.5, 3.0])
-    return make_frame(len(lr), lr=lr, batch_size=2, **changed)
+    seen = 2 * np.array(changed.get("epochs", 10))
+    return make_frame(len(lr), lr=lr, batch_size=2, samples_seen=seen, **changed)
 
 
 def of_edge(frame, losses):

@@ -40,7 +40,7 @@ def ecdf(frame: pd.DataFrame) -> Figure:
     solved = np.isfinite(samples)
     if not solved.any():
         return empty_figure(f"No configuration was solved: none of {len(frame):,} reached a target.")
-    measures: list[tuple[Floats, Floats, str]] = [(samples, frame["samples_seen"].to_numpy(float), "samples seen")]
+    measures: list[tuple[Any, Any, str]] = [(samples, frame["samples_seen"].to_numpy(float), "samples seen")]
     timed = "seconds" in frame and bool(frame["seconds"].notna().any())
     if timed:
         whole = np.asarray(frame["seconds"], np.float64)

@@ -17,11 +17,12 @@ def reproduction(run_data: RunData) -> dict[str, list[str]]:
     return {"python": _python_parts(run_data), "toml": _toml_parts(run_data)}
 
 
-def _run_settings(run_data: RunData) -> dict[str, Any]:
+def common_settings(run_data: RunData) -> dict[str, Any]:
     """Return the settings that all configurations share, as arguments of `fit`."""
     if run_data.study:
         run = run_data.study.run
-        return {"epochs": run.epochs, "target": run.target, "loss": run.loss, "drop_last": run.drop_last}
+        shared = {"epochs": run.epochs, "target": run.target, "loss": run.loss, "drop_last": run.drop_last}
+        return shared | {"record": run_data.result.clock.record}
     about = run_data.result.run.identity
     epochs = int(run_data.frame["epochs"].max()) if len(run_data.frame) else 1
     return {
@@ -29,6 +30,7 @@ def _run_settings(run_data: RunData) -> dict[str, Any]:
         "target": run_data.target,
         "loss": about["loss"],
         "drop_last": about["drop_last"] == "True",
+        "record": run_data.result.clock.record,
     }
 
 
@@ -44,7 +46,7 @@ def _python_parts(run_data: RunData) -> list[str]:
         f"model = Model({model.expression!r}, inputs={tuple(model.inputs)!r}, params={tuple(model.params)!r})",
         f"result = fit(\n    model,\n    {x},\n    {y},\n",
     ]
-    tail = [f"    {name}={value!r},\n" for name, value in _run_settings(run_data).items()]
+    tail = [f"    {name}={value!r},\n" for name, value in common_settings(run_data).items()]
     return ["\n".join(head), "".join([*tail, ")\n"])]
 
 
@@ -67,7 +69,7 @@ def _toml_parts(run_data: RunData) -> list[str]:
         "name": "one",
         "data": PLACEHOLDER_TABLE,
         "model": {"expression": model.expression, "inputs": list(model.inputs)},
-        "run": {name: value for name, value in _run_settings(run_data).items() if value is not None},
+        "run": {name: value for name, value in common_settings(run_data).items() if value is not None},
     }
     if run_data.study:
         tables |= to_table(run_data.study)

@@ -67,8 +67,12 @@ class RunData:
     @cached_property
     def ranked(self) -> pd.DataFrame:
         """The choices of settings by samples to the target, with what the runs on fresh seeds say."""
-        ranked = ranking(self.frame, floor=self.floor)
-        return ranked if self.fresh is None else confirm(ranked, self.fresh)
+        return self.ranked_by("samples")
+
+    def ranked_by(self, cost: str) -> pd.DataFrame:
+        """Return the choices of settings by a cost, as from `bench.tables.winners.confirm`."""
+        ranked = ranking(self.frame, cost, floor=self.floor)
+        return ranked if self.fresh is None else confirm(ranked, self.fresh, cost)
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -119,7 +123,11 @@ def read_run_data(folder: str | Path) -> RunData:
     ValueError
         If it is not a run folder, or one of a newer version.
     """
-    result = load_run(folder)
+    return run_data_of(load_run(folder))
+
+
+def run_data_of(result: SweepResult) -> RunData:
+    """Return what the folder of a sweep holds besides its results."""
     evidence = read_tables(result.run.folder)
     if not result.run.study:
         return RunData(result, evidence, None, None, None, "The sweep was made without a study.")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bench.store.choice import Choice
 from bench.store.clock import Clock
 from bench.store.run_folder import Run, read_run
 from kernels import Model
 from kernels.run import CONVERGED, STATUS, Floats
-from kernels.views import load_view
+from kernels.views import find_view, load_view
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,6 +79,65 @@ class SweepResult:
         times = self.clock.times(sizes[ids.codes], curves["mark"].to_numpy())
         columns = {"epoch": times.epoch, "samples": times.samples, "updates": times.updates}
         return pd.DataFrame({"config_id": curves["config_id"], **columns, "loss": curves["loss"]}, copy=False)
+
+    def ranking(self, cost: str = "samples") -> pd.DataFrame:
+        """Rank the choices of settings.
+
+        Parameters
+        ----------
+        cost : str
+            "samples", "updates" or "seconds" to the target, or "final_loss".
+
+        Returns
+        -------
+        DataFrame
+            One row per choice, best first: see `bench.tables.choice_ranking.ranking`; with `confirmed_` columns where
+            the leading choices were trained again on fresh seeds.
+
+        Raises
+        ------
+        ValueError
+            For an unknown cost, or for seconds where the time of an update was not measured, as `sgdbench run` does.
+        """
+        ranked: pd.DataFrame = load_view("sweep_ranking")(self, cost)
+        return ranked
+
+    def best(self, cost: str = "samples", optimizer: str | None = None) -> Choice:
+        """Return the recommended choice of settings, or the best one of an optimizer.
+
+        Parameters
+        ----------
+        cost : str
+            As for `ranking`.
+        optimizer : str, optional
+            One of those in the frame.
+
+        Returns
+        -------
+        bench.store.choice.Choice
+            With `settings`, `init`, `seeds`, `rank` and `ties`; `refit(x, y)`, `code()` and `to_study()`.
+
+        Raises
+        ------
+        ValueError
+            As from `ranking`; for an optimizer that was not tried.
+        """
+        choice: Choice = load_view("sweep_best")(self, cost, optimizer)
+        return choice
+
+    def verdict(self) -> dict[str, str]:
+        """Return the conclusions of the sweep in sentences, by subject."""
+        sentences: dict[str, str] = load_view("sweep_verdict")(self)
+        return sentences
+
+    def report(self) -> Path:
+        """Write the report into the folder, with tables and figures, and return the path of the page."""
+        page: Path = load_view("sweep_report")(self)
+        return page
+
+    def __str__(self) -> str:
+        render = find_view("sweep_text")
+        return render(self) if render else repr(self)
 
     def plot(self) -> "Figure":
         """Draw how soon each learning rate and batch size reaches the target.

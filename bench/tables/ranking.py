@@ -51,7 +51,7 @@ def best_choices(
         best = best.drop_duplicates(list(by), ignore_index=True) if by else best
     else:
         parts = [
-            group[list(by)].head(1).reset_index(drop=True).join(ranking(group, cost, floor=floor).head(1), rsuffix="_")
+            ranking(group, cost, floor=floor).head(1).assign(**{name: group[name].iloc[0] for name in by})
             for _, group in frame.groupby(list(by), observed=True, dropna=False)
         ]
         best = pd.concat(parts, ignore_index=True)

@@ -74,5 +74,9 @@ def confirm(
     runs = run_costs(fresh, by)
     summary = summarize(runs, cost if ranked["converged"].any() else "final_loss", confidence)
     places = find_choices(ranked, summary, by)
-    found = summary.drop(columns=list(by)).astype({"runs": "Int64", "converged": "Int64"}).add_prefix("confirmed_")
+    found = (
+        summary.drop(columns=list(by))
+        .astype({"runs": "Int64", "converged": "Int64", "diverged": "Int64"})
+        .add_prefix("confirmed_")
+    )
     return ranked.join(found.reindex(places).set_axis(ranked.index))

@@ -1,0 +1,57 @@
+"""What a sweep says when it is asked in Python: `SweepResult` finds these functions by their entry points."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.choice import find_choice
+from bench.report.report import write_run_report
+from bench.report.run_data import run_data_of
+from bench.store.choice import Choice
+from bench.store.results import SweepResult
+from bench.tables.formatting import text
+from bench.tables.phrases import format_count
+
+ENDINGS = {"converged": "reached the target", "max_epochs": "missed it", "diverged": "diverged"}
+
+
+def sweep_ranking(result: SweepResult, cost: str) -> pd.DataFrame:
+    """Return the choices of settings, best first; see `SweepResult.ranking`."""
+    return run_data_of(result).ranked_by(cost)
+
+
+def sweep_best(result: SweepResult, cost: str, optimizer: str | None) -> Choice:
+    """Return the best choice of settings; see `SweepResult.best`."""
+    return find_choice(run_data_of(result), cost, optimizer)
+
+
+def sweep_verdict(result: SweepResult) -> dict[str, str]:
+    """Return the conclusions in sentences; see `SweepResult.verdict`."""
+    return run_data_of(result).verdict
+
+
+def sweep_report(result: SweepResult) -> Path:
+    """Write the report; see `SweepResult.report`."""
+    return write_run_report(run_data_of(result))
+
+
+def sweep_text(result: SweepResult) -> str:
+    """Return a sweep in six to ten lines."""
+    run_data = run_data_of(result)
+    frame, settings = run_data.frame, run_data.result.run.identity
+    lines = [
+        f"Sweep of {result.model.expression}: {format_count(len(frame), 'configuration')}",
+        f"  data        {format_count(int(settings['samples']), 'sample')}, loss {settings['loss']}",
+        f"  target      {settings['target']}",
+    ]
+    if frame.empty:
+        return "\n".join([*lines, "  nothing has been trained yet"])
+    counts = frame["status"].value_counts()
+    ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts[status])
+    lines.append(f"  runs        {ended if run_data.target is not None else _without_target(counts)}")
+    about = ("Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers")
+    return "\n".join([*lines, *(f"  {name}: {run_data.verdict[name]}" for name in about if name in run_data.verdict)])
+
+
+def _without_target(counts: "pd.Series[int]") -> str:
+    return f"{text(int(counts.sum() - counts['diverged']))} ended, {text(int(counts['diverged']))} diverged"

@@ -1,0 +1,53 @@
+"""The best choice of a run, with all that is needed to go on with it."""
+
+import numpy as np
+
+from bench.report.reproduce import common_settings, reproduction
+from bench.report.run_data import RunData
+from bench.store.choice import Choice
+from bench.tables.choice_ranking import recommended_choice, runs_of
+from bench.tables.run_costs import CHOICES
+from kernels.checks import describe
+
+
+def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
+    """Return the recommended choice of a run, or the best one of an optimizer.
+
+    Raises
+    ------
+    ValueError
+        If nothing has been trained yet, or the optimizer was not tried.
+    """
+    if run_data.frame.empty:
+        raise ValueError("nothing has been trained yet: there is no best choice")
+    ranked = run_data.ranked_by(cost)
+    row = recommended_choice(ranked)
+    if optimizer is not None:
+        own = ranked[ranked["optimizer"].astype(str) == optimizer]
+        if own.empty:
+            tried = ", ".join(map(repr, ranked["optimizer"].astype(str).unique()))
+            raise ValueError(f"optimizer must be one of those that were tried, {tried}, not {describe(optimizer)}")
+        row = recommended_choice(own)
+    runs = runs_of(run_data.frame, row)
+    start = run_data.result.starts[run_data.frame.index.get_indexer(runs.index[:1])][0]
+    tied = ranked[ranked["tied"] & (ranked.index != row.name)] if row["tied"] else ranked.head(0)
+    settings = {
+        "optimizer": str(row["optimizer"]),
+        "lr": float(row["lr"]),
+        "schedule": str(row["schedule"]),
+        "batch_size": int(row["batch_size"]),
+        "shuffle": bool(row["shuffle"]),
+    }
+    seeds = [int(seed) for seed in np.unique(runs["seed"])]
+    rank = int(np.flatnonzero(ranked.index == row.name)[0]) + 1
+    return Choice(
+        run_data.result.model,
+        settings,
+        common_settings(run_data),
+        start,
+        seeds,
+        rank,
+        row,
+        tied[[*CHOICES, "ratio"]].reset_index(drop=True),
+        reproduction(run_data),
+    )
