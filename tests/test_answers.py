@@ -1,0 +1,112 @@
+"""What a sweep answers in Python: a ranking, the best choice and what to do with it, sentences, a page."""
+
+import re
+
+import numpy as np
+import pytest
+
+from bench import Grid, load_run, sweep
+from bench.study.load import load_study
+from kernels import models
+
+X = np.linspace(-1, 1, 60)
+Y = 2 * X**2 - 4 * X + 3
+GRID = Grid(
+    lr=[0.1, 0.4, 0.9], batch_size=[1, 8], optimizer=["sgd", "adam"], init={"near": [-1, 10, 26]}, seed=range(5),
+    shuffle=True,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return sweep(models.quadratic, X, Y, GRID, epochs=40, target=1e-4, confirm=5, out=tmp_path_factory.mktemp("run"))
+
+
+def test_the_best_choice_is_the_recommended_row(result):
+    ranked, best = result.ranking(), result.best()
+    row = ranked[ranked["recommended"]].iloc[0]
+    assert best.settings == {
+        "optimizer": row["optimizer"], "lr": row["lr"], "schedule": "constant", "batch_size": row["batch_size"],
+        "shuffle": True,
+    }  # fmt: skip
+    assert best.rank == row.name + 1
+    assert best.seeds == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(best.init, [-1, 10, 26])
+    assert len(best.ties) == ranked["tied"].sum() - 1
+    assert "lr=" in str(best)
+
+
+def test_each_optimizer_has_a_best_choice(result):
+    adam = result.best(optimizer="adam")
+    ranked = result.ranking()
+    assert adam.settings["optimizer"] == "adam"
+    assert adam.row["samples"] == ranked[ranked["optimizer"] == "adam"]["samples"].iloc[0]
+    with pytest.raises(ValueError, match=r"^optimizer must be one of those that were tried, 'sgd', 'adam', not 'adm'$"):
+        result.best(optimizer="adm")
+
+
+def test_a_refit_is_the_run_of_the_sweep(result):
+    best = result.best()
+    again = best.refit(X, Y)
+    frame = result.frame
+    own = frame[
+        (frame["optimizer"] == best.settings["optimizer"])
+        & (frame["lr"] == best.settings["lr"])
+        & (frame["batch_size"] == best.settings["batch_size"])
+        & (frame["seed"] == 0)
+    ].iloc[0]
+    np.testing.assert_array_equal(again.params, own[["param_a", "param_b", "param_c"]].to_numpy(float))
+    assert again.samples_seen[-1] == own["samples_to_target"]
+    assert best.refit(X, Y, epochs=2, target=None).epochs == 2
+
+
+def test_the_code_of_a_choice_gives_the_same(result):
+    best = result.best()
+    code = best.code().replace("x, y = ..., ...", "x, y = X, Y")
+    names = {"X": X, "Y": Y}
+    exec(compile(code, "choice", "exec"), names)
+    np.testing.assert_array_equal(names["result"].params, best.refit(X, Y).params)
+
+
+def test_the_study_of_a_choice_has_its_settings_and_seeds(result, tmp_path):
+    best = result.best()
+    (tmp_path / "one.toml").write_text(best.to_study())
+    study = load_study(tmp_path / "one.toml")
+    grid = study.make_grid()
+    assert (grid.size, grid.lr.tolist(), list(grid.seed)) == (5, [best.settings["lr"]], best.seeds)
+    np.testing.assert_array_equal(grid.starts(models.quadratic)[0, 0], best.init)
+    assert (study.run.epochs, study.run.target, study.run.record) == (40, 1e-4, result.clock.record)
+
+
+def test_seconds_are_not_made_up(result):
+    with pytest.raises(ValueError, match=r"^seconds_per_update must be there for each choice that converges"):
+        result.ranking("seconds")
+    assert result.ranking("updates")["batch_size"].iloc[0] == 8
+    assert result.ranking("samples")["batch_size"].iloc[0] == 1
+
+
+def test_printed_it_takes_six_to_ten_lines(result):
+    lines = str(result).splitlines()
+    assert 6 <= len(lines) <= 10
+    assert lines[0] == "Sweep of a*x**2 + b*x + c: 60 configurations"
+    assert re.search(r"^  Best choice: .* after a median of \d+", str(result), re.MULTILINE)
+    assert str(result.best().settings["lr"]) in str(result)
+
+
+def test_the_verdict_and_the_report_are_those_of_the_folder(result):
+    assert result.verdict() == load_run(result.run.folder).verdict()
+    assert {"Best choice", "Confirmed", "Optimizers", "Robustness"} <= set(result.verdict())
+    page = result.report()
+    assert page == result.run.folder / "report.html"
+    assert page.exists()
+
+
+def test_a_sweep_that_has_not_begun_says_so(result, tmp_path):
+    empty = sweep(models.quadratic, X, Y, Grid(lr=[0.1]), epochs=1, out=tmp_path)
+    for part in (tmp_path / "parts").iterdir():
+        part.unlink()
+    empty = load_run(tmp_path)
+    assert "nothing has been trained yet" in str(empty)
+    assert empty.verdict() == {}
+    with pytest.raises(ValueError, match=r"^nothing has been trained yet: there is no best choice$"):
+        empty.best()

@@ -1,0 +1,135 @@
+"""The leading choices trained again on fresh seeds, and learning rates added around the best."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import Grid, load_run, sweep
+from bench.engine import problem as common
+from bench.engine.confirm import fresh_seeds
+from bench.engine.refine import new_rates
+from bench.tables.run_costs import CHOICES
+from bench.tables.winners import winners
+from kernels import fit, models
+from kernels.block import train_runs
+
+X = np.linspace(-1, 1, 60)
+Y = 2 * X**2 - 4 * X + 3
+STARTS = {"near": [-1.0, 10.0, 26.0], "drawn": "normal:1:1"}
+GRID = Grid(lr=[0.05, 0.4, 0.9], batch_size=[1, 8], optimizer=["sgd", "adam"], init=STARTS, seed=[0, 2], shuffle=True)
+SETTINGS = {"epochs": 40, "target": 1e-4, "record": "log:5"}
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory):
+    return sweep(models.quadratic, X, Y, GRID, confirm=6, out=tmp_path_factory.mktemp("run"), **SETTINGS)
+
+
+def test_the_first_seeds_that_were_not_used_are_fresh():
+    assert fresh_seeds([0, 2, 3], 4) == [1, 4, 5, 6]
+    assert fresh_seeds([2**64 - 1], 2) == [0, 1]
+
+
+def test_the_leading_choices_come_from_the_same_starts_with_fresh_seeds(confirmed):
+    fresh = confirmed.confirmation.frame
+    assert set(fresh["seed"]) == {1, 3, 4, 5, 6, 7}
+    leading = winners(confirmed.ranking())[CHOICES].astype({"optimizer": str, "schedule": str})
+    assert set(fresh[CHOICES].drop_duplicates().itertuples(index=False, name=None)) == set(
+        leading.itertuples(index=False, name=None)
+    )
+    assert (fresh.groupby(CHOICES, observed=True).size() == 2 * 6).all()
+    assert set(fresh["init"]) == {"near", "drawn[0]"}
+
+
+def test_a_fresh_run_is_what_fit_makes_of_it(confirmed):
+    result = confirmed.confirmation
+    for place in (0, len(result.frame) // 2, len(result.frame) - 1):
+        row = result.frame.iloc[place]
+        alone = fit(
+            models.quadratic, X, Y, init=result.starts[place], lr=row["lr"], batch_size=row["batch_size"],
+            optimizer=row["optimizer"], seed=row["seed"], shuffle=True, **SETTINGS,
+        )  # fmt: skip
+        assert row["samples_seen"] == alone.samples_seen[-1]
+        np.testing.assert_array_equal(row[["param_a", "param_b", "param_c"]].to_numpy(float), alone.params)
+    drawn = result.frame["init"] == "drawn[0]"
+    assert len(np.unique(result.starts[drawn], axis=0)) == 6
+
+
+def test_the_figures_of_the_fresh_runs_stand_beside_those_that_chose(confirmed):
+    ranked, fresh = confirmed.ranking(), confirmed.confirmation.frame
+    best = ranked.iloc[0]
+    own = fresh[(fresh[["optimizer", "lr", "batch_size"]] == best[["optimizer", "lr", "batch_size"]]).all(axis=1)]
+    assert best["confirmed_runs"] == len(own) == 12
+    assert best["confirmed_converged"] == (own["status"] == "converged").sum()
+    assert best["confirmed_samples"] == own["samples_to_target"].astype(float).fillna(np.inf).median()
+
+
+def test_the_same_call_again_trains_nothing(confirmed, monkeypatch):
+    def never(*args, **rest):
+        raise AssertionError
+
+    monkeypatch.setattr(common, "train_runs", never)
+    again = sweep(models.quadratic, X, Y, GRID, confirm=6, out=confirmed.run.folder, **SETTINGS)
+    pd.testing.assert_frame_equal(again.confirmation.frame, confirmed.confirmation.frame)
+
+
+def test_without_confirmation_or_success_there_is_none():
+    assert sweep(models.quadratic, X, Y, GRID, confirm=0, **SETTINGS).confirmation is None
+    lost = sweep(models.quadratic, X, Y, Grid(lr=1e9), epochs=30)
+    assert set(lost.frame["status"]) == {"diverged"}
+    assert lost.confirmation is None
+
+
+def test_a_run_that_stops_while_it_confirms_goes_on(confirmed, tmp_path, monkeypatch):
+    calls = []
+
+    def failing(*args, **rest):
+        calls.append(args)
+        if len(calls) == 12:  # of which eight train the grid
+            raise MemoryError
+        return train_runs(*args, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(common, "train_runs", failing)
+        with pytest.raises(MemoryError):
+            sweep(models.quadratic, X, Y, GRID, confirm=6, out=tmp_path, **SETTINGS)
+    assert len(load_run(tmp_path).frame) == GRID.size
+    again = sweep(models.quadratic, X, Y, GRID, confirm=6, out=tmp_path, **SETTINGS)
+    pd.testing.assert_frame_equal(again.confirmation.frame, confirmed.confirmation.frame)
+
+
+@pytest.mark.parametrize(
+    ("rates", "best", "tied", "expected"),
+    [
+        ([0.1], 0.1, set(), [0.05, 0.2]),
+        ([0.1, 0.4], 0.4, set(), [0.2, 1.6]),
+        ([0.1, 0.4], 0.1, {0.4}, [0.2, 0.025]),
+        ([0.1, 0.4, 1.6], 0.4, {0.1}, [0.2, 0.8]),
+        ([0.1, 0.4, 1.6], 0.4, {0.1, 1.6}, []),
+        ([0.3, 0.9], 0.9, set(), [0.519615242271, 2.7]),
+    ],
+)
+def test_rates_are_added_between_and_beyond(rates, best, tied, expected):
+    assert new_rates(np.array(rates), best, tied) == pytest.approx(expected, rel=1e-11)
+
+
+def test_refining_finds_a_better_rate_than_a_grid_that_misses_it(tmp_path):
+    grid = Grid(lr=[0.01, 0.04], optimizer=["sgd", "adam"], init=STARTS, seed=range(4), shuffle=True)
+    coarse = sweep(models.quadratic, X, Y, grid, confirm=0, out=tmp_path, **SETTINGS)
+    assert coarse.best().settings["lr"] == 0.04
+    fine = sweep(models.quadratic, X, Y, grid, confirm=0, refine=4, out=tmp_path, **SETTINGS)
+    best = fine.best()
+    assert best.settings["lr"] > 0.1
+    assert best.row["samples"] < 0.5 * coarse.best().row["samples"]
+    pd.testing.assert_frame_equal(fine.frame.head(len(coarse.frame)), coarse.frame)
+    rates = fine.frame.groupby("optimizer", observed=True)["lr"].nunique()
+    assert rates.min() > 3
+    # Inside, where a grid has ended.
+    own = fine.frame[fine.frame["optimizer"] == best.settings["optimizer"]]["lr"]
+    assert own.min() < best.settings["lr"] < own.max()
+
+
+@pytest.mark.parametrize("name", ["confirm", "refine"])
+def test_bad_numbers_are_refused(name):
+    with pytest.raises(ValueError, match=f"^{name} must be a whole number of at least 0, not -1$"):
+        sweep(models.quadratic, X, Y, GRID, **{name: -1})
