@@ -167,12 +167,13 @@ def _describe_optimizers(compared: pd.DataFrame, fresh: pd.DataFrame) -> str:
                 f"no difference was found for {row['optimizer']} ({describe_ratio(row)} times as many samples)"
             )
     tried = compared["tried"].unique()
-    counts = (
-        f"each at the best of its {text(int(tried[0]))} choices"
-        if tried.size == 1
-        else "each at its best choice of "
-        + ", ".join(f"{text(int(row['tried']))} for {row['optimizer']}" for _, row in compared.iterrows())
-    )
+    if tried.tolist() == [1]:
+        counts = "each at its only choice"
+    elif tried.size == 1:
+        counts = f"each at the best of its {text(int(tried[0]))} choices"
+    else:
+        named = ", ".join(f"{text(int(row['tried']))} for {row['optimizer']}" for _, row in compared.iterrows())
+        counts = f"each at its best choice of {named}"
     return f"Compared {counts}, on {seeds}, {first['optimizer']} comes first; {'; '.join(parts)}."
 
 
