@@ -52,8 +52,8 @@ APART = joined(
 def test_the_best_choice_with_its_cost_in_samples_and_updates():
     assert say(APART)["Best choice"] == (
         "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 6 runs, over 1 start and 6 seeds, "
-        "reached the target loss 0.001, after a median of 125 [103.5, 146.3] samples, 125 [103.5, 146.3] updates. It has "
-        "the fewest samples to the target, and no other choice is tied with it."
+        "reached the target loss 0.001, after a median of 125 [103.5, 146.3] samples, 125 [103.5, 146.3] updates. It "
+        "has the fewest samples to the target, and no other choice is tied with it."
     )
 
 
