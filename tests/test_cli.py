@@ -130,7 +130,7 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
     monkeypatch.setattr("bench.data.fit_table.kernels_fit", spy)
     options = ["--lr", "0.2", "--batch-size", "full", "--epochs", "7", "--schedule", "cosine", "--optimizer", "adam"]
     options += ["--loss", "huber(2.0)", "--init", "a=1,b=2", "--seed", "5", "--shuffle", "--target", "3", "--kernel"]
-    options += ["reference", "--drop-missing"]
+    options += ["reference", "--record", "log:5", "--drop-missing"]
     sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b", *options)
     del seen["callback"]
     assert seen == {
@@ -145,6 +145,7 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
         "shuffle": True,
         "target": 3.0,
         "kernel": "reference",
+        "record": "log:5",
     }
 
 
@@ -315,7 +316,8 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
     options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--init", "a=1,b=2,c=3", "--optimizer", "sgd,adam"]
     options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7,8", "--no-shuffle", "--epochs", "9", "--target"]
-    options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma"]
+    options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma", "--record", "25", "--confirm", "7"]
+    options += ["--refine", "3"]
     assert sgdbench("run", "quadratic", *options)[0] == 0
     assert seen[0].grid.model_dump() == {
         "lr": "log:0.1:1:3",
@@ -331,6 +333,9 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
         "target": 0.5,
         "kernel": "lanes-fma",
         "loss": "logcosh",
+        "record": 25,
+        "confirm": 7,
+        "refine": 3,
     }
 
 
@@ -340,6 +345,32 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
 )
 def test_a_studys_name_is_a_safe_folder_name(name, folder):
     assert bench.commands.run.folder_name(name) == folder
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--record", "often"], 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
+        (["--record", "0"], 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not 0'),
+        (["--confirm", "-1"], "confirm must be a whole number of at least 0, not -1"),
+        (["--refine", "-2"], "refine must be a whole number of at least 0, not -2"),
+    ],
+)
+def test_a_bad_option_of_run_is_one_line(sgdbench, options, message):
+    code, out, err = sgdbench("run", "quadratic", *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"sgdbench: {message}")
+    assert err.count("\n") == 1
+
+
+def test_a_fit_records_what_it_is_asked_to(sgdbench):
+    code, out, err = sgdbench(*QUADRATIC, "--record", "log:0")
+    assert (code, out) == (2, "")
+    assert err.startswith('sgdbench: record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates')
+    options = ["--lr", "0.5", "--epochs", "60", "--shuffle", "--target", "1e-3", "--record", "10", "--json"]
+    fitted = json.loads(sgdbench(*QUADRATIC, *options)[1])
+    assert fitted["epochs_to_target"] == pytest.approx(round(fitted["epochs_to_target"] * 80) / 80)
+    assert fitted["epochs_to_target"] % 1
 
 
 def test_studies_and_info(sgdbench):
