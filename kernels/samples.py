@@ -10,6 +10,7 @@ from kernels.model import Model, check_array
 from kernels.run import Data, Floats
 
 CHUNK = 1_000_000
+Samples = tuple[tuple[Floats, ...], Floats]
 
 
 def check_samples(model: Model, x: ArrayLike, y: ArrayLike) -> tuple[tuple[Floats, ...], Floats]:
@@ -65,8 +66,16 @@ def check_batch_size(batch_size: int | str, n: int) -> int:
     )
 
 
-def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> Data:
+def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool, validation: Samples | None = None) -> Data:
     """Return the samples with room to gather them in visiting order, where they are shuffled.
+
+    Parameters
+    ----------
+    columns : tuple of array, shape (n,)
+    y : array, shape (n,)
+    shuffle : bool
+    validation : tuple, optional
+        The inputs, one array for each, and y of samples that are not trained on.
 
     Raises
     ------
@@ -76,4 +85,5 @@ def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> D
     if shuffle and y.size >= 2**31:
         raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {y.size}")
     size = y.size if shuffle else 0
-    return Data(columns, y, tuple(np.empty(size) for _ in columns), np.empty(size))
+    held_out = validation or (tuple(np.empty(0) for _ in columns), np.empty(0))
+    return Data(columns, y, tuple(np.empty(size) for _ in columns), np.empty(size), *held_out)
