@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from kernels import reference
 from kernels.agreement import KERNELS, SINGLE, check_kernel
 from kernels.checks import check_bool, check_integer, check_seed, check_target
+from kernels.columns import Inputs
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
 from kernels.loops import samples_per_epoch
 from kernels.losses import Loss, make_loss
@@ -113,12 +114,13 @@ class FitResult:
     validation_loss: Floats | None = None
     validation: Samples | None = field(default=None, repr=False)
 
-    def predict(self, x: ArrayLike) -> Floats:
+    def predict(self, x: Inputs) -> Floats:
         """Return the model at x with the parameters of the end.
 
         Parameters
         ----------
-        x : array, shape (n,) or (n, inputs)
+        x : array, shape (n,) or (n, inputs), or a table
+            A data frame or a mapping, whose columns are found by the names of the inputs.
 
         Returns
         -------
@@ -228,12 +230,12 @@ class FitResult:
         columns |= {"samples": self.samples_seen, "updates": self.updates}
         return pd.DataFrame(columns)
 
-    def plot(self, x: ArrayLike | None = None, y: ArrayLike | None = None) -> "Figure":
+    def plot(self, x: Inputs | None = None, y: ArrayLike | None = None) -> "Figure":
         """Draw the loss and, beside it, the curve on its data where they are given.
 
         Parameters
         ----------
-        x : array, shape (n,) or (n, inputs), optional
+        x : array, shape (n,) or (n, inputs), or a table, optional
         y : array, shape (n,), optional
             The data that were trained.
 
@@ -249,7 +251,11 @@ class FitResult:
         ImportError
             If there is no package that draws; `bench` does.
         """
-        figure: Figure = load_view("plot_fit")(self, x, y)
+        draw = load_view("plot_fit")
+        if x is not None:
+            columns = self.model.columns(x)
+            x = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        figure: Figure = draw(self, x, y)
         return figure
 
     def _repr_html_(self) -> str | None:
@@ -260,7 +266,7 @@ class FitResult:
 
 def fit(
     model: Model | str,
-    x: ArrayLike,
+    x: Inputs,
     y: ArrayLike,
     *,
     init: ArrayLike | Mapping[str, float] | None = None,
@@ -276,7 +282,7 @@ def fit(
     target: float | None = None,
     kernel: str = "fused",
     record: str | int = "epoch",
-    validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+    validation: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
     callback: Callable[[FitResult], None] | None = None,
 ) -> FitResult:
@@ -289,7 +295,9 @@ def fit(
     ----------
     model : Model or str
         A model, an expression in x, or the name of a ready-made model such as ``"polynomial(3)"``.
-    x : array, shape (n,) or (n, inputs)
+    x : array, shape (n,) or (n, inputs), or a table
+        An array is taken by position. Of a table, which is a data frame or a mapping of names to columns, each input is
+        the column of its name, whatever their order; other columns are left alone.
     y : array, shape (n,)
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, standard normal draws of the seed.

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.checks import check_integer, describe
+from kernels.columns import Inputs
 from kernels.model import Model
 from kernels.run import Floats
 from kernels.samples import Samples, check_samples
@@ -15,7 +16,7 @@ SPLIT_SEED = 0
 
 
 def hold_out(
-    model: Model, x: tuple[Floats, ...], y: Floats, validation: float | tuple[ArrayLike, ArrayLike] | None
+    model: Model, x: tuple[Floats, ...], y: Floats, validation: float | tuple[Inputs, ArrayLike] | None
 ) -> tuple[Samples, Samples | None]:
     """Return the samples to train on, and those held out.
 
