@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Marks = NDArray[np.int64]
 
-MAX_EPOCHS, CONVERGED, DIVERGED, STOPPED = 0, 1, 2, 3
+MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
+STOPPED = 3
 STATUS = ("max_epochs", "converged", "diverged", "stopped")
 NO_LOWEST = (math.inf, 0.0)
 """The lowest validation loss, and the samples seen then, of a run that has none yet."""
