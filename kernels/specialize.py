@@ -35,6 +35,7 @@ EMITTERS = (lane_math, lanes, tuples)
 CALLED = {
     loops.shuffle_samples.__name__,
     loops.status_of.__name__,
+    loops.status_by_validation.__name__,
     loops.update_status.__name__,
     loops.per_sample_leg.__name__,
     loops.minibatch_leg.__name__,
@@ -236,6 +237,8 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
             samples,
             types.UniTuple(vector, inputs),
             vector,
+            types.UniTuple(samples, inputs),
+            samples,
         ),
         named(
             run.Hyperparameters,
@@ -247,10 +250,11 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
             types.uint64,
             types.float64,
             types.int64[::1],
+            types.float64,
         ),
-        named(run.Record, vector, table, vector)
+        named(run.Record, vector, table, vector, vector, vector)
         if made_of.width == 1
-        else named(run.Block, table, table, table, types.int64[::1], types.int64[::1], table, table),
+        else named(run.Block, *[table] * 3, types.int64[::1], types.int64[::1], *[table] * 4),
         named(run.Scratch, types.int64[::1], table),
         types.intp,
         types.intp,

@@ -241,9 +241,10 @@ for optimizer in ("sgd", "adam", "nesterov(weight_decay=0.1)"):
                   {"batch_size": 9, "shuffle": True}, {"batch_size": "full"}):
         for lr in (0.1, 1e100):
             runs = [fit(models.quadratic, x, y, init=[-1, 10, 26], lr=lr, epochs=3, optimizer=optimizer, kernel=kernel,
-                        **order) for kernel in ("reference", "fused")]
+                        validation=0.2, patience=2, **order) for kernel in ("reference", "fused")]
             np.testing.assert_array_equal(*(run.trajectory for run in runs))
             np.testing.assert_array_equal(*(run.loss for run in runs))
+            np.testing.assert_array_equal(*(run.validation_loss for run in runs))
 print("equal")
 """
 
