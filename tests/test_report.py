@@ -399,10 +399,7 @@ def test_names_that_spreadsheets_would_run_are_text_in_all_configurations(tmp_pa
     sweep("a*x + b", x, -2 * x, grid, epochs=3, kernel="fused", out=tmp_path / "run")
     write_report(tmp_path / "run")
     for path in (tmp_path / "run" / "tables").glob("*.csv"):
-        table = pd.read_csv(path)
-        assert not [
-            column for column in table.select_dtypes(exclude="number") if table[column].str.match("[=+@-]").any()
-        ]
+        assert not re.search(r"(^|,)[=+@]", path.read_text(encoding="utf-8"), re.MULTILINE)
     table = pd.read_csv(tmp_path / "run" / "tables" / "configurations.csv")
     assert table["init"].tolist() == [f"'{name}"]
     assert table["param_a"][0] < 0
