@@ -185,7 +185,7 @@ def test_a_compiler_that_fails_costs_only_c(monkeypatch, fresh_library, command,
         verify(IN_C, classic(1))
     table = speed([REFERENCE, IN_C], classic(1), classic(1), seconds=0.1).table.set_index("variant")
     assert table["verified"].tolist() == [True, pd.NA]
-    assert re.search(reason, table.loc["C", "note"])
+    assert re.search(reason, table.loc["C", "note"].removeprefix("not measured: "))
 
 
 def test_a_file_that_is_no_program_and_one_that_does_not_end(monkeypatch, tmp_path, fresh_library):
@@ -201,10 +201,8 @@ def test_a_file_that_is_no_program_and_one_that_does_not_end(monkeypatch, tmp_pa
         c.prepare(classic(1))
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda text: text[:-100], lambda text: text[:200], lambda text: text.replace("r*", "q*")]
-)
-def test_a_damaged_formula_in_the_cache_is_made_again(monkeypatch, tmp_path, fresh_library, damage):
+@pytest.mark.parametrize("lost", [1, 100, 2000])
+def test_a_formula_in_the_cache_that_was_cut_short_is_made_again(monkeypatch, tmp_path, fresh_library, lost):
     monkeypatch.setattr(cache, "folder", lambda: tmp_path)
     ready(IN_C, classic(1))
     (kept,) = tmp_path.glob("formula_*.c")

@@ -142,13 +142,15 @@ def compiler() -> list[str]:
     Raises
     ------
     UnavailableError
-        If there is no such program, or CC is no command.
+        If there is no such program.
+    FailedError
+        If CC is no command.
     """
     named = os.environ.get("CC", "")
     try:
         command = shlex.split(named) or ["cc"]
     except ValueError as error:
-        raise UnavailableError(f"CC must be a command such as cc or 'gcc -m64', not {named!r}: {error}") from error
+        raise FailedError(f"CC must be a command such as cc or 'gcc -m64', not {named!r}: {error}") from error
     if shutil.which(command[0]) is None:
         raise UnavailableError(f"no C compiler found ({command[0]}): install cc or set CC")
     return command
