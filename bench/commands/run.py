@@ -15,7 +15,9 @@ from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.console import print_sentence, print_table, progress
+from bench.commands.kept import keep_results
 from bench.commands.speed import print_speed
+from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.sweep import sweep
@@ -64,7 +66,15 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     model, grid = study.make_model(data), study.make_grid()
     if not confirmed and (question := question_if_large(grid.size)):
         raise ValueError(question)
-    result = _train(study, model, grid, data, out or Path("results") / folder_name(study.name), resume=resume)
+    folder = out or Path("results") / folder_name(study.name)
+    result = _train(study, model, grid, data, folder, resume=resume)
+    with keep_results(folder):
+        return _evaluate(result, study, data, scaling)
+
+
+def _evaluate(result: SweepResult, study: Study, data: Dataset, scaling: Scaling | None) -> bool:
+    """Verify, analyze, measure and report what was trained; return whether everything was verified."""
+    model = result.model
     if not _verify(result, study, data) or not _analyze(result, study, data):
         return False
     measured = _measure_speed(result, study, data)
