@@ -40,7 +40,7 @@ def main() -> None:
     with interrupts.interruptible() as interruption:
         try:
             code = _run_command(interruption)
-            if not code and (reason := lost_output()):
+            if (reason := lost_output()) and not code:
                 code = _refuse(f"standard output is not complete: {reason}")
         except KeyboardInterrupt:
             code = interruption.exit_code

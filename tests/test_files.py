@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from bench.system.atomic import replace_atomically
+from bench.system.lock import lock_folder
 from tests.conftest import ROOT
 
 
@@ -88,6 +89,7 @@ import resource
 import pandas as pd
 from matplotlib.figure import Figure
 from bench.system.atomic import replace_atomically
+from bench.system.lock import lock_folder
 frame, figure = pd.DataFrame({{"a": range(10_000)}}), Figure()
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -98,3 +100,10 @@ except OSError as error:
 """
     assert python(code, cwd=tmp_path, PYTHONPATH=str(ROOT)) == "a.dat: File too large\n"
     assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_that_cannot_be_had_names_the_folder(tmp_path):
+    folder = tmp_path / "none"
+    with pytest.raises(FileNotFoundError) as caught, lock_folder(folder):
+        pass
+    assert caught.value.filename == str(folder)

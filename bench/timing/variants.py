@@ -142,7 +142,7 @@ class Variant(NamedTuple):
         except Exception as error:
             if self.ours:
                 raise
-            raise FailedError(shorten(f"failed: {type(error).__name__}: {error}", LONGEST_REASON)) from error
+            raise FailedError(shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)) from error
 
     def bound(self, problem: Problem) -> float:
         """Return the bound for the `largest` error: 0 where the same bits are promised."""
