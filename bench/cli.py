@@ -4,12 +4,15 @@ What takes long to import (numba, pandas, sympy, matplotlib) is imported by the 
 `sgdbench --help` answers at once.
 """
 
+import os
+import signal
 import sys
 
-from bench.commands import interrupts
-
-if __name__ == "__main__" or "".join(sys.argv[:1]).endswith(("sgdbench", "sgdbench.exe")):
-    interrupts.exit_on_interrupt()  # what comes next takes a twentieth of a second
+if (__name__ == "__main__" or "".join(sys.argv[:1]).endswith(("sgdbench", "sgdbench.exe"))) and (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
+    # Until `main` takes over: what comes next takes a twentieth of a second, and Ctrl-C would print a traceback.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import gc
 import warnings
@@ -18,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.commands.interrupts import INTERRUPTED, Interruption
+from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible
 from bench.commands.streams import lost_output, prepare_streams
 
 app = typer.Typer(
@@ -37,7 +40,7 @@ def main() -> None:
     """Run the command; bad input becomes one line and exit code 2, Ctrl-C exit code 130, SIGTERM 143 and SIGHUP 129."""
     prepare_streams()
     plain_format, warnings.formatwarning = warnings.formatwarning, _format_warning
-    with interrupts.interruptible() as interruption:
+    with interruptible() as interruption:
         try:
             code = _run_command(interruption)
             if (reason := lost_output()) and not code:

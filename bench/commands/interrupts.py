@@ -1,9 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the work ends as by Ctrl-C in Python, after what is done has reached the disk.
+"""Ctrl-C, SIGTERM and SIGHUP: the work ends as by Ctrl-C in Python, after what is done has reached the disk."""
 
-Loaded before anything else: Ctrl-C while the rest is imported ends the command without a word.
-"""
-
-import os
 import signal
 import sys
 import threading
@@ -16,12 +12,6 @@ INTERRUPTED = 130
 # A handler that was called while modules are imported looks again after so many seconds.
 PATIENCE = 0.02
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-def exit_on_interrupt() -> None:
-    """Let Ctrl-C end the process at once, without a traceback, as long as nothing else is decided."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
 class Interruption:

@@ -87,7 +87,7 @@ def _read(path: Path) -> dict[str, float]:
         wanted = wanted or f"{first['msg'].replace('Input should be', 'must be')}, not {describe(first['input'])}"
         raise ValueError(f"{path}: {place} {wanted}; {ACCEPTED}") from None
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}; {ACCEPTED}") from None
+        raise ValueError(f"{path}: {error.strerror}; {ACCEPTED}") from None
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply") from None
     except ValueError as error:

@@ -53,7 +53,7 @@ def read_benchmarks(path: str | Path) -> tuple[dict[str, Sample], dict[str, str]
     try:
         file = _File.model_validate_json(read_regular_file(Path(path)))
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}; {ACCEPTED}") from None
+        raise ValueError(f"{path}: {error.strerror}; {ACCEPTED}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

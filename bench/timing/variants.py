@@ -137,7 +137,7 @@ class Variant(NamedTuple):
         """
         try:
             yield
-        except UnavailableError:
+        except (UnavailableError, Warning):  # where warnings are errors, that is meant
             raise
         except Exception as error:
             if self.ours:
