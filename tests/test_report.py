@@ -7,6 +7,7 @@ from threading import Event
 import numpy as np
 import pandas as pd
 import pytest
+from bench.timing.epoch import epoch_seconds
 from frames import make_frame
 from hostile import hostile_study
 from markdown_it import MarkdownIt
@@ -18,13 +19,13 @@ from bench.cli import main
 from bench.commands.run import run_study
 from bench.data.scaling import Scaling
 from bench.data.units import in_table_units
+from bench.plots.style import save
 from bench.report.figures import select_hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
 from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.tables.verdict import safe_rates, verdict
-from bench.timing.epoch import epoch_seconds
 from kernels import Model
 
 
@@ -374,6 +375,34 @@ def test_a_sweep_without_a_study_has_a_report(tmp_path):
     told = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert told.startswith("# run\n")
     assert "Not checked yet" in told
+
+
+def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monkeypatch, capsys):
+    def fails(figure, place, name):
+        if name == "sensitivity":
+            raise RuntimeError("no glyph")
+        return save(figure, place, name)
+
+    monkeypatch.setattr("bench.report.report.save", fails)
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    written = write_report(copy).with_name("report.md").read_text(encoding="utf-8")
+    assert "figures/rate_map.png" in written
+    assert "figures/sensitivity.png" not in written
+    assert capsys.readouterr().err == (
+        "sgdbench: the figure sensitivity is left out, because it cannot be drawn: RuntimeError: no glyph\n"
+    )
+
+
+def test_names_that_spreadsheets_would_run_are_text_in_all_configurations(tmp_path):
+    x, name = np.linspace(-1, 1, 40), "=cmd|'/C calc'!A0"
+    grid = Grid(lr=[0.1], init={name: [1.0, -2.0]})
+    sweep("a*x + b", x, -2 * x, grid, epochs=3, kernel="fused", out=tmp_path / "run")
+    write_report(tmp_path / "run")
+    for path in (tmp_path / "run" / "tables").glob("*.csv"):
+        assert not re.search(r"(^|,)[=+@]", path.read_text(encoding="utf-8"), re.MULTILINE)
+    table = pd.read_csv(tmp_path / "run" / "tables" / "configurations.csv")
+    assert table["init"].tolist() == [f"'{name}"]
+    assert table["param_a"][0] < 0
 
 
 def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):

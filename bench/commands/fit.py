@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -164,18 +165,27 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
-    figure = fitted_curve(
-        curve_in_table_units(result.model, fitted.scaling),
-        table.x,
-        table.y,
-        params_by_name={"fit": result.params},
-        start=result.trajectory[0],
-        names=(table.x_names[0], table.y_name),
-    )
-    try:
+    with _explain_failure("--plot", path):
+        figure = fitted_curve(
+            curve_in_table_units(result.model, fitted.scaling),
+            table.x,
+            table.y,
+            params_by_name={"fit": result.params},
+            start=result.trajectory[0],
+            names=(table.x_names[0], table.y_name),
+        )
         save_as(figure, path)
-    except OSError as error:  # which names a temporary file
-        raise ValueError(f"--plot: {path} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _explain_failure(option: str, path: Path) -> Iterator[None]:
+    """Name the option and the file in the error of what cannot be drawn or written: the fit itself is good."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{option}: {path} cannot be written: {error.strerror or error}") from error
+    except Exception as error:
+        raise ValueError(f"{option}: {path} cannot be drawn: {type(error).__name__}: {error}") from error
 
 
 def _show_film(
@@ -187,11 +197,8 @@ def _show_film(
 
     film = table_film(fitted, table, settings)
     if path:
-        try:
-            with progress("frames", len(film.ticks)) as advance:
-                write_film(film, path, advance)
-        except OSError as error:  # which names a temporary file
-            raise ValueError(f"--animate: {path} cannot be written: {error.strerror}") from error
+        with _explain_failure("--animate", path), progress("frames", len(film.ticks)) as advance:
+            write_film(film, path, advance)
     if window:
         window.replay(film)
 

@@ -15,7 +15,9 @@ from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.console import print_sentence, print_table, progress
+from bench.commands.kept import keep_results
 from bench.commands.speed import print_speed
+from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.confirm import confirm_choices
@@ -68,14 +70,22 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     model, grid = study.make_model(data), study.make_grid()
     if not confirmed and (question := question_if_large(grid.size)):
         raise ValueError(question)
-    result = _train(study, model, grid, data, out or Path("results") / folder_name(study.name), resume=resume)
+    folder = out or Path("results") / folder_name(study.name)
+    result = _train(study, model, grid, data, folder, resume=resume)
+    with keep_results(folder):
+        return _evaluate(result, study, data, scaling)
+
+
+def _evaluate(result: SweepResult, study: Study, data: Dataset, scaling: Scaling | None) -> bool:
+    """Verify, analyze, measure and report what was trained; return whether everything was verified."""
+    model = result.model
     if not _verify(result, study, data) or not _analyze(result, study, data):
         return False
     measured = _measure_speed(result, study, data)
     costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
     times = times_to_target(result.frame, costs)
     store_tables(result.run.folder, costs=costs, times=times)
-    _confirm(result, study, grid, data, costs)
+    _confirm(result, study, data, costs)
     run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
     _print_results(run_data, measured, costs, times)
     print(f"Report: {write_run_report(run_data)}")
@@ -104,13 +114,13 @@ def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, 
         raise
 
 
-def _confirm(result: SweepResult, study: Study, grid: Grid, data: Dataset, costs: pd.DataFrame) -> None:
+def _confirm(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFrame) -> None:
     """Train the leading choices again with fresh seeds; which lead also depends on the time of their updates."""
     if study.run.confirm:
         folder = result.run.folder
         problem = make_problem(result.model, data.x, data.y, study.run, folder)
         ranked = ranking(add_seconds(result.frame, costs), floor=loss_floor(data.y))
-        confirm_choices(problem, grid, ranked, folder, to_toml(study), seeds=study.run.confirm)
+        confirm_choices(problem, study.make_grid(), ranked, folder, to_toml(study), seeds=study.run.confirm)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from bench.study.schema import GridTable, RunTable, Study, field_names
 from bench.study.toml_lines import Key, line_numbers, quote_key
+from bench.system.files import read_regular_file
 
 
 def studies() -> dict[str, str]:
@@ -105,13 +106,19 @@ def _builtin_paths() -> dict[str, Path]:
 def _read_text(path: Path) -> str:
     """Return the text of a study file."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_regular_file(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} must be UTF-8 text") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         known = ", ".join(_builtin_paths())
-        raise ValueError(f"study {str(path)!r} is none of the built-in ones ({known}) and no file: {reason}") from None
+        hint = ""
+        if isinstance(error, IsADirectoryError):
+            run = path / "run.toml"
+            hint = f"; the study of that run is {run}" if run.is_file() else "; give a TOML file"
+        raise ValueError(
+            f"study {str(path)!r} is none of the built-in ones ({known}) and no file: {reason}{hint}"
+        ) from None
 
 
 def _validate(table: Mapping[str, Any], locate: Callable[[Key], str]) -> Study:
