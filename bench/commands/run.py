@@ -104,6 +104,7 @@ def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, 
                 data.y,
                 grid,
                 **study.run.model_dump() | {"confirm": 0},
+                validation=data.validation,
                 out=folder,
                 study=to_toml(study),
                 resume=resume,
@@ -118,7 +119,7 @@ def _confirm(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFra
     """Train the leading choices again with fresh seeds; which lead also depends on the time of their updates."""
     if study.run.confirm:
         folder = result.run.folder
-        problem = make_problem(result.model, data.x, data.y, study.run, folder)
+        problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
         ranked = ranking(add_seconds(result.frame, costs), floor=loss_floor(data.y))
         confirm_choices(problem, study.make_grid(), ranked, folder, to_toml(study), seeds=study.run.confirm)
 
@@ -147,7 +148,8 @@ def _verify(result: SweepResult, study: Study, data: Dataset) -> bool:
     rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
     chosen = result.frame.iloc[rows]
     curves = result.run.curves(chosen["config_id"].tolist())
-    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, study.run, result.clock)
+    shared = study.run, result.clock, data.validation
+    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, *shared)
     store_tables(result.run.folder, check=table)
     print_table(table.drop(columns="config_id"), TITLES["check"])
     verified = bool(table["verified"].all())

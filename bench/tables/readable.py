@@ -107,8 +107,14 @@ def ranking_summary(ranked: pd.DataFrame) -> pd.DataFrame:
     cells["converged"] = [
         f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(ranked["converged"], ranked["runs"], strict=True)
     ]
-    for name, as_text in (("samples", text), ("updates", text), ("seconds", duration), ("final_loss", text)):
-        if ranked[name].notna().any():
+    for name, as_text in (
+        ("samples", text),
+        ("updates", text),
+        ("seconds", duration),
+        ("final_loss", text),
+        ("validation_loss", text),
+    ):
+        if name in ranked and ranked[name].notna().any():
             # Formatted, it is a text: its heading is not that of a time.
             heading = "time" if name == "seconds" else name
             cells[heading] = [describe_estimate(row, name, as_text) for _, row in ranked.iterrows()]
