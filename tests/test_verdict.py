@@ -129,8 +129,8 @@ def test_optimizers_are_compared_on_fresh_seeds():
 def test_optimizers_between_which_there_is_no_difference():
     runs = [runs_of(100 + np.arange(6), optimizer=name) for name in ("sgd", "adam")]
     assert say(joined(*runs), fresh=joined(*runs))["Optimizers"] == (
-        "Compared each at its only choice, on 6 fresh seeds, no difference was found: adam 1 times as many samples as
-        sgd."
+        "Compared each at its only choice, on 6 fresh seeds, no difference was found: adam 1 times as many samples "
+        "as sgd."
     )
 
 
