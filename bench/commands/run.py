@@ -34,6 +34,7 @@ from bench.timing.variants import BY_NAME
 from bench.timing.workload import study_problems
 from kernels import Model
 from kernels.agreement import is_exact
+from kernels.derivative_check import WrongProgramError, check_derivatives
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
@@ -117,10 +118,18 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
 
 
 def _verify(result: SweepResult, study: Study, data: Dataset) -> bool:
-    """Train some configurations, drawn at random, again with the reference; return whether it gives the same."""
+    """Train some configurations, drawn at random, again with the reference; return whether it gives the same.
+
+    The reference and the kernels compute the same program, so that is held against the expression first.
+    """
     size = len(result.frame)
     count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
     rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
+    try:
+        check_derivatives(result.model, data.x, result.starts[rows])
+    except WrongProgramError as error:
+        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
+        return False
     chosen = result.frame.iloc[rows]
     curves = result.run.curves(chosen["config_id"].tolist())
     table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, study.run)
