@@ -27,6 +27,7 @@ from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.tables.verdict import safe_rates, verdict
 from kernels import Model
+from kernels.program_cache import compile_program
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,21 @@ def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
+
+
+def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+    """The reference computes the program too, and so agrees with the kernels."""
+
+    def wrong(*model):
+        program = compile_program(*model)
+        return program._replace(derivatives=(2, *program.derivatives[1:]))
+
+    monkeypatch.setattr("kernels.model.compile_program", wrong)
+    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not (tmp_path / "run" / "report.md").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sgdbench: what is trained is not the model 'a*x**2 + b*x + c': the derivative by a differs")
+    assert line.endswith("; no report is written")
 
 
 def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(folder, tmp_path, monkeypatch, capsys):

@@ -40,9 +40,12 @@ from bench.timing.variants import BY_NAME
 from bench.timing.workload import study_problems
 from kernels import Model
 from kernels.agreement import is_exact
+from kernels.derivative_check import WrongProgramError, check_derivatives
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
+# Derivatives are compared at these and around them; with 29 parameters that takes half a second.
+CHECKED_STARTS = 2
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
@@ -55,9 +58,10 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     Returns
     -------
     bool
-        Whether everything was verified. There is no report if the configurations trained again differ from what the
-        reference gives, or the runs trained once more for the figures end elsewhere than in the sweep. If a kernel that
-        was timed differs from the reference, although it promises the same bits, the report says which.
+        Whether everything was verified. There is no report if the derivatives are not those of the expression, the
+        configurations trained again differ from what the reference gives, or the runs trained once more for the figures
+        end elsewhere than in the sweep. If a kernel that was timed differs from the reference, although it promises the
+        same bits, the report says which.
 
     Raises
     ------
@@ -142,10 +146,18 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
 
 
 def _verify(result: SweepResult, study: Study, data: Dataset) -> bool:
-    """Train some configurations, drawn at random, again with the reference; return whether it gives the same."""
+    """Train some configurations, drawn at random, again with the reference; return whether it gives the same.
+
+    The reference and the kernels compute the same program, so that is held against the expression first.
+    """
     size = len(result.frame)
     count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
     rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
+    try:
+        check_derivatives(result.model, data.x, result.starts[rows[:CHECKED_STARTS]])
+    except WrongProgramError as error:
+        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
+        return False
     chosen = result.frame.iloc[rows]
     curves = result.run.curves(chosen["config_id"].tolist())
     shared = study.run, result.clock, data.validation
