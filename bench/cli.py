@@ -21,11 +21,12 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.commands.examples import help_ending
 from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible
 from bench.commands.streams import lost_output, prepare_streams
+from bench.commands.suggestions import describe_unknown_option
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -59,7 +60,7 @@ def _run_command(interruption: Interruption) -> int | None:
     except typer.Abort:  # what some versions of typer make of Ctrl-C
         return interruption.exit_code
     except CommandLineError as error:
-        return _refuse(error.format_message() if hasattr(error, "format_message") else str(error))
+        return _refuse(_describe_usage_error(error))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _refuse(f"{place}{error.strerror or error}")
@@ -68,6 +69,14 @@ def _run_command(interruption: Interruption) -> int | None:
     except ValueError as error:
         return _refuse(str(error))
     return interruption.exit_code if code == INTERRUPTED else code
+
+
+def _describe_usage_error(error: Any) -> str:
+    """Return what is wrong with a command line, and what was meant where that can be told."""
+    if hasattr(error, "possibilities") and getattr(error, "ctx", None):  # click's NoSuchOption, which typer keeps
+        known = {option for parameter in error.ctx.command.params for option in parameter.opts}
+        return describe_unknown_option(error.option_name, known)
+    return error.format_message() if hasattr(error, "format_message") else str(error)
 
 
 def _refuse(message: str) -> int:
@@ -86,7 +95,7 @@ def _one_line(message: str) -> str:
     return "".join(character if character.isprintable() else " " for character in message)
 
 
-@app.command()
+@app.command(epilog=help_ending("fit"))
 def fit(
     data: Annotated[
         Path,
@@ -183,7 +192,7 @@ def fit(
         raise typer.Exit(INTERRUPTED)
 
 
-@app.command()
+@app.command(epilog=help_ending("run"))
 def run(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="A built-in study, or a TOML file.")] = "quadratic",
     out: Annotated[
@@ -196,7 +205,7 @@ def run(
     init: Annotated[str | None, typer.Option(metavar="START", help='Such as "a=1,b=2" or "normal:1:20".')] = None,
     optimizer: Annotated[str | None, typer.Option(metavar="NAMES", help='Such as "sgd,momentum(0.9),adam".')] = None,
     schedule: Annotated[str | None, typer.Option(metavar="NAMES", help='Such as "constant,halve(10)".')] = None,
-    seed: Annotated[str | None, typer.Option(metavar="SEEDS", help='Such as "0,1,2".')] = None,
+    seed: Annotated[str | None, typer.Option(metavar="SEEDS", help='Such as "0-4" or "0-4,9".')] = None,
     shuffle: Annotated[
         bool | None, typer.Option("--shuffle/--no-shuffle", help="Visit the samples in a new order each epoch, or not.")
     ] = None,
@@ -226,6 +235,9 @@ def run(
     refine: Annotated[
         int | None, typer.Option(metavar="ROUNDS", help="Add learning rates around and beyond the best, so many times.")
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print all tables too, and the whole verdict.")
+    ] = False,
 ) -> None:
     """Run a study and write its report.
 
@@ -245,7 +257,7 @@ def run(
         init=options.parse_start(init),
         optimizer=options.split_list(optimizer),
         schedule=options.split_list(schedule),
-        seed=options.parse_sizes(seed),
+        seed=options.parse_seeds(seed),
         shuffle=shuffle,
         epochs=epochs,
         target=target,
@@ -258,11 +270,11 @@ def run(
         patience=patience,
     )
     gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
-    if not run_study(chosen, out, resume=resume, confirmed=yes):
+    if not run_study(chosen, out, resume=resume, confirmed=yes, verbose=verbose):
         raise typer.Exit(FAILED)
 
 
-@app.command()
+@app.command(epilog=help_ending("speed"))
 def speed(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="Whose model and data: a built-in study, or a TOML file.")
@@ -305,7 +317,7 @@ def speed(
         raise typer.Exit(FAILED)
 
 
-@app.command()
+@app.command(epilog=help_ending("compare"))
 def compare(
     base: Annotated[
         str,
@@ -375,7 +387,7 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-@app.command()
+@app.command(epilog=help_ending("report"))
 def report(
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER...", help="Folders of runs, of runs still in progress too.")
@@ -395,7 +407,7 @@ def report(
     make_reports(folders, out)
 
 
-@app.command()
+@app.command(epilog=help_ending("studies"))
 def studies() -> None:
     """List the built-in studies."""
     from bench.commands.info import print_studies  # noqa: PLC0415
@@ -403,7 +415,7 @@ def studies() -> None:
     print_studies()
 
 
-@app.command()
+@app.command(epilog=help_ending("info"))
 def info() -> None:
     """Show the machine, the versions and the kernel cache."""
     from bench.commands.info import print_environment  # noqa: PLC0415

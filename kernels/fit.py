@@ -1,5 +1,7 @@
 """fit(): one training run with any kernel."""
 
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -211,7 +213,7 @@ class FitResult:
         best, course = self.best, f"{self.validation_loss[0]:.6g} -> {self.validation_loss[-1]:.6g}"
         return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
 
-    def to_frame(self) -> "pd.DataFrame":
+    def to_frame(self) -> pd.DataFrame:
         """Return one row per mark.
 
         Returns
@@ -235,7 +237,7 @@ class FitResult:
         columns |= {"samples": self.samples_seen, "updates": self.updates}
         return pd.DataFrame(columns)
 
-    def plot(self, x: Inputs | None = None, y: ArrayLike | None = None) -> "Figure":
+    def plot(self, x: Inputs | None = None, y: ArrayLike | None = None) -> Figure:
         """Draw the loss and, beside it, the curve on its data where they are given.
 
         Parameters

@@ -1,5 +1,7 @@
 """A model: an expression in inputs and parameters, with its derivatives."""
 
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -187,7 +189,7 @@ class Model:
             raise ValueError(f"{what} must be finite numbers, not {vector.tolist()}")
         return vector
 
-    def sympy(self) -> "tuple[sympy.Expr, tuple[sympy.Symbol, ...], tuple[sympy.Symbol, ...]]":
+    def sympy(self) -> tuple[sympy.Expr, tuple[sympy.Symbol, ...], tuple[sympy.Symbol, ...]]:
         """Return the model as a sympy expression, with the symbols of its parameters and of its inputs."""
         from kernels.derive import to_sympy  # noqa: PLC0415 (sympy, only when asked for)
 

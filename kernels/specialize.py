@@ -23,6 +23,7 @@ from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
 from kernels import cache, lane_math, lanes, loops, run, tuples
+from kernels.activity import announce
 from kernels.binding import Binder, compile_bound, source_of
 from kernels.code_cache import CodeCache
 from kernels.forking import wait_when_forking
@@ -109,6 +110,11 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool 
 
 @once
 def _build(made_of: Ingredients) -> Kernel:
+    with announce("compiling a kernel"):
+        return _compile_or_load(made_of)
+
+
+def _compile_or_load(made_of: Ingredients) -> Kernel:
     started = time.perf_counter()
     functions, digest, source = bind_loops(made_of)
     name, entry = f"kernel_{digest[:16]}", functions[-1]

@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.main import get_command
 
 import bench.commands.run
+from bench.cli import app
+from bench.commands.examples import EXAMPLES
 from bench.data.table import builtin
 from bench.system.atomic import replace_atomically
 from tests.conftest import ROOT
@@ -64,6 +67,29 @@ assert not slow, slow
         assert f"\n  {command} " in alone
     for option in ("--lr", "--schedule", "--standardize", "--drop-missing", "--every", "--plot", "--json"):
         assert f"\n  {option} " in python(code.format("'fit', '--help'"))
+
+
+def test_the_help_of_each_command_ends_with_two_examples_that_it_understands(sgdbench):
+    commands = get_command(app).commands
+    assert set(EXAMPLES) == set(commands)
+    for command, parts in commands.items():
+        _, out, _ = sgdbench(command, "--help")
+        heading, *lines = out.rstrip().splitlines()[-3:]
+        assert heading.strip() == "Examples:"
+        assert tuple(line.strip() for line in lines) == EXAMPLES[command]
+        known = {option for parameter in parts.params for option in parameter.opts}
+        for line in EXAMPLES[command]:
+            words = shlex.split(line)
+            assert words[:2] == ["sgdbench", command]
+            assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_shells_complete_commands_and_options():
+    environment = os.environ | {"_SGDBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "sgdbench re", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split() == ["report"]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +177,8 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
         "target": 3.0,
         "kernel": "reference",
         "record": "log:5",
+        "validation": None,
+        "patience": None,
     }
 
 
@@ -208,7 +236,11 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["frobnicate"], "frobnicate"),
         (["fit"], "DATA"),
         (["fit", "cars.csv"], "--model"),
-        ([*FIT_CARS, "--frobnicate"], "--frobnicate"),
+        ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
+        ([*FIT_CARS, "--learning-rate", "1"], "there is no option --learning-rate; did you mean --lr?"),
+        ([*FIT_CARS, "--epoch", "1"], "did you mean --epochs?"),
+        (["run", "--seed", "4-0"], 'ranges such as "0-4,9", each from low to high with at most 1,000,000 seeds'),
+        (["run", "--seed", "0-99999999999"], "not '0-99999999999'"),
         (["fit", "cars.csv", "--x", "hp", "--model", "a*x"], "--x and --y must both name columns of cars.csv"),
         (["fit", "none.csv", *FIT_CARS[2:]], "none.csv cannot be read: No such file"),
         (["fit", ".", *FIT_CARS[2:]], ". must be a .csv, .tsv or .parquet file"),
@@ -234,7 +266,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--every", "1", "--json"], "give one of them"),
         ([*FIT_CARS, "--plot", "fit.jpg"], "--plot must end in .png or .svg, not 'fit.jpg'"),
         (["fit", "a\nb\x1b[2J.csv", *FIT_CARS[2:]], "a b [2J.csv cannot be read"),
-        (["run", "quadratics"], "study 'quadratics' is none of the built-in ones (auto-mpg, quadratic)"),
+        (["run", "quadratics"], "study 'quadratics' is none of the built-in ones (auto-mpg, diabetes, quadratic)"),
         (["run", "."], "Is a directory"),
         (["run", "wrong.toml"], "wrong.toml, line 5: grid.rate is no key in [grid]"),
         (["run", "--lr", "0.1,fast"], "lr must be a number such as 0.5 or 1e-3, not 'fast'"),
@@ -293,9 +325,23 @@ def test_an_interrupted_run_says_where_it_is_kept(sgdbench, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_report")
-def test_a_run_prints_tables_and_where_its_report_is(sgdbench):
+def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(sgdbench):
     code, out, err = sgdbench("run", *SMALL)
+    lines = out.splitlines()
     assert (code, err) == (0, "")
+    assert lines[0].startswith("Best choice: learning rate 0.5: no run reached the target; final loss ")
+    assert lines[-2].startswith(
+        "Run: 10 configurations of a*x**2 + b*x + c on built-in quadratic (800 samples), up to 2"
+    )
+    assert lines[-1] == "Report: results/quadratic/report.md"
+    assert len(lines) <= 7
+
+
+@pytest.mark.usefixtures("no_report")
+def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(sgdbench):
+    code, out, err = sgdbench("run", *SMALL, "--verbose")
+    assert (code, err) == (0, "")
+    assert out.startswith("Best choice: learning rate 0.5")
     assert "Checked against the reference" in out
     assert "The best choices, over all starts and seeds" in out
     assert "\nBest choice: No run reached the target loss 1e-5. sgd, learning rate 0.5, batch size 16" in out
@@ -320,7 +366,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     seen = []
     monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
     options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--init", "a=1,b=2,c=3", "--optimizer", "sgd,adam"]
-    options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7,8", "--no-shuffle", "--epochs", "9", "--target"]
+    options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9", "--target"]
     options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma", "--record", "25", "--confirm", "7"]
     options += ["--refine", "3"]
     assert sgdbench("run", "quadratic", *options)[0] == 0
@@ -330,7 +376,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
         "init": {"given": {"a": 1.0, "b": 2.0, "c": 3.0}},
         "optimizer": ["sgd", "adam"],
         "schedule": ["constant", "step(3, 0.5)"],
-        "seed": [7, 8],
+        "seed": [7, 8, 9, 12],
         "shuffle": False,
     }
     assert seen[0].run.model_dump(exclude={"drop_last"}) == {
@@ -341,6 +387,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
         "record": 25,
         "confirm": 7,
         "refine": 3,
+        "patience": None,
     }
 
 
@@ -381,7 +428,7 @@ def test_a_fit_records_what_it_is_asked_to(sgdbench):
 def test_studies_and_info(sgdbench):
     code, out, _ = sgdbench("studies")
     assert code == 0
-    assert {line.split()[0] for line in out.splitlines()} == {"auto-mpg", "quadratic"}
+    assert {line.split()[0] for line in out.splitlines()} == {"auto-mpg", "diabetes", "quadratic"}
     code, out, _ = sgdbench("info")
     facts = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert code == 0

@@ -69,7 +69,7 @@ def test_the_budget_says_what_is_reached():
     cells = budget_summary(table)
     assert cells["reached"].tolist() == ["yes", "no, 20 % short", MISSING, "not verified"]
     assert cells["speedup"].tolist() == [
-        "2.00 [1.00, 3.00]",
+        "2.00 ± 1.00",
         "2.80 [1.00, 3.00]",
         MISSING,
         MISSING,

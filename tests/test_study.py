@@ -331,7 +331,7 @@ def test_names_that_could_be_misread_are_refused(expression, columns, sentence):
 
 def test_built_in_studies_are_described():
     found = studies()
-    assert list(found) == ["auto-mpg", "quadratic"]
+    assert list(found) == ["auto-mpg", "diabetes", "quadratic"]
     for name, description in found.items():
         study = load_study(name)
         assert (study.name, study.description) == (name, description)

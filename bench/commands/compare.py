@@ -11,8 +11,10 @@ import pandas as pd
 from bench.commands.console import print_sentence, print_table
 from bench.compare.gates import Gates
 from bench.compare.judge import PAST, UNSURE, describe_verdict, judge, readable_ratios, summarize_rows
-from bench.compare.sources import Measurement, compare_sources, join_names
+from bench.compare.sources import VARIANT, Measurement, compare_sources, join_names, kind_of_source
+from bench.tables.faster import describe_ratio_of_times
 from bench.tables.formatting import escape_markdown, text, to_markdown
+from bench.tables.phrases import format_count
 from bench.timing.verify import NotVerifiedError
 
 TITLES = {"times": "Time of B / time of A", "epochs": "Epochs of B to the target / epochs of A"}
@@ -58,13 +60,14 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     rows = pd.concat([table[COMMON] for table in tables.values() if len(table)], ignore_index=True)
     _refuse_idle(gates, rows)
     notes = [("A", base), ("B", new), ("Ratio", RATIO), *found.notes]
+    summary = _summarize(base, new, tables)
     if unused := gates.unused(rows["row"]):
         notes.append(("Tolerances", f"no row is called {join_names(unused)}."))
     for name, about in (("times", "Rows"), ("epochs", "Choices")):
         if len(tables[name]) > 1:
             notes.append((about, summarize_rows(tables[name])))
     print_as = {"text": _print_text, "markdown": _print_markdown, "json": _print_json}
-    print_as[style](describe_verdict(rows), tables, notes)
+    print_as[style](summary, describe_verdict(rows), tables, notes)
     return not rows["verdict"].eq(PAST).any()
 
 
@@ -77,7 +80,25 @@ def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
     raise ValueError(f"no row that has a gate has an interval, so that none could ever fail: {why}")
 
 
-def _print_text(conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
+def _summarize(base: str, new: str, tables: dict[str, pd.DataFrame]) -> str:
+    """Return the answer in a sentence: of a single ratio how much faster, of many rows how many differ."""
+    times = tables["times"]
+    if len(times) == 1 and tables["epochs"].empty:
+        # Between rows of one name, that of the row says more than the names of two files.
+        names = (base, new) if kind_of_source(base) == VARIANT else ("A", "B")
+        row = times.iloc[0]
+        return describe_ratio_of_times(*names, *(float(row[name]) for name in ("ratio", "low", "high")))
+    parts = [
+        f"of {format_count(len(table), noun)}, B is {summarize_rows(table).removesuffix('.')}"
+        for (noun, table) in (("row of times", times), ("choice by epochs", tables["epochs"]))
+        if len(table)
+    ]
+    return f"{'; '.join(parts)}.".capitalize()
+
+
+def _print_text(summary: str, conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
+    print_sentence("Result", summary)
+    print()
     for name, table in tables.items():
         if len(table):
             print_table(readable_ratios(name, table), TITLES[name])
@@ -86,9 +107,10 @@ def _print_text(conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) 
     print_sentence("Verdict", conclusion)
 
 
-def _print_markdown(conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
+def _print_markdown(summary: str, conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
     parts = [
         f"**{escape_markdown(text(conclusion))}**\n",
+        f"{escape_markdown(text(summary))}\n",
         *(
             f"{TITLES[name]}:\n\n{to_markdown(readable_ratios(name, table))}"
             for name, table in tables.items()
@@ -99,13 +121,13 @@ def _print_markdown(conclusion: str, tables: dict[str, pd.DataFrame], notes: Not
     print("\n".join(parts), end="")
 
 
-def _print_json(conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
+def _print_json(summary: str, conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
     records = {
         name: [{key: _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
         for name, table in tables.items()
     }
     note_records = [{"about": about, "says": sentence} for about, sentence in notes]
-    print(json.dumps({"verdict": conclusion} | records | {"notes": note_records}))
+    print(json.dumps({"verdict": conclusion, "summary": summary} | records | {"notes": note_records}))
 
 
 def _plain(value: Any) -> Any:

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from threading import Timer
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,10 +19,11 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from bench.tables.formatting import display, text, to_rich
+from bench.tables.layout import GAP, lay_out, stack_rows
+from kernels.activity import listening
 
 PATIENCE = 1.0  # seconds without a word
 
@@ -31,31 +33,23 @@ Advance = Callable[[int], None]
 
 
 def print_table(table: pd.DataFrame, title: str) -> None:
-    """Print a table: drawn on a terminal, as aligned text in a pipe."""
-    if sys.stdout.isatty():
-        console, drawn = Console(), to_rich(table, title)
-        drawn.box, drawn.show_edge = SIMPLE_HEAD, False
-        _fit_columns(drawn, console.width)
-        console.print(drawn)
-        console.print()
-    else:
+    """Print a table: drawn on a terminal, in as many parts as its width asks for, and as aligned text in a pipe."""
+    if not sys.stdout.isatty():
         print(f"{text(title)}\n{display(table).to_string(index=False)}\n")
-
-
-def _fit_columns(table: Table, width: int) -> None:
-    """Where a table is too wide, break its headers first and its numbers last; nothing is cut off."""
-    cells = [max((cell_len(str(cell)) for cell in column.cells), default=0) for column in table.columns]
-    headers = [str(column.header) for column in table.columns]
-    words = [max(map(len, header.split()), default=0) for header in headers]
-    syllables = [min(6, word) for word in words]
-    for least, gap in ((list(map(len, headers)), 2), (words, 2), (words, 1), (syllables, 1), ([1] * len(words), 1)):
-        widths = list(map(max, cells, least))
-        if sum(widths) + gap * len(widths) <= width:
-            break
-    table.padding = (0, gap - 1, 0, 0)
-    for column, needed in zip(table.columns, widths, strict=True):
-        column.width = needed if sum(widths) + gap * len(widths) <= width else None
-        column.overflow = "fold"
+        return
+    console = Console()
+    panels = lay_out(display(table), console.width)
+    if panels is None:
+        console.print(Text(text(title), "italic"))
+        console.print(Text(stack_rows(display(table), console.width)))
+    for number, panel in enumerate(panels or []):
+        drawn = to_rich(table, title if number == 0 else "")
+        drawn.columns = [replace(drawn.columns[k], _index=place) for place, k in enumerate(panel.columns)]
+        drawn.box, drawn.show_edge, drawn.padding = SIMPLE_HEAD, False, (0, GAP - 1, 0, 0)
+        for column, width in zip(drawn.columns, panel.widths, strict=True):
+            column.width = width
+        console.print(drawn)
+    console.print()
 
 
 def print_sentence(about: str, sentence: str) -> None:
@@ -64,6 +58,11 @@ def print_sentence(about: str, sentence: str) -> None:
         Console().print(Text.assemble((f"{about}: ", "bold"), text(sentence)))
     else:
         print(f"{about}: {text(sentence)}")
+
+
+def print_place(what: str, path: Path) -> None:
+    """Print where a file or folder is; never broken, so that it can be copied."""
+    print(f"{what}: {text(str(path))}")
 
 
 class _Rate(ProgressColumn):
@@ -93,8 +92,13 @@ def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance
     patience = Timer(PATIENCE, bar.start)
     patience.daemon = True
     patience.start()
+
+    def show_activity(activity: str | None) -> None:
+        bar.update(task, description=f"{what}: {activity}" if activity else what)
+
     try:
-        yield lambda done: bar.update(task, completed=done)
+        with listening(show_activity):
+            yield lambda done: bar.update(task, completed=done)
     finally:
         patience.cancel()
         patience.join()

@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from bench.commands.console import print_sentence, print_table, progress
+from bench.analysis.advice import advise
+from bench.commands.console import print_place, print_sentence, print_table, progress
 from bench.commands.trace import Trace
 from bench.data.fit_table import TableFit, fit_table
 from bench.data.held_out import hold_out_share
 from bench.data.table import BUILTIN, Dataset, builtin, load_table
+from bench.data.table_quality import TableQuality, table_quality
 from bench.data.units import curve_in_table_units
 from bench.tables.formatting import duration, text
 from kernels import FitResult
@@ -22,6 +25,8 @@ from kernels.models import make_model_for_columns
 if TYPE_CHECKING:
     from bench.plots.film.window import Window
 
+# An R² that is nearer to 1 than this is 1 but for rounding.
+ROUNDING = 1e-12
 # What a film needs to know of a fit, besides its result.
 FILM_SETTINGS = ("batch_size", "shuffle", "seed", "optimizer", "loss", "kernel")
 
@@ -111,12 +116,16 @@ def run_fit(
     if output.as_json:
         print(json.dumps(fitted.summary()))
     else:
-        _print_fit(fitted, table)
+        _print_fit(fitted, table, settings)
     if output.plot:
         _plot_fit(output.plot, fitted, table)
     if output.animate or window:
         film_settings = {name: settings[name] for name in FILM_SETTINGS}
         _show_film(output.animate, None if fitted.interrupted else window, fitted, table, film_settings)
+    if not output.as_json:
+        for about, path in (("Plot", output.plot), ("Animation", output.animate)):
+            if path:
+                print_place(about, path)
     if fitted.interrupted:
         print(f"sgdbench: interrupted after epoch {fitted.result.epochs:,}", file=sys.stderr)
     return not fitted.interrupted
@@ -143,13 +152,20 @@ def _load(path: Path, x: Sequence[str] | None, y: str | None, *, drop_missing: b
     raise ValueError(f"--x and --y must both name columns of {path}; only {' and '.join(BUILTIN)} go without")
 
 
-def _print_fit(fitted: TableFit, table: Dataset) -> None:
-    """Print the parameters and how the run ended."""
+def _print_fit(fitted: TableFit, table: Dataset, settings: dict[str, Any]) -> None:
+    """Print the parameters, how the run ended, how good the fit is and what would help where it is not."""
     result = fitted.result
+    quality = table_quality(fitted, table)
     # More digits than a table of many runs would show: these are the answer.
-    rows = {name: f"{value:.10g}" for name, value in fitted.params.items()}
-    rows |= {
+    params = {
+        "parameter": list(fitted.params),
+        "value": [f"{value:.10g}" for value in fitted.params.values()],
+        **_parameter_facts(quality),
+    }
+    rows = {
         "loss": f"{fitted.loss:.10g}",
+        "RMSE": f"{quality.rmse:.6g}",
+        "R²": f"{quality.r2:.6g}",
         "status": fitted.status,
         "epochs": text(result.epochs),
         "epochs to target": text(result.epochs_to_target),
@@ -161,9 +177,47 @@ def _print_fit(fitted: TableFit, table: Dataset) -> None:
     if table.dropped:
         rows["rows dropped"] = text(table.dropped)
     title = f"{table.y_name} = {result.model.expression}"
-    print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), title)
+    print_table(pd.DataFrame(params), title)
+    print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "How good it is, and how it ended")
+    for about, sentence in _describe_quality(fitted, quality):
+        print_sentence(about, sentence)
+    shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "shuffle", "seed")}
+    sentences = [] if fitted.interrupted else advise(fitted, quality, **shared)
+    if sentences and not quality.uncertainty.reason:
+        print_sentence("Standard errors", "they suppose that the run has arrived at a minimum, and it has not.")
+    for sentence in sentences:
+        print_sentence("Advice", sentence)
+
+
+def _parameter_facts(quality: TableQuality) -> dict[str, list[str]]:
+    """Return columns beside the values: standard errors and the optimum of the least squares, where they are known."""
+    columns = {}
+    if not quality.uncertainty.reason:
+        columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr]
+    if quality.optimum is not None:
+        columns["least squares"] = [f"{value:.10g}" for value in quality.optimum]
+    return columns
+
+
+def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple[str, str]]:
+    """Yield what there is to be said of the fit besides its table."""
     if fitted.note:
-        print_sentence("Note", fitted.note)
+        yield "Note", fitted.note
+    if quality.uncertainty.reason:
+        yield "Standard errors", f"none: {quality.uncertainty.reason}."
+    if quality.optimum is None or fitted.status == "diverged":
+        return
+    units = "standardized units" if fitted.note else "the table's units"
+    distance = np.linalg.norm(np.array(list(fitted.params.values())) - quality.optimum)
+    farthest = ""
+    if not quality.uncertainty.reason and quality.r2 < 1 - ROUNDING:  # else they are errors of rounding
+        errors = np.abs(np.array(list(fitted.params.values())) - quality.optimum) / quality.uncertainty.stderr
+        farthest = f", at most {text(float(f'{errors.max():.2g}'))} standard errors in a parameter"
+    yield (
+        "Least squares",
+        f"the parameters are {text(float(f'{distance:.3g}'))} from their optimum in {units}{farthest}; its RMSE is "
+        f"{quality.least_rmse:.6g}.",
+    )
 
 
 def _validation_facts(fitted: TableFit) -> dict[str, str]:

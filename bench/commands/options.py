@@ -1,7 +1,10 @@
 """Lists and assignments as a person types them on a command line; what they hold is checked by who uses it."""
 
 import re
+from collections.abc import Sequence
 
+# As many as a setting of a grid may have values.
+MOST_SEEDS = 1_000_000
 _CLOSING = {"(": ")", "[": "]"}
 
 
@@ -67,6 +70,31 @@ def parse_sizes(text: str | None) -> list[int | str] | None:
 def parse_size(text: str) -> int | str:
     """Return a whole number or a word, such as "16" or "full"."""
     return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text.strip()) else text
+
+
+def parse_seeds(text: str | None) -> list[int | str] | None:
+    """Return seeds, of which a range such as "0-4" stands for all from its first to its last.
+
+    Raises
+    ------
+    ValueError
+        If a range goes backwards or holds too many; and as from `split_list`.
+    """
+    parts = split_list(text)
+    return None if parts is None else [seed for part in parts for seed in _parse_seed_range(part)]
+
+
+def _parse_seed_range(part: str) -> Sequence[int | str]:
+    found = re.fullmatch(r"(\d{1,18}) ?- ?(\d{1,18})", part, re.ASCII)
+    if not found:
+        return [parse_size(part)]
+    first, last = int(found[1]), int(found[2])
+    if not first <= last < first + MOST_SEEDS:
+        raise ValueError(
+            f'seed must be numbers and ranges such as "0-4,9", each from low to high with at most {MOST_SEEDS:,} '
+            f"seeds, not {part!r}"
+        )
+    return range(first, last + 1)
 
 
 def parse_record(text: str | None) -> str | int | None:

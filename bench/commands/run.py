@@ -14,7 +14,7 @@ import pandas as pd
 from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.trajectories import ReplayError, trajectories
-from bench.commands.console import print_sentence, print_table, progress
+from bench.commands.console import print_place, print_sentence, print_table, progress
 from bench.commands.kept import keep_results
 from bench.commands.speed import print_speed
 from bench.data.scaling import Scaling
@@ -31,6 +31,9 @@ from bench.study.grid import Grid, question_if_large
 from bench.study.load import to_toml
 from bench.study.schema import Study
 from bench.tables.choice_ranking import ranking
+from bench.tables.formatting import text
+from bench.tables.headline import headline
+from bench.tables.phrases import format_count
 from bench.tables.readable import fastest_choices, readable_table
 from bench.tables.run_costs import loss_floor
 from bench.tables.seconds import add_seconds, times_to_target
@@ -52,8 +55,20 @@ MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scala
 SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.2
 
 
-def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) -> bool:
-    """Run a study and print what it shows.
+def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool, verbose: bool = False) -> bool:
+    """Run a study and print what it shows: the verdict, what was run and where the report is.
+
+    Parameters
+    ----------
+    study : Study
+    out : Path or None
+        The folder of the results; without it, one that is named after the study.
+    resume : bool
+        Whether to go on with what the folder holds.
+    confirmed : bool
+        Whether a very large grid is wanted.
+    verbose : bool
+        Whether to print all tables too, and every sentence of the verdict.
 
     Returns
     -------
@@ -77,10 +92,10 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     folder = out or Path("results") / folder_name(study.name)
     result = _train(study, model, grid, data, folder, resume=resume)
     with keep_results(folder):
-        return _evaluate(result, study, data, scaling)
+        return _evaluate(result, study, data, scaling, verbose=verbose)
 
 
-def _evaluate(result: SweepResult, study: Study, data: Dataset, scaling: Scaling | None) -> bool:
+def _evaluate(result: SweepResult, study: Study, data: Dataset, scaling: Scaling | None, *, verbose: bool) -> bool:
     """Verify, analyze, measure and report what was trained; return whether everything was verified."""
     model = result.model
     if not _verify(result, study, data) or not _analyze(result, study, data):
@@ -91,8 +106,14 @@ def _evaluate(result: SweepResult, study: Study, data: Dataset, scaling: Scaling
     store_tables(result.run.folder, costs=costs, times=times)
     _confirm(result, study, data, costs)
     run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
-    _print_results(run_data, measured, costs, times)
-    print(f"Report: {write_run_report(run_data)}")
+    for about, sentence in headline(run_data.ranked, run_data.target, run_data.fresh).items():
+        print_sentence(about, sentence)
+    print_sentence("Run", _describe_run(run_data, study, data))
+    _warn_about_costs(costs)
+    if verbose:
+        print()
+        _print_tables(run_data, measured, times)
+    print_place("Report", write_run_report(run_data))
     # Where the same bits are not promised, training may make a rounding error large.
     return not (is_exact(model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
@@ -163,9 +184,9 @@ def _verify(result: SweepResult, study: Study, data: Dataset) -> bool:
     shared = study.run, result.clock, data.validation
     table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, *shared)
     store_tables(result.run.folder, check=table)
-    print_table(table.drop(columns="config_id"), TITLES["check"])
     verified = bool(table["verified"].all())
     if not verified:
+        print_table(table.drop(columns="config_id"), TITLES["check"])
         print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
     return verified
 
@@ -201,16 +222,33 @@ def _measure_speed(result: SweepResult, study: Study, data: Dataset) -> Speed | 
     return measured
 
 
-def _print_results(run_data: RunData, measured: Speed | None, costs: pd.DataFrame, times: pd.DataFrame) -> None:
-    """Print the tables of the run, what was measured, and what it shows in words."""
-    for name, table in run_data.tables.items():
-        print_table(readable_table(name, table), TITLES[name])
-    if measured:
-        print_speed(measured, "How fast the variants are on this model")
+def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
+    """Say in a sentence what was run, and that it was checked."""
+    frame, settings = run_data.frame, study.run
+    target = "" if run_data.target is None else f", target loss {text(run_data.target)}"
+    units = " (standardized)" if run_data.scaling else ""
+    checked = len(run_data.evidence["check"])
+    return (
+        f"{format_count(len(frame), 'configuration')} of {run_data.result.model.expression}{run_data.source}{units}, "
+        f"up to {format_count(settings.epochs, 'epoch')}{target}; {text(checked)} of them checked against the reference."
+    )
+
+
+def _warn_about_costs(costs: pd.DataFrame) -> None:
+    """Say which kernels have no time for an update, and why."""
     for row in costs[costs["note"] != ""].to_dict("records"):
         order = "shuffled" if row["shuffle"] else "in sequence"
         about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
         print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
+
+
+def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame) -> None:
+    """Print the tables of the run, what was measured, and all that it shows in words."""
+    print_table(run_data.evidence["check"].drop(columns="config_id"), TITLES["check"])
+    for name, table in run_data.tables.items():
+        print_table(readable_table(name, table), TITLES[name])
+    if measured:
+        print_speed(measured, "How fast the variants are on this model")
     print_table(fastest_choices(times), "How long the best choices take to the target")
     for about, sentence in run_data.verdict.items():
         print_sentence(about, sentence)

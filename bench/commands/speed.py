@@ -13,6 +13,7 @@ from bench.plots.style import save
 from bench.study.schema import Study
 from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
+from bench.tables.faster import describe_fastest
 from bench.tables.formatting import write_tables
 from bench.tables.readable import (
     budget_footnotes,
@@ -88,6 +89,9 @@ def run_speed(
     with progress("variants", len(variants)) as advance:
         measured = speed(variants, problem, batch, seconds=seconds, progress=advance)
     tables = {"speed": measured.table}
+    if conclusion := describe_fastest(measured.table):
+        print_sentence("Fastest", conclusion)
+        print()
     print_speed(measured, f"{problem.model.expression}, {_describe_problem(problem)}")
     if targets:
         with progress("targets", len(TARGETS)) as advance:

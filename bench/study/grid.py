@@ -4,6 +4,8 @@ A configuration is one training run. A grid lists the values of every setting, a
 combinations.
 """
 
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +106,7 @@ class Grid:
         """How many configurations there are."""
         return math.prod(self.shape)
 
-    def vectors(self, model: Model) -> list["Floats | RandomStarts"]:
+    def vectors(self, model: Model) -> list[Floats | RandomStarts]:
         """Return the entries of `init` for a model: parameter vectors, shape (P,), and random starts.
 
         Raises
@@ -179,7 +181,7 @@ class Grid:
         extent = [count if axis in axes else 1 for axis, count in enumerate(self.shape)]
         return np.broadcast_to(np.reshape(values, extent), self.shape).flatten()
 
-    def _repeat_texts(self, texts: Sequence[str], axis: int) -> "pd.Categorical[str]":
+    def _repeat_texts(self, texts: Sequence[str], axis: int) -> pd.Categorical[str]:
         """Return a categorical column of the frame."""
         return pd.Categorical.from_codes(self._repeat(np.arange(len(texts)), axis), categories=pd.Index(texts))
 
@@ -278,9 +280,14 @@ def _name_starts(init: Any) -> dict[str, Any]:
         init = {f"init[{k}]": start for k, start in enumerate([listed] if isinstance(listed[0], Real) else listed)}
     if not init:
         raise ValueError("init must have at least one start, not none")
-    for name in init:
+    for name, start in init.items():
         if not isinstance(name, str) or not name:
             raise ValueError(f"init must name its starts by text, not {describe(name)}")
+        if isinstance(start, Real):
+            raise ValueError(
+                f"init must give each start a name and all its values, and {name!r} is the number {start}; one start "
+                f"is written {{'near': {{{name!r}: {start}, ...}}}}, in a file near = {{ {name} = {start}, ... }}"
+            )
     return {
         name: _parse_random_starts(name, start) if isinstance(start, str) else start for name, start in init.items()
     }

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from bench.tables.estimates import format_estimate
 from bench.tables.formatting import text
 
 
@@ -25,8 +26,8 @@ def format_count(number: float, noun: str) -> str:
 
 
 def format_share(part: int, total: int) -> str:
-    """Return a share in words: "all 25", "3 of 25"."""
-    return f"all {text(int(total))}" if part == total else f"{text(int(part))} of {text(int(total))}"
+    """Return a share in words: "all 25", "3 of 25", "1 of 1"."""
+    return f"all {text(int(total))}" if part == total > 1 else f"{text(int(part))} of {text(int(total))}"
 
 
 def describe_range(low: float, high: float) -> str:
@@ -35,11 +36,8 @@ def describe_range(low: float, high: float) -> str:
 
 
 def describe_estimate(row: pd.Series, name: str, as_text: Callable[[float], str]) -> str:
-    """Return a value with the interval that the columns `_low` and `_high` hold: "100 [100, 125]"."""
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if pd.isna(low) or pd.isna(high) or low == high == value:
-        return as_text(value)
-    return f"{as_text(value)} [{as_text(low)}, {as_text(high)}]"
+    """Return a value with the interval that the columns `_low` and `_high` hold: "100 [100, 125]", "12 ± 1"."""
+    return format_estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], as_text)
 
 
 def describe_ratio(row: pd.Series) -> str:

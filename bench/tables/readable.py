@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from bench.tables.estimates import format_estimate
 from bench.tables.formatting import MISSING, display, duration, text
 from bench.tables.phrases import describe_estimate
 from bench.tables.ranking import varies
@@ -130,6 +131,11 @@ def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
     ]
     table = chosen.drop(columns=["success", "success_low", "success_high"])
     table.insert(table.columns.tolist().index("converged") + 1, "success", interval)
+    for name in ("seconds_per_update", "seconds_to_target"):
+        if {f"{name}_low", f"{name}_high"} <= set(table):
+            cells = [describe_estimate(row, name, duration) for _, row in table.iterrows()]
+            table = table.assign(**{name: cells}).drop(columns=[f"{name}_low", f"{name}_high"])
+            table = table.rename(columns={name: name.replace("seconds", "time")})  # it is text now
     return table
 
 
@@ -228,7 +234,7 @@ def _format_intervals(table: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _format_interval(value: float, low: float, high: float) -> str:
-    return f"{_format_three_digits(value)} [{_format_three_digits(low)}, {_format_three_digits(high)}]"
+    return format_estimate(value, low, high, _format_three_digits)
 
 
 def _format_three_digits(value: float) -> str:

@@ -1,0 +1,63 @@
+"""How good the fit of a table is, in the table's units."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.data.fit_table import TableFit
+from bench.data.table import Dataset
+from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares
+from kernels.run import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class TableQuality:
+    """What the data say of a fit.
+
+    Attributes
+    ----------
+    rmse : float
+        Root of the mean squared residual, in the units of y.
+    r2 : float
+        The share of the variance of y that the model explains; nan where y does not vary.
+    uncertainty : Uncertainty
+        Standard errors of the parameters, in the units of the parameters that are shown.
+    optimum : array, shape (P,), or None
+        The parameters of the least squares in the same units, for a model that is linear in its parameters.
+    least_rmse, highest_r2 : float or None
+        The RMSE and the R² there.
+    """
+
+    rmse: float
+    r2: float
+    uncertainty: Uncertainty
+    optimum: Floats | None
+    least_rmse: float | None
+    highest_r2: float | None
+
+
+def table_quality(fitted: TableFit, table: Dataset) -> TableQuality:
+    """Return how good a fit is.
+
+    Parameters
+    ----------
+    fitted : TableFit
+    table : Dataset
+        What was fitted, before it was standardized.
+    """
+    result, model = fitted.result, fitted.result.model
+    rmse = math.sqrt(fitted.loss) if fitted.loss >= 0 else math.nan
+    uncertainty, optimum, least_rmse, highest_r2 = result.uncertainty, None, None, None
+    # The parameters were carried back: the Jacobian of the same curve in the table's units has their standard errors.
+    in_table_units = fitted.scaling is not None and fitted.note is None and not uncertainty.reason
+    if in_table_units:
+        params = np.array([fitted.params[name] for name in model.params])
+        uncertainty = estimate_uncertainty(model, params, tuple(table.x.T), table.y)
+    if model.is_linear:
+        columns = tuple(table.x.T)
+        best = least_squares(model, columns, table.y)
+        least_loss, variance = float(np.mean((model.predict(best, table.x) - table.y) ** 2)), float(np.var(table.y))
+        least_rmse, highest_r2 = math.sqrt(least_loss), 1 - least_loss / variance if variance else math.nan
+        optimum = result.optimum if fitted.scaling is not None and fitted.note else best
+    return TableQuality(rmse, result.r2, uncertainty, optimum, least_rmse, highest_r2)
