@@ -104,14 +104,55 @@ def test_help_tells_the_defaults(option, default, sgdbench):
 
 def test_a_fit_prints_a_table(sgdbench):
     code, out, err = sgdbench(*QUADRATIC, "--lr", "0.5", "--schedule", "halve(10)")
-    cells = dict(line.rsplit(maxsplit=1) for line in out.splitlines()[2:] if line)
+    cells = [line.split() for line in out.splitlines()]
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == f"y = {PARABOLA}"
-    assert {name.strip(): value for name, value in cells.items() if len(name.strip()) == 1} == {
-        "a": "2",
-        "b": "-4",
-        "c": "3",
-    }
+    assert cells[1] == ["parameter", "value", "standard", "error", "least", "squares"]
+    assert [(*row[:2], row[3]) for row in cells[2:5]] == [("a", "2", "2"), ("b", "-4", "-4"), ("c", "3", "3")]
+    assert ["R²", "1"] in cells
+    assert "Least squares: the parameters are " in out
+    assert "Advice" not in out
+
+
+def test_a_standardized_fit_tells_its_quality_in_the_tables_units(sgdbench, cars):
+    _, out, _ = sgdbench("fit", cars, *CARS)
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    data = builtin("auto-mpg")
+    powers = np.vander(data.x[:, 0], 3)
+    best, (total,), *_ = np.linalg.lstsq(powers, data.y)
+    deviation = np.sqrt(total / (data.y.size - 3))
+    expected = deviation * np.sqrt(np.diag(np.linalg.inv(powers.T @ powers)))
+    np.testing.assert_allclose([float(rows[name][1]) for name in "abc"], expected, rtol=0.01)
+    np.testing.assert_allclose([float(rows[name][2]) for name in "abc"], best, rtol=1e-8)
+    assert float(rows["RMSE"][0]) == pytest.approx(np.sqrt(total / data.y.size), rel=1e-3)
+    assert "from their optimum in the table's units, at most 0.01 standard errors" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        (
+            [],
+            [
+                "The learning rate 0.1 is too high: the largest stable learning rate here is about 9.7e-5, by theory. Try"
+            ],
+        ),
+        (["--lr", "1e-6"], ["The learning rate 1e-6 is low: ", "--standardize gives", "--shuffle visits"]),
+        (["--optimizer", "adam", "--lr", "1e300"], ["A lower learning rate would help, such as --lr 1e+299."]),
+        (["--standardize", "--shuffle", "--lr", "0.01"], []),
+    ],
+)
+def test_a_fit_that_does_not_arrive_says_what_would_help(sgdbench, cars, options, advice):
+    _, out, _ = sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--epochs", "20", *options)
+    for sentence in advice:
+        assert f"\nAdvice: {sentence}" in out
+    assert ("Advice" in out) == bool(advice)
+
+
+def test_the_rate_that_is_advised_is_stable(sgdbench, cars):
+    fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b"]
+    rate = re.search(r"Try --lr (\S+)\.", sgdbench(*fit)[1])[1]
+    assert json.loads(sgdbench(*fit, "--lr", rate, "--json")[1])["status"] == "max_epochs"
 
 
 def test_json_is_one_object_with_the_documented_keys(sgdbench):
@@ -213,8 +254,9 @@ def test_a_model_without_a_way_back_is_honest(sgdbench, cars):
 
 @pytest.mark.parametrize(("name", "start"), [("fit.png", b"\x89PNG"), ("deep/fit.svg", b"<?xml")])
 def test_a_plot_is_drawn(name, start, sgdbench, cars):
-    code, _, err = sgdbench("fit", cars, *CARS, "--plot", name)
+    code, out, err = sgdbench("fit", cars, *CARS, "--plot", name)
     assert (code, err) == (0, "")
+    assert out.endswith(f"\nPlot: {name}\n")
     assert Path(name).read_bytes().startswith(start)
 
 
@@ -330,9 +372,7 @@ def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(sgdbench)
     lines = out.splitlines()
     assert (code, err) == (0, "")
     assert lines[0].startswith("Best choice: learning rate 0.5: no run reached the target; final loss ")
-    assert lines[-2].startswith(
-        "Run: 10 configurations of a*x**2 + b*x + c on built-in quadratic (800 samples), up to 2"
-    )
+    assert lines[-2].startswith("Run: 10 configurations of a*x**2 + b*x + c on built-in quadratic (800 samples), up to")
     assert lines[-1] == "Report: results/quadratic/report.md"
     assert len(lines) <= 7
 

@@ -302,5 +302,7 @@ def test_builtin_auto_mpg():
 
 
 def test_unknown_builtin():
-    with pytest.raises(ValueError, match=r"^built-in data must be one of 'quadratic', 'auto-mpg', not 'x'$"):
+    with pytest.raises(
+        ValueError, match=r"^built-in data must be one of 'quadratic', 'auto-mpg', 'diabetes', not 'x'$"
+    ):
         builtin("x")

@@ -245,7 +245,7 @@ def test_refusals_of_other_ways_to_write(write, text, sentence):
 
 @pytest.mark.parametrize("name", ["quadratics", "missing/study.toml", ".", "nul\0"])
 def test_a_study_that_is_not_there(name):
-    known = r"is none of the built-in ones \(auto-mpg, quadratic\) and no file: "
+    known = r"is none of the built-in ones \(auto-mpg, diabetes, quadratic\) and no file: "
     with pytest.raises(ValueError, match=known) as caught:
         load_study(name)
     assert repr(name) in str(caught.value)
