@@ -10,6 +10,7 @@ import keyword
 import math
 import operator
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -79,12 +80,11 @@ _FOLD = _FUNCTIONS | {
 }
 
 _TOKEN = re.compile(
-    r"(?P<number>\.?\d(?:[eE][+-]|[\w.])*)"
-    r"|(?P<word>[A-Za-z_][\w.]*)"
+    r"(?P<number>\.?[0-9](?:[eE][+-]|[A-Za-z0-9_.])*)"
+    r"|(?P<word>(?!\d)\w[\w.]*)"
     r"|(?P<close>\))"
     r"|\*\*|/(?!/)|[-+*(,]"
-    r"|(?P<other>//|[<>=!:]=|[^ \t])",
-    re.ASCII,
+    r"|(?P<other>//|[<>=!:]=|[^ \t])"
 )
 _NUMBER = re.compile(r"(?:\d+\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?", re.ASCII)
 _ALLOWED = "an expression has numbers, names, + - * / **, parentheses and functions of one argument"
@@ -98,9 +98,9 @@ class _PlaceError(Exception):
 def parse(text: str) -> Node:
     """Read an expression such as `a*exp(-b*x) + c`.
 
-    Accepted are decimal numbers, `pi`, names (ASCII letters, digits and `_`, a letter first; not nan or inf, which
-    read as numbers), `+ - * / **`, signs, parentheses, and of one argument: exp, log (ln), sqrt, sin, cos, tan, tanh,
-    arcsin (asin), arccos (acos), arctan (atan), absolute (abs). Precedence is Python's: `-x**2` is `-(x**2)`,
+    Accepted are decimal numbers, `pi`, names (letters of any script, digits and `_`, a letter first; not nan or inf,
+    which read as numbers), `+ - * / **`, signs, parentheses, and of one argument: exp, log (ln), sqrt, sin, cos, tan,
+    tanh, arcsin (asin), arccos (acos), arctan (atan), absolute (abs). Precedence is Python's: `-x**2` is `-(x**2)`,
     `a**b**c` is `a**(b**c)`.
 
     Parameters
@@ -163,11 +163,13 @@ def _check_tokens(code: str) -> None:
     """Refuse every character, word and number that has no place in an expression.
 
     Done before Python reads the text, so that the column is that of the first offender, and strings,
-    keywords, attributes or non-ASCII letters, which Python would normalise, never reach its parser.
+    keywords, attributes or letters that Python would normalise never reach its parser.
     """
     before = None
     for token in _TOKEN.finditer(code):
         piece, kind, reason = token[0], token.lastgroup, ""
+        if kind == "word" and not piece.isascii():
+            _check_letters(piece, token.start())
         match kind:
             case "number" if not _NUMBER.fullmatch(piece):
                 reason = "{} is not a number; a product needs its sign, as in 2*x"
@@ -190,15 +192,32 @@ def _check_tokens(code: str) -> None:
         before = kind
 
 
+def _check_letters(word: str, start: int) -> None:
+    """Refuse what is no letter, and letters that Python takes for others, as it takes a full-width x for an x."""
+    for place, character in enumerate(word, start):
+        plain = character.isascii() or (character.isalpha() and unicodedata.normalize("NFKC", character) == character)
+        if not plain:
+            raise _PlaceError(place, place + 1, "{} is not allowed; " + _ALLOWED)
+    if not word.replace(".", "").isidentifier() or unicodedata.normalize("NFKC", word) != word:
+        raise _PlaceError(start, start + len(word), "{} is not allowed; " + _ALLOWED)
+
+
 def _python_tree(code: str) -> ast.expr:
     try:
-        return ast.parse(code, mode="eval").body
+        tree = ast.parse(code, mode="eval").body
     except SyntaxError as error:
         # Python reports a text that stops too early at offset 0.
         start = error.offset - 1 if error.offset else len(code)
         vague = error.msg.startswith("invalid syntax")
         reason = "a number or a name is missing at {}" if vague else error.msg
         raise _PlaceError(start, len(code), reason) from None
+    if not code.isascii():  # Python counts bytes, and people characters
+        encoded = code.encode()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.expr):
+                node.col_offset = len(encoded[: node.col_offset].decode())
+                node.end_col_offset = len(encoded[: node.end_col_offset].decode())
+    return tree
 
 
 def _convert(node: ast.expr, depth: int) -> Node:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.checks import check_array
+from kernels.column_names import is_name
 from kernels.columns import Inputs, input_columns
 from kernels.expression import Name, names, parse, reads_as_number
 from kernels.program import Program, evaluate
@@ -202,16 +203,9 @@ def _check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
     for name in given:
-        if not _is_name(name):
+        if not is_name(name):
             fault = "reads as a number" if isinstance(name, str) and reads_as_number(name) else "is none"
             raise ValueError(f"{what} must be names, and {name!r} {fault}")
         if list(given).count(name) > 1:
             raise ValueError(f"{what} must be distinct, and {name!r} is there twice")
     return tuple(given)
-
-
-def _is_name(text: object) -> bool:
-    try:
-        return isinstance(text, str) and parse(text) == Name(text)
-    except ValueError:
-        return False

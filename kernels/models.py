@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from kernels.checks import check_integer
+from kernels.column_names import column_names
 from kernels.expression import names, parse
 from kernels.model import MAX_PARAMS, Model
 from kernels.spec import make_from_spec, parse_spec
@@ -76,8 +77,9 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
     columns : sequence of str
         The columns that hold the inputs.
     inputs : sequence of str, optional
-        What the expression calls them, in the same order. Without it the expression calls them by their own names,
-        as in ``a*hp + b``, or else ``x`` if there is one and ``x1``, ``x2``, ... if there are several.
+        What the expression calls them, in the same order. Without it the expression calls them by their names, as in
+        ``a*hp + b``, which follow from their headings by the rule of `kernels.column_names.column_name`; or else ``x``
+        if there is one and ``x1``, ``x2``, ... if there are several.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
         used = ()
     if not used:
         return make_model(expression, usual)
-    ways = list(dict.fromkeys([columns, usual]))
+    ways = list(dict.fromkeys([column_names(columns), usual]))
     fitting = [way for way in ways if set(way) <= set(used)]
     if len(fitting) != 1:
         written = [" and ".join(way) for way in ways]

@@ -79,6 +79,28 @@ def test_text_files_in_the_wild(write, text):
     np.testing.assert_array_equal(data.y, [2, 4])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a;b\n1,5;2\n-2;3,25e1\n",
+        'name;a;b\n"x, y";1.5;2\nz;-2;32.5\n',
+        "a\tb\n1.5\t2\n-2\t32.5\n",
+        "a; b\n1,5; 2\n-2; 32,5\n",
+        '"a";"size, cm";"b"\n1,5;3,0;2\n-2;4,1;32,5\n',
+    ],
+    ids=["commas", "points", "tabs", "blanks", "comma in the header"],
+)
+def test_semicolons_and_decimal_commas(write, text):
+    data = load_table(write(text), ["a"], "b")
+    np.testing.assert_array_equal(np.column_stack([data.x, data.y]), [[1.5, 2], [-2, 32.5]])
+
+
+@pytest.mark.parametrize("word", ["", "n/a", "NA", "-", "NaN", "null", " -", " n/a"])
+def test_words_for_a_missing_value(write, word):
+    data = load_table(write(f"a,b\n1,2\n3,{word}\n-5,6\n"), ["a"], "b", drop_missing=True)
+    assert (data.x[:, 0].tolist(), data.dropped) == ([1, -5], 1)
+
+
 def test_tab_separated(write):
     data = load_table(write("hp\tmpg\n1\t2\n", "cars.tsv"), ["hp"], "mpg")
     assert (data.x[0, 0], data.y[0]) == (1, 2)
@@ -123,10 +145,29 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
         ("a,b\n1,2\n\n1,234,5\n", ": line 4 must have 2 fields like the header, not 3"),
         ("a,b\n1,2\n3\n", ": line 3 must have 2 fields like the header, not 1"),
         ("a,c\n1,2\n", " has no column 'b'; its columns are 'a', 'c'"),
-        ("a;b\n1,5;2\n", " has no column 'a'; its columns are 'a;b'"),
+        ("a|b\n1|2\n", " has no column 'a'; its columns are 'a|b'"),
+        (
+            "a;b\n1,5;2.5\n",
+            ": line 2, column 'b' must be a number such as -1234.5, not '2.5'",
+        ),
+        (
+            "a;b\n1;2.5\n1,5;2\n",
+            ": line 3, column 'a' must be a number such as -1234.5, not '1,5'; a comma stands before the decimals of all "
+            "columns, or of none",
+        ),
+        ("a;b\n1.234,5;2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1.234,5'"),
+        (
+            "a\tb\n1,5\t2\n",
+            ": line 2, column 'a' must be a number such as -1234.5, not '1,5'; a comma before decimals is read where "
+            "semicolons separate the fields, and between thousands nowhere",
+        ),
         ("a,a,b\n1,1,2\n", " must have one column 'a', not 2"),
         ("a,b\n1,2\n3,?\n", ": line 3, column 'b' must be a number such as -1234.5, not '?'"),
-        ('a,b\n"1,234",2\n', ": line 2, column 'a' must be a number such as -1234.5, not '1,234'"),
+        (
+            'a,b\n"1,234",2\n',
+            ": line 2, column 'a' must be a number such as -1234.5, not '1,234'; a comma before decimals is read where "
+            "semicolons separate the fields, and between thousands nowhere",
+        ),
         ("a,b\n1_000,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1_000'"),
         ("a,b\n1,True\n", ": line 2, column 'b' must be a number such as -1234.5, not 'True'"),
         ("a,b\n1,2+3j\n", ": line 2, column 'b' must be a number such as -1234.5, not '2+3j'"),

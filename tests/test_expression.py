@@ -31,6 +31,8 @@ def outcome(text):
     [
         ("x", X),
         ("a_2", Name("a_2")),
+        ("größe_cm", Name("größe_cm")),
+        ("\u03b1*\u0434", call("multiply", Name("\u03b1"), Name("\u0434"))),
         ("e", Name("e")),
         ("2", Number(2.0)),
         (".5", Number(0.5)),
@@ -172,7 +174,9 @@ def test_names_are_in_order_of_appearance(text, expected):
         ("a*x + INFINITY", 7, "'INFINITY' reads as a number"),
         ("a + nan(x)", 5, "'nan' reads as a number"),
         ("a*" + "x" * 65, 3, "'" + "x" * 37 + "...' is too long; a name has at most 64 characters"),
-        ("a*\u03b1", 3, "'\u03b1' is not allowed"),
+        ("größe*exp(1, x)", 7, "'exp(1, x)' must give exp exactly one argument"),
+        ("\u1100\u1161*x", 1, "is not allowed"),
+        ("a\u0660*x", 2, "'\u0660' is not allowed"),
         ("x\u00b2", 2, "'\u00b2' is not allowed"),
         ("e\uff58p(x)", 2, "'\uff58' is not allowed"),
         ("a*\u0663", 3, "'\u0663' is not allowed"),
@@ -325,7 +329,7 @@ def test_any_text_is_read_or_refused_in_one_line(text):
         column = re.match(r"expression, column (\d+): ", result)
         assert not text.strip(" \t") or 1 <= int(column[1]) <= len(text) + 1
     else:
-        assert set(names(result)) <= set(re.findall("[A-Za-z_0-9]+", text))
+        assert set(names(result)) <= set(re.findall(r"\w+", text))
 
 
 def combine(inner):

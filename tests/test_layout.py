@@ -10,7 +10,7 @@ from test_scoreboard import TABLE
 
 from bench.commands.console import print_table
 from bench.tables.estimates import format_estimate
-from bench.tables.formatting import display, duration, text
+from bench.tables.formatting import MISSING, display, duration, text
 from bench.tables.layout import lay_out, stack_rows
 from bench.tables.readable import speed_summary
 
@@ -39,7 +39,7 @@ WIDE = pd.DataFrame(
     {
         "variant": ["fused", "lanes, all cores"],
         "ns_per_sample-update": ["27,000 [22,000, 50,000]", "1.49 ± 0.13"],
-        "speedup_over_reference": ["4,420 [1,720, 5,620]", "–"],
+        "speedup_over_reference": ["4,420 [1,720, 5,620]", MISSING],
         "speedup_over_C": ["0.000281 [0.000148, 0.00104]", "12.7 ± 0.4"],
         "compile_time": ["4.97 s", "5.24 s"],
         "note": ["a sentence that is longer than any column of numbers should be allowed to be", ""],

@@ -123,9 +123,9 @@ def run_fit(
         film_settings = {name: settings[name] for name in FILM_SETTINGS}
         _show_film(output.animate, None if fitted.interrupted else window, fitted, table, film_settings)
     if not output.as_json:
-        for about, path in (("Plot", output.plot), ("Animation", output.animate)):
-            if path:
-                print_place(about, path)
+        for about, written in (("Plot", output.plot), ("Animation", output.animate)):
+            if written:
+                print_place(about, written)
     if fitted.interrupted:
         print(f"sgdbench: interrupted after epoch {fitted.result.epochs:,}", file=sys.stderr)
     return not fitted.interrupted

@@ -230,7 +230,7 @@ def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
     checked = len(run_data.evidence["check"])
     return (
         f"{format_count(len(frame), 'configuration')} of {run_data.result.model.expression}{run_data.source}{units}, "
-        f"up to {format_count(settings.epochs, 'epoch')}{target}; {text(checked)} of them checked against the reference."
+        f"up to {format_count(settings.epochs, 'epoch')}{target}; {text(checked)} checked against the reference."
     )
 
 

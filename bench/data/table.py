@@ -9,6 +9,7 @@ import difflib
 import re
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
@@ -20,13 +21,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from bench.data.dialect import decimal_points, describe_comma, find_separator
 from bench.system.files import check_regular_file
 from kernels.run import Floats
 
 BUILTIN = ("quadratic", "auto-mpg", "diabetes")
 # Of the built-in files: the columns that are inputs, and the target.
 _BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
-MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
+# As text files may write them: a blank often follows a separator.
+_MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
 
 # Of a text file, in bytes; pyarrow reads it in blocks that hold whole lines.
 _LONGEST_LINE = 2**26
@@ -91,8 +95,10 @@ def builtin(name: str) -> Dataset:
 def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing: bool = False) -> Dataset:
     """Read the columns `x` and `y` of a .csv, .tsv or .parquet file.
 
-    Text files are UTF-8 and start with a header line; spaces around column names do not count. Numbers have a
-    decimal point and no thousands separators. Empty fields, NA, NaN and null are missing values.
+    Text files are UTF-8 and start with a header line; spaces around column names do not count. Fields are separated by
+    commas, or by semicolons or tabs where the header is. Numbers have a decimal point, or a decimal comma where
+    semicolons separate the fields, and no thousands separators. Empty fields, NA, n/a, NaN, null and - are missing
+    values.
 
     Parameters
     ----------
@@ -114,11 +120,8 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
     path = Path(path)
     names = (x, y) if isinstance(x, str) else (*x, y)
     _check_names(names)
-    read = _READERS.get(path.suffix.lower())
-    if read is None:
-        what = ", not a directory" if path.is_dir() else ""
-        raise ValueError(f"{path} must be a .csv, .tsv or .parquet file{what}")
-    values, locate_row = _read_values(path, names, read)
+    _check_suffix(path)
+    values, locate_row = _read_values(path, names, _READERS[path.suffix.lower()])
     complete = np.isfinite(values).all(axis=1)
     dropped = len(values) - int(complete.sum())
     if dropped and not drop_missing:
@@ -137,8 +140,42 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
     )
 
 
+def column_headings(path: str | Path) -> list[str]:
+    """Return the names of all columns of a file.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or is no table.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    _check_suffix(path)
+    with _explain_failures(path):
+        if suffix == ".parquet":
+            with pa.parquet.ParquetFile(path) as file:
+                return list(file.schema_arrow.names)
+        return _header(path, find_separator("\t" if suffix == ".tsv" else ",", (), partial(_header, path)))
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in _READERS:
+        what = ", not a directory" if path.is_dir() else ""
+        raise ValueError(f"{path} must be a .csv, .tsv or .parquet file{what}")
+
+
 def _read_values(path: Path, names: Sequence[str], read: _Reader) -> _Table:
     """Return the columns of a file, with one wording of what is wrong for every kind of file."""
+    with _explain_failures(path):
+        values, locate_row = read(path, names)
+    if not len(values):
+        raise ValueError(f"{path} has column names but no rows of data")
+    return values, locate_row
+
+
+@contextmanager
+def _explain_failures(path: Path) -> Iterator[None]:
+    """Say in one line that a file cannot be read, or that it is damaged."""
     try:
         check_regular_file(path)
         with path.open("rb"):
@@ -146,14 +183,11 @@ def _read_values(path: Path, names: Sequence[str], read: _Reader) -> _Table:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}; give a .csv, .tsv or .parquet file") from error
     try:
-        values, locate_row = read(path, names)
+        yield
     except csv.Error as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-    if not len(values):
-        raise ValueError(f"{path} has column names but no rows of data")
-    return values, locate_row
 
 
 def _raise_incomplete(path: Path, names: Sequence[str], values: Floats, locate_row: Callable[[int], str]) -> None:
@@ -170,7 +204,8 @@ def _raise_incomplete(path: Path, names: Sequence[str], values: Floats, locate_r
 
 
 def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
-    """Return columns of a text file."""
+    """Return columns of a text file; the separator is that of its suffix, and the header may have another."""
+    separator = find_separator(separator, names, partial(_header, path))
     rows = _read_rows(path, separator)
     _, header = next(rows, (0, []))
     if not header:
@@ -185,25 +220,9 @@ def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
     # By position: names may be padded with spaces, or not be unique in columns that nobody asked for.
     numbered = [str(position) for position in range(len(header))]
     wanted = [numbered[position] for position in positions]
-    read = partial(
-        pa.csv.read_csv,
-        path,
-        parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-        convert_options=pa.csv.ConvertOptions(
-            include_columns=wanted,
-            column_types=dict.fromkeys(wanted, pa.float64()),
-            null_values=MISSING,
-        ),
-    )
     options = partial(pa.csv.ReadOptions, column_names=numbered, skip_rows=first_line - 1)
     try:
-        try:
-            table = read(read_options=options())
-        except pa.ArrowInvalid as error:
-            if "block" not in str(error):
-                raise
-            # A line must fit into a block, of a megabyte otherwise.
-            table = read(read_options=options(block_size=_LONGEST_LINE))
+        table = _read_numbers(path, separator, wanted, options)
     except pa.ArrowInvalid as error:
         _raise_first_fault(path, separator, dict(zip(names, positions, strict=True)), len(header))
         if "block" in str(error):
@@ -218,6 +237,43 @@ def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
         return f"line {line}"
 
     return np.column_stack([table.column(name).to_numpy() for name in wanted]), locate_row
+
+
+def _read_numbers(
+    path: Path, separator: str, wanted: Sequence[str], options: Callable[..., pa.csv.ReadOptions]
+) -> pa.Table:
+    """Return columns as pyarrow reads them, with the decimal point that fits all of them."""
+    failure: pa.ArrowInvalid | None = None
+    for point in decimal_points(separator):
+        read = partial(
+            pa.csv.read_csv,
+            path,
+            parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                include_columns=wanted,
+                column_types=dict.fromkeys(wanted, pa.float64()),
+                null_values=_MISSING_FIELDS,
+                decimal_point=point,
+            ),
+        )
+        try:
+            try:
+                return read(read_options=options())
+            except pa.ArrowInvalid as error:
+                if "block" not in str(error):
+                    raise
+                # A line must fit into a block, of a megabyte otherwise.
+                return read(read_options=options(block_size=_LONGEST_LINE))
+        except pa.ArrowInvalid as error:
+            failure = failure or error
+    assert failure  # noqa: S101 (every way ended in one)
+    raise failure
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """Return the names of the columns of a text file."""
+    _, header = next(_read_rows(path, separator), (0, []))
+    return [name.strip() for name in header]
 
 
 def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -244,20 +300,27 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
 
 def _raise_first_fault(path: Path, separator: str, positions: dict[str, int], width: int) -> None:
     """Raise a ValueError for the first row of a wrong length or with text where a number is needed."""
+    points = list(decimal_points(separator))  # until a field has told which of them it is
     for line, fields in islice(_read_rows(path, separator), 1, None):
         if len(fields) != width:
             raise ValueError(f"{path}: line {line} must have {width} fields like the header, not {len(fields)}")
         for name, position in positions.items():
             field = fields[position]
-            if not _is_number(field):
-                shown = reprlib.repr(field)
-                raise ValueError(f"{path}: line {line}, column {name!r} must be a number such as -1234.5, not {shown}")
+            if not any(_is_number(field, point) for point in points):
+                hint = describe_comma(field, separator)
+                raise ValueError(
+                    f"{path}: line {line}, column {name!r} must be a number such as -1234.5, not "
+                    f"{reprlib.repr(field)}{hint}"
+                )
+            points = [point for point in points if _is_number(field, point)]
 
 
-def _is_number(field: str) -> bool:
-    """Return whether a field is a number, or a missing value."""
-    if field in MISSING:
+def _is_number(field: str, point: str) -> bool:
+    """Return whether a field is a number with that decimal point, or a missing value."""
+    if field in _MISSING_FIELDS:
         return True
+    if point != ".":
+        field = field.replace(".", " ").replace(point, ".")
     try:
         float(field)
     except ValueError:
