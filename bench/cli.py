@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 
 FAILED, BAD_INPUT = 1, 2
+X_HELP = 'An input, or a name for it and the input, as in "x=Engine Power (PS)"; once for each.'
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, which typer does not export
 
 
@@ -107,7 +108,7 @@ def fit(
         str,
         typer.Option(metavar="EXPR", help='Such as "a*x**2 + b*x + c", or a ready-made one: "polynomial(3)".'),
     ],
-    x: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="An input; once for each.")] = None,
+    x: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help=X_HELP)] = None,
     y: Annotated[str | None, typer.Option(metavar="COLUMN", help="What is to be fitted.")] = None,
     lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate.")] = 0.1,
     batch_size: Annotated[str, typer.Option(metavar="SIZE", help='Samples per update, or "full".')] = "1",
@@ -194,7 +195,21 @@ def fit(
 
 @app.command(epilog=help_ending("run"))
 def run(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="A built-in study, or a TOML file.")] = "quadratic",
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A built-in study, a TOML file, or a CSV, TSV or Parquet file.")
+    ] = "quadratic",
+    x: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help=f"Of a table: {X_HELP} Without it, all other columns of numbers."),
+    ] = None,
+    y: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a table: what is to be fitted.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="EXPR", help='For a table: such as "a*hp + b"; without it, a weighted sum of the inputs.'),
+    ] = None,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Of a table: skip rows with missing values.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where results go; without it, results/<study>.")
     ] = None,
@@ -239,7 +254,7 @@ def run(
         bool, typer.Option("--verbose", "-v", help="Print all tables too, and the whole verdict.")
     ] = False,
 ) -> None:
-    """Run a study and write its report.
+    """Run a study, or a default one for a table, and write its report.
 
     Trains every configuration of its grid, trains some of them again with the reference to check, times the variants on
     its model, and writes tables, figures, report.html and report.md. An option takes the place of what the study says.
@@ -247,11 +262,11 @@ def run(
     Exit code 1 if a kernel gives another result than the reference, or a run another one when it is trained once more.
     """
     from bench.commands import options  # noqa: PLC0415
-    from bench.commands.run import run_study  # noqa: PLC0415
-    from bench.study.load import load_study, with_overrides  # noqa: PLC0415
+    from bench.commands.run import run_study, study_or_table  # noqa: PLC0415
+    from bench.study.load import with_overrides  # noqa: PLC0415
 
     chosen = with_overrides(
-        load_study(study),
+        study_or_table(study, x, y, model, drop_missing=drop_missing),
         lr=options.parse_rates(lr),
         batch_size=options.parse_sizes(batch_size),
         init=options.parse_start(init),
@@ -405,6 +420,42 @@ def report(
     from bench.commands.report import make_reports  # noqa: PLC0415
 
     make_reports(folders, out)
+
+
+@app.command(epilog=help_ending("new"))
+def new(
+    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, TSV or Parquet file.")],
+    y: Annotated[str, typer.Option(metavar="COLUMN", help="What is to be fitted.")],
+    x: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help=f"{X_HELP} Without it, all other columns of numbers."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="EXPR", help='Such as "a*hp + b"; without it, a weighted sum of the inputs.'),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The study; without it, FILE's name with .toml, here.")
+    ] = None,
+    drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Skip rows with missing values.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
+) -> None:
+    """Write a commented study for a table.
+
+    Its learning rates lie below the largest stable ones where theory knows them, which is so for models that are linear
+    in their parameters.
+    """
+    from bench.commands.new import write_new_study  # noqa: PLC0415
+
+    write_new_study(data, x, y, model, out, drop_missing=drop_missing, overwrite=overwrite)
+
+
+@app.command(epilog=help_ending("schema"))
+def schema() -> None:
+    """Print all keys of study files, in Markdown."""
+    from bench.study.schema_page import schema_page  # noqa: PLC0415
+
+    print(schema_page(), end="")
 
 
 @app.command(epilog=help_ending("studies"))

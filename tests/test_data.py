@@ -152,8 +152,8 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
         ),
         (
             "a;b\n1;2.5\n1,5;2\n",
-            ": line 3, column 'a' must be a number such as -1234.5, not '1,5'; a comma stands before the decimals of all "
-            "columns, or of none",
+            ": line 3, column 'a' must be a number such as -1234.5, not '1,5'; a comma stands before the decimals of "
+            "all columns, or of none",
         ),
         ("a;b\n1.234,5;2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1.234,5'"),
         (

@@ -13,6 +13,7 @@ import pandas as pd
 from bench.analysis.advice import advise
 from bench.commands.console import print_place, print_sentence, print_table, progress
 from bench.commands.trace import Trace
+from bench.data.columns import split_renames
 from bench.data.fit_table import TableFit, fit_table
 from bench.data.held_out import hold_out_share
 from bench.data.table import BUILTIN, Dataset, builtin, load_table
@@ -96,10 +97,11 @@ def run_fit(
         For bad input.
     """
     _check_output(output)
-    table = _load(path, x, y, drop_missing=drop_missing)
+    columns, names = split_renames(x or [])
+    table = _load(path, columns, y, drop_missing=drop_missing)
     if validation is not None:
         table = hold_out_share(table, validation)
-    formula = make_model_for_columns(model, table.x_names)
+    formula = make_model_for_columns(model, table.x_names, names)
     window = _open_window(f"{table.y_name} = {formula.expression}") if output.watch else None
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
     watchers = [watcher for watcher in (trace, window) if watcher]

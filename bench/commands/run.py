@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -13,12 +13,13 @@ import pandas as pd
 
 from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
+from bench.analysis.default_study import default_study
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.console import print_place, print_sentence, print_table, progress
 from bench.commands.kept import keep_results
 from bench.commands.speed import print_speed
 from bench.data.scaling import Scaling
-from bench.data.table import Dataset
+from bench.data.table import TABLES, Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.confirm import confirm_choices
 from bench.engine.problem import make_problem
@@ -28,7 +29,7 @@ from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
 from bench.study.grid import Grid, question_if_large
-from bench.study.load import to_toml
+from bench.study.load import load_study, to_toml
 from bench.study.schema import Study
 from bench.tables.choice_ranking import ranking
 from bench.tables.formatting import text
@@ -53,6 +54,28 @@ CHECKED_STARTS = 2
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
 SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.2
+
+
+def study_or_table(
+    name: str, x: Sequence[str] | None, y: str | None, model: str | None, *, drop_missing: bool
+) -> Study:
+    """Return the study that a name or a file stands for; for a table, the default one.
+
+    Raises
+    ------
+    ValueError
+        For bad input; if columns or a model are given for a study, which has its own.
+    """
+    if Path(name).suffix.lower() in TABLES:
+        if y is None:
+            raise ValueError(f"--y must name the column of {name} that is to be fitted")
+        return default_study(Path(name).absolute(), x, y, model, drop_missing=drop_missing).study
+    given = {"--x": x, "--y": y, "--model": model, "--drop-missing": drop_missing}
+    if wrong := next((option for option, value in given.items() if value), None):
+        raise ValueError(
+            f"{wrong} is for a {', '.join(TABLES)} file; the study {name} says what its data and model are"
+        )
+    return load_study(name)
 
 
 def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool, verbose: bool = False) -> bool:
@@ -226,7 +249,7 @@ def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
     """Say in a sentence what was run, and that it was checked."""
     frame, settings = run_data.frame, study.run
     target = "" if run_data.target is None else f", target loss {text(run_data.target)}"
-    units = " (standardized)" if run_data.scaling else ""
+    units = ", standardized" if run_data.scaling else ""
     checked = len(run_data.evidence["check"])
     return (
         f"{format_count(len(frame), 'configuration')} of {run_data.result.model.expression}{run_data.source}{units}, "

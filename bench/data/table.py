@@ -32,6 +32,7 @@ MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null",
 # As text files may write them: a blank often follows a separator.
 _MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
 
+TABLES = (".csv", ".tsv", ".parquet")
 # Of a text file, in bytes; pyarrow reads it in blocks that hold whole lines.
 _LONGEST_LINE = 2**26
 

@@ -62,6 +62,17 @@ def load_study(study: str | Path) -> Study:
     return _validate(table, locate)
 
 
+def study_of_table(table: Mapping[str, Any]) -> Study:
+    """Return the study that nested dictionaries describe, checked like a file.
+
+    Raises
+    ------
+    ValueError
+        As from `load_study`, without the file.
+    """
+    return _validate(table, lambda key: "")
+
+
 def with_overrides(study: Study, **options: Any) -> Study:
     """Return the study with other settings of its grid and its run.
 
@@ -86,7 +97,7 @@ def with_overrides(study: Study, **options: Any) -> Study:
             raise ValueError(f"a study has no setting {name!r}; known are {known}")
         if value is not None:
             table[section][name] = value
-    return _validate(table, lambda key: "")
+    return study_of_table(table)
 
 
 def to_table(study: Study) -> dict[str, Any]:

@@ -30,14 +30,27 @@ class Table(BaseModel):
 class DataTable(Table):
     """[data]: a file and its columns, or the name of a built-in data set."""
 
-    path: str | None = None
-    x: list[str] | None = None
-    y: str | None = None
-    builtin: str | None = None
-    standardize: bool = False
-    drop_missing: bool = False
-    validation: float | None = None
-    validation_path: str | None = None
+    path: str | None = Field(
+        default=None, description="A .csv, .tsv or .parquet file, relative to the study; with `x` and `y`."
+    )
+    x: list[str] | None = Field(
+        default=None, description="The input columns; a single one may be written without a list."
+    )
+    y: str | None = Field(default=None, description="The column to be fitted.")
+    builtin: str | None = Field(
+        default=None, description='Built-in data in place of a file: "quadratic", "auto-mpg" or "diabetes".'
+    )
+    standardize: bool = Field(
+        default=False,
+        description="Train on columns of mean 0 and deviation 1; rates, starts and the target are in these units.",
+    )
+    drop_missing: bool = Field(default=False, description="Skip rows with missing values, which are refused otherwise.")
+    validation: float | None = Field(
+        default=None, description="Hold out this share of the rows, and choose settings by the loss on them."
+    )
+    validation_path: str | None = Field(
+        default=None, description="A file of the same columns whose rows are held out, in place of a share."
+    )
 
     @field_validator("x", mode="before")
     @classmethod
@@ -79,20 +92,32 @@ class DataTable(Table):
 class ModelTable(Table):
     """[model]: an expression or a ready-made model such as "polynomial(3)", and what it calls its inputs."""
 
-    expression: str
-    inputs: list[str] | None = None
+    expression: str = Field(
+        description="Such as `a*hp + b`, or the name of a ready-made model; names that are no inputs are parameters."
+    )
+    inputs: list[str] | None = Field(
+        default=None,
+        description="What the expression calls the columns of `x`, in their order, in place of their names.",
+    )
 
 
 class GridTable(Table):
-    """[grid]: the settings of `bench.study.grid.Grid`, with its defaults."""
+    """[grid]: what is tried, in all combinations; each key has one value or several."""
 
-    lr: Setting = 0.1
-    batch_size: Setting = 1
-    init: Setting = None
-    optimizer: Setting = "sgd"
-    schedule: Setting = "constant"
-    seed: Setting = 0
-    shuffle: Setting = False
+    lr: Setting = Field(
+        default=0.1, description='Learning rates; a range is written "log:0.01:1:20" or "lin:0.1:1:10".'
+    )
+    batch_size: Setting = Field(default=1, description='Samples per update, or "full".')
+    init: Setting = Field(
+        default=None,
+        description='A table of starts, each a list or names with values, or "normal:1:20" or "uniform:-5:5:20".',
+    )
+    optimizer: Setting = Field(default="sgd", description='Such as "momentum(0.9)" or "adam".')
+    schedule: Setting = Field(
+        default="constant", description='Factors on the learning rate, such as "halve(10)" or "cosine".'
+    )
+    seed: Setting = Field(default=0, description="Of the order of the samples and of random starts.")
+    shuffle: Setting = Field(default=False, description="Visit the samples in a new order each epoch.")
 
     @field_validator("*")
     @classmethod
@@ -105,17 +130,24 @@ class GridTable(Table):
 
 
 class RunTable(Table):
-    """[run]: what all configurations have in common, as in `kernels.fit`."""
+    """[run]: what all configurations have in common."""
 
-    epochs: int = 100
-    target: float | None = None
-    kernel: str = "lanes"
-    loss: str = "squared"
-    drop_last: bool = True
-    record: str | int = "log"
-    confirm: int = 20
-    refine: int = 0
-    patience: int | None = None
+    epochs: int = Field(default=100, description="Passes over the data, at most.")
+    target: float | None = Field(
+        default=None,
+        description="Stop a run when its mean squared residual is this low; without it, final losses are compared.",
+    )
+    kernel: str = Field(default="lanes", description='"lanes", "fused", "reference", "lanes-fma" or "fused-fma".')
+    loss: str = Field(default="squared", description='"squared", "huber(1.0)" or "logcosh".')
+    drop_last: bool = Field(default=True, description="Leave out the last batch of an epoch where it would be smaller.")
+    record: str | int = Field(
+        default="log", description='When the loss is looked at: "log", "log:10", "epoch", or every so many updates.'
+    )
+    confirm: int = Field(default=20, description="Train the leading choices again on so many fresh seeds.")
+    refine: int = Field(default=0, description="Add learning rates around and beyond the best, so many times.")
+    patience: int | None = Field(
+        default=None, description="Stop runs whose loss on held-out rows has not improved for so many epochs."
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -159,9 +191,9 @@ class Study(Table):
     run : RunTable
     """
 
-    name: str
-    title: str | None = None
-    description: str | None = None
+    name: str = Field(description="One line; it names the folder of the results.")
+    title: str | None = Field(default=None, description="A heading for the report.")
+    description: str | None = Field(default=None, description="What is to be seen.")
     data: DataTable
     model: ModelTable
     grid: GridTable = Field(default_factory=GridTable)

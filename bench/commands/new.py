@@ -1,0 +1,127 @@
+"""What `sgdbench new` does: write a study for a table, with comments that say what may be changed."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from bench.analysis.default_study import DefaultStudy, default_study
+from bench.commands.console import print_place
+from bench.study.load import to_table
+from bench.system.atomic import replace_atomically
+from bench.tables.formatting import text
+
+
+def write_new_study(
+    path: Path,
+    x: Sequence[str] | None,
+    y: str,
+    model: str | None,
+    out: Path | None,
+    *,
+    drop_missing: bool,
+    overwrite: bool,
+) -> None:
+    """Write a study for a table and say how to run it.
+
+    Raises
+    ------
+    ValueError
+        For bad input, and if the file is there already and is not to be overwritten.
+    """
+    target = out or Path(f"{path.stem or 'study'}.toml")
+    if target.exists() and not overwrite:
+        raise ValueError(f"{target} is there already, and is left as it is; give --overwrite, or another --out")
+    made = default_study(path, x, y, model, drop_missing=drop_missing, name=target.stem)
+    content = commented_study(made, os.path.relpath(path, target.parent))
+    with replace_atomically(target) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    print_place("Study", target)
+    print(f"Run it with: sgdbench run {text(str(target))}")
+
+
+def commented_study(made: DefaultStudy, path: str) -> str:
+    """Return a study as a file in which comments say what is what.
+
+    Parameters
+    ----------
+    made : DefaultStudy
+    path : str
+        Of the table, relative to the file.
+    """
+    table = to_table(made.study)
+    data, grid, run = (dict(table[section]) for section in ("data", "grid", "run"))
+    data["path"] = path
+    lines = [
+        "# A study for sgdbench; `sgdbench schema` lists all keys. Start it with `sgdbench run` and this file.",
+        *_keys(table, "name"),
+        "",
+        "[data]",
+        "# Relative to this file.",
+        *_keys(data, "path", "x", "y"),
+        "# Columns of mean 0 and deviation 1: one learning rate then suits them all. Losses are in these units.",
+        *_keys(data, "standardize"),
+        "# Rows with a missing value are skipped, not refused.",
+        *_keys(data, "drop_missing"),
+        "# A share of the rows on which nothing is trained; settings are then chosen by the loss on them.",
+        "# validation = 0.2",
+        "",
+        "[model]",
+        "# Names that are no columns are parameters, to be fitted.",
+        *_keys(table["model"], "expression"),
+        *_keys(table["model"], "inputs"),
+        "",
+        "[grid]",
+        *_comment_on_rates(made),
+        *_keys(grid, "lr", "batch_size", "optimizer"),
+        "# At a constant rate the noise of small batches keeps the parameters on the move; halving lets them settle.",
+        *_keys(grid, "schedule"),
+        "# Each seed is another order of the samples, and all settings see the same ones.",
+        *_keys(grid, "seed", "shuffle"),
+        "",
+        "[grid.init]",
+        '# Where to start: values of all parameters by name, or random ones such as "normal:1:3".',
+        *_keys(grid["init"], *grid["init"]),
+        "",
+        "[run]",
+        *_keys(run, "epochs"),
+        *_comment_on_target(made),
+        *_keys(run, "target"),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _keys(table: dict[str, Any], *names: str) -> list[str]:
+    """Return a line of TOML for each key that has a value; what it holds is data, and is quoted."""
+    return [f"{_quote(name)} = {_inline(table[name])}" for name in names if name in table]
+
+
+def _inline(value: Any) -> str:
+    """Return a value of TOML on one line."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
+    return tomli_w.dumps({"k": value}).removeprefix("k = ").strip()
+
+
+def _quote(key: str) -> str:
+    return tomli_w.dumps({key: 0}).removesuffix(" = 0\n")
+
+
+def _comment_on_rates(made: DefaultStudy) -> list[str]:
+    if made.edges is None:
+        return ["# Theory knows no largest stable rate for this model, so this is a wide range."]
+    single, full = (text(float(f"{edge:.2g}")) for edge in made.edges)
+    return [
+        f"# By theory sgd is stable up to about {single} with single samples, and up to {full} with full batches.",
+        "# The range begins at a thirtieth of the one and ends at the other.",
+    ]
+
+
+def _comment_on_target(made: DefaultStudy) -> list[str]:
+    if made.least_loss is None:
+        about = "# Stop at this loss, and compare what it takes to get there; without it, final losses are compared."
+        return [about, "# target = 0.1"]
+    return [f"# Least squares has the loss {made.least_loss:.4g}; this is 1 % above it."]
