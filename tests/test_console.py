@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from bench.commands import console
+from kernels import fit
+from kernels.activity import announce, listening
 
 TABLE = pd.DataFrame({"lr": [0.5], "final_loss": [1e-9], "init": ["[red]x[/red]"]})
 
@@ -99,3 +101,21 @@ def test_no_progress_in_a_pipe_or_where_it_is_hidden(hidden, monkeypatch):
     with console.progress("epochs", 40, hidden=hidden) as advance:
         advance(17)
     assert sys.stderr.getvalue() == ""
+
+
+def test_the_progress_bar_says_that_a_kernel_is_compiled(monkeypatch):
+    make_terminal(monkeypatch)
+    monkeypatch.setattr(console, "Timer", Now)
+    with console.progress("epochs", 40) as advance:
+        with announce("compiling a kernel"):
+            pass
+        advance(17)
+    assert "epochs: compiling a kernel" in sys.stderr.getvalue()
+    assert sys.stderr.getvalue().rindex("17/40") > sys.stderr.getvalue().rindex("compiling")
+
+
+def test_a_kernel_announces_that_it_is_compiled(classic):
+    heard = []
+    with listening(heard.append):
+        fit("a*x**2 + b*x + 2.125*c", *classic, epochs=1)
+    assert heard == ["compiling a kernel", None]

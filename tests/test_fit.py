@@ -1,5 +1,6 @@
 """fit(): against others, what it returns, how it stops, and what it refuses."""
 
+import inspect
 import os
 import re
 import signal
@@ -512,3 +513,11 @@ def test_the_input_with_a_bad_value_is_named():
     x[3, 1] = np.inf
     with pytest.raises(ValueError, match=r"^x2 must be finite, and is inf in row 3 \(counted from 0\)$"):
         fit(models.plane, x, np.ones(5))
+
+
+def test_help_names_types_as_people_do():
+    shown = str(inspect.signature(fit))
+    assert "Inputs" in shown
+    assert "ArrayLike" in shown
+    assert "_SupportsArray" not in shown
+    assert len(shown) < 1200

@@ -347,3 +347,8 @@ def test_ids_never_change():
     """Whoever has stored results finds them by these; a change here needs a new version of the store."""
     grid = Grid(lr=[0.1, 0.5], init={"near": NEAR}, optimizer="adam", schedule=["halve(10)", "cosine"], seed=7)
     assert ids(grid).tolist() == ["e70cd88eb102159e", "de24272d92bc7adf", "b1c3c10f53ca86af", "911265dcdade4425"]
+
+
+def test_the_values_of_one_start_are_no_starts():
+    with pytest.raises(ValueError, match=r"'a' is the number 1; one start is written \{'near': \{'a': 1, \.\.\.\}\}"):
+        Grid(init={"a": 1, "b": 2, "c": 3})

@@ -99,3 +99,17 @@ def test_rubbish_is_refused(read, text, words):
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         read(text)
     assert str(refused.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [(None, None), ("3", [3]), ("0-4", [0, 1, 2, 3, 4]), ("0-2, 9", [0, 1, 2, 9]), ("7-7", [7]), ("-2", [-2])],
+)
+def test_seeds(text, seeds):
+    assert options.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["4-0", "0-1000000", "1,9-8"])
+def test_ranges_of_seeds_that_are_none(text):
+    with pytest.raises(ValueError, match="each from low to high with at most 1,000,000 seeds"):
+        options.parse_seeds(text)

@@ -39,11 +39,11 @@ def print_table(table: pd.DataFrame, title: str) -> None:
         return
     console = Console()
     panels = lay_out(display(table), console.width)
+    console.print(Text(text(title), "italic"))
     if panels is None:
-        console.print(Text(text(title), "italic"))
         console.print(Text(stack_rows(display(table), console.width)))
-    for number, panel in enumerate(panels or []):
-        drawn = to_rich(table, title if number == 0 else "")
+    for panel in panels or []:
+        drawn = to_rich(table)
         drawn.columns = [replace(drawn.columns[k], _index=place) for place, k in enumerate(panel.columns)]
         drawn.box, drawn.show_edge, drawn.padding = SIMPLE_HEAD, False, (0, GAP - 1, 0, 0)
         for column, width in zip(drawn.columns, panel.widths, strict=True):
@@ -94,7 +94,7 @@ def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance
     patience.start()
 
     def show_activity(activity: str | None) -> None:
-        bar.update(task, description=f"{what}: {activity}" if activity else what)
+        bar.update(task, description=f"{what}: {activity}" if activity else what, refresh=True)
 
     try:
         with listening(show_activity):
