@@ -1,7 +1,7 @@
 """The figures of a report, in order, from the contents of a run's folder."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,8 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Report
             "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
             "white cells did not reach the target."
         )
-        yield ReportFigure("rate_map", caption, rate_map(frame, edges=_predicted_edges(run_data)))
+        figure = rate_map(frame, edges=_predicted_edges(run_data), samples=run_data.samples)
+        yield ReportFigure("rate_map", caption, figure)
     if varies(frame, "optimizer"):
         runs = select_best_runs(frame)
         runs = runs.assign(init=start_families(runs["init"]))
@@ -92,10 +93,12 @@ def _fit_figures(run_data: RunData) -> Iterator[ReportFigure]:
     if len(data.x_names) == 1:
         moments = {str(name): (path["samples"].to_numpy(), path[columns].to_numpy()) for name, path in by_start.items()}
         figure = fitted_path(curve, x, y, paths=moments, names=names)
-        caption = (
-            "The curve during training, in a typical run from each start: the run with the median number of samples to "
-            "the target."
+        typical_run = (
+            "a typical run from each start: the run with the median number of samples to the target"
+            if run_data.target is not None
+            else "the run with the lowest final loss from each start"
         )
+        caption = f"The curve during training, in {typical_run}."
         yield ReportFigure("fitted_path", caption, figure)
     units = " Units are those of the standardized data." if scaling else ""
     if len(columns) > 1:
@@ -125,31 +128,28 @@ def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigu
     basin = run_data.evidence.get("basin")
     if basin is not None and _start_matters(basin):
         figure = basin_map(basin, **_basin_markers(run_data, basin))
-        yield ReportFigure(
-            "basin", "Samples to the target by starting point, for each optimizer at its best choice.", figure
-        )
+        shown = "Samples to the target" if basin["samples_to_target"].notna().any() else "Final loss"
+        caption = f"{shown} by starting point, for each optimizer at its best choice."
+        yield ReportFigure("basin", caption, figure)
 
 
 def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
     """Yield the figures on time."""
     timed = bool(frame["seconds"].notna().any())
     if frame["samples_to_target"].notna().any():
-        caption = "Share of configurations that reached the target, against samples seen and against time."
+        against = "samples seen and against time" if timed else "samples seen"
+        caption = f"Share of configurations that reached the target, against {against}."
         yield ReportFigure("ecdf", caption, ecdf(frame))
     if varies(frame, "batch_size"):
         winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
         runs = frame[frame["optimizer"] == winner]
         from_start, start = select_hardest_start(select_best_runs(runs, by="batch_size"))
-        figure = loss_curves(
-            from_start,
-            run_data.result.curves,
-            by="batch_size",
-            panel="optimizer",
-            target=run_data.target,
-            x="seconds" if from_start["seconds"].notna().all() else "samples",
-        )
+        clock: Literal["samples", "seconds"] = "seconds" if from_start["seconds"].notna().all() else "samples"
+        curves = run_data.result.curves
+        figure = loss_curves(from_start, curves, by="batch_size", panel="optimizer", target=run_data.target, x=clock)
         start_note = f" Runs from the hardest start, {start}." if start else ""
-        caption = f"Loss curves of {winner} against time, for each batch size at its best learning rate.{start_note}"
+        against = "time" if clock == "seconds" else "samples seen"
+        caption = f"Loss curves of {winner} against {against}, for each batch size at its best choice.{start_note}"
         yield ReportFigure("loss_by_batch_size", caption, figure)
     if timed and len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
         caption = "Final loss against time. No choice is both faster and better than one on the front."

@@ -23,15 +23,15 @@ from bench.report.run_data import RunData
 from bench.tables.choice_ranking import recommended_choice
 from bench.tables.formatting import duration, text
 from bench.tables.phrases import describe_estimate, describe_order, describe_range, format_count, format_share
-from bench.tables.readable import caption, readable_table, text_table
+from bench.tables.readable import caption, describe_batch_size, readable_table, text_table
 from bench.tables.safe_rates import safe_range
 from bench.tables.seconds import KERNEL
 from bench.tables.verdict import describe_progress
 
 TEMPLATES = Path(__file__).parent / "templates"
 THEME, LIBRARY = "theme.js", "plotly"
-PAGE_SCRIPTS = [LIBRARY, "data.js", "rows.js", "look.js", "map.js", "optimizers.js", "loss.js", "rates.js", "fit.js"]
-PAGE_SCRIPTS += ["time.js", "table.js", "page.js"]
+PAGE_SCRIPTS = [LIBRARY, "data.js", "rows.js", "look.js", "clock.js", "measures.js", "map.js", "optimizers.js"]
+PAGE_SCRIPTS += ["cell.js", "loss.js", "rates.js", "fit.js", "time.js", "table.js", "page.js"]
 EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
 # The page draws these itself, and does not embed them as pictures.
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "rate_map", "sensitivity", "pareto")
@@ -101,9 +101,14 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         answer=answer,
         verdict=[(about, text(sentence)) for about, sentence in run_data.verdict.items()],
         sections=_navigation_links(measurements, pictures) if answer else [],
+        timed=chart_data.get("timed", False),
+        kernel=KERNEL,
         fitted=chart_data.get("fit") is not None,
         no_fit=_explain_missing_fit(run_data),
-        choices=[(titles[name], text_table(readable_table(name, table))) for name, table in run_data.tables.items()]
+        choices=[
+            (titles[name], text_table(readable_table(name, table, run_data.samples)))
+            for name, table in run_data.tables.items()
+        ]
         if answer
         else [],
         figures=pictures,
@@ -178,7 +183,7 @@ def _find_answer(run_data: RunData) -> Answer:
     settings = [
         ("optimizer", str(best["optimizer"])),
         ("learning rate", text(best["lr"])),
-        ("batch size", text(best["batch_size"])),
+        ("batch size", describe_batch_size(best["batch_size"], run_data.samples)),
         ("schedule", str(best["schedule"])),
         ("order", describe_order(best["shuffle"])),
     ]
@@ -224,7 +229,7 @@ def _measurement_sections(run_data: RunData, titles: dict[str, str], checked: st
         if name in run_data.tables or (name != "check" and (table is None or table.empty)):
             continue
         words = checked if name == "check" else caption(name, run_data.evidence[name])
-        sheet = None if table is None else text_table(readable_table(name, table))
+        sheet = None if table is None else text_table(readable_table(name, table, run_data.samples))
         parts.append({"name": f"evidence-{name}", "title": title, "caption": words, "table": sheet})
     return parts
 

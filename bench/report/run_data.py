@@ -87,6 +87,11 @@ class RunData:
         return verdict(self.frame, self.ranked, self.result.model, self.target, self.scaling, self.fresh)
 
     @property
+    def samples(self) -> int:
+        """The number of samples in the data: a batch of all of them is called full."""
+        return self.result.clock.n
+
+    @property
     def target(self) -> float | None:
         """The loss at which the runs stopped."""
         target = self.result.run.identity["target"]

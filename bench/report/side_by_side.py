@@ -19,7 +19,7 @@ from bench.tables.phrases import describe_choice
 from bench.tables.ranking import loss_quantiles
 from bench.tables.readable import Column, TextTable, readable_table, text_table
 
-COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "comparison.js"]
+COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "comparison.js"]
 MAX_MARKS = 400
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")
 MEDIANS = ["samples", "updates", "seconds", "final_loss"]

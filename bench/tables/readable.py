@@ -11,6 +11,7 @@ from bench.tables.phrases import describe_estimate
 from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES
 
+FULL = "full"
 _NUMBER = re.compile(r"-?[\d∞]")
 
 
@@ -37,12 +38,37 @@ def text_table(table: pd.DataFrame) -> TextTable:
 
 
 def _is_numeric(cells: list[str]) -> bool:
-    present = [cell for cell in cells if cell != MISSING]
+    present = [cell for cell in cells if cell not in (MISSING, FULL)]
     return bool(present) and all(_NUMBER.match(cell) for cell in present)
 
 
-def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of a measurement that a report shows; of speeds and times a shorter table."""
+def describe_batch_size(size: float, samples: int | None) -> str:
+    """Return a batch size as text: "full" if it is all the samples."""
+    return FULL if size == samples else text(size)
+
+
+def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -> pd.DataFrame:
+    """Return the columns of a measurement that a report shows; of speeds and times a shorter table.
+
+    Parameters
+    ----------
+    name : str
+    table : DataFrame
+    samples : int, optional
+        The number of samples in the data: a batch of all of them is called full.
+    """
+    shown = _select_columns(name, table)
+    if samples is None:
+        return shown
+    if "batch_size" in shown:
+        shown = shown.assign(batch_size=[describe_batch_size(size, samples) for size in shown["batch_size"]])
+    if name == "effects":
+        is_full = shown["setting"].eq("batch size") & shown["value"].eq(text(samples))
+        shown = shown.assign(value=shown["value"].mask(is_full, FULL))
+    return shown
+
+
+def _select_columns(name: str, table: pd.DataFrame) -> pd.DataFrame:
     match name:
         case "speed":
             summary = speed_summary(_mask_unverified(table))
@@ -122,7 +148,13 @@ def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
     interval = [
         f"{low:.0%} to {high:.0%}" for low, high in zip(chosen["success_low"], chosen["success_high"], strict=True)
     ]
-    table = chosen.drop(columns=["success", "success_low", "success_high"])
+    ends = [name for name in chosen if name.endswith(("_low", "_high"))]
+    table = chosen.drop(columns=["success", *ends])
+    for name in ("seconds_per_update", "seconds_to_target"):
+        if {f"{name}_low", f"{name}_high"} <= set(ends):
+            # Formatted, it is a text: its heading is not that of a time.
+            cells = [describe_estimate(row, name, duration) for _, row in chosen.iterrows()]
+            table = table.assign(**{name: cells}).rename(columns={name: name.replace("seconds", "time")})
     table.insert(table.columns.tolist().index("converged") + 1, "success", interval)
     return table
 

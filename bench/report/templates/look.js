@@ -38,6 +38,7 @@ function axis(title, { log = false, range = null, ...more } = {}) {
     exponentformat: "e",
     // Few enough that a logarithmic axis has no ticks at 3, 4, 6, 7, ...
     nticks: log ? 5 : 7,
+    ticks: "",
     tickformat: plain ? "~g" : undefined,
     gridcolor: color("grid"),
     linecolor: color("line"),
@@ -103,18 +104,22 @@ function draw(element, traces, layout, tools = true) {
   return Plotly.react(element, traces, whole, config);
 }
 
-// A band between two lines, in as many pieces as it takes; what is beyond `floor` and `ceiling` leaves the view there.
-function ribbon(x, low, high, tone, [floor, ceiling]) {
+// The lowest and the highest value of a curve: its band is drawn no further, so that it covers no other curve's place.
+function spanOf(values, log) {
+  const drawn = values.filter((value) => Number.isFinite(value) && (value > 0 || !log));
+  return drawn.length ? [Math.min(...drawn), Math.max(...drawn)] : null;
+}
+
+// A band between two lines, in as many pieces as it takes. Both of its edges are held within one span, for an edge that
+// is cut off elsewhere than the other would cross it.
+function ribbon(x, low, high, tone, span) {
   const [xs, ys] = [[], []];
   let piece = [];
+  const held = (value) => Math.min(Math.max(value, span[0]), span[1]);
   const close = () => {
-    if (piece.length > 1) {
+    if (span && piece.length > 1) {
       xs.push(...piece.map((i) => x[i]), ...piece.toReversed().map((i) => x[i]), null);
-      ys.push(
-        ...piece.map((i) => Math.max(low[i], floor)),
-        ...piece.toReversed().map((i) => Math.min(high[i], ceiling)),
-        null,
-      );
+      ys.push(...piece.map((i) => held(low[i])), ...piece.toReversed().map((i) => held(high[i])), null);
     }
     piece = [];
   };
