@@ -12,11 +12,11 @@ from hostile import STARTS, TITLE, hostile_run
 
 from bench import Grid, sweep
 from bench.report.report import write_report, write_reports
+from bench.report.run_data import read_run_data
 from bench.store.results import load_run
 from bench.study.load import load_study
-from bench.tables.formatting import text
-from bench.tables.ranking import best_choices
-from bench.tables.verdict import best_choice_runs
+from bench.tables.choice_ranking import recommended_choice, runs_of
+from bench.tables.formatting import duration, text
 
 CHARTS = ["map", "cell", "loss", "rates", "fit", "time"]
 
@@ -112,7 +112,7 @@ def test_names_run_no_script_and_are_shown_as_they_are(page):
     # Plotly draws texts with a few tags of HTML: names are none of them.
     axis = run(page, "document.querySelector('#chart-fit .ytitle').textContent")
     assert "<img src=x onerror=hacked()>" in axis
-    click(page, "#chart-fit .controls button", "typical runs, epoch by epoch")
+    click(page, "#chart-fit .controls button", "typical runs, mark by mark")
     assert text(STARTS[2]) in run(page, "document.querySelector('#chart-fit .legend').textContent")
     assert complaints(page) == []
 
@@ -125,17 +125,20 @@ def test_a_click_on_a_cell_shows_its_curves(page, folder):
     run(page, "document.getElementById('map').scrollIntoView({behavior: 'instant'})")
     area = page.find_element(By.CSS_SELECTOR, "#chart-map .nsewdrag")
     width, height = area.size["width"], area.size["height"]
-    # The last of two batch sizes, the first of three rates, whose axis goes up.
-    mouse = ActionChains(page).move_to_element_with_offset(area, round(width / 4), round(height / 3))
+    # The first of three rates, the last of two batch sizes, whose axis goes up; measured from the middle.
+    mouse = ActionChains(page).move_to_element_with_offset(area, -round(width / 3), -round(height / 4))
     mouse.pause(0.3).click().pause(0.3).perform()
     told = caption(page, "cell")
     assert told != before
-    assert "learning rate 0.02, batch size 60" in told
+    assert "learning rate 0.02, batch size full" in told
     frame = load_run(folder).frame
     chosen = frame[(frame["optimizer"] == "sgd") & (frame["lr"] == 0.02) & (frame["batch_size"] == 60)]
     assert f"{sum(chosen['status'] == 'converged')} of {len(chosen)} runs reached the target" in told
     points = run(page, "document.querySelector('#chart-cell .plot').data.flatMap((t) => t.x.filter((x) => x !== null))")
-    assert len(points) == (chosen["epochs"] + 1).sum()
+    stored = load_run(folder).read_curves(chosen["config_id"].tolist())
+    assert len(points) == len(stored)
+    # Samples seen, with the start half as far as the first mark.
+    assert sorted(set(points)) == sorted({seen or 30 for seen in stored["samples"]})
 
 
 def test_keys_choose_a_cell_and_zoom(page):
@@ -144,8 +147,10 @@ def test_keys_choose_a_cell_and_zoom(page):
     run(page, "document.querySelector('#chart-map .plot').focus()")
     press(page, *[Keys.ARROW_DOWN] * 5, *[Keys.ARROW_LEFT] * 5)
     assert "learning rate 0.02, batch size 4" in caption(page, "cell")
-    press(page, Keys.ARROW_UP, Keys.ARROW_RIGHT)
-    assert "learning rate 0.2, batch size 60" in caption(page, "cell")
+    press(page, Keys.ARROW_UP)
+    assert "learning rate 0.02, batch size full" in caption(page, "cell")
+    press(page, Keys.ARROW_RIGHT)
+    assert "learning rate 0.2, batch size full" in caption(page, "cell")
     view = "document.querySelector('#chart-loss .plot')._fullLayout.xaxis.range"
     run(page, "document.querySelector('#chart-loss .plot').focus()")
     (left, right), was = run(page, view), run(page, view)
@@ -158,6 +163,7 @@ def test_keys_choose_a_cell_and_zoom(page):
 
 def test_an_optimizer_is_hidden_in_all_charts(page):
     before = {name: traces(page, name) for name in ("loss", "rates", "time")}
+    assert min(before.values()) > 1
     click(page, "#chart-loss .legend button", "momentum(0.9)")
     for name, count in before.items():
         assert traces(page, name) == count // 2
@@ -169,12 +175,18 @@ def test_an_optimizer_is_hidden_in_all_charts(page):
 
 def test_axes_are_switched(fresh):
     kind = "document.querySelector('#chart-loss .plot')._fullLayout.{}axis.type"
-    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["linear", "log"]
+    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["log", "log"]
+    ticks = "[...document.querySelectorAll('#chart-loss .xtick text')].map((t) => t.textContent)"
+    assert run(fresh, ticks)[0] == "0"
     click(fresh, "#chart-loss .controls button", "y linear")
-    click(fresh, "#chart-loss .controls button", "x log")
-    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["log", "linear"]
-    click(fresh, "#chart-loss .controls button", "seconds")
-    assert run(fresh, "document.querySelector('#chart-loss .xtitle').textContent") == "time"
+    click(fresh, "#chart-loss .controls button", "x linear")
+    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["linear", "linear"]
+    title = "document.querySelector('#chart-loss .xtitle').textContent"
+    assert run(fresh, title) == "samples seen"
+    for button, name in (("updates", "updates"), ("time", "time")):
+        click(fresh, "#chart-loss .controls button", button)
+        assert run(fresh, title) == name
+    assert "updates times the measured time of an update with the kernel fused" in caption(fresh, "loss")
     assert complaints(fresh) == []
 
 
@@ -255,13 +267,42 @@ def test_what_is_copied_makes_the_same_run_again(page, folder, tmp_path):
 
 
 def test_the_page_ranks_as_the_tables_do(page, folder):
-    frame = load_run(folder).frame.assign(seconds=1.0)
-    winner = best_choice_runs(frame, best_choices(frame))
+    run_data = read_run_data(folder)
+    expected = recommended_choice(run_data.ranked)
+    winner = runs_of(run_data.frame, expected)
     assert run(page, "winner.rows.map(idOf)") == winner["config_id"].tolist()
-    expected = best_choices(frame).iloc[0]
-    assert run(page, "[winner.epochs, winner.loss]") == pytest.approx(
-        expected[["epochs_to_target", "final_loss"]].tolist()
-    )
+    medians = ["samples", "updates", "seconds", "final_loss"]
+    shown = run(page, "[winner.samples, winner.updates, winner.seconds, winner.loss].map((one) => one.middle)")
+    assert shown == pytest.approx(expected[medians].tolist())
+    for code, optimizer in enumerate(sorted(run_data.frame["optimizer"].astype(str).unique(), reverse=True)):
+        own = run_data.ranked[run_data.ranked["optimizer"] == optimizer]
+        best = runs_of(run_data.frame, recommended_choice(own))["config_id"].tolist()
+        place = run(page, "settings.optimizer.values.indexOf(arguments[0])", optimizer)
+        assert run(page, f"best(rowsWith({{optimizer: {place}}})).rows.map(idOf)") == best, code
+
+
+def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
+    run_data = read_run_data(folder)
+    state = "[settings.optimizer.values[state.optimizer], settings.lr.values[state.lr], state.batch_size]"
+    optimizer, lr, _ = run(fresh, state)
+    row = recommended_choice(run_data.ranked)
+    assert (optimizer, lr) == (row["optimizer"], row["lr"])
+    word = """document.querySelector('#chart-map .plot').layout.annotations
+        .find((one) => one.x === state.lr && one.y === state.batch_size).text"""
+    shown = {}
+    for name in ("samples", "updates", "seconds", "share", "loss"):
+        titles = run(fresh, "Object.keys(CELLS)")
+        change = f"""((list) => {{ list.value = {titles.index(name)}; list.dispatchEvent(new Event('change')); }})(
+            [...document.querySelectorAll('#controls-map select')].at(-1))"""
+        run(fresh, change)
+        shown[name] = run(fresh, word)
+    assert shown == {
+        "samples": run(fresh, "short(arguments[0])", row["samples"]),
+        "updates": run(fresh, "short(arguments[0])", row["updates"]),
+        "seconds": duration(row["seconds"]),
+        "share": f"{row['converged']}/{row['runs']}",
+        "loss": text(float(f"{row['final_loss']:.2g}")),
+    }
 
 
 def test_numbers_are_written_as_in_the_tables(page):

@@ -185,15 +185,16 @@ def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder
 
 
 @pytest.mark.parametrize(
-    ("stored", "most", "left"),
-    [(5, 101, 5), (101, 101, 101), (1000, 101, 89), (50, 4, 4), (2, 4, 2), (0, 4, 0)],
+    ("stored", "most", "least"), [(5, 101, 5), (101, 101, 101), (1000, 101, 90), (50, 4, 3), (2, 4, 2), (0, 4, 0)]
 )
-def test_marks_are_thinned_early_ones_last(stored, most, left):
+def test_marks_are_thinned_early_ones_last(stored, most, least):
     kept = payload.thin_marks(np.arange(stored), most)
-    assert len(kept) == left
+    assert least <= len(kept) <= most
     assert (np.diff(kept) > 0).all()
     assert kept.tolist()[:2] == list(range(min(2, stored)))
     assert stored == 0 or kept[-1] == stored - 1
+    # No gap is longer than a few of an even spacing.
+    assert len(kept) < 10 or np.diff(kept).max() <= 4 * stored / most
 
 
 def test_a_large_run_stays_below_eight_megabytes(tmp_path, monkeypatch):

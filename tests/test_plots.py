@@ -330,7 +330,7 @@ def test_the_path_is_drawn_at_samples_that_grow_geometrically(last, moments):
 
 def test_a_run_that_is_over_is_drawn_as_it_ended_once():
     flat = np.zeros((5, 3))
-    paths = {"short": ([0, 1, 3], flat[:3] + [[0, 0, 0], [0, 0, 1], [0, 0, 3]]), "long": ([0, 1, 2, 4, 8], flat)}
+    paths = {"short": ([0, 1, 3], np.diag([0, 0, 1.0])[[0, 2, 2]] * [[0], [1], [3]]), "long": ([0, 1, 2, 4, 8], flat)}
     figure = fitted_path(quadratic, X, Y, paths=paths)
     short, long = figure.axes
     assert [line.get_ydata()[0] for line in short.lines[1:]] == [0, 1, 1, 3]

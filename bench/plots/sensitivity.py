@@ -53,7 +53,7 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     log_scale(axis, "x")
     for place, (optimizer, band) in enumerate(bands.groupby("optimizer")):
         low, median, high = band[["low", "median", "high"]].to_numpy().clip(bottom, 10 * top).T
-        # Side by side, so that no range hides another. A filled band from a rate with one lost run would cover the rest.
+        # Side by side, so that no range hides another. A filled band around one lost run would cover all the rest.
         rates = band["lr"] * 10 ** (SHIFT * (place - (len(colors) - 1) / 2))
         if (band["runs"] > 1).any():
             axis.vlines(rates, low, high, color=colors[optimizer], alpha=0.5, linewidth=1.5)

@@ -173,21 +173,29 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def thin_marks(samples: NDArray[Any], most: int) -> NDArray[np.intp]:
-    """Return the places of at most so many marks: a third of them evenly spaced, the others evenly in the logarithm.
+    """Return the places of at most so many marks, which are denser at the start; the first, second and last are kept.
 
     Parameters
     ----------
     samples : array
         The samples seen at the marks, increasing from 0.
     most : int
+        At least 3.
     """
     if samples.size <= most:
         return np.arange(samples.size)
-    even = np.linspace(0, samples[-1], most // 3 + 1)
-    early = np.geomspace(samples[1], samples[-1], most - even.size)
-    # Rounding must not lead from a mark to the next.
-    places: NDArray[np.intp] = np.unique(np.searchsorted(samples, np.concatenate([even, early]) * (1 - 1e-9)))
-    return places
+    # For logarithmic axes, with some for linear ones.
+    logarithms = np.log(samples[1:] / samples[1])
+    scale = 2 * logarithms / logarithms[-1] + samples[1:] / samples[-1]
+    kept = np.array([0, 1, samples.size - 1])
+    # Where the marks are coarser than the places asked for, several lead to one mark, so that more can be asked for.
+    for count in np.geomspace(most, 20 * samples.size, 60).astype(int):
+        asked = np.linspace(scale[0], scale[-1], count)
+        places = np.union1d(0, 1 + np.searchsorted(scale, asked - 1e-12))
+        if places.size > most:
+            break
+        kept = places
+    return kept
 
 
 def _encode_fit(run_data: RunData) -> dict[str, Any] | None:

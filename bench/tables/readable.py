@@ -148,7 +148,7 @@ def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
     interval = [
         f"{low:.0%} to {high:.0%}" for low, high in zip(chosen["success_low"], chosen["success_high"], strict=True)
     ]
-    ends = [name for name in chosen if name.endswith(("_low", "_high"))]
+    ends = [name for name in map(str, chosen) if name.endswith(("_low", "_high"))]
     table = chosen.drop(columns=["success", *ends])
     for name in ("seconds_per_update", "seconds_to_target"):
         if {f"{name}_low", f"{name}_high"} <= set(ends):
