@@ -1,8 +1,11 @@
 """The page in a real browser: charts, table, keys, names that are up to something, and no network."""
 
 import json
+import re
+import shlex
 import shutil
 import tomllib
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +14,7 @@ from browsing import chromium, complaints, opened
 from hostile import STARTS, TITLE, hostile_run
 
 from bench import Grid, sweep
+from bench.report.choice import find_choice
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import read_run_data
 from bench.store.results import load_run
@@ -18,7 +22,8 @@ from bench.study.load import load_study
 from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import duration, text
 
-CHARTS = ["map", "cell", "loss", "rates", "fit", "time"]
+CHARTS = ["map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
+WIDTHS = [390, 1024, 1440]
 
 
 @pytest.fixture(scope="module")
@@ -333,15 +338,147 @@ def test_headings_are_in_order_and_everything_has_a_name(page):
     assert run(page, "document.querySelectorAll('main, header, footer, nav').length") == 4
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_never_scrolls_sideways(page, folder, width):
-    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+@contextmanager
+def at_width(driver, page, width):
+    """The page as it is on a screen of another width."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
-        opened(page, folder / "report.html")
-        assert run(page, "document.documentElement.scrollWidth") == width
+        yield opened(driver, page)
     finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        opened(driver, page)
+
+
+# Texts of charts that are cut off at an edge of their chart, or lie over each other; by chart.
+BAD_TEXTS = """(() => {
+    const found = [];
+    for (const plot of document.querySelectorAll('.plot')) {
+        const frame = plot.getBoundingClientRect();
+        const texts = [...plot.querySelectorAll('svg text')].filter((one) => one.textContent.trim());
+        const boxes = texts.map((one) => [one.textContent, one.getBoundingClientRect()]);
+        const name = plot.parentElement.id;
+        for (const [said, box] of boxes)
+            if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1)
+                found.push(`${name}: ${said} is cut off`);
+        boxes.forEach(([said, one], i) => boxes.slice(i + 1).forEach(([other, two]) => {
+            const across = Math.min(one.right, two.right) - Math.max(one.left, two.left);
+            const down = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
+            if (across > 1 && down > 3) found.push(`${name}: ${said} over ${other}`);
+        }));
+    }
+    return found;
+})()"""
+# Texts of the page that do not fit into their boxes, and controls that lie over each other.
+BAD_BOXES = """(() => {
+    const found = [];
+    const tight = '.answer b, .tiles b, .tiles small, h1, h2, h3, dt, dd, button, .legend > *, figcaption, .notes li';
+    for (const one of document.querySelectorAll(tight))
+        if (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline')
+            found.push(`${one.tagName}: ${one.textContent}`);
+    const apart = (all) => all.forEach((one, i) => all.slice(i + 1).forEach((other) => {
+        const [a, b] = [one, other].map((element) => element.getBoundingClientRect());
+        const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (across > 1 && down > 1) found.push(`${one.textContent} over ${other.textContent}`);
+    }));
+    for (const row of document.querySelectorAll('tr')) apart([...row.cells]);
+    for (const row of document.querySelectorAll(".controls, .legend, .tiles, .answer")) apart([...row.children]);
+    return found;
+})()"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_off_or_covered_at_any_width(page, folder, width):
+    with at_width(page, folder / "report.html", width):
+        assert run(page, "document.documentElement.scrollWidth") == width
+        assert run(page, BAD_TEXTS) == []
+        assert run(page, BAD_BOXES) == []
+        # What is wider than the page scrolls inside of its own box.
+        wide = """[...document.querySelectorAll('main *')].filter((one) => !one.closest('.scroll, pre, svg, .plot')
+            && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 80))"""
+        assert run(page, wide) == []
+        sticky = "[...document.querySelectorAll('th, td')].filter((one) => getComputedStyle(one).position !== 'static')"
+        assert run(page, f"{sticky}.length") == 0
+
+
+CONTRAST = """((one, other) => {
+    const light = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)
+        .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+    const [low, high] = [light(color(one)), light(color(other))].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+})(arguments[0], arguments[1])"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_shades_and_texts_can_be_told_apart(page, theme):
+    was = run(page, "root.dataset.theme")
+    run(page, "root.dataset.theme = arguments[0]", theme)
+    try:
+        for one, other, least in (
+            ("poor", "missed", 3),
+            ("good", "missed", 3),
+            ("edge", "paper", 3),
+            ("accent", "paper", 4.5),
+            ("ink", "paper", 4.5),
+            ("soft", "paper", 4.5),
+            ("soft", "panel", 4.5),
+            ("fail", "paper", 4.5),
+            ("fail", "lost", 3),
+            ("ink", "missed", 4.5),
+        ):
+            assert run(page, CONTRAST, one, other) >= least, (one, other)
+    finally:
+        run(page, "root.dataset.theme = arguments[0]", was)
+
+
+def test_a_pointer_on_the_map_covers_no_cell(page):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    run(page, "document.getElementById('map').scrollIntoView({behavior: 'instant'})")
+    before = caption(page, "map")
+    area = page.find_element(By.CSS_SELECTOR, "#chart-map .nsewdrag")
+    ActionChains(page).move_to_element_with_offset(area, -round(area.size["width"] / 3), 0).pause(0.5).perform()
+    assert caption(page, "map").startswith("Learning rate 0.02, batch size ")
+    assert run(page, "document.querySelectorAll('#chart-map .hoverlayer > *').length") == 0
+    ActionChains(page).move_to_element(page.find_element(By.CSS_SELECTOR, "#map-title")).pause(0.5).perform()
+    assert caption(page, "map") == before
+
+
+def test_the_answer_can_be_copied(page, folder):
+    choice = find_choice(read_run_data(folder), "samples", None)
+    for anchor, expected in (("answer-python", choice.code()), ("answer-toml", choice.to_study())):
+        assert run(page, f"document.getElementById('{anchor}').textContent") == expected
+    command = run(page, "document.getElementById('answer-command').textContent")
+    assert shlex.split(command)[:5] == ["sgdbench", "run", "run.toml", "--optimizer", choice.settings["optimizer"]]
+    click(page, ".copies button", "Copy as command")
+    assert run(page, "document.getElementById('toast').textContent") == "Copied"
+
+
+def test_few_links_lead_on(page):
+    links = "[...document.querySelectorAll('nav a')].map((a) => a.getAttribute('href'))"
+    assert 0 < len(run(page, links)) <= 7
+    assert run(page, f"{links}.every((link) => document.querySelector(link) !== null)")
+
+
+def test_without_a_target_nothing_speaks_of_targets(browser, folder, tmp_path):
+    x = np.linspace(-1, 1, 40)
+    grid = Grid(lr=[0.1, 0.2, 50.0], batch_size=[1, "full"], optimizer=["sgd", "adam"], seed=[0, 1], shuffle=True)
+    sweep("a*x + b", x, 2 * x, grid, epochs=30, kernel="fused", out=tmp_path / "run")
+    page = opened(browser, write_report(tmp_path / "run"))
+    try:
+        run(page, "document.querySelectorAll('details').forEach((one) => (one.open = true))")
+        written = run(page, "document.querySelector('main').innerText")
+        drawn = "[...document.querySelectorAll('main svg text, main option')].map((one) => one.textContent).join(' ')"
+        told = written + run(page, drawn)
+        assert "final loss" in told
+        assert not re.search("target|reach|converged", told, re.IGNORECASE)
+        assert "The time of an update was not measured" in told
+        assert complaints(browser) == []
+    finally:
+        opened(browser, folder / "report.html")
 
 
 def test_the_study_on_the_page_is_the_one_that_was_run(page, folder):

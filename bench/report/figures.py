@@ -16,10 +16,12 @@ from bench.plots import (
     fitted_curve,
     fitted_path,
     loss_curves,
+    optimizer_ratios,
     parameter_path,
     pareto,
     rate_map,
     sensitivity,
+    setting_importance,
     speed_bars,
 )
 from bench.plots.choices import select_best_runs, start_families
@@ -66,6 +68,14 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Report
         runs = runs.assign(init=start_families(runs["init"]))
         figure = loss_curves(runs, run_data.result.curves, by="optimizer", panel="init", target=run_data.target)
         yield ReportFigure("loss_by_optimizer", "Loss curves of each optimizer at its best choice, by start.", figure)
+    if run_data.compared is not None:
+        caption = f"Optimizers compared, each at its own best choice, on {run_data.compared_on}."
+        figure = optimizer_ratios(run_data.compared, cost=run_data.cost, seeds=run_data.compared_on)
+        yield ReportFigure("optimizer_ratios", caption, figure)
+    if len(run_data.effects) > 1:
+        caption = f"How much of the differences in {run_data.cost} each setting explains by itself."
+        figure = setting_importance(run_data.effects, cost=run_data.cost)
+        yield ReportFigure("setting_importance", caption, figure)
 
 
 def _fit_figures(run_data: RunData) -> Iterator[ReportFigure]:

@@ -72,6 +72,9 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "ids": pack(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
         "starts": {"values": pack(starts), "codes": pack(_shrink_codes(start_of.ravel())), "size": len(params)},
         "curves": _encode_curves(run_data, rows),
+        "cost": run_data.cost,
+        "compared": _encode_compared(run_data),
+        "effects": run_data.effects.to_dict("records"),
         "fit": _encode_fit(run_data),
     }
 
@@ -113,6 +116,17 @@ def _encode_setting(column: pd.Series, samples: int) -> dict[str, Any]:
 
 def _shrink_codes(codes: NDArray[Any]) -> NDArray[Any]:
     return codes.astype(np.min_scalar_type(int(codes.max(initial=0))))
+
+
+def _encode_compared(run_data: RunData) -> list[dict[str, Any]]:
+    """Return the optimizers as they are compared, best first; None in place of a number that is not finite."""
+    if run_data.compared is None:
+        return []
+    return [
+        {name: row[name] if np.isfinite(row[name]) else None for name in ("ratio", "ratio_low", "ratio_high")}
+        | {"optimizer": text(str(row["optimizer"])), "verdict": row["verdict"]}
+        for row in run_data.compared.to_dict("records")
+    ]
 
 
 def _encode_edges(run_data: RunData, rows: pd.DataFrame) -> list[dict[str, Any]]:

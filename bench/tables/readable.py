@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import MISSING, display, duration, text
-from bench.tables.phrases import describe_estimate
+from bench.tables.phrases import describe_estimate, describe_ratio, format_share
 from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES
 
@@ -69,30 +69,52 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
 
 
 def _select_columns(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    summaries = {
+        "targets": budget_summary,
+        "best": ranking_summary,
+        "best_by_optimizer_and_batch_size": ranking_summary,
+        "optimizers": optimizer_summary,
+        "importance": importance_summary,
+    }
+    if name in summaries:
+        return summaries[name](table)
     match name:
         case "speed":
-            summary = speed_summary(_mask_unverified(table))
-            summary = summary.loc[:, (summary != MISSING).any()]
-            marks = ["✗" if verified.startswith("no") else "✓" for verified in summary["verified"]]
-            return summary.assign(
-                verified=[f"{mark} {how}" for mark, how in zip(marks, summary["verified"], strict=True)]
-            )
-        case "targets":
-            return budget_summary(table)
+            return _summarize_verified_speed(table)
+        case "effects" if not table["converged"].any():
+            costs = [f"best_{cost}" for cost in ("samples", "updates", "seconds")]
+            table = table.drop(columns=["converged", *costs], errors="ignore")
         case "times":
             table = fastest_choices(table)
-        case "best" | "best_by_optimizer_and_batch_size":
-            return ranking_summary(table)
         case "check":
             table = table.assign(verified=table["verified"].map({True: "✓ yes", False: "✗ no"}))
     constant = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
     return table.drop(columns=["config_id", *constant], errors="ignore")
 
 
+def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary of the speeds that are verified, with a mark at each variant."""
+    summary = speed_summary(_mask_unverified(speed))
+    summary = summary.loc[:, (summary != MISSING).any()]
+    marks = ["✗" if verified.startswith("no") else "✓" for verified in summary["verified"]]
+    return summary.assign(verified=[f"{mark} {how}" for mark, how in zip(marks, summary["verified"], strict=True)])
+
+
 _CAPTIONS = {
     "best": (
         "Medians over all starts and seeds with 95 % intervals; a run that missed the target counts as infinitely "
         "expensive. Tied choices cannot be told from the first one."
+    ),
+    "optimizers": (
+        "Each optimizer has its own best choice of the other settings. Its cost is compared with that of the best "
+        "optimizer run by run, from the same starts with the same seeds. The ratio is the median, with its 95 % "
+        "interval. The more choices are tried, the more likely a lucky one is among them, which fresh seeds mend."
+    ),
+    "importance": (
+        "Main effects on the logarithm of the cost over the whole grid, as in an analysis of variance: the share of "
+        "the variance that the means of a setting's values explain, and how many times the mean cost of the best value "
+        "the worst one has. A run that fails counts ten times the most expensive one. A setting that matters only "
+        "together with another has a small share."
     ),
     "speed": (
         "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
@@ -130,8 +152,10 @@ def ranking_summary(ranked: pd.DataFrame) -> pd.DataFrame:
     choice = [name for name in ranked if name in CHOICES]
     varying = [name for name in choice if varies(ranked, name)] or choice
     cells = ranked[varying].copy()
-    cells["converged"] = [
-        f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(ranked["converged"], ranked["runs"], strict=True)
+    # Where no run reached a target, or there was none, it is a success to end at a finite loss.
+    successes = ranked["converged"] if ranked["converged"].any() else ranked["runs"] - ranked["diverged"]
+    cells["converged" if ranked["converged"].any() else "finite"] = [
+        f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(successes, ranked["runs"], strict=True)
     ]
     for name, as_text in (("samples", text), ("updates", text), ("seconds", duration), ("final_loss", text)):
         if ranked[name].notna().any():
@@ -140,6 +164,26 @@ def ranking_summary(ranked: pd.DataFrame) -> pd.DataFrame:
             cells[heading] = [describe_estimate(row, name, as_text) for _, row in ranked.iterrows()]
     recommended, tied = ranked["recommended"].to_numpy(bool), ranked["tied"].to_numpy(bool)
     return cells.assign(tied=np.select([recommended, tied], ["recommended", "tied"], ""))
+
+
+def optimizer_summary(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparison of optimizers as text: the best choice of each, its success, its cost and the verdict."""
+    cells = compared[["optimizer", *(name for name in CHOICES if name != "optimizer")]].copy()
+    for name in ("schedule", "shuffle"):
+        if not varies(compared, name):
+            cells = cells.drop(columns=name)
+    cells["choices tried"] = compared["tried"]
+    cells["success"] = [format_share(row["success"] * row["runs"], row["runs"]) for _, row in compared.iterrows()]
+    cells["ratio"] = [describe_ratio(row) for _, row in compared.iterrows()]
+    return cells.assign(verdict=compared["verdict"])
+
+
+def importance_summary(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return the main effects as text."""
+    shares = [f"{share:.0%}" for share in effects["share"]]
+    factors = [f"{_format_two_digits(factor)} times" for factor in effects["factor"]]
+    named = effects[["setting"]].assign(explains=shares, best=effects["best"], worst=effects["worst"])
+    return named.assign(**{"worst against best": factors})
 
 
 def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:

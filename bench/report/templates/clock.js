@@ -24,12 +24,12 @@ function alongClock(times, edge, log) {
   return times.map((time) => (log ? Math.max(time, edge) : time));
 }
 
-// An axis from the start to `end`.
-function clockAxis(clock, { log, edge, end }) {
+// An axis from the start to `end`, on a chart of some width in pixels.
+function clockAxis(clock, { log, edge, end, width }) {
   if (!(end > edge)) return axis(clock.title, { rangemode: "tozero" });
   if (!log) return axis(clock.title, { range: [0, 1.02 * end], ...(clock.noun ? {} : secondTicks(end)) });
   const view = [Math.log10(edge), Math.log10(end) + 0.03];
-  const { tickvals, ticktext } = ticks(...view, clock.tick);
+  const { tickvals, ticktext } = ticks(...view, clock.tick, Math.max(2, Math.floor((width || 600) / (clock.noun ? 42 : 70))));
   const inside = tickvals.map((value) => value > 1.7 * edge);
   return axis(clock.title, {
     log,

@@ -29,7 +29,7 @@ function paint(plot, figure) {
   });
   const end = Math.max(...shown.map((one) => one.samples.at(-1)));
   draw(plot, [...traces.map(([band]) => band), ...traces.map(([, line]) => line)], {
-    xaxis: clockAxis(CLOCKS.samples, { log: scales.x, edge, end }),
+    xaxis: clockAxis(CLOCKS.samples, { log: scales.x, edge, end, width: plot.clientWidth }),
     yaxis: axis("loss", { log: scales.y, range: scales.y ? range : [0, 1.04 * 10 ** range[1]] }),
     shapes: target === null ? [] : [across(target, "target")],
   });

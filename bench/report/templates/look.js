@@ -50,15 +50,17 @@ function axis(title, { log = false, range = null, ...more } = {}) {
   };
 }
 
-// Ticks at 1, 2, 5, 10, ... for a logarithmic axis of a few decades.
-function ticks(low, high, says = text) {
-  const decades = Array.from(
-    { length: Math.max(1, Math.ceil(high) - Math.floor(low) + 1) },
-    (_, i) => 10 ** (Math.floor(low) + i),
+// Ticks at 1, 2, 5, 10, ... for a logarithmic axis, or at powers of ten, so that there are at most so many of them.
+function ticks(low, high, says = text, most = 15) {
+  const decades = Array.from({ length: Math.max(1, Math.ceil(high) - Math.floor(low) + 1) }, (_, i) => Math.floor(low) + i);
+  const isInside = (value) => Math.log10(value) >= low - 1e-9 && Math.log10(value) <= high + 1e-9;
+  const candidates = [[1, 2, 5], [1, 3], [1]].map((digits) =>
+    decades.flatMap((decade) => digits.map((digit) => Number((digit * 10 ** decade).toPrecision(3)))).filter(isInside),
   );
-  const tickvals = decades.flatMap((decade) =>
-    (decades.length > 5 ? [1] : [1, 2, 5]).map((digit) => Number((digit * decade).toPrecision(3))),
-  );
+  const fine = decades.length > 6 ? candidates.slice(2) : candidates;
+  const fitting = fine.find((values) => values.length <= most) ?? fine.at(-1);
+  const every = Math.ceil(fitting.length / most);
+  const tickvals = fitting.filter((_, i) => i % every === 0);
   return { tickvals, ticktext: tickvals.map(says) };
 }
 
@@ -76,7 +78,8 @@ const across = (value, title) => ({
 
 function draw(element, traces, layout, tools = true) {
   const whole = {
-    margin: { l: 8, r: 8, t: 30, b: 8 },
+    // On the right is room for half of the last label of an axis.
+    margin: { l: 8, r: 24, t: 30, b: 8 },
     paper_bgcolor: color("paper"),
     plot_bgcolor: color("paper"),
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("ink") },

@@ -32,7 +32,7 @@ const CELLS = {
       name,
       {
         title,
-        ends: name === "loss" ? ["low loss", "high loss"] : name === "seconds" ? ["fast", "slow"] : ["few", "many"],
+        ends: name === "loss" ? ["low loss", "high loss"] : name === "seconds" ? ["fast", "slow"] : [`few ${name}`, `many ${name}`],
         of: (cell) => cell[name].middle,
         says: (cell) => brief(cell[name].middle),
       },

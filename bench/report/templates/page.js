@@ -15,7 +15,9 @@ offerScales(charts.get("cell").figure, cellLook, "cell", [
   ["y", "y"],
 ]);
 chart("loss", paintLoss);
+chart("compared", paintCompared);
 chart("rates", paintRates);
+chart("effects", paintEffects);
 if (fit) chart("fit", paintFit);
 if (run.timed) chart("time", paintTime);
 offerLoss();

@@ -55,7 +55,7 @@ function paintRates(plot, figure) {
     run.target === null || !sentences.length
       ? ""
       : ` Filled markers are learning rates at which every run reached the target: ${sentences.join("; ")}.`;
-  return `Medians with ${size}; thin lines reach from 10 to 90 % of the runs.${full}`;
+  return `Medians with ${size}; thin lines extend from 10 to 90 % of the runs.${full}`;
 }
 
 // A line through the medians, with a thin one from 10 to 90 % at each of them: it leaves the view where 10 % fail.
@@ -81,7 +81,8 @@ function rateTrace({ code, x, y, hover, safe, spreads }, top) {
 // Ticks at the learning rates themselves, as far as there is room for them.
 function rateTicks(width) {
   const decades = settings.lr.values.map(Math.log10);
-  const room = ((decades.at(-1) - decades[0]) * 64) / width;
+  const longest = Math.max(...settings.lr.shown.map((name) => name.length));
+  const room = ((decades.at(-1) - decades[0]) * (8 * longest + 16)) / Math.max(100, width - 80);
   const kept = [];
   decades.forEach((at, i) => {
     if (!kept.length || at - decades[kept.at(-1)] >= room) kept.push(i);
