@@ -72,6 +72,8 @@ def test_what_is_best_comes_first_and_what_it_costs_last(rich):
     assert list(shown) == [
         "rate_map",
         "loss_by_optimizer",
+        "optimizer_ratios",
+        "setting_importance",
         "fitted_curve",
         "fitted_path",
         "contours",

@@ -8,7 +8,7 @@ from frames import make_frame
 from matplotlib.colors import to_hex
 from test_plots import speeds
 
-from bench.plots import ecdf, pareto, sensitivity, speed_bars
+from bench.plots import ecdf, optimizer_ratios, pareto, sensitivity, setting_importance, speed_bars
 from bench.plots.choices import select_best_runs, start_families
 from bench.plots.style import colors_of, save
 from bench.tables.choice_ranking import ranking
@@ -297,3 +297,72 @@ def test_numbers_stay_inside_of_the_figure():
 def test_no_speed_to_show():
     told = texts(speed_bars(speeds("torch").tail(1)))
     assert told == "No speed to show: nothing was measured. Not measured: torch (not installed: torch)."
+
+
+# Optimizers compared
+
+
+def compared(ratios, verdicts=None):
+    """A comparison of optimizers by name, from their ratios with intervals."""
+    ratio, low, high = np.array(list(ratios.values()), dtype=float).T
+    plain = {"lr": 0.1, "batch_size": 8, "tried": 12, "runs": 20, "converged": 20, "success": 1.0}
+    verdicts = verdicts or ["best"] + ["slower"] * (len(ratios) - 1)
+    table = pd.DataFrame({"optimizer": list(ratios), "ratio": ratio, "ratio_low": low, "ratio_high": high} | plain)
+    return table.assign(verdict=verdicts)
+
+
+def test_an_optimizer_is_a_point_with_its_interval(tmp_path):
+    table = compared({"sgd": [1, 1, 1], "adam": [3, 2, 5]})
+    figure = optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds")
+    (axis,) = figure.axes
+    points = {line.get_color(): line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"}
+    assert points == {
+        colors_of(["sgd", "adam"])[name]: [[at, row]] for name, at, row in (("sgd", 1, 0), ("adam", 3, 1))
+    }
+    reach = [line.get_xdata().tolist() for line in axis.lines if line.get_linewidth() == 2.5]
+    assert reach == [[1, 1], [2, 5]]
+    assert axis.get_xlim()[0] < 1
+    assert axis.get_xlim()[1] > 5
+    assert "slower, 3 [2, 5] times; all 20 runs succeed; learning rate 0.1, batch size 8, best of 12" in texts(figure)
+    assert "on 20 fresh seeds: medians of the ratios of paired runs with 95 % intervals." in texts(figure)
+    save(figure, tmp_path, "ratios")
+
+
+def test_an_optimizer_that_fails_has_no_ratio(tmp_path):
+    table = compared({"sgd": [1, 1, 1], "adam": [np.inf, 4, np.inf]}, ["best", "fails"]).assign(converged=[20, 0])
+    figure = optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds")
+    assert sum(line.get_marker() == "o" for line in figure.axes[0].lines) == 1
+    assert "fails; learning rate" in texts(figure)
+    save(figure, tmp_path, "ratios")
+
+
+def test_few_runs_bound_no_ratio(tmp_path):
+    table = compared({"sgd": [1, np.nan, np.nan], "adam": [3, np.nan, np.nan]})
+    figure = optimizer_ratios(table, cost="final loss", seeds="2 seeds")
+    assert "(too few runs for intervals)" in texts(figure)
+    assert not any(line.get_linewidth() == 2.5 for line in figure.axes[0].lines)
+
+
+def test_one_optimizer_is_not_compared():
+    told = texts(optimizer_ratios(compared({"sgd": [1, 1, 1]}), cost="samples", seeds="2 seeds"))
+    assert told == "No optimizers to compare: there is only one."
+
+
+# How much each setting matters
+
+
+def test_a_setting_is_a_bar_as_long_as_its_share():
+    rows = [["learning rate", 0.4, 12.3, "0.1", "2"], ["start", 0.05, 1.5, "near", "far"]]
+    effects = pd.DataFrame(rows, columns=["setting", "share", "factor", "best", "worst"])
+    figure = setting_importance(effects, cost="samples to the target")
+    (axis,) = figure.axes
+    assert [patch.get_width() for patch in axis.patches] == [0.4, 0.05]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["learning rate", "start"]
+    assert "40%; best 0.1, worst 2: 12 times" in texts(figure)
+    figure.draw_without_rendering()
+    assert all(text.get_window_extent().x1 < figure.bbox.width for text in axis.texts)
+
+
+def test_no_effects_to_show():
+    effects = pd.DataFrame([], columns=["setting", "share", "factor", "best", "worst"])
+    assert texts(setting_importance(effects, cost="final loss")).startswith("No effects to show")
