@@ -19,10 +19,12 @@ from bench.plots import (
     fitted_curve,
     fitted_path,
     loss_curves,
+    optimizer_ratios,
     parameter_path,
     pareto,
     rate_map,
     sensitivity,
+    setting_importance,
     speed_bars,
 )
 from bench.plots.style import save
@@ -69,6 +71,17 @@ def gallery(frame):
     yield pareto(solved.assign(schedule=name))
     yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
     yield speed_bars(speeds(name))
+    yield optimizer_ratios(comparison(name, "sgd"), cost="samples to the target", seeds="3 seeds")
+    effects = {"setting": ["learning rate", "start"], "share": [0.5, 0.1], "factor": 3.0, "best": name, "worst": "x"}
+    yield setting_importance(pd.DataFrame(effects), cost="samples to the target")
+
+
+def comparison(*names):
+    """Optimizers compared, of which the first is best."""
+    plain = {"lr": 0.1, "batch_size": 8, "tried": 12, "runs": 20, "converged": 20, "verdict": "slower"}
+    ratio = 1.0 + np.arange(len(names))
+    interval = {"ratio": ratio, "ratio_low": 0.8 * ratio, "ratio_high": 1.5 * ratio}
+    return pd.DataFrame({"optimizer": list(names)} | interval | plain)
 
 
 def plane(name="b", size=5, optimizer="sgd", **columns):

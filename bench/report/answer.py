@@ -64,13 +64,15 @@ def find_answer(run_data: RunData) -> Answer:
     heading = "The best choice"
     if target is not None and not best["converged"]:
         heading = f"The best choice; no run reached the target loss {text(target)}"
-    notes = [_describe_sample(run_data, best), str(best["reason"]), run_data.verdict.get("Ties", "")]
+    has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed(best) else ''}final_loss_low"])
+    medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {describe_sample(run_data, best)}."
+    notes = [medians, str(best["reason"]), run_data.verdict.get("Ties", "")]
     return Answer(heading, settings, _make_tiles(best, target), [note for note in notes if note], _copies(choice))
 
 
 def _make_tiles(best: pd.Series, target: float | None) -> list[Tile]:
     """Return the costs of a choice and its success, on fresh seeds where there are any."""
-    prefix = "confirmed_" if _is_confirmed(best) else ""
+    prefix = "confirmed_" if is_confirmed(best) else ""
     runs, converged = (best[f"{prefix}{name}"] for name in ("runs", "converged"))
     if target is None or not best["converged"]:
         ended = Tile(format_share(runs - best[f"{prefix}diverged"], runs), "", "runs ended at a finite loss")
@@ -90,18 +92,16 @@ def _estimate_tile(best: pd.Series, name: str, as_text: Callable[[float], str], 
     return Tile(value, f"[{interval}" if interval else "", meaning)
 
 
-def _describe_sample(run_data: RunData, best: pd.Series) -> str:
-    """Return a sentence on the runs that the figures of a choice are from."""
-    is_confirmed = _is_confirmed(best)
-    runs = run_data.fresh if is_confirmed and run_data.fresh is not None else run_data.frame
-    starts, seeds = runs["init"].nunique(), runs["seed"].nunique()
-    kind = "fresh seed" if is_confirmed else "seed"
-    over = f"{format_count(starts, 'start')} and {format_count(seeds, kind)}"
-    has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed else ''}final_loss_low"])
-    return f"Medians{' with 95 % intervals' if has_interval else ''} over {over}."
+def describe_sample(run_data: RunData, best: pd.Series) -> str:
+    """Return the starts and seeds that the figures of a choice are from."""
+    confirmed = is_confirmed(best)
+    runs = run_data.fresh if confirmed and run_data.fresh is not None else run_data.frame
+    seeds = format_count(runs["seed"].nunique(), "fresh seed" if confirmed else "seed")
+    return f"{format_count(runs['init'].nunique(), 'start')} and {seeds}"
 
 
-def _is_confirmed(best: pd.Series) -> bool:
+def is_confirmed(best: pd.Series) -> bool:
+    """Return whether a choice was trained again on fresh seeds."""
     return "confirmed_runs" in best and bool(pd.notna(best["confirmed_runs"]))
 
 
