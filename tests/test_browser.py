@@ -122,6 +122,27 @@ def test_names_run_no_script_and_are_shown_as_they_are(page):
     assert complaints(page) == []
 
 
+def test_the_slider_shows_the_curve_at_each_mark(fresh, folder):
+    """Each run as it was at its own last mark by then."""
+    click(fresh, "#chart-fit .controls button", "typical runs, mark by mark")
+    paths = read_run_data(folder).evidence["trajectories"]
+    typical = dict(iter(paths[paths["role"] == "typical"].groupby("init", sort=False)))
+    runs = run(fresh, "fit.typical.map((one) => ({start: one.start, samples: one.samples, losses: one.losses}))")
+    assert [one["start"] for one in runs] == [text(start) for start in typical]
+    marks = sorted({seen for one in runs for seen in one["samples"]})
+    assert marks[0] == 0
+    slider = "document.querySelector('#chart-fit input')"
+    assert int(run(fresh, f"{slider}.max")) == len(marks) - 1
+    for step in (0, len(marks) // 2, len(marks) - 1):
+        run(fresh, f"{slider}.value = {step}, {slider}.dispatchEvent(new Event('input'))")
+        assert run(fresh, "document.querySelector('#chart-fit output').textContent") == text(marks[step])
+        told = run(fresh, "[...document.querySelectorAll('#chart-fit .legend > *')].map((one) => one.textContent)")
+        for one, path, entry in zip(runs, typical.values(), told[1:], strict=True):
+            seen = max(mark for mark in one["samples"] if mark <= marks[step])
+            loss = path.loc[path["samples"] == seen, "loss"].iloc[0]
+            assert entry == f"{one['start']}, {text(seen)} samples seen, loss {text(loss)}"
+
+
 def test_a_click_on_a_cell_shows_its_curves(page, folder):
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.by import By

@@ -23,6 +23,7 @@ from bench.store.evidence import store_tables
 from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import MISSING
 from bench.tables.readable import caption, readable_table, text_table
+from kernels.marks import make_marks
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +186,7 @@ def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder
 
 
 @pytest.mark.parametrize(
-    ("stored", "most", "least"), [(5, 101, 5), (101, 101, 101), (1000, 101, 90), (50, 4, 3), (2, 4, 2), (0, 4, 0)]
+    ("stored", "most", "least"), [(5, 101, 5), (101, 101, 101), (1000, 101, 95), (50, 4, 4), (2, 4, 2), (0, 4, 0)]
 )
 def test_marks_are_thinned_early_ones_last(stored, most, least):
     kept = payload.thin_marks(np.arange(stored), most)
@@ -195,6 +196,13 @@ def test_marks_are_thinned_early_ones_last(stored, most, least):
     assert stored == 0 or kept[-1] == stored - 1
     # No gap is longer than a few of an even spacing.
     assert len(kept) < 10 or np.diff(kept).max() <= 4 * stored / most
+
+
+@pytest.mark.parametrize("most", [4, 24, 50, 101])
+@pytest.mark.parametrize("batch_size", [1, 8, 392])
+def test_room_for_marks_is_used(most, batch_size):
+    marks = make_marks("log:9", 392, batch_size, 100, drop_last=True)
+    assert 0.95 * min(most, len(marks)) <= len(payload.thin_marks(marks, most)) <= most
 
 
 def test_a_large_run_stays_below_eight_megabytes(tmp_path, monkeypatch):

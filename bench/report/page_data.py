@@ -203,7 +203,7 @@ def thin_marks(samples: NDArray[Any], most: int) -> NDArray[np.intp]:
     scale = 2 * logarithms / logarithms[-1] + samples[1:] / samples[-1]
     kept = np.array([0, 1, samples.size - 1])
     # Where the marks are coarser than the places asked for, several lead to one mark, so that more can be asked for.
-    for count in np.geomspace(most, 20 * samples.size, 60).astype(int):
+    for count in np.geomspace(most - 1, 20 * samples.size, 60).astype(int):
         asked = np.linspace(scale[0], scale[-1], count)
         places = np.union1d(0, 1 + np.searchsorted(scale, asked - 1e-12))
         if places.size > most:
