@@ -1,8 +1,7 @@
 """The harness of sgdbench: studies, sweeps, measurement, tables, figures and reports."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# As in `typing`: Ctrl-C in the time that its import takes would print a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bench.engine.sweep import sweep
     from bench.store.results import SweepResult, load_run
@@ -14,7 +13,9 @@ __all__ = ["Grid", "SweepResult", "load_run", "sweep"]
 _HOMES = {"Grid": "study.grid", "SweepResult": "store.results", "load_run": "store.results", "sweep": "engine.sweep"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
+        from importlib import import_module  # noqa: PLC0415
+
         return getattr(import_module(f"bench.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'bench' has no attribute {name!r}")

@@ -4,13 +4,25 @@ What takes long to import (numba, pandas, sympy, matplotlib) is imported by the 
 `sgdbench --help` answers at once.
 """
 
-import gc
 import os
+import signal
 import sys
+
+if (__name__ == "__main__" or "".join(sys.argv[:1]).endswith(("sgdbench", "sgdbench.exe"))) and (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
+    # Until `main` takes over: what comes next takes a twentieth of a second, and Ctrl-C would print a traceback.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import gc
+import warnings
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any
 
 import typer
+
+from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible
+from bench.commands.streams import lost_output, prepare_streams
 
 app = typer.Typer(
     add_completion=False,
@@ -20,37 +32,58 @@ app = typer.Typer(
     help="Benchmark stochastic gradient descent: train every configuration, prove the kernels, compare, report.",
 )
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, BAD_INPUT = 1, 2
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, which typer does not export
 
 
 def main() -> None:
-    """Run the command; bad input becomes one line and exit code 2, Ctrl-C exit code 130."""
+    """Run the command; bad input becomes one line and exit code 2, Ctrl-C exit code 130, SIGTERM 143 and SIGHUP 129."""
+    prepare_streams()
+    plain_format, warnings.formatwarning = warnings.formatwarning, _format_warning
+    with interruptible() as interruption:
+        try:
+            code = _run_command(interruption)
+            if (reason := lost_output()) and not code:
+                code = _refuse(f"standard output is not complete: {reason}")
+        except KeyboardInterrupt:
+            code = interruption.exit_code
+        finally:
+            warnings.formatwarning = plain_format
+    sys.exit(code)
+
+
+def _run_command(interruption: Interruption) -> int | None:
+    """Run the command that the arguments ask for; return its exit code."""
     try:
-        code = app(sys.argv[1:] or ["--help"], prog_name="sgdbench", standalone_mode=False)
-        sys.stdout.flush()
-        sys.exit(code)
-    except (typer.Abort, KeyboardInterrupt):  # versions of typer differ in what becomes of Ctrl-C
-        sys.exit(INTERRUPTED)
+        code: int | None = app(sys.argv[1:] or ["--help"], prog_name="sgdbench", standalone_mode=False)
+    except typer.Abort:  # what some versions of typer make of Ctrl-C
+        return interruption.exit_code
     except CommandLineError as error:
-        _refuse(error.format_message() if hasattr(error, "format_message") else str(error))
-    except BrokenPipeError:
-        # Whoever read the output, such as `head`, has seen enough; what is left to flush must not complain once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _refuse(error.format_message() if hasattr(error, "format_message") else str(error))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _refuse(f"{place}{error.strerror or error}")
+        return _refuse(f"{place}{error.strerror or error}")
     except MemoryError as error:
-        _refuse(f"there is not enough memory: {error}")
+        return _refuse(f"there is not enough memory: {error}")
     except ValueError as error:
-        _refuse(str(error))
+        return _refuse(str(error))
+    return interruption.exit_code if code == INTERRUPTED else code
 
 
-def _refuse(message: str) -> NoReturn:
-    """Say in one line what is wrong; names in it come from users, and must neither break it nor move the cursor."""
-    line = "".join(character if character.isprintable() else " " for character in message)
-    print(f"sgdbench: {line}", file=sys.stderr)
-    sys.exit(BAD_INPUT)
+def _refuse(message: str) -> int:
+    """Say in one line what is wrong, and return the exit code."""
+    print(f"sgdbench: {_one_line(message)}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _format_warning(message: Warning | str, *_: Any, **__: Any) -> str:
+    """Return a warning as a line for people; the line of the code that warns means nothing to them."""
+    return f"sgdbench: warning: {_one_line(str(message))}\n"
+
+
+def _one_line(message: str) -> str:
+    """Return a message whose names come from users, and must neither break the line nor move the cursor."""
+    return "".join(character if character.isprintable() else " " for character in message)
 
 
 @app.command()
@@ -58,7 +91,7 @@ def fit(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="A CSV, TSV or Parquet file, or the built-in data 'quadratic' or 'auto-mpg'."
+            metavar="DATA", help="A CSV, TSV or Parquet file, or built-in data: 'quadratic', 'auto-mpg' or 'diabetes'."
         ),
     ],
     model: Annotated[
@@ -89,6 +122,14 @@ def fit(
     record: Annotated[
         str, typer.Option(metavar="MARKS", help='Look at the loss: "epoch", "log", "log:10", or every so many updates.')
     ] = "epoch",
+    validation: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Hold out this share of the rows, and show the loss on them too."),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(metavar="EPOCHS", help="Stop when the loss on held-out rows has not improved for so long."),
+    ] = None,
     standardize: Annotated[
         bool,
         typer.Option(
@@ -135,6 +176,8 @@ def fit(
         loss=loss,
         kernel=kernel,
         record=options.parse_record(record),
+        validation=validation,
+        patience=patience,
     )
     if not finished:
         raise typer.Exit(INTERRUPTED)
@@ -172,6 +215,14 @@ def run(
     confirm: Annotated[
         int | None, typer.Option(metavar="SEEDS", help="Train the leading choices again on so many fresh seeds.")
     ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Hold out this share of the rows, and choose settings by the loss on them."),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(metavar="EPOCHS", help="Stop runs whose loss on held-out rows has not improved for so long."),
+    ] = None,
     refine: Annotated[
         int | None, typer.Option(metavar="ROUNDS", help="Add learning rates around and beyond the best, so many times.")
     ] = None,
@@ -203,6 +254,8 @@ def run(
         record=options.parse_record(record),
         confirm=confirm,
         refine=refine,
+        validation=validation,
+        patience=patience,
     )
     gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
     if not run_study(chosen, out, resume=resume, confirmed=yes):

@@ -14,7 +14,17 @@ from kernels.losses import Loss
 from kernels.marks import with_marks
 from kernels.model import Model
 from kernels.optimizers import Optimizer
-from kernels.run import MAX_EPOCHS, Block, Data, Floats, Hyperparameters, Record, allocate_scratch
+from kernels.run import (
+    MAX_EPOCHS,
+    NO_LOWEST,
+    Block,
+    Data,
+    Floats,
+    Hyperparameters,
+    Record,
+    allocate_scratch,
+    count_evaluated,
+)
 from kernels.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.specialize import Kernel, specialize
 
@@ -27,6 +37,8 @@ class Runs(NamedTuple):
 
     Where only the ends of epochs are marks, `marks` are epochs done. `losses`, shape (marks trained + 1, R), starts
     with the loss at the first of them; a row past the mark that a run reached has no meaning for it.
+    `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`,
+    shape (R, 2), is the lowest of them so far with the samples seen then. Who goes on with a run hands it on.
     """
 
     params: Floats
@@ -35,6 +47,8 @@ class Runs(NamedTuple):
     marks: NDArray[np.int64]
     losses: Floats
     seconds: float
+    validation_losses: Floats
+    lowest: Floats
 
 
 def compile_kernel(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Kernel:
@@ -54,6 +68,7 @@ def train_runs(
     memory: Floats,
     *,
     first: int = 0,
+    lowest: Floats | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Runs | None:
     """Train from mark `first` to the last one; return None if `stopped` before that.
@@ -66,6 +81,8 @@ def train_runs(
         With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch.
     params : array, shape (R, P)
     memory : array, shape (R, M)
+    lowest : array, shape (R, 2), optional
+        Of runs that go on at mark `first`: the lowest validation loss before, and the samples seen then.
     stopped : callable
         Asked about twenty times a second.
     """
@@ -74,7 +91,17 @@ def train_runs(
     hyper = with_marks(hyper, data.y.size)
     last, count = hyper.marks.size - 1, hyper.rates.shape[1]
     whole = np.zeros(count, np.int64)
-    runs = Runs(params.copy(), memory.copy(), whole, whole.copy(), np.empty((last - first + 1, count)), 0.0)
+    shape = last - first + 1, count
+    runs = Runs(
+        params.copy(),
+        memory.copy(),
+        whole,
+        whole.copy(),
+        np.empty(shape),
+        0.0,
+        np.empty(shape if data.validation_y.size else (0, count)),
+        np.full((count, 2), NO_LOWEST) if lowest is None else lowest.copy(),
+    )
     if KERNELS[kernel].width > 1:
         lanes = compile_kernel(kernel, model, loss, optimizer).train
         finished = _train_side_by_side(lanes, data, hyper, runs, first, stopped)
@@ -91,17 +118,18 @@ def _train_in_turn(
     last, count = hyper.marks.size - 1, hyper.rates.shape[1]
     trajectory = np.empty((last + 1, runs.params.shape[1]))
     losses = np.empty(last + 1)
+    validation_losses = np.empty(last + 1 if data.validation_y.size else 0)
     for run in range(count):
         trajectory[first] = runs.params[run]
-        record = Record(losses, trajectory, runs.memory[run])
+        record = Record(losses, trajectory, runs.memory[run], validation_losses, runs.lowest[run])
         own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, run]))
         legs = partial(train, data, own, record)
-        slices = train_in_slices(legs, own.marks, first, samples=data.y.size, slowdown=slowdown)
+        slices = train_in_slices(legs, own.marks, first, samples=count_evaluated(data), slowdown=slowdown)
         for status, done, _seconds in slices:  # noqa: B007
             if stopped():
                 return False
         runs.params[run], runs.status[run], runs.marks[run] = trajectory[done], status, done
-        runs.losses[:, run] = losses[first:]
+        runs.losses[:, run], runs.validation_losses[:, run] = losses[first:], validation_losses[first:]
     return True
 
 
@@ -127,13 +155,15 @@ def _train_side_by_side(
             np.full(WIDTH, first),
             np.ascontiguousarray(runs.params[places].T),
             np.ascontiguousarray(runs.memory[places].T),
+            np.empty((last + 1 if data.validation_y.size else 0, WIDTH)),
+            runs.lowest[places],
         )
         own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, places]))
 
         def step(begin: int, end: int, block: Block = block, own: Hyperparameters = own) -> tuple[int, int]:
             return train(data, own, block, sums, begin, end)
 
-        for _ in train_in_slices(step, own.marks, first, samples=data.y.size, slowdown=WIDTH // 8):
+        for _ in train_in_slices(step, own.marks, first, samples=count_evaluated(data), slowdown=WIDTH // 8):
             if stopped():
                 return False
         mine = slice(start, start + WIDTH)
@@ -141,4 +171,6 @@ def _train_side_by_side(
         runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]
         runs.status[mine], runs.marks[mine] = block.status[:size], block.marks[:size]
         runs.losses[:, mine] = block.losses[first:, :size]
+        runs.validation_losses[:, mine] = block.validation_losses[first:, :size]
+        runs.lowest[mine] = block.lowest[:size]
     return True

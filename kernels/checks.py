@@ -5,7 +5,7 @@ from collections.abc import Callable
 from numbers import Integral, Real
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 def check_real(name: str, value: object, accepted: Callable[[float], bool], wanted: str) -> float:
@@ -79,6 +79,24 @@ def check_unmasked(name: str, values: ArrayLike) -> None:
     if masked := _count_masked(values, depth=2):
         remedy = "leave those out, or fill them with numpy.ma.filled"
         raise ValueError(f"{name} must hold no masked values, not {masked} of them: {remedy}")
+
+
+def check_array(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return real numbers as float64, without a copy where they are that already.
+
+    Raises
+    ------
+    ValueError
+        If they are anything else than real numbers, or some of them are masked.
+    """
+    check_unmasked(name, values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must be an array of numbers, not a ragged list") from None
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must hold real numbers, not values of type {array.dtype}")
+    return array.astype(np.float64, copy=False)
 
 
 def describe(value: object) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from kernels import reference
 from kernels.agreement import KERNELS, SINGLE, check_kernel
 from kernels.checks import check_bool, check_integer, check_seed, check_target
+from kernels.columns import Inputs
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
 from kernels.loops import samples_per_epoch
 from kernels.losses import Loss, make_loss
@@ -23,6 +24,7 @@ from kernels.optimizers import Optimizer, make_optimizer
 from kernels.run import (
     CONVERGED,
     MAX_EPOCHS,
+    NO_LOWEST,
     STATUS,
     Data,
     Floats,
@@ -30,13 +32,16 @@ from kernels.run import (
     Marks,
     Record,
     allocate_scratch,
+    count_evaluated,
     initial_memory,
     option_values,
 )
-from kernels.samples import allocate_data, check_batch_size, check_samples
+from kernels.samples import Samples, allocate_data, check_batch_size, check_samples
 from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE_SLOWDOWN, train_in_slices
+from kernels.snapshot import Snapshot
 from kernels.specialize import specialize
+from kernels.validation import check_patience, hold_out
 from kernels.views import find_view, load_view
 
 if TYPE_CHECKING:
@@ -57,8 +62,8 @@ class FitResult:
     params : array, shape (P,)
         After the last epoch; in the order of ``model.params``.
     loss : array, shape (M,)
-        Mean squared residual over the whole data set, whatever loss was trained, at each mark: before the first update,
-        after each epoch, and in between where `record` asks for it.
+        Mean squared residual over all samples that are trained on, whatever loss was trained, at each mark: before the
+        first update, after each epoch, and in between where `record` asks for it.
     trajectory : array, shape (M, P)
         The parameters at the same marks.
     samples_seen, updates : array, shape (M,)
@@ -73,8 +78,8 @@ class FitResult:
     rates : array
         The learning rate of each epoch that was begun.
     status : str
-        ``"converged"`` (the loss reached the target), ``"max_epochs"``, or ``"diverged"`` (the loss or a parameter is
-        no longer finite).
+        ``"converged"`` (the loss reached the target), ``"max_epochs"``, ``"diverged"`` (the loss or a parameter is no
+        longer finite), or ``"stopped"`` (the validation loss had not improved for `patience` epochs).
     epochs : int
         Epochs finished.
     epochs_to_target : float or None
@@ -84,6 +89,10 @@ class FitResult:
         Time spent training.
     compile_seconds : float
         Time spent to derive and compile the kernel, or to load it from the disk cache; not part of `seconds`.
+    validation_loss : array, shape (M,), or None
+        Mean squared residual over the held-out samples at the same marks; None without `validation`.
+    validation : tuple or None
+        The held-out samples: their inputs, as in `x`, and their y.
     """
 
     model: Model
@@ -102,13 +111,16 @@ class FitResult:
     trained: str
     x: tuple[Floats, ...] = field(repr=False)
     y: Floats = field(repr=False)
+    validation_loss: Floats | None = None
+    validation: Samples | None = field(default=None, repr=False)
 
-    def predict(self, x: ArrayLike) -> Floats:
+    def predict(self, x: Inputs) -> Floats:
         """Return the model at x with the parameters of the end.
 
         Parameters
         ----------
-        x : array, shape (n,) or (n, inputs)
+        x : array, shape (n,) or (n, inputs), or a table
+            A data frame or a mapping, whose columns are found by the names of the inputs.
 
         Returns
         -------
@@ -120,6 +132,25 @@ class FitResult:
     def epoch_marks(self) -> Marks:
         """Which of the marks are the start and the ends of epochs, shape (epochs + 1,)."""
         return np.flatnonzero(self.samples_seen % self.samples_per_epoch == 0)
+
+    @property
+    def best(self) -> Snapshot:
+        """The mark of the lowest validation loss, or of the lowest loss without `validation`; the first of equals.
+
+        Marks at which the loss or a parameter is not finite do not count, but for the start where there is no other.
+        """
+        losses = self.loss if self.validation_loss is None else self.validation_loss
+        counts = np.isfinite(losses) & np.isfinite(self.loss) & np.isfinite(self.trajectory).all(axis=1)
+        mark = int(np.argmin(np.where(counts, losses, np.inf)))
+        seen = int(self.samples_seen[mark])
+        return Snapshot(
+            mark,
+            seen,
+            _whole_or_fraction(seen, self.samples_per_epoch),
+            self.trajectory[mark].copy(),
+            float(self.loss[mark]),
+            None if self.validation_loss is None else float(self.validation_loss[mark]),
+        )
 
     @property
     def rmse(self) -> float:
@@ -163,6 +194,7 @@ class FitResult:
             f"  epochs      {self.epochs} ({int(self.updates[-1]):,} updates{target})",
             f"  parameters  {params}",
             f"  loss        {self.loss[0]:.6g} -> {self.loss[-1]:.6g}",
+            *self._describe_validation(),
             f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}",
             f"  time        {self.seconds:.3g} s training, {self.compile_seconds:.3g} s compiling or loading",
         ]
@@ -173,14 +205,20 @@ class FitResult:
             lines.append(f"  distance from the least-squares optimum: {distance:.3g}")
         return "\n".join(lines)
 
+    def _describe_validation(self) -> list[str]:
+        if self.validation_loss is None:
+            return []
+        best, course = self.best, f"{self.validation_loss[0]:.6g} -> {self.validation_loss[-1]:.6g}"
+        return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
+
     def to_frame(self) -> "pd.DataFrame":
         """Return one row per mark.
 
         Returns
         -------
         DataFrame
-            epoch (a fraction within one), lr (of the update before), loss, param_<name> for each parameter; samples and
-            updates.
+            epoch (a fraction within one), lr (of the update before), loss, validation_loss where there is one,
+            param_<name> for each parameter; samples and updates.
         """
         import pandas as pd  # noqa: PLC0415 (only when asked for)
 
@@ -191,16 +229,18 @@ class FitResult:
             "lr": np.concatenate([[np.nan], self.rates[np.ceil(epoch[1:]).astype(np.int64) - 1]]),
             "loss": self.loss,
         }
+        if self.validation_loss is not None:
+            columns["validation_loss"] = self.validation_loss
         columns |= {f"param_{name}": self.trajectory[:, k] for k, name in enumerate(self.model.params)}
         columns |= {"samples": self.samples_seen, "updates": self.updates}
         return pd.DataFrame(columns)
 
-    def plot(self, x: ArrayLike | None = None, y: ArrayLike | None = None) -> "Figure":
+    def plot(self, x: Inputs | None = None, y: ArrayLike | None = None) -> "Figure":
         """Draw the loss and, beside it, the curve on its data where they are given.
 
         Parameters
         ----------
-        x : array, shape (n,) or (n, inputs), optional
+        x : array, shape (n,) or (n, inputs), or a table, optional
         y : array, shape (n,), optional
             The data that were trained.
 
@@ -216,7 +256,11 @@ class FitResult:
         ImportError
             If there is no package that draws; `bench` does.
         """
-        figure: Figure = load_view("plot_fit")(self, x, y)
+        draw = load_view("plot_fit")
+        if x is not None:
+            columns = self.model.columns(x)
+            x = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        figure: Figure = draw(self, x, y)
         return figure
 
     def _repr_html_(self) -> str | None:
@@ -227,7 +271,7 @@ class FitResult:
 
 def fit(
     model: Model | str,
-    x: ArrayLike,
+    x: Inputs,
     y: ArrayLike,
     *,
     init: ArrayLike | Mapping[str, float] | None = None,
@@ -243,6 +287,8 @@ def fit(
     target: float | None = None,
     kernel: str = "fused",
     record: str | int = "epoch",
+    validation: float | tuple[Inputs, ArrayLike] | None = None,
+    patience: int | None = None,
     callback: Callable[[FitResult], None] | None = None,
 ) -> FitResult:
     """Fit a model to data with stochastic gradient descent.
@@ -254,7 +300,9 @@ def fit(
     ----------
     model : Model or str
         A model, an expression in x, or the name of a ready-made model such as ``"polynomial(3)"``.
-    x : array, shape (n,) or (n, inputs)
+    x : array, shape (n,) or (n, inputs), or a table
+        An array is taken by position. Of a table, which is a data frame or a mapping of names to columns, each input is
+        the column of its name, whatever their order; other columns are left alone.
     y : array, shape (n,)
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, standard normal draws of the seed.
@@ -277,14 +325,24 @@ def fit(
     loss : str
         ``"squared"``, ``"huber(1.0)"`` or ``"logcosh"``.
     target : float, optional
-        Stop at the first mark at which the mean squared residual over the whole data set is at or below this.
+        Stop at the first mark at which the mean squared residual over all samples that are trained on is at or below
+        this. The validation loss has no part in it.
     kernel : str
         ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
     record : str or int
         The marks at which the loss and the parameters are recorded, 0 and the end of every epoch always among them:
         ``"epoch"``, these alone; ``"log"`` or ``"log:PER_DECADE"``, besides them marks evenly spaced in the logarithm
         of the samples seen, in the first epochs; or a number, besides them a mark after every so many updates. What is
-        recorded does not change the parameters, but `target` is looked at only at marks.
+        recorded does not change the parameters, but `target` and `patience` are looked at only at marks.
+    validation : float or (x, y), optional
+        Samples that are not trained on; the mean squared residual over them is recorded at the same marks. Either data
+        besides x and y, or the share of x and y to hold out, between 0 and 1: ``round(validation * n)`` samples, which
+        are the first of ``numpy.random.default_rng(0).permutation(n)``. That split depends on neither `seed` nor
+        `kernel`, so that runs can be compared; both parts keep the order of the samples. What is fitted is as if the
+        other part alone had been given.
+    patience : int, optional
+        Stop at the first mark that lies so many epochs or more after that of the lowest validation loss; the status is
+        ``"stopped"`` then. `params` are those of the end all the same, and `best` those of the lowest loss.
     callback : callable, optional
         Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
         of that result cannot be written to.
@@ -301,7 +359,7 @@ def fit(
     """
     model = model if isinstance(model, Model) else make_model(model)
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
-    columns, y = check_samples(model, x, y)
+    (columns, y), held_out = hold_out(model, *check_samples(model, x, y), validation)
     epochs = check_integer("epochs", epochs)
     seed = check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
@@ -316,11 +374,18 @@ def fit(
         seed,
         check_target(target),
         marks,
+        check_patience(patience, validation),
     )
     shape = marks.size, len(model.params)
-    kept = Record(np.empty(shape[0]), np.empty(shape), initial_memory(optimizer, shape[1]))
+    kept = Record(
+        np.empty(shape[0]),
+        np.empty(shape),
+        initial_memory(optimizer, shape[1]),
+        np.empty(shape[0] if held_out else 0),
+        np.array(NO_LOWEST),
+    )
     kept.trajectory[0] = draw_start(model, seed) if init is None else model.vector(init, "init")
-    data = allocate_data(columns, y, shuffle=hyper.shuffle)
+    data = allocate_data(columns, y, shuffle=hyper.shuffle, validation=held_out)
     asked = time.perf_counter()
     train = trainer(kernel, model, loss, optimizer)
     compile_seconds = time.perf_counter() - asked
@@ -330,7 +395,7 @@ def fit(
     per_epoch = samples_per_epoch(y.size, size, drop_last)
     slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
     legs = partial(train, data, hyper, kept)
-    for status, done, spent in train_in_slices(legs, marks, samples=y.size, slowdown=slowdown):
+    for status, done, spent in train_in_slices(legs, marks, samples=count_evaluated(data), slowdown=slowdown):
         seconds += spent
         # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between
         # two callbacks.
@@ -353,6 +418,8 @@ def fit(
             trained=loss.text,
             x=columns,
             y=y,
+            validation_loss=protect(kept.validation_losses[: done + 1]) if held_out else None,
+            validation=held_out,
         )
         if callback:
             callback(result)

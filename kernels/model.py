@@ -1,13 +1,13 @@
 """A model: an expression in inputs and parameters, with its derivatives."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.checks import check_unmasked
+from kernels.checks import check_array
+from kernels.columns import Inputs, input_columns
 from kernels.expression import Name, names, parse, reads_as_number
 from kernels.program import Program, evaluate
 from kernels.program_cache import compile_program
@@ -43,6 +43,7 @@ class Model:
     def __init__(self, expression: str, inputs: Sequence[str] = ("x",), params: Sequence[str] | None = None) -> None:
         found = names(parse(expression))
         self.expression = expression
+        self._program: Program | None = None
         self.inputs = _check_names("inputs", inputs)
         self.params = _check_names(
             "params", [name for name in found if name not in inputs] if params is None else params
@@ -64,23 +65,27 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.expression!r}, inputs={self.inputs}, params={self.params})"
 
-    @cached_property
+    @property
     def program(self) -> Program:
         """The residual and its derivatives as straight-line code."""
-        return compile_program(self.expression, self.inputs, self.params)
+        # No cached_property: up to Python 3.11 it has a lock, which a fork would find held where a thread derives.
+        if self._program is None:
+            self._program = compile_program(self.expression, self.inputs, self.params)
+        return self._program
 
     @property
     def is_linear(self) -> bool:
         """Whether the model is linear in its parameters."""
         return self.program.is_linear
 
-    def predict(self, params: ArrayLike | Mapping[str, float], x: ArrayLike) -> Floats:
+    def predict(self, params: ArrayLike | Mapping[str, float], x: Inputs) -> Floats:
         """Return the model at x.
 
         Parameters
         ----------
         params : array, shape (params,), or a mapping of all names to values
-        x : array, shape (n,) or (n, inputs)
+        x : array, shape (n,) or (n, inputs), or a table
+            A data frame or a mapping, whose columns are found by the names of the inputs.
 
         Returns
         -------
@@ -91,7 +96,7 @@ class Model:
             f, _ = evaluate(self.program, self.vector(params), np.stack(columns), np.zeros(()))
         return np.array(np.broadcast_to(f, columns[0].shape))
 
-    def design_matrix(self, x: ArrayLike) -> Floats:
+    def design_matrix(self, x: Inputs) -> Floats:
         """Return the derivatives of a linear model by its parameters, a row for each sample.
 
         What does not depend on the parameters, as the x in ``x + a``, is in none of them; `predict` gives it for
@@ -99,7 +104,8 @@ class Model:
 
         Parameters
         ----------
-        x : array, shape (n,) or (n, inputs)
+        x : array, shape (n,) or (n, inputs), or a table
+            A data frame or a mapping, whose columns are found by the names of the inputs.
 
         Returns
         -------
@@ -117,12 +123,13 @@ class Model:
             _, derivatives = evaluate(self.program, np.zeros(len(self.params)), np.stack(columns), np.zeros(()))
         return np.stack([np.broadcast_to(derivative, columns[0].shape) for derivative in derivatives], axis=1)
 
-    def linear_system(self, x: ArrayLike, y: Floats) -> tuple[Floats, Floats]:
+    def linear_system(self, x: Inputs, y: Floats) -> tuple[Floats, Floats]:
         """Return the matrix D and the targets t of a linear model: its residual is D theta - t.
 
         Parameters
         ----------
-        x : array, shape (n,) or (n, inputs)
+        x : array, shape (n,) or (n, inputs), or a table
+            A data frame or a mapping, whose columns are found by the names of the inputs.
         y : array, shape (n,)
 
         Returns
@@ -137,25 +144,20 @@ class Model:
         """
         return self.design_matrix(x), y - self.predict(np.zeros(len(self.params)), x)
 
-    def columns(self, x: ArrayLike) -> tuple[Floats, ...]:
+    def columns(self, x: Inputs) -> tuple[Floats, ...]:
         """Return the inputs as contiguous columns, without a copy where they are that already.
 
         Parameters
         ----------
-        x : array, shape (n,) for one input or (n, inputs)
+        x : array, shape (n,) for one input or (n, inputs), or a table
+            See `kernels.columns`.
 
         Raises
         ------
         ValueError
-            If the shape does not fit the inputs, or the values are no real numbers.
+            If the shape or the names do not fit the inputs, or the values are no real numbers.
         """
-        table = check_array("x", x)
-        if table.ndim == 1:
-            table = table[:, np.newaxis]
-        if table.ndim != 2 or table.shape[1] != len(self.inputs):
-            wanted = f"(n, {len(self.inputs)})" if len(self.inputs) > 1 else "(n,) or (n, 1)"
-            raise ValueError(f"x must have shape {wanted} for inputs {self.inputs}, not {np.shape(x)}")
-        return tuple(np.ascontiguousarray(column) for column in table.T)
+        return input_columns(self.inputs, x)
 
     def vector(self, params: ArrayLike | Mapping[str, float], what: str = "params") -> Floats:
         """Return parameter values as an array in the order of `params`.
@@ -191,24 +193,6 @@ class Model:
 
         params, inputs = (tuple(to_sympy(Name(name)) for name in group) for group in (self.params, self.inputs))
         return to_sympy(parse(self.expression)), params, inputs
-
-
-def check_array(name: str, values: ArrayLike) -> Floats:
-    """Return real numbers as float64, without a copy where they are that already.
-
-    Raises
-    ------
-    ValueError
-        If they are anything else than real numbers, or some of them are masked.
-    """
-    check_unmasked(name, values)
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ValueError(f"{name} must be an array of numbers, not a ragged list") from None
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must hold real numbers, not values of type {array.dtype}")
-    return array.astype(np.float64, copy=False)
 
 
 def _check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:

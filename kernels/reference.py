@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kernels.losses import Loss
 from kernels.optimizers import Optimizer, add_weight_decay
 from kernels.program import Program, evaluate
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Data, Floats, Hyperparameters, Record
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
 
 State = tuple[tuple[Floats, ...], tuple[float, ...]]
 
@@ -39,14 +39,21 @@ def train(
     order, drawn = np.arange(n), -1  # the epoch that the order belongs to
     with np.errstate(all="ignore"):
         while True:
-            residual, _ = evaluate(program, theta, x, y)
-            mse = np.add.reduce(residual * residual) / y.size
+            mse = _mean_squared_residual(program, theta, x, y)
             record.losses[done], record.trajectory[done] = mse, theta
             status = MAX_EPOCHS
             if not np.isfinite([mse, *theta]).all():
                 status = DIVERGED
             elif mse <= hyper.target:
                 status = CONVERGED
+            if data.validation_y.size:
+                held_out = _mean_squared_residual(program, theta, np.stack(data.validation_x), data.validation_y)
+                record.validation_losses[done] = held_out
+                lowest, when = record.lowest
+                if held_out < lowest and status != DIVERGED:
+                    record.lowest[:] = held_out, marks[done]
+                elif status == MAX_EPOCHS and marks[done] - when >= hyper.patience * per_epoch:
+                    status = STOPPED
             if done == last or status != MAX_EPOCHS:
                 break
             epoch, start = divmod(int(marks[done]), per_epoch)
@@ -108,6 +115,12 @@ def _step(
         gradient = add_weight_decay(theta, gradient, optimizer.weight_decay)
     theta, slots = optimizer.rule(theta, slots, gradient, lr, clock, options)
     return theta, (slots, clock)
+
+
+def _mean_squared_residual(program: Program, theta: Floats, x: Floats, y: Floats) -> float:
+    """Return the MSE over the samples; x has the shape (inputs, n)."""
+    residual, _ = evaluate(program, theta, x, y)
+    return float(np.add.reduce(residual * residual) / y.size)
 
 
 def _sum(terms: Floats) -> Floats:

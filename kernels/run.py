@@ -1,5 +1,6 @@
 """What a training run is given, and what it leaves behind; the same for the kernels and for the reference."""
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,23 +14,37 @@ Floats = NDArray[np.float64]
 Marks = NDArray[np.int64]
 
 MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
-STATUS = ("max_epochs", "converged", "diverged")
+STOPPED = 3
+STATUS = ("max_epochs", "converged", "diverged", "stopped")
+NO_LOWEST = (math.inf, 0.0)
+"""The lowest validation loss, and the samples seen then, of a run that has none yet."""
 
 
 class Data(NamedTuple):
-    """The samples, and room for them in visiting order (none where they are visited as they stand)."""
+    """The samples, and room for them in visiting order (none where they are visited as they stand).
+
+    On those of `validation_x` and `validation_y`, of which there may be none, a run is not trained.
+    """
 
     x: tuple[Floats, ...]
     y: Floats
     visited_x: tuple[Floats, ...]
     visited_y: Floats
+    validation_x: tuple[Floats, ...]
+    validation_y: Floats
+
+
+def count_evaluated(data: Data) -> int:
+    """Return how many samples the losses at a mark are evaluated on."""
+    return data.y.size + data.validation_y.size
 
 
 class Hyperparameters(NamedTuple):
     """What stays the same during a run.
 
     `settings` holds the options of the loss, those of the optimizer and the weight decay. `marks` are the counts of
-    samples seen at which the run is recorded (`kernels.marks`); without any, it is at the ends of epochs.
+    samples seen at which the run is recorded (`kernels.marks`); without any, it is at the ends of epochs. A run stops
+    after `patience` epochs without a lower validation loss, where there is one.
     """
 
     rates: Floats
@@ -40,17 +55,22 @@ class Hyperparameters(NamedTuple):
     seed: int
     target: float
     marks: Marks = np.zeros(0, np.int64)
+    patience: float = math.inf
 
 
 class Record(NamedTuple):
     """Row m of `losses` and `trajectory` is the state at mark m.
 
     `memory` is what the optimizer remembers at the last of them: the slots of each parameter, then its clock.
+    `validation_losses` has a row for each mark too, and `lowest` is the lowest of them so far with the samples seen
+    then; both are empty where the data have no samples for validation.
     """
 
     losses: Floats
     trajectory: Floats
     memory: Floats
+    validation_losses: Floats = np.zeros(0)
+    lowest: Floats = np.zeros(0)
 
 
 class Block(NamedTuple):
@@ -58,7 +78,9 @@ class Block(NamedTuple):
 
     `params` and `memory` are where a run stands, or stood when it was over; `losses` has a row per mark, of no meaning
     after a run's `marks`. `now` and `memory_now` are where it would stand had it gone on, as it does in its lane: the
-    clock that all share, for one, must not stop with the first run that is over.
+    clock that all share, for one, must not stop with the first run that is over. `validation_losses` are as `losses`,
+    and `lowest` has a row (lowest validation loss, samples seen then) for each run; both have no rows where the data
+    have no samples for validation.
     """
 
     params: Floats
@@ -68,6 +90,8 @@ class Block(NamedTuple):
     marks: NDArray[np.int64]
     now: Floats
     memory_now: Floats
+    validation_losses: Floats
+    lowest: Floats
 
 
 class Scratch(NamedTuple):

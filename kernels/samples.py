@@ -5,32 +5,35 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.checks import describe
-from kernels.model import Model, check_array
+from kernels.checks import check_array, describe
+from kernels.columns import Inputs
+from kernels.model import Model
 from kernels.run import Data, Floats
 
 CHUNK = 1_000_000
+Samples = tuple[tuple[Floats, ...], Floats]
 
 
-def check_samples(model: Model, x: ArrayLike, y: ArrayLike) -> tuple[tuple[Floats, ...], Floats]:
+def check_samples(model: Model, x: Inputs, y: ArrayLike) -> tuple[tuple[Floats, ...], Floats]:
     """Return the inputs as contiguous columns, and y, without a copy where they are that already.
 
     Parameters
     ----------
-    x : array, shape (n,) or (n, inputs)
+    x : array, shape (n,) or (n, inputs), or a table
+        See `kernels.columns`.
     y : array, shape (n,)
 
     Raises
     ------
     ValueError
-        If the shapes do not fit, there is no sample, or a value is not finite.
+        If the shapes or the names do not fit, there is no sample, or a value is not finite.
     """
     columns = model.columns(x)
     target = np.ascontiguousarray(check_array("y", y))
+    if columns[0].size == 0:
+        raise ValueError(f"{'x' if target.size else 'x and y'} must hold at least one sample, not none")
     if target.shape != columns[0].shape:
         raise ValueError(f"y must have shape {columns[0].shape}, one value for each sample of x, not {np.shape(y)}")
-    if target.size == 0:
-        raise ValueError("x and y must hold at least one sample, not none")
     for name, column in zip((*model.inputs, "y"), (*columns, target), strict=True):
         row = find_non_finite(column)
         if row is not None:
@@ -65,8 +68,16 @@ def check_batch_size(batch_size: int | str, n: int) -> int:
     )
 
 
-def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> Data:
+def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool, validation: Samples | None = None) -> Data:
     """Return the samples with room to gather them in visiting order, where they are shuffled.
+
+    Parameters
+    ----------
+    columns : tuple of array, shape (n,)
+    y : array, shape (n,)
+    shuffle : bool
+    validation : tuple, optional
+        The inputs, one array for each, and y of samples that are not trained on.
 
     Raises
     ------
@@ -76,4 +87,5 @@ def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool) -> D
     if shuffle and y.size >= 2**31:
         raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {y.size}")
     size = y.size if shuffle else 0
-    return Data(columns, y, tuple(np.empty(size) for _ in columns), np.empty(size))
+    held_out = validation or (tuple(np.empty(0) for _ in columns), np.empty(0))
+    return Data(columns, y, tuple(np.empty(size) for _ in columns), np.empty(size), *held_out)

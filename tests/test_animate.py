@@ -208,6 +208,7 @@ def test_the_lesson_is_seen_on_the_lessons_axes(result, classic):
 def test_the_last_frame_says_how_it_ended(classic):
     for settings, said in [
         ({"lr": 0.5, "target": 1e-3}, "   converged in epoch "),
+        ({"validation": ([0.0], [1.0]), "patience": 2}, "   stopped early in epoch "),
         ({"lr": 300.0, "batch_size": 100}, "   no longer finite in epoch "),
     ]:
         ended = fit(

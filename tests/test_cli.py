@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +16,8 @@ import pytest
 
 import bench.commands.run
 from bench.data.table import builtin
+from bench.system.atomic import replace_atomically
+from tests.conftest import ROOT
 
 PARABOLA = "a*x**2 + b*x + c"
 QUADRATIC = ["fit", "quadratic", "--model", PARABOLA]
@@ -382,6 +387,123 @@ def test_studies_and_info(sgdbench):
     assert code == 0
     assert facts["numpy"] == np.__version__
     assert f"kernel cache         {os.environ['SGDBENCH_CACHE_DIR']}" in out
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Run a line of the shell in an empty folder, in which `sgdbench` is the command: (exit code, standard error)."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    command = tmp_path / "bin" / "sgdbench"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m bench.cli "$@"\n')
+    command.chmod(0o700)
+    folders = {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+    def run(line, **environment):
+        done = subprocess.run(
+            [bash, "-o", "pipefail", "-c", line],
+            cwd=tmp_path,
+            env=os.environ | folders | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    return run
+
+
+FEW_RUNS = f"sgdbench run quadratic --out a {' '.join(SMALL)}"
+
+
+def test_a_run_ends_with_its_report_though_nobody_reads_any_more(shell, tmp_path):
+    assert shell(f"{FEW_RUNS} | head -1", PYTHONIOENCODING="ascii") == (0, "")
+    assert (tmp_path / "a" / "report.html").exists()
+    (tmp_path / "a" / "report.html").unlink()
+    assert shell("sgdbench report a <&- >&- 2>&-") == (0, "")
+    assert (tmp_path / "a" / "report.html").exists()
+    assert shell("sgdbench compare a a | true") == (0, "")
+    for line in ("sgdbench info | true", "sgdbench info >&-", "sgdbench info 2>&-"):
+        assert shell(line) == (0, "")
+
+
+def test_a_fit_goes_on_though_nobody_reads_any_more(shell, tmp_path):
+    fit = f'sgdbench fit quadratic --model "{PARABOLA}" --every 1 --epochs 3000 --plot a.png'
+    assert shell(f"{fit} | head -1") == (0, "")
+    assert (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+)
+def test_characters_that_a_terminal_lacks_are_replaced(shell, tmp_path, environment):
+    line = "sgdbench fit quadratic --model quadratic --epochs 9 --plot a.png > out"
+    assert shell(line, **environment) == (0, "")
+    assert (tmp_path / "a.png").exists()
+    assert re.search(rb"epochs to target +\?\n", (tmp_path / "out").read_bytes())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_is_lost_is_an_error_after_the_work(shell, tmp_path):
+    message = "sgdbench: standard output is not complete: No space left on device\n"
+    assert shell("sgdbench fit quadratic --model quadratic --epochs 9 --plot a.png > /dev/full") == (2, message)
+    assert (tmp_path / "a.png").exists()
+
+
+def test_a_warning_is_one_line(shell):
+    code, err = shell("sgdbench info", SGDBENCH_CACHE_DIR="/dev/null/cache")
+    assert code == 0
+    assert err.startswith("sgdbench: warning: the kernel cache /dev/null/cache cannot be written (Not a directory)")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("phase", ["_verify", "_analyze", "_measure_speed", "write_run_report"])
+@pytest.mark.usefixtures("no_report")
+def test_an_interrupt_after_the_training_says_how_to_go_on(sgdbench, monkeypatch, phase):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench.commands.run, phase, interrupted)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 130
+    assert "sgdbench: all configurations are trained and kept in results/quadratic; --resume goes on from there" in err
+
+
+@pytest.mark.parametrize("phase", ["store_tables", "write_run_report"])
+@pytest.mark.usefixtures("no_report")
+def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the_report(sgdbench, monkeypatch, phase):
+    def full(*args, **kwargs):
+        with replace_atomically("results/quadratic/file.csv"):
+            raise OSError(28, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    monkeypatch.setattr(bench.commands.run, phase, full)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 2
+    assert err == (
+        "sgdbench: results/quadratic/file.csv cannot be written: No space left on device; all results are safe in "
+        "results/quadratic: once it can be written, `sgdbench report results/quadratic` makes the report of what is "
+        "there, and --resume also measures what is missing\n"
+    )
+
+
+def test_a_figure_of_a_fit_that_fails_costs_no_result(sgdbench, monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("no glyph")
+
+    monkeypatch.setattr("bench.plots.style.save_as", fails)
+    code, out, err = sgdbench(*QUADRATIC, "--plot", "fit.png")
+    assert code == 2
+    assert PARABOLA in out
+    assert err == "sgdbench: --plot: fit.png cannot be drawn: RuntimeError: no glyph\n"
 
 
 def test_a_closed_pipe_is_no_complaint():

@@ -250,6 +250,16 @@ def test_bad_gates_are_refused_in_a_line(content, words, tmp_path):
     assert words in str(refused.value)
 
 
+def test_only_regular_files_are_read(tmp_path):
+    endless = tmp_path / "endless.json"
+    endless.symlink_to("/dev/zero")
+    for path, what in ((endless, "it is a device, and only regular files are read"), (tmp_path, "Is a directory")):
+        with pytest.raises(ValueError, match=rf": {what}; accepted is one table \[gates\]"):
+            load_gates(None, path)
+        with pytest.raises(ValueError, match=f": {what}; accepted is what pytest --benchmark-json"):
+            read_benchmarks(path)
+
+
 @pytest.mark.parametrize("gate", [0, -1, np.inf, np.nan])
 def test_a_gate_is_a_positive_finite_ratio(gate):
     with pytest.raises(ValueError, match="--gate must be a positive finite ratio"):

@@ -1,3 +1,4 @@
+import os
 import re
 import tempfile
 from decimal import Decimal
@@ -134,14 +135,32 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
         ('a,b\n1,"2\n3,4\n', ": line 2, column 'b' must be a number such as -1234.5, not '2\\n3,4\\n'"),
         (
             'a,b\n1,"' + "2\n" * 100_000,
-            " is damaged: field larger than field limit (131072); is a quotation mark never closed?",
+            ": line 2 has a field of more than 131,072 characters; accepted are fields up to that; "
+            "is a quotation mark never closed?",
         ),
+        ("a,b\n1,2\n1,\u0661\u0662\n", ": line 3, column 'b' must be a number such as -1234.5, not '\u0661\u0662'"),
+        ("a,b\n1\xa0,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1\\xa0'"),
+        ("a,b\n1,2\n1\xa0000,2\n", ": line 3, column 'a' must be a number such as -1234.5, not '1\\xa0000'"),
+        ('a,b\n1,"2\n"\n', ": line 2, column 'b' must be a number such as -1234.5, not '2\\n'"),
         (b"a,b\n1,\xe9\n", ": line 2, column 'b' must be a number such as -1234.5, not '\ufffd'"),
         ("a,b\n1,2\n".encode("utf-16"), ": the header must be UTF-8 text; save the file as UTF-8"),
     ],
 )
 def test_faults_of_text_files(write, text, message):
     assert refusal(write(text), ["a"], "b") == message
+
+
+def test_a_line_may_be_longer_than_a_block(write):
+    names = [f"column_{k}" for k in range(100_000)]
+    path = write("\n".join(",".join(cells) for cells in (names, ["1"] * len(names), ["2"] * len(names))))
+    np.testing.assert_array_equal(load_table(path, names[:1], names[-1]).y, [1, 2])
+
+
+def test_a_line_that_is_too_long_is_not_called_damaged(write, monkeypatch):
+    monkeypatch.setattr("bench.data.table._LONGEST_LINE", 2**20)
+    path = write(",".join(f"column_{k}" for k in range(100_000)) + "\n" + "1," * 99_999 + "1\n")
+    message = " has a line of more than 1,048,576 bytes; accepted are lines up to that"
+    assert refusal(path, ["column_0"], "column_1") == message
 
 
 @pytest.mark.parametrize(
@@ -188,6 +207,29 @@ def test_damaged_parquet(write):
 def test_files_that_cannot_be_read(tmp_path, name, message):
     (tmp_path / "folder.csv").mkdir()
     assert refusal(tmp_path / name, ["a"], "b") == message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_only_regular_files_are_read(tmp_path, suffix):
+    endless, waiting, link = (tmp_path / f"{name}{suffix}" for name in ("endless", "waiting", "link"))
+    endless.symlink_to("/dev/zero")
+    os.mkfifo(waiting)
+    wanted = "and only regular files are read; give a .csv, .tsv or .parquet file"
+    assert refusal(endless, ["a"], "b") == f" cannot be read: it is a device, {wanted}"
+    assert refusal(waiting, ["a"], "b") == f" cannot be read: it is a named pipe, {wanted}"
+    whole = tmp_path / f"whole{suffix}"
+    frame = pd.DataFrame({"a": [1.0], "b": [2.0]})
+    if suffix == ".parquet":
+        frame.to_parquet(whole)
+    else:
+        frame.to_csv(whole, index=False, sep={".csv": ",", ".tsv": "\t"}[suffix])
+    link.symlink_to(whole)
+    assert load_table(link, "a", "b").y == [2.0]
+
+
+def test_a_folder_is_no_table(tmp_path):
+    assert refusal(tmp_path, ["a"], "b") == " must be a .csv, .tsv or .parquet file, not a directory"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 import os
+import sys
 
 import pytest
 
 from bench.system.atomic import replace_atomically
+from bench.system.lock import lock_folder
+from tests.conftest import ROOT
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -50,3 +53,57 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
     with replace_atomically(tmp_path / "a.txt") as temporary:
         temporary.write_text("x")
     assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "Error writing bytes to file. Detail: [errno 28]"), OSError("encoder error")]
+)
+def test_an_error_names_the_file_that_the_user_knows(tmp_path, error):
+    path = tmp_path / "a.txt"
+    with pytest.raises(OSError, match=r"No space left on device|encoder error") as caught, replace_atomically(path):
+        raise error
+    assert caught.value.filename == str(path)
+
+
+def test_an_error_about_another_file_stays_as_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, replace_atomically(tmp_path / "a.txt"):
+        (tmp_path / "font.ttf").read_bytes()
+    assert caught.value.filename == str(tmp_path / "font.ttf")
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(IsADirectoryError) as caught, replace_atomically(tmp_path / "a.txt") as temporary:
+        temporary.touch()
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files, which Windows has not")
+@pytest.mark.parametrize(
+    "write", ["frame.to_csv(temporary)", "frame.to_parquet(temporary)", "figure.savefig(temporary, format='png')"]
+)
+def test_a_full_disk_names_the_file_whoever_writes(python, tmp_path, write):
+    code = f"""
+import resource
+import pandas as pd
+from matplotlib.figure import Figure
+from bench.system.atomic import replace_atomically
+from bench.system.lock import lock_folder
+frame, figure = pd.DataFrame({{"a": range(10_000)}}), Figure()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with replace_atomically("a.dat") as temporary:
+        {write}
+except OSError as error:
+    print(error.filename, error.strerror, sep=": ")
+"""
+    assert python(code, cwd=tmp_path, PYTHONPATH=str(ROOT)) == "a.dat: File too large\n"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_that_cannot_be_had_names_the_folder(tmp_path):
+    folder = tmp_path / "none"
+    with pytest.raises(FileNotFoundError) as caught, lock_folder(folder):
+        pass
+    assert caught.value.filename == str(folder)

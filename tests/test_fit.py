@@ -457,7 +457,7 @@ def with_bad(value, row):
         ({"model": 3}, "expression must be text such as 'a*x + b', not int"),
         ({"model": "a*x +"}, "expression, column 6: a number or a name is missing at the end"),
         ({"model": "plane"}, "the model 'plane' has the inputs x1, x2, not x"),
-        ({"x": []}, "y must have shape (0,), one value for each sample of x, not (60,)"),
+        ({"x": []}, "x must hold at least one sample, not none"),
         ({"x": [], "y": []}, "x and y must hold at least one sample, not none"),
         ({"x": X[:-1]}, "y must have shape (59,), one value for each sample of x, not (60,)"),
         ({"y": Y[:, np.newaxis]}, "y must have shape (60,), one value for each sample of x, not (60, 1)"),

@@ -170,3 +170,36 @@ def test_where_all_diverge_no_figure_is_empty(tmp_path):
     assert set(shown) <= {"loss_by_optimizer", "loss_by_lr", "loss_by_batch_size"}
     for _, figure in shown.values():
         assert any(axis.lines for axis in figure.axes) or texts(figure).startswith("No loss curve to show")
+
+
+def test_a_figure_that_fails_is_named_and_left_out(rich, monkeypatch, capsys):
+    names = list(by_name(rich))
+
+    def fails(*args, **kwargs):
+        raise RuntimeError("no\nglyph\x1b[2J")
+
+    def planning_fails(*args, **kwargs):
+        raise ValueError("no start")
+
+    monkeypatch.setattr("bench.report.figures.rate_map", fails)
+    monkeypatch.setattr("bench.report.figures.loss_surface", fails)
+    monkeypatch.setattr("bench.report.figures.select_hardest_start", planning_fails)
+    left = ["rate_map", "contours", "loss_by_lr", "basin", "loss_by_batch_size", "pareto"]
+    assert list(by_name(rich)) == [name for name in names if name not in left]
+    why = "is left out, because it cannot be drawn:"
+    assert capsys.readouterr().err.splitlines() == [
+        f"sgdbench: the figure rate_map {why} RuntimeError: no glyph\ufffd[2J",
+        f"sgdbench: the figure contours {why} RuntimeError: no glyph\ufffd[2J",
+        f"sgdbench: a figure of the learning rates {why} ValueError: no start",
+        f"sgdbench: a figure of the costs {why} ValueError: no start",
+    ]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_neither_ctrl_c_nor_a_full_disk_is_a_failed_figure(rich, monkeypatch, error):
+    def fails(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("bench.report.figures.rate_map", fails)
+    with pytest.raises(type(error)):
+        by_name(rich)

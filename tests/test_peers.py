@@ -1,14 +1,20 @@
+import re
 import shlex
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.timing.peers import c
 from bench.timing.peers.formula import in_c
-from bench.timing.problem import Problem, UnavailableError, classic, errors, exponential, many
+from bench.timing.problem import FailedError, Problem, UnavailableError, classic, errors, exponential, many
+from bench.timing.speed import speed
 from bench.timing.variants import BY_NAME, VARIANTS
-from kernels import Model, models
+from bench.timing.verify import verify
+from kernels import Model, cache, models
 from kernels.models import MODELS
 
 REFERENCE, IN_C = BY_NAME["reference"], BY_NAME["C"]
@@ -66,6 +72,8 @@ def pairs():
 def ready(variant, problem):
     try:
         return variant.ready(problem)
+    except FailedError:
+        raise
     except UnavailableError as reason:
         pytest.skip(str(reason))
 
@@ -158,10 +166,63 @@ def test_the_compiler_in_cc_is_used_with_its_options(monkeypatch, tmp_path, fres
     assert (tmp_path / "said").read_text().startswith("first -O3 -march=native")
 
 
-def test_a_compiler_that_fails_is_quoted(monkeypatch, fresh_library):
-    monkeypatch.setenv("CC", "sh -c 'echo broken >&2; exit 1'")
-    with pytest.raises(RuntimeError, match="broken"):
+BROKEN = [
+    ("sh -c 'echo broken >&2; exit 1'", r"^the C compiler, sh -c '.*', failed: broken$"),
+    ("false", "^the C compiler, false, failed: exit code 1$"),
+    ("cc --nonsense", "^the C compiler, cc --nonsense, failed: .*--nonsense"),
+    ("true", "^what the C compiler made in .* cannot be loaded: "),
+    ("cc -c", "^what the C compiler made in .* cannot be loaded: "),
+    ("cc -Dtrain=other", "^what the C compiler made in .* cannot be loaded: .*train"),
+    ('"cc', r"^CC must be a command such as cc or 'gcc -m64', not '\"cc': No closing quotation$"),
+    ("/dev/null", r"^no C compiler found \(/dev/null\)"),
+]
+
+
+@pytest.mark.parametrize(("command", "reason"), BROKEN)
+def test_a_compiler_that_fails_costs_only_c(monkeypatch, fresh_library, command, reason):
+    monkeypatch.setenv("CC", command)
+    with pytest.raises(UnavailableError, match=reason):
+        verify(IN_C, classic(1))
+    table = speed([REFERENCE, IN_C], classic(1), classic(1), seconds=0.1).table.set_index("variant")
+    assert table["verified"].tolist() == [True, pd.NA]
+    assert re.search(reason, table.loc["C", "note"].removeprefix("not measured: "))
+
+
+def test_a_file_that_is_no_program_and_one_that_does_not_end(monkeypatch, tmp_path, fresh_library):
+    program = tmp_path / "compiler"
+    program.write_text("no script")
+    program.chmod(0o700)
+    monkeypatch.setenv("CC", str(program))
+    with pytest.raises(FailedError, match=r"failed: .*Exec format error"):
         c.prepare(classic(1))
+    monkeypatch.setattr(c, "COMPILE_SECONDS", 0.1)
+    monkeypatch.setenv("CC", "sh -c 'exec sleep 60'")
+    with pytest.raises(FailedError, match=r"failed: it has not ended in 0\.1 seconds"):
+        c.prepare(classic(1))
+
+
+@pytest.mark.parametrize("lost", [1, 100, 2000])
+def test_a_formula_in_the_cache_that_was_cut_short_is_made_again(monkeypatch, tmp_path, fresh_library, lost):
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    ready(IN_C, classic(1))
+    (kept,) = tmp_path.glob("formula_*.c")
+    whole = kept.read_text()
+    kept.write_text(whole[:-lost])
+    c.library.cache_clear()
+    verify(IN_C, classic(1))
+    assert kept.read_text() == whole
+
+
+def test_a_cache_from_which_nothing_can_be_loaded_costs_only_c(monkeypatch, tmp_path, fresh_library):
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    mounted = ["mount", "-t", "tmpfs", "-o", "noexec,size=4m", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system that is noexec")
+    try:
+        with pytest.raises(UnavailableError, match=r"^what the C compiler made in .* cannot be loaded: "):
+            verify(IN_C, classic(1))
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_columns_and_rates_need_not_be_contiguous():

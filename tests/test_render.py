@@ -19,6 +19,7 @@ from bench.tables.formatting import (
     to_latex,
     to_markdown,
     to_rich,
+    write_csv,
     write_tables,
 )
 
@@ -206,3 +207,25 @@ def test_tables_are_written_with_every_digit(tmp_path):
     assert pd.read_csv(csv)["optimizer"].tolist() == table["optimizer"].tolist()
     assert markdown.read_text(encoding="utf-8") == to_markdown(table)
     assert latex.read_text(encoding="utf-8") == to_latex(table)
+
+
+FORMULAS = ["=cmd|'/C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "\t=1", "\r=1", "\uff1d1+1"]
+
+
+@pytest.mark.parametrize("kind", ["str", "object", "category"])
+def test_text_in_csv_is_no_formula_to_a_spreadsheet(tmp_path, kind):
+    names = pd.Series([*FORMULAS, "sgd", "a=b", None], dtype=kind)
+    table = pd.DataFrame({"init": names, "note": "=1", "param_a": -1.5, "=1+1": pd.array([-1] * len(names), "Int64")})
+    write_csv(table, tmp_path / "a.csv")
+    read = pd.read_csv(tmp_path / "a.csv", keep_default_na=False, lineterminator="\n")
+    assert read["init"].tolist() == [*(f"'{formula}" for formula in FORMULAS), "sgd", "a=b", ""]
+    assert set(read["note"]) == {"'=1"}
+    assert set(read["param_a"]) == {-1.5}
+    assert set(read["'=1+1"]) == {-1}
+
+
+def test_every_csv_of_tables_is_safe_and_other_files_keep_the_text(tmp_path):
+    table = pd.DataFrame({"init": ["=1+1"], "final_loss": [-0.5]})
+    csv, parquet, *_ = write_tables({"best": table}, tmp_path)
+    assert csv.read_text("utf-8").splitlines() == ["init,final_loss", "'=1+1,-0.5"]
+    pd.testing.assert_frame_equal(pd.read_parquet(parquet), table)

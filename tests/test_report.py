@@ -16,12 +16,14 @@ from bench import Grid, sweep
 from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
 from bench.cli import main
 from bench.commands.run import run_study
+from bench.plots.style import save
 from bench.report.figures import select_hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
 from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.timing.update import update_seconds
+from kernels.program_cache import compile_program
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +138,21 @@ def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
+
+
+def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+    """The reference computes the program too, and so agrees with the kernels."""
+
+    def wrong(*model):
+        program = compile_program(*model)
+        return program._replace(derivatives=(2, *program.derivatives[1:]))
+
+    monkeypatch.setattr("kernels.model.compile_program", wrong)
+    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not (tmp_path / "run" / "report.md").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sgdbench: what is trained is not the model 'a*x**2 + b*x + c': the derivative by a differs")
+    assert line.endswith("; no report is written")
 
 
 def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(folder, tmp_path, monkeypatch, capsys):
@@ -281,6 +298,34 @@ def test_a_sweep_without_a_study_has_a_report(tmp_path):
     told = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert told.startswith("# run\n")
     assert "Not checked yet" in told
+
+
+def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monkeypatch, capsys):
+    def fails(figure, place, name):
+        if name == "sensitivity":
+            raise RuntimeError("no glyph")
+        return save(figure, place, name)
+
+    monkeypatch.setattr("bench.report.report.save", fails)
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    written = write_report(copy).with_name("report.md").read_text(encoding="utf-8")
+    assert "figures/rate_map.png" in written
+    assert "figures/sensitivity.png" not in written
+    assert capsys.readouterr().err == (
+        "sgdbench: the figure sensitivity is left out, because it cannot be drawn: RuntimeError: no glyph\n"
+    )
+
+
+def test_names_that_spreadsheets_would_run_are_text_in_all_configurations(tmp_path):
+    x, name = np.linspace(-1, 1, 40), "=cmd|'/C calc'!A0"
+    grid = Grid(lr=[0.1], init={name: [1.0, -2.0]})
+    sweep("a*x + b", x, -2 * x, grid, epochs=3, kernel="fused", out=tmp_path / "run")
+    write_report(tmp_path / "run")
+    for path in (tmp_path / "run" / "tables").glob("*.csv"):
+        assert not re.search(r"(^|,)[=+@]", path.read_text(encoding="utf-8"), re.MULTILINE)
+    table = pd.read_csv(tmp_path / "run" / "tables" / "configurations.csv")
+    assert table["init"].tolist() == [f"'{name}"]
+    assert table["param_a"][0] < 0
 
 
 def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):

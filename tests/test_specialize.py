@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba.core import event
 
-from kernels import Model, cache, fit, models, specialize
+from kernels import Model, cache, code_cache, fit, models, specialize
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.unrolled import Ingredients
@@ -169,7 +169,19 @@ def stored(tmp_path_factory):
 
 
 def copy_of(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / "copy")  # with the times of the files, which numba compares
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def emptied(file):
+    file.write_bytes(b"")
+
+
+def garbled(file):
+    file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
 
 
 def test_what_is_stored_is_loaded(stored, tmp_path):
@@ -187,33 +199,60 @@ def test_what_compiling_took_is_remembered(stored, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "folder", lambda: copy)
     assert kernel.load().stats.cache_hits
     (note,) = copy.glob("*.seconds")
-    note.write_text("half a num")
+    cut(note)
     assert np.isnan(build(copy)[0].cold_seconds)
 
 
-def cut(file):
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+def flipped(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
 
 
-def emptied(file):
-    file.write_bytes(b"")
-
-
-def garbled(file):
-    file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
-
-
-@pytest.mark.parametrize(("kind", "damage"), [("nbi", cut), ("nbi", garbled), ("nbc", cut), ("nbc", emptied)])
-def test_damaged_machine_code_is_compiled_anew(stored, tmp_path, kind, damage):
+@pytest.mark.parametrize("damage", [cut, emptied, garbled, flipped])
+def test_damaged_machine_code_is_compiled_anew_and_replaced(stored, tmp_path, damage):
     folder, build = stored
     copy = copy_of(folder, tmp_path)
-    (file,) = copy.glob(f"**/*.{kind}")
+    (file,) = copy.glob("*.nbc")
     damage(file)
-    with pytest.warns(RuntimeWarning, match=r"the kernel \w+ in .* cannot be used \(\w+\): it is compiled anew"):
-        kernel, compiled = build(copy)
+    kernel, compiled = build(copy)
     assert compiled > 0
     assert kernel.source == build(folder)[0].source
-    assert not [*copy.glob("**/kernel_*")]
+    assert [*copy.glob("*.nbc")] == [file]
+    assert build(copy)[1] == 0
+
+
+def test_no_damaged_machine_code_is_loaded(stored, tmp_path, monkeypatch):
+    copy = copy_of(stored[0], tmp_path)
+    monkeypatch.setattr(cache, "folder", lambda: copy)
+    (file,) = copy.glob("*.nbc")
+    whole = file.read_bytes()
+    assert cache.read_bytes(file.name)
+    for bit in np.random.default_rng(0).integers(0, 8 * len(whole), 300):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        assert cache.read_bytes(file.name) is None
+
+
+def test_what_cannot_be_unpickled_is_compiled_anew(stored, tmp_path, monkeypatch):
+    """It is what was written, and still numba may have changed."""
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    (file,) = copy.glob("*.nbc")
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "folder", lambda: copy)
+        cache.write_bytes(file.name, b"no pickle")
+    assert build(copy)[1] > 0
+    assert build(copy)[1] == 0
+
+
+def test_another_processor_and_another_numba_have_files_of_their_own(stored, tmp_path, monkeypatch):
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    monkeypatch.setattr(code_cache.numba, "__version__", "0.0.0")
+    assert build(copy)[1] > 0
+    assert len([*copy.glob("*.nbc")]) == 2
 
 
 @pytest.mark.parametrize("damage", [cut, emptied, garbled])
@@ -241,9 +280,10 @@ for optimizer in ("sgd", "adam", "nesterov(weight_decay=0.1)"):
                   {"batch_size": 9, "shuffle": True}, {"batch_size": "full"}):
         for lr in (0.1, 1e100):
             runs = [fit(models.quadratic, x, y, init=[-1, 10, 26], lr=lr, epochs=3, optimizer=optimizer, kernel=kernel,
-                        **order) for kernel in ("reference", "fused")]
+                        validation=0.2, patience=2, **order) for kernel in ("reference", "fused")]
             np.testing.assert_array_equal(*(run.trajectory for run in runs))
             np.testing.assert_array_equal(*(run.loss for run in runs))
+            np.testing.assert_array_equal(*(run.validation_loss for run in runs))
 print("equal")
 """
 

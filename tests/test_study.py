@@ -251,6 +251,21 @@ def test_a_study_that_is_not_there(name):
     assert repr(name) in str(caught.value)
 
 
+def test_only_regular_files_are_read_as_studies(tmp_path):
+    endless = tmp_path / "endless.toml"
+    endless.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"no file: it is a device, and only regular files are read$"):
+        load_study(endless)
+
+
+def test_a_folder_in_place_of_a_study_is_told_what_to_give(tmp_path):
+    with pytest.raises(ValueError, match=r"no file: Is a directory; give a TOML file$"):
+        load_study(tmp_path)
+    (tmp_path / "run.toml").touch()
+    with pytest.raises(ValueError, match=f"Is a directory; the study of that run is {tmp_path}/run.toml$"):
+        load_study(tmp_path)
+
+
 def test_overrides_replace_settings_of_the_grid_and_the_run(write):
     study = load_study(write(FULL))
     other = with_overrides(study, lr=[0.5], init="uniform:0:1:3", epochs=7, loss="squared", target=None, kernel="fused")

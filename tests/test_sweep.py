@@ -105,7 +105,7 @@ class TestResult:
         np.testing.assert_array_equal(undisturbed.starts, grid[["start_a", "start_b", "start_c"]])
         assert frame["config_id"].is_unique
         assert frame["status"].cat.categories.tolist() == [*STATUS]
-        assert set(frame["status"]) == set(STATUS)
+        assert set(frame["status"]) == set(STATUS) - {"stopped"}  # which needs held-out samples
         assert frame["epochs_to_target"].notna().equals(frame["status"] == "converged")
 
     def test_every_row_and_curve_is_what_fit_makes_of_it(self, undisturbed):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from bench.timing.problem import Problem, Trained, UnavailableError, classic, errors, many
+from bench.timing.problem import FailedError, Problem, Trained, UnavailableError, classic, errors, many
 from bench.timing.variants import BY_NAME, Variant, kernel
 from bench.timing.verify import MOST_SAMPLE_UPDATES, NotVerifiedError, no_compilation, verify
 
@@ -65,6 +65,30 @@ def test_what_cannot_run_says_why():
         verify(variant(None), classic(3, optimizer="adam"))
     with pytest.raises(UnavailableError, match="not installed: pip install nothing-of-this-name"):
         verify(variant(None, package="nothing-of-this-name"), ONE)
+
+
+def broken(problem):
+    raise OSError("libcuda.so is\n not there")
+
+
+def broken_when_called(problem):
+    return lambda: broken(problem)
+
+
+@pytest.mark.parametrize("prepare", [broken, broken_when_called])
+def test_a_peer_that_fails_is_unavailable_and_a_kernel_of_ours_is_an_error(prepare):
+    with pytest.raises(FailedError, match=r"^OSError: libcuda\.so is not there$"):
+        verify(variant(prepare), ONE)
+    with pytest.raises(OSError, match="libcuda"):
+        verify(variant(prepare, kernel="fused"), ONE)
+
+
+def test_ctrl_c_in_a_peer_is_no_failure_of_it():
+    def interrupted(problem):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verify(variant(interrupted), ONE)
 
 
 def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against_the_reference():

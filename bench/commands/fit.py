@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +12,7 @@ import pandas as pd
 from bench.commands.console import print_sentence, print_table, progress
 from bench.commands.trace import Trace
 from bench.data.fit_table import TableFit, fit_table
+from bench.data.held_out import hold_out_share
 from bench.data.table import BUILTIN, Dataset, builtin, load_table
 from bench.data.units import curve_in_table_units
 from bench.tables.formatting import duration, text
@@ -54,6 +56,7 @@ def run_fit(
     output: FitOutput,
     *,
     drop_missing: bool,
+    validation: float | None,
     standardize: bool,
     **settings: Any,
 ) -> bool:
@@ -70,6 +73,8 @@ def run_fit(
     output : FitOutput
     drop_missing : bool
         Whether to skip rows with missing values.
+    validation : float or None
+        The share of the rows to hold out.
     standardize : bool
         Whether to train on columns of mean 0 and standard deviation 1.
     **settings
@@ -87,6 +92,8 @@ def run_fit(
     """
     _check_output(output)
     table = _load(path, x, y, drop_missing=drop_missing)
+    if validation is not None:
+        table = hold_out_share(table, validation)
     formula = make_model_for_columns(model, table.x_names)
     window = _open_window(f"{table.y_name} = {formula.expression}") if output.watch else None
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
@@ -146,6 +153,7 @@ def _print_fit(fitted: TableFit, table: Dataset) -> None:
         "status": fitted.status,
         "epochs": text(result.epochs),
         "epochs to target": text(result.epochs_to_target),
+        **_validation_facts(fitted),
         "samples": text(len(table.y)),
         "training": duration(result.seconds),
         "compile or load time": duration(result.compile_seconds),
@@ -158,24 +166,41 @@ def _print_fit(fitted: TableFit, table: Dataset) -> None:
         print_sentence("Note", fitted.note)
 
 
+def _validation_facts(fitted: TableFit) -> dict[str, str]:
+    """Return the loss on held-out rows, at the end and at its lowest; nothing where none are held out."""
+    losses = fitted.validation_losses
+    if losses is None:
+        return {}
+    return {"loss on held-out rows": f"{losses[-1]:.10g}", "at its lowest": f"{losses[fitted.result.best.mark]:.10g}"}
+
+
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     """Draw data and curve into a file."""
     from bench.plots import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
-    figure = fitted_curve(
-        curve_in_table_units(result.model, fitted.scaling),
-        table.x,
-        table.y,
-        params_by_name={"fit": result.params},
-        start=result.trajectory[0],
-        names=(table.x_names[0], table.y_name),
-    )
-    try:
+    with _explain_failure("--plot", path):
+        figure = fitted_curve(
+            curve_in_table_units(result.model, fitted.scaling),
+            table.x,
+            table.y,
+            params_by_name={"fit": result.params},
+            start=result.trajectory[0],
+            names=(table.x_names[0], table.y_name),
+        )
         save_as(figure, path)
-    except OSError as error:  # which names a temporary file
-        raise ValueError(f"--plot: {path} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _explain_failure(option: str, path: Path) -> Iterator[None]:
+    """Name the option and the file in the error of what cannot be drawn or written: the fit itself is good."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{option}: {path} cannot be written: {error.strerror or error}") from error
+    except Exception as error:
+        raise ValueError(f"{option}: {path} cannot be drawn: {type(error).__name__}: {error}") from error
 
 
 def _show_film(
@@ -187,11 +212,8 @@ def _show_film(
 
     film = table_film(fitted, table, settings)
     if path:
-        try:
-            with progress("frames", len(film.ticks)) as advance:
-                write_film(film, path, advance)
-        except OSError as error:  # which names a temporary file
-            raise ValueError(f"--animate: {path} cannot be written: {error.strerror}") from error
+        with _explain_failure("--animate", path), progress("frames", len(film.ticks)) as advance:
+            write_film(film, path, advance)
     if window:
         window.replay(film)
 

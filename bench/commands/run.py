@@ -15,7 +15,9 @@ from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.console import print_sentence, print_table, progress
+from bench.commands.kept import keep_results
 from bench.commands.speed import print_speed
+from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.confirm import confirm_choices
@@ -38,9 +40,12 @@ from bench.timing.variants import BY_NAME
 from bench.timing.workload import study_problems
 from kernels import Model
 from kernels.agreement import is_exact
+from kernels.derivative_check import WrongProgramError, check_derivatives
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
+# Derivatives are compared at these and around them; with 29 parameters that takes half a second.
+CHECKED_STARTS = 2
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
@@ -53,9 +58,10 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     Returns
     -------
     bool
-        Whether everything was verified. There is no report if the configurations trained again differ from what the
-        reference gives, or the runs trained once more for the figures end elsewhere than in the sweep. If a kernel that
-        was timed differs from the reference, although it promises the same bits, the report says which.
+        Whether everything was verified. There is no report if the derivatives are not those of the expression, the
+        configurations trained again differ from what the reference gives, or the runs trained once more for the figures
+        end elsewhere than in the sweep. If a kernel that was timed differs from the reference, although it promises the
+        same bits, the report says which.
 
     Raises
     ------
@@ -68,14 +74,22 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     model, grid = study.make_model(data), study.make_grid()
     if not confirmed and (question := question_if_large(grid.size)):
         raise ValueError(question)
-    result = _train(study, model, grid, data, out or Path("results") / folder_name(study.name), resume=resume)
+    folder = out or Path("results") / folder_name(study.name)
+    result = _train(study, model, grid, data, folder, resume=resume)
+    with keep_results(folder):
+        return _evaluate(result, study, data, scaling)
+
+
+def _evaluate(result: SweepResult, study: Study, data: Dataset, scaling: Scaling | None) -> bool:
+    """Verify, analyze, measure and report what was trained; return whether everything was verified."""
+    model = result.model
     if not _verify(result, study, data) or not _analyze(result, study, data):
         return False
     measured = _measure_speed(result, study, data)
     costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
     times = times_to_target(result.frame, costs)
     store_tables(result.run.folder, costs=costs, times=times)
-    _confirm(result, study, grid, data, costs)
+    _confirm(result, study, data, costs)
     run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
     _print_results(run_data, measured, costs, times)
     print(f"Report: {write_run_report(run_data)}")
@@ -94,6 +108,7 @@ def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, 
                 data.y,
                 grid,
                 **study.run.model_dump() | {"confirm": 0},
+                validation=data.validation,
                 out=folder,
                 study=to_toml(study),
                 resume=resume,
@@ -104,13 +119,13 @@ def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, 
         raise
 
 
-def _confirm(result: SweepResult, study: Study, grid: Grid, data: Dataset, costs: pd.DataFrame) -> None:
+def _confirm(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFrame) -> None:
     """Train the leading choices again with fresh seeds; which lead also depends on the time of their updates."""
     if study.run.confirm:
         folder = result.run.folder
-        problem = make_problem(result.model, data.x, data.y, study.run, folder)
+        problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
         ranked = ranking(add_seconds(result.frame, costs), floor=loss_floor(data.y))
-        confirm_choices(problem, grid, ranked, folder, to_toml(study), seeds=study.run.confirm)
+        confirm_choices(problem, study.make_grid(), ranked, folder, to_toml(study), seeds=study.run.confirm)
 
 
 @contextmanager
@@ -131,13 +146,22 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
 
 
 def _verify(result: SweepResult, study: Study, data: Dataset) -> bool:
-    """Train some configurations, drawn at random, again with the reference; return whether it gives the same."""
+    """Train some configurations, drawn at random, again with the reference; return whether it gives the same.
+
+    The reference and the kernels compute the same program, so that is held against the expression first.
+    """
     size = len(result.frame)
     count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
     rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
+    try:
+        check_derivatives(result.model, data.x, result.starts[rows[:CHECKED_STARTS]])
+    except WrongProgramError as error:
+        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
+        return False
     chosen = result.frame.iloc[rows]
     curves = result.run.curves(chosen["config_id"].tolist())
-    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, study.run, result.clock)
+    shared = study.run, result.clock, data.validation
+    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, *shared)
     store_tables(result.run.folder, check=table)
     print_table(table.drop(columns="config_id"), TITLES["check"])
     verified = bool(table["verified"].all())

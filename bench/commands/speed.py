@@ -1,12 +1,14 @@
 """Variants against each other, from beginning to end; what `sgdbench speed` does."""
 
 import json
-from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.commands.console import print_sentence, print_table, progress
 from bench.plots import speed_bars
+from bench.plots.failures import skip_failed_figure
 from bench.plots.style import save
 from bench.study.schema import Study
 from bench.system.atomic import replace_atomically
@@ -97,12 +99,22 @@ def run_speed(
     with replace_atomically(out / "speed_rounds.parquet") as path:
         measured.rounds.to_parquet(path, index=False)
     packages = {variant.package for variant in variants if variant.package and not variant.missing()}
-    facts = environment() | {package: version(package) for package in sorted(packages)}
+    facts = environment() | _versions(packages)
     with replace_atomically(out / ENVIRONMENT) as path:
         path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    save(speed_bars(measured.table), out, "speed")
+    with skip_failed_figure("the figure speed"):
+        save(speed_bars(measured.table), out, "speed")
     print(f"Tables and figure: {out}")
     return not any(table["verified"].eq(False).any() for table in tables.values())
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of packages; a folder that happens to be called like one has none."""
+    versions = {}
+    for package in sorted(packages):
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
 
 
 def print_speed(measured: Speed, title: str) -> None:

@@ -9,8 +9,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bench.system.files import read_regular_file
 from kernels.checks import describe
 
+ACCEPTED = 'accepted is one table [gates] with lines such as "fused*" = 1.03'
 DEFAULT = "default"
 
 
@@ -77,15 +79,15 @@ def load_gates(gate: float | None, path: Path | None) -> Gates:
 
 def _read(path: Path) -> dict[str, float]:
     try:
-        return _File.model_validate(tomllib.loads(path.read_bytes().decode("utf-8-sig"))).gates
+        return _File.model_validate(tomllib.loads(read_regular_file(path).decode("utf-8-sig"))).gates
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         wanted = {"missing": "is missing", "extra_forbidden": "is no table of this file"}.get(first["type"])
         wanted = wanted or f"{first['msg'].replace('Input should be', 'must be')}, not {describe(first['input'])}"
-        raise ValueError(
-            f'{path}: {place} {wanted}; accepted is one table [gates] with lines such as "fused*" = 1.03'
-        ) from None
+        raise ValueError(f"{path}: {place} {wanted}; {ACCEPTED}") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; {ACCEPTED}") from None
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply") from None
     except ValueError as error:

@@ -7,7 +7,9 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from bench.compare.ratios import Sample
+from bench.system.files import read_regular_file
 
+ACCEPTED = "accepted is what pytest --benchmark-json=FILE writes"
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -49,14 +51,15 @@ def read_benchmarks(path: str | Path) -> tuple[dict[str, Sample], dict[str, str]
         If it is no such file; says where in it and what would be accepted.
     """
     try:
-        file = _File.model_validate_json(Path(path).read_bytes())
+        file = _File.model_validate_json(read_regular_file(Path(path)))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; {ACCEPTED}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         reason = first["msg"].replace("Input should be", "must be")
         raise ValueError(
-            f"{path} is not a file of pytest-benchmark: {place}{' ' if place else ''}{reason}; "
-            "accepted is what pytest --benchmark-json=FILE writes"
+            f"{path} is not a file of pytest-benchmark: {place}{' ' if place else ''}{reason}; {ACCEPTED}"
         ) from None
     samples: dict[str, Sample] = {}
     for benchmark in file.benchmarks:

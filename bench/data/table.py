@@ -6,6 +6,7 @@ too many, such as `1,234,18` in a file of two columns, and a wrong number in the
 
 import csv
 import difflib
+import re
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +20,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from bench.system.files import check_regular_file
 from kernels.run import Floats
 
-BUILTIN = ("quadratic", "auto-mpg")
+BUILTIN = ("quadratic", "auto-mpg", "diabetes")
+# Of the built-in files: the columns that are inputs, and the target.
+_BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
 MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+
+# Of a text file, in bytes; pyarrow reads it in blocks that hold whole lines.
+_LONGEST_LINE = 2**26
 
 # What a reader returns: float64 values, shape (n, columns), and the words that tell a person where a row is.
 _Table = tuple[Floats, Callable[[int], str]]
@@ -45,6 +52,9 @@ class Dataset:
         Where the data come from, for people: a path, or the name of a built-in data set.
     dropped : int
         How many rows were left out because a value was missing or infinite.
+    validation : tuple or None
+        Samples that are held out, and not among those in `x` and `y`: their inputs, shape (m, inputs), and targets,
+        shape (m,).
     """
 
     x: Floats
@@ -53,10 +63,15 @@ class Dataset:
     y_name: str
     source: str
     dropped: int = 0
+    validation: tuple[Floats, Floats] | None = None
 
 
 def builtin(name: str) -> Dataset:
-    """Return a built-in data set: `quadratic` (800 exact points of 2x^2 - 4x + 3) or `auto-mpg` (392 cars).
+    """Return a built-in data set.
+
+    `quadratic` has 800 exact points of 2x^2 - 4x + 3, `auto-mpg` 392 cars, and `diabetes` 442 patients: body mass
+    index, blood pressure and two blood values (HDL; the logarithm of triglycerides, possibly), and how far the disease
+    has progressed after a year (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, Annals of Statistics 32, 2004).
 
     Raises
     ------
@@ -66,9 +81,10 @@ def builtin(name: str) -> Dataset:
     if name == "quadratic":
         x = np.arange(-400, 400) / 400
         return Dataset(x[:, np.newaxis], 2 * x * x - 4 * x + 3, ("x",), "y", "built-in quadratic")
-    if name == "auto-mpg":
-        with resources.as_file(resources.files("bench.data") / "auto_mpg.csv") as path:
-            return replace(load_table(path, x=["hp"], y="mpg"), source="built-in auto-mpg")
+    if name in _BUILTIN_COLUMNS:
+        x_names, y_name = _BUILTIN_COLUMNS[name]
+        with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:
+            return replace(load_table(path, x=x_names, y=y_name), source=f"built-in {name}")
     raise ValueError(f"built-in data must be one of {_join_names(BUILTIN)}, not {name!r}")
 
 
@@ -100,7 +116,8 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
     _check_names(names)
     read = _READERS.get(path.suffix.lower())
     if read is None:
-        raise ValueError(f"{path} must be a .csv, .tsv or .parquet file")
+        what = ", not a directory" if path.is_dir() else ""
+        raise ValueError(f"{path} must be a .csv, .tsv or .parquet file{what}")
     values, locate_row = _read_values(path, names, read)
     complete = np.isfinite(values).all(axis=1)
     dropped = len(values) - int(complete.sum())
@@ -123,6 +140,7 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
 def _read_values(path: Path, names: Sequence[str], read: _Reader) -> _Table:
     """Return the columns of a file, with one wording of what is wrong for every kind of file."""
     try:
+        check_regular_file(path)
         with path.open("rb"):
             pass
     except OSError as error:
@@ -130,7 +148,7 @@ def _read_values(path: Path, names: Sequence[str], read: _Reader) -> _Table:
     try:
         values, locate_row = read(path, names)
     except csv.Error as error:
-        raise ValueError(f"{path} is damaged: {error}; is a quotation mark never closed?") from error
+        raise ValueError(f"{path} is damaged: {error}") from error
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not len(values):
@@ -167,19 +185,31 @@ def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
     # By position: names may be padded with spaces, or not be unique in columns that nobody asked for.
     numbered = [str(position) for position in range(len(header))]
     wanted = [numbered[position] for position in positions]
+    read = partial(
+        pa.csv.read_csv,
+        path,
+        parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(
+            include_columns=wanted,
+            column_types=dict.fromkeys(wanted, pa.float64()),
+            null_values=MISSING,
+        ),
+    )
+    options = partial(pa.csv.ReadOptions, column_names=numbered, skip_rows=first_line - 1)
     try:
-        table = pa.csv.read_csv(
-            path,
-            read_options=pa.csv.ReadOptions(column_names=numbered, skip_rows=first_line - 1),
-            parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
-                include_columns=wanted,
-                column_types=dict.fromkeys(wanted, pa.float64()),
-                null_values=MISSING,
-            ),
-        )
-    except pa.ArrowInvalid:
+        try:
+            table = read(read_options=options())
+        except pa.ArrowInvalid as error:
+            if "block" not in str(error):
+                raise
+            # A line must fit into a block, of a megabyte otherwise.
+            table = read(read_options=options(block_size=_LONGEST_LINE))
+    except pa.ArrowInvalid as error:
         _raise_first_fault(path, separator, dict(zip(names, positions, strict=True)), len(header))
+        if "block" in str(error):
+            raise ValueError(
+                f"{path} has a line of more than {_LONGEST_LINE:,} bytes; accepted are lines up to that"
+            ) from error
         raise
 
     def locate_row(row: int) -> str:
@@ -198,10 +228,18 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file, delimiter=separator)
         line = 1
-        for fields in reader:
-            if fields:
-                yield line, fields
-            line = reader.line_num + 1  # a quoted field may go over several lines
+        try:
+            for fields in reader:
+                if fields:
+                    yield line, fields
+                line = reader.line_num + 1  # a quoted field may go over several lines
+        except csv.Error as error:
+            if "field limit" not in str(error):
+                raise
+            raise ValueError(
+                f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters; accepted are "
+                "fields up to that; is a quotation mark never closed?"
+            ) from error
 
 
 def _raise_first_fault(path: Path, separator: str, positions: dict[str, int], width: int) -> None:
@@ -224,7 +262,8 @@ def _is_number(field: str) -> bool:
         float(field)
     except ValueError:
         return False
-    return "_" not in field  # 1_000 is a number to Python alone
+    # To Python alone are 1_000, digits of other scripts and numbers beside no-break spaces or line breaks numbers too.
+    return field.isascii() and not re.search("[^-+.0-9A-Za-z]", field.strip(" \t"))
 
 
 def _read_parquet(path: Path, names: Sequence[str]) -> _Table:

@@ -21,6 +21,7 @@ from bench.tables.run_costs import loss_floor
 from kernels import Model
 from kernels.agreement import check_kernel
 from kernels.checks import check_bool, check_integer, check_target, describe
+from kernels.columns import Inputs
 from kernels.losses import Loss, make_loss
 from kernels.marks import check_record
 from kernels.models import make_model
@@ -31,7 +32,7 @@ EXECUTORS = ("threads",)
 
 def sweep(
     model: Model | str,
-    x: ArrayLike,
+    x: Inputs,
     y: ArrayLike,
     grid: Grid,
     *,
@@ -43,6 +44,8 @@ def sweep(
     record: str | int = "log",
     confirm: int = 20,
     refine: int = 0,
+    validation: float | tuple[Inputs, ArrayLike] | None = None,
+    patience: int | None = None,
     executor: str = "threads",
     out: str | Path | None = None,
     study: str = "",
@@ -56,8 +59,9 @@ def sweep(
 
     Parameters
     ----------
-    model, x, y, epochs, target, loss, drop_last
-        As for `kernels.fit`.
+    model, x, y, epochs, target, loss, drop_last, validation, patience
+        As for `kernels.fit`. Where there are held-out samples and no target, choices are ranked by the lowest loss on
+        them.
     grid : Grid
         What to try.
     kernel : str
@@ -93,13 +97,13 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     model = model if isinstance(model, Model) else make_model(model)
-    settings = _check_settings(epochs, target, loss, drop_last, kernel, record, confirm, refine)
+    settings = _check_settings(epochs, target, loss, drop_last, kernel, record, confirm, refine, patience)
     if executor not in EXECUTORS:
         raise ValueError(f"executor must be one of {', '.join(EXECUTORS)}, not {describe(executor)}")
     _check_grid(grid, settings.epochs)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        problem = make_problem(model, x, y, settings, folder)
+        problem = make_problem(model, x, y, settings, folder, validation)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress)
         result = load_run(folder)
@@ -130,6 +134,7 @@ def _check_settings(
     record: str | int,
     confirm: int,
     refine: int,
+    patience: int | None,
 ) -> RunTable:
     """Return the settings that all configurations share, each checked under the name of its argument."""
     loss, epochs, drop_last = make_loss(loss), check_integer("epochs", epochs), check_bool("drop_last", drop_last)
@@ -143,6 +148,7 @@ def _check_settings(
         record=check_record(record),
         confirm=check_integer("confirm", confirm, 0),
         refine=check_integer("refine", refine, 0),
+        patience=None if patience is None else check_integer("patience", patience),
     )
 
 

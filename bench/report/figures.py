@@ -1,7 +1,8 @@
 """The figures of a report, in order, from the contents of a run's folder."""
 
-from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from bench.plots import (
     speed_bars,
 )
 from bench.plots.choices import select_best_runs, start_families
+from bench.plots.failures import skip_failed_figure
 from bench.report.run_data import RunData
 from bench.tables.ranking import best_choices, varies
 from bench.tables.run_costs import CHOICES
@@ -40,20 +42,39 @@ class ReportFigure(NamedTuple):
     figure: Figure
 
 
+class PlannedFigure(NamedTuple):
+    """A figure that is still to be drawn, which may fail."""
+
+    name: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
 def report_figures(run_data: RunData) -> Iterator[ReportFigure]:
     """Yield the figures in the order of the report: first the best choices, then the reasons, last the costs.
 
-    Figures that would be empty are left out.
+    Figures that would be empty are left out, and so are those that fail: standard error then says which and why.
     """
     frame = run_data.frame
-    yield from _overview_figures(run_data, frame)
+    yield from _draw("an overview figure", _overview_figures(run_data, frame))
     if len(run_data.evidence.get("trajectories", ())) and run_data.data:
-        yield from _fit_figures(run_data)
-    yield from _rate_figures(run_data, frame)
-    yield from _cost_figures(run_data, frame)
+        yield from _draw("a figure of the fit", _fit_figures(run_data))
+    yield from _draw("a figure of the learning rates", _rate_figures(run_data, frame))
+    yield from _draw("a figure of the costs", _cost_figures(run_data, frame))
 
 
-def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
+def _draw(about: str, plans: Iterator[PlannedFigure]) -> Iterator[ReportFigure]:
+    """Draw what is planned; `about` says what is left out where planning itself fails."""
+    with skip_failed_figure(about):
+        for name, caption, draw in plans:
+            figure = None
+            with skip_failed_figure(f"the figure {name}"):
+                figure = draw()
+            if figure:
+                yield ReportFigure(name, caption, figure)
+
+
+def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFigure]:
     """Yield the figures that compare learning rates and optimizers at a glance."""
     reached = frame["samples_to_target"].notna().any()
     if reached and varies(frame, "lr"):
@@ -61,24 +82,24 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Report
             "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
             "white cells did not reach the target."
         )
-        figure = rate_map(frame, edges=_predicted_edges(run_data), samples=run_data.samples)
-        yield ReportFigure("rate_map", caption, figure)
+        draw = partial(rate_map, frame, edges=_predicted_edges(run_data), samples=run_data.samples)
+        yield PlannedFigure("rate_map", caption, draw)
     if varies(frame, "optimizer"):
         runs = select_best_runs(frame)
         runs = runs.assign(init=start_families(runs["init"]))
-        figure = loss_curves(runs, run_data.result.curves, by="optimizer", panel="init", target=run_data.target)
-        yield ReportFigure("loss_by_optimizer", "Loss curves of each optimizer at its best choice, by start.", figure)
+        draw = partial(loss_curves, runs, run_data.result.curves, by="optimizer", panel="init", target=run_data.target)
+        yield PlannedFigure("loss_by_optimizer", "Loss curves of each optimizer at its best choice, by start.", draw)
     if run_data.compared is not None:
         caption = f"Optimizers compared, each at its own best choice, on {run_data.compared_on}."
-        figure = optimizer_ratios(run_data.compared, cost=run_data.cost, seeds=run_data.compared_on)
-        yield ReportFigure("optimizer_ratios", caption, figure)
+        draw = partial(optimizer_ratios, run_data.compared, cost=run_data.cost, seeds=run_data.compared_on)
+        yield PlannedFigure("optimizer_ratios", caption, draw)
     if len(run_data.effects) > 1:
-        caption = f"How much of the differences in {run_data.cost} each setting explains by itself."
-        figure = setting_importance(run_data.effects, cost=run_data.cost)
-        yield ReportFigure("setting_importance", caption, figure)
+        caption = f"How much of the differences in {run_data.effects_on} each setting explains by itself."
+        draw = partial(setting_importance, run_data.effects, cost=run_data.effects_on)
+        yield PlannedFigure("setting_importance", caption, draw)
 
 
-def _fit_figures(run_data: RunData) -> Iterator[ReportFigure]:
+def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
     """Yield the fitted curves, and the paths of the parameters to them."""
     data, scaling, model = run_data.data, run_data.scaling, run_data.result.model
     assert data  # noqa: S101 (checked by the caller)
@@ -89,8 +110,8 @@ def _fit_figures(run_data: RunData) -> Iterator[ReportFigure]:
     curve = curve_in_table_units(model, scaling)
     fits = trajectories[trajectories["role"] == "best"].groupby("init", sort=False)[columns].last()
     params = {str(name): values for name, values in zip(fits.index, fits.to_numpy(), strict=True)}
-    figure = fitted_curve(curve, x, y, params_by_name=params, names=names)
-    yield ReportFigure("fitted_curve", "The data and the curve fitted by the best run from each start.", figure)
+    draw = partial(fitted_curve, curve, x, y, params_by_name=params, names=names)
+    yield PlannedFigure("fitted_curve", "The data and the curve fitted by the best run from each start.", draw)
 
     typical = trajectories[trajectories["role"] == "typical"]
     starts = typical["init"].drop_duplicates()
@@ -102,71 +123,72 @@ def _fit_figures(run_data: RunData) -> Iterator[ReportFigure]:
     paths = {str(name): path[columns].to_numpy() for name, path in by_start.items()}
     if len(data.x_names) == 1:
         moments = {str(name): (path["samples"].to_numpy(), path[columns].to_numpy()) for name, path in by_start.items()}
-        figure = fitted_path(curve, x, y, paths=moments, names=names)
+        draw = partial(fitted_path, curve, x, y, paths=moments, names=names)
         typical_run = (
             "a typical run from each start: the run with the median number of samples to the target"
             if run_data.target is not None
             else "the run with the lowest final loss from each start"
         )
         caption = f"The curve during training, in {typical_run}."
-        yield ReportFigure("fitted_path", caption, figure)
+        yield PlannedFigure("fitted_path", caption, draw)
     units = " Units are those of the standardized data." if scaling else ""
     if len(columns) > 1:
-        figure = contours(loss_surface(model, data), paths, names=model.params)
         caption = f"Paths of the parameters over the loss surface in typical runs, from the circle to the plus.{units}"
-        yield ReportFigure("contours", caption, figure)
+        yield PlannedFigure("contours", caption, lambda: contours(loss_surface(model, data), paths, names=model.params))
     else:
         chosen = run_data.frame[run_data.frame["config_id"].isin(typical["config_id"])]
         caption = f"Distance of the parameter from its final value in typical runs.{units}"
-        yield ReportFigure("parameter_path", caption, parameter_path(typical, chosen))
+        yield PlannedFigure("parameter_path", caption, partial(parameter_path, typical, chosen))
 
 
-def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
+def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFigure]:
     """Yield the figures on the effect of the learning rate and of the start."""
     target = run_data.target
     if varies(frame, "lr") and np.isfinite(frame["final_loss"]).any():
         caption = "Final loss against learning rate. An optimizer with a wide, low line needs less tuning."
-        yield ReportFigure("sensitivity", caption, sensitivity(frame, target=target))
+        yield PlannedFigure("sensitivity", caption, partial(sensitivity, frame, target=target))
     from_start, start = select_hardest_start(select_best_runs(frame, ["schedule", "shuffle"]))
     start_note = f" Runs from the hardest start, {start}." if start else ""
     winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
     runs = from_start[from_start["optimizer"] == winner]
     which = f"{winner}, the best optimizer," if varies(frame, "optimizer") else winner
     if varies(frame, "lr") or not varies(frame, "optimizer"):
-        figure = loss_curves(runs, run_data.result.curves, target=target)
-        yield ReportFigure("loss_by_lr", f"Loss curves of {which} by learning rate.{start_note}", figure)
+        draw = partial(loss_curves, runs, run_data.result.curves, target=target)
+        yield PlannedFigure("loss_by_lr", f"Loss curves of {which} by learning rate.{start_note}", draw)
     basin = run_data.evidence.get("basin")
     if basin is not None and _start_matters(basin):
-        figure = basin_map(basin, **_basin_markers(run_data, basin))
+        draw = partial(basin_map, basin, **_basin_markers(run_data, basin))
         shown = "Samples to the target" if basin["samples_to_target"].notna().any() else "Final loss"
         caption = f"{shown} by starting point, for each optimizer at its best choice."
-        yield ReportFigure("basin", caption, figure)
+        yield PlannedFigure("basin", caption, draw)
 
 
-def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[ReportFigure]:
+def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFigure]:
     """Yield the figures on time."""
     timed = bool(frame["seconds"].notna().any())
     if frame["samples_to_target"].notna().any():
         against = "samples seen and against time" if timed else "samples seen"
         caption = f"Share of configurations that reached the target, against {against}."
-        yield ReportFigure("ecdf", caption, ecdf(frame))
+        yield PlannedFigure("ecdf", caption, partial(ecdf, frame))
     if varies(frame, "batch_size"):
         winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
         runs = frame[frame["optimizer"] == winner]
         from_start, start = select_hardest_start(select_best_runs(runs, by="batch_size"))
-        clock: Literal["samples", "seconds"] = "seconds" if from_start["seconds"].notna().all() else "samples"
-        curves = run_data.result.curves
-        figure = loss_curves(from_start, curves, by="batch_size", panel="optimizer", target=run_data.target, x=clock)
+        clock = "seconds" if from_start["seconds"].notna().all() else "samples"
+        look: dict[str, Any] = {"by": "batch_size", "panel": "optimizer", "target": run_data.target, "x": clock}
         start_note = f" Runs from the hardest start, {start}." if start else ""
         against = "time" if clock == "seconds" else "samples seen"
         caption = f"Loss curves of {winner} against {against}, for each batch size at its best choice.{start_note}"
-        yield ReportFigure("loss_by_batch_size", caption, figure)
+        draw = partial(loss_curves, from_start, run_data.result.curves, **look)
+        yield PlannedFigure("loss_by_batch_size", caption, draw)
     if timed and len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
         caption = "Final loss against time. No choice is both faster and better than one on the front."
-        yield ReportFigure("pareto", caption, pareto(frame, target=run_data.target))
+        yield PlannedFigure("pareto", caption, partial(pareto, frame, target=run_data.target))
     speed = run_data.evidence.get("speed")
     if speed is not None and len(speed):
-        yield ReportFigure("speed", "Time per sample-update with 95 % confidence intervals.", speed_bars(speed))
+        yield PlannedFigure(
+            "speed", "Time per sample-update with 95 % confidence intervals.", partial(speed_bars, speed)
+        )
 
 
 def _predicted_edges(run_data: RunData) -> pd.DataFrame | None:

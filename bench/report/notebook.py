@@ -24,7 +24,12 @@ from bench.tables.readable import readable_table
 from bench.tables.run_costs import CHOICES
 from kernels import FitResult
 
-STATUS_WORDS = {"converged": "reached the target", "max_epochs": "ran all epochs", "diverged": "diverged"}
+STATUS_WORDS = {
+    "converged": "reached the target",
+    "max_epochs": "ran all epochs",
+    "stopped": "stopped early",
+    "diverged": "diverged",
+}
 # Keeps a dollar sign in a name from becoming a formula.
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
 

@@ -73,6 +73,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "starts": {"values": pack(starts), "codes": pack(_shrink_codes(start_of.ravel())), "size": len(params)},
         "curves": _encode_curves(run_data, rows),
         "cost": run_data.cost,
+        "effects_on": run_data.effects_on,
         "compared": _encode_compared(run_data),
         "effects": run_data.effects.to_dict("records"),
         "fit": _encode_fit(run_data),

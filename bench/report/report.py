@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
+from bench.plots.failures import skip_failed_figure
 from bench.plots.style import save
 from bench.report.figures import report_figures
 from bench.report.markdown import render_markdown
@@ -15,7 +16,7 @@ from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.store.results import PLAN
 from bench.system.atomic import replace_atomically
-from bench.tables.formatting import duration, text, write_tables
+from bench.tables.formatting import duration, text, write_csv, write_tables
 from bench.tables.readable import readable_table
 
 TITLES = {
@@ -91,8 +92,9 @@ def write_run_report(run_data: RunData) -> Path:
         write_tables(run_data.tables | evidence, folder / "tables", partial(readable_table, samples=run_data.samples))
         _write_configurations(frame, folder / "tables")
         for name, caption, figure in report_figures(run_data):
-            save(figure, folder / "figures", name)
-            captions[name] = caption
+            with skip_failed_figure(f"the figure {name}"):
+                save(figure, folder / "figures", name)
+                captions[name] = caption
     checked = _describe_check(run_data)
     for name, made in (
         ("report.md", render_markdown(run_data, planned, TITLES, captions, checked)),
@@ -122,6 +124,6 @@ def _describe_check(run_data: RunData) -> str:
 def _write_configurations(frame: pd.DataFrame, folder: Path) -> None:
     """Write all rows as CSV and Parquet only: there may be too many of them for a table to read."""
     with replace_atomically(folder / "configurations.csv") as path:
-        frame.to_csv(path, index=False)
+        write_csv(frame, path)
     with replace_atomically(folder / "configurations.parquet") as path:
         frame.to_parquet(path, index=False)

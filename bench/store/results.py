@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PLAN = "plan.parquet"
 CONFIRMATION = "confirmation"
+# Of runs with held-out samples.
+VALIDATION = ["validation_loss", "best_validation_loss", "best_samples"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +35,9 @@ class SweepResult:
     frame : DataFrame
         One row per configuration, in the grid's order: config_id, the grid's columns; status; the `epochs` finished,
         the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
-        and `updates_to_target`, missing where the target was not reached; final_loss, best_loss, and param_<name> for
-        each parameter.
+        and `updates_to_target`, missing where the target was not reached; final_loss, best_loss; where there are
+        held-out samples `validation_loss` at the end, the lowest, `best_validation_loss`, and the samples seen then,
+        `best_samples`; and param_<name> for each parameter.
     starts : array, shape (rows, P)
         Where each of them started.
     clock : Clock
@@ -59,8 +62,9 @@ class SweepResult:
     def curves(self) -> pd.DataFrame:
         """The losses in the frame's order: config_id (categorical), epoch (a fraction), samples, updates, loss.
 
-        One row per configuration and mark, or every second, fourth, ... mark and the last where there are too many; see
-        `sweep`. `read_curves` reads those of a few configurations alone.
+        Where there are held-out samples, validation_loss too. One row per configuration and mark, or every second,
+        fourth, ... mark and the last where there are too many; see `sweep`. `read_curves` reads those of a few
+        configurations alone.
         """
         return self.read_curves(self.frame["config_id"].tolist())
 
@@ -76,9 +80,10 @@ class SweepResult:
         ids = curves["config_id"].cat
         rows = pd.Index(self.frame["config_id"]).get_indexer(ids.categories)
         sizes = self.frame["batch_size"].to_numpy(np.int64)[rows]
-        times = self.clock.times(sizes[ids.codes], curves["mark"].to_numpy())
+        times = self.clock.times(sizes, curves["mark"].to_numpy(), ids.codes.to_numpy())
         columns = {"epoch": times.epoch, "samples": times.samples, "updates": times.updates}
-        return pd.DataFrame({"config_id": curves["config_id"], **columns, "loss": curves["loss"]}, copy=False)
+        losses = {name: curves[name] for name in curves.columns.drop(["config_id", "mark"])}
+        return pd.DataFrame({"config_id": curves["config_id"], **columns, **losses}, copy=False)
 
     def ranking(self, cost: str = "samples") -> pd.DataFrame:
         """Rank the choices of settings.
@@ -178,7 +183,8 @@ def load_run(folder: str | Path) -> SweepResult:
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no sweep: it has no {PLAN}") from None
     params = [f"param_{name}" for name in model.params]
-    columns = ["config_id", "status", "marks", "final_loss", "best_loss", *params]
+    held_out = VALIDATION if about["validation"] != "none" else []
+    columns = ["config_id", "status", "marks", "final_loss", "best_loss", *held_out, *params]
     rows = plan.merge(run.configurations(columns), on="config_id", how="inner")
     starts = [f"start_{name}" for name in model.params]
     clock = Clock.from_identity(about)
@@ -189,7 +195,7 @@ def load_run(folder: str | Path) -> SweepResult:
 def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
     """Return the rows with their status in words, and with samples, updates and epochs in place of marks."""
     codes = rows["status"].to_numpy(np.int64)
-    times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy())
+    times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy(np.int64))
     reached = codes == CONVERGED
     made: dict[str, Any] = {
         "epochs": np.floor(times.epoch).astype(np.int64),

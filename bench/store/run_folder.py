@@ -90,8 +90,8 @@ class Run:
         Returns
         -------
         DataFrame
-            `config_id` (categorical), `mark` (int32) and `loss`; as many rows as there are losses. When the
-            marks are is known to `bench.store.clock.Clock`.
+            `config_id` (categorical), `mark` (int32), `loss` and, where there are held-out samples, `validation_loss`;
+            as many rows as there are losses. When the marks are is known to `bench.store.clock.Clock`.
         """
         return join_curves(self._parts, config_ids)
 
@@ -123,6 +123,7 @@ class OpenRun(Run):
               complete, and the row replaces whatever there was of the configuration. With fewer, two at least, it
               continues from where the configuration stood before: the first loss, which is known already, is the one at
               that mark;
+            - `validation_losses`, where there are held-out samples: as many;
             - any others; arrays of float64 of any length are welcome.
 
         Raises

@@ -13,8 +13,9 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from bench.study.schema import GridTable, RunTable, Study, field_names
+from bench.study.schema import DataTable, GridTable, RunTable, Study, field_names
 from bench.study.toml_lines import Key, line_numbers, quote_key
+from bench.system.files import read_regular_file
 
 
 def studies() -> dict[str, str]:
@@ -46,8 +47,9 @@ def load_study(study: str | Path) -> Study:
         raise ValueError(f"{path} is not valid TOML: {' '.join(str(error).split())}") from None
 
     data = table.get("data")
-    if isinstance(data, dict) and isinstance(data.get("path"), str):
-        data["path"] = str(path.absolute().parent / data["path"])
+    for key in ("path", "validation_path"):
+        if isinstance(data, dict) and isinstance(data.get(key), str):
+            data[key] = str(path.absolute().parent / data[key])
     lines = line_numbers(text)
 
     def locate(key: Key) -> str:
@@ -68,8 +70,8 @@ def with_overrides(study: Study, **options: Any) -> Study:
     study : Study
     **options
         lr, batch_size, init, optimizer, schedule, seed, shuffle, epochs, target, kernel, loss, drop_last,
-        record, confirm, refine, with values
-        that a study file could have; None leaves the study's own.
+        record, confirm, refine, patience, and validation of the data, with values that a study file could have; None
+        leaves the study's own.
 
     Raises
     ------
@@ -78,9 +80,9 @@ def with_overrides(study: Study, **options: Any) -> Study:
     """
     table = to_table(study)
     for name, value in options.items():
-        section = next((section for section in ("grid", "run") if name in field_names((section,))), None)
+        section = next((section for section in ("grid", "run", "data") if name in field_names((section,))), None)
         if section is None:
-            known = ", ".join([*GridTable.model_fields, *RunTable.model_fields])
+            known = ", ".join([*GridTable.model_fields, *RunTable.model_fields, *DataTable.model_fields])
             raise ValueError(f"a study has no setting {name!r}; known are {known}")
         if value is not None:
             table[section][name] = value
@@ -105,13 +107,19 @@ def _builtin_paths() -> dict[str, Path]:
 def _read_text(path: Path) -> str:
     """Return the text of a study file."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_regular_file(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} must be UTF-8 text") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         known = ", ".join(_builtin_paths())
-        raise ValueError(f"study {str(path)!r} is none of the built-in ones ({known}) and no file: {reason}") from None
+        hint = ""
+        if isinstance(error, IsADirectoryError):
+            run = path / "run.toml"
+            hint = f"; the study of that run is {run}" if run.is_file() else "; give a TOML file"
+        raise ValueError(
+            f"study {str(path)!r} is none of the built-in ones ({known}) and no file: {reason}{hint}"
+        ) from None
 
 
 def _validate(table: Mapping[str, Any], locate: Callable[[Key], str]) -> Study:

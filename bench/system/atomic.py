@@ -1,10 +1,24 @@
 """Files that are either complete or absent."""
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+
+# What a disk says that is full, or that this user cannot write.
+DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
 
 
 @contextmanager
@@ -23,6 +37,11 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     ------
     pathlib.Path
         A hidden name in the same folder, because a rename is atomic only within one file system.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or cannot be written; names `path`, and never the hidden file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,5 +51,16 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+    except OSError as error:
+        # Those who write by a handle, such as pyarrow and Pillow, name no file at all.
+        if error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, _reason(error), str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # an error here would hide the one that matters
+            temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    """Return why, in the system's words where it has some: pyarrow's own are about its insides."""
+    return os.strerror(error.errno) if error.errno else str(error)

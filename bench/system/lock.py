@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 NAME = ".lock"
 
@@ -23,14 +24,14 @@ def lock_folder(folder: Path) -> Iterator[None]:
     ValueError
         If another process holds the lock, or another place in this one. Names the process, its host and since when.
     OSError
-        If the folder cannot be written, or its file system has no locks.
+        If the folder cannot be written, or its file system has no locks; names the folder.
     """
     # POSIX; on Windows this would be msvcrt.locking.
     import fcntl  # noqa: PLC0415 (reading a run needs no lock, so it should not need fcntl either)
 
     # "a": to open the file must not wipe what the holder wrote. flock and not lockf: that lets go of the lock as soon
     # as anything in the process closes the file, and it would not keep two threads apart.
-    with (folder / NAME).open("a+", encoding="utf-8") as file:
+    with _open_lock(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -45,3 +46,11 @@ def lock_folder(folder: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def _open_lock(folder: Path) -> TextIO:
+    """Return the file of the lock; an error names the folder, which is what the user knows."""
+    try:
+        return (folder / NAME).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error

@@ -144,12 +144,31 @@ def escape_markdown(cell: str) -> str:
     return re.sub(r"([\\`*_~\[\]|])", r"\\\1", escaped)
 
 
+# With these spreadsheets begin a formula, which may start a program; the wide forms are what some keyboards type.
+_FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+
+
+def write_csv(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a table as CSV with every digit, its text safe to be opened in a spreadsheet.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front, as if it had been typed in as text.
+    Numbers stay numbers.
+    """
+    numbers = set(table.select_dtypes(["number", "bool"]).columns)
+    texts = {str(name): column.map(_disarm_formula) for name, column in table.items() if name not in numbers}
+    table.assign(**texts).rename(columns=_disarm_formula).to_csv(path, index=False)
+
+
+def _disarm_formula(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+
+
 def write_tables(
     tables: Mapping[str, pd.DataFrame],
     folder: str | os.PathLike[str],
     readable: Callable[[str, pd.DataFrame], pd.DataFrame] = lambda name, table: table,
 ) -> list[Path]:
-    """Write each table as CSV and Parquet, with every digit, and as Markdown and LaTeX, for reading.
+    """Write each table as CSV (see `write_csv`) and Parquet, with every digit, and as Markdown and LaTeX, for reading.
 
     Parameters
     ----------
@@ -172,7 +191,7 @@ def write_tables(
         )
         cells = readable(name, table)
         with replace_atomically(csv) as path:
-            table.to_csv(path, index=False)
+            write_csv(table, path)
         with replace_atomically(parquet) as path:
             table.to_parquet(path, index=False)
         with replace_atomically(markdown) as path:

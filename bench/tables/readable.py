@@ -81,7 +81,7 @@ def _select_columns(name: str, table: pd.DataFrame) -> pd.DataFrame:
     match name:
         case "speed":
             return _summarize_verified_speed(table)
-        case "effects" if not table["converged"].any():
+        case "effects" if "converged" in table and not table["converged"].any():
             costs = [f"best_{cost}" for cost in ("samples", "updates", "seconds")]
             table = table.drop(columns=["converged", *costs], errors="ignore")
         case "times":
@@ -157,8 +157,14 @@ def ranking_summary(ranked: pd.DataFrame) -> pd.DataFrame:
     cells["converged" if ranked["converged"].any() else "finite"] = [
         f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(successes, ranked["runs"], strict=True)
     ]
-    for name, as_text in (("samples", text), ("updates", text), ("seconds", duration), ("final_loss", text)):
-        if ranked[name].notna().any():
+    for name, as_text in (
+        ("samples", text),
+        ("updates", text),
+        ("seconds", duration),
+        ("final_loss", text),
+        ("validation_loss", text),
+    ):
+        if name in ranked and ranked[name].notna().any():
             # Formatted, it is a text: its heading is not that of a time.
             heading = "time" if name == "seconds" else name
             cells[heading] = [describe_estimate(row, name, as_text) for _, row in ranked.iterrows()]

@@ -99,6 +99,10 @@ class UnavailableError(Exception):
     """A variant cannot run here; the message says why, and what would help."""
 
 
+class FailedError(UnavailableError):
+    """A peer is there, and something in it went wrong; the message says what, in one line."""
+
+
 class Errors(NamedTuple):
     """The largest differences between what a variant returns and what is expected.
 

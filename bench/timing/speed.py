@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.timing.paired import Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
-from bench.timing.problem import Errors, Problem, UnavailableError
+from bench.timing.problem import Errors, FailedError, Problem, UnavailableError
 from bench.timing.variants import Call, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import BASELINE, problem_for
@@ -94,6 +94,8 @@ def speed(
         own = problem_for(variant, problem, batch)
         try:
             contestants[variant.name] = Contestant(variant, own, *verify(variant, own))
+        except FailedError as reason:
+            failures[variant.name] = {"verified": None, "note": f"not measured: {reason}"}
         except UnavailableError as reason:
             failures[variant.name] = {"verified": None, "note": str(reason)}
         except NotVerifiedError as reason:

@@ -1,17 +1,19 @@
 """THE registry of implementations, ours and the peers': equality tests, benchmarks and the speed table walk it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
 
 from bench.system.environment import processors
-from bench.timing.problem import Problem, Trained, UnavailableError
+from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
 from kernels import Model
 from kernels.agreement import KERNELS, is_exact
 from kernels.block import WIDTH, train_runs
@@ -26,6 +28,9 @@ Call = Callable[[], Trained]
 
 # What is made of functions that are not correctly rounded, or of a model that nobody has tried yet.
 TOLERANCE = 1e-9
+
+# Of what packages say that fail, some write pages.
+LONGEST_REASON = 300
 
 IN_JAX = ("sgd", "momentum", "nesterov", "adam")
 LINEAR = "models that are linear in their parameters"
@@ -114,9 +119,30 @@ class Variant(NamedTuple):
         UnavailableError
             Where it cannot run, or does not take the problem.
         """
-        if reason := self.missing() or self.lacks(problem):
-            raise UnavailableError(reason)
-        return self.prepare(problem)
+        with self.guarded():
+            if reason := self.missing() or self.lacks(problem):
+                raise UnavailableError(reason)
+            return self.prepare(problem)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Let nothing that goes wrong in a peer be more than a peer that is not measured.
+
+        Compilers and packages of others break in ways that nobody can list. What goes wrong in our own code is a bug.
+
+        Raises
+        ------
+        FailedError
+            For any error in the block, of a peer.
+        """
+        try:
+            yield
+        except (UnavailableError, Warning):  # where warnings are errors, that is meant
+            raise
+        except Exception as error:
+            if self.ours:
+                raise
+            raise FailedError(shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)) from error
 
     def bound(self, problem: Problem) -> float:
         """Return the bound for the `largest` error: 0 where the same bits are promised."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.system.environment import environment
-from bench.timing.problem import UnavailableError
+from bench.timing.problem import FailedError, UnavailableError
 from bench.timing.speed import compile_times
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 
@@ -79,10 +79,10 @@ def measure(timed, benchmark, request):
         problem = problem if benchmark.enabled else small(problem)
         try:
             call, errors = verify(variant, problem)
+        except (FailedError, NotVerifiedError) as reason:
+            pytest.fail(f"{variant.name}: {reason}")
         except UnavailableError as reason:
             pytest.skip(f"{variant.name}: {reason}")
-        except NotVerifiedError as reason:
-            pytest.fail(f"{variant.name}: {reason}")
         timed(call)
         benchmark.extra_info |= {f"error_{name}": value for name, value in errors._asdict().items()}
         benchmark.extra_info |= compile_times(variant, problem)

@@ -7,7 +7,7 @@ import pytest
 
 from bench.commands.speed import TARGET_SECONDS
 from bench.timing.budget import TARGETS, measure_target
-from bench.timing.problem import UnavailableError
+from bench.timing.problem import FailedError, UnavailableError
 from bench.timing.variants import BY_NAME
 from bench.timing.verify import verify
 
@@ -23,6 +23,8 @@ def test_target(target, benchmark, reach):
         for name, problem in ((target.ours, target.ours_on()), (target.other, target.other_on())):
             try:
                 verify(BY_NAME[name], problem.part(runs=33, epochs=2, samples=1000))
+            except FailedError:
+                raise
             except UnavailableError as reason:
                 pytest.skip(f"{name}: {reason}")
         benchmark(lambda: None)

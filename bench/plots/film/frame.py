@@ -19,6 +19,7 @@ PANEL_TOP = 0.86  # as a share of the height; the numbers stand above
 LINE_LENGTH = 82  # characters in a line of numbers
 TRAIL_LENGTH = 5  # earlier curves that are still drawn
 MODEL_COLOR = PALETTE[0]
+ENDINGS = {"converged": "converged", "diverged": "no longer finite", "stopped": "stopped early"}
 
 
 class FrameRenderer:
@@ -121,8 +122,7 @@ class FrameRenderer:
         status = f"epoch {film.epoch[frame]:6,.{decimals}f}   rate {text(film.rate[frame]):<9}   "
         status += f"loss {film.loss[frame]:.2e}"
         if frame == len(film.epoch) - 1 and film.result.status != "max_epochs":
-            ending = "no longer finite" if film.result.status == "diverged" else "converged"
-            status += f"   {ending} in epoch {film.result.epochs:,}"
+            status += f"   {ENDINGS[film.result.status]} in epoch {film.result.epochs:,}"
         return status
 
     def _parameter_text(self, frame: int) -> str:

@@ -14,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.timing.problem import Problem, Trained, UnavailableError
+from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
 from kernels import Model, cache
 from kernels.run import Floats
 
 WRITER = Path(__file__).with_name("formula.py")
 LOOPS = Path(__file__).with_name("sgd.c")
+SEAL = "\n// sha256 of the above: "
+# It takes a tenth of a second.
+COMPILE_SECONDS = 60
 # Contraction to FMAs is what gcc does anyway; clang waits to be told.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
 
@@ -36,7 +39,7 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     Raises
     ------
     UnavailableError
-        Where there is no C compiler.
+        Where there is no C compiler, or what it makes cannot be loaded.
     """
     columns = [np.ascontiguousarray(column) for column in (*problem.x, problem.y)]
     rates, params = np.ascontiguousarray(problem.rates), np.empty(problem.inits.T.shape)
@@ -65,16 +68,23 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
 
 
 def formula(model: Model, tree: bool) -> str:
-    """Return the text of `formula.in_c`, kept on disk: sympy takes longer to import than the compiler to compile."""
+    """Return the text of `formula.in_c`, kept on disk: sympy takes longer to import than the compiler to compile.
+
+    It ends in its own hash: of a text that was cut short, the compiler would complain at best.
+    """
     about = repr((model.expression, model.inputs, model.params, tree)).encode()
     name = f"formula_{hashlib.sha256(about + WRITER.read_bytes()).hexdigest()[:16]}.c"
-    text = cache.read(name)
-    if text is None:
+    text, _, seal = (cache.read(name) or "").rpartition(SEAL)
+    if seal != _hash(text):
         from bench.timing.peers.formula import in_c  # noqa: PLC0415 (sympy)
 
         text = in_c(model, tree=tree)
-        cache.write(name, text)
+        cache.write(name, f"{text}{SEAL}{_hash(text)}")
     return text
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @once
@@ -85,19 +95,45 @@ def library(model: str) -> ctypes.CDLL:
     ------
     UnavailableError
         Where there is no C compiler.
-    RuntimeError
-        With the compiler's message, if it fails.
+    FailedError
+        If it fails, with the first thing that it says, or if what it makes cannot be loaded.
     """
     with tempfile.TemporaryDirectory(dir=cache.folder()) as folder:
         source, target = Path(folder) / "sgd.c", Path(folder) / "sgd.so"
         source.write_text(model + LOOPS.read_text(encoding="utf-8"), encoding="utf-8")
-        command = [*compiler(), *FLAGS, "-o", str(target), str(source), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (the user's compiler)
-        if done.returncode:
-            raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stderr}")
-        loaded = ctypes.CDLL(str(target))
-    loaded.train.restype = None
+        _compile(source, target)
+        try:
+            loaded = ctypes.CDLL(str(target))
+            loaded.train.restype = None
+        except (OSError, AttributeError) as error:
+            # On a file system that is mounted noexec nothing can be loaded.
+            raise FailedError(f"what the C compiler made in {folder} cannot be loaded: {error}") from error
     return loaded
+
+
+def _compile(source: Path, target: Path) -> None:
+    """Compile a file to a shared library."""
+    command = compiler()
+    try:
+        done = subprocess.run(  # noqa: S603 (the user's compiler)
+            [*command, *FLAGS, "-o", str(target), str(source), "-lm"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=COMPILE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        reason = f"it has not ended in {COMPILE_SECONDS} seconds"
+    except OSError as error:
+        reason = str(error)
+    else:
+        if not done.returncode:
+            return
+        said = (line.strip() for line in done.stderr.splitlines() if line.strip())
+        reason = next(said, f"exit code {done.returncode}")
+    raise FailedError(f"the C compiler, {shlex.join(command)}, failed: {reason}")
 
 
 def compiler() -> list[str]:
@@ -107,8 +143,14 @@ def compiler() -> list[str]:
     ------
     UnavailableError
         If there is no such program.
+    FailedError
+        If CC is no command.
     """
-    command = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    named = os.environ.get("CC", "")
+    try:
+        command = shlex.split(named) or ["cc"]
+    except ValueError as error:
+        raise FailedError(f"CC must be a command such as cc or 'gcc -m64', not {named!r}: {error}") from error
     if shutil.which(command[0]) is None:
         raise UnavailableError(f"no C compiler found ({command[0]}): install cc or set CC")
     return command

@@ -1,0 +1,127 @@
+"""Inputs by name: data frames and mappings, whatever the order of their columns, and what is missing in them."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from kernels import Model, fit, models
+
+N = 40
+RNG = np.random.default_rng(6)
+POWER, WEIGHT = RNG.standard_normal((2, N))
+MODEL = Model("a*power + b*weight + c", inputs=("power", "weight"))
+Y = 3 * POWER - WEIGHT + 0.5
+IN_ORDER = np.stack([POWER, WEIGHT], axis=1)
+# The columns in another order, and one that is no input, nor numbers.
+COLUMNS = {"weight": WEIGHT, "name": ["car"] * N, "power": POWER}
+TABLES = {
+    "dict": COLUMNS,
+    "dict of lists": {name: list(column) for name, column in COLUMNS.items()},
+    "data frame": pd.DataFrame(COLUMNS),
+    "data frame with another index": pd.DataFrame(COLUMNS, index=range(N, 0, -1)),
+    "nullable": pd.DataFrame(COLUMNS).astype({"power": "Float64", "weight": "Float64"}),
+    "arrow": pa.table(COLUMNS),
+}
+
+
+@pytest.fixture(params=TABLES)
+def table(request):
+    return TABLES[request.param]
+
+
+def test_a_fit_is_that_of_the_columns_in_the_order_of_the_inputs(table):
+    expected, run = (fit(MODEL, x, Y, init=[0, 0, 0], lr=0.05, kernel="reference") for x in (IN_ORDER, table))
+    np.testing.assert_array_equal(run.trajectory, expected.trajectory)
+    np.testing.assert_allclose(run.params, [3, -1, 0.5], rtol=1e-6)
+    np.testing.assert_array_equal(run.predict(table), expected.predict(IN_ORDER))
+
+
+def test_predictions_and_matrices_are_those_of_the_columns_in_order(table):
+    np.testing.assert_array_equal(MODEL.predict([3, -1, 0.5], table), MODEL.predict([3, -1, 0.5], IN_ORDER))
+    np.testing.assert_array_equal(MODEL.design_matrix(table), np.stack([POWER, WEIGHT, np.ones(N)], axis=1))
+    np.testing.assert_array_equal(MODEL.linear_system(table, Y)[1], Y)
+
+
+def test_held_out_samples_may_be_a_table_too(table):
+    by_name, by_place = (
+        fit(MODEL, IN_ORDER, Y, init=[0, 0, 0], epochs=2, kernel="reference", validation=(x, Y))
+        for x in (table, IN_ORDER)
+    )
+    np.testing.assert_array_equal(by_name.validation_loss, by_place.validation_loss)
+
+
+def test_a_sweep_takes_names_too(table):
+    from bench import Grid, sweep
+
+    grid = Grid(lr=[0.01, 0.05], init={"origin": [0, 0, 0]})
+    by_name, by_place = (sweep(MODEL, x, Y, grid, epochs=2, kernel="reference").frame for x in (table, IN_ORDER))
+    pd.testing.assert_frame_equal(by_name, by_place)
+
+
+def test_a_plot_takes_names_too():
+    run = fit("linear", {"x": POWER}, Y, init=[0, 0], epochs=2, kernel="reference")
+    by_name, by_place = (run.plot(x, Y).axes[0] for x in ({"no": ["numbers"] * N, "x": POWER}, POWER))
+    for one, other in zip(by_name.get_lines(), by_place.get_lines(), strict=True):
+        np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
+
+
+def test_a_column_that_is_one_already_is_not_copied():
+    (column,) = models.linear.columns({"x": POWER})
+    assert np.shares_memory(column, POWER)
+
+
+def test_a_series_and_an_array_have_no_names():
+    for x in (pd.Series(POWER, name="power"), pd.Series(POWER, index=["columns", *range(N - 1)]), POWER):
+        np.testing.assert_array_equal(models.linear.columns(x), [POWER])
+
+
+MISSING = "x must have a column of the name of each input, and {} is not among {}; arrays are taken by position"
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (pd.DataFrame({"power": POWER}), MISSING.format("'weight'", "['power']")),
+        ({"Weight": WEIGHT, "power": POWER}, MISSING.format("'weight'", "['Weight', 'power']")),
+        (pd.DataFrame(IN_ORDER), MISSING.format("'power'", "[0, 1]")),
+        ({}, MISSING.format("'power'", "[]")),
+        (pd.DataFrame(np.ones((2, 3)), columns=["power", "weight", "power"]), "x must have one column 'power', not 2"),
+        ({"power": POWER, "weight": WEIGHT[:-1]}, "x['weight'] must have 40 values, as x['power'], not 39"),
+        ({"power": 1.0, "weight": 2.0}, "x['power'] must have shape (n,), not ()"),
+        ({"power": POWER, "weight": IN_ORDER}, "x['weight'] must have shape (n,), not (40, 2)"),
+        ({"power": POWER, "weight": ["1"] * N}, "x['weight'] must hold real numbers, not values of type <U1"),
+        (
+            {"power": POWER, "weight": np.ma.masked_equal([*WEIGHT[1:], 7], 7)},
+            "x['weight'] must hold no masked values, not 1 of them: leave those out, or fill them with numpy.ma.filled",
+        ),
+        (
+            {"power": POWER, "weight": [*WEIGHT[1:], np.nan]},
+            "weight must be finite, and is nan in row 39 (counted from 0)",
+        ),
+        ({"power": [], "weight": []}, "x must hold at least one sample, not none"),
+        ([], "x must have shape (n, 2) for inputs ('power', 'weight'), not (0,)"),
+    ],
+)
+def test_what_it_refuses_in_one_line(x, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text is compared)
+        fit(MODEL, x, Y)
+    assert str(caught.value) == message
+
+
+def test_one_column_of_another_name_is_not_the_input():
+    with pytest.raises(ValueError, match=r"^x must have a column .* and 'x' is not among \['hp'\]; arrays are"):
+        fit("a*x + b", pd.DataFrame({"hp": POWER}), Y)
+
+
+def test_many_names_are_not_all_shown():
+    with pytest.raises(ValueError, match=r"'x' is not among \['c0', .{40,60}\.\.\.; arrays are taken by position$"):
+        models.linear.columns({f"c{k}": POWER for k in range(1000)})
+
+
+def test_the_mathematics_needs_no_pandas(python):
+    code = "import sys, kernels\nkernels.models.linear.columns({'x': [1.0]})\nprint('pandas' in sys.modules)"
+    assert python(code) == "False\n"
+    assert "pandas" in sys.modules

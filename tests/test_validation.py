@@ -1,0 +1,384 @@
+"""Held-out data: the split, the losses on it, the best mark, and runs that stop when it gets no better."""
+
+import re
+
+import numpy as np
+import pytest
+
+from kernels import fit, models, slices
+from kernels.block import WIDTH, train_runs
+from kernels.losses import make_loss
+from kernels.marks import make_marks
+from kernels.optimizers import make_optimizer
+from kernels.run import STATUS, Hyperparameters, initial_memory, option_values
+from kernels.samples import allocate_data
+from kernels.validation import choose_held_out
+
+RNG = np.random.default_rng(8)
+X = RNG.uniform(-1, 1, 61)
+Y = 2 * X**2 - 4 * X + 3 + 0.1 * RNG.standard_normal(61)
+# A run from 0 comes past the parameters that these lie on, so that the loss on them falls and rises again.
+HELD_X = RNG.uniform(-1, 1, 23)
+HELD_Y = -1.5 * HELD_X + 2.0 + 0.1 * RNG.standard_normal(23)
+HELD = HELD_X, HELD_Y
+SQUARED = make_loss("squared")
+
+
+def quadratic(**settings):
+    return fit(models.quadratic, X, Y, **{"init": [0, 0, 0], "lr": 0.02, "epochs": 12, "validation": HELD} | settings)
+
+
+def losses_on(x, y, trajectory):
+    """The mean squared residuals at every mark, in plain Python."""
+    return [sum((a * u * u + b * u + c - v) ** 2 for u, v in zip(x, y, strict=True)) / len(x) for a, b, c in trajectory]
+
+
+def mark_of_stopping(losses, samples_seen, patience):
+    """The mark at which a run stops that has long seen no lower loss, in plain Python; None where it goes on."""
+    lowest, when = float("inf"), 0
+    for mark, (loss, seen) in enumerate(zip(losses, samples_seen, strict=True)):
+        if loss < lowest:
+            lowest, when = loss, seen
+        elif seen - when >= patience:
+            return mark
+    return None
+
+
+@pytest.fixture(params=["in one go", "mark by mark"])
+def slicing(request, monkeypatch):
+    """A run of some length is trained in slices of time."""
+    if request.param == "mark by mark":
+        monkeypatch.setattr(slices, "FIRST_SLICE", 1)
+        monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
+
+
+# The split
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_share_is_held_out_as_documented_whatever_the_seed_and_the_kernel(kernel, seed):
+    first = set(np.random.default_rng(0).permutation(61)[:12].tolist())
+    held = np.array([i in first for i in range(61)])
+    common = {"init": [0, 0, 0], "epochs": 3, "shuffle": True, "seed": seed, "kernel": kernel, "batch_size": 7}
+    split = fit(models.quadratic, X, Y, validation=0.2, **common)
+    parts = fit(models.quadratic, X[~held], Y[~held], validation=(X[held], Y[held]), **common)
+    alone = fit(models.quadratic, X[~held], Y[~held], **common)
+    for other in (parts, alone):
+        np.testing.assert_array_equal(split.trajectory, other.trajectory)
+        np.testing.assert_array_equal(split.loss, other.loss)
+        np.testing.assert_array_equal(split.y, other.y)
+    np.testing.assert_array_equal(split.validation_loss, parts.validation_loss)
+    np.testing.assert_array_equal(split.validation[0][0], X[held])
+    np.testing.assert_array_equal(split.validation[1], Y[held])
+    assert alone.validation is alone.validation_loss is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 97])
+def test_shares_are_rounded_and_the_larger_ones_hold_the_smaller(n):
+    before = np.zeros(n, bool)
+    for share in np.linspace(0.01, 0.99, 50):
+        held = choose_held_out(n, share)
+        assert held.sum() == round(share * n)
+        assert held[before].all()
+        before = held
+
+
+def test_a_split_is_no_block_of_neighbours():
+    held = np.flatnonzero(choose_held_out(1000, 0.2))
+    assert 80 < (held < 500).sum() < 120
+    assert np.diff(held).max() < 50
+
+
+def test_two_inputs_are_split_alike():
+    x = RNG.standard_normal((40, 2))
+    y = x @ [3.0, -1.0] + 0.5
+    run = fit(models.plane, x, y, init=[3, -1, 0.5], lr=0.01, epochs=1, validation=0.25)
+    assert run.y.shape == (30,)
+    assert run.validation[1].shape == (10,)
+    # Rows that came apart would not lie on the plane.
+    assert max(run.loss.max(), run.validation_loss.max()) < 1e-25
+
+
+# The losses on it
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "fused-fma"])
+def test_the_loss_is_that_of_the_parameters_at_each_mark(kernel):
+    run = quadratic(kernel=kernel, record="log:4")
+    np.testing.assert_allclose(run.validation_loss, losses_on(*HELD, run.trajectory), rtol=1e-12)
+    assert run.validation_loss.shape == run.loss.shape == run.samples_seen.shape
+    assert 0 < np.argmin(run.validation_loss) < run.loss.size - 1
+
+
+def test_it_is_the_mean_squared_residual_whatever_is_trained():
+    run = quadratic(loss="huber(0.1)")
+    np.testing.assert_allclose(run.validation_loss, losses_on(*HELD, run.trajectory), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 129, 1000])
+def test_its_sum_is_that_of_numpy(n):
+    x, y = RNG.standard_normal((2, n)) * 10.0 ** RNG.integers(-8, 8, (2, n))
+    run = fit(models.linear, [1.0], [1.0], init=[0, 0], epochs=1, validation=(x, y))
+    assert run.validation_loss[0] == np.add.reduce(y * y) / n
+
+
+@pytest.mark.parametrize("patience", [None, 1, 3])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("batch", [{}, {"batch_size": 8, "shuffle": True, "drop_last": False}, {"batch_size": "full"}])
+@pytest.mark.parametrize("record", ["epoch", "log:5", 3])
+def test_fused_is_the_reference_at_every_mark(record, batch, optimizer, patience, slicing):
+    settings = batch | {"record": record, "optimizer": optimizer, "patience": patience, "lr": 0.1, "seed": 3}
+    reference, fused = (quadratic(kernel=kernel, **settings) for kernel in ("reference", "fused"))
+    assert (reference.status, reference.epochs) == (fused.status, fused.epochs)
+    for name in ("loss", "validation_loss", "trajectory"):
+        np.testing.assert_array_equal(getattr(reference, name), getattr(fused, name))
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_validation_changes_nothing_in_the_training(kernel):
+    settings = {"kernel": kernel, "shuffle": True, "batch_size": 8, "record": 2}
+    for name in ("trajectory", "loss", "params", "samples_seen"):
+        np.testing.assert_array_equal(
+            getattr(quadratic(**settings), name), getattr(quadratic(validation=None, **settings), name)
+        )
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_the_target_is_one_for_the_training_loss(kernel):
+    settings = {"kernel": kernel, "validation": (X, np.zeros(61))}  # which the start predicts
+    whole = quadratic(**settings)
+    assert whole.validation_loss[0] == 0
+    run = quadratic(**settings, target=float(whole.loss[4]))
+    assert (run.status, run.epochs) == ("converged", 4)
+    np.testing.assert_array_equal(run.validation_loss, whole.validation_loss[:5])
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_validation_loss_that_is_not_finite_ends_no_run(kernel):
+    """The square root of a negative number, at a held-out sample alone."""
+    run = fit("a*sqrt(x)", [1.0, 2.0], [1.0, 2.0], init=[0], epochs=5, validation=([-1.0], [1.0]), kernel=kernel)
+    assert (run.status, run.epochs) == ("max_epochs", 5)
+    assert np.isnan(run.validation_loss).all()
+    assert run.best.mark == 0
+
+
+# Patience
+
+
+@pytest.mark.parametrize("patience", [1, 2, 5, 100])
+@pytest.mark.parametrize("record", ["epoch", "log:5", 4])
+@pytest.mark.parametrize("kernel", ["reference", "fused", "fused-fma"])
+def test_a_run_stops_where_plain_python_says(kernel, record, patience, slicing):
+    # With batches of 10 an epoch visits 60 of the samples.
+    settings = {"kernel": kernel, "record": record, "batch_size": 10, "lr": 0.2}
+    whole = quadratic(**settings)
+    end = mark_of_stopping(losses_on(*HELD, whole.trajectory), whole.samples_seen.tolist(), 60 * patience)
+    assert (end is None) == (patience == 100)
+    run = quadratic(patience=patience, **settings)
+    assert run.status == ("max_epochs" if end is None else "stopped")
+    size = whole.loss.size if end is None else end + 1
+    assert run.loss.size == size < whole.loss.size + (patience == 100)
+    for name in ("loss", "validation_loss", "trajectory", "samples_seen"):
+        np.testing.assert_array_equal(getattr(run, name), getattr(whole, name)[:size])
+    np.testing.assert_array_equal(run.params, whole.trajectory[size - 1])
+    assert run.epochs_to_target is None
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_run_whose_patience_ends_with_its_epochs_has_stopped(kernel):
+    whole = quadratic(kernel=kernel, patience=2, epochs=50)
+    assert whole.status == "stopped"
+    assert quadratic(kernel=kernel, patience=2, epochs=whole.epochs).status == "stopped"
+    assert quadratic(kernel=kernel, patience=2, epochs=whole.epochs - 1).status == "max_epochs"
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_loss_that_stays_as_it_is_has_not_improved(kernel):
+    run = fit("a*x", [1.0, 2.0], [2.0, 4.0], init=[2], epochs=9, validation=([1.0], [3.0]), patience=4, kernel=kernel)
+    assert (run.status, run.epochs) == ("stopped", 4)
+    assert run.best.mark == 0
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_the_target_goes_before_patience(kernel):
+    stopped = quadratic(kernel=kernel, patience=2)
+    met = quadratic(kernel=kernel, patience=2, target=float(stopped.loss[-1]))
+    assert (stopped.status, met.status) == ("stopped", "converged")
+    assert met.epochs == stopped.epochs
+
+
+# Many runs
+
+
+RATES = np.geomspace(0.0003, 0.3, WIDTH + 5)
+EPOCHS = 12
+
+
+def many(kernel, *, optimizer="sgd", batch_size=1, shuffle=False, record="epoch", patience=np.inf, epochs=EPOCHS,
+         runs=slice(None), validation=((HELD_X,), HELD_Y), state=None, **rest):  # fmt: skip
+    """Runs of many rates; the last diverges. `state` is what others left behind."""
+    rule, rates = make_optimizer(optimizer), np.append(RATES[:-1], 1e300)[runs]
+    marks = make_marks(record, 61, batch_size, epochs, drop_last=True)
+    hyper = Hyperparameters(np.tile(rates, (epochs, 1)), option_values(SQUARED, rule), batch_size, True, shuffle, 7,
+                            0.012, marks, patience)  # fmt: skip
+    starts, memory = state or (np.zeros((rates.size, 3)), np.tile(initial_memory(rule, 3), (rates.size, 1)))
+    data = allocate_data((X,), Y, shuffle=shuffle, validation=validation)
+    return train_runs(kernel, models.quadratic, SQUARED, rule, data, hyper, starts, memory, **rest)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(("batch_size", "shuffle", "record"), [(1, True, "log:5"), (8, False, "epoch"), (8, True, 3)])
+def test_many_runs_are_what_fit_makes_of_each(kernel, optimizer, batch_size, shuffle, record, slicing):
+    runs = many(kernel, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle, record=record, patience=2.0)
+    assert runs.validation_losses.shape == runs.losses.shape
+    assert len(set(runs.marks[runs.status == STATUS.index("stopped")])) > 2
+    assert {"stopped", "diverged", "max_epochs"} <= {STATUS[status] for status in runs.status}
+    for k, lr in enumerate(np.append(RATES[:-1], 1e300)):
+        alone = quadratic(lr=lr, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle, record=record, patience=2,
+                          seed=7, target=0.012, kernel="reference")  # fmt: skip
+        size = alone.loss.size
+        assert (runs.marks[k], STATUS[runs.status[k]]) == (size - 1, alone.status)
+        np.testing.assert_array_equal(runs.losses[:size, k], alone.loss)
+        np.testing.assert_array_equal(runs.validation_losses[:size, k], alone.validation_loss)
+        np.testing.assert_array_equal(runs.params[k], alone.params)
+        assert runs.lowest[k].tolist() == [alone.best.validation_loss, alone.best.samples_seen]
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+@pytest.mark.parametrize("record", ["epoch", 25])
+@pytest.mark.parametrize("half", [1, 4, 7])
+def test_a_run_that_goes_on_later_stops_where_one_made_at_once_does(kernel, record, half, slicing):
+    settings = {"record": record, "patience": 3.0, "optimizer": "momentum(0.5)"}
+    at_once = many(kernel, **settings)
+    before = many(kernel, **settings, epochs=half)
+    on = np.flatnonzero(before.status == 0)
+    assert on.size > 5
+    first = make_marks(record, 61, 1, half, drop_last=True).size - 1
+    state = before.params[on], before.memory[on]
+    after = many(kernel, **settings, runs=on, state=state, first=first, lowest=before.lowest[on])
+    for name in ("params", "memory", "status", "marks", "lowest"):
+        joined = getattr(before, name).copy()
+        joined[on] = getattr(after, name)
+        np.testing.assert_array_equal(joined, getattr(at_once, name))
+    for place, run in enumerate(on):
+        end = after.marks[place] + 1
+        found = np.append(before.validation_losses[:first, run], after.validation_losses[: end - first, place])
+        np.testing.assert_array_equal(found, at_once.validation_losses[:end, run])
+    # Without what the runs saw before, some would wait too long.
+    forgetful = many(kernel, **settings, runs=on, state=state, first=first)
+    assert (forgetful.marks >= after.marks).all()
+    assert (forgetful.marks > after.marks).any() or half == 1
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+def test_without_validation_there_are_no_such_losses(kernel):
+    runs, validated = many(kernel, validation=None, patience=1.0), many(kernel)
+    assert runs.validation_losses.shape == (0, RATES.size)
+    for name in ("params", "memory", "status", "marks"):
+        np.testing.assert_array_equal(getattr(runs, name), getattr(validated, name))
+
+
+# What a result tells
+
+
+def test_the_best_mark_is_that_of_the_lowest_validation_loss():
+    run = quadratic(record=20)
+    losses = losses_on(*HELD, run.trajectory)
+    mark = losses.index(min(losses))
+    assert 0 < mark < len(losses) - 1
+    best = run.best
+    assert (best.mark, best.samples_seen, best.epoch) == (mark, run.samples_seen[mark], run.samples_seen[mark] / 61)
+    assert (best.loss, best.validation_loss) == (run.loss[mark], run.validation_loss[mark])
+    assert best.params.tolist() == run.trajectory[mark].tolist()
+    best.params[:] = 7
+    assert run.best.params.tolist() == run.trajectory[mark].tolist() != [7, 7, 7]
+
+
+def test_without_validation_the_best_mark_is_that_of_the_lowest_loss():
+    run = quadratic(validation=None, lr=0.9, schedule="step(6, 0.1)", shuffle=True)
+    assert run.best.mark == run.loss.tolist().index(min(run.loss))
+    assert run.best.validation_loss is None
+    assert (run.best.epoch, type(run.best.epoch)) == (run.best.mark, int)
+
+
+def test_the_mark_at_which_a_run_is_no_longer_finite_is_not_its_best():
+    """An infinite parameter in a denominator: the validation loss is finite there, and the lowest."""
+    run = fit("1/a + b*x", [1e200], [0.0], init=[1, 1e150], lr=1.0, epochs=3, validation=([0.0], [0.0]))
+    assert run.status == "diverged"
+    assert run.best.mark == 0
+
+
+@pytest.mark.parametrize("validation", [None, HELD])
+def test_a_run_that_is_not_finite_from_the_start_has_its_start_as_the_best(validation):
+    run = quadratic(init=[1e200, 0, 0], validation=validation)
+    assert (run.best.mark, run.best.loss, run.best.params.tolist()) == (0, np.inf, [1e200, 0, 0])
+
+
+def test_the_frame_has_the_validation_loss_where_there_is_one():
+    frame = quadratic().to_frame()
+    names = ["epoch", "lr", "loss", "validation_loss", "param_a", "param_b", "param_c", "samples", "updates"]
+    assert frame.columns.tolist() == names
+    assert frame["validation_loss"].tolist() == quadratic().validation_loss.tolist()
+    assert "validation_loss" not in quadratic(validation=None).to_frame()
+
+
+def test_it_prints_the_validation_loss_where_there_is_one():
+    run = quadratic(patience=3)
+    first, last, best = run.validation_loss[0], run.validation_loss[-1], run.best
+    line = f"  validation  {first:.6g} -> {last:.6g}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"
+    assert line in str(run).splitlines()
+    assert str(run).startswith("Fit of a*x**2 + b*x + c: stopped\n")
+    assert "validation" not in str(quadratic(validation=None))
+
+
+def test_a_callback_sees_it_grow_and_cannot_change_it(monkeypatch):
+    monkeypatch.setattr(slices, "FIRST_SLICE", 1)
+    monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
+    calls = []
+    run = quadratic(patience=2, callback=calls.append)
+    assert [call.status for call in calls] == ["max_epochs"] * (len(calls) - 1) + ["stopped"]
+    for call in calls[:-1]:
+        np.testing.assert_array_equal(call.validation_loss, run.validation_loss[: call.epochs + 1])
+        assert not call.validation_loss.flags.writeable
+    assert run.validation_loss.flags.writeable
+
+
+# What is refused
+
+
+TOO_FEW = "validation must hold out at least one sample and leave one to train on, and "
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        *(
+            (
+                {"validation": value},
+                f"validation must be a share of the samples between 0 and 1, or a pair (x, y), not {shown}",
+            )
+            for value, shown in [(0, "0"), (1, "1"), (1.5, "1.5"), (-0.2, "-0.2"), (np.nan, "nan"), (True, "True"),
+                                 ("0.2", "'0.2'"), ((X,), "(array("), (np.zeros((2, 5)), "array("), ({}, "{}")]
+        ),
+        ({"validation": 0.001}, f"{TOO_FEW}0.001 holds out 0 of 61"),
+        ({"validation": 0.999}, f"{TOO_FEW}0.999 holds out 61 of 61"),
+        ({"validation": (X, Y[:3])}, "validation: y must have shape (61,), one value for each sample of x, not (3,)"),
+        ({"validation": (np.ones((3, 2)), Y[:3])}, "validation: x must have shape (n,) or (n, 1) for inputs"),
+        ({"validation": ([], [])}, "validation: x"),
+        ({"validation": ([1.0], [np.nan])}, "validation: y must be finite, and is nan in row 0 (counted from 0)"),
+        ({"validation": None, "patience": 3}, "patience must be None without validation, not 3"),
+        ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
+        ({"patience": 2.5}, "patience must be a whole number of at least 1, not 2.5"),
+        ({"patience": True}, "patience must be a whole number of at least 1, not True"),
+        ({"validation": 0.5, "batch_size": 31}, 'batch_size must be "full" or a whole number from 1 to the 31'),
+    ],
+)  # fmt: skip
+def test_what_it_refuses_in_one_line(settings, message):
+    if settings.get("batch_size"):
+        quadratic(**settings)  # round(30.5) is 30: that leaves 31
+        settings = settings | {"batch_size": 32}
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}") as caught:
+        quadratic(**settings)
+    assert len(str(caught.value).splitlines()) == 1
