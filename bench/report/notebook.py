@@ -97,7 +97,9 @@ def _main_figure(result: SweepResult) -> tuple[Figure, str]:
     if frame.empty:
         return _add_png_display(empty_figure("No run has finished yet.")), "No run has finished yet"
     if frame["samples_to_target"].notna().any():
-        return _add_png_display(rate_map(frame)), "Samples to the target by learning rate and batch size"
+        return _add_png_display(
+            rate_map(frame, samples=result.clock.n)
+        ), "Samples to the target by learning rate and batch size"
     choices = best_choices(frame, ["optimizer"])
     chosen = frame.merge(choices[[name for name in CHOICES if name in choices]])
     curves = result.read_curves(chosen["config_id"].tolist())
@@ -124,7 +126,7 @@ def sweep_html(result: SweepResult) -> str:
     ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in STATUS_WORDS.items() if counts[status])
     if not ended:
         return _side_by_side(result.model.expression, "<p>No run has finished yet.</p>", "")
-    ranked = readable_table("best", best_choices(result.frame).head(10))
+    ranked = readable_table("best", best_choices(result.frame).head(10), result.clock.n)
     with pd.option_context("display.max_colwidth", None):
         table = display(ranked).to_html(index=False, border=0, escape=True)
     summary = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"

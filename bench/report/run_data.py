@@ -14,7 +14,10 @@ from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
 from bench.tables.choice_ranking import ranking
-from bench.tables.ranking import standard_tables
+from bench.tables.main_effects import main_effects
+from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.phrases import format_count
+from bench.tables.ranking import standard_tables, varies
 from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
@@ -75,6 +78,34 @@ class RunData:
         return ranked if self.fresh is None else confirm(ranked, self.fresh, cost)
 
     @cached_property
+    def compared(self) -> pd.DataFrame | None:
+        """The optimizers compared, each at its own best choice, on fresh seeds where there are any.
+
+        None if there is one optimizer, or if no run of any choice succeeded.
+        """
+        if self.frame.empty or not varies(self.frame, "optimizer") or not self.ranked["tied"].any():
+            return None
+        runs = self.frame if self.fresh is None else self.fresh
+        return compare_optimizers(runs, ranked=self.ranked, floor=self.floor)
+
+    @property
+    def compared_on(self) -> str:
+        """The seeds on which optimizers are compared, in words."""
+        if self.fresh is None:
+            return f"the {format_count(self.frame['seed'].nunique(), 'seed')} by which the choices were selected"
+        return format_count(self.fresh["seed"].nunique(), "fresh seed")
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        """How much each setting matters, as from `bench.tables.main_effects.main_effects`."""
+        return main_effects(self.frame, floor=self.floor)
+
+    @property
+    def cost(self) -> str:
+        """What choices are ranked by, in words."""
+        return "samples to the target" if self.frame["samples_to_target"].notna().any() else "final loss"
+
+    @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.ranking.standard_tables`."""
         return standard_tables(self.frame, floor=self.floor)
@@ -85,6 +116,11 @@ class RunData:
         if self.frame.empty:
             return {}
         return verdict(self.frame, self.ranked, self.result.model, self.target, self.scaling, self.fresh)
+
+    @property
+    def samples(self) -> int:
+        """The number of samples in the data: a batch of all of them is called full."""
+        return self.result.clock.n
 
     @property
     def target(self) -> float | None:

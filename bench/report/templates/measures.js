@@ -1,0 +1,11 @@
+"use strict";
+// What charts show of an outcome: the cost of reaching the target in three currencies, or the final loss.
+
+const COSTS = {
+  samples: { title: "samples to the target", says: text, brief: short },
+  updates: { title: "updates to the target", says: text, brief: short },
+  ...(run.timed ? { seconds: { title: "time to the target", says: duration, brief: duration } } : {}),
+};
+const LOSS = { title: "final loss", says: text, brief: (loss) => text(Number(loss.toPrecision(2))) };
+// Without a target nothing is said of reaching it.
+const MEASURES = { ...(run.target === null ? {} : COSTS), loss: LOSS };
