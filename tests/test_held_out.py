@@ -12,7 +12,7 @@ from bench.data.scaling import standardize
 from bench.data.table import builtin
 from bench.engine import check as checking
 from bench.engine import train as engine
-from bench.study.load import load_study, with_overrides
+from bench.study.load import load_study, to_toml, with_overrides
 from bench.study.schema import RunTable
 from kernels import fit, models
 
@@ -205,6 +205,32 @@ cli.main()
     assert result.run.identity["validation"] != "none"
     assert result.frame["best_validation_loss"].notna().all()
     assert set(result.confirmation.frame.columns) >= {"best_validation_loss"}
+
+
+@pytest.mark.parametrize("line", ["validation = 0.25", 'validation_path = "others.csv"'])
+def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, line):
+    (folder / "study.toml").write_text(f"{STUDY}{line}\n")
+    study = load_study(folder / "study.toml")
+    data, _ = study.dataset()
+    model, grid = study.make_model(data), study.make_grid()
+    settings = study.run.model_dump() | {"validation": data.validation, "study": to_toml(study)}
+    result = sweep(model, data.x, data.y, grid, out=folder / "run", **settings)
+    best, names = result.best(), {}
+    monkeypatch.chdir(folder)
+    exec(compile(best.code(), "choice", "exec"), names)
+    row = result.frame[(result.frame["lr"] == best.settings["lr"])].iloc[0]
+    assert names["result"].validation_loss[-1] == row["validation_loss"]
+    assert names["result"].best.validation_loss == row["best_validation_loss"]
+    assert best.refit(data.x, data.y, validation=data.validation, patience=3).status == row["status"]
+    assert best.refit(data.x, data.y).validation_loss is None
+
+
+def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
+    result = fit(models.quadratic, X, Y, epochs=20, lr=0.1, validation=0.25)
+    (axis,) = result.plot().axes
+    drawn = {line.get_label(): line.get_ydata() for line in axis.lines}
+    np.testing.assert_allclose(drawn["held out"], result.validation_loss)
+    assert {"loss", "held out"} == set(drawn)
 
 
 def test_a_fit_of_the_command_line_shows_the_loss_on_held_out_rows(folder, python):

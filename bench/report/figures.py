@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -174,12 +174,14 @@ def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFig
         winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
         runs = frame[frame["optimizer"] == winner]
         from_start, start = select_hardest_start(select_best_runs(runs, by="batch_size"))
-        clock = "seconds" if from_start["seconds"].notna().all() else "samples"
-        look: dict[str, Any] = {"by": "batch_size", "panel": "optimizer", "target": run_data.target, "x": clock}
+        clock: Literal["samples", "seconds"] = "seconds" if from_start["seconds"].notna().all() else "samples"
+        curves = run_data.result.curves
+        draw = partial(
+            loss_curves, from_start, curves, by="batch_size", panel="optimizer", target=run_data.target, x=clock
+        )
         start_note = f" Runs from the hardest start, {start}." if start else ""
         against = "time" if clock == "seconds" else "samples seen"
         caption = f"Loss curves of {winner} against {against}, for each batch size at its best choice.{start_note}"
-        draw = partial(loss_curves, from_start, run_data.result.curves, **look)
         yield PlannedFigure("loss_by_batch_size", caption, draw)
     if timed and len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
         caption = "Final loss against time. No choice is both faster and better than one on the front."
