@@ -327,7 +327,7 @@ def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
         "updates": run(fresh, "short(arguments[0])", row["updates"]),
         "seconds": duration(row["seconds"]),
         "share": f"{row['converged']}/{row['runs']}",
-        "loss": text(float(f"{row['final_loss']:.2g}")),
+        "loss": text(float(f"{row['final_loss']:.3g}")),
     }
 
 

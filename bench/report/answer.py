@@ -10,6 +10,7 @@ import pandas as pd
 from bench.report.choice import find_choice
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
+from bench.tables.choice_ranking import cost_of
 from bench.tables.formatting import duration, text
 from bench.tables.phrases import describe_estimate, describe_order, format_count, format_share
 from bench.tables.readable import describe_batch_size
@@ -67,16 +68,19 @@ def find_answer(run_data: RunData) -> Answer:
     has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed(best) else ''}final_loss_low"])
     medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {describe_sample(run_data, best)}."
     notes = [medians, str(best["reason"]), run_data.verdict.get("Ties", "")]
-    return Answer(heading, settings, _make_tiles(best, target), [note for note in notes if note], _copies(choice))
+    return Answer(
+        heading, settings, _make_tiles(best, target, run_data), [note for note in notes if note], _copies(choice)
+    )
 
 
-def _make_tiles(best: pd.Series, target: float | None) -> list[Tile]:
+def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> list[Tile]:
     """Return the costs of a choice and its success, on fresh seeds where there are any."""
     prefix = "confirmed_" if is_confirmed(best) else ""
     runs, converged = (best[f"{prefix}{name}"] for name in ("runs", "converged"))
     if target is None or not best["converged"]:
         ended = Tile(format_share(runs - best[f"{prefix}diverged"], runs), "", "runs ended at a finite loss")
-        return [_estimate_tile(best, f"{prefix}final_loss", text, "median final loss"), ended]
+        name = cost_of(run_data.ranked, "samples")
+        return [_estimate_tile(best, f"{prefix}{name}", text, f"median {run_data.cost}"), ended]
     tiles = [
         _estimate_tile(best, f"{prefix}samples", text, f"samples to the target loss {text(target)}"),
         _estimate_tile(best, f"{prefix}updates", text, "updates"),

@@ -94,8 +94,8 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
         draw = partial(optimizer_ratios, run_data.compared, cost=run_data.cost, seeds=run_data.compared_on)
         yield PlannedFigure("optimizer_ratios", caption, draw)
     if len(run_data.effects) > 1:
-        caption = f"How much of the differences in {run_data.cost} each setting explains by itself."
-        draw = partial(setting_importance, run_data.effects, cost=run_data.cost)
+        caption = f"How much of the differences in {run_data.effects_on} each setting explains by itself."
+        draw = partial(setting_importance, run_data.effects, cost=run_data.effects_on)
         yield PlannedFigure("setting_importance", caption, draw)
 
 

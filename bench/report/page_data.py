@@ -49,7 +49,8 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     """
     frame = run_data.frame
     params = [f"param_{name}" for name in run_data.result.model.params]
-    numbers = [*NUMBERS, *params]
+    held_out = [name for name in ("best_validation_loss",) if name in frame]
+    numbers = [*NUMBERS, *held_out, *params]
     # Eight bytes for each number, the id and the start, and about two for each setting.
     room = ROW_BYTES // (8 * (len(numbers) + 1 + len(params)) + 2 * len(SETTINGS))
     every = -(-len(frame) // room) or 1
@@ -73,6 +74,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "starts": {"values": pack(starts), "codes": pack(_shrink_codes(start_of.ravel())), "size": len(params)},
         "curves": _encode_curves(run_data, rows),
         "cost": run_data.cost,
+        "effects_on": run_data.effects_on,
         "compared": _encode_compared(run_data),
         "effects": run_data.effects.to_dict("records"),
         "fit": _encode_fit(run_data),

@@ -13,7 +13,7 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
-from bench.tables.choice_ranking import ranking
+from bench.tables.choice_ranking import cost_of, ranking
 from bench.tables.main_effects import main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
@@ -23,6 +23,12 @@ from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm
 from kernels.run import Floats
+
+COST_NAMES = {
+    "samples": "samples to the target",
+    "final_loss": "final loss",
+    "validation_loss": "loss on held-out samples",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +109,12 @@ class RunData:
     @property
     def cost(self) -> str:
         """What choices are ranked by, in words."""
-        return "samples to the target" if self.frame["samples_to_target"].notna().any() else "final loss"
+        return COST_NAMES[cost_of(self.ranked, "samples")]
+
+    @property
+    def effects_on(self) -> str:
+        """The cost that `effects` are about, in words."""
+        return COST_NAMES["samples" if self.frame["samples_to_target"].notna().any() else "final_loss"]
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:

@@ -81,7 +81,7 @@ def _select_columns(name: str, table: pd.DataFrame) -> pd.DataFrame:
     match name:
         case "speed":
             return _summarize_verified_speed(table)
-        case "effects" if not table["converged"].any():
+        case "effects" if "converged" in table and not table["converged"].any():
             costs = [f"best_{cost}" for cost in ("samples", "updates", "seconds")]
             table = table.drop(columns=["converged", *costs], errors="ignore")
         case "times":

@@ -28,7 +28,7 @@ function paintEffects(plot) {
   });
   const explained = rows.reduce((sum, one) => sum + one.share, 0);
   return (
-    `Of the variance of the logarithm of the ${run.cost}, these settings explain ${Math.round(100 * explained)} % by ` +
+    `Of the variance of the logarithm of the ${run.effects_on}, these settings explain ${Math.round(100 * explained)} % by ` +
     "themselves; the rest is in their combinations and in the seeds."
   );
 }

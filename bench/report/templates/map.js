@@ -10,7 +10,8 @@ const state = {
     ]),
   ),
   start: null,
-  measure: run.target !== null && Number.isFinite(winner.samples.middle) ? "samples" : "loss",
+  measure:
+    run.target !== null && Number.isFinite(winner.samples.middle) ? "samples" : "heldOut" in LOSSES ? "heldOut" : "loss",
   hidden: new Set(),
 };
 
@@ -32,7 +33,7 @@ const CELLS = {
       name,
       {
         title,
-        ends: name === "loss" ? ["low loss", "high loss"] : name === "seconds" ? ["fast", "slow"] : [`few ${name}`, `many ${name}`],
+        ends: name in LOSSES ? ["low loss", "high loss"] : name === "seconds" ? ["fast", "slow"] : [`few ${name}`, `many ${name}`],
         of: (cell) => cell[name].middle,
         says: (cell) => brief(cell[name].middle),
       },
@@ -66,8 +67,9 @@ function describeCell(cell, lr, size) {
   const when = Number.isFinite(cell.samples.middle)
     ? ` after a median of ${count(cell.samples.middle, "sample")}, ${count(cell.updates.middle, "update")}${time}`
     : "";
+  const heldOut = cell.heldOut ? `, ${text(cell.heldOut.middle)} on held-out samples` : "";
   const lost = cell.diverged ? `; ${cell.diverged} diverged` : "";
-  return `${where}: ${reached}${when}${reached ? "; " : ""}median final loss ${text(cell.loss.middle)}${lost}`;
+  return `${where}: ${reached}${when}${reached ? "; " : ""}median final loss ${text(cell.loss.middle)}${heldOut}${lost}`;
 }
 
 const isLost = (cell) => cell !== null && cell.diverged > cell.runs / 2;

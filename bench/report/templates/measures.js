@@ -6,6 +6,10 @@ const COSTS = {
   updates: { title: "updates to the target", says: text, brief: short },
   ...(run.timed ? { seconds: { title: "time to the target", says: duration, brief: duration } } : {}),
 };
-const LOSS = { title: "final loss", says: text, brief: (loss) => text(Number(loss.toPrecision(2))) };
+const briefLoss = (loss) => text(Number(loss.toPrecision(3)));
+const LOSSES = {
+  loss: { title: "final loss", says: text, brief: briefLoss },
+  ...(numbers.best_validation_loss ? { heldOut: { title: "loss on held-out samples", says: text, brief: briefLoss } } : {}),
+};
 // Without a target nothing is said of reaching it.
-const MEASURES = { ...(run.target === null ? {} : COSTS), loss: LOSS };
+const MEASURES = { ...(run.target === null ? {} : COSTS), ...LOSSES };

@@ -5,7 +5,7 @@ const rateLook = { size: null, measure: state.measure, x: true, y: true };
 
 function paintRates(plot, figure) {
   const measure = MEASURES[rateLook.measure];
-  const isLoss = rateLook.measure === "loss";
+  const isLoss = rateLook.measure in LOSSES;
   const [lines, sentences, every] = [[], [], []];
   shownOptimizers().forEach((code, place, codes) => {
     const outcomes = settings.lr.values
@@ -44,7 +44,7 @@ function paintRates(plot, figure) {
       ...(!isLoss && rateLook.y ? ticks(...range, measure.brief) : {}),
       ...(rateLook.measure === "seconds" && !rateLook.y ? secondTicks(10 ** range[1]) : {}),
     }),
-    shapes: run.target === null || !isLoss ? [] : [across(run.target, "target")],
+    shapes: run.target === null || rateLook.measure !== "loss" ? [] : [across(run.target, "target")],
   });
   optimizerLegend(figure, "dot");
   const size =
