@@ -12,6 +12,8 @@ from bench.data.scaling import standardize
 from bench.data.table import builtin
 from bench.engine import check as checking
 from bench.engine import train as engine
+from bench.report.figures import report_figures
+from bench.report.run_data import read_run_data
 from bench.study.load import load_study, to_toml, with_overrides
 from bench.study.schema import RunTable
 from kernels import fit, models
@@ -205,6 +207,15 @@ cli.main()
     assert result.run.identity["validation"] != "none"
     assert result.frame["best_validation_loss"].notna().all()
     assert set(result.confirmation.frame.columns) >= {"best_validation_loss"}
+    # Both losses of the best choice.
+    drawn = {figure.name: figure.figure for figure in report_figures(read_run_data(folder / "run"))}["held_out"]
+    words = [entry.get_text() for legend in drawn.legends for entry in legend.get_texts()]
+    assert words == ["held-out samples", "training samples"]
+    best = result.best()
+    own = result.frame[result.frame["lr"] == best.settings["lr"]]
+    curve = result.read_curves(own["config_id"].tolist())
+    ends = {line.get_ydata()[0] for line in drawn.axes[0].lines}
+    assert ends == {curve["loss"].iloc[0], curve["validation_loss"].iloc[0]}
 
 
 @pytest.mark.parametrize("line", ["validation = 0.25", 'validation_path = "others.csv"'])

@@ -140,9 +140,11 @@ def test_the_speed_is_shown_where_it_was_measured(rich):
 
 
 def test_a_basin_without_parts_is_left_out(rich):
-    same = rich.evidence["basin"].assign(status="converged", samples_seen=3)
-    assert "basin" not in by_name(with_evidence(rich, basin=same.assign(final_loss=1e-4)))
-    assert "basin" in by_name(with_evidence(rich, basin=same.assign(final_loss=np.geomspace(1, 9, len(same)))))
+    same = rich.evidence["basin"].assign(status="converged", samples_to_target=3)
+    assert "basin" not in by_name(with_evidence(rich, basin=same.assign(final_loss=np.geomspace(1, 9, len(same)))))
+    missed = same.assign(status="max_epochs", samples_to_target=pd.NA)
+    assert "basin" not in by_name(with_evidence(rich, basin=missed.assign(final_loss=1e-4)))
+    assert "basin" in by_name(with_evidence(rich, basin=missed.assign(final_loss=np.geomspace(1, 9, len(same)))))
     assert "basin" not in by_name(with_evidence(rich, basin=same.head(0)))
 
 

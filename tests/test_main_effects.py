@@ -49,8 +49,8 @@ def test_a_run_that_fails_counts_ten_times_the_longest():
 def test_without_a_target_it_is_about_the_final_loss():
     frame = make_frame(4, lr=[1, 2, 1, 2], seed=[0, 0, 1, 1], final_loss=[1e-3, 1e-1, 1e-3, np.nan])
     (effect,) = main_effects(frame).to_dict("records")
-    # One is lost at the higher rate: ten times the highest loss.
-    assert effect["factor"] == pytest.approx(np.sqrt(1e-1 * 1.0) / 1e-3)
+    # At the higher rate one is lost, and one ends a hundred times above the median: both count ten times the median.
+    assert effect["factor"] == pytest.approx(10)
 
 
 @pytest.mark.parametrize("frame", [make_frame(3, lr=[1, 2, 3]), make_frame(3, lr=[1, 2, 3], final_loss=np.nan)])

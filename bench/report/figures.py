@@ -28,6 +28,7 @@ from bench.plots import (
 from bench.plots.choices import select_best_runs, start_families
 from bench.plots.failures import skip_failed_figure
 from bench.report.run_data import RunData
+from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.ranking import best_choices, varies
 from bench.tables.run_costs import CHOICES
 
@@ -89,6 +90,9 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
         runs = runs.assign(init=start_families(runs["init"]))
         draw = partial(loss_curves, runs, run_data.result.curves, by="optimizer", panel="init", target=run_data.target)
         yield PlannedFigure("loss_by_optimizer", "Loss curves of each optimizer at its best choice, by start.", draw)
+    if "validation_loss" in run_data.result.curves:
+        caption = "Loss on the training and on the held-out samples, at the best choice."
+        yield PlannedFigure("held_out", caption, partial(_held_out, run_data))
     if run_data.compared is not None:
         caption = f"Optimizers compared, each at its own best choice, on {run_data.compared_on}."
         draw = partial(optimizer_ratios, run_data.compared, cost=run_data.cost, seeds=run_data.compared_on)
@@ -97,6 +101,18 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
         caption = f"How much of the differences in {run_data.effects_on} each setting explains by itself."
         draw = partial(setting_importance, run_data.effects, cost=run_data.effects_on)
         yield PlannedFigure("setting_importance", caption, draw)
+
+
+def _held_out(run_data: RunData) -> Figure:
+    """Draw the two losses of the best choice: each run comes twice, once for the samples it was trained on."""
+    runs = runs_of(run_data.frame, recommended_choice(run_data.ranked))
+    curves = run_data.result.read_curves(runs["config_id"].tolist())
+    ids = curves["config_id"].astype(str)
+    held_out = curves.assign(config_id=ids + " held out", loss=curves["validation_loss"])
+    both = pd.concat([curves.assign(config_id=ids), held_out], ignore_index=True)
+    others = runs.assign(loss_on="held-out samples", config_id=runs["config_id"] + " held out")
+    frame = pd.concat([runs.assign(loss_on="training samples"), others], ignore_index=True)
+    return loss_curves(frame, both, by="loss_on", panel="optimizer")
 
 
 def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
@@ -201,8 +217,10 @@ def _predicted_edges(run_data: RunData) -> pd.DataFrame | None:
 
 def _start_matters(basin: pd.DataFrame) -> bool:
     """Return whether the outcome of a run depends on its start."""
-    if basin.empty or varies(basin, "status") or varies(basin, "samples_seen"):
+    if basin.empty or varies(basin, "status"):
         return len(basin) > 0
+    if basin["samples_to_target"].notna().any():
+        return varies(basin, "samples_to_target")
     losses = basin["final_loss"]
     return bool(losses.max() > 2 * losses.min())
 

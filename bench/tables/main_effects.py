@@ -8,7 +8,8 @@ from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES, LOSS_FLOOR
 from kernels.run import Floats
 
-# A run that fails counts so many times the most expensive one: the convention PAR10 of algorithm configuration.
+# A run that fails counts so many times the most expensive one: the convention PAR10 of algorithm configuration. Losses
+# have no most expensive one, as they grow without bounds before they are infinite: there it is the median.
 PENALTY = 10.0
 COLUMNS = ["setting", "share", "factor", "best", "worst"]
 
@@ -26,7 +27,7 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
     frame : DataFrame
         One row per configuration, as `bench.tables.ranking` describes it. The cost is samples to the target, and ten
         times the longest run for those that miss it; where no run reached a target it is the final loss, and ten times
-        the highest for those that diverged.
+        the median for those that diverged or ended above that.
     floor : float
         The loss below which all losses are equal.
 
@@ -60,5 +61,6 @@ def _penalized_costs(frame: pd.DataFrame, floor: float) -> Floats:
     if not ended.any():
         return np.empty(0)
     losses = np.maximum(losses, max(floor, np.finfo(float).tiny))
-    penalized: Floats = np.where(ended, losses, PENALTY * losses[ended].max())
+    highest = PENALTY * float(np.median(losses[ended]))
+    penalized: Floats = np.where(ended, np.minimum(losses, highest), highest)
     return penalized
