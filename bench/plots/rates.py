@@ -170,8 +170,10 @@ def _draw_cells(
     if (np.isinf(samples) & ~(lost == 1)).any():
         axis.plot([], [], **MISSED_MARK, label="target missed")
     dark = colors[:, :3] @ [0.299, 0.587, 0.114] < 0.5
-    for place in np.flatnonzero(np.isfinite(samples)):
-        number = str(ceil(samples[place]))
+    numbers = {place: str(ceil(samples[place])) for place in np.flatnonzero(np.isfinite(samples))}
+    if sum(len(number) > digits for number in numbers.values()) > len(numbers) / 2:
+        return  # a few numbers among many that do not fit would look as if they meant more
+    for place, number in numbers.items():
         if len(number) <= digits:
             x, y = at[place]
             look = {"color": "white" if dark[place] else INK, "fontsize": fontsize, "in_layout": False}
