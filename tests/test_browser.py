@@ -475,7 +475,9 @@ def test_the_answer_can_be_copied(page, folder):
     command = run(page, "document.getElementById('answer-command').textContent")
     assert shlex.split(command)[:5] == ["sgdbench", "run", "run.toml", "--optimizer", choice.settings["optimizer"]]
     click(page, ".copies button", "Copy as command")
-    assert run(page, "document.getElementById('toast').textContent") == "Copied"
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(page, 5).until(lambda driver: run(driver, "document.getElementById('toast').textContent") == "Copied")
 
 
 def test_few_links_lead_on(page):
