@@ -6,11 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from pyarrow.parquet import read_metadata
 
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.store.evidence import read_tables
-from bench.store.results import SweepResult, load_run
+from bench.store.results import PLAN, SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
 from bench.tables.choice_ranking import cost_of, ranking
@@ -71,7 +72,10 @@ class RunData:
     def fresh(self) -> pd.DataFrame | None:
         """The runs of the leading choices on fresh seeds, like `frame`; None where there are none."""
         confirmation = self.result.confirmation
-        return None if confirmation is None else add_seconds(confirmation.frame, self.evidence.get("costs"))
+        # While it goes on, or where it was stopped, some choices have no fresh runs, and others few.
+        if confirmation is None or len(confirmation.frame) < read_metadata(confirmation.run.folder / PLAN).num_rows:
+            return None
+        return add_seconds(confirmation.frame, self.evidence.get("costs"))
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
