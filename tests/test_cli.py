@@ -406,8 +406,9 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--init", "a=1,b=2,c=3", "--optimizer", "sgd,adam"]
     options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9", "--target"]
     options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma", "--record", "25", "--confirm", "7"]
-    options += ["--refine", "3"]
+    options += ["--refine", "3", "--validation", "0.25", "--patience", "4"]
     assert sgdbench("run", "quadratic", *options)[0] == 0
+    assert seen[0].data.validation == 0.25
     assert seen[0].grid.model_dump() == {
         "lr": "log:0.1:1:3",
         "batch_size": [2, "full"],
@@ -425,7 +426,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
         "record": 25,
         "confirm": 7,
         "refine": 3,
-        "patience": None,
+        "patience": 4,
     }
 
 

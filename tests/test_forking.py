@@ -16,8 +16,9 @@ x = [i / 50 for i in range(100)]
 reached = threading.Event()
 
 def slowly(*args, original={function}, **kwargs):
-    reached.set()
-    time.sleep(0.3)
+    if not reached.is_set():
+        reached.set()
+        time.sleep(0.3)
     return original(*args, **kwargs)
 
 {function} = slowly

@@ -1,6 +1,7 @@
 """Held-out samples in tables, studies and sweeps: scaled apart, recorded at every mark, and deciding on settings."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from bench.data.scaling import standardize
 from bench.data.table import builtin
 from bench.engine import check as checking
 from bench.engine import train as engine
-from bench.study.load import load_study, with_overrides
+from bench.report.figures import report_figures
+from bench.report.run_data import read_run_data
+from bench.study.load import load_study, to_toml, with_overrides
 from bench.study.schema import RunTable
 from kernels import fit, models
 
@@ -98,6 +101,13 @@ def test_choices_are_ranked_by_the_lowest_loss_on_held_out_samples(undisturbed):
     assert "lowest loss on held-out samples" in undisturbed.verdict()["Best choice"]
     by_training = undisturbed.ranking("final_loss")
     assert by_training["final_loss"].iloc[0] <= ranked["final_loss"].iloc[0]
+
+
+def test_printed_it_counts_every_run_also_those_that_stopped_early(undisturbed):
+    (line,) = (line for line in str(undisturbed).splitlines() if line.startswith("  runs "))
+    counts = {how: int(count) for count, how in re.findall(r"(\d+) ([a-z ]+)", line)}
+    assert counts["stopped early"] == (undisturbed.frame["status"] == "stopped").sum()
+    assert sum(counts.values()) == len(undisturbed.frame)
 
 
 def test_a_validation_loss_that_is_off_by_a_bit_is_found(undisturbed):
@@ -205,6 +215,41 @@ cli.main()
     assert result.run.identity["validation"] != "none"
     assert result.frame["best_validation_loss"].notna().all()
     assert set(result.confirmation.frame.columns) >= {"best_validation_loss"}
+    # Both losses of the best choice.
+    drawn = {figure.name: figure.figure for figure in report_figures(read_run_data(folder / "run"))}["held_out"]
+    words = [entry.get_text() for legend in drawn.legends for entry in legend.get_texts()]
+    assert words == ["held-out samples", "training samples"]
+    best = result.best()
+    own = result.frame[result.frame["lr"] == best.settings["lr"]]
+    curve = result.read_curves(own["config_id"].tolist())
+    ends = {line.get_ydata()[0] for line in drawn.axes[0].lines}
+    assert ends == {curve["loss"].iloc[0], curve["validation_loss"].iloc[0]}
+
+
+@pytest.mark.parametrize("line", ["validation = 0.25", 'validation_path = "others.csv"'])
+def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, line):
+    (folder / "study.toml").write_text(f"{STUDY}{line}\n")
+    study = load_study(folder / "study.toml")
+    data, _ = study.dataset()
+    model, grid = study.make_model(data), study.make_grid()
+    settings = study.run.model_dump() | {"validation": data.validation, "study": to_toml(study)}
+    result = sweep(model, data.x, data.y, grid, out=folder / "run", **settings)
+    best, names = result.best(), {}
+    monkeypatch.chdir(folder)
+    exec(compile(best.code(), "choice", "exec"), names)
+    row = result.frame[(result.frame["lr"] == best.settings["lr"])].iloc[0]
+    assert names["result"].validation_loss[-1] == row["validation_loss"]
+    assert names["result"].best.validation_loss == row["best_validation_loss"]
+    assert best.refit(data.x, data.y, validation=data.validation, patience=3).status == row["status"]
+    assert best.refit(data.x, data.y).validation_loss is None
+
+
+def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
+    result = fit(models.quadratic, X, Y, epochs=20, lr=0.1, validation=0.25)
+    (axis,) = result.plot().axes
+    drawn = {line.get_label(): line.get_ydata() for line in axis.lines}
+    np.testing.assert_allclose(drawn["held out"], result.validation_loss)
+    assert {"loss", "held out"} == set(drawn)
 
 
 def test_a_fit_of_the_command_line_shows_the_loss_on_held_out_rows(folder, python):

@@ -53,7 +53,7 @@ CHECKED_STARTS = 2
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
-SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.2
+SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.5
 
 
 def study_or_table(

@@ -6,20 +6,30 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from pyarrow.parquet import read_metadata
 
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.store.evidence import read_tables
-from bench.store.results import SweepResult, load_run
+from bench.store.results import PLAN, SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
-from bench.tables.choice_ranking import ranking
-from bench.tables.ranking import standard_tables
+from bench.tables.choice_ranking import cost_of, ranking
+from bench.tables.main_effects import main_effects
+from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.phrases import format_count
+from bench.tables.ranking import standard_tables, varies
 from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm
 from kernels.run import Floats
+
+COST_NAMES = {
+    "samples": "samples to the target",
+    "final_loss": "final loss",
+    "validation_loss": "loss on held-out samples",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +72,10 @@ class RunData:
     def fresh(self) -> pd.DataFrame | None:
         """The runs of the leading choices on fresh seeds, like `frame`; None where there are none."""
         confirmation = self.result.confirmation
-        return None if confirmation is None else add_seconds(confirmation.frame, self.evidence.get("costs"))
+        # While it goes on, or where it was stopped, some choices have no fresh runs, and others few.
+        if confirmation is None or len(confirmation.frame) < read_metadata(confirmation.run.folder / PLAN).num_rows:
+            return None
+        return add_seconds(confirmation.frame, self.evidence.get("costs"))
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
@@ -75,6 +88,39 @@ class RunData:
         return ranked if self.fresh is None else confirm(ranked, self.fresh, cost)
 
     @cached_property
+    def compared(self) -> pd.DataFrame | None:
+        """The optimizers compared, each at its own best choice, on fresh seeds where there are any.
+
+        None if there is one optimizer, or if no run of any choice succeeded.
+        """
+        if self.frame.empty or not varies(self.frame, "optimizer") or not self.ranked["tied"].any():
+            return None
+        runs = self.frame if self.fresh is None else self.fresh
+        return compare_optimizers(runs, ranked=self.ranked, floor=self.floor)
+
+    @property
+    def compared_on(self) -> str:
+        """The seeds on which optimizers are compared, in words."""
+        if self.fresh is None:
+            return f"the {format_count(self.frame['seed'].nunique(), 'seed')} by which the choices were selected"
+        return format_count(self.fresh["seed"].nunique(), "fresh seed")
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        """How much each setting matters, as from `bench.tables.main_effects.main_effects`."""
+        return main_effects(self.frame, floor=self.floor)
+
+    @property
+    def cost(self) -> str:
+        """What choices are ranked by, in words."""
+        return COST_NAMES[cost_of(self.ranked, "samples")]
+
+    @property
+    def effects_on(self) -> str:
+        """The cost that `effects` are about, in words."""
+        return COST_NAMES["samples" if self.frame["samples_to_target"].notna().any() else "final_loss"]
+
+    @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.ranking.standard_tables`."""
         return standard_tables(self.frame, floor=self.floor)
@@ -84,7 +130,14 @@ class RunData:
         """The conclusions of the run in sentences; empty if nothing has been trained yet."""
         if self.frame.empty:
             return {}
-        return verdict(self.frame, self.ranked, self.result.model, self.target, self.scaling, self.fresh)
+        about = self.frame, self.ranked, self.result.model, self.target, self.scaling
+        # On the seeds by which they were selected, optimizers would look better than they are.
+        return verdict(*about) if self.fresh is None else verdict(*about, self.compared, self.compared_on)
+
+    @property
+    def samples(self) -> int:
+        """The number of samples in the data: a batch of all of them is called full."""
+        return self.result.clock.n
 
     @property
     def target(self) -> float | None:

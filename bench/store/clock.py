@@ -1,6 +1,7 @@
 """The clock of a sweep: from the numbers of marks, as they are stored, to samples, updates and epochs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from kernels.run import Floats, Marks
 class Times:
     """Moments of runs: the `samples` seen and the `updates` made by then, and `epoch`, a fraction within one."""
 
-    samples: Marks
-    updates: Marks
+    samples: NDArray[np.signedinteger[Any]]
+    updates: NDArray[np.signedinteger[Any]]
     epoch: Floats
 
 
@@ -58,15 +59,29 @@ class Clock:
         size: int = samples_per_epoch(self.n, batch_size, self.drop_last)
         return size
 
-    def times(self, batch_size: NDArray[np.int64], mark: NDArray[np.integer]) -> Times:
-        """Return the moments of marks, each of a run with its own batch size; all arrays have one shape."""
-        kind = np.int64 if self.n * int(mark.max(initial=0)) > np.iinfo(np.int32).max else np.int32
-        times = Times(np.empty(mark.shape, kind), np.empty(mark.shape, kind), np.empty(mark.shape))
-        for size in np.unique(batch_size).tolist():
-            own = batch_size == size
-            # There are at least as many marks as epochs.
-            samples = self.marks(size, int(mark[own].max()))
-            updates = count_updates(samples, self.n, size, drop_last=self.drop_last)
-            times.samples[own], times.updates[own] = samples[mark[own]], updates[mark[own]]
-            times.epoch[own] = times.samples[own] / self.samples_per_epoch(size)
-        return times
+    def times(
+        self, batch_size: NDArray[np.int64], mark: NDArray[np.integer], run: NDArray[np.integer] | None = None
+    ) -> Times:
+        """Return the moments of marks.
+
+        Parameters
+        ----------
+        batch_size : array, shape (runs,)
+        mark : array, shape (k,)
+        run : array, shape (k,), optional
+            The run that each mark belongs to; without it, there is one mark for each run.
+        """
+        run = np.arange(mark.size) if run is None else run
+        sizes, of_run = np.unique(batch_size, return_inverse=True)
+        # There are at least as many marks as epochs. All sizes have their marks in one table, one after the other.
+        last = int(mark.max(initial=0))
+        samples, updates = np.zeros((2, sizes.size, last + 1), np.int64)
+        for row, size in enumerate(sizes.tolist()):
+            samples[row] = self.marks(size, last)[: last + 1]
+            updates[row] = count_updates(samples[row], self.n, size, drop_last=self.drop_last)
+        per_epoch = np.array([self.samples_per_epoch(size) for size in sizes.tolist()], np.int64)
+        epoch = samples / per_epoch[:, np.newaxis]
+        kind: type[np.signedinteger[Any]] = np.int64 if samples.max(initial=0) > np.iinfo(np.int32).max else np.int32
+        place = of_run[run] * (last + 1) + mark
+        seen, made = (counts.astype(kind).ravel()[place] for counts in (samples, updates))
+        return Times(seen, made, epoch.ravel()[place])

@@ -80,7 +80,7 @@ class SweepResult:
         ids = curves["config_id"].cat
         rows = pd.Index(self.frame["config_id"]).get_indexer(ids.categories)
         sizes = self.frame["batch_size"].to_numpy(np.int64)[rows]
-        times = self.clock.times(sizes[ids.codes], curves["mark"].to_numpy())
+        times = self.clock.times(sizes, curves["mark"].to_numpy(), ids.codes.to_numpy())
         columns = {"epoch": times.epoch, "samples": times.samples, "updates": times.updates}
         losses = {name: curves[name] for name in curves.columns.drop(["config_id", "mark"])}
         return pd.DataFrame({"config_id": curves["config_id"], **columns, **losses}, copy=False)
@@ -195,7 +195,7 @@ def load_run(folder: str | Path) -> SweepResult:
 def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
     """Return the rows with their status in words, and with samples, updates and epochs in place of marks."""
     codes = rows["status"].to_numpy(np.int64)
-    times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy())
+    times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy(np.int64))
     reached = codes == CONVERGED
     made: dict[str, Any] = {
         "epochs": np.floor(times.epoch).astype(np.int64),
