@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bench.engine.fingerprint import hash_columns
 from bench.engine.jobs import Job
 from bench.engine.recording import settle_record
 from bench.store.clock import Clock
@@ -17,7 +17,7 @@ from kernels import Model
 from kernels.block import Runs, train_runs
 from kernels.losses import Loss, make_loss
 from kernels.run import Floats
-from kernels.samples import CHUNK, allocate_data, check_samples
+from kernels.samples import allocate_data, check_samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +77,4 @@ def make_problem(model: Model, x: ArrayLike, y: ArrayLike, settings: RunTable, f
     """
     columns, y = check_samples(model, x, y)
     clock = Clock(settle_record(settings.record, y.size, settings.epochs, folder), y.size, settings.drop_last)
-    return Problem(model, make_loss(settings.loss), columns, y, settings, clock, _fingerprint(*columns, y))
-
-
-def _fingerprint(*columns: Floats) -> str:
-    """Return a hash of all values, taken in pieces, so that a memory map of any size can be read without a copy."""
-    digest = blake2b(digest_size=16)
-    for column in columns:
-        for first in range(0, column.size, CHUNK):
-            digest.update(column[first : first + CHUNK].data)
-    return digest.hexdigest()
+    return Problem(model, make_loss(settings.loss), columns, y, settings, clock, hash_columns(*columns, y))

@@ -13,9 +13,7 @@ import pandas as pd
 from bench.engine.jobs import Job, Progress, plan_jobs, read_progress
 from bench.engine.problem import Problem
 from bench.engine.threads import run_in_threads
-from bench.store.results import PLAN
 from bench.store.run_folder import OpenRun, open_run
-from bench.system.atomic import replace_atomically
 from kernels import Model
 from kernels.agreement import is_exact
 from kernels.block import Runs, compile_kernel
@@ -57,8 +55,7 @@ def train_plan(
     with open_run(folder, study, _identity(problem), resume=resume, every=_loss_stride(len(plan), longest)) as run:
         stored = read_progress(run, plan, problem.model, problem.clock, problem.settings.epochs)
         run.record_study(study)
-        with replace_atomically(folder / PLAN) as path:
-            plan.to_parquet(path, index=False)
+        run.record_plan(plan)
         _compile_kernels(problem, plan)
         _train_and_store(run, plan, stored, problem, progress)
 
