@@ -42,7 +42,7 @@ class Problem:
         """Train a job; None if it is stopped before its end."""
         data = allocate_data(self.columns, self.y, shuffle=job.hyperparameters.shuffle)
         return train_runs(
-            self.settings.kernel,
+            job.kernel,
             self.model,
             self.loss,
             job.optimizer,
