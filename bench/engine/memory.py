@@ -73,12 +73,12 @@ class Memory:
             Says how much they need.
         """
         if not self._fits(self.frugal, runs, length):
-            needed, room = (
-                f"{size / 1e9:,.2g} GB" for size in (self.needed(self.frugal, runs, length), self.room or 0)
-            )
+            needed, room = self.needed(self.frugal, runs, length), self.room or 0
+            configurations = f"{runs:,} configuration" + "s" * (runs != 1)
             raise ValueError(
-                f"the sweep takes about {needed} of memory, and there are {room}: {runs:,} configurations of "
-                f"{length.epochs:,} epochs (epochs), with losses at {length.marks:,} marks (record), must be fewer"
+                f"epochs, record or the grid must ask for less: training takes about {needed / 1e9:,.1f} GB of memory, "
+                f"and {room / 1e9:,.1f} GB are available: {configurations} of {length.epochs:,} epochs, with "
+                f"losses at up to {length.marks:,} marks"
             )
 
     def needed(self, kernel: str, runs: int, length: Length) -> int:
@@ -106,7 +106,7 @@ def longest_run(record: str | int, n: int, batch_size: int, epochs: int, *, drop
     """Return the length of a run without making a list of its marks, which may not fit; never too few of them."""
     if isinstance(record, int):
         size = samples_per_epoch(n, batch_size, drop_last)
-        return Length(epochs, epochs * (1 + -(-size // batch_size) // record) + 1)
+        return Length(epochs, epochs + 1 + epochs * -(-size // batch_size) // record)
     kind, _, per_decade = record.partition(":")
     decades = 20
     return Length(epochs, epochs + 1 + (decades * int(per_decade or PER_DECADE) if kind == "log" else 0))

@@ -9,6 +9,8 @@ from kernels.loops import samples_per_epoch
 from kernels.marks import count_updates, make_marks
 from kernels.run import Floats, Marks
 
+PIECE = 2**20
+
 
 @dataclass(frozen=True, eq=False)
 class Times:
@@ -62,11 +64,16 @@ class Clock:
         """Return the moments of marks, each of a run with its own batch size; all arrays have one shape."""
         kind = np.int64 if self.n * int(mark.max(initial=0)) > np.iinfo(np.int32).max else np.int32
         times = Times(np.empty(mark.shape, kind), np.empty(mark.shape, kind), np.empty(mark.shape))
-        for size in np.unique(batch_size).tolist():
-            own = batch_size == size
-            # There are at least as many marks as epochs.
-            samples = self.marks(size, int(mark[own].max()))
-            updates = count_updates(samples, self.n, size, drop_last=self.drop_last)
-            times.samples[own], times.updates[own] = samples[mark[own]], updates[mark[own]]
-            times.epoch[own] = times.samples[own] / self.samples_per_epoch(size)
+        # There are at least as many marks as epochs.
+        longest = {size: int(mark[batch_size == size].max()) for size in np.unique(batch_size).tolist()}
+        marks = {size: self.marks(size, epochs) for size, epochs in longest.items()}
+        updates = {size: count_updates(marks[size], self.n, size, drop_last=self.drop_last) for size in marks}
+        # In pieces: of millions of losses, what lies between would take as much as the result.
+        for start in range(0, mark.size, PIECE):
+            piece = slice(start, start + PIECE)
+            for size in np.unique(batch_size[piece]).tolist():
+                own = start + np.flatnonzero(batch_size[piece] == size)
+                samples = marks[size][mark[own]]
+                times.samples[own], times.updates[own] = samples, updates[size][mark[own]]
+                times.epoch[own] = samples / self.samples_per_epoch(size)
         return times
