@@ -91,7 +91,7 @@ def fit(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="A CSV, TSV or Parquet file, or the built-in data 'quadratic' or 'auto-mpg'."
+            metavar="DATA", help="A CSV, TSV or Parquet file, or built-in data: 'quadratic', 'auto-mpg' or 'diabetes'."
         ),
     ],
     model: Annotated[
@@ -122,6 +122,14 @@ def fit(
     record: Annotated[
         str, typer.Option(metavar="MARKS", help='Look at the loss: "epoch", "log", "log:10", or every so many updates.')
     ] = "epoch",
+    validation: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Hold out this share of the rows, and show the loss on them too."),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(metavar="EPOCHS", help="Stop when the loss on held-out rows has not improved for so long."),
+    ] = None,
     standardize: Annotated[
         bool,
         typer.Option(
@@ -168,6 +176,8 @@ def fit(
         loss=loss,
         kernel=kernel,
         record=options.parse_record(record),
+        validation=validation,
+        patience=patience,
     )
     if not finished:
         raise typer.Exit(INTERRUPTED)
@@ -205,6 +215,14 @@ def run(
     confirm: Annotated[
         int | None, typer.Option(metavar="SEEDS", help="Train the leading choices again on so many fresh seeds.")
     ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Hold out this share of the rows, and choose settings by the loss on them."),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(metavar="EPOCHS", help="Stop runs whose loss on held-out rows has not improved for so long."),
+    ] = None,
     refine: Annotated[
         int | None, typer.Option(metavar="ROUNDS", help="Add learning rates around and beyond the best, so many times.")
     ] = None,
@@ -236,6 +254,8 @@ def run(
         record=options.parse_record(record),
         confirm=confirm,
         refine=refine,
+        validation=validation,
+        patience=patience,
     )
     gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
     if not run_study(chosen, out, resume=resume, confirmed=yes):

@@ -1,7 +1,11 @@
-"""The private folder on disk that keeps derived programs and compiled kernels between processes."""
+"""The private folder on disk that keeps derived programs and compiled kernels between processes.
 
+Every file begins with a line that holds a checksum of its name and of all that follows. What does not have the right
+one is as good as missing: whoever asks for it makes it anew and writes it over.
+"""
+
+import hashlib
 import os
-import stat
 import tempfile
 import warnings
 from contextlib import suppress
@@ -10,25 +14,25 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from kernels.private_folder import open_folder
+
 
 @once
 def folder() -> Path | None:
     """Return the cache folder, made if it is missing, or None where none can be written.
 
     `SGDBENCH_CACHE_DIR` names it; without that it is `sgdbench` in the cache directory of the user on this system. It
-    holds code that is loaded, so it must belong to the user alone.
+    holds code that is run, so only the user may write to it, and only the user or root to the folders above it.
 
     Raises
     ------
     ValueError
-        If others can write to the folder, or own it.
+        If others can write to the folder, own it, or could put another in its place.
     """
     path = _configured_folder()
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
-        with tempfile.TemporaryFile(dir=path):
-            pass
+        with open_folder(path, make=True), tempfile.TemporaryFile(dir=path):
+            return path
     except OSError as error:
         warnings.warn(
             f"the kernel cache {path} cannot be written ({error.strerror}): kernels are compiled anew in every "
@@ -37,38 +41,62 @@ def folder() -> Path | None:
             stacklevel=2,
         )
         return None
-    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
-        raise ValueError(
-            f"the kernel cache {path} can be written by others, who could plant code there: "
-            "`chmod 700` it, or let SGDBENCH_CACHE_DIR name a folder that only you can write"
-        )
-    return path
 
 
 def _configured_folder() -> Path:
     if named := os.environ.get("SGDBENCH_CACHE_DIR"):
         return Path(named).absolute()
-    return user_cache_path("sgdbench", appauthor=False)
+    return user_cache_path("sgdbench", appauthor=False).absolute()
+
+
+def read_bytes(name: str) -> bytes | None:
+    """Return what was written under a name, or None where it is missing or is not what was written.
+
+    Raises
+    ------
+    ValueError
+        If somebody else could have written it.
+    """
+    path = folder()
+    if path is None:
+        return None
+    try:
+        with open_folder(path) as private:
+            stored = private.read(name)
+    except OSError:
+        return None
+    first_line, _, content = stored.partition(b"\n")
+    return content if first_line == _first_line(name, content) else None
+
+
+def write_bytes(name: str, content: bytes) -> None:
+    """Store bytes whole or not at all; nowhere where there is no folder.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written.
+    ValueError
+        If somebody else can write to the folder.
+    """
+    path = folder()
+    if path is not None:
+        with open_folder(path) as private:
+            private.write(name, _first_line(name, content) + b"\n" + content)
 
 
 def read(name: str) -> str | None:
-    """Return the text stored under a name, or None. What is damaged is read as it is."""
-    path = folder()
-    if path:
-        with suppress(OSError):
-            return (path / name).read_text(encoding="utf-8", errors="replace")
-    return None
+    """Return the text that was written under a name, or None as `read_bytes` does."""
+    content = read_bytes(name)
+    return None if content is None else content.decode("utf-8")
 
 
 def write(name: str, text: str) -> None:
     """Store a text whole or not at all: not where there is no folder, or no room in it."""
-    path = folder()
-    if path:
-        with suppress(OSError):
-            handle, temporary = tempfile.mkstemp(dir=path, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(text)
-                os.replace(temporary, path / name)
-            finally:
-                Path(temporary).unlink(missing_ok=True)
+    with suppress(OSError):
+        write_bytes(name, text.encode("utf-8"))
+
+
+def _first_line(name: str, content: bytes) -> bytes:
+    """Return the line that vouches for a file; a comment, because one kind of file is Python to be read."""
+    return b"# sha256 " + hashlib.sha256(name.encode() + b"\n" + content).hexdigest().encode()

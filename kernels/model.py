@@ -1,7 +1,6 @@
 """A model: an expression in inputs and parameters, with its derivatives."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +43,7 @@ class Model:
     def __init__(self, expression: str, inputs: Sequence[str] = ("x",), params: Sequence[str] | None = None) -> None:
         found = names(parse(expression))
         self.expression = expression
+        self._program: Program | None = None
         self.inputs = _check_names("inputs", inputs)
         self.params = _check_names(
             "params", [name for name in found if name not in inputs] if params is None else params
@@ -65,10 +65,13 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.expression!r}, inputs={self.inputs}, params={self.params})"
 
-    @cached_property
+    @property
     def program(self) -> Program:
         """The residual and its derivatives as straight-line code."""
-        return compile_program(self.expression, self.inputs, self.params)
+        # No cached_property: up to Python 3.11 it has a lock, which a fork would find held where a thread derives.
+        if self._program is None:
+            self._program = compile_program(self.expression, self.inputs, self.params)
+        return self._program
 
     @property
     def is_linear(self) -> bool:

@@ -4,8 +4,9 @@ The program fixes the order of every floating-point operation. The reference int
 compiled kernels print it as source: two roads, one definition, and so the same bits.
 """
 
+import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "negative": operator.neg,
     "power": operator.pow,
 }
+OPERANDS = dict.fromkeys(("negative", "sqrt", "absolute", "sign"), 1)
+OPERANDS |= dict.fromkeys(("exp", "log", "sin", "cos", "tan", "tanh", "arcsin", "arccos", "arctan"), 1)
+OPERANDS |= dict.fromkeys(("add", "subtract", "multiply", "divide", "power"), 2)
+"""How many operands each function has that a program may name."""
 EXACT = {"add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign"}
 
 
@@ -59,6 +64,35 @@ class Program(NamedTuple):
         for instruction in self.instructions:
             depends.append(any(depends[operand] for operand in instruction.operands))
         return not any(depends[derivative] for derivative in self.derivatives)
+
+
+def check_program(program: Program) -> Program:
+    """Return a program as it is, if all that it says can be computed: its parts become source text and are compiled.
+
+    Raises
+    ------
+    ValueError
+        If it names a function that no program has, a value that is not there yet, or a constant that is no number.
+    """
+    values = program.params + program.inputs + 1 + len(program.constants)
+    for constant in program.constants:
+        if type(constant) is not float or not math.isfinite(constant):
+            raise ValueError(f"a program has a constant {constant!r}")
+    for function, operands in program.instructions:
+        if OPERANDS.get(function) != len(operands):
+            raise ValueError(f"a program has an instruction {function!r} of {len(operands)} operands")
+        _check_numbers(operands, values)
+        values += 1
+    _check_numbers((program.residual, *program.derivatives), values)
+    if len(program.derivatives) != program.params:
+        raise ValueError(f"a program has {len(program.derivatives)} derivatives by {program.params} parameters")
+    return program
+
+
+def _check_numbers(numbers: Iterable[int], values: int) -> None:
+    for number in numbers:
+        if type(number) is not int or not 0 <= number < values:
+            raise ValueError(f"a program refers to value {number!r} where there are {values}")
 
 
 def evaluate(program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, list[Floats]]:

@@ -10,20 +10,22 @@ import inspect
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from functools import cache as once
 from functools import partial
-from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from llvmlite.binding.ffi import lib as llvm
 from numba import types
+from numba.core.compiler_lock import global_compiler_lock
 
 from kernels import cache, lane_math, lanes, loops, run, tuples
 from kernels.binding import Binder, compile_bound, source_of
+from kernels.code_cache import CodeCache
+from kernels.forking import wait_when_forking
 from kernels.losses import Loss
 from kernels.optimizers import Optimizer, add_weight_decay
 from kernels.program import Program
@@ -40,6 +42,8 @@ CALLED = {
     loops.per_sample_leg.__name__,
     loops.minibatch_leg.__name__,
 }
+
+wait_when_forking(global_compiler_lock, llvm._lock)
 
 
 class Kernel(NamedTuple):
@@ -120,7 +124,7 @@ def _build(made_of: Ingredients) -> Kernel:
     dispatcher = load()
     seconds = time.perf_counter() - started
     note = f"{name}.seconds"
-    if not dispatcher.stats.cache_hits and dispatcher.stats.cache_path:
+    if not dispatcher.stats.cache_hits:
         cache.write(note, repr(seconds))
     cold_seconds = _number(cache.read(note)) if dispatcher.stats.cache_hits else seconds
     # The compiled entry itself: no dispatch, and never a second compilation.
@@ -188,35 +192,11 @@ def _number(text: str | None) -> float:
 
 def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...], options: dict[str, Any]) -> Any:
     """Compile the entry of a kernel, or load it from the cache folder where there is one."""
-    folder, name = cache.folder(), entry.__module__
-    if folder:
-        try:
-            return _dispatcher(_at(entry, folder / f"{name}.py", source), signature, options | {"cache": True})
-        except Exception as error:  # anything can come out of damaged bytes, and the disk may be full
-            for file in folder.glob(f"**/{name}.*"):
-                file.unlink(missing_ok=True)
-            warnings.warn(
-                f"the kernel {name} in {folder} cannot be used ({type(error).__name__}): it is compiled anew",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-    return _dispatcher(entry, signature, options)
-
-
-def _at(entry: FunctionType, path: Path, source: str) -> FunctionType:
-    """Return the entry as if it stood in the file at `path`, beside which numba keeps its machine code.
-
-    numba compares the times and the size of that file, which holds the source to be read.
-    """
-    if cache.read(path.name) != source:
-        cache.write(path.name, source)
-    placed = FunctionType(entry.__code__.replace(co_filename=str(path)), entry.__globals__, entry.__name__)
-    placed.__module__ = entry.__module__
-    return placed
-
-
-def _dispatcher(entry: FunctionType, signature: tuple[types.Type, ...], options: dict[str, Any]) -> Any:
+    name = entry.__module__
+    if cache.read(f"{name}.py") != source:  # nothing loads it; it is there to be read
+        cache.write(f"{name}.py", source)
     dispatcher = numba.njit(**options)(entry)
+    dispatcher._cache = CodeCache(name)  # as `cache=True` would, with a cache of numba's
     dispatcher.compile(signature)
     return dispatcher
 

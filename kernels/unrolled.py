@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels.lanes import broadcast, read_lane, write_lane
-from kernels.program import Program
+from kernels.program import Program, check_program
 
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
@@ -38,7 +38,9 @@ class Ingredients(NamedTuple):
 
 def unroll(made_of: Ingredients) -> str:
     """Return the source of the functions that the loops declare, for the program, the counts and the width."""
-    return "\n\n".join([*_model(made_of.program), *_optimizer(made_of), *_memory(made_of), *_lanes(made_of)])
+    return "\n\n".join(
+        [*_model(check_program(made_of.program)), *_optimizer(made_of), *_memory(made_of), *_lanes(made_of)]
+    )
 
 
 def define(source: str) -> dict[str, Callable[..., Any]]:

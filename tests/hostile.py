@@ -9,6 +9,8 @@ from bench.engine.sweep import sweep
 from bench.report.report import write_report
 from bench.store.evidence import store_tables
 from bench.study.load import load_study, to_toml
+from bench.tables.run_costs import COST_SETTINGS
+from bench.tables.seconds import PER_UPDATE
 
 X, Y = '<script>alert("x")</script>|$x$', "$y|\\alpha<img src=x onerror=hacked()>"
 STARTS = ["<script>alert(1)</script>", "$x$|`a*b*`", "```\n# ../x</script><script>alert(2)</script>%{x}&lt;"]
@@ -55,7 +57,11 @@ def hostile_run(place):
         study.make_model(data), data.x, data.y, study.make_grid(), out=folder, study=to_toml(study), **dict(study.run)
     )
     chosen = result.frame.head(2)
-    checked = check(result.model, data.x, data.y, chosen, result.starts[:2], result.curves, study.run)
-    store_tables(folder, check=checked, trajectories=trajectories(result, study.run, data))
+    curves = result.run.curves(chosen["config_id"].tolist())
+    checked = check(result.model, data.x, data.y, chosen, result.starts[:2], curves, study.run, result.clock)
+    # Made up, for nothing here is about how fast the machine is.
+    costs = result.frame[COST_SETTINGS].drop_duplicates().assign(variant="fused", note="")
+    costs = costs.assign(**dict(zip(PER_UPDATE, (2e-8, 1.9e-8, 2.2e-8), strict=True)))
+    store_tables(folder, check=checked, trajectories=trajectories(result, study.run, data), costs=costs)
     write_report(folder)
     return folder

@@ -1,8 +1,11 @@
 """The page in a real browser: charts, table, keys, names that are up to something, and no network."""
 
 import json
+import re
+import shlex
 import shutil
 import tomllib
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -11,14 +14,16 @@ from browsing import chromium, complaints, opened
 from hostile import STARTS, TITLE, hostile_run
 
 from bench import Grid, sweep
+from bench.report.choice import find_choice
 from bench.report.report import write_report, write_reports
+from bench.report.run_data import read_run_data
 from bench.store.results import load_run
 from bench.study.load import load_study
-from bench.tables.formatting import text
-from bench.tables.ranking import best_choices
-from bench.tables.verdict import best_choice_runs
+from bench.tables.choice_ranking import recommended_choice, runs_of
+from bench.tables.formatting import duration, text
 
-CHARTS = ["map", "cell", "loss", "rates", "fit", "time"]
+CHARTS = ["map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
+WIDTHS = [390, 1024, 1440]
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +117,30 @@ def test_names_run_no_script_and_are_shown_as_they_are(page):
     # Plotly draws texts with a few tags of HTML: names are none of them.
     axis = run(page, "document.querySelector('#chart-fit .ytitle').textContent")
     assert "<img src=x onerror=hacked()>" in axis
-    click(page, "#chart-fit .controls button", "typical runs, epoch by epoch")
+    click(page, "#chart-fit .controls button", "typical runs, mark by mark")
     assert text(STARTS[2]) in run(page, "document.querySelector('#chart-fit .legend').textContent")
     assert complaints(page) == []
+
+
+def test_the_slider_shows_the_curve_at_each_mark(fresh, folder):
+    """Each run as it was at its own last mark by then."""
+    click(fresh, "#chart-fit .controls button", "typical runs, mark by mark")
+    paths = read_run_data(folder).evidence["trajectories"]
+    typical = dict(iter(paths[paths["role"] == "typical"].groupby("init", sort=False)))
+    runs = run(fresh, "fit.typical.map((one) => ({start: one.start, samples: one.samples, losses: one.losses}))")
+    assert [one["start"] for one in runs] == [text(start) for start in typical]
+    marks = sorted({seen for one in runs for seen in one["samples"]})
+    assert marks[0] == 0
+    slider = "document.querySelector('#chart-fit input')"
+    assert int(run(fresh, f"{slider}.max")) == len(marks) - 1
+    for step in (0, len(marks) // 2, len(marks) - 1):
+        run(fresh, f"{slider}.value = {step}, {slider}.dispatchEvent(new Event('input'))")
+        assert run(fresh, "document.querySelector('#chart-fit output').textContent") == text(marks[step])
+        told = run(fresh, "[...document.querySelectorAll('#chart-fit .legend > *')].map((one) => one.textContent)")
+        for one, path, entry in zip(runs, typical.values(), told[1:], strict=True):
+            seen = max(mark for mark in one["samples"] if mark <= marks[step])
+            loss = path.loc[path["samples"] == seen, "loss"].iloc[0]
+            assert entry == f"{one['start']}, {text(seen)} samples seen, loss {text(loss)}"
 
 
 def test_a_click_on_a_cell_shows_its_curves(page, folder):
@@ -125,17 +151,20 @@ def test_a_click_on_a_cell_shows_its_curves(page, folder):
     run(page, "document.getElementById('map').scrollIntoView({behavior: 'instant'})")
     area = page.find_element(By.CSS_SELECTOR, "#chart-map .nsewdrag")
     width, height = area.size["width"], area.size["height"]
-    # The last of two batch sizes, the first of three rates, whose axis goes up.
-    mouse = ActionChains(page).move_to_element_with_offset(area, round(width / 4), round(height / 3))
+    # The first of three rates, the last of two batch sizes, whose axis goes up; measured from the middle.
+    mouse = ActionChains(page).move_to_element_with_offset(area, -round(width / 3), -round(height / 4))
     mouse.pause(0.3).click().pause(0.3).perform()
     told = caption(page, "cell")
     assert told != before
-    assert "learning rate 0.02, batch size 60" in told
+    assert "learning rate 0.02, batch size full" in told
     frame = load_run(folder).frame
     chosen = frame[(frame["optimizer"] == "sgd") & (frame["lr"] == 0.02) & (frame["batch_size"] == 60)]
     assert f"{sum(chosen['status'] == 'converged')} of {len(chosen)} runs reached the target" in told
     points = run(page, "document.querySelector('#chart-cell .plot').data.flatMap((t) => t.x.filter((x) => x !== null))")
-    assert len(points) == (chosen["epochs"] + 1).sum()
+    stored = load_run(folder).read_curves(chosen["config_id"].tolist())
+    assert len(points) == len(stored)
+    # Samples seen, with the start half as far as the first mark.
+    assert sorted(set(points)) == sorted({seen or 30 for seen in stored["samples"]})
 
 
 def test_keys_choose_a_cell_and_zoom(page):
@@ -144,8 +173,10 @@ def test_keys_choose_a_cell_and_zoom(page):
     run(page, "document.querySelector('#chart-map .plot').focus()")
     press(page, *[Keys.ARROW_DOWN] * 5, *[Keys.ARROW_LEFT] * 5)
     assert "learning rate 0.02, batch size 4" in caption(page, "cell")
-    press(page, Keys.ARROW_UP, Keys.ARROW_RIGHT)
-    assert "learning rate 0.2, batch size 60" in caption(page, "cell")
+    press(page, Keys.ARROW_UP)
+    assert "learning rate 0.02, batch size full" in caption(page, "cell")
+    press(page, Keys.ARROW_RIGHT)
+    assert "learning rate 0.2, batch size full" in caption(page, "cell")
     view = "document.querySelector('#chart-loss .plot')._fullLayout.xaxis.range"
     run(page, "document.querySelector('#chart-loss .plot').focus()")
     (left, right), was = run(page, view), run(page, view)
@@ -158,6 +189,7 @@ def test_keys_choose_a_cell_and_zoom(page):
 
 def test_an_optimizer_is_hidden_in_all_charts(page):
     before = {name: traces(page, name) for name in ("loss", "rates", "time")}
+    assert min(before.values()) > 1
     click(page, "#chart-loss .legend button", "momentum(0.9)")
     for name, count in before.items():
         assert traces(page, name) == count // 2
@@ -169,12 +201,18 @@ def test_an_optimizer_is_hidden_in_all_charts(page):
 
 def test_axes_are_switched(fresh):
     kind = "document.querySelector('#chart-loss .plot')._fullLayout.{}axis.type"
-    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["linear", "log"]
+    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["log", "log"]
+    ticks = "[...document.querySelectorAll('#chart-loss .xtick text')].map((t) => t.textContent)"
+    assert run(fresh, ticks)[0] == "0"
     click(fresh, "#chart-loss .controls button", "y linear")
-    click(fresh, "#chart-loss .controls button", "x log")
-    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["log", "linear"]
-    click(fresh, "#chart-loss .controls button", "seconds")
-    assert run(fresh, "document.querySelector('#chart-loss .xtitle').textContent") == "time"
+    click(fresh, "#chart-loss .controls button", "x linear")
+    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["linear", "linear"]
+    title = "document.querySelector('#chart-loss .xtitle').textContent"
+    assert run(fresh, title) == "samples seen"
+    for button, name in (("updates", "updates"), ("time", "time")):
+        click(fresh, "#chart-loss .controls button", button)
+        assert run(fresh, title) == name
+    assert "updates times the measured time of an update with the kernel fused" in caption(fresh, "loss")
     assert complaints(fresh) == []
 
 
@@ -255,13 +293,42 @@ def test_what_is_copied_makes_the_same_run_again(page, folder, tmp_path):
 
 
 def test_the_page_ranks_as_the_tables_do(page, folder):
-    frame = load_run(folder).frame.assign(seconds=1.0)
-    winner = best_choice_runs(frame, best_choices(frame))
+    run_data = read_run_data(folder)
+    expected = recommended_choice(run_data.ranked)
+    winner = runs_of(run_data.frame, expected)
     assert run(page, "winner.rows.map(idOf)") == winner["config_id"].tolist()
-    expected = best_choices(frame).iloc[0]
-    assert run(page, "[winner.epochs, winner.loss]") == pytest.approx(
-        expected[["epochs_to_target", "final_loss"]].tolist()
-    )
+    medians = ["samples", "updates", "seconds", "final_loss"]
+    shown = run(page, "[winner.samples, winner.updates, winner.seconds, winner.loss].map((one) => one.middle)")
+    assert shown == pytest.approx(expected[medians].tolist())
+    for code, optimizer in enumerate(sorted(run_data.frame["optimizer"].astype(str).unique(), reverse=True)):
+        own = run_data.ranked[run_data.ranked["optimizer"] == optimizer]
+        best = runs_of(run_data.frame, recommended_choice(own))["config_id"].tolist()
+        place = run(page, "settings.optimizer.values.indexOf(arguments[0])", optimizer)
+        assert run(page, f"best(rowsWith({{optimizer: {place}}})).rows.map(idOf)") == best, code
+
+
+def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
+    run_data = read_run_data(folder)
+    state = "[settings.optimizer.values[state.optimizer], settings.lr.values[state.lr], state.batch_size]"
+    optimizer, lr, _ = run(fresh, state)
+    row = recommended_choice(run_data.ranked)
+    assert (optimizer, lr) == (row["optimizer"], row["lr"])
+    word = """document.querySelector('#chart-map .plot').layout.annotations
+        .find((one) => one.x === state.lr && one.y === state.batch_size).text"""
+    shown = {}
+    for name in ("samples", "updates", "seconds", "share", "loss"):
+        titles = run(fresh, "Object.keys(CELLS)")
+        change = f"""((list) => {{ list.value = {titles.index(name)}; list.dispatchEvent(new Event('change')); }})(
+            [...document.querySelectorAll('#controls-map select')].at(-1))"""
+        run(fresh, change)
+        shown[name] = run(fresh, word)
+    assert shown == {
+        "samples": run(fresh, "short(arguments[0])", row["samples"]),
+        "updates": run(fresh, "short(arguments[0])", row["updates"]),
+        "seconds": duration(row["seconds"]),
+        "share": f"{row['converged']}/{row['runs']}",
+        "loss": text(float(f"{row['final_loss']:.3g}")),
+    }
 
 
 def test_numbers_are_written_as_in_the_tables(page):
@@ -292,15 +359,149 @@ def test_headings_are_in_order_and_everything_has_a_name(page):
     assert run(page, "document.querySelectorAll('main, header, footer, nav').length") == 4
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_never_scrolls_sideways(page, folder, width):
-    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+@contextmanager
+def at_width(driver, page, width):
+    """The page as it is on a screen of another width."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
-        opened(page, folder / "report.html")
-        assert run(page, "document.documentElement.scrollWidth") == width
+        yield opened(driver, page)
     finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        opened(driver, page)
+
+
+# Texts of charts that are cut off at an edge of their chart, or lie over each other; by chart.
+BAD_TEXTS = """(() => {
+    const found = [];
+    for (const plot of document.querySelectorAll('.plot')) {
+        const frame = plot.getBoundingClientRect();
+        const texts = [...plot.querySelectorAll('svg text')].filter((one) => one.textContent.trim());
+        const boxes = texts.map((one) => [one.textContent, one.getBoundingClientRect()]);
+        const name = plot.parentElement.id;
+        for (const [said, box] of boxes)
+            if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1)
+                found.push(`${name}: ${said} is cut off`);
+        boxes.forEach(([said, one], i) => boxes.slice(i + 1).forEach(([other, two]) => {
+            const across = Math.min(one.right, two.right) - Math.max(one.left, two.left);
+            const down = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
+            if (across > 1 && down > 3) found.push(`${name}: ${said} over ${other}`);
+        }));
+    }
+    return found;
+})()"""
+# Texts of the page that do not fit into their boxes, and controls that lie over each other.
+BAD_BOXES = """(() => {
+    const found = [];
+    const tight = '.answer b, .tiles b, .tiles small, h1, h2, h3, dt, dd, button, .legend > *, figcaption, .notes li';
+    for (const one of document.querySelectorAll(tight))
+        if (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline')
+            found.push(`${one.tagName}: ${one.textContent}`);
+    const apart = (all) => all.forEach((one, i) => all.slice(i + 1).forEach((other) => {
+        const [a, b] = [one, other].map((element) => element.getBoundingClientRect());
+        const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (across > 1 && down > 1) found.push(`${one.textContent} over ${other.textContent}`);
+    }));
+    for (const row of document.querySelectorAll('tr')) apart([...row.cells]);
+    for (const row of document.querySelectorAll(".controls, .legend, .tiles, .answer")) apart([...row.children]);
+    return found;
+})()"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_off_or_covered_at_any_width(page, folder, width):
+    with at_width(page, folder / "report.html", width):
+        assert run(page, "document.documentElement.scrollWidth") == width
+        assert run(page, BAD_TEXTS) == []
+        assert run(page, BAD_BOXES) == []
+        # What is wider than the page scrolls inside of its own box.
+        wide = """[...document.querySelectorAll('main *')].filter((one) => !one.closest('.scroll, pre, svg, .plot')
+            && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 80))"""
+        assert run(page, wide) == []
+        sticky = "[...document.querySelectorAll('th, td')].filter((one) => getComputedStyle(one).position !== 'static')"
+        assert run(page, f"{sticky}.length") == 0
+
+
+CONTRAST = """((one, other) => {
+    const light = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)
+        .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+    const [low, high] = [light(color(one)), light(color(other))].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+})(arguments[0], arguments[1])"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_shades_and_texts_can_be_told_apart(page, theme):
+    was = run(page, "root.dataset.theme")
+    run(page, "root.dataset.theme = arguments[0]", theme)
+    try:
+        for one, other, least in (
+            ("poor", "missed", 3),
+            ("good", "missed", 3),
+            ("edge", "paper", 3),
+            ("accent", "paper", 4.5),
+            ("ink", "paper", 4.5),
+            ("soft", "paper", 4.5),
+            ("soft", "panel", 4.5),
+            ("fail", "paper", 4.5),
+            ("fail", "lost", 3),
+            ("ink", "missed", 4.5),
+        ):
+            assert run(page, CONTRAST, one, other) >= least, (one, other)
+    finally:
+        run(page, "root.dataset.theme = arguments[0]", was)
+
+
+def test_a_pointer_on_the_map_covers_no_cell(page):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    run(page, "document.getElementById('map').scrollIntoView({behavior: 'instant'})")
+    before = caption(page, "map")
+    area = page.find_element(By.CSS_SELECTOR, "#chart-map .nsewdrag")
+    ActionChains(page).move_to_element_with_offset(area, -round(area.size["width"] / 3), 0).pause(0.5).perform()
+    assert caption(page, "map").startswith("Learning rate 0.02, batch size ")
+    assert run(page, "document.querySelectorAll('#chart-map .hoverlayer > *').length") == 0
+    ActionChains(page).move_to_element(page.find_element(By.CSS_SELECTOR, "#map-title")).pause(0.5).perform()
+    assert caption(page, "map") == before
+
+
+def test_the_answer_can_be_copied(page, folder):
+    choice = find_choice(read_run_data(folder), "samples", None)
+    for anchor, expected in (("answer-python", choice.code()), ("answer-toml", choice.to_study())):
+        assert run(page, f"document.getElementById('{anchor}').textContent") == expected
+    command = run(page, "document.getElementById('answer-command').textContent")
+    assert shlex.split(command)[:5] == ["sgdbench", "run", "run.toml", "--optimizer", choice.settings["optimizer"]]
+    click(page, ".copies button", "Copy as command")
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(page, 5).until(lambda driver: run(driver, "document.getElementById('toast').textContent") == "Copied")
+
+
+def test_few_links_lead_on(page):
+    links = "[...document.querySelectorAll('nav a')].map((a) => a.getAttribute('href'))"
+    assert 0 < len(run(page, links)) <= 7
+    assert run(page, f"{links}.every((link) => document.querySelector(link) !== null)")
+
+
+def test_without_a_target_nothing_speaks_of_targets(browser, folder, tmp_path):
+    x = np.linspace(-1, 1, 40)
+    grid = Grid(lr=[0.1, 0.2, 50.0], batch_size=[1, "full"], optimizer=["sgd", "adam"], seed=[0, 1], shuffle=True)
+    sweep("a*x + b", x, 2 * x, grid, epochs=30, kernel="fused", out=tmp_path / "run")
+    page = opened(browser, write_report(tmp_path / "run"))
+    try:
+        run(page, "document.querySelectorAll('details').forEach((one) => (one.open = true))")
+        written = run(page, "document.querySelector('main').innerText")
+        drawn = "[...document.querySelectorAll('main svg text, main option')].map((one) => one.textContent).join(' ')"
+        told = written + run(page, drawn)
+        assert "final loss" in told
+        assert not re.search("target|reach|converged", told, re.IGNORECASE)
+        assert "The time of an update was not measured" in told
+        assert complaints(browser) == []
+    finally:
+        opened(browser, folder / "report.html")
 
 
 def test_the_study_on_the_page_is_the_one_that_was_run(page, folder):

@@ -53,10 +53,8 @@ def test_a_missing_folder_is_made_for_the_user_alone(filled):
     assert first["compiled"] > 0
     assert first["warnings"] == []
     assert folder.stat().st_mode & 0o777 == 0o700
-    for file in folder.iterdir():
-        assert not file.stat().st_mode & 0o022
-    assert len([*folder.glob("kernel_*.py")]) == 1
-    assert len([*folder.glob("program_*.json")]) == 1
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    assert sorted(file.suffix for file in folder.iterdir()) == [".json", ".nbc", ".py", ".seconds"]
 
 
 def test_a_second_process_compiles_nothing_and_imports_no_sympy(filled, python):
@@ -66,11 +64,21 @@ def test_a_second_process_compiles_nothing_and_imports_no_sympy(filled, python):
     assert second == first | {"compiled": 0, "sympy": False}
 
 
-def test_two_processes_at_once_in_an_empty_folder(filled, tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_the_umask_changes_nothing(filled, python, tmp_path, umask):
+    folder = tmp_path / "made" / "here"
+    child = f"import os; os.umask({umask}); {CHILD.strip()}"
+    assert json.loads(python(child, SGDBENCH_CACHE_DIR=str(folder))) == filled[1]
+    assert {place.stat().st_mode & 0o777 for place in (folder, folder.parent)} == {0o700}
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+
+
+def test_processes_at_once_in_an_empty_folder(filled, tmp_path):
     environment = os.environ | {"SGDBENCH_CACHE_DIR": str(tmp_path / "new")}
     command = [sys.executable, "-c", CHILD]
-    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    for child in both:
+    children = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for child in children:
         output, _ = child.communicate(timeout=120)
         assert child.returncode == 0
         assert json.loads(output)["params"] == filled[1]["params"]
@@ -98,8 +106,11 @@ def test_on_a_full_disk_it_warns_and_works(filled, python, tmp_path):
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702, 0o720])
 def test_a_folder_that_others_can_write_to_is_refused(wanted, tmp_path, mode):
     tmp_path.chmod(mode)
-    with pytest.raises(ValueError, match=rf"^the kernel cache {tmp_path} can be written by others.*`chmod 700` it"):
+    with pytest.raises(
+        ValueError, match=rf"^the kernel cache {tmp_path} can be written by others.*: delete it"
+    ) as caught:
         wanted(SGDBENCH_CACHE_DIR=tmp_path)
+    assert "chmod" not in str(caught.value)
 
 
 def test_a_folder_of_somebody_else_is_refused(wanted, tmp_path, monkeypatch):
@@ -118,22 +129,50 @@ def test_where_the_folder_is(wanted, tmp_path, monkeypatch):
     assert wanted(SGDBENCH_CACHE_DIR="relative") == tmp_path / "relative"
 
 
-def test_a_text_is_written_whole_or_not_at_all(monkeypatch, tmp_path):
+@pytest.fixture
+def place(monkeypatch, tmp_path):
+    """An empty cache folder."""
     monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_a_text_is_written_whole_or_not_at_all(monkeypatch, place):
     assert cache.read("name") is None
     cache.write("name", "first")
     assert cache.read("name") == "first"
 
-    def fails(*_):
+    def fails(*_, **__):
         raise OSError("no space left")
 
     monkeypatch.setattr(os, "replace", fails)
     cache.write("name", "second")
     assert cache.read("name") == "first"
-    assert [file.name for file in tmp_path.iterdir()] == ["name"]
+    assert [file.name for file in place.iterdir()] == ["name"]
 
 
 def test_nothing_is_kept_without_a_folder(monkeypatch):
     monkeypatch.setattr(cache, "folder", lambda: None)
     cache.write("name", "text")
     assert cache.read("name") is None
+
+
+def test_no_flipped_bit_is_read(place):
+    cache.write("name", "some text\nof two lines")
+    file = place / "name"
+    whole = file.read_bytes()
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        assert cache.read("name") is None
+    for size in range(len(whole)):
+        file.write_bytes(whole[:size])
+        assert cache.read("name") is None
+    cache.write("name", "some text\nof two lines")
+    assert file.read_bytes() == whole
+
+
+def test_a_file_under_another_name_is_not_read(place):
+    cache.write("name", "text")
+    (place / "name").rename(place / "other")
+    assert cache.read("other") is None

@@ -229,7 +229,10 @@ def test_choices_that_were_run_less_often_are_compared_in_the_pairs_that_they_ha
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cost": "epochs"}, "cost must be one of 'samples', 'updates', 'seconds', 'final_loss', not 'epochs'"),
+        (
+            {"cost": "epochs"},
+            "cost must be one of 'samples', 'updates', 'seconds', 'final_loss', 'validation_loss', not 'epochs'",
+        ),
         ({"confidence": 1.0}, r"confidence must be at least 0 and less than 1, not 1\.0"),
         ({"tolerance": -0.1}, r"tolerance must be at least 0 and less than 1, not -0\.1"),
         ({"success_margin": 2}, "success_margin must be at least 0 and less than 1, not 2"),

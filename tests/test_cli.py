@@ -151,6 +151,8 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
         "target": 3.0,
         "kernel": "reference",
         "record": "log:5",
+        "validation": None,
+        "patience": None,
     }
 
 
@@ -234,7 +236,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--every", "1", "--json"], "give one of them"),
         ([*FIT_CARS, "--plot", "fit.jpg"], "--plot must end in .png or .svg, not 'fit.jpg'"),
         (["fit", "a\nb\x1b[2J.csv", *FIT_CARS[2:]], "a b [2J.csv cannot be read"),
-        (["run", "quadratics"], "study 'quadratics' is none of the built-in ones (auto-mpg, quadratic)"),
+        (["run", "quadratics"], "study 'quadratics' is none of the built-in ones (auto-mpg, diabetes, quadratic)"),
         (["run", "."], "Is a directory"),
         (["run", "wrong.toml"], "wrong.toml, line 5: grid.rate is no key in [grid]"),
         (["run", "--lr", "0.1,fast"], "lr must be a number such as 0.5 or 1e-3, not 'fast'"),
@@ -322,8 +324,9 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--init", "a=1,b=2,c=3", "--optimizer", "sgd,adam"]
     options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7,8", "--no-shuffle", "--epochs", "9", "--target"]
     options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma", "--record", "25", "--confirm", "7"]
-    options += ["--refine", "3"]
+    options += ["--refine", "3", "--validation", "0.25", "--patience", "4"]
     assert sgdbench("run", "quadratic", *options)[0] == 0
+    assert seen[0].data.validation == 0.25
     assert seen[0].grid.model_dump() == {
         "lr": "log:0.1:1:3",
         "batch_size": [2, "full"],
@@ -341,6 +344,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
         "record": 25,
         "confirm": 7,
         "refine": 3,
+        "patience": 4,
     }
 
 
@@ -381,7 +385,7 @@ def test_a_fit_records_what_it_is_asked_to(sgdbench):
 def test_studies_and_info(sgdbench):
     code, out, _ = sgdbench("studies")
     assert code == 0
-    assert {line.split()[0] for line in out.splitlines()} == {"auto-mpg", "quadratic"}
+    assert {line.split()[0] for line in out.splitlines()} == {"auto-mpg", "diabetes", "quadratic"}
     code, out, _ = sgdbench("info")
     facts = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert code == 0

@@ -93,7 +93,11 @@ def test_a_run_that_stops_while_it_confirms_goes_on(confirmed, tmp_path, monkeyp
         patch.setattr(common, "train_runs", failing)
         with pytest.raises(MemoryError):
             sweep(models.quadratic, X, Y, GRID, confirm=6, out=tmp_path, **SETTINGS)
-    assert len(load_run(tmp_path).frame) == GRID.size
+    stopped = load_run(tmp_path)
+    assert len(stopped.frame) == GRID.size
+    # What is half done says nothing yet.
+    assert 0 < len(stopped.confirmation.frame) < len(confirmed.confirmation.frame)
+    assert {"Confirmed", "Optimizers"}.isdisjoint(stopped.verdict())
     again = sweep(models.quadratic, X, Y, GRID, confirm=6, out=tmp_path, **SETTINGS)
     pd.testing.assert_frame_equal(again.confirmation.frame, confirmed.confirmation.frame)
 

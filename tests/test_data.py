@@ -301,6 +301,15 @@ def test_builtin_auto_mpg():
     np.testing.assert_allclose(np.polyfit(data.x[:, 0], data.y, 2), [0.0012, -0.4662, 56.9001], atol=5e-5)
 
 
+def test_the_patients_are_those_of_scikit_learn():
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
+    data, frame = builtin("diabetes"), datasets.load_diabetes(scaled=False, as_frame=True).frame
+    np.testing.assert_allclose(data.x, frame[list(data.x_names)], rtol=1e-12)
+    np.testing.assert_array_equal(data.y, frame["target"])
+
+
 def test_unknown_builtin():
-    with pytest.raises(ValueError, match=r"^built-in data must be one of 'quadratic', 'auto-mpg', not 'x'$"):
+    with pytest.raises(
+        ValueError, match=r"^built-in data must be one of 'quadratic', 'auto-mpg', 'diabetes', not 'x'$"
+    ):
         builtin("x")

@@ -13,6 +13,8 @@ from bench.report.figures import report_figures
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import store_tables
 from bench.study.schema import RunTable
+from bench.tables.run_costs import COST_SETTINGS
+from bench.tables.seconds import KERNEL, PER_UPDATE
 from kernels import Model
 
 X = np.linspace(-1, 1, 40)
@@ -29,9 +31,16 @@ def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, **setti
     evidence = {"trajectories": trajectories(result, budget, data)}
     if model == "a*x + b":
         evidence["basin"] = basin(result, budget, data)
+        evidence["costs"] = made_up_costs(result.frame, 1e-8)
     store_tables(folder, **evidence)
     stored = read_run_data(folder)
     return RunData(result, stored.evidence, stored.study, data, None, None)
+
+
+def made_up_costs(frame, seconds):
+    """A time of an update, for figures that show one."""
+    settings = frame[COST_SETTINGS].drop_duplicates()
+    return settings.assign(variant=KERNEL, **dict.fromkeys(PER_UPDATE, seconds))
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +72,8 @@ def test_what_is_best_comes_first_and_what_it_costs_last(rich):
     assert list(shown) == [
         "rate_map",
         "loss_by_optimizer",
+        "optimizer_ratios",
+        "setting_importance",
         "fitted_curve",
         "fitted_path",
         "contours",
@@ -96,12 +107,21 @@ def test_losses_by_rate_are_those_from_the_hardest_start(rich):
 
 
 def test_batch_sizes_are_compared_in_time(rich):
-    frame = rich.frame[["optimizer", "batch_size", "shuffle"]].drop_duplicates()
-    parts = [frame.assign(variant=name, epoch_seconds=each) for name, each in (("lanes", 1.0), ("fused", 1e-3))]
-    _, figure = by_name(with_evidence(rich, times=pd.concat(parts)))["loss_by_batch_size"]
+    caption, figure = by_name(with_evidence(rich, costs=made_up_costs(rich.frame, 1e-4)))["loss_by_batch_size"]
     assert figure.get_supxlabel() == "time (ms)"
+    assert "against time" in caption
     for line in figure.axes[0].lines[:2]:
-        np.testing.assert_allclose(line.get_xdata(), np.arange(len(line.get_xdata())))
+        updates = line.get_xdata()[1:] / 0.1
+        np.testing.assert_allclose(updates, np.round(updates))
+
+
+def test_without_a_measured_time_there_is_none_in_the_figures(rich):
+    shown = by_name(with_evidence(rich, costs=None))
+    caption, figure = shown["loss_by_batch_size"]
+    assert figure.get_supxlabel() == "samples seen"
+    assert "against samples seen" in caption
+    assert "pareto" not in shown
+    assert not any("time" in caption for caption, _ in shown.values())
 
 
 def test_the_map_has_the_edge_that_theory_predicts(rich):
@@ -120,9 +140,11 @@ def test_the_speed_is_shown_where_it_was_measured(rich):
 
 
 def test_a_basin_without_parts_is_left_out(rich):
-    same = rich.evidence["basin"].assign(status="converged", epochs=3)
-    assert "basin" not in by_name(with_evidence(rich, basin=same.assign(final_loss=1e-4)))
-    assert "basin" in by_name(with_evidence(rich, basin=same.assign(final_loss=np.geomspace(1, 9, len(same)))))
+    same = rich.evidence["basin"].assign(status="converged", samples_to_target=3)
+    assert "basin" not in by_name(with_evidence(rich, basin=same.assign(final_loss=np.geomspace(1, 9, len(same)))))
+    missed = same.assign(status="max_epochs", samples_to_target=pd.NA)
+    assert "basin" not in by_name(with_evidence(rich, basin=missed.assign(final_loss=1e-4)))
+    assert "basin" in by_name(with_evidence(rich, basin=missed.assign(final_loss=np.geomspace(1, 9, len(same)))))
     assert "basin" not in by_name(with_evidence(rich, basin=same.head(0)))
 
 

@@ -66,11 +66,11 @@ def test_the_frugal_kernel_gives_the_same_bits_or_is_not_taken(monkeypatch, kern
 
 
 def test_a_single_kernel_is_taken_for_few_long_runs_and_where_lanes_do_not_fit():
-    room = Memory("lanes", "fused", 3, 10**9)
+    room = Memory("lanes", "fused", 3, 1, 10**9)
     long, short = Length(10**6, 10**6), Length(1000, 1000)
     assert room.choose_kernel(1, short) == "lanes"
     assert room.choose_kernel(1, long) == "fused"
-    assert Memory("lanes", "fused", 3, None).choose_kernel(32, long) == "lanes"
+    assert Memory("lanes", "fused", 3, 1, None).choose_kernel(32, long) == "lanes"
     assert room.choose_kernel(32, long) == "fused"
 
 

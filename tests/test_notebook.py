@@ -133,14 +133,13 @@ def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept):
     assert (counts[["converged", "max_epochs", "diverged"]] > 0).all()
     said = f"24 runs: {counts['converged']} reached the target, {counts['max_epochs']} ran all epochs, "
     assert f"{said}{counts['diverged']} diverged. The best choices:" in shown.texts
-    ranked = best_choices(swept.frame.assign(seconds=swept.seconds))
-    names = ["learning rate", "batch size", "converged", "diverged", "epochs to target", "final loss", "time"]
+    ranked = best_choices(swept.frame)
+    names = ["learning rate", "batch size", "converged", "samples", "updates", "final loss", "tied"]
     assert shown.cells[:7] == names
-    rows = np.reshape(shown.cells[7:], (-1, 7))
-    assert rows[:, 0].tolist() == ranked["lr"].map(text).tolist()
-    assert rows[:, 4].tolist() == ranked["epochs_to_target"].map(text).tolist()
+    assert shown.cells[7::7][:3] == ranked["lr"].map(text).tolist()[:3]
+    assert shown.cells[10::7][:3] == ranked["samples"].map(text).tolist()[:3]
     (image,) = shown.images
-    assert image["alt"] == "Epochs to the target by learning rate and batch size"
+    assert image["alt"] == "Samples to the target by learning rate and batch size"
     assert picture(image).startswith(b"\x89PNG")
 
 
@@ -149,7 +148,7 @@ def test_of_many_choices_ten_are_shown(classic):
     grid = Grid(lr=np.linspace(0.1, 0.5, 12), optimizer=["sgd", "adam"])
     shown = Shown(sweep_html(sweep(models.linear, x, y, grid, epochs=2, target=1e-9, kernel="reference")))
     assert shown.tags.count("tr") == 11
-    assert shown.images[0]["alt"] == "Loss against epochs, each optimizer at its best choice"
+    assert shown.images[0]["alt"] == "Loss against samples seen, each optimizer at its best choice"
 
 
 def test_a_hostile_start_is_no_script_anywhere(swept):
@@ -158,7 +157,7 @@ def test_a_hostile_start_is_no_script_anywhere(swept):
 
 
 def test_a_sweep_without_results_says_so(swept, tmp_path):
-    empty = type(swept)(swept.model, swept.frame.head(0), swept.starts[:0], swept.seconds[:0], swept.run)
+    empty = type(swept)(swept.model, swept.frame.head(0), swept.starts[:0], swept.clock, swept.run)
     assert Shown(empty._repr_html_()).texts == ["a*x**2 + b*x + c", "No run has finished yet."]
     assert empty.plot().axes[0].texts[0].get_text() == "No run has finished yet."
 

@@ -20,8 +20,10 @@ from bench.report.report import write_report
 from bench.report.reproduce import reproduction
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
+from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import MISSING
 from bench.tables.readable import caption, readable_table, text_table
+from kernels.marks import make_marks
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +102,11 @@ def test_the_rows_travel_bit_for_bit(folder, reader):
     data = json.loads(next(source for kind, source in reader.scripts if kind == "application/json"))
     frame = read_run_data(folder).frame
     assert data["count"] == data["total"] == len(frame)
-    for name in ("final_loss", "seconds", "param_a", "param_c"):
+    for name in ("samples_seen", "updates", "final_loss", "seconds", "param_a", "param_c"):
         np.testing.assert_array_equal(unpacked(data["numbers"][name]), frame[name])
-    reached = frame["epochs_to_target"].astype(float)
-    np.testing.assert_array_equal(unpacked(data["numbers"]["epochs_to_target"]), reached)
+    for name in ("samples_to_target", "updates_to_target"):
+        reached = frame[name].astype("Float64").to_numpy(float, na_value=np.nan)
+        np.testing.assert_array_equal(unpacked(data["numbers"][name]), reached)
     for name in ("optimizer", "lr", "schedule", "batch_size", "init"):
         column = data["settings"][name]
         assert [column["values"][code] for code in unpacked(column["codes"])] == frame[name].tolist()
@@ -113,8 +116,20 @@ def test_the_rows_travel_bit_for_bit(folder, reader):
     np.testing.assert_array_equal(starts, read_run_data(folder).result.starts)
 
 
-def decoded(curves, lengths):
-    """The losses of each row, as the page's own script reads them."""
+def test_the_ranking_travels_with_the_recommended_choice_in_front(folder):
+    run_data = read_run_data(folder)
+    ranks = unpacked(payload.page_data(run_data)["ranks"])
+    best = runs_of(run_data.frame, recommended_choice(run_data.ranked))
+    assert run_data.frame.index[ranks == 0].tolist() == best.index.tolist()
+    assert set(ranks) == set(range(len(run_data.ranked)))
+    others = run_data.ranked[~run_data.ranked["recommended"]]
+    for place, (_, choice) in enumerate(others.iterrows(), start=1):
+        assert run_data.frame.index[ranks == place].tolist() == runs_of(run_data.frame, choice).index.tolist()
+
+
+def decoded(made, frame):
+    """The samples, updates and losses of each row, as the page's own script reads them."""
+    curves = made["curves"]
     steps = unpacked(curves["losses"]).astype(float)
     with np.errstate(over="ignore"):
         losses = 10 ** (curves["low"] + (steps - 2) * curves["unit"])
@@ -122,32 +137,38 @@ def decoded(curves, lengths):
     counts = unpacked(curves["counts"])
     assert counts.sum() == steps.size
     rows = np.split(losses, np.cumsum(counts)[:-1])
-    epochs = [[*curves["grid"][: len(row) - 1], last] for row, last in zip(rows, lengths, strict=True)]
-    return rows, epochs
+    sizes = unpacked(made["settings"]["batch_size"]["codes"])
+    clocks = []
+    for name, last in (("samples", frame["samples_seen"]), ("updates", frame["updates"])):
+        marks = [curves["marks"][code][name] for code in sizes]
+        clocks.append([[*own[: len(row) - 1], end] for row, own, end in zip(rows, marks, last, strict=True)])
+    return rows, *clocks
 
 
 def test_the_curves_are_those_of_the_sweep(folder):
     material = read_run_data(folder)
-    made = payload.page_data(material)
-    rows, epochs = decoded(made["curves"], material.frame["epochs"])
+    rows, samples, updates = decoded(payload.page_data(material), material.frame)
     expected = dict(list(material.result.curves.groupby("config_id", observed=True)))
-    for config_id, losses, at in zip(material.frame["config_id"], rows, epochs, strict=True):
-        curve = expected[config_id].set_index("epoch")["loss"]
-        assert list(at) == curve.index.tolist()
-        finite = np.isfinite(curve.to_numpy())
-        np.testing.assert_allclose(losses[finite], curve.to_numpy()[finite], rtol=0.02)
+    for config_id, losses, seen, made in zip(material.frame["config_id"], rows, samples, updates, strict=True):
+        curve = expected[config_id]
+        assert seen == curve["samples"].tolist()
+        assert made == curve["updates"].tolist()
+        finite = np.isfinite(curve["loss"].to_numpy())
+        np.testing.assert_allclose(losses[finite], curve["loss"].to_numpy()[finite], rtol=0.02)
         assert np.isnan(losses[~finite]).all()
 
 
-def test_where_there_is_no_room_epochs_are_left_out_but_never_the_last(folder, monkeypatch):
+def test_where_there_is_no_room_marks_are_left_out_but_never_the_last(folder, monkeypatch):
     material = read_run_data(folder)
     monkeypatch.setattr(payload, "CURVE_BYTES", 2 * 8 * len(material.frame))
     made = payload.page_data(material)
-    assert len(made["curves"]["grid"]) <= 8
-    assert made["curves"]["grid"][:2] == [0, 1]
-    rows, epochs = decoded(made["curves"], material.frame["epochs"])
+    for size, marks in zip(made["settings"]["batch_size"]["values"], made["curves"]["marks"], strict=True):
+        assert len(marks["samples"]) == len(marks["updates"]) <= 8
+        assert marks["samples"][:2] == [0, size]
+        assert marks["updates"][:2] == [0, 1]
+    rows, samples, _ = decoded(made, material.frame)
     last = material.result.curves.groupby("config_id", observed=True, sort=False)["loss"].last()
-    for row, at, loss in zip(rows, epochs, last.loc[material.frame["config_id"]], strict=True):
+    for row, at, loss in zip(rows, samples, last.loc[material.frame["config_id"]], strict=True):
         assert sorted(set(at)) == list(at)
         np.testing.assert_allclose(row[-1], loss if np.isfinite(loss) else np.nan, rtol=0.02)
 
@@ -161,20 +182,27 @@ def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder
     np.testing.assert_array_equal(
         unpacked(made["numbers"]["final_loss"]), material.frame["final_loss"][:: made["every"]]
     )
-    assert len(decoded(made["curves"], material.frame["epochs"][:: made["every"]])[0]) == made["count"]
+    assert len(decoded(made, material.frame.iloc[:: made["every"]])[0]) == made["count"]
 
 
 @pytest.mark.parametrize(
-    ("stored", "most", "left", "gap"),
-    [(5, 101, 5, 1), (101, 101, 101, 1), (1000, 101, 90, 20), (50, 4, 3, 48), (2, 4, 2, 1)],
+    ("stored", "most", "least"), [(5, 101, 5), (101, 101, 101), (1000, 101, 95), (50, 4, 4), (2, 4, 2), (0, 4, 0)]
 )
-def test_epochs_are_thinned_early_ones_last(stored, most, left, gap):
-    kept = payload.thin_epochs(np.arange(stored), most)
-    assert len(kept) == left
+def test_marks_are_thinned_early_ones_last(stored, most, least):
+    kept = payload.thin_marks(np.arange(stored), most)
+    assert least <= len(kept) <= most
     assert (np.diff(kept) > 0).all()
-    assert np.diff(kept).max() == gap
-    assert kept[0] == 0
-    assert (kept[-1], kept[1]) == (stored - 1, 1) or stored < 3
+    assert kept.tolist()[:2] == list(range(min(2, stored)))
+    assert stored == 0 or kept[-1] == stored - 1
+    # No gap is longer than a few of an even spacing.
+    assert len(kept) < 10 or np.diff(kept).max() <= 4 * stored / most
+
+
+@pytest.mark.parametrize("most", [4, 24, 50, 101])
+@pytest.mark.parametrize("batch_size", [1, 8, 392])
+def test_room_for_marks_is_used(most, batch_size):
+    marks = make_marks("log:9", 392, batch_size, 100, drop_last=True)
+    assert 0.95 * min(most, len(marks)) <= len(payload.thin_marks(marks, most)) <= most
 
 
 def test_a_large_run_stays_below_eight_megabytes(tmp_path, monkeypatch):
@@ -187,7 +215,9 @@ def test_a_large_run_stays_below_eight_megabytes(tmp_path, monkeypatch):
     told = Reader(page.read_text(encoding="utf-8"))
     data = json.loads(next(source for kind, source in told.scripts if kind == "application/json"))
     assert data["count"] == 5000
-    assert unpacked(data["curves"]["counts"]).min() == len(data["curves"]["grid"]) == 101
+    (marks,) = data["curves"]["marks"]
+    assert unpacked(data["curves"]["counts"]).min() == len(marks["samples"]) > 90
+    assert marks["samples"][-1] == 1600
 
 
 @given(st.text())

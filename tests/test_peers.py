@@ -215,7 +215,7 @@ def test_a_formula_in_the_cache_that_was_cut_short_is_made_again(monkeypatch, tm
 
 def test_a_cache_from_which_nothing_can_be_loaded_costs_only_c(monkeypatch, tmp_path, fresh_library):
     monkeypatch.setattr(cache, "folder", lambda: tmp_path)
-    mounted = ["mount", "-t", "tmpfs", "-o", "noexec,size=4m", "tmpfs", str(tmp_path)]
+    mounted = ["mount", "-t", "tmpfs", "-o", "noexec,size=4m,mode=700", "tmpfs", str(tmp_path)]
     if shutil.which("mount") is None or subprocess.run(mounted, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a file system that is noexec")
     try:

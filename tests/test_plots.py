@@ -19,10 +19,12 @@ from bench.plots import (
     fitted_curve,
     fitted_path,
     loss_curves,
+    optimizer_ratios,
     parameter_path,
     pareto,
     rate_map,
     sensitivity,
+    setting_importance,
     speed_bars,
 )
 from bench.plots.style import save
@@ -47,7 +49,7 @@ def walk(frame, epochs=8, names=("a", "b", "c"), end=0.0):
     steps = 0.5 ** np.arange(epochs + 1)
     return pd.concat(
         pd.DataFrame(
-            {"config_id": run, "epoch": np.arange(epochs + 1)}
+            {"config_id": run, "epoch": np.arange(epochs + 1.0), "samples": 800 * np.arange(epochs + 1)}
             | {f"param_{name}": end + (i + 1) * (j + 1) * steps for j, name in enumerate(names)}
         )
         for i, run in enumerate(frame["config_id"])
@@ -59,24 +61,36 @@ def gallery(frame):
     name = frame["init"].iloc[0]
     yield loss_curves(frame, make_curves(decay(range(1, len(frame) + 1))), by="init", panel="optimizer")
     yield fitted_curve(quadratic, X, Y, params_by_name={name: [1, 0, -2]}, start=[0, 0, 0], names=(name, name))
-    yield fitted_path(quadratic, X, Y, paths={name: np.eye(3)}, target=[1, 0, -2], names=(name, name))
+    yield fitted_path(quadratic, X, Y, paths={name: ([0, 8, 16], np.eye(3))}, target=[1, 0, -2], names=(name, name))
     yield parameter_path(walk(frame, names=(name, "b")), frame)
     yield contours(lambda params: (params**2).sum(axis=1), {name: np.eye(3)}, names=("b", name, "c"))
-    solved = frame.assign(optimizer=name, status="converged", epochs_to_target=3, lr=[0.1, 0.2])
+    solved = frame.assign(optimizer=name, status="converged", samples_to_target=3, lr=[0.1, 0.2])
     yield rate_map(solved)
     yield sensitivity(solved, target=1e-3)
     yield ecdf(solved)
     yield pareto(solved.assign(schedule=name))
     yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
     yield speed_bars(speeds(name))
+    yield optimizer_ratios(comparison(name, "sgd"), cost="samples to the target", seeds="3 seeds")
+    effects = {"setting": ["learning rate", "start"], "share": [0.5, 0.1], "factor": 3.0, "best": name, "worst": "x"}
+    yield setting_importance(pd.DataFrame(effects), cost="samples to the target")
+
+
+def comparison(*names):
+    """Optimizers compared, of which the first is best."""
+    plain = {"lr": 0.1, "batch_size": 8, "tried": 12, "runs": 20, "converged": 20, "verdict": "slower"}
+    ratio = 1.0 + np.arange(len(names))
+    interval = {"ratio": ratio, "ratio_low": 0.8 * ratio, "ratio_high": 1.5 * ratio}
+    return pd.DataFrame({"optimizer": list(names)} | interval | plain)
 
 
 def plane(name="b", size=5, optimizer="sgd", **columns):
     """A basin of runs that start on a grid in a plane of `a` and another parameter."""
     a, b = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-2, 2, size), indexing="ij")
     plain = {"config_id": "run0", "optimizer": optimizer, "lr": 0.1, "batch_size": 1, "param_a": a.ravel()}
-    plain |= {f"param_{name}": b.ravel(), "status": "converged", "epochs": 4, "epochs_to_target": 4, "final_loss": 1e-6}
-    return pd.DataFrame(plain | columns).astype({"epochs_to_target": "Int64"})
+    ended = {"status": "converged", "samples_seen": 4, "samples_to_target": 4, "final_loss": 1e-6}
+    plain |= {f"param_{name}": b.ravel()} | ended
+    return pd.DataFrame(plain | columns).astype({"samples_to_target": "Int64"})
 
 
 def speeds(*peers):
@@ -98,17 +112,34 @@ def test_lines_are_medians_and_bands_their_quantiles():
     figure = loss_curves(frame, curves)
     (axis,) = figure.axes
     bands = loss_quantiles(frame, curves, ["lr"])
-    assert axis.get_yscale() == "log"
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
+    assert figure.get_supxlabel() == "samples seen"
     for rate, line, fill in zip((0.1, 0.5), axis.lines, axis.collections, strict=True):
         band = bands[bands["lr"] == rate]
-        np.testing.assert_array_equal(line.get_xdata(), band["epoch"])
+        # The start has no place on the axis and is drawn at its left edge.
+        np.testing.assert_array_equal(line.get_xdata(), [400, *band["samples"][1:]])
         np.testing.assert_allclose(line.get_ydata(), band["median"])
         edge = fill.get_paths()[0].vertices[:, 1]
-        assert edge.min() == pytest.approx(band["low"].min())
+        assert edge.min() == pytest.approx(band["median"].min())
         assert edge.max() == pytest.approx(band["high"].max())
         assert to_hex(line.get_color()) == to_hex(fill.get_facecolor()[0][:3])
     assert legend(figure) == ["0.1", "0.5"]
     assert "Median and 10–90 % of 3 runs." in texts(figure)  # noqa: RUF001
+
+
+def test_a_band_stays_within_the_span_of_its_own_line():
+    """And the line within its band, also where both leave the view."""
+    losses = {"run0": [1e3, 10, 1], "run1": [1e2, 1, 0.1], "run2": [1e9, 1e9, 1e9], "run3": [1e3, 10, 1e-9]}
+    figure = loss_curves(make_frame(4, seed=range(4)), make_curves(losses))
+    (axis,) = figure.axes
+    (line,), (fill,) = axis.lines, axis.collections
+    x, y = line.get_xydata().T
+    edge = fill.get_paths()[0].vertices
+    assert (edge[:, 1].min(), edge[:, 1].max()) == (pytest.approx(y.min()), pytest.approx(y.max()))
+    for at, median in zip(x, y, strict=True):
+        own = edge[np.isclose(edge[:, 0], at), 1]
+        assert own.min() <= median * (1 + 1e-9)
+        assert own.max() >= median * (1 - 1e-9)
 
 
 def test_one_run_each_needs_no_band_and_no_remark():
@@ -205,31 +236,24 @@ def test_no_loss_curve_to_show(runs, curves, status):
     assert not figure.axes[0].lines
 
 
-def test_time_is_epochs_times_what_an_epoch_takes():
-    frame = make_frame(4, batch_size=[1, 1, 8, 8], seed=[0, 1] * 2, epoch_seconds=[0.01, 0.03, 0.002, 0.002])
+def test_time_is_updates_times_what_an_update_takes():
+    frame = make_frame(4, batch_size=[1, 1, 8, 8], seed=[0, 1] * 2, seconds_per_update=[1e-8, 3e-8, 2e-9, 2e-9])
     figure = loss_curves(frame, make_curves(decay([1, 2, 3, 4])), by="batch_size", panel="optimizer", x="seconds")
     small, large = lines(figure.axes[0])
-    np.testing.assert_allclose(small[0], 20.0 * np.arange(11))
-    np.testing.assert_allclose(large[0], 2.0 * np.arange(11))
-    assert figure.get_supxlabel() == "time (ms)"
-    np.testing.assert_allclose(small[1], np.median([*decay([1]).values(), *decay([2]).values()], axis=0))
-
-
-def test_without_a_measured_time_all_epochs_of_the_same_cost_share_what_was_spent():
-    frame = make_frame(3, lr=[0.1, 0.2, 0.2], batch_size=[1, 1, 8], epochs=[10, 30, 10], seconds=[3e-6, 5e-6, 7e-6])
-    figure = loss_curves(frame.head(2), make_curves(decay([1, 2])), x="seconds")
-    for seconds, _ in lines(figure.axes[0]):
-        np.testing.assert_allclose(seconds, 0.2 * np.arange(11))
+    # 800 updates for each mark; the start is half as far as the first of all marks.
+    np.testing.assert_allclose(small[0], [0.8, *16.0 * np.arange(1, 11)])
+    np.testing.assert_allclose(large[0], [0.8, *1.6 * np.arange(1, 11)])
     assert figure.get_supxlabel() == "time (µs)"
+    np.testing.assert_allclose(small[1], np.median([*decay([1]).values(), *decay([2]).values()], axis=0))
 
 
 def test_long_curves_are_thinned_to_what_can_be_seen():
     loss = 1 / np.arange(1, 5002)
     (axis,) = loss_curves(make_frame(1), make_curves({"run0": loss})).axes
-    epochs, drawn = axis.lines[0].get_xydata().T
-    assert len(epochs) == 200
-    assert (epochs[0], epochs[-1]) == (0, 5000)
-    np.testing.assert_array_equal(drawn, loss[epochs.astype(int)])
+    samples, drawn = axis.lines[0].get_xydata().T
+    assert len(samples) == 200
+    assert (samples[0], samples[-1]) == (400, 800 * 5000)
+    np.testing.assert_array_equal(drawn, loss[samples.astype(int) // 800])
 
 
 def test_losses_within_a_decade_fill_the_panel():
@@ -304,20 +328,31 @@ def test_a_constant_and_a_single_sample():
 
 
 @pytest.mark.parametrize(
-    ("last", "epochs"),
-    [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (8, [0, 1, 2, 4, 8]), (100, [0, 1, 2, 4, 8, 16, 32, 64, 100])],
+    ("last", "moments"),
+    [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (8, list(range(9))), (128, [0, 1, 2, 4, 8, 16, 32, 64, 128])],
 )
-def test_the_path_is_drawn_at_doubling_epochs(last, epochs):
+def test_the_path_is_drawn_at_samples_that_grow_geometrically(last, moments):
     path = np.transpose([np.zeros(last + 1), np.zeros(last + 1), np.arange(last + 1)])
-    figure = fitted_path(quadratic, X, Y, paths={"near": path})
+    figure = fitted_path(quadratic, X, Y, paths={"near": (np.arange(last + 1), path)})
     curves = figure.axes[0].lines[1:]
-    assert [line.get_ydata()[0] for line in curves] == epochs
-    assert [line.get_linestyle() == "--" for line in curves] == [epoch == 0 for epoch in epochs]
-    assert legend(figure) == [*map(str, epochs), "data"]
+    assert [line.get_ydata()[0] for line in curves] == moments
+    assert [line.get_linestyle() == "--" for line in curves] == [moment == 0 for moment in moments]
+    assert legend(figure) == [*map(str, moments), "data"]
+    assert figure.legends[0].get_title().get_text() == "samples seen"
+
+
+def test_a_run_that_is_over_is_drawn_as_it_ended_once():
+    flat = np.zeros((5, 3))
+    paths = {"short": ([0, 1, 3], np.diag([0, 0, 1.0])[[0, 2, 2]] * [[0], [1], [3]]), "long": ([0, 1, 2, 4, 8], flat)}
+    figure = fitted_path(quadratic, X, Y, paths=paths)
+    short, long = figure.axes
+    assert [line.get_ydata()[0] for line in short.lines[1:]] == [0, 1, 1, 3]
+    assert len(long.lines[1:]) == 6
 
 
 def test_the_view_and_the_target_of_the_lesson():
-    paths = {"near": np.array([[-1.0, 10, 26], [0, 1, 2]]), "far": np.array([[-11 / 6, -395 / 3, -2400]] * 4)}
+    near, far = np.array([[-1.0, 10, 26], [0, 1, 2]]), np.array([[-11 / 6, -395 / 3, -2400]] * 4)
+    paths = {"near": ([0, 800], near), "far": ([0, 800, 1600, 2400], far)}
     figure = fitted_path(quadratic, X, Y, paths=paths, target=[1, 0, -2], xlim=(-50, 50), ylim=(-500, 500))
     assert [axis.get_title("left") for axis in figure.axes] == ["near", "far"]
     assert [len(axis.lines) for axis in figure.axes] == [2 + 2, 2 + 4]
@@ -333,7 +368,7 @@ def test_the_view_and_the_target_of_the_lesson():
 
 def test_a_path_that_diverges_is_drawn_while_it_is_finite():
     path = np.array([[1.0, 0, 0], [2, 0, 0], [np.inf, 0, 0]])
-    figure = fitted_path(quadratic, X, Y, paths={"wild": path})
+    figure = fitted_path(quadratic, X, Y, paths={"wild": ([0, 1, 2], path)})
     assert figure.axes[0].get_title("left") == "wild (diverged)"
     assert len(figure.axes[0].lines) == 1 + 2
 
@@ -409,7 +444,7 @@ def test_no_path_of_runs_that_diverged(final_loss):
 def test_no_path_of_a_single_epoch(value):
     frame = make_frame(1)
     trajectory = walk(frame, epochs=1)
-    trajectory.loc[trajectory["epoch"] == 1, "param_b"] = np.nan
+    trajectory.loc[trajectory["samples"] > 0, "param_b"] = np.nan
     assert texts(parameter_path(trajectory.fillna({"param_c": value}), frame)).startswith("No path to show")
 
 

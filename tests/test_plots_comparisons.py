@@ -8,11 +8,12 @@ from frames import make_frame
 from matplotlib.colors import to_hex
 from test_plots import speeds
 
-from bench.plots import ecdf, pareto, sensitivity, speed_bars
-from bench.plots.choices import add_epoch_seconds, select_best_runs, start_families
+from bench.plots import ecdf, optimizer_ratios, pareto, sensitivity, setting_importance, speed_bars
+from bench.plots.choices import select_best_runs, start_families
 from bench.plots.style import colors_of, save
+from bench.tables.choice_ranking import ranking
 
-# Which runs, and how long their epochs take
+# Which runs
 
 
 def test_random_starts_of_one_name_are_one_family():
@@ -29,13 +30,12 @@ def test_each_optimizer_keeps_the_settings_of_its_best_choice():
     assert select_best_runs(frame, by="batch_size")["config_id"].tolist() == ["run2", "run4"]
 
 
-def test_measured_times_come_first():
-    frame = make_frame(3, batch_size=[1, 1, 8], epochs=[10, 30, 5], seconds=[1.0, 3.0, 1.0])
-    times = pd.DataFrame({"optimizer": ["sgd"], "batch_size": [8], "shuffle": [True], "epoch_seconds": [7.0]})
-    assert add_epoch_seconds(frame)["epoch_seconds"].tolist() == [0.1, 0.1, 0.2]
-    assert add_epoch_seconds(frame, times)["epoch_seconds"].tolist() == [0.1, 0.1, 7.0]
-    given = frame.assign(epoch_seconds=2.0)
-    assert add_epoch_seconds(given, times) is given
+def test_the_recommended_choice_is_the_best_one_of_its_optimizer():
+    """All succeed at the same cost: the rate in the middle leaves the most room, although the first one comes first."""
+    frame = make_frame(5, lr=[0.1, 0.2, 0.4, 0.8, 1.6], status="converged", samples_to_target=100, final_loss=0.5)
+    ranked = ranking(frame)
+    assert ranked["lr"].iloc[0] != 0.4
+    assert select_best_runs(frame)["lr"].tolist() == ranked.loc[ranked["recommended"], "lr"].tolist() == [0.4]
 
 
 # Sensitivity to the learning rate
@@ -47,11 +47,8 @@ def test_the_final_loss_is_a_median_over_starts_and_seeds():
     figure = sensitivity(frame)
     (axis,) = figure.axes
     np.testing.assert_allclose(axis.lines[0].get_xydata(), [[0.1, 3], [1, 4]])
-    edge = axis.collections[0].get_paths()[0].vertices
-    for rate, group in zip((0.1, 1.0), losses, strict=True):
-        at_rate = edge[np.isclose(edge[:, 0], rate), 1]
-        low, high = np.quantile(group, [0.1, 0.9])
-        assert (at_rate.min(), at_rate.max()) == (pytest.approx(low), pytest.approx(high))
+    for rate, group, reach in zip((0.1, 1.0), losses, axis.collections[0].get_segments(), strict=True):
+        np.testing.assert_allclose(reach, [[rate, end] for end in np.quantile(group, [0.1, 0.9])])
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
     assert legend(figure) == ["sgd\nbatch size 1\nconstant"]
 
@@ -96,24 +93,30 @@ def test_no_final_loss_to_show():
 # Configurations solved
 
 
-def test_the_share_that_is_solved_rises_with_the_epochs_and_ends_at_the_success_rate():
+def test_the_share_that_is_solved_rises_with_the_samples_and_ends_at_the_success_rate():
     frame = make_frame(
         6,
         optimizer=["sgd"] * 4 + ["adam"] * 2,
         epochs=[2, 5, 5, 10, 10, 10],
         epochs_to_target=[2, 5, 5, None, None, None],
-        epoch_seconds=[1e-3, 1e-3, 2e-3, 1e-3, 1e-3, 1e-3],
+        seconds=[2e-3, 5e-3, 10e-3, 10e-3, 10e-3, 10e-3],
     )
     figure = ecdf(frame)
-    in_epochs, in_time = figure.axes
-    adam, sgd = in_epochs.lines
+    in_samples, in_time = figure.axes
+    adam, sgd = in_samples.lines
+    assert in_samples.get_xlabel() == "samples seen"
     assert sgd.get_drawstyle() == "steps-post"
-    np.testing.assert_allclose(sgd.get_xydata(), [[2, 0], [2, 0.25], [5, 0.75], [10, 0.75]])
-    np.testing.assert_allclose(adam.get_xydata(), [[2, 0], [10, 0]])
+    np.testing.assert_allclose(sgd.get_xydata(), [[1600, 0], [1600, 0.25], [4000, 0.75], [8000, 0.75]])
+    np.testing.assert_allclose(adam.get_xydata(), [[1600, 0], [8000, 0]])
     np.testing.assert_allclose(in_time.lines[1].get_xydata(), [[2, 0], [2, 0.25], [5, 0.5], [10, 0.75], [10, 0.75]])
     assert in_time.get_xlabel() == "time (ms)"
     assert legend(figure) == ["adam: 0%", "sgd: 75%"]
     assert "6 configurations" in texts(figure)
+
+
+def test_without_a_measured_time_there_is_one_panel():
+    (axis,) = ecdf(make_frame(2, epochs_to_target=[1, 2], seconds=np.nan, seed=[0, 1])).axes
+    assert axis.get_xlabel() == "samples seen"
 
 
 def test_what_is_solved_at_the_start_counts_from_the_left(tmp_path):
@@ -139,9 +142,7 @@ def test_nothing_solved():
 
 def choices(seconds, losses, **columns):
     size = len(seconds)
-    return make_frame(
-        size, lr=np.arange(1, size + 1) / 10, epochs=1, epoch_seconds=seconds, final_loss=losses, **columns
-    )
+    return make_frame(size, lr=np.arange(1, size + 1) / 10, epochs=1, seconds=seconds, final_loss=losses, **columns)
 
 
 def test_nothing_is_faster_and_better_than_the_front():
@@ -296,3 +297,72 @@ def test_numbers_stay_inside_of_the_figure():
 def test_no_speed_to_show():
     told = texts(speed_bars(speeds("torch").tail(1)))
     assert told == "No speed to show: nothing was measured. Not measured: torch (not installed: torch)."
+
+
+# Optimizers compared
+
+
+def compared(ratios, verdicts=None):
+    """A comparison of optimizers by name, from their ratios with intervals."""
+    ratio, low, high = np.array(list(ratios.values()), dtype=float).T
+    plain = {"lr": 0.1, "batch_size": 8, "tried": 12, "runs": 20, "converged": 20, "success": 1.0}
+    verdicts = verdicts or ["best"] + ["slower"] * (len(ratios) - 1)
+    table = pd.DataFrame({"optimizer": list(ratios), "ratio": ratio, "ratio_low": low, "ratio_high": high} | plain)
+    return table.assign(verdict=verdicts)
+
+
+def test_an_optimizer_is_a_point_with_its_interval(tmp_path):
+    table = compared({"sgd": [1, 1, 1], "adam": [3, 2, 5]})
+    figure = optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds")
+    (axis,) = figure.axes
+    points = {line.get_color(): line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"}
+    assert points == {
+        colors_of(["sgd", "adam"])[name]: [[at, row]] for name, at, row in (("sgd", 1, 0), ("adam", 3, 1))
+    }
+    reach = [line.get_xdata().tolist() for line in axis.lines if line.get_linewidth() == 2.5]
+    assert reach == [[1, 1], [2, 5]]
+    assert axis.get_xlim()[0] < 1
+    assert axis.get_xlim()[1] > 5
+    assert "slower, 3 [2, 5] times; all 20 runs succeed; learning rate 0.1, batch size 8, best of 12" in texts(figure)
+    assert "on 20 fresh seeds: medians of the ratios of paired runs with 95 % intervals." in texts(figure)
+    save(figure, tmp_path, "ratios")
+
+
+def test_an_optimizer_that_fails_has_no_ratio(tmp_path):
+    table = compared({"sgd": [1, 1, 1], "adam": [np.inf, 4, np.inf]}, ["best", "fails"]).assign(converged=[20, 0])
+    figure = optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds")
+    assert sum(line.get_marker() == "o" for line in figure.axes[0].lines) == 1
+    assert "fails; learning rate" in texts(figure)
+    save(figure, tmp_path, "ratios")
+
+
+def test_few_runs_bound_no_ratio(tmp_path):
+    table = compared({"sgd": [1, np.nan, np.nan], "adam": [3, np.nan, np.nan]})
+    figure = optimizer_ratios(table, cost="final loss", seeds="2 seeds")
+    assert "(too few runs for intervals)" in texts(figure)
+    assert not any(line.get_linewidth() == 2.5 for line in figure.axes[0].lines)
+
+
+def test_one_optimizer_is_not_compared():
+    told = texts(optimizer_ratios(compared({"sgd": [1, 1, 1]}), cost="samples", seeds="2 seeds"))
+    assert told == "No optimizers to compare: there is only one."
+
+
+# How much each setting matters
+
+
+def test_a_setting_is_a_bar_as_long_as_its_share():
+    rows = [["learning rate", 0.4, 12.3, "0.1", "2"], ["start", 0.05, 1.5, "near", "far"]]
+    effects = pd.DataFrame(rows, columns=["setting", "share", "factor", "best", "worst"])
+    figure = setting_importance(effects, cost="samples to the target")
+    (axis,) = figure.axes
+    assert [patch.get_width() for patch in axis.patches] == [0.4, 0.05]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["learning rate", "start"]
+    assert "40%; best 0.1, worst 2: 12 times" in texts(figure)
+    figure.draw_without_rendering()
+    assert all(text.get_window_extent().x1 < figure.bbox.width for text in axis.texts)
+
+
+def test_no_effects_to_show():
+    effects = pd.DataFrame([], columns=["setting", "share", "factor", "best", "worst"])
+    assert texts(setting_importance(effects, cost="final loss")).startswith("No effects to show")

@@ -13,12 +13,12 @@ from bench.plots.shades import make_shades
 from bench.plots.style import save
 
 
-def grid(epochs, rates=(0.1, 0.2), sizes=(1, 8), **columns):
-    """A run for each cell: the epochs to the target, row by row; None where it was missed, inf where it diverged."""
-    status = ["diverged" if one == np.inf else "converged" if one is not None else "max_epochs" for one in epochs]
-    reached = [pd.NA if one in (None, np.inf) else one for one in epochs]
+def grid(samples, rates=(0.1, 0.2), sizes=(1, 8), **columns):
+    """A run for each cell: the samples to the target, row by row; None where it was missed, inf where it diverged."""
+    status = ["diverged" if one == np.inf else "converged" if one is not None else "max_epochs" for one in samples]
+    reached = [pd.NA if one in (None, np.inf) else one for one in samples]
     places = {"lr": np.tile(rates, len(sizes)), "batch_size": np.repeat(sizes, len(rates))}
-    return make_frame(len(epochs), **places, status=status, epochs_to_target=reached, **columns)
+    return make_frame(len(samples), **places, status=status, samples_to_target=reached, **columns)
 
 
 def cells(figure):
@@ -83,7 +83,9 @@ def test_a_cell_has_the_median_over_seeds():
 
 
 def test_diverged_and_missed_cells_are_marked():
-    frame = pd.concat([grid([np.inf, 2, None, np.inf]), grid([np.inf, 2, 3, 5], seed=1), grid([np.inf, 2, None, 5])])
+    frame = pd.concat(
+        [grid([np.inf, 2, None, np.inf]), grid([np.inf, 2, 3, 5], seed=1), grid([np.inf, 2, None, 5], seed=2)]
+    )
     figure = rate_map(frame.assign(config_id=range(12)))
     (axis,) = figure.axes
     np.testing.assert_array_equal(named(axis, "all diverged").get_xydata(), [[0, 0]])
@@ -169,17 +171,22 @@ def test_a_combination_that_was_not_trained_is_marked():
     np.testing.assert_array_equal(named(axis, "not trained").get_xydata(), [[1, 1]])
 
 
-@pytest.mark.parametrize("epochs", [[None] * 4, [np.inf] * 4])
-def test_no_map_where_nothing_reached_a_target(epochs):
-    told = texts(rate_map(grid(epochs)))
-    assert told == f"No map to show: none of 4 runs reached a target. {4 * (epochs[0] is not None)} diverged."
+@pytest.mark.parametrize("samples", [[None] * 4, [np.inf] * 4])
+def test_no_map_where_nothing_reached_a_target(samples):
+    told = texts(rate_map(grid(samples)))
+    assert told == f"No map to show: none of 4 runs reached a target. {4 * (samples[0] is not None)} diverged."
+
+
+def test_a_batch_of_all_samples_is_called_full():
+    (axis,) = rate_map(grid([1, 2, 3, 4], sizes=(1, 800)), samples=800).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["1", "full"]
 
 
 # Basins
 
 
-def test_a_start_has_the_color_of_its_epochs():
-    table = plane(epochs_to_target=np.arange(1, 26))
+def test_a_start_has_the_color_of_its_samples():
+    table = plane(samples_to_target=np.arange(1, 26))
     figure = basin_map(table)
     (image,) = figure.axes[0].images
     shade = make_shades(np.arange(1, 26))
@@ -193,7 +200,7 @@ def test_diverged_starts_are_crossed_and_missed_ones_are_white():
     status = np.array(["converged"] * 25)
     status[:5], status[-1] = "diverged", "max_epochs"
     reached = [4 if one == "converged" else pd.NA for one in status]
-    figure = basin_map(plane(status=status, epochs_to_target=reached))
+    figure = basin_map(plane(status=status, samples_to_target=reached))
     (axis,) = figure.axes
     image = axis.images[0].get_array()
     np.testing.assert_allclose(image[:, 0, 0], 0xEB / 0xFF)
@@ -205,7 +212,7 @@ def test_diverged_starts_are_crossed_and_missed_ones_are_white():
 
 def test_without_a_target_final_losses_are_shown():
     losses = np.geomspace(1e-6, 1, 25)
-    figure = basin_map(plane(status="max_epochs", epochs_to_target=pd.NA, final_loss=losses))
+    figure = basin_map(plane(status="max_epochs", samples_to_target=pd.NA, final_loss=losses))
     assert figure.legends[0].get_title().get_text() == "final loss"
     np.testing.assert_allclose(
         figure.axes[0].images[0].get_array(), make_shades(losses).of(losses.reshape(5, 5).T), atol=1e-12
@@ -244,7 +251,7 @@ def test_names_of_starts_do_not_overlap():
     [
         (plane().head(0), "it requires runs that start in a plane of two parameters."),
         (plane(param_b=0.0), "it requires runs that start in a plane of two parameters."),
-        (plane(status="diverged", epochs_to_target=pd.NA), "all of 25 runs in the plane diverged."),
+        (plane(status="diverged", samples_to_target=pd.NA), "all of 25 runs in the plane diverged."),
     ],
 )
 def test_no_basin_to_show(table, told):

@@ -273,18 +273,47 @@ def test_the_cache_tells_models_apart(forgotten):
         lambda stored: b"",
         lambda stored: stored[: len(stored) // 2],
         lambda stored: b"\xff\xfe\x00",
-        lambda stored: b"[]",
-        lambda stored: b"null",
-        lambda stored: json.dumps({"key": json.loads(stored)["key"]}).encode(),
-        lambda stored: json.dumps(json.loads(stored) | {"instructions": 1}).encode(),
-        lambda stored: json.dumps(json.loads(stored) | {"key": "another model"}).encode(),
+        lambda stored: stored.partition(b"\n")[2],  # as it was before there were checksums
+        lambda stored: stored.replace(b'"derivatives": [7', b'"derivatives": [5'),
+        lambda stored: stored.replace(b"multiply", b"Multiply"),
     ],
 )
 def test_a_damaged_entry_is_derived_anew(forgotten, damage):
     derived = compile_program(*QUADRATIC)
     (file,) = forgotten.iterdir()
     whole = file.read_bytes()
+    assert damage(whole) != whole
     file.write_bytes(damage(whole))
+    assert compile_program(*QUADRATIC) == derived
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: [],
+        lambda record: None,
+        lambda record: {"key": record["key"]},
+        lambda record: record | {"key": "another model"},
+        lambda record: record | {"instructions": 1},
+        lambda record: record | {"instructions": [["fromfile", [0]], *record["instructions"][1:]]},
+        lambda record: record | {"instructions": [["multiply", [0]], *record["instructions"][1:]]},
+        lambda record: record | {"instructions": [["multiply", [0, 99]], *record["instructions"][1:]]},
+        lambda record: record | {"instructions": [["multiply", [0, -1]], *record["instructions"][1:]]},
+        lambda record: record | {"constants": ["import os"]},
+        lambda record: record | {"constants": [float("nan")]},
+        lambda record: record | {"residual": 99},
+        lambda record: record | {"derivatives": record["derivatives"][1:]},
+        lambda record: record | {"derivatives": [1.0, *record["derivatives"][1:]]},
+    ],
+)
+def test_an_entry_that_is_no_program_is_derived_anew(forgotten, change):
+    """Although its checksum is right."""
+    derived = compile_program(*QUADRATIC)
+    (file,) = forgotten.iterdir()
+    whole = file.read_bytes()
+    cache.write(file.name, json.dumps(change(json.loads(cache.read(file.name)))))
+    assert file.read_bytes() != whole
     assert compile_program(*QUADRATIC) == derived
     assert file.read_bytes() == whole
 
@@ -345,6 +374,26 @@ def test_too_deep_for_sympy(monkeypatch, forgotten):
     monkeypatch.setattr(derive, "derive", sink)
     with pytest.raises(ValueError, match="is nested too deeply for its derivatives"):
         compile_program(*QUADRATIC)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("a*x + b**sin(0*x)", None),
+        ("a**arcsin(0/x)", None),
+        (
+            "(tanh(a) - sqrt((x - a) + (1e17 - a))) - (-((3 + 0.5) + (c - c))/arctan(a - a))",
+            "cannot be differentiated: sympy raises ZeroDivisionError()",
+        ),
+    ],
+)
+def test_what_sympy_stumbles_over_has_a_program_or_one_sentence(text, outcome):
+    if outcome is None:
+        assert len(Model(text).program.derivatives) == len(Model(text).params)
+    else:
+        with pytest.raises(derive.DerivationError, match=re.escape(outcome)) as caught:
+            Model(text).program  # noqa: B018 (derived here)
+        assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, TypeError("no\nnumber"), ValueError("rubbish"), AttributeError])

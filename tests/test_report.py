@@ -7,7 +7,6 @@ from threading import Event
 import numpy as np
 import pandas as pd
 import pytest
-from bench.timing.epoch import epoch_seconds
 from frames import make_frame
 from hostile import hostile_study
 from markdown_it import MarkdownIt
@@ -17,16 +16,16 @@ from bench import Grid, sweep
 from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
 from bench.cli import main
 from bench.commands.run import run_study
-from bench.data.scaling import Scaling
-from bench.data.units import in_table_units
 from bench.plots.style import save
 from bench.report.figures import select_hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
 from bench.store.results import load_run
+from bench.store.run_folder import read_identity
+from bench.store.seal import name_owner, read_text, seal_text, write_table
 from bench.study.load import load_study
-from bench.tables.verdict import safe_rates, verdict
-from kernels import Model
+from bench.timing.update import update_seconds
+from kernels.program_cache import compile_program
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +44,12 @@ def report(folder):
 def test_the_report_opens_with_a_verdict(report):
     verdict, _ = report.split("\n## ", 1)
     said = dict(re.findall(r"- \*\*(.+?)\.\*\* (.+)\n", verdict))
-    assert list(said) == ["Best choice", "Robustness", "Safe learning rates", "Divergence", "Solution", "Units"]
+    leading = ["Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers"]
+    others = ["Robustness", "Safe learning rates", "Divergence", "Solution", "Units"]
+    assert [about for about in said if about not in leading] == others
+    assert list(said)[: -len(others)] == [about for about in leading if about in said]
     assert "over 3 starts and 2 seeds, reached the target loss 0.02" in said["Best choice"]
-    assert "at learning rate 5 (" in said["Divergence"]
+    assert "1 of 3 rates, 5 (" in said["Divergence"]
     assert "in the table's own units" in said["Solution"]
     assert said["Units"].startswith("The data were standardized. ")
 
@@ -140,6 +142,21 @@ def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_
     assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
 
 
+def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+    """The reference computes the program too, and so agrees with the kernels."""
+
+    def wrong(*model):
+        program = compile_program(*model)
+        return program._replace(derivatives=(2, *program.derivatives[1:]))
+
+    monkeypatch.setattr("kernels.model.compile_program", wrong)
+    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not (tmp_path / "run" / "report.md").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sgdbench: what is trained is not the model 'a*x**2 + b*x + c': the derivative by a differs")
+    assert line.endswith("; no report is written")
+
+
 def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(folder, tmp_path, monkeypatch, capsys):
     def elsewhere(*args):
         raise ReplayError("configuration 7 ends elsewhere")
@@ -176,10 +193,10 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
     """It fails the run where the same bits are promised; elsewhere training may have made a rounding large."""
 
     def some_wrong(*args, **kwargs):
-        costs = epoch_seconds(*args, **kwargs)
+        costs = update_seconds(*args, **kwargs)
         return costs.assign(note=["not verified: off by 1" if row in (1, 4) else "" for row in costs.index])
 
-    monkeypatch.setattr(bench.commands.run, "epoch_seconds", some_wrong)
+    monkeypatch.setattr(bench.commands.run, "update_seconds", some_wrong)
     monkeypatch.setattr(bench.commands.run, "_measure_speed", lambda *args: None)
     monkeypatch.setattr(bench.commands.run, "is_exact", lambda *args: promised)
     sound = run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
@@ -196,19 +213,19 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
 def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
     monkeypatch.setattr(bench.commands.run, "MEASURED", ("reference", "fused"))
     monkeypatch.setattr(
-        bench.commands.run, "epoch_seconds", lambda *args, **kwargs: epoch_seconds(*args, **kwargs).assign(note="")
+        bench.commands.run, "update_seconds", lambda *args, **kwargs: update_seconds(*args, **kwargs).assign(note="")
     )
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert re.search(r"\| fused \| ✗ no: off by 0\.\d+ ", (tmp_path / "run" / "report.md").read_text(encoding="utf-8"))
 
 
-def runs_of(start, epochs_to_target, **columns):
-    size = len(epochs_to_target)
-    reached = [epochs is not None for epochs in epochs_to_target]
+def runs_of(start, samples_to_target, **columns):
+    size = len(samples_to_target)
+    reached = [samples is not None for samples in samples_to_target]
     return make_frame(
         size,
         init=start,
-        epochs_to_target=[epochs or pd.NA for epochs in epochs_to_target],
+        samples_to_target=[samples or pd.NA for samples in samples_to_target],
         status=["converged" if one else "max_epochs" for one in reached],
         **columns,
     )
@@ -253,98 +270,6 @@ def test_random_starts_are_one():
     assert kept is frame
 
 
-LINE = Model("a*x")
-
-
-def test_the_verdict_in_words():
-    frame = pd.concat(
-        [
-            runs_of("near", [4, 6, 5], seed=[0, 1, 2], lr=0.1, param_a=2.0),
-            runs_of("near", [4, None, None], seed=[0, 1, 2], lr=0.2),
-            make_frame(3, init="near", seed=[0, 1, 2], lr=[0.4, 0.8, 0.8], status="diverged", final_loss=np.nan),
-        ],
-        ignore_index=True,
-    )
-    assert verdict(frame, LINE, 1e-3, None) == {
-        "Best choice": (
-            "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 3 runs, over 1 start and 3 seeds, "
-            "reached the target loss 0.001, after a median of 5 epochs and at most 6."
-        ),
-        "Robustness": (
-            "4 of 9 runs reached the target. Of 4 choices of settings, 1 reached it in every run and 2 in none."
-        ),
-        "Safe learning rates": "Every start and seed reached the target with sgd at 0.1 (1 of 4 rates; batch size 1).",
-        "Divergence": "3 runs: sgd with batch size 1 at learning rate 0.4 to 0.8 (3 runs).",
-        "Solution": "The best run of this choice has a = 2, with loss 1.",
-    }
-
-
-def test_the_verdict_where_nothing_reaches_the_target():
-    frame = make_frame(2, lr=[0.1, 0.2], final_loss=[3.0, 2.0], shuffle=False)
-    told = verdict(frame, LINE, 1e-3, None)
-    assert told["Best choice"] == (
-        "No run reached the target loss 0.001. sgd, learning rate 0.2, batch size 1, schedule constant, not "
-        "shuffled: the lowest median loss, 2, over 1 start and 1 seed."
-    )
-    assert told["Divergence"] == "No run diverged."
-    told = verdict(frame, LINE, None, None)
-    assert told["Best choice"].startswith("sgd, learning rate 0.2")
-    assert "no target" in told["Robustness"]
-
-
-def test_the_verdict_where_all_diverge():
-    frame = make_frame(8, batch_size=range(1, 9), status="diverged", final_loss=np.nan, best_loss=np.inf)
-    told = verdict(frame, LINE, 1e-3, None)
-    assert told["Best choice"] == "None: every run diverged."
-    assert told["Solution"] == "No run of the best choice ended at finite parameters."
-    assert told["Divergence"].startswith("8 runs: sgd with batch size 1 at learning rate 0.1 (1 run); ")
-    assert told["Divergence"].endswith("; and 2 more combinations.")
-
-
-def test_what_is_as_good_as_the_best_is_counted():
-    frame = runs_of("near", [2, 2, 2, 3], lr=[0.1, 0.2, 0.3, 0.4])
-    assert verdict(frame, LINE, 1.0, None)["Best choice"].endswith(" 2 other choices tie with it.")
-
-
-def test_a_verdict_in_standardized_units_says_so():
-    scaling = Scaling(np.array([3.0]), np.array([2.0]), 5.0, 10.0)
-    told = verdict(make_frame(1, param_a=2.0), LINE, None, scaling)
-    assert told["Solution"].startswith(
-        "The best run of this choice has a = 2, with loss 100 in the table's own units. "
-        "The parameters are in standardized units. No parameters of a*x were found"
-    )
-    assert in_table_units(LINE, np.array([2.0]), 1.0, scaling)[1] == 100
-
-
-def test_safe_rates_are_those_without_a_failure_in_between():
-    rates = [0.1, 0.2, 0.4, 0.8, 1.6]
-    frame = pd.concat(
-        [
-            # At 0.2 one of two seeds fails: the range from 0.4 on is wider than that of 0.1 alone.
-            *(runs_of("near", [3, None if lr == 0.2 else 3], seed=[0, 1], lr=lr) for lr in rates),
-            *(runs_of("near", [3 if lr < 1 else None], batch_size=8, lr=lr, schedule="cosine") for lr in rates),
-            *(runs_of("near", [None], optimizer="adam", lr=lr) for lr in rates[:2]),
-        ],
-        ignore_index=True,
-    )
-    assert safe_rates(frame).to_dict("records") == [
-        settings("sgd", lowest=0.1, highest=0.8, safe=4, tried=5, batch_size=8, schedule="cosine"),
-        settings("adam", lowest=pytest.approx(np.nan, nan_ok=True), highest=pytest.approx(np.nan, nan_ok=True)),
-    ]
-    alone = safe_rates(frame[frame["batch_size"] == 1]).iloc[0]
-    assert (alone["lowest"], alone["highest"], alone["safe"]) == (0.4, 1.6, 3)
-    said = verdict(frame, LINE, 1e-3, None)["Safe learning rates"]
-    assert said == (
-        "Every start and seed reached the target with sgd at 0.1 to 0.8 (4 of 5 rates; batch size 8). "
-        "There is no such learning rate for adam."
-    )
-
-
-def settings(optimizer, **others):
-    plain = {"schedule": "constant", "batch_size": 1, "shuffle": True, "safe": 0, "tried": 2}
-    return {"optimizer": optimizer} | plain | others
-
-
 def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("a report trains nothing")
@@ -361,7 +286,8 @@ def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
     study = moved / "run.toml"
-    study.write_text(study.read_text(encoding="utf-8").replace("table.csv", "gone.csv"), encoding="utf-8")
+    owner = name_owner(read_identity(moved))
+    study.write_bytes(seal_text(read_text(study, owner).replace("table.csv", "gone.csv"), owner))
     assert "The data can no longer be read: " in write_report(moved).read_text(encoding="utf-8")
     told = (moved / "report.md").read_text(encoding="utf-8")
     assert "loss_by_optimizer.png" in told
@@ -422,7 +348,8 @@ def test_a_run_in_progress_has_a_report_of_what_is_there(folder, tmp_path):
     shutil.copytree(folder, going)
     plan = pd.read_parquet(going / "plan.parquet")
     more = plan.assign(seed=plan["seed"] + 2, config_id=[f"{number:016x}" for number in range(len(plan))])
-    pd.concat([plan, more], ignore_index=True).to_parquet(going / "plan.parquet", index=False)
+    owner = name_owner(read_identity(going))
+    write_table(going / "plan.parquet", pd.concat([plan, more], ignore_index=True), owner)
     page = write_report(going).read_text(encoding="utf-8")
     assert "72 of 144 configurations are trained so far." in page
     assert "72 of 144 configurations are trained so far." in (going / "report.md").read_text(encoding="utf-8")

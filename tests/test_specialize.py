@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba.core import event
 
-from kernels import Model, cache, fit, models, specialize
+from kernels import Model, cache, code_cache, fit, models, specialize
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.unrolled import Ingredients
@@ -20,6 +20,12 @@ CLASSIC = ("a*x**2 + b*x + c", ("x",), ("a", "b", "c"))
 
 def kernel_of(model, loss="squared", optimizer="sgd", **options):
     return specialize.specialize(model.program, make_loss(loss), make_optimizer(optimizer), **options)
+
+
+@pytest.fixture
+def bound_alone(monkeypatch):
+    """A kernel is what `bind_loops` gives: its functions, its digest and its source. To compile it takes seconds."""
+    monkeypatch.setattr(specialize, "_build", specialize.bind_loops)
 
 
 def test_no_setting_compiles_a_kernel_anew():
@@ -64,9 +70,9 @@ def test_no_name_of_the_users_gets_into_the_source(names):
     np.testing.assert_array_equal(fit(model, X, Y).params, fit(models.quadratic, X, Y).params)
 
 
-def test_the_source_can_be_read():
+def test_the_source_can_be_read(bound_alone):
     """One text: what was written for the model, and every function of the loops with what it is bound to."""
-    source = kernel_of(models.quadratic, optimizer="adamw", width=32, fma=True).source
+    _functions, _digest, source = kernel_of(models.quadratic, optimizer="adamw", width=32, fma=True)
     assert source.startswith("# numba.njit({'error_model': 'numpy', 'nogil': True, 'fastmath': {'contract'}})")
     for line in ("def train_block(data, hyper, block, scratch, first, last):", "# rule = adamw_rule", "# JOIN = -1"):
         assert line in source.splitlines()
@@ -143,10 +149,10 @@ def test_an_edit_makes_other_kernels_of_those_that_it_concerns(edited, unedited,
     assert [name != before for name, before in zip(edited(file, old, new), unedited, strict=True)] == changes
 
 
-def test_options_of_the_compiler_make_other_kernels():
+def test_options_of_the_compiler_make_other_kernels(bound_alone):
     """Numba's own cache key does not know them."""
-    names = {kernel_of(models.linear, fma=fma, width=width).name for fma in (False, True) for width in (1, 32)}
-    assert len(names) == 4
+    digests = {kernel_of(models.linear, fma=fma, width=width)[1] for fma in (False, True) for width in (1, 32)}
+    assert len(digests) == 4
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +175,19 @@ def stored(tmp_path_factory):
 
 
 def copy_of(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / "copy")  # with the times of the files, which numba compares
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def emptied(file):
+    file.write_bytes(b"")
+
+
+def garbled(file):
+    file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
 
 
 def test_what_is_stored_is_loaded(stored, tmp_path):
@@ -187,33 +205,60 @@ def test_what_compiling_took_is_remembered(stored, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "folder", lambda: copy)
     assert kernel.load().stats.cache_hits
     (note,) = copy.glob("*.seconds")
-    note.write_text("half a num")
+    cut(note)
     assert np.isnan(build(copy)[0].cold_seconds)
 
 
-def cut(file):
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+def flipped(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
 
 
-def emptied(file):
-    file.write_bytes(b"")
-
-
-def garbled(file):
-    file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
-
-
-@pytest.mark.parametrize(("kind", "damage"), [("nbi", cut), ("nbi", garbled), ("nbc", cut), ("nbc", emptied)])
-def test_damaged_machine_code_is_compiled_anew(stored, tmp_path, kind, damage):
+@pytest.mark.parametrize("damage", [cut, emptied, garbled, flipped])
+def test_damaged_machine_code_is_compiled_anew_and_replaced(stored, tmp_path, damage):
     folder, build = stored
     copy = copy_of(folder, tmp_path)
-    (file,) = copy.glob(f"**/*.{kind}")
+    (file,) = copy.glob("*.nbc")
     damage(file)
-    with pytest.warns(RuntimeWarning, match=r"the kernel \w+ in .* cannot be used \(\w+\): it is compiled anew"):
-        kernel, compiled = build(copy)
+    kernel, compiled = build(copy)
     assert compiled > 0
     assert kernel.source == build(folder)[0].source
-    assert not [*copy.glob("**/kernel_*")]
+    assert [*copy.glob("*.nbc")] == [file]
+    assert build(copy)[1] == 0
+
+
+def test_no_damaged_machine_code_is_loaded(stored, tmp_path, monkeypatch):
+    copy = copy_of(stored[0], tmp_path)
+    monkeypatch.setattr(cache, "folder", lambda: copy)
+    (file,) = copy.glob("*.nbc")
+    whole = file.read_bytes()
+    assert cache.read_bytes(file.name)
+    for bit in np.random.default_rng(0).integers(0, 8 * len(whole), 300):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        assert cache.read_bytes(file.name) is None
+
+
+def test_what_cannot_be_unpickled_is_compiled_anew(stored, tmp_path, monkeypatch):
+    """It is what was written, and still numba may have changed."""
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    (file,) = copy.glob("*.nbc")
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "folder", lambda: copy)
+        cache.write_bytes(file.name, b"no pickle")
+    assert build(copy)[1] > 0
+    assert build(copy)[1] == 0
+
+
+def test_another_processor_and_another_numba_have_files_of_their_own(stored, tmp_path, monkeypatch):
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    monkeypatch.setattr(code_cache.numba, "__version__", "0.0.0")
+    assert build(copy)[1] > 0
+    assert len([*copy.glob("*.nbc")]) == 2
 
 
 @pytest.mark.parametrize("damage", [cut, emptied, garbled])

@@ -312,6 +312,13 @@ def test_a_run_that_blew_up_needs_no_loss():
     assert of_edge(frame, {"run0": [1, 0.9, 0.8, 0.7], "run1": [1, np.nan]}) == [[2.0, 1.0, 4.0, True]]
 
 
+def test_runs_in_small_batches_alone_have_no_rate_on_noisy_data(classic):
+    x, y = classic
+    noisy = y + np.random.default_rng(0).normal(0, 0.1, y.size)
+    result = sweep(models.quadratic, x, noisy, Grid(lr=[0.1, 0.2], batch_size=16), epochs=20, confirm=0)
+    assert rates_table(models.quadratic, x, noisy, result.frame, result.curves, RunTable(epochs=20)).empty
+
+
 def test_losses_of_some_epochs_are_enough(classic):
     grid = Grid(lr=[0.8, 1.9], batch_size="full", init=STARTS)
     result = sweep(models.quadratic, *classic, grid, epochs=303)

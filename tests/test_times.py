@@ -99,6 +99,18 @@ def test_an_update_is_timed_for_all_that_decides_how_long_it_takes(result, class
     assert (table["note"] == "").all()
 
 
+def test_an_interval_is_never_narrower_than_what_lies_between_two_runs(result, classic, monkeypatch):
+    """All rounds are alike here, and another process would give another median all the same."""
+
+    def take_turns(calls, **settings):
+        return Timings((*calls, "again"), np.full((9, len(calls) + 1), 1.0), (1,) * (len(calls) + 1))
+
+    monkeypatch.setattr(times, "take_turns", take_turns)
+    table = update_seconds(result, *classic, "squared", seconds=0.02)
+    np.testing.assert_allclose(table["seconds_per_update_low"], 0.95 * table["seconds_per_update"])
+    np.testing.assert_allclose(table["seconds_per_update_high"], 1.05 * table["seconds_per_update"])
+
+
 def off_by(change, monkeypatch, name):
     """Let a kernel give other final parameters, where `change` of its problem is not 0."""
     right = BY_NAME[name]

@@ -83,7 +83,7 @@ def test_fresh_seeds_without_a_target():
     frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
     fresh = make_frame(6, lr=1.0, seed=range(6), final_loss=[1, 2, 3, 4, 5, 6.0])
     told = say(frame, None, fresh)
-    assert told["Confirmed"].startswith("6 runs of this choice on fresh seeds ended with a median loss of 3.5 [")
+    assert told["Confirmed"].startswith("6 runs of this choice on fresh seeds had a median final loss of 3.5 [")
     assert told["Confirmed"].endswith("; in the runs by which it was selected it was 1.25.")
 
 
@@ -126,6 +126,14 @@ def test_optimizers_are_compared_on_fresh_seeds():
     assert "nesterov reached the target in 0 of 20 runs" in told
 
 
+def test_optimizers_between_which_there_is_no_difference():
+    runs = [runs_of(100 + np.arange(6), optimizer=name) for name in ("sgd", "adam")]
+    assert say(joined(*runs), fresh=joined(*runs))["Optimizers"] == (
+        "Compared each at its only choice, on 6 fresh seeds, no difference was found: adam 1 times as many samples "
+        "as sgd."
+    )
+
+
 def test_optimizers_with_as_many_choices_each():
     runs = {name: runs_of(cost + np.arange(6), optimizer=name) for name, cost in (("sgd", 100), ("adam", 300))}
     fresh = joined(*runs.values())
@@ -139,7 +147,7 @@ def test_without_a_target_nothing_speaks_of_reaching_one():
     assert told["Best choice"].startswith(
         "sgd, learning rate 1, batch size 1, schedule constant, shuffled: a median final loss of 1.25 ["
     )
-    assert told["Robustness"] == "The run has no target; choices are ranked by final loss."
+    assert told["Robustness"] == "The run has no target; choices are ranked by their losses."
     assert "Safe learning rates" not in told
     assert not re.search("reach", " ".join(told.values()))
 

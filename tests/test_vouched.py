@@ -17,7 +17,6 @@ from bench import Grid, load_run, sweep
 from bench.report.run_data import read_run_data
 from bench.store import seal
 from bench.store.evidence import read_tables, store_tables
-from bench.store.part import OF_THE_CURVE
 from bench.store.run_folder import read_identity, read_run
 from bench.store.seal import name_owner, read_json, seal_json
 from bench.study.load import load_study, to_toml
@@ -136,6 +135,21 @@ class TestData:
             data = read_run_data(folder)
         assert data.missing_data is None
         assert data.data.y.size == 40
+
+    def test_the_samples_held_out_are_data_of_the_run_too(self, tmp_path):
+        pd.DataFrame({"x": X, "y": Y}).to_csv(tmp_path / "table.csv", index=False)
+        pd.DataFrame({"x": X[::4] + 0.01, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
+        text = STUDY.replace('y = "y"', 'y = "y", validation_path = "other.csv"')
+        (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+        study = load_study(tmp_path / "study.toml")
+        data, _ = study.dataset()
+        settings = study.run.model_dump() | {"validation": data.validation, "study": to_toml(study)}
+        sweep("a*x**2 + b*x + c", data.x, data.y, study.make_grid(), out=tmp_path / "run", **settings)
+        with silence():
+            assert read_run_data(tmp_path / "run").data.validation is not None
+        pd.DataFrame({"x": X[::4] + 0.02, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
+        with pytest.warns(RuntimeWarning, match="no longer those of the run"):
+            assert read_run_data(tmp_path / "run").data is None
 
 
 class TestPlan:
@@ -324,7 +338,9 @@ class TestParts:
                 one_more(folder)
         assert {path.read_text() for path in (folder / "damaged").iterdir()} == {"one", "two"}
 
-    @pytest.mark.parametrize("columns", [["config_id"], ["config_id", "marks", *OF_THE_CURVE]])
+    @pytest.mark.parametrize(
+        "columns", [["config_id"], ["config_id", "marks", "losses_after", "losses_every", "losses"]]
+    )
     def test_a_part_with_other_columns_is_left_out(self, folder, columns):
         one_more(folder)
         (part, *_) = sorted((folder / "parts").iterdir())

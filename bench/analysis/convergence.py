@@ -129,7 +129,7 @@ def rates_table(
         lowest, smallest, exact = _lowest_loss(derivatives, target)
         frame = _add_first_rate(frame)
         frame = frame[(frame["batch_size"] == len(derivatives)) | exact].reset_index(drop=True)
-        excess = _losses_by_epoch(frame, curves) - lowest
+        excess = _losses_by_epoch(frame, curves) - lowest if len(frame) else np.empty((0, 1))
         for choice, runs, orders in _group_runs(derivatives, frame):
             optimizer = make_optimizer(choice[0])
             if optimizer.weight_decay:

@@ -131,6 +131,8 @@ def _train(result: SweepResult, row: Mapping[str, Any], start: Floats, settings:
         target=settings.target,
         kernel="fused-fma" if KERNELS[settings.kernel].fma else "fused",
         record=result.clock.record,
+        validation=data.validation,
+        patience=settings.patience,
     )
 
 

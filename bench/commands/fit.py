@@ -12,6 +12,7 @@ import pandas as pd
 from bench.commands.console import print_sentence, print_table, progress
 from bench.commands.trace import Trace
 from bench.data.fit_table import TableFit, fit_table
+from bench.data.held_out import hold_out_share
 from bench.data.table import BUILTIN, Dataset, builtin, load_table
 from bench.data.units import curve_in_table_units
 from bench.tables.formatting import duration, text
@@ -55,6 +56,7 @@ def run_fit(
     output: FitOutput,
     *,
     drop_missing: bool,
+    validation: float | None,
     standardize: bool,
     **settings: Any,
 ) -> bool:
@@ -71,6 +73,8 @@ def run_fit(
     output : FitOutput
     drop_missing : bool
         Whether to skip rows with missing values.
+    validation : float or None
+        The share of the rows to hold out.
     standardize : bool
         Whether to train on columns of mean 0 and standard deviation 1.
     **settings
@@ -88,6 +92,8 @@ def run_fit(
     """
     _check_output(output)
     table = _load(path, x, y, drop_missing=drop_missing)
+    if validation is not None:
+        table = hold_out_share(table, validation)
     formula = make_model_for_columns(model, table.x_names)
     window = _open_window(f"{table.y_name} = {formula.expression}") if output.watch else None
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
@@ -147,6 +153,7 @@ def _print_fit(fitted: TableFit, table: Dataset) -> None:
         "status": fitted.status,
         "epochs": text(result.epochs),
         "epochs to target": text(result.epochs_to_target),
+        **_validation_facts(fitted),
         "samples": text(len(table.y)),
         "training": duration(result.seconds),
         "compile or load time": duration(result.compile_seconds),
@@ -157,6 +164,14 @@ def _print_fit(fitted: TableFit, table: Dataset) -> None:
     print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), title)
     if fitted.note:
         print_sentence("Note", fitted.note)
+
+
+def _validation_facts(fitted: TableFit) -> dict[str, str]:
+    """Return the loss on held-out rows, at the end and at its lowest; nothing where none are held out."""
+    losses = fitted.validation_losses
+    if losses is None:
+        return {}
+    return {"loss on held-out rows": f"{losses[-1]:.10g}", "at its lowest": f"{losses[fitted.result.best.mark]:.10g}"}
 
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:

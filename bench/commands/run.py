@@ -40,13 +40,16 @@ from bench.timing.variants import BY_NAME
 from bench.timing.workload import study_problems
 from kernels import Model
 from kernels.agreement import is_exact
+from kernels.derivative_check import WrongProgramError, check_derivatives
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
+# Derivatives are compared at these and around them; with 29 parameters that takes half a second.
+CHECKED_STARTS = 2
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time.
-SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.2
+SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.5
 
 
 def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) -> bool:
@@ -55,9 +58,10 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool) 
     Returns
     -------
     bool
-        Whether everything was verified. There is no report if the configurations trained again differ from what the
-        reference gives, or the runs trained once more for the figures end elsewhere than in the sweep. If a kernel that
-        was timed differs from the reference, although it promises the same bits, the report says which.
+        Whether everything was verified. There is no report if the derivatives are not those of the expression, the
+        configurations trained again differ from what the reference gives, or the runs trained once more for the figures
+        end elsewhere than in the sweep. If a kernel that was timed differs from the reference, although it promises the
+        same bits, the report says which.
 
     Raises
     ------
@@ -104,6 +108,7 @@ def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, 
                 data.y,
                 grid,
                 **study.run.model_dump() | {"confirm": 0},
+                validation=data.validation,
                 out=folder,
                 study=to_toml(study),
                 resume=resume,
@@ -118,7 +123,7 @@ def _confirm(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFra
     """Train the leading choices again with fresh seeds; which lead also depends on the time of their updates."""
     if study.run.confirm:
         folder = result.run.folder
-        problem = make_problem(result.model, data.x, data.y, study.run, folder)
+        problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
         ranked = ranking(add_seconds(result.frame, costs), floor=loss_floor(data.y))
         confirm_choices(problem, study.make_grid(), ranked, folder, to_toml(study), seeds=study.run.confirm)
 
@@ -141,13 +146,22 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
 
 
 def _verify(result: SweepResult, study: Study, data: Dataset) -> bool:
-    """Train some configurations, drawn at random, again with the reference; return whether it gives the same."""
+    """Train some configurations, drawn at random, again with the reference; return whether it gives the same.
+
+    The reference and the kernels compute the same program, so that is held against the expression first.
+    """
     size = len(result.frame)
     count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
     rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
+    try:
+        check_derivatives(result.model, data.x, result.starts[rows[:CHECKED_STARTS]])
+    except WrongProgramError as error:
+        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
+        return False
     chosen = result.frame.iloc[rows]
     curves = result.run.curves(chosen["config_id"].tolist())
-    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, study.run, result.clock)
+    shared = study.run, result.clock, data.validation
+    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, *shared)
     store_tables(result.run.folder, check=table)
     print_table(table.drop(columns="config_id"), TITLES["check"])
     verified = bool(table["verified"].all())

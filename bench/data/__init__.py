@@ -1,6 +1,7 @@
 """Samples in, and results back in the data's units."""
 
+from bench.data.held_out import add_held_out, hold_out_share
 from bench.data.scaling import standardize
 from bench.data.table import builtin, load_table
 
-__all__ = ["builtin", "load_table", "standardize"]
+__all__ = ["add_held_out", "builtin", "hold_out_share", "load_table", "standardize"]

@@ -8,9 +8,10 @@ import numpy as np
 
 from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset
-from bench.data.units import in_table_units
+from bench.data.units import in_table_units, original_loss
 from kernels import FitResult, Model
 from kernels import fit as kernels_fit
+from kernels.run import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,12 @@ class TableFit:
         """How training ended: the status of the result, or "interrupted"."""
         return "interrupted" if self.interrupted else self.result.status
 
+    @property
+    def validation_losses(self) -> Floats | None:
+        """The losses on the samples that the table holds out, in its units, shape (M,); None where there are none."""
+        losses = self.result.validation_loss
+        return losses if losses is None or self.scaling is None else original_loss(losses, self.scaling)
+
     def summary(self) -> dict[str, Any]:
         """Return the numbers that scripts read; None for what is not finite."""
         numbers = {
@@ -59,6 +66,9 @@ class TableFit:
             "seconds": self.result.seconds,
             "compile_seconds": self.result.compile_seconds,
         }
+        if (losses := self.validation_losses) is not None:
+            lowest = losses[self.result.best.mark]
+            numbers |= {"validation_loss": _finite_or_none(losses[-1]), "best_validation_loss": _finite_or_none(lowest)}
         return numbers | ({"note": self.note} if self.note else {})
 
 
@@ -107,7 +117,9 @@ def fit_table(
         watch(result, data)
 
     try:
-        result = kernels_fit(model, data.x, data.y, target=target, callback=remember, **settings)
+        result = kernels_fit(
+            model, data.x, data.y, target=target, validation=data.validation, callback=remember, **settings
+        )
     except KeyboardInterrupt:
         if so_far is None:
             raise

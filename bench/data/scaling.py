@@ -29,6 +29,8 @@ class Scaling:
 def standardize(dataset: Dataset) -> tuple[Dataset, Scaling]:
     """Return the data with mean 0 and standard deviation 1 in every column, and how to get back.
 
+    What is held out is scaled in the same way, and has no part in the means and the deviations.
+
     Raises
     ------
     ValueError
@@ -45,6 +47,12 @@ def standardize(dataset: Dataset) -> tuple[Dataset, Scaling]:
                 f"column {name!r} must vary to be standardized: its standard deviation must be positive and "
                 f"finite, not {deviation:g}"
             )
-    standardized = (columns - mean) / scale
     scaling = Scaling(mean[:-1], scale[:-1], float(mean[-1]), float(scale[-1]))
-    return replace(dataset, x=np.ascontiguousarray(standardized[:, :-1]), y=standardized[:, -1].copy()), scaling
+    x, y = _scaled(dataset.x, dataset.y, scaling)
+    held_out = None if dataset.validation is None else _scaled(*dataset.validation, scaling)
+    return replace(dataset, x=x, y=y, validation=held_out), scaling
+
+
+def _scaled(x: Floats, y: Floats, scaling: Scaling) -> tuple[Floats, Floats]:
+    """Return inputs and targets in the units of training."""
+    return (x - scaling.x_mean) / scaling.x_scale, (y - scaling.y_mean) / scaling.y_scale

@@ -23,7 +23,9 @@ import pyarrow.parquet
 from bench.system.files import check_regular_file
 from kernels.run import Floats
 
-BUILTIN = ("quadratic", "auto-mpg")
+BUILTIN = ("quadratic", "auto-mpg", "diabetes")
+# Of the built-in files: the columns that are inputs, and the target.
+_BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
 MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 
 # Of a text file, in bytes; pyarrow reads it in blocks that hold whole lines.
@@ -50,6 +52,9 @@ class Dataset:
         Where the data come from, for people: a path, or the name of a built-in data set.
     dropped : int
         How many rows were left out because a value was missing or infinite.
+    validation : tuple or None
+        Samples that are held out, and not among those in `x` and `y`: their inputs, shape (m, inputs), and targets,
+        shape (m,).
     """
 
     x: Floats
@@ -58,10 +63,15 @@ class Dataset:
     y_name: str
     source: str
     dropped: int = 0
+    validation: tuple[Floats, Floats] | None = None
 
 
 def builtin(name: str) -> Dataset:
-    """Return a built-in data set: `quadratic` (800 exact points of 2x^2 - 4x + 3) or `auto-mpg` (392 cars).
+    """Return a built-in data set.
+
+    `quadratic` has 800 exact points of 2x^2 - 4x + 3, `auto-mpg` 392 cars, and `diabetes` 442 patients: body mass
+    index, blood pressure and two blood values (HDL; the logarithm of triglycerides, possibly), and how far the disease
+    has progressed after a year (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, Annals of Statistics 32, 2004).
 
     Raises
     ------
@@ -71,9 +81,10 @@ def builtin(name: str) -> Dataset:
     if name == "quadratic":
         x = np.arange(-400, 400) / 400
         return Dataset(x[:, np.newaxis], 2 * x * x - 4 * x + 3, ("x",), "y", "built-in quadratic")
-    if name == "auto-mpg":
-        with resources.as_file(resources.files("bench.data") / "auto_mpg.csv") as path:
-            return replace(load_table(path, x=["hp"], y="mpg"), source="built-in auto-mpg")
+    if name in _BUILTIN_COLUMNS:
+        x_names, y_name = _BUILTIN_COLUMNS[name]
+        with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:
+            return replace(load_table(path, x=x_names, y=y_name), source=f"built-in {name}")
     raise ValueError(f"built-in data must be one of {_join_names(BUILTIN)}, not {name!r}")
 
 

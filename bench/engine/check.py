@@ -28,6 +28,7 @@ def check(
     curves: pd.DataFrame,
     settings: RunTable,
     clock: Clock,
+    validation: tuple[Floats, Floats] | None = None,
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
@@ -43,6 +44,7 @@ def check(
         Those of `bench.store.run_folder.Run.curves`, for these rows at least.
     settings : RunTable
     clock : Clock
+    validation : tuple, optional
         As in the sweep.
 
     Returns
@@ -55,7 +57,7 @@ def check(
     """
     params = frame[[f"param_{name}" for name in model.params]].to_numpy()
     rows = zip(frame.itertuples(index=False), starts, params, strict=True)
-    return pd.DataFrame([_check_run(model, x, y, *row, curves, settings, clock) for row in rows])
+    return pd.DataFrame([_check_run(model, x, y, *row, curves, settings, clock, validation) for row in rows])
 
 
 def _check_run(
@@ -68,9 +70,10 @@ def _check_run(
     curves: pd.DataFrame,
     settings: RunTable,
     clock: Clock,
+    validation: tuple[Floats, Floats] | None,
 ) -> dict[str, Any]:
     """Return the row of `check` for one configuration."""
-    options = _fit_options(row, settings, clock)
+    options = _fit_options(row, settings, clock) | {"validation": validation}
 
     def train(kernel: str, init: Floats = start) -> FitResult:
         """Train this configuration with a kernel."""
@@ -116,6 +119,7 @@ def _fit_options(row: Any, settings: RunTable, clock: Clock) -> dict[str, Any]:
         "loss": settings.loss,
         "target": settings.target,
         "record": clock.record,
+        "patience": settings.patience,
     }
 
 
@@ -136,6 +140,9 @@ def _values_to_compare(
     marks = curve["mark"].to_numpy()
     marks = marks[marks <= compared]
     found, expected = [*curve["loss"].iloc[: marks.size]], [*reference.loss[marks]]
+    if reference.validation_loss is not None:
+        found += [*curve["validation_loss"].iloc[: marks.size]]
+        expected += [*reference.validation_loss[marks]]
     if compared == reference.loss.size - 1:
         last = trained * reference.samples_per_epoch
         found += [min(row.samples_seen, last)]

@@ -5,12 +5,13 @@ from hashlib import blake2b
 from numpy.typing import ArrayLike
 
 from kernels import Model
+from kernels.columns import Inputs
 from kernels.run import Floats
 from kernels.samples import CHUNK, check_samples
 
 
-def fingerprint(model: Model, x: ArrayLike, y: ArrayLike) -> str:
-    """Return the hash of the samples that a run of this model on these data has in its identity.
+def fingerprint(model: Model, x: Inputs, y: ArrayLike) -> str:
+    """Return the hash of samples that a run of this model has in its identity: of those trained on, or held out.
 
     Parameters
     ----------

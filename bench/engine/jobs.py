@@ -18,7 +18,7 @@ from kernels.block import WIDTH
 from kernels.checks import check_target
 from kernels.losses import make_loss
 from kernels.optimizers import Optimizer, make_optimizer
-from kernels.run import MAX_EPOCHS, Floats, Hyperparameters, initial_memory, option_values
+from kernels.run import MAX_EPOCHS, NO_LOWEST, Floats, Hyperparameters, initial_memory, option_values
 from kernels.schedules import learning_rates
 
 # A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of
@@ -48,6 +48,8 @@ class Job:
         Where they stand.
     first : int
         The mark at which they stand.
+    lowest : array, shape (R, 2)
+        Their lowest validation losses so far, and the samples seen then.
     """
 
     rows: NDArray[np.intp]
@@ -57,6 +59,7 @@ class Job:
     params: Floats
     memory: Floats
     first: int
+    lowest: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +77,8 @@ class Progress:
         What the optimizer remembers, empty at mark 0.
     best_loss : array, shape (rows,)
         The lowest loss so far.
+    lowest : array, shape (rows, 2)
+        The lowest validation loss so far, and the samples seen then.
     """
 
     marks: NDArray[np.int64]
@@ -81,6 +86,7 @@ class Progress:
     params: Floats
     memory: list[Floats]
     best_loss: Floats
+    lowest: Floats
 
 
 def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epochs: int) -> Progress:
@@ -98,6 +104,7 @@ def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epoc
         params=plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True),
         memory=[np.empty(0)] * size,
         best_loss=np.full(size, np.inf),
+        lowest=np.full((size, 2), NO_LOWEST),
     )
     stored = run.configurations()
     if len(stored):
@@ -114,6 +121,8 @@ def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epoc
         )
         progress.params[rows] = stored[[f"param_{name}" for name in model.params]]
         progress.best_loss[rows] = stored["best_loss"]
+        if "best_validation_loss" in stored:
+            progress.lowest[rows] = stored[["best_validation_loss", "best_samples"]]
         for row, memory in zip(rows, stored["memory"], strict=True):
             progress.memory[row] = memory
     return progress
@@ -160,9 +169,11 @@ def plan_jobs(
                 seed,
                 target,
                 marks,
+                settings.patience or np.inf,
             )
             remembered = np.stack([progress.memory[row] if first else fresh for row in rows])
-            yield Job(rows, kernel, optimizer, hyperparameters, progress.params[rows], remembered, first)
+            params, lowest = progress.params[rows], progress.lowest[rows]
+            yield Job(rows, kernel, optimizer, hyperparameters, params, remembered, first, lowest)
 
 
 def _job_size(n: int, epochs: int, marks: int, width: int) -> int:

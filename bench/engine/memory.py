@@ -42,6 +42,8 @@ class Memory:
         The one with the same bits that needs least.
     params : int
         Parameters of the model.
+    curves : int
+        How many losses there are at a mark: two where samples are held out.
     room : int or None
         The bytes there are; None if nobody says.
     """
@@ -49,13 +51,15 @@ class Memory:
     kernel: str
     frugal: str
     params: int
+    curves: int
     room: int | None
 
     @classmethod
-    def of(cls, model: Model, settings: RunTable) -> "Memory":
+    def of(cls, model: Model, settings: RunTable, *, held_out: bool) -> "Memory":
         """Look how much there is for runs of a model."""
         exact = is_exact(model, settings.kernel, settings.loss) and KERNELS[settings.kernel].width > 1
-        return cls(settings.kernel, "fused" if exact else settings.kernel, len(model.params), available_memory())
+        frugal = "fused" if exact else settings.kernel
+        return cls(settings.kernel, frugal, len(model.params), 1 + held_out, available_memory())
 
     def choose_kernel(self, runs: int, length: Length) -> str:
         """Return the kernel for runs that could be trained side by side."""
@@ -64,7 +68,7 @@ class Memory:
             return self.kernel
         return self.frugal
 
-    def check(self, runs: int, length: Length, record: str | int) -> None:
+    def check(self, runs: int, length: Length) -> None:
         """Refuse runs that are too long for the memory, whichever kernel trains them.
 
         Raises
@@ -89,13 +93,14 @@ class Memory:
         with their rates, and one is laid out for the disk.
         """
         epochs, marks = length
+        losses = self.curves * marks
         width = KERNELS[kernel].width
         own, jobs = min(width, runs), -(-runs // width)
         training = min(processors(), jobs)
         waiting = min(2 * processors(), jobs) - training
-        while_training = width * (epochs + marks) if width > 1 else marks * (self.params + 1)
-        arrays = training * (own * (epochs + marks) + while_training) + waiting * own * epochs
-        return ROW_BYTES * runs + 8 * (arrays + 3 * own * marks + marks + 2 * epochs)
+        while_training = width * (epochs + losses) if width > 1 else losses + marks * self.params
+        arrays = training * (own * (epochs + losses) + while_training) + waiting * own * epochs
+        return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + marks + 2 * epochs)
 
     def _fits(self, kernel: str, runs: int, length: Length) -> bool:
         """Return whether there is memory enough, as far as anybody knows."""

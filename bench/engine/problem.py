@@ -15,9 +15,11 @@ from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from kernels import Model
 from kernels.block import Runs, train_runs
+from kernels.columns import Inputs
 from kernels.losses import Loss, make_loss
 from kernels.run import Floats
-from kernels.samples import allocate_data, check_samples
+from kernels.samples import Samples, allocate_data, check_samples
+from kernels.validation import check_patience, hold_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +28,10 @@ class Problem:
 
     Attributes
     ----------
+    held_out : tuple or None
+        Samples that are not trained on: their inputs and their y.
     fingerprint : str
-        A hash of the samples.
+        A hash of the samples that are trained on.
     """
 
     model: Model
@@ -37,10 +41,11 @@ class Problem:
     settings: RunTable
     clock: Clock
     fingerprint: str
+    held_out: Samples | None = None
 
     def train(self, job: Job, stopped: Callable[[], bool]) -> Runs | None:
         """Train a job; None if it is stopped before its end."""
-        data = allocate_data(self.columns, self.y, shuffle=job.hyperparameters.shuffle)
+        data = allocate_data(self.columns, self.y, shuffle=job.hyperparameters.shuffle, validation=self.held_out)
         return train_runs(
             job.kernel,
             self.model,
@@ -51,6 +56,7 @@ class Problem:
             job.params,
             job.memory,
             first=job.first,
+            lowest=job.lowest,
             stopped=stopped,
         )
 
@@ -67,14 +73,30 @@ class Problem:
         return pd.concat([pd.Series(ids, plan.index, name="config_id"), plan], axis=1)
 
 
-def make_problem(model: Model, x: ArrayLike, y: ArrayLike, settings: RunTable, folder: Path) -> Problem:
-    """Check the data, and settle what a run into this folder records.
+def make_problem(
+    model: Model,
+    x: Inputs,
+    y: ArrayLike,
+    settings: RunTable,
+    folder: Path,
+    validation: float | tuple[Inputs, ArrayLike] | None = None,
+) -> Problem:
+    """Check the data, hold out a part of them, and settle what a run into this folder records.
 
     Raises
     ------
     ValueError
         If the data do not fit the model.
     """
-    columns, y = check_samples(model, x, y)
+    (columns, y), held_out = hold_out(model, *check_samples(model, x, y), validation)
+    check_patience(settings.patience, validation)
     clock = Clock(settle_record(settings.record, y.size, settings.epochs, folder), y.size, settings.drop_last)
-    return Problem(model, make_loss(settings.loss), columns, y, settings, clock, hash_columns(*columns, y))
+    return Problem(model, make_loss(settings.loss), columns, y, settings, clock, hash_columns(*columns, y), held_out)
+
+
+def fingerprint_held_out(problem: Problem) -> str:
+    """Return a hash of the held-out samples, or "none"."""
+    if problem.held_out is None:
+        return "none"
+    columns, y = problem.held_out
+    return hash_columns(*columns, y)

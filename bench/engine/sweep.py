@@ -23,6 +23,7 @@ from bench.tables.run_costs import loss_floor
 from kernels import Model
 from kernels.agreement import check_kernel
 from kernels.checks import check_bool, check_integer, check_target, describe
+from kernels.columns import Inputs
 from kernels.losses import Loss, make_loss
 from kernels.marks import check_record
 from kernels.models import make_model
@@ -33,7 +34,7 @@ EXECUTORS = ("threads",)
 
 def sweep(
     model: Model | str,
-    x: ArrayLike,
+    x: Inputs,
     y: ArrayLike,
     grid: Grid,
     *,
@@ -45,6 +46,8 @@ def sweep(
     record: str | int = "log",
     confirm: int = 20,
     refine: int = 0,
+    validation: float | tuple[Inputs, ArrayLike] | None = None,
+    patience: int | None = None,
     executor: str = "threads",
     out: str | Path | None = None,
     study: str = "",
@@ -59,8 +62,9 @@ def sweep(
 
     Parameters
     ----------
-    model, x, y, epochs, target, loss, drop_last
-        As for `kernels.fit`.
+    model, x, y, epochs, target, loss, drop_last, validation, patience
+        As for `kernels.fit`. Where there are held-out samples and no target, choices are ranked by the lowest loss on
+        them.
     grid : Grid
         What to try.
     kernel : str
@@ -96,14 +100,14 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     model = model if isinstance(model, Model) else make_model(model)
-    settings = _check_settings(epochs, target, loss, drop_last, kernel, record, confirm, refine)
+    settings = _check_settings(epochs, target, loss, drop_last, kernel, record, confirm, refine, patience)
     if executor not in EXECUTORS:
         raise ValueError(f"executor must be one of {', '.join(EXECUTORS)}, not {describe(executor)}")
-    _check_memory(model, grid, settings, np.size(y))
+    _check_memory(model, grid, settings, np.size(y), held_out=validation is not None)
     _check_grid(grid, settings.epochs)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        problem = make_problem(model, x, y, settings, folder)
+        problem = make_problem(model, x, y, settings, folder, validation)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress)
         result = load_run(folder)
@@ -134,6 +138,7 @@ def _check_settings(
     record: str | int,
     confirm: int,
     refine: int,
+    patience: int | None,
 ) -> RunTable:
     """Return the settings that all configurations share, each checked under the name of its argument."""
     loss, epochs, drop_last = make_loss(loss), check_integer("epochs", epochs), check_bool("drop_last", drop_last)
@@ -147,15 +152,16 @@ def _check_settings(
         record=check_record(record),
         confirm=check_integer("confirm", confirm, 0),
         refine=check_integer("refine", refine, 0),
+        patience=None if patience is None else check_integer("patience", patience),
     )
 
 
-def _check_memory(model: Model, grid: Grid, settings: RunTable, n: int) -> None:
+def _check_memory(model: Model, grid: Grid, settings: RunTable, n: int, *, held_out: bool) -> None:
     """Refuse runs so long that they do not fit into the memory."""
     if isinstance(grid, Grid) and n:
         smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
         length = longest_run(settings.record, n, min(smallest, n), settings.epochs, drop_last=settings.drop_last)
-        Memory.of(model, settings).check(grid.size, length, settings.record)
+        Memory.of(model, settings, held_out=held_out).check(grid.size, length)
 
 
 def _check_grid(grid: Grid, epochs: int) -> None:

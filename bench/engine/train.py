@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.engine.jobs import Job, Progress, plan_jobs, read_progress
 from bench.engine.memory import Memory
-from bench.engine.problem import Problem
+from bench.engine.problem import Problem, fingerprint_held_out
 from bench.engine.threads import run_in_threads
 from bench.store.run_folder import OpenRun, open_run
 from kernels import Model
@@ -73,6 +73,8 @@ def _identity(problem: Problem) -> dict[str, str]:
         "loss": settings.loss,
         "target": "none" if settings.target is None else repr(settings.target),
         **problem.clock.identity(),
+        "validation": fingerprint_held_out(problem),
+        "patience": "none" if settings.patience is None else str(settings.patience),
         "kernel": "any exact one" if is_exact(model, settings.kernel, settings.loss) else settings.kernel,
     }
 
@@ -87,7 +89,7 @@ def _train_and_store(
         """Train a job in a thread."""
         return job, problem.train(job, stop.is_set)
 
-    memory = Memory.of(problem.model, problem.settings)
+    memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None)
     jobs = plan_jobs(plan, stored, problem.settings, problem.clock, memory)
     done = int(stored.finished.sum())
     progress(done)
@@ -158,6 +160,14 @@ class _Writer:
             "final_loss": losses[np.arange(len(trained)), trained],
             "best_loss": np.fmin(self.stored.best_loss[job.rows], np.fmin.reduce(counted, axis=1)),
         }
+        if runs.validation_losses.size:
+            validation = np.ascontiguousarray(runs.validation_losses.T)
+            columns |= {
+                "validation_loss": validation[np.arange(len(trained)), trained],
+                "best_validation_loss": runs.lowest[:, 0],
+                "best_samples": runs.lowest[:, 1].astype(np.int64),
+                "validation_losses": [row[: n + 1] for row, n in zip(validation, trained, strict=True)],
+            }
         columns |= {f"param_{name}": runs.params[:, k] for k, name in enumerate(self.model.params)}
         columns |= {
             "memory": list(runs.memory),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.tables.ranking import best_choices
+from bench.tables.choice_ranking import ranking
 from bench.tables.run_costs import CHOICES
 
 
@@ -15,7 +15,11 @@ def start_families(starts: pd.Series) -> "pd.Series[str]":
 
 
 def select_best_runs(frame: pd.DataFrame, names: Sequence[str] = CHOICES, *, by: str = "optimizer") -> pd.DataFrame:
-    """Return the runs that share the given settings with the best choice of their optimizer, or of another setting."""
-    chosen = best_choices(frame, [by])
-    shared = [name for name in chosen if name == by or name in names]
+    """Return the runs that share the given settings with the best choice of their optimizer, or of another setting.
+
+    The choice that is recommended is the best one of all.
+    """
+    ranked = ranking(frame).sort_values("recommended", ascending=False, kind="stable")
+    chosen = ranked.drop_duplicates(by)
+    shared = [name for name in CHOICES if name == by or name in names]
     return frame.merge(chosen[shared], on=shared)

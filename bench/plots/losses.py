@@ -43,8 +43,9 @@ def loss_curves(
 ) -> Figure:
     """Draw loss against samples seen or time: one color per value of `by`, one panel per value of `panel`.
 
-    Where several runs share both values, the line is their median and the band reaches from 10 to 90 %. The
-    lines of diverging runs leave the panel at the top.
+    Where several runs share both values, the line is their median and the band reaches from 10 to 90 %, but no higher
+    and no lower than the line itself anywhere: the band of one slow choice would cover all the others. The lines of
+    diverging runs leave the panel at the top.
 
     Parameters
     ----------
@@ -61,12 +62,12 @@ def loss_curves(
     """
     bands = loss_quantiles(frame, curves, [panel, by])
     diverged = (frame["status"] == "diverged").sum()
-    if bands.loc[np.isfinite(bands["low"]), "samples"].nunique() < 2:
+    if bands.loc[np.isfinite(bands["median"]), "samples"].nunique() < 2:
         return empty_figure(
             f"No loss curve to show: none of {len(frame):,} runs has a finite loss at two marks. {diverged:,} diverged."
         )
     start = bands.loc[bands["samples"] == 0, "median"].max()
-    bottom, top = loss_axis_limits(bands[["low", "median", "high"]].to_numpy(), start, target)
+    bottom, top = loss_axis_limits(bands["median"].to_numpy(), start, target)
     values = sorted(set(bands[panel]))
     panel_values = spread_evenly(values, 6)
     colors = colors_of(bands[by])
@@ -75,7 +76,7 @@ def loss_curves(
     figure, axes = panels(len(panel_values))
     log_scale(axes[0])
     # With the limits known beforehand, matplotlib does not look for them again after each line.
-    axes[0].set_xscale("log")
+    log_scale(axes[0], "x")
     axes[0].set(ylim=(bottom, top), xlim=(left, 1.1 * times.max()))
     for axis, value in zip(axes, panel_values, strict=True):
         for choice, band in bands[bands[panel] == value].groupby(by):
@@ -92,7 +93,7 @@ def loss_curves(
         many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
         diverged > 0 and f"{diverged:,} of {len(frame):,} runs diverged.",
         len(panel_values) < len(values) and f"{len(panel_values)} of {len(values)} values of {label(panel)}.",
-        (bands["low"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
+        (bands["median"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )
     return figure
 
@@ -100,10 +101,11 @@ def loss_curves(
 def _draw_band(
     axis: Axes, times: "pd.Series[float]", band: pd.DataFrame, color: Any, *, limits: tuple[float, float]
 ) -> None:
-    """Draw the median of one choice and the band around it, clipped to the limits."""
+    """Draw the median of one choice, clipped to the limits, and the band around it, within the span of the median."""
     marks = spread_evenly(range(len(band)), MAX_MARKS)
     x = times.iloc[marks].to_numpy()
     low, median, high = band[["low", "median", "high"]].iloc[marks].to_numpy().clip(*limits).T
+    low, high = (edge.clip(median.min(), median.max()) for edge in (low, high))
     axis.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
     axis.plot(x, median, color=color, marker="o" if len(band) == 1 else "")
 

@@ -68,11 +68,11 @@ def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     axis.plot(*steps, color=INK, linewidth=1, drawstyle="steps-post", label="front")
     colors = colors_of(points_in_view["optimizer"])
     _draw_points(axis, points_in_view.assign(seconds=points_in_view["seconds"] * factor), colors)
+    axis.set(ylim=(bottom, top), xlabel=f"time of a run ({unit})", ylabel="final loss")
     _annotate_choices(axis, _select_labelled_points(front, np.log(top / bottom)), points_in_view, factor)
     draw_target(axis, target, bottom)
     if (points_in_view["diverged"] > 0).any():
         axis.plot([], [], "o", color=INK, markerfacecolor="white", markersize=5, label="some runs diverged")
-    axis.set(ylim=(bottom, top), xlabel=f"time of a run ({unit})", ylabel="final loss")
     add_legend(figure, [shorten(name, 20) for name in colors], list(colors.values()), "optimizer")
     add_caption(
         figure,
@@ -119,16 +119,18 @@ def _annotate_choices(axis: Axes, front: pd.DataFrame, points_in_view: pd.DataFr
     """Label points of the front with their settings."""
     varying = [name for name in ("lr", "batch_size", "schedule", "shuffle") if varies(points_in_view, name)]
     middle = np.sqrt(points_in_view["seconds"].min() * points_in_view["seconds"].max())
+    lowest = axis.get_ylim()[0] * (axis.get_ylim()[1] / axis.get_ylim()[0]) ** 0.06
     for row in front.to_dict("records"):
         settings = ", ".join(f"{label(name)} {shorten(row[name], 16)}" for name in varying)
-        left = row["seconds"] > middle  # below the front, where nothing is
+        left = row["seconds"] > middle
+        below = left and row["final_loss"] > lowest  # below the front, where nothing is
         axis.annotate(
             settings,
             (row["seconds"] * factor, row["final_loss"]),
-            xytext=(-6 if left else 6, -4 if left else 4),
+            xytext=(-6 if left else 6, -4 if below else 4),
             textcoords="offset points",
             ha="right" if left else "left",
-            va="top" if left else "bottom",
+            va="top" if below else "bottom",
             fontsize=8,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
         ).set_in_layout(False)

@@ -76,7 +76,7 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
             add_note(axis, f"{name} does not change")
             continue
         log_scale(axis)
-        axis.set_xscale("log")
+        log_scale(axis, "x")
         axis.set(title=f"distance of {name}", xlabel="samples seen")
     if len(titles) > 1:
         add_legend(figure, list(colors), list(colors.values()), "run")

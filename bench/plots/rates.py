@@ -28,8 +28,8 @@ from bench.plots.style import (
     shorten,
     spread_evenly,
 )
-from bench.tables.formatting import text
 from bench.tables.ranking import best_choices
+from bench.tables.readable import describe_batch_size
 from kernels.run import Floats
 
 MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells
@@ -51,7 +51,7 @@ class Cells(NamedTuple):
 
 
 @rc_context(STYLE)
-def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figure:
+def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None, samples: int | None = None) -> Figure:
     """Draw maps of samples to the target, learning rate by batch size: one for each optimizer and start.
 
     The color of a cell is the median over seeds and over random starts of one name; it is white where most runs miss
@@ -66,6 +66,8 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     edges : DataFrame, optional
         `optimizer`, `batch_size`, `shuffle` and `predicted_edge`, the largest stable rate; see
         `bench.analysis.convergence.theory_table`. Drawn as a line.
+    samples : int, optional
+        The number of samples in the data: a batch of all of them is called full.
     """
     diverged = int((frame["status"] == "diverged").sum())
     if not frame["samples_to_target"].notna().any():
@@ -98,7 +100,8 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None) -> Figur
     for (x, y), (optimizer, start) in zip(origins, product(rows, columns), strict=True):
         title = _map_title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "", room)
         axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, title, fontsize=9, va="bottom")
-    _label_axes(axis, rates, sizes, right, up, most=max(2, int(wide * len(rates) / TICK_WIDTH)))
+    most = max(2, int(wide * len(rates) / TICK_WIDTH))
+    _label_axes(axis, rates, [describe_batch_size(size, samples) for size in sizes], right, up, most=most)
     add_legend(figure, shade.names, shade.colors, "samples to target")
     seeds = runs["seed"].nunique()
     add_caption(
@@ -167,8 +170,10 @@ def _draw_cells(
     if (np.isinf(samples) & ~(lost == 1)).any():
         axis.plot([], [], **MISSED_MARK, label="target missed")
     dark = colors[:, :3] @ [0.299, 0.587, 0.114] < 0.5
-    for place in np.flatnonzero(np.isfinite(samples)):
-        number = str(ceil(samples[place]))
+    numbers = {place: str(ceil(samples[place])) for place in np.flatnonzero(np.isfinite(samples))}
+    if sum(len(number) > digits for number in numbers.values()) > len(numbers) / 2:
+        return  # a few numbers among many that do not fit would look as if they meant more
+    for place, number in numbers.items():
         if len(number) <= digits:
             x, y = at[place]
             look = {"color": "white" if dark[place] else INK, "fontsize": fontsize, "in_layout": False}
@@ -191,10 +196,10 @@ def _draw_edges(axis: Axes, stairs: list[Floats], origins: list[tuple[float, flo
         axis.plot(*line.T, color=EDGE, linewidth=2.5, solid_capstyle="butt", label="edge of stability")
 
 
-def _label_axes(axis: Axes, rates: Floats, sizes: Floats, right: list[float], up: list[float], *, most: int) -> None:
+def _label_axes(axis: Axes, rates: Floats, sizes: list[str], right: list[float], up: list[float], *, most: int) -> None:
     """Label the learning rates below each column of maps, and the batch sizes to the left of each row."""
     across, along = spread_evenly(range(len(rates)), most), spread_evenly(range(len(sizes)), 8)
-    named, sized = [f"{rates[place]:.3g}" for place in across], [text(sizes[place]) for place in along]
+    named, sized = [f"{rates[place]:.3g}" for place in across], [sizes[place] for place in along]
     axis.set_xticks([place + x for x in right for place in across], named * len(right))
     axis.set_yticks([place + y for y in up for place in along], sized * len(up))
     axis.tick_params(labelsize=8)

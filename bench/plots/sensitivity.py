@@ -23,6 +23,7 @@ from bench.plots.style import (
 from bench.tables.formatting import text
 
 DIVERGED_LOSS = 1e300
+SHIFT = 0.012  # decades between the optimizers at one learning rate
 
 
 @rc_context(STYLE)
@@ -30,8 +31,8 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     """Draw the final loss against the learning rate, one line per optimizer.
 
     Each optimizer has the batch size, schedule and order of its best choice. The line is the median over starts and
-    seeds, the band reaches from 10 to 90 %. A flat line is an optimizer whose rate need not be tuned. Where most runs
-    diverge, the line leaves the panel at the top and a cross marks the learning rate.
+    seeds, and thin lines reach from 10 to 90 %. A flat line is an optimizer whose rate need not be tuned. Where most
+    runs diverge, the line leaves the panel at the top and a cross marks the learning rate.
 
     Parameters
     ----------
@@ -50,10 +51,13 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     figure, (axis,) = panels(1)
     log_scale(axis)
     log_scale(axis, "x")
-    for optimizer, band in bands.groupby("optimizer"):
+    for place, (optimizer, band) in enumerate(bands.groupby("optimizer")):
         low, median, high = band[["low", "median", "high"]].to_numpy().clip(bottom, 10 * top).T
-        axis.fill_between(band["lr"], low, high, color=colors[optimizer], alpha=0.2, linewidth=0)
-        axis.plot(band["lr"], median, color=colors[optimizer], marker="o", markersize=4)
+        # Side by side, so that no range hides another. A filled band around one lost run would cover all the rest.
+        rates = band["lr"] * 10 ** (SHIFT * (place - (len(colors) - 1) / 2))
+        if (band["runs"] > 1).any():
+            axis.vlines(rates, low, high, color=colors[optimizer], alpha=0.5, linewidth=1.5)
+        axis.plot(rates, median, color=colors[optimizer], marker="o", markersize=4)
     lost = bands[~np.isfinite(bands["median"])]
     for place, (optimizer, color) in enumerate(colors.items()):
         _mark_diverged(axis, lost.loc[lost["optimizer"] == optimizer, "lr"], 0.98 - 0.03 * place, color)
@@ -66,7 +70,7 @@ def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
     few, many = bands["runs"].min(), bands["runs"].max()
     add_caption(
         figure,
-        many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
+        many > 1 and f"Medians, and thin lines from 10 to 90 %, of {many if few == many else f'{few} to {many}'} runs.",
         target is not None and "Runs stop when they reach the target.",
         (bands["low"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
     )

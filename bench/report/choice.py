@@ -43,7 +43,8 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     return Choice(
         run_data.result.model,
         settings,
-        common_settings(run_data),
+        # Patience needs held-out samples, which whoever refits may give together with it.
+        {name: value for name, value in common_settings(run_data).items() if name != "patience"},
         start,
         seeds,
         rank,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,18 @@ from bench.plots import (
     fitted_curve,
     fitted_path,
     loss_curves,
+    optimizer_ratios,
     parameter_path,
     pareto,
     rate_map,
     sensitivity,
+    setting_importance,
     speed_bars,
 )
 from bench.plots.choices import select_best_runs, start_families
 from bench.plots.failures import skip_failed_figure
 from bench.report.run_data import RunData
+from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.ranking import best_choices, varies
 from bench.tables.run_costs import CHOICES
 
@@ -80,12 +83,36 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
             "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
             "white cells did not reach the target."
         )
-        yield PlannedFigure("rate_map", caption, partial(rate_map, frame, edges=_predicted_edges(run_data)))
+        draw = partial(rate_map, frame, edges=_predicted_edges(run_data), samples=run_data.samples)
+        yield PlannedFigure("rate_map", caption, draw)
     if varies(frame, "optimizer"):
         runs = select_best_runs(frame)
         runs = runs.assign(init=start_families(runs["init"]))
         draw = partial(loss_curves, runs, run_data.result.curves, by="optimizer", panel="init", target=run_data.target)
         yield PlannedFigure("loss_by_optimizer", "Loss curves of each optimizer at its best choice, by start.", draw)
+    if "validation_loss" in run_data.result.curves:
+        caption = "Loss on the training and on the held-out samples, at the best choice."
+        yield PlannedFigure("held_out", caption, partial(_held_out, run_data))
+    if run_data.compared is not None:
+        caption = f"Optimizers compared, each at its own best choice, on {run_data.compared_on}."
+        draw = partial(optimizer_ratios, run_data.compared, cost=run_data.cost, seeds=run_data.compared_on)
+        yield PlannedFigure("optimizer_ratios", caption, draw)
+    if len(run_data.effects) > 1:
+        caption = f"How much of the differences in {run_data.effects_on} each setting explains by itself."
+        draw = partial(setting_importance, run_data.effects, cost=run_data.effects_on)
+        yield PlannedFigure("setting_importance", caption, draw)
+
+
+def _held_out(run_data: RunData) -> Figure:
+    """Draw the two losses of the best choice: each run comes twice, once for the samples it was trained on."""
+    runs = runs_of(run_data.frame, recommended_choice(run_data.ranked))
+    curves = run_data.result.read_curves(runs["config_id"].tolist())
+    ids = curves["config_id"].astype(str)
+    held_out = curves.assign(config_id=ids + " held out", loss=curves["validation_loss"])
+    both = pd.concat([curves.assign(config_id=ids), held_out], ignore_index=True)
+    others = runs.assign(loss_on="held-out samples", config_id=runs["config_id"] + " held out")
+    frame = pd.concat([runs.assign(loss_on="training samples"), others], ignore_index=True)
+    return loss_curves(frame, both, by="loss_on", panel="optimizer")
 
 
 def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
@@ -113,10 +140,12 @@ def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
     if len(data.x_names) == 1:
         moments = {str(name): (path["samples"].to_numpy(), path[columns].to_numpy()) for name, path in by_start.items()}
         draw = partial(fitted_path, curve, x, y, paths=moments, names=names)
-        caption = (
-            "The curve during training, in a typical run from each start: the run with the median number of samples to "
-            "the target."
+        typical_run = (
+            "a typical run from each start: the run with the median number of samples to the target"
+            if run_data.target is not None
+            else "the run with the lowest final loss from each start"
         )
+        caption = f"The curve during training, in {typical_run}."
         yield PlannedFigure("fitted_path", caption, draw)
     units = " Units are those of the standardized data." if scaling else ""
     if len(columns) > 1:
@@ -145,32 +174,30 @@ def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFig
     basin = run_data.evidence.get("basin")
     if basin is not None and _start_matters(basin):
         draw = partial(basin_map, basin, **_basin_markers(run_data, basin))
-        yield PlannedFigure(
-            "basin", "Samples to the target by starting point, for each optimizer at its best choice.", draw
-        )
+        shown = "Samples to the target" if basin["samples_to_target"].notna().any() else "Final loss"
+        caption = f"{shown} by starting point, for each optimizer at its best choice."
+        yield PlannedFigure("basin", caption, draw)
 
 
 def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFigure]:
     """Yield the figures on time."""
     timed = bool(frame["seconds"].notna().any())
     if frame["samples_to_target"].notna().any():
-        caption = "Share of configurations that reached the target, against samples seen and against time."
+        against = "samples seen and against time" if timed else "samples seen"
+        caption = f"Share of configurations that reached the target, against {against}."
         yield PlannedFigure("ecdf", caption, partial(ecdf, frame))
     if varies(frame, "batch_size"):
         winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
         runs = frame[frame["optimizer"] == winner]
         from_start, start = select_hardest_start(select_best_runs(runs, by="batch_size"))
+        clock: Literal["samples", "seconds"] = "seconds" if from_start["seconds"].notna().all() else "samples"
+        curves = run_data.result.curves
         draw = partial(
-            loss_curves,
-            from_start,
-            run_data.result.curves,
-            by="batch_size",
-            panel="optimizer",
-            target=run_data.target,
-            x="seconds" if from_start["seconds"].notna().all() else "samples",
+            loss_curves, from_start, curves, by="batch_size", panel="optimizer", target=run_data.target, x=clock
         )
         start_note = f" Runs from the hardest start, {start}." if start else ""
-        caption = f"Loss curves of {winner} against time, for each batch size at its best learning rate.{start_note}"
+        against = "time" if clock == "seconds" else "samples seen"
+        caption = f"Loss curves of {winner} against {against}, for each batch size at its best choice.{start_note}"
         yield PlannedFigure("loss_by_batch_size", caption, draw)
     if timed and len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
         caption = "Final loss against time. No choice is both faster and better than one on the front."
@@ -190,8 +217,10 @@ def _predicted_edges(run_data: RunData) -> pd.DataFrame | None:
 
 def _start_matters(basin: pd.DataFrame) -> bool:
     """Return whether the outcome of a run depends on its start."""
-    if basin.empty or varies(basin, "status") or varies(basin, "samples_seen"):
+    if basin.empty or varies(basin, "status"):
         return len(basin) > 0
+    if basin["samples_to_target"].notna().any():
+        return varies(basin, "samples_to_target")
     losses = basin["final_loss"]
     return bool(losses.max() > 2 * losses.min())
 

@@ -36,7 +36,7 @@ def render_markdown(
                 f"- **{about}.** {escape_markdown(text(sentence))}\n" for about, sentence in run_data.verdict.items()
             ),
             f"## {titles[best]}",
-            to_markdown(readable_table(best, run_data.tables[best])),
+            to_markdown(readable_table(best, run_data.tables[best], run_data.samples)),
             "## Figures",
             *figures[:LEADING_FIGURES],
             *_details_section("More figures", figures[LEADING_FIGURES:]),
@@ -45,7 +45,9 @@ def render_markdown(
             *(
                 part
                 for name in others
-                for part in _details_section(titles[name], [to_markdown(readable_table(name, run_data.tables[name]))])
+                for part in _details_section(
+                    titles[name], [to_markdown(readable_table(name, run_data.tables[name], run_data.samples))]
+                )
             ),
             *(part for name, title in titles.items() for part in _measurement_section(run_data, name, title)),
             *_reproduction_section(run_data),
@@ -59,7 +61,8 @@ def _measurement_section(run_data: RunData, name: str, title: str) -> list[str]:
         return []
     words = caption(name, table)
     return _details_section(
-        title, [*([escape_markdown(words)] if words else []), to_markdown(readable_table(name, table))]
+        title,
+        [*([escape_markdown(words)] if words else []), to_markdown(readable_table(name, table, run_data.samples))],
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from bench.plots import loss_curves, rate_map
 from bench.plots.film.film import enclosing_decades, fit_film
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
-from bench.plots.style import STYLE, empty_figure, log_scale, panels
+from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels
 from bench.store.results import SweepResult
 from bench.tables.formatting import display, text
 from bench.tables.ranking import best_choices
@@ -71,13 +71,25 @@ def _loss_figure(result: FitResult) -> Figure:
         return empty_figure("No loss to show: it is not finite at the start.")
     figure, (axis,) = panels(1)
     log_scale(axis)
-    low, high = enclosing_decades(result.loss[finite])
+    shown = result.loss if result.validation_loss is None else np.stack([result.loss, result.validation_loss])
+    low, high = enclosing_decades(shown[..., finite])
     axis.plot(
         result.samples_seen[finite] / result.samples_per_epoch,
         result.loss[finite].clip(low, 10 * high),
         color=MODEL_COLOR,
         marker="o" if finite.size == 1 else "",
+        label="loss",
     )
+    if result.validation_loss is not None:
+        held_out = result.validation_loss[finite].clip(low, 10 * high)
+        axis.plot(
+            result.samples_seen[finite] / result.samples_per_epoch,
+            held_out,
+            color=INK,
+            linestyle=DASHES,
+            label="held out",
+        )
+        axis.legend()
     axis.set(ylim=(low, high), xlabel="epoch", ylabel="loss")
     axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     return figure
@@ -97,7 +109,9 @@ def _main_figure(result: SweepResult) -> tuple[Figure, str]:
     if frame.empty:
         return _add_png_display(empty_figure("No run has finished yet.")), "No run has finished yet"
     if frame["samples_to_target"].notna().any():
-        return _add_png_display(rate_map(frame)), "Samples to the target by learning rate and batch size"
+        return _add_png_display(
+            rate_map(frame, samples=result.clock.n)
+        ), "Samples to the target by learning rate and batch size"
     choices = best_choices(frame, ["optimizer"])
     chosen = frame.merge(choices[[name for name in CHOICES if name in choices]])
     curves = result.read_curves(chosen["config_id"].tolist())
@@ -124,7 +138,7 @@ def sweep_html(result: SweepResult) -> str:
     ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in STATUS_WORDS.items() if counts[status])
     if not ended:
         return _side_by_side(result.model.expression, "<p>No run has finished yet.</p>", "")
-    ranked = readable_table("best", best_choices(result.frame).head(10))
+    ranked = readable_table("best", best_choices(result.frame).head(10), result.clock.n)
     with pd.option_context("display.max_colwidth", None):
         table = display(ranked).to_html(index=False, border=0, escape=True)
     summary = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"

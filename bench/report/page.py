@@ -11,39 +11,42 @@ from pathlib import Path
 from struct import unpack
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.report.answer import SAID_BY_ANSWER, find_answer
 from bench.report.markdown import COMMAND
 from bench.report.page_data import page_data
 from bench.report.reproduce import reproduction
 from bench.report.run_data import RunData
-from bench.tables.choice_ranking import recommended_choice
-from bench.tables.formatting import duration, text
-from bench.tables.phrases import describe_estimate, describe_order, describe_range, format_count, format_share
+from bench.tables.formatting import text
+from bench.tables.phrases import format_count
 from bench.tables.readable import caption, readable_table, text_table
-from bench.tables.safe_rates import safe_range
 from bench.tables.seconds import KERNEL
 from bench.tables.verdict import describe_progress
 
 TEMPLATES = Path(__file__).parent / "templates"
 THEME, LIBRARY = "theme.js", "plotly"
-PAGE_SCRIPTS = [LIBRARY, "data.js", "rows.js", "look.js", "map.js", "optimizers.js", "loss.js", "rates.js", "fit.js"]
-PAGE_SCRIPTS += ["time.js", "table.js", "page.js"]
+PAGE_SCRIPTS = [LIBRARY, "data.js", "rows.js", "look.js", "clock.js", "measures.js", "map.js", "optimizers.js"]
+PAGE_SCRIPTS += [
+    "cell.js",
+    "loss.js",
+    "compared.js",
+    "rates.js",
+    "effects.js",
+    "fit.js",
+    "time.js",
+    "table.js",
+    "page.js",
+]
 EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
 # The page draws these itself, and does not embed them as pictures.
-INTERACTIVE_FIGURES = ("loss_", "fitted_", "rate_map", "sensitivity", "pareto")
+INTERACTIVE_FIGURES = ("loss_", "fitted_", "rate_map", "sensitivity", "pareto", "optimizer_", "setting_")
 MAX_PAGE_BYTES = 7_800_000
 MAX_SEEDS = 20
-LINK_TITLES = {
-    "speed": "Speed",
-    "times": "Time to target",
-    "theory": "Stability",
-    "rates": "Convergence",
-    "check": "Check",
-}
+# What theory predicts stands beside what it is about: the sensitivity to the learning rate.
+THEORY = ("evidence-theory", "evidence-rates")
 
 
 class EmbeddedFigure(NamedTuple):
@@ -53,14 +56,6 @@ class EmbeddedFigure(NamedTuple):
     caption: str
     width: int
     height: int
-
-
-class Answer(NamedTuple):
-    """The best choice, setting by setting, and its results."""
-
-    heading: str
-    settings: list[tuple[str, str]]
-    tiles: list[tuple[str, str]]
 
 
 def render_page(run_data: RunData, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str) -> str:
@@ -84,7 +79,7 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         HTML that needs no other file.
     """
     frame = run_data.frame
-    answer = _find_answer(run_data) if len(frame) else None
+    answer = find_answer(run_data) if len(frame) else None
     measurements = _measurement_sections(run_data, titles, checked) if answer else []
     chart_data = page_data(run_data) | {"recipe": reproduction(run_data)} if answer else {}
     data = to_script_data(chart_data)
@@ -99,15 +94,30 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         source=f"{run_data.source}, {format_count(len(frame), 'configuration')}",
         unfinished=describe_progress(len(frame), planned),
         answer=answer,
-        verdict=[(about, text(sentence)) for about, sentence in run_data.verdict.items()],
-        sections=_navigation_links(measurements, pictures) if answer else [],
+        verdict=[
+            (about, text(sentence))
+            for about, sentence in run_data.verdict.items()
+            if not (answer and answer.settings and about in SAID_BY_ANSWER)
+            # All that it says then is that there is no target.
+            and not (run_data.target is None and about == "Robustness")
+        ],
+        sections=_navigation_links(measurements, run_data) if answer else [],
+        optimizers=_detail("optimizers", run_data.compared, run_data) if answer else None,
+        compared_on=run_data.compared_on if answer else "",
+        importance=_detail("importance", run_data.effects, run_data) if answer else None,
+        timed=chart_data.get("timed", False),
+        kernel=KERNEL,
         fitted=chart_data.get("fit") is not None,
         no_fit=_explain_missing_fit(run_data),
-        choices=[(titles[name], text_table(readable_table(name, table))) for name, table in run_data.tables.items()]
+        choices=[
+            (titles[name], text_table(readable_table(name, table, run_data.samples)))
+            for name, table in run_data.tables.items()
+        ]
         if answer
         else [],
         figures=pictures,
-        measurements=measurements,
+        theory=[part for part in measurements if part["name"] in THEORY],
+        measurements=[part for part in measurements if part["name"] not in THEORY],
         environment=[(name, text(value)) for name, value in run_data.result.run.environment.items()],
         reproduction=_reproduction_facts(run_data),
         study=run_data.result.run.study,
@@ -174,40 +184,6 @@ def to_script_data(data: Any) -> Markup:
     return Markup(written.encode("utf-8", "replace").decode())  # noqa: S704 (escaped just above)
 
 
-def _find_answer(run_data: RunData) -> Answer:
-    frame, target, best = run_data.frame, run_data.target, recommended_choice(run_data.ranked)
-    settings = [
-        ("optimizer", str(best["optimizer"])),
-        ("learning rate", text(best["lr"])),
-        ("batch size", text(best["batch_size"])),
-        ("schedule", str(best["schedule"])),
-        ("order", describe_order(best["shuffle"])),
-    ]
-    diverged = int((frame["status"] == "diverged").sum())
-    lost = (f"{text(diverged)} of {text(len(frame))}", "runs diverged, over all choices")
-    if diverged == len(frame):
-        return Answer("No best choice: every run diverged", [], [lost])
-    confirmed = "confirmed_runs" in best and pd.notna(best["confirmed_runs"])
-    prefix, over = ("confirmed_", "on fresh seeds") if confirmed else ("", "over all starts and seeds")
-    loss = describe_estimate(best, f"{prefix}final_loss", text)
-    if target is None:
-        return Answer("The best choice", settings, [(loss, f"median final loss {over}; the run has no target"), lost])
-    runs, converged = (best[f"{prefix}{name}"] for name in ("runs", "converged"))
-    success = (format_share(converged, runs), f"runs of this choice, {over}, reached the target")
-    if not best["converged"]:
-        tiles = [(loss, f"median final loss; the target is {text(target)}"), success, lost]
-        return Answer("The best choice; no run reached the target", settings, tiles)
-    samples = describe_estimate(best, f"{prefix}samples", text)
-    costs = [f"{describe_estimate(best, f'{prefix}updates', text)} updates"]
-    if np.isfinite(best[f"{prefix}seconds"]):
-        costs.append(f"{describe_estimate(best, f'{prefix}seconds', duration)} with the kernel {KERNEL}")
-    tiles = [(f"{samples} samples", f"to the target loss {text(target)} (median); {', '.join(costs)}"), success]
-    reach = safe_range(frame, best)
-    safe = describe_range(*reach) if reach else "none"
-    tiles.append((safe, "learning rates with these settings at which every start and seed reached the target"))
-    return Answer("The best choice", settings, [*tiles, lost])
-
-
 def _explain_missing_fit(run_data: RunData) -> str:
     """Return the reason why there is no fitted curve."""
     if run_data.missing_data:
@@ -225,7 +201,7 @@ def _measurement_sections(run_data: RunData, titles: dict[str, str], checked: st
         if name in run_data.tables or (name != "check" and (table is None or table.empty)):
             continue
         words = checked if name == "check" else caption(name, run_data.evidence[name])
-        sheet = None if table is None else text_table(readable_table(name, table))
+        sheet = None if table is None else text_table(readable_table(name, table, run_data.samples))
         parts.append({"name": f"evidence-{name}", "title": title, "caption": words, "table": sheet})
     return parts
 
@@ -245,14 +221,23 @@ def _embed_figures(folder: Path, captions: dict[str, str], room: int) -> list[Em
     return pictures
 
 
-def _navigation_links(measurements: list[dict[str, Any]], pictures: list[EmbeddedFigure]) -> list[tuple[str, str]]:
-    """Return the anchors and names of the sections."""
+def _detail(name: str, table: pd.DataFrame | None, run_data: RunData) -> dict[str, Any] | None:
+    """Return the caption and the cells of a table that stands below its chart; None if there is nothing in it."""
+    if table is None or table.empty:
+        return None
+    return {"caption": caption(name, table), "table": text_table(readable_table(name, table, run_data.samples))}
+
+
+def _navigation_links(measurements: list[dict[str, Any]], run_data: RunData) -> list[tuple[str, str]]:
+    """Return the anchors and names of the sections that a reader looks for, at most seven."""
+    named = [part["name"] for part in measurements]
+    theory = [(name, "Theory") for name in THEORY if name in named][:1]
     return [
-        *(("map", "Map"), ("loss", "Loss"), ("rates", "Learning rates"), ("fit", "Fit"), ("time", "Time")),
-        *(("choices", "Settings"), ("configurations", "Configurations")),
-        *([("figures", "Figures")] if pictures else []),
-        *((part["name"], LINK_TITLES[part["name"].removeprefix("evidence-")]) for part in measurements),
-        *(("environment", "Machine"), ("reproduce", "Reproduce")),
+        *(("map", "Map"), ("loss", "Loss curves")),
+        *([("optimizers", "Optimizers")] if run_data.compared is not None else []),
+        ("rates", "Learning rates"),
+        *theory,
+        *(("configurations", "Configurations"), ("reproduce", "How to reproduce")),
     ]
 
 

@@ -1,6 +1,7 @@
 """The report of a run, written to its folder: the page, the same as Markdown, tables and figures."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -86,7 +87,7 @@ def write_run_report(run_data: RunData) -> Path:
     captions = {}
     if len(frame):
         evidence = {name: table for name, table in run_data.evidence.items() if name in TITLES}
-        write_tables(run_data.tables | evidence, folder / "tables", readable_table)
+        write_tables(run_data.tables | evidence, folder / "tables", partial(readable_table, samples=run_data.samples))
         _write_configurations(frame, folder / "tables")
         for name, caption, figure in report_figures(run_data):
             with skip_failed_figure(f"the figure {name}"):

@@ -22,7 +22,8 @@ def common_settings(run_data: RunData) -> dict[str, Any]:
     if run_data.study:
         run = run_data.study.run
         shared = {"epochs": run.epochs, "target": run.target, "loss": run.loss, "drop_last": run.drop_last}
-        return shared | {"record": run_data.result.clock.record}
+        patience = {} if run.patience is None else {"patience": run.patience}
+        return shared | {"record": run_data.result.clock.record} | patience
     about = run_data.result.run.identity
     epochs = int(run_data.frame["epochs"].max()) if len(run_data.frame) else 1
     return {
@@ -47,6 +48,8 @@ def _python_parts(run_data: RunData) -> list[str]:
         f"result = fit(\n    model,\n    {x},\n    {y},\n",
     ]
     tail = [f"    {name}={value!r},\n" for name, value in common_settings(run_data).items()]
+    if run_data.result.run.identity["validation"] != "none":
+        tail.append(f"    validation={'data.validation' if run_data.study else '...,  # your held-out data'},\n")
     return ["\n".join(head), "".join([*tail, ")\n"])]
 
 
@@ -58,6 +61,14 @@ def _data_lines(table: DataTable) -> tuple[list[str], str]:
         missing = ", drop_missing=True" if table.drop_missing else ""
         imports = ["from bench.data import load_table"]
         data = f"load_table({table.path!r}, {table.x!r}, {table.y!r}{missing})"
+        if table.validation_path is not None:
+            other = f"load_table({table.validation_path!r}, {table.x!r}, {table.y!r}{missing})"
+            imports, data = ["from bench.data import add_held_out, load_table"], f"add_held_out({data}, {other})"
+    if table.validation is not None:
+        imports, data = (
+            [*imports, "from bench.data import hold_out_share"],
+            f"hold_out_share({data}, {table.validation})",
+        )
     if not table.standardize:
         return imports, f"data = {data}"
     return [*imports, "from bench.data import standardize"], f"data, scaling = standardize({data})"

@@ -15,13 +15,22 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
-from bench.tables.choice_ranking import ranking
-from bench.tables.ranking import standard_tables
+from bench.tables.choice_ranking import cost_of, ranking
+from bench.tables.main_effects import main_effects
+from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.phrases import format_count
+from bench.tables.ranking import standard_tables, varies
 from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm
 from kernels.run import Floats
+
+COST_NAMES = {
+    "samples": "samples to the target",
+    "final_loss": "final loss",
+    "validation_loss": "loss on held-out samples",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +73,10 @@ class RunData:
     def fresh(self) -> pd.DataFrame | None:
         """The runs of the leading choices on fresh seeds, like `frame`; None where there are none."""
         confirmation = self.result.confirmation
-        return None if confirmation is None else add_seconds(confirmation.frame, self.evidence.get("costs"))
+        # While it goes on, or where it was stopped, some choices have no fresh runs, and others few.
+        if confirmation is None or len(confirmation.frame) < confirmation.planned:
+            return None
+        return add_seconds(confirmation.frame, self.evidence.get("costs"))
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
@@ -77,6 +89,39 @@ class RunData:
         return ranked if self.fresh is None else confirm(ranked, self.fresh, cost)
 
     @cached_property
+    def compared(self) -> pd.DataFrame | None:
+        """The optimizers compared, each at its own best choice, on fresh seeds where there are any.
+
+        None if there is one optimizer, or if no run of any choice succeeded.
+        """
+        if self.frame.empty or not varies(self.frame, "optimizer") or not self.ranked["tied"].any():
+            return None
+        runs = self.frame if self.fresh is None else self.fresh
+        return compare_optimizers(runs, ranked=self.ranked, floor=self.floor)
+
+    @property
+    def compared_on(self) -> str:
+        """The seeds on which optimizers are compared, in words."""
+        if self.fresh is None:
+            return f"the {format_count(self.frame['seed'].nunique(), 'seed')} by which the choices were selected"
+        return format_count(self.fresh["seed"].nunique(), "fresh seed")
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        """How much each setting matters, as from `bench.tables.main_effects.main_effects`."""
+        return main_effects(self.frame, floor=self.floor)
+
+    @property
+    def cost(self) -> str:
+        """What choices are ranked by, in words."""
+        return COST_NAMES[cost_of(self.ranked, "samples")]
+
+    @property
+    def effects_on(self) -> str:
+        """The cost that `effects` are about, in words."""
+        return COST_NAMES["samples" if self.frame["samples_to_target"].notna().any() else "final_loss"]
+
+    @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.ranking.standard_tables`."""
         return standard_tables(self.frame, floor=self.floor)
@@ -87,6 +132,11 @@ class RunData:
         if self.frame.empty:
             return {}
         return verdict(self.frame, self.ranked, self.result.model, self.target, self.scaling, self.fresh)
+
+    @property
+    def samples(self) -> int:
+        """The number of samples in the data: a batch of all of them is called full."""
+        return self.result.clock.n
 
     @property
     def target(self) -> float | None:
@@ -144,14 +194,21 @@ def run_data_of(result: SweepResult) -> RunData:
     study = load_study(result.run.folder / "run.toml")
     try:
         data, scaling = study.dataset()
-        found = fingerprint(result.model, data.x, data.y)
+        same = _are_data_of(result, data)
     except (OSError, ValueError) as error:
         return RunData(result, evidence, study, None, None, f"The data can no longer be read: {error}.{_units(study)}")
-    if found != result.run.identity["data"]:
+    if not same:
         changed = f"The data are no longer those of the run: {Path(data.source).name} has changed since."
         warn(f"{result.run.folder}: {changed}", RuntimeWarning, stacklevel=2)
         return RunData(result, evidence, study, None, None, changed + _units(study))
     return RunData(result, evidence, study, data, scaling, None)
+
+
+def _are_data_of(result: SweepResult, data: Dataset) -> bool:
+    """Return whether a run was trained on these data, with the same samples held out."""
+    held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
+    found = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}
+    return found == {name: result.run.identity[name] for name in found}
 
 
 def _units(study: Study) -> str:

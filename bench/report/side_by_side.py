@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from bench.plots.style import colors_of
+from bench.report.answer import describe_sample, is_confirmed
 from bench.report.page import LIBRARY, assemble_page, to_script_data
 from bench.report.run_data import RunData
 from bench.system.atomic import replace_atomically
@@ -19,7 +20,7 @@ from bench.tables.phrases import describe_choice
 from bench.tables.ranking import loss_quantiles
 from bench.tables.readable import Column, TextTable, readable_table, text_table
 
-COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "comparison.js"]
+COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "comparison.js"]
 MAX_MARKS = 400
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")
 MEDIANS = ["samples", "updates", "seconds", "final_loss"]
@@ -79,11 +80,11 @@ def _best_choice_row(name: str, run_data: RunData) -> dict[str, Any]:
     if run_data.frame.empty:
         return row | {"best_choice": "nothing has been trained yet"}
     best = recommended_choice(run_data.ranked)
+    prefix = "confirmed_" if is_confirmed(best) else ""
     return row | {
         "best_choice": describe_choice(best),
-        "runs": best["runs"],
-        "converged": best["converged"],
-        **{name: best[name] for name in MEDIANS},
+        "measured_on": describe_sample(run_data, best),
+        **{name: best[f"{prefix}{name}"] for name in ("runs", "converged", *MEDIANS)},
         "target": run_data.target,
     }
 

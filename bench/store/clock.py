@@ -1,6 +1,7 @@
 """The clock of a sweep: from the numbers of marks, as they are stored, to samples, updates and epochs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ PIECE = 2**20
 class Times:
     """Moments of runs: the `samples` seen and the `updates` made by then, and `epoch`, a fraction within one."""
 
-    samples: Marks
-    updates: Marks
+    samples: NDArray[np.signedinteger[Any]]
+    updates: NDArray[np.signedinteger[Any]]
     epoch: Floats
 
 
@@ -60,20 +61,35 @@ class Clock:
         size: int = samples_per_epoch(self.n, batch_size, self.drop_last)
         return size
 
-    def times(self, batch_size: NDArray[np.int64], mark: NDArray[np.integer]) -> Times:
-        """Return the moments of marks, each of a run with its own batch size; all arrays have one shape."""
-        kind = np.int64 if self.n * int(mark.max(initial=0)) > np.iinfo(np.int32).max else np.int32
-        times = Times(np.empty(mark.shape, kind), np.empty(mark.shape, kind), np.empty(mark.shape))
-        # There are at least as many marks as epochs.
-        longest = {size: int(mark[batch_size == size].max()) for size in np.unique(batch_size).tolist()}
-        marks = {size: self.marks(size, epochs) for size, epochs in longest.items()}
-        updates = {size: count_updates(marks[size], self.n, size, drop_last=self.drop_last) for size in marks}
-        # In pieces: of millions of losses, what lies between would take as much as the result.
+    def times(
+        self, batch_size: NDArray[np.int64], mark: NDArray[np.integer], run: NDArray[np.integer] | None = None
+    ) -> Times:
+        """Return the moments of marks.
+
+        Parameters
+        ----------
+        batch_size : array, shape (runs,)
+        mark : array, shape (k,)
+        run : array, shape (k,), optional
+            The run that each mark belongs to; without it, there is one mark for each run.
+        """
+        run = np.arange(mark.size) if run is None else run
+        sizes, of_run = np.unique(batch_size, return_inverse=True)
+        # There are at least as many marks as epochs. All sizes have their marks in one table, one after the other.
+        last = int(mark.max(initial=0))
+        samples, updates = np.zeros((2, sizes.size, last + 1), np.int64)
+        for row, size in enumerate(sizes.tolist()):
+            samples[row] = self.marks(size, last)[: last + 1]
+            updates[row] = count_updates(samples[row], self.n, size, drop_last=self.drop_last)
+        per_epoch = np.array([self.samples_per_epoch(size) for size in sizes.tolist()], np.int64)
+        epoch = samples / per_epoch[:, np.newaxis]
+        kind: type[np.signedinteger[Any]] = np.int64 if samples.max(initial=0) > np.iinfo(np.int32).max else np.int32
+        times = Times(np.empty(mark.size, kind), np.empty(mark.size, kind), np.empty(mark.size))
+        # In pieces: the places of millions of losses would take as much as the result.
         for start in range(0, mark.size, PIECE):
             piece = slice(start, start + PIECE)
-            for size in np.unique(batch_size[piece]).tolist():
-                own = start + np.flatnonzero(batch_size[piece] == size)
-                samples = marks[size][mark[own]]
-                times.samples[own], times.updates[own] = samples, updates[size][mark[own]]
-                times.epoch[own] = samples / self.samples_per_epoch(size)
+            place = of_run[run[piece]] * (last + 1) + mark[piece]
+            times.samples[piece] = samples.ravel()[place]
+            times.updates[piece] = updates.ravel()[place]
+            times.epoch[piece] = epoch.ravel()[place]
         return times

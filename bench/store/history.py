@@ -18,6 +18,7 @@ from bench.store.part import FROM_THE_START, Flags, Integers
 from kernels.run import Floats
 
 NOWHERE = -1
+_COLUMNS = {"losses": "loss", "validation_losses": "validation_loss"}
 
 
 def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.DataFrame:
@@ -50,7 +51,8 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
 
     # Filled part by part, so that no more than one of them is in memory together with the result.
     config, mark = np.empty((2, sizes.sum()), np.int32)
-    loss = np.empty(sizes.sum())
+    known = parts.read_schema(paths[0]).names
+    losses = {stored: np.empty(sizes.sum()) for stored in parts.CURVES if stored in known}
     for path, part in zip(paths, rows.parts, strict=True):
         chosen = part.start + np.flatnonzero(included[part])
         if not chosen.size:
@@ -59,9 +61,11 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
         target = np.repeat(starts[chosen], counts) + parts.ordinals(counts)
         config[target] = np.repeat(place[rows.config[chosen]], counts)
         mark[target] = wanted = parts.stored_marks(after, rows.marks[chosen], every, counts)
-        loss[target] = _read_losses(path, chosen - part.start, after, rows.every[chosen], wanted, counts)
+        for stored, found in losses.items():
+            found[target] = _read_losses(path, stored, chosen - part.start, after, rows.every[chosen], wanted, counts)
     ids = pd.Categorical.from_codes(config, rows.ids[configs])
-    return pd.DataFrame({"config_id": ids, "mark": mark, "loss": loss}, copy=False)
+    named = {_COLUMNS[stored]: found for stored, found in losses.items()}
+    return pd.DataFrame({"config_id": ids, "mark": mark} | named, copy=False)
 
 
 def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> NDArray[np.intp]:
@@ -74,19 +78,27 @@ def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> N
 
 
 def _read_losses(
-    path: Path, rows: NDArray[np.intp], after: Integers, every: Integers, marks: Integers, counts: Integers
+    path: Path,
+    name: str,
+    rows: NDArray[np.intp],
+    after: Integers,
+    every: Integers,
+    marks: Integers,
+    counts: Integers,
 ) -> Floats:
     """Return losses of some rows of a part.
 
     Parameters
     ----------
+    name : str
+        One of `bench.store.part.CURVES`.
     rows, after, every, counts : array, shape (n,)
         The rows within the part; the mark that their losses come after; the stride in which they are stored; and how
         many of them are wanted.
     marks : array, shape (sum of counts,)
         The marks wanted, row by row: multiples of the stride, and the last.
     """
-    stored = parts.read_part(path, ["losses"])["losses"].combine_chunks()
+    stored = parts.read_part(path, [name])[name].combine_chunks()
     first = stored.offsets.to_numpy()[rows] - (after // every + 1)
     # -(-mark // stride) rounds up: the last loss is stored behind the last multiple.
     places = np.repeat(first, counts) - -marks // np.repeat(every, counts)

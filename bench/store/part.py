@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from bench.system.atomic import replace_atomically
 
 FROM_THE_START = -1
-OF_THE_CURVE = ("losses_after", "losses_every", "losses")
+CURVES = ("losses", "validation_losses")
+OF_THE_CURVE = ("losses_after", "losses_every", *CURVES)
 _NAME = re.compile(r"(\d{6,})-([0-9a-f]{64})\.parquet")
 
 Integers = NDArray[np.int32]
@@ -76,13 +77,17 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
     after = np.where(first == 0, np.int32(FROM_THE_START), first)
     counts = count_losses(after, marks, every)
     mark = stored_marks(after, marks, every, counts)
-    values = losses.flatten().to_numpy()[np.repeat(starts - first, counts) + mark]
-    curves = pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), values)
+    places = np.repeat(starts - first, counts) + mark
+    offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
+    names = [name for name in CURVES if name in rows]
 
-    others = rows.drop(columns="losses")
+    others = rows.drop(columns=names)
     schema = pa.Schema.from_pandas(others, preserve_index=False)
     columns = {field.name: _to_arrow(others[field.name], field.type) for field in schema}
-    columns |= dict(zip(OF_THE_CURVE, (after, np.full_like(after, every), curves), strict=True))
+    columns |= {"losses_after": after, "losses_every": np.full_like(after, every)}
+    columns |= {
+        name: pa.ListArray.from_arrays(offsets, np.concatenate(rows[name].to_numpy())[places]) for name in names
+    }
     return pa.table(columns, metadata=schema.metadata)
 
 
@@ -103,7 +108,7 @@ def write_part(folder: Path, number: int, table: pa.Table) -> Path:
         compression="zstd",
         # Hardly a value of a result comes twice, and the bytes of floats compress better in eight streams.
         use_dictionary=False,
-        use_byte_stream_split=["losses.list.element"],
+        use_byte_stream_split=[f"{name}.list.element" for name in CURVES if name in table.column_names],
     )
     content = content.getvalue()
     path = folder / f"{number:06}-{hashlib.sha256(content).hexdigest()}.parquet"

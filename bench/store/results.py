@@ -32,6 +32,8 @@ _RESULTS = {
     "final_loss": pa.float64(),
     "best_loss": pa.float64(),
 }
+# And those of runs with held-out samples.
+VALIDATION = {"validation_loss": pa.float64(), "best_validation_loss": pa.float64(), "best_samples": pa.int64()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,9 @@ class SweepResult:
     frame : DataFrame
         One row per configuration, in the grid's order: config_id, the grid's columns; status; the `epochs` finished,
         the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
-        and `updates_to_target`, missing where the target was not reached; final_loss, best_loss, and param_<name> for
-        each parameter.
+        and `updates_to_target`, missing where the target was not reached; final_loss, best_loss; where there are
+        held-out samples `validation_loss` at the end, the lowest, `best_validation_loss`, and the samples seen then,
+        `best_samples`; and param_<name> for each parameter.
     starts : array, shape (rows, P)
         Where each of them started.
     clock : Clock
@@ -71,7 +74,9 @@ class SweepResult:
         """
         folder = self.run.folder / CONFIRMATION
         try:
-            return load_run(folder) if folder.exists() else None
+            # A plan comes before the first results: without either, it was stopped before it began.
+            begun = (folder / PLAN).exists() or any(folder.glob("parts/*"))
+            return load_run(folder) if begun else None
         except (ValueError, OSError) as error:
             warn(f"the runs on fresh seeds are left out: {error}", RuntimeWarning, stacklevel=2)
             return None
@@ -80,8 +85,9 @@ class SweepResult:
     def curves(self) -> pd.DataFrame:
         """The losses in the frame's order: config_id (categorical), epoch (a fraction), samples, updates, loss.
 
-        One row per configuration and mark, or every second, fourth, ... mark and the last where there are too many; see
-        `sweep`. `read_curves` reads those of a few configurations alone.
+        Where there are held-out samples, validation_loss too. One row per configuration and mark, or every second,
+        fourth, ... mark and the last where there are too many; see `sweep`. `read_curves` reads those of a few
+        configurations alone.
         """
         return self.read_curves(self.frame["config_id"].tolist())
 
@@ -97,9 +103,10 @@ class SweepResult:
         ids = curves["config_id"].cat
         rows = pd.Index(self.frame["config_id"]).get_indexer(ids.categories)
         sizes = self.frame["batch_size"].to_numpy(np.int64)[rows]
-        times = self.clock.times(sizes[ids.codes], curves["mark"].to_numpy())
+        times = self.clock.times(sizes, curves["mark"].to_numpy(), ids.codes.to_numpy())
         columns = {"epoch": times.epoch, "samples": times.samples, "updates": times.updates}
-        return pd.DataFrame({"config_id": curves["config_id"], **columns, "loss": curves["loss"]}, copy=False)
+        losses = {name: curves[name] for name in curves.columns.drop(["config_id", "mark"])}
+        return pd.DataFrame({"config_id": curves["config_id"], **columns, **losses}, copy=False)
 
     def ranking(self, cost: str = "samples") -> pd.DataFrame:
         """Rank the choices of settings.
@@ -195,9 +202,9 @@ def load_run(folder: str | Path) -> SweepResult:
     model, clock = _read_common(run)
     plan = _read_plan(run)
     starts = [name for name in plan.columns if name.startswith("start_")]
-    params = [name for name in run.columns if name.startswith("param_")]
-    _check_columns(run, model, starts, params)
-    results = run.configurations([*_RESULTS, *(f"param_{name}" for name in model.params)])
+    kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
+    _check_columns(run, model, starts, kinds)
+    results = run.configurations([*kinds, *(f"param_{name}" for name in model.params)])
     rows = _join_rows(plan, results)
     frame = _with_costs(rows.drop(columns=starts), clock)
     return SweepResult(model, frame, rows[starts].to_numpy(), clock, run, len(plan))
@@ -208,6 +215,7 @@ def _read_common(run: Run) -> tuple[Model, Clock]:
     about = run.identity
     try:
         model = Model(about["model"], about["inputs"].split(", "), about["parameters"].split(", "))
+        about["validation"]
         return model, Clock.from_identity(about)
     except (KeyError, ValueError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
@@ -227,8 +235,9 @@ def _read_plan(run: Run) -> pd.DataFrame:
         raise ValueError(f"{error}: `{remedy}` writes it anew, and trains nothing again") from None
 
 
-def _check_columns(run: Run, model: Model, starts: list[str], params: list[str]) -> None:
+def _check_columns(run: Run, model: Model, starts: list[str], kinds: dict[str, pa.DataType]) -> None:
     """Refuse results whose columns are not those of the sweep of this model, its parameters in their order."""
+    params = [name for name in run.columns if name.startswith("param_")]
     for what, found, prefix in ((PLAN, starts, "start_"), ("parts", params, "param_")):
         wanted = [f"{prefix}{name}" for name in model.params]
         if found != wanted and (what == PLAN or run.columns):
@@ -236,7 +245,7 @@ def _check_columns(run: Run, model: Model, starts: list[str], params: list[str])
                 f"{run.folder} is damaged: {what} has the columns {', '.join(found) or 'of no parameters'}, and "
                 f"{ABOUT} the parameters {', '.join(model.params)}"
             )
-    kinds = _RESULTS | dict.fromkeys(params, pa.float64())
+    kinds = kinds | dict.fromkeys(params, pa.float64())
     if run.columns and (wrong := [name for name, kind in kinds.items() if run.columns.get(name) != kind]):
         raise ValueError(f"{run.folder} is damaged: its parts have no column {wrong[0]} of a sweep")
 
@@ -253,7 +262,7 @@ def _join_rows(plan: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
 def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
     """Return the rows with their status in words, and with samples, updates and epochs in place of marks."""
     codes = rows["status"].to_numpy(np.int64)
-    times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy())
+    times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy(np.int64))
     reached = codes == CONVERGED
     made: dict[str, Any] = {
         "epochs": np.floor(times.epoch).astype(np.int64),

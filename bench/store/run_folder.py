@@ -52,7 +52,7 @@ FORMAT = 2
 ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"
 _STUDY, _PARTS, _DAMAGED = "run.toml", "parts", "damaged"
 # What must be among the columns of any part.
-_COLUMNS = {"config_id", "marks", *parts.OF_THE_CURVE}
+_COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
 
 
 class Run:
@@ -126,8 +126,8 @@ class Run:
         Returns
         -------
         DataFrame
-            `config_id` (categorical), `mark` (int32) and `loss`; as many rows as there are losses. When the
-            marks are is known to `bench.store.clock.Clock`.
+            `config_id` (categorical), `mark` (int32), `loss` and, where there are held-out samples, `validation_loss`;
+            as many rows as there are losses. When the marks are is known to `bench.store.clock.Clock`.
         """
         return join_curves(self._parts, config_ids)
 
@@ -164,6 +164,7 @@ class OpenRun(Run):
               complete, and the row replaces whatever there was of the configuration. With fewer, two at least, it
               continues from where the configuration stood before: the first loss, which is known already, is the one at
               that mark;
+            - `validation_losses`, where there are held-out samples: as many;
             - any others; arrays of float64 of any length are welcome.
 
         Raises

@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from bench.study.schema import GridTable, RunTable, Study, field_names
+from bench.study.schema import DataTable, GridTable, RunTable, Study, field_names
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.files import read_regular_file
 
@@ -47,8 +47,9 @@ def load_study(study: str | Path) -> Study:
         raise ValueError(f"{path} is not valid TOML: {' '.join(str(error).split())}") from None
 
     data = table.get("data")
-    if isinstance(data, dict) and isinstance(data.get("path"), str):
-        data["path"] = str(path.absolute().parent / data["path"])
+    for key in ("path", "validation_path"):
+        if isinstance(data, dict) and isinstance(data.get(key), str):
+            data[key] = str(path.absolute().parent / data[key])
     lines = line_numbers(text)
 
     def locate(key: Key) -> str:
@@ -69,8 +70,8 @@ def with_overrides(study: Study, **options: Any) -> Study:
     study : Study
     **options
         lr, batch_size, init, optimizer, schedule, seed, shuffle, epochs, target, kernel, loss, drop_last,
-        record, confirm, refine, with values
-        that a study file could have; None leaves the study's own.
+        record, confirm, refine, patience, and validation of the data, with values that a study file could have; None
+        leaves the study's own.
 
     Raises
     ------
@@ -79,9 +80,9 @@ def with_overrides(study: Study, **options: Any) -> Study:
     """
     table = to_table(study)
     for name, value in options.items():
-        section = next((section for section in ("grid", "run") if name in field_names((section,))), None)
+        section = next((section for section in ("grid", "run", "data") if name in field_names((section,))), None)
         if section is None:
-            known = ", ".join([*GridTable.model_fields, *RunTable.model_fields])
+            known = ", ".join([*GridTable.model_fields, *RunTable.model_fields, *DataTable.model_fields])
             raise ValueError(f"a study has no setting {name!r}; known are {known}")
         if value is not None:
             table[section][name] = value

@@ -36,6 +36,8 @@ class DataTable(Table):
     builtin: str | None = None
     standardize: bool = False
     drop_missing: bool = False
+    validation: float | None = None
+    validation_path: str | None = None
 
     @field_validator("x", mode="before")
     @classmethod
@@ -59,7 +61,19 @@ class DataTable(Table):
         given = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
         if given not in (["path", "x", "y"], ["builtin"]):
             raise ValueError(f"data must have path, x and y, or else builtin, not {', '.join(given) or 'none of them'}")
+        if self.validation is not None and self.validation_path is not None:
+            raise ValueError("data must have validation, a share of the rows, or validation_path, a file, not both")
+        if self.validation_path is not None and self.builtin is not None:
+            raise ValueError("validation_path is for data with a path: of built-in data, validation holds out a share")
         return self
+
+    @field_validator("validation")
+    @classmethod
+    def _check_validation(cls, share: float | None) -> float | None:
+        """Refuse what is no share."""
+        if share is not None and not 0 < share < 1:
+            raise ValueError(f"validation must be a share of the rows between 0 and 1, not {share}")
+        return share
 
 
 class ModelTable(Table):
@@ -101,6 +115,7 @@ class RunTable(Table):
     record: str | int = "log"
     confirm: int = 20
     refine: int = 0
+    patience: int | None = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -122,6 +137,8 @@ class RunTable(Table):
                 make_loss(value)
             case "record":
                 check_record(value)
+            case "patience" if value is not None:
+                check_integer("patience", value)
             case "confirm" | "refine":
                 check_integer(info.field_name, value, 0)
         return value
@@ -159,21 +176,29 @@ class Study(Table):
         return name
 
     def dataset(self) -> "tuple[Dataset, Scaling | None]":
-        """Load the data, standardized if the study says so; then the way back comes with them.
+        """Load the data and hold out a part of them, standardized if the study says so; then the way back comes along.
+
+        What is held out is scaled by the mean and the deviation of what is trained on.
 
         Raises
         ------
         ValueError
             If the file, or a value in it, is not as it should be.
         """
+        from bench.data.held_out import add_held_out, hold_out_share  # noqa: PLC0415
         from bench.data.scaling import standardize  # noqa: PLC0415
         from bench.data.table import builtin, load_table  # noqa: PLC0415
 
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
             data = load_table(table.path, table.x, table.y, drop_missing=table.drop_missing)
+            if table.validation_path is not None:
+                other = load_table(table.validation_path, table.x, table.y, drop_missing=table.drop_missing)
+                data = add_held_out(data, other)
         else:
             data = builtin(str(table.builtin))
+        if table.validation is not None:
+            data = hold_out_share(data, table.validation)
         return standardize(data) if table.standardize else (data, None)
 
     def make_model(self, dataset: "Dataset") -> "Model":

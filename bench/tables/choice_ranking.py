@@ -14,7 +14,17 @@ import pandas as pd
 
 from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians, wilson_interval
 from bench.tables.recommendation import recommend
-from bench.tables.run_costs import CHOICES, COSTS, LOSS_FLOOR, RunCosts, check_columns, find_choices, run_costs
+from bench.tables.run_costs import (
+    CHOICES,
+    COSTS,
+    LOSS_FLOOR,
+    LOSSES,
+    RunCosts,
+    check_columns,
+    find_choices,
+    run_costs,
+    settle_cost,
+)
 from bench.tables.ties import SUCCESS_MARGIN, nearly_as_cheap, rank_choices, tied_with_best
 from kernels.run import Floats
 
@@ -59,8 +69,9 @@ def ranking(
         `seconds_per_update`, the same for all runs of a choice, and `seconds_per_update_low` and
         `seconds_per_update_high`, between which it is.
     cost : str
-        "samples", "updates", "seconds" or "final_loss": what choices are ranked by. Where no run reached a target,
-        or there was none, it is "final_loss".
+        "samples", "updates", "seconds", "final_loss" or "validation_loss", the lowest on held-out samples: what choices
+        are ranked by. Where no run reached a target, or there was none, it is the loss on held-out samples, if the
+        frame has `best_validation_loss`, and else "final_loss".
     by : sequence of str
         The columns that make up a choice.
     confidence : float
@@ -82,7 +93,8 @@ def ranking(
         - `runs`, and how many of them `converged` and `diverged`;
         - `success`, the share of successful runs, with Wilson's interval: those that reached the target or, when
           choices are ranked by the final loss, those that ended with a finite loss;
-        - `samples`, `updates` and `seconds` to the target, and `final_loss`: medians over all runs, in which those that
+        - `samples`, `updates` and `seconds` to the target, `final_loss` and, if the frame has it, `validation_loss`:
+        medians over all runs, in which those that
           failed are infinite. So a median is infinite where half of the runs fail. Missing if no run of the frame
           reached a target, or the frame lacks a column;
         - `_low` and `_high` of each of them, the ends of its interval. They are missing for fewer than five runs, which
@@ -154,8 +166,10 @@ def summarize(runs: RunCosts, cost: str, confidence: float = CONFIDENCE) -> pd.D
         **{"success": successes / made, "success_low": low, "success_high": high},
     }
     for name in COSTS:
+        if name == "validation_loss" and name not in runs.costs:
+            continue
         # Without any target there is no cost of reaching it.
-        known = name == "final_loss" or cost != "final_loss" or bool(runs.converged.any())
+        known = name in LOSSES or cost not in LOSSES or bool(runs.converged.any())
         median, low, high = _median(runs, name, confidence) if known else [np.full(made.size, np.nan)] * 3
         columns |= {name: median, f"{name}_low": low, f"{name}_high": high}
     return pd.concat([runs.choices, pd.DataFrame(columns)], axis=1)
@@ -193,3 +207,9 @@ def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
 def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
     """Return the runs of a choice of settings."""
     return frame[find_choices(frame, choice.to_frame().T, CHOICES).notna().to_numpy()]
+
+
+def cost_of(ranked: pd.DataFrame, cost: str) -> str:
+    """Return what a ranking by this cost is ranked by; see `bench.tables.run_costs.settle_cost`."""
+    reached = bool(ranked["converged"].any())
+    return settle_cost(cost, reached=reached, held_out="validation_loss" in ranked)

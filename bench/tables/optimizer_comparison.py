@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import ranking, summarize
+from bench.tables.choice_ranking import cost_of, ranking, summarize
 from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians
 from bench.tables.run_costs import CHOICES, LOSS_FLOOR, check_columns, describe, find_choices, run_costs
 from bench.tables.ties import SUCCESS_MARGIN, fails_more_often, rank_choices, tied_with_best
@@ -74,7 +74,7 @@ def compare_optimizers(
         raise ValueError(f"by must have 'optimizer' among its columns, not only {', '.join(map(repr, by))}")
     if ranked is None:
         ranked = ranking(frame, cost, by=by, confidence=confidence, success_margin=success_margin, floor=floor)
-    cost = cost if ranked["converged"].any() else "final_loss"
+    cost = cost_of(ranked, cost)
     tops = ranked.drop_duplicates("optimizer")
     runs = run_costs(frame[find_choices(frame, tops, by).notna().to_numpy()], by)
     lacking = find_choices(tops, runs.choices, by).isna().to_numpy()

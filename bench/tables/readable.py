@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import MISSING, display, duration, text
-from bench.tables.phrases import describe_estimate
+from bench.tables.phrases import describe_estimate, describe_ratio, format_share
 from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES
 
+FULL = "full"
 _NUMBER = re.compile(r"-?[\d∞]")
 
 
@@ -37,36 +38,83 @@ def text_table(table: pd.DataFrame) -> TextTable:
 
 
 def _is_numeric(cells: list[str]) -> bool:
-    present = [cell for cell in cells if cell != MISSING]
+    present = [cell for cell in cells if cell not in (MISSING, FULL)]
     return bool(present) and all(_NUMBER.match(cell) for cell in present)
 
 
-def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of a measurement that a report shows; of speeds and times a shorter table."""
+def describe_batch_size(size: float, samples: int | None) -> str:
+    """Return a batch size as text: "full" if it is all the samples."""
+    return FULL if size == samples else text(size)
+
+
+def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -> pd.DataFrame:
+    """Return the columns of a measurement that a report shows; of speeds and times a shorter table.
+
+    Parameters
+    ----------
+    name : str
+    table : DataFrame
+    samples : int, optional
+        The number of samples in the data: a batch of all of them is called full.
+    """
+    shown = _select_columns(name, table)
+    if samples is None:
+        return shown
+    if "batch_size" in shown:
+        shown = shown.assign(batch_size=[describe_batch_size(size, samples) for size in shown["batch_size"]])
+    if name == "effects":
+        is_full = shown["setting"].eq("batch size") & shown["value"].eq(text(samples))
+        shown = shown.assign(value=shown["value"].mask(is_full, FULL))
+    return shown
+
+
+def _select_columns(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    summaries = {
+        "targets": budget_summary,
+        "best": ranking_summary,
+        "best_by_optimizer_and_batch_size": ranking_summary,
+        "optimizers": optimizer_summary,
+        "importance": importance_summary,
+    }
+    if name in summaries:
+        return summaries[name](table)
     match name:
         case "speed":
-            summary = speed_summary(_mask_unverified(table))
-            summary = summary.loc[:, (summary != MISSING).any()]
-            marks = ["✗" if verified.startswith("no") else "✓" for verified in summary["verified"]]
-            return summary.assign(
-                verified=[f"{mark} {how}" for mark, how in zip(marks, summary["verified"], strict=True)]
-            )
-        case "targets":
-            return budget_summary(table)
+            return _summarize_verified_speed(table)
+        case "effects" if "converged" in table and not table["converged"].any():
+            costs = [f"best_{cost}" for cost in ("samples", "updates", "seconds")]
+            table = table.drop(columns=["converged", *costs], errors="ignore")
         case "times":
             table = fastest_choices(table)
-        case "best" | "best_by_optimizer_and_batch_size":
-            return ranking_summary(table)
         case "check":
             table = table.assign(verified=table["verified"].map({True: "✓ yes", False: "✗ no"}))
     constant = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
     return table.drop(columns=["config_id", *constant], errors="ignore")
 
 
+def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary of the speeds that are verified, with a mark at each variant."""
+    summary = speed_summary(_mask_unverified(speed))
+    summary = summary.loc[:, (summary != MISSING).any()]
+    marks = ["✗" if verified.startswith("no") else "✓" for verified in summary["verified"]]
+    return summary.assign(verified=[f"{mark} {how}" for mark, how in zip(marks, summary["verified"], strict=True)])
+
+
 _CAPTIONS = {
     "best": (
         "Medians over all starts and seeds with 95 % intervals; a run that missed the target counts as infinitely "
         "expensive. Tied choices cannot be told from the first one."
+    ),
+    "optimizers": (
+        "Each optimizer has its own best choice of the other settings. Its cost is compared with that of the best "
+        "optimizer run by run, from the same starts with the same seeds. The ratio is the median, with its 95 % "
+        "interval. The more choices are tried, the more likely a lucky one is among them, which fresh seeds mend."
+    ),
+    "importance": (
+        "Main effects on the logarithm of the cost over the whole grid, as in an analysis of variance: the share of "
+        "the variance that the means of a setting's values explain, and how many times the mean cost of the best value "
+        "the worst one has. A run that fails counts ten times the most expensive one. A setting that matters only "
+        "together with another has a small share."
     ),
     "speed": (
         "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
@@ -104,16 +152,44 @@ def ranking_summary(ranked: pd.DataFrame) -> pd.DataFrame:
     choice = [name for name in ranked if name in CHOICES]
     varying = [name for name in choice if varies(ranked, name)] or choice
     cells = ranked[varying].copy()
-    cells["converged"] = [
-        f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(ranked["converged"], ranked["runs"], strict=True)
+    # Where no run reached a target, or there was none, it is a success to end at a finite loss.
+    successes = ranked["converged"] if ranked["converged"].any() else ranked["runs"] - ranked["diverged"]
+    cells["converged" if ranked["converged"].any() else "finite"] = [
+        f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(successes, ranked["runs"], strict=True)
     ]
-    for name, as_text in (("samples", text), ("updates", text), ("seconds", duration), ("final_loss", text)):
-        if ranked[name].notna().any():
+    for name, as_text in (
+        ("samples", text),
+        ("updates", text),
+        ("seconds", duration),
+        ("final_loss", text),
+        ("validation_loss", text),
+    ):
+        if name in ranked and ranked[name].notna().any():
             # Formatted, it is a text: its heading is not that of a time.
             heading = "time" if name == "seconds" else name
             cells[heading] = [describe_estimate(row, name, as_text) for _, row in ranked.iterrows()]
     recommended, tied = ranked["recommended"].to_numpy(bool), ranked["tied"].to_numpy(bool)
     return cells.assign(tied=np.select([recommended, tied], ["recommended", "tied"], ""))
+
+
+def optimizer_summary(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparison of optimizers as text: the best choice of each, its success, its cost and the verdict."""
+    cells = compared[["optimizer", *(name for name in CHOICES if name != "optimizer")]].copy()
+    for name in ("schedule", "shuffle"):
+        if not varies(compared, name):
+            cells = cells.drop(columns=name)
+    cells["choices tried"] = compared["tried"]
+    cells["success"] = [format_share(row["success"] * row["runs"], row["runs"]) for _, row in compared.iterrows()]
+    cells["ratio"] = [describe_ratio(row) for _, row in compared.iterrows()]
+    return cells.assign(verdict=compared["verdict"])
+
+
+def importance_summary(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return the main effects as text."""
+    shares = [f"{share:.0%}" for share in effects["share"]]
+    factors = [f"{_format_two_digits(factor)} times" for factor in effects["factor"]]
+    named = effects[["setting"]].assign(explains=shares, best=effects["best"], worst=effects["worst"])
+    return named.assign(**{"worst against best": factors})
 
 
 def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
@@ -122,7 +198,13 @@ def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
     interval = [
         f"{low:.0%} to {high:.0%}" for low, high in zip(chosen["success_low"], chosen["success_high"], strict=True)
     ]
-    table = chosen.drop(columns=["success", "success_low", "success_high"])
+    ends = [name for name in map(str, chosen) if name.endswith(("_low", "_high"))]
+    table = chosen.drop(columns=["success", *ends])
+    for name in ("seconds_per_update", "seconds_to_target"):
+        if {f"{name}_low", f"{name}_high"} <= set(ends):
+            # Formatted, it is a text: its heading is not that of a time.
+            cells = [describe_estimate(row, name, duration) for _, row in chosen.iterrows()]
+            table = table.assign(**{name: cells}).rename(columns={name: name.replace("seconds", "time")})
     table.insert(table.columns.tolist().index("converged") + 1, "success", interval)
     return table
 

@@ -13,6 +13,7 @@ LOWEST = {
     "updates": "the fewest updates to the target",
     "seconds": "the least time to the target",
     "final_loss": "the lowest final loss",
+    "validation_loss": "the lowest loss on held-out samples",
 }
 
 

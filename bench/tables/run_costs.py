@@ -19,7 +19,10 @@ COSTS = {
     "updates": ["updates_to_target"],
     "seconds": ["updates_to_target", "seconds_per_update"],
     "final_loss": ["final_loss"],
+    "validation_loss": ["best_validation_loss"],
 }
+# Those that are losses: any run has them, also without a target.
+LOSSES = ("final_loss", "validation_loss")
 # Runs of different choices that have these in common form a pair.
 PAIR = ["init", "seed"]
 # So many rounding errors of a target make no difference.
@@ -38,7 +41,7 @@ class RunCosts:
         Whether there is such a run, whether it reached the target, and whether it diverged.
     costs : dict of str to array, shape (choices, pairs)
         Those of `COSTS` that the frame has. Infinite for a run that failed, NaN for one that was not made. A run fails
-        if it does not reach the target; as to its final loss, if that is not finite.
+        if it does not reach the target; as to its loss, if it diverged or that is not finite.
     seconds_per_update : array, shape (choices,)
         NaN where it is not known.
     timing_errors : tuple of array, shape (choices,)
@@ -54,8 +57,8 @@ class RunCosts:
     timing_errors: tuple[Floats, Floats]
 
     def ranked_by(self, cost: str) -> str:
-        """Return the cost, or "final_loss" where no run reached a target."""
-        return cost if self.converged.any() else "final_loss"
+        """Return the cost, or a loss where no run reached a target; see `settle_cost`."""
+        return settle_cost(cost, reached=bool(self.converged.any()), held_out="validation_loss" in self.costs)
 
     def succeeded(self, cost: str) -> NDArray[np.bool_]:
         """Tell whether each run succeeded in terms of a cost, shape (choices, pairs)."""
@@ -72,7 +75,7 @@ class RunCosts:
         ValueError
             For seconds, if those per update are not known of a choice that succeeds.
         """
-        if cost == "final_loss":
+        if cost in LOSSES:
             return np.maximum(self.costs[cost], max(floor, np.finfo(float).tiny))
         if cost == "seconds":
             untimed = np.isnan(self.seconds_per_update) & self.succeeded(cost).any(axis=1)
@@ -84,6 +87,16 @@ class RunCosts:
             updates = np.maximum(self.costs["updates"], 1.0)
             return np.where(np.isfinite(updates), updates * self.seconds_per_update[:, np.newaxis], updates)
         return np.maximum(self.costs[cost], 1.0)
+
+
+def settle_cost(cost: str, *, reached: bool, held_out: bool) -> str:
+    """Return what choices are ranked by: the cost, but a loss where no run reached a target.
+
+    That is the lowest loss on held-out samples where there are any, and else the loss at the end.
+    """
+    if cost in LOSSES or reached:
+        return cost
+    return "validation_loss" if held_out else "final_loss"
 
 
 def loss_floor(y: Floats) -> float:
@@ -153,8 +166,11 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
         if COSTS[name][0] in frame:
             to_target = _numbers(frame[COSTS[name][0]])
             costs[name] = matrix(np.where(reached & np.isfinite(to_target), to_target, np.inf), np.nan)
-    losses = _numbers(frame["final_loss"])
-    costs["final_loss"] = matrix(np.where(np.isfinite(losses), losses, np.inf), np.nan)
+    for name in LOSSES:
+        if COSTS[name][0] in frame:
+            losses = _numbers(frame[COSTS[name][0]])
+            # The lowest loss of a run that diverged is none to be had.
+            costs[name] = matrix(np.where(np.isfinite(losses) & ~lost, losses, np.inf), np.nan)
     per_update, low, high = (
         _numbers(frame[name])[firsts] if name in frame else np.full(firsts.size, np.nan)
         for name in ("seconds_per_update", "seconds_per_update_low", "seconds_per_update_high")

@@ -5,7 +5,7 @@ import pandas as pd
 
 from bench.data.scaling import Scaling
 from bench.data.units import in_table_units
-from bench.tables.choice_ranking import recommended_choice, runs_of
+from bench.tables.choice_ranking import cost_of, recommended_choice, runs_of
 from bench.tables.formatting import duration, text
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import (
@@ -16,7 +16,7 @@ from bench.tables.phrases import (
     format_share,
 )
 from bench.tables.ranking import varies
-from bench.tables.run_costs import CHOICES, find_choices
+from bench.tables.run_costs import CHOICES, LOSSES, find_choices
 from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
 from bench.tables.seconds import KERNEL
 from kernels import Model
@@ -93,13 +93,20 @@ def _describe_best(best: pd.Series, own: pd.DataFrame, ranked: pd.DataFrame, tar
     over = f"{format_count(own['init'].nunique(), 'start')} and {format_count(own['seed'].nunique(), 'seed')}"
     if target is None or not best["converged"]:
         missed = "" if target is None else f"No run reached the target loss {text(target)}. "
-        loss = describe_estimate(best, "final_loss", text)
-        return f"{missed}{named}: a median final loss of {loss}, over {over}. {best['reason']}".rstrip()
+        loss = describe_loss(best)
+        return f"{missed}{named}: a median {loss}, over {over}. {best['reason']}".rstrip()
     reached = format_share(best["converged"], best["runs"])
     return (
         f"{named}: {reached} runs, over {over}, reached the target loss {text(target)}, after a median of "
         f"{describe_costs(best)}. {best['reason']}"
     )
+
+
+def describe_loss(best: pd.Series, prefix: str = "") -> str:
+    """Return the loss by which choices are ranked where there is no target: "final loss of 1.25 [1, 1.5]"."""
+    if f"{prefix}validation_loss" in best:
+        return f"lowest loss on held-out samples of {describe_estimate(best, f'{prefix}validation_loss', text)}"
+    return f"final loss of {describe_estimate(best, f'{prefix}final_loss', text)}"
 
 
 def describe_costs(best: pd.Series, prefix: str = "") -> str:
@@ -126,10 +133,11 @@ def _describe_ties(ranked: pd.DataFrame, best: pd.Series) -> str:
 def _describe_confirmation(best: pd.Series, target: float | None) -> str:
     runs = int(best["confirmed_runs"])
     if target is None or not best["confirmed_converged"]:
-        loss = describe_estimate(best, "confirmed_final_loss", text)
+        name = "validation_loss" if "validation_loss" in best else "final_loss"
+        loss = describe_loss(best, "confirmed_")
         return (
-            f"{format_count(runs, 'run')} of this choice on fresh seeds ended with a median loss of {loss}; in the "
-            f"runs by which it was selected it was {text(best['final_loss'])}."
+            f"{format_count(runs, 'run')} of this choice on fresh seeds had a median {loss}; in the runs by which it "
+            f"was selected it was {text(best[name])}."
         )
     reached = format_share(best["confirmed_converged"], runs)
     return (
@@ -156,16 +164,21 @@ def _describe_optimizers(compared: pd.DataFrame, fresh: pd.DataFrame) -> str:
     """Say how the optimizers compare, each at its own best choice, on fresh seeds."""
     first, *others = [row for _, row in compared.iterrows()]
     seeds = format_count(fresh["seed"].nunique(), "fresh seed")
+    cost = cost_of(compared, "samples")
+    verb, what, how, than = (
+        ("needs", "as many samples", "reached the target", "as")
+        if cost not in LOSSES
+        else ("has", "the loss", "ended", "of")
+    )
     parts = []
     for row in others:
         if row["verdict"] == "fails":
-            parts.append(f"{row['optimizer']} reached the target in {format_share(row['converged'], row['runs'])} runs")
+            succeeded = round(row["success"] * row["runs"])
+            parts.append(f"{row['optimizer']} {how} in {format_share(succeeded, row['runs'])} runs")
         elif row["verdict"] == "slower":
-            parts.append(f"{row['optimizer']} needs {describe_ratio(row)} times as many samples")
+            parts.append(f"{row['optimizer']} {verb} {describe_ratio(row)} times {what}")
         else:
-            parts.append(
-                f"no difference was found for {row['optimizer']} ({describe_ratio(row)} times as many samples)"
-            )
+            parts.append(f"no difference was found for {row['optimizer']} ({describe_ratio(row)} times {what})")
     tried = compared["tried"].unique()
     if tried.tolist() == [1]:
         counts = "each at its only choice"
@@ -174,13 +187,17 @@ def _describe_optimizers(compared: pd.DataFrame, fresh: pd.DataFrame) -> str:
     else:
         named = ", ".join(f"{text(int(row['tried']))} for {row['optimizer']}" for _, row in compared.iterrows())
         counts = f"each at its best choice of {named}"
+    if (compared["verdict"].iloc[1:] == "no difference found").all():
+        ratios = ", ".join(f"{row['optimizer']} {describe_ratio(row)}" for row in others)
+        found = f"no difference was found: {ratios} times {what} {than} {first['optimizer']}"
+        return f"Compared {counts}, on {seeds}, {found}."
     return f"Compared {counts}, on {seeds}, {first['optimizer']} comes first; {'; '.join(parts)}."
 
 
 def _describe_robustness(ranked: pd.DataFrame, target: float | None) -> str:
     share = ranked["converged"] / ranked["runs"]
     if target is None:
-        return "The run has no target; choices are ranked by final loss."
+        return "The run has no target; choices are ranked by their losses."
     converged, runs = int(ranked["converged"].sum()), int(ranked["runs"].sum())
     always, never = int((share == 1).sum()), int((share == 0).sum())
     return (

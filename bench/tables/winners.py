@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.tables.choice_ranking import summarize
+from bench.tables.choice_ranking import cost_of, summarize
 from bench.tables.intervals import CONFIDENCE, check_share
 from bench.tables.run_costs import CHOICES, check_columns, find_choices, run_costs
 
@@ -72,7 +72,7 @@ def confirm(
     check_share("confidence", confidence)
     check_columns(fresh, cost, by)
     runs = run_costs(fresh, by)
-    summary = summarize(runs, cost if ranked["converged"].any() else "final_loss", confidence)
+    summary = summarize(runs, cost_of(ranked, cost), confidence)
     places = find_choices(ranked, summary, by)
     found = (
         summary.drop(columns=list(by))

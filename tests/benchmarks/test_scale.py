@@ -51,9 +51,10 @@ def test_ten_thousand_configurations(tmp_path, benchmark, reach):
     folders = (tmp_path / f"run{number}" for number in count())
 
     def run():
-        return sweep(models.quadratic, X, Y, grid, epochs=epochs, out=next(folders)).curves
+        return sweep(models.quadratic, X, Y, grid, epochs=epochs, confirm=0, out=next(folders)).curves
 
-    assert len(run()) == grid.size * (epochs + 1)
+    # Besides the ends of epochs, a few marks within the first of them.
+    assert grid.size * (epochs + 1) <= len(run()) <= grid.size * (1.4 * epochs + 1)
     benchmark.pedantic(run, rounds=10)
     seconds = benchmark.stats.stats.data if benchmark.enabled else []
     reach("10,000 configurations x 100 epochs x 800 samples", seconds, most=1.5, unit=" s")

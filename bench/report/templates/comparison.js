@@ -2,40 +2,34 @@
 // The chart of the page that compares runs: the loss of each run at its best choice.
 
 const hidden = new Set();
-const scales = { x: false, y: true };
+const scales = { x: true, y: true };
 
 function paint(plot, figure) {
   const shown = run.runs.filter((one) => !hidden.has(one.name));
-  const values = shown.flatMap((one) => [...one.low, ...one.median, ...one.high]).map((value) => value ?? NaN);
+  const values = shown.flatMap((one) => one.median).map((value) => value ?? NaN);
   const targets = [...new Set(shown.map((one) => one.target))];
   const target = targets.length === 1 ? targets[0] : null;
-  const range = lossRange(
-    values,
-    shown.map((one) => one.median[0] ?? NaN),
-    target,
-  );
-  const limits = [scales.y ? 10 ** (range[0] - 1) : 0, 10 ** (range[1] + 1)];
-  const along = (one) => one.epochs.map((epoch) => (scales.x && epoch === 0 ? null : epoch));
-  const bands = shown.map((one) =>
-    ribbon(
-      along(one),
-      one.low.map((value) => value ?? NaN),
-      one.high.map((value) => value ?? Infinity),
-      visible(one.color),
-      limits,
-    ),
-  );
-  const lines = shown.map((one) => ({
-    type: "scatter",
-    mode: "lines",
-    x: along(one),
-    y: one.median.map((value) => (value > 0 || !scales.y ? value : null)),
-    hoverinfo: "text",
-    text: one.epochs.map((epoch, i) => `${literal(one.name)}, epoch ${epoch}<br>median ${text(one.median[i])}`),
-    line: { width: 2.2, color: visible(one.color) },
-  }));
-  draw(plot, [...bands, ...lines], {
-    xaxis: axis("epoch", { log: scales.x, rangemode: scales.x ? "normal" : "tozero" }),
+  const begun = shown.map((one) => one.median[0] ?? NaN);
+  const range = lossRange(values, begun, target);
+  const edge = leftEdge(shown.flatMap((one) => one.samples));
+  const traces = shown.map((one) => {
+    const tone = visible(one.color);
+    const x = alongClock(one.samples, edge, scales.x);
+    const y = one.median.map((value) => (value > 0 || !scales.y ? value : null));
+    const low = one.low.map((value) => value ?? NaN);
+    const high = one.high.map((value) => value ?? Infinity);
+    const words = one.samples.map(
+      (seen, i) => `${literal(one.name)}, ${count(seen, "sample")}<br>median ${text(one.median[i])}`,
+    );
+    const line = { width: 2.2, color: tone };
+    return [
+      ribbon(x, low, high, tone, spanOf(y.map((value) => value ?? NaN), scales.y)),
+      { type: "scatter", mode: "lines", x, y, hoverinfo: "text", text: words, line },
+    ];
+  });
+  const end = Math.max(...shown.map((one) => one.samples.at(-1)));
+  draw(plot, [...traces.map(([band]) => band), ...traces.map(([, line]) => line)], {
+    xaxis: clockAxis(CLOCKS.samples, { log: scales.x, edge, end, width: plot.clientWidth }),
     yaxis: axis("loss", { log: scales.y, range: scales.y ? range : [0, 1.04 * 10 ** range[1]] }),
     shapes: target === null ? [] : [across(target, "target")],
   });
@@ -49,7 +43,8 @@ function paint(plot, figure) {
     },
   );
   return (
-    "Median and 10–90 % band over all starts and seeds of the best choice. " +
+    "Median and 10–90 % over all starts and seeds of the best choice. " +
+    "A band ends where its curve's own losses end. " +
     "Losses of standardized data are in standardized units."
   );
 }

@@ -1,13 +1,16 @@
 "use strict";
-// The chart of the data and the curves fitted to them, epoch by epoch.
+// The chart of the data and the curves fitted to them, mark by mark.
 
 const fit = run.fit;
 const fitLook = { role: "best", step: Infinity };
+// The marks of all runs, which need not be the same: a run is shown as it was at its own last one.
+const fitMarks = (runs) => [...new Set(runs.flatMap((one) => one.samples))].sort((one, other) => one - other);
 
 function paintFit(plot, figure) {
   const [x, y, at] = [fit.x, fit.y, fit.at].map((packed) => Array.from((packed.numbers ??= unpack(packed))));
   const runs = fit[fitLook.role];
-  const last = Math.max(...runs.map((one) => one.epochs.length)) - 1;
+  const marks = fitMarks(runs);
+  const last = marks.length - 1;
   const step = Math.min(fitLook.step, last);
   const [low, high] = [Math.min(...y), Math.max(...y)];
   const [left, right] = [Math.min(...x), Math.max(...x)];
@@ -34,12 +37,12 @@ function paintFit(plot, figure) {
   const lines = [];
   let next = 0;
   for (const one of runs) {
-    const place = Math.min(step, one.epochs.length - 1);
+    const place = one.samples.findLastIndex((seen) => seen <= marks[step]);
     const curves = (one.curves.numbers ??= unpack(one.curves));
     const curve = Array.from(curves.subarray(place * at.length, (place + 1) * at.length), (value) =>
       Number.isFinite(value) ? value : null,
     );
-    const name = `${one.start}, epoch ${text(one.epochs[place])}, loss ${text(one.losses[place])}`;
+    const name = `${one.start}, ${count(one.samples[place], "sample")} seen, loss ${text(one.losses[place])}`;
     traces.push({
       type: "scatter",
       mode: fit.several ? "markers" : "lines",
@@ -67,14 +70,14 @@ function paintFit(plot, figure) {
   const slider = figure.querySelector("input");
   if (slider) {
     [slider.max, slider.value, slider.parentElement.hidden] = [last, step, fitLook.role === "best"];
-    figure.querySelector("output").textContent = text(
-      Math.max(...runs.map((one) => one.epochs[Math.min(step, one.epochs.length - 1)])),
-    );
+    figure.querySelector("output").textContent = text(marks[step]);
   }
   return fitLook.role === "best"
     ? `The data and the curve fitted by the best run from ${runs.length > 1 ? `each of ${runs.length} starts` : "its start"}.`
-    : "A typical run from each start: the one with the median number of epochs to the target. " +
-        "Move the slider to see the curve at other epochs.";
+    : (run.target === null
+        ? "The run with the lowest final loss from each start. "
+        : "A typical run from each start: the one with the median number of samples to the target. ") +
+        "Move the slider to see the curve earlier and later.";
 }
 
 function offerFit() {
@@ -91,7 +94,7 @@ function offerFit() {
       "Runs",
       [
         ["best", "best runs"],
-        ["typical", "typical runs, epoch by epoch"],
+        ["typical", "typical runs, mark by mark"],
       ],
       "best",
       (role) => {
@@ -99,6 +102,6 @@ function offerFit() {
         redraw("fit");
       },
     ),
-    make("label", { className: "group" }, "epoch ", slider, output),
+    make("label", { className: "group" }, "samples seen ", slider, output),
   );
 }

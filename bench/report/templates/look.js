@@ -38,6 +38,7 @@ function axis(title, { log = false, range = null, ...more } = {}) {
     exponentformat: "e",
     // Few enough that a logarithmic axis has no ticks at 3, 4, 6, 7, ...
     nticks: log ? 5 : 7,
+    ticks: "",
     tickformat: plain ? "~g" : undefined,
     gridcolor: color("grid"),
     linecolor: color("line"),
@@ -49,15 +50,17 @@ function axis(title, { log = false, range = null, ...more } = {}) {
   };
 }
 
-// Ticks at 1, 2, 5, 10, ... for a logarithmic axis of a few decades.
-function ticks(low, high, says = text) {
-  const decades = Array.from(
-    { length: Math.max(1, Math.ceil(high) - Math.floor(low) + 1) },
-    (_, i) => 10 ** (Math.floor(low) + i),
+// Ticks at 1, 2, 5, 10, ... for a logarithmic axis, or at powers of ten, so that there are at most so many of them.
+function ticks(low, high, says = text, most = 15) {
+  const decades = Array.from({ length: Math.max(1, Math.ceil(high) - Math.floor(low) + 1) }, (_, i) => Math.floor(low) + i);
+  const isInside = (value) => Math.log10(value) >= low - 1e-9 && Math.log10(value) <= high + 1e-9;
+  const candidates = [[1, 2, 5], [1, 3], [1]].map((digits) =>
+    decades.flatMap((decade) => digits.map((digit) => Number((digit * 10 ** decade).toPrecision(3)))).filter(isInside),
   );
-  const tickvals = decades.flatMap((decade) =>
-    (decades.length > 5 ? [1] : [1, 2, 5]).map((digit) => Number((digit * decade).toPrecision(3))),
-  );
+  const fine = decades.length > 6 ? candidates.slice(2) : candidates;
+  const fitting = fine.find((values) => values.length <= most) ?? fine.at(-1);
+  const every = Math.ceil(fitting.length / most);
+  const tickvals = fitting.filter((_, i) => i % every === 0);
   return { tickvals, ticktext: tickvals.map(says) };
 }
 
@@ -75,7 +78,8 @@ const across = (value, title) => ({
 
 function draw(element, traces, layout, tools = true) {
   const whole = {
-    margin: { l: 8, r: 8, t: 30, b: 8 },
+    // On the right is room for half of the last label of an axis.
+    margin: { l: 8, r: 24, t: 30, b: 8 },
     paper_bgcolor: color("paper"),
     plot_bgcolor: color("paper"),
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("ink") },
@@ -103,18 +107,22 @@ function draw(element, traces, layout, tools = true) {
   return Plotly.react(element, traces, whole, config);
 }
 
-// A band between two lines, in as many pieces as it takes; what is beyond `floor` and `ceiling` leaves the view there.
-function ribbon(x, low, high, tone, [floor, ceiling]) {
+// The lowest and the highest value of a curve: its band is drawn no further, so that it covers no other curve's place.
+function spanOf(values, log) {
+  const drawn = values.filter((value) => Number.isFinite(value) && (value > 0 || !log));
+  return drawn.length ? [Math.min(...drawn), Math.max(...drawn)] : null;
+}
+
+// A band between two lines, in as many pieces as it takes. Both of its edges are held within one span, for an edge that
+// is cut off elsewhere than the other would cross it.
+function ribbon(x, low, high, tone, span) {
   const [xs, ys] = [[], []];
   let piece = [];
+  const held = (value) => Math.min(Math.max(value, span[0]), span[1]);
   const close = () => {
-    if (piece.length > 1) {
+    if (span && piece.length > 1) {
       xs.push(...piece.map((i) => x[i]), ...piece.toReversed().map((i) => x[i]), null);
-      ys.push(
-        ...piece.map((i) => Math.max(low[i], floor)),
-        ...piece.toReversed().map((i) => Math.min(high[i], ceiling)),
-        null,
-      );
+      ys.push(...piece.map((i) => held(low[i])), ...piece.toReversed().map((i) => held(high[i])), null);
     }
     piece = [];
   };

@@ -3,6 +3,7 @@
 
 const optimizers = settings.optimizer;
 const shownOptimizers = () => optimizers.values.map((_, code) => code).filter((code) => !state.hidden.has(code));
+const TIME_OF_A_RUN = `Time is updates times the measured time of an update with the kernel ${run.kernel}.`;
 const toneOf = (code) => visible(optimizers.colors[code]);
 
 // One legend for all charts of optimizers: what is hidden in one is hidden in all.
@@ -19,4 +20,10 @@ function optimizerLegend(figure, kind = "") {
       redraw("loss", "rates", "time");
     },
   );
+}
+
+function targetLegend(figure) {
+  if (run.target === null) return;
+  const entry = make("span", {}, swatch(color("target"), "dashes"), `target ${text(run.target)}`);
+  figure.querySelector(".legend").append(entry);
 }

@@ -10,10 +10,16 @@ for (const name of ["map", "cell"]) {
   charts.get(name).paint();
 }
 offerMap();
+offerScales(charts.get("cell").figure, cellLook, "cell", [
+  ["x", "x"],
+  ["y", "y"],
+]);
 chart("loss", paintLoss);
+chart("compared", paintCompared);
 chart("rates", paintRates);
+chart("effects", paintEffects);
 if (fit) chart("fit", paintFit);
-chart("time", paintTime);
+if (run.timed) chart("time", paintTime);
 offerLoss();
 offerRates();
 offerFit();

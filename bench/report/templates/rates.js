@@ -4,60 +4,47 @@
 const rateLook = { size: null, measure: state.measure, x: true, y: true };
 
 function paintRates(plot, figure) {
-  const [bands, lines, sentences, every] = [[], [], [], []];
-  const byEpochs = rateLook.measure === "epochs";
-  const what = byEpochs ? "epochs to the target" : "final loss";
-  const [low, middle, high] = byEpochs ? ["low", "epochs", "high"] : ["best", "loss", "worst"];
-  for (const code of shownOptimizers()) {
+  const measure = MEASURES[rateLook.measure];
+  const isLoss = rateLook.measure in LOSSES;
+  const [lines, sentences, every] = [[], [], []];
+  shownOptimizers().forEach((code, place, codes) => {
     const outcomes = settings.lr.values
       .map((_, lr) => best(rowsWith({ optimizer: code, batch_size: rateLook.size, lr })))
       .filter(Boolean);
-    const x = outcomes.map((one) => settings.lr.values[settings.lr.codes[one.rows[0]]]);
-    const y = outcomes.map((one) =>
-      Number.isFinite(one[middle]) && (one[middle] > 0 || !rateLook.y) ? one[middle] : null,
-    );
+    const rates = outcomes.map((one) => settings.lr.values[settings.lr.codes[one.rows[0]]]);
+    // Side by side, so that one optimizer's range does not hide another's.
+    const shift = (place - (codes.length - 1) / 2) * 0.012;
+    const x = rates.map((rate) => (rateLook.x ? rate * 10 ** shift : rate));
+    const spreads = outcomes.map((one) => one[rateLook.measure]);
+    const drawn = (value) => Number.isFinite(value) && (value > 0 || !rateLook.y);
+    const y = spreads.map(({ middle }) => (drawn(middle) ? middle : null));
     const safe = outcomes.map((one) => run.target === null || one.converged === one.runs);
-    const tone = toneOf(code);
     const reached = (one) =>
       run.target === null ? "" : `${one.converged} of ${count(one.runs, "run")} reached the target<br>`;
     const hover = outcomes.map(
-      (one) =>
-        `${literal(choice(one.rows[0]))}<br>${reached(one)}${what}: ${text(one[middle])} ` +
-        `(10–90 %: ${text(one[low])} to ${text(one[high])})`,
+      (one, i) =>
+        `${literal(choice(one.rows[0]))}<br>${reached(one)}${measure.title}: ${measure.says(spreads[i].middle)} ` +
+        `(10–90 %: ${measure.says(spreads[i].low)} to ${measure.says(spreads[i].high)})`,
     );
-    bands.push([x, outcomes.map((one) => one[low]), outcomes.map((one) => one[high]), tone]);
-    lines.push({
-      type: "scatter",
-      mode: "lines+markers",
-      x,
-      y,
-      text: hover,
-      hoverinfo: "text",
-      line: { width: 2, color: tone },
-      marker: {
-        color: tone,
-        size: 8,
-        symbol: safe.map((one) => (one ? "circle" : "circle-open")),
-        line: { width: 2, color: tone },
-      },
-    });
-    every.push(...y, ...outcomes.map((one) => one[low]));
+    lines.push({ code, x, y, hover, safe, spreads });
+    every.push(...y, ...spreads.map(({ low }) => low));
     const many = safe.filter(Boolean).length;
     sentences.push(`${optimizers.shown[code]}: ${many || "none"} of ${count(x.length, "rate")}`);
-  }
+  });
   const positive = every.filter((value) => value > 0 && Number.isFinite(value));
   const [least, most] = [Math.min(...positive), Math.max(...positive)].map(Math.log10);
-  const range = byEpochs && positive.length ? [least - 0.08, most + 0.15] : lossRange(every, [], run.target);
-  const limits = [rateLook.y ? 10 ** (range[0] - 1) : 0, 10 ** (range[1] + 1)];
+  const range = !isLoss && positive.length ? [least - 0.08, most + 0.15] : lossRange(every, [], run.target);
+  const top = 10 ** (range[1] + 1);
   const marks = rateTicks(plot.clientWidth || 600);
-  draw(plot, [...bands.map((one) => ribbon(...one, limits)), ...lines], {
+  draw(plot, lines.map((one) => rateTrace(one, top)), {
     xaxis: axis("learning rate", { log: rateLook.x, tickangle: 0, ...(rateLook.x ? marks : {}) }),
-    yaxis: axis(what, {
+    yaxis: axis(measure.title, {
       log: rateLook.y,
       range: rateLook.y ? range : [0, 10 ** range[1]],
-      ...(byEpochs && rateLook.y ? ticks(...range) : {}),
+      ...(!isLoss && rateLook.y ? ticks(...range, measure.brief) : {}),
+      ...(rateLook.measure === "seconds" && !rateLook.y ? secondTicks(10 ** range[1]) : {}),
     }),
-    shapes: run.target === null || byEpochs ? [] : [across(run.target, "target")],
+    shapes: run.target === null || rateLook.measure !== "loss" ? [] : [across(run.target, "target")],
   });
   optimizerLegend(figure, "dot");
   const size =
@@ -68,13 +55,34 @@ function paintRates(plot, figure) {
     run.target === null || !sentences.length
       ? ""
       : ` Filled markers are learning rates at which every run reached the target: ${sentences.join("; ")}.`;
-  return `Median and 10–90 % with ${size}.${full}`;
+  return `Medians with ${size}; thin lines extend from 10 to 90 % of the runs.${full}`;
+}
+
+// A line through the medians, with a thin one from 10 to 90 % at each of them: it leaves the view where 10 % fail.
+function rateTrace({ code, x, y, hover, safe, spreads }, top) {
+  const tone = toneOf(code);
+  const reach = (end) => spreads.map((one, i) => (y[i] === null ? 0 : Math.abs(Math.min(one[end], top) - y[i])));
+  return {
+    type: "scatter",
+    mode: "lines+markers",
+    ...{ x, y, text: hover, hoverinfo: "text" },
+    error_y: {
+      ...{ type: "data", symmetric: false, array: reach("high"), arrayminus: reach("low") },
+      ...{ color: faded(tone, 0.55), thickness: 1.5, width: 0 },
+    },
+    line: { width: 2, color: tone },
+    marker: {
+      ...{ color: tone, size: 8, line: { width: 2, color: tone } },
+      symbol: safe.map((one) => (one ? "circle" : "circle-open")),
+    },
+  };
 }
 
 // Ticks at the learning rates themselves, as far as there is room for them.
 function rateTicks(width) {
   const decades = settings.lr.values.map(Math.log10);
-  const room = ((decades.at(-1) - decades[0]) * 64) / width;
+  const longest = Math.max(...settings.lr.shown.map((name) => name.length));
+  const room = ((decades.at(-1) - decades[0]) * (8 * longest + 16)) / Math.max(100, width - 80);
   const kept = [];
   decades.forEach((at, i) => {
     if (!kept.length || at - decades[kept.at(-1)] >= room) kept.push(i);
@@ -98,18 +106,8 @@ function offerRates() {
         change("size"),
       ),
     );
-  if (run.target !== null)
-    controls.append(
-      buttons(
-        "Shown",
-        [
-          ["epochs", "epochs to the target"],
-          ["loss", "final loss"],
-        ],
-        rateLook.measure,
-        change("measure"),
-      ),
-    );
+  const shownMeasures = Object.entries(MEASURES).map(([name, one]) => [name, one.title]);
+  if (shownMeasures.length > 1) controls.append(list("shown", shownMeasures, rateLook.measure, change("measure")));
   offerScales(figure, rateLook, "rates", [
     ["x", "x"],
     ["y", "y"],

@@ -1,5 +1,5 @@
 "use strict";
-// The rows of the run: settings, outcomes, loss curves, and the ranking of choices.
+// The rows of the run: settings, outcomes, loss curves, and what the run's ranking of choices says.
 
 const settings = {};
 for (const [name, packed] of [...Object.entries(run.settings), ["status", run.status]]) {
@@ -33,41 +33,40 @@ function grouped(rows, names) {
   return [...groups.values()];
 }
 
-// The outcome of rows that repeat one choice.
-function outcome(rows) {
-  const of = (name) => Array.from(rows, (row) => numbers[name][row]);
-  const converged = rows.filter((row) => isStatus(row, "converged"));
-  const [low, epochs, high] = quantiles(of("epochs_to_target"), [0.1, 0.5, 0.9]);
-  const [best, loss, worst] = quantiles(of("final_loss"), [0.1, 0.5, 0.9]);
-  return {
-    rows,
-    low,
-    epochs,
-    high,
-    best,
-    loss,
-    worst,
-    runs: rows.length,
-    converged: converged.length,
-    diverged: rows.filter((row) => isStatus(row, "diverged")).length,
-    slowest: Math.max(...converged.map((row) => numbers.epochs_to_target[row])),
-  };
+// Seconds are updates times the measured time of an update; NaN where it was not measured.
+const secondsPerUpdate = (row) => numbers.seconds[row] / numbers.updates[row];
+
+// 10 %, median and 90 %.
+function spread(values) {
+  const [low, middle, high] = quantiles(values, [0.1, 0.5, 0.9]);
+  return { low, middle, high };
 }
 
-// Ranks as the tables do: by the share of runs that reached the target, then by epochs, then by loss.
-function better(one, other) {
-  const [share, others] = [one.converged / one.runs, other.converged / other.runs];
-  if (share !== others) return share > others;
-  if (one.epochs !== other.epochs) return one.epochs < other.epochs;
-  return one.loss < other.loss;
+// The outcome of rows that repeat one choice: what they cost to the target, and the losses that they end with.
+function outcome(rows) {
+  const of = (name) => Array.from(rows, (row) => numbers[name][row]);
+  const seconds = Array.from(rows, (row) => numbers.updates_to_target[row] * secondsPerUpdate(row));
+  return {
+    rows,
+    runs: rows.length,
+    converged: rows.filter((row) => isStatus(row, "converged")).length,
+    diverged: rows.filter((row) => isStatus(row, "diverged")).length,
+    samples: spread(of("samples_to_target")),
+    updates: spread(of("updates_to_target")),
+    seconds: spread(seconds),
+    loss: spread(of("final_loss")),
+    ...(numbers.best_validation_loss ? { heldOut: spread(of("best_validation_loss")) } : {}),
+  };
 }
 
 const CHOICE = ["optimizer", "lr", "schedule", "batch_size", "shuffle"];
 
+// The outcome of the choice that comes first in the run's ranking, of those that the rows repeat.
+const ranks = unpack(run.ranks);
+
 function best(rows) {
-  return grouped(rows, CHOICE)
-    .map(outcome)
-    .reduce((one, other) => (one && !better(other, one) ? one : other), null);
+  const first = rows.reduce((least, row) => Math.min(least, ranks[row]), Infinity);
+  return rows.length ? outcome(Array.from(rows).filter((row) => ranks[row] === first)) : null;
 }
 
 function choice(row) {
@@ -85,30 +84,40 @@ const curveSteps = unpack(run.curves.losses);
 const curveStarts = new Uint32Array(run.count + 1);
 curveCounts.forEach((many, row) => (curveStarts[row + 1] = curveStarts[row] + many));
 
-// Epochs and losses of a row: those of the grid, and the last one. A loss that is not finite is NaN.
+// Where a row has its losses: at the stored marks of its batch size, and at its last one. A loss that is not finite is NaN.
 function curve(row) {
   const steps = curveSteps.subarray(curveStarts[row], curveStarts[row + 1]);
-  const epochs = Array.from(steps, (_, i) => (i < steps.length - 1 ? run.curves.grid[i] : numbers.epochs[row]));
+  const marks = run.curves.marks[settings.batch_size.codes[row]];
+  const until = (kept, last) => Array.from(steps, (_, i) => (i < steps.length - 1 ? kept[i] : last));
   const losses = Array.from(steps, (step) => {
     if (step === 0) return NaN;
     return step === 1 ? 0 : 10 ** (run.curves.low + (step - 2) * run.curves.unit);
   });
-  return { epochs, losses };
+  return {
+    samples: until(marks.samples, numbers.samples_seen[row]),
+    updates: until(marks.updates, numbers.updates[row]),
+    losses,
+  };
 }
 
-// 10 %, median and 90 % of several runs, epoch by epoch. A run that stopped keeps its last loss; one that diverged counts as infinite.
+// 10 %, median and 90 % of the runs of a choice, mark by mark. A run that stopped keeps its last loss; one that
+// diverged counts as infinite.
 function band(rows) {
   const curves = rows.map(curve);
-  const last = Math.max(...rows.map((row) => numbers.epochs[row]));
-  const epochs = [...new Set([...run.curves.grid.filter((epoch) => epoch < last), last])];
+  const longest = rows.reduce((one, row) => (numbers.samples_seen[row] > numbers.samples_seen[one] ? row : one));
+  const last = numbers.samples_seen[longest];
+  const marks = run.curves.marks[settings.batch_size.codes[longest]];
+  const kept = marks.samples.filter((seen) => seen < last).length;
+  const samples = [...marks.samples.slice(0, kept), last];
+  const updates = [...marks.updates.slice(0, kept), numbers.updates[longest]];
   const places = curves.map(() => 0);
-  const losses = epochs.map((epoch) =>
+  const losses = samples.map((seen) =>
     curves.map((one, k) => {
-      while (places[k] < one.epochs.length - 1 && one.epochs[places[k] + 1] <= epoch) places[k]++;
-      const over = epoch > numbers.epochs[rows[k]];
+      while (places[k] < one.samples.length - 1 && one.samples[places[k] + 1] <= seen) places[k]++;
+      const over = seen > numbers.samples_seen[rows[k]];
       return over && isStatus(rows[k], "diverged") ? NaN : one.losses[places[k]];
     }),
   );
   const [low, median, high] = [0.1, 0.5, 0.9].map((share) => losses.map((values) => quantiles(values, [share])[0]));
-  return { epochs, low, median, high };
+  return { samples, updates, low, median, high };
 }

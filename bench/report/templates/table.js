@@ -3,6 +3,14 @@
 
 const SIZE = 20;
 const TIMES = ["seconds"];
+// Updates follow from samples, and there is no time where none was measured; without a target there is no way to it.
+const LEFT_OUT = [
+  "updates",
+  ...(run.timed ? [] : ["seconds"]),
+  ...(run.target === null ? ["samples_to_target", "updates_to_target"] : []),
+];
+const STATUS_WORDS = { max_epochs: run.target === null ? "ran all epochs" : "target missed" };
+const statusWord = (status) => STATUS_WORDS[status] ?? status;
 const columns = [
   ...[...CHOICE, "init", "seed"].filter(varies).map((name) => ({
     name,
@@ -13,16 +21,18 @@ const columns = [
   {
     name: "status",
     of: (row) => settings.status.codes[row],
-    says: (row) => shown("status", row).replace("max_epochs", "target missed"),
+    says: (row) => statusWord(shown("status", row)),
   },
-  ...Object.entries(numbers).map(([name, values]) => ({
+  ...Object.entries(numbers)
+    .filter(([name]) => !LEFT_OUT.includes(name))
+    .map(([name, values]) => ({
     name,
     of: (row) => values[row],
     says: (row) => (TIMES.includes(name) ? duration : text)(values[row]),
     number: true,
   })),
 ];
-const leading = columns.find((column) => column.name === (run.target === null ? "final_loss" : "epochs_to_target"));
+const leading = columns.find((column) => column.name === (run.target === null ? "final_loss" : "samples_to_target"));
 const view = { rows: [], page: 0, by: leading, down: false, words: "", codes: {} };
 let haystack = null;
 
@@ -93,25 +103,29 @@ function asCode(row, language) {
     .join("")}init = { start = { ${pairs.join(", ")} } }\n${tail}`;
 }
 
+function copyButtons(row) {
+  const languages = [
+    ["python", "Python"],
+    ["toml", "TOML"],
+  ];
+  return languages.map(([language, name]) => {
+    const button = make("button", { type: "button", textContent: name });
+    button.setAttribute("aria-label", `Copy ${choice(row)} as ${name}`);
+    button.addEventListener("click", () => copy(asCode(row, language)));
+    return button;
+  });
+}
+
 function cells(row) {
   const line = make("tr");
   line.dataset.id = idOf(row);
+  line.append(make("td", {}, ...copyButtons(row)));
   for (const column of columns) {
     const cell = make("td", { textContent: column.says(row), className: column.number ? "number" : "" });
     if (column.name === "status" && isStatus(row, "diverged")) cell.classList.add("bad");
     if (!column.number) cell.title = cell.textContent;
     line.append(cell);
   }
-  const copies = [
-    ["python", "Python"],
-    ["toml", "TOML"],
-  ].map(([language, name]) => {
-    const button = make("button", { type: "button", textContent: name });
-    button.setAttribute("aria-label", `Copy ${choice(row)} as ${name}`);
-    button.addEventListener("click", () => copy(asCode(row, language)));
-    return button;
-  });
-  line.append(make("td", {}, ...copies));
   return line;
 }
 
@@ -134,7 +148,7 @@ function showRows() {
 
 function offerTable() {
   const table = document.getElementById("rows");
-  const line = make("tr");
+  const line = make("tr", {}, make("th", { scope: "col", textContent: "copy as" }));
   for (const column of columns) {
     const header = make("th", { scope: "col", className: column.number ? "number" : "" });
     header.dataset.name = column.name;
@@ -146,7 +160,6 @@ function offerTable() {
     header.append(button);
     line.append(header);
   }
-  line.append(make("th", { scope: "col", textContent: "copy as" }));
   table.tHead.append(line);
 
   const filters = document.getElementById("filters");
@@ -160,7 +173,7 @@ function offerTable() {
   for (const name of [...CHOICE, "init", "seed", "status"].filter(varies)) {
     const options = [
       [null, "any"],
-      ...settings[name].shown.map((value, code) => [code, value.replace("max_epochs", "target missed")]),
+      ...settings[name].shown.map((value, code) => [code, name === "status" ? statusWord(value) : value]),
     ];
     filters.append(
       list(run.labels[name], options, null, (code) => {

@@ -8,7 +8,8 @@ function paintTime(plot, figure) {
   const [every, begun] = [[], []];
   const traces = shownOptimizers().map((code) => {
     const rows = Array.from(rowsWith({ optimizer: code })).filter(
-      (row) => numbers.final_loss[row] > 0 && Number.isFinite(numbers.final_loss[row]),
+      (row) =>
+        numbers.final_loss[row] > 0 && Number.isFinite(numbers.final_loss[row]) && Number.isFinite(numbers.seconds[row]),
     );
     drawn += rows.length;
     const y = rows.map((row) => numbers.final_loss[row]);
@@ -38,7 +39,8 @@ function paintTime(plot, figure) {
       log: timeLook.x,
       tickformat: "~s",
       ticksuffix: "s",
-      ...(timeLook.x && drawn ? ticks(...timeSpan, duration) : {}),
+      tickangle: 0,
+      ...(timeLook.x && drawn ? ticks(...timeSpan, duration, Math.max(2, Math.floor(plot.clientWidth / 70))) : {}),
     }),
     yaxis: axis("final loss", { log: timeLook.y, range: timeLook.y ? range : null }),
     shapes: run.target === null ? [] : [across(run.target, "target")],
@@ -47,13 +49,15 @@ function paintTime(plot, figure) {
   const outside = every.filter((loss) => Math.log10(loss) < range[0] || Math.log10(loss) > range[1]).length;
   const beyond = outside && timeLook.y ? `, ${text(outside)} of them are outside the view` : "";
   return (
-    `${text(drawn)} of ${count(run.count, "configuration")} ended at a finite loss above zero${beyond}. ` +
-    "Runs are trained in blocks; the time of a run is its share of its block."
+    `${text(drawn)} of ${count(run.count, "configuration")} ended at a finite loss above zero and were timed${beyond}. ` +
+    TIME_OF_A_RUN
   );
 }
 
-const offerTime = () =>
+function offerTime() {
+  if (!charts.has("time")) return;
   offerScales(charts.get("time").figure, timeLook, "time", [
     ["x", "x"],
     ["y", "y"],
   ]);
+}

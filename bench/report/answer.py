@@ -1,0 +1,127 @@
+"""The answer of a run: the recommended choice, what it costs, how sure that is, and how to use it."""
+
+import shlex
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.report.choice import find_choice
+from bench.report.run_data import RunData
+from bench.store.choice import Choice
+from bench.tables.choice_ranking import cost_of
+from bench.tables.formatting import duration, text
+from bench.tables.phrases import describe_estimate, describe_order, format_count, format_share
+from bench.tables.readable import describe_batch_size
+from bench.tables.seconds import KERNEL
+
+# The sentences of the verdict that the answer says in its own way.
+SAID_BY_ANSWER = ("Best choice", "Ties")
+
+
+class Copy(NamedTuple):
+    """A text to be copied: the button's name, the anchor of the text, and the text."""
+
+    name: str
+    anchor: str
+    content: str
+
+
+class Tile(NamedTuple):
+    """A figure in large type, its interval in small type below it, which may be empty, and what it is."""
+
+    value: str
+    interval: str
+    meaning: str
+
+
+class Answer(NamedTuple):
+    """The best choice, setting by setting, and its results; `notes` are sentences on how sure they are."""
+
+    heading: str
+    settings: list[tuple[str, str]]
+    tiles: list[Tile]
+    notes: list[str]
+    copies: list[Copy]
+
+
+def find_answer(run_data: RunData) -> Answer:
+    """Return the answer of a run that has trained something."""
+    frame, target = run_data.frame, run_data.target
+    diverged = int((frame["status"] == "diverged").sum())
+    if diverged == len(frame):
+        tiles = [Tile(f"{text(diverged)} of {text(len(frame))}", "", "runs diverged")]
+        return Answer("No best choice: every run diverged", [], tiles, [], [])
+    choice = find_choice(run_data, "samples", None)
+    best = choice.row
+    settings = [
+        ("optimizer", str(best["optimizer"])),
+        ("learning rate", text(best["lr"])),
+        ("batch size", describe_batch_size(best["batch_size"], run_data.samples)),
+        ("schedule", str(best["schedule"])),
+        ("order", describe_order(best["shuffle"])),
+    ]
+    heading = "The best choice"
+    if target is not None and not best["converged"]:
+        heading = f"The best choice; no run reached the target loss {text(target)}"
+    has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed(best) else ''}final_loss_low"])
+    medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {describe_sample(run_data, best)}."
+    notes = [medians, str(best["reason"]), run_data.verdict.get("Ties", "")]
+    return Answer(
+        heading, settings, _make_tiles(best, target, run_data), [note for note in notes if note], _copies(choice)
+    )
+
+
+def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> list[Tile]:
+    """Return the costs of a choice and its success, on fresh seeds where there are any."""
+    prefix = "confirmed_" if is_confirmed(best) else ""
+    runs, converged = (best[f"{prefix}{name}"] for name in ("runs", "converged"))
+    if target is None or not best["converged"]:
+        ended = Tile(format_share(runs - best[f"{prefix}diverged"], runs), "", "runs ended at a finite loss")
+        name = cost_of(run_data.ranked, "samples")
+        return [_estimate_tile(best, f"{prefix}{name}", text, f"median {run_data.cost}"), ended]
+    tiles = [
+        _estimate_tile(best, f"{prefix}samples", text, f"samples to the target loss {text(target)}"),
+        _estimate_tile(best, f"{prefix}updates", text, "updates"),
+    ]
+    if np.isfinite(best[f"{prefix}seconds"]):
+        tiles.append(_estimate_tile(best, f"{prefix}seconds", duration, f"with the kernel {KERNEL}"))
+    low, high = best[f"{prefix}success_low"], best[f"{prefix}success_high"]
+    return [*tiles, Tile(format_share(converged, runs), f"[{low:.0%}, {high:.0%}]", "runs reached the target")]
+
+
+def _estimate_tile(best: pd.Series, name: str, as_text: Callable[[float], str], meaning: str) -> Tile:
+    value, _, interval = describe_estimate(best, name, as_text).partition(" [")
+    return Tile(value, f"[{interval}" if interval else "", meaning)
+
+
+def describe_sample(run_data: RunData, best: pd.Series) -> str:
+    """Return the starts and seeds that the figures of a choice are from."""
+    confirmed = is_confirmed(best)
+    runs = run_data.fresh if confirmed and run_data.fresh is not None else run_data.frame
+    seeds = format_count(runs["seed"].nunique(), "fresh seed" if confirmed else "seed")
+    return f"{format_count(runs['init'].nunique(), 'start')} and {seeds}"
+
+
+def is_confirmed(best: pd.Series) -> bool:
+    """Return whether a choice was trained again on fresh seeds."""
+    return "confirmed_runs" in best and bool(pd.notna(best["confirmed_runs"]))
+
+
+def _copies(choice: Choice) -> list[Copy]:
+    """Return the choice as Python, as a study, and as a command that runs it by the study of this run."""
+    settings = choice.settings
+    options = {
+        "--optimizer": settings["optimizer"],
+        "--lr": repr(settings["lr"]),
+        "--batch-size": str(settings["batch_size"]),
+        "--schedule": settings["schedule"],
+    }
+    order = "--shuffle" if settings["shuffle"] else "--no-shuffle"
+    words = ["sgdbench", "run", "run.toml", *(word for option in options.items() for word in option), order]
+    return [
+        Copy("Copy as Python", "answer-python", choice.code()),
+        Copy("Copy as study (TOML)", "answer-toml", choice.to_study()),
+        Copy("Copy as command", "answer-command", shlex.join([*words, "--out", "FOLDER"])),
+    ]

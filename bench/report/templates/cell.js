@@ -1,0 +1,50 @@
+"use strict";
+// The loss curves of the selected cell of the map, run by run.
+
+const cellLook = { x: true, y: true };
+
+function paintCell(plot, figure) {
+  const rows = cellRows(state.lr, state.batch_size);
+  const cell = rows.length ? outcome(rows) : null;
+  const curves = new Map(Array.from(rows, (row) => [row, curve(row)]));
+  const edge = leftEdge([...curves.values()].flatMap(({ samples }) => samples));
+  const traces = grouped(rows, ["init"]).map((runs) => {
+    const [x, y, words] = [[], [], []];
+    for (const row of runs) {
+      const { samples, losses } = curves.get(row);
+      x.push(...alongClock(samples, edge, cellLook.x), null);
+      y.push(...losses.map((loss) => (loss > 0 || !cellLook.y ? loss : null)), null);
+      const who = literal(`${shown("init", row)}, seed ${shown("seed", row)}`);
+      samples.forEach((seen, i) => words.push(`${who}<br>${count(seen, "sample")}: loss ${text(losses[i])}`));
+      words.push("");
+    }
+    const tone = visible(settings.init.colors[settings.init.codes[runs[0]]]);
+    const single = runs.every((row) => curves.get(row).samples.length === 1);
+    return {
+      type: "scatter",
+      mode: single ? "markers" : "lines",
+      ...{ x, y, text: words, hoverinfo: "text", line: { color: tone, width: 1.4 }, marker: { color: tone } },
+      opacity: runs.length > 8 ? 0.75 : 1,
+    };
+  });
+  const every = [...curves.values()];
+  const begun = every.map(({ losses }) => losses[0]);
+  const range = lossRange(
+    every.flatMap(({ losses }) => losses),
+    begun,
+    run.target,
+  );
+  const end = Math.max(0, ...every.map(({ samples }) => samples.at(-1)));
+  draw(plot, traces, {
+    xaxis: clockAxis(CLOCKS.samples, { log: cellLook.x, edge, end, width: plot.clientWidth }),
+    yaxis: axis("loss", { log: cellLook.y, range: cellLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
+    shapes: run.target === null ? [] : [across(run.target, "target")],
+  });
+  const codes = [...new Set(Array.from(rows, (row) => settings.init.codes[row]))];
+  legend(
+    figure,
+    codes.map((code) => [settings.init.shown[code], visible(settings.init.colors[code])]),
+  );
+  targetLegend(figure);
+  return `${named("optimizer")}, ${describeCell(cell, state.lr, state.batch_size)}.`;
+}

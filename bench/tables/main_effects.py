@@ -1,0 +1,66 @@
+"""How much each setting matters: its main effect on the logarithm of the cost, over the whole grid."""
+
+import numpy as np
+import pandas as pd
+
+from bench.tables.formatting import label, text
+from bench.tables.ranking import varies
+from bench.tables.run_costs import CHOICES, LOSS_FLOOR
+from kernels.run import Floats
+
+# A run that fails counts so many times the most expensive one: the convention PAR10 of algorithm configuration. Losses
+# have no most expensive one, as they grow without bounds before they are infinite: there it is the median.
+PENALTY = 10.0
+COLUMNS = ["setting", "share", "factor", "best", "worst"]
+
+
+def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFrame:
+    """Return how much of the differences between runs each setting explains by itself.
+
+    The effect of a value is the mean of log10(cost) over all runs with it. The share is the variance of these means,
+    each run counting once, relative to the variance of log10(cost) over all runs: the main effects of an analysis of
+    variance. Settings that work only in certain combinations have small shares, however much depends on them, so the
+    shares add up to less than 1.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration, as `bench.tables.ranking` describes it. The cost is samples to the target, and ten
+        times the longest run for those that miss it; where no run reached a target it is the final loss, and ten times
+        the median for those that diverged or ended above that.
+    floor : float
+        The loss below which all losses are equal.
+
+    Returns
+    -------
+    DataFrame
+        One row for each of the settings and the start that varies, largest share first: `setting`, `share`, `factor`,
+        by how many times the mean of the worst value is more expensive than that of the best, and `best` and `worst`,
+        these values as text. Empty if no run ended, or all cost the same.
+    """
+    logs = np.log10(_penalized_costs(frame, floor))
+    total = float(np.var(logs)) if logs.size else 0.0
+    rows = []
+    for name in [*CHOICES, "init"]:
+        if total > 0 and varies(frame, name):
+            values = frame[name].astype(object)
+            means = pd.Series(logs).groupby(values.to_numpy(), sort=True).mean()
+            share = float(np.var(values.map(means).to_numpy(float))) / total
+            ends = [text(means.index[int(place)]) for place in (means.argmin(), means.argmax())]
+            rows.append([label(name), share, 10 ** float(means.max() - means.min()), *ends])
+    return pd.DataFrame(rows, columns=COLUMNS).sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
+def _penalized_costs(frame: pd.DataFrame, floor: float) -> Floats:
+    """Return the cost of each run, with a penalty for those that failed."""
+    samples = frame["samples_to_target"].to_numpy(float, na_value=np.nan)
+    if np.isfinite(samples).any():
+        return np.where(np.isfinite(samples), np.maximum(samples, 1.0), PENALTY * float(frame["samples_seen"].max()))
+    losses = frame["final_loss"].to_numpy(float)
+    ended = np.isfinite(losses)
+    if not ended.any():
+        return np.empty(0)
+    losses = np.maximum(losses, max(floor, np.finfo(float).tiny))
+    highest = PENALTY * float(np.median(losses[ended]))
+    penalized: Floats = np.where(ended, np.minimum(losses, highest), highest)
+    return penalized

@@ -1,0 +1,25 @@
+"""Locks that a fork waits for.
+
+A forked process has only the thread that forked, and every lock as it stood. What another thread held then, nobody
+gives back: the child would wait for it forever.
+"""
+
+import os
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+
+def wait_when_forking(*locks: AbstractContextManager[Any]) -> None:
+    """Let `os.fork` wait until no other thread holds any of these locks, then take and give them back on both sides.
+
+    Parameters
+    ----------
+    *locks : context managers
+        Reentrant, in the order in which whoever holds several has taken them.
+    """
+    if not hasattr(os, "register_at_fork"):  # Windows does not fork
+        return
+    for lock in reversed(locks):  # what is registered last is called first
+        release = partial(lock.__exit__, None, None, None)
+        os.register_at_fork(before=lock.__enter__, after_in_parent=release, after_in_child=release)

@@ -1,0 +1,86 @@
+"""The answer at the top of the page: what it costs, on which runs, and what can be copied."""
+
+import shlex
+
+import numpy as np
+import pytest
+
+from bench import Grid, sweep
+from bench.report.answer import find_answer
+from bench.report.run_data import RunData, read_run_data
+from bench.study.load import load_study
+from bench.tables.run_costs import COST_SETTINGS
+from bench.tables.seconds import KERNEL, PER_UPDATE
+
+X = np.linspace(-1, 1, 40)
+
+
+def data_of(folder, *, seconds=None, **settings):
+    """A run made in Python; with the time of an update if it is given."""
+    common = {"target": 1e-4, "epochs": 30, "kernel": "fused", "confirm": 6}
+    grid = {"lr": [0.1, 0.4], "batch_size": [4, "full"], "seed": range(5), "shuffle": True}
+    grid |= {name: settings.pop(name) for name in tuple(settings) if name not in common}
+    sweep("a*x + b", X, 2 * X + 1, Grid(**grid), out=folder, **common | settings)
+    stored = read_run_data(folder)
+    if seconds is None:
+        return stored
+    costs = stored.result.frame[COST_SETTINGS].drop_duplicates()
+    costs = costs.assign(variant=KERNEL, **dict.fromkeys(PER_UPDATE, seconds))
+    return RunData(stored.result, {"costs": costs}, None, None, None, None)
+
+
+def test_costs_come_in_three_currencies_with_success(tmp_path):
+    run_data = data_of(tmp_path / "run", seconds=1e-8)
+    answer = find_answer(run_data)
+    best = run_data.ranked[run_data.ranked["recommended"]].iloc[0]
+    samples, updates, seconds, success = answer.tiles
+    assert samples.meaning == "samples to the target loss 0.0001"
+    assert samples.value == f"{best['confirmed_samples']:,.0f}"
+    assert samples.interval.startswith("[")
+    assert updates.value == f"{best['confirmed_updates']:,.0f}"
+    assert seconds.value.endswith("s")
+    assert "kernel fused" in seconds.meaning
+    assert success.value == "all 6"
+    assert success.interval == "[61%, 100%]"
+    assert answer.notes[0] == "Medians with 95 % intervals over 1 start and 6 fresh seeds."
+    assert answer.notes[1] == best["reason"]
+
+
+def test_without_a_measured_time_there_is_none(tmp_path):
+    answer = find_answer(data_of(tmp_path / "run", confirm=0))
+    assert [tile.meaning for tile in answer.tiles][1:] == ["updates", "runs reached the target"]
+    assert answer.notes[0].endswith(" and 5 seeds.")
+
+
+def test_a_batch_of_all_samples_is_called_full(tmp_path):
+    answer = find_answer(data_of(tmp_path / "run", batch_size="full"))
+    assert ("batch size", "full") in answer.settings
+
+
+@pytest.mark.parametrize(("target", "heading"), [(None, "The best choice"), (1e-300, "; no run reached the target")])
+def test_where_nothing_was_reached_it_is_about_the_final_loss(tmp_path, target, heading):
+    answer = find_answer(data_of(tmp_path / "run", target=target))
+    assert heading in answer.heading
+    assert [tile.meaning for tile in answer.tiles] == ["median final loss", "runs ended at a finite loss"]
+
+
+def test_where_all_diverged_there_is_no_choice(tmp_path):
+    answer = find_answer(data_of(tmp_path / "run", lr=1e30))
+    assert answer.heading == "No best choice: every run diverged"
+    assert answer.settings == answer.copies == []
+    assert answer.tiles[0].value == "10 of 10"
+
+
+def test_what_is_copied_is_the_choice(tmp_path):
+    answer = find_answer(data_of(tmp_path / "run", optimizer="momentum(0.9)"))
+    shown = dict(answer.settings)
+    python, toml, command = (copy.content for copy in answer.copies)
+    made = {}
+    exec(python.replace("x, y = ..., ...", f"x, y = {X.tolist()}, {(2 * X + 1).tolist()}"), made)
+    assert made["result"].status == "converged"
+    (tmp_path / "one.toml").write_text(toml, encoding="utf-8")
+    grid = load_study(tmp_path / "one.toml").grid
+    assert (grid.optimizer, grid.lr) == (shown["optimizer"], float(shown["learning rate"]))
+    words = shlex.split(command)
+    assert words[words.index("--optimizer") + 1] == "momentum(0.9)"
+    assert words[-3:] == ["--shuffle", "--out", "FOLDER"]
