@@ -33,6 +33,8 @@ run = { epochs = 3, kernel = "fused", confirm = 0 }
 """
 # What a checksum looks like before there is one.
 ROOM = "sgdbench-sha256-" + 64 * "0"
+# The columns of any part.
+REQUIRED = ["config_id", "marks", "losses_after", "losses_every", "losses"]
 TABLE = pd.DataFrame({"variant": ["fused", "C"], "ns": [1.0, np.nan]})
 
 
