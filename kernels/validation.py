@@ -45,15 +45,27 @@ def hold_out(
         raise ValueError(
             f"validation must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(validation)}"
         )
-    held_out = choose_held_out(y.size, float(validation))
-    count = int(held_out.sum())
-    if not 0 < count < y.size:
-        raise ValueError(
-            "validation must hold out at least one sample and leave one to train on, "
-            f"and {validation} holds out {count} of {y.size}"
-        )
+    held_out = choose_split(y.size, float(validation))
     train, held = ((tuple(column[part] for column in x), y[part]) for part in (~held_out, held_out))
     return train, held
+
+
+def choose_split(n: int, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return what `choose_held_out` does, with a sample or more on both sides.
+
+    Raises
+    ------
+    ValueError
+        If no sample would be held out, or none left to train on.
+    """
+    held_out = choose_held_out(n, share)
+    count = int(held_out.sum())
+    if not 0 < count < n:
+        raise ValueError(
+            "validation must hold out at least one sample and leave one to train on, "
+            f"and {share} holds out {count} of {n}"
+        )
+    return held_out
 
 
 def choose_held_out(n: int, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

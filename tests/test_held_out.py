@@ -1,6 +1,7 @@
 """Held-out samples in tables, studies and sweeps: scaled apart, recorded at every mark, and deciding on settings."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,13 @@ def test_choices_are_ranked_by_the_lowest_loss_on_held_out_samples(undisturbed):
     assert "lowest loss on held-out samples" in undisturbed.verdict()["Best choice"]
     by_training = undisturbed.ranking("final_loss")
     assert by_training["final_loss"].iloc[0] <= ranked["final_loss"].iloc[0]
+
+
+def test_printed_it_counts_every_run_also_those_that_stopped_early(undisturbed):
+    (line,) = (line for line in str(undisturbed).splitlines() if line.startswith("  runs "))
+    counts = {how: int(count) for count, how in re.findall(r"(\d+) ([a-z ]+)", line)}
+    assert counts["stopped early"] == (undisturbed.frame["status"] == "stopped").sum()
+    assert sum(counts.values()) == len(undisturbed.frame)
 
 
 def test_a_validation_loss_that_is_off_by_a_bit_is_found(undisturbed):

@@ -8,7 +8,9 @@ import pytest
 from frames import make_frame
 
 from bench.tables.choice_ranking import ranking
-from bench.tables.safe_rates import describe_divergence, safe_range, safe_rates
+from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.ranking import varies
+from bench.tables.safe_rates import describe_divergence, safe_rates
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm
 from kernels import Model
@@ -38,8 +40,11 @@ def joined(*parts):
 def say(frame, target=1e-3, fresh=None, **timed):
     frame = frame.assign(**timed)
     ranked = ranking(frame)
-    ranked = ranked if fresh is None else confirm(ranked, fresh)
-    return verdict(frame, ranked, LINE, target, None, fresh)
+    if fresh is None:
+        return verdict(frame, ranked, LINE, target, None)
+    ranked = confirm(ranked, fresh)
+    compared = compare_optimizers(fresh, ranked=ranked) if varies(fresh, "optimizer") else None
+    return verdict(frame, ranked, LINE, target, None, compared, f"{fresh['seed'].nunique()} fresh seeds")
 
 
 APART = joined(
@@ -174,6 +179,16 @@ def test_safe_rates_and_divergence_name_the_order():
     assert told["Divergence"] == "6 of 24 runs diverged: sgd (batch size 1, shuffled) at 1 of 2 rates, 0.2 (6 runs)."
 
 
+def safe_range(own, lr):
+    """Walk from a rate to both sides, for as long as every run reached the target."""
+    safe = own["status"].eq("converged").groupby(own["lr"]).all()
+    place = safe.index.get_loc(lr)
+    assert safe.iloc[place]
+    below = next((k for k in range(place, 0, -1) if not safe.iloc[k - 1]), 0)
+    above = next((k for k in range(place, len(safe) - 1) if not safe.iloc[k + 1]), len(safe) - 1)
+    return safe.index[below], safe.index[above]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_safe_rates_and_divergence_never_contradict_each_other(seed):
     """On frames at random: no run within a safe range failed, and the counts are those of the frame."""
@@ -207,7 +222,7 @@ def test_safe_rates_and_divergence_never_contradict_each_other(seed):
             within = own[own["lr"].between(row["lowest"], row["highest"])]
             assert (within["status"] == "converged").all()
             assert row["safe"] == within["lr"].nunique()
-            assert safe_range(frame, within.iloc[0]) == (row["lowest"], row["highest"])
+            assert safe_range(own, within["lr"].iloc[0]) == (row["lowest"], row["highest"])
     told = describe_divergence(frame)
     diverged = frame[frame["status"] == "diverged"]
     assert told.startswith(f"{len(diverged)} of {len(frame)} runs diverged: " if len(diverged) else "No run diverged.")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bench.data.table import Dataset
-from kernels.validation import choose_held_out
+from kernels.validation import choose_split
 
 
 def hold_out_share(data: Dataset, share: float) -> Dataset:
@@ -16,13 +16,7 @@ def hold_out_share(data: Dataset, share: float) -> Dataset:
     ValueError
         If no sample would be held out, or none left to train on.
     """
-    held_out = choose_held_out(data.y.size, share)
-    count = int(held_out.sum())
-    if not 0 < count < data.y.size:
-        raise ValueError(
-            "validation must hold out at least one sample and leave one to train on, "
-            f"and {share} holds out {count} of {data.y.size}"
-        )
+    held_out = choose_split(data.y.size, share)
     return replace(data, x=data.x[~held_out], y=data.y[~held_out], validation=(data.x[held_out], data.y[held_out]))
 
 

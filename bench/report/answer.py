@@ -15,6 +15,7 @@ from bench.tables.formatting import duration, text
 from bench.tables.phrases import describe_estimate, describe_order, format_count, format_share
 from bench.tables.readable import describe_batch_size
 from bench.tables.seconds import KERNEL
+from bench.tables.winners import is_confirmed
 
 # The sentences of the verdict that the answer says in its own way.
 SAID_BY_ANSWER = ("Best choice", "Ties")
@@ -102,11 +103,6 @@ def describe_sample(run_data: RunData, best: pd.Series) -> str:
     runs = run_data.fresh if confirmed and run_data.fresh is not None else run_data.frame
     seeds = format_count(runs["seed"].nunique(), "fresh seed" if confirmed else "seed")
     return f"{format_count(runs['init'].nunique(), 'start')} and {seeds}"
-
-
-def is_confirmed(best: pd.Series) -> bool:
-    """Return whether a choice was trained again on fresh seeds."""
-    return "confirmed_runs" in best and bool(pd.notna(best["confirmed_runs"]))
 
 
 def _copies(choice: Choice) -> list[Copy]:

@@ -9,10 +9,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.store.choice import Choice
 from bench.store.results import SweepResult
-from bench.tables.formatting import text
-from bench.tables.phrases import format_count
-
-ENDINGS = {"converged": "reached the target", "max_epochs": "missed it", "diverged": "diverged"}
+from bench.tables.phrases import describe_endings, format_count
 
 
 def sweep_ranking(result: SweepResult, cost: str) -> pd.DataFrame:
@@ -46,12 +43,6 @@ def sweep_text(result: SweepResult) -> str:
     ]
     if frame.empty:
         return "\n".join([*lines, "  nothing has been trained yet"])
-    counts = frame["status"].value_counts()
-    ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts[status])
-    lines.append(f"  runs        {ended if run_data.target is not None else _without_target(counts)}")
+    lines.append(f"  runs        {describe_endings(frame['status'])}")
     about = ("Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers")
     return "\n".join([*lines, *(f"  {name}: {run_data.verdict[name]}" for name in about if name in run_data.verdict)])
-
-
-def _without_target(counts: "pd.Series[int]") -> str:
-    return f"{text(int(counts.sum() - counts['diverged']))} ended, {text(int(counts['diverged']))} diverged"

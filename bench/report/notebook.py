@@ -19,17 +19,12 @@ from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels
 from bench.store.results import SweepResult
 from bench.tables.formatting import display, text
+from bench.tables.phrases import describe_endings
 from bench.tables.ranking import best_choices
 from bench.tables.readable import readable_table
 from bench.tables.run_costs import CHOICES
 from kernels import FitResult
 
-STATUS_WORDS = {
-    "converged": "reached the target",
-    "max_epochs": "ran all epochs",
-    "stopped": "stopped early",
-    "diverged": "diverged",
-}
 # Keeps a dollar sign in a name from becoming a formula.
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
 
@@ -134,8 +129,7 @@ def fit_html(result: FitResult) -> str:
 
 def sweep_html(result: SweepResult) -> str:
     """Return a sweep as HTML: how its runs ended, the ten best choices, and the figure."""
-    counts = result.frame["status"].value_counts()
-    ended = ", ".join(f"{text(int(counts[status]))} {how}" for status, how in STATUS_WORDS.items() if counts[status])
+    ended = describe_endings(result.frame["status"])
     if not ended:
         return _side_by_side(result.model.expression, "<p>No run has finished yet.</p>", "")
     ranked = readable_table("best", best_choices(result.frame).head(10), result.clock.n)

@@ -131,7 +131,9 @@ class RunData:
         """The conclusions of the run in sentences; empty if nothing has been trained yet."""
         if self.frame.empty:
             return {}
-        return verdict(self.frame, self.ranked, self.result.model, self.target, self.scaling, self.fresh)
+        about = self.frame, self.ranked, self.result.model, self.target, self.scaling
+        # On the seeds by which they were selected, optimizers would look better than they are.
+        return verdict(*about) if self.fresh is None else verdict(*about, self.compared, self.compared_on)
 
     @property
     def samples(self) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from bench.plots.style import colors_of
-from bench.report.answer import describe_sample, is_confirmed
+from bench.report.answer import describe_sample
 from bench.report.page import LIBRARY, assemble_page, to_script_data
 from bench.report.run_data import RunData
 from bench.system.atomic import replace_atomically
@@ -19,6 +19,7 @@ from bench.tables.formatting import MISSING, text
 from bench.tables.phrases import describe_choice
 from bench.tables.ranking import loss_quantiles
 from bench.tables.readable import Column, TextTable, readable_table, text_table
+from bench.tables.winners import is_confirmed
 
 COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "comparison.js"]
 MAX_MARKS = 400

@@ -6,6 +6,20 @@ import pandas as pd
 
 from bench.tables.formatting import text
 
+# How a run may end, by its status.
+ENDINGS = {
+    "converged": "reached the target",
+    "max_epochs": "ran all epochs",
+    "stopped": "stopped early",
+    "diverged": "diverged",
+}
+
+
+def describe_endings(statuses: "pd.Series[str]") -> str:
+    """Return how many runs ended how: "14 reached the target, 2 diverged"; empty if there are none."""
+    counts = statuses.value_counts()
+    return ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts.get(status))
+
 
 def describe_choice(row: pd.Series) -> str:
     """Describe the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""

@@ -45,30 +45,6 @@ def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates("optimizer", ignore_index=True)
 
 
-def safe_range(frame: pd.DataFrame, row: pd.Series) -> tuple[float, float] | None:
-    """Return the range around a choice's learning rate at which every run with its other settings reached the target.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration.
-    row : Series
-        A choice of settings.
-
-    Returns
-    -------
-    pair of float, or None
-        The lowest and the highest of the grid's rates; None where a run of the choice itself failed.
-    """
-    alike = frame[(frame[_SETTINGS_BESIDES_RATE] == row[_SETTINGS_BESIDES_RATE]).all(axis=1)]
-    every = alike["status"].eq("converged").groupby(alike["lr"]).all()  # sorted by rate
-    if not every.get(row["lr"], False):
-        return None
-    stretch = every.ne(every.shift()).cumsum()
-    own = every.index[stretch == stretch[row["lr"]]]
-    return float(own[0]), float(own[-1])
-
-
 def describe_safe_rates(ranges: pd.DataFrame) -> str:
     """Return what `safe_rates` shows in a sentence."""
     safe = ranges[ranges["safe"] > 0]

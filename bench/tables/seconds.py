@@ -1,12 +1,10 @@
 """Seconds of runs: their updates, times the measured time of an update."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from bench.tables.intervals import wilson_interval
-from bench.tables.run_costs import CHOICES, COST_SETTINGS
+from bench.tables.run_costs import CHOICES, COST_SETTINGS, find_choices
 
 # The kernel whose time counts where seconds are compared: it trains one run, which is what a user does with a choice.
 KERNEL = "fused"
@@ -38,14 +36,12 @@ def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame
     if costs is None:
         measured = pd.DataFrame(np.nan, index=frame.index, columns=PER_UPDATE)
     else:
-        # Categories of the same texts may be of two types, which do not merge into one.
-        own = costs[costs["variant"] == KERNEL].astype(dict.fromkeys(COST_SETTINGS, object))
-        keys = frame[COST_SETTINGS].astype(object)
-        measured = keys.merge(own, on=COST_SETTINGS, how="left").set_axis(frame.index)[PER_UPDATE]
+        own = costs[costs["variant"] == KERNEL].reset_index(drop=True)
+        measured = own[PER_UPDATE].reindex(find_choices(frame, own, COST_SETTINGS)).set_axis(frame.index)
     return frame.assign(**measured, seconds=frame["updates"] * measured["seconds_per_update"])
 
 
-def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame, by: Sequence[str] = CHOICES) -> pd.DataFrame:
+def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     """Return the time to target and the success of each choice of settings with each kernel.
 
     Parameters
@@ -54,8 +50,6 @@ def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame, by: Sequence[str] 
         One row per configuration, as `bench.tables.ranking` describes it.
     costs : DataFrame
         As from `bench.timing.update.update_seconds`.
-    by : sequence of str
-        What makes up a choice.
 
     Returns
     -------
@@ -65,7 +59,7 @@ def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame, by: Sequence[str] 
         of `updates_to_target`, `seconds_per_update` with its interval, and their product, `seconds_to_target`, with
         that of the time of an update.
     """
-    groups = frame.assign(reached=frame["status"].eq("converged")).groupby(list(by), observed=True)
+    groups = frame.assign(reached=frame["status"].eq("converged")).groupby(CHOICES, observed=True)
     table = groups["reached"].agg(runs="size", converged="sum").reset_index()
     table["updates_to_target"] = groups["updates_to_target"].median().astype(float).to_numpy()
     table["success"] = table["converged"] / table["runs"]

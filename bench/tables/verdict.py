@@ -7,7 +7,6 @@ from bench.data.scaling import Scaling
 from bench.data.units import in_table_units
 from bench.tables.choice_ranking import cost_of, recommended_choice, runs_of
 from bench.tables.formatting import duration, text
-from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import (
     describe_choice,
     describe_estimate,
@@ -15,10 +14,10 @@ from bench.tables.phrases import (
     format_count,
     format_share,
 )
-from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES, LOSSES, find_choices
 from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
 from bench.tables.seconds import KERNEL
+from bench.tables.winners import is_confirmed
 from kernels import Model
 
 # So many tied choices are named.
@@ -31,7 +30,8 @@ def verdict(
     model: Model,
     target: float | None,
     scaling: Scaling | None,
-    fresh: pd.DataFrame | None = None,
+    compared: pd.DataFrame | None = None,
+    compared_on: str = "",
 ) -> dict[str, str]:
     """Return the conclusions of a run: the best choice, how sure that is, how robust it is, and what fails.
 
@@ -47,8 +47,10 @@ def verdict(
         The loss at which the runs stopped.
     scaling : Scaling or None
         The scaling of the data if they were standardized.
-    fresh : DataFrame, optional
-        Runs of the leading choices on fresh seeds.
+    compared : DataFrame, optional
+        The optimizers on fresh seeds, as from `bench.tables.optimizer_comparison.compare_optimizers`.
+    compared_on : str
+        The seeds that it is about, in words.
 
     Returns
     -------
@@ -60,12 +62,12 @@ def verdict(
     sentences = {"Best choice": _describe_best(best, own, ranked, target)}
     if ties := _describe_ties(ranked, best):
         sentences["Ties"] = ties
-    if "confirmed_runs" in ranked and pd.notna(best["confirmed_runs"]):
+    if is_confirmed(best):
         sentences["Confirmed"] = _describe_confirmation(best, target)
     if edge := _describe_edge(ranked, best):
         sentences["Edge of the grid"] = edge
-    if fresh is not None and varies(ranked, "optimizer") and ranked["tied"].any():
-        sentences["Optimizers"] = _describe_optimizers(compare_optimizers(fresh, ranked=ranked), fresh)
+    if compared is not None:
+        sentences["Optimizers"] = _describe_optimizers(compared, compared_on)
     sentences["Robustness"] = _describe_robustness(ranked, target)
     if target is not None:
         sentences["Safe learning rates"] = describe_safe_rates(safe_rates(frame))
@@ -160,10 +162,9 @@ def _describe_edge(ranked: pd.DataFrame, best: pd.Series) -> str:
     )
 
 
-def _describe_optimizers(compared: pd.DataFrame, fresh: pd.DataFrame) -> str:
-    """Say how the optimizers compare, each at its own best choice, on fresh seeds."""
+def _describe_optimizers(compared: pd.DataFrame, seeds: str) -> str:
+    """Say how the optimizers compare, each at its own best choice."""
     first, *others = [row for _, row in compared.iterrows()]
-    seeds = format_count(fresh["seed"].nunique(), "fresh seed")
     cost = cost_of(compared, "samples")
     verb, what, how, than = (
         ("needs", "as many samples", "reached the target", "as")

@@ -80,3 +80,8 @@ def confirm(
         .add_prefix("confirmed_")
     )
     return ranked.join(found.reindex(places).set_axis(ranked.index))
+
+
+def is_confirmed(choice: pd.Series) -> bool:
+    """Return whether a row of a ranking was trained again on fresh seeds."""
+    return "confirmed_runs" in choice and bool(pd.notna(choice["confirmed_runs"]))
