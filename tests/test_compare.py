@@ -18,6 +18,8 @@ from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, descr
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.compare.ratios import BEST, Sample, best_choice, epochs, times
 from bench.store.evidence import store_tables
+from bench.store.run_folder import read_identity
+from bench.store.seal import name_owner, read_json, seal_json
 from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
 from kernels import models
@@ -474,13 +476,14 @@ def test_epochs_to_other_targets_are_not_compared(sgdbench, runs):
 
 
 def test_other_versions_are_listed(sgdbench, runs, tmp_path):
-    facts = json.loads((runs / "a" / "environment.json").read_text())
+    path, owner = runs / "a" / "environment.json", name_owner(read_identity(runs / "a"))
+    facts = read_json(path, owner)
     before = facts["numpy"]
     try:
-        (runs / "a" / "environment.json").write_text(json.dumps(facts | {"numpy": "0.1"}))
+        path.write_bytes(seal_json(facts | {"numpy": "0.1"}, owner))
         _, out, _ = sgdbench("compare", runs / "a", runs / "b")
     finally:
-        (runs / "a" / "environment.json").write_text(json.dumps(facts))
+        path.write_bytes(seal_json(facts, owner))
     assert f"Different: numpy 0.1 in A, {before} in B.\n" in out
 
 

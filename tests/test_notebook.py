@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def test_a_hostile_start_is_no_script_anywhere(swept):
 
 
 def test_a_sweep_without_results_says_so(swept, tmp_path):
-    empty = type(swept)(swept.model, swept.frame.head(0), swept.starts[:0], swept.clock, swept.run)
+    empty = replace(swept, frame=swept.frame.head(0), starts=swept.starts[:0])
     assert Shown(empty._repr_html_()).texts == ["a*x**2 + b*x + c", "No run has finished yet."]
     assert empty.plot().axes[0].texts[0].get_text() == "No run has finished yet."
 

@@ -21,6 +21,8 @@ from bench.report.figures import select_hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
 from bench.store.results import load_run
+from bench.store.run_folder import read_identity
+from bench.store.seal import name_owner, read_text, seal_text, write_table
 from bench.study.load import load_study
 from bench.timing.update import update_seconds
 from kernels.program_cache import compile_program
@@ -284,7 +286,8 @@ def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
     study = moved / "run.toml"
-    study.write_text(study.read_text(encoding="utf-8").replace("table.csv", "gone.csv"), encoding="utf-8")
+    owner = name_owner(read_identity(moved))
+    study.write_bytes(seal_text(read_text(study, owner).replace("table.csv", "gone.csv"), owner))
     assert "The data can no longer be read: " in write_report(moved).read_text(encoding="utf-8")
     told = (moved / "report.md").read_text(encoding="utf-8")
     assert "loss_by_optimizer.png" in told
@@ -345,7 +348,8 @@ def test_a_run_in_progress_has_a_report_of_what_is_there(folder, tmp_path):
     shutil.copytree(folder, going)
     plan = pd.read_parquet(going / "plan.parquet")
     more = plan.assign(seed=plan["seed"] + 2, config_id=[f"{number:016x}" for number in range(len(plan))])
-    pd.concat([plan, more], ignore_index=True).to_parquet(going / "plan.parquet", index=False)
+    owner = name_owner(read_identity(going))
+    write_table(going / "plan.parquet", pd.concat([plan, more], ignore_index=True), owner)
     page = write_report(going).read_text(encoding="utf-8")
     assert "72 of 144 configurations are trained so far." in page
     assert "72 of 144 configurations are trained so far." in (going / "report.md").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from bench import Grid, load_run, sweep
-from bench.engine import jobs
+from bench.engine import fingerprint, jobs
 from bench.engine import problem as common
 from bench.engine import train as engine
 from bench.engine.recording import settle_record
@@ -368,7 +368,7 @@ class TestFingerprint:
 
     @pytest.mark.parametrize("piece", [1_000_000, 7])
     def test_its_value_never_changes(self, classic, monkeypatch, piece):
-        monkeypatch.setattr(common, "CHUNK", piece)
+        monkeypatch.setattr(fingerprint, "CHUNK", piece)
         x, y = classic
         found = [
             sweep(model, inputs, y, Grid(), epochs=1, kernel="reference").run.identity["data"]
@@ -382,7 +382,7 @@ class TestFingerprint:
         column = np.load(path, mmap_mode="r")
         tracemalloc.start()
         try:
-            common._fingerprint(column, column)
+            fingerprint.hash_columns(column, column)
             assert tracemalloc.get_traced_memory()[1] < 1_000_000
         finally:
             tracemalloc.stop()

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.engine.memory import Length, Memory
 from bench.store.clock import Clock
 from bench.store.run_folder import Run
 from bench.study.schema import RunTable
 from kernels import Model
+from kernels.agreement import KERNELS
 from kernels.block import WIDTH
 from kernels.checks import check_target
 from kernels.losses import make_loss
@@ -37,6 +39,7 @@ class Job:
     ----------
     rows : array, shape (R,)
         Their places in the plan.
+    kernel : str
     optimizer : Optimizer
     hyperparameters : Hyperparameters
         With rates of shape (epochs, R).
@@ -50,6 +53,7 @@ class Job:
     """
 
     rows: NDArray[np.intp]
+    kernel: str
     optimizer: Optimizer
     hyperparameters: Hyperparameters
     params: Floats
@@ -124,7 +128,9 @@ def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epoc
     return progress
 
 
-def plan_jobs(plan: pd.DataFrame, progress: Progress, settings: RunTable, clock: Clock) -> Iterator[Job]:
+def plan_jobs(
+    plan: pd.DataFrame, progress: Progress, settings: RunTable, clock: Clock, memory: Memory
+) -> Iterator[Job]:
     """Yield the rows that are not finished, in jobs.
 
     Rows of similar learning rates come together: those that diverge, or reach the target, do so at about the same time,
@@ -138,6 +144,8 @@ def plan_jobs(plan: pd.DataFrame, progress: Progress, settings: RunTable, clock:
         Where its rows stand.
     settings : RunTable
     clock : Clock
+    memory : Memory
+        Says which kernel trains them.
     """
     loss, target = make_loss(settings.loss), check_target(settings.target)
     schedules = plan["schedule"].cat
@@ -146,7 +154,8 @@ def plan_jobs(plan: pd.DataFrame, progress: Progress, settings: RunTable, clock:
     for key, group in _unfinished_rows(plan, progress).groupby(SHARED, sort=False):
         code, batch_size, shuffle, seed, first = cast(tuple[int, ...], key)
         marks = clock.marks(batch_size, settings.epochs)
-        size = _job_size(clock.n, settings.epochs, marks.size)
+        kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
+        size = _job_size(clock.n, settings.epochs, marks.size, KERNELS[kernel].width)
         optimizer = make_optimizer(plan["optimizer"].cat.categories[code])
         fresh = initial_memory(optimizer, progress.params.shape[1])
         for begin in range(0, len(group), size):
@@ -162,13 +171,15 @@ def plan_jobs(plan: pd.DataFrame, progress: Progress, settings: RunTable, clock:
                 marks,
                 settings.patience or np.inf,
             )
-            memory = np.stack([progress.memory[row] if first else fresh for row in rows])
-            yield Job(rows, optimizer, hyperparameters, progress.params[rows], memory, first, progress.lowest[rows])
+            remembered = np.stack([progress.memory[row] if first else fresh for row in rows])
+            params, lowest = progress.params[rows], progress.lowest[rows]
+            yield Job(rows, kernel, optimizer, hyperparameters, params, remembered, first, lowest)
 
 
-def _job_size(n: int, epochs: int, marks: int) -> int:
-    """Return how many runs make a job, a multiple of those that are trained side by side."""
-    return WIDTH * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // marks) // WIDTH)
+def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
+    """Return how many runs make a job: a multiple of those that are trained side by side, if there are many of them."""
+    least = width if WIDTH * marks > JOB_LOSSES else WIDTH
+    return least * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // marks) // least)
 
 
 def _unfinished_rows(plan: pd.DataFrame, progress: Progress) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bench.engine.fingerprint import hash_columns
 from bench.engine.jobs import Job
 from bench.engine.recording import settle_record
 from bench.store.clock import Clock
@@ -18,7 +18,7 @@ from kernels.block import Runs, train_runs
 from kernels.columns import Inputs
 from kernels.losses import Loss, make_loss
 from kernels.run import Floats
-from kernels.samples import CHUNK, Samples, allocate_data, check_samples
+from kernels.samples import Samples, allocate_data, check_samples
 from kernels.validation import check_patience, hold_out
 
 
@@ -47,7 +47,7 @@ class Problem:
         """Train a job; None if it is stopped before its end."""
         data = allocate_data(self.columns, self.y, shuffle=job.hyperparameters.shuffle, validation=self.held_out)
         return train_runs(
-            self.settings.kernel,
+            job.kernel,
             self.model,
             self.loss,
             job.optimizer,
@@ -91,7 +91,7 @@ def make_problem(
     (columns, y), held_out = hold_out(model, *check_samples(model, x, y), validation)
     check_patience(settings.patience, validation)
     clock = Clock(settle_record(settings.record, y.size, settings.epochs, folder), y.size, settings.drop_last)
-    return Problem(model, make_loss(settings.loss), columns, y, settings, clock, _fingerprint(*columns, y), held_out)
+    return Problem(model, make_loss(settings.loss), columns, y, settings, clock, hash_columns(*columns, y), held_out)
 
 
 def fingerprint_held_out(problem: Problem) -> str:
@@ -99,13 +99,4 @@ def fingerprint_held_out(problem: Problem) -> str:
     if problem.held_out is None:
         return "none"
     columns, y = problem.held_out
-    return _fingerprint(*columns, y)
-
-
-def _fingerprint(*columns: Floats) -> str:
-    """Return a hash of all values, taken in pieces, so that a memory map of any size can be read without a copy."""
-    digest = blake2b(digest_size=16)
-    for column in columns:
-        for first in range(0, column.size, CHUNK):
-            digest.update(column[first : first + CHUNK].data)
-    return digest.hexdigest()
+    return hash_columns(*columns, y)

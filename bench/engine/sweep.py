@@ -6,10 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from bench.engine.confirm import confirm_choices
+from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.refine import refined_plan
 from bench.engine.train import train_plan
@@ -54,8 +56,9 @@ def sweep(
 ) -> SweepResult:
     """Train every configuration of a grid.
 
-    All losses of a run are stored, at each of its marks, as long as there are at most 2**24 of them in the sweep. Of
-    more, those at every second mark are stored, or at every fourth and so on, and the last one of each run.
+    All losses of a run are stored, at each of its marks, as long as there are at most 2**24 of them in the sweep and
+    2**20 in the run. Of more, those at every second mark are stored, or at every fourth and so on, and the last one of
+    each run.
 
     Parameters
     ----------
@@ -100,6 +103,7 @@ def sweep(
     settings = _check_settings(epochs, target, loss, drop_last, kernel, record, confirm, refine, patience)
     if executor not in EXECUTORS:
         raise ValueError(f"executor must be one of {', '.join(EXECUTORS)}, not {describe(executor)}")
+    _check_memory(model, grid, settings, np.size(y), held_out=validation is not None)
     _check_grid(grid, settings.epochs)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
@@ -150,6 +154,14 @@ def _check_settings(
         refine=check_integer("refine", refine, 0),
         patience=None if patience is None else check_integer("patience", patience),
     )
+
+
+def _check_memory(model: Model, grid: Grid, settings: RunTable, n: int, *, held_out: bool) -> None:
+    """Refuse runs so long that they do not fit into the memory."""
+    if isinstance(grid, Grid) and n:
+        smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
+        length = longest_run(settings.record, n, min(smallest, n), settings.epochs, drop_last=settings.drop_last)
+        Memory.of(model, settings, held_out=held_out).check(grid.size, length)
 
 
 def _check_grid(grid: Grid, epochs: int) -> None:

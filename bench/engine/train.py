@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from bench.engine.jobs import Job, Progress, plan_jobs, read_progress
+from bench.engine.memory import Memory
 from bench.engine.problem import Problem, fingerprint_held_out
 from bench.engine.threads import run_in_threads
-from bench.store.results import PLAN
 from bench.store.run_folder import OpenRun, open_run
-from bench.system.atomic import replace_atomically
 from kernels import Model
 from kernels.agreement import is_exact
 from kernels.block import Runs, compile_kernel
@@ -24,8 +23,9 @@ from kernels.optimizers import make_optimizer
 # Finished runs reach the disk at least this often, and before they take much memory.
 FLUSH_SECONDS = 1.0
 FLUSH_LOSSES = 1_000_000
-# Of more losses than this every second one is stored, or every fourth, ...
+# Of more losses than this, in all or of one run, every second one is stored, or every fourth, ...
 MOST_LOSSES = 2**24
+MOST_LOSSES_OF_A_RUN = 2**20
 
 
 def train_plan(
@@ -57,8 +57,7 @@ def train_plan(
     with open_run(folder, study, _identity(problem), resume=resume, every=_loss_stride(len(plan), longest)) as run:
         stored = read_progress(run, plan, problem.model, problem.clock, problem.settings.epochs)
         run.record_study(study)
-        with replace_atomically(folder / PLAN) as path:
-            plan.to_parquet(path, index=False)
+        run.record_plan(plan)
         _compile_kernels(problem, plan)
         _train_and_store(run, plan, stored, problem, progress)
 
@@ -90,7 +89,8 @@ def _train_and_store(
         """Train a job in a thread."""
         return job, problem.train(job, stop.is_set)
 
-    jobs = plan_jobs(plan, stored, problem.settings, problem.clock)
+    memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None)
+    jobs = plan_jobs(plan, stored, problem.settings, problem.clock, memory)
     done = int(stored.finished.sum())
     progress(done)
     with (
@@ -107,7 +107,8 @@ def _train_and_store(
 def _loss_stride(configurations: int, marks: int) -> int:
     """Return the distance, a power of two, between two marks at which losses are stored."""
     every = 1
-    while configurations * ((marks - 1) // every + 1) > MOST_LOSSES and every < marks - 1:
+    most = min(MOST_LOSSES // configurations, MOST_LOSSES_OF_A_RUN)
+    while (marks - 1) // every + 1 > most and every < marks - 1:
         every *= 2
     return every
 

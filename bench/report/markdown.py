@@ -69,10 +69,11 @@ def _measurement_section(run_data: RunData, name: str, title: str) -> list[str]:
 def _reproduction_section(run_data: RunData) -> list[str]:
     environment = run_data.result.run.environment
     facts = ["".join(f"- {name}: {escape_markdown(text(value))}\n" for name, value in environment.items())]
-    if run_data.study is None:
-        return _details_section("How to reproduce this run", ["This run was made by a sweep in Python.", *facts])
+    study = run_data.result.run.study
+    if run_data.study is None or study is None:
+        return _details_section("How to reproduce this run", [run_data.origin, *facts])
     instructions = f"Save the study below, which spells out every setting, as `run.toml`, and run `{COMMAND}`:"
-    return _details_section("How to reproduce this run", [instructions, _fence_code(run_data.result.run.study), *facts])
+    return _details_section("How to reproduce this run", [instructions, _fence_code(study), *facts])
 
 
 def _details_section(title: str, parts: Iterable[str]) -> list[str]:

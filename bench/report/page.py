@@ -121,6 +121,7 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         environment=[(name, text(value)) for name, value in run_data.result.run.environment.items()],
         reproduction=_reproduction_facts(run_data),
         study=run_data.result.run.study,
+        origin=run_data.origin,
         command=COMMAND,
     )
 

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from bench.plots.failures import skip_failed_figure
 from bench.plots.style import save
@@ -14,7 +13,6 @@ from bench.report.markdown import render_markdown
 from bench.report.page import render_page
 from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
-from bench.store.results import PLAN
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import duration, text, write_csv, write_tables
 from bench.tables.readable import readable_table
@@ -85,7 +83,7 @@ def write_reports(folders: Sequence[Path], out: Path | None = None) -> list[Path
 def write_run_report(run_data: RunData) -> Path:
     """Write the report of a run to its folder."""
     folder, frame = run_data.result.run.folder, run_data.frame
-    planned = pq.read_metadata(folder / PLAN).num_rows
+    planned = run_data.result.planned
     captions = {}
     if len(frame):
         evidence = {name: table for name, table in run_data.evidence.items() if name in TITLES}

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from warnings import warn
 
 import pandas as pd
-from pyarrow.parquet import read_metadata
 
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
+from bench.engine.fingerprint import fingerprint
 from bench.store.evidence import read_tables
-from bench.store.results import PLAN, SweepResult, load_run
+from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
 from bench.tables.choice_ranking import cost_of, ranking
@@ -44,7 +45,7 @@ class RunData:
     study : Study or None
         None for a sweep without a study.
     data : Dataset or None
-        The training data, or None if they can no longer be read.
+        The training data, or None if they can no longer be read, or are no longer those of the run.
     scaling : Scaling or None
         The scaling of the data if they were standardized.
     missing_data : str or None
@@ -73,7 +74,7 @@ class RunData:
         """The runs of the leading choices on fresh seeds, like `frame`; None where there are none."""
         confirmation = self.result.confirmation
         # While it goes on, or where it was stopped, some choices have no fresh runs, and others few.
-        if confirmation is None or len(confirmation.frame) < read_metadata(confirmation.run.folder / PLAN).num_rows:
+        if confirmation is None or len(confirmation.frame) < confirmation.planned:
             return None
         return add_seconds(confirmation.frame, self.evidence.get("costs"))
 
@@ -151,6 +152,13 @@ class RunData:
         return (self.study.title or self.study.name) if self.study else self.result.run.folder.name
 
     @property
+    def origin(self) -> str:
+        """A sentence on what made a run that has no study to show."""
+        if self.result.run.study is None:
+            return "The study of this run, run.toml, is not what was written, and is left out."
+        return "This run was made by a sweep in Python."
+
+    @property
     def source(self) -> str:
         """The source of the data, as the end of a sentence; empty if it is unknown."""
         return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)" if self.data else ""
@@ -183,10 +191,28 @@ def run_data_of(result: SweepResult) -> RunData:
     """Return what the folder of a sweep holds besides its results."""
     evidence = read_tables(result.run.folder)
     if not result.run.study:
-        return RunData(result, evidence, None, None, None, "The sweep was made without a study.")
+        made = "was made without a study" if result.run.study == "" else "has a study that is damaged"
+        return RunData(result, evidence, None, None, None, f"The sweep {made}.")
     study = load_study(result.run.folder / "run.toml")
     try:
         data, scaling = study.dataset()
+        same = _are_data_of(result, data)
     except (OSError, ValueError) as error:
-        return RunData(result, evidence, study, None, None, f"The data can no longer be read: {error}.")
+        return RunData(result, evidence, study, None, None, f"The data can no longer be read: {error}.{_units(study)}")
+    if not same:
+        changed = f"The data are no longer those of the run: {Path(data.source).name} has changed since."
+        warn(f"{result.run.folder}: {changed}", RuntimeWarning, stacklevel=2)
+        return RunData(result, evidence, study, None, None, changed + _units(study))
     return RunData(result, evidence, study, data, scaling, None)
+
+
+def _are_data_of(result: SweepResult, data: Dataset) -> bool:
+    """Return whether a run was trained on these data, with the same samples held out."""
+    held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
+    found = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}
+    return found == {name: result.run.identity[name] for name in found}
+
+
+def _units(study: Study) -> str:
+    """Return a sentence on the units in which the results are, where without the data there are no others."""
+    return " Parameters and losses are in standardized units." if study.data.standardize else ""

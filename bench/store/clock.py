@@ -10,6 +10,8 @@ from kernels.loops import samples_per_epoch
 from kernels.marks import count_updates, make_marks
 from kernels.run import Floats, Marks
 
+PIECE = 2**20
+
 
 @dataclass(frozen=True, eq=False)
 class Times:
@@ -82,6 +84,12 @@ class Clock:
         per_epoch = np.array([self.samples_per_epoch(size) for size in sizes.tolist()], np.int64)
         epoch = samples / per_epoch[:, np.newaxis]
         kind: type[np.signedinteger[Any]] = np.int64 if samples.max(initial=0) > np.iinfo(np.int32).max else np.int32
-        place = of_run[run] * (last + 1) + mark
-        seen, made = (counts.astype(kind).ravel()[place] for counts in (samples, updates))
-        return Times(seen, made, epoch.ravel()[place])
+        times = Times(np.empty(mark.size, kind), np.empty(mark.size, kind), np.empty(mark.size))
+        # In pieces: the places of millions of losses would take as much as the result.
+        for start in range(0, mark.size, PIECE):
+            piece = slice(start, start + PIECE)
+            place = of_run[run[piece]] * (last + 1) + mark[piece]
+            times.samples[piece] = samples.ravel()[place]
+            times.updates[piece] = updates.ravel()[place]
+            times.epoch[piece] = epoch.ravel()[place]
+        return times

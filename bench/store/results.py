@@ -1,17 +1,21 @@
 """What a sweep gives, read from its folder."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from bench.store.choice import Choice
 from bench.store.clock import Clock
-from bench.store.run_folder import Run, read_run
+from bench.store.run_folder import ABOUT, PLAN, Run, read_run
+from bench.store.seal import DamagedError, name_owner, read_table
 from kernels import Model
 from kernels.run import CONVERGED, STATUS, Floats
 from kernels.views import find_view, load_view
@@ -19,10 +23,17 @@ from kernels.views import find_view, load_view
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PLAN = "plan.parquet"
 CONFIRMATION = "confirmation"
-# Of runs with held-out samples.
-VALIDATION = ["validation_loss", "best_validation_loss", "best_samples"]
+# What a sweep's results have besides the parameters.
+_RESULTS = {
+    "config_id": pa.string(),
+    "status": pa.int8(),
+    "marks": pa.int32(),
+    "final_loss": pa.float64(),
+    "best_loss": pa.float64(),
+}
+# And those of runs with held-out samples.
+VALIDATION = {"validation_loss": pa.float64(), "best_validation_loss": pa.float64(), "best_samples": pa.int64()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +55,8 @@ class SweepResult:
         The moments at which losses were recorded.
     run : Run
         The folder.
+    planned : int
+        How many configurations there are to be: as many as `frame` has rows, and those that are not trained yet.
     """
 
     model: Model
@@ -51,12 +64,22 @@ class SweepResult:
     starts: Floats
     clock: Clock
     run: Run
+    planned: int
 
     @cached_property
     def confirmation(self) -> "SweepResult | None":
-        """The leading choices trained again with fresh seeds; None where that was not done."""
+        """The leading choices trained again with fresh seeds; None where that was not done.
+
+        Also where it cannot be read, which is told in a warning.
+        """
         folder = self.run.folder / CONFIRMATION
-        return load_run(folder) if folder.exists() else None
+        try:
+            # A plan comes before the first results: without either, it was stopped before it began.
+            begun = (folder / PLAN).exists() or any(folder.glob("parts/*"))
+            return load_run(folder) if begun else None
+        except (ValueError, OSError) as error:
+            warn(f"the runs on fresh seeds are left out: {error}", RuntimeWarning, stacklevel=2)
+            return None
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -173,23 +196,67 @@ def load_run(folder: str | Path) -> SweepResult:
     Raises
     ------
     ValueError
-        If it is no run folder, or one of a newer version.
+        If it is no run folder, one of another version, or no longer what was written.
     """
     run = read_run(folder)
-    about = run.identity
-    model = Model(about["model"], about["inputs"].split(", "), about["parameters"].split(", "))
-    try:
-        plan = pd.read_parquet(run.folder / PLAN)
-    except FileNotFoundError:
-        raise ValueError(f"{folder} holds no sweep: it has no {PLAN}") from None
-    params = [f"param_{name}" for name in model.params]
-    held_out = VALIDATION if about["validation"] != "none" else []
-    columns = ["config_id", "status", "marks", "final_loss", "best_loss", *held_out, *params]
-    rows = plan.merge(run.configurations(columns), on="config_id", how="inner")
-    starts = [f"start_{name}" for name in model.params]
-    clock = Clock.from_identity(about)
+    model, clock = _read_common(run)
+    plan = _read_plan(run)
+    starts = [name for name in plan.columns if name.startswith("start_")]
+    kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
+    _check_columns(run, model, starts, kinds)
+    results = run.configurations([*kinds, *(f"param_{name}" for name in model.params)])
+    rows = _join_rows(plan, results)
     frame = _with_costs(rows.drop(columns=starts), clock)
-    return SweepResult(model, frame, rows[starts].to_numpy(), clock, run)
+    return SweepResult(model, frame, rows[starts].to_numpy(), clock, run, len(plan))
+
+
+def _read_common(run: Run) -> tuple[Model, Clock]:
+    """Return what all configurations share."""
+    about = run.identity
+    try:
+        model = Model(about["model"], about["inputs"].split(", "), about["parameters"].split(", "))
+        about["validation"]
+        return model, Clock.from_identity(about)
+    except (KeyError, ValueError, AttributeError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{run.folder / ABOUT} is not that of a sweep: {reason}") from None
+
+
+def _read_plan(run: Run) -> pd.DataFrame:
+    """Return the plan of a run; it is not believed unless it is what was written."""
+    path = run.folder / PLAN
+    if not path.exists():
+        raise ValueError(f"{run.folder} holds no sweep: it has no {PLAN}")
+    try:
+        return read_table(path, name_owner(run.identity))
+    except DamagedError as error:
+        whole = run.folder.parent if run.folder.name == CONFIRMATION else run.folder
+        remedy = f"sgdbench run STUDY --out {shlex.quote(str(whole))} --resume"
+        raise ValueError(f"{error}: `{remedy}` writes it anew, and trains nothing again") from None
+
+
+def _check_columns(run: Run, model: Model, starts: list[str], kinds: dict[str, pa.DataType]) -> None:
+    """Refuse results whose columns are not those of the sweep of this model, its parameters in their order."""
+    params = [name for name in run.columns if name.startswith("param_")]
+    for what, found, prefix in ((PLAN, starts, "start_"), ("parts", params, "param_")):
+        wanted = [f"{prefix}{name}" for name in model.params]
+        if found != wanted and (what == PLAN or run.columns):
+            raise ValueError(
+                f"{run.folder} is damaged: {what} has the columns {', '.join(found) or 'of no parameters'}, and "
+                f"{ABOUT} the parameters {', '.join(model.params)}"
+            )
+    kinds = kinds | dict.fromkeys(params, pa.float64())
+    if run.columns and (wrong := [name for name, kind in kinds.items() if run.columns.get(name) != kind]):
+        raise ValueError(f"{run.folder} is damaged: its parts have no column {wrong[0]} of a sweep")
+
+
+def _join_rows(plan: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the plan that have results, with these."""
+    places = pd.Index(results["config_id"]).get_indexer(pd.Index(plan["config_id"]))
+    found = places >= 0
+    results = results.drop(columns="config_id").iloc[places[found]].reset_index(drop=True)
+    rows: pd.DataFrame = pd.concat([plan[found].reset_index(drop=True), results], axis=1)
+    return rows
 
 
 def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:

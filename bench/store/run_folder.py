@@ -5,18 +5,26 @@ A run folder holds
     sgdbench.json      the version of this layout, and what a run must share with another to go on in its place
     run.toml           the study as run
     environment.json   the machine and the versions
+    plan.parquet       one row per configuration: id, settings, start
     parts/             the results, as they come
+    evidence/          what was measured around the sweep, if anything was; see `bench.store.evidence`
     damaged/           parts that are no longer what was written, if there were any
     .lock              who is writing
 
 A run that is stopped at any moment, be it by kill -9, a full disk or a power failure, keeps every part whose `append`
 had returned. What cannot be read back as it was written counts as not done.
+
+Nothing is believed unless it is what was written, for this run. A part has its checksum in its name. All other files
+hold their own (`bench.store.seal`), and but for the first, whose identity it is, that is over the run's identity too.
 """
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 from warnings import warn
 
@@ -25,12 +33,26 @@ import pyarrow as pa
 
 from bench.store import part as parts
 from bench.store.history import join_curves, newest_rows
+from bench.store.seal import (
+    DamagedError,
+    find_flaw,
+    name_owner,
+    read_json,
+    read_text,
+    seal_json,
+    seal_text,
+    write_table,
+)
 from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
+from bench.system.files import check_regular_file, read_regular_file
 from bench.system.lock import lock_folder
 
 FORMAT = 2
-ABOUT, _STUDY, _PARTS, _DAMAGED = "sgdbench.json", "run.toml", "parts", "damaged"
+ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"
+_STUDY, _PARTS, _DAMAGED = "run.toml", "parts", "damaged"
+# What must be among the columns of any part.
+_COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
 
 
 class Run:
@@ -39,27 +61,41 @@ class Run:
     Attributes
     ----------
     folder : pathlib.Path
+    identity : dict of str to str
+        What every result in the folder shares, as it was given to `open_run`.
     """
 
-    def __init__(self, folder: Path, sound: list[Path]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, identity: dict[str, str], sound: list[Path]) -> None:
+        self.folder, self.identity = folder, identity
         self._parts = sound
+        self._owner = name_owner(identity)
 
-    @property
-    def study(self) -> str:
-        """The study as run, a TOML text."""
-        return (self.folder / _STUDY).read_text(encoding="utf-8")
+    @cached_property
+    def study(self) -> str | None:
+        """The study as run, a TOML text; None if it is damaged, which is told in a warning."""
+        try:
+            return read_text(self.folder / _STUDY, self._owner)
+        except DamagedError as error:
+            _warn(f"{error}: the study is left out")
+            return None
 
-    @property
-    def identity(self) -> dict[str, str]:
-        """What every result in the folder shares, as it was given to `open_run`."""
-        return read_identity(self.folder)
-
-    @property
+    @cached_property
     def environment(self) -> dict[str, str | int]:
-        """What `bench.system.environment.environment` returned when the run was last opened to write."""
-        facts: dict[str, str | int] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
-        return facts
+        """What `bench.system.environment.environment` returned when the run was last opened to write.
+
+        Nothing if it is damaged, which is told in a warning.
+        """
+        try:
+            return read_json(self.folder / ENVIRONMENT, self._owner)
+        except DamagedError as error:
+            _warn(f"{error}: the machine and the versions are left out")
+            return {}
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """The columns of `configurations` and their types; none if there are no results."""
+        schema = parts.read_schema(self._parts[0]) if self._parts else ()
+        return {field.name: field.type for field in schema if field.name not in parts.OF_THE_CURVE}
 
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the newest row of each configuration, as it was appended.
@@ -99,16 +135,21 @@ class Run:
 class OpenRun(Run):
     """A run that this process alone writes to, from one thread at a time."""
 
-    def __init__(self, folder: Path, sound: list[Path], number: int, every: int) -> None:
-        super().__init__(folder, sound)
+    def __init__(self, folder: Path, identity: dict[str, str], sound: list[Path], number: int, every: int) -> None:
+        super().__init__(folder, identity, sound)
         self._number = number
         self._every = every
 
     def record_study(self, study: str) -> None:
         """Put another study on record, which goes on with what is here and may go further, and its environment."""
         with _explain_os_errors(self.folder):
-            _write_if_changed(self.folder / _STUDY, study)
-            _write_if_changed(self.folder / ENVIRONMENT, _as_json(environment()))
+            _write_study(self.folder, study, self._owner)
+        self.study = study
+
+    def record_plan(self, plan: pd.DataFrame) -> None:
+        """Put on record which configurations the run is about, one row for each, in the place of those before."""
+        with _explain_os_errors(self.folder):
+            write_table(self.folder / PLAN, plan, self._owner)
 
     def append(self, rows: pd.DataFrame) -> None:
         """Store a part of the results. When this returns they are on disk; when it raises, nothing has changed.
@@ -153,18 +194,20 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     Raises
     ------
     ValueError
-        If it is no run folder, or one of a newer version.
+        If it is no run folder, one of another version, or not what its first file was when it was written.
+    OSError
+        If its parts cannot be listed.
     """
     folder = Path(folder)
     for name in (ABOUT, _STUDY, ENVIRONMENT, _PARTS):
         if not (folder / name).exists():
             raise ValueError(f"{folder} is no run folder: it has no {name}")
-    read_identity(folder)
+    identity = read_identity(folder)
     examined = _examine_parts(folder)
     for path, flaw in examined.items():
         if flaw:
             _warn(f"{path} is damaged ({flaw}): its configurations count as not done")
-    return Run(folder, [path for path, flaw in examined.items() if not flaw])
+    return Run(folder, identity, [path for path, flaw in examined.items() if not flaw])
 
 
 @contextmanager
@@ -211,7 +254,7 @@ def open_run(
         with _explain_os_errors(folder):
             _prepare_folder(folder, study, identity, resume)
             sound, number = _set_aside_damaged(folder)
-        yield OpenRun(folder, sound, number, every)
+        yield OpenRun(folder, dict(identity), sound, number, every)
 
 
 def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resume: bool) -> None:
@@ -230,42 +273,76 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
             raise ValueError(
                 f"{folder} holds results already: go on with --resume, or choose another folder with --out"
             )
-    # First of all, so that a folder left half made is known for what it is.
-    _write_if_changed(folder / ABOUT, _as_json({"format": FORMAT, "identity": dict(identity)}))
+    if before is not None and before != dict(identity):
+        # They are about a run without results that this one replaces. Gone first, they are never found to be another's.
+        for stale in (folder / _STUDY, folder / ENVIRONMENT, folder / PLAN, *_visible_files(folder / EVIDENCE)):
+            stale.unlink(missing_ok=True)
+    # Before what belongs to it, so that a folder left half made is known for what it is.
+    _write_if_changed(folder / ABOUT, seal_json({"format": FORMAT, "identity": dict(identity)}))
     if not (folder / _STUDY).exists() or not (folder / ENVIRONMENT).exists():
-        _write_if_changed(folder / _STUDY, study)
-        _write_if_changed(folder / ENVIRONMENT, _as_json(environment()))
+        _write_study(folder, study, name_owner(identity))
     (folder / _PARTS).mkdir(exist_ok=True)
     parts.sync_folder(folder)
     parts.sync_folder(folder.parent)
 
 
 def read_identity(folder: Path) -> dict[str, str]:
-    """Return what every result in the folder shares."""
+    """Return what every result in the folder shares.
+
+    Raises
+    ------
+    ValueError
+        If the file that says so is damaged, or of another version.
+    """
+    path = folder / ABOUT
+    content = read_regular_file(path)
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        newer = about["format"] > FORMAT
-        identity = {} if newer else dict[str, str](about["identity"])
-    except (ValueError, KeyError, TypeError):
+        about = json.loads(content)
+        version = about["format"]
+        identity = {} if version > FORMAT else dict[str, str](about["identity"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise ValueError(f"{path} is damaged, or not from sgdbench: choose another folder with --out") from None
+    if version < FORMAT:
         raise ValueError(
-            f"{folder / ABOUT} is damaged, or not from sgdbench: choose another folder with --out"
-        ) from None
-    if about["format"] < FORMAT:
-        raise ValueError(
-            f"{folder} was written by an older sgdbench (format {about['format']}), which recorded losses after epochs "
+            f"{folder} was written by an older sgdbench (format {version}), which recorded losses after epochs "
             "only: run the study again into another folder with --out"
         )
-    if newer:
+    if version > FORMAT:
         raise ValueError(
-            f"{folder} was written by a newer sgdbench (format {about['format']}; this one knows {FORMAT}): "
+            f"{folder} was written by a newer sgdbench (format {version}; this one knows {FORMAT}): "
             "update sgdbench, or choose another folder with --out"
+        )
+    if flaw := find_flaw(content):
+        raise ValueError(
+            f"{path} is damaged ({flaw}), and nothing in the folder can be told for what it is: "
+            "run the study again into another folder with --out"
         )
     return identity
 
 
 def _examine_parts(folder: Path) -> dict[Path, str | None]:
     """Return the parts in the order of writing, with what is wrong with each."""
-    return {path: parts.find_damage(path) for path in sorted(_visible_files(folder / _PARTS), key=parts.part_number)}
+    paths = sorted(_visible_files(folder / _PARTS), key=parts.part_number)
+    flaws = {path: _find_flaw(path) for path in paths}
+    columns = {path: _describe_schema(parts.read_schema(path)) for path, flaw in flaws.items() if not flaw}
+    for usual, _ in Counter(columns.values()).most_common(1):
+        flaws |= {path: "its columns are not those of the others" for path, own in columns.items() if own != usual}
+    return flaws
+
+
+def _find_flaw(path: Path) -> str | None:
+    """Return what is wrong with a part, or None; what may never come to an end is not even opened."""
+    try:
+        check_regular_file(path)
+        flaw = parts.find_damage(path)
+        missing = None if flaw else _COLUMNS - set(parts.read_schema(path).names)
+    except PermissionError:
+        raise  # which says nothing of the part
+    except OSError as error:
+        return error.strerror or "it cannot be read"
+    except ValueError:
+        return "it is no Parquet file"
+    return flaw or (f"it has no {', '.join(sorted(missing))}" if missing else None)
 
 
 def _set_aside_damaged(folder: Path) -> tuple[list[Path], int]:
@@ -275,28 +352,47 @@ def _set_aside_damaged(folder: Path) -> tuple[list[Path], int]:
     for path, flaw in examined.items():
         if flaw:
             damaged.mkdir(exist_ok=True)
-            path.replace(damaged / path.name)
+            path.replace(_free_name(damaged / path.name))
             _warn(f"{path} is damaged ({flaw}): set aside in {damaged}, its configurations count as not done")
     numbers = [parts.part_number(path) for path in (*examined, *_visible_files(damaged))]
     return [path for path, flaw in examined.items() if not flaw], max(numbers, default=0)
 
 
+def _free_name(path: Path) -> Path:
+    """Return a path at which there is nothing: this one, or with a number behind it."""
+    others = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    return next(name for name in chain([path], others) if not os.path.lexists(name))
+
+
 def _visible_files(folder: Path) -> list[Path]:
-    """Return the files in a folder that are not hidden."""
-    return [path for path in folder.glob("*") if not path.name.startswith(".")]
+    """Return the files in a folder that are not hidden; none if there is no such folder.
+
+    Raises
+    ------
+    OSError
+        If it is something else, or cannot be read: then nobody knows what it holds.
+    """
+    try:
+        return [folder / name for name in os.listdir(folder) if not name.startswith(".")]
+    except FileNotFoundError:
+        return []
 
 
-def _write_if_changed(path: Path, text: str) -> None:
-    """Write a text file, unless it holds this text already."""
-    content = text.encode()
-    if not path.exists() or path.read_bytes() != content:
+def _write_study(folder: Path, study: str, owner: bytes) -> None:
+    """Write the study and the environment it is run in."""
+    _write_if_changed(folder / _STUDY, seal_text(study, owner))
+    _write_if_changed(folder / ENVIRONMENT, seal_json(environment(), owner))
+
+
+def _write_if_changed(path: Path, content: bytes) -> None:
+    """Write a file, unless it holds this content already."""
+    try:
+        unchanged = read_regular_file(path) == content
+    except OSError:
+        unchanged = False
+    if not unchanged:
         with replace_atomically(path) as temporary:
             temporary.write_bytes(content)
-
-
-def _as_json(facts: Mapping[str, object]) -> str:
-    """Return facts as JSON that people can read."""
-    return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
 def _describe_schema(schema: pa.Schema) -> str:
@@ -316,5 +412,7 @@ def _explain_os_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(
-            error.errno, f"{folder} cannot be written ({error.strerror}); what was stored before is safe"
+            error.errno,
+            f"{folder} cannot be written ({error.strerror}); what was stored before is safe: "
+            "once it can be written, --resume goes on from there",
         ) from error

@@ -1,0 +1,37 @@
+"""What tells the samples of a run from all others."""
+
+from hashlib import blake2b
+
+from numpy.typing import ArrayLike
+
+from kernels import Model
+from kernels.columns import Inputs
+from kernels.run import Floats
+from kernels.samples import CHUNK, check_samples
+
+
+def fingerprint(model: Model, x: Inputs, y: ArrayLike) -> str:
+    """Return the hash of samples that a run of this model has in its identity: of those trained on, or held out.
+
+    Parameters
+    ----------
+    model : Model
+    x : array, shape (n,) or (n, inputs)
+    y : array, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If the data do not fit the model.
+    """
+    columns, target = check_samples(model, x, y)
+    return hash_columns(*columns, target)
+
+
+def hash_columns(*columns: Floats) -> str:
+    """Return a hash of all values, taken in pieces, so that a memory map of any size can be read without a copy."""
+    digest = blake2b(digest_size=16)
+    for column in columns:
+        for first in range(0, column.size, CHUNK):
+            digest.update(column[first : first + CHUNK].data)
+    return digest.hexdigest()

@@ -1,0 +1,32 @@
+"""How much memory there is."""
+
+import resource
+from pathlib import Path
+
+_CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def available_memory() -> int | None:
+    """Return how many bytes this process can still take without pushing anything out, or None if nobody says."""
+    found = [_available_on_machine(), *map(_limit_of_group, _CGROUPS)]
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return min((amount for amount in found if amount is not None), default=None)
+
+
+def _available_on_machine() -> int | None:
+    """Return what Linux thinks that it could give."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _limit_of_group(path: Path) -> int | None:
+    """Return the limit of a container."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None

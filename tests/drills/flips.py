@@ -1,0 +1,176 @@
+"""A drill: bits of a run's files are flipped, and what is read then must be what was written, or nothing.
+
+The suite runs it with a few flips. By hand, with as many as there is time for, from the root of the repository:
+
+    python -m tests.drills.flips --flips 400
+
+It prints what became of them, file by file, and ends with exit code 1 if a number was wrong or there was a traceback.
+"""
+
+import argparse
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench import sweep
+from bench.engine.confirm import confirm_choices
+from bench.engine.problem import make_problem
+from bench.report.run_data import read_run_data
+from bench.store.evidence import store_tables
+from bench.study.load import load_study, to_toml
+from bench.tables.choice_ranking import ranking
+
+SAME, WARNED, REFUSED, WRONG, TRACEBACK = OUTCOMES = ("same", "warned", "refused", "wrong", "traceback")
+STUDY = """
+name = "drill"
+data = { path = "table.csv", x = ["x"], y = "y" }
+model.expression = "a*x**2 + b*x + c"
+grid.lr = [0.05, 0.2]
+grid.optimizer = ["sgd", "adam"]
+grid.seed = [0, 1]
+grid.init.near = [0.0, 0.0, 0.0]
+run = { epochs = 6, target = 0.02, kernel = "fused", confirm = 2 }
+"""
+
+
+def make_run(place):
+    """A run folder with a part of 3 epochs and one that continues it, evidence, and runs on fresh seeds.
+
+    Also what was read after the 3 epochs, which is where a run stands whose continuation is lost.
+    """
+    x = np.linspace(-1, 1, 40)
+    pd.DataFrame({"x": x, "y": 2 * x**2 - 4 * x + 3}).to_csv(place / "table.csv", index=False)
+    (place / "study.toml").write_text(STUDY, encoding="utf-8")
+    study, folder = load_study(place / "study.toml"), place / "run"
+    resume(place, study, epochs=3)
+    earlier = what_is_read(folder)
+    result = resume(place, study)
+    problem = make_problem(result.model, *samples(study), study.run, folder)
+    confirm_choices(problem, study.make_grid(), ranking(result.frame), folder, to_toml(study), seeds=2)
+    rounds = pd.DataFrame({"variant": ["fused", "C"] * 20, "round": np.arange(40), "ns": np.linspace(4, 6, 40)})
+    store_tables(folder, speed_rounds=rounds, costs=pd.DataFrame({"seconds_per_update": [1e-9, 2e-9]}))
+    return folder, earlier
+
+
+def resume(place, study, **changed):
+    """Train what is missing in the folder of a run."""
+    settings = study.run.model_dump() | {"confirm": 0} | changed
+    model, text = study.make_model(study.dataset()[0]), to_toml(study)
+    return sweep(model, *samples(study), study.make_grid(), out=place / "run", study=text, **settings)
+
+
+def samples(study):
+    data, _ = study.dataset()
+    return data.x, data.y
+
+
+def files_of(folder):
+    """The files of a run folder that anything is read from."""
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+
+
+def what_is_read(folder):
+    """All that a report is made of, piece by piece: name -> a value that == compares to the last bit."""
+    data = read_run_data(folder)
+    pieces = {("planned",): data.result.planned}
+    if data.result.run.study is not None:
+        pieces["study",] = data.result.run.study
+    for fact, value in data.result.run.environment.items():
+        pieces["environment", fact] = value
+    for name, table in data.evidence.items():
+        pieces["evidence", name] = [_bits(row) for row in table.itertuples(index=False)]
+    for name, result in (("run", data.result), ("fresh", data.result.confirmation)):
+        if result is None:
+            continue
+        pieces[name, "identity"] = result.run.identity
+        for row, start in zip(result.frame.itertuples(index=False), result.starts, strict=True):
+            pieces[name, "row", row.config_id] = _bits(row)
+            pieces[name, "start", row.config_id] = _bits(start)
+        for config_id, curve in result.curves.groupby("config_id", observed=True):
+            pieces[name, "curve", config_id] = _bits(curve.drop(columns="config_id").to_numpy().ravel())
+    return pieces
+
+
+def _bits(values):
+    return [value.hex() if isinstance(value, float) else str(value) for value in values]
+
+
+def outcome_of(folder, expected, earlier):
+    """What becomes of a damaged folder, and the words or the piece that say so."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            found = what_is_read(folder)
+        except (ValueError, OSError) as error:
+            # The command makes a line of these two, and of nothing else.
+            return (REFUSED if type(error).__name__ != "UnicodeDecodeError" else TRACEBACK), str(error)
+        except Exception as error:
+            return TRACEBACK, repr(error)
+    words = "; ".join(str(warning.message) for warning in told)
+    if wrong := [key for key, value in found.items() if value not in (expected.get(key), words and earlier.get(key))]:
+        return WRONG, f"{wrong[0]}; {words}"
+    if found == expected:
+        return SAME, words
+    return (WARNED, words) if words else (WRONG, "something is missing, and nothing is said")
+
+
+def flip(path, rng):
+    """Flip one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+    path.write_bytes(content)
+
+
+def truncate(path, rng):
+    """Lose the end of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: rng.integers(len(content))])
+
+
+def drill(folder, earlier, damage, times, seed):
+    """Damage each file of a folder so many times, alone; yield the file, the outcome and its words."""
+    rng = np.random.default_rng(seed)
+    expected = what_is_read(folder)
+    for name in files_of(folder):
+        whole = (folder / name).read_bytes()
+        for _ in range(times):
+            damage(folder / name, rng)
+            yield name, *outcome_of(folder, expected, earlier)
+            (folder / name).write_bytes(whole)
+
+
+def count_outcomes(folder, earlier, damage, times, seed=0):
+    """Return the counts of outcomes by file, and the words of what must not be."""
+    counts, failures = {}, []
+    for name, outcome, words in drill(folder, earlier, damage, times, seed):
+        kind = str(name.with_name("*.parquet")) if name.parent.name in ("parts", "evidence") else str(name)
+        counts.setdefault(kind, Counter())[outcome] += 1
+        if outcome in (WRONG, TRACEBACK) or "\n" in words:
+            failures.append(f"{name}: {outcome}: {words}")
+    return counts, failures
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flips", type=int, default=400, help="how many of each file")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    failed = []
+    with tempfile.TemporaryDirectory() as place:
+        folder, earlier = make_run(Path(place))
+        for damage, times in ((flip, arguments.flips), (truncate, max(1, arguments.flips // 10))):
+            counts, failures = count_outcomes(folder, earlier, damage, times, arguments.seed)
+            table = pd.DataFrame(counts, index=OUTCOMES).T.fillna(0).astype(int)
+            print(f"{damage.__name__}, {times:,} of each file:\n{table.to_string()}\n{table.sum().to_string()}\n")
+            failed += failures
+    print("\n".join(failed))
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

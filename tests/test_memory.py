@@ -1,0 +1,117 @@
+"""A sweep takes the kernel that fits into the memory, and says what cannot."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import Grid, sweep
+from bench.engine import memory, train
+from bench.engine import problem as common
+from bench.engine.memory import Length, Memory, longest_run
+from bench.system.memory import available_memory
+from kernels import models
+from kernels.block import train_runs
+from kernels.marks import make_marks
+
+X = np.linspace(-1, 1, 40)
+Y = 2 * X**2 - 4 * X + 3
+LONG = """
+import json, re
+import numpy as np
+from bench import Grid, sweep
+from kernels import models
+x = np.linspace(-1, 1, 8)
+call = lambda epochs: sweep(models.linear, x, x, Grid(lr=1e-9), epochs=epochs, record="epoch", confirm=0)
+peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
+call(1)
+before = peak()
+result = call(1_000_000)
+print(json.dumps([peak() - before, len(result.curves), int(result.frame["epochs"].item())]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells how much memory a process had")
+def test_one_long_run_takes_what_it_needs(python):
+    """Lanes would take 32 times the rates and the losses: 500 MB."""
+    megabytes, losses, epochs = json.loads(python(LONG))
+    assert epochs == 1_000_000
+    assert megabytes < 150
+    assert losses == 1_000_001
+
+
+def swept(**changed):
+    settings = {"epochs": 12, "target": 1e-3, "record": "log:3", "confirm": 0}
+    grid = Grid(lr=[0.05, 0.2], batch_size=[1, 8], optimizer=["sgd", "adam"], seed=[0, 1])
+    return sweep(models.quadratic, X, Y, grid, **settings | changed)
+
+
+@pytest.mark.parametrize("kernel", ["lanes", "lanes-fma"])
+def test_the_frugal_kernel_gives_the_same_bits_or_is_not_taken(monkeypatch, kernel):
+    expected, used = swept(kernel=kernel), set()
+
+    def watched(name, *args, **rest):
+        used.add(name)
+        return train_runs(name, *args, **rest)
+
+    monkeypatch.setattr(common, "train_runs", watched)
+    monkeypatch.setattr(memory, "SMALL_BLOCK", 0)
+    monkeypatch.setattr(memory, "FEW", 100)
+    found = swept(kernel=kernel)
+    assert used == {"fused" if kernel == "lanes" else kernel}
+    assert found.frame.equals(expected.frame)
+    assert found.curves.equals(expected.curves)
+
+
+def test_a_single_kernel_is_taken_for_few_long_runs_and_where_lanes_do_not_fit():
+    room = Memory("lanes", "fused", 3, 1, 10**9)
+    long, short = Length(10**6, 10**6), Length(1000, 1000)
+    assert room.choose_kernel(1, short) == "lanes"
+    assert room.choose_kernel(1, long) == "fused"
+    assert Memory("lanes", "fused", 3, 1, None).choose_kernel(32, long) == "lanes"
+    assert room.choose_kernel(32, long) == "fused"
+
+
+@pytest.mark.parametrize("kernel", ["lanes", "fused", "lanes-fma"])
+def test_what_cannot_fit_is_refused_with_the_figure_and_leaves_no_trace(tmp_path, monkeypatch, kernel):
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**8)
+    with pytest.raises(
+        ValueError, match=r"takes about \d+\.\d GB of memory, and 0.1 GB are available: 1 config"
+    ) as error:
+        sweep(models.quadratic, X, Y, Grid(), epochs=10**8, kernel=kernel, out=tmp_path / "run")
+    assert "1 configuration of 100,000,000 epochs" in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nobody_is_refused_where_nobody_says_how_much_there_is(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: None)
+    assert len(swept().frame) == 16
+
+
+@pytest.mark.parametrize("record", ["epoch", "log", "log:100", 1, 3, 1000])
+@pytest.mark.parametrize(("n", "batch_size"), [(800, 1), (800, 16), (811, 16), (5, 5)])
+def test_there_are_never_more_marks_than_told(record, n, batch_size):
+    for drop_last in (True, False):
+        marks = make_marks(record, n, batch_size, 50, drop_last=drop_last).size
+        assert marks <= longest_run(record, n, batch_size, 50, drop_last=drop_last).marks
+
+
+@pytest.mark.parametrize(("epochs", "every"), [(2**20 - 1, 1), (2**20, 2), (10**7, 16)])
+def test_of_one_run_no_more_losses_are_kept_than_anything_can_show(epochs, every):
+    assert train._loss_stride(1, epochs + 1) == every
+
+
+def test_the_memory_is_that_of_the_machine_or_less(monkeypatch, tmp_path):
+    found = available_memory()
+    if found is None:
+        pytest.skip("nobody says")
+    with open("/proc/meminfo") as file:
+        assert found <= 1024 * int(re.search(r"MemTotal:\s*(\d+)", file.read())[1])
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr("bench.system.memory._CGROUPS", (limit,))
+    limit.write_text("123456\n")
+    assert available_memory() == 123456
+    limit.write_text("max\n")
+    assert available_memory() > 123456
