@@ -14,7 +14,6 @@ from bench.compare.judge import PAST, UNSURE, describe_verdict, judge, readable_
 from bench.compare.sources import VARIANT, Measurement, compare_sources, join_names, kind_of_source
 from bench.tables.faster import describe_ratio_of_times
 from bench.tables.formatting import escape_markdown, text, to_markdown
-from bench.tables.phrases import format_count
 from bench.timing.verify import NotVerifiedError
 
 TITLES = {"times": "Time of B / time of A", "epochs": "Epochs of B to the target / epochs of A"}
@@ -63,9 +62,6 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     summary = _summarize(base, new, tables)
     if unused := gates.unused(rows["row"]):
         notes.append(("Tolerances", f"no row is called {join_names(unused)}."))
-    for name, about in (("times", "Rows"), ("epochs", "Choices")):
-        if len(tables[name]) > 1:
-            notes.append((about, summarize_rows(tables[name])))
     print_as = {"text": _print_text, "markdown": _print_markdown, "json": _print_json}
     print_as[style](summary, describe_verdict(rows), tables, notes)
     return not rows["verdict"].eq(PAST).any()
@@ -88,12 +84,11 @@ def _summarize(base: str, new: str, tables: dict[str, pd.DataFrame]) -> str:
         names = (base, new) if kind_of_source(base) == VARIANT else ("A", "B")
         row = times.iloc[0]
         return describe_ratio_of_times(*names, *(float(row[name]) for name in ("ratio", "low", "high")))
-    parts = [
-        f"of {format_count(len(table), noun)}, B is {summarize_rows(table).removesuffix('.')}"
-        for (noun, table) in (("row of times", times), ("choice by epochs", tables["epochs"]))
-        if len(table)
-    ]
-    return f"{'; '.join(parts)}.".capitalize()
+    return " ".join(
+        f"{what} of B against A: {summarize_rows(tables[name])}."
+        for name, what in (("times", "Times"), ("epochs", "Epochs to the target"))
+        if len(tables[name])
+    )
 
 
 def _print_text(summary: str, conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:

@@ -60,15 +60,11 @@ def describe_verdict(rows: pd.DataFrame) -> str:
 
 
 def summarize_rows(table: pd.DataFrame) -> str:
-    """Say in a sentence how many rows differ."""
-    slower, faster, unsure = table["low"] > 1, table["high"] < 1, table["low"].isna()
-    counts = {
-        "slower": int(slower.sum()),
-        "faster": int(faster.sum()),
-        "with 1 in the interval": int((~(slower | faster | unsure)).sum()),
-        "without an interval": int(unsure.sum()),
-    }
-    return ", ".join(f"{text(count)} {words}" for words, count in counts.items() if count) + "."
+    """Return how many rows of a table have which verdict: "2 slower, 1 faster, 5 no difference"."""
+    counts = table["verdict"].value_counts()
+    return ", ".join(
+        f"{text(int(counts[word]))} {word}" for word in (PAST, SLOWER, FASTER, SAME, UNSURE) if word in counts
+    )
 
 
 def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
