@@ -63,7 +63,9 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     assert written == tables | {"speed_rounds.parquet", "environment.json", "speed.png", "speed.svg"}
     assert "| ✓ bit for bit |" in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
     said = capsys.readouterr().out
-    assert said.startswith("a*x**2 + b*x + c, 800 samples, sgd, sample by sample, in sequence\n")
+    first, blank, problem = said.splitlines()[:3]
+    assert (first.partition(":")[0], blank) == ("Fastest", "")
+    assert problem == "a*x**2 + b*x + c, 800 samples, sgd, sample by sample, in sequence"
     assert "Noise: fused against itself differs by " in said
     table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
     assert table["variant"].tolist() == ["reference", "fused", "C"]
