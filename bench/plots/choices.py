@@ -6,7 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.tables.choice_ranking import ranking
+from bench.tables.ranking import best_choices
 from bench.tables.run_costs import CHOICES
+
+MAX_OPTIMIZERS = 7  # more have no colors that can be told apart
 
 
 def start_families(starts: pd.Series) -> "pd.Series[str]":
@@ -23,3 +26,8 @@ def select_best_runs(frame: pd.DataFrame, names: Sequence[str] = CHOICES, *, by:
     chosen = ranked.drop_duplicates(by)
     shared = [name for name in CHOICES if name == by or name in names]
     return frame.merge(chosen[shared], on=shared)
+
+
+def best_optimizers(frame: pd.DataFrame, most: int = MAX_OPTIMIZERS) -> list[str]:
+    """Return the names of the best optimizers, best first, at most so many."""
+    return [str(name) for name in best_choices(frame, ["optimizer"])["optimizer"].head(most)]

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from warnings import warn
 
+import numpy as np
 import pandas as pd
 
 from bench.data.scaling import Scaling
@@ -24,7 +25,9 @@ from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm
+from kernels.fit_quality import least_squares
 from kernels.run import Floats
+from kernels.samples import check_samples
 
 COST_NAMES = {
     "samples": "samples to the target",
@@ -68,6 +71,25 @@ class RunData:
     def floor(self) -> float:
         """The loss below which differences are rounding."""
         return loss_floor(self.data.y) if self.data else LOSS_FLOOR
+
+    @cached_property
+    def lowest_loss(self) -> float:
+        """The lowest loss that any parameters reach: 0 where it is unknown, or less than 1 % of the variance of y.
+
+        It is known for the squared loss of models linear in their parameters.
+        """
+        model = self.result.model
+        if self.data is None or not model.is_linear or self.result.run.identity.get("loss") != "squared":
+            return 0.0
+        columns, y = check_samples(model, self.data.x, self.data.y)
+        params = least_squares(model, columns, y)
+        lowest = float(np.mean(np.square(model.predict(params, self.data.x) - y)))
+        return lowest if np.isfinite(lowest) and lowest > 0.01 * np.var(y) else 0.0
+
+    @property
+    def is_standardized(self) -> bool:
+        """Whether losses and parameters are those of standardized data."""
+        return self.scaling is not None or bool(self.study and self.study.data.standardize)
 
     @cached_property
     def fresh(self) -> pd.DataFrame | None:
