@@ -305,9 +305,8 @@ def test_what_ends_far_above_or_diverges_is_counted():
 
 
 def test_the_target_is_in_view_and_above_the_floor(tmp_path):
-    figure = pareto(choices([1.0, 2.0, 3.0], [1.0, 0.3, 0.02]), target=1e-3)
-    bottom, top = figure.axes[0].get_ylim()
-    assert "target 0.001, below" in legend(figure)
+    figure = pareto(choices([1.0, 2.0, 3.0], [1e30, 0.3, 0.02]), target=1e-5)
+    assert named(figure.axes[0], "target 1e-5, below").get_ydata()[0] < figure.axes[0].get_ylim()[0]
     figure = pareto(choices([1.0, 2.0, 3.0], [1.0, 0.3, 0.002]), target=1e-3)
     bottom, top = figure.axes[0].get_ylim()
     assert 0.04 < np.log(1e-3 / bottom) / np.log(top / bottom) < 0.2

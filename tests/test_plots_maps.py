@@ -241,6 +241,18 @@ def test_starts_are_marked_and_those_outside_pointed_at():
     assert "end of the best run" in legend(figure)
 
 
+def test_no_factor_of_an_axis_stands_over_a_title():
+    big = plane().assign(param_a=lambda table: 1e7 * table["param_a"], param_b=lambda table: 1e-7 * table["param_b"])
+    for figure in (
+        basin_map(pd.concat([big, big.assign(optimizer="adam", config_id="run1")])),
+        contours(bowl, {"near": 1e7 * np.outer(0.5 ** np.arange(6), [1, 1])}, names="ab"),
+    ):
+        figure.draw_without_rendering()
+        for axis in figure.axes:
+            assert not axis.xaxis.get_offset_text().get_text()
+            assert not axis.yaxis.get_offset_text().get_text()
+
+
 @pytest.mark.parametrize("panels", [1, 3])
 def test_names_of_starts_do_not_overlap(panels):
     starts = {"far": [0.0, 1.9], "random[0]": [-0.05, 0.1], "zero": [0.0, -0.1], "near": [0.05, 0.05], "left": [-9, 0]}

@@ -13,6 +13,7 @@ from bench.plots.style import (
     empty_figure,
     format_log_tick,
     format_power_of_ten,
+    format_tick,
     save_as,
     spread_evenly,
     time_unit,
@@ -98,6 +99,12 @@ def test_a_logarithmic_axis_has_few_ticks(view):
 def test_values_of_a_logarithmic_axis_are_plain_near_one():
     written = [format_log_tick(value) for value in (1e-7, 1e-3, 0.1, 0.25, 1, 1000, 1e4)]
     assert written == ["10⁻⁷", "0.001", "0.1", "0.25", "1", "1,000", "10⁴"]
+
+
+def test_values_of_a_linear_axis_are_written_out():
+    """matplotlib's common factor, 1e6, would stand over the title of a panel."""
+    written = [format_tick(value) for value in (0.1 + 0.2, -2e6, -0.0, 1000.5, 3e61)]
+    assert written == ["0.3", "−2000000", "0", "1000.5", "3e61"]  # noqa: RUF001
 
 
 def test_a_time_axis_has_the_unit_that_makes_short_numbers():

@@ -110,6 +110,7 @@ def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Sh
     rows, columns = np.nonzero(lost[marked, marked])
     axis.plot(x[marked][columns], y[marked][rows], **DIVERGED_MARK)
     round_ticks(axis.xaxis, 5)
+    round_ticks(axis.yaxis, 6)
     axis.set(xlim=extent[:2], ylim=extent[2:])
     return extent
 

@@ -189,6 +189,8 @@ def fitted_path(
         axis.set_title(title if finite.all() else f"{title} (diverged)")
     axes[0].set_xlim(at[0], at[-1])
     axes[0].set_ylim(ylim or _y_limits(y, reach))
+    round_ticks(axes[0].xaxis, 5)
+    round_ticks(axes[0].yaxis, 6)
     figure.supxlabel(shorten(names[0]))
     figure.supylabel(shorten(names[1]))
     add_legend(figure, [text(int(moment)) for moment in moments], list(colors.values()), "samples seen")

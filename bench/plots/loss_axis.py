@@ -84,10 +84,10 @@ class LossAxis(NamedTuple):
         log_scale(axis)
         axis.set_ylim(bottom, top)
 
-    def draw_target(self, axis: Axes, target: float | None, bottom: float) -> None:
+    def draw_target(self, axis: Axes, target: float | None) -> None:
         """Draw the target as a horizontal line; the legend says so if it lies below the view."""
         if target:
-            place = self.place_target(target) or 0.0
+            place, bottom = self.place_target(target) or 0.0, axis.get_ylim()[0]
             below = ", below" if place < bottom else ""
             height = max(place, bottom / 10)
             axis.axhline(height, color=INK, linewidth=1, linestyle=DASHES, label=f"target {text(target)}{below}")

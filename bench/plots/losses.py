@@ -92,7 +92,7 @@ def loss_curves(
         for choice, band in bands[bands[panel] == value].groupby(by):
             look = {"color": colors[choice], "linewidth": widths[choice]}
             _draw_band(axis, times[band.index].clip(left), band, look, limits=(bottom, 10 * top))
-        shown.draw_target(axis, target, bottom)
+        shown.draw_target(axis, target)
         if len(values) > 1:
             axis.set_title(f"{label(panel)} {_describe_value(panel, value, samples)}")
     figure.supxlabel(unit)

@@ -76,7 +76,8 @@ def pareto(
     factor, unit = time_unit(np.sqrt(points_in_view["seconds"].min() * points_in_view["seconds"].max()))
     colors = colors_of(set(points_in_view["color"]) - {OTHERS})
     colors |= {OTHERS: FAINT} if OTHERS in set(points_in_view["color"]) else {}
-    rows = [name for name in [*named, OTHERS] if name in set(reached["color"])]
+    # The fastest on top.
+    rows = sorted(reached["color"].unique(), key=lambda name: name == OTHERS)
     heights = [3.2 if rows else 3.7] * bool(len(missed)) + [ROW * (len(rows) + 1)] * bool(rows)
     figure, axes = rows_of_panels(heights)
     log_scale(axes[0], "x")
@@ -149,7 +150,7 @@ def _draw_missed(
         axis.plot(times, [*steps, steps[-1]], color=INK, linewidth=1, drawstyle="steps-post", label="front")
     _draw_points(axis, points["seconds"] * factor, losses.clip(bottom), points, colors)
     axis.set_ylabel(shown.name("final loss"))
-    shown.draw_target(axis, target, bottom)
+    shown.draw_target(axis, target)
     return bottom if (losses < bottom).any() else None
 
 

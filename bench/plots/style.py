@@ -194,8 +194,12 @@ def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
 
 
 def round_ticks(scale: Axis, most: int, *, integer: bool = False) -> None:
-    """Put at most so many intervals on a linear axis, their ends 1, 2 or 5 times a power of ten apart."""
+    """Put at most so many intervals on a linear axis, their ends 1, 2 or 5 times a power of ten apart.
+
+    Each tick is written out: a factor common to all of them would stand where the title of a panel is.
+    """
     scale.set_major_locator(MaxNLocator(most, steps=ROUND, integer=integer))
+    scale.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
 
 
 def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
@@ -231,6 +235,11 @@ class LogTicks(Locator):
             if len(inside) > 2:
                 break
         return list(inside)
+
+
+def format_tick(value: float) -> str:
+    """Write a value of a linear axis, with all of its digits but those of rounding."""
+    return f"{value + 0.0:.10g}".replace("e+", "e").replace("-", "\N{MINUS SIGN}")
 
 
 def format_log_tick(value: float) -> str:

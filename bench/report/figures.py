@@ -30,7 +30,7 @@ from bench.plots.failures import skip_failed_figure
 from bench.plots.loss_axis import LossAxis
 from bench.report.run_data import RunData
 from bench.tables.choice_ranking import recommended_choice, runs_of
-from bench.tables.ranking import best_choices, varies
+from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES
 
 MAX_PATHS = 3  # one row of panels
@@ -89,7 +89,7 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
         draw = partial(rate_map, frame, edges=_predicted_edges(run_data), samples=run_data.samples)
         yield PlannedFigure("rate_map", caption, draw)
     if varies(frame, "optimizer"):
-        runs = select_best_runs(frame)
+        runs = select_best_runs(frame, ranked=run_data.choices)
         runs = runs.assign(init=start_families(runs["init"]))
         few, count = best_optimizers(frame), frame["optimizer"].nunique()
         runs = runs[runs["optimizer"].isin(few)]
@@ -195,9 +195,9 @@ def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFig
         few = frame[frame["optimizer"].isin(best_optimizers(frame))]
         draw = partial(sensitivity, few, shown=_loss_axis(run_data), samples=run_data.samples)
         yield PlannedFigure("sensitivity", caption, draw)
-    from_start, start = select_hardest_start(select_best_runs(frame, ["schedule", "shuffle"]))
+    from_start, start = select_hardest_start(select_best_runs(frame, ["schedule", "shuffle"], ranked=run_data.choices))
     start_note = f" Runs from the hardest start, {start}." if start else ""
-    winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
+    winner = run_data.best_optimizer
     runs = from_start[from_start["optimizer"] == winner]
     which = f"{winner}, the best optimizer," if varies(frame, "optimizer") else winner
     if varies(frame, "lr") or not varies(frame, "optimizer"):
@@ -222,7 +222,7 @@ def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFig
         caption = f"Share of configurations that reached the target, against {against}."
         yield PlannedFigure("ecdf", caption, partial(ecdf, frame))
     if varies(frame, "batch_size"):
-        winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
+        winner = run_data.best_optimizer
         runs = frame[frame["optimizer"] == winner]
         from_start, start = select_hardest_start(select_best_runs(runs, by="batch_size"))
         clock: Literal["samples", "seconds"] = "seconds" if from_start["seconds"].notna().all() else "samples"
@@ -253,13 +253,14 @@ def _predicted_edges(run_data: RunData) -> pd.DataFrame | None:
 def _start_matters(basin: pd.DataFrame) -> bool:
     """Return whether the outcome of a run depends on its start, for some choice of settings.
 
-    A few starts with another outcome than nearly all the others would be dots in a panel of one color.
+    Starts with another outcome than nearly all the others, if they are less than an eighth, would have no color of
+    their own.
     """
     if basin.empty or varies(basin, "status"):
         return len(basin) > 0
     reached = basin["samples_to_target"].notna().any()
     costs = basin["samples_to_target" if reached else "final_loss"].astype(float).groupby(basin["config_id"])
-    low, high = costs.quantile(0.05), costs.quantile(0.95)
+    low, high = costs.quantile(1 / 8), costs.quantile(7 / 8)
     return bool((high > (1.1 if reached else 2) * low).any())
 
 

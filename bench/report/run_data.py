@@ -20,7 +20,7 @@ from bench.tables.choice_ranking import cost_of, ranking
 from bench.tables.main_effects import main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
-from bench.tables.ranking import standard_tables, varies
+from bench.tables.ranking import best_choices, standard_tables, varies
 from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
@@ -99,6 +99,16 @@ class RunData:
         if confirmation is None or len(confirmation.frame) < confirmation.planned:
             return None
         return add_seconds(confirmation.frame, self.evidence.get("costs"))
+
+    @cached_property
+    def choices(self) -> pd.DataFrame:
+        """The ranking of the runs of the sweep alone, by which figures choose the runs that they show."""
+        return ranking(self.frame)
+
+    @cached_property
+    def best_optimizer(self) -> str:
+        """The optimizer of the best choice of the sweep."""
+        return str(best_choices(self.frame, ["optimizer"])["optimizer"].iloc[0])
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
