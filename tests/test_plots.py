@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from figures import legend, lines, texts, visible_pixels
+from figures import legend, lines, overlaps, texts, visible_pixels
 from frames import make_curves, make_frame
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
@@ -448,6 +448,14 @@ def test_the_view_and_the_target_of_the_lesson():
         np.testing.assert_allclose(target, at**2 - 2)
     near, far = (axis.lines[2] for axis in figure.axes)
     assert to_hex(near.get_color()) == to_hex(far.get_color())
+
+
+def test_titles_of_two_panels_have_room_and_are_not_cut_off():
+    names = ["far start (-11/6, -395/3, -2400)", "near start (-1, 10, 26)"]
+    figure = fitted_path(quadratic, X, Y, paths=dict.fromkeys(names, ([0, 1], np.eye(3)[:2])))
+    assert [axis.get_title("left") for axis in figure.axes] == names
+    titles = [text for text in figure.findobj(Text) if text.get_text() in names]
+    assert overlaps(figure, titles) == []
 
 
 def test_a_path_that_diverges_is_drawn_while_it_is_finite():

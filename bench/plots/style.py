@@ -129,7 +129,7 @@ def shorten(value: str | float, most: int = 32) -> str:
 
 def title_length(count: int) -> int:
     """Return how many characters fit into the title of a panel, given the number of panels."""
-    return 32 if count == 1 else 20
+    return 32 if count in (1, 2, 4) else 20  # the others have three in a row
 
 
 def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
