@@ -148,6 +148,33 @@ def test_a_basin_without_parts_is_left_out(rich):
     assert "basin" not in by_name(with_evidence(rich, basin=same.head(0)))
 
 
+def test_a_basin_of_which_an_eighth_has_no_other_outcome_is_left_out(rich):
+    """Its panels would have one color."""
+    plane = rich.evidence["basin"].assign(status="converged", final_loss=1.0)
+    few = plane.assign(samples_to_target=np.where(np.arange(len(plane)) % 10, 300, 80))
+    assert "basin" not in by_name(with_evidence(rich, basin=few))
+    assert "basin" in by_name(with_evidence(rich, basin=few.assign(samples_to_target=np.arange(len(plane)) % 300 + 1)))
+
+
+def test_the_lowest_loss_is_that_of_least_squares_where_it_matters(rich):
+    noise = np.random.default_rng(0).normal(size=X.size)
+    noisy = Dataset(rich.data.x, rich.data.y + noise, rich.data.x_names, rich.data.y_name, "here")
+    about = rich.result, rich.evidence, rich.study
+    line = np.polyfit(X, noisy.y, 1)
+    lowest = np.mean((np.polyval(line, X) - noisy.y) ** 2)
+    assert RunData(*about, noisy, None, None).lowest_loss == pytest.approx(lowest)
+    assert rich.lowest_loss == 0
+    assert RunData(*about, None, None, "gone").lowest_loss == 0
+
+
+def test_losses_of_noisy_data_are_distances_in_every_figure_of_them(rich):
+    noise = np.random.default_rng(0).normal(size=X.size)
+    noisy = Dataset(rich.data.x, rich.data.y + noise, rich.data.x_names, rich.data.y_name, "here")
+    shown = by_name(RunData(rich.result, rich.evidence, rich.study, noisy, None, None))
+    for name in ("loss_by_optimizer", "loss_by_lr", "loss_by_batch_size", "pareto"):
+        assert "above the lowest" in texts(shown[name][1]), name
+
+
 def test_nothing_is_drawn_of_data_that_are_gone(rich):
     gone = RunData(rich.result, rich.evidence, rich.study, None, None, "gone")
     assert not {"fitted_curve", "fitted_path", "contours"} & set(by_name(gone))

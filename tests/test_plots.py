@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from figures import legend, lines, texts
+from figures import legend, lines, overlaps, texts, visible_pixels
 from frames import make_curves, make_frame
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
@@ -27,7 +27,8 @@ from bench.plots import (
     setting_importance,
     speed_bars,
 )
-from bench.plots.style import save
+from bench.plots.loss_axis import LossAxis
+from bench.plots.style import colors_of, save
 from bench.tables.ranking import loss_quantiles
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$ a|b [bold] \\alpha $", "line\nbreak", "x" * 300]
@@ -66,7 +67,7 @@ def gallery(frame):
     yield contours(lambda params: (params**2).sum(axis=1), {name: np.eye(3)}, names=("b", name, "c"))
     solved = frame.assign(optimizer=name, status="converged", samples_to_target=3, lr=[0.1, 0.2])
     yield rate_map(solved)
-    yield sensitivity(solved, target=1e-3)
+    yield sensitivity(solved)
     yield ecdf(solved)
     yield pareto(solved.assign(schedule=name))
     yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
@@ -254,6 +255,7 @@ def test_long_curves_are_thinned_to_what_can_be_seen():
     assert len(samples) == 200
     assert (samples[0], samples[-1]) == (400, 800 * 5000)
     np.testing.assert_array_equal(drawn, loss[samples.astype(int) // 800])
+    assert "Lines have up to 5,001 marks, of which 200 are drawn." in texts(axis.figure)
 
 
 def test_losses_within_a_decade_fill_the_panel():
@@ -261,6 +263,49 @@ def test_losses_within_a_decade_fill_the_panel():
     bottom, top = axis.get_ylim()
     assert 0.28 < bottom < 0.31 < 0.9 < top < 1
     np.testing.assert_allclose(axis.get_yticks(), [0.4, 0.6, 0.8])
+
+
+def test_optimizers_with_the_same_curve_can_all_be_seen():
+    names = ["adam", "adamw", "momentum(0.9)", "nesterov(0.9)", "sgd"]
+    figure = loss_curves(make_frame(5, optimizer=names), make_curves(decay([1] * 5)), by="optimizer")
+    for name, color in colors_of(names).items():
+        assert visible_pixels(figure.axes[0], color) > 100, name
+
+
+def test_where_the_lowest_loss_is_known_the_distance_to_it_is_drawn():
+    """Of noisy data all curves end at the same loss, however fast they arrive."""
+    losses = {"run0": [1.3, 0.4, 0.31, 0.301], "run1": [1.3, 0.31, 0.3001, 0.3]}
+    frame, curves = make_frame(2, lr=[0.1, 0.2]), make_curves(losses)
+    figure = loss_curves(frame, curves, target=0.3002, shown=LossAxis(0.3, standardized=True))
+    (axis,) = figure.axes
+    slow, fast, target = axis.lines
+    np.testing.assert_allclose(slow.get_ydata(), [1, 0.1, 0.01, 0.001])
+    np.testing.assert_allclose(fast.get_ydata()[:3], [1, 0.01, 0.0001])
+    np.testing.assert_allclose(target.get_ydata(), 2e-4)
+    assert axis.get_ylim()[0] < 2e-4
+    assert figure.get_supylabel() == "loss above the lowest\npossible, 0.3 (standardized)"
+    assert "target 0.3002" in legend(figure)
+    plain = loss_curves(frame, curves, target=0.3002)
+    assert plain.get_supylabel() == "loss"
+
+
+def test_a_target_below_what_is_possible_is_named_as_below():
+    figure = loss_curves(make_frame(1), make_curves({"run0": [2, 1.2, 1.1]}), target=0.5, shown=LossAxis(1.0))
+    assert "target 0.5, below" in legend(figure)
+
+
+def test_losses_within_three_decades_need_no_whole_decades():
+    """Otherwise two thirds of the panel are empty."""
+    bottom, top = loss_curves(make_frame(1), make_curves({"run0": [120, 1, 0.9]})).axes[0].get_ylim()
+    assert 0.5 < bottom < 0.9
+    assert 120 < top < 200
+
+
+def test_a_batch_of_all_samples_is_called_full_in_titles_and_legends():
+    frame, curves = make_frame(2, batch_size=[8, 800]), make_curves(decay([1, 2]))
+    assert legend(loss_curves(frame, curves, by="batch_size", panel="optimizer", samples=800)) == ["8", "full"]
+    titles = [axis.get_title("left") for axis in loss_curves(frame, curves, samples=800).axes]
+    assert titles == ["batch size 8", "batch size full"]
 
 
 def test_a_target_far_below_is_named_as_that():
@@ -280,14 +325,14 @@ def test_the_fit_is_drawn_over_the_data(shape):
     figure = fitted_curve(
         predict, X.reshape(shape), Y, params_by_name={"sgd": [1, 0, -2], "adam": [2, 1, 0]}, start=[0, 0, 5]
     )
-    (axis,) = figure.axes
-    data, start, sgd, adam = axis.lines
+    axis = figure.axes[0]
+    data, start, adam, sgd = axis.lines
     np.testing.assert_array_equal(data.get_xydata(), np.transpose([X, Y]))
     assert start.get_linestyle() == "--"
     np.testing.assert_array_equal(start.get_ydata(), np.full_like(start.get_xdata(), 5))
     np.testing.assert_allclose(sgd.get_ydata(), sgd.get_xdata() ** 2 - 2)
     np.testing.assert_allclose(adam.get_ydata(), 2 * adam.get_xdata() ** 2 + adam.get_xdata())
-    assert legend(figure) == ["data", "start", "sgd", "adam"]
+    assert legend(figure) == ["data", "start", "adam", "sgd"]
     assert axis.get_ylim()[1] < 5
 
 
@@ -299,7 +344,7 @@ def test_a_fit_that_diverged_is_named(params):
 
 
 def test_a_fit_far_from_the_data_does_not_hide_them():
-    (axis,) = fitted_curve(quadratic, X, Y, params_by_name={"sgd": [0, 0, 1e200]}).axes
+    axis, _ = fitted_curve(quadratic, X, Y, params_by_name={"sgd": [0, 0, 1e200]}).axes
     assert axis.get_ylim() == (pytest.approx(-2, abs=0.2), pytest.approx(0, abs=0.2))
 
 
@@ -316,15 +361,54 @@ def test_several_inputs_show_predicted_against_observed():
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("y, observed", "y, predicted")
 
 
+def test_of_several_inputs_equal_predictions_can_all_be_seen():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    fits = {name: np.array([1.0, 2.0]) for name in STARTS}
+    figure = fitted_curve(lambda params, x: x @ params, x, x @ [1.0, 2.0], params_by_name=fits)
+    assert all(visible_pixels(figure.axes[0], color) > 100 for color in colors_of(STARTS).values())
+
+
 def test_of_a_large_data_set_a_thousand_samples_are_drawn():
     x = np.linspace(0, 1, 100_000)
     figure = fitted_curve(quadratic, x, x, params_by_name={"fit": [0, 1, 0]})
     assert len(figure.axes[0].lines[0].get_xdata()) == 1000
+    assert "1,000 of 100,000 samples are drawn." in texts(figure)
 
 
 def test_a_constant_and_a_single_sample():
-    (axis,) = fitted_curve(quadratic, [3.0], [7.0], params_by_name={"fit": [0, 0, 7]}).axes
+    axis, _ = fitted_curve(quadratic, [3.0], [7.0], params_by_name={"fit": [0, 0, 7]}).axes
     assert axis.get_ylim()[0] < 7 < axis.get_ylim()[1]
+
+
+STARTS = ["far", "near", "random[0]", "random[1]", "zero"]
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-4])
+def test_five_fits_that_look_the_same_can_all_be_seen(error):
+    fits = {name: [1 + error * k, -error * k, -2] for k, name in enumerate(STARTS)}
+    figure = fitted_curve(quadratic, X, Y, params_by_name=fits)
+    for name, color in colors_of(STARTS).items():
+        assert visible_pixels(figure.axes[0], color) > 100, name
+    assert f"The fits differ by at most {8e-4 if error else 0:g}." in texts(figure)
+
+
+def test_below_the_curves_are_the_residuals_of_the_best_one_and_what_the_others_add():
+    y = Y + 0.01 * (-1) ** np.arange(X.size)
+    figure = fitted_curve(quadratic, X, y, params_by_name={"good": [1, 0, -2], "off": [1, 0, -1.98]}, start=[0, 0, 0])
+    axis, below = figure.axes
+    data, good, off = below.lines
+    np.testing.assert_allclose(data.get_ydata(), y - X**2 + 2, atol=1e-12)
+    np.testing.assert_array_equal(good.get_ydata(), 0.0)
+    np.testing.assert_allclose(off.get_ydata(), 0.02)
+    assert below.get_ylim()[1] < 0.03
+    assert below.get_xlim() == axis.get_xlim()
+    assert "Below: the same, minus the best curve, good. The fits differ by at most 0.02." in texts(figure)
+
+
+def test_a_fit_far_from_the_others_does_not_flatten_them():
+    fits = {"far": [1, 0, 50], "near": [1, 0, -2.001], "zero": [1, 0, -2]}
+    _, below = fitted_curve(quadratic, X, Y, params_by_name=fits).axes
+    assert below.get_ylim()[1] - below.get_ylim()[0] < 0.05
 
 
 @pytest.mark.parametrize(
@@ -364,6 +448,14 @@ def test_the_view_and_the_target_of_the_lesson():
         np.testing.assert_allclose(target, at**2 - 2)
     near, far = (axis.lines[2] for axis in figure.axes)
     assert to_hex(near.get_color()) == to_hex(far.get_color())
+
+
+def test_titles_of_two_panels_have_room_and_are_not_cut_off():
+    names = ["far start (-11/6, -395/3, -2400)", "near start (-1, 10, 26)"]
+    figure = fitted_path(quadratic, X, Y, paths=dict.fromkeys(names, ([0, 1], np.eye(3)[:2])))
+    assert [axis.get_title("left") for axis in figure.axes] == names
+    titles = [text for text in figure.findobj(Text) if text.get_text() in names]
+    assert overlaps(figure, titles) == []
 
 
 def test_a_path_that_diverges_is_drawn_while_it_is_finite():

@@ -3,14 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figures import legend, lines, named, texts
+from figures import legend, lines, named, overlaps, texts
 from frames import make_frame
 from matplotlib.colors import to_hex
 from test_plots import speeds
 
 from bench.plots import ecdf, optimizer_ratios, pareto, sensitivity, setting_importance, speed_bars
 from bench.plots.choices import select_best_runs, start_families
-from bench.plots.style import colors_of, save
+from bench.plots.loss_axis import LossAxis
+from bench.plots.style import FAINT, colors_of, format_limit, save
 from bench.tables.choice_ranking import ranking
 
 # Which runs
@@ -66,10 +67,41 @@ def test_where_most_diverge_the_line_leaves_and_a_cross_says_so():
     (axis,) = figure.axes
     colors = colors_of(["sgd", "adam"])
     for name, height in (("adam", 0.98), ("sgd", 0.95)):
-        loss, crosses = (line for line in axis.lines if line.get_color() == colors[name])
+        loss, crosses, _ = (line for line in axis.lines if line.get_color() == colors[name])
         assert (loss.get_ydata()[1:] > axis.get_ylim()[1]).all()
         np.testing.assert_allclose(crosses.get_xydata(), [[1, height], [10, height]])
     assert "most diverged" in legend(figure)
+
+
+def test_with_a_target_it_is_what_the_target_costs():
+    """How far below the target a run lands says nothing about its rate."""
+    costs = [800, 1600, 400, None, None, None]
+    status = ["converged"] * 3 + ["max_epochs"] * 2 + ["diverged"]
+    frame = make_frame(6, lr=np.repeat([0.1, 0.2], 3), seed=[0, 1, 2] * 2, samples_to_target=costs, status=status)
+    figure = sensitivity(frame)
+    (axis,) = figure.axes
+    assert axis.get_ylabel() == "samples to the target"
+    assert axis.lines[0].get_ydata()[0] == 800
+    assert axis.lines[0].get_ydata()[1] > axis.get_ylim()[1]
+    square = named(axis, "most missed the target").get_marker()
+    assert next(line.get_xdata().tolist() for line in axis.lines if line.get_marker() == square) == [0.2]
+    assert "most diverged" not in legend(figure)
+
+
+def test_one_loss_far_above_the_others_does_not_flatten_them():
+    losses = [0.5, 0.6, 0.55, 0.7, 4e4]
+    figure = sensitivity(make_frame(5, lr=[0.1, 0.2, 0.4, 0.8, 1.6], final_loss=losses))
+    bottom, top = figure.axes[0].get_ylim()
+    heights = np.log(np.array(losses[:4]) / bottom) / np.log(top / bottom)
+    assert np.ptp(heights) > 0.08
+    assert top < 100
+    assert f"Medians above {format_limit(top)} are out of view." in texts(figure)
+
+
+def test_the_sensitivity_shows_the_distance_to_a_known_lowest_loss():
+    figure = sensitivity(make_frame(2, lr=[0.1, 0.2], final_loss=[0.51, 0.5001]), shown=LossAxis(0.5))
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.01, 1e-4])
+    assert figure.axes[0].get_ylabel() == "final loss above the lowest\npossible, 0.5"
 
 
 def test_an_optimizer_has_the_batch_size_of_its_best_choice():
@@ -99,6 +131,7 @@ def test_the_share_that_is_solved_rises_with_the_samples_and_ends_at_the_success
         optimizer=["sgd"] * 4 + ["adam"] * 2,
         epochs=[2, 5, 5, 10, 10, 10],
         epochs_to_target=[2, 5, 5, None, None, None],
+        seed=range(6),
         seconds=[2e-3, 5e-3, 10e-3, 10e-3, 10e-3, 10e-3],
     )
     figure = ecdf(frame)
@@ -112,6 +145,16 @@ def test_the_share_that_is_solved_rises_with_the_samples_and_ends_at_the_success
     assert in_time.get_xlabel() == "time (ms)"
     assert legend(figure) == ["adam: 0%", "sgd: 75%"]
     assert "6 configurations" in texts(figure)
+
+
+def test_of_many_optimizers_the_best_have_colors_and_the_others_are_gray():
+    names = [f"momentum(0.{k})" for k in range(1, 10)]
+    figure = ecdf(make_frame(9, optimizer=names, status="converged", samples_to_target=np.arange(100, 1000, 100)))
+    colors = [to_hex(line.get_color()) for line in figure.axes[0].lines]
+    assert colors.count(FAINT) == 2
+    assert len(set(colors)) == 8
+    assert legend(figure)[-1] == "2 others: 100%"
+    assert "momentum(0.9): 100%" not in legend(figure)
 
 
 def test_without_a_measured_time_there_is_one_panel():
@@ -154,7 +197,7 @@ def test_nothing_is_faster_and_better_than_the_front():
     for time, loss in zip(seconds, losses, strict=True):
         dominated = any(s < time and other < loss for s, other in zip(seconds, losses, strict=True))
         assert dominated != ([time, loss] in front.get_xydata().tolist())
-    assert "learning rate 0.1" in texts(figure)
+    assert "1: learning rate 0.1" in legend(figure)
     assert "5 choices of settings, medians over starts and seeds." in texts(figure)
 
 
@@ -162,13 +205,65 @@ def test_of_choices_that_are_equal_in_one_respect_the_better_one_is_on_the_front
     """And of two that are equal in both, one: both are drawn, and one is named."""
     seconds, losses = [2.0, 1.0, 3.0, 4.0, 1.0, 3.0], [6.0, 8.0, 2.0, 2.0, 6.0, 2.0]
     # The one that is worse after a second reached the target sooner, so that it comes first of all choices.
-    (axis,) = pareto(choices(seconds, losses, status="converged", epochs_to_target=[3, 1, 3, 3, 2, 3])).axes
+    figure = pareto(choices(seconds, losses, status="converged", epochs_to_target=[3, 1, 3, 3, 2, 3]))
+    (axis,) = figure.axes
     # Where nothing is better, the line goes on to the longest time.
     assert named(axis, "front").get_xydata().tolist() == [[1, 6], [3, 2], [4, 2]]
-    points = [xy for line in axis.lines if line.get_marker() == "o" for xy in line.get_xydata().tolist()]
+    points = [xy for line in axis.lines if line.get_markersize() == 5 for xy in line.get_xydata().tolist()]
     assert sorted(points) == sorted(map(list, zip(seconds, losses, strict=True)))
-    assert {text.get_text() for text in axis.texts} >= {"learning rate 0.5", "learning rate 0.3"}
-    assert not {text.get_text() for text in axis.texts} & {f"learning rate 0.{k}" for k in (1, 2, 4, 6)}
+    assert [entry for entry in legend(figure) if entry[0].isdecimal()] == [
+        "1: learning rate 0.5",
+        "2: learning rate 0.3",
+    ]
+    assert [(text.get_text(), text.xy) for text in axis.texts] == [("1", (1, 6)), ("2", (3, 2))]
+
+
+def test_nothing_is_written_over_the_points():
+    """Settings stand in the legend: at the points they would cover others."""
+    figure = pareto(choices(np.geomspace(1, 9, 40), np.geomspace(9, 1, 40)))
+    assert {text.get_text() for text in figure.axes[0].texts} <= set("1234")
+    assert overlaps(figure, figure.axes[0].texts) == []
+
+
+def test_choices_that_reach_the_target_have_a_panel_of_their_own():
+    """How far below the target they land is no merit, and made a front on the floor of the panel."""
+    seconds, losses = [3.0, 1.0, 2.0, 4.0, 4.0], [1e-9, 9e-4, 1e-20, 5e-2, 7.0]
+    optimizer = ["sgd", "sgd", "adam", "sgd", "adam"]
+    figure = pareto(choices(seconds, losses, optimizer=optimizer), target=1e-3)
+    missed, reached = figure.axes
+    rows = [label.get_text() for label in reached.get_yticklabels()]
+    points = [tuple(xy) for line in reached.lines if line.get_markersize() == 5 for xy in line.get_xydata()]
+    assert sorted(points) == sorted((at, rows.index(name)) for at, name in zip(seconds[:3], optimizer, strict=False))
+    assert [text.xy for text in reached.texts] == [
+        (one, k) for k, one in enumerate([1.0, 2.0] if rows[0] == "sgd" else [2.0, 1.0])
+    ]
+    points = [tuple(xy) for line in missed.lines if line.get_markersize() == 5 for xy in line.get_xydata()]
+    assert sorted(points) == [(4, 5e-2), (4, 7)]
+    assert missed.get_ylim()[0] > 1e-5
+    assert missed.get_xlim() == reached.get_xlim()
+    assert "front" not in legend(figure)
+
+
+def test_where_all_choices_reach_the_target_there_is_no_other_panel():
+    (axis,) = pareto(choices([1.0, 2.0], [1e-4, 1e-5]), target=1e-3).axes
+    assert axis.get_title("left") == "choices that reach the target 0.001"
+
+
+def test_of_many_optimizers_the_best_have_rows_and_colors_of_their_own():
+    names = [f"momentum(0.{k})" for k in range(1, 10)]
+    figure = pareto(choices(np.arange(1.0, 10), [1e-4] * 9, optimizer=names), target=1e-3)
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(rows) == 8
+    assert rows[-1] == "others"
+
+
+def test_a_front_of_noisy_data_is_above_the_floor():
+    figure = pareto(choices([1.0, 2.0, 3.0], [0.6, 0.51, 0.5001]), shown=LossAxis(0.5))
+    (axis,) = figure.axes
+    heights = named(axis, "front").get_ydata()
+    np.testing.assert_allclose(heights, [0.1, 0.01, 1e-4, 1e-4])
+    bottom, top = axis.get_ylim()
+    assert (np.log(heights / bottom) / np.log(top / bottom) > 0.04).all()
 
 
 def test_a_single_point_that_comes_twice_is_the_front():
@@ -180,19 +275,19 @@ def test_points_are_medians_in_the_color_of_their_optimizer():
     frame = choices([1.0] * 3 + [2.0] * 3, [1.0, 3.0, 5.0, 7.0, 8.0, 9.0])
     frame = frame.assign(lr=0.1, optimizer=["sgd"] * 3 + ["adam"] * 3, seed=[0, 1, 2] * 2)
     (axis,) = pareto(frame).axes
-    points = {line.get_color(): line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"}
+    points = {line.get_color(): line.get_xydata().tolist() for line in axis.lines if line.get_markersize() == 5}
     colors = colors_of(["sgd", "adam"])
     assert points == {colors["sgd"]: [[1, 3]], colors["adam"]: [[2, 8]]}
 
 
 def test_a_choice_of_which_some_runs_diverge_is_hollow():
     frame = choices([1.0, 1.0, 1.0, 2.0], [1.0, 2.0, np.nan, 1.0])
-    frame = frame.assign(lr=[0.1, 0.1, 0.1, 0.2], status=["max_epochs"] * 2 + ["diverged", "max_epochs"])
+    frame = frame.assign(lr=[0.1, 0.1, 0.1, 0.2], status=["max_epochs"] * 2 + ["diverged", "max_epochs"], seed=range(4))
     figure = pareto(frame)
     faces = {
         tuple(xy): line.get_markerfacecolor()
         for line in figure.axes[0].lines
-        if line.get_marker() == "o"
+        if line.get_markersize() == 5
         for xy in line.get_xydata()
     }
     assert faces[1, 2] == "white"
@@ -209,12 +304,12 @@ def test_what_ends_far_above_or_diverges_is_counted():
     assert figure.axes[0].get_ylim()[1] < 10
 
 
-def test_the_target_is_in_view(tmp_path):
-    figure = pareto(choices([1.0, 2.0, 3.0], [1.0, 1e-9, 0.0]), target=1e-3)
+def test_the_target_is_in_view_and_above_the_floor(tmp_path):
+    figure = pareto(choices([1.0, 2.0, 3.0], [1e30, 0.3, 0.02]), target=1e-5)
+    assert named(figure.axes[0], "target 1e-5, below").get_ydata()[0] < figure.axes[0].get_ylim()[0]
+    figure = pareto(choices([1.0, 2.0, 3.0], [1.0, 0.3, 0.002]), target=1e-3)
     bottom, top = figure.axes[0].get_ylim()
-    assert bottom == pytest.approx(1e-9)
-    assert bottom < 1e-3 < top
-    assert "Losses below 10⁻⁹ are drawn at the bottom." in texts(figure)
+    assert 0.04 < np.log(1e-3 / bottom) / np.log(top / bottom) < 0.2
     save(figure, tmp_path, "pareto")
 
 
@@ -323,7 +418,7 @@ def test_an_optimizer_is_a_point_with_its_interval(tmp_path):
     assert reach == [[1, 1], [2, 5]]
     assert axis.get_xlim()[0] < 1
     assert axis.get_xlim()[1] > 5
-    assert "slower, 3 [2, 5] times; all 20 runs succeed; learning rate 0.1, batch size 8, best of 12" in texts(figure)
+    assert "slower, 3 [2, 5] times; all 20 runs succeed learning rate 0.1, batch size 8, best of 12" in texts(figure)
     assert "on 20 fresh seeds: medians of the ratios of paired runs with 95 % intervals." in texts(figure)
     save(figure, tmp_path, "ratios")
 
@@ -332,7 +427,7 @@ def test_an_optimizer_that_fails_has_no_ratio(tmp_path):
     table = compared({"sgd": [1, 1, 1], "adam": [np.inf, 4, np.inf]}, ["best", "fails"]).assign(converged=[20, 0])
     figure = optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds")
     assert sum(line.get_marker() == "o" for line in figure.axes[0].lines) == 1
-    assert "fails; learning rate" in texts(figure)
+    assert "fails learning rate" in texts(figure)
     save(figure, tmp_path, "ratios")
 
 
@@ -341,6 +436,39 @@ def test_few_runs_bound_no_ratio(tmp_path):
     figure = optimizer_ratios(table, cost="final loss", seeds="2 seeds")
     assert "(too few runs for intervals)" in texts(figure)
     assert not any(line.get_linewidth() == 2.5 for line in figure.axes[0].lines)
+
+
+def test_intervals_of_optimizers_that_hardly_differ_fill_the_figure():
+    figure = optimizer_ratios(compared({"sgd": [1, 1, 1], "adam": [0.999, 0.996, 1.002]}), cost="loss", seeds="9 seeds")
+    (axis,) = figure.axes
+    left, right = axis.get_xlim()
+    assert 1.006 / 0.9999 < right / left < 1.03
+    assert len(axis.get_xticks()) >= 2
+
+
+def test_what_is_said_of_an_optimizer_is_inside_the_figure_and_off_its_interval():
+    table = compared({"momentum(0.95)": [1, 1, 1], "adamw(weight_decay=0.01)": [1.234, 0.987, 1.543]})
+    table = table.assign(verdict=["best", "no difference found"], lr=0.0003162, batch_size=1024, tried=1120)
+    table = table.assign(runs=1000, converged=999)
+    figure = optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds")
+    (axis,) = figure.axes
+    figure.draw_without_rendering()
+    for place, text in enumerate(axis.texts):
+        box, middle = text.get_window_extent(), axis.transData.transform((1, place // 2))[1]
+        assert box.x1 < figure.bbox.width
+        assert box.y1 < middle - 4 or box.y0 > middle + 4
+    assert overlaps(figure, axis.texts) == []
+
+
+def test_of_many_optimizers_those_without_a_color_are_gray():
+    figure = optimizer_ratios(
+        compared({"sgd": [1, 1, 1], "adam": [3, 2, 5], "adagrad": [9, 8, 10]}),
+        cost="samples to the target",
+        seeds="20 fresh seeds",
+        named=["sgd", "adam"],
+    )
+    points = [line.get_color() for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert points == [*(colors_of(["sgd", "adam"])[name] for name in ("sgd", "adam")), FAINT]
 
 
 def test_one_optimizer_is_not_compared():
@@ -361,6 +489,14 @@ def test_a_setting_is_a_bar_as_long_as_its_share():
     assert "40%; best 0.1, worst 2: 12 times" in texts(figure)
     figure.draw_without_rendering()
     assert all(text.get_window_extent().x1 < figure.bbox.width for text in axis.texts)
+
+
+def test_shares_end_at_all_and_the_rest_is_named():
+    effects = pd.DataFrame({"setting": ["batch size"], "share": [0.9], "factor": 100.0, "best": "1", "worst": "800"})
+    figure = setting_importance(effects, cost="samples to the target", samples=800)
+    assert max(figure.axes[0].get_xticks()) <= 1
+    assert "90%; best 1, worst full: 100 times" in texts(figure)
+    assert "Together they explain 90%: the rest is combinations of settings, and chance." in texts(figure)
 
 
 def test_no_effects_to_show():

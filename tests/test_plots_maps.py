@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figures import legend, named, texts
+from figures import legend, named, overlaps, texts
 from frames import make_frame
 from matplotlib.colors import to_hex
 from test_plots import plane
 
 from bench.plots import basin_map, contours, rate_map
-from bench.plots.shades import make_shades
+from bench.plots.shades import make_even_shades, make_shades
 from bench.plots.style import save
 
 
@@ -189,7 +189,7 @@ def test_a_start_has_the_color_of_its_samples():
     table = plane(samples_to_target=np.arange(1, 26))
     figure = basin_map(table)
     (image,) = figure.axes[0].images
-    shade = make_shades(np.arange(1, 26))
+    shade = make_even_shades([np.arange(1, 26)])
     np.testing.assert_allclose(image.get_array(), shade.of(np.arange(1.0, 26).reshape(5, 5).T))
     assert image.get_extent() == pytest.approx([-1.25, 1.25, -2.5, 2.5])
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("a", "b")
@@ -215,7 +215,7 @@ def test_without_a_target_final_losses_are_shown():
     figure = basin_map(plane(status="max_epochs", samples_to_target=pd.NA, final_loss=losses))
     assert figure.legends[0].get_title().get_text() == "final loss"
     np.testing.assert_allclose(
-        figure.axes[0].images[0].get_array(), make_shades(losses).of(losses.reshape(5, 5).T), atol=1e-12
+        figure.axes[0].images[0].get_array(), make_even_shades([losses]).of(losses.reshape(5, 5).T), atol=1e-12
     )
 
 
@@ -241,9 +241,52 @@ def test_starts_are_marked_and_those_outside_pointed_at():
     assert "end of the best run" in legend(figure)
 
 
-def test_names_of_starts_do_not_overlap():
-    (axis,) = basin_map(plane(), starts={"one": [0, 0], "two": [0.1, 0.1], "three": [0.1, 1.5]}).axes
-    assert [text.get_text() for text in axis.texts] == ["one", "three"]
+def test_no_factor_of_an_axis_stands_over_a_title():
+    big = plane().assign(param_a=lambda table: 1e7 * table["param_a"], param_b=lambda table: 1e-7 * table["param_b"])
+    for figure in (
+        basin_map(pd.concat([big, big.assign(optimizer="adam", config_id="run1")])),
+        contours(bowl, {"near": 1e7 * np.outer(0.5 ** np.arange(6), [1, 1])}, names="ab"),
+    ):
+        figure.draw_without_rendering()
+        for axis in figure.axes:
+            assert not axis.xaxis.get_offset_text().get_text()
+            assert not axis.yaxis.get_offset_text().get_text()
+
+
+@pytest.mark.parametrize("panels", [1, 3])
+def test_names_of_starts_do_not_overlap(panels):
+    starts = {"far": [0.0, 1.9], "random[0]": [-0.05, 0.1], "zero": [0.0, -0.1], "near": [0.05, 0.05], "left": [-9, 0]}
+    planes = [plane(optimizer=f"sgd{k}", config_id=f"run{k}") for k in range(panels)]
+    figure = basin_map(pd.concat(planes), starts=starts)
+    written = figure.axes[0].texts
+    assert {"far", "random[0]"} <= {text.get_text() for text in written}
+    assert overlaps(figure, written) == []
+
+
+def test_each_panel_of_a_basin_has_colors_of_its_own_values():
+    """One optimizer needs ten times the samples of another: in classes of equal factors each panel has one color."""
+    fast = plane(samples_to_target=np.arange(100, 200, 4))
+    slow = plane(samples_to_target=np.arange(1000, 2000, 40), optimizer="adam", config_id="run1")
+    figure = basin_map(pd.concat([fast, slow]))
+    for axis in figure.axes:
+        assert len(np.unique(axis.images[0].get_array().reshape(-1, 4), axis=0)) >= 3
+    assert len(legend(figure)) <= 8
+
+
+def test_even_shades_have_about_as_many_numbers_each():
+    numbers = np.geomspace(3, 3000, 800) ** 2
+    shade = make_even_shades([numbers])
+    counts = np.unique(np.searchsorted(shade.limits, numbers), return_counts=True)[1]
+    assert len(counts) == 8
+    assert counts.max() < 1.3 * counts.min()
+
+
+@pytest.mark.parametrize("values", [[5.0] * 9, [0.0, 0.0], [np.inf], [1e-320, 5e307], [100, 101, 102]])
+def test_even_shades_of_few_or_extreme_numbers(values):
+    shade = make_even_shades([values, values])
+    assert len(shade.names) == len(shade.colors) <= 8
+    finite = np.asarray(values)[np.isfinite(values)]
+    assert not len(finite) or max(shade.limits) >= min(finite.max(), 1e300)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +322,7 @@ def test_the_path_is_drawn_over_the_two_parameters_that_move_most():
         np.testing.assert_allclose(axis.lines[0].get_xydata(), np.transpose([steps, 3 * steps]))
         assert axis.lines[1].get_xydata().tolist() == [[scale, 3 * scale]]
         assert axis.get_xlim()[0] < 0 < scale < axis.get_xlim()[1]
-    assert "At their final values: b." in texts(figure)
+    assert "Surface at the final value of b." in texts(figure)
 
 
 def test_levels_are_equal_factors_above_the_lowest_loss():

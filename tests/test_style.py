@@ -6,11 +6,14 @@ from matplotlib.colors import to_rgb
 
 from bench.plots.style import (
     OPTIMIZERS,
+    OTHERS,
+    PALETTE,
     LogTicks,
     colors_of,
     empty_figure,
     format_log_tick,
     format_power_of_ten,
+    format_tick,
     save_as,
     spread_evenly,
     time_unit,
@@ -36,7 +39,25 @@ def test_an_optimizer_keeps_its_color():
 def test_names_differ_in_color_while_there_are_colors():
     names = ["momentum(0.5)", "momentum(0.9)", "sgd", "far", "near"]
     assert len(set(colors_of(names).values())) == 5
-    assert set(colors_of([f"name {i}" for i in range(30)]).values()) <= set(colors_of(OPTIMIZERS).values())
+    assert len(set(colors_of([f"name {i}" for i in range(14)]).values())) == 14
+
+
+def test_nothing_but_an_optimizer_has_the_color_of_one():
+    """Starts, and samples held out, stand in figures beside those of optimizers."""
+    names = ["far", "near", "zero", "random[0]", "held-out samples", "training samples", "lbfgs"]
+    assert not set(colors_of(names).values()) & set(PALETTE)
+    assert len(set(colors_of(names).values())) == len(names)
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#14171c"])
+def test_lines_can_be_told_from_a_light_and_from_a_dark_page(background):
+    def luminance(color):
+        linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(color)]
+        return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+    for color in OTHERS:
+        low, high = sorted([luminance(color), luminance(background)])
+        assert (high + 0.05) / (low + 0.05) >= 3, color
 
 
 def test_spread_keeps_the_ends():
@@ -58,6 +79,7 @@ def test_powers_of_ten():
         ((1e-3, 1e3), [1e-3, 1e-1, 10, 1e3]),
         ((0.1, 10), [0.1, 1, 10]),
         ((0.02, 0.7), [0.02, 0.05, 0.1, 0.2, 0.5]),
+        ((0.016, 2.6), [0.03, 0.1, 0.3, 1]),
         ((0.31, 0.34), [0.31, 0.32, 0.33, 0.34]),
         ((0.4, 1.1), [0.4, 0.6, 0.8, 1.0]),
     ],
@@ -66,7 +88,7 @@ def test_a_logarithmic_axis_has_round_ticks_at_any_scale(view, ticks):
     np.testing.assert_allclose(LogTicks().tick_values(*view), ticks)
 
 
-@pytest.mark.parametrize("view", [(1e-300, 1e300), (1e-20, 3e-5), (3, 9000)])
+@pytest.mark.parametrize("view", [(1e-300, 1e300), (1e-20, 3e-5), (3, 9000), (1e-6, 1e-3)])
 def test_a_logarithmic_axis_has_few_ticks(view):
     ticks = LogTicks().tick_values(*view)
     assert 3 <= len(ticks) <= 6
@@ -77,6 +99,12 @@ def test_a_logarithmic_axis_has_few_ticks(view):
 def test_values_of_a_logarithmic_axis_are_plain_near_one():
     written = [format_log_tick(value) for value in (1e-7, 1e-3, 0.1, 0.25, 1, 1000, 1e4)]
     assert written == ["10⁻⁷", "0.001", "0.1", "0.25", "1", "1,000", "10⁴"]
+
+
+def test_values_of_a_linear_axis_are_written_out():
+    """matplotlib's common factor, 1e6, would stand over the title of a panel."""
+    written = [format_tick(value) for value in (0.1 + 0.2, -2e6, -0.0, 1000.5, 3e61)]
+    assert written == ["0.3", "−2000000", "0", "1000.5", "3e61"]  # noqa: RUF001
 
 
 def test_a_time_axis_has_the_unit_that_makes_short_numbers():

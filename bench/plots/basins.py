@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_shades
+from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_even_shades
 from bench.plots.style import INK, STYLE, add_caption, add_legend, empty_figure, panels, round_ticks, shorten
 from bench.tables.formatting import label, text
 from bench.tables.ranking import varies
@@ -21,16 +21,22 @@ from kernels.run import Floats
 Extent = tuple[float, float, float, float]
 
 MAX_CROSSES = 12  # along a side; one in each cell would blacken the panel
+LETTER = 0.014  # of the width of all panels, in the font of names
 PANEL_SETTINGS = ["config_id", *CHOICES]
 
 
 @rc_context(STYLE)
 def basin_map(
-    basin: pd.DataFrame, *, end: ArrayLike | None = None, starts: Mapping[str, ArrayLike] | None = None
+    basin: pd.DataFrame,
+    *,
+    end: ArrayLike | None = None,
+    starts: Mapping[str, ArrayLike] | None = None,
+    standardized: bool = False,
 ) -> Figure:
     """Draw the outcome of runs by their start in a plane of two parameters, one panel per choice of settings.
 
-    Colors are samples to the target, or final losses where no run reached one; crosses are runs that diverged.
+    Colors are samples to the target, or final losses where no run reached one, in classes between quantiles of the
+    panels, so that what differs within each can be seen. Crosses are runs that diverged.
 
     Parameters
     ----------
@@ -41,6 +47,8 @@ def basin_map(
         The end of the best run, drawn as a plus.
     starts : mapping of str to array, shape (P,), optional
         Starts of the sweep, drawn with their names; an arrow points to a start outside the plane.
+    standardized : bool, optional
+        Whether the parameters are those of standardized data.
     """
     names = [name for name in basin.columns if name.startswith("param_")]
     across = [name for name in names if len(basin) and varies(basin, name)]
@@ -52,10 +60,10 @@ def basin_map(
     reached = basin["samples_to_target"].notna().any()
     measure = "samples_to_target" if reached else "final_loss"
     values = basin[measure].astype("Float64").fillna(np.inf).astype(float)
-    shade = make_shades(values[~lost].to_numpy(float))
     table = basin.assign(value=values, lost=lost).sort_values(across[::-1], kind="stable")
     x, y = (np.unique(basin[name]) for name in across)
     chosen = list(table.groupby(basin.columns.intersection(PANEL_SETTINGS).tolist(), sort=False, observed=True))
+    shade = make_even_shades([plane.loc[~plane["lost"], "value"] for _, plane in chosen])
     figure, axes = panels(len(chosen))
     place = [names.index(name) for name in across]
     for axis, (_, plane) in zip(axes, chosen, strict=True):
@@ -63,12 +71,14 @@ def basin_map(
         if end is not None:
             _draw_end(axis, np.asarray(end, dtype=float)[place])
         points = {name: np.asarray(start, dtype=float)[place] for name, start in (starts or {}).items()}
-        _draw_starts(axis, points, extent, letters=0 if axis is not axes[0] else 16 if len(axes) == 1 else 10)
+        letters = 0 if axis is not axes[0] else 16 if len(axes) == 1 else 10
+        _draw_starts(axis, points, extent, letters=letters, columns=1 if len(axes) == 1 else 3)
         if len(chosen) > 1:
             row = plane.iloc[0]
             settings = f"rate {row['lr']:.3g}, batch size {text(row['batch_size'])}"
             axis.set_title(f"{shorten(str(row['optimizer']), 16)}\n{settings}", fontsize=9)
-    called = [shorten(label(name), 16) for name in across]
+    units = " (standardized)" if standardized else ""
+    called = [shorten(label(name), 16) + units for name in across]
     figure.supxlabel(called[0])
     figure.supylabel(called[1])
     missed = reached and (np.isinf(values) & ~lost).any()
@@ -100,6 +110,7 @@ def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Sh
     rows, columns = np.nonzero(lost[marked, marked])
     axis.plot(x[marked][columns], y[marked][rows], **DIVERGED_MARK)
     round_ticks(axis.xaxis, 5)
+    round_ticks(axis.yaxis, 6)
     axis.set(xlim=extent[:2], ylim=extent[2:])
     return extent
 
@@ -120,10 +131,10 @@ def _draw_end(axis: Axes, point: Floats) -> None:
     axis.plot(*point, "+", color=INK, markersize=12, markeredgewidth=2)
 
 
-def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int) -> None:
+def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int, columns: int) -> None:
     """Draw the starts, or arrows to them at the border, with their names where these do not overlap."""
     low, high = np.array(extent[::2]), np.array(extent[1::2])
-    taken: list[Floats] = []
+    taken: list[tuple[Floats, Floats]] = []
     for name, start in starts.items():
         at = (start - low) / (high - low)
         marker = "o"
@@ -133,9 +144,13 @@ def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, le
             at = 0.5 + (at - 0.5) * 0.47 / abs(at[farthest] - 0.5)
         look: Any = {"color": "white", "markeredgecolor": INK, "markersize": 6}
         axis.plot(*at, marker, **look, transform=axis.transAxes)
-        if letters and all((np.abs(at - other) > (0.6, 0.1)).any() for other in taken):
-            _annotate_start(axis, shorten(name, letters), at)
-            taken.append(at)
+        written = shorten(name, letters or 1)
+        size = np.array([LETTER * columns * len(written), 0.07])
+        # A name stands towards the middle, as seen from its start.
+        middle = at + np.where(at > 0.5, -1, 1) * (size / 2 + (0.015 * columns, 0.03))
+        if letters and all((np.abs(middle - other) > (size + its_size) / 2).any() for other, its_size in taken):
+            _annotate_start(axis, written, at)
+            taken.append((middle, size))
 
 
 def _annotate_start(axis: Axes, name: str, at: Floats) -> None:

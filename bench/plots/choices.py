@@ -6,7 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.tables.choice_ranking import ranking
+from bench.tables.ranking import best_choices
 from bench.tables.run_costs import CHOICES
+
+MAX_OPTIMIZERS = 7  # more have no colors that can be told apart
 
 
 def start_families(starts: pd.Series) -> "pd.Series[str]":
@@ -14,12 +17,27 @@ def start_families(starts: pd.Series) -> "pd.Series[str]":
     return starts.astype(str).map({name: re.sub(r"\[\d+\]$", "", str(name)) for name in starts.unique()})
 
 
-def select_best_runs(frame: pd.DataFrame, names: Sequence[str] = CHOICES, *, by: str = "optimizer") -> pd.DataFrame:
+def select_best_runs(
+    frame: pd.DataFrame,
+    names: Sequence[str] = CHOICES,
+    *,
+    by: str = "optimizer",
+    ranked: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Return the runs that share the given settings with the best choice of their optimizer, or of another setting.
 
-    The choice that is recommended is the best one of all.
+    The choice that is recommended is the best one of all. `ranked` is `ranking(frame)` where that is known: to rank
+    thousands of runs takes as long as to draw them.
     """
-    ranked = ranking(frame).sort_values("recommended", ascending=False, kind="stable")
-    chosen = ranked.drop_duplicates(by)
+    ranked = ranking(frame) if ranked is None else ranked
+    chosen = ranked.sort_values("recommended", ascending=False, kind="stable").drop_duplicates(by)
     shared = [name for name in CHOICES if name == by or name in names]
     return frame.merge(chosen[shared], on=shared)
+
+
+def best_optimizers(frame: pd.DataFrame, most: int = MAX_OPTIMIZERS) -> list[str]:
+    """Return the names of the optimizers, of more than so many those of the best ones."""
+    names = sorted(map(str, frame["optimizer"].unique()))
+    if len(names) <= most:  # to rank them takes as long as to draw them
+        return names
+    return [str(name) for name in best_choices(frame, ["optimizer"])["optimizer"].head(most)]

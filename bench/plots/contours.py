@@ -30,7 +30,13 @@ MAX_EPOCHS = 200
 
 
 @rc_context(STYLE)
-def contours(loss: Callable[[Floats], Floats], paths: Mapping[str, ArrayLike], *, names: Sequence[str]) -> Figure:
+def contours(
+    loss: Callable[[Floats], Floats],
+    paths: Mapping[str, ArrayLike],
+    *,
+    names: Sequence[str],
+    standardized: bool = False,
+) -> Figure:
     """Draw paths of the parameters over contours of the loss, one panel per path.
 
     Of more than two parameters the two that move most are drawn. The contours belong to the plane through the end of
@@ -45,6 +51,8 @@ def contours(loss: Callable[[Floats], Floats], paths: Mapping[str, ArrayLike], *
         The parameters of each run by epoch. Values that are not finite are left out.
     names : sequence of str
         The names of the parameters.
+    standardized : bool, optional
+        Whether the parameters are those of standardized data.
     """
     finite = {name: path[np.isfinite(path).all(axis=1)] for name, path in _to_arrays(paths).items()}
     moving = {name: path for name, path in finite.items() if len(path) > 1 and np.ptp(path, axis=0).any()}
@@ -52,6 +60,8 @@ def contours(loss: Callable[[Floats], Floats], paths: Mapping[str, ArrayLike], *
         return empty_figure("No path over the loss to show: it requires two parameters and a run of two epochs.")
     moved = np.max([np.ptp(path, axis=0) for path in moving.values()], axis=0)
     first, second = sorted(np.argsort(-moved, kind="stable")[:2])
+    longest = max(map(len, moving.values()))
+    cut = []
     figure, axes = panels(len(moving), share=False)
     for axis, (name, path) in zip(axes, moving.items(), strict=True):
         x, y = (_panel_grid(path[:, k]) for k in (first, second))
@@ -69,15 +79,21 @@ def contours(loss: Callable[[Floats], Floats], paths: Mapping[str, ArrayLike], *
         axis.plot(*path[0, [first, second]], "o", color=PALETTE[0], markerfacecolor="white")
         axis.plot(*path[-1, [first, second]], "+", color=INK, markersize=12, markeredgewidth=2)
         axis.set(title=shorten(name, title_length(len(moving))), xlim=x[[0, -1]], ylim=y[[0, -1]])
+        cut.append(
+            any(path[:, k].min() < side[0] or path[:, k].max() > side[-1] for k, side in ((first, x), (second, y)))
+        )
         round_ticks(axis.xaxis, 4)
         round_ticks(axis.yaxis, 5)
-    figure.supxlabel(shorten(names[first], 16))
-    figure.supylabel(shorten(names[second], 16))
+    units = " (standardized)" if standardized else ""
+    figure.supxlabel(shorten(names[first], 16) + units)
+    figure.supylabel(shorten(names[second], 16) + units)
     fixed = [shorten(name, 16) for k, name in enumerate(names) if k not in (first, second)]
     add_caption(
         figure,
         f"Darker is lower. Each line is {FACTOR:g} times as far above the lowest loss as the next.",
-        bool(fixed) and f"At their final values: {', '.join(fixed[:6])}.",
+        bool(fixed) and f"Surface at the final value of {', '.join(fixed[:6])}.",
+        longest > MAX_EPOCHS and f"{MAX_EPOCHS} of up to {longest:,} marks of a path are drawn.",
+        any(cut) and "Where a path leaves a panel it goes far beyond.",
         len(moving) < len(paths) and f"{len(moving)} of {len(paths)} runs: the others do not move.",
     )
     return figure
@@ -88,9 +104,11 @@ def _to_arrays(paths: Mapping[str, ArrayLike]) -> dict[str, Floats]:
 
 
 def _panel_grid(path: Floats) -> Floats:
-    """Return the grid along one parameter: the range of the path, cut off far beyond the distance of its start."""
+    """Return the grid along one parameter: the range of the path, cut off far beyond its start and most of it."""
     end = path[-1]
-    reach = 3 * (abs(path[0] - end) or np.abs(path - end).max() or abs(end) or 1.0)
+    distances = np.abs(path - end)
+    usual = max(distances[0], np.quantile(distances, 0.8, method="lower") / 2)
+    reach = 3 * (usual or distances.max() or abs(end) or 1.0)
     low, high = max(path.min(), end - reach), min(path.max(), end + reach)
     margin = 0.15 * (high - low) or reach / 3
     return np.linspace(low - margin, high + margin, GRID_SIZE)

@@ -1,9 +1,11 @@
 """Data and the curves fitted to them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,10 +16,14 @@ from bench.plots.style import (
     INK,
     STYLE,
     TARGET,
+    add_caption,
     add_legend,
     colors_of,
+    nested_widths,
     pad_range,
     panels,
+    round_ticks,
+    rows_of_panels,
     shorten,
     spread_evenly,
     title_length,
@@ -28,6 +34,7 @@ Array = NDArray[np.float64]
 Predict = Callable[[Array, Array], Array]
 
 MAX_CURVES = 9
+ROUND_DOT: Any = {"marker": "o", "markeredgewidth": 0, "linestyle": ""}
 
 
 @rc_context(STYLE)
@@ -41,6 +48,10 @@ def fitted_curve(
     names: tuple[str, str] = ("x", "y"),
 ) -> Figure:
     """Draw the data and the curves fitted to them; for several inputs, predicted against observed values.
+
+    Below the curves the same is drawn once more, minus the best of them: the residuals, and what fits that look the
+    same differ by. Lines, and dots of several inputs, are the smaller the later they are drawn, so that equal ones can
+    be seen in each other.
 
     Parameters
     ----------
@@ -56,11 +67,14 @@ def fitted_curve(
     names : pair of str, optional
         The names of x and y.
     """
+    count = len(np.asarray(y))
     x, y = _thin_samples(x, y)
     several = x.ndim == 2 and x.shape[1] > 1
     at = x if several else _curve_grid(x.min(), x.max()).reshape(-1, *x.shape[1:])
-    across = y if several else at.ravel()
-    figure, (axis,) = panels(1)
+    fits = {name: _evaluate_curve(predict, params, at) for name, params in params_by_name.items()}
+    finite = {name: fit for name, fit in fits.items() if np.isfinite(fit).all()}
+    figure, axes = rows_of_panels([3.7] if several or not finite else [2.8, 1.4])
+    axis, across = axes[0], y if several else at.ravel()
     if several:
         axis.axline((y.min(), y.min()), slope=1, color=FAINT, linewidth=1, label="exact")
     else:
@@ -68,20 +82,56 @@ def fitted_curve(
     if start is not None:
         look = DOT | {"alpha": 0.3} if several else {"linestyle": DASHES}
         axis.plot(across, _evaluate_curve(predict, start, at), **look, color=INK, label="start")
-    colors = colors_of(params_by_name)
+    colors, widths = colors_of(fits), nested_widths(sorted(fits))
     reach = [y]
-    for name, params in params_by_name.items():
-        fitted = _evaluate_curve(predict, params, at)
-        if np.isfinite(fitted).all():
-            reach.append(fitted.clip(*pad_range(y, 1)))
-            axis.plot(across, fitted, **(DOT if several else {}), color=colors[name], label=shorten(name))
+    for name in colors:
+        if name in finite:
+            reach.append(finite[name].clip(*pad_range(y, 1)))
+            look = ROUND_DOT | {"markersize": 2 + widths[name]} if several else {"linewidth": widths[name]}
+            axis.plot(across, finite[name], **look, color=colors[name], label=shorten(name))
         else:
             axis.plot([], [], color=colors[name], label=f"{shorten(name)} (diverged)")
     axis.set_ylim(pad_range(np.concatenate(reach), 0.06))
-    axis.set_xlabel(shorten(names[0]) if not several else f"{shorten(names[1])}, observed")
+    axes[-1].set_xlabel(shorten(names[0]) if not several else f"{shorten(names[1])}, observed")
     axis.set_ylabel(shorten(names[1]) if not several else f"{shorten(names[1])}, predicted")
     figure.legend(loc="outside right upper")
+    best = ""
+    if len(axes) > 1:
+        residuals = {name: y - _evaluate_curve(predict, params_by_name[name], x) for name in finite}
+        best = min(residuals, key=lambda name: float(np.abs(residuals[name]).mean()))
+        _draw_differences(axes[1], x.ravel(), residuals[best], across, finite, best, colors=colors, widths=widths)
+    farthest = np.ptp(list(finite.values()), axis=0).max() if finite else 0.0
+    add_caption(
+        figure,
+        bool(best) and f"Below: the same, minus the best curve{f', {shorten(best)}' if len(finite) > 1 else ''}.",
+        len(finite) > 1 and f"The fits differ by at most {text(float(f'{farthest:.2g}'))}.",
+        len(y) < count and f"{len(y):,} of {count:,} samples are drawn.",
+    )
     return figure
+
+
+def _draw_differences(
+    axis: Axes,
+    x: Array,
+    residuals: Array,
+    across: Array,
+    fits: Mapping[str, Array],
+    best: str,
+    *,
+    colors: Mapping[str, Any],
+    widths: Mapping[str, float],
+) -> None:
+    """Draw the residuals of the best curve, and the other curves minus the best one."""
+    axis.plot(x, residuals, **DOT, color=FAINT)
+    differences = {name: fits[name] - fits[best] for name in colors if name in fits}
+    for name, difference in differences.items():
+        axis.plot(across, difference, color=colors[name], linewidth=widths[name])
+    # One fit far from the others leaves the view, instead of making them one line.
+    usual = np.median([np.abs(difference).max() for difference in differences.values()])
+    most = 10 * max(np.abs(residuals).max(), usual)
+    axis.set_ylim(pad_range(np.concatenate([residuals, *differences.values()]).clip(-most, most), 0.06))
+    round_ticks(axis.yaxis, 4)
+    axis.set_ylabel("minus the\nbest curve")
 
 
 @rc_context(STYLE)
@@ -114,6 +164,7 @@ def fitted_path(
     names : pair of str, optional
         The names of x and y.
     """
+    count = len(np.asarray(y))
     x, y = _thin_samples(np.ravel(x), y, most=1000 // len(paths))
     at = _curve_grid(*(xlim or (x.min(), x.max())))
     moments = _spread_moments(np.unique(np.concatenate([np.asarray(samples) for samples, _ in paths.values()])))
@@ -138,9 +189,17 @@ def fitted_path(
         axis.set_title(title if finite.all() else f"{title} (diverged)")
     axes[0].set_xlim(at[0], at[-1])
     axes[0].set_ylim(ylim or _y_limits(y, reach))
+    round_ticks(axes[0].xaxis, 5)
+    round_ticks(axes[0].yaxis, 6)
     figure.supxlabel(shorten(names[0]))
     figure.supylabel(shorten(names[1]))
     add_legend(figure, [text(int(moment)) for moment in moments], list(colors.values()), "samples seen")
+    marks = max(len(np.asarray(samples)) for samples, _ in paths.values())
+    add_caption(
+        figure,
+        len(moments) < marks and f"Curves at {len(moments)} of {marks:,} marks.",
+        len(y) < count and f"{len(y):,} of {count:,} samples are drawn in each panel.",
+    )
     return figure
 
 

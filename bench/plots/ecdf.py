@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from bench.plots.choices import best_optimizers
 from bench.plots.style import (
+    FAINT,
     STYLE,
     add_caption,
     add_legend,
@@ -27,7 +29,8 @@ from kernels.run import Floats
 def ecdf(frame: pd.DataFrame) -> Figure:
     """Draw the share of configurations that reached the target, against samples seen and, if known, against time.
 
-    One line per optimizer; it ends at the share of its runs that reached the target at all. These are data profiles
+    One line per optimizer; it ends at the share of its runs that reached the target at all. Of many, the best ones have
+    a color and the others are gray. These are data profiles
     (J. J. Moré and S. M. Wild, SIAM J. Optim. 20, 2009), with configurations as the problems.
 
     Parameters
@@ -50,18 +53,21 @@ def ecdf(frame: pd.DataFrame) -> Figure:
         factor, unit = time_unit(np.sqrt(np.prod(_time_limits(seconds, whole))))
         measures.append((factor * seconds, factor * whole, f"time ({unit})"))
     optimizers = frame["optimizer"].astype(str)
-    colors = colors_of(optimizers)
+    named = best_optimizers(frame)
+    colors = colors_of(named)
+    others = sorted(set(optimizers) - set(named))
     figure, axes = panels(len(measures), share=False)
     for axis, (times, all_times, name) in zip(axes, measures, strict=True):
         left, right = _time_limits(times, all_times)
         log_scale(axis, "x")
-        for optimizer, color in colors.items():
+        for optimizer, color in [*((name, FAINT) for name in others), *colors.items()]:
             _draw_steps(axis, times[optimizers == optimizer], left, right, color=color, label=shorten(optimizer))
         axis.set(xlim=(left, right), ylim=(-0.02, 1.02), xlabel=name)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0].set_ylabel("configurations solved")
     names = [f"{shorten(name, 20)}: {np.mean(solved[optimizers == name]):.0%}" for name in colors]
-    add_legend(figure, names, list(colors.values()), "solved at the end")
+    names += [f"{len(others)} others: {np.mean(solved[optimizers.isin(others)]):.0%}"] if others else []
+    add_legend(figure, names, [*colors.values(), FAINT][: len(names)], "solved at the end")
     add_caption(figure, f"{len(frame):,} configurations, each a run with its own settings, start and seed.")
     return figure
 

@@ -8,24 +8,24 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.plots.loss_axis import PLAIN, LossAxis
 from bench.plots.style import (
-    DASHES,
-    INK,
     STYLE,
     add_caption,
     add_legend,
     colors_of,
     empty_figure,
-    format_log_tick,
+    format_limit,
     log_scale,
+    nested_widths,
     panels,
     shorten,
     spread_evenly,
     time_unit,
 )
-from bench.tables.formatting import label, text
+from bench.tables.formatting import label
 from bench.tables.ranking import loss_quantiles
-from kernels.run import Floats
+from bench.tables.readable import describe_batch_size
 
 # More marks cannot be told apart in a figure, and would make an SVG of several megabytes.
 MAX_MARKS = 200
@@ -40,12 +40,15 @@ def loss_curves(
     panel: str = "batch_size",
     target: float | None = None,
     x: Literal["samples", "seconds"] = "samples",
+    shown: LossAxis = PLAIN,
+    samples: int | None = None,
 ) -> Figure:
     """Draw loss against samples seen or time: one color per value of `by`, one panel per value of `panel`.
 
     Where several runs share both values, the line is their median and the band reaches from 10 to 90 %, but no higher
     and no lower than the line itself anywhere: the band of one slow choice would cover all the others. The lines of
-    diverging runs leave the panel at the top.
+    diverging runs leave the panel at the top. Lines of names are the thinner the later they are drawn, so that equal
+    ones can be seen in each other.
 
     Parameters
     ----------
@@ -59,6 +62,10 @@ def loss_curves(
     x : str, optional
         ``"seconds"`` puts time on the x axis: updates, times the median of the column `seconds_per_update` over the
         runs of a line. The loss at the start is drawn at the left edge, half as far as the first mark.
+    shown : LossAxis, optional
+        What the axis of losses shows.
+    samples : int, optional
+        The number of samples in the data: a batch of all of them is called full.
     """
     bands = loss_quantiles(frame, curves, [panel, by])
     diverged = (frame["status"] == "diverged").sum()
@@ -66,82 +73,59 @@ def loss_curves(
         return empty_figure(
             f"No loss curve to show: none of {len(frame):,} runs has a finite loss at two marks. {diverged:,} diverged."
         )
+    edges = ["low", "median", "high"]
+    bands[edges] = shown.place(bands[edges].to_numpy())
     start = bands.loc[bands["samples"] == 0, "median"].max()
-    bottom, top = loss_axis_limits(bands["median"].to_numpy(), start, target)
+    bottom, top = shown.limits(bands["median"].to_numpy(), 1000 * start, target)
     values = sorted(set(bands[panel]))
     panel_values = spread_evenly(values, 6)
     colors = colors_of(bands[by])
+    widths = nested_widths(list(colors))
     unit, times = _time_axis(frame, bands, [panel, by]) if x == "seconds" else ("samples seen", bands["samples"])
     left = 0.5 * times[times > 0].min()
     figure, axes = panels(len(panel_values))
-    log_scale(axes[0])
     # With the limits known beforehand, matplotlib does not look for them again after each line.
+    shown.set_up(axes[0], bottom, top)
     log_scale(axes[0], "x")
-    axes[0].set(ylim=(bottom, top), xlim=(left, 1.1 * times.max()))
+    axes[0].set_xlim(left, 1.1 * times.max())
     for axis, value in zip(axes, panel_values, strict=True):
         for choice, band in bands[bands[panel] == value].groupby(by):
-            _draw_band(axis, times[band.index].clip(left), band, colors[choice], limits=(bottom, 10 * top))
-        draw_target(axis, target, bottom)
+            look = {"color": colors[choice], "linewidth": widths[choice]}
+            _draw_band(axis, times[band.index].clip(left), band, look, limits=(bottom, 10 * top))
+        shown.draw_target(axis, target)
         if len(values) > 1:
-            axis.set_title(f"{label(panel)} {shorten(value, 16)}")
+            axis.set_title(f"{label(panel)} {_describe_value(panel, value, samples)}")
     figure.supxlabel(unit)
-    figure.supylabel("loss")
-    add_legend(figure, [shorten(choice) for choice in colors], list(colors.values()), label(by))
+    figure.supylabel(shown.name())
+    names = [_describe_value(by, choice, samples, 32) for choice in colors]
+    add_legend(figure, names, list(colors.values()), label(by))
     few, many = bands["runs"].min(), bands["runs"].max()
+    most = bands.groupby([panel, by], observed=True).size().max()
     add_caption(
         figure,
         many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
         diverged > 0 and f"{diverged:,} of {len(frame):,} runs diverged.",
         len(panel_values) < len(values) and f"{len(panel_values)} of {len(values)} values of {label(panel)}.",
-        (bands["median"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
+        (bands["median"] < bottom).any() and f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",
+        most > MAX_MARKS and f"Lines have up to {most:,} marks, of which {MAX_MARKS} are drawn.",
     )
     return figure
 
 
+def _describe_value(name: str, value: Any, samples: int | None, most: int = 16) -> str:
+    return describe_batch_size(value, samples) if name == "batch_size" else shorten(value, most)
+
+
 def _draw_band(
-    axis: Axes, times: "pd.Series[float]", band: pd.DataFrame, color: Any, *, limits: tuple[float, float]
+    axis: Axes, times: "pd.Series[float]", band: pd.DataFrame, look: dict[str, Any], *, limits: tuple[float, float]
 ) -> None:
     """Draw the median of one choice, clipped to the limits, and the band around it, within the span of the median."""
     marks = spread_evenly(range(len(band)), MAX_MARKS)
     x = times.iloc[marks].to_numpy()
     low, median, high = band[["low", "median", "high"]].iloc[marks].to_numpy().clip(*limits).T
     low, high = (edge.clip(median.min(), median.max()) for edge in (low, high))
-    axis.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
-    axis.plot(x, median, color=color, marker="o" if len(band) == 1 else "")
-
-
-def loss_axis_limits(losses: Floats, start: float, target: float | None) -> tuple[float, float]:
-    """Return the limits of an axis of losses, without zeros and without diverging losses.
-
-    Parameters
-    ----------
-    losses : array
-    start : float
-        A loss at which runs start; losses a thousand times as high are out of view.
-    target : float or None
-        Always in view. Losses far below it differ by rounding only and are cut off.
-
-    Returns
-    -------
-    bottom, top : float
-        Powers of ten, unless the losses span less than a decade and a half.
-    """
-    losses = losses[(losses > 0) & np.isfinite(losses)]
-    if not losses.size:
-        return 1e-16, 1e-15
-    low = max(losses.min(), target / 100 if target else 0, 1e-300)
-    high = max(min(losses.max(), 1000 * start), target or 0, low)
-    if 1 < high / low < 30:
-        return low * (low / high) ** 0.05, high * (high / low) ** 0.05
-    bottom, top = np.floor(np.log10(low)), np.ceil(np.log10(high))
-    return 10.0**bottom, 10.0 ** max(top, bottom + 1)
-
-
-def draw_target(axis: Axes, target: float | None, bottom: float) -> None:
-    """Draw the target loss as a horizontal line; the legend says so if it lies below the view."""
-    if target:
-        below = ", below" if target < bottom else ""
-        axis.axhline(target, color=INK, linewidth=1, linestyle=DASHES, label=f"target {text(target)}{below}")
+    axis.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
+    axis.plot(x, median, **look, marker="o" if len(band) == 1 else "")
 
 
 def _time_axis(frame: pd.DataFrame, bands: pd.DataFrame, by: list[str]) -> "tuple[str, pd.Series[float]]":

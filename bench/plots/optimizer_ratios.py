@@ -1,5 +1,7 @@
 """Optimizers compared, each at its own best choice."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.plots.style import (
     DASHES,
+    FAINT,
     INK,
     STYLE,
     WIDTH,
@@ -19,10 +22,18 @@ from bench.plots.style import (
 )
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_ratio, format_share
+from bench.tables.readable import describe_batch_size
 
 
 @rc_context(STYLE)
-def optimizer_ratios(compared: pd.DataFrame, *, cost: str, seeds: str) -> Figure:
+def optimizer_ratios(
+    compared: pd.DataFrame,
+    *,
+    cost: str,
+    seeds: str,
+    named: Sequence[str] | None = None,
+    samples: int | None = None,
+) -> Figure:
     """Draw how many times the cost of the best optimizer each of them has, with intervals.
 
     Each optimizer has its own best choice of the other settings, and costs are compared run by run, from the same
@@ -36,35 +47,42 @@ def optimizer_ratios(compared: pd.DataFrame, *, cost: str, seeds: str) -> Figure
         What is compared, such as "samples to the target".
     seeds : str
         On which seeds, such as "20 fresh seeds".
+    named : sequence of str, optional
+        The optimizers that have a color; the others are gray. By default all have one.
+    samples : int, optional
+        The number of samples in the data: a batch of all of them is called full.
     """
     if len(compared) < 2:
         return empty_figure("No optimizers to compare: there is only one.")
     ratio, low, high = compared[["ratio", "ratio_low", "ratio_high"]].to_numpy(float).T
     drawn = np.isfinite(ratio)
     ends = np.concatenate([ratio[drawn], low[np.isfinite(low)], high[np.isfinite(high)], [1.0]])
-    left, right = ends.min() / 1.25, ends.max() * 1.25
-    colors = colors_of(compared["optimizer"].astype(str))
+    # Optimizers that hardly differ fill the figure too, but differences of a thousandth do not look large.
+    margin = max((ends.max() / ends.min()) ** 0.15, 1.005)
+    left, right = ends.min() / margin, ends.max() * margin
+    colors = colors_of(compared["optimizer"].astype(str) if named is None else named)
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.4 + 0.55 * len(compared))
     log_scale(axis, "x")
     axis.axvline(1.0, color=INK, linewidth=1, linestyle=DASHES)
     for place, row in enumerate(compared.to_dict("records")):
-        color = colors[str(row["optimizer"])]
+        color = colors.get(str(row["optimizer"]), FAINT)
         if drawn[place]:
             reach = [low[place] if np.isfinite(low[place]) else ratio[place], min(high[place], right)]
             if not np.isnan(high[place]):
                 axis.plot(reach, [place, place], color=color, linewidth=2.5, solid_capstyle="butt")
             axis.plot(ratio[place], place, "o", color=color, markersize=7)
-        axis.annotate(
-            _describe_row(compared.iloc[place]),
-            (0, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 9),
-            textcoords="offset points",
-            fontsize=8,
-            va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-        ).set_in_layout(False)
+        for words, height in zip(_describe_row(compared.iloc[place], samples), (9, -9), strict=True):
+            axis.annotate(
+                words,
+                (0, place),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, height),
+                textcoords="offset points",
+                fontsize=8,
+                va="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+            ).set_in_layout(False)
     axis.set_yticks(range(len(compared)), [shorten(str(name), 20) for name in compared["optimizer"]])
     axis.grid(visible=False, axis="y")
     axis.set(xlim=(left, right), ylim=(len(compared) - 0.4, -0.8), xlabel=f"{cost}, relative to the best optimizer")
@@ -76,11 +94,11 @@ def optimizer_ratios(compared: pd.DataFrame, *, cost: str, seeds: str) -> Figure
     return figure
 
 
-def _describe_row(row: pd.Series) -> str:
+def _describe_row(row: pd.Series, samples: int | None) -> tuple[str, str]:
     """Return a verdict with its numbers, and the choice."""
     said = (
         f"{row['verdict']}, {describe_ratio(row)} times" if row["verdict"] not in ("best", "fails") else row["verdict"]
     )
-    succeeded = f"{format_share(row['converged'], row['runs'])} runs succeed" if row["converged"] else ""
-    settings = f"learning rate {text(row['lr'])}, batch size {text(row['batch_size'])}"
-    return "; ".join(part for part in (str(said), succeeded, f"{settings}, best of {row['tried']}") if part)
+    succeeded = f"; {format_share(row['converged'], row['runs'])} runs succeed" if row["converged"] else ""
+    batch_size = describe_batch_size(row["batch_size"], samples)
+    return f"{said}{succeeded}", f"learning rate {text(row['lr'])}, batch size {batch_size}, best of {row['tried']}"

@@ -1,5 +1,6 @@
-"""Final loss against time, with the Pareto front."""
+"""Final loss against time: the choices that reach the target, and the front of those that do not."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,78 +9,105 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.losses import draw_target, loss_axis_limits
+from bench.plots.choices import best_optimizers
+from bench.plots.loss_axis import PLAIN, LossAxis
 from bench.plots.style import (
+    FAINT,
     INK,
     STYLE,
     add_caption,
     add_legend,
     colors_of,
     empty_figure,
-    format_log_tick,
+    format_limit,
     log_scale,
-    panels,
+    rows_of_panels,
     shorten,
     spread_evenly,
     time_unit,
 )
-from bench.tables.formatting import label
+from bench.tables.formatting import label, text
+from bench.tables.phrases import describe_order
 from bench.tables.ranking import varies
+from bench.tables.readable import describe_batch_size
 from bench.tables.run_costs import CHOICES
+from kernels.run import Floats
 
-MAX_LABELS = 4
+MAX_NUMBERS = 4
+OTHERS = "others"
+ROW = 0.24  # inches, of an optimizer in the panel of choices that reach the target
 
 
 @rc_context(STYLE)
-def pareto(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
+def pareto(
+    frame: pd.DataFrame, *, target: float | None = None, shown: LossAxis = PLAIN, samples: int | None = None
+) -> Figure:
     """Draw final loss against time, one point per choice of settings, and the Pareto front.
 
-    A point is the median over starts and seeds. No choice is both faster and better than one on the front.
+    A point is the median over starts and seeds. No choice is both faster and better than one on the front. Runs stop at
+    the target, and how far below it they happen to land says nothing: the choices that reach it have a panel of their
+    own below, a row for each optimizer, where the fastest are numbered. Without them the front is. The key names the
+    settings of the numbers.
 
     Parameters
     ----------
     frame : DataFrame
         One row per configuration, as `bench.tables.ranking` describes it, with `seconds`.
     target : float, optional
-        The loss at which runs stop, drawn as a line across. The axis ends six decades below it.
+        The loss at which runs stop, drawn as a line across.
+    shown : LossAxis, optional
+        What the axis of losses shows.
+    samples : int, optional
+        The number of samples in the data: a batch of all of them is called full.
     """
     points = _reduce_to_points(frame)
-    ended = points[np.isfinite(points["final_loss"]) & (points["seconds"] > 0)]
+    ended = points[np.isfinite(points["final_loss"]) & (points["seconds"] > 0)].sort_values(["seconds", "final_loss"])
     if ended.empty:
         return empty_figure(
             f"No time to compare: none of {len(points):,} choices of settings ended with a finite loss."
         )
+    named = best_optimizers(frame)
+    ended = ended.assign(color=ended["optimizer"].astype(object).where(ended["optimizer"].isin(named), OTHERS))
+    reached = ended[ended["final_loss"] <= (-np.inf if target is None else target)]
+    missed = ended.drop(reached.index)
     # A loss far above nearly all the others would leave them no room.
-    points_in_view = ended[ended["final_loss"] <= 10 * ended["final_loss"].quantile(0.8, interpolation="nearest")]
-    bottom, top = loss_axis_limits(points_in_view["final_loss"].to_numpy(), np.inf, target and target / 1e4)
-    below = (points_in_view["final_loss"] < bottom).any()
-    points_in_view = points_in_view.assign(final_loss=points_in_view["final_loss"].clip(bottom)).sort_values(
-        ["seconds", "final_loss"]
-    )
-    front = points_in_view[
-        points_in_view["final_loss"] < points_in_view["final_loss"].cummin().shift(fill_value=np.inf)
-    ]
-    last = points_in_view["seconds"].max()
-    factor, unit = time_unit(np.sqrt(points_in_view["seconds"].min() * last))
-    figure, (axis,) = panels(1)
-    log_scale(axis)
-    log_scale(axis, "x")
-    steps = ([*front["seconds"] * factor, last * factor], [*front["final_loss"], front["final_loss"].iloc[-1]])
-    axis.plot(*steps, color=INK, linewidth=1, drawstyle="steps-post", label="front")
-    colors = colors_of(points_in_view["optimizer"])
-    _draw_points(axis, points_in_view.assign(seconds=points_in_view["seconds"] * factor), colors)
-    axis.set(ylim=(bottom, top), xlabel=f"time of a run ({unit})", ylabel="final loss")
-    _annotate_choices(axis, _select_labelled_points(front, np.log(top / bottom)), points_in_view, factor)
-    draw_target(axis, target, bottom)
+    missed = missed[missed["final_loss"] <= 10 * missed["final_loss"].quantile(0.8, interpolation="nearest")]
+    points_in_view = pd.concat([missed, reached])
+    factor, unit = time_unit(np.sqrt(points_in_view["seconds"].min() * points_in_view["seconds"].max()))
+    colors = colors_of(set(points_in_view["color"]) - {OTHERS})
+    colors |= {OTHERS: FAINT} if OTHERS in set(points_in_view["color"]) else {}
+    # The fastest on top.
+    rows = sorted(reached["color"].unique(), key=lambda name: name == OTHERS)
+    heights = [3.2 if rows else 3.7] * bool(len(missed)) + [ROW * (len(rows) + 1)] * bool(rows)
+    figure, axes = rows_of_panels(heights)
+    log_scale(axes[0], "x")
+    below = None
+    fastest = reached[reached["color"] != OTHERS].drop_duplicates("color").set_index("color", drop=False)
+    numbered = fastest.loc[[name for name in rows if name in fastest.index][:MAX_NUMBERS]]
+    if len(missed):
+        front = _front(missed) if target is None or not rows else missed.head(0)
+        below = _draw_missed(axes[0], missed, target, shown, factor, colors, front=front)
+        if len(front):
+            numbered = _spread_numbers(front, shown.place(front["final_loss"].to_numpy(float)))
+    if rows:
+        _draw_reached(axes[-1], reached, rows, target, factor, colors)
+    axes[-1].set_xlabel(f"time of a run ({unit})")
+    for number, row in enumerate(numbered.to_dict("records"), 1):
+        height = rows.index(row["color"]) if rows else max(row["final_loss"] - shown.lowest, below or 0.0)
+        _draw_number(axes[-1], number, (row["seconds"] * factor, height), colors[row["color"]])
     if (points_in_view["diverged"] > 0).any():
-        axis.plot([], [], "o", color=INK, markerfacecolor="white", markersize=5, label="some runs diverged")
-    add_legend(figure, [shorten(name, 20) for name in colors], list(colors.values()), "optimizer")
+        axes[0].plot([], [], "o", color=INK, markerfacecolor="white", markersize=5, label="some runs diverged")
+    varying = [name for name in ("lr", "batch_size", "schedule", "shuffle") if varies(points_in_view, name)]
+    settings = [_describe_choice(row, varying, samples) for row in numbered.to_dict("records")]
+    words = [f"{number}: {described}" for number, described in enumerate(settings, 1)]
+    shades = [*colors.values(), *(colors[name] for name in numbered["color"])]
+    add_legend(figure, [*(shorten(name, 20) for name in colors), *words], shades, "optimizer")
+    outside = len(points) - len(points_in_view)
     add_caption(
         figure,
         f"{len(points_in_view):,} choices of settings, medians over starts and seeds.",
-        len(points_in_view) < len(points)
-        and f"{len(points) - len(points_in_view):,} more end at much higher losses or diverge.",
-        below and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
+        outside > 0 and f"{outside:,} more end at much higher losses or diverge.",
+        below is not None and f"{shown.quantity} below {format_limit(below)} are drawn there.",
     )
     return figure
 
@@ -96,41 +124,85 @@ def _reduce_to_points(frame: pd.DataFrame) -> pd.DataFrame:
     return medians.reset_index()
 
 
-def _draw_points(axis: Axes, points: pd.DataFrame, colors: dict[Any, Any]) -> None:
+def _front(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the points, sorted by time, than which none is both faster and better."""
+    return points[points["final_loss"] < points["final_loss"].cummin().shift(fill_value=np.inf)]
+
+
+def _draw_missed(
+    axis: Axes,
+    points: pd.DataFrame,
+    target: float | None,
+    shown: LossAxis,
+    factor: float,
+    colors: dict[Any, Any],
+    *,
+    front: pd.DataFrame,
+) -> float | None:
+    """Draw the choices that do not reach a target by their losses; return where those below the view are drawn."""
+    losses = shown.place(points["final_loss"].to_numpy(float))
+    bottom, top = shown.limits(losses, np.inf, target)
+    # On the floor of the panel a line could not be told from its edge, and half of a number would be cut off.
+    shown.set_up(axis, bottom / (top / bottom) ** 0.06, top)
+    if len(front):
+        steps = shown.place(front["final_loss"].to_numpy(float)).clip(bottom)
+        times = [*front["seconds"] * factor, points["seconds"].max() * factor]
+        axis.plot(times, [*steps, steps[-1]], color=INK, linewidth=1, drawstyle="steps-post", label="front")
+    _draw_points(axis, points["seconds"] * factor, losses.clip(bottom), points, colors)
+    axis.set_ylabel(shown.name("final loss"))
+    shown.draw_target(axis, target)
+    return bottom if (losses < bottom).any() else None
+
+
+def _draw_reached(
+    axis: Axes, points: pd.DataFrame, rows: Sequence[str], target: float | None, factor: float, colors: dict[Any, Any]
+) -> None:
+    """Draw the choices that reach the target, a row for each optimizer."""
+    heights = np.array([rows.index(name) for name in points["color"]], dtype=np.float64)
+    _draw_points(axis, points["seconds"] * factor, heights, points, colors)
+    axis.set_yticks(range(len(rows)), [shorten(name, 16) for name in rows])
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_title(f"choices that reach the target {text(target)}", fontsize=9)
+
+
+def _draw_points(
+    axis: Axes, times: "pd.Series[float]", heights: Floats, points: pd.DataFrame, colors: dict[Any, Any]
+) -> None:
     """Draw a point for each choice of settings, hollow where some of its runs diverged."""
-    for optimizer, group in points.groupby("optimizer", observed=True):
-        for is_safe, part in group.groupby(group["diverged"] == 0):
-            color = colors[optimizer]
-            face = color if is_safe else "white"
-            axis.plot(part["seconds"], part["final_loss"], "o", color=color, markerfacecolor=face, markersize=5)
+    safe = (points["diverged"] == 0).to_numpy()
+    for name, color in colors.items():
+        for is_safe in (True, False):
+            chosen = (points["color"] == name).to_numpy() & (safe == is_safe)
+            if chosen.any():
+                face = color if is_safe else "white"
+                axis.plot(times[chosen], heights[chosen], "o", color=color, markerfacecolor=face, markersize=5)
 
 
-def _select_labelled_points(front: pd.DataFrame, height: float) -> pd.DataFrame:
-    """Return a few points of the front whose labels do not overlap."""
+def _draw_number(axis: Axes, number: int, place: tuple[float, float], color: Any) -> None:
+    """Draw a number in place of a point: words beside it would cover other points."""
+    axis.plot(*place, "o", color=color, markeredgecolor="white", markersize=12, zorder=3)
+    look: Any = {"color": "white", "fontsize": 8, "fontweight": "bold", "ha": "center", "va": "center_baseline"}
+    axis.annotate(str(number), place, **look, zorder=4).set_in_layout(False)
+
+
+def _spread_numbers(front: pd.DataFrame, heights: Floats) -> pd.DataFrame:
+    """Return a few points of the front that are far enough from each other for numbers."""
+    places = np.log(np.column_stack([front["seconds"], heights.clip(1e-300)]))
+    span = np.ptp(places, axis=0)
     kept: list[int] = []
-    heights = np.log(front["final_loss"].to_numpy()) / height
-    for place in spread_evenly(range(len(front)), MAX_LABELS):
-        if not kept or heights[kept[-1]] - heights[place] > 0.08:
+    for place in spread_evenly(range(len(front)), MAX_NUMBERS):
+        if all((np.abs(places[place] - places[other]) > 0.06 * span).any() for other in kept):
             kept.append(place)
     return front.iloc[kept]
 
 
-def _annotate_choices(axis: Axes, front: pd.DataFrame, points_in_view: pd.DataFrame, factor: float) -> None:
-    """Label points of the front with their settings."""
-    varying = [name for name in ("lr", "batch_size", "schedule", "shuffle") if varies(points_in_view, name)]
-    middle = np.sqrt(points_in_view["seconds"].min() * points_in_view["seconds"].max())
-    lowest = axis.get_ylim()[0] * (axis.get_ylim()[1] / axis.get_ylim()[0]) ** 0.06
-    for row in front.to_dict("records"):
-        settings = ", ".join(f"{label(name)} {shorten(row[name], 16)}" for name in varying)
-        left = row["seconds"] > middle
-        below = left and row["final_loss"] > lowest  # below the front, where nothing is
-        axis.annotate(
-            settings,
-            (row["seconds"] * factor, row["final_loss"]),
-            xytext=(-6 if left else 6, -4 if below else 4),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="top" if below else "bottom",
-            fontsize=8,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-        ).set_in_layout(False)
+def _describe_choice(row: Any, varying: Sequence[str], samples: int | None) -> str:
+    """Return the settings of a choice that differ between choices, in lines for the legend."""
+    words = {name: f"{label(name)} {shorten(row[name], 16)}" for name in varying}
+    if "batch_size" in words:
+        words["batch_size"] = f"batch size {describe_batch_size(row['batch_size'], samples)}"
+    if "schedule" in words:
+        words["schedule"] = shorten(row["schedule"], 20)
+    if "shuffle" in words:
+        words["shuffle"] = describe_order(row["shuffle"])
+    return "\n".join(words.values())

@@ -1,4 +1,6 @@
-"""Final loss against learning rate."""
+"""The cost of runs against the learning rate."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.plots.choices import select_best_runs
-from bench.plots.losses import draw_target, loss_axis_limits
+from bench.plots.loss_axis import PLAIN, LossAxis
 from bench.plots.style import (
     INK,
     STYLE,
@@ -15,87 +17,112 @@ from bench.plots.style import (
     add_legend,
     colors_of,
     empty_figure,
-    format_log_tick,
+    format_limit,
     log_scale,
+    nested_widths,
     panels,
     shorten,
 )
-from bench.tables.formatting import text
+from bench.tables.readable import describe_batch_size
 
 DIVERGED_LOSS = 1e300
 SHIFT = 0.012  # decades between the optimizers at one learning rate
+# What is so many times as high as nearly all other losses is out of view: it would flatten them.
+FAR_ABOVE = 30.0
+EDGES = ["low", "median", "high"]
 
 
 @rc_context(STYLE)
-def sensitivity(frame: pd.DataFrame, *, target: float | None = None) -> Figure:
-    """Draw the final loss against the learning rate, one line per optimizer.
+def sensitivity(frame: pd.DataFrame, *, shown: LossAxis = PLAIN, samples: int | None = None) -> Figure:
+    """Draw samples to the target, or final losses where no run reached one, against the learning rate.
 
-    Each optimizer has the batch size, schedule and order of its best choice. The line is the median over starts and
-    seeds, and thin lines reach from 10 to 90 %. A flat line is an optimizer whose rate need not be tuned. Where most
-    runs diverge, the line leaves the panel at the top and a cross marks the learning rate.
+    There is one line per optimizer, which has the batch size, schedule and order of its best choice. It is the median
+    over starts and seeds, and thin lines reach from 10 to 90 %. A flat line is an optimizer whose rate need not be
+    tuned. Where most runs diverge or miss the target, the line leaves the panel at the top and a mark stands at the
+    learning rate; it leaves without a mark where the loss is far above nearly all others.
 
     Parameters
     ----------
     frame : DataFrame
         One row per configuration, as `bench.tables.ranking` describes it.
-    target : float, optional
-        The loss at which runs stop, drawn as a line across. The axis ends two decades below it.
+    shown : LossAxis, optional
+        What the axis of losses shows.
+    samples : int, optional
+        The number of samples in the data: a batch of all of them is called full.
     """
     runs = select_best_runs(frame, ["batch_size", "schedule", "shuffle"])
-    bands = _loss_bands(runs)
+    reached = bool(runs["samples_to_target"].notna().any())
+    bands = _bands(runs, "samples_to_target" if reached else "final_loss")
     if not np.isfinite(bands["low"]).any():
         return empty_figure(f"No final loss to show: none of {len(frame):,} runs ended with a finite one.")
-    losses = bands[["low", "median", "high"]].to_numpy()
-    bottom, top = loss_axis_limits(losses, np.quantile(losses[np.isfinite(losses)], 0.9), target)
+    if not reached:
+        bands[EDGES] = shown.place(bands[EDGES].to_numpy())
+    medians = bands["median"].to_numpy()
+    finite = medians[np.isfinite(medians)] if np.isfinite(medians).any() else bands["low"].to_numpy()
+    highest = np.inf if reached else FAR_ABOVE * np.quantile(finite[np.isfinite(finite)], 0.9, method="lower")
+    bottom, top = (PLAIN if reached else shown).limits(bands[EDGES].to_numpy(), highest, None)
     colors = colors_of(bands["optimizer"])
+    widths = nested_widths(list(colors))
     figure, (axis,) = panels(1)
-    log_scale(axis)
+    shown.set_up(axis, bottom, top)
     log_scale(axis, "x")
     for place, (optimizer, band) in enumerate(bands.groupby("optimizer")):
-        low, median, high = band[["low", "median", "high"]].to_numpy().clip(bottom, 10 * top).T
+        low, median, high = band[EDGES].to_numpy().clip(bottom, 10 * top).T
         # Side by side, so that no range hides another. A filled band around one lost run would cover all the rest.
         rates = band["lr"] * 10 ** (SHIFT * (place - (len(colors) - 1) / 2))
         if (band["runs"] > 1).any():
             axis.vlines(rates, low, high, color=colors[optimizer], alpha=0.5, linewidth=1.5)
-        axis.plot(rates, median, color=colors[optimizer], marker="o", markersize=4)
-    lost = bands[~np.isfinite(bands["median"])]
-    for place, (optimizer, color) in enumerate(colors.items()):
-        _mark_diverged(axis, lost.loc[lost["optimizer"] == optimizer, "lr"], 0.98 - 0.03 * place, color)
-    draw_target(axis, target, bottom)
-    if len(lost):
-        axis.plot([], [], "x", color=INK, label="most diverged")
-    axis.set(ylim=(bottom, top), xlabel="learning rate", ylabel="final loss")
-    names = [f"{shorten(name, 20)}\n{_describe_settings(runs[runs['optimizer'] == name])}".strip() for name in colors]
+        width = widths[optimizer]
+        axis.plot(rates, median, color=colors[optimizer], linewidth=width, marker="o", markersize=2.5 + width)
+    _mark_failures(axis, bands, colors)
+    axis.set(xlabel="learning rate", ylabel="samples to the target" if reached else shown.name("final loss"))
+    settings = [_describe_settings(runs[runs["optimizer"] == name], samples) for name in colors]
+    names = [f"{shorten(name, 20)}\n{words}" for name, words in zip(colors, settings, strict=True)]
     add_legend(figure, names, list(colors.values()), "optimizer")
     few, many = bands["runs"].min(), bands["runs"].max()
     add_caption(
         figure,
         many > 1 and f"Medians, and thin lines from 10 to 90 %, of {many if few == many else f'{few} to {many}'} runs.",
-        target is not None and "Runs stop when they reach the target.",
-        (bands["low"] < bottom).any() and f"Losses below {format_log_tick(bottom)} are drawn at the bottom.",
+        (np.isfinite(medians) & (medians > top)).any() and f"Medians above {format_limit(top)} are out of view.",
+        (bands["low"] < bottom).any()
+        and not reached
+        and f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",
     )
     return figure
 
 
-def _loss_bands(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the quantiles of the final loss for each optimizer and rate; a diverged run counts as infinite."""
-    losses = runs.assign(final_loss=runs["final_loss"].fillna(np.inf).clip(upper=DIVERGED_LOSS))
-    groups = losses.groupby(["optimizer", "lr"], observed=True)["final_loss"]
+def _bands(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return the quantiles of a measure for each optimizer and rate; it is infinite for a run that has none."""
+    costs = runs[measure].astype("Float64").fillna(np.inf).astype(float).clip(upper=DIVERGED_LOSS)
+    table = runs.assign(cost=costs, lost=runs["status"].eq("diverged"))
+    groups = table.groupby(["optimizer", "lr"], observed=True)
     bands = groups.size().rename("runs").reset_index()
-    for name, share in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
+    bands["lost"] = groups["lost"].mean().to_numpy()
+    for name, share in zip(EDGES, (0.1, 0.5, 0.9), strict=True):
         # Quantiles are interpolated, which infinity does not survive.
-        quantile = groups.quantile(share).to_numpy()
+        quantile = groups["cost"].quantile(share).to_numpy()
         bands[name] = np.where(quantile < DIVERGED_LOSS / 1e9, quantile, np.inf)
     return bands
 
 
-def _mark_diverged(axis: Axes, rates: "pd.Series[float]", height: float, color: str) -> None:
-    """Draw crosses at a height where most runs diverged."""
-    place = axis.get_xaxis_transform()
-    axis.plot(rates, np.full(len(rates), height), "x", color=color, markersize=6, markeredgewidth=2, transform=place)
+def _mark_failures(axis: Axes, bands: pd.DataFrame, colors: dict[Any, Any]) -> None:
+    """Mark at the top the rates at which most runs failed: a cross where most diverged, else a square."""
+    failed = bands[~np.isfinite(bands["median"])]
+    diverged: Any = {"marker": "x", "markersize": 6, "markeredgewidth": 2}
+    missed: Any = {"marker": "s", "markersize": 5, "markerfacecolor": "white"}
+    for look, name, chosen in (
+        (diverged, "most diverged", failed["lost"] >= 0.5),
+        (missed, "most missed the target", failed["lost"] < 0.5),
+    ):
+        for place, (optimizer, color) in enumerate(colors.items()):
+            rates = failed.loc[chosen & (failed["optimizer"] == optimizer), "lr"]
+            heights = np.full(len(rates), 0.98 - 0.03 * place)
+            axis.plot(rates, heights, color=color, linestyle="", transform=axis.get_xaxis_transform(), **look)
+        if chosen.any():
+            axis.plot([], [], color=INK, linestyle="", **look, label=name)
 
 
-def _describe_settings(runs: pd.DataFrame) -> str:
+def _describe_settings(runs: pd.DataFrame, samples: int | None) -> str:
     """Return the batch size and the schedule of an optimizer's line."""
     row = runs.iloc[0]
-    return f"batch size {text(row['batch_size'])}\n{shorten(str(row['schedule']), 20)}"
+    return f"batch size {describe_batch_size(row['batch_size'], samples)}\n{shorten(str(row['schedule']), 20)}"

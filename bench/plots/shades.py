@@ -1,16 +1,18 @@
 """A few shades for numbers of any size, few enough to tell apart in a map."""
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.plots.style import INK, colors_of, format_log_tick
+from bench.plots.style import INK, colors_of, format_log_tick, spread_evenly
 from bench.tables.formatting import text
 from kernels.run import Floats
 
 MAX_SHADES = 8
+LEAST_STEP = 1.1
 
 # Marks of cells without a color.
 DIVERGED_COLOR = "#ebebeb"
@@ -45,6 +47,42 @@ class Shades(NamedTuple):
         ]
 
 
+def make_even_shades(panels: Sequence[ArrayLike]) -> Shades:
+    """Return shades for positive numbers that tell the numbers of each panel apart, whatever range these fill.
+
+    Limits are quantiles of each panel to two digits, all in all at most eight. They are at least a tenth apart: smaller
+    differences are none worth a color.
+
+    Parameters
+    ----------
+    panels : sequence of array
+        The numbers of each panel. Values that are not finite do not count.
+    """
+    finite = [numbers[np.isfinite(numbers)] for numbers in (np.asarray(panel, dtype=float) for panel in panels)]
+    finite = [np.sort(numbers.clip(1e-300, 1e300)) for numbers in finite if numbers.size]
+    if not finite:
+        return make_shades([])
+    parts = max(4, MAX_SHADES // len(finite))
+    places = np.arange(1, parts + 1) / parts
+    quantiles = {float(numbers[int(place * (numbers.size - 1))]) for numbers in finite for place in places}
+    limits: list[float] = []
+    for limit in sorted(map(_round_up, quantiles), reverse=True):
+        # From the highest down: that one has to be there, so that each number has a class.
+        if not limits or LEAST_STEP * limit <= limits[-1]:
+            limits.append(limit)
+    return _shades_of(spread_evenly(limits[::-1], MAX_SHADES))
+
+
+def _round_up(value: float) -> float:
+    """Return the next number of two digits."""
+    step = 10.0 ** (np.floor(np.log10(value)) - 1)
+    return float(f"{ceil(value / step * (1 - 1e-9)) * step:.2g}")
+
+
+def _shades_of(limits: list[float]) -> Shades:
+    return Shades(limits, list(colors_of(range(len(limits))).values())[::-1])
+
+
 def make_shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100)) -> Shades:
     """Return shades for positive numbers, limited by powers of the smallest base that needs at most eight of them.
 
@@ -62,4 +100,4 @@ def make_shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e
         if high - low < MAX_SHADES:
             break
     limits = [float(base**power) for power in range(low, high + 1)]
-    return Shades(limits, list(colors_of(range(len(limits))).values())[::-1])
+    return _shades_of(limits)

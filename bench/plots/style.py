@@ -65,6 +65,9 @@ STYLE: Any = {
 # Okabe and Ito's colors, distinct for color-blind readers; their yellow is too pale for a line on white.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+# What is no optimizer has none of their colors: blue would be taken for sgd. Each can be told from white and from black
+# and, but for the last, from the gray of data.
+OTHERS = ["#6a6fd1", "#998a1f", "#b04a9c", "#2e9c8f", "#a0704a", "#cc6677", "#7f7f7f"]
 
 # Compression takes a third of the time of a PNG, and half of that with run-length encoding only (zlib's Z_RLE).
 # Without a date, an SVG is the same each time.
@@ -78,7 +81,7 @@ def colors_of(values: Iterable[Any]) -> dict[Any, Any]:
     """Give each distinct value a color, in the values' own order.
 
     Numbers run from light to dark, evenly by rank: learning rates and batch sizes are seldom evenly spaced. An
-    optimizer has its own color in every figure; other names take what is left of the palette.
+    optimizer has its own color in every figure, which nothing else gets while there are others.
     """
     distinct = sorted(set(values))
     if distinct and not isinstance(distinct[0], str):
@@ -89,10 +92,21 @@ def colors_of(values: Iterable[Any]) -> dict[Any, Any]:
         if optimizer in OPTIMIZERS:
             own.setdefault(PALETTE[OPTIMIZERS.index(optimizer)], name)
     colors = {name: color for color, name in own.items()}
-    left = [color for color in PALETTE if color not in own] or PALETTE
+    left = OTHERS + [color for color in PALETTE if color not in own]
     rest = [name for name in distinct if name not in colors]
     colors |= {name: left[i % len(left)] for i, name in enumerate(rest)}
     return {name: colors[name] for name in distinct}
+
+
+def nested_widths(values: list[Any]) -> dict[Any, float]:
+    """Return the widths of the lines in the order in which they are drawn: those of names decrease.
+
+    Names may stand for lines that are equal, such as those of two optimizers of which one has the other within it: the
+    thin one is seen in the wide one. Numbers have an order, by which lines seldom coincide.
+    """
+    # Half of a step is what is seen of the wide line at each side: a pixel.
+    step = min(1.1, 4.6 / max(1, len(values) - 1)) if values and isinstance(values[0], str) else 0.0
+    return {value: 1.4 + step * place for place, value in enumerate(reversed(values))}
 
 
 def spread_evenly(values: Sequence[T], most: int) -> list[T]:
@@ -115,7 +129,7 @@ def shorten(value: str | float, most: int = 32) -> str:
 
 def title_length(count: int) -> int:
     """Return how many characters fit into the title of a panel, given the number of panels."""
-    return 32 if count == 1 else 20
+    return 32 if count in (1, 2, 4) else 20  # the others have three in a row
 
 
 def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
@@ -123,12 +137,32 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
     columns = 2 if count == 4 else min(count, 3)
     rows = ceil(count / columns)
     height = 4.5 if count == 1 else max(3.4, 2.6 * rows)
-    figure = Figure(figsize=(WIDTH, height), dpi=STYLE["savefig.dpi"], layout="constrained")
-    FigureCanvasAgg(figure)  # so that texts are measured once, for the layout and for the PNG
+    figure = _make_figure(height)
     grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel()
     for spare in grid[count:]:
         spare.remove()
     axes = list(grid[:count])
+    _style_axes(axes)
+    for lowest in axes[-columns:]:
+        lowest.tick_params(labelbottom=True)
+    return figure, axes
+
+
+def rows_of_panels(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """Make a figure of panels below each other, of heights in inches, with one horizontal axis."""
+    figure = _make_figure(sum(heights) + 0.8)
+    axes = list(figure.subplots(len(heights), sharex=True, height_ratios=heights, squeeze=False).ravel())
+    _style_axes(axes)
+    return figure, axes
+
+
+def _make_figure(height: float) -> Figure:
+    figure = Figure(figsize=(WIDTH, height), dpi=STYLE["savefig.dpi"], layout="constrained")
+    FigureCanvasAgg(figure)  # so that texts are measured once, for the layout and for the PNG
+    return figure
+
+
+def _style_axes(axes: Sequence[Axes]) -> None:
     for axis in axes:
         # Ticks are made when they are first drawn, which may be long after the style is gone.
         axis.tick_params(colors=INK, labelsize=9, length=3, left=False, bottom=False)  # the grid is there
@@ -137,9 +171,6 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
         axis.set_title("")
         for spine in axis.spines.values():
             spine.set_in_layout(False)  # it is where the ticks are, and asking it takes time
-    for lowest in axes[-columns:]:
-        lowest.tick_params(labelbottom=True)
-    return figure, axes
 
 
 def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], title: str) -> None:
@@ -157,14 +188,18 @@ def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], titl
 
 
 def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
-    """Write sentences above the panels; `False` stands for a sentence that does not apply."""
+    """Write sentences above the panels, and beside the legend that is there; `False` is one that does not apply."""
     words = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
-    figure.suptitle(fill(words, 90), x=0.01, horizontalalignment="left")
+    figure.suptitle(fill(words, 90 if figure.legends else 118), x=0.01, horizontalalignment="left")
 
 
 def round_ticks(scale: Axis, most: int, *, integer: bool = False) -> None:
-    """Put at most so many intervals on a linear axis, their ends 1, 2 or 5 times a power of ten apart."""
+    """Put at most so many intervals on a linear axis, their ends 1, 2 or 5 times a power of ten apart.
+
+    Each tick is written out: a factor common to all of them would stand where the title of a panel is.
+    """
     scale.set_major_locator(MaxNLocator(most, steps=ROUND, integer=integer))
+    scale.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
 
 
 def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
@@ -177,7 +212,7 @@ def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
 
 
 class LogTicks(Locator):
-    """At most six powers of ten; within two decades 1, 2 and 5 times those, or round numbers.
+    """At most six powers of ten; where there are less than three, also 3 or 2 and 5 times those, or round numbers.
 
     matplotlib's own locator takes far longer, and leaves an axis within one decade without a label.
     """
@@ -190,10 +225,11 @@ class LogTicks(Locator):
         """Return the ticks of a view, in order."""
         low, high = np.log10([vmin, vmax])
         powers = np.arange(np.ceil(low - 1e-9), np.floor(high + 1e-9) + 1)
-        if high - low >= 2:
+        if high - low >= 2 and len(powers) > 2:
             return list(10.0 ** powers[:: ceil(len(powers) / 6)])
         decades = 10.0 ** np.arange(np.floor(low), np.ceil(high) + 1)
-        for candidates in (np.outer(decades, [1, 2, 5]).ravel(), MaxNLocator(4, steps=ROUND).tick_values(vmin, vmax)):
+        finer = np.outer(decades, [1, 2, 5] if high - low < 2 else [1, 3]).ravel()
+        for candidates in (finer, MaxNLocator(4, steps=ROUND).tick_values(vmin, vmax)):
             ticks = np.asarray(candidates)
             inside = ticks[(ticks >= vmin * (1 - 1e-9)) & (ticks <= vmax * (1 + 1e-9))]
             if len(inside) > 2:
@@ -201,11 +237,21 @@ class LogTicks(Locator):
         return list(inside)
 
 
+def format_tick(value: float) -> str:
+    """Write a value of a linear axis, with all of its digits but those of rounding."""
+    return f"{value + 0.0:.10g}".replace("e+", "e").replace("-", "\N{MINUS SIGN}")
+
+
 def format_log_tick(value: float) -> str:
     """Write a value of a logarithmic axis: far from one as a power of ten, if it is one."""
     exponent = np.log10(value)
     whole = abs(exponent - round(exponent)) < 1e-6
     return format_power_of_ten(value) if whole and not -3 <= exponent <= 3 else text(float(f"{value:.6g}"))
+
+
+def format_limit(value: float) -> str:
+    """Write where a view ends, for a caption: to two digits."""
+    return format_log_tick(float(f"{value:.2g}"))
 
 
 def format_power_of_ten(value: float) -> str:

@@ -25,14 +25,17 @@ from bench.plots import (
     setting_importance,
     speed_bars,
 )
-from bench.plots.choices import select_best_runs, start_families
+from bench.plots.choices import best_optimizers, select_best_runs, start_families
 from bench.plots.failures import skip_failed_figure
+from bench.plots.loss_axis import LossAxis
 from bench.report.run_data import RunData
 from bench.tables.choice_ranking import recommended_choice, runs_of
-from bench.tables.ranking import best_choices, varies
+from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES
 
 MAX_PATHS = 3  # one row of panels
+# Of the variance of y. Runs without a target may end at 1e-30 or at 1e-20 of it, which is as good to everyone.
+NEGLIGIBLE = 1e-12
 
 
 class ReportFigure(NamedTuple):
@@ -86,21 +89,47 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
         draw = partial(rate_map, frame, edges=_predicted_edges(run_data), samples=run_data.samples)
         yield PlannedFigure("rate_map", caption, draw)
     if varies(frame, "optimizer"):
-        runs = select_best_runs(frame)
+        runs = select_best_runs(frame, ranked=run_data.choices)
         runs = runs.assign(init=start_families(runs["init"]))
-        draw = partial(loss_curves, runs, run_data.result.curves, by="optimizer", panel="init", target=run_data.target)
-        yield PlannedFigure("loss_by_optimizer", "Loss curves of each optimizer at its best choice, by start.", draw)
+        few, count = best_optimizers(frame), frame["optimizer"].nunique()
+        runs = runs[runs["optimizer"].isin(few)]
+        draw = partial(_draw_losses, run_data, runs, by="optimizer", panel="init")
+        whose = "each optimizer" if count == len(few) else f"the best {len(few)} of {count} optimizers"
+        caption = f"Loss curves of {whose}, each at its best choice, by start."
+        yield PlannedFigure("loss_by_optimizer", caption, draw)
     if "validation_loss" in run_data.result.curves:
         caption = "Loss on the training and on the held-out samples, at the best choice."
         yield PlannedFigure("held_out", caption, partial(_held_out, run_data))
     if run_data.compared is not None:
         caption = f"Optimizers compared, each at its own best choice, on {run_data.compared_on}."
-        draw = partial(optimizer_ratios, run_data.compared, cost=run_data.cost, seeds=run_data.compared_on)
+        draw = partial(
+            optimizer_ratios,
+            run_data.compared,
+            cost=run_data.cost,
+            seeds=run_data.compared_on,
+            named=best_optimizers(frame),
+            samples=run_data.samples,
+        )
         yield PlannedFigure("optimizer_ratios", caption, draw)
     if len(run_data.effects) > 1:
         caption = f"How much of the differences in {run_data.effects_on} each setting explains by itself."
-        draw = partial(setting_importance, run_data.effects, cost=run_data.effects_on)
+        draw = partial(setting_importance, run_data.effects, cost=run_data.effects_on, samples=run_data.samples)
         yield PlannedFigure("setting_importance", caption, draw)
+
+
+def _loss_axis(run_data: RunData) -> LossAxis:
+    """Return how losses on the training samples are shown."""
+    return LossAxis(run_data.lowest_loss, run_data.is_standardized)
+
+
+def _draw_losses(run_data: RunData, runs: pd.DataFrame, **settings: Any) -> Figure:
+    """Draw the loss curves of some runs."""
+    about: dict[str, Any] = {
+        "target": run_data.target,
+        "shown": _loss_axis(run_data),
+        "samples": run_data.samples,
+    }
+    return loss_curves(runs, run_data.result.curves, **about, **settings)
 
 
 def _held_out(run_data: RunData) -> Figure:
@@ -112,7 +141,7 @@ def _held_out(run_data: RunData) -> Figure:
     both = pd.concat([curves.assign(config_id=ids), held_out], ignore_index=True)
     others = runs.assign(loss_on="held-out samples", config_id=runs["config_id"] + " held out")
     frame = pd.concat([runs.assign(loss_on="training samples"), others], ignore_index=True)
-    return loss_curves(frame, both, by="loss_on", panel="optimizer")
+    return loss_curves(frame, both, by="loss_on", panel="optimizer", shown=LossAxis(0.0, run_data.is_standardized))
 
 
 def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
@@ -150,7 +179,8 @@ def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
     units = " Units are those of the standardized data." if scaling else ""
     if len(columns) > 1:
         caption = f"Paths of the parameters over the loss surface in typical runs, from the circle to the plus.{units}"
-        yield PlannedFigure("contours", caption, lambda: contours(loss_surface(model, data), paths, names=model.params))
+        about: dict[str, Any] = {"names": model.params, "standardized": run_data.is_standardized}
+        yield PlannedFigure("contours", caption, lambda: contours(loss_surface(model, data), paths, **about))
     else:
         chosen = run_data.frame[run_data.frame["config_id"].isin(typical["config_id"])]
         caption = f"Distance of the parameter from its final value in typical runs.{units}"
@@ -159,21 +189,26 @@ def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
 
 def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFigure]:
     """Yield the figures on the effect of the learning rate and of the start."""
-    target = run_data.target
     if varies(frame, "lr") and np.isfinite(frame["final_loss"]).any():
-        caption = "Final loss against learning rate. An optimizer with a wide, low line needs less tuning."
-        yield PlannedFigure("sensitivity", caption, partial(sensitivity, frame, target=target))
-    from_start, start = select_hardest_start(select_best_runs(frame, ["schedule", "shuffle"]))
+        cost = "Samples to the target" if frame["samples_to_target"].notna().any() else "Final loss"
+        caption = f"{cost} against learning rate. An optimizer with a wide, low line needs less tuning."
+        few = frame[frame["optimizer"].isin(best_optimizers(frame))]
+        draw = partial(sensitivity, few, shown=_loss_axis(run_data), samples=run_data.samples)
+        yield PlannedFigure("sensitivity", caption, draw)
+    from_start, start = select_hardest_start(select_best_runs(frame, ["schedule", "shuffle"], ranked=run_data.choices))
     start_note = f" Runs from the hardest start, {start}." if start else ""
-    winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
+    winner = run_data.best_optimizer
     runs = from_start[from_start["optimizer"] == winner]
     which = f"{winner}, the best optimizer," if varies(frame, "optimizer") else winner
     if varies(frame, "lr") or not varies(frame, "optimizer"):
-        draw = partial(loss_curves, runs, run_data.result.curves, target=target)
+        draw = partial(_draw_losses, run_data, runs)
         yield PlannedFigure("loss_by_lr", f"Loss curves of {which} by learning rate.{start_note}", draw)
     basin = run_data.evidence.get("basin")
+    if basin is not None and len(basin) and run_data.data is not None:
+        least = NEGLIGIBLE * float(np.var(run_data.data.y))
+        basin = basin.assign(final_loss=basin["final_loss"].clip(lower=least))
     if basin is not None and _start_matters(basin):
-        draw = partial(basin_map, basin, **_basin_markers(run_data, basin))
+        draw = partial(basin_map, basin, **_basin_markers(run_data, basin), standardized=run_data.is_standardized)
         shown = "Samples to the target" if basin["samples_to_target"].notna().any() else "Final loss"
         caption = f"{shown} by starting point, for each optimizer at its best choice."
         yield PlannedFigure("basin", caption, draw)
@@ -187,21 +222,21 @@ def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFig
         caption = f"Share of configurations that reached the target, against {against}."
         yield PlannedFigure("ecdf", caption, partial(ecdf, frame))
     if varies(frame, "batch_size"):
-        winner = str(best_choices(frame, ["optimizer"])["optimizer"].iloc[0])
+        winner = run_data.best_optimizer
         runs = frame[frame["optimizer"] == winner]
         from_start, start = select_hardest_start(select_best_runs(runs, by="batch_size"))
         clock: Literal["samples", "seconds"] = "seconds" if from_start["seconds"].notna().all() else "samples"
-        curves = run_data.result.curves
-        draw = partial(
-            loss_curves, from_start, curves, by="batch_size", panel="optimizer", target=run_data.target, x=clock
-        )
+        draw = partial(_draw_losses, run_data, from_start, by="batch_size", panel="optimizer", x=clock)
         start_note = f" Runs from the hardest start, {start}." if start else ""
         against = "time" if clock == "seconds" else "samples seen"
         caption = f"Loss curves of {winner} against {against}, for each batch size at its best choice.{start_note}"
         yield PlannedFigure("loss_by_batch_size", caption, draw)
     if timed and len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
         caption = "Final loss against time. No choice is both faster and better than one on the front."
-        yield PlannedFigure("pareto", caption, partial(pareto, frame, target=run_data.target))
+        if frame["samples_to_target"].notna().any():
+            caption = "Final loss against time, and the times of the choices that reach the target."
+        draw = partial(pareto, frame, target=run_data.target, shown=_loss_axis(run_data), samples=run_data.samples)
+        yield PlannedFigure("pareto", caption, draw)
     speed = run_data.evidence.get("speed")
     if speed is not None and len(speed):
         yield PlannedFigure(
@@ -216,13 +251,17 @@ def _predicted_edges(run_data: RunData) -> pd.DataFrame | None:
 
 
 def _start_matters(basin: pd.DataFrame) -> bool:
-    """Return whether the outcome of a run depends on its start."""
+    """Return whether the outcome of a run depends on its start, for some choice of settings.
+
+    Starts with another outcome than nearly all the others, if they are less than an eighth, would have no color of
+    their own.
+    """
     if basin.empty or varies(basin, "status"):
         return len(basin) > 0
-    if basin["samples_to_target"].notna().any():
-        return varies(basin, "samples_to_target")
-    losses = basin["final_loss"]
-    return bool(losses.max() > 2 * losses.min())
+    reached = basin["samples_to_target"].notna().any()
+    costs = basin["samples_to_target" if reached else "final_loss"].astype(float).groupby(basin["config_id"])
+    low, high = costs.quantile(1 / 8), costs.quantile(7 / 8)
+    return bool((high > (1.1 if reached else 2) * low).any())
 
 
 def _basin_markers(run_data: RunData, basin: pd.DataFrame) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from warnings import warn
 
+import numpy as np
 import pandas as pd
 
 from bench.data.scaling import Scaling
@@ -19,12 +20,14 @@ from bench.tables.choice_ranking import cost_of, ranking
 from bench.tables.main_effects import main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
-from bench.tables.ranking import standard_tables, varies
+from bench.tables.ranking import best_choices, standard_tables, varies
 from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm
+from kernels.fit_quality import least_squares
 from kernels.run import Floats
+from kernels.samples import check_samples
 
 COST_NAMES = {
     "samples": "samples to the target",
@@ -70,6 +73,25 @@ class RunData:
         return loss_floor(self.data.y) if self.data else LOSS_FLOOR
 
     @cached_property
+    def lowest_loss(self) -> float:
+        """The lowest loss that any parameters reach: 0 where it is unknown, or less than 1 % of the variance of y.
+
+        It is known for the squared loss of models linear in their parameters.
+        """
+        model = self.result.model
+        if self.data is None or not model.is_linear or self.result.run.identity.get("loss") != "squared":
+            return 0.0
+        columns, y = check_samples(model, self.data.x, self.data.y)
+        params = least_squares(model, columns, y)
+        lowest = float(np.mean(np.square(model.predict(params, self.data.x) - y)))
+        return lowest if np.isfinite(lowest) and lowest > 0.01 * np.var(y) else 0.0
+
+    @property
+    def is_standardized(self) -> bool:
+        """Whether losses and parameters are those of standardized data."""
+        return self.scaling is not None or bool(self.study and self.study.data.standardize)
+
+    @cached_property
     def fresh(self) -> pd.DataFrame | None:
         """The runs of the leading choices on fresh seeds, like `frame`; None where there are none."""
         confirmation = self.result.confirmation
@@ -77,6 +99,16 @@ class RunData:
         if confirmation is None or len(confirmation.frame) < confirmation.planned:
             return None
         return add_seconds(confirmation.frame, self.evidence.get("costs"))
+
+    @cached_property
+    def choices(self) -> pd.DataFrame:
+        """The ranking of the runs of the sweep alone, by which figures choose the runs that they show."""
+        return ranking(self.frame)
+
+    @cached_property
+    def best_optimizer(self) -> str:
+        """The optimizer of the best choice of the sweep."""
+        return str(best_choices(self.frame, ["optimizer"])["optimizer"].iloc[0])
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
