@@ -20,8 +20,8 @@ from bench.tables.run_costs import CHOICES, COST_SETTINGS, find_choices
 from bench.tables.seconds import KERNEL
 from kernels.run import Floats
 
-# The page must stay under 8 MB, of which the charting library takes nearly 5. These are the bytes for the rows and for
-# the curves; as base64 they take a third more. The more runs there are, the fewer points each curve has.
+# The bytes for the rows and for the curves; as base64 they take a third more. The more runs there are, the fewer points
+# each curve has.
 ROW_BYTES = 700_000
 CURVE_BYTES = 1_020_000
 MAX_MARKS = 101
