@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import trajectories
 from bench.engine.check import check
 from bench.engine.sweep import sweep
@@ -62,6 +63,10 @@ def hostile_run(place):
     # Made up, for nothing here is about how fast the machine is.
     costs = result.frame[COST_SETTINGS].drop_duplicates().assign(variant="fused", note="")
     costs = costs.assign(**dict(zip(PER_UPDATE, (2e-8, 1.9e-8, 2.2e-8), strict=True)))
-    store_tables(folder, check=checked, trajectories=trajectories(result, study.run, data), costs=costs)
+    replayed = {
+        "trajectories": trajectories(result, study.run, data),
+        "paths": recorded_paths(result, study.run, data),
+    }
+    store_tables(folder, check=checked, costs=costs, **replayed)
     write_report(folder)
     return folder

@@ -14,15 +14,19 @@ from browsing import chromium, complaints, opened
 from hostile import STARTS, TITLE, hostile_run
 
 from bench import Grid, sweep
+from bench.analysis.surface import loss_surface
+from bench.data.units import curve_in_table_units
 from bench.report.choice import find_choice
+from bench.report.play_data import encode_program
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import read_run_data
 from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import duration, text
+from kernels import Model
 
-CHARTS = ["map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
+CHARTS = ["bend", "fall", "path", "map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
 WIDTHS = [390, 1024, 1440]
 
 
@@ -117,30 +121,133 @@ def test_names_run_no_script_and_are_shown_as_they_are(page):
     # Plotly draws texts with a few tags of HTML: names are none of them.
     axis = run(page, "document.querySelector('#chart-fit .ytitle').textContent")
     assert "<img src=x onerror=hacked()>" in axis
-    click(page, "#chart-fit .controls button", "typical runs, mark by mark")
     assert text(STARTS[2]) in run(page, "document.querySelector('#chart-fit .legend').textContent")
     assert complaints(page) == []
 
 
-def test_the_slider_shows_the_curve_at_each_mark(fresh, folder):
-    """Each run as it was at its own last mark by then."""
-    click(fresh, "#chart-fit .controls button", "typical runs, mark by mark")
-    paths = read_run_data(folder).evidence["trajectories"]
-    typical = dict(iter(paths[paths["role"] == "typical"].groupby("init", sort=False)))
-    runs = run(fresh, "fit.typical.map((one) => ({start: one.start, samples: one.samples, losses: one.losses}))")
-    assert [one["start"] for one in runs] == [text(start) for start in typical]
-    marks = sorted({seen for one in runs for seen in one["samples"]})
-    assert marks[0] == 0
-    slider = "document.querySelector('#chart-fit input')"
-    assert int(run(fresh, f"{slider}.max")) == len(marks) - 1
-    for step in (0, len(marks) // 2, len(marks) - 1):
-        run(fresh, f"{slider}.value = {step}, {slider}.dispatchEvent(new Event('input'))")
-        assert run(fresh, "document.querySelector('#chart-fit output').textContent") == text(marks[step])
-        told = run(fresh, "[...document.querySelectorAll('#chart-fit .legend > *')].map((one) => one.textContent)")
-        for one, path, entry in zip(runs, typical.values(), told[1:], strict=True):
-            seen = max(mark for mark in one["samples"] if mark <= marks[step])
-            loss = path.loc[path["samples"] == seen, "loss"].iloc[0]
-            assert entry == f"{one['start']}, {text(seen)} samples seen, loss {text(loss)}"
+def slide(driver, step):
+    """Drag the slider of the player to a step."""
+    slider = "document.getElementById('play-slider')"
+    run(driver, f"({slider}.value = {step}, {slider}.dispatchEvent(new Event('input')))")
+
+
+def drawn_curve(driver):
+    return np.array(run(driver, "document.querySelector('#chart-bend .plot').data[2].y"), dtype=float)
+
+
+def test_every_run_that_is_played_ends_at_the_parameters_of_the_kernel(page, folder):
+    frame = load_run(folder).frame
+    ends = run(
+        page,
+        """Array.from(everyRow, (row) => {
+            const one = findRun(Object.fromEntries(PLAYED.map((name) => [name, settings[name].codes[row]])));
+            return [one.params.at(-1), one.losses.at(-1), one.marks.at(-1), one.status];
+        })""",
+    )
+    played = 0
+    for row, (params, loss, seen, status) in zip(frame.itertuples(), ends, strict=True):
+        if row.seed != 0 or row.status == "diverged":
+            continue
+        played += 1
+        assert np.float32(params).tolist() == np.float32([row.param_a, row.param_b, row.param_c]).tolist()
+        assert np.float32(loss) == np.float32(min(row.final_loss, float(np.finfo(np.float32).max)))
+        assert (seen, status) == (row.samples_seen, row.status)
+    assert played > 20
+
+
+def test_dragging_bends_the_curve(fresh, folder):
+    material = read_run_data(folder)
+    predict = curve_in_table_units(material.result.model, material.scaling)
+    at = np.array(run(fresh, "player.view.at"))[:, np.newaxis]
+    last = run(fresh, "lastStep()")
+    curves = []
+    for step in (0, last // 2, last):
+        slide(fresh, step)
+        curves.append(drawn_curve(fresh))
+        params, seen = run(fresh, f"[player.run.params[{step}], player.run.marks[{step}]]")
+        np.testing.assert_allclose(curves[-1], predict(np.array(params), at), rtol=1e-5)
+        told = run(fresh, "document.getElementById('play-says').textContent")
+        assert told.startswith(f"{text(seen)} sample")
+        assert all(f"{name} = {text(value)}" in told for name, value in zip("abc", params, strict=True))
+        dots = "['fall', 'path'].map((name) => document.querySelector(`#chart-${name} .plot`).data.at(-1).x[0])"
+        assert run(fresh, dots)[1] == pytest.approx(params[run(fresh, "player.plane.pair[0]")])
+    assert not np.allclose(curves[0], curves[1])
+    assert not np.allclose(curves[1], curves[2])
+    assert complaints(fresh) == []
+
+
+def test_a_run_is_played_by_a_key_and_stops_at_its_end(fresh):
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    button = "document.getElementById('play-button').textContent"
+    watched = "(window.seen = [], (move => (moveTo = (step) => (seen.push(step), move(step))))(moveTo), 1)"
+    run(fresh, watched)
+    press(fresh, Keys.ENTER, on="#play-button")
+    assert run(fresh, button) == "Pause"
+    WebDriverWait(fresh, 60).until(lambda driver: run(driver, button) == "Play")
+    seen = run(fresh, "seen")
+    assert seen[0] == 0
+    assert seen[-1] == run(fresh, "lastStep()") == int(run(fresh, "document.getElementById('play-slider').value"))
+    assert len(seen) > 3
+    assert all(one < other for one, other in pairwise(seen))
+    press(fresh, Keys.ARROW_LEFT, on="#play-slider")
+    assert run(fresh, "player.step") == seen[-1] - 1
+
+
+def test_a_cell_of_the_map_is_played_and_lists_agree(fresh):
+    run(fresh, "choose(0, 1)")
+    shown = run(
+        fresh, "[...document.querySelectorAll('#controls-play select')].map((one) => one.selectedOptions[0].text)"
+    )
+    assert {"0.02", "full"} <= set(shown)
+    assert run(fresh, "[player.run.codes.lr, player.run.codes.batch_size]") == [0, 1]
+    optimizers = "['play', 'map'].map((name) => document.querySelector(`#controls-${name} select`).selectedIndex)"
+    before = run(fresh, optimizers)
+    assert before[0] == before[1]
+    change = "((list) => (list.value = arguments[0], list.dispatchEvent(new Event('change'))))"
+    run(fresh, f"{change}(document.querySelector('#controls-map select'))", 1 - before[0])
+    assert run(fresh, optimizers) == [1 - before[0]] * 2
+    assert run(fresh, "player.run.codes.optimizer") == 1 - before[0]
+
+
+def test_the_page_evaluates_models_and_losses_as_python_does(page, folder):
+    model = Model("a*exp(-b*x**2) + sqrt(abs(x))*log(c + x**2)/(1 + tanh(x)) - sin(x)**3 + cos(x)*atan(x) + x**1.5")
+    x, theta = np.linspace(0.1, 2, 9), [1.3, 0.7, 2.1]
+    program = encode_program(model.program)
+    found = run(
+        page,
+        "Array.from(residuals(arguments[0], arguments[1], [Float64Array.from(arguments[2])], 0))",
+        program,
+        theta,
+        x.tolist(),
+    )
+    np.testing.assert_allclose(found, model.predict(theta, x), rtol=1e-12)
+    material = read_run_data(folder)
+    surface = loss_surface(material.result.model, material.data)
+    points = np.random.default_rng(0).normal(size=(5, 3))
+    np.testing.assert_allclose(run(page, "arguments[0].map(lossAt)", points.tolist()), surface(points), rtol=1e-5)
+
+
+def test_everything_is_reached_by_the_keyboard(fresh):
+    """By the tabulator, in the order of the page, and what has the focus shows it."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    wanted = """[...document.querySelectorAll('a[href], button, select, input, summary, [tabindex="0"]')]
+        .filter((one) => !one.disabled && one.checkVisibility())"""
+    run(
+        fresh,
+        f"(window.wanted = {wanted}, window.met = [], document.addEventListener('focusin', (event) => "
+        "met.push([wanted.indexOf(event.target), getComputedStyle(event.target).outlineStyle])), 1)",
+    )
+    total = run(fresh, "wanted.length")
+    assert total > 40
+    run(fresh, "(document.activeElement.blur(), scrollTo(0, 0), 1)")
+    ActionChains(fresh).send_keys(Keys.TAB * total).perform()
+    met = run(fresh, "met")
+    assert [place for place, _ in met] == list(range(total))
+    assert {style for _, style in met} == {"solid"}
 
 
 def test_a_click_on_a_cell_shows_its_curves(page, folder):
