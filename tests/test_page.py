@@ -221,6 +221,7 @@ def test_a_large_run_stays_below_six_megabytes(tmp_path, monkeypatch):
     sweep("a*x**2 + b*x + c", x, 2 * x, grid, epochs=100, kernel="fused", out=tmp_path / "run")
     page = write_report(tmp_path / "run")
     assert page.stat().st_size < 6_000_000
+    assert "The time of an update was not measured" in page.read_text(encoding="utf-8")
     told = Reader(page.read_text(encoding="utf-8"))
     data = json.loads(next(source for kind, source in told.scripts if kind == "application/json"))
     assert data["count"] == 5000
@@ -247,7 +248,7 @@ def test_not_a_number_is_refused_rather_than_written():
 
 def test_a_recipe_without_a_study_asks_for_the_data(tmp_path):
     x = np.linspace(-1, 1, 40)
-    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
+    sweep("a*x**2 + b*x + c", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
     python, toml = (reproduction(read_run_data(tmp_path / "run"))[language] for language in ("python", "toml"))
     assert "x, y = ..., ...  # your data" in python[0]
     assert "epochs=3" in python[1]

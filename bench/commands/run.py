@@ -275,7 +275,8 @@ def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame
         print_table(readable_table(name, table), TITLES[name])
     if measured:
         print_speed(measured, "How fast the variants are on this model")
-    print_table(fastest_choices(times), "How long the best choices take to the target")
+    if run_data.target is not None:
+        print_table(fastest_choices(times), "How long the best choices take to the target")
     for about, sentence in run_data.verdict.items():
         print_sentence(about, sentence)
 

@@ -70,6 +70,7 @@ function stopPlaying() {
 }
 
 function startPlaying() {
+  if (!player.run) return;
   const stops = calm.matches ? someSteps(STILLS) : someSteps(Infinity);
   let next = player.step === lastStep() ? 0 : stops.findIndex((step) => step > player.step);
   const wait = calm.matches ? STILL : Math.min(LONGEST, Math.max(SHORTEST, (1000 * SECONDS) / stops.length));
@@ -113,6 +114,13 @@ function offerPlayer() {
     stopPlaying();
     moveTo(Number(slider.value));
   });
+  const above = make("button", { type: "button", textContent: "Play this cell" });
+  above.addEventListener("click", () => {
+    document.getElementById("play").scrollIntoView();
+    stopPlaying();
+    startPlaying();
+  });
+  charts.get("cell").figure.querySelector(".controls").prepend(above);
   openRun();
   chart("bend", paintBend);
   chart("fall", paintFall);
