@@ -201,6 +201,19 @@ def test_a_run_is_played_by_a_key_and_stops_at_its_end(fresh):
     assert run(fresh, "player.step") == seen[-1] - 1
 
 
+def test_a_run_of_one_mark_and_one_that_is_left_out_are_no_obstacle(fresh):
+    shown = "redraw('bend', 'fall', 'path'), tellStep(), startPlaying(), player.timer"
+    first = "['marks', 'losses', 'params'].map((name) => [name, player.run[name].slice(0, 1)])"
+    cut = f"Object.assign(player.run, Object.fromEntries({first}))"
+    assert run(fresh, f"({cut}, player.plane = planeOf(player.run), player.step = 0, {shown})") is None
+    assert run(fresh, "document.getElementById('play-says').textContent").startswith("0 samples seen, loss ")
+    assert len(drawn_curve(fresh)) > 100
+    assert run(fresh, f"(play.places.clear(), openRun(), {shown})") is None
+    assert caption(fresh, "bend") == "Of this run the page holds nothing to draw."
+    assert run(fresh, "document.getElementById('play-button').disabled")
+    assert complaints(fresh) == []
+
+
 def test_a_cell_of_the_map_is_played_and_lists_agree(fresh):
     run(fresh, "choose(0, 1)")
     shown = run(

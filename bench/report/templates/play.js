@@ -10,7 +10,7 @@ const lastStep = () => player.run.marks.length - 1;
 
 // Some of the marks, evenly in their number: the marks themselves are denser at the start.
 const someSteps = (most) =>
-  [...new Set(evenly([0, lastStep()], Math.min(most, lastStep() + 1)).map(Math.round))].filter(Number.isFinite);
+  lastStep() ? evenly([0, lastStep()], Math.min(most, lastStep() + 1)).map(Math.round) : [0];
 
 function openRun() {
   const codes = { ...Object.fromEntries(CHOICE.map((name) => [name, state[name]])), init: player.start };
@@ -19,6 +19,8 @@ function openRun() {
   if (player.run) {
     player.plane = planeOf(player.run);
     player.view = curveView();
+    player.range = curveRange();
+    player.valley = player.plane.pair.length === 1 ? valleyOf(player.plane) : null;
     player.step = lastStep();
   }
 }
@@ -33,7 +35,7 @@ function moveTo(step) {
     if (seen) Plotly.restyle(plot, { x: points.map(([x]) => x), y: points.map(([, y]) => y) }, traces);
   };
   const [fall, way] = [fallOf(step), wayOf(step)];
-  shift("bend", [2], [[player.view.at, orNull(curveAt(step))]]);
+  shift("bend", [2], [[player.view.at, drawnCurve(step)]]);
   shift("fall", [1, 2], [fall.done, fall.now]);
   shift("path", [2, 3], [way.done, way.now]);
 }
@@ -46,6 +48,10 @@ const endings = () => ({
   ...(run.target === null ? {} : { max_epochs: "target missed" }),
 });
 
+// What float32 cannot hold is stored as the largest number that it can.
+const LARGEST = 3.4e38;
+const heldText = (value) => (Math.abs(value) < LARGEST ? text(value) : `beyond ${text(Math.sign(value) * LARGEST)}`);
+
 function tellStep() {
   const slider = document.getElementById("play-slider");
   const [button, said] = ["play-button", "play-says"].map((id) => document.getElementById(id));
@@ -54,12 +60,12 @@ function tellStep() {
   const { marks, losses, params, status } = player.run;
   const at = player.step;
   [slider.max, slider.value] = [lastStep(), at];
-  const where = `${count(marks[at], "sample")} seen, loss ${text(losses[at])}`;
+  const where = `${count(marks[at], "sample")} seen, loss ${heldText(losses[at])}`;
   slider.setAttribute("aria-valuetext", where);
   const ended = at === lastStep() ? (endings()[status] ?? "") : "";
   said.replaceChildren(
     make("strong", { textContent: `${where}${ended && `; ${ended}`}` }),
-    ...play.params.map((name, k) => make("span", { textContent: `${name} = ${text(params[at][k])}` })),
+    ...play.params.map((name, k) => make("span", { textContent: `${name} = ${heldText(params[at][k])}` })),
   );
 }
 

@@ -27,7 +27,8 @@ const FUNCTIONS = {
 function residuals(program, theta, inputs, y) {
   const size = inputs[0].length;
   const values = [...theta, ...inputs, y, ...program.constants];
-  for (const [name, one, other] of program.steps) values.push(elementwise(FUNCTIONS[name], values[one], values[other], size));
+  for (const [name, one, other] of program.steps)
+    values.push(elementwise(FUNCTIONS[name], values[one], values[other], size));
   const found = values[program.residual];
   return typeof found === "number" ? new Float64Array(size).fill(found) : found;
 }

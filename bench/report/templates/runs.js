@@ -34,6 +34,7 @@ function findRun(codes) {
   );
   const whole = rows.findIndex((row) => !row.every(Number.isFinite));
   const kept = whole < 0 ? rows.length : whole;
+  if (!kept) return null;
   return {
     codes,
     status: ["max_epochs", "converged", "diverged", "stopped"][play.status[place]],
