@@ -143,21 +143,11 @@ def _train_side_by_side(
 ) -> bool:
     """Train as many runs at a time as a lane is wide, in place; empty places repeat the last run."""
     last, count = hyper.marks.size - 1, hyper.rates.shape[1]
-    params, memory = runs.params.shape[1], runs.memory.shape[1]
-    sums = allocate_scratch(params, WIDTH)
+    sums = allocate_scratch(runs.params.shape[1], WIDTH)
     for start in range(0, count, WIDTH):
         places = np.minimum(np.arange(start, start + WIDTH), count - 1)
-        block = Block(
-            np.empty((params, WIDTH)),
-            np.empty((memory, WIDTH)),
-            np.empty((last + 1, WIDTH)),
-            np.full(WIDTH, MAX_EPOCHS),
-            np.full(WIDTH, first),
-            np.ascontiguousarray(runs.params[places].T),
-            np.ascontiguousarray(runs.memory[places].T),
-            np.empty((last + 1 if data.validation_y.size else 0, WIDTH)),
-            runs.lowest[places],
-        )
+        shape = last + 1, last + 1 if data.validation_y.size else 0
+        block = allocate_block(runs.params[places], runs.memory[places], runs.lowest[places], shape, first)
         own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, places]))
 
         def step(begin: int, end: int, block: Block = block, own: Hyperparameters = own) -> tuple[int, int]:
@@ -174,3 +164,30 @@ def _train_side_by_side(
         runs.validation_losses[:, mine] = block.validation_losses[first:, :size]
         runs.lowest[mine] = block.lowest[:size]
     return True
+
+
+def allocate_block(params: Floats, memory: Floats, lowest: Floats, marks: tuple[int, int], first: int = 0) -> Block:
+    """Return as many runs as a lane is wide, which stand at a mark.
+
+    Parameters
+    ----------
+    params : array, shape (WIDTH, P)
+    memory : array, shape (WIDTH, M)
+    lowest : array, shape (WIDTH, 2)
+    marks : pair of int
+        How many losses there is room for, and how many validation losses.
+    first : int
+        The mark.
+    """
+    now, memory_now = np.ascontiguousarray(params.T), np.ascontiguousarray(memory.T)
+    return Block(
+        np.empty(now.shape),
+        np.empty(memory_now.shape),
+        np.empty((marks[0], WIDTH)),
+        np.full(WIDTH, MAX_EPOCHS),
+        np.full(WIDTH, first),
+        now,
+        memory_now,
+        np.empty((marks[1], WIDTH)),
+        lowest,
+    )

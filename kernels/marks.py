@@ -88,6 +88,32 @@ def count_updates(marks: Marks, n: int, batch_size: int, *, drop_last: bool) -> 
     return updates
 
 
+def thin_marks(samples: Marks, most: int) -> Marks:
+    """Return the places of at most so many marks, which are denser at the start; the first, second and last are kept.
+
+    Parameters
+    ----------
+    samples : array
+        The samples seen at the marks, increasing from 0.
+    most : int
+        At least 3.
+    """
+    if samples.size <= most:
+        return np.arange(samples.size)
+    # For logarithmic axes, with some for linear ones.
+    logarithms = np.log(samples[1:] / samples[1])
+    scale = 2 * logarithms / logarithms[-1] + samples[1:] / samples[-1]
+    kept = np.array([0, 1, samples.size - 1])
+    # Where the marks are coarser than the places asked for, several lead to one mark, so that more can be asked for.
+    for count in np.geomspace(most - 1, 20 * samples.size, 60).astype(int):
+        asked = np.linspace(scale[0], scale[-1], count)
+        places = np.union1d(0, 1 + np.searchsorted(scale, asked - 1e-12))
+        if places.size > most:
+            break
+        kept = places
+    return kept
+
+
 def _parse(record: str | int) -> int | None:
     """Return marks to a decade, or updates between marks; None for the ends of epochs."""
     if isinstance(record, str):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import trajectories
 from bench.engine.check import check
 from bench.engine.sweep import sweep
@@ -59,9 +60,16 @@ def hostile_run(place):
     chosen = result.frame.head(2)
     curves = result.run.curves(chosen["config_id"].tolist())
     checked = check(result.model, data.x, data.y, chosen, result.starts[:2], curves, study.run, result.clock)
-    # Made up, for nothing here is about how fast the machine is.
-    costs = result.frame[COST_SETTINGS].drop_duplicates().assign(variant="fused", note="")
-    costs = costs.assign(**dict(zip(PER_UPDATE, (2e-8, 1.9e-8, 2.2e-8), strict=True)))
-    store_tables(folder, check=checked, trajectories=trajectories(result, study.run, data), costs=costs)
+    replayed = {
+        "trajectories": trajectories(result, study.run, data),
+        "paths": recorded_paths(result, study.run, data),
+    }
+    store_tables(folder, check=checked, costs=make_costs(result.frame), **replayed)
     write_report(folder)
     return folder
+
+
+def make_costs(frame):
+    """Times of an update, made up: nothing here is about how fast the machine is."""
+    costs = frame[COST_SETTINGS].drop_duplicates().assign(variant="fused", note="")
+    return costs.assign(**dict(zip(PER_UPDATE, (2e-8, 1.9e-8, 2.2e-8), strict=True)))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bench import Grid, sweep
 from bench.report import page_data as payload
-from bench.report.page import PAGE_SCRIPTS, to_script_data
+from bench.report.page import LIBRARY_FILE, PAGE_SCRIPTS, charting_library, to_script_data
 from bench.report.report import write_report
 from bench.report.reproduce import reproduction
 from bench.report.run_data import read_run_data
@@ -205,13 +205,23 @@ def test_room_for_marks_is_used(most, batch_size):
     assert 0.95 * min(most, len(marks)) <= len(payload.thin_marks(marks, most)) <= most
 
 
-def test_a_large_run_stays_below_eight_megabytes(tmp_path, monkeypatch):
+def test_the_charting_library_is_what_was_published_and_small():
+    published = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
+    assert sha256(LIBRARY_FILE.read_bytes()).hexdigest() == published
+    assert "Licensed under the MIT license" in charting_library()[:300]
+    assert len(charting_library().encode()) < 2_000_000
+    told = (LIBRARY_FILE.parent / "README.md").read_text(encoding="utf-8")
+    assert re.search(r" v(\d+\.\d+\.\d+)", charting_library())[1] in told
+
+
+def test_a_large_run_stays_below_six_megabytes(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.report.report.report_figures", lambda run_data: iter(()))
     x = np.linspace(-1, 1, 16)
     grid = Grid(lr="log:0.0001:0.001:50", init="normal:3:10", seed=range(10))
     sweep("a*x**2 + b*x + c", x, 2 * x, grid, epochs=100, kernel="fused", out=tmp_path / "run")
     page = write_report(tmp_path / "run")
-    assert page.stat().st_size < 8_000_000
+    assert page.stat().st_size < 6_000_000
+    assert "The time of an update was not measured" in page.read_text(encoding="utf-8")
     told = Reader(page.read_text(encoding="utf-8"))
     data = json.loads(next(source for kind, source in told.scripts if kind == "application/json"))
     assert data["count"] == 5000
@@ -238,7 +248,7 @@ def test_not_a_number_is_refused_rather_than_written():
 
 def test_a_recipe_without_a_study_asks_for_the_data(tmp_path):
     x = np.linspace(-1, 1, 40)
-    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
+    sweep("a*x**2 + b*x + c", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
     python, toml = (reproduction(read_run_data(tmp_path / "run"))[language] for language in ("python", "toml"))
     assert "x, y = ..., ...  # your data" in python[0]
     assert "epochs=3" in python[1]

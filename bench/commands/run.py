@@ -14,6 +14,7 @@ import pandas as pd
 from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.default_study import default_study
+from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.console import print_place, print_sentence, print_table, progress
 from bench.commands.kept import keep_results
@@ -219,12 +220,14 @@ def _analyze(result: SweepResult, study: Study, data: Dataset) -> bool:
     settings = study.run
     try:
         replayed = trajectories(result, settings, data)
+        paths = recorded_paths(result, settings, data)
     except ReplayError as error:
         print(f"sgdbench: {error}; no report is written", file=sys.stderr)
         return False
     store_tables(
         result.run.folder,
         trajectories=replayed,
+        paths=paths,
         basin=basin(result, settings, data),
         theory=theory_table(result.model, data.x, result.frame, result.curves, settings),
         rates=rates_table(result.model, data.x, data.y, result.frame, result.curves, settings),
@@ -272,7 +275,8 @@ def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame
         print_table(readable_table(name, table), TITLES[name])
     if measured:
         print_speed(measured, "How fast the variants are on this model")
-    print_table(fastest_choices(times), "How long the best choices take to the target")
+    if run_data.target is not None:
+        print_table(fastest_choices(times), "How long the best choices take to the target")
     for about, sentence in run_data.verdict.items():
         print_sentence(about, sentence)
 

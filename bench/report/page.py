@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from struct import unpack
 from typing import Any, NamedTuple
@@ -22,13 +21,16 @@ from bench.report.reproduce import reproduction
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
+from bench.tables.ranking import varies
 from bench.tables.readable import caption, readable_table, text_table
 from bench.tables.seconds import KERNEL
 from bench.tables.verdict import describe_progress
 
 TEMPLATES = Path(__file__).parent / "templates"
+LIBRARY_FILE = Path(__file__).parent / "vendor" / "plotly-cartesian.min.js"
 THEME, LIBRARY = "theme.js", "plotly"
 PAGE_SCRIPTS = [LIBRARY, "data.js", "rows.js", "look.js", "clock.js", "measures.js", "map.js", "optimizers.js"]
+PAGE_SCRIPTS += ["program.js", "runs.js", "scenes.js", "play.js"]
 PAGE_SCRIPTS += [
     "cell.js",
     "loss.js",
@@ -43,7 +45,7 @@ PAGE_SCRIPTS += [
 EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
 # The page draws these itself, and does not embed them as pictures.
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "rate_map", "sensitivity", "pareto", "optimizer_", "setting_")
-MAX_PAGE_BYTES = 7_800_000
+MAX_PAGE_BYTES = 5_500_000
 MAX_SEEDS = 20
 # What theory predicts stands beside what it is about: the sensitivity to the learning rate.
 THEORY = ("evidence-theory", "evidence-rates")
@@ -107,6 +109,10 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         importance=_detail("importance", run_data.effects, run_data) if answer else None,
         timed=chart_data.get("timed", False),
         kernel=KERNEL,
+        played=_describe_played(chart_data.get("play")),
+        several_starts=bool(len(frame)) and varies(frame, "init"),
+        standardized=run_data.scaling is not None,
+        not_played=_explain_missing_paths(run_data),
         fitted=chart_data.get("fit") is not None,
         no_fit=_explain_missing_fit(run_data),
         choices=[
@@ -169,8 +175,8 @@ def _read_template(name: str) -> str:
 
 @cache
 def charting_library() -> str:
-    """Return Plotly's script as it is in its package, with the license on top."""
-    source = files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
+    """Return the part of Plotly's script that draws in a plane, as it was published, with the license on top."""
+    source = LIBRARY_FILE.read_text(encoding="utf-8")
     # In a string of a script both mean the same, but "</script" would end the script.
     return source.replace("</script", "<\\/script")
 
@@ -182,6 +188,20 @@ def to_script_data(data: Any) -> Markup:
         written = written.replace(sign, f"\\u{ord(sign):04x}")
     # A lone surrogate cannot be written as UTF-8.
     return Markup(written.encode("utf-8", "replace").decode())  # noqa: S704 (escaped just above)
+
+
+def _describe_played(play: dict[str, Any] | None) -> str | None:
+    """Return what of the runs the page plays, in words; None if there is nothing to play."""
+    return None if play is None else play["left_out"]
+
+
+def _explain_missing_paths(run_data: RunData) -> str:
+    """Return the reason why there is no run to play."""
+    if run_data.missing_data:
+        return run_data.missing_data
+    if "paths" in run_data.evidence:
+        return "It would have taken long to train any run once more, for its path to be recorded."
+    return "Not available yet: the paths of the parameters are recorded when all configurations are trained."
 
 
 def _explain_missing_fit(run_data: RunData) -> str:
@@ -233,7 +253,7 @@ def _navigation_links(measurements: list[dict[str, Any]], run_data: RunData) -> 
     named = [part["name"] for part in measurements]
     theory = [(name, "Theory") for name in THEORY if name in named][:1]
     return [
-        *(("map", "Map"), ("loss", "Loss curves")),
+        *(("play", "Watch a run"), ("map", "Map")),
         *([("optimizers", "Optimizers")] if run_data.compared is not None else []),
         ("rates", "Learning rates"),
         *theory,

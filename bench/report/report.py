@@ -85,8 +85,10 @@ def write_run_report(run_data: RunData) -> Path:
     folder, frame = run_data.result.run.folder, run_data.frame
     planned = run_data.result.planned
     captions = {}
+    # Without a target there is no time to it.
+    titles = {name: title for name, title in TITLES.items() if name != "times" or run_data.target is not None}
     if len(frame):
-        evidence = {name: table for name, table in run_data.evidence.items() if name in TITLES}
+        evidence = {name: table for name, table in run_data.evidence.items() if name in titles}
         write_tables(run_data.tables | evidence, folder / "tables", partial(readable_table, samples=run_data.samples))
         _write_configurations(frame, folder / "tables")
         for name, caption, figure in report_figures(run_data):
@@ -95,8 +97,8 @@ def write_run_report(run_data: RunData) -> Path:
                 captions[name] = caption
     checked = _describe_check(run_data)
     for name, made in (
-        ("report.md", render_markdown(run_data, planned, TITLES, captions, checked)),
-        ("report.html", render_page(run_data, planned, TITLES, captions, checked)),
+        ("report.md", render_markdown(run_data, planned, titles, captions, checked)),
+        ("report.html", render_page(run_data, planned, titles, captions, checked)),
     ):
         with replace_atomically(folder / name) as path:
             path.write_text(made, encoding="utf-8")

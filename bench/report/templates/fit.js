@@ -1,17 +1,11 @@
 "use strict";
-// The chart of the data and the curves fitted to them, mark by mark.
+// The chart of the data and the curves fitted to them.
 
 const fit = run.fit;
-const fitLook = { role: "best", step: Infinity };
-// The marks of all runs, which need not be the same: a run is shown as it was at its own last one.
-const fitMarks = (runs) => [...new Set(runs.flatMap((one) => one.samples))].sort((one, other) => one - other);
 
 function paintFit(plot, figure) {
   const [x, y, at] = [fit.x, fit.y, fit.at].map((packed) => Array.from((packed.numbers ??= unpack(packed))));
-  const runs = fit[fitLook.role];
-  const marks = fitMarks(runs);
-  const last = marks.length - 1;
-  const step = Math.min(fitLook.step, last);
+  const { runs } = fit;
   const [low, high] = [Math.min(...y), Math.max(...y)];
   const [left, right] = [Math.min(...x), Math.max(...x)];
   const [room, side] = [0.12 * (high - low || 1), 0.02 * (right - left || 1)];
@@ -37,12 +31,8 @@ function paintFit(plot, figure) {
   const lines = [];
   let next = 0;
   for (const one of runs) {
-    const place = one.samples.findLastIndex((seen) => seen <= marks[step]);
-    const curves = (one.curves.numbers ??= unpack(one.curves));
-    const curve = Array.from(curves.subarray(place * at.length, (place + 1) * at.length), (value) =>
-      Number.isFinite(value) ? value : null,
-    );
-    const name = `${one.start}, ${count(one.samples[place], "sample")} seen, loss ${text(one.losses[place])}`;
+    const curve = orNull((one.curve.numbers ??= unpack(one.curve)));
+    const name = `${one.start}, ${count(one.samples, "sample")} seen, loss ${text(one.loss)}`;
     traces.push({
       type: "scatter",
       mode: fit.several ? "markers" : "lines",
@@ -67,41 +57,5 @@ function paintFit(plot, figure) {
     [fit.several ? "exact" : count(fit.samples, "sample"), color("data"), fit.several ? "" : "dot"],
     ...lines,
   ]);
-  const slider = figure.querySelector("input");
-  if (slider) {
-    [slider.max, slider.value, slider.parentElement.hidden] = [last, step, fitLook.role === "best"];
-    figure.querySelector("output").textContent = text(marks[step]);
-  }
-  return fitLook.role === "best"
-    ? `The data and the curve fitted by the best run from ${runs.length > 1 ? `each of ${runs.length} starts` : "its start"}.`
-    : (run.target === null
-        ? "The run with the lowest final loss from each start. "
-        : "A typical run from each start: the one with the median number of samples to the target. ") +
-        "Move the slider to see the curve earlier and later.";
-}
-
-function offerFit() {
-  if (!charts.has("fit") || !fit.typical.length) return;
-  const { figure } = charts.get("fit");
-  const output = make("output");
-  const slider = make("input", { type: "range", min: 0 });
-  slider.addEventListener("input", () => {
-    fitLook.step = Number(slider.value);
-    redraw("fit");
-  });
-  figure.querySelector(".controls").append(
-    buttons(
-      "Runs",
-      [
-        ["best", "best runs"],
-        ["typical", "typical runs, mark by mark"],
-      ],
-      "best",
-      (role) => {
-        [fitLook.role, fitLook.step] = [role, role === "best" ? Infinity : 0];
-        redraw("fit");
-      },
-    ),
-    make("label", { className: "group" }, "samples seen ", slider, output),
-  );
+  return `The data and the curve fitted by the best run from ${runs.length > 1 ? `each of ${runs.length} starts` : "its start"}.`;
 }

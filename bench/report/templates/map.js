@@ -198,7 +198,26 @@ function choose(lr, size) {
   state.lr = Math.max(0, Math.min(settings.lr.values.length - 1, lr));
   state.batch_size = Math.max(0, Math.min(settings.batch_size.values.length - 1, size));
   Plotly.relayout(charts.get("map").plot, { shapes: [...edgeOfStability(), ...chosenCell()] });
-  redraw("cell");
+  showChosen("cell");
+}
+
+// Lists of the same setting in two places show one value.
+const settingLists = [];
+
+function settingList(name) {
+  const options = settings[name].shown.map((value, code) => [code, value]);
+  const label = list(run.labels[name], options, state[name], (code) => {
+    state[name] = code;
+    showChosen("map", "cell");
+  });
+  settingLists.push([name, label.querySelector("select")]);
+  return label;
+}
+
+function showChosen(...names) {
+  for (const [name, select] of settingLists) select.value = state[name];
+  redraw(...names);
+  showRun();
 }
 
 function offerMap() {
@@ -207,11 +226,9 @@ function offerMap() {
     state[name] = value;
     redraw("map", "cell");
   };
-  const options = (name) => settings[name].shown.map((value, code) => [code, value]);
-  const offered = ["optimizer", "schedule", "shuffle"]
-    .filter(varies)
-    .map((name) => list(run.labels[name], options(name), state[name], change(name)));
-  if (varies("init")) offered.push(list("start", [[null, "all starts"], ...options("init")], null, change("start")));
+  const offered = ["optimizer", "schedule", "shuffle"].filter(varies).map(settingList);
+  const everyStart = [[null, "all starts"], ...settings.init.shown.map((value, code) => [code, value])];
+  if (varies("init")) offered.push(list("start", everyStart, null, change("start")));
   const shownCells = Object.entries(CELLS).map(([name, one]) => [name, one.title]);
   if (shownCells.length > 1) offered.push(list("cells show", shownCells, state.measure, change("measure")));
   document.getElementById("controls-map").append(...offered);

@@ -10,6 +10,7 @@ for (const name of ["map", "cell"]) {
   charts.get(name).paint();
 }
 offerMap();
+offerPlayer();
 offerScales(charts.get("cell").figure, cellLook, "cell", [
   ["x", "x"],
   ["y", "y"],
@@ -22,7 +23,6 @@ if (fit) chart("fit", paintFit);
 if (run.timed) chart("time", paintTime);
 offerLoss();
 offerRates();
-offerFit();
 offerTime();
 offerTable();
 drawWhenSeen();

@@ -60,6 +60,7 @@ function outcome(rows) {
 }
 
 const CHOICE = ["optimizer", "lr", "schedule", "batch_size", "shuffle"];
+const PLAYED = [...CHOICE, "init"];
 
 // The outcome of the choice that comes first in the run's ranking, of those that the rows repeat.
 const ranks = unpack(run.ranks);

@@ -1,0 +1,171 @@
+"""The paths of the parameters in one run of each choice of settings from each start, for the page to play."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.analysis.basin import SLOWDOWN, SLOWER
+from bench.analysis.trajectories import ReplayError
+from bench.data.table import Dataset
+from bench.store.results import SweepResult
+from bench.study.schema import RunTable
+from bench.tables.run_costs import CHOICES
+from kernels.agreement import TOLERANCE, is_exact
+from kernels.checks import check_target
+from kernels.losses import make_loss
+from kernels.marks import thin_marks
+from kernels.optimizers import make_optimizer
+from kernels.paths import Paths, record_paths
+from kernels.run import STATUS, Floats, Hyperparameters, Marks, initial_memory, option_values
+from kernels.samples import Samples, allocate_data, check_samples
+from kernels.schedules import learning_rates
+from kernels.validation import hold_out
+
+# The page gives the paths a megabyte. That is so many numbers of four bytes, which take a third more as base64: at each
+# mark the parameters, the loss and the samples seen.
+MAX_NUMBERS = 185_000
+# So many marks show how a run went, and more are not seen.
+LEAST_MARKS, MAX_MARKS = 16, 101
+# Samples visited by all of them, a tenth of a second in lanes; see `bench.analysis.basin`.
+WORK = 150_000_000
+# What lets runs be trained together.
+SHARED = ["optimizer", "batch_size", "shuffle", "seed"]
+
+
+def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
+    """Train one run of each choice from each start once more, with the kernel of the sweep, and record where it stood.
+
+    It is the run of the first seed. Where all take too long, or too much room, the later starts are left out, and of a
+    single start every second choice, or every third, ...
+
+    Parameters
+    ----------
+    result : SweepResult
+    settings : RunTable
+        As in the sweep.
+    data : Dataset
+        What was trained.
+
+    Returns
+    -------
+    DataFrame
+        `config_id` (categorical), `samples`, and as float32 `loss` and `param_<name>`: a row for each mark, those of a
+        run one after the other. The marks are some of the sweep's, the start and the end among them.
+
+    Raises
+    ------
+    ReplayError
+        If a run ends elsewhere than in the sweep, although the kernel promises the same bits.
+    """
+    rows = _choose_runs(result, settings)
+    most = MAX_NUMBERS // (max(1, len(rows)) * (len(result.model.params) + 2))
+    samples = hold_out(result.model, *check_samples(result.model, data.x, data.y), data.validation)
+    parts = [
+        _record_group(result, settings, samples, group, min(most, MAX_MARKS))
+        for _, group in rows.groupby(SHARED, sort=False, observed=True)
+    ]
+    parts = parts or [_to_frame(result, [], np.empty(0), np.empty(0), np.empty((0, len(result.model.params))))]
+    paths = pd.concat(parts, ignore_index=True)
+    return paths.assign(config_id=paths["config_id"].astype("category"))
+
+
+def _choose_runs(result: SweepResult, settings: RunTable) -> pd.DataFrame:
+    """Return the rows of `result.frame` to be trained again, those of similar length together."""
+    rows = result.frame.drop_duplicates([*CHOICES, "init"])
+    room = max(1, MAX_NUMBERS // (LEAST_MARKS * (len(result.model.params) + 2)))
+    cost = SLOWDOWN.get(settings.kernel, 1) * (1 if result.model.program.is_exact else SLOWER)
+    work = cost * (rows["samples_seen"] + result.clock.n * (rows["epochs"] + LEAST_MARKS))
+    # The starts in the grid's order; random ones come last there.
+    start = pd.Series(pd.factorize(rows["init"])[0], rows.index)
+    sums = pd.DataFrame({"runs": 1, "work": work}).groupby(start).sum().cumsum()
+    fits = (sums["runs"] <= room) & (sums["work"] <= WORK)
+    if fits.any():
+        rows = rows[start < fits.sum()]
+    else:
+        rows = rows[start == 0]
+        every = max(-(-len(rows) // room), int(np.ceil(work[rows.index].sum() / WORK))) if len(rows) else 1
+        rows = rows.iloc[every - 1 :: every] if every > 1 else rows
+    return rows.sort_values("samples_seen", kind="stable")
+
+
+def _record_group(
+    result: SweepResult,
+    settings: RunTable,
+    samples: tuple[Samples, Samples | None],
+    group: pd.DataFrame,
+    most: int,
+) -> pd.DataFrame:
+    """Return the paths of runs that visit the same batches in the same order."""
+    first, model = group.iloc[0], result.model
+    marks = result.clock.marks(int(first["batch_size"]), settings.epochs)
+    ends = np.searchsorted(marks, group["samples_seen"].to_numpy(np.int64))
+    kept = thin_marks(marks[: ends.max() + 1], max(3, most - 1))
+    at = np.union1d(kept, ends)
+    paths = _train(result, settings, samples, group, marks, at)
+    same = _agree(paths, group, ends, is_exact(model, settings.kernel, settings.loss), model.params)
+    shown = (np.isin(at, kept)[:, np.newaxis] & (at[:, np.newaxis] < ends)) | (at[:, np.newaxis] == ends)
+    run, place = np.nonzero((shown & same).T)
+    ids = group["config_id"].to_numpy()[run]
+    return _to_frame(result, ids, marks[at[place]], paths.losses[place, run], paths.params[place, run])
+
+
+def _train(
+    result: SweepResult,
+    settings: RunTable,
+    samples: tuple[Samples, Samples | None],
+    group: pd.DataFrame,
+    marks: Marks,
+    at: Marks,
+) -> Paths:
+    """Train the runs of a group up to the last mark that any of them reached."""
+    first, (train, held_out) = group.iloc[0], samples
+    loss, optimizer, shuffle = make_loss(settings.loss), make_optimizer(first["optimizer"]), bool(first["shuffle"])
+    choices = zip(group["schedule"], group["lr"], strict=True)
+    hyper = Hyperparameters(
+        np.stack([learning_rates(schedule, lr, settings.epochs) for schedule, lr in choices], axis=1),
+        option_values(loss, optimizer),
+        int(first["batch_size"]),
+        settings.drop_last,
+        shuffle,
+        int(first["seed"]),
+        check_target(settings.target),
+        marks,
+        settings.patience or np.inf,
+    )
+    starts = result.starts[group.index.to_numpy()]
+    memory = np.tile(initial_memory(optimizer, starts.shape[1]), (len(starts), 1))
+    place = allocate_data(*train, shuffle=shuffle, validation=held_out)
+    kernel = "fused" if settings.kernel == "reference" else settings.kernel
+    return record_paths(kernel, result.model, loss, optimizer, place, hyper, starts, memory, at)
+
+
+def _agree(paths: Paths, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]) -> Any:
+    """Return which runs ended as in the sweep; a run that must and did not is an error."""
+    expected = group[[f"param_{name}" for name in params]].to_numpy(float)
+    found = paths.params[-1]
+    near = np.isclose(found, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True)
+    status = np.array(STATUS)[paths.status] == group["status"].astype(str).to_numpy()
+    same = near.all(axis=1) & status & (paths.marks == ends)
+    if exact and not same.all():
+        wrong = int(np.argmin(same))
+        raise ReplayError(
+            f"configuration {group['config_id'].iloc[wrong]}, trained once more, ends at {found[wrong].tolist()}, and "
+            f"in the sweep at {expected[wrong].tolist()}: data and settings must be those of the sweep"
+        )
+    return same
+
+
+def _to_frame(result: SweepResult, ids: Any, samples: Marks | Floats, loss: Floats, params: Floats) -> pd.DataFrame:
+    """Return the columns of a table of paths."""
+    numbers = {"loss": _to_float32(loss)} | {
+        f"param_{name}": _to_float32(params[:, k]) for k, name in enumerate(result.model.params)
+    }
+    return pd.DataFrame({"config_id": ids, "samples": samples.astype(np.int64), **numbers})
+
+
+def _to_float32(values: Floats) -> NDArray[np.float32]:
+    """Return the values in half the bytes; a finite one stays finite, for a run that went far may come back."""
+    most = float(np.finfo(np.float32).max)
+    return np.where(np.isfinite(values), np.clip(values, -most, most), values).astype(np.float32)

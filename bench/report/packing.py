@@ -1,0 +1,66 @@
+"""How numbers and settings travel in the page: packed as base64, settings as codes."""
+
+from base64 import b64encode
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex
+from numpy.typing import NDArray
+
+from bench.plots.style import colors_of
+from bench.tables.formatting import text
+from bench.tables.phrases import describe_order
+from bench.tables.readable import describe_batch_size
+from kernels.run import Floats
+
+
+def pack(values: Any) -> dict[str, str]:
+    """Return an array as base64 in little-endian order, with its type in NumPy's notation."""
+    array = np.ascontiguousarray(values)
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return {"type": little.dtype.str[1:], "data": b64encode(little.tobytes()).decode()}
+
+
+def encode_setting(column: pd.Series, samples: int) -> dict[str, Any]:
+    """Return the sorted distinct values of a column, raw and as text, and the index of each row's value among them.
+
+    A batch of all `samples` is called full.
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()
+        codes, values = column.cat.codes.to_numpy(), column.cat.categories.tolist()
+    else:
+        distinct, codes = np.unique(column.to_numpy(), return_inverse=True)
+        values = distinct.tolist()
+    if column.dtype == bool:
+        words = [describe_order(value) for value in values]
+    elif column.name == "batch_size":
+        words = [describe_batch_size(value, samples) for value in values]
+    else:
+        words = [text(value) for value in values]
+    # JavaScript has no integers as large as a seed may be.
+    plain = [str(value) for value in values] if column.name == "seed" else values
+    colors = {value: to_hex(color) for value, color in colors_of(values).items()} if column.name != "seed" else {}
+    return {
+        "values": plain,
+        "shown": words,
+        "colors": [colors.get(value) for value in values],
+        "codes": pack(shrink_codes(codes)),
+    }
+
+
+def shrink_codes(codes: NDArray[Any]) -> NDArray[Any]:
+    """Return counts from 0 in the smallest type that holds them."""
+    return codes.astype(np.min_scalar_type(int(codes.max(initial=0))))
+
+
+def codes_by_value(column: pd.Series) -> dict[Any, int]:
+    """Return the code of each value, as `encode_setting` numbers them."""
+    return {value: code for code, value in enumerate(encode_setting(column, 0)["values"])}
+
+
+def to_float32(values: Floats) -> NDArray[np.float32]:
+    """Return the values in half the bytes, which is precise enough for drawing."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)

@@ -1,0 +1,121 @@
+"""The data with which the page plays runs: their paths, the model as a program, and the samples."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.plots.style import spread_evenly
+from bench.report.packing import codes_by_value, pack, shrink_codes, to_float32
+from bench.report.run_data import RunData
+from bench.tables.formatting import text
+from bench.tables.phrases import format_count
+from bench.tables.run_costs import CHOICES
+from kernels.program import Program
+from kernels.run import STATUS
+from kernels.samples import check_samples
+
+# The loss over a plane of parameters is their mean: more of them are not seen in its contours.
+MAX_SAMPLES = 300
+SETTINGS = [*CHOICES, "init"]
+
+
+def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
+    """Return what the page plays; None if paths were not recorded or there are no data to draw.
+
+    Parameters
+    ----------
+    run_data : RunData
+    rows : DataFrame
+        The rows of the run that are on the page, whose settings have codes there.
+    """
+    paths = run_data.evidence.get("paths")
+    if run_data.data is None or paths is None or paths.empty:
+        return None
+    model, scaling = run_data.result.model, run_data.scaling
+    columns, y = check_samples(model, run_data.data.x, run_data.data.y)
+    some = spread_evenly(range(y.size), MAX_SAMPLES)
+    scales = ([[0.0, 1.0]] * len(columns), [0.0, 1.0])
+    if scaling is not None:
+        x_scales = zip(np.atleast_1d(scaling.x_mean).tolist(), np.atleast_1d(scaling.x_scale).tolist(), strict=True)
+        scales = [list(pair) for pair in x_scales], [float(scaling.y_mean), float(scaling.y_scale)]
+    return {
+        "program": encode_program(model.program),
+        "params": list(model.params),
+        "names": [text(name) for name in (*run_data.data.x_names, run_data.data.y_name)],
+        "inputs": [pack(to_float32(column[some])) for column in columns],
+        "y": pack(to_float32(y[some])),
+        "samples": int(y.size),
+        "scales": {"inputs": scales[0], "y": scales[1]},
+        **_encode_paths(run_data, paths, rows),
+    }
+
+
+def encode_program(program: Program) -> dict[str, Any]:
+    """Return what computes the residual of a model, without its derivatives: data, which the page interprets."""
+    first = program.params + program.inputs + 1 + len(program.constants)
+    return {
+        "params": program.params,
+        "inputs": program.inputs,
+        "constants": list(program.constants),
+        "steps": [[step.function, *step.operands] for step in program.instructions[: program.residual - first + 1]],
+        "residual": program.residual,
+    }
+
+
+def _encode_paths(run_data: RunData, paths: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the paths, one after the other, with the settings of each run as codes and how it ended."""
+    frame = run_data.frame
+    codes = {name: codes_by_value(rows[name]) for name in SETTINGS}
+    ids = paths["config_id"].astype(str)
+    runs = frame[frame["config_id"].isin(ids.unique())]
+    for name in SETTINGS:
+        runs = runs[runs[name].isin(list(codes[name]))]
+    place = pd.Series(np.arange(len(runs)), index=runs["config_id"])
+    run_of_mark = place.reindex(ids).fillna(-1).to_numpy(np.int64)
+    order = np.argsort(run_of_mark, kind="stable")[np.count_nonzero(run_of_mark < 0) :]
+    own = paths.iloc[order]
+    numbers = own[["loss", *(f"param_{name}" for name in run_data.result.model.params)]].to_numpy(np.float32)
+    return {
+        "codes": {name: pack(shrink_codes(_lookup(runs[name], codes[name]))) for name in SETTINGS},
+        "status": pack(np.array([STATUS.index(status) for status in runs["status"]], np.uint8)),
+        "counts": pack(shrink_codes(np.bincount(run_of_mark[order], minlength=len(runs)))),
+        "marks": pack(_to_unsigned(own["samples"].to_numpy(np.int64))),
+        "numbers": pack(numbers),
+        "left_out": _describe_left_out(run_data, runs, len(own)),
+    }
+
+
+def _lookup(column: pd.Series, codes: dict[Any, int]) -> NDArray[np.int64]:
+    return np.array([codes[value] for value in column.tolist()], np.int64)
+
+
+def _to_unsigned(samples: NDArray[np.int64]) -> NDArray[Any]:
+    """Return counts of samples in a type that JavaScript has: floats where four bytes are too few."""
+    return samples.astype(np.uint32 if samples.max(initial=0) < 2**32 else np.float64)
+
+
+def _describe_left_out(run_data: RunData, runs: pd.DataFrame, shown: int) -> str:
+    """Say which runs there are and which are left out, and how many of their marks are shown."""
+    frame = run_data.frame
+    seeds, starts = frame["seed"].nunique(), frame["init"].nunique()
+    choices, chosen = len(frame[CHOICES].drop_duplicates()), len(runs[CHOICES].drop_duplicates())
+    said = [f"It is that of seed {runs['seed'].iloc[0]}, one of {text(seeds)}."] if seeds > 1 else []
+    if (here := runs["init"].nunique()) < starts:
+        said.append(
+            f"Of {format_count(starts, 'start')} the page holds the first{f' {text(here)}' if here > 1 else ''}."
+        )
+    if chosen < choices:
+        said.append(f"Of {format_count(choices, 'choice')} of settings the page holds {text(chosen)}.")
+    recorded = sum(_count_marks(run_data, own) for _, own in runs.groupby("batch_size"))
+    if shown < recorded:
+        said.append(f"Of the {text(recorded)} marks at which these runs were recorded the page holds {text(shown)}.")
+    return " ".join(said)
+
+
+def _count_marks(run_data: RunData, runs: pd.DataFrame) -> int:
+    """Return at how many marks runs of one batch size were recorded."""
+    marks = run_data.result.clock.marks(int(runs["batch_size"].iloc[0]), int(runs["epochs"].max()) + 1)
+    places = np.searchsorted(marks, runs["samples_seen"].to_numpy(np.int64))
+    return int((places + 1).sum())

@@ -1,0 +1,75 @@
+"use strict";
+// The runs that the page plays: where each of them stood at its marks, and the curve and the loss of any parameters.
+
+const play = run.play && readPlay(run.play);
+
+function readPlay(packed) {
+  const { codes, params } = packed;
+  const own = Object.fromEntries(Object.entries(codes).map(([name, column]) => [name, unpack(column)]));
+  const [counts, status] = [unpack(packed.counts), unpack(packed.status)];
+  const places = new Map();
+  const offsets = [0];
+  counts.forEach((count, i) => {
+    places.set(PLAYED.map((name) => own[name][i]).join(), i);
+    offsets.push(offsets[i] + count);
+  });
+  return {
+    ...packed,
+    ...{ places, offsets, status, starts: [...new Set(own.init)].sort((one, other) => one - other) },
+    marks: unpack(packed.marks),
+    numbers: unpack(packed.numbers),
+    width: params.length + 1,
+    inputs: packed.inputs.map((column) => Float64Array.from(unpack(column))),
+    y: Float64Array.from(unpack(packed.y)),
+  };
+}
+
+// The run with these settings, mark by mark, or null; `steps` are the marks at which nothing had overflowed.
+function findRun(codes) {
+  const place = play.places.get(PLAYED.map((name) => codes[name]).join());
+  if (place === undefined) return null;
+  const [first, end] = [play.offsets[place], play.offsets[place + 1]];
+  const rows = Array.from({ length: end - first }, (_, i) =>
+    play.numbers.subarray((first + i) * play.width, (first + i + 1) * play.width),
+  );
+  const whole = rows.findIndex((row) => !row.every(Number.isFinite));
+  const kept = whole < 0 ? rows.length : whole;
+  if (!kept) return null;
+  return {
+    codes,
+    status: ["max_epochs", "converged", "diverged", "stopped"][play.status[place]],
+    marks: Array.from(play.marks.subarray(first, first + kept)),
+    end: play.marks[end - 1],
+    losses: rows.slice(0, kept).map((row) => row[0]),
+    params: rows.slice(0, kept).map((row) => Array.from(row.subarray(1))),
+  };
+}
+
+const toTable = (column, [mean, scale]) => Array.from(column, (value) => mean + scale * value);
+const orNull = (values) => Array.from(values, (value) => (Number.isFinite(value) ? value : null));
+
+// The curve of some parameters at columns of inputs, in the table's units.
+const predicted = (theta, inputs) => toTable(residuals(play.program, theta, inputs, 0), play.scales.y);
+const lossAt = (theta) => meanSquare(residuals(play.program, theta, play.inputs, play.y));
+
+// The two parameters that move most on a path, and how far the picture of it goes. A run that diverges is shown as long
+// as its loss is not a thousand times that of its start.
+function planeOf(one) {
+  const seen = one.losses.findIndex((loss) => loss > 1000 * one.losses[0]);
+  const path = one.params.slice(0, seen < 0 ? undefined : Math.max(2, seen));
+  const losses = one.losses.slice(0, path.length);
+  const home = path[losses.indexOf(Math.min(...losses))];
+  const sides = home.map((_, k) => {
+    const values = path.map((theta) => theta[k]);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const far = Math.max(...values.map((value) => Math.abs(value - home[k])));
+    const reach = 3 * (Math.abs(values[0] - home[k]) || far || Math.abs(home[k]) || 1);
+    const [from, to] = [Math.max(low, home[k] - reach), Math.min(high, home[k] + reach)];
+    const margin = 0.15 * (to - from) || reach / 3;
+    return { moved: high - low, range: [from - margin, to + margin] };
+  });
+  const order = home.map((_, k) => k).sort((one, other) => sides[other].moved - sides[one].moved || one - other);
+  return { home, pair: order.slice(0, 2).sort((one, other) => one - other), sides };
+}
+
+const evenly = ([low, high], size) => Array.from({ length: size }, (_, i) => low + ((high - low) * i) / (size - 1));

@@ -1,0 +1,233 @@
+"use strict";
+// The three charts of a run that is played: its curve on the data, its losses, its path over the contours of the loss.
+
+const GRID = 51;
+const CURVE = 161;
+const GHOSTS = 7;
+const PLAYED_MARGIN = { l: 8, r: 16, t: 10, b: 8 };
+const several = () => play.inputs.length > 1;
+const playTone = () => toneOf(state.optimizer);
+
+// Where curves are drawn: over the data and some way beyond, which shows from where the first ones come.
+function curveView() {
+  const { inputs, y: scale } = play.scales;
+  const y = toTable(play.y, scale);
+  const [low, high] = [Math.min(...y), Math.max(...y)];
+  const room = high - low || 1;
+  if (several()) return { at: y, columns: play.inputs, x: [low - 0.05 * room, high + 0.05 * room], data: y, y };
+  const x = play.inputs[0];
+  const [left, right] = [Math.min(...x), Math.max(...x)];
+  const side = 0.1 * (right - left || 1);
+  const at = Float64Array.from(evenly([left - side, right + side], CURVE));
+  const table = toTable(at, inputs[0]);
+  return {
+    at: table,
+    columns: [at],
+    x: [table[0], table.at(-1)].sort((one, other) => one - other),
+    data: toTable(x, inputs[0]),
+    y,
+  };
+}
+
+const curveAt = (step) => predicted(player.run.params[step], player.view.columns);
+
+// Values far beyond a range end where they are no longer seen: browsers refuse coordinates such as 1e40.
+const heldNear = (values, [low, high]) => {
+  const far = 1e4 * (high - low);
+  return values.map((value) => (value === null ? null : Math.min(high + far, Math.max(low - far, value))));
+};
+const drawnCurve = (step) => heldNear(orNull(curveAt(step)), player.range);
+
+function curveRange() {
+  // Of several inputs the predictions of the worst mark would decide.
+  const [left, right] = player.view.x;
+  if (several()) return [left - 0.3 * (right - left), right + 0.3 * (right - left)];
+  const [low, high] = [Math.min(...player.view.y), Math.max(...player.view.y)];
+  const room = high - low || 1;
+  const drawn = someSteps(GHOSTS).flatMap(curveAt).filter(Number.isFinite);
+  const [least, most] = [Math.min(low, ...drawn), Math.max(high, ...drawn)];
+  return [Math.max(least, low - room) - 0.06 * room, Math.min(most, high + room) + 0.06 * room];
+}
+
+function nothingToPlay(plot) {
+  draw(plot, [], { xaxis: axis(""), yaxis: axis("") });
+  return "";
+}
+
+function paintBend(plot) {
+  if (!player.run) {
+    nothingToPlay(plot);
+    return "Of this run the page holds nothing to draw.";
+  }
+  const { at, data, x, y } = player.view;
+  const tone = playTone();
+  const names = [
+    several() ? `${play.names.at(-1)}, observed` : play.names[0],
+    several() ? `${play.names.at(-1)}, predicted` : play.names.at(-1),
+  ];
+  const ghosts = several() ? [] : someSteps(GHOSTS).map(drawnCurve);
+  const points = { type: "scatter", mode: "markers", hoverinfo: "skip" };
+  const line = { type: "scatter", mode: "lines", hoverinfo: "skip" };
+  draw(
+    plot,
+    [
+      several()
+        ? { ...line, x, y: x, line: { color: color("data"), width: 1 } }
+        : { ...points, x: data, y, marker: { color: color("data"), size: 6 } },
+      {
+        ...line,
+        x: ghosts.flatMap(() => [...at, null]),
+        y: ghosts.flatMap((curve) => [...curve, null]),
+        line: { color: tone, width: 1 },
+        opacity: 0.3,
+      },
+      {
+        ...(several() ? points : line),
+        ...{
+          x: at,
+          y: drawnCurve(player.step),
+          line: { color: tone, width: 3 },
+          marker: { color: tone, size: 5 },
+        },
+      },
+    ],
+    {
+      xaxis: axis(names[0], { range: x }),
+      yaxis: axis(names[1], { range: player.range }),
+      margin: PLAYED_MARGIN,
+    },
+    false,
+  );
+  return several()
+    ? "Predicted against observed values: on the line they agree."
+    : "The curve on its data. Faint: the curve at some of the marks.";
+}
+
+function fallOf(step) {
+  const { marks, losses } = player.run;
+  const edge = leftEdge(marks.slice(1));
+  const x = alongClock(marks, edge, marks.length > 1);
+  const y = losses.map((loss) => (loss > 0 ? loss : null));
+  return { edge, x, y, done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
+}
+
+function paintFall(plot) {
+  if (!player.run) return nothingToPlay(plot);
+  const { marks, losses } = player.run;
+  const { edge, x, y, done, now } = fallOf(player.step);
+  draw(
+    plot,
+    threeLines([x, y], done, now),
+    {
+      xaxis: clockAxis(CLOCKS.samples, { log: marks.length > 1, edge, end: marks.at(-1), width: plot.clientWidth }),
+      yaxis: axis("loss", { log: true, range: lossRange(losses, [losses[0]], run.target) }),
+      shapes: run.target === null ? [] : [across(run.target, "target")],
+      margin: PLAYED_MARGIN,
+    },
+    false,
+  );
+  return run.target === null ? "The loss on the training samples." : "The loss. Dashed: the target.";
+}
+
+// What is to come, what has been, and now.
+function threeLines(all, done, now) {
+  const tone = playTone();
+  const line = (points, look, more) => ({
+    type: "scatter",
+    mode: "lines",
+    x: points[0],
+    y: points[1],
+    hoverinfo: "skip",
+    line: look,
+    ...more,
+  });
+  return [
+    line(all, { color: tone, width: 1.2 }, { opacity: 0.4 }),
+    line(done, { color: tone, width: 2.4 }),
+    line(now, {}, { mode: "markers", marker: { color: tone, size: 11, line: { color: color("paper"), width: 2 } } }),
+  ];
+}
+
+// The path in the plane that is shown; of a single parameter, its loss.
+function wayOf(step) {
+  const { params, losses } = player.run;
+  const { pair, sides } = player.plane;
+  const along = (k) =>
+    heldNear(
+      params.map((theta) => theta[k]),
+      sides[k].range,
+    );
+  const x = along(pair[0]);
+  const y = pair.length > 1 ? along(pair[1]) : heldNear(losses, player.valley.range);
+  return { x, y, done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
+}
+
+// The loss of a single parameter, where its path is shown.
+function valleyOf({ sides }) {
+  const x = evenly(sides[0].range, CURVE);
+  const y = x.map((value) => lossAt([value]));
+  const drawn = y.filter(Number.isFinite);
+  const [low, high] = [Math.min(...drawn), Math.max(...drawn)];
+  return { x, y: orNull(y), range: [low - 0.05 * (high - low || 1), high + 0.05 * (high - low || 1)] };
+}
+
+function paintPath(plot) {
+  if (!player.run) return nothingToPlay(plot);
+  const { pair, sides, home } = player.plane;
+  const { x, y, done, now } = wayOf(player.step);
+  const lines = threeLines([x, y], done, now);
+  const layout = { xaxis: axis(play.params[pair[0]], { range: sides[pair[0]].range }), margin: PLAYED_MARGIN };
+  if (pair.length === 1) {
+    const { range, ...valley } = player.valley;
+    const look = { type: "scatter", mode: "lines", hoverinfo: "skip", line: { color: color("data"), width: 1.5 } };
+    draw(plot, [{ ...look, ...valley }, ...lines], { ...layout, yaxis: axis("loss", { range }) }, false);
+    return "The loss as a function of the parameter.";
+  }
+  draw(
+    plot,
+    [contoursOf(player.plane), ...lines],
+    { ...layout, yaxis: axis(play.params[pair[1]], { range: sides[pair[1]].range }) },
+    false,
+  );
+  const others = play.params
+    .filter((_, k) => !pair.includes(k))
+    .map((name) => `${name} = ${text(home[play.params.indexOf(name)])}`);
+  const where = others.length ? `, at ${others.join(", ")}` : "";
+  return (
+    `The path over the contours of the loss${where}. ` +
+    "Darker is lower; each line is four times as far above the lowest loss as the next."
+  );
+}
+
+// The loss over the plane of two parameters, in powers of four of its height above the lowest one.
+function contoursOf({ home, pair, sides }) {
+  const [across, up] = pair.map((k) => evenly(sides[k].range, GRID));
+  const heights = up.map((second) =>
+    across.map((first) => lossAt(Object.assign([...home], { [pair[0]]: first, [pair[1]]: second }))),
+  );
+  const sorted = heights
+    .flat()
+    .filter(Number.isFinite)
+    .sort((one, other) => one - other);
+  const [low, high] = [sorted[0], sorted.at(-1)];
+  const power = (height) => Math.log((height - low) / (high - low)) / Math.log(4);
+  // A line around fewer points of the grid would have corners.
+  const least = Math.max(-9, Math.ceil(power(sorted[Math.min(40, sorted.length - 1)])));
+  return {
+    type: "contour",
+    ...{
+      x: across,
+      y: up,
+      z: heights.map((line) =>
+        line.map((height) => (Number.isFinite(height) ? Math.max(power(height), least - 1) : null)),
+      ),
+    },
+    contours: { start: least, end: -1, size: 1, coloring: "fill" },
+    colorscale: [
+      [0, color("valley")],
+      [1, color("paper")],
+    ],
+    line: { color: color("contour"), width: 0.7 },
+    ...{ showscale: false, hoverinfo: "skip" },
+  };
+}

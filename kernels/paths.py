@@ -1,0 +1,118 @@
+"""The paths of many runs: where they stand at some marks, recorded while they train."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.agreement import KERNELS
+from kernels.block import WIDTH, allocate_block, compile_kernel
+from kernels.fit import trainer
+from kernels.losses import Loss
+from kernels.model import Model
+from kernels.optimizers import Optimizer
+from kernels.run import MAX_EPOCHS, NO_LOWEST, Data, Floats, Hyperparameters, Marks, Record, allocate_scratch
+
+
+class Paths(NamedTuple):
+    """Where R runs stood at A marks: `params` (A, R, P) and `losses` (A, R).
+
+    A run that was over before a mark stands there as it ended: with this `status` at this one of the `marks`, (R,).
+    """
+
+    params: Floats
+    losses: Floats
+    status: NDArray[np.int64]
+    marks: NDArray[np.int64]
+
+
+def record_paths(
+    kernel: str,
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    hyper: Hyperparameters,
+    params: Floats,
+    memory: Floats,
+    at: Marks,
+) -> Paths:
+    """Train runs from their starts to a mark, and return where they stood at some marks on the way.
+
+    Parameters
+    ----------
+    kernel : str
+        One of `KERNELS`.
+    hyper : Hyperparameters
+        With rates of shape (epochs, R), a column for each run, and with marks.
+    params : array, shape (R, P)
+    memory : array, shape (R, M)
+    at : array, shape (A,)
+        Places in the marks of `hyper`, increasing from 0.
+    """
+    count = len(params)
+    paths = Paths(
+        np.empty((at.size, *params.shape)), np.empty((at.size, count)), np.empty(count, int), np.empty(count, int)
+    )
+    record = _record_side_by_side if KERNELS[kernel].width > 1 else _record_in_turn
+    record(kernel, model, loss, optimizer, data, hyper, params, memory, at, paths)
+    return paths
+
+
+def _record_side_by_side(
+    kernel: str,
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    hyper: Hyperparameters,
+    params: Floats,
+    memory: Floats,
+    at: Marks,
+    paths: Paths,
+) -> None:
+    """Train as many runs at a time as a lane is wide; empty places repeat the last run."""
+    train, sums = compile_kernel(kernel, model, loss, optimizer).train, allocate_scratch(params.shape[1], WIDTH)
+    room = hyper.marks.size, hyper.marks.size if data.validation_y.size else 0
+    for start in range(0, len(params), WIDTH):
+        places = np.minimum(np.arange(start, start + WIDTH), len(params) - 1)
+        block = allocate_block(params[places], memory[places], np.full((WIDTH, 2), NO_LOWEST), room)
+        own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, places]))
+        mine = slice(start, min(start + WIDTH, len(params)))
+        size = mine.stop - start
+        paths.params[0, mine] = params[mine]
+        for place, (begin, end) in enumerate(pairwise(at.tolist()), 1):
+            status, _ = train(data, own, block, sums, begin, end)
+            paths.params[place, mine] = block.params.T[:size]
+            if status != MAX_EPOCHS:
+                paths.params[place:, mine] = block.params.T[:size]
+                break
+        paths.status[mine], paths.marks[mine] = block.status[:size], block.marks[:size]
+        reached = np.minimum(at[:, np.newaxis], block.marks[:size])
+        paths.losses[:, mine] = block.losses[reached, np.arange(size)]
+
+
+def _record_in_turn(
+    kernel: str,
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    hyper: Hyperparameters,
+    params: Floats,
+    memory: Floats,
+    at: Marks,
+    paths: Paths,
+) -> None:
+    """Train the runs one after the other."""
+    train, size = trainer(kernel, model, loss, optimizer), hyper.marks.size
+    losses, trajectory = np.empty(size), np.empty((size, params.shape[1]))
+    validation_losses = np.empty(size if data.validation_y.size else 0)
+    for run in range(len(params)):
+        trajectory[0] = params[run]
+        own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, run]))
+        record = Record(losses, trajectory, memory[run].copy(), validation_losses, np.array(NO_LOWEST))
+        paths.status[run], done = train(data, own, record, 0, int(at[-1]))
+        paths.marks[run], reached = done, np.minimum(at, done)
+        paths.params[:, run], paths.losses[:, run] = trajectory[reached], losses[reached]
