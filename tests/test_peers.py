@@ -205,7 +205,7 @@ def test_a_file_that_is_no_program_and_one_that_does_not_end(monkeypatch, tmp_pa
 def test_a_formula_in_the_cache_that_was_cut_short_is_made_again(monkeypatch, tmp_path, fresh_library, lost):
     monkeypatch.setattr(cache, "folder", lambda: tmp_path)
     ready(IN_C, classic(1))
-    (kept,) = tmp_path.glob("formula_*.c")
+    (kept,) = tmp_path.glob("c_formula_*.c")
     whole = kept.read_text()
     kept.write_text(whole[:-lost])
     c.library.cache_clear()

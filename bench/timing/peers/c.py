@@ -69,7 +69,7 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
 def formula(model: Model, tree: bool) -> str:
     """Return the text of `formula.in_c`, kept on disk: sympy takes longer to import than the compiler to compile."""
     about = repr((model.expression, model.inputs, model.params, tree)).encode()
-    name = f"formula_{hashlib.sha256(about + WRITER.read_bytes()).hexdigest()[:16]}.c"
+    name = f"c_formula_{hashlib.sha256(about + WRITER.read_bytes()).hexdigest()[:16]}.c"
     text = cache.read(name)
     if text is None:
         from bench.timing.peers.formula import in_c  # noqa: PLC0415 (sympy)
