@@ -35,6 +35,7 @@ app = typer.Typer(
 
 FAILED, BAD_INPUT = 1, 2
 X_HELP = 'An input, or a name for it and the input, as in "x=Engine Power (PS)"; once for each.'
+FIGURES = typer.Option(metavar="FORMAT", help='Write figures as "png", or with "svg" as both.')
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, which typer does not export
 
 
@@ -253,6 +254,7 @@ def run(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print all tables too, and the whole verdict.")
     ] = False,
+    figures: Annotated[str, FIGURES] = "png",
 ) -> None:
     """Run a study, or a default one for a table, and write its report.
 
@@ -284,8 +286,9 @@ def run(
         validation=validation,
         patience=patience,
     )
+    svg = options.parse_figures(figures)
     gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
-    if not run_study(chosen, out, resume=resume, confirmed=yes, verbose=verbose):
+    if not run_study(chosen, out, resume=resume, confirmed=yes, verbose=verbose, svg=svg):
         raise typer.Exit(FAILED)
 
 
@@ -411,15 +414,17 @@ def report(
         Path | None,
         typer.Option(metavar="FILE", help="Where several are shown side by side; without it, comparison.html here."),
     ] = None,
+    figures: Annotated[str, FIGURES] = "png",
 ) -> None:
     """Make the report of a run again from what its folder holds; nothing is trained.
 
     Writes report.html, report.md, tables and figures into the folder. Of several folders, each gets its own, and one
     more page shows them side by side.
     """
+    from bench.commands import options  # noqa: PLC0415
     from bench.commands.report import make_reports  # noqa: PLC0415
 
-    make_reports(folders, out)
+    make_reports(folders, out, svg=options.parse_figures(figures))
 
 
 @app.command(epilog=help_ending("new"))

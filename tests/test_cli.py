@@ -45,7 +45,7 @@ def cars(tmp_path):
 def no_report(monkeypatch, tmp_path):
     """Tables and figures take seconds, and have tests of their own."""
     monkeypatch.setattr(
-        "bench.commands.run.write_run_report", lambda run_data: run_data.result.run.folder / "report.md"
+        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
 
 

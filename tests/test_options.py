@@ -50,6 +50,18 @@ def test_a_schedule_with_a_list_is_read_on_the_command_line(sgdbench, monkeypatc
     assert err.startswith("sgdbench: brackets must be balanced, and in ")
 
 
+def test_figures_are_asked_for_by_their_format(sgdbench, monkeypatch):
+    asked = []
+    monkeypatch.setattr("bench.commands.run.run_study", lambda *_, svg, **__: asked.append(svg) or True)
+    monkeypatch.setattr("bench.commands.report.write_reports", lambda *_, svg: asked.append(svg) or [])
+    for command in (["run"], ["report", "."]):
+        for figures in ([], ["--figures", "svg"]):
+            assert sgdbench(*command, *figures)[0] == 0
+        code, _, err = sgdbench(*command, "--figures", "jpg")
+        assert (code, err) == (2, 'sgdbench: figures must be "png", or "svg" for both, not \'jpg\'\n')
+    assert asked == [False, True] * 2
+
+
 @pytest.mark.parametrize(
     ("text", "rates"), [(None, None), ("0.5", [0.5]), ("1e-3, 2", [1e-3, 2.0]), ("log:0.01:1:20", "log:0.01:1:20")]
 )

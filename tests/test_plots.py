@@ -548,7 +548,7 @@ def test_names_are_shown_literally(name, tmp_path):
     shown = name.replace("\n", "\ufffd")
     shown = shown if len(shown) <= 32 else shown[:31] + "…"
     for number, figure in enumerate(gallery(make_frame(2, init=[name, "plain"]))):
-        png, svg = save(figure, tmp_path, f"figure{number}")
+        png, svg = save(figure, tmp_path, f"figure{number}", svg=True)
         assert png.stat().st_size > 1000
         tags = {element.tag.partition("}")[2] for element in ElementTree.parse(svg).iter()}
         assert "script" not in tags
@@ -578,20 +578,34 @@ def test_everything_is_inside_the_figure(name):
 def test_the_same_figure_gives_the_same_files(tmp_path):
     frame = make_frame(2, init=["near", "far"])
     for number, figures in enumerate(zip(gallery(frame), gallery(frame), strict=True)):
-        ones, others = (save(figure, tmp_path, f"{name}{number}") for name, figure in zip("ab", figures, strict=True))
+        ones, others = (
+            save(figure, tmp_path, f"{name}{number}", svg=True) for name, figure in zip("ab", figures, strict=True)
+        )
         assert [path.read_bytes() for path in ones] == [path.read_bytes() for path in others]
     assert sorted(os.listdir(tmp_path))[:4] == ["a0.png", "a0.svg", "a1.png", "a1.svg"]
 
 
 def test_a_figure_is_white_on_a_dark_page(tmp_path):
-    png, svg = save(next(gallery(make_frame(2, init=["near", "far"]))), tmp_path, "figure")
+    png, svg = save(next(gallery(make_frame(2, init=["near", "far"]))), tmp_path, "figure", svg=True)
     corners = mpl.image.imread(png)[[0, 0, -1, -1], [0, -1, 0, -1]]
     np.testing.assert_array_equal(corners, 1)
     assert "fill: #ffffff" in svg.read_text(encoding="utf-8")
 
 
+def test_an_svg_is_written_where_it_is_asked_for_and_never_left_behind(tmp_path):
+    def names(**asked):
+        figure = loss_curves(make_frame(1), make_curves(decay([1])))
+        return [path.name for path in save(figure, tmp_path, "loss", **asked)]
+
+    assert names() == ["loss.png"]
+    assert names(svg=True) == ["loss.png", "loss.svg"]
+    (tmp_path / "loss.svg").write_text("of an earlier run")
+    assert names() == ["loss.png", "loss.svg"]
+    assert (tmp_path / "loss.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
 def test_a_figure_is_sharp_at_the_width_of_a_readme(tmp_path):
-    png, svg = save(loss_curves(make_frame(1), make_curves(decay([1]))), tmp_path / "figures", "loss")
+    png, svg = save(loss_curves(make_frame(1), make_curves(decay([1]))), tmp_path / "figures", "loss", svg=True)
     assert mpl.image.imread(png).shape[1] == 1200
     assert ElementTree.parse(svg).getroot().get("width") == "576pt"
 

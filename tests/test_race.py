@@ -60,7 +60,7 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     assert run_speed(study, ["reference", "C"], seconds=0.1, out=tmp_path / "speed", **settings)
     written = {path.name for path in (tmp_path / "speed").iterdir()}
     tables = {f"speed.{kind}" for kind in ("csv", "parquet", "md", "tex")}
-    assert written == tables | {"speed_rounds.parquet", "environment.json", "speed.png", "speed.svg"}
+    assert written == tables | {"speed_rounds.parquet", "environment.json", "speed.png"}
     assert "| ✓ bit for bit |" in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
     said = capsys.readouterr().out
     first, blank, problem = said.splitlines()[:3]

@@ -43,7 +43,7 @@ def own_data(tmp_path, monkeypatch):
     """The tables that the sections on your own data are about, in the folder of the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "bench.commands.run.write_run_report", lambda run_data: run_data.result.run.folder / "report.md"
+        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
     data = builtin("auto-mpg")
     pd.DataFrame({"hp": data.x[:, 0], "mpg": data.y}).to_csv("cars.csv", index=False)

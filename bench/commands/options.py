@@ -55,6 +55,19 @@ def parse_rates(text: str | None) -> str | list[float] | None:
     return [_number("lr", part) for part in split_list(text) or []]
 
 
+def parse_figures(text: str) -> bool:
+    """Return whether figures are wanted as SVG too.
+
+    Raises
+    ------
+    ValueError
+        For another format than "png" and "svg".
+    """
+    if text not in {"png", "svg"}:
+        raise ValueError(f'figures must be "png", or "svg" for both, not {text!r}')
+    return text == "svg"
+
+
 def parse_sizes(text: str | None) -> list[int | str] | None:
     """Return whole numbers and words, such as "1,8,full".
 

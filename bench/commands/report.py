@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.report.report import write_reports
 
 
-def make_reports(folders: Sequence[Path], out: Path | None) -> None:
+def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> None:
     """Write the report of each folder, and for several a page that shows them side by side; print where they are.
 
     Raises
@@ -14,5 +14,5 @@ def make_reports(folders: Sequence[Path], out: Path | None) -> None:
     ValueError
         If a folder is no run folder.
     """
-    for page in write_reports(folders, out):
+    for page in write_reports(folders, out, svg=svg):
         print(f"Report: {page}")

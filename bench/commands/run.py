@@ -79,7 +79,9 @@ def study_or_table(
     return load_study(name)
 
 
-def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool, verbose: bool = False) -> bool:
+def run_study(
+    study: Study, out: Path | None, *, resume: bool, confirmed: bool, verbose: bool = False, svg: bool = False
+) -> bool:
     """Run a study and print what it shows: the verdict, what was run and where the report is.
 
     Parameters
@@ -93,6 +95,8 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool, 
         Whether a very large grid is wanted.
     verbose : bool
         Whether to print all tables too, and every sentence of the verdict.
+    svg : bool
+        Whether to write figures as SVG too.
 
     Returns
     -------
@@ -116,10 +120,12 @@ def run_study(study: Study, out: Path | None, *, resume: bool, confirmed: bool, 
     folder = out or Path("results") / folder_name(study.name)
     result = _train(study, model, grid, data, folder, resume=resume)
     with keep_results(folder):
-        return _evaluate(result, study, data, scaling, verbose=verbose)
+        return _evaluate(result, study, data, scaling, verbose=verbose, svg=svg)
 
 
-def _evaluate(result: SweepResult, study: Study, data: Dataset, scaling: Scaling | None, *, verbose: bool) -> bool:
+def _evaluate(
+    result: SweepResult, study: Study, data: Dataset, scaling: Scaling | None, *, verbose: bool, svg: bool
+) -> bool:
     """Verify, analyze, measure and report what was trained; return whether everything was verified."""
     model = result.model
     if not _verify(result, study, data) or not _analyze(result, study, data):
@@ -137,7 +143,7 @@ def _evaluate(result: SweepResult, study: Study, data: Dataset, scaling: Scaling
     if verbose:
         print()
         _print_tables(run_data, measured, times)
-    print_place("Report", write_run_report(run_data))
+    print_place("Report", write_run_report(run_data, svg=svg))
     # Where the same bits are not promised, training may make a rounding error large.
     return not (is_exact(model, "fused", study.run.loss) and _any_wrong(measured, costs))
 

@@ -279,9 +279,18 @@ def empty_figure(message: str) -> Figure:
     return figure
 
 
-def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> list[Path]:
-    """Write a figure as PNG and SVG: `folder/name.png` and `folder/name.svg`, which are returned."""
-    return [save_as(figure, Path(folder) / f"{name}{suffix}") for suffix in FORMATS]
+def save(figure: Figure, folder: str | os.PathLike[str], name: str, *, svg: bool = False) -> list[Path]:
+    """Write a figure to `folder/name.png` and, where it is asked for or there already, `folder/name.svg`.
+
+    An SVG takes as long as the PNG, for a picture that few look at.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was written.
+    """
+    png, vector = (Path(folder) / f"{name}{suffix}" for suffix in (".png", ".svg"))
+    return [save_as(figure, path) for path in (png, vector) if path == png or svg or vector.exists()]
 
 
 def save_as(figure: Figure, path: Path) -> Path:

@@ -29,12 +29,14 @@ TITLES = {
 }
 
 
-def write_report(folder: str | Path) -> Path:
+def write_report(folder: str | Path, *, svg: bool = False) -> Path:
     """Write report.html, report.md, tables/ and figures/ from the contents of a run's folder, without training.
 
     Parameters
     ----------
     folder : path
+    svg : bool
+        Whether to write figures as SVG too. Those that are there as SVG are always written again.
 
     Returns
     -------
@@ -46,10 +48,10 @@ def write_report(folder: str | Path) -> Path:
     ValueError
         If it is not a run folder, or one of a newer version.
     """
-    return write_run_report(read_run_data(folder))
+    return write_run_report(read_run_data(folder), svg=svg)
 
 
-def write_reports(folders: Sequence[Path], out: Path | None = None) -> list[Path]:
+def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool = False) -> list[Path]:
     """Write the report of each run and, for several runs, a page that compares them.
 
     Parameters
@@ -57,6 +59,8 @@ def write_reports(folders: Sequence[Path], out: Path | None = None) -> list[Path
     folders : sequence of path
     out : path, optional
         The page that compares several runs; by default comparison.html in the current folder.
+    svg : bool
+        As in `write_report`.
 
     Returns
     -------
@@ -74,13 +78,13 @@ def write_reports(folders: Sequence[Path], out: Path | None = None) -> list[Path
     if out and len(folders) == 1:
         raise ValueError("--out is for several folders: the report of one is in its folder")
     runs_data = [read_run_data(folder) for folder in folders]
-    pages = [write_run_report(run_data) for run_data in runs_data]
+    pages = [write_run_report(run_data, svg=svg) for run_data in runs_data]
     if len(runs_data) > 1:
         pages.append(write_comparison(runs_data, out or Path("comparison.html")))
     return pages
 
 
-def write_run_report(run_data: RunData) -> Path:
+def write_run_report(run_data: RunData, *, svg: bool = False) -> Path:
     """Write the report of a run to its folder."""
     folder, frame = run_data.result.run.folder, run_data.frame
     planned = run_data.result.planned
@@ -93,7 +97,7 @@ def write_run_report(run_data: RunData) -> Path:
         _write_configurations(frame, folder / "tables")
         for name, caption, figure in report_figures(run_data):
             with skip_failed_figure(f"the figure {name}"):
-                save(figure, folder / "figures", name)
+                save(figure, folder / "figures", name, svg=svg)
                 captions[name] = caption
     checked = _describe_check(run_data)
     for name, made in (
