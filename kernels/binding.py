@@ -10,8 +10,10 @@ import builtins
 import dis
 import hashlib
 import inspect
+import linecache
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -147,12 +149,17 @@ def source_of(functions: Iterable[FunctionType]) -> str:
                 lines.append(f"# {name} = {called.__name__}")
             elif isinstance(value, bool | int | float | str | tuple | np.generic):
                 lines.append(f"# {name} = {value!r}")
-        try:
-            lines.append(inspect.getsource(function.__code__))
-        except (OSError, TypeError):
-            lines.append(f"# The source of {function.__name__} is not on disk.\n")
+        lines.append(_read_source(function.__code__) or f"# The source of {function.__name__} is not on disk.\n")
         pieces.append("\n".join(lines))
     return "\n\n".join(pieces)
+
+
+@cache
+def _read_source(code: CodeType) -> str:
+    """Return the source of a function, or nothing; `inspect.getsource` searches all modules for the file's first."""
+    linecache.checkcache(code.co_filename)  # the file may have changed since it was read
+    lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
+    return "".join(inspect.getblock(lines)) if lines else ""
 
 
 _BUILTIN = object()
