@@ -13,7 +13,7 @@ from kernels.fit import Train, trainer
 from kernels.losses import Loss
 from kernels.marks import with_marks
 from kernels.model import Model
-from kernels.optimizers import Optimizer
+from kernels.optimizer import Optimizer
 from kernels.run import (
     MAX_EPOCHS,
     NO_LOWEST,

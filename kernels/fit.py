@@ -22,7 +22,8 @@ from kernels.losses import Loss, make_loss
 from kernels.marks import count_updates, make_marks, with_marks
 from kernels.model import Model
 from kernels.models import make_model
-from kernels.optimizers import Optimizer, make_optimizer
+from kernels.optimizer import Optimizer
+from kernels.optimizers import make_optimizer
 from kernels.run import (
     CONVERGED,
     MAX_EPOCHS,
@@ -35,7 +36,6 @@ from kernels.run import (
     Record,
     allocate_scratch,
     count_evaluated,
-    initial_memory,
     option_values,
 )
 from kernels.samples import Samples, allocate_data, check_batch_size, check_samples
@@ -379,14 +379,15 @@ def fit(
         check_patience(patience, validation),
     )
     shape = marks.size, len(model.params)
+    start = draw_start(model, seed) if init is None else model.vector(init, "init")
     kept = Record(
         np.empty(shape[0]),
         np.empty(shape),
-        initial_memory(optimizer, shape[1]),
+        optimizer.initial_memory(start),
         np.empty(shape[0] if held_out else 0),
         np.array(NO_LOWEST),
     )
-    kept.trajectory[0] = draw_start(model, seed) if init is None else model.vector(init, "init")
+    kept.trajectory[0] = start
     data = allocate_data(columns, y, shuffle=hyper.shuffle, validation=held_out)
     asked = time.perf_counter()
     train = trainer(kernel, model, loss, optimizer)

@@ -180,11 +180,16 @@ def _instruction_set(features: list[str]) -> tuple[str, int]:
     return ("d", 4) if "+avx2" in features else ("b", 2)
 
 
-def _call_elementwise(ufunc: np.ufunc, context: Any, builder: Any, *args: ir.Value) -> ir.Value:
+def elementwise_emitter(function: Callable[..., Any]) -> Emit:
+    """Return what emits the scalar function, element by element."""
+    return lambda context, builder, _sig, *args: _call_elementwise(function, context, builder, *args)
+
+
+def _call_elementwise(function: Callable[..., Any], context: Any, builder: Any, *args: ir.Value) -> ir.Value:
     """Emit the scalar function, element by element."""
     typing = context.typing_context
-    scalar = typing.resolve_value_type(ufunc).get_call_type(typing, [types.float64] * ufunc.nin, {})
-    call = context.get_function(ufunc, scalar)
+    scalar = typing.resolve_value_type(function).get_call_type(typing, [types.float64] * len(args), {})
+    call = context.get_function(function, scalar)
     result = ir.Constant(args[0].type, ir.Undefined)
     for place in range(args[0].type.count):
         at = ir.Constant(INDEX, place)

@@ -23,7 +23,9 @@ inputs_between: Bound  # (x, start, stop) -> the inputs of samples start..stop-1
 input_lanes_at: Bound  # (x, i) -> the inputs of samples i..i+7, as lanes
 # The loss and the optimizer
 loss_derivative: Bound  # (r, loss_options) -> dloss/dr
-descend: Bound  # (theta, state, slope, derivatives, lr, options) -> theta, state; the gradient is slope * derivatives
+loss_value: Bound  # (r, loss_options) -> loss, where the optimizer needs it
+gradient_point: Bound  # (theta, state, options) -> where the gradient is taken
+descend: Bound  # (theta, state, r, derivatives, lr, options) -> theta, state
 update: Bound  # (theta, state, gradient, lr, options) -> theta, state
 read_options: Bound  # (settings) -> options: (those of the loss, those of the optimizer, weight decay)
 read_state: Bound  # (memory) -> state
@@ -148,8 +150,8 @@ def samples_per_epoch(n, batch_size, drop_last):
 def per_sample_leg(theta, state, x, y, lr, options):
     """Step against the gradient of each sample."""
     for i in range(y.size):
-        residual, derivatives = residual_and_derivatives(theta, inputs_at(x, i), y[i])
-        theta, state = descend(theta, state, loss_derivative(residual, options[0]), derivatives, lr, options)
+        residual, derivatives = residual_and_derivatives(gradient_point(theta, state, options), inputs_at(x, i), y[i])
+        theta, state = descend(theta, state, residual, derivatives, lr, options)
     return theta, state
 
 
@@ -158,10 +160,12 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
     part = 1.0 / size  # a division waits four times as long as a multiplication
     whole = stop - (stop - start) % size
     for first in range(start, whole, size):
-        total = gradient_sum(theta, x, y, first, size, options, scratch)
+        point = gradient_point(theta, state, options)
+        total = gradient_sum(point, x, y, first, size, options, scratch)
         theta, state = update(theta, state, scale(total, part), lr, options)
     if whole < stop:
-        total = gradient_sum(theta, x, y, whole, stop - whole, options, scratch)
+        point = gradient_point(theta, state, options)
+        total = gradient_sum(point, x, y, whole, stop - whole, options, scratch)
         theta, state = update(theta, state, scale(total, 1.0 / (stop - whole)), lr, options)
     return theta, state
 

@@ -11,7 +11,7 @@ from kernels.block import WIDTH, allocate_block, compile_kernel
 from kernels.fit import trainer
 from kernels.losses import Loss
 from kernels.model import Model
-from kernels.optimizers import Optimizer
+from kernels.optimizer import Optimizer
 from kernels.run import MAX_EPOCHS, NO_LOWEST, Data, Floats, Hyperparameters, Marks, Record, allocate_scratch
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.losses import Loss
-from kernels.optimizers import Optimizer, add_weight_decay
+from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program, evaluate
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
 
@@ -62,7 +62,9 @@ def train(
             for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
                 theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], hyper.rates[epoch])
             done += 1
-    record.memory[:] = np.concatenate([np.stack(state[0], axis=-1).ravel() if state[0] else [], state[1]])
+    slots, clock = state
+    own = [np.broadcast_to(slot, theta.shape) for slot in slots]
+    record.memory[:] = np.concatenate([np.stack(own, axis=-1).ravel() if own else [], clock])
     return status, done
 
 
@@ -99,7 +101,10 @@ def _step(
     lr: float,
 ) -> tuple[Floats, State]:
     """Return the state after an update from one sample, x of shape (inputs,), or from several, (inputs, batch)."""
-    residual, derivatives = evaluate(program, theta, x, y)
+    slots, clock = state
+    options = tuple(optimizer.options.values())
+    point = optimizer.gradient_at(theta, slots, options) if optimizer.gradient_at else theta
+    residual, derivatives = evaluate(program, point, x, y)
     slope = loss.derivative(residual, tuple(loss.options.values()))
     if y.ndim == 0:
         if optimizer.per_sample:
@@ -107,13 +112,15 @@ def _step(
         gradient = slope * np.array(derivatives)
     else:
         gradient = np.array([_sum(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
-    slots, clock = state
-    options = tuple(optimizer.options.values())
-    if optimizer.clock:
-        clock = optimizer.clock(clock, options)
+    known = clock = optimizer.clock(clock, options) if optimizer.clock else clock
+    if optimizer.needs_loss:
+        losses = loss.value(residual, tuple(loss.options.values()))
+        known = (*known, losses if y.ndim == 0 else _sum(losses) * (1.0 / y.size))
+    if optimizer.needs_norm:
+        known = (*known, sum((number * number for number in gradient[1:]), start=gradient[0] * gradient[0]))
     if optimizer.weight_decay:
-        gradient = add_weight_decay(theta, gradient, optimizer.weight_decay)
-    theta, slots = optimizer.rule(theta, slots, gradient, lr, clock, options)
+        gradient = add_weight_decay(point, gradient, optimizer.weight_decay)
+    theta, slots = optimizer.rule(theta, slots, gradient, lr, known, options)
     return theta, (slots, clock)
 
 

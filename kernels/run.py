@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from kernels.losses import Loss
-    from kernels.optimizers import Optimizer
+    from kernels.optimizer import Optimizer
 
 Floats = NDArray[np.float64]
 Marks = NDArray[np.int64]
@@ -102,15 +102,13 @@ class Scratch(NamedTuple):
 
 
 def allocate_scratch(params: int, width: int = 1) -> Scratch:
-    """Room enough for 2**63 terms: each halving leaves at most two more entries, each sum is of at least 64 terms."""
-    return Scratch(np.empty(2 * 64, np.int64), np.empty((64, params * width)))
+    """Room enough for 2**63 terms: each halving leaves at most two more entries, each sum is of at least 64 terms.
+
+    A sum is of the gradient, and of the loss where an optimizer needs it.
+    """
+    return Scratch(np.empty(2 * 64, np.int64), np.empty((64, (params + 1) * width)))
 
 
 def option_values(loss: "Loss", optimizer: "Optimizer") -> Floats:
     """Return the values of the options, in the order in which a kernel takes them."""
     return np.array([*loss.options.values(), *optimizer.options.values(), optimizer.weight_decay])
-
-
-def initial_memory(optimizer: "Optimizer", params: int) -> Floats:
-    """Return what the optimizer remembers before the first update: the slots of each parameter, then its clock."""
-    return np.array([0.0] * (params * optimizer.slots) + [*optimizer.clock_start])

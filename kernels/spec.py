@@ -1,8 +1,8 @@
 """The text form of optimizers, schedules, losses and ready-made models: ``name`` or ``name(options)``.
 
 Text fits a study file, a command line, a cell of a table and a Python call alike: ``"adam(beta1=0.9)"``,
-``"halve(10)"``, ``"multistep([30, 60], 0.1)"``. Options are numbers or lists of numbers. The text is parsed,
-never evaluated.
+``"halve(10)"``, ``"multistep([30, 60], 0.1)"``. Options are numbers or lists of numbers; of optimizers they may also
+be true, false, or another optimizer: ``"averaged(adam(amsgrad=true))"``. The text is parsed, never evaluated.
 """
 
 import ast
@@ -16,11 +16,11 @@ from kernels.checks import describe
 
 LONGEST = 200
 
-Option = int | float | list[int | float]
+Option = int | float | list[int | float] | bool | str
 T = TypeVar("T")
 
 
-def parse_spec(text: str, what: str) -> tuple[str, list[Option], dict[str, Option]]:
+def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, list[Option], dict[str, Option]]:
     """Split ``name(options)`` into its name and its options.
 
     Parameters
@@ -29,12 +29,14 @@ def parse_spec(text: str, what: str) -> tuple[str, list[Option], dict[str, Optio
         Such as ``"sgd"`` or ``"multistep([30, 60], gamma=0.1)"``, at most 200 characters.
     what : str
         What the text stands for, such as ``"optimizer"``; error messages begin with it.
+    composed : bool
+        Whether options may also be ``true`` or ``false``, or texts of the same form.
 
     Returns
     -------
     name : str
     args : list
-        Options given by position: int, float, or a list of these.
+        Options given by position: int, float, or a list of these; bool, or text to be parsed, where `composed`.
     kwargs : dict
         Options given by name.
 
@@ -59,17 +61,20 @@ def parse_spec(text: str, what: str) -> tuple[str, list[Option], dict[str, Optio
 
     kwargs: dict[str, Option] = {}
     try:
-        args = [_literal(argument) for argument in call.args]
+        literal = _composed_literal if composed else _literal
+        args = [literal(argument) for argument in call.args]
         for keyword in call.keywords:
             if keyword.arg is None or keyword.arg in kwargs:
                 raise ValueError("every option is given once, as a value or as name=value")
-            kwargs[keyword.arg] = _literal(keyword.value)
+            kwargs[keyword.arg] = literal(keyword.value)
     except ValueError as error:
         raise ValueError(f"{what} {text!r}: {error}") from None
     return call.func.id, args, kwargs
 
 
-def make_from_spec(text: str, table: Mapping[str, Callable[..., T]], what: str) -> T:
+def make_from_spec(
+    text: str, table: Mapping[str, Callable[..., T]], what: str, *, inner: Callable[[str], T] | None = None
+) -> T:
     """Look the name up in `table` and call what is there with the options.
 
     Parameters
@@ -80,6 +85,9 @@ def make_from_spec(text: str, table: Mapping[str, Callable[..., T]], what: str) 
         From name to a function with named parameters.
     what : str
         What the text stands for; error messages begin with it.
+    inner : callable, optional
+        Makes of an option that is text of the same form what is handed on in its place; without it, such options, true
+        and false are refused.
 
     Raises
     ------
@@ -87,9 +95,13 @@ def make_from_spec(text: str, table: Mapping[str, Callable[..., T]], what: str) 
         For text of another form, an unknown name, an unknown, missing or repeated option, and whatever the
         function itself raises as ValueError, with the text in front.
     """
-    name, args, kwargs = parse_spec(text, what)
+    name, args, kwargs = parse_spec(text, what, composed=inner is not None)
     if name not in table:
         raise ValueError(f"{what} {name!r} is not known; known are {', '.join(table)}")
+
+    def made(option: Option) -> Option | T:
+        return inner(option) if inner and isinstance(option, str) else option
+
     signature = inspect.signature(table[name])
     takes = ", ".join(signature.parameters) or "no options"
     for option in kwargs:
@@ -100,15 +112,30 @@ def make_from_spec(text: str, table: Mapping[str, Callable[..., T]], what: str) 
     except TypeError as error:
         raise ValueError(f"{what} {text!r}: {error}; {name} takes {takes}") from None
     try:
-        return table[name](*args, **kwargs)
+        return table[name](*map(made, args), **{option: made(value) for option, value in kwargs.items()})
     except ValueError as error:
         raise ValueError(f"{what} {text!r}: {error}") from None
 
 
-def spec_text(name: str, options: Mapping[str, float]) -> str:
-    """Write the text that `make_from_spec` reads back: every option by name, every float in full."""
-    listed = ", ".join(f"{option}={value!r}" for option, value in options.items())
-    return f"{name}({listed})" if listed else name
+def spec_text(name: str, options: Mapping[str, float], inner: str | None = None) -> str:
+    """Write the text that `make_from_spec` reads back: an inner text, every option by name, every float in full."""
+    values = ["true" if value is True else repr(value) for value in options.values()]
+    listed = [f"{option}={value}" for option, value in zip(options, values, strict=True)]
+    listed = [inner, *listed] if inner else listed
+    return f"{name}({', '.join(listed)})" if listed else name
+
+
+def _composed_literal(node: ast.expr) -> Option:
+    """Return what an option spells out: a number, a list of numbers, true or false, or text of the same form."""
+    if isinstance(node, ast.Name | ast.Call):
+        text = ast.unparse(node)
+        if text.lower() in {"true", "false"}:
+            return text.lower() == "true"
+        parse_spec(text, "the option", composed=True)
+        return text
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        return node.value
+    return _literal(node)
 
 
 def _literal(node: ast.expr) -> Option:

@@ -28,7 +28,7 @@ from kernels.binding import Binder, compile_bound, source_of
 from kernels.code_cache import CodeCache
 from kernels.forking import wait_when_forking
 from kernels.losses import Loss
-from kernels.optimizers import Optimizer, add_weight_decay
+from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program
 from kernels.unrolled import Ingredients, define, unroll
 
@@ -94,6 +94,7 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool 
         Ingredients(
             program,
             loss.derivative,
+            loss.value if optimizer.needs_loss else None,
             len(loss.options),
             optimizer.rule,
             len(optimizer.options),
@@ -101,6 +102,8 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool 
             optimizer.clock,
             len(optimizer.clock_start),
             optimizer.per_sample,
+            optimizer.gradient_at,
+            optimizer.needs_norm,
             optimizer.weight_decay != 0,
             fma,
             width,
@@ -153,8 +156,10 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
     binder = Binder(
         written
         | {
-            "zeros": written["gradient_zeros"],
+            "zeros": written["theta_zeros"],
             "loss_derivative": made_of.loss_derivative,
+            "loss_value": made_of.loss_value,
+            "point_of_gradient": made_of.gradient_at,
             "rule": made_of.rule,
             "step_clock": made_of.clock,
             "per_sample_step": made_of.per_sample,
@@ -163,7 +168,7 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
         }
     )
-    gradient_sum = binder.bind(loops.pairwise_sum, term=written["gradient_term"])
+    gradient_sum = binder.bind(loops.pairwise_sum, term=written["gradient_term"], zeros=written["gradient_zeros"])
     square_sum = binder.bind(loops.pairwise_sum, term=loops.square_term, zeros=written["square_zeros"])
     entry = loops.train if made_of.width == 1 else loops.train_block
     binder.bind(entry, gradient_sum=gradient_sum, square_sum=square_sum)

@@ -2,8 +2,8 @@
 
 numba unpacks no tuple in a loop, so these functions are written out parameter by parameter. No name of a user's gets
 into the text, only numbers. The text uses some names that it does not define, for the binder to give:
-``loss_derivative``, ``rule``, ``step_clock`` and ``per_sample_step`` of the optimizer, ``add_weight_decay``, and
-``WIDTH``, the runs in a lane.
+``loss_derivative`` and ``loss_value``, ``rule``, ``step_clock``, ``point_of_gradient`` and ``per_sample_step`` of the
+optimizer, ``add_weight_decay``, and ``WIDTH``, the runs in a lane.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ class Ingredients(NamedTuple):
 
     program: Program
     loss_derivative: Callable[..., Any]
+    loss_value: Callable[..., Any] | None
     loss_options: int
     rule: Callable[..., Any]
     rule_options: int
@@ -31,6 +32,8 @@ class Ingredients(NamedTuple):
     clock: Callable[..., Any] | None
     clock_size: int
     per_sample: Callable[..., Any] | None
+    gradient_at: Callable[..., Any] | None
+    needs_norm: bool
     decays: bool
     fma: bool
     width: int
@@ -38,9 +41,8 @@ class Ingredients(NamedTuple):
 
 def unroll(made_of: Ingredients) -> str:
     """Return the source of the functions that the loops declare, for the program, the counts and the width."""
-    return "\n\n".join(
-        [*_model(check_program(made_of.program)), *_optimizer(made_of), *_memory(made_of), *_lanes(made_of)]
-    )
+    parts = (_gradient(made_of), _optimizer(made_of), _memory(made_of), _lanes(made_of))
+    return "\n\n".join(sum(parts, _model(check_program(made_of.program))))
 
 
 def define(source: str) -> dict[str, Callable[..., Any]]:
@@ -77,13 +79,27 @@ def _model(program: Program) -> list[str]:
         _function("inputs_at(x, i)", f"return ({_listed('x[#][i]', program.inputs)})"),
         _function("inputs_between(x, start, stop)", f"return ({_listed('x[#][start:stop]', program.inputs)})"),
         _function("input_lanes_at(x, i)", f"return ({_listed('read_lane(x[#], i, 8)', program.inputs)})"),
+    ]
+
+
+def _gradient(made_of: Ingredients) -> list[str]:
+    """`gradient_term`, the gradient of a sample, with its loss last where the rule needs it; where it is taken."""
+    params = made_of.program.params
+    point = f"({_listed('point_of_gradient(theta[#], state[#], options[1])', params)})"
+    return [
         _function(
             "gradient_term(theta, x, y, options)",
             "residual, derivatives = residual_and_derivatives(theta, x, y)",
             "slope = loss_derivative(residual, options[0])",
-            f"return ({_listed('slope * derivatives[#]', program.params)})",
+            f"return ({_listed('slope * derivatives[#]', params)}{_loss(made_of)})",
         ),
+        _function("gradient_point(theta, state, options)", f"return {point if made_of.gradient_at else 'theta'}"),
     ]
+
+
+def _loss(made_of: Ingredients) -> str:
+    """Return what stands behind the gradient of a sample: its loss, where the rule needs it."""
+    return " loss_value(residual, options[0])," if made_of.loss_value else ""
 
 
 def _optimizer(made_of: Ingredients) -> list[str]:
@@ -91,14 +107,23 @@ def _optimizer(made_of: Ingredients) -> list[str]:
     params = made_of.program.params
     theta, state, gradient = (_listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
     lines = ["clock = step_clock(clock, options[1])"] if made_of.clock else []
+    facts = ["loss"] if made_of.loss_value else []
+    if made_of.needs_norm:
+        lines.append("norm = " + " + ".join(f"gradient_{k} * gradient_{k}" for k in range(params)))
+        facts.append("norm")
+    lines.append(f"known = clock + ({''.join(f'{fact}, ' for fact in facts)})" if facts else "known = clock")
     for k in range(params):
         if made_of.decays:
-            lines.append(f"gradient_{k} = add_weight_decay(theta_{k}, gradient_{k}, options[2])")
-        lines.append(f"theta_{k}, state_{k} = rule(theta_{k}, state_{k}, gradient_{k}, lr, clock, options[1])")
+            at = f"point_of_gradient(theta_{k}, state_{k}, options[1])" if made_of.gradient_at else f"theta_{k}"
+            lines.append(f"gradient_{k} = add_weight_decay({at}, gradient_{k}, options[2])")
+        lines.append(f"theta_{k}, state_{k} = rule(theta_{k}, state_{k}, gradient_{k}, lr, known, options[1])")
+    if made_of.loss_value:
+        gradient += " loss,"
     if made_of.per_sample:
         descend = f"({_listed('per_sample_step(theta[#], slope, derivatives[#], lr)', params)}), state"
     else:
-        descend = f"update(theta, state, ({_listed('slope * derivatives[#]', params)}), lr, options)"
+        terms = _listed("slope * derivatives[#]", params) + _loss(made_of)
+        descend = f"update(theta, state, ({terms}), lr, options)"
     return [
         _function(
             "update(theta, state, gradient, lr, options)",
@@ -108,7 +133,11 @@ def _optimizer(made_of: Ingredients) -> list[str]:
             *lines,
             f"return ({theta}), ({state} clock,)",
         ),
-        _function("descend(theta, state, slope, derivatives, lr, options)", f"return {descend}"),
+        _function(
+            "descend(theta, state, residual, derivatives, lr, options)",
+            "slope = loss_derivative(residual, options[0])",
+            f"return {descend}",
+        ),
     ]
 
 
@@ -142,7 +171,8 @@ def _lanes(made_of: Ingredients) -> list[str]:
     return [
         _function("read_theta(params)", f"return ({_listed('read_lane(params[#], 0, WIDTH)', params)})"),
         _function("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),
-        _function("gradient_zeros()", f"return ({_listed(zero, params)})"),
+        _function("theta_zeros()", f"return ({_listed(zero, params)})"),
+        _function("gradient_zeros()", f"return ({_listed(zero, params + (made_of.loss_value is not None))})"),
         _function("square_zeros()", f"return ({_listed(zero, 1)})"),
     ]
 

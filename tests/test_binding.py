@@ -8,7 +8,8 @@ from numba import njit
 
 from kernels import fit, models
 from kernels.binding import Binder
-from kernels.optimizers import Optimizer, make_optimizer
+from kernels.optimizer import Optimizer
+from kernels.optimizers import make_optimizer
 
 X = np.linspace(-1, 1, 50)
 Y = 2 * X**2 - 4 * X + 3

@@ -11,10 +11,11 @@ from kernels.block import WIDTH, train_runs
 from kernels.losses import make_loss
 from kernels.models import quadratic
 from kernels.optimizers import make_optimizer
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters, initial_memory, option_values
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters, option_values
 from kernels.samples import allocate_data
 
-OPTIMIZERS = ["sgd", "momentum(0.9)", "nesterov(weight_decay=0.001)", "adagrad", "rmsprop", "adam", "adamw"]
+OPTIMIZERS = ["sgd", "momentum(0.9)", "nesterov(weight_decay=0.001)", "adam"]
+OPTIMIZERS += ["schedule_free_sgd(weight_decay=0.001)", "clipped(adam(weight_decay=0.001), 0.5)", "averaged(polyak)"]
 EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
 X = np.random.default_rng(0).uniform(-1, 1, 43)
 Y = 2 * X**2 - 4 * X + 3
@@ -38,7 +39,7 @@ def some_runs(count=RUNS):
 def train(kernel, optimizer, starts, rates, state=None, *, batch_size=1, shuffle=False, drop_last=True, **rest):
     optimizer = make_optimizer(optimizer)
     plan = Hyperparameters(rates, option_values(SQUARED, optimizer), batch_size, drop_last, shuffle, 2**63, TARGET)
-    state = np.tile(initial_memory(optimizer, 3), (len(starts), 1)) if state is None else state
+    state = optimizer.initial_memory(starts) if state is None else state
     data = allocate_data((X,), Y, shuffle=shuffle)
     return train_runs(kernel, quadratic, SQUARED, optimizer, data, plan, starts, state, **rest)
 
@@ -76,8 +77,9 @@ def slicing(request, monkeypatch):
 def test_kernels_give_the_bits_of_the_reference_run_by_run(optimizer, order, slicing):
     runs = some_runs()
     expected = train("reference", optimizer, *runs, **order)
-    assert {MAX_EPOCHS, CONVERGED, DIVERGED} <= set(expected.status)
-    assert len(set(expected.marks)) > 5
+    # No rate is too high for Polyak's steps.
+    assert {MAX_EPOCHS, CONVERGED} | ({DIVERGED} if "polyak" not in optimizer else set()) <= set(expected.status)
+    assert len(set(expected.marks)) > (5 if "polyak" not in optimizer else 2)
     for kernel in ("fused", "lanes"):
         assert_same(train(kernel, optimizer, *runs, **order), expected)
 
@@ -88,7 +90,7 @@ def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
     rule, rates = make_optimizer(optimizer), np.full((EPOCHS, RUNS), 0.1)
     plan = Hyperparameters(rates, option_values(SQUARED, rule), batch_size, False, False, 0, -np.inf)
     starts = np.random.default_rng(3).choice([0.0, -0.0], (RUNS, 3))
-    state, data = np.tile(initial_memory(rule, 3), (RUNS, 1)), allocate_data((X,), np.zeros(X.size), shuffle=False)
+    state, data = rule.initial_memory(starts), allocate_data((X,), np.zeros(X.size), shuffle=False)
     expected, *found = (
         train_runs(kernel, quadratic, SQUARED, rule, data, plan, starts, state)
         for kernel in ("reference", "fused", "lanes")
@@ -156,7 +158,7 @@ def test_a_run_that_goes_on_later_is_a_run_made_at_once(kernel, optimizer, order
 
 def test_what_is_given_is_not_written_to():
     starts, rates = some_runs()
-    state = np.tile(initial_memory(make_optimizer("adam"), 3), (RUNS, 1))
+    state = make_optimizer("adam").initial_memory(np.zeros((RUNS, 3)))
     for array in (starts, rates, state):
         array.setflags(write=False)
     for kernel in ("reference", "fused", "lanes"):

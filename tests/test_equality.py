@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from numba import njit
 
 from kernels import Model, fit, models
-from kernels.optimizers import OPTIMIZERS
 
 EPS = np.finfo(float).eps
 BATCH_SIZES = [1, 2, 7, 8, 9, 16, 100, 129, 800, "full"]
-# A kernel takes a second to compile. One with weight decay: of those without state, with slots, and with a clock too.
-WITH_DECAY = ["sgd(0.1)", "nesterov(weight_decay=0.1)", "adam(weight_decay=0.1)"]
+# A kernel takes seconds to compile, and differs from others of its form in the rule alone, which is compared by itself
+# for every optimizer (tests/test_optimizers.py). So there is one for each form: without state, with slots, and with a
+# clock, each with weight decay too; with gradients taken elsewhere, with the norm, and with the loss.
+FORMS = ["sgd", "sgd(0.1)", "momentum", "nesterov(weight_decay=0.1)", "adam", "adam(weight_decay=0.1)"]
+FORMS += ["schedule_free_sgd(weight_decay=0.1)", "clipped(adam(weight_decay=0.1), 0.5)", "averaged(polyak)"]
 
 
 def both(model, x, y, kernel="fused", **settings):
@@ -43,7 +45,7 @@ def difference(reference, other):
 @pytest.mark.parametrize("shuffle", [False, True], ids=["sequential", "shuffled"])
 @pytest.mark.parametrize("drop_last", [True, False], ids=["drop", "keep"])
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
-@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *WITH_DECAY])
+@pytest.mark.parametrize("optimizer", FORMS)
 def test_fused_is_the_reference_bit_for_bit(noisy, optimizer, batch_size, drop_last, shuffle):
     assert_same_bits(
         models.quadratic,
@@ -165,7 +167,7 @@ POLYNOMIALS = st.lists(
 
 # Every example is compiled, so there are few, and one that fails is shown as it was found.
 @settings(max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate])
-@given(above=POLYNOMIALS, below=POLYNOMIALS, optimizer=st.sampled_from([*OPTIMIZERS]))
+@given(above=POLYNOMIALS, below=POLYNOMIALS, optimizer=st.sampled_from(FORMS))
 def test_any_polynomial_or_rational_model(above, below, optimizer):
     model = Model(f"({above} + a)/({below} + 7*c)")
     rng = np.random.default_rng(3)

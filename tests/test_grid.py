@@ -195,7 +195,7 @@ def test_frame_stands_for_itself():
         ({"seed": [3, 3]}, "seed must have distinct values, and 3 is there twice"),
         ({"shuffle": [1]}, "shuffle must be True or False, not 1"),
         ({"shuffle": [True, True]}, "shuffle must have distinct values, and True is there twice"),
-        ({"optimizer": "momentum(0.9, 0, 7)"}, "optimizer 'momentum(0.9, 0, 7)': too many positional arguments"),
+        ({"optimizer": "momentum(0.9, 0, 0, 7)"}, "optimizer 'momentum(0.9, 0, 0, 7)': too many positional arguments"),
         ({"optimizer": 3}, "optimizer must be text of the form name or name(options), not 3"),
         ({"optimizer": ["sgd", "lbfgs"]}, "optimizer 'lbfgs' is not known; known are sgd, momentum"),
         ({"optimizer": ["momentum", "momentum( 0.9 )"]}, "and 'momentum( 0.9 )' is the same as 'momentum'"),

@@ -14,7 +14,7 @@ from kernels.block import train_runs
 from kernels.lanes import broadcast, read_lane, write_lane
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.run import Hyperparameters, initial_memory, option_values
+from kernels.run import Hyperparameters, option_values
 from kernels.samples import allocate_data
 from kernels.schedules import learning_rates
 from kernels.specialize import _build, specialize
@@ -222,7 +222,7 @@ def block_and_references(model, x, y, start, loss="squared", batch_size=1, optim
     kept, rule = make_loss(loss), make_optimizer(optimizer)
     rates = np.ascontiguousarray(np.stack([learning_rates("halve(2)", lr, 4) for lr in lrs], axis=1))
     plan = Hyperparameters(rates, option_values(kept, rule), batch_size, False, True, 5, -np.inf)
-    memories = np.tile(initial_memory(rule, len(start)), (32, 1))
+    memories = rule.initial_memory(inits)
     block = train_runs("lanes", model, kept, rule, allocate_data((x,), y, shuffle=True), plan, inits, memories)
     references = [
         fit(model, x, y, init=init, lr=lr, schedule="halve(2)", batch_size=batch_size, epochs=4, shuffle=True, seed=5,

@@ -10,7 +10,7 @@ from kernels.block import train_runs
 from kernels.losses import make_loss
 from kernels.marks import count_updates, make_marks
 from kernels.optimizers import make_optimizer
-from kernels.run import STATUS, Hyperparameters, initial_memory, option_values
+from kernels.run import STATUS, Hyperparameters, option_values
 from kernels.samples import allocate_data
 
 RNG = np.random.default_rng(3)
@@ -106,7 +106,7 @@ def test_lanes_are_the_reference_at_every_mark(record, batch_size, shuffle, opti
     marks = make_marks(record, 61, batch_size, 3, drop_last=True)
     hyper = Hyperparameters(np.tile(rates, (3, 1)), option_values(loss, rule), batch_size, True, shuffle, 7, 0.5, marks)
     starts = np.tile([-1.0, 10.0, 26.0], (33, 1))
-    memory = np.tile(initial_memory(rule, 3), (33, 1))
+    memory = rule.initial_memory(starts)
     data = allocate_data((X,), Y, shuffle=shuffle)
     runs = train_runs("lanes", models.quadratic, loss, rule, data, hyper, starts, memory)
     assert runs.losses.shape == (len(marks), 33)

@@ -1,11 +1,17 @@
-"""Update rules against torch.optim, by hand, and compiled against interpreted."""
+"""Update rules against torch.optim and optax, by hand, and compiled against interpreted."""
+
+import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import config, njit
 
 from kernels.binding import Binder, compile_bound
-from kernels.optimizers import OPTIMIZERS, Optimizer, add_weight_decay, make_optimizer, sgd_per_sample
+from kernels.descent_rules import sgd_per_sample
+from kernels.lanes import read_lane, write_lane
+from kernels.optimizer import Optimizer, add_weight_decay
+from kernels.optimizers import OPTIMIZERS, make_optimizer
 
 STEPS = 1000
 CURVATURE = np.array([[2.0, 0.3, -0.1], [0.3, 1.0, 0.2], [-0.1, 0.2, 0.5]])
@@ -23,31 +29,58 @@ def rates(lr):
     return lr * (1.0 + 0.5 * np.cos(np.arange(STEPS) / 30.0))
 
 
-def train(optimizer, lr):
-    """Drive a rule with NumPy arrays, as the reference does; return the path, shape (STEPS, 3)."""
+def loss(theta):
+    """The loss of which `gradient` is the gradient, without its noise."""
+    return 0.5 * (theta - OPTIMUM) @ CURVATURE @ (theta - OPTIMUM)
+
+
+def first_slots(optimizer, start):
+    """The slots before the first update, of parameters that start there."""
+    values = optimizer.slots_start or (0.0,) * optimizer.slots
+    return tuple(start if value is None else 0.0 * start + value for value in values)
+
+
+def train(optimizer, lr, steps=STEPS):
+    """Drive a rule with NumPy arrays, as the reference does; return the path and that of its slots."""
     options = tuple(optimizer.options.values())
-    theta, slots, clock = START, (np.zeros(3),) * optimizer.slots, optimizer.clock_start
-    path = []
-    for step, rate in enumerate(rates(lr).tolist()):
-        g = gradient(theta, step)
-        if optimizer.weight_decay != 0.0:
-            g = add_weight_decay(theta, g, optimizer.weight_decay)
+    theta, slots, clock = START, first_slots(optimizer, START), optimizer.clock_start
+    path, memory = [], []
+    for step, rate in enumerate(rates(lr).tolist()[:steps]):
+        point = optimizer.gradient_at(theta, slots, options) if optimizer.gradient_at else theta
+        g = gradient(point, step)
         if optimizer.clock is not None:
             clock = optimizer.clock(clock, options)
-        theta, slots = optimizer.rule(theta, slots, g, rate, clock, options)
+        known = (*clock, *[loss(point)] * optimizer.needs_loss, *[g @ g] * optimizer.needs_norm)
+        if optimizer.weight_decay != 0.0:
+            g = add_weight_decay(point, g, optimizer.weight_decay)
+        theta, slots = optimizer.rule(theta, slots, g, rate, known, options)
         path.append(theta)
-    return np.array(path)
+        memory.append(slots)
+    return np.array(path), memory
 
 
-def train_torch(torch, name, settings, lr):
+@pytest.fixture
+def torch():
+    """PyTorch, where the numbers too that belong to no parameter are of 64 bits."""
+    module = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    before = module.get_default_dtype()
+    module.set_default_dtype(module.float64)
+    yield module
+    module.set_default_dtype(before)
+
+
+def train_torch(torch, name, settings, lr, max_norm=None, state=None):
+    """The path of an optimizer of torch, or of something that it keeps in its state."""
     theta = torch.tensor(START.copy(), dtype=torch.float64)
     optimizer = getattr(torch.optim, name)([theta], lr=lr, foreach=False, **settings)
     path = []
     for step, rate in enumerate(rates(lr).tolist()):
         optimizer.param_groups[0]["lr"] = rate
         theta.grad = torch.from_numpy(gradient(theta.numpy(), step))
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_([theta], max_norm)
         optimizer.step()
-        path.append(theta.numpy().copy())
+        path.append((optimizer.state[theta][state] if state else theta).numpy().copy())
     return np.array(path)
 
 
@@ -71,24 +104,174 @@ SAME = [
     ("adamw", "AdamW", {}),
     ("adamw(0.8, 0.99, 1e-7, 0.3)", "AdamW", {"betas": (0.8, 0.99), "eps": 1e-7, "weight_decay": 0.3}),
     ("adamw(weight_decay=0)", "AdamW", {"weight_decay": 0.0}),
-]
+    ("momentum(0.5, dampening=0.3)", "SGD", {"momentum": 0.5, "dampening": 0.3}),
+    ("adagrad(lr_decay=0.01)", "Adagrad", {"lr_decay": 0.01}),
+    ("adagrad(initial_accumulator_value=0.5)", "Adagrad", {"initial_accumulator_value": 0.5}),
+    ("rmsprop(momentum=0.9)", "RMSprop", {"momentum": 0.9}),
+    ("rmsprop(0.9, momentum=0.5, centered=true)", "RMSprop", {"alpha": 0.9, "momentum": 0.5, "centered": True}),
+    ("adam(amsgrad=true)", "Adam", {"amsgrad": True}),
+    ("adamw(0.8, 0.9, weight_decay=0.1, amsgrad=true)", "AdamW",
+     {"betas": (0.8, 0.9), "weight_decay": 0.1, "amsgrad": True}),
+    ("adadelta", "Adadelta", {}),
+    ("adadelta(0.5, 1e-3, 0.1)", "Adadelta", {"rho": 0.5, "eps": 1e-3, "weight_decay": 0.1}),
+    ("adamax", "Adamax", {}),
+    ("adamax(0.5, 0.9, 1e-3, 0.1)", "Adamax", {"betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("nadam", "NAdam", {}),
+    ("nadam(0.8, 0.9, 1e-3, 0.1, momentum_decay=0.1)", "NAdam",
+     {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1, "momentum_decay": 0.1}),
+    ("nadam(weight_decay=0.1, decoupled_weight_decay=true)", "NAdam",
+     {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("radam", "RAdam", {}),
+    ("radam(0.8, 0.9, 1e-3, 0.1)", "RAdam", {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("radam(beta2=0.5)", "RAdam", {"betas": (0.9, 0.5)}),
+    ("radam(weight_decay=0.1, decoupled_weight_decay=true)", "RAdam",
+     {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("rprop", "Rprop", {}),
+    ("rprop(0.3, 1.5, 1e-3, 0.5)", "Rprop", {"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.5)}),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("spec", "name", "settings"), SAME, ids=[spec for spec, *_ in SAME])
-def test_against_torch(spec, name, settings):
-    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
-    ours = train(make_optimizer(spec), lr=0.05)
+def test_against_torch(torch, spec, name, settings):
+    ours, _ = train(make_optimizer(spec), lr=0.05)
     np.testing.assert_allclose(ours, train_torch(torch, name, settings, lr=0.05), rtol=1e-12)
     assert not np.array_equal(ours[-1], START)
 
 
-def test_every_optimizer_is_compared_with_torch_by_default_and_with_options():
+ASGD = [
+    ("asgd", {}),
+    ("asgd(0.01, 0.5, 20, 0.1)", {"lambd": 0.01, "alpha": 0.5, "t0": 20.0, "weight_decay": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("spec", "settings"), ASGD)
+def test_asgd_gives_the_average_that_torch_keeps_in_its_state(torch, spec, settings):
+    ours, memory = train(make_optimizer(spec), lr=0.05)
+    np.testing.assert_allclose(ours, train_torch(torch, "ASGD", settings, 0.05, state="ax"), rtol=1e-12)
+    iterates = np.array([point for point, _ in memory])
+    np.testing.assert_allclose(iterates, train_torch(torch, "ASGD", settings, 0.05), rtol=1e-12)
+
+
+CLIPPED = [
+    ("clipped", "SGD", {}, 1.0),
+    ("clipped(adam(weight_decay=0.1), 0.3)", "Adam", {"weight_decay": 0.1}, 0.3),
+    ("clipped(momentum(0.5), max_norm=0.2)", "SGD", {"momentum": 0.5}, 0.2),
+]
+
+
+@pytest.mark.parametrize(("spec", "name", "settings", "max_norm"), CLIPPED)
+def test_clipping_against_torch(torch, spec, name, settings, max_norm):
+    ours, _ = train(make_optimizer(spec), lr=0.05)
+    np.testing.assert_allclose(ours, train_torch(torch, name, settings, 0.05, max_norm), rtol=1e-12)
+    assert not np.allclose(ours, train_torch(torch, name, settings, 0.05))
+
+
+def free(base, **settings):
+    """Schedule-free learning in optax, whose own count begins at 1 and whose base's begins at 0."""
+    return lambda optax, lr: optax.contrib.schedule_free(base(optax, lr), lambda count: lr(count - 1), **settings)
+
+
+def without_momentum(optax, lr, b2=0.999, eps=1e-8, decay=0.0):
+    scaled = optax.scale_by_rms(decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True)
+    return optax.chain(scaled, optax.add_decayed_weights(decay), optax.scale_by_learning_rate(lr))
+
+
+OPTAX = [
+    ("lion", lambda optax, lr: optax.lion(lr)),
+    ("lion(0.8, 0.7, 0.1)", lambda optax, lr: optax.lion(lr, 0.8, 0.7, weight_decay=0.1)),
+    ("signum", lambda optax, lr: optax.signum(lr)),
+    ("signum(0.5)", lambda optax, lr: optax.signum(lr, 0.5)),
+    ("adabelief", lambda optax, lr: optax.adabelief(lr)),
+    ("adabelief(0.8, 0.9, 1e-3, 1e-4)", lambda optax, lr: optax.adabelief(lr, 0.8, 0.9, 1e-3, 1e-4)),
+    ("yogi", lambda optax, lr: optax.yogi(lr)),
+    ("yogi(0.8, 0.9, 1e-2)", lambda optax, lr: optax.yogi(lr, 0.8, 0.9, 1e-2)),
+    ("adan", lambda optax, lr: optax.adan(lr)),
+    (
+        "adan(0.9, 0.8, 0.95, 1e-3, 1e-4, 0.1)",
+        lambda optax, lr: optax.adan(lr, 0.9, 0.8, 0.95, 1e-3, 1e-4, weight_decay=0.1),
+    ),
+    ("lookahead", lambda optax, lr: optax.lookahead(optax.sgd(lr), 5, 0.5)),
+    ("lookahead(adam(0.8), 3, 0.8)", lambda optax, lr: optax.lookahead(optax.adam(lr, 0.8), 3, 0.8)),
+    ("schedule_free_sgd", free(lambda optax, lr: optax.sgd(lr))),
+    ("schedule_free_sgd(0.7, 0.1)",
+     free(lambda optax, lr: optax.chain(optax.add_decayed_weights(0.1), optax.sgd(lr)), b1=0.7)),
+    ("schedule_free_adamw", free(without_momentum)),
+    ("schedule_free_adamw(0.95, 0.9, 1e-3, 0.1)", free(lambda *args: without_momentum(*args, 0.9, 1e-3, 0.1), b1=0.95)),
+    ("polyak", lambda optax, lr: optax.polyak_sgd(1.0, variant="sps+")),
+    ("polyak(0.2, eps=0.1)", lambda optax, lr: optax.polyak_sgd(1.0, 1.0, 0.2, 0.1, variant="sps+")),
+]  # fmt: skip
+
+
+def train_optax(optax, jax, make, lr, steps):
+    """The path of what is evaluated: the slow parameters of lookahead, the average of schedule-free learning."""
+    pace = jax.numpy.array(rates(lr))
+    optimizer, params = make(optax, lambda count: pace[count]), jax.numpy.array(START)
+    looks_ahead = make.__code__.co_names[:1] == ("lookahead",)
+    params = optax.LookaheadParams.init_synced(params) if looks_ahead else params
+    state, path = optimizer.init(params), []
+    for step in range(steps):
+        point = np.asarray(params.fast if looks_ahead else params)
+        value = {"value": loss(point)} if isinstance(optimizer, optax.GradientTransformationExtraArgs) else {}
+        updates, state = optimizer.update(jax.numpy.array(gradient(point, step)), state, params, **value)
+        params = optax.apply_updates(params, updates)
+        shown = params.slow if looks_ahead else params
+        if isinstance(state, optax.contrib.ScheduleFreeState):
+            shown = optax.contrib.schedule_free_eval_params(state, params)
+        path.append(np.asarray(shown))
+    return np.array(path)
+
+
+@pytest.mark.parametrize(("spec", "make"), OPTAX, ids=[spec for spec, _ in OPTAX])
+def test_against_optax(spec, make):
+    optax = pytest.importorskip("optax", reason="needs optax: pip install optax")
+    import jax
+
+    optimizer = make_optimizer(spec)
+    # Polyak's steps have no other limit there than the largest rate.
+    lr, steps = (0.05, 100) if optimizer.name != "polyak" else (1.0, 100)
+    with pytest.MonkeyPatch.context() as patched, jax.enable_x64(True):
+        if optimizer.name == "polyak":
+            patched.setitem(globals(), "rates", lambda lr: np.full(STEPS, lr))
+        ours, _ = train(optimizer, lr, steps)
+        theirs = train_optax(optax, jax, make, lr, steps)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    assert not np.array_equal(ours[-1], START)
+
+
+@pytest.mark.parametrize(
+    ("spec", "lr", "expected"),
+    [
+        # theta = 1, g = (2, 0), so that |g|**2 = 4, and the loss of the batch is 1.
+        ("polyak", 1.0, 0.5),  # a step of 1/4
+        ("polyak", 0.125, 0.75),
+        ("polyak(0.5, 0.5)", 1.0, 0.875),  # half a step of 1/8
+        ("polyak(2)", 1.0, 1.0),  # below what was thought to be the minimum
+    ],
+)
+def test_a_polyak_step_by_hand(spec, lr, expected):
+    optimizer = make_optimizer(spec)
+    theta, _ = optimizer.rule(np.ones(2), (), np.array([2.0, 0.0]), lr, (1.0, 4.0), tuple(optimizer.options.values()))
+    np.testing.assert_array_equal(theta, [expected, 1.0])
+
+
+@pytest.mark.parametrize("inner", ["sgd", "adam(weight_decay=0.1)", "clipped(momentum, 0.5)"])
+def test_an_average_is_the_mean_of_what_its_optimizer_gives(inner):
+    ours, _ = train(make_optimizer(f"averaged({inner})"), lr=0.05)
+    alone, _ = train(make_optimizer(inner), lr=0.05)
+    expected = np.cumsum(alone, axis=0) / np.arange(1, STEPS + 1)[:, np.newaxis]
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+def test_every_optimizer_is_compared_with_another_by_default_and_with_options():
+    compared = [spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *OPTAX]] + ["averaged", "polyak(0.5, 0.5)"]
     for name, build in OPTIMIZERS.items():
-        specs = [spec for spec, *_ in SAME if spec.partition("(")[0] == name]
+        specs = [spec for spec in compared if spec.partition("(")[0] == name]
         assert name in specs
-        used = {option for spec in specs for option, value in make_optimizer(spec).options.items()
-                if build().options[option] != value}  # fmt: skip
-        assert used == set(build().options)
+        plain = build()
+        own = {option for option in inspect.signature(build).parameters if option not in {"weight_decay", "inner"}}
+        used = {option for spec in specs for option in own if option in make_optimizer(spec).flags
+                or make_optimizer(spec).options.get(option, 0.0) != plain.options.get(option, 0.0)}  # fmt: skip
+        assert used == own
 
 
 @pytest.mark.parametrize(
@@ -107,31 +290,102 @@ def test_every_optimizer_is_compared_with_torch_by_default_and_with_options():
 def test_two_updates_by_hand(spec, first, second):
     optimizer = make_optimizer(spec)
     options = tuple(optimizer.options.values())
-    theta, slots, clock = 1.0, (0.0,) * optimizer.slots, optimizer.clock_start
+    theta, slots, clock = 1.0, first_slots(optimizer, 1.0), optimizer.clock_start
     for g, expected in ((2.0, first), (1.0, second)):
         clock = optimizer.clock(clock, options) if optimizer.clock else clock
         theta, slots = optimizer.rule(theta, slots, g, 0.5, clock, options)
         assert theta == pytest.approx(expected, rel=1e-15)
 
 
+# One text for each rule that there is, since their options are no part of what is compiled.
+FORMS = {make_optimizer(spec).rule: spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *OPTAX]}
+FORMS = [*FORMS.values(), "averaged", "averaged(clipped(adam, 0.1))"]
+
+
+def test_the_list_of_optimizers_has_all_options_and_their_defaults():
+    listed = {}
+    for line in (Path(__file__).parent.parent / "kernels" / "README.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("| `"):
+            names, options, _ = (cell.strip() for cell in line.strip("|").split("|"))
+            values = dict(option.partition("=")[::2] for option in options.split(", ") if option)
+            listed[names.strip("`").partition("(")[0]] = values
+    assert set(listed) == set(OPTIMIZERS)
+    for name, build in OPTIMIZERS.items():
+        defaults = {option.name: option.default for option in inspect.signature(build).parameters.values()}
+        defaults.pop("inner", None)
+        assert {option: float(value or 0) for option, value in listed[name].items()} == defaults
+
+
 def run(theta, slots, gradients, lr, clock, options):
     for gradient in gradients:
         clock = step_clock(clock, options)  # noqa: F821 - bound below
-        theta, slots = rule(theta, slots, gradient, lr, clock, options)  # noqa: F821
+        known = clock + facts(gradient)  # noqa: F821
+        point = point_of_gradient(theta, slots, options)  # noqa: F821
+        theta, slots = rule(theta, slots, gradient + 0.1 * point, lr, known, options)  # noqa: F821
     return theta
 
 
-@pytest.mark.parametrize("spec", OPTIMIZERS)
+def run_on_lanes(starts, memory, gradients, rates, clock, options, out):
+    theta, lr = read_lane(starts, 0, 32), read_lane(rates, 0, 32)
+    slots = read_slots(memory)  # noqa: F821 - bound below
+    for gradient in gradients:
+        clock = step_clock(clock, options)  # noqa: F821
+        known = clock + facts(gradient)  # noqa: F821
+        point = point_of_gradient(theta, slots, options)  # noqa: F821
+        theta, slots = rule(theta, slots, gradient + 0.1 * point, lr, known, options)  # noqa: F821
+    write_lane(theta, out, 0)
+
+
+def bound_rule(optimizer, function, **given):
+    """A function bound to the parts of an optimizer; the loss and the norm are made up."""
+    size = optimizer.needs_loss + optimizer.needs_norm
+    facts = (lambda gradient: (), lambda gradient: (3.0 + gradient,), lambda gradient: (1.0, 3.0 + gradient))[size]
+    parts = {
+        "rule": optimizer.rule,
+        "step_clock": optimizer.clock or (lambda clock, options: clock),
+        "point_of_gradient": optimizer.gradient_at or (lambda theta, slots, options: theta),
+        "facts": facts,
+    }
+    binder = Binder(parts | given)
+    return binder, binder.bind(function)
+
+
+@pytest.mark.parametrize("spec", FORMS)
 def test_the_same_source_compiles_to_the_same_bits(spec):
     optimizer = make_optimizer(spec)
-    binder = Binder({"rule": optimizer.rule, "step_clock": optimizer.clock or (lambda clock, options: clock)})
-    bound = binder.bind(run)
-    options = tuple(optimizer.options.values())
-    expected = bound(START, (np.zeros(3),) * optimizer.slots, NOISE, 0.05, optimizer.clock_start, options)
-    compile_bound(binder.functions, __name__, lambda function: {})
-    compiled = njit(bound)
-    slots = (0.0,) * optimizer.slots
-    actual = [compiled(START[p], slots, NOISE[:, p], 0.05, optimizer.clock_start, options) for p in range(3)]
+    binder, bound = bound_rule(optimizer, run)
+    options, count = tuple(optimizer.options.values()), 300
+    first = optimizer.clock_start
+    with np.errstate(all="ignore"):
+        expected = [
+            bound(start, first_slots(optimizer, start), noise, 0.05, first, options)
+            for start, noise in zip(START[:, np.newaxis], NOISE.T[:, :count, np.newaxis], strict=True)
+        ]
+    compile_bound(binder.functions, __name__, lambda function: {"error_model": "numpy"})
+    compiled = njit(error_model="numpy")(bound)
+    actual = [
+        compiled(start, first_slots(optimizer, start), noise, 0.05, first, options)
+        for start, noise in zip(START.tolist(), NOISE.T[:, :count], strict=True)
+    ]
+    np.testing.assert_array_equal(actual, np.ravel(expected))
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="there are no lanes")
+@pytest.mark.parametrize("spec", FORMS)
+def test_rules_on_lanes_have_the_same_bits(spec):
+    optimizer = make_optimizer(spec)
+    options, rng = tuple(optimizer.options.values()), np.random.default_rng(2)
+    starts, pace, noise = rng.standard_normal(32), np.geomspace(1e-3, 0.1, 32), NOISE[:300, 0]
+    binder, bound = bound_rule(optimizer, run)
+    with np.errstate(all="ignore"):
+        expected = bound(starts, first_slots(optimizer, starts), noise, pace, optimizer.clock_start, options)
+    listed = "".join(f"read_lane(memory, {32 * slot}, 32), " for slot in range(optimizer.slots))
+    scope = {"read_lane": read_lane}
+    exec(f"def read_slots(memory):\n    return ({listed})\n", scope)
+    binder, bound = bound_rule(optimizer, run_on_lanes, read_slots=scope["read_slots"])
+    compile_bound(binder.functions, __name__, lambda function: {"error_model": "numpy"})
+    actual, memory = np.empty(32), np.concatenate([np.empty(0), *first_slots(optimizer, starts)])
+    njit(error_model="numpy")(bound)(starts, memory, noise, pace, optimizer.clock_start, options, actual)
     np.testing.assert_array_equal(actual, expected)
 
 
@@ -165,8 +419,10 @@ def test_state_has_the_declared_shape(name):
     options = tuple(optimizer.options.values())
     clock = optimizer.clock(optimizer.clock_start, options) if optimizer.clock else ()
     assert len(clock) == len(optimizer.clock_start)
-    _, slots = optimizer.rule(1.0, (0.0,) * optimizer.slots, 1.0, 0.1, clock, options)
+    known = (*clock, *[1.0] * (optimizer.needs_loss + optimizer.needs_norm))
+    _, slots = optimizer.rule(1.0, first_slots(optimizer, 1.0), 1.0, 0.1, known, options)
     assert len(slots) == optimizer.slots
+    assert len(optimizer.slots_start) in {0, optimizer.slots}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +447,7 @@ def test_canonical_text(spec, text):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("adam(beta3=1)", "adam has no option beta3; it takes beta1, beta2, eps, weight_decay"),
+        ("adam(beta3=1)", "adam has no option beta3; it takes beta1, beta2, eps, weight_decay, amsgrad"),
         ("momentum(1)", "momentum must be a number in [0, 1), not 1.0"),
         ("nesterov(-0.1)", "momentum must be a number in [0, 1), not -0.1"),
         ("rmsprop(1.5)", "alpha must be a number in [0, 1), not 1.5"),

@@ -1,6 +1,7 @@
 """The text form ``name(options)``: what it means, and what it refuses."""
 
 import inspect
+from functools import partial
 
 import numpy as np
 import pytest
@@ -157,9 +158,12 @@ def calls():
 @example("f(1if 1else 2)")
 @example("f('\\d')")
 def test_nothing_but_value_error_in_one_line(text):
-    for table in (OPTIMIZERS, SCHEDULES, LOSSES):
+    for make in (
+        make_optimizer,
+        *(partial(make_from_spec, table=table, what="thing") for table in (SCHEDULES, LOSSES)),
+    ):
         try:
-            make_from_spec(text, table, "thing")
+            make(text)
         except ValueError as error:
             assert "\n" not in str(error)  # noqa: PT017 - most texts raise, some do not
 
@@ -177,10 +181,53 @@ def test_spec_text_is_read_back_exactly(options):
 
 @given(st.sampled_from(sorted(OPTIMIZERS)), st.data())
 def test_the_text_of_an_optimizer_makes_the_same_optimizer(name, data):
-    options = inspect.signature(OPTIMIZERS[name]).parameters
-    values = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(options, st.floats(0.0, 0.99))))
-    optimizer = OPTIMIZERS[name](**values)
+    options = inspect.signature(OPTIMIZERS[name]).parameters.values()
+    special = {
+        "inner": st.sampled_from(["adam(amsgrad=true)", "momentum(0.5, 0.1)", "sgd"]).map(make_optimizer),
+        "sync_period": st.integers(1, 9),
+        "etaplus": st.floats(1.01, 3.0),
+    }
+    fraction = st.floats(0.0, 0.99, exclude_min=True)
+    kinds = {option.name: special.get(option.name, st.booleans() if option.default is False else fraction)
+             for option in options}  # fmt: skip
+    optimizer = OPTIMIZERS[name](**data.draw(st.fixed_dictionaries({}, optional=kinds)))
     assert make_optimizer(optimizer.text) == optimizer
+    assert make_optimizer(optimizer.text).text == optimizer.text
+
+
+def test_options_of_an_optimizer_may_be_true_false_or_another_optimizer():
+    assert make_optimizer("adam(amsgrad=True)") == make_optimizer("adam(amsgrad=true)")
+    assert make_optimizer("adam(amsgrad=false)") == make_optimizer("adam")
+    nested = make_optimizer("averaged(clipped(adam(0.8, amsgrad=true), max_norm=2))")
+    assert nested.text == ("averaged(clipped(adam(beta1=0.8, beta2=0.999, eps=1e-08, amsgrad=true), max_norm=2.0))")
+    assert nested.inner.inner == make_optimizer("adam(0.8, amsgrad=true)")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("averaged(adamm)", r"optimizer 'averaged\(adamm\)': optimizer 'adamm' is not known; known are "),
+        ("averaged(1)", r".*averaged is made of another optimizer, as in averaged\(adam\), not of 1$"),
+        (
+            "averaged(averaged)",
+            r".*averaged takes an optimizer whose gradients are taken where it stands, not averaged$",
+        ),
+        ("clipped(polyak)", r".*clipped takes an optimizer of the gradient alone, not polyak; averages go outside: "),
+        ("adam(adam)", r".*beta1 must be a number in \[0, 1\), not Optimizer"),
+        ("adam(amsgrad=1)", r".*amsgrad must be True or False, not 1$"),
+        ("adam(true)", r".*beta1 must be a number in \[0, 1\), not True$"),
+        ("averaged(__import__('os').system('x'))", r"optimizer .* does not have the form name or name\(options\)$"),
+        ("averaged(x.y)", r"optimizer 'averaged\(x.y\)': options must be "),
+    ],
+)
+def test_errors_of_composed_optimizers(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        make_optimizer(text)
+
+
+def test_schedules_and_losses_take_numbers_only():
+    with pytest.raises(ValueError, match="options must be finite numbers or lists of them"):
+        make_from_spec("halve(sgd)", SCHEDULES, "schedule")
 
 
 @given(st.floats(0.0, exclude_min=True, allow_infinity=False))

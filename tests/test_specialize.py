@@ -74,7 +74,11 @@ def test_the_source_can_be_read(bound_alone):
     """One text: what was written for the model, and every function of the loops with what it is bound to."""
     _functions, _digest, source = kernel_of(models.quadratic, optimizer="adamw", width=32, fma=True)
     assert source.startswith("# numba.njit({'error_model': 'numpy', 'nogil': True, 'fastmath': {'contract'}})")
-    for line in ("def train_block(data, hyper, block, scratch, first, last):", "# rule = adamw_rule", "# JOIN = -1"):
+    for line in (
+        "def train_block(data, hyper, block, scratch, first, last):",
+        "# rule = decoupled_rule",
+        "# JOIN = -1",
+    ):
         assert line in source.splitlines()
     assert source.count("def pairwise_sum") == 2
     assert source.count("def adam_rule") == 1
@@ -135,13 +139,14 @@ def test_an_edit_of_what_all_kernels_are_made_of_makes_other_kernels(edited, une
 @pytest.mark.parametrize(
     ("file", "old", "new", "changes"),
     [
-        ("optimizers.py", "step * mean / (sqrt", "step * mean / (eps + sqrt", [True, False]),  # what adamw_rule calls
-        ("optimizers.py", "(1.0 - lr * weight_decay) * theta", "theta", [True, False]),
-        ("optimizers.py", "power2 * options[1], 1e-300", "power2 * options[1], 1e-30", [True, False]),
-        ("optimizers.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta", [False, True]),
+        ("adam_rules.py", "mean / (sqrt(square) * scale", "mean / (scale * sqrt(square)", [True, False]),  # in adamw
+        ("adam_rules.py", "(1.0 - lr * options[-1]) * theta", "theta", [True, False]),
+        ("adam_rules.py", "    return maximum(power1", "    return 1.0 * maximum(power1", [True, False]),
+        ("adam_rules.py", "TINY = 1e-300", "TINY = 1e-30", [True, False]),
+        ("optimizer.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta", [False, True]),
         ("losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)", [True, False]),
         ("losses.py", "size - 0.5 * clipped", "size", [False, False]),  # a kernel has the derivative only
-        ("optimizers.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()", [False, False]),
+        ("descent_rules.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()", [False, False]),
         ("fit.py", "import time\n", "import time\n\n", [False, False]),
     ],
 )  # fmt: skip
@@ -159,8 +164,8 @@ def test_options_of_the_compiler_make_other_kernels(bound_alone):
 def stored(tmp_path_factory):
     """A cache folder that holds one kernel, and a way to build that kernel anew with the folder given."""
     made_of = Ingredients(
-        Model(*CLASSIC).program, make_loss("squared").derivative, 0, OPTIMIZERS["sgd"]().rule, 0, 0, None, 0, None,
-        decays=False, fma=False, width=1,
+        Model(*CLASSIC).program, make_loss("squared").derivative, None, 0, OPTIMIZERS["sgd"]().rule, 0, 0, None, 0,
+        None, None, needs_norm=False, decays=False, fma=False, width=1,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("stored")
 

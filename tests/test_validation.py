@@ -10,7 +10,7 @@ from kernels.block import WIDTH, train_runs
 from kernels.losses import make_loss
 from kernels.marks import make_marks
 from kernels.optimizers import make_optimizer
-from kernels.run import STATUS, Hyperparameters, initial_memory, option_values
+from kernels.run import STATUS, Hyperparameters, option_values
 from kernels.samples import allocate_data
 from kernels.validation import choose_held_out
 
@@ -222,7 +222,7 @@ def many(kernel, *, optimizer="sgd", batch_size=1, shuffle=False, record="epoch"
     marks = make_marks(record, 61, batch_size, epochs, drop_last=True)
     hyper = Hyperparameters(np.tile(rates, (epochs, 1)), option_values(SQUARED, rule), batch_size, True, shuffle, 7,
                             0.012, marks, patience)  # fmt: skip
-    starts, memory = state or (np.zeros((rates.size, 3)), np.tile(initial_memory(rule, 3), (rates.size, 1)))
+    starts, memory = state or (np.zeros((rates.size, 3)), rule.initial_memory(np.zeros((rates.size, 3))))
     data = allocate_data((X,), Y, shuffle=shuffle, validation=validation)
     return train_runs(kernel, models.quadratic, SQUARED, rule, data, hyper, starts, memory, **rest)
 

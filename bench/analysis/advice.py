@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from bench.analysis.stability import LINEAR, largest_stable_rate, sample_orders
+from bench.analysis.stability import has_linear_map, largest_stable_rate, sample_orders
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.tables.formatting import text
 from kernels import FitResult, Model
-from kernels.optimizers import make_optimizer
 
 # The edge of stability is that of so many samples at most, drawn at random: of a million it would take minutes.
 EDGE_SAMPLES = 5_000
@@ -36,7 +35,7 @@ def predicted_edge(
     optimizer, batch_size, shuffle, seed
         As for `kernels.fit`.
     """
-    if not model.is_linear or make_optimizer(optimizer).name not in LINEAR:
+    if not model.is_linear or not has_linear_map(optimizer):
         return None
     n = min(data.y.size, EDGE_SAMPLES)
     x = data.x if n == data.y.size else data.x[np.sort(np.random.default_rng(0).choice(data.y.size, n, replace=False))]

@@ -19,7 +19,7 @@ from kernels.checks import check_target
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.program import evaluate
-from kernels.run import CONVERGED, STATUS, Floats, Hyperparameters, initial_memory, option_values
+from kernels.run import CONVERGED, STATUS, Floats, Hyperparameters, option_values
 from kernels.samples import allocate_data, check_samples
 from kernels.schedules import learning_rates
 
@@ -104,7 +104,7 @@ def _train_plane(
         check_target(settings.target),
         marks,
     )
-    memory = np.tile(initial_memory(optimizer, len(model.params)), (len(starts), 1))
+    memory = optimizer.initial_memory(starts)
     samples = allocate_data(columns, y, shuffle=shuffle)
     runs = train_runs(settings.kernel, model, loss, optimizer, samples, hyperparameters, starts, memory)
     assert runs is not None  # noqa: S101 (nobody stops it)

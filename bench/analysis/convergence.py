@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.analysis.stability import LINEAR, eigenvalue_moduli, largest_stable_rate, sample_orders
+from bench.analysis.stability import eigenvalue_moduli, has_linear_map, largest_stable_rate, sample_orders
 from bench.study.schema import RunTable
 from kernels import Model
 from kernels.loops import samples_per_epoch
@@ -192,7 +192,7 @@ def _group_runs(
     orders: NDArray[np.int64] | None = None
     for key, runs in frame.groupby(CHOICE, observed=True):
         optimizer, batch_size, shuffle = cast(tuple[str, int, bool], key)
-        if make_optimizer(optimizer).name not in LINEAR:
+        if not has_linear_map(optimizer):
             continue
         drawn = shuffle and batch_size < n
         if drawn and orders is None:

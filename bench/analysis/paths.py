@@ -18,7 +18,7 @@ from kernels.losses import make_loss
 from kernels.marks import thin_marks
 from kernels.optimizers import make_optimizer
 from kernels.paths import Paths, record_paths
-from kernels.run import STATUS, Floats, Hyperparameters, Marks, initial_memory, option_values
+from kernels.run import STATUS, Floats, Hyperparameters, Marks, option_values
 from kernels.samples import Samples, allocate_data, check_samples
 from kernels.schedules import learning_rates
 from kernels.validation import hold_out
@@ -135,7 +135,7 @@ def _train(
         settings.patience or np.inf,
     )
     starts = result.starts[group.index.to_numpy()]
-    memory = np.tile(initial_memory(optimizer, starts.shape[1]), (len(starts), 1))
+    memory = optimizer.initial_memory(starts)
     place = allocate_data(*train, shuffle=shuffle, validation=held_out)
     kernel = "fused" if settings.kernel == "reference" else settings.kernel
     return record_paths(kernel, result.model, loss, optimizer, place, hyper, starts, memory, at)

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.checks import describe
-from kernels.optimizers import Optimizer, add_weight_decay, make_optimizer
+from kernels.optimizer import Optimizer, add_weight_decay
+from kernels.optimizers import make_optimizer
 from kernels.reference import permutation
 from kernels.run import Floats
 from kernels.samples import check_batch_size
@@ -208,10 +209,16 @@ def _search_edge(curvatures: Floats, optimizer: Optimizer, start: float) -> floa
         unstable[-1] = True  # as before, whatever rounding says
 
 
+def has_linear_map(optimizer: str | Optimizer) -> bool:
+    """Return whether an update is linear in the distance from the optimum, and the same at every time."""
+    made = make_optimizer(optimizer)
+    return made.name in LINEAR and made.clock is None
+
+
 def _make_linear_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """Return the optimizer, if it has a linear map."""
     made = make_optimizer(optimizer)
-    if made.name not in LINEAR:
+    if not has_linear_map(made):
         raise ValueError(
             f"optimizer must be one of {', '.join(LINEAR)} to have a linear map, not {describe(made.text)}"
         )

@@ -17,8 +17,9 @@ from kernels.agreement import KERNELS
 from kernels.block import WIDTH
 from kernels.checks import check_target
 from kernels.losses import make_loss
-from kernels.optimizers import Optimizer, make_optimizer
-from kernels.run import MAX_EPOCHS, NO_LOWEST, Floats, Hyperparameters, initial_memory, option_values
+from kernels.optimizer import Optimizer
+from kernels.optimizers import make_optimizer
+from kernels.run import MAX_EPOCHS, NO_LOWEST, Floats, Hyperparameters, option_values
 from kernels.schedules import learning_rates
 
 # A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of
@@ -157,7 +158,6 @@ def plan_jobs(
         kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
         size = _job_size(clock.n, settings.epochs, marks.size, KERNELS[kernel].width)
         optimizer = make_optimizer(plan["optimizer"].cat.categories[code])
-        fresh = initial_memory(optimizer, progress.params.shape[1])
         for begin in range(0, len(group), size):
             rows = group.index.to_numpy()[begin : begin + size]
             hyperparameters = Hyperparameters(
@@ -171,8 +171,8 @@ def plan_jobs(
                 marks,
                 settings.patience or np.inf,
             )
-            remembered = np.stack([progress.memory[row] if first else fresh for row in rows])
             params, lowest = progress.params[rows], progress.lowest[rows]
+            remembered = np.stack([progress.memory[row] for row in rows]) if first else optimizer.initial_memory(params)
             yield Job(rows, kernel, optimizer, hyperparameters, params, remembered, first, lowest)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kernels.losses import make_loss
 from kernels.model import Model
-from kernels.optimizers import OPTIMIZERS
+from kernels.optimizers import make_optimizer
 from kernels.schedules import SCHEDULES
 from kernels.spec import make_from_spec, parse_spec
 
@@ -79,7 +79,7 @@ def config_ids(
 
 def canonical_optimizer(text: str) -> str:
     """Return the optimizer with every option by name, so that two spellings of it are the same text."""
-    return make_from_spec(text, OPTIMIZERS, "optimizer").text
+    return make_optimizer(text).text
 
 
 def canonical_schedule(text: str) -> str:

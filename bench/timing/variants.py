@@ -21,7 +21,7 @@ from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.models import quadratic
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.run import Hyperparameters, Record, initial_memory, option_values
+from kernels.run import Hyperparameters, Record, option_values
 from kernels.samples import allocate_data
 
 Call = Callable[[], Trained]
@@ -97,6 +97,11 @@ class Variant(NamedTuple):
         refusals = (
             (not self.models(problem.model), f"trains {self.which} only"),
             (optimizer.name not in self.optimizers, f"has no {optimizer.name}"),
+            # Options such as amsgrad make another rule of it, which peers were not written for.
+            (
+                not self.ours and optimizer.rule is not make_optimizer(optimizer.name).rule,
+                f"has {optimizer.name} in its usual form only",
+            ),
             # Those that have nothing else have it plain.
             (optimizer.weight_decay and len(self.optimizers) == 1, "has no weight decay"),
             (problem.loss != "squared" and not self.ours, "has the squared loss only"),
@@ -156,10 +161,8 @@ def kernel(name: str, problem: Problem) -> Call:
     data = allocate_data(problem.x, problem.y, shuffle=problem.shuffle)
     options = option_values(loss, optimizer)
     plan = Hyperparameters(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
-    runs, params = problem.inits.shape
-    start = initial_memory(optimizer, params)
+    memories = optimizer.initial_memory(problem.inits)
     if KERNELS[name].width > 1:
-        memories = np.tile(start, (runs, 1))
 
         def side_by_side() -> Trained:
             trained = train_runs(name, problem.model, loss, optimizer, data, plan, problem.inits, memories)
@@ -169,6 +172,7 @@ def kernel(name: str, problem: Problem) -> Call:
         return side_by_side
 
     train = trainer(name, problem.model, loss, optimizer)
+    runs, params = problem.inits.shape
     epochs = problem.epochs
     final, losses = np.empty((runs, params)), np.empty((epochs + 1, runs))
     trajectory, own = np.empty((epochs + 1, params)), np.empty(epochs + 1)
@@ -177,7 +181,7 @@ def kernel(name: str, problem: Problem) -> Call:
     def one_by_one() -> Trained:
         for run, its_plan in enumerate(plans):
             trajectory[0] = problem.inits[run]
-            train(data, its_plan, Record(own, trajectory, start.copy()), 0, epochs)
+            train(data, its_plan, Record(own, trajectory, memories[run].copy()), 0, epochs)
             final[run], losses[:, run] = trajectory[epochs], own
         return Trained(final, losses)
 

@@ -13,7 +13,7 @@ from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.reference import permutation
-from kernels.run import Data, Floats, Hyperparameters, Record, initial_memory, option_values
+from kernels.run import Data, Floats, Hyperparameters, Record, option_values
 from kernels.samples import allocate_data, check_batch_size, check_samples
 
 DETAILED_EPOCHS = 16
@@ -135,7 +135,7 @@ def _make_piece_trainer(
     """Return a function that trains some samples from given parameters; the optimizer's state stays between calls."""
     rule, penalty = make_optimizer(optimizer), make_loss(loss)
     train = trainer(kernel, result.model, penalty, rule)
-    options, memory = option_values(penalty, rule), initial_memory(rule, len(result.model.params))
+    options, memory = option_values(penalty, rule), rule.initial_memory(result.trajectory[0])
 
     def train_piece(data: Data, rate: float, batch_size: int, params: Floats) -> Floats:
         record = Record(np.empty(2), np.empty((2, params.size)), memory)

@@ -19,7 +19,8 @@ from torch import fx
 from bench.timing.peers.arrays import residual_and_derivatives
 from bench.timing.problem import Problem, Trained, UnavailableError
 from kernels import Model
-from kernels.optimizers import Optimizer, make_optimizer
+from kernels.optimizer import Optimizer
+from kernels.optimizers import make_optimizer
 
 # Samples in one compiled step. Twice as many run a third faster, and take twice as long to compile.
 CHUNK = 25
