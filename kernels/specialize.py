@@ -5,12 +5,14 @@ as they stand to globals of the kernel's own (`binding`), in a module that is na
 bound to. The next process makes the same module and finds the machine code in the cache folder.
 """
 
+import gc
 import hashlib
 import inspect
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache as once
 from functools import partial
 from types import FunctionType, ModuleType
@@ -208,8 +210,22 @@ def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...]
         cache.write(f"{name}.py", source)
     dispatcher = numba.njit(**options)(entry)
     dispatcher._cache = CodeCache(name)  # as `cache=True` would, with a cache of numba's
-    dispatcher.compile(signature)
+    # While another thread holds the lock, nobody forks, so that no process begins without its collections.
+    with global_compiler_lock, _collections_paused():
+        dispatcher.compile(signature)
     return dispatcher
+
+
+@contextmanager
+def _collections_paused() -> Iterator[None]:
+    """Pause Python's garbage collector: to look at the objects of a compilation again and again takes a tenth of it."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:

@@ -1,6 +1,7 @@
 """Specialized kernels: compiled once, kept on disk, mended when damaged, and the same in pure Python."""
 
 import ast
+import gc
 import shutil
 
 import numpy as np
@@ -177,6 +178,18 @@ def stored(tmp_path_factory):
 
     assert build(folder)[1] > 0
     return folder, build
+
+
+def test_the_garbage_collector_is_left_as_it_was(stored):
+    folder, build = stored
+    gc.disable()
+    try:
+        build(folder)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    build(folder)
+    assert gc.isenabled()
 
 
 def copy_of(folder, tmp_path):
