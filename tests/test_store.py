@@ -513,6 +513,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         pass
 
 
+def test_a_lock_that_cannot_be_had_says_how_to_go_on(folder):
+    """As on a disk that has become read-only."""
+    (folder / ".lock").unlink()
+    (folder / ".lock").mkdir()
+    with pytest.raises(OSError, match=r"run cannot be written \(Is a directory\).*--resume"), opened(folder):
+        pass
+
+
 # In use
 
 

@@ -517,7 +517,7 @@ def kill_grid(seeds=4):
     return some_grid(lr=[0.05, 0.2], batch_size=[1, 16], seed=range(seeds), optimizer=["sgd", "adam"])
 
 
-def kill_at_random_moments(folder, beforehand):
+def kill_at_random_moments(folder, beforehand, kills=20):
     """Sweep in processes that are killed until one comes to its end, in folder after folder.
 
     Runs in a process of its own, which has imported and compiled everything: those that it forks begin at once. Prints
@@ -532,7 +532,7 @@ def kill_at_random_moments(folder, beforehand):
     rng = np.random.default_rng(3)
     killed, moments = {}, []
     # Enough, and not all of them before the first part or after the last.
-    while len(moments) < 20 or len(set(moments)) < 6:
+    while len(moments) < kills or len(set(moments)) < 6:
         run = folder / str(len(killed))
         killed[str(run)] = []
         if beforehand:
@@ -541,6 +541,7 @@ def kill_at_random_moments(folder, beforehand):
             moments.append(len(list(run.glob("parts/*.parquet"))))
             killed[str(run)].append(moments[-1])
     print(json.dumps(list(killed)))
+    return killed
 
 
 def in_a_fork(work, seconds=None):

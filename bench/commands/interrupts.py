@@ -66,6 +66,15 @@ class Interruption:
             sys.__unraisablehook__(unraisable)
 
 
+_heeded: list[Interruption] = []
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an error is an interrupt, or what it has become: not all libraries let one pass as it is."""
+    struck = any(interruption.signal is not None for interruption in _heeded)
+    return isinstance(error, KeyboardInterrupt) or (struck and isinstance(error, Exception))
+
+
 def _is_importing(frame: FrameType | None) -> bool:
     while frame:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
@@ -92,9 +101,11 @@ def interruptible() -> Iterator[Interruption]:
     }
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, interruption.handle_timer)
     hook, sys.unraisablehook = sys.unraisablehook, interruption.handle_unraisable
+    _heeded.append(interruption)
     try:
         yield interruption
     finally:
+        _heeded.remove(interruption)
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.unraisablehook = hook
         for number, handler in before.items():

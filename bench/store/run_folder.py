@@ -22,7 +22,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
@@ -248,10 +248,10 @@ def open_run(
     # Asked before there is a lock, which leaves a file.
     if not (folder / ABOUT).exists() and (_visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
-    with _explain_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with lock_folder(folder):
+    with ExitStack() as held:
         with _explain_os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock_folder(folder))
             _prepare_folder(folder, study, identity, resume)
             sound, number = _set_aside_damaged(folder)
         yield OpenRun(folder, dict(identity), sound, number, every)
