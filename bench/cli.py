@@ -50,6 +50,7 @@ def main() -> None:
         except BaseException as error:
             if not is_interrupt(error):
                 raise
+            interruption.forget()
             code = interruption.exit_code
         finally:
             warnings.formatwarning = plain_format

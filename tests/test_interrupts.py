@@ -73,6 +73,24 @@ user_cache_path = None
     assert (out, err.strip()) == ("", "")
 
 
+# A command that is struck while LLVM calls back, in which numba's function cannot raise anything.
+WHILE_COMPILING = """
+import signal, sys
+from numba.core.codegen import CPUCodeLibrary
+CPUCodeLibrary._object_compiled_hook = lambda *_: signal.raise_signal(signal.SIGTERM)
+sys.argv = ["sgdbench", "fit", "quadratic", "--model", "a*x", "--epochs", "1"]
+from bench import cli
+cli.main()
+"""
+
+
+def test_an_interrupt_while_llvm_compiles_leaves_no_traceback(tmp_path):
+    environment = os.environ | {"SGDBENCH_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WHILE_COMPILING]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (143, "", "")
+
+
 def test_what_is_imported_is_imported_whole(tmp_path, monkeypatch):
     (tmp_path / "slow_module.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nloaded = True\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -389,6 +389,15 @@ def test_killed_before_each_thing_it_does(tmp_path):
     assert step > 20
 
 
+def test_what_a_kill_left_half_written_is_removed_wherever_it_is(folder):
+    (folder / "figures").mkdir()
+    for place in (folder, folder / "parts", folder / "figures"):
+        (place / ".0123.partial").touch()
+    with opened(folder) as run:
+        assert_holds(run, range(6))
+    assert not list(folder.rglob("*.partial"))
+
+
 def test_power_may_fail_after_append(folder, monkeypatch):
     events = []
     fsync, replace = os.fsync, Path.replace

@@ -212,8 +212,8 @@ class TestEvidence:
         store_tables(folder, costs=whole.assign(more=1))
         with silence():
             assert "costs" in read_tables(folder)
-        store_tables(folder, costs=whole.drop(columns="note"))
-        with pytest.warns(RuntimeWarning, match=r"costs.parquet cannot be used \(it has no column note.*left out"):
+        store_tables(folder, costs=whole.drop(columns="variant"))
+        with pytest.warns(RuntimeWarning, match=r"costs.parquet cannot be used \(it has no column variant.*left out"):
             assert "costs" not in read_tables(folder)
 
     def test_a_file_in_the_place_of_the_folder(self, folder):

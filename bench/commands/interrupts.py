@@ -48,6 +48,10 @@ class Interruption:
         self._waiting = signum
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
+    def forget(self) -> None:
+        """Deliver nothing that still waits: the command is ending."""
+        self._waiting = None
+
     def handle_timer(self, _signum: int, frame: FrameType | None) -> None:
         """Deliver the signal that had to wait."""
         if self._waiting is None:
@@ -70,7 +74,11 @@ _heeded: list[Interruption] = []
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Return whether an error is an interrupt, or what it has become: not all libraries let one pass as it is."""
+    """Return whether an error is an interrupt, or what it has become.
+
+    Not all libraries let one pass: LLVM calls numba for each function that it has compiled, where nothing can be
+    raised, and numba then misses what it was called for.
+    """
     struck = any(interruption.signal is not None for interruption in _heeded)
     return isinstance(error, KeyboardInterrupt) or (struck and isinstance(error, Exception))
 

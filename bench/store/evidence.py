@@ -14,7 +14,7 @@ _PER_UPDATE = {"seconds_per_update", "seconds_per_update_low", "seconds_per_upda
 COLUMNS = {
     "basin": {*_KIND, "config_id", "lr", "schedule", "status", "samples_seen", "samples_to_target", "final_loss"},
     "check": {"config_id", "optimizer", "lr", "batch_size", "epochs", "error", "bound", "verified"},
-    "costs": {*_KIND, *_PER_UPDATE, "variant", "note"},
+    "costs": {*_KIND, *_PER_UPDATE, "variant"},
     "rates": {*_KIND, "lr", "runs", "predicted_rate", "measured_rate"},
     "speed": {
         *("variant", "ours", "threads", "verified", "error", "ns", "ns_low", "ns_high", "updates_per_second"),

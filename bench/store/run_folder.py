@@ -259,7 +259,7 @@ def open_run(
 
 def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resume: bool) -> None:
     """Write what is missing in the folder, after a check that this run may go on in it."""
-    for leftover in (*folder.glob(".*.partial"), *folder.glob(f"{_PARTS}/.*.partial")):
+    for leftover in folder.rglob(".*.partial"):
         leftover.unlink()
     before = read_identity(folder) if (folder / ABOUT).exists() else None
     if before is not None and any(_visible_files(folder / name) for name in (_PARTS, _DAMAGED)):

@@ -18,16 +18,15 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-import bench.commands.run  # what the command would import
-from bench import cli, load_run
+from bench import load_run
 from tests.drills.flips import STUDY, what_is_read, write_study
 from tests.drills.imports import heed_signals
-from tests.test_sweep import assert_same, kill_at_random_moments, kill_grid, swept
 
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILLED, INTERRUPTED, DONE, OTHER = OUTCOMES = ("killed", "its exit code", "came too late", "another end")
@@ -35,11 +34,19 @@ KILLED, INTERRUPTED, DONE, OTHER = OUTCOMES = ("killed", "its exit code", "came 
 LONGER = STUDY.replace("epochs = 6, target = 0.02", "epochs = 20_000").replace("[0, 1]", "[0, 1, 2, 3, 4, 5, 6, 7]")
 
 
+def import_everything():
+    """Import what the command would, once for all that are forked."""
+    for module in ("bench.cli", "bench.commands.run", "bench.commands.options", "scipy.stats"):
+        import_module(module)
+
+
 def run_command(place, folder, number=None, seconds=0.0):
     """Run the command in another process and send it a signal after a while; return its exit code and its words."""
     words = place / "words.txt"
     child = os.fork()
     if child == 0:
+        from bench import cli
+
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # as in the first lines of bench/cli.py
         output = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1), os.dup2(output, 2)
@@ -132,6 +139,8 @@ def kill_commands(place, kills, rng):
 
 def kill_sweeps(folder, kills):
     """Kill sweeps by SIGKILL; each must end with the results of one that was not disturbed."""
+    from tests.test_sweep import assert_same, kill_at_random_moments, kill_grid, swept
+
     killed, expected = kill_at_random_moments(folder, beforehand=False, kills=kills), swept(grid=kill_grid())
     for run in killed:
         assert_same(load_run(run), expected)
@@ -144,7 +153,7 @@ def main():
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    assert bench.commands.run
+    import_everything()
     heed_signals()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
