@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.commands.examples import help_ending
-from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible
+from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible, is_interrupt
 from bench.commands.streams import lost_output, prepare_streams
 from bench.commands.suggestions import describe_unknown_option
 
@@ -48,7 +48,10 @@ def main() -> None:
             code = _run_command(interruption)
             if (reason := lost_output()) and not code:
                 code = _refuse(f"standard output is not complete: {reason}")
-        except KeyboardInterrupt:
+        except BaseException as error:
+            if not is_interrupt(error):
+                raise
+            interruption.forget()
             code = interruption.exit_code
         finally:
             warnings.formatwarning = plain_format

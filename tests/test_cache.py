@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from kernels import cache
+from tests.drills.cache_flips import damaged_files
+from tests.drills.flips import flip
 
 # Trains a model; prints how it went as JSON.
 CHILD = """
@@ -62,6 +66,19 @@ def test_a_second_process_compiles_nothing_and_imports_no_sympy(filled, python):
     second = json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(folder)))
     assert first["sympy"]
     assert second == first | {"compiled": 0, "sympy": False}
+
+
+def test_a_fit_mends_a_cache_of_which_every_file_is_damaged(filled, python, tmp_path):
+    """The drill of flips in the cache in its short form."""
+    folder, first = filled
+    copy, rng = shutil.copytree(folder, tmp_path / "copy"), np.random.default_rng(0)
+    for file in copy.iterdir():
+        flip(file, rng)
+    assert damaged_files(copy) == sorted(file.name for file in folder.iterdir())
+    mended = json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(copy)))
+    assert mended == first
+    assert damaged_files(copy) == []
+    assert sorted(file.name for file in copy.iterdir()) == sorted(file.name for file in folder.iterdir())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")

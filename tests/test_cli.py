@@ -564,6 +564,22 @@ def test_an_interrupt_after_the_training_says_how_to_go_on(sgdbench, monkeypatch
     assert "sgdbench: all configurations are trained and kept in results/quadratic; --resume goes on from there" in err
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
+@pytest.mark.parametrize(("phase", "kept"), [("sweep", "what is done is"), ("_verify", "trained and")])
+@pytest.mark.usefixtures("no_report")
+def test_an_interrupt_that_a_library_makes_another_error_of_is_one(sgdbench, monkeypatch, phase, kept):
+    def interrupted(*args, **kwargs):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise RuntimeError("something was not done") from None
+
+    monkeypatch.setattr(bench.commands.run, phase, interrupted)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 143
+    assert err.endswith(f"{kept} kept in results/quadratic; --resume goes on from there\n")
+
+
 @pytest.mark.parametrize("phase", ["store_tables", "write_run_report"])
 @pytest.mark.usefixtures("no_report")
 def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the_report(sgdbench, monkeypatch, phase):

@@ -17,7 +17,7 @@ from bench.compare.gates import Gates, load_gates
 from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.compare.ratios import BEST, Sample, best_choice, epochs, times
-from bench.store.evidence import store_tables
+from bench.store.evidence import COLUMNS, store_tables
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_json, seal_json
 from bench.timing.paired import Timings
@@ -64,6 +64,7 @@ def runs(tmp_path_factory):
     for name, slower in (("a", {"fused": 1.0, "C": 1.0}), ("b", {"fused": 1.3, "lanes": 1.0})):
         rounds = [pd.DataFrame({"variant": v, "round": np.arange(40), "ns": f * WOBBLE}) for v, f in slower.items()]
         lost = pd.DataFrame({"variant": ["fused", "C"], "ns": [1.0, np.nan], "note": ["", "there is no compiler"]})
+        lost = lost.reindex(columns=sorted(COLUMNS["speed"]))
         store_tables(folder / name, speed=lost, speed_rounds=pd.concat(rounds))
     return folder
 

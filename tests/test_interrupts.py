@@ -73,6 +73,28 @@ user_cache_path = None
     assert (out, err.strip()) == ("", "")
 
 
+# Compiled code is kept, and a signal strikes while LLVM calls back, where numba's function cannot raise anything.
+WHILE_COMPILING = """
+import signal
+import numba
+from numba.core.codegen import CPUCodeLibrary
+from bench.commands.interrupts import interruptible, is_interrupt
+from kernels.code_cache import CodeCache
+CPUCodeLibrary._object_compiled_hook = lambda *_: signal.raise_signal(signal.SIGTERM)
+dispatcher = numba.njit(lambda x: x)
+dispatcher._cache = CodeCache("kernel")
+with interruptible() as interruption:
+    try:
+        dispatcher.compile("float64(float64)")
+    except BaseException as error:
+        print(is_interrupt(error), interruption.exit_code)
+"""
+
+
+def test_what_an_interrupt_becomes_while_llvm_compiles_is_one(python, tmp_path):
+    assert python(WHILE_COMPILING, SGDBENCH_CACHE_DIR=str(tmp_path)) == "True 143\n"
+
+
 def test_what_is_imported_is_imported_whole(tmp_path, monkeypatch):
     (tmp_path / "slow_module.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nloaded = True\n")
     monkeypatch.syspath_prepend(tmp_path)

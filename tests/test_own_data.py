@@ -164,6 +164,15 @@ def test_a_table_is_swept_without_a_study(sgdbench, cars, monkeypatch):
     assert load_study(cars.parent / "results" / "cars" / "run.toml").model.inputs == ["hp"]
 
 
+@pytest.mark.parametrize("command", [["new"], ["run", "--out", "run"]])
+def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, monkeypatch, command):
+    (tmp_path / "wide.csv").write_text("\n".join(",".join(f"c{k}" for k in range(1001)) for _ in range(2)))
+    monkeypatch.setattr("bench.data.columns._varies", None)
+    code, _, err = sgdbench(command[0], "wide.csv", "--y", "c1", *command[1:])
+    assert code == 2
+    assert err.endswith("wide.csv has 1,001 columns, more than 1,000; name the inputs with --x\n")
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

@@ -20,6 +20,7 @@ from bench.plots.style import save
 from bench.report.figures import select_hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
+from bench.store.evidence import COLUMNS
 from bench.store.results import load_run
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text, write_table
@@ -72,6 +73,12 @@ def test_every_figure_and_table_is_there(folder, report):
         assert (folder / "tables" / f"{name}.md").read_text(encoding="utf-8").strip() in report
     for name in ("best", "check", "speed", "times"):
         assert {path.suffix for path in (folder / "tables").glob(f"{name}.*")} == {".csv", ".parquet", ".md", ".tex"}
+
+
+def test_the_columns_that_are_read_of_the_evidence_are_those_that_a_run_writes(folder):
+    written = {path.stem: set(pd.read_parquet(path)) for path in (folder / "evidence").iterdir()}
+    assert written.keys() == COLUMNS.keys()
+    assert not set().union(*(COLUMNS[name] - columns for name, columns in written.items()))
 
 
 def test_what_the_answer_rests_on_is_folded_away(report):

@@ -389,6 +389,15 @@ def test_killed_before_each_thing_it_does(tmp_path):
     assert step > 20
 
 
+def test_what_a_kill_left_half_written_is_removed_wherever_it_is(folder):
+    (folder / "figures").mkdir()
+    for place in (folder, folder / "parts", folder / "figures"):
+        (place / ".0123.partial").touch()
+    with opened(folder) as run:
+        assert_holds(run, range(6))
+    assert not list(folder.rglob("*.partial"))
+
+
 def test_power_may_fail_after_append(folder, monkeypatch):
     events = []
     fsync, replace = os.fsync, Path.replace
@@ -510,6 +519,14 @@ def test_a_full_disk_changes_nothing(folder, monkeypatch, what):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file/run cannot be written"), opened(tmp_path / "file" / "run"):
+        pass
+
+
+def test_a_lock_that_cannot_be_had_says_how_to_go_on(folder):
+    """As on a disk that has become read-only."""
+    (folder / ".lock").unlink()
+    (folder / ".lock").mkdir()
+    with pytest.raises(OSError, match=r"run cannot be written \(Is a directory\).*--resume"), opened(folder):
         pass
 
 

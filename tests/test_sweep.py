@@ -517,10 +517,10 @@ def kill_grid(seeds=4):
     return some_grid(lr=[0.05, 0.2], batch_size=[1, 16], seed=range(seeds), optimizer=["sgd", "adam"])
 
 
-def kill_at_random_moments(folder, beforehand):
+def kill_at_random_moments(folder, beforehand, kills=20):
     """Sweep in processes that are killed until one comes to its end, in folder after folder.
 
-    Runs in a process of its own, which has imported and compiled everything: those that it forks begin at once. Prints
+    Runs in a process of its own, which has imported and compiled everything: those that it forks begin at once. Returns
     for each folder how many parts there were after each kill.
     """
     engine.FLUSH_SECONDS, jobs.JOB_UPDATES = 0, 1
@@ -532,7 +532,7 @@ def kill_at_random_moments(folder, beforehand):
     rng = np.random.default_rng(3)
     killed, moments = {}, []
     # Enough, and not all of them before the first part or after the last.
-    while len(moments) < 20 or len(set(moments)) < 6:
+    while len(moments) < kills or len(set(moments)) < 6:
         run = folder / str(len(killed))
         killed[str(run)] = []
         if beforehand:
@@ -540,7 +540,7 @@ def kill_at_random_moments(folder, beforehand):
         while not in_a_fork(lambda run=run: swept(run, kill_grid()), seconds * rng.random()):
             moments.append(len(list(run.glob("parts/*.parquet"))))
             killed[str(run)].append(moments[-1])
-    print(json.dumps(list(killed)))
+    return killed
 
 
 def in_a_fork(work, seconds=None):
@@ -566,9 +566,10 @@ def in_a_fork(work, seconds=None):
 @pytest.mark.parametrize("beforehand", [False, True], ids=["from nothing", "while it is extended"])
 def test_a_run_killed_at_random_moments_loses_nothing(tmp_path, beforehand, python):
     code = f"""
+import json
 from pathlib import Path
 from tests.test_sweep import kill_at_random_moments
-kill_at_random_moments(Path({str(tmp_path)!r}), {beforehand})
+print(json.dumps(list(kill_at_random_moments(Path({str(tmp_path)!r}), {beforehand}))))
 """
     folders = json.loads(python(code, OPENBLAS_NUM_THREADS="1"))
     expected = swept(grid=kill_grid())

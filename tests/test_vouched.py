@@ -16,7 +16,7 @@ import pytest
 from bench import Grid, load_run, sweep
 from bench.report.run_data import read_run_data
 from bench.store import seal
-from bench.store.evidence import read_tables, store_tables
+from bench.store.evidence import COLUMNS, read_tables, store_tables
 from bench.store.run_folder import read_identity, read_run
 from bench.store.seal import name_owner, read_json, seal_json
 from bench.study.load import load_study, to_toml
@@ -206,6 +206,16 @@ class TestEvidence:
         assert len(told) == 1
         assert list(tables) == ["others"]
 
+    def test_a_table_that_is_whole_and_has_other_columns_is_left_out(self, folder):
+        """As another version may have written it."""
+        whole = pd.DataFrame([dict.fromkeys(COLUMNS["costs"], 1.0)])
+        store_tables(folder, costs=whole.assign(more=1))
+        with silence():
+            assert "costs" in read_tables(folder)
+        store_tables(folder, costs=whole.drop(columns="variant"))
+        with pytest.warns(RuntimeWarning, match=r"costs.parquet cannot be used \(it has no column variant.*left out"):
+            assert "costs" not in read_tables(folder)
+
     def test_a_file_in_the_place_of_the_folder(self, folder):
         shutil.rmtree(folder / "evidence")
         (folder / "evidence").touch()
@@ -261,6 +271,12 @@ class TestRecords:
         plan = plan[[*plan.columns[:-3], "start_c", "start_b", "start_a"]]
         seal.write_table(folder / "plan.parquet", plan, name_owner(identity))
         with pytest.raises(ValueError, match=r"parts has the columns param_a, .* the parameters c, b, a"):
+            load_run(folder)
+
+    def test_a_plan_without_a_setting_is_refused(self, folder):
+        plan, owner = pd.read_parquet(folder / "plan.parquet"), name_owner(read_identity(folder))
+        seal.write_table(folder / "plan.parquet", plan.drop(columns="lr"), owner)
+        with pytest.raises(ValueError, match=r"plan.parquet has no column lr of a sweep"):
             load_run(folder)
 
     def test_an_identity_without_what_a_sweep_needs(self, folder):

@@ -48,6 +48,10 @@ class Interruption:
         self._waiting = signum
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
+    def forget(self) -> None:
+        """Deliver nothing that still waits: the command is ending."""
+        self._waiting = None
+
     def handle_timer(self, _signum: int, frame: FrameType | None) -> None:
         """Deliver the signal that had to wait."""
         if self._waiting is None:
@@ -64,6 +68,19 @@ class Interruption:
             self._look_again(self.signal or signal.SIGINT)
         else:
             sys.__unraisablehook__(unraisable)
+
+
+_heeded: list[Interruption] = []
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an error is an interrupt, or what it has become.
+
+    Not all libraries let one pass: LLVM calls numba for each function that it has compiled, where nothing can be
+    raised, and numba then misses what it was called for.
+    """
+    struck = any(interruption.signal is not None for interruption in _heeded)
+    return isinstance(error, KeyboardInterrupt) or (struck and isinstance(error, Exception))
 
 
 def _is_importing(frame: FrameType | None) -> bool:
@@ -92,9 +109,11 @@ def interruptible() -> Iterator[Interruption]:
     }
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, interruption.handle_timer)
     hook, sys.unraisablehook = sys.unraisablehook, interruption.handle_unraisable
+    _heeded.append(interruption)
     try:
         yield interruption
     finally:
+        _heeded.remove(interruption)
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.unraisablehook = hook
         for number, handler in before.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.commands.interrupts import is_interrupt
 from bench.system.atomic import DISK_ERRORS
 
 
@@ -21,14 +22,14 @@ def keep_results(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
-        print(
-            f"sgdbench: all configurations are trained and kept in {folder}; --resume goes on from there",
-            file=sys.stderr,
-        )
-        raise
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
+    except BaseException as error:
+        if is_interrupt(error):
+            print(
+                f"sgdbench: all configurations are trained and kept in {folder}; --resume goes on from there",
+                file=sys.stderr,
+            )
+            raise
+        if not isinstance(error, OSError) or error.errno not in DISK_ERRORS:
             raise
         remedy = f"`sgdbench report {shlex.quote(str(folder))}`"
         raise ValueError(

@@ -17,6 +17,7 @@ from bench.analysis.default_study import default_study
 from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.console import print_place, print_sentence, print_table, progress
+from bench.commands.interrupts import is_interrupt
 from bench.commands.kept import keep_results
 from bench.commands.speed import print_speed
 from bench.data.scaling import Scaling
@@ -165,8 +166,9 @@ def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, 
                 resume=resume,
                 progress=advance,
             )
-    except KeyboardInterrupt:
-        print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
+    except BaseException as error:
+        if is_interrupt(error):
+            print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
         raise
 
 

@@ -8,6 +8,9 @@ import numpy as np
 from bench.data.table import column_headings, load_table
 from kernels.column_names import column_name, is_name
 
+# Each column of a table is looked at by itself.
+MOST_COLUMNS = 1000
+
 
 def split_renames(x: Sequence[str]) -> tuple[list[str], list[str] | None]:
     """Return the columns that are named, and what an expression calls them where one of them is given a name.
@@ -38,11 +41,13 @@ def numeric_columns(path: str | Path, y: str) -> list[str]:
     Raises
     ------
     ValueError
-        If the file cannot be read, `y` is none of its columns, or none is left.
+        If the file cannot be read, `y` is none of its columns, there are too many to look at, or none is left.
     """
     headings = column_headings(path)
     if y not in headings:
         load_table(path, headings[0] if headings else "x", y)  # says it, and which columns there are
+    if len(headings) > MOST_COLUMNS:
+        raise ValueError(f"{path} has {len(headings):,} columns, more than {MOST_COLUMNS:,}; name the inputs with --x")
     found = [name for name in headings if name and name != y and headings.count(name) == 1 and _varies(path, name, y)]
     if not found:
         raise ValueError(f"{path} has no column of numbers besides {y!r}; name the inputs with --x")

@@ -9,6 +9,25 @@ import pandas as pd
 from bench.store.run_folder import EVIDENCE, read_identity
 from bench.store.seal import DamagedError, name_owner, read_table, write_table
 
+_KIND = {"optimizer", "batch_size", "shuffle"}
+_PER_UPDATE = {"seconds_per_update", "seconds_per_update_low", "seconds_per_update_high"}
+COLUMNS = {
+    "basin": {*_KIND, "config_id", "lr", "schedule", "status", "samples_seen", "samples_to_target", "final_loss"},
+    "check": {"config_id", "optimizer", "lr", "batch_size", "epochs", "error", "bound", "verified"},
+    "costs": {*_KIND, *_PER_UPDATE, "variant"},
+    "rates": {*_KIND, "lr", "runs", "predicted_rate", "measured_rate"},
+    "speed": {
+        *("variant", "ours", "threads", "verified", "error", "ns", "ns_low", "ns_high", "updates_per_second"),
+        *("to_reference", "to_reference_low", "to_reference_high", "to_c", "to_c_low", "to_c_high"),
+        *("compile_seconds", "load_seconds", "break_even", "note"),
+    },
+    "speed_rounds": {"variant", "ns"},
+    "theory": {*_KIND, "predicted_edge", "stable_up_to", "diverges_from", "agrees"},
+    "times": {*_KIND, *_PER_UPDATE, "lr", "schedule", "variant", "runs", "success", "updates_to_target"},
+    "trajectories": {"epoch", "lr", "loss", "samples", "updates", "role", "init", "config_id"},
+}
+"""What is read of the tables of a name, which another version may not have written."""
+
 
 def store_tables(folder: Path, **tables: pd.DataFrame) -> None:
     """Store tables under their names in a run's folder, each in the place of the one before."""
@@ -18,14 +37,23 @@ def store_tables(folder: Path, **tables: pd.DataFrame) -> None:
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return all tables stored in a run's folder, by name; damaged ones are named in a warning and left out."""
+    """Return all tables stored in a run's folder, by name.
+
+    Damaged ones, and those without a column that is read, are named in a warning and left out.
+    """
     owner = name_owner(read_identity(folder))
     tables = {}
     for path in _stored(folder / EVIDENCE):
         try:
-            tables[path.stem] = read_table(path, owner)
+            table = read_table(path, owner)
         except DamagedError as error:
             warn(f"{error}: it is left out", RuntimeWarning, stacklevel=2)
+            continue
+        if len(table) and (missing := sorted(COLUMNS.get(path.stem, set()) - set(table))):
+            reason = f"it has no column {missing[0]}, as if another version had written it"
+            warn(f"{path} cannot be used ({reason}): it is left out", RuntimeWarning, stacklevel=2)
+            continue
+        tables[path.stem] = table
     return tables
 
 

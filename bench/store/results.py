@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CONFIRMATION = "confirmation"
+# What a plan has besides the starts.
+_SETTINGS = ("config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle")
 # What a sweep's results have besides the parameters.
 _RESULTS = {
     "config_id": pa.string(),
@@ -203,7 +205,7 @@ def load_run(folder: str | Path) -> SweepResult:
     plan = _read_plan(run)
     starts = [name for name in plan.columns if name.startswith("start_")]
     kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
-    _check_columns(run, model, starts, kinds)
+    _check_columns(run, model, plan.columns.tolist(), kinds)
     results = run.configurations([*kinds, *(f"param_{name}" for name in model.params)])
     rows = _join_rows(plan, results)
     frame = _with_costs(rows.drop(columns=starts), clock)
@@ -235,8 +237,9 @@ def _read_plan(run: Run) -> pd.DataFrame:
         raise ValueError(f"{error}: `{remedy}` writes it anew, and trains nothing again") from None
 
 
-def _check_columns(run: Run, model: Model, starts: list[str], kinds: dict[str, pa.DataType]) -> None:
+def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:
     """Refuse results whose columns are not those of the sweep of this model, its parameters in their order."""
+    starts = [name for name in plan if name.startswith("start_")]
     params = [name for name in run.columns if name.startswith("param_")]
     for what, found, prefix in ((PLAN, starts, "start_"), ("parts", params, "param_")):
         wanted = [f"{prefix}{name}" for name in model.params]
@@ -245,6 +248,8 @@ def _check_columns(run: Run, model: Model, starts: list[str], kinds: dict[str, p
                 f"{run.folder} is damaged: {what} has the columns {', '.join(found) or 'of no parameters'}, and "
                 f"{ABOUT} the parameters {', '.join(model.params)}"
             )
+    if missing := [name for name in _SETTINGS if name not in plan]:
+        raise ValueError(f"{run.folder} is damaged: {PLAN} has no column {missing[0]} of a sweep")
     kinds = kinds | dict.fromkeys(params, pa.float64())
     if run.columns and (wrong := [name for name, kind in kinds.items() if run.columns.get(name) != kind]):
         raise ValueError(f"{run.folder} is damaged: its parts have no column {wrong[0]} of a sweep")

@@ -22,7 +22,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
@@ -248,10 +248,10 @@ def open_run(
     # Asked before there is a lock, which leaves a file.
     if not (folder / ABOUT).exists() and (_visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
-    with _explain_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with lock_folder(folder):
+    with ExitStack() as held:
         with _explain_os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock_folder(folder))
             _prepare_folder(folder, study, identity, resume)
             sound, number = _set_aside_damaged(folder)
         yield OpenRun(folder, dict(identity), sound, number, every)
@@ -259,7 +259,7 @@ def open_run(
 
 def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resume: bool) -> None:
     """Write what is missing in the folder, after a check that this run may go on in it."""
-    for leftover in (*folder.glob(".*.partial"), *folder.glob(f"{_PARTS}/.*.partial")):
+    for leftover in folder.rglob(".*.partial"):
         leftover.unlink()
     before = read_identity(folder) if (folder / ABOUT).exists() else None
     if before is not None and any(_visible_files(folder / name) for name in (_PARTS, _DAMAGED)):

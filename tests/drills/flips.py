@@ -21,7 +21,7 @@ from bench import sweep
 from bench.engine.confirm import confirm_choices
 from bench.engine.problem import make_problem
 from bench.report.run_data import read_run_data
-from bench.store.evidence import store_tables
+from bench.store.evidence import COLUMNS, store_tables
 from bench.study.load import load_study, to_toml
 from bench.tables.choice_ranking import ranking
 
@@ -38,22 +38,27 @@ run = { epochs = 6, target = 0.02, kernel = "fused", confirm = 2 }
 """
 
 
+def write_study(place, text=STUDY):
+    """Write a study and its data into a folder."""
+    x = np.linspace(-1, 1, 40)
+    pd.DataFrame({"x": x, "y": 2 * x**2 - 4 * x + 3}).to_csv(place / "table.csv", index=False)
+    (place / "study.toml").write_text(text, encoding="utf-8")
+    return load_study(place / "study.toml")
+
+
 def make_run(place):
     """A run folder with a part of 3 epochs and one that continues it, evidence, and runs on fresh seeds.
 
     Also what was read after the 3 epochs, which is where a run stands whose continuation is lost.
     """
-    x = np.linspace(-1, 1, 40)
-    pd.DataFrame({"x": x, "y": 2 * x**2 - 4 * x + 3}).to_csv(place / "table.csv", index=False)
-    (place / "study.toml").write_text(STUDY, encoding="utf-8")
-    study, folder = load_study(place / "study.toml"), place / "run"
+    study, folder = write_study(place), place / "run"
     resume(place, study, epochs=3)
     earlier = what_is_read(folder)
     result = resume(place, study)
     problem = make_problem(result.model, *samples(study), study.run, folder)
     confirm_choices(problem, study.make_grid(), ranking(result.frame), folder, to_toml(study), seeds=2)
     rounds = pd.DataFrame({"variant": ["fused", "C"] * 20, "round": np.arange(40), "ns": np.linspace(4, 6, 40)})
-    store_tables(folder, speed_rounds=rounds, costs=pd.DataFrame({"seconds_per_update": [1e-9, 2e-9]}))
+    store_tables(folder, speed_rounds=rounds, costs=pd.DataFrame([dict.fromkeys(sorted(COLUMNS["costs"]), 1e-9)]))
     return folder, earlier
 
 
