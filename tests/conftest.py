@@ -1,5 +1,6 @@
 """What all tests share: a kernel cache of their own, benchmarks that run once, the lesson's data, other processes."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(config, items):
     others = {item.function for item in items if item not in marked}
     config.hook.pytest_deselected(items=[item for item in marked if item.function in others])
     items[:] = [item for item in items if item not in marked or item.function not in others]
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector what stays anyway: numba makes so many objects that it runs all the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure():
