@@ -1,5 +1,6 @@
 """What all tests share: a kernel cache of their own, benchmarks that run once, the lesson's data, other processes."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -19,12 +20,36 @@ if CACHE:
 ROOT = Path(__file__).parent.parent
 
 
+def says_how_to_benchmark(config):
+    """Whether the command line has anything to say about benchmarks."""
+    return any(argument.startswith("--benchmark") for argument in config.invocation_params.args)
+
+
 def pytest_configure(config):
-    """Benchmarks run once and untimed, unless the command line has anything to say about them."""
+    """Benchmarks run once and untimed, unless the command line says how."""
     # A process that a shell starts in the background ignores Ctrl-C, and so do those that it starts; tests press it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if not any(argument.startswith("--benchmark") for argument in config.invocation_params.args):
+    if not says_how_to_benchmark(config):
         config.option.benchmark_disable = True
+
+
+def pytest_collection_modifyitems(config, items):
+    """Deselect what is marked `only_measured`, unless the command line says how to benchmark.
+
+    Not where nothing else is left of its function: no benchmark is left out as a whole, and one can be run by its name.
+    """
+    if says_how_to_benchmark(config):
+        return
+    marked = {item for item in items if item.get_closest_marker("only_measured")}
+    others = {item.function for item in items if item not in marked}
+    config.hook.pytest_deselected(items=[item for item in marked if item.function in others])
+    items[:] = [item for item in items if item not in marked or item.function not in others]
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector what stays anyway: numba makes so many objects that it runs all the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure():

@@ -30,14 +30,6 @@ def rule_with_a_helper(theta, slots, gradient, lr, clock, options):
     return theta - lr * scaled(gradient), ()
 
 
-def rule_with_a_compiled_helper(theta, slots, gradient, lr, clock, options):
-    return theta - lr * compiled_helper(gradient), ()
-
-
-def rule_with_numpy(theta, slots, gradient, lr, clock, options):
-    return theta - lr * np.sign(gradient) * np.minimum(np.absolute(gradient), SLOWER), ()
-
-
 def rule_with_a_table(theta, slots, gradient, lr, clock, options):
     return theta - lr * TABLE[1] * gradient, ()
 
@@ -47,9 +39,11 @@ def update(gradient):
     return 3.0 * gradient
 
 
-def rule_with_a_name_of_the_loops(theta, slots, gradient, lr, clock, options):
+def rule_with_all_that_has_a_name(theta, slots, gradient, lr, clock, options):
+    """Helpers, one of them compiled, NumPy, a table, and names that the loops have too."""
     zeros = 0.125
-    return theta - lr * zeros * update(gradient), ()
+    clipped = np.sign(gradient) * np.minimum(np.absolute(gradient), 40 * SLOWER)
+    return theta - lr * (zeros * update(clipped) + TABLE[1] * scaled(gradient) + 0.1 * compiled_helper(gradient)), ()
 
 
 def made_with(factor, helper):
@@ -59,12 +53,9 @@ def made_with(factor, helper):
     return rule
 
 
+# Each is a kernel to compile.
 RULES = [
-    rule_with_a_helper,
-    rule_with_a_compiled_helper,
-    rule_with_numpy,
-    rule_with_a_table,
-    rule_with_a_name_of_the_loops,
+    rule_with_all_that_has_a_name,
     made_with(0.5, scaled),
     lambda theta, slots, gradient, lr, clock, options: (theta - lr * gradient * SLOWER, ()),
 ]

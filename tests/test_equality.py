@@ -111,11 +111,12 @@ SMALL = ORDINARY | st.sampled_from(
 )
 LARGE = SMALL | st.sampled_from([s * number for number in (2.0**53 - 1, 1e150, 1e300) for s in (1, -1)])
 ROOTS = Model("a*abs(x)**0.5 + b*abs(b)**1.5*x + c*(x**2 + 1)**-1.5 - abs(a*c)**2.5")
+# Every model, rule and loss that has something to get wrong, each once: every other combination is a kernel to compile.
 EDGES = [
     (models.linear, "sgd", "squared"),
-    (models.linear, "adam", "squared"),
-    (ROOTS, "sgd", "squared"),
-    (ROOTS, "momentum", "huber(0.5)"),
+    (models.quadratic, "adam", "squared"),
+    (ROOTS, "momentum", "squared"),
+    (models.quadratic, "sgd", "huber(0.5)"),
 ]
 
 
@@ -166,7 +167,7 @@ POLYNOMIALS = st.lists(
 
 
 # Every example is compiled, so there are few, and one that fails is shown as it was found.
-@settings(max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(above=POLYNOMIALS, below=POLYNOMIALS, optimizer=st.sampled_from(FORMS))
 def test_any_polynomial_or_rational_model(above, below, optimizer):
     model = Model(f"({above} + a)/({below} + 7*c)")
@@ -221,7 +222,6 @@ def test_functions_of_floats_are_within_4_ulp_of_numpy():
 
 
 CURVES = {
-    "exponential_decay": [2, 1.3, 0.5],
     "power_law": [2, 0.7],
     "gaussian_peak": [2, 0.5, 0.3, 0.1],
     "sine": [1.5, 4, 0.3, 0.2],
@@ -250,7 +250,7 @@ def test_models_with_functions_stay_close_where_the_run_settles(name, batch_size
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_logcosh_stays_close(batch_size):
     updates = 20 * (200 // batch_size)
-    assert close_run("sine", CURVES["sine"], "fused", batch_size=batch_size, loss="logcosh") <= 4 * EPS * updates
+    assert close_run("quadratic", [2, -4, 3], "fused", batch_size=batch_size, loss="logcosh") <= 4 * EPS * updates
 
 
 @pytest.mark.parametrize("batch_size", [1, 16])

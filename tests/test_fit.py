@@ -35,10 +35,11 @@ def quadratic(**settings):
 )
 def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
     rng = np.random.default_rng(1)
-    x = rng.standard_normal((200, 2))
+    u = rng.uniform(-2, 2, 200)
+    x = np.stack([u**2, u], axis=1)  # the derivatives of a quadratic
     y = x @ [3, -1] + 0.5 + rng.standard_normal(200)
     epochs = 5
-    ours = fit(models.plane, x, y, init=[0.1, 0.2, 0.3], lr=0.01, epochs=epochs, loss=loss, shuffle=shuffle, seed=3)
+    ours = fit(models.quadratic, u, y, init=[0.1, 0.2, 0.3], lr=0.01, epochs=epochs, loss=loss, shuffle=shuffle, seed=3)
     # It keeps no state but the parameters, so one pass over all our epochs, one after the other, is the same training.
     order = np.concatenate([reference.permutation(200, 3, e) if shuffle else np.arange(200) for e in range(epochs)])
     options = {"penalty": None, "learning_rate": "constant", "eta0": 0.01, "shuffle": False, "max_iter": 1, "tol": None}
@@ -367,10 +368,14 @@ def test_ctrl_c_ends_a_long_fit(kernel):
 
 def test_inputs_are_not_changed():
     x, y = np.random.default_rng(4).random((40, 2)), np.arange(40.0)
-    before = x.tobytes(), y.tobytes()
+    u = x[:, 0].copy()
+    before = x.tobytes(), y.tobytes(), u.tobytes()
+    settings = {"shuffle": True, "batch_size": 7, "lr": 1e-3}
     for kernel in SINGLE:
-        fit(models.plane, x, y, kernel=kernel, shuffle=True, batch_size=7, lr=1e-3)
-    assert (x.tobytes(), y.tobytes()) == before
+        fit(models.quadratic, u, y, kernel=kernel, **settings)
+    for kernel in ("reference", "fused"):
+        fit(models.plane, x, y, kernel=kernel, **settings)
+    assert (x.tobytes(), y.tobytes(), u.tobytes()) == before
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])

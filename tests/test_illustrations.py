@@ -15,7 +15,7 @@ from bench.store.evidence import store_tables
 from bench.study.schema import RunTable
 from bench.tables.run_costs import COST_SETTINGS
 from bench.tables.seconds import KERNEL, PER_UPDATE
-from kernels import Model
+from kernels import models
 
 X = np.linspace(-1, 1, 40)
 FAR, NEAR = [500.0, 900.0], [1.0, 2.0]
@@ -188,8 +188,7 @@ def test_a_single_choice_has_no_comparisons(tmp_path):
 
 def test_several_inputs_have_no_curve_to_bend(tmp_path):
     x = np.random.default_rng(0).normal(size=(30, 2))
-    model = Model("a*x1 + b*x2", inputs=("x1", "x2"))
-    shown = by_name(material_of(tmp_path, model, x=x, lr=0.1, init=[0.0, 0.0], target=None))
+    shown = by_name(material_of(tmp_path, models.plane, x=x, lr=0.1, init=[0.0, 0.0, 0.0], target=None))
     assert list(shown) == ["fitted_curve", "contours", "loss_by_lr"]
     assert shown["fitted_curve"][1].axes[0].get_ylabel() == "y, predicted"
 

@@ -1,6 +1,7 @@
 import re
 import shutil
 import time
+from itertools import islice
 from pathlib import Path
 from threading import Event
 
@@ -17,14 +18,14 @@ from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
 from bench.cli import main
 from bench.commands.run import run_study
 from bench.plots.style import save
-from bench.report.figures import select_hardest_start
+from bench.report.figures import report_figures, select_hardest_start
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
 from bench.store.evidence import COLUMNS
 from bench.store.results import load_run
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text, write_table
-from bench.study.load import load_study
+from bench.study.load import load_study, with_overrides
 from bench.timing.update import update_seconds
 from kernels.program_cache import compile_program
 
@@ -40,6 +41,12 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(folder):
     return (folder / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def one_figure(monkeypatch):
+    """A report has its first figure alone, for tests of something else in it: to draw the others takes seconds."""
+    monkeypatch.setattr("bench.report.report.report_figures", lambda run_data: islice(report_figures(run_data), 1))
 
 
 def test_the_report_opens_with_a_verdict(report):
@@ -156,7 +163,8 @@ def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch,
         return program._replace(derivatives=(2, *program.derivatives[1:]))
 
     monkeypatch.setattr("kernels.model.compile_program", wrong)
-    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    study = with_overrides(load_study(folder / "run.toml"), kernel="reference", epochs=1)
+    assert not run_study(study, tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("sgdbench: what is trained is not the model 'a*x**2 + b*x + c': the derivative by a differs")
@@ -195,6 +203,7 @@ def test_no_thread_is_left_by_a_sweep_that_does_not_end(folder, tmp_path, monkey
 
 
 @pytest.mark.parametrize("promised", [True, False])
+@pytest.mark.usefixtures("one_figure")
 def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_path, monkeypatch, capsys, promised):
     """It fails the run where the same bits are promised; elsewhere training may have made a rounding large."""
 
@@ -216,6 +225,7 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
     assert (tmp_path / "run" / "report.md").exists()
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
     monkeypatch.setattr(bench.commands.run, "MEASURED", ("reference", "fused"))
     monkeypatch.setattr(
@@ -300,6 +310,7 @@ def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
     assert "fitted_curve.png" not in told
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_sweep_without_a_study_has_a_report(tmp_path):
     x = np.linspace(-1, 1, 40)
     sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
@@ -325,6 +336,7 @@ def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monke
     )
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_names_that_spreadsheets_would_run_are_text_in_all_configurations(tmp_path):
     x, name = np.linspace(-1, 1, 40), "=cmd|'/C calc'!A0"
     grid = Grid(lr=[0.1], init={name: [1.0, -2.0]})
@@ -349,6 +361,7 @@ def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
         assert "0 configurations" in told
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_run_in_progress_has_a_report_of_what_is_there(folder, tmp_path):
     going = tmp_path / "going"
     shutil.copytree(folder, going)

@@ -233,17 +233,27 @@ def flipped(file):
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [cut, emptied, garbled, flipped])
-def test_damaged_machine_code_is_compiled_anew_and_replaced(stored, tmp_path, damage):
+def test_damaged_machine_code_is_compiled_anew_and_replaced(stored, tmp_path):
     folder, build = stored
     copy = copy_of(folder, tmp_path)
     (file,) = copy.glob("*.nbc")
-    damage(file)
+    flipped(file)
     kernel, compiled = build(copy)
     assert compiled > 0
     assert kernel.source == build(folder)[0].source
     assert [*copy.glob("*.nbc")] == [file]
     assert build(copy)[1] == 0
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, garbled, flipped])
+def test_damaged_machine_code_is_as_good_as_missing(stored, tmp_path, monkeypatch, damage):
+    """Whatever the damage: so what is done about one kind is done about all."""
+    copy = copy_of(stored[0], tmp_path)
+    monkeypatch.setattr(cache, "folder", lambda: copy)
+    (file,) = copy.glob("*.nbc")
+    assert cache.read_bytes(file.name)
+    damage(file)
+    assert cache.read_bytes(file.name) is None
 
 
 def test_no_damaged_machine_code_is_loaded(stored, tmp_path, monkeypatch):

@@ -69,6 +69,16 @@ def hold(intervals, truth):
     return np.mean([interval.low <= truth <= interval.high for interval in intervals])
 
 
+@pytest.fixture
+def fewer_resamples(monkeypatch):
+    """A fifth of them, for thousands of intervals: of 100, as many hold, and as many calls differ from themselves.
+
+    In the two tests, 95.9 and 96.4 hold and 3.1 and 4.3 differ; with all resamples 95.9 and 96.5, 3.2 and 4.2.
+    """
+    monkeypatch.setattr(timing, "RESAMPLES", 999)
+
+
+@pytest.mark.usefixtures("fewer_resamples")
 def test_intervals_hold_95_times_in_100_and_a_call_differs_from_itself_in_5_at_most():
     rng = np.random.default_rng(1)
     found, floors = [], []
@@ -80,6 +90,7 @@ def test_intervals_hold_95_times_in_100_and_a_call_differs_from_itself_in_5_at_m
     assert np.mean([floor.differs for floor in floors]) <= 0.05
 
 
+@pytest.mark.usefixtures("fewer_resamples")
 def test_they_hold_as_well_when_it_ends_because_they_are_narrow():
     rng = np.random.default_rng(2)
     found, floors, ended = [], [], []
@@ -91,7 +102,8 @@ def test_they_hold_as_well_when_it_ends_because_they_are_narrow():
         floors.append(noise_floor(timings))
         ended.append(len(timings.seconds))
     assert 0.93 <= hold(found, TRUTH) <= 0.97
-    assert np.mean([floor.differs for floor in floors]) <= 0.05
+    # It would be 0.050 if intervals were not widened as Student's t is.
+    assert np.mean([floor.differs for floor in floors]) <= 0.047
     assert min(ended.count(rounds) for rounds in (20, 30, 45)) > 100
 
 

@@ -11,7 +11,11 @@ ONE = {optimizer: classic(100, 16, optimizer=optimizer) for optimizer in OPTIMIZ
 MANY = {optimizer: batch_of_runs(problem).part(epochs=10) for optimizer, problem in ONE.items()}
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+# No other test has a kernel of lanes for nesterov without weight decay.
+@pytest.mark.parametrize(
+    "optimizer",
+    [pytest.param(name, marks=pytest.mark.only_measured if name == "nesterov" else ()) for name in OPTIMIZERS],
+)
 @pytest.mark.parametrize("name", ["fused", "lanes", "PyTorch"])
 def test_optimizer(name, optimizer, measure, benchmark):
     benchmark.group = f"optimizers: {optimizer}"

@@ -27,9 +27,9 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def python(cache, tmp_path):
     """Run a new Python process; returns what it prints."""
-    environment = os.environ | {"SGDBENCH_CACHE_DIR": str(cache)}
 
-    def run(*arguments):
+    def run(*arguments, cache=cache):
+        environment = os.environ | {"SGDBENCH_CACHE_DIR": str(cache)}
         done = subprocess.run(
             [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
@@ -45,12 +45,14 @@ def test_help(python, benchmark, reach):
 
 
 def test_run(python, cache, tmp_path, benchmark, reach):
-    # Each has a folder of its own, so as not to find the results of the one before. Untimed, a small grid will do.
+    # Each has a folder of its own, so as not to find the results of the one before. Untimed, a small grid will do, with
+    # the kernels that other tests have compiled.
     folders = (str(tmp_path / f"run{number}") for number in count())
     grid = [] if benchmark.enabled else ["--epochs", "2", "--optimizer", "sgd", "--batch-size", "16"]
+    kernels = cache if benchmark.enabled else os.environ["SGDBENCH_CACHE_DIR"]
 
     def run():
-        python("-m", "bench.cli", "run", *grid, "--out", next(folders))
+        python("-m", "bench.cli", "run", *grid, "--out", next(folders), cache=kernels)
 
     if benchmark.enabled:
         shutil.rmtree(cache, ignore_errors=True)
