@@ -11,10 +11,13 @@ ONE = {optimizer: classic(100, 16, optimizer=optimizer) for optimizer in OPTIMIZ
 MANY = {optimizer: batch_of_runs(problem).part(epochs=10) for optimizer, problem in ONE.items()}
 
 
-# No other test has a kernel of lanes for nesterov without weight decay.
+# Those of which other tests have the kernels.
+COMPILED = ("sgd", "momentum", "adam")
+
+
 @pytest.mark.parametrize(
     "optimizer",
-    [pytest.param(name, marks=pytest.mark.only_measured if name == "nesterov" else ()) for name in OPTIMIZERS],
+    [pytest.param(name, marks=() if name in COMPILED else pytest.mark.only_measured) for name in OPTIMIZERS],
 )
 @pytest.mark.parametrize("name", ["fused", "lanes", "PyTorch"])
 def test_optimizer(name, optimizer, measure, benchmark):
