@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.expression import Call, Name, Node, Number, parse
+from kernels.functions import erf
 from kernels.model import Model
-from kernels.program import Program
+from kernels.program import Program, numpy_function
 from kernels.run import Floats
 
 Flags = NDArray[np.bool_]
@@ -25,8 +26,11 @@ STEP = 1e-50
 # Where a result is this small, squares on the way to it may have been too large or too small for a float.
 NEGLIGIBLE = 1e-90
 # How far every input, parameter and intermediate value is moved, to see how much that moves the result. At a kink, as
-# of abs at 0, it moves all of it: the scale there is 1/NUDGE, and any difference below the tolerance.
-NUDGE, REPEATS = 1e-10, 3
+# of abs at 0, it moves all of it: the scale there is 1/NUDGE, and any difference below the tolerance. Where rounding
+# decides a comparison, every second move shows it.
+NUDGE, REPEATS, REPEATS_WITH_CHOICES = 1e-10, 3, 12
+CHOICES = {"where", "maximum", "minimum", "relu"}
+COMPARISONS = {"less", "less_equal", "greater", "greater_equal"}
 # A wrong program may be right by chance where parameters are 0 or equal, so there are points around those given too.
 OFFSETS = (0.0, 0.1, 1.0)
 SAMPLES = 40
@@ -110,7 +114,7 @@ def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.
     finite = np.isfinite(ours)
     expected_moves, our_moves = np.zeros_like(expected), np.zeros_like(ours)
     steps = [NUDGE * np.where(size, size, 1) for size in (np.abs(theta), np.abs(x).max(axis=1, keepdims=True))]
-    for _ in range(REPEATS):
+    for _ in range(REPEATS_WITH_CHOICES if _functions(tree) & CHOICES else REPEATS):
         theta_near, x_near = (u + step * rng.uniform(-1, 1, u.shape) for u, step in zip((theta, x), steps, strict=True))
         move = partial(_move, rng)
         expected_near = _from_tree(model, tree, theta_near, x_near, move)
@@ -149,28 +153,79 @@ def _from_tree(model: Model, tree: Node, theta: Floats, x: Floats, move: Callabl
     return np.where(np.isfinite(real), np.concatenate([f[:1].real, f[1:].imag / STEP]), np.nan)
 
 
+def _functions(node: Node) -> set[str]:
+    """Return the names of the functions in a tree."""
+    return {node.function}.union(*map(_functions, node.operands)) if isinstance(node, Call) else set()
+
+
+def _along(value: Callable[[Any], Any], slope: Callable[[Any], Any], u: Any) -> Any:
+    """Return f(u) for a complex u close to the real axis, by the value and the slope of f on it.
+
+    For what NumPy has no complex function of, or one that loses digits.
+    """
+    return value(u.real) + 1j * (u.imag * slope(u.real)) if np.iscomplexobj(u) else value(u)
+
+
+def _sigmoid(u: Any) -> Any:
+    """Return 1 / (1 + exp(-u)); the power does not get too large."""
+    power = np.exp(-np.abs(u))
+    return np.where(u < 0, power, 1) / (1 + power)
+
+
+def _sigmoid_slope(u: Any) -> Any:
+    return _sigmoid(u) * _sigmoid(-u)
+
+
+def _softplus(u: Any) -> Any:
+    return np.logaddexp(0, u)
+
+
+def _erf_slope(u: Any) -> Any:
+    return 2 / np.sqrt(np.pi) * np.exp(-u * u)
+
+
+def _larger(u: Any, v: Any) -> Any:
+    """Return the one with the larger real part, and the mean of both where that is the same, or one of them is nan."""
+    return np.where(u.real > v.real, u, np.where(v.real > u.real, v, (u + v) / 2))
+
+
+# Where these jump or bend, real parts decide.
+_BY_TREE: dict[str, Callable[..., Any]] = {
+    # The complex absolute value has no derivative; this is |u| for real u, and goes on from there.
+    "absolute": lambda u: np.where(u.real < 0, -u, u),
+    "relu": lambda u: np.where(u.real <= 0, 0, u),
+    "maximum": _larger,
+    "minimum": lambda u, v: -_larger(-u, -v),
+    "less": lambda u, v: u.real < v.real,
+    "less_equal": lambda u, v: u.real <= v.real,
+    "greater": lambda u, v: u.real > v.real,
+    "greater_equal": lambda u, v: u.real >= v.real,
+    "where": np.where,
+    # A negative number has powers that are whole, and they have no derivative by the exponent.
+    "power": lambda u, v: np.where((u.real < 0) & (v.imag != 0), np.nan, np.power(u, v)),
+    "log1p": partial(_along, np.log1p, lambda u: 1 / (1 + u)),
+    "sigmoid": partial(_along, _sigmoid, _sigmoid_slope),
+    "softplus": partial(_along, _softplus, _sigmoid),
+    "erf": partial(_along, erf, _erf_slope),
+}
+
+
 def _evaluate(node: Node, values: dict[str, Any], move: Callable[[Any], Any]) -> Any:
     match node:
         case Number(value):
             return np.longdouble(value)
         case Name(name):
             return values[name]
-        case Call("absolute", (operand,)):
-            # The complex absolute value has no derivative; this is |u| for real u, and goes on from there.
-            u = _evaluate(operand, values, move)
-            return move(np.where(u.real < 0, -u, u))
-        case Call("power", (operand, exponent)):
-            # A negative number has powers that are whole, and they have no derivative by the exponent.
-            u, v = _evaluate(operand, values, move), _evaluate(exponent, values, move)
-            return move(np.where((u.real < 0) & (v.imag != 0), np.nan, np.power(u, v)))
         case Call(function, operands):
-            return move(getattr(np, function)(*(_evaluate(operand, values, move) for operand in operands)))
+            compute = _BY_TREE.get(function) or getattr(np, function)
+            value = compute(*(_evaluate(operand, values, move) for operand in operands))
+            return value if function in COMPARISONS else move(value)
 
 
 def _from_program(program: Program, theta: Floats, x: Floats, y: Floats, move: Callable[[Any], Any]) -> Floats:
     """Return the residual and its derivatives, shape (1 + params, n), as the program has them."""
     values: list[Any] = [np.asarray(value, np.longdouble) for value in (*theta, *x, y, *program.constants)]
     for function, operands in program.instructions:
-        values.append(move(getattr(np, function)(*(values[operand] for operand in operands))))
+        values.append(move(numpy_function(function)(*(values[operand] for operand in operands))))
     results = [values[number] for number in (program.residual, *program.derivatives)]
     return np.stack([np.broadcast_to(result, y.shape) for result in results])

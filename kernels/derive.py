@@ -8,15 +8,17 @@ coincide are computed once.
 import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import sympy
 
 from kernels.expression import Call, Name, Node, Number
-from kernels.program import OPERATORS, Instruction, Program
+from kernels.program import OPERATORS, Instruction, Program, numpy_function
 
 # Cycles from operands to result, roughly, on current processors; everything else is a function call.
 LATENCY = {"negative": 1, "add": 3, "subtract": 3, "multiply": 3, "divide": 13, "sqrt": 18}
+LATENCY |= {"less": 3, "less_equal": 3, "where": 2, "maximum": 4, "minimum": 4}
 CALL_LATENCY = 40
 MAX_EXPONENT = 4096
 # Sympy computes with whole numbers and fractions exactly, for hours where a model says 9**9**9**9. So what is larger
@@ -30,7 +32,7 @@ class DerivationError(ValueError):
 
 
 def _real_function(name: str, derivative: Callable[[sympy.Expr, sympy.Expr], sympy.Expr]) -> type[sympy.Function]:
-    """Return the ufunc of that name, with the derivative `derivative(u, f(u))`, as a function opaque to sympy.
+    """Return the function of that name, with the derivative `derivative(u, f(u))`, as one opaque to sympy.
 
     Sympy's own functions ask whether their arguments are complex, which takes time exponential in the depth of a model.
     """
@@ -40,38 +42,189 @@ def _real_function(name: str, derivative: Callable[[sympy.Expr, sympy.Expr], sym
 
     def value(_function: type[sympy.Function], u: sympy.Expr) -> sympy.Expr | None:
         with np.errstate(all="ignore"):
-            return sympy.Float(float(getattr(np, name)(float(u)))) if u.is_Number else None
+            return sympy.Float(float(numpy_function(name)(float(u)))) if u.is_Number else None
 
     return type(name, (sympy.Function,), {"is_real": True, "fdiff": fdiff, "eval": classmethod(value)})
+
+
+class _Choice(sympy.Function):
+    """A function whose derivative is a choice among those of its arguments.
+
+    Not the sum of the chain rule, in which what is not chosen would be multiplied by 0, and 0 times nan is nan.
+    """
+
+    is_real = True
+
+
+class less(_Choice):  # noqa: N801 (as programs call it)
+    """1 where u < v, else 0, with the derivative 0."""
+
+    @classmethod
+    def eval(cls, u: sympy.Expr, v: sympy.Expr) -> sympy.Expr | None:
+        """Return the value for numbers."""
+        return sympy.Integer(float(u) < float(v)) if u.is_Number and v.is_Number else None
+
+    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
+        return sympy.Integer(0)
+
+
+class less_equal(_Choice):  # noqa: N801
+    """1 where u <= v, else 0, with the derivative 0."""
+
+    @classmethod
+    def eval(cls, u: sympy.Expr, v: sympy.Expr) -> sympy.Expr | None:
+        """Return the value for numbers."""
+        return sympy.Integer(float(u) <= float(v)) if u.is_Number and v.is_Number else None
+
+    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
+        return sympy.Integer(0)
+
+
+class where(_Choice):  # noqa: N801
+    """The value and the derivative of a where the condition is not 0, else those of b."""
+
+    @classmethod
+    def eval(cls, condition: sympy.Expr, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
+        """Return the branch, if it is known which one."""
+        if condition.is_Number:
+            return b if condition.is_zero else a
+        return a if a == b else None
+
+    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
+        condition, a, b = self.args
+        return where(condition, a.diff(symbol), b.diff(symbol))
+
+
+class maximum(_Choice):  # noqa: N801
+    """The larger one of a and b, and its derivative."""
+
+    @classmethod
+    def eval(cls, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
+        """Return the value for numbers, and for equals."""
+        if a.is_Number and b.is_Number:
+            return b if float(b) > float(a) else a
+        return a if a == b else None
+
+    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
+        a, b = self.args
+        return by_size(a, b, b.diff(symbol), a.diff(symbol))
+
+
+class minimum(_Choice):  # noqa: N801
+    """The smaller one of a and b, and its derivative."""
+
+    @classmethod
+    def eval(cls, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
+        """Return the value for numbers, and for equals."""
+        if a.is_Number and b.is_Number:
+            return b if float(b) < float(a) else a
+        return a if a == b else None
+
+    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
+        a, b = self.args
+        return by_size(a, b, a.diff(symbol), b.diff(symbol))
+
+
+class by_size(_Choice):  # noqa: N801
+    """u where a < b, v where a > b, and their mean where a and b are equal.
+
+    One function, in which u and v stand once: as nested choices, derivatives of nested maxima would grow exponentially.
+    """
+
+    @classmethod
+    def eval(cls, a: sympy.Expr, b: sympy.Expr, u: sympy.Expr, v: sympy.Expr) -> sympy.Expr | None:
+        """Return what is chosen, if there is no choice."""
+        return u if u == v else None
+
+
+class relu(_Choice):  # noqa: N801
+    """0 where u <= 0, else u; the derivative at 0 is 0."""
+
+    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
+        (u,) = self.args
+        return where(less_equal(u, sympy.Integer(0)), sympy.Integer(0), u.diff(symbol))
+
+
+class sigmoid(sympy.Function):  # noqa: N801
+    """1 / (1 + exp(-u))."""
+
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """Return the derivative; 1 - f would cancel where f is close to 1."""
+        return self * sigmoid_complement(self.args[0])
+
+
+class sigmoid_complement(sympy.Function):  # noqa: N801
+    """1 - sigmoid(u) = sigmoid(-u)."""
+
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """Return the derivative."""
+        return -self * sigmoid(self.args[0])
+
+
+class softplus(sympy.Function):  # noqa: N801
+    """log(1 + exp(u))."""
+
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """Return the derivative."""
+        return sigmoid(self.args[0])
 
 
 sign = _real_function("sign", lambda u, f: sympy.Integer(0))
 absolute = _real_function("absolute", lambda u, f: sign(u))
 exp = _real_function("exp", lambda u, f: f)
+expm1 = _real_function("expm1", lambda u, f: exp(u))
 log = _real_function("log", lambda u, f: 1 / u)
+log1p = _real_function("log1p", lambda u, f: 1 / (1 + u))
 sin = _real_function("sin", lambda u, f: cos(u))
 cos: type[sympy.Function] = _real_function("cos", lambda u, f: -sin(u))
 tan = _real_function("tan", lambda u, f: 1 + f**2)
+sinh = _real_function("sinh", lambda u, f: cosh(u))
+cosh: type[sympy.Function] = _real_function("cosh", lambda u, f: sinh(u))
 tanh = _real_function("tanh", lambda u, f: 1 - f**2)
 arcsin = _real_function("arcsin", lambda u, f: 1 / sympy.sqrt(1 - u**2))
 arccos: type[sympy.Function] = _real_function("arccos", lambda u, f: -1 / sympy.sqrt(1 - u**2))
 arctan = _real_function("arctan", lambda u, f: 1 / (1 + u**2))
+erf = _real_function("erf", lambda u, f: sympy.Float(2 / math.sqrt(math.pi)) * exp(-(u**2)))
 
 _ARITHMETIC: dict[str, Callable[..., sympy.Expr]] = {**OPERATORS, "sqrt": sympy.sqrt}
-_OURS = {f.__name__: f for f in (absolute, exp, log, sin, cos, tan, tanh, arcsin, arccos, arctan)}
-_OF_SYMPY = _ARITHMETIC | {
+_SMOOTH = (exp, expm1, log, log1p, sin, cos, tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf)
+_EXACT = (absolute, less, less_equal, maximum, minimum, where)
+OURS: dict[str, Callable[..., sympy.Expr]] = {
+    **{f.__name__: f for f in (*_SMOOTH, *_EXACT, sigmoid, softplus, relu)},
+    "greater": lambda u, v: less(v, u),
+    "greater_equal": lambda u, v: less_equal(v, u),
+}
+"""From the functions of a tree to what makes expressions of them that ask no questions."""
+OF_SYMPY = {
+    **_ARITHMETIC,
+    # Those with a kink stay ours: sympy.Abs has a derivative with complex arguments, that of sympy.Max at a tie is a
+    # Heaviside function, and Piecewise asks many questions.
+    **OURS,
     "exp": sympy.exp,
+    "expm1": lambda u: sympy.exp(u) - 1,
     "log": sympy.log,
+    "log1p": lambda u: sympy.log(1 + u),
     "sin": sympy.sin,
     "cos": sympy.cos,
     "tan": sympy.tan,
+    "sinh": sympy.sinh,
+    "cosh": sympy.cosh,
     "tanh": sympy.tanh,
     "arcsin": sympy.asin,
     "arccos": sympy.acos,
     "arctan": sympy.atan,
-    "absolute": absolute,  # sympy.Abs has a derivative with complex arguments
+    "erf": sympy.erf,
+    "sigmoid": lambda u: 1 / (1 + sympy.exp(-u)),
+    "softplus": lambda u: sympy.log(1 + sympy.exp(u)),
 }
-_TO_UFUNC = {f: name for name, f in _OURS.items()} | {
+"""From the functions of a tree to what makes sympy expressions of them, as far as sympy has them."""
+_TO_FUNCTION = {f: f.__name__ for f in (*_SMOOTH, *_EXACT)} | {
     sign: "sign",
     # What sympy brings in by itself: sqrt(u**2), its derivative, and the derivative of u**v by v.
     sympy.Abs: "absolute",
@@ -80,7 +233,7 @@ _TO_UFUNC = {f: name for name, f in _OURS.items()} | {
 }
 
 
-def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = _OF_SYMPY) -> sympy.Expr:
+def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = OF_SYMPY) -> sympy.Expr:
     """Return the sympy expression of a checked tree; built call by call, no text is parsed.
 
     Raises
@@ -116,7 +269,7 @@ def derive(node: Node, inputs: Sequence[str], params: Sequence[str]) -> Program:
     names = [sympy.Symbol(name, real=True) for name in (*params, *inputs)]
     # Sympy sorts terms by name, and other names for the same thing should not change the last bits.
     symbols = [sympy.Symbol(f"u{place:02}", real=True) for place in range(len(names))]
-    f = to_sympy(node, _ARITHMETIC | _OURS).xreplace(dict(zip(names, symbols, strict=True)))
+    f = to_sympy(node, _ARITHMETIC | OURS).xreplace(dict(zip(names, symbols, strict=True)))
     builder = _Builder(symbols, len(params))
     residual = builder.sum(f, minus_y=True)
     derivatives = tuple(builder.value(sympy.diff(f, symbol)) for symbol in symbols[: len(params)])
@@ -137,6 +290,14 @@ class _Builder:
         # When a value is ready, in cycles after the parameters are; None for what does not depend on them.
         self.ready: dict[int, int | None] = {n: 0 if n < params else None for n in range(len(symbols) + 1)}
         self.known: dict[sympy.Expr, int] = {}
+        self.functions: dict[type[sympy.Function], Callable[..., int]] = {
+            **{f: partial(self.call, name) for f, name in _TO_FUNCTION.items()},
+            relu: self.relu,
+            by_size: self.by_size,
+            sigmoid: self.sigmoid,
+            sigmoid_complement: self.sigmoid_complement,
+            softplus: self.softplus,
+        }
 
     def finish(self, inputs: int, residual: int, derivatives: tuple[int, ...]) -> Program:
         first, shift = self.y + 1, len(self.constants)
@@ -187,8 +348,8 @@ class _Builder:
             return self.product(u)
         elif u.is_Pow:
             return self.power(u.base, u.exp)
-        elif u.func in _TO_UFUNC:
-            return self.emit(_TO_UFUNC[u.func], self.value(u.args[0]))
+        elif u.func in self.functions:
+            return self.functions[u.func](*u.args)
         raise DerivationError(f"the expression or a derivative of it contains {u}, which is not a finite real number")
 
     def sum(self, u: sympy.Expr, *, minus_y: bool = False) -> int:
@@ -255,6 +416,47 @@ class _Builder:
             if left:
                 number = self.emit("multiply", number, number)
         return self._tree([(factor, False) for factor in factors], "multiply")[0]
+
+    def call(self, function: str, *operands: sympy.Expr) -> int:
+        return self.emit(function, *map(self.value, operands))
+
+    def relu(self, u: sympy.Expr) -> int:
+        """0 where u <= 0, else u; so nan stays nan, and -0 becomes 0."""
+        zero, number = self.constant(0.0), self.value(u)
+        return self.emit("where", self.emit("less_equal", number, zero), zero, number)
+
+    def by_size(self, a: sympy.Expr, b: sympy.Expr, u: sympy.Expr, v: sympy.Expr) -> int:
+        """Choose u where a < b, v where a > b, and their mean where a and b are equal."""
+        one, other = self.value(u), self.value(v)
+        mean = self.emit("multiply", self.constant(0.5), self.emit("add", one, other))
+        return self.emit(
+            "where", self.call("less", a, b), one, self.emit("where", self.call("less", b, a), other, mean)
+        )
+
+    def sigmoid(self, u: sympy.Expr) -> int:
+        """1/(1 + exp(-u)), as 1 or e over 1 + e with e = exp(-|u|), which is never too large."""
+        below, e, one = self._exp_of_minus_size(u)
+        return self.emit("divide", self.emit("where", below, e, one), self.emit("add", one, e))
+
+    def sigmoid_complement(self, u: sympy.Expr) -> int:
+        """1 - sigmoid(u), without a difference that loses digits."""
+        below, e, one = self._exp_of_minus_size(u)
+        return self.emit("divide", self.emit("where", below, one, e), self.emit("add", one, e))
+
+    def softplus(self, u: sympy.Expr) -> int:
+        """log(1 + exp(u)), as max(u, 0) + log1p(exp(-|u|))."""
+        below, e, _ = self._exp_of_minus_size(u)
+        return self.emit("add", self.emit("where", below, self.constant(0.0), self.value(u)), self.emit("log1p", e))
+
+    def _exp_of_minus_size(self, u: sympy.Expr) -> tuple[int, int, int]:
+        """Whether u < 0, exp(-|u|), and 1.
+
+        The size is a choice between u and -u: its automatic derivative in the peers is right at 0, that of |u| is not.
+        """
+        number = self.value(u)
+        below = self.emit("less", number, self.constant(0.0))
+        size = self.emit("where", below, number, self.emit("negative", number))
+        return below, self.emit("exp", size), self.constant(1.0)
 
     def _tree(self, terms: list[tuple[int, bool]], join: str, join_negative: str = "") -> tuple[int, bool]:
         """Join the two that are ready first until one is left: the least latency (Huffman's algorithm)."""

@@ -11,7 +11,7 @@ import math
 import operator
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
@@ -28,7 +28,7 @@ class Name(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A NumPy ufunc, by its name, on its operands."""
+    """A function on its operands; what NumPy has is called as it is there."""
 
     function: str
     operands: "tuple[Node, ...]"
@@ -48,19 +48,49 @@ _OPERATORS: dict[type[ast.operator], str] = {
     ast.Div: "divide",
     ast.Pow: "power",
 }
+_COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Lt: "less",
+    ast.LtE: "less_equal",
+    ast.Gt: "greater",
+    ast.GtE: "greater_equal",
+}
+
+
+def _sigmoid(u: float) -> float:
+    power = math.exp(-abs(u))
+    return (power if u < 0 else 1.0) / (1.0 + power)
+
+
+def _softplus(u: float) -> float:
+    return max(u, 0.0) + math.log1p(math.exp(-abs(u)))
+
+
 _FUNCTIONS: dict[str, Callable[..., float]] = {
     "exp": math.exp,
+    "expm1": math.expm1,
     "log": math.log,
+    "log1p": math.log1p,
     "sqrt": math.sqrt,
     "sin": math.sin,
     "cos": math.cos,
     "tan": math.tan,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
     "tanh": math.tanh,
     "arcsin": math.asin,
     "arccos": math.acos,
     "arctan": math.atan,
+    "erf": math.erf,
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "relu": lambda u: max(0.0, u),
     "absolute": math.fabs,
+    "maximum": max,
+    "minimum": min,
+    "where": lambda condition, a, b: a if condition else b,
 }
+# What takes more than one argument.
+_ARGUMENTS = {"maximum": 2, "minimum": 2, "where": 3}
 # As the text may spell a function -> its ufunc.
 _SPELLINGS = {name: name for name in _FUNCTIONS} | {
     "ln": "log",
@@ -68,8 +98,10 @@ _SPELLINGS = {name: name for name in _FUNCTIONS} | {
     "acos": "arccos",
     "atan": "arctan",
     "abs": "absolute",
+    "max": "maximum",
+    "min": "minimum",
 }
-# What computes a ufunc when its operands are numbers. math.pow, because (-1)**0.5 would be a complex number.
+# What computes a function when its operands are numbers. math.pow, because (-1)**0.5 would be a complex number.
 _FOLD = _FUNCTIONS | {
     "add": operator.add,
     "subtract": operator.sub,
@@ -77,17 +109,21 @@ _FOLD = _FUNCTIONS | {
     "divide": operator.truediv,
     "power": math.pow,
     "negative": operator.neg,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
 }
 
 _TOKEN = re.compile(
     r"(?P<number>\.?[0-9](?:[eE][+-]|[A-Za-z0-9_.])*)"
     r"|(?P<word>(?!\d)\w[\w.]*)"
     r"|(?P<close>\))"
-    r"|\*\*|/(?!/)|[-+*(,]"
-    r"|(?P<other>//|[<>=!:]=|[^ \t])"
+    r"|\*\*|/(?!/)|[<>](?![<>])=?|[-+*(,]"
+    r"|(?P<other>//|<<|>>|[=!:]=|[^ \t])"
 )
 _NUMBER = re.compile(r"(?:\d+\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?", re.ASCII)
-_ALLOWED = "an expression has numbers, names, + - * / **, parentheses and functions of one argument"
+_ALLOWED = "an expression has numbers, names, + - * / **, parentheses and functions"
 _HINTS = {"^": "a power is written **", "=": "give only the right-hand side, as in a*x + b"}
 
 
@@ -99,9 +135,10 @@ def parse(text: str) -> Node:
     """Read an expression such as `a*exp(-b*x) + c`.
 
     Accepted are decimal numbers, `pi`, names (letters of any script, digits and `_`, a letter first; not nan or inf,
-    which read as numbers), `+ - * / **`, signs, parentheses, and of one argument: exp, log (ln), sqrt, sin, cos, tan,
-    tanh, arcsin (asin), arccos (acos), arctan (atan), absolute (abs). Precedence is Python's: `-x**2` is `-(x**2)`,
-    `a**b**c` is `a**(b**c)`.
+    which read as numbers), `+ - * / **`, signs, parentheses, and of one argument: exp, expm1, log (ln), log1p, sqrt,
+    sin, cos, tan, sinh, cosh, tanh, arcsin (asin), arccos (acos), arctan (atan), erf, sigmoid, softplus, relu, absolute
+    (abs); of two: maximum (max), minimum (min); and `where(condition, a, b)`, whose condition compares two expressions
+    with `<`, `<=`, `>` or `>=`. Precedence is Python's: `-x**2` is `-(x**2)`, `a**b**c` is `a**(b**c)`.
 
     Parameters
     ----------
@@ -241,9 +278,31 @@ def _convert(node: ast.expr, depth: int) -> Node:
             function, operands = _OPERATORS[type(op)], [left, right]
         case ast.Call():
             function, operands = _function_name(node), node.args
+            if function == "where":
+                return _choice(node, depth)
+        case ast.Compare():
+            raise _error_at(node, "{} is a comparison, which stands only in where(condition, a, b)")
         case _:
             raise _error_at(node, "{} is not allowed; " + _ALLOWED)
-    converted = tuple(_convert(operand, depth + 1) for operand in operands)
+    return _call(node, function, operands, tuple(_convert(operand, depth + 1) for operand in operands))
+
+
+def _choice(node: ast.Call, depth: int) -> Node:
+    """Return the tree of `where(condition, a, b)`."""
+    condition, *branches = node.args
+    match condition:
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+            sides = tuple(_convert(side, depth + 2) for side in (left, right))
+            chosen = _call(condition, _COMPARISONS[type(op)], [left, right], sides)
+        case ast.Compare():
+            raise _error_at(condition, "{} must compare two expressions, as in x < a")
+        case _:
+            raise _error_at(condition, "{} must be a comparison such as x < a")
+    return _call(node, "where", node.args, (chosen, *(_convert(branch, depth + 1) for branch in branches)))
+
+
+def _call(node: ast.expr, function: str, operands: Sequence[ast.expr], converted: tuple[Node, ...]) -> Node:
+    """Return the call of a function, or its value if all its operands are numbers."""
     if function == "power" and isinstance(converted[1], Number) and abs(converted[1].value) > MAX_EXPONENT:
         raise _error_at(operands[1], f"exponent {{}} must be from -{MAX_EXPONENT} to {MAX_EXPONENT}")
     values = [operand.value for operand in converted if isinstance(operand, Number)]
@@ -253,19 +312,22 @@ def _convert(node: ast.expr, depth: int) -> Node:
 
 
 def _function_name(node: ast.Call) -> str:
-    """Name of the ufunc that a call means, after a check that it is called as it should be."""
+    """Return the name of the function that a call means, after a check that it is called as it should be."""
     if not isinstance(node.func, ast.Name):
         raise _error_at(node.func, "{} is not a function; a product needs its sign, as in 2*(x + 1)")
     if node.func.id not in _SPELLINGS:
         raise _error_at(node.func, "unknown function {}; known are " + ", ".join(_SPELLINGS))
-    if len(node.args) != 1 or node.keywords:
-        raise _error_at(node, f"{{}} must give {node.func.id} exactly one argument")
-    return _SPELLINGS[node.func.id]
+    function = _SPELLINGS[node.func.id]
+    count = _ARGUMENTS.get(function, 1)
+    if len(node.args) != count or node.keywords:
+        plenty = {1: "one argument", 2: "two arguments", 3: "three arguments: a condition and two values"}[count]
+        raise _error_at(node, f"{{}} must give {node.func.id} exactly {plenty}")
+    return function
 
 
 def _fold(node: ast.expr, function: Callable[..., float], *values: float) -> Number:
     try:
-        value = function(*values)
+        value = float(function(*values))
     except (ArithmeticError, ValueError):
         value = math.nan
     if not math.isfinite(value):

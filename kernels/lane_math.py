@@ -7,6 +7,7 @@ from that library where it is present, on Linux on x86-64; elsewhere they are th
 What emits a function here has the arguments ``(context, builder, signature, *vectors)``, as numba calls it.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,8 +21,13 @@ Emit = Callable[..., ir.Value]
 INDEX = ir.IntType(32)
 
 LIBRARY = "libmvec.so.1"
-IN_LIBRARY = {
+IN_LIBRARY: dict[Callable[..., Any], str] = {
     np.log: "log",
+    np.log1p: "log1p",
+    np.expm1: "expm1",
+    np.sinh: "sinh",
+    np.cosh: "cosh",
+    math.erf: "erf",
     np.sin: "sin",
     np.cos: "cos",
     np.tan: "tan",
@@ -139,20 +145,25 @@ def llvm_function(builder: Any, name: str, *args: ir.Value) -> ir.Value:
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{vector.count}f64"), args)
 
 
-def library_emitter(ufunc: np.ufunc) -> Emit:
+def count_arguments(function: Callable[..., Any]) -> int:
+    """Return how many arguments a function of the library has."""
+    return function.nin if isinstance(function, np.ufunc) else 1
+
+
+def library_emitter(function: Callable[..., Any]) -> Emit:
     """Return what emits calls of a function in the library, or else of the scalar function."""
 
     def emit(context: Any, builder: Any, _sig: Any, *args: ir.Value) -> ir.Value:
         letter, width = _instruction_set(context.codegen().magic_tuple()[2].split(","))
-        if ufunc.__name__ not in LIBRARY_FUNCTIONS or args[0].type.count % width:
-            return _call_elementwise(ufunc, context, builder, *args)
-        if ufunc.nin == 1:
+        if function.__name__ not in LIBRARY_FUNCTIONS or args[0].type.count % width:
+            return _call_elementwise(function, context, builder, *args)
+        if len(args) == 1:
             # The library takes three to eight times as long where there is a nan, and runs that diverged stay nan.
             (x,) = args
             nan = builder.fcmp_unordered("uno", x, x)
             harmless = builder.select(nan, _constant(x.type, 0.5), x)
-            return builder.select(nan, x, _call_library(builder, _symbol(ufunc, letter, width), width, harmless))
-        return _call_library(builder, _symbol(ufunc, letter, width), width, *args)
+            return builder.select(nan, x, _call_library(builder, _symbol(function, letter, width), width, harmless))
+        return _call_library(builder, _symbol(function, letter, width), width, *args)
 
     return emit
 
@@ -168,9 +179,9 @@ def _call_library(builder: Any, symbol: str, width: int, *args: ir.Value) -> ir.
     return _concatenate(builder, [builder.call(function, part, attrs=("readnone", "nounwind")) for part in parts])
 
 
-def _symbol(ufunc: np.ufunc, letter: str, width: int) -> str:
+def _symbol(function: Callable[..., Any], letter: str, width: int) -> str:
     """Return the name in glibc's library of a function that takes `width` doubles at a time."""
-    return f"_ZGV{letter}N{width}{'v' * ufunc.nin}_{IN_LIBRARY[ufunc]}"
+    return f"_ZGV{letter}N{width}{'v' * count_arguments(function)}_{IN_LIBRARY[function]}"
 
 
 def _instruction_set(features: list[str]) -> tuple[str, int]:
@@ -232,7 +243,7 @@ def _find_library_functions() -> tuple[str, ...]:
         llvm.load_library_permanently(LIBRARY)
     except RuntimeError:
         return ()
-    return tuple(ufunc.__name__ for ufunc in IN_LIBRARY if llvm.address_of_symbol(_symbol(ufunc, "b", 2)))
+    return tuple(function.__name__ for function in IN_LIBRARY if llvm.address_of_symbol(_symbol(function, "b", 2)))
 
 
 # Part of what tells one kernel from another: code that calls the library must not be loaded where it is missing.

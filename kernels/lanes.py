@@ -89,7 +89,7 @@ _define(np.sign, 1, lane_math.sign)
 # The operator is C's pow, element by element, as it is for a float: with the same bits.
 _define(operator.pow, 2, lane_math.elementwise_emitter(operator.pow))
 for _function in lane_math.IN_LIBRARY:
-    _define(_function, _function.nin, lane_math.library_emitter(_function))
+    _define(_function, lane_math.count_arguments(_function), lane_math.library_emitter(_function))
 
 
 def load_lane(builder: Any, place: ir.Value, lane: Lane) -> ir.Value:

@@ -29,8 +29,11 @@ class Model:
     Parameters
     ----------
     expression : str
-        Numbers, names, ``+ - * / **``, parentheses, ``pi`` and the functions exp, log, sqrt, sin, cos, tan, tanh,
-        arcsin, arccos, arctan and abs. It is parsed, never evaluated.
+        Numbers, names, ``+ - * / **``, parentheses, ``pi`` and the functions exp, expm1, log, log1p, sqrt, sin, cos,
+        tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf, sigmoid, softplus, relu, abs, ``max(a, b)``, ``min(a, b)``
+        and ``where(x < a, b, c)`` with one of ``< <= > >=``. It is parsed, never evaluated. At kinks the derivatives
+        are those of PyTorch: of relu and abs at 0 it is 0, of max and min at a tie half that of each argument; that of
+        ``where`` is the one of the branch taken.
     inputs : sequence of str
         The names that stand for data.
     params : sequence of str, optional

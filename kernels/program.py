@@ -1,4 +1,4 @@
-"""A model as straight-line code: the residual and its derivatives, one NumPy ufunc after another.
+"""A model as straight-line code: the residual and its derivatives, one elementwise function after another.
 
 The program fixes the order of every floating-point operation. The reference interprets it with NumPy and the
 compiled kernels print it as source: two roads, one definition, and so the same bits.
@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kernels.functions import FUNCTIONS
 from kernels.run import Floats
 
 
 class Instruction(NamedTuple):
-    """One ufunc, by its NumPy name, on earlier values."""
+    """One function on earlier values: one of `kernels.functions`, or else the ufunc of that name in NumPy."""
 
     function: str
     operands: tuple[int, ...]
@@ -31,10 +32,13 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "power": operator.pow,
 }
 OPERANDS = dict.fromkeys(("negative", "sqrt", "absolute", "sign"), 1)
-OPERANDS |= dict.fromkeys(("exp", "log", "sin", "cos", "tan", "tanh", "arcsin", "arccos", "arctan"), 1)
+OPERANDS |= dict.fromkeys(("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf"), 1)
+OPERANDS |= dict.fromkeys(("arcsin", "arccos", "arctan"), 1)
 OPERANDS |= dict.fromkeys(("add", "subtract", "multiply", "divide", "power"), 2)
+OPERANDS |= dict.fromkeys(("less", "less_equal", "maximum", "minimum"), 2) | {"where": 3}
 """How many operands each function has that a program may name."""
 EXACT = {"add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign"}
+EXACT |= {"less", "less_equal", "maximum", "minimum", "where"}
 
 
 class Program(NamedTuple):
@@ -64,6 +68,12 @@ class Program(NamedTuple):
         for instruction in self.instructions:
             depends.append(any(depends[operand] for operand in instruction.operands))
         return not any(depends[derivative] for derivative in self.derivatives)
+
+
+def numpy_function(name: str) -> Callable[..., Any]:
+    """Return the function that a program calls by that name, for NumPy's numbers and arrays."""
+    function: Callable[..., Any] = FUNCTIONS.get(name) or getattr(np, name)
+    return function
 
 
 def check_program(program: Program) -> Program:
@@ -111,5 +121,5 @@ def evaluate(program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[Flo
     """
     values = [*theta, *x, y, *np.array(program.constants)]
     for function, operands in program.instructions:
-        values.append(getattr(np, function)(*(values[operand] for operand in operands)))
+        values.append(numpy_function(function)(*(values[operand] for operand in operands)))
     return values[program.residual], [values[derivative] for derivative in program.derivatives]

@@ -24,7 +24,7 @@ from llvmlite.binding.ffi import lib as llvm
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
-from kernels import cache, lane_math, lanes, loops, run, tuples
+from kernels import cache, compiled_functions, lane_math, lanes, loops, run, tuples
 from kernels.activity import announce
 from kernels.binding import Binder, compile_bound, source_of
 from kernels.code_cache import CodeCache
@@ -35,7 +35,7 @@ from kernels.program import Program
 from kernels.unrolled import Ingredients, define, unroll
 
 # What the intrinsics of these modules emit is not in the code of the functions that call them.
-EMITTERS = (lane_math, lanes, tuples)
+EMITTERS = (compiled_functions, lane_math, lanes, tuples)
 # The others are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.shuffle_samples.__name__,

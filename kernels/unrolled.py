@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kernels.compiled_functions import COMPILED
 from kernels.lanes import broadcast, read_lane, write_lane
 from kernels.program import Program, check_program
 
@@ -48,6 +49,7 @@ def unroll(made_of: Ingredients) -> str:
 def define(source: str) -> dict[str, Callable[..., Any]]:
     """Return the functions that a text of `unroll` defines, by name."""
     scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
+    scope |= COMPILED
     scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
     known = set(scope)
     place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"

@@ -231,7 +231,11 @@ def test_a_cell_of_the_map_is_played_and_lists_agree(fresh):
 
 
 def test_the_page_evaluates_models_and_losses_as_python_does(page, folder):
-    model = Model("a*exp(-b*x**2) + sqrt(abs(x))*log(c + x**2)/(1 + tanh(x)) - sin(x)**3 + cos(x)*atan(x) + x**1.5")
+    model = Model(
+        "a*exp(-b*x**2) + sqrt(abs(x))*log(c + x**2)/(1 + tanh(x)) - sin(x)**3 + cos(x)*atan(x) + x**1.5 "
+        "+ max(x, b) - min(a, x)*relu(x - 1) + where(x < b, sigmoid(x), softplus(x)) + where(c <= x, 1, 2) "
+        "+ erf(x - 1) + erf(3*x) + log1p(x) + expm1(x) + sinh(x)/cosh(x)"
+    )
     x, theta = np.linspace(0.1, 2, 9), [1.3, 0.7, 2.1]
     program = encode_program(model.program)
     found = run(

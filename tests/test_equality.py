@@ -111,12 +111,13 @@ SMALL = ORDINARY | st.sampled_from(
 )
 LARGE = SMALL | st.sampled_from([s * number for number in (2.0**53 - 1, 1e150, 1e300) for s in (1, -1)])
 ROOTS = Model("a*abs(x)**0.5 + b*abs(b)**1.5*x + c*(x**2 + 1)**-1.5 - abs(a*c)**2.5")
+KINKS = Model("max(a*x, b) - min(x, c)*a + where(x >= 0, b*sqrt(x), relu(c - x)) + where(a*x < b, c, max(c, -0.1))")
 # Every model, rule and loss that has something to get wrong, each once: every other combination is a kernel to compile.
 EDGES = [
     (models.linear, "sgd", "squared"),
     (models.quadratic, "adam", "squared"),
     (ROOTS, "momentum", "squared"),
-    (models.quadratic, "sgd", "huber(0.5)"),
+    (KINKS, "sgd", "huber(0.5)"),
 ]
 
 

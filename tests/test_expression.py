@@ -56,15 +56,26 @@ def outcome(text):
         ("a**b**x", call("power", A, call("power", B, X))),
         ("x**-a", call("power", X, call("negative", A))),
         ("a*exp(-b*x)", call("multiply", A, call("exp", call("multiply", call("negative", B), X)))),
+        ("max(a, b*x)", call("maximum", A, call("multiply", B, X))),
+        ("minimum(a, b)", call("minimum", A, B)),
+        ("where(x < a, b, 2)", call("where", call("less", X, A), B, Number(2.0))),
+        ("where((x <= a), b, x)", call("where", call("less_equal", X, A), B, X)),
+        ("where(x>a + 1, b, x)", call("where", call("greater", X, call("add", A, Number(1.0))), B, X)),
+        ("-where(-x >= a, b, x)", call("negative", call("where", call("greater_equal", call("negative", X), A), B, X))),
+        ("where(1 < 2, a, x)", call("where", Number(1.0), A, X)),
+        ("sigmoid(relu(softplus(x)))", call("sigmoid", call("relu", call("softplus", X)))),
     ],
 )
 def test_accepted_text_becomes_the_expected_tree(text, tree):
     assert parse(text) == tree
 
 
+UFUNCS = "exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan absolute"
+
+
 @pytest.mark.parametrize(
     ("spelling", "ufunc"),
-    [(name, name) for name in "exp log sqrt sin cos tan tanh arcsin arccos arctan absolute".split()]  # noqa: SIM905
+    [(name, name) for name in UFUNCS.split()]
     + [("ln", "log"), ("asin", "arcsin"), ("acos", "arccos"), ("atan", "arctan"), ("abs", "absolute")],
 )
 def test_functions_mean_the_numpy_ufunc_they_are_named_after(spelling, ufunc):
@@ -85,6 +96,16 @@ def test_functions_mean_the_numpy_ufunc_they_are_named_after(spelling, ufunc):
         ("2*pi", 2 * math.pi),
         ("1e-320", 1e-320),
         ("1" + "0" * 308, 1e308),
+        ("max(2, 3) - min(2, 3)", 1.0),
+        ("where(2 < 3, 4, 5) + where(2 > 3, 40, 50)", 54.0),
+        ("where(2 <= 2, 4, 5) + where(2 >= 3, 40, 50)", 54.0),
+        ("relu(-2) + relu(3)", 3.0),
+        ("erf(0.5)", math.erf(0.5)),
+        ("sigmoid(-800)", 0.0),
+        ("sigmoid(-700)", math.exp(-700)),
+        ("sigmoid(800)", 1.0),
+        ("softplus(800)", 800.0),
+        ("softplus(-700)", math.exp(-700)),
     ],
 )
 def test_numbers_fold_to_one_number(text, value):
@@ -113,7 +134,16 @@ def test_names_are_in_order_of_appearance(text, expected):
     ("text", "column", "words"),
     [
         # constructs of Python that are not arithmetic
-        ("a < x", 3, "'<' is not allowed"),
+        ("a < x", 1, "'a < x' is a comparison, which stands only in where(condition, a, b)"),
+        ("a + (x >= 1)*b", 6, "'x >= 1' is a comparison, which stands only in where(condition, a, b)"),
+        ("max(a < x, b)", 5, "'a < x' is a comparison"),
+        ("where(a < b < x, a, b)", 7, "'a < b < x' must compare two expressions, as in x < a"),
+        ("where(x, a, b)", 7, "'x' must be a comparison such as x < a"),
+        ("where(a < x < x, a)", 1, "must give where exactly three arguments: a condition and two values"),
+        ("where(x == a, a, b)", 9, "'==' is not allowed"),
+        ("where(x != a, a, b)", 9, "'!=' is not allowed"),
+        ("where(x < a and b, a, b)", 13, "'and' is a Python keyword"),
+        ("where(x < , a, b)", 11, "a number or a name is missing"),
         ("a == x", 3, "'==' is not allowed"),
         ("a and x", 3, "'and' is a Python keyword"),
         ("a + (not x)", 6, "'not' is a Python keyword"),
@@ -149,16 +179,21 @@ def test_names_are_in_order_of_appearance(text, expected):
         ("a % x", 3, "'%' is not allowed"),
         ("a @ x", 3, "'@' is not allowed"),
         ("a | x", 3, "'|' is not allowed"),
-        ("a << x", 3, "'<' is not allowed"),
+        ("a << x", 3, "'<<' is not allowed"),
+        ("a >> x", 3, "'>>' is not allowed"),
+        ("a <> x", 3, "'<' is not allowed"),
         ("a*~x", 3, "'~' is not allowed"),
         # calls
-        ("a + foo(x)", 5, "unknown function 'foo'; known are exp, log, "),
+        ("a + foo(x)", 5, "unknown function 'foo'; known are exp, expm1, log, "),
         ("pi(x)", 1, "unknown function 'pi'"),
         ("a*(x + 1)(b)", 4, "'x + 1' is not a function; a product needs its sign"),
         ("a + 2(x)", 5, "'2' is not a function; a product needs its sign"),
         ("exp(x)(a)", 1, "'exp(x)' is not a function"),
         ("a + exp(x, b)", 5, "'exp(x, b)' must give exp exactly one argument"),
         ("a + exp()", 5, "'exp()' must give exp exactly one argument"),
+        ("max(a)", 1, "'max(a)' must give max exactly two arguments"),
+        ("a + min(a, b, x)", 5, "'min(a, b, x)' must give min exactly two arguments"),
+        ("max(a, *x)", 8, "'*x' is not allowed"),
         ("exp(x=a)", 6, "'=' is not allowed"),
         ("a + exp(*x)", 9, "'*x' is not allowed"),
         ("a + exp(**x)", 5, "'exp(**x)' must give exp exactly one argument"),
@@ -317,7 +352,7 @@ def test_attacks_end_in_one_line(text):
     assert len(message.splitlines()) == 1
 
 
-PIECES = ["exp", "lambda", "if", "2.5", "**", *"xa1+-*/(),. \t=[]:'\\\n\0_^{}\u00e9\ud800\u0660"]
+PIECES = ["exp", "lambda", "if", "2.5", "**", "where", "max", *"xa1+-*/(),.<> \t=[]:'\\\n\0_^{}\u00e9\ud800\u0660"]
 
 
 @settings(deadline=None)
@@ -343,6 +378,9 @@ def combine(inner):
         st.tuples(st.sampled_from(["exp", "sin", "sqrt", "arctan", "abs", "tanh"]), inner).map(
             lambda pair: "{}({})".format(*pair)
         ),
+        st.tuples(inner, st.sampled_from(["<", "<=", ">", ">="]), inner, inner).map(
+            lambda parts: "where({0}{1} {2}, {3}, {0})".format(*parts)
+        ),
     )
 
 
@@ -367,6 +405,7 @@ PYTHON = VALUES | {
     "tanh": either(math.tanh, np.tanh),
     "arctan": either(math.atan, np.arctan),
     "abs": abs,
+    "where": np.where,
 }
 
 

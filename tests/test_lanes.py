@@ -11,9 +11,12 @@ from numba.core.errors import TypingError
 
 from kernels import Model, fit, lane_math, models
 from kernels.block import train_runs
+from kernels.compiled_functions import COMPILED
+from kernels.functions import FUNCTIONS as FUNCTIONS_OF_PROGRAMS
 from kernels.lanes import broadcast, read_lane, write_lane
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
+from kernels.program import OPERANDS
 from kernels.run import Hyperparameters, option_values
 from kernels.samples import allocate_data
 from kernels.schedules import learning_rates
@@ -35,8 +38,17 @@ FUNCTIONS = {
     "arccos": (mpmath.acos, 4),
     "arctan": (mpmath.atan, 4),
     "power": (lambda u, v: abs(u) ** v * (-1 if u < 0 and v % 2 else 1), 4),
+    "log1p": (mpmath.log1p, 4),
+    "expm1": (mpmath.expm1, 4),
+    "sinh": (mpmath.sinh, 4),
+    "cosh": (mpmath.cosh, 4),
+    "erf": (mpmath.erf, 4),
 }
 EXACT = ["add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign", "minimum", "maximum"]
+EXACT += ["our less", "our less_equal", "our minimum", "our maximum", "our where"]
+less, less_equal, minimum, maximum, where, erf = (
+    COMPILED[name] for name in ("less", "less_equal", "minimum", "maximum", "where", "erf")
+)
 
 PLACES = {
     "here": {},
@@ -61,16 +73,26 @@ def all_on_lanes(u, v, out):
         write_lane(np.arccos(p), out[7], i)
         write_lane(np.arctan(p), out[8], i)
         write_lane(np.power(p, q), out[9], i)
-        write_lane(p + q, out[10], i)
-        write_lane(p - q, out[11], i)
-        write_lane(p * q, out[12], i)
-        write_lane(p / q, out[13], i)
-        write_lane(-p, out[14], i)
-        write_lane(np.sqrt(p), out[15], i)
-        write_lane(np.absolute(p), out[16], i)
-        write_lane(np.sign(p), out[17], i)
-        write_lane(np.minimum(p, q), out[18], i)
-        write_lane(np.maximum(p, q), out[19], i)
+        write_lane(np.log1p(p), out[10], i)
+        write_lane(np.expm1(p), out[11], i)
+        write_lane(np.sinh(p), out[12], i)
+        write_lane(np.cosh(p), out[13], i)
+        write_lane(erf(p), out[14], i)
+        write_lane(p + q, out[15], i)
+        write_lane(p - q, out[16], i)
+        write_lane(p * q, out[17], i)
+        write_lane(p / q, out[18], i)
+        write_lane(-p, out[19], i)
+        write_lane(np.sqrt(p), out[20], i)
+        write_lane(np.absolute(p), out[21], i)
+        write_lane(np.sign(p), out[22], i)
+        write_lane(np.minimum(p, q), out[23], i)
+        write_lane(np.maximum(p, q), out[24], i)
+        write_lane(less(p, q), out[25], i)
+        write_lane(less_equal(p, q), out[26], i)
+        write_lane(minimum(p, q), out[27], i)
+        write_lane(maximum(p, q), out[28], i)
+        write_lane(where(q, p, q), out[29], i)
 
 
 def arguments():
@@ -100,22 +122,31 @@ def results():
     return out
 
 
+def operands(name):
+    """What a function is called with, among which the condition of a choice is any number."""
+    u, v = arguments()
+    if name == "our where":
+        return v, u, v
+    return (u, v) if name.startswith("our ") or OPERANDS.get(name, 2) == 2 else (u,)
+
+
 @once
 def numpy_results(name):
-    ufunc = getattr(np, name)
+    ours = name == "erf" or name.startswith("our ")
+    function = FUNCTIONS_OF_PROGRAMS[name.removeprefix("our ")] if ours else getattr(np, name)
     with np.errstate(all="ignore"):
-        return ufunc(*arguments()[: ufunc.nin])
+        return function(*operands(name))
 
 
 @once
 def distances(name):
     """Where values are neither special nor 0, and how far NumPy's are there from the true ones, in ULP."""
-    operands, near = np.stack(arguments()[: getattr(np, name).nin]), numpy_results(name)
-    ordinary = np.isfinite(operands).all(axis=0) & (near != 0) & (np.abs(near) < LARGEST)
-    operands, near = operands[:, ordinary], near[ordinary]
+    given, near = np.stack(operands(name)), numpy_results(name)
+    ordinary = np.isfinite(given).all(axis=0) & (near != 0) & (np.abs(near) < LARGEST)
+    given, near = given[:, ordinary], near[ordinary]
     ulp = np.spacing(np.abs(near))
     with mpmath.workprec(160):
-        true = [FUNCTIONS[name][0](*map(mpmath.mpf, one)) for one in operands.T.tolist()]
+        true = [FUNCTIONS[name][0](*map(mpmath.mpf, one)) for one in given.T.tolist()]
         distance = [float((n - t) / u) for t, n, u in zip(true, near.tolist(), ulp.tolist(), strict=True)]
     return ordinary, np.array(distance)
 
@@ -129,7 +160,7 @@ def computed(request, python, tmp_path_factory):
         pytest.skip("this processor has no AVX2")
     file = tmp_path_factory.mktemp("lanes") / "results.npy"
     code = ["import numpy as np", "from kernels import lane_math"]
-    code += ["lane_math.FOUND = ()"] if request.param == "no vector library" else []
+    code += ["lane_math.LIBRARY_FUNCTIONS = ()"] if request.param == "no vector library" else []
     code += ["from tests.test_lanes import results", f"np.save({str(file)!r}, results())"]
     python("\n".join(code), **PLACES[request.param])
     return dict(zip([*FUNCTIONS, *EXACT], np.load(file), strict=True))
@@ -235,7 +266,7 @@ def block_and_references(model, x, y, start, loss="squared", batch_size=1, optim
 
 
 X = np.random.default_rng(6).uniform(0.1, 1.0, 45)
-BENT = Model("sqrt(a**2 + x) / (b + x**2) - c*x**-3")
+BENT = Model("sqrt(a**2 + x) / (b + x**2) - c*x**-3 + where(x > 0.3*b, max(a*x, b/3), sqrt(0.3*b + x)) - relu(c - x/5)")
 
 
 # Each of the two is a kernel to compile, so that all that there is to get wrong is in it.
@@ -251,7 +282,11 @@ def test_a_block_has_the_bits_of_the_reference_in_every_lane(batch_size):
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_a_block_with_functions_stays_close_to_the_reference(batch_size):
     """These runs settle, so errors add up at most: a few units in the last place per update."""
-    model, start = Model("a*sin(w*x + p) + log(b + x) + exp(-c*x)"), [1.5, 4, 0.3, 2, 1.5]
+    model = Model(
+        "a*sin(w*x + p) + log(b + x) + exp(-c*x) + sigmoid(8*(x - p)) + softplus(b*x) + erf(p*x) + log1p(b*x**2) "
+        "- expm1(-b*x) + sinh(p*x)/cosh(a*x)"
+    )
+    start = [1.5, 4, 0.3, 2, 1.5]
     y = model.predict(start, X) + 0.1 * np.cos(20 * X)
     params, losses, *expected = block_and_references(model, X, y, start, "logcosh", batch_size)
     bound = 4 * EPS * 4 * -(-X.size // batch_size)

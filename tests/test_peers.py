@@ -29,6 +29,14 @@ PLANE = Problem(
 )
 OFFSET = replace(PLANE, model=Model("2 + a*u + b*v**2 + c*sin(u)", inputs=("u", "v")))
 SHORT = {"epochs": 2, "n": 40}
+FUNCTIONS = replace(
+    PLANE,
+    model=Model(
+        "a*sigmoid(u - b) + softplus(c*v) + erf(b*u) + log1p(a**2) - expm1(-b**2) + sinh(c)/cosh(u) "
+        "+ max(b*u, c) - min(1, a*v) + where(u < 0.2, relu(v - c), a*u) + where(b >= v, 0.1, 0.3)",
+        inputs=("u", "v"),
+    ),
+)
 DECAY = many(exponential, runs=3, epochs=1).part(samples=40)
 # Few samples: some variants take as many microseconds for each.
 PROBLEMS = {
@@ -49,6 +57,8 @@ PROBLEMS = {
     "plane": PLANE,
     "plane in minibatches": replace(PLANE, batch_size=8),
     "linear with an offset": OFFSET,
+    "functions": FUNCTIONS,
+    "functions in minibatches": replace(FUNCTIONS, batch_size=8),
     "momentum": classic(batch_size=8, optimizer="momentum(0.8)", **SHORT),
     "adam": classic(batch_size=8, optimizer="adam", **SHORT),
     "exponential, adam": replace(DECAY, optimizer="adam(beta1=0.8)", batch_size=8),
@@ -57,7 +67,7 @@ PROBLEMS = {
 OTHER_KERNELS = [
     name for name, problem in PROBLEMS.items() if problem.model is not models.quadratic or problem.optimizer != "sgd"
 ]
-SKIPPED = {"reference": (), "PyTorch, compiled": ("two runs", "linear with an offset")}
+SKIPPED = {"reference": (), "PyTorch, compiled": ("two runs", "linear with an offset", "functions")}
 
 
 def pairs():

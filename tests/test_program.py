@@ -8,11 +8,12 @@ import pytest
 import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy import special
 
-from kernels import Model, cache, derive, models, program_cache
+from kernels import Model, cache, derive, functions, models, program_cache
 from kernels.expression import names, parse
 from kernels.models import MODELS
-from kernels.program import EXACT, Program, evaluate
+from kernels.program import EXACT, OPERANDS, Program, evaluate
 from kernels.program_cache import compile_program
 
 MORE = [
@@ -29,10 +30,29 @@ MORE = [
     "exp(exp(a*x)/(1 + b))*exp(c*x)*exp(a)",
     "a - (b - (c - x))*2.5 - -x",
     "a*x + a*x**2 + a*1e-3 + 0.1",
+    "a*log1p(b*x) + b*expm1(a*x) + sinh(c*x) - cosh(a + x)/c",
+    "a*erf((x - b)/c)",
+    "L*sigmoid(k*(x - m)) + softplus(-b*x)",
+    "relu(a*x - 1)*b + c",
+    "max(a*x, b) - min(c*x, a)**2*b",
+    "where(x < b, a*x + c, a*b + c*log(x))",
+    "where(a*x >= b**2, where(x <= 1, a, b*x), max(a, x - c))*sqrt(x)",
 ]
 TEXTS = [*(m.expression for m in map(models.make_model, sorted(set(MODELS) - {"polynomial", "plane"}))), *MORE]
 TEXTS += [models.polynomial(5).expression]
-NUMPY = {name: getattr(np, name) for name in "exp log sqrt sin cos tan tanh arcsin arccos arctan abs".split()}  # noqa: SIM905
+UFUNCS = "exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan abs"
+# Of complex numbers, too.
+ONE_ARGUMENT = {name: getattr(np, name) for name in UFUNCS.split()} | {
+    "erf": special.erf,
+    "sigmoid": lambda u: 1 / (1 + np.exp(-u)),
+    "softplus": lambda u: np.log(1 + np.exp(u)),
+    "relu": lambda u: np.where(np.real(u) > 0, u, 0),
+}
+NUMPY = ONE_ARGUMENT | {
+    "max": lambda u, v: np.where(np.real(u) > np.real(v), u, v),
+    "min": lambda u, v: np.where(np.real(u) < np.real(v), u, v),
+    "where": np.where,
+}
 
 
 def samples(model):
@@ -67,7 +87,7 @@ def test_derivatives_are_those_of_finite_differences(text):
         np.testing.assert_allclose(derivative, (higher - lower) / 2e-5, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("text", [text for text in TEXTS if "abs" not in text and "sqrt((a" not in text])
+@pytest.mark.parametrize("text", [text for text in TEXTS if not re.search(r"abs|sqrt\(\(a|erf", text)])
 def test_derivatives_are_those_of_a_complex_step(text):
     """f(theta + i h) has the derivative in its imaginary part, without a difference that loses digits."""
     model = Model(text)
@@ -78,26 +98,38 @@ def test_derivatives_are_those_of_a_complex_step(text):
         np.testing.assert_allclose(derivative, residual.imag / 1e-30, rtol=1e-11)
 
 
+def by_size(a, b, u, v):
+    return np.where(a < b, u, np.where(a > b, v, (u + v) / 2))
+
+
+OF_NUMPY = functions.FUNCTIONS | {"absolute": np.abs, "sign": np.sign, "relu": ONE_ARGUMENT["relu"], "by_size": by_size}
+
+
 @pytest.mark.parametrize("model", [*map(Model, TEXTS), models.plane], ids=lambda model: model.expression)
 def test_everything_is_what_sympy_says(model):
     theta, x, y = samples(model)
     f, params, inputs = model.sympy()
     residual, derivatives = values_of(model, theta, x, y)
     for formula, ours in zip([f, *(sympy.diff(f, p) for p in params)], [residual + y, *derivatives], strict=True):
-        function = sympy.lambdify([*params, *inputs], formula, [{"absolute": np.abs, "sign": np.sign}, "numpy"])
+        function = sympy.lambdify([*params, *inputs], formula, [OF_NUMPY, "numpy"])
         np.testing.assert_allclose(ours, function(*theta, *x) * np.ones_like(y), rtol=1e-11, atol=1e-13)
 
 
 def test_every_function_is_among_the_texts():
     used = {instruction.function for text in TEXTS for instruction in Model(text).program.instructions}
-    assert used >= {*NUMPY, "absolute", "sign", "power", "negative", "add", "subtract", "multiply", "divide"} - {"abs"}
+    assert used == set(OPERANDS)
+
+
+COMPARISONS = st.sampled_from(["<", "<=", ">", ">="])
 
 
 def grown(inner):
     return st.one_of(
         st.tuples(inner, st.sampled_from(["+", "-", "*", "/"]), inner).map("({0[0]} {0[1]} {0[2]})".format),
         st.tuples(inner, st.sampled_from(["2", "3", "-1", "0.5", "-1.5", "1.3", "a"])).map("{0[0]}**{0[1]}".format),
-        st.tuples(st.sampled_from([*NUMPY]), inner).map("{0[0]}({0[1]})".format),
+        st.tuples(st.sampled_from([*ONE_ARGUMENT]), inner).map("{0[0]}({0[1]})".format),
+        st.tuples(st.sampled_from(["max", "min"]), inner, inner).map("{0[0]}({0[1]}, {0[2]})".format),
+        st.tuples(inner, COMPARISONS, inner, inner).map("where({0[0]} {0[1]} {0[2]}, {0[3]}, {0[0]})".format),
         inner.map("(-{})".format),
     )
 
@@ -122,7 +154,7 @@ def test_any_expression_has_the_value_and_the_slope_of_its_text(text):
     with np.errstate(all="ignore"):
         residual, derivatives = evaluate(model.program, np.array([a, b]), x[np.newaxis], np.zeros(7))
         try:
-            expected, step = f(a, b), f(a + 1e-30j, b)
+            expected, step = f(np.float64(a), np.float64(b)), f(np.complex128(a + 1e-30j), np.float64(b))
         except ZeroDivisionError:
             return
     smooth = np.isfinite(expected) & (expected.imag == 0) & (np.abs(expected) < 1e6) & ("abs" not in text)
@@ -341,7 +373,11 @@ ATTACKS = {
     "floats too large": "a*exp(exp(exp(exp(exp(x - x + 5)))))",
     "a huge angle": "a*sin(exp(exp(exp(exp(x - x + 5)))))",
     # Depth
-    **{f: nested(f"{f}(#)", 98) for f in ("tan", "exp", "sqrt", "arcsin")},
+    **{f: nested(f"{f}(#)", 98) for f in ("tan", "exp", "sqrt", "arcsin", "sigmoid", "softplus", "relu", "erf")},
+    "maxima": nested("max(#,b+x)", 90),
+    "maxima and minima": nested("min(b*x, max(x, #))", 49),
+    "choices": nested("where(x < #, b, c)", 49),
+    "choices of choices": nested("where(x<b,b,#)", 65),
     "mixed": nested("tan(sqrt(arcsin(log(abs(#)))))", 19),
     "fractions": nested("a/(#+b)", 45),
     "Horner": nested("(a + #)*(a+b)", 45),
@@ -416,7 +452,7 @@ ODD = st.sampled_from([*"aabbcxx", "0", "3.5", "1e17", "1e-300", "(a - a)", "(0*
 def odd(inner):
     return st.one_of(
         st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "**"]), inner).map("({0[0]}) {0[1]} ({0[2]})".format),
-        st.tuples(st.sampled_from([*NUMPY, "-"]), inner).map("{0[0]}({0[1]})".format),
+        st.tuples(st.sampled_from([*ONE_ARGUMENT, "-"]), inner).map("{0[0]}({0[1]})".format),
     )
 
 
@@ -444,7 +480,9 @@ def wild(inner):
     return st.one_of(
         st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "**"]), inner).map("({0[0]}){0[1]}({0[2]})".format),
         st.tuples(inner, st.sampled_from(["64", "63", "-1", "0.5", "(1/3)"])).map("({0[0]})**{0[1]}".format),
-        st.tuples(st.sampled_from([*NUMPY]), inner).map("{0[0]}({0[1]})".format),
+        st.tuples(st.sampled_from([*ONE_ARGUMENT]), inner).map("{0[0]}({0[1]})".format),
+        st.tuples(st.sampled_from(["max", "min"]), inner, inner).map("{0[0]}({0[1]}, {0[2]})".format),
+        st.tuples(inner, COMPARISONS, inner, inner).map("where({0[0]} {0[1]} {0[2]}, {0[3]}, {0[0]})".format),
     )
 
 

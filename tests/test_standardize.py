@@ -39,6 +39,11 @@ CARRIED = {
     "a*sqrt((x - m)**2 + 1/s**2) + c": ("x",),
     "a*log(1 + exp(k*(x - m))) + c": ("x",),
     "a*abs(x - m) + b*x + c": ("x",),
+    "a*relu(x - m) + b*x + c": ("x",),
+    "max(a*x + b, c*x + d)": ("x",),
+    "where(x < m, a*x + b, c)": ("x",),
+    "a*min(x, m) + b*x + c*erf(k*(x - m)) + d": ("x",),
+    "a*sigmoid(k*(x - m)) + c": ("x",),
 }
 
 

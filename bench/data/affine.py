@@ -10,20 +10,28 @@ such as exp(-b*x). Their coefficients must agree: equations for theta', which ar
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import sympy
 from mpmath.libmp import NoConvergence  # type: ignore[import-untyped]
 from sympy.polys.polyerrors import BasePolynomialError
 
 from bench.data.scaling import Scaling
-from kernels.derive import absolute
+from kernels.derive import absolute, less, less_equal, maximum, minimum, relu, where
 
 DIGITS = 50
 ROUNDING = 1e-30  # relative; what cancels by algebra does so to about DIGITS
 MAX_TERMS = 500  # polynomial(28) has 435; expanding a few thousand takes seconds
 MAX_REDUCED = 30  # terms of a rational function; a ratio of cubics gives 15
 MAX_DEGREE = 30  # of one equation; numerical roots of degree 64 take seconds
+
+# Choices as sums and products, in which what is chosen by is a function of its own. Its argument may differ by a factor
+# that is positive; whether the curves agree is checked in the end.
+_CHOICES: dict[type[sympy.Function], Callable[..., sympy.Expr]] = {
+    maximum: lambda a, b: a + relu(b - a),
+    minimum: lambda a, b: a - relu(a - b),
+    where: lambda condition, a, b: b + condition * (a - b),
+}
 
 _Values = dict[sympy.Symbol, sympy.Expr]
 
@@ -103,6 +111,8 @@ class _BothSides:
         if u.is_Add or u.is_Mul or _is_natural_power(u):
             left, right = zip(*map(self.rewrite, u.args), strict=True)
             return u.func(*left), u.func(*right)
+        if u.func in _CHOICES:
+            return self.rewrite(_CHOICES[u.func](*u.args))
         return self._rewrite_function(u)
 
     def _rewrite_function(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
@@ -121,6 +131,11 @@ class _BothSides:
             right = v - sympy.log(self._equate_up_to_factor(argument))
         elif u.func is absolute:
             right = v / sympy.Abs(self._equate_up_to_factor(argument))
+        elif u.func is relu:
+            right = v / self._equate_up_to_factor(argument)
+        elif u.func in (less, less_equal):
+            self._equate_up_to_factor(argument - u.args[1])
+            right = v
         elif u.func in (sympy.sin, sympy.cos):
             shift, w = self._equate_up_to_shift(argument), self._add_variable()
             other, sign = (sympy.cos, -1) if u.func is sympy.sin else (sympy.sin, 1)

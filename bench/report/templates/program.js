@@ -12,12 +12,22 @@ const FUNCTIONS = {
   absolute: Math.abs,
   sign: Math.sign,
   sqrt: Math.sqrt,
+  less: (one, other) => Number(one < other),
+  less_equal: (one, other) => Number(one <= other),
+  where: (condition, one, other) => (condition !== 0 ? one : other),
+  maximum: (one, other) => (other > one || Number.isNaN(other) ? other : one),
+  minimum: (one, other) => (other < one || Number.isNaN(other) ? other : one),
   exp: Math.exp,
+  expm1: Math.expm1,
   log: Math.log,
+  log1p: Math.log1p,
   sin: Math.sin,
   cos: Math.cos,
   tan: Math.tan,
+  sinh: Math.sinh,
+  cosh: Math.cosh,
   tanh: Math.tanh,
+  erf,
   arcsin: Math.asin,
   arccos: Math.acos,
   arctan: Math.atan,
@@ -27,18 +37,44 @@ const FUNCTIONS = {
 function residuals(program, theta, inputs, y) {
   const size = inputs[0].length;
   const values = [...theta, ...inputs, y, ...program.constants];
-  for (const [name, one, other] of program.steps)
-    values.push(elementwise(FUNCTIONS[name], values[one], values[other], size));
+  for (const [name, ...operands] of program.steps)
+    values.push(
+      elementwise(
+        FUNCTIONS[name],
+        operands.map((operand) => values[operand]),
+        size,
+      ),
+    );
   const found = values[program.residual];
   return typeof found === "number" ? new Float64Array(size).fill(found) : found;
 }
 
-function elementwise(compute, one, other, size) {
-  const [isColumn, isOtherColumn] = [one, other].map((value) => typeof value === "object");
-  if (!isColumn && !isOtherColumn) return compute(one, other);
+function elementwise(compute, operands, size) {
+  const [one, other, third] = operands;
+  const [isColumn, isOtherColumn, isThirdColumn] = [one, other, third].map((value) => typeof value === "object");
+  if (!isColumn && !isOtherColumn && !isThirdColumn) return compute(one, other, third);
   const found = new Float64Array(size);
-  for (let i = 0; i < size; i++) found[i] = compute(isColumn ? one[i] : one, isOtherColumn ? other[i] : other);
+  for (let i = 0; i < size; i++)
+    found[i] = compute(isColumn ? one[i] : one, isOtherColumn ? other[i] : other, isThirdColumn ? third[i] : third);
   return found;
+}
+
+// JavaScript has no error function. Its power series up to 3, and from there the continued fraction of 1 - erf.
+function erf(u) {
+  const size = Math.abs(u);
+  if (!(size < 3)) return size < 6 ? Math.sign(u) * (1 - tailOfErf(size)) : Math.sign(u);
+  let [sum, term] = [size, size];
+  for (let n = 1; Math.abs(term) > 1e-17 * sum; n++) {
+    term *= (2 * size * size) / (2 * n + 1);
+    sum += term;
+  }
+  return Math.sign(u) * (2 / Math.sqrt(Math.PI)) * Math.exp(-size * size) * sum;
+}
+
+function tailOfErf(size) {
+  let fraction = size;
+  for (let n = 60; n > 0; n--) fraction = size + n / 2 / fraction;
+  return Math.exp(-size * size) / (fraction * Math.sqrt(Math.PI));
 }
 
 function meanSquare(values) {

@@ -18,8 +18,8 @@ def residual_and_derivatives(
     Parameters
     ----------
     program : Program
-    library : module
-        Has the functions, by the names that they have in NumPy.
+    library : object
+        Has the functions by the names that programs call them by, which are those of NumPy.
     theta, x : iterable of arrays of that library
     y : array of that library
 

@@ -8,6 +8,8 @@ from sympy.printing.c import C99CodePrinter
 from sympy.printing.precedence import PRECEDENCE
 
 from kernels import Model
+from kernels.derive import OF_SYMPY, OURS, to_sympy
+from kernels.expression import parse
 
 FUNCTIONS = {"absolute": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "power": "pow"}
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
@@ -18,7 +20,21 @@ HEAD = """\
 #include <string.h>
 
 static inline double sign(double u) { return (u > 0) - (u < 0); }
+static inline double less(double u, double v) { return u < v; }
+static inline double less_equal(double u, double v) { return u <= v; }
+static inline double where(double condition, double a, double b) { return condition != 0 ? a : b; }
+static inline double maximum(double a, double b) { return b > a || b != b ? b : a; }
+static inline double minimum(double a, double b) { return b < a || b != b ? b : a; }
+static inline double by_size(double a, double b, double u, double v) { return a < b ? u : b < a ? v : 0.5*(u + v); }
+static inline double relu(double u) { return u <= 0 ? 0 : u; }
+static inline double sigmoid(double u) { double e = exp(-fabs(u)); return (u < 0 ? e : 1)/(1 + e); }
+static inline double sigmoid_complement(double u) { return sigmoid(-u); }
+static inline double softplus(double u) { return (u < 0 ? 0 : u) + log1p(exp(-fabs(u))); }
 """
+# What sympy would write out, and C has or is given above.
+IN_C = ("sigmoid", "softplus", "log1p", "expm1")
+CALLED = {name: name for name in (*IN_C, "sigmoid_complement", "relu", "by_size", "sign")}
+CALLED |= {name: name for name in ("less", "less_equal", "where", "maximum", "minimum")} | {"absolute": "fabs"}
 
 
 class Formula(NamedTuple):
@@ -115,13 +131,14 @@ static inline params moved(params p, params sum, double lr) {{
 
 
 def _written_formula(model: Model) -> Formula:
-    f, params, inputs = model.sympy()
+    _, params, inputs = model.sympy()
+    f = to_sympy(parse(model.expression), OF_SYMPY | {name: OURS[name] for name in IN_C})
     names = [f"p.theta_{k}" for k in range(len(params))] + [f"s.x_{k}" for k in range(len(inputs))]
     symbols = [sympy.Symbol(name, real=True) for name in names]
     f = f.xreplace(dict(zip((*params, *inputs), symbols, strict=True)))
     derivatives = [sympy.diff(f, symbol) for symbol in symbols[: len(params)]]
     # A compiler calls exp twice for what is written twice, because a call may set errno.
-    printer = _Printer({"user_functions": {"absolute": "fabs", "sign": "sign"}})
+    printer = _Printer({"user_functions": CALLED})
     called: dict[sympy.Expr, sympy.Symbol] = {}
     statements: list[str] = []
 

@@ -274,6 +274,20 @@ def _chunk_size(theta: Any) -> int:
     return max(1, PIECE // int(theta[0].numel()))
 
 
+class _Functions:
+    """The functions of torch, which take numbers too; some of torch's own take tensors only."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = getattr(torch, name)
+
+        def call(*operands: Any) -> Any:
+            return function(
+                *(torch.tensor(one, dtype=torch.float64) if isinstance(one, float) else one for one in operands)
+            )
+
+        return call
+
+
 def _by_hand(model: Model) -> Callable[..., tuple[Any, Sequence[Any]]]:
     """`residual_and_derivatives` as a function of parameters, inputs and y: its text is written by torch.fx."""
 
@@ -281,7 +295,7 @@ def _by_hand(model: Model) -> Callable[..., tuple[Any, Sequence[Any]]]:
         parts, inputs = (
             [many[k] for k in range(len(names))] for many, names in ((theta, model.params), (x, model.inputs))
         )
-        return residual_and_derivatives(model.program, torch, parts, inputs, y)
+        return residual_and_derivatives(model.program, _Functions(), parts, inputs, y)
 
     return fx.symbolic_trace(walk).forward  # type: ignore[no-any-return]
 
