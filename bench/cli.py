@@ -119,7 +119,9 @@ def fit(
     epochs: Annotated[int, typer.Option(metavar="COUNT", help="Passes over the data, at most.")] = 100,
     schedule: Annotated[str, typer.Option(metavar="NAME", help='Such as "halve(10)" or "cosine".')] = "constant",
     optimizer: Annotated[str, typer.Option(metavar="NAME", help='Such as "momentum(0.9)" or "adam".')] = "sgd",
-    loss: Annotated[str, typer.Option(metavar="NAME", help='"squared", "huber(1.0)" or "logcosh".')] = "squared",
+    loss: Annotated[
+        str, typer.Option(metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)".')
+    ] = "squared",
     init: Annotated[
         str | None,
         typer.Option(metavar="VALUES", help='Where to start, such as "a=1,b=2"; without it, drawn from the seed.'),
@@ -232,7 +234,9 @@ def run(
     target: Annotated[
         float | None, typer.Option(metavar="LOSS", help="Stop when the mean squared residual is this low.")
     ] = None,
-    loss: Annotated[str | None, typer.Option(metavar="NAME", help='"squared", "huber(1.0)" or "logcosh".')] = None,
+    loss: Annotated[
+        str | None, typer.Option(metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)".')
+    ] = None,
     kernel: Annotated[
         str | None,
         typer.Option(metavar="NAME", help='"lanes", "fused", "reference", "lanes-fma" or "fused-fma".'),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy import absolute, log1p, maximum, minimum, sinh, tanh
+from numpy import absolute, log, log1p, maximum, minimum, sign, sinh, tanh
 
 from kernels.checks import check_real
 from kernels.spec import make_from_spec, spec_text
@@ -32,12 +32,15 @@ class Loss:
         `options` is a tuple of floats.
     options : dict
         From name to value, in the order in which the functions unpack them.
+    is_exact : bool
+        Whether both are made of operations that are rounded correctly, so that all kernels have the same bits.
     """
 
     name: str
     value: Callable[..., Any]
     derivative: Callable[..., Any]
     options: dict[str, float] = field(default_factory=dict)
+    is_exact: bool = True
 
     @property
     def text(self) -> str:
@@ -86,6 +89,56 @@ def logcosh_derivative(residual, options):
     return tanh(residual)
 
 
+def absolute_value(residual, options):
+    """Return |r|."""
+    return absolute(residual)
+
+
+def absolute_derivative(residual, options):
+    """Return the sign of r, 0 at 0."""
+    return sign(residual) + 0.0  # numba's sign of -0.0 is -0.0, NumPy's is 0.0
+
+
+def quantile_value(residual, options):
+    """Return (1 - tau) * r where r >= 0, -tau * r elsewhere."""
+    (tau,) = options
+    return maximum((1.0 - tau) * residual, -tau * residual) + 0.0
+
+
+def quantile_derivative(residual, options):
+    """Return 1 - tau where r > 0, -tau where r < 0, and 0 at 0."""
+    (tau,) = options
+    side = sign(residual) + 0.0
+    return (1.0 - tau) * maximum(side, 0.0) + tau * minimum(side, 0.0)
+
+
+def cauchy_value(residual, options):
+    """Return scale**2 / 2 * log(1 + (r / scale)**2); beyond 1e100 scales, where the square overflows, its logarithm."""
+    (scale,) = options
+    size = absolute(residual) / scale
+    near = minimum(size, 1e100)
+    return 0.5 * scale * scale * (log1p(near * near) + 2.0 * log(maximum(size * 1e-100, 1.0)))
+
+
+def cauchy_derivative(residual, options):
+    """Return r / (1 + (r / scale)**2)."""
+    (scale,) = options
+    ratio = residual / scale
+    return residual / (1.0 + ratio * ratio)
+
+
+def epsilon_insensitive_value(residual, options):
+    """Return |r| - epsilon, and 0 where that is negative."""
+    (epsilon,) = options
+    return maximum(absolute(residual) - epsilon, 0.0)
+
+
+def epsilon_insensitive_derivative(residual, options):
+    """Return the sign of r where |r| > epsilon, 0 elsewhere."""
+    (epsilon,) = options
+    return sign(residual - minimum(maximum(residual, -epsilon), epsilon)) + 0.0
+
+
 def squared() -> Loss:
     """Least squares: r**2 / 2."""
     return Loss("squared", squared_value, squared_derivative)
@@ -103,10 +156,56 @@ def huber(delta: float = 1.0) -> Loss:
 
 def logcosh() -> Loss:
     """Smooth between r**2 / 2 near zero and |r| - log(2) far away: log(cosh(r))."""
-    return Loss("logcosh", logcosh_value, logcosh_derivative)
+    return Loss("logcosh", logcosh_value, logcosh_derivative, is_exact=False)
 
 
-LOSSES: dict[str, Callable[..., Loss]] = {"squared": squared, "huber": huber, "logcosh": logcosh}
+def absolute_loss() -> Loss:
+    """Least absolute deviations: |r|, whose mean is lowest at the median of the targets.
+
+    The derivative is sign(r), and 0 at 0. As ``torch.nn.L1Loss``.
+    """
+    return Loss("absolute", absolute_value, absolute_derivative)
+
+
+def quantile(tau: float = 0.5) -> Loss:
+    """Pinball loss, whose mean is lowest at the tau-quantile of the targets.
+
+    tau * (y - f) where the target y lies above f, (1 - tau) * (f - y) below; the derivative at 0 is 0. R. Koenker and
+    G. Bassett, Regression quantiles, Econometrica 46 (1978). As ``sklearn.linear_model.QuantileRegressor``.
+    """
+    tau = check_real("tau", tau, lambda value: 0 < value < 1, "a number between 0 and 1")
+    return Loss("quantile", quantile_value, quantile_derivative, {"tau": tau})
+
+
+def cauchy(scale: float = 1.0) -> Loss:
+    """Quadratic near zero, logarithmic far away, so that an outlier pulls the less the farther it is.
+
+    scale**2 / 2 * log(1 + (r / scale)**2), with the derivative r / (1 + (r / scale)**2); the pull is strongest at
+    |r| = scale. As ``scipy.optimize.least_squares(loss="cauchy", f_scale=scale)``.
+    """
+    scale = check_real("scale", scale, lambda value: value > 0, "a positive finite number")
+    return Loss("cauchy", cauchy_value, cauchy_derivative, {"scale": scale}, is_exact=False)
+
+
+def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
+    """Zero up to |r| = epsilon, linear beyond, as in support vector regression: max(|r| - epsilon, 0).
+
+    The derivative is sign(r) where |r| > epsilon, else 0. V. Vapnik, The Nature of Statistical Learning Theory (1995).
+    As ``sklearn.linear_model.SGDRegressor(loss="epsilon_insensitive")``.
+    """
+    epsilon = check_real("epsilon", epsilon, lambda value: value >= 0, "a finite number of at least 0")
+    return Loss("epsilon_insensitive", epsilon_insensitive_value, epsilon_insensitive_derivative, {"epsilon": epsilon})
+
+
+LOSSES: dict[str, Callable[..., Loss]] = {
+    "squared": squared,
+    "huber": huber,
+    "logcosh": logcosh,
+    "absolute": absolute_loss,
+    "quantile": quantile,
+    "cauchy": cauchy,
+    "epsilon_insensitive": epsilon_insensitive,
+}
 
 
 def make_loss(loss: str | Loss) -> Loss:
@@ -115,6 +214,6 @@ def make_loss(loss: str | Loss) -> Loss:
     Raises
     ------
     ValueError
-        For an unknown name, an unknown option, or a delta that is not positive and finite.
+        For an unknown name, an unknown option, or a value that an option cannot have.
     """
     return loss if isinstance(loss, Loss) else make_from_spec(loss, LOSSES, "loss")

@@ -117,7 +117,7 @@ EDGES = [
     (models.linear, "sgd", "squared"),
     (models.quadratic, "adam", "squared"),
     (ROOTS, "momentum", "squared"),
-    (KINKS, "sgd", "huber(0.5)"),
+    (KINKS, "sgd", "quantile(0.3)"),
 ]
 
 

@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
-from scipy import special
+from scipy import optimize, special
+from sklearn.linear_model import QuantileRegressor, SGDRegressor
+from sklearn.metrics import mean_pinball_loss
 
-from kernels.losses import LOSSES, Loss, huber_derivative, make_loss
+from kernels.lanes import read_lane, write_lane
+from kernels.losses import LOSSES, Loss, make_loss
 
 SPECS = ["squared", "huber", "huber(0.25)", "huber(1.5)", "huber(1e-3)", "logcosh"]
+SPECS += ["absolute", "quantile", "quantile(0.9)", "quantile(tau=0.05)", "cauchy", "cauchy(0.3)", "cauchy(7)"]
+SPECS += ["epsilon_insensitive", "epsilon_insensitive(0.25)", "epsilon_insensitive(0)"]
 
 
 def functions(spec):
@@ -30,6 +35,20 @@ def functions(spec):
         ("huber(delta=1.5)", -1.0, 0.5, -1.0),
         ("logcosh", np.log(2.0), np.log(1.25), 0.6),
         ("logcosh", -np.log(3.0), np.log(5.0 / 3.0), -0.8),
+        ("absolute", 3.0, 3.0, 1.0),
+        ("absolute", -0.25, 0.25, -1.0),
+        ("absolute", 0.0, 0.0, 0.0),
+        ("quantile", 3.0, 1.5, 0.5),
+        ("quantile(0.9)", 3.0, 0.3, 0.1),
+        ("quantile(0.9)", -3.0, 2.7, -0.9),
+        ("quantile(0.9)", 0.0, 0.0, 0.0),
+        ("cauchy", 1.0, 0.5 * np.log(2.0), 0.5),
+        ("cauchy(2)", -2.0, 2.0 * np.log(2.0), -1.0),
+        ("epsilon_insensitive", 0.1, 0.0, 0.0),
+        ("epsilon_insensitive(0.5)", 2.0, 1.5, 1.0),
+        ("epsilon_insensitive(0.5)", -2.0, 1.5, -1.0),
+        ("epsilon_insensitive(0.5)", -0.5, 0.0, 0.0),
+        ("epsilon_insensitive(0)", 0.0, 0.0, 0.0),
     ],
 )
 def test_values_by_hand(spec, residual, value, derivative):
@@ -41,7 +60,7 @@ def test_values_by_hand(spec, residual, value, derivative):
 @pytest.mark.parametrize("spec", SPECS)
 def test_derivative_is_that_of_the_value(spec):
     value, derivative = functions(spec)
-    r = np.linspace(-30.0, 30.0, 6001) + 0.0003  # no kink of huber within the step
+    r = np.linspace(-30.0, 30.0, 6001) + 0.0003  # no kink within the step
     h = 1e-5
     np.testing.assert_allclose((value(r + h) - value(r - h)) / (2 * h), derivative(r), rtol=1e-8, atol=1e-8)
 
@@ -51,6 +70,67 @@ def test_huber_against_scipy(delta):
     value, _ = functions(f"huber({delta})")
     r = np.concatenate([np.linspace(-4, 4, 801), [delta, -delta, 1e10, -1e300]])
     np.testing.assert_allclose(value(r), special.huber(delta, r), rtol=1e-15)
+
+
+def test_absolute_and_cauchy_against_torch():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    r = torch.tensor([-3.0, -1.0, -0.2, 0.0, 0.7, 2.0], dtype=torch.float64, requires_grad=True)
+    for spec, theirs in (
+        ("absolute", torch.nn.functional.l1_loss(r, torch.zeros_like(r), reduction="none")),
+        ("cauchy(0.3)", 0.3**2 / 2 * torch.log1p((r / 0.3) ** 2)),
+    ):
+        value, derivative = functions(spec)
+        (slopes,) = torch.autograd.grad(theirs.sum(), r)
+        np.testing.assert_allclose(value(r.detach().numpy()), theirs.detach(), rtol=1e-15)
+        np.testing.assert_allclose(derivative(r.detach().numpy()), slopes, rtol=1e-15)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 2.0])
+def test_cauchy_against_scipy(scale):
+    """The cost, and a gradient of 0 where SciPy finds the least."""
+    y = np.array([0.1, 0.3, -0.2, 5.0, 0.05])
+    value, derivative = functions(f"cauchy({scale})")
+    found = optimize.least_squares(lambda theta: theta - y, [0.5], loss="cauchy", f_scale=scale, gtol=1e-12)
+    assert value(found.fun).sum() == pytest.approx(found.cost, rel=1e-14)
+    assert derivative(found.fun).sum() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.5, 0.9])
+def test_quantile_against_scikit_learn(tau):
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(size=(60, 1)), rng.standard_normal(60)
+    value, derivative = functions(f"quantile({tau})")
+    best = QuantileRegressor(quantile=tau, alpha=0).fit(x, y)
+    residual = best.predict(x) - y
+    assert value(residual).mean() == pytest.approx(mean_pinball_loss(y, y + residual, alpha=tau), rel=1e-14)
+    # At the least, the slopes add up to 0, but for the samples on the line, whose slope is any between the two.
+    ends = np.abs(residual) < 1e-9
+    assert ends.sum() == 2
+    assert -2 * (1 - tau) <= derivative(residual[~ends]).sum() <= 2 * tau
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.5])
+def test_epsilon_insensitive_against_scikit_learn(epsilon):
+    """A step of SGDRegressor, at a sample where x is 1: theta - lr * derivative."""
+    _, derivative = functions(f"epsilon_insensitive({epsilon})")
+    for residual in (-2.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 2.0):
+        theirs = SGDRegressor(
+            loss="epsilon_insensitive", epsilon=epsilon, penalty=None, learning_rate="constant", eta0=1.0,
+            fit_intercept=False, max_iter=1, tol=None,
+        )  # fmt: skip
+        theirs.fit([[1.0]], [0.0], coef_init=[residual])
+        assert residual - theirs.coef_[0] == pytest.approx(derivative(residual), abs=1e-15)
+
+
+@pytest.mark.parametrize("residual", [1e-150, 1e-9, 0.3, 5.0, 1e99, 1e101, 1e160, 1e300])
+def test_cauchy_against_mpmath(residual):
+    value, derivative = functions("cauchy(2.0)")
+    with mpmath.workdps(700):
+        square = (mpmath.mpf(residual) / 2) ** 2
+        expected, slope = float(2 * mpmath.log1p(square)), float(mpmath.mpf(residual) / (1 + square))
+    with np.errstate(over="ignore", under="ignore"):
+        assert value(np.float64(-residual)) == pytest.approx(expected, rel=1e-15, abs=1e-300)
+        assert derivative(np.float64(-residual)) == pytest.approx(-slope, rel=1e-15, abs=1e-153)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +149,20 @@ def test_logcosh_against_mpmath(residual):
 
 @pytest.mark.parametrize(
     ("spec", "value", "derivative"),
-    [("squared", np.inf, 1e300), ("huber(2)", 2e300, 2.0), ("logcosh", 1e300, 1.0)],
+    [
+        ("squared", np.inf, 1e300),
+        ("huber(2)", 2e300, 2.0),
+        ("logcosh", 1e300, 1.0),
+        ("absolute", 1e300, 1.0),
+        ("quantile", 5e299, 0.5),
+        ("epsilon_insensitive", 1e300, 1.0),
+    ],
 )
 def test_extremes(spec, value, derivative):
     value_of, derivative_of = functions(spec)
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(value_of(np.array([1e300, -1e300, 0.0])), [value, value, 0.0])
-    np.testing.assert_array_equal(derivative_of(np.array([1e300, -1e300, 0.0])), [derivative, -derivative, 0.0])
+        np.testing.assert_array_equal(derivative_of(np.array([1e300, -1e300, 0.0])), [derivative, -derivative, 0.0])
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -88,14 +175,67 @@ def test_nan_goes_through(spec):
 @given(r=st.floats(-1e100, 1e100))
 def test_losses_are_even_and_not_negative(spec, r):
     value, derivative = functions(spec)
-    assert value(r) == value(-r) >= 0.0
-    assert derivative(r) == -derivative(-r)
+    if spec.startswith("quantile"):  # is that of 1 - tau on the other side
+        mirrored, slope = functions(f"quantile({1 - make_loss(spec).options['tau']})")
+    else:
+        mirrored, slope = value, derivative
+    with np.errstate(over="ignore"):
+        assert value(np.float64(r)) == pytest.approx(mirrored(np.float64(-r)), rel=1e-14)
+        assert value(np.float64(r)) >= 0.0
+        assert derivative(np.float64(r)) == pytest.approx(-slope(np.float64(-r)), rel=1e-14)
+
+
+huber, absolute, quantile, cauchy, insensitive = (
+    njit(make_loss(name).derivative) for name in ("huber", "absolute", "quantile", "cauchy", "epsilon_insensitive")
+)
+absolute_value, quantile_value, insensitive_value = (
+    njit(make_loss(name).value) for name in ("absolute", "quantile", "epsilon_insensitive")
+)
+
+
+@njit(error_model="numpy")
+def all_compiled(r, out):
+    """Each loss for eight numbers as a lane, and for each of them, in two columns of `out`."""
+    lane = read_lane(r, 0, 8)
+    write_lane(huber(lane, (1.5,)), out[0, 0], 0)
+    write_lane(absolute(lane, ()), out[1, 0], 0)
+    write_lane(quantile(lane, (0.3,)), out[2, 0], 0)
+    write_lane(cauchy(lane, (1.5,)), out[3, 0], 0)
+    write_lane(insensitive(lane, (1.5,)), out[4, 0], 0)
+    write_lane(absolute_value(lane, ()), out[5, 0], 0)
+    write_lane(quantile_value(lane, (0.3,)), out[6, 0], 0)
+    write_lane(insensitive_value(lane, (1.5,)), out[7, 0], 0)
+    for i in range(8):
+        out[0, 1, i] = huber(r[i], (1.5,))
+        out[1, 1, i] = absolute(r[i], ())
+        out[2, 1, i] = quantile(r[i], (0.3,))
+        out[3, 1, i] = cauchy(r[i], (1.5,))
+        out[4, 1, i] = insensitive(r[i], (1.5,))
+        out[5, 1, i] = absolute_value(r[i], ())
+        out[6, 1, i] = quantile_value(r[i], (0.3,))
+        out[7, 1, i] = insensitive_value(r[i], (1.5,))
 
 
 def test_the_same_source_compiles_to_the_same_bits():
-    compiled = njit(huber_derivative)
-    r = np.array([-np.inf, -2.0, -1.5, -0.3, -0.0, 0.0, 1.5, 2.0, np.inf, np.nan])
-    np.testing.assert_array_equal([compiled(one, (1.5,)) for one in r], huber_derivative(r, (1.5,)))
+    """As floats and as lanes; the signs of zeros, too."""
+    specs = [("huber", "derivative", (1.5,)), ("absolute", "derivative", ()), ("quantile", "derivative", (0.3,))]
+    specs += [
+        ("cauchy", "derivative", (1.5,)),
+        ("epsilon_insensitive", "derivative", (1.5,)),
+        ("absolute", "value", ()),
+    ]
+    specs += [("quantile", "value", (0.3,)), ("epsilon_insensitive", "value", (1.5,))]
+    numbers = np.array([-np.inf, -2.0, -1.5, -0.3, -0.0, 0.0, 1.5, 2.0, np.inf, np.nan, 1e300, -5e-324, 0.7, 1, -1, 3])
+    for r in (numbers[:8], numbers[8:]):
+        found = np.empty((len(specs), 2, 8))
+        with np.errstate(all="ignore"):
+            all_compiled(np.ascontiguousarray(r), found)
+            for (name, which, options), results in zip(specs, found, strict=True):
+                expected = getattr(make_loss(name), which)(r, options)
+                known = ~np.isnan(expected)
+                for result in results:
+                    np.testing.assert_array_equal(result, expected, err_msg=f"{name} {which}")
+                    np.testing.assert_array_equal(np.signbit(result[known]), np.signbit(expected[known]))
 
 
 def test_make_loss():
@@ -104,13 +244,28 @@ def test_make_loss():
     assert make_loss(loss) is loss
     assert loss.options == {"delta": 1.5}
     assert loss.text == "huber(delta=1.5)"
-    assert [make_loss(name).text for name in LOSSES] == ["squared", "huber(delta=1.0)", "logcosh"]
+    assert [make_loss(name).text for name in LOSSES] == [
+        "squared",
+        "huber(delta=1.0)",
+        "logcosh",
+        "absolute",
+        "quantile(tau=0.5)",
+        "cauchy(scale=1.0)",
+        "epsilon_insensitive(epsilon=0.1)",
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hubert", "loss 'hubert' is not known; known are squared, huber, logcosh"),
+        ("hubert", "loss 'hubert' is not known; known are " + ", ".join(LOSSES)),
+        ("quantile(1)", "loss 'quantile(1)': tau must be a number between 0 and 1, not 1.0"),
+        ("cauchy(-1)", "loss 'cauchy(-1)': scale must be a positive finite number, not -1.0"),
+        (
+            "epsilon_insensitive(-1)",
+            "loss 'epsilon_insensitive(-1)': epsilon must be a finite number of at least 0, not -1.0",
+        ),
+        ("absolute(1)", "loss 'absolute(1)': too many positional arguments; absolute takes no options"),
         ("huber(0)", "loss 'huber(0)': delta must be a positive finite number, not 0.0"),
         ("huber([1])", "loss 'huber([1])': delta must be a positive finite number, not [1]"),
         ("squared(1)", "loss 'squared(1)': too many positional arguments; squared takes no options"),

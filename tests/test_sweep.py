@@ -474,7 +474,7 @@ class TestBadInput:
             ({"epochs": 2.5}, "epochs must be a whole number of at least 1, not 2.5"),
             ({"target": -1.0}, "target must be a finite number >= 0 or None, not -1.0"),
             ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
-            ({"loss": "absolute"}, "loss 'absolute' is not known; known are squared, huber, logcosh"),
+            ({"loss": "hubert"}, "loss 'hubert' is not known; known are squared, huber, logcosh, "),
             ({"drop_last": 1}, "drop_last must be True or False, not 1"),
             ({"kernel": "turbo"}, "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'turbo'"),
             ({"record": "linear"}, 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),

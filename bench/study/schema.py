@@ -138,7 +138,7 @@ class RunTable(Table):
         description="Stop a run when its mean squared residual is this low; without it, final losses are compared.",
     )
     kernel: str = Field(default="lanes", description='"lanes", "fused", "reference", "lanes-fma" or "fused-fma".')
-    loss: str = Field(default="squared", description='"squared", "huber(1.0)" or "logcosh".')
+    loss: str = Field(default="squared", description='Such as "squared", "huber(1.0)" or "quantile(0.9)".')
     drop_last: bool = Field(default=True, description="Leave out the last batch of an epoch where it would be smaller.")
     record: str | int = Field(
         default="log", description='When the loss is looked at: "log", "log:10", "epoch", or every so many updates.'
