@@ -198,7 +198,7 @@ def test_make_model_reads_expressions_too():
         ("sine(model=2)", ("x",), "model 'sine(model=2)': sine has no option model; it takes no options"),
         ("plane", ("x",), "the model 'plane' has the inputs x1, x2, not x"),
         ("linear", ("u", "v"), "the model 'linear' has the inputs x, not u, v"),
-        ("cubic(3)", ("x",), "expression, column 1: unknown function 'cubic'; known are exp, log, "),
+        ("cubic(3)", ("x",), "expression, column 1: unknown function 'cubic'; known are exp, expm1, log, "),
         ("a*x +", ("x",), "expression, column 6: a number or a name is missing at the end"),
         (3, ("x",), "expression must be text such as 'a*x + b', not int"),
     ],

@@ -42,6 +42,8 @@ def cars(tmp_path):
         ("%", "column"),
         ("w" * 90, "w" * 64),
         ("__import__('os')", "import_os"),
+        ("max", "x_max"),
+        ("Where", "Where"),
     ],
 )
 def test_one_rule_makes_names_of_headings(heading, name):
