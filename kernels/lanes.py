@@ -81,6 +81,7 @@ _define(operator.neg, 1, _instruction("fneg"))
 _define(np.negative, 1, _instruction("fneg"))
 _define(np.sqrt, 1, _llvm("llvm.sqrt"))
 _define(np.absolute, 1, _llvm("llvm.fabs"))
+_define(abs, 1, _llvm("llvm.fabs"))
 _define(np.minimum, 2, _llvm("llvm.minimum"))
 _define(np.maximum, 2, _llvm("llvm.maximum"))
 _define(np.exp, 1, lane_math.exp)
@@ -88,6 +89,8 @@ _define(np.tanh, 1, lane_math.tanh)
 _define(np.sign, 1, lane_math.sign)
 # The operator is C's pow, element by element, as it is for a float: with the same bits.
 _define(operator.pow, 2, lane_math.elementwise_emitter(operator.pow))
+for _function in lane_math.ELEMENTWISE:
+    _define(_function, _function.nin, lane_math.elementwise_emitter(_function))
 for _function in lane_math.IN_LIBRARY:
     _define(_function, lane_math.count_arguments(_function), lane_math.library_emitter(_function))
 

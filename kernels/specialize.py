@@ -92,24 +92,29 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool 
     ValueError
         If the rule or the loss uses what a kernel cannot be made of.
     """
-    return _build(
-        Ingredients(
-            program,
-            loss.derivative,
-            loss.value if optimizer.needs_loss else None,
-            len(loss.options),
-            optimizer.rule,
-            len(optimizer.options),
-            optimizer.slots,
-            optimizer.clock,
-            len(optimizer.clock_start),
-            optimizer.per_sample,
-            optimizer.gradient_at,
-            optimizer.needs_norm,
-            optimizer.weight_decay != 0,
-            fma,
-            width,
-        )
+    return _build(ingredients_of(program, loss, optimizer, fma=fma, width=width))
+
+
+def ingredients_of(
+    program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool = False, width: int = 1
+) -> Ingredients:
+    """Return what a kernel is made of; the parameters are those of `specialize`."""
+    return Ingredients(
+        program,
+        loss.derivative,
+        loss.value if optimizer.needs_loss else None,
+        len(loss.options),
+        optimizer.rule,
+        len(optimizer.options),
+        optimizer.slots,
+        optimizer.clock,
+        len(optimizer.clock_start),
+        optimizer.per_sample,
+        optimizer.gradient_at,
+        optimizer.needs_norm,
+        optimizer.weight_decay != 0,
+        fma,
+        width,
     )
 
 
@@ -130,8 +135,8 @@ def _compile_or_load(made_of: Ingredients) -> Kernel:
     signature = _signature(made_of)
     # numba finds a function's module by its name.
     sys.modules[name] = ModuleType(name)
-    compile_bound(functions, name, partial(_inner_options, made_of))
-    load = partial(_compile, entry, source, signature, _options(made_of))
+    compile_bound(functions, name, partial(inner_options_of, made_of))
+    load = partial(_compile, entry, source, signature, options_of(made_of))
     dispatcher = load()
     seconds = time.perf_counter() - started
     note = f"{name}.seconds"
@@ -154,8 +159,19 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
     source : str
         All of it, to be read.
     """
+    binder = make_binder(made_of)
+    given = binder.given
+    gradient_sum = binder.bind(loops.pairwise_sum, term=given["gradient_term"], zeros=given["gradient_zeros"])
+    square_sum = binder.bind(loops.pairwise_sum, term=loops.square_term, zeros=given["square_zeros"])
+    entry = loops.train if made_of.width == 1 else loops.train_block
+    binder.bind(entry, gradient_sum=gradient_sum, square_sum=square_sum)
+    return binder.functions, *describe_bound(binder, made_of)
+
+
+def make_binder(made_of: Ingredients) -> Binder:
+    """Return what binds the names that `loops` declares to what a kernel is made of."""
     written = define(unroll(made_of))
-    binder = Binder(
+    return Binder(
         written
         | {
             "zeros": written["theta_zeros"],
@@ -170,17 +186,17 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
         }
     )
-    gradient_sum = binder.bind(loops.pairwise_sum, term=written["gradient_term"], zeros=written["gradient_zeros"])
-    square_sum = binder.bind(loops.pairwise_sum, term=loops.square_term, zeros=written["square_zeros"])
-    entry = loops.train if made_of.width == 1 else loops.train_block
-    binder.bind(entry, gradient_sum=gradient_sum, square_sum=square_sum)
+
+
+def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
+    """Return the digest and the source of what is bound; see `bind_loops`."""
     emitted = "".join(map(inspect.getsource, EMITTERS))
-    source = f"# numba.njit({_options(made_of)})\n\n{source_of(binder.functions)}"
+    source = f"# numba.njit({options_of(made_of)})\n\n{source_of(binder.functions)}"
     everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(CALLED))
-    return binder.functions, hashlib.sha256(repr(everything).encode()).hexdigest(), source
+    return hashlib.sha256(repr(everything).encode()).hexdigest(), source
 
 
-def _options(made_of: Ingredients) -> dict[str, Any]:
+def options_of(made_of: Ingredients) -> dict[str, Any]:
     """Return the numba options that all functions of a kernel have.
 
     `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
@@ -190,10 +206,10 @@ def _options(made_of: Ingredients) -> dict[str, Any]:
     return {"error_model": "numpy", "nogil": True} | ({"fastmath": {"contract"}} if made_of.fma else {})
 
 
-def _inner_options(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:
+def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:
     """Return the options of a function that Python never calls: without wrappers it compiles in half the time."""
     wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return _options(made_of) | wrappers | ({} if function.__name__ in CALLED else {"forceinline": True})
+    return options_of(made_of) | wrappers | ({} if function.__name__ in CALLED else {"forceinline": True})
 
 
 def _number(text: str | None) -> float:
