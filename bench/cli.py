@@ -36,6 +36,26 @@ app = typer.Typer(
 FAILED, BAD_INPUT = 1, 2
 X_HELP = 'An input, or a name for it and the input, as in "x=Engine Power (PS)"; once for each.'
 FIGURES = typer.Option(metavar="FORMAT", help='Write figures as "png", or with "svg" as both.')
+
+
+def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
+    """Import the files that the command names, before it looks at anything else."""
+    if files and not context.resilient_parsing:  # which is completion in a shell
+        from kernels.plugins import load_plugin  # noqa: PLC0415
+
+        for file in files:
+            load_plugin(file)
+    return files
+
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        callback=_load_plugins,
+        help="A Python file of your own that registers optimizers, losses, ...; once for each.",
+    ),
+]
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, which typer does not export
 
 
@@ -167,6 +187,7 @@ def fit(
         bool, typer.Option("--watch", help="Open a window that shows it, while it trains and then once more.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Fit a model to the columns of a table."""
     from bench.commands import options  # noqa: PLC0415
@@ -262,6 +283,7 @@ def run(
         bool, typer.Option("--verbose", "-v", help="Print all tables too, and the whole verdict.")
     ] = False,
     figures: Annotated[str, FIGURES] = "png",
+    plugin: Plugins = None,
 ) -> None:
     """Run a study, or a default one for a table, and write its report.
 
@@ -318,6 +340,7 @@ def speed(
         bool, typer.Option("--targets", help="Measure the performance budget too, row by row: a minute more.")
     ] = False,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where tables and figure go.")] = Path("results/speed"),
+    plugin: Plugins = None,
 ) -> None:
     """Verify and time the variants, and compare them.
 
@@ -385,6 +408,7 @@ def compare(
     ] = 10.0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Compare two variants, two runs, or two files of pytest-benchmark.
 
@@ -422,6 +446,7 @@ def report(
         typer.Option(metavar="FILE", help="Where several are shown side by side; without it, comparison.html here."),
     ] = None,
     figures: Annotated[str, FIGURES] = "png",
+    plugin: Plugins = None,
 ) -> None:
     """Make the report of a run again from what its folder holds; nothing is trained.
 
@@ -451,6 +476,7 @@ def new(
     ] = None,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Skip rows with missing values.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Write a commented study for a table.
 
@@ -463,7 +489,7 @@ def new(
 
 
 @app.command(epilog=help_ending("schema"))
-def schema() -> None:
+def schema(plugin: Plugins = None) -> None:
     """Print all keys of study files, in Markdown."""
     from bench.study.schema_page import schema_page  # noqa: PLC0415
 
@@ -471,7 +497,7 @@ def schema() -> None:
 
 
 @app.command(epilog=help_ending("studies"))
-def studies() -> None:
+def studies(plugin: Plugins = None) -> None:
     """List the built-in studies."""
     from bench.commands.info import print_studies  # noqa: PLC0415
 
@@ -479,7 +505,7 @@ def studies() -> None:
 
 
 @app.command(epilog=help_ending("info"))
-def info() -> None:
+def info(plugin: Plugins = None) -> None:
     """Show the machine, the versions and the kernel cache."""
     from bench.commands.info import print_environment  # noqa: PLC0415
 

@@ -8,6 +8,8 @@ import numpy as np
 from kernels.checks import describe
 from kernels.losses import Loss, make_loss
 from kernels.model import Model
+from kernels.optimizer import Optimizer
+from kernels.optimizers import make_optimizer
 from kernels.run import Floats
 
 # What is not promised to the bit must agree this well: fused operations and functions that are not correctly rounded.
@@ -62,9 +64,10 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
     return kernel
 
 
-def is_exact(model: Model, kernel: str, loss: str | Loss) -> bool:
-    """Return whether a kernel promises the same bits as the reference for this model and loss."""
-    return KERNELS[kernel].exact and model.program.is_exact and make_loss(loss).is_exact
+def is_exact(model: Model, kernel: str, loss: str | Loss, optimizer: str | Optimizer = "sgd") -> bool:
+    """Return whether a kernel promises the same bits as the reference for this model, loss and optimizer."""
+    parts_are_exact = model.program.is_exact and make_loss(loss).is_exact and make_optimizer(optimizer).is_exact
+    return KERNELS[kernel].exact and parts_are_exact
 
 
 def largest_error(found: Floats, expected: Floats) -> float:

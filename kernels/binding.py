@@ -6,12 +6,14 @@ those that `Binder` is given. What is bound is copied along, function by functio
 and a digest is taken over all of it.
 """
 
+import ast
 import builtins
 import dis
 import hashlib
 import inspect
 import linecache
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
@@ -57,19 +59,19 @@ class Binder:
         ValueError
             If a name is not defined, a function calls itself, or an object is of a kind that no digest covers.
         """
-        source = _python_function(function)
+        source = python_function(function)
         if source is None:
             raise ValueError(f"{function!r} is no Python function, which a kernel could be made of")
         if source in self.functions:
             return source
         if source in self._active:
-            raise ValueError(f"{_place(source)} calls itself; a kernel has no recursion")
+            raise ValueError(f"{place_of(source)} calls itself; a kernel has no recursion")
         self._active.append(source)
         scope = self.given | given
         code, cells = source.__code__, [cell.cell_contents for cell in source.__closure__ or ()]
         names = {name: self._bound(source, name, given, scope) for name in _global_names(code)}
         names = {name: value for name, value in names.items() if value is not _BUILTIN}
-        cells = [self.bind(value, **given) if _python_function(value) else value for value in cells]
+        cells = [self.bind(value, **given) if python_function(value) else value for value in cells]
         self._active.pop()
         key = (code, source.__defaults__, *names, *map(id, names.values()), *map(id, cells))
         if key not in self._known:
@@ -98,15 +100,15 @@ class Binder:
         elif hasattr(builtins, name):
             return _BUILTIN
         else:
-            raise ValueError(f"{_place(source)} uses {name!r}, which is not defined")
-        return self.bind(value, **given) if _python_function(value) else value
+            raise ValueError(f"{place_of(source)} uses {name!r}, which is not defined")
+        return self.bind(value, **given) if python_function(value) else value
 
     def _digest(self, source: FunctionType, name: str, value: Any) -> str:
         """Return a text that differs where the value does, in any process."""
         text = self._digests.get(id(value)) or _describe(value)
         if text is None:
             raise ValueError(
-                f"{_place(source)} uses {name!r}, which is of the kind {type(value).__name__}; a kernel is made of "
+                f"{place_of(source)} uses {name!r}, which is of the kind {type(value).__name__}; a kernel is made of "
                 "numbers, tuples and arrays of them, functions, and the modules numpy and math"
             )
         return text
@@ -144,28 +146,83 @@ def source_of(functions: Iterable[FunctionType]) -> str:
     for function in functions:
         lines = [f"# from {function.__module__}"]
         for name, value in sorted(function.__globals__.items()):
-            called = _python_function(value)
+            called = python_function(value)
             if called and called.__name__ != name:
                 lines.append(f"# {name} = {called.__name__}")
             elif isinstance(value, bool | int | float | str | tuple | np.generic):
                 lines.append(f"# {name} = {value!r}")
-        lines.append(_read_source(function.__code__) or f"# The source of {function.__name__} is not on disk.\n")
+        lines.append(text_of(function.__code__) or f"# The source of {function.__name__} is not on disk.\n")
         pieces.append("\n".join(lines))
     return "\n\n".join(pieces)
 
 
+def fingerprint(functions: Iterable[FunctionType]) -> str:
+    """Return a digest of what functions, bound by a `Binder`, compute: the same under all versions of Python.
+
+    It is over their source without comments, docstrings, decorators and layout, and over what their names stand for.
+    """
+    described = []
+    for function in functions:
+        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        values = function.__globals__ | dict(zip(function.__code__.co_freevars, cells, strict=True))
+        described += [plain_source(function.__code__), repr(function.__defaults__)]
+        for name, value in sorted(values.items()):
+            if name != "__builtins__":
+                called = python_function(value)
+                described.append(f"{name}={called.__name__ if called else _describe(value)}")
+    return hashlib.sha256("\n".join(described).encode()).hexdigest()
+
+
+def constants_and_functions(function: FunctionType) -> tuple[list[Any], bool]:
+    """Return what the names in a function stand for, also those of modules, and whether it takes powers but squares."""
+    values = [value for name, value in function.__globals__.items() if name != "__builtins__"]
+    values += [cell.cell_contents for cell in function.__closure__ or ()]
+    modules = [value for value in values if isinstance(value, ModuleType)]
+    codes = [function.__code__]
+    takes_powers = False
+    for code in codes:
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        values += [getattr(module, name) for module in modules for name in code.co_names if hasattr(module, name)]
+        values += [getattr(builtins, name) for name in _global_names(code) if name not in function.__globals__]
+        before = None
+        for one in dis.get_instructions(code):
+            takes_powers = takes_powers or (one.argrepr in {"**", "**="} and before != 2)
+            before = one.argval
+    return values, takes_powers
+
+
 @cache
-def _read_source(code: CodeType) -> str:
-    """Return the source of a function, or nothing; `inspect.getsource` searches all modules for the file's first."""
+def text_of(code: CodeType) -> str | None:
+    """Return the source of a code object, if it can be had; that of a lambda is the lines on which it stands.
+
+    `inspect.getsource` would search all modules for the file's first.
+    """
     linecache.checkcache(code.co_filename)  # the file may have changed since it was read
     lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
-    return "".join(inspect.getblock(lines)) if lines else ""
+    return "".join(inspect.getblock(lines)) or None
+
+
+def plain_source(code: CodeType) -> str:
+    """Return the source of a function without all that does not matter; its bytecode where there is none."""
+    text = text_of(code)
+    if text is None:
+        return _describe_code(code)
+    try:
+        tree = ast.parse(textwrap.dedent(text))
+    except SyntaxError:  # a lambda in the middle of something
+        return text
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.decorator_list = []
+            if ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
 
 
 _BUILTIN = object()
 
 
-def _python_function(value: Any) -> FunctionType | None:
+def python_function(value: Any) -> FunctionType | None:
     """Return the Python function that a value is or was compiled from; None for all else, and for those of NumPy."""
     if isinstance(value, Dispatcher):
         value = value.py_func
@@ -221,6 +278,7 @@ def _ordered(constant: Any) -> str:
     return repr(sorted(map(repr, constant))) if isinstance(constant, frozenset) else repr(constant)
 
 
-def _place(function: FunctionType) -> str:
+def place_of(function: FunctionType) -> str:
+    """Return the name of a function with its line and its file."""
     code = function.__code__
     return f"{function.__name__} (line {code.co_firstlineno} of {code.co_filename})"

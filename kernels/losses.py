@@ -16,6 +16,7 @@ from typing import Any
 from numpy import absolute, log, log1p, maximum, minimum, sign, sinh, tanh
 
 from kernels.checks import check_real
+from kernels.registry import Table
 from kernels.spec import make_from_spec, spec_text
 
 
@@ -33,7 +34,8 @@ class Loss:
     options : dict
         From name to value, in the order in which the functions unpack them.
     is_exact : bool
-        Whether both are made of operations that are rounded correctly, so that all kernels have the same bits.
+        Whether compiled code gives the bits that NumPy gives: whether there is nothing in it but + - * /, square roots
+        and functions such as minimum, which are correctly rounded everywhere.
     """
 
     name: str
@@ -206,6 +208,7 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "cauchy": cauchy,
     "epsilon_insensitive": epsilon_insensitive,
 }
+KNOWN = Table("loss", LOSSES)
 
 
 def make_loss(loss: str | Loss) -> Loss:
@@ -216,4 +219,4 @@ def make_loss(loss: str | Loss) -> Loss:
     ValueError
         For an unknown name, an unknown option, or a value that an option cannot have.
     """
-    return loss if isinstance(loss, Loss) else make_from_spec(loss, LOSSES, "loss")
+    return loss if isinstance(loss, Loss) else make_from_spec(loss, KNOWN, "loss")

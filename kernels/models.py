@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from kernels.checks import check_integer
-from kernels.column_names import column_names
+from kernels.column_names import column_names, is_name
 from kernels.expression import names, parse
 from kernels.model import MAX_PARAMS, Model
+from kernels.registry import Table
 from kernels.spec import make_from_spec, parse_spec
 
 linear = Model("a*x + b")
@@ -46,6 +47,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     "plane": lambda: plane,
     "polynomial": polynomial,
 }
+KNOWN = Table("model", MODELS)
 
 
 def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
@@ -56,16 +58,33 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
     ValueError
         If the text is neither; if a ready-made model has other inputs.
     """
-    try:
-        ready = parse_spec(text, "model")[0] in MODELS
-    except ValueError:
-        ready = False
-    if not ready:
-        return Model(text, inputs)
-    model = make_from_spec(text, MODELS, "model")
+    if not _is_ready_made(text, inputs):
+        try:
+            return Model(text, inputs)
+        except ValueError as error:
+            raise ValueError(f"{error}{KNOWN.hint if _is_a_call(text) else ''}") from None
+    model = make_from_spec(text, KNOWN, "model")
     if len(model.inputs) != len(inputs):
         raise ValueError(f"the model {text!r} has the inputs {', '.join(model.inputs)}, not {', '.join(inputs)}")
     return model
+
+
+def _is_a_call(text: str) -> bool:
+    """Return whether the text could be the name of a model with options."""
+    try:
+        return is_name(parse_spec(text, "model")[0]) and "(" in text
+    except ValueError:
+        return False
+
+
+def _is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
+    """Return whether the text is the name of a ready-made model, with or without options."""
+    try:
+        name = parse_spec(text, "model")[0]
+    except ValueError:
+        return False
+    # What means something in an expression is not looked for among the plug-ins.
+    return name in MODELS or (name not in inputs and is_name(name) and name in KNOWN)
 
 
 def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequence[str] | None = None) -> Model:
@@ -93,7 +112,7 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
         return make_model(expression, inputs)
     usual = ("x",) if len(columns) == 1 else tuple(f"x{number}" for number in range(1, len(columns) + 1))
     try:
-        used = () if expression in MODELS else names(parse(expression))
+        used = () if _is_ready_made(expression) else names(parse(expression))
     except ValueError:
         used = ()
     if not used:
@@ -107,5 +126,7 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
             if fitting
             else f"must use {' or '.join(written)} as the data, or inputs must say what it calls them"
         )
+        if is_name(expression):
+            problem += KNOWN.hint
         raise ValueError(f"the expression {expression!r} {problem}")
     return make_model(expression, fitting[0])

@@ -64,6 +64,9 @@ class Optimizer:
         Options that are true, such as ``"amsgrad"``; each makes another rule.
     inner : Optimizer or None
         The one that this one is made of; its options are among these, as ``inner.<name>``.
+    is_rounded_alike : bool
+        Whether compiled code gives the bits that NumPy gives, as `kernels.losses.Loss.is_exact`; `is_exact` also asks
+        the inner one.
     """
 
     name: str
@@ -80,6 +83,12 @@ class Optimizer:
     needs_loss: bool = False
     flags: tuple[str, ...] = ()
     inner: "Optimizer | None" = None
+    is_rounded_alike: bool = True
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether compiled code gives the bits that NumPy gives, of this one and of those that it is made of."""
+        return self.is_rounded_alike and (self.inner is None or self.inner.is_exact)
 
     @property
     def text(self) -> str:

@@ -8,6 +8,7 @@ from kernels.averaging_rules import averaged, lookahead, schedule_free_adamw, sc
 from kernels.descent_rules import asgd, momentum, nesterov, sgd
 from kernels.norm_rules import clipped, polyak
 from kernels.optimizer import Optimizer
+from kernels.registry import Table
 from kernels.sign_rules import lion, signum
 from kernels.spec import make_from_spec
 
@@ -37,6 +38,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "clipped": clipped,
     "polyak": polyak,
 }
+KNOWN = Table("optimizer", OPTIMIZERS)
 
 
 def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
@@ -49,4 +51,4 @@ def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """
     if isinstance(optimizer, Optimizer):
         return optimizer
-    return make_from_spec(optimizer, OPTIMIZERS, "optimizer", inner=make_optimizer)
+    return make_from_spec(optimizer, KNOWN, "optimizer", inner=make_optimizer)

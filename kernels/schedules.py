@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.checks import check_integer, check_real, check_unmasked, describe
+from kernels.registry import Table
 from kernels.run import Floats
 from kernels.spec import make_from_spec
 
@@ -125,6 +126,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "warmup_cosine": warmup_cosine,
     "one_cycle": one_cycle,
 }
+KNOWN = Table("schedule", SCHEDULES)
 
 
 def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr: float, epochs: int) -> Floats:
@@ -156,7 +158,7 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     if schedule is None:
         factors = np.ones(epochs)
     elif isinstance(schedule, str):
-        factors = make_from_spec(schedule, SCHEDULES, "schedule")(np.arange(epochs, dtype=np.float64), epochs)
+        factors = make_from_spec(schedule, KNOWN, "schedule")(np.arange(epochs, dtype=np.float64), epochs)
     elif callable(schedule):
         factors = np.array([_call_schedule(schedule, epoch) for epoch in range(epochs)])
     else:

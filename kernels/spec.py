@@ -97,7 +97,8 @@ def make_from_spec(
     """
     name, args, kwargs = parse_spec(text, what, composed=inner is not None)
     if name not in table:
-        raise ValueError(f"{what} {name!r} is not known; known are {', '.join(table)}")
+        hint = getattr(table, "hint", "")  # of a `kernels.registry.Table`
+        raise ValueError(f"{what} {name!r} is not known; known are {', '.join(table)}{hint}")
 
     def made(option: Option) -> Option | T:
         return inner(option) if inner and isinstance(option, str) else option

@@ -104,7 +104,8 @@ def _record_group(
     kept = thin_marks(marks[: ends.max() + 1], max(3, most - 1))
     at = np.union1d(kept, ends)
     paths = _train(result, settings, samples, group, marks, at)
-    same = _agree(paths, group, ends, is_exact(model, settings.kernel, settings.loss), model.params)
+    exact = is_exact(model, settings.kernel, settings.loss, first["optimizer"])
+    same = _agree(paths, group, ends, exact, model.params)
     shown = (np.isin(at, kept)[:, np.newaxis] & (at[:, np.newaxis] < ends)) | (at[:, np.newaxis] == ends)
     run, place = np.nonzero((shown & same).T)
     ids = group["config_id"].to_numpy()[run]

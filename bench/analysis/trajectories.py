@@ -99,7 +99,8 @@ def replay(
     stored = _End(row["status"], int(row["samples_seen"]), np.array([row["final_loss"], *params]))
     again = _train(result, row, start, settings, data)
     found = _end_of(again)
-    tolerance = 0.0 if is_exact(result.model, settings.kernel, settings.loss) else TOLERANCE
+    exact = is_exact(result.model, settings.kernel, settings.loss, row["optimizer"])
+    tolerance = 0.0 if exact else TOLERANCE
     if _ends_agree(found, stored, tolerance):
         return again
     if tolerance:

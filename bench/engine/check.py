@@ -79,7 +79,7 @@ def _check_run(
         """Train this configuration with a kernel."""
         return fit(model, x, y, init=init, kernel=kernel, **options)
 
-    exact = is_exact(model, settings.kernel, settings.loss)
+    exact = is_exact(model, settings.kernel, settings.loss, row.optimizer)
     reference = train("reference")
     compared = reference.loss.size - 1
     if not exact:

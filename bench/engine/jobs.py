@@ -155,9 +155,10 @@ def plan_jobs(
     for key, group in _unfinished_rows(plan, progress).groupby(SHARED, sort=False):
         code, batch_size, shuffle, seed, first = cast(tuple[int, ...], key)
         marks = clock.marks(batch_size, settings.epochs)
-        kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
-        size = _job_size(clock.n, settings.epochs, marks.size, KERNELS[kernel].width)
         optimizer = make_optimizer(plan["optimizer"].cat.categories[code])
+        kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
+        kernel = kernel if optimizer.is_exact else settings.kernel
+        size = _job_size(clock.n, settings.epochs, marks.size, KERNELS[kernel].width)
         for begin in range(0, len(group), size):
             rows = group.index.to_numpy()[begin : begin + size]
             hyperparameters = Hyperparameters(

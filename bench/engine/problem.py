@@ -69,6 +69,7 @@ class Problem:
             loss=self.settings.loss,
             drop_last=self.settings.drop_last,
             epochs=self.settings.epochs,
+            kernel=self.settings.kernel,
         )
         return pd.concat([pd.Series(ids, plan.index, name="config_id"), plan], axis=1)
 

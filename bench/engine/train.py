@@ -19,6 +19,7 @@ from kernels import Model
 from kernels.agreement import is_exact
 from kernels.block import Runs, compile_kernel
 from kernels.optimizers import make_optimizer
+from kernels.registry import registered_in, registered_schedule
 
 # Finished runs reach the disk at least this often, and before they take much memory.
 FLUSH_SECONDS = 1.0
@@ -55,6 +56,7 @@ def train_plan(
     plan = problem.with_ids(plan)
     longest = problem.clock.marks(int(plan["batch_size"].min()), problem.settings.epochs).size
     with open_run(folder, study, _identity(problem), resume=resume, every=_loss_stride(len(plan), longest)) as run:
+        run.record_rules(_rules_of(problem, plan))
         stored = read_progress(run, plan, problem.model, problem.clock, problem.settings.epochs)
         run.record_study(study)
         run.record_plan(plan)
@@ -76,6 +78,24 @@ def _identity(problem: Problem) -> dict[str, str]:
         "validation": fingerprint_held_out(problem),
         "patience": "none" if settings.patience is None else str(settings.patience),
         "kernel": "any exact one" if is_exact(model, settings.kernel, settings.loss) else settings.kernel,
+    }
+
+
+def _rules_of(problem: Problem, plan: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return what a folder records of the user's own rules: of the loss, and of all that the rows of the plan name."""
+    rules = registered_in(problem.loss, "loss")
+    for text in plan["optimizer"].unique():
+        rules += registered_in(make_optimizer(text), "optimizer")
+    for text in plan["schedule"].unique():
+        rules += registered_schedule(text)
+    return {
+        f"{rule.kind} {rule.name}": {
+            "sha256": rule.digest,
+            "place": rule.place,
+            "plugin": rule.plugin,
+            "source": rule.source,
+        }
+        for rule in rules
     }
 
 

@@ -1,7 +1,7 @@
 """The answer of a run: the recommended choice, what it costs, how sure that is, and how to use it."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -70,7 +70,11 @@ def find_answer(run_data: RunData) -> Answer:
     medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {describe_sample(run_data, best)}."
     notes = [medians, str(best["reason"]), run_data.verdict.get("Ties", "")]
     return Answer(
-        heading, settings, _make_tiles(best, target, run_data), [note for note in notes if note], _copies(choice)
+        heading,
+        settings,
+        _make_tiles(best, target, run_data),
+        [note for note in notes if note],
+        _copies(choice, run_data.plugins),
     )
 
 
@@ -105,7 +109,7 @@ def describe_sample(run_data: RunData, best: pd.Series) -> str:
     return f"{format_count(runs['init'].nunique(), 'start')} and {seeds}"
 
 
-def _copies(choice: Choice) -> list[Copy]:
+def _copies(choice: Choice, files: Sequence[str]) -> list[Copy]:
     """Return the choice as Python, as a study, and as a command that runs it by the study of this run."""
     settings = choice.settings
     options = {
@@ -115,9 +119,10 @@ def _copies(choice: Choice) -> list[Copy]:
         "--schedule": settings["schedule"],
     }
     order = "--shuffle" if settings["shuffle"] else "--no-shuffle"
+    plugins = [word for file in files for word in ("--plugin", file)]
     words = ["sgdbench", "run", "run.toml", *(word for option in options.items() for word in option), order]
     return [
         Copy("Copy as Python", "answer-python", choice.code()),
         Copy("Copy as study (TOML)", "answer-toml", choice.to_study()),
-        Copy("Copy as command", "answer-command", shlex.join([*words, "--out", "FOLDER"])),
+        Copy("Copy as command", "answer-command", shlex.join([*words, *plugins, "--out", "FOLDER"])),
     ]

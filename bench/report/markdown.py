@@ -1,6 +1,7 @@
 """The report as Markdown, for a pull request or a wiki: the answer first, the details folded away."""
 
 import re
+import shlex
 from collections.abc import Iterable
 
 from bench.report.run_data import RunData
@@ -70,10 +71,21 @@ def _reproduction_section(run_data: RunData) -> list[str]:
     environment = run_data.result.run.environment
     facts = ["".join(f"- {name}: {escape_markdown(text(value))}\n" for name, value in environment.items())]
     study = run_data.result.run.study
+    rules = [
+        part
+        for name, place, source in run_data.rules
+        for part in (f"The {escape_markdown(name)} ({escape_markdown(place)}):", _fence_code(source, "python"))
+    ]
     if run_data.study is None or study is None:
-        return _details_section("How to reproduce this run", [run_data.origin, *facts])
-    instructions = f"Save the study below, which spells out every setting, as `run.toml`, and run `{COMMAND}`:"
-    return _details_section("How to reproduce this run", [instructions, _fence_code(study), *facts])
+        return _details_section("How to reproduce this run", [run_data.origin, *rules, *facts])
+    command = command_of(run_data)
+    instructions = f"Save the study below, which spells out every setting, as `run.toml`, and run `{command}`:"
+    return _details_section("How to reproduce this run", [instructions, _fence_code(study), *rules, *facts])
+
+
+def command_of(run_data: RunData) -> str:
+    """Return the command that runs the study of a run again, with the files in which its rules were."""
+    return COMMAND + "".join(f" --plugin {shlex.quote(file)}" for file in run_data.plugins)
 
 
 def _details_section(title: str, parts: Iterable[str]) -> list[str]:
@@ -86,7 +98,7 @@ def _join_blocks(parts: Iterable[str]) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def _fence_code(toml: str) -> str:
+def _fence_code(code: str, language: str = "toml") -> str:
     """Return a block of code, with a fence longer than any in the text."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", toml)), default=0))
-    return f"{fence}toml\n{toml}{fence}"
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
+    return f"{fence}{language}\n{code.rstrip()}\n{fence}"

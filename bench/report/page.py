@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.report.answer import SAID_BY_ANSWER, find_answer
-from bench.report.markdown import COMMAND
+from bench.report.markdown import command_of
 from bench.report.page_data import page_data
 from bench.report.reproduce import reproduction
 from bench.report.run_data import RunData
@@ -128,7 +128,8 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         reproduction=_reproduction_facts(run_data),
         study=run_data.result.run.study,
         origin=run_data.origin,
-        command=COMMAND,
+        command=command_of(run_data),
+        rules=run_data.rules,
     )
 
 

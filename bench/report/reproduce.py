@@ -40,6 +40,7 @@ def _python_parts(run_data: RunData) -> list[str]:
     imports, data = _data_lines(run_data.study.data) if run_data.study else ([], PLACEHOLDER_DATA)
     x, y = ("data.x", "data.y") if run_data.study else ("x", "y")
     head = [
+        *_rule_comments(run_data),
         *imports,
         "from kernels import Model, fit",
         "",
@@ -51,6 +52,11 @@ def _python_parts(run_data: RunData) -> list[str]:
     if run_data.result.run.identity["validation"] != "none":
         tail.append(f"    validation={'data.validation' if run_data.study else '...,  # your held-out data'},\n")
     return ["\n".join(head), "".join([*tail, ")\n"])]
+
+
+def _rule_comments(run_data: RunData) -> list[str]:
+    """Return what has to be registered before anything below is run."""
+    return [f"# Register the {name} first: {place}" for name, place, _ in run_data.rules]
 
 
 def _data_lines(table: DataTable) -> tuple[list[str], str]:
@@ -86,4 +92,5 @@ def _toml_parts(run_data: RunData) -> list[str]:
         tables |= to_table(run_data.study)
         tables.pop("grid", None)
     run = tables.pop("run")
-    return [tomli_w.dumps(tables) + "\n", "\n" + tomli_w.dumps({"run": run})]
+    comments = "".join(f"{line}\n" for line in _rule_comments(run_data))
+    return [comments + tomli_w.dumps(tables) + "\n", "\n" + tomli_w.dumps({"run": run})]

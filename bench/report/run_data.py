@@ -190,6 +190,20 @@ class RunData:
             return "The study of this run, run.toml, is not what was written, and is left out."
         return "This run was made by a sweep in Python."
 
+    @cached_property
+    def rules(self) -> list[tuple[str, str, str]]:
+        """The user's own rules with which it was trained: name, where it was and its hash, and source."""
+        found = self.result.run.rules.items()
+        return [
+            (name, f"{place_without_folder(rule['place'])}, sha256 {rule['sha256'][:16]}", rule["source"])
+            for name, rule in found
+        ]
+
+    @cached_property
+    def plugins(self) -> list[str]:
+        """The names of the files in which these rules were, where they were given as plug-ins."""
+        return list(dict.fromkeys(rule["plugin"] for rule in self.result.run.rules.values() if rule["plugin"]))
+
     @property
     def source(self) -> str:
         """The source of the data, as the end of a sentence; empty if it is unknown."""
@@ -225,7 +239,7 @@ def run_data_of(result: SweepResult) -> RunData:
     if not result.run.study:
         made = "was made without a study" if result.run.study == "" else "has a study that is damaged"
         return RunData(result, evidence, None, None, None, f"The sweep {made}.")
-    study = load_study(result.run.folder / "run.toml")
+    study = load_study(result.run.folder / "run.toml", recorded=True)
     try:
         data, scaling = study.dataset()
         same = _are_data_of(result, data)
@@ -243,6 +257,12 @@ def _are_data_of(result: SweepResult, data: Dataset) -> bool:
     held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
     found = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}
     return found == {name: result.run.identity[name] for name in found}
+
+
+def place_without_folder(place: str) -> str:
+    """Return the line and the name of a file, without the folders of the machine on which it was."""
+    line, _, file = place.rpartition(" of ")
+    return f"{line} of {Path(file).name}"
 
 
 def _units(study: Study) -> str:

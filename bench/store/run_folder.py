@@ -6,6 +6,7 @@ A run folder holds
     run.toml           the study as run
     environment.json   the machine and the versions
     plan.parquet       one row per configuration: id, settings, start
+    rules.json         the source of rules of the user's own that it was trained with, if there are any
     parts/             the results, as they come
     evidence/          what was measured around the sweep, if anything was; see `bench.store.evidence`
     damaged/           parts that are no longer what was written, if there were any
@@ -50,7 +51,7 @@ from bench.system.lock import lock_folder
 
 FORMAT = 2
 ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"
-_STUDY, _PARTS, _DAMAGED = "run.toml", "parts", "damaged"
+_STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
 # What must be among the columns of any part.
 _COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
 
@@ -89,6 +90,20 @@ class Run:
             return read_json(self.folder / ENVIRONMENT, self._owner)
         except DamagedError as error:
             _warn(f"{error}: the machine and the versions are left out")
+            return {}
+
+    @cached_property
+    def rules(self) -> dict[str, dict[str, str]]:
+        """The user's own rules that were used, by kind and name: their `sha256`, `place`, `plugin` and `source`.
+
+        Nothing if the file is damaged, which is told in a warning.
+        """
+        if not (self.folder / _RULES).exists():
+            return {}
+        try:
+            return read_json(self.folder / _RULES, self._owner)
+        except DamagedError as error:
+            _warn(f"{error}: the source of the user's own rules is left out")
             return {}
 
     @property
@@ -145,6 +160,31 @@ class OpenRun(Run):
         with _explain_os_errors(self.folder):
             _write_study(self.folder, study, self._owner)
         self.study = study
+
+    def record_rules(self, rules: Mapping[str, Mapping[str, str]]) -> None:
+        """Put the user's own rules on record, beside those that are there.
+
+        Parameters
+        ----------
+        rules : mapping
+            From kind and name, such as "optimizer heavy", to what `Run.rules` gives.
+
+        Raises
+        ------
+        ValueError
+            If another rule of the same name is on record: its results are in the folder.
+        """
+        before = self.rules
+        for name, rule in rules.items():
+            if name in before and before[name]["sha256"] != rule["sha256"]:
+                raise ValueError(
+                    f"{self.folder} holds runs with another {name}, as it was at {before[name]['place']}: choose "
+                    "another folder with --out, give the rule another name, or delete this folder"
+                )
+        if rules and {**before, **rules} != before:
+            self.rules = {**before, **{name: dict(rule) for name, rule in rules.items()}}
+            with _explain_os_errors(self.folder):
+                _write_if_changed(self.folder / _RULES, seal_json(self.rules, self._owner))
 
     def record_plan(self, plan: pd.DataFrame) -> None:
         """Put on record which configurations the run is about, one row for each, in the place of those before."""
@@ -275,7 +315,13 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
             )
     if before is not None and before != dict(identity):
         # They are about a run without results that this one replaces. Gone first, they are never found to be another's.
-        for stale in (folder / _STUDY, folder / ENVIRONMENT, folder / PLAN, *_visible_files(folder / EVIDENCE)):
+        for stale in (
+            folder / _STUDY,
+            folder / ENVIRONMENT,
+            folder / PLAN,
+            folder / _RULES,
+            *_visible_files(folder / EVIDENCE),
+        ):
             stale.unlink(missing_ok=True)
     # Before what belongs to it, so that a folder left half made is known for what it is.
     _write_if_changed(folder / ABOUT, seal_json({"format": FORMAT, "identity": dict(identity)}))

@@ -13,12 +13,20 @@ from numpy.typing import NDArray
 from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizers import make_optimizer
-from kernels.schedules import SCHEDULES
+from kernels.registry import registered_in, registered_schedule
+from kernels.schedules import KNOWN
 from kernels.spec import make_from_spec, parse_spec
 
 
 def config_ids(
-    frame: pd.DataFrame, *, model: Model, data_fingerprint: str, loss: str, drop_last: bool, epochs: int
+    frame: pd.DataFrame,
+    *,
+    model: Model,
+    data_fingerprint: str,
+    loss: str,
+    drop_last: bool,
+    epochs: int,
+    kernel: str = "",
 ) -> NDArray[np.str_]:
     """Return a stable id for each configuration: 16 hexadecimal digits, a hash of all that its training depends on.
 
@@ -30,7 +38,10 @@ def config_ids(
     Nor do the target and the number of epochs: they say how far a run is followed, not where it goes, so a run that
     goes on for longer keeps its id and can be continued. The exception is a schedule that looks ahead to the last
     epoch, such as cosine: with more epochs it is another run from the first one on, and gets another id. The kernel
-    does not count either, because kernels agree on what they compute; a run's folder records it instead.
+    does not count either, because kernels agree on what they compute; a run's folder records it instead. It does where
+    an optimizer of the user's own has functions that are not correctly rounded.
+
+    A rule of the user's own counts with all that it computes: after an edit it is another one.
 
     Parameters
     ----------
@@ -42,6 +53,7 @@ def config_ids(
     loss : str
     drop_last : bool
     epochs : int
+    kernel : str, optional
 
     Returns
     -------
@@ -52,7 +64,9 @@ def config_ids(
     ValueError
         If two rows are the same configuration.
     """
-    common = [model.expression, model.inputs, model.params, data_fingerprint, make_loss(loss).text, bool(drop_last)]
+    trained = make_loss(loss)
+    common = [model.expression, model.inputs, model.params, data_fingerprint, trained.text, bool(drop_last)]
+    common += [rule.digest for rule in registered_in(trained, "loss")]
     prefix = _digest(json.dumps(common))
 
     def hash_column(name: str, meaning: Callable[[str], str]) -> NDArray[Any]:
@@ -62,12 +76,19 @@ def config_ids(
 
     def schedule_meaning(text: str) -> str:
         """Return the schedule, and the epochs if it depends on how many there are."""
-        return canonical_schedule(text) + (f" of {epochs}" if _depends_on_length(text, epochs) else "")
+        own = "".join(f" {rule.digest}" for rule in registered_schedule(text))
+        return canonical_schedule(text) + own + (f" of {epochs}" if _depends_on_length(text, epochs) else "")
+
+    def optimizer_meaning(text: str) -> str:
+        """Return the optimizer, and the kernel if not all of them give the same bits."""
+        made = make_optimizer(text)
+        own = "".join(f" {rule.digest}" for rule in registered_in(made, "optimizer"))
+        return made.text + own + ("" if made.is_exact else f" by {kernel}")
 
     starts = [frame[f"start_{name}"] for name in model.params]
     numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], *starts)]
     integers = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
-    texts = [hash_column("optimizer", canonical_optimizer), hash_column("schedule", schedule_meaning)]
+    texts = [hash_column("optimizer", optimizer_meaning), hash_column("schedule", schedule_meaning)]
     table = np.column_stack([*numbers, *integers, *texts]).astype("<u8", copy=False)
     rows = table.view(f"V{table.itemsize * table.shape[1]}").ravel()
     ids = [blake2b(prefix + row, digest_size=8).hexdigest() for row in rows.tolist()]
@@ -84,9 +105,9 @@ def canonical_optimizer(text: str) -> str:
 
 def canonical_schedule(text: str) -> str:
     """Return the schedule with every option by name, so that two spellings of it are the same text."""
-    make_from_spec(text, SCHEDULES, "schedule")
+    make_from_spec(text, KNOWN, "schedule")
     name, args, kwargs = parse_spec(text, "schedule")
-    bound = inspect.signature(SCHEDULES[name]).bind(*args, **kwargs)
+    bound = inspect.signature(KNOWN[name]).bind(*args, **kwargs)
     bound.apply_defaults()
     options = {key: value if isinstance(value, list) else float(value) for key, value in bound.arguments.items()}
     return f"{name} {options}"
@@ -94,7 +115,7 @@ def canonical_schedule(text: str) -> str:
 
 def _depends_on_length(schedule: str, epochs: int) -> bool:
     """Return whether the epochs of a run of this length would have other rates in a longer one."""
-    factors = make_from_spec(schedule, SCHEDULES, "schedule")
+    factors = make_from_spec(schedule, KNOWN, "schedule")
     short, long = (factors(np.arange(count, dtype=np.float64), count) for count in (epochs, 2 * epochs))
     return not np.array_equal(short, long[:epochs])
 

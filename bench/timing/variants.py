@@ -96,7 +96,7 @@ class Variant(NamedTuple):
         optimizer = make_optimizer(problem.optimizer)
         refusals = (
             (not self.models(problem.model), f"trains {self.which} only"),
-            (optimizer.name not in self.optimizers, f"has no {optimizer.name}"),
+            (not self.ours and optimizer.name not in self.optimizers, f"has no {optimizer.name}"),
             # Options such as amsgrad make another rule of it, which peers were not written for.
             (
                 not self.ours and optimizer.rule is not make_optimizer(optimizer.name).rule,
@@ -151,7 +151,8 @@ class Variant(NamedTuple):
 
     def bound(self, problem: Problem) -> float:
         """Return the bound for the `largest` error: 0 where the same bits are promised."""
-        exact = self.tolerance == 0 and is_exact(problem.model, self.kernel or "reference", problem.loss)
+        made_of = problem.model, self.kernel or "reference", problem.loss, problem.optimizer
+        exact = self.tolerance == 0 and is_exact(*made_of)
         return 0.0 if exact else max(self.tolerance, TOLERANCE)
 
 

@@ -1,0 +1,83 @@
+"""Rules that come from outside: installed packages that say so by an entry point, and files that the user names."""
+
+import importlib.util
+import sys
+import traceback
+import warnings
+from hashlib import sha256
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+GROUP = "sgdbench.plugins"
+# Of the names of the modules that files become.
+PREFIX = "sgdbench_plugin_"
+
+_loaded: set[str] = set()
+
+
+def load_installed() -> None:
+    """Import what installed packages offer in the group `sgdbench.plugins`, once in a process.
+
+    A plug-in that cannot be imported is left out with a warning: who installed it may not need it now.
+    """
+    for point in entry_points(group=GROUP):
+        if point.value in _loaded:
+            continue
+        _loaded.add(point.value)  # before: what it registers may be looked up while it is imported
+        try:
+            point.load()
+        except Exception as error:
+            package = point.dist.name if point.dist else point.module
+            reason = f"{type(error).__name__}: {error}"
+            warnings.warn(f"the plug-in {point.name} of {package} is left out: {reason}", RuntimeWarning, stacklevel=2)
+
+
+def load_plugin(path: Path) -> ModuleType:
+    """Import a file of the user's own, whose registrations are known from then on; the same file only once.
+
+    Modules that lie beside it can be imported by it. Nothing is written beside it.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ValueError
+        In one line, with the file and the line, if it cannot be read or something in it goes wrong.
+    """
+    path = path.absolute()
+    name = f"{PREFIX}{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if path.suffix != ".py" or not path.is_file():
+        reason = "is no file" if path.suffix == ".py" else "does not end in .py"
+        raise ValueError(f"the plug-in {path} {reason}; --plugin takes a Python file that registers rules")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec  # noqa: S101 (it is a Python file)
+    assert spec.loader  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    try:
+        # Not by the loader: its cache would hold the old code of a file that is changed twice in a second.
+        exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 (the user's own)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ValueError(_describe_failure(path, error)) from error
+    return module
+
+
+def _describe_failure(path: Path, error: BaseException) -> str:
+    """Say in one line what went wrong in a plug-in, and where."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"the plug-in {error.filename}, line {error.lineno}: {error.msg}"
+    if isinstance(error, ValueError) and str(path) in str(error):
+        return f"the plug-in {path.name}: {error}"  # of a rule, with its file and line
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+    place = f"the plug-in {path}" + (f", line {line}" if line else "")
+    reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return f"{place}: {' '.join(reason.split())}"
