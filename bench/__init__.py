@@ -6,11 +6,13 @@ if TYPE_CHECKING:
     from bench.engine.sweep import sweep
     from bench.store.results import SweepResult, load_run
     from bench.study.grid import Grid
+    from bench.timing.registered import register_variant
 
-__all__ = ["Grid", "SweepResult", "load_run", "sweep"]
+__all__ = ["Grid", "SweepResult", "load_run", "register_variant", "sweep"]
 
 # Imported when asked for: `sgdbench --help` must not wait for numba and pandas.
 _HOMES = {"Grid": "study.grid", "SweepResult": "store.results", "load_run": "store.results", "sweep": "engine.sweep"}
+_HOMES["register_variant"] = "timing.registered"
 
 
 def __getattr__(name: str) -> object:

@@ -95,8 +95,7 @@ def python():
 @pytest.fixture
 def wrong_fused(monkeypatch):
     """The kernel `fused` as the variants know it, with final parameters that are off by 0.5 after several epochs."""
-    from bench.commands import speed as race
-    from bench.timing import variants
+    from bench.timing import registered, variants
     from bench.timing.problem import Trained
 
     fused = variants.BY_NAME["fused"]
@@ -112,7 +111,7 @@ def wrong_fused(monkeypatch):
 
     wrong = fused._replace(prepare=prepare)
     monkeypatch.setitem(variants.BY_NAME, "fused", wrong)
-    monkeypatch.setattr(race, "VARIANTS", [wrong if variant is fused else variant for variant in race.VARIANTS])
+    monkeypatch.setattr(registered, "VARIANTS", [wrong if one is fused else one for one in variants.VARIANTS])
     return wrong
 
 
@@ -129,5 +128,25 @@ def sgdbench(monkeypatch, capsys, tmp_path):
             main()
         out, err = capsys.readouterr()
         return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def pytester_run():
+    """Run the benchmarks of a folder, measured, in another process; returns what is printed."""
+
+    def run(folder):
+        options = ["-q", "-p", "no:cacheprovider", "--benchmark-only", "--benchmark-max-time=0.05"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, folder],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return done.stdout
 
     return run

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 # The command above, the mathematics and the system below; rooms on one line do not import each other.
 LINES = [
-    {"cli"},
+    {"cli", "pytest_plugin"},
     {"commands"},
     {"report", "compare"},
     {"engine", "analysis", "timing", "plots"},

@@ -25,8 +25,9 @@ from bench.tables.readable import (
 )
 from bench.timing.budget import TARGETS, targets_table
 from bench.timing.problem import Problem
+from bench.timing.registered import HINT, all_variants, find_variant
 from bench.timing.speed import Speed, speed
-from bench.timing.variants import BY_NAME, VARIANTS, Variant
+from bench.timing.variants import BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems
 from kernels.checks import describe
 
@@ -43,18 +44,19 @@ def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]
         For an unknown name.
     """
     if only is None:
-        return [variant for variant in VARIANTS if peers or not variant.package]
+        return [variant for variant in all_variants() if peers or not variant.package]
     names = {*_match_names(only), BASELINE}
-    return [variant for variant in VARIANTS if variant.name in names]
+    return [variant for variant in all_variants() if variant.name in names]
 
 
 def _match_names(parts: Sequence[str]) -> Iterator[str]:
     """Yield the names of variants between commas, of which some contain one: "lanes, all cores" is one variant."""
     while parts:
         ends = range(len(parts), 0, -1)
-        end = next((end for end in ends if ", ".join(parts[:end]) in BY_NAME), None)
+        end = next((end for end in ends if find_variant(", ".join(parts[:end]))), None)
         if end is None:
-            raise ValueError(f"--only must name variants among {'; '.join(BY_NAME)}, not {describe(parts[0])}")
+            known = "; ".join(BY_NAME)
+            raise ValueError(f"--only must name variants among {known}, not {describe(parts[0])}{HINT}")
         yield ", ".join(parts[:end])
         parts = parts[end:]
 

@@ -20,6 +20,7 @@ from bench.tables.phrases import describe_choice
 from bench.tables.readable import describe_noise, footnotes
 from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
+from bench.timing.registered import find_variant
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import problem_for, study_problems
@@ -107,6 +108,8 @@ def kind_of_source(name: str) -> str:
         return VARIANT
     if any((Path(name) / file).exists() for file in (RUN, ROUNDS)):
         return FOLDER
+    if find_variant(name):  # of a plug-in that is installed
+        return VARIANT
     spelt = {known.lower(): known for known in BY_NAME}
     close = difflib.get_close_matches(name.lower(), spelt, n=1)
     hint = f" (did you mean {spelt[close[0]]!r}?)" if close else ""

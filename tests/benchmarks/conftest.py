@@ -1,15 +1,13 @@
 """What the benchmarks share: verified, compilation-free measurement, and the targets at the end of a measured run."""
 
-from functools import cache as once
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from bench.pytest_plugin import variant_benchmark  # noqa: F401 (a fixture)
 from bench.system.environment import environment
-from bench.timing.problem import FailedError, UnavailableError
-from bench.timing.speed import compile_times
-from bench.timing.verify import NotVerifiedError, no_compilation, verify
+from bench.timing.verify import no_compilation
 
 TARGETS, SPEEDS = pytest.StashKey[list](), pytest.StashKey[list]()
 
@@ -51,12 +49,6 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.line(str(target))
 
 
-@once
-def small(problem):
-    """As little of a problem as shows that a variant works."""
-    return problem.part(runs=33, epochs=2, samples=1000)
-
-
 @pytest.fixture
 def timed(benchmark):
     """Time a call that has been made before."""
@@ -69,28 +61,13 @@ def timed(benchmark):
 
 
 @pytest.fixture
-def measure(timed, benchmark, request):
-    """Time a variant on a problem, after its result was found to be that of the reference; nothing else is timed.
-
-    Where benchmarks only run once, untimed, it is given little to do.
-    """
+def measure(variant_benchmark, benchmark, request):  # noqa: F811 (that fixture)
+    """Time a variant on a problem as `variant_benchmark` does, and show it at the end of a measured run."""
 
     def measured(variant, problem):
-        problem = problem if benchmark.enabled else small(problem)
-        try:
-            call, errors = verify(variant, problem)
-        except (FailedError, NotVerifiedError) as reason:
-            pytest.fail(f"{variant.name}: {reason}")
-        except UnavailableError as reason:
-            pytest.skip(f"{variant.name}: {reason}")
-        timed(call)
-        benchmark.extra_info |= {f"error_{name}": value for name, value in errors._asdict().items()}
-        benchmark.extra_info |= compile_times(variant, problem)
-        benchmark.extra_info |= {"updates": problem.updates, "sample_updates": problem.sample_updates}
+        variant_benchmark(variant, problem)
         if benchmark.enabled:
-            seconds = benchmark.stats.stats.median
-            ns = 1e9 * seconds / problem.sample_updates
-            benchmark.extra_info |= {"samples_per_second": 1e9 / ns, "ns_per_sample_update": ns}
+            ns = benchmark.extra_info["ns_per_sample_update"]
             request.config.stash[SPEEDS].append((benchmark.group, ns, variant.name))
 
     return measured

@@ -1,0 +1,57 @@
+"""A fixture for the benchmarks of other projects: ``from bench.pytest_plugin import variant_benchmark``."""
+
+from collections.abc import Callable
+from functools import cache as once
+from typing import Any
+
+import pytest
+
+from bench.timing.problem import FailedError, Problem, UnavailableError
+from bench.timing.registered import find_variant
+from bench.timing.speed import compile_times
+from bench.timing.variants import BY_NAME, Variant
+from bench.timing.verify import NotVerifiedError, no_compilation, verify
+
+Measure = Callable[[str | Variant, Problem], None]
+
+
+@pytest.fixture
+def variant_benchmark(benchmark: Any) -> Measure:
+    """Return a function that times a variant on a problem, after its result was found to be that of the reference.
+
+    Nothing that is timed is compiled. Where benchmarks only run once, untimed, it is given little to do. A variant that
+    cannot run is skipped; one that gives another result fails.
+
+    Examples
+    --------
+    >>> def test_mine(variant_benchmark):
+    ...     variant_benchmark("mine", classic(epochs=100))
+    """
+
+    def measure(variant: str | Variant, problem: Problem) -> None:
+        known = find_variant(variant) if isinstance(variant, str) else variant
+        if known is None:
+            raise ValueError(f"there is no variant {variant!r}; known are {'; '.join(BY_NAME)}")
+        problem = problem if benchmark.enabled else small(problem)
+        try:
+            call, errors = verify(known, problem)
+        except (FailedError, NotVerifiedError) as reason:
+            pytest.fail(f"{known.name}: {reason}")
+        except UnavailableError as reason:
+            pytest.skip(f"{known.name}: {reason}")
+        with no_compilation():
+            benchmark(call)
+        benchmark.extra_info |= {f"error_{name}": value for name, value in errors._asdict().items()}
+        benchmark.extra_info |= compile_times(known, problem)
+        benchmark.extra_info |= {"updates": problem.updates, "sample_updates": problem.sample_updates}
+        if benchmark.enabled:
+            ns = 1e9 * benchmark.stats.stats.median / problem.sample_updates
+            benchmark.extra_info |= {"samples_per_second": 1e9 / ns, "ns_per_sample_update": ns}
+
+    return measure
+
+
+@once
+def small(problem: Problem) -> Problem:
+    """Return as little of a problem as shows that a variant works."""
+    return problem.part(runs=33, epochs=2, samples=1000)

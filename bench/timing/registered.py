@@ -1,0 +1,103 @@
+"""Variants of the user's own, which are verified, timed and compared as the built-in ones are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.timing.problem import Problem, Trained
+from bench.timing.variants import BY_NAME, TOLERANCE, VARIANTS, Call, Variant
+from kernels.checks import describe
+from kernels.plugins import load_installed
+
+Prepare = Callable[[Problem], Callable[[], Any]]
+
+HINT = "; your own come with --plugin FILE or bench.register_variant"
+
+_REGISTERED: dict[str, Variant] = {}
+
+
+def register_variant(
+    name: str, prepare: Prepare | None = None, *, about: str = "", tolerance: float = TOLERANCE, **facts: Any
+) -> Any:
+    """Register an implementation, to be timed by `sgdbench speed`, `sgdbench compare` and benchmarks.
+
+    Parameters
+    ----------
+    name : str
+        One line. To register a name again replaces what it stood for; those of built-in variants are refused.
+    prepare : callable, optional
+        Takes a `bench.timing.problem.Problem`, does everything that is not training, and returns a call that trains.
+        The call starts from the problem's untouched parameters each time, and returns the final parameters, shape
+        (R, P), and the losses, shape (epochs + 1, R). Without it, a decorator is returned.
+    about : str
+        What it is, in a line.
+    tolerance : float
+        Bounds the error against the reference, relative where what is expected exceeds 1; at least 1e-9.
+    **facts
+        many, slow, batches, shuffles, optimizers, models, which, package, module, threads: what it can do, as for
+        `bench.timing.variants.Variant`. Unless said, it trains one run at a time with plain sgd.
+
+    Returns
+    -------
+    callable
+        `prepare` itself, or what registers it.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken, or a fact is none.
+
+    Examples
+    --------
+    >>> @register_variant("NumPy matrices", about="whole epochs as matrix products")
+    ... def prepare(problem): ...
+    """
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise ValueError(f"the name of a variant must be one line of text, not {describe(name)}")
+    if name in BY_NAME and name not in _REGISTERED:
+        raise ValueError(f"the variant {name!r} is built in: choose another name")
+    known = set(Variant._fields) - {"name", "about", "prepare", "tolerance", "kernel"}
+    if unknown := sorted(set(facts) - known):
+        raise ValueError(f"the variant {name!r} has no fact {unknown[0]}; known are {', '.join(sorted(known))}")
+
+    def register(prepare: Prepare) -> Prepare:
+        if not callable(prepare):
+            raise ValueError(f"the variant {name!r} needs a function prepare(problem), not {describe(prepare)}")
+        _REGISTERED[name] = BY_NAME[name] = Variant(name, about, _checked(prepare), tolerance, **facts)
+        return prepare
+
+    return register if prepare is None else register(prepare)
+
+
+def all_variants() -> list[Variant]:
+    """Return the built-in variants, and those that are registered."""
+    return [*VARIANTS, *_REGISTERED.values()]
+
+
+def find_variant(name: str) -> Variant | None:
+    """Return the variant of a name, or None; plug-ins that are installed are asked for one that is not known."""
+    if name not in BY_NAME:
+        load_installed()
+    return BY_NAME.get(name)
+
+
+def _checked(prepare: Prepare) -> Callable[[Problem], Call]:
+    """Return a function that prepares a call of which the result has the form that variants give."""
+
+    def prepared(problem: Problem) -> Call:
+        call = prepare(problem)
+
+        def train() -> Trained:
+            params, losses = (np.asarray(part, np.float64) for part in call())
+            wanted = problem.inits.shape, (problem.epochs + 1, problem.runs)
+            if (params.shape, losses.shape) != wanted:
+                raise ValueError(
+                    f"it must return parameters and losses of the shapes {wanted[0]} and {wanted[1]}, "
+                    f"not {params.shape} and {losses.shape}"
+                )
+            return Trained(params, losses)
+
+        return train
+
+    return prepared
