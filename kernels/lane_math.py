@@ -36,8 +36,6 @@ IN_LIBRARY: dict[Callable[..., Any], str] = {
     np.arctan: "atan",
     np.power: "pow",
 }
-# Those that losses and rules of users' own are written with; each element by itself.
-ELEMENTWISE: tuple[np.ufunc, ...] = (np.log1p, np.expm1, np.sinh, np.cosh)
 
 LOG2_E = 1.4426950408889634
 # ln(2) in two parts. The first has 32 bits: its product with a whole number of up to 21 bits is exact.

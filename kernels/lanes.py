@@ -89,8 +89,6 @@ _define(np.tanh, 1, lane_math.tanh)
 _define(np.sign, 1, lane_math.sign)
 # The operator is C's pow, element by element, as it is for a float: with the same bits.
 _define(operator.pow, 2, lane_math.elementwise_emitter(operator.pow))
-for _function in lane_math.ELEMENTWISE:
-    _define(_function, _function.nin, lane_math.elementwise_emitter(_function))
 for _function in lane_math.IN_LIBRARY:
     _define(_function, lane_math.count_arguments(_function), lane_math.library_emitter(_function))
 

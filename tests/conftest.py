@@ -8,8 +8,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("sgdbench", deadline=None)
+hypothesis.settings.load_profile("sgdbench")
 
 # Before anything imports kernels. Processes that a test starts find the same folder, and what is compiled in it; so do
 # the workers of pytest-xdist, which the first process starts.

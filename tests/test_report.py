@@ -321,10 +321,10 @@ def test_a_sweep_without_a_study_has_a_report(tmp_path):
 
 
 def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monkeypatch, capsys):
-    def fails(figure, place, name):
+    def fails(figure, place, name, **asked):
         if name == "sensitivity":
             raise RuntimeError("no glyph")
-        return save(figure, place, name)
+        return save(figure, place, name, **asked)
 
     monkeypatch.setattr("bench.report.report.save", fails)
     copy = shutil.copytree(folder, tmp_path / "copy")

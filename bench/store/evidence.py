@@ -21,6 +21,7 @@ COLUMNS = {
         *("to_reference", "to_reference_low", "to_reference_high", "to_c", "to_c_low", "to_c_high"),
         *("compile_seconds", "load_seconds", "break_even", "note"),
     },
+    "paths": {"config_id", "samples", "loss"},
     "speed_rounds": {"variant", "ns"},
     "theory": {*_KIND, "predicted_edge", "stable_up_to", "diverges_from", "agrees"},
     "times": {*_KIND, *_PER_UPDATE, "lr", "schedule", "variant", "runs", "success", "updates_to_target"},
