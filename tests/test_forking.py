@@ -10,8 +10,10 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does no
 FORK = """
 import os, signal, threading, time, warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of every fork beside a thread
+from functools import partial
 from kernels import fit
 {imports}
+fit = partial(fit, kernel={kernel!r})
 x = [i / 50 for i in range(100)]
 reached = threading.Event()
 
@@ -40,12 +42,13 @@ print("hangs" if not ended[0] else ended[1])
 
 
 @pytest.mark.parametrize(
-    ("imports", "function"),
+    ("kernel", "imports", "function"),
     [
-        ("from kernels import derive", "derive.derive"),
-        ("from numba.core import compiler", "compiler.compile_extra"),
+        ("reference", "from kernels import derive", "derive.derive"),
+        ("fused", "from numba.core import compiler", "compiler.compile_extra"),
     ],
 )
-def test_a_child_forked_while_a_thread_compiles_does_not_hang(python, tmp_path, imports, function):
-    printed = python(FORK.format(imports=imports, function=function), SGDBENCH_CACHE_DIR=str(tmp_path))
+def test_a_child_forked_while_a_thread_compiles_does_not_hang(python, tmp_path, kernel, imports, function):
+    code = FORK.format(kernel=kernel, imports=imports, function=function)
+    printed = python(code, SGDBENCH_CACHE_DIR=str(tmp_path))
     assert printed == "0\n"

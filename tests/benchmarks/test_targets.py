@@ -16,8 +16,13 @@ def about(target):
     return f"{target.what}: {target.ours} against {target.other}"
 
 
+def marked(target):
+    """The peers that are slow to compile are verified on the same problems in test_many.py."""
+    return pytest.param(target, marks=pytest.mark.only_measured if "JAX" in target.other else (), id=about(target))
+
+
 @pytest.mark.benchmark(group="targets")
-@pytest.mark.parametrize("target", TARGETS, ids=about)
+@pytest.mark.parametrize("target", [marked(target) for target in TARGETS])
 def test_target(target, benchmark, reach):
     if not benchmark.enabled:
         for name, problem in ((target.ours, target.ours_on()), (target.other, target.other_on())):

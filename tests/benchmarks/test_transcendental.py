@@ -66,11 +66,14 @@ ONE = {name: curve(name) for name in TRUTH}
 MANY = {name: batch_of_runs(problem).part(epochs=5) for name, problem in ONE.items()}
 
 
-# Each takes four kernels; the tests of equality have the others.
-@pytest.mark.parametrize(
-    "name", ["exponential", *(pytest.param(name, marks=pytest.mark.only_measured) for name in list(TRUTH)[1:])]
-)
-@pytest.mark.parametrize("variant", FAST, ids=lambda variant: variant.name)
+def marked(variant, name):
+    """Each model takes four kernels, and the tests of equality have the others; test_many.py has JAX on this one."""
+    repeated = name != "exponential" or variant.package
+    marks = pytest.mark.only_measured if repeated else ()
+    return pytest.param(variant, name, marks=marks, id=f"{variant.name}-{name}")
+
+
+@pytest.mark.parametrize(("variant", "name"), [marked(variant, name) for name in TRUTH for variant in FAST])
 def test_model(variant, name, measure, benchmark):
     benchmark.group = f"models: {name}"
     problem = (MANY if variant.many else ONE)[name]
