@@ -27,34 +27,36 @@ def adam_clock(clock, options):
     return maximum(power1 * options[0], TINY), maximum(power2 * options[1], TINY)
 
 
-def adam_rule(theta, slots, gradient, lr, clock, options):
-    """Apply one update of `adam`.
+def corrected_step(mean, square, lr, clock, eps):
+    """Return the step of `adam`, both means corrected for having started at zero.
 
     What depends on the clock alone is divided out first. That leaves one square root and one division on the
     chain from one update to the next; sqrt(v) / sqrt(1 - beta2**t) would add a division, and 15 % to the
     time.
     """
-    mean, square = slots
     power1, power2 = clock
-    beta1, beta2, eps = options
     step = lr * (1.0 / (1.0 - power1))
     scale = 1.0 / sqrt(1.0 - power2)
+    return step * mean / (sqrt(square) * scale + eps)
+
+
+def adam_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `adam`."""
+    mean, square = slots
+    beta1, beta2, eps = options
     mean = beta1 * mean + (1.0 - beta1) * gradient
     square = beta2 * square + (1.0 - beta2) * gradient * gradient
-    return theta - step * mean / (sqrt(square) * scale + eps), (mean, square)
+    return theta - corrected_step(mean, square, lr, clock, eps), (mean, square)
 
 
 def amsgrad_rule(theta, slots, gradient, lr, clock, options):
     """Apply one update of `adam` with the largest square so far."""
     mean, square, largest = slots
-    power1, power2 = clock
     beta1, beta2, eps = options
-    step = lr * (1.0 / (1.0 - power1))
-    scale = 1.0 / sqrt(1.0 - power2)
     mean = beta1 * mean + (1.0 - beta1) * gradient
     square = beta2 * square + (1.0 - beta2) * gradient * gradient
     largest = maximum(largest, square)
-    return theta - step * mean / (sqrt(largest) * scale + eps), (mean, square, largest)
+    return theta - corrected_step(mean, largest, lr, clock, eps), (mean, square, largest)
 
 
 def adamax_rule(theta, slots, gradient, lr, clock, options):
@@ -115,25 +117,21 @@ def radam_clock(clock, options):
 def adabelief_rule(theta, slots, gradient, lr, clock, options):
     """Apply one update of `adabelief`."""
     mean, variance = slots
-    power1, power2 = clock
     beta1, beta2, eps, eps_root = options
     mean = beta1 * mean + (1.0 - beta1) * gradient
     surprise = gradient - mean
     variance = beta2 * variance + (1.0 - beta2) * surprise * surprise + eps_root
-    step = lr * (1.0 / (1.0 - power1))
-    return theta - step * mean / (sqrt(variance) * (1.0 / sqrt(1.0 - power2)) + eps), (mean, variance)
+    return theta - corrected_step(mean, variance, lr, clock, eps), (mean, variance)
 
 
 def yogi_rule(theta, slots, gradient, lr, clock, options):
     """Apply one update of `yogi`."""
     mean, square = slots
-    power1, power2 = clock
     beta1, beta2, eps = options
     mean = beta1 * mean + (1.0 - beta1) * gradient
     now = gradient * gradient
     square = square - (1.0 - beta2) * (sign(square - now) + 0.0) * now
-    step = lr * (1.0 / (1.0 - power1))
-    return theta - step * mean / (sqrt(square) * (1.0 / sqrt(1.0 - power2)) + eps), (mean, square)
+    return theta - corrected_step(mean, square, lr, clock, eps), (mean, square)
 
 
 def adan_rule(theta, slots, gradient, lr, clock, options):

@@ -6,6 +6,7 @@
 from numpy import maximum, minimum, sign, sqrt
 
 from kernels.checks import check_bool, check_real
+from kernels.descent_rules import count_updates
 from kernels.optimizer import Optimizer, check_fraction, check_not_negative, check_positive
 
 
@@ -21,11 +22,6 @@ def decayed_adagrad_rule(theta, slots, gradient, lr, clock, options):
     """Apply one update of `adagrad` with a rate that falls."""
     eps, lr_decay, _ = options
     return adagrad_rule(theta, slots, gradient, lr / (1.0 + clock[0] * lr_decay), clock, (eps,))
-
-
-def count_earlier_updates(clock, options):
-    """Return the number of the update, from 0."""
-    return (clock[0] + 1.0,)
 
 
 def adadelta_rule(theta, slots, gradient, lr, clock, options):
@@ -105,7 +101,7 @@ def adagrad(
         decayed_adagrad_rule,
         options,
         1,
-        count_earlier_updates,
+        count_updates,
         (-1.0,),
         weight_decay,
         slots_start=(start,),

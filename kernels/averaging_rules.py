@@ -11,7 +11,7 @@ from numpy import maximum, sqrt
 
 from kernels.adam_rules import TINY
 from kernels.checks import check_real
-from kernels.descent_rules import count_updates, sgd
+from kernels.descent_rules import count_updates, first_slot, sgd
 from kernels.optimizer import (
     Optimizer,
     add_weight_decay,
@@ -22,11 +22,6 @@ from kernels.optimizer import (
 )
 
 SGD = sgd()
-
-
-def first_slot(theta, slots, options):
-    """Return the first slot, where the gradients are taken."""
-    return slots[0]
 
 
 @cache
@@ -95,12 +90,12 @@ def averaged(inner: Optimizer = SGD) -> Optimizer:
     return Optimizer(
         "averaged",
         averaged_rule(made.rule),
-        _inner_options(made),
+        made.options_as_inner,
         1 + made.slots,
         averaged_clock(made.clock),
         (0.0, *made.clock_start),
         made.weight_decay,
-        slots_start=(None, *_slots_start(made)),
+        slots_start=(None, *made.all_slots_start),
         gradient_at=first_slot,
         needs_norm=made.needs_norm,
         needs_loss=made.needs_loss,
@@ -128,12 +123,12 @@ def lookahead(inner: Optimizer = SGD, sync_period: int = 5, slow_step_size: floa
     return Optimizer(
         "lookahead",
         lookahead_rule(made.rule),
-        own | _inner_options(made),
+        own | made.options_as_inner,
         1 + made.slots,
         lookahead_clock(made.clock),
         (0.0, 0.0, *made.clock_start),
         made.weight_decay,
-        slots_start=(None, *_slots_start(made)),
+        slots_start=(None, *made.all_slots_start),
         gradient_at=first_slot,
         needs_norm=made.needs_norm,
         needs_loss=made.needs_loss,
@@ -228,11 +223,3 @@ def _inner(name: str, inner: object) -> Optimizer:
     if made.gradient_at:
         raise ValueError(f"{name} takes an optimizer whose gradients are taken where it stands, not {made.name}")
     return made
-
-
-def _inner_options(inner: Optimizer) -> dict[str, float]:
-    return {f"inner.{name}": value for name, value in inner.options.items()}
-
-
-def _slots_start(inner: Optimizer) -> tuple[float | None, ...]:
-    return inner.slots_start or (0.0,) * inner.slots

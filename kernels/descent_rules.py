@@ -65,13 +65,13 @@ def asgd_rule(theta, slots, gradient, lr, clock, options):
     return share * point + (1.0 - share) * theta, (point, lr / (1.0 + lambd * lr * updates) ** alpha)
 
 
-def asgd_point(theta, slots, options):
-    """Return the iterate, of which theta is the average."""
+def first_slot(theta, slots, options):
+    """Return the first slot: the iterate of which theta is an average, where the gradients are taken."""
     return slots[0]
 
 
 def count_updates(clock, options):
-    """Return the number of the update, from 1."""
+    """Return the number of the update: from 1 where the clock starts at 0, from 0 where at -1."""
     return (clock[0] + 1.0,)
 
 
@@ -136,5 +136,5 @@ def asgd(lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6, weight_decay
         (0.0,),
         check_not_negative("weight_decay", weight_decay),
         slots_start=(None, 0.0),
-        gradient_at=asgd_point,
+        gradient_at=first_slot,
     )

@@ -73,7 +73,7 @@ def clipped(inner: Optimizer = SGD, max_norm: float = 1.0) -> Optimizer:
     return Optimizer(
         "clipped",
         clipped_rule(made.rule, bool(decay)),
-        own | decay | {f"inner.{name}": value for name, value in made.options.items()},
+        own | decay | made.options_as_inner,
         made.slots,
         made.clock and clipped_clock(made.clock, len(own) + len(decay)),
         made.clock_start,

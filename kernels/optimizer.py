@@ -98,6 +98,16 @@ class Optimizer:
         inner = self.inner.text if self.inner else None
         return spec_text(self.name, own | l2 | dict.fromkeys(self.flags, True), inner)
 
+    @property
+    def all_slots_start(self) -> tuple[float | None, ...]:
+        """What each slot holds before the first update, as `slots_start`, and zeros where that is empty."""
+        return self.slots_start or (0.0,) * self.slots
+
+    @property
+    def options_as_inner(self) -> dict[str, float]:
+        """The options as another optimizer that is made of this one has them, by the names ``inner.<name>``."""
+        return {f"inner.{name}": value for name, value in self.options.items()}
+
     def initial_memory(self, params: Floats) -> Floats:
         """Return what is remembered before the first update: the slots of each parameter, then the clock.
 
@@ -110,8 +120,8 @@ class Optimizer:
         -------
         array, shape (P * slots + clock,) or (runs, P * slots + clock)
         """
-        runs, start = params.shape[:-1], self.slots_start or (0.0,) * self.slots
-        slots = [params if value is None else np.full(params.shape, value) for value in start]
+        runs = params.shape[:-1]
+        slots = [params if value is None else np.full(params.shape, value) for value in self.all_slots_start]
         own = np.stack(slots, axis=-1).reshape(*runs, -1) if slots else np.zeros((*runs, 0))
         return np.concatenate([own, np.broadcast_to(self.clock_start, (*runs, len(self.clock_start)))], axis=-1)
 

@@ -233,7 +233,7 @@ def try_calls(subject: str, optimizer: Optimizer, functions: Sequence[FunctionTy
     """
     options, files = tuple(optimizer.options.values()), {function.__code__.co_filename for function in functions}
     theta, gradient = np.array([0.5, -1.5]), np.array([0.25, 2.0])
-    starts = optimizer.slots_start or (0.0,) * optimizer.slots
+    starts = optimizer.all_slots_start
     if len(starts) != optimizer.slots:
         raise ValueError(f"{subject}: slots is {optimizer.slots}, and slots_start has {len(starts)} values")
     slots = tuple(theta.copy() if start is None else np.full(2, start) for start in starts)
