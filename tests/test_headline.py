@@ -8,13 +8,17 @@ from test_verdict import APART, joined, lost, runs_of
 from bench.tables.choice_ranking import ranking
 from bench.tables.faster import describe_fastest, describe_ratio_of_times
 from bench.tables.headline import headline
+from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_share
 from bench.tables.winners import confirm
 
 
 def say(frame, target=1e-3, fresh=None):
     ranked = ranking(frame)
-    return headline(ranked if fresh is None else confirm(ranked, fresh), target, fresh)
+    if fresh is None:
+        return headline(ranked, target)
+    ranked = confirm(ranked, fresh)
+    return headline(ranked, target, compare_optimizers(fresh, ranked=ranked))
 
 
 def test_the_best_choice_is_told_by_what_was_varied():

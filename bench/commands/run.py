@@ -137,7 +137,8 @@ def _evaluate(
     store_tables(result.run.folder, costs=costs, times=times)
     _confirm(result, study, data, costs)
     run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
-    for about, sentence in headline(run_data.ranked, run_data.target, run_data.fresh).items():
+    compared = None if run_data.fresh is None else run_data.compared
+    for about, sentence in headline(run_data.ranked, run_data.target, compared).items():
         print_sentence(about, sentence)
     print_sentence("Run", _describe_run(run_data, study, data))
     _warn_about_costs(costs)

@@ -204,6 +204,18 @@ def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
     return (chosen if len(chosen) else ranked).iloc[0]
 
 
+def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | None:
+    """Return which end of the rates that were tried a choice is at, "highest" or "lowest", and of how many.
+
+    None if its rate is between two others, or the only one, or if the choice is not recommended.
+    """
+    others = [name for name in CHOICES if name != "lr"]
+    rates = ranked["lr"][find_choices(ranked, best.to_frame().T, others).notna().to_numpy()].to_numpy(float)
+    if rates.size < 2 or rates.min() < best["lr"] < rates.max() or not best["recommended"]:
+        return None
+    return "highest" if best["lr"] == rates.max() else "lowest", rates.size
+
+
 def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
     """Return the runs of a choice of settings."""
     return frame[find_choices(frame, choice.to_frame().T, CHOICES).notna().to_numpy()]

@@ -2,24 +2,26 @@
 
 import pandas as pd
 
-from bench.tables.choice_ranking import cost_of, recommended_choice
+from bench.tables.choice_ranking import cost_of, edge_of_rates, recommended_choice
 from bench.tables.formatting import text
-from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import describe_estimate, describe_order, describe_ratio, format_count, format_share
 from bench.tables.ranking import varies
-from bench.tables.run_costs import CHOICES, LOSSES, find_choices
+from bench.tables.run_costs import LOSSES
+from bench.tables.winners import is_confirmed
 
 # So many tied choices, and so many optimizers besides the first one, are named.
 MAX_TIES, MAX_OPTIMIZERS = 2, 4
 
 
-def headline(ranked: pd.DataFrame, target: float | None, fresh: pd.DataFrame | None = None) -> dict[str, str]:
+def headline(ranked: pd.DataFrame, target: float | None, compared: pd.DataFrame | None = None) -> dict[str, str]:
     """Return the best choice, its ties, what fresh seeds say, the edge of the grid, and how optimizers compare.
 
     Parameters
     ----------
-    ranked, target, fresh
+    ranked, target
         As for `bench.tables.verdict.verdict`.
+    compared : DataFrame, optional
+        The optimizers compared on fresh seeds, as from `bench.tables.optimizer_comparison.compare_optimizers`.
 
     Returns
     -------
@@ -35,8 +37,8 @@ def headline(ranked: pd.DataFrame, target: float | None, fresh: pd.DataFrame | N
         "Confirmed": _confirmation(best, target),
         "Edge of the grid": _edge(ranked, best),
     }
-    if fresh is not None and varies(ranked, "optimizer") and ranked["tied"].any():
-        lines["Optimizers"] = _optimizers(compare_optimizers(fresh, ranked=ranked))
+    if compared is not None:
+        lines["Optimizers"] = _optimizers(compared)
     return {about: line for about, line in lines.items() if line}
 
 
@@ -74,7 +76,7 @@ def _ties(ranked: pd.DataFrame, best: pd.Series) -> str:
 
 
 def _confirmation(best: pd.Series, target: float | None) -> str:
-    if "confirmed_runs" not in best or pd.isna(best["confirmed_runs"]):
+    if not is_confirmed(best):
         return ""
     if target is not None and best["confirmed_converged"]:
         reached = format_share(best["confirmed_converged"], int(best["confirmed_runs"]))
@@ -85,12 +87,10 @@ def _confirmation(best: pd.Series, target: float | None) -> str:
 
 def _edge(ranked: pd.DataFrame, best: pd.Series) -> str:
     """Say that a better learning rate may lie beyond those that were tried; empty where the best one is inside."""
-    others = [name for name in CHOICES if name != "lr"]
-    rates = ranked["lr"][find_choices(ranked, best.to_frame().T, others).notna().to_numpy()].to_numpy(float)
-    if rates.size < 2 or rates.min() < best["lr"] < rates.max() or not best["recommended"]:
+    if not (edge := edge_of_rates(ranked, best)):
         return ""
-    end = "highest" if best["lr"] == rates.max() else "lowest"
-    return f"{text(best['lr'])} is the {end} of {rates.size} rates; --refine 2 goes beyond it."
+    end, tried = edge
+    return f"{text(best['lr'])} is the {end} of {tried} rates; --refine 2 goes beyond it."
 
 
 def _optimizers(compared: pd.DataFrame) -> str:

@@ -207,11 +207,6 @@ def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
             cells = [describe_estimate(row, name, duration) for _, row in chosen.iterrows()]
             table = table.assign(**{name: cells}).rename(columns={name: name.replace("seconds", "time")})
     table.insert(table.columns.tolist().index("converged") + 1, "success", interval)
-    for name in ("seconds_per_update", "seconds_to_target"):
-        if {f"{name}_low", f"{name}_high"} <= set(table):
-            cells = [describe_estimate(row, name, duration) for _, row in table.iterrows()]
-            table = table.assign(**{name: cells}).drop(columns=[f"{name}_low", f"{name}_high"])
-            table = table.rename(columns={name: name.replace("seconds", "time")})  # it is text now
     return table
 
 

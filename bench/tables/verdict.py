@@ -5,7 +5,7 @@ import pandas as pd
 
 from bench.data.scaling import Scaling
 from bench.data.units import in_table_units
-from bench.tables.choice_ranking import cost_of, recommended_choice, runs_of
+from bench.tables.choice_ranking import cost_of, edge_of_rates, recommended_choice, runs_of
 from bench.tables.formatting import duration, text
 from bench.tables.phrases import (
     describe_choice,
@@ -14,7 +14,7 @@ from bench.tables.phrases import (
     format_count,
     format_share,
 )
-from bench.tables.run_costs import CHOICES, LOSSES, find_choices
+from bench.tables.run_costs import LOSSES
 from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
 from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
@@ -151,13 +151,12 @@ def _describe_confirmation(best: pd.Series, target: float | None) -> str:
 
 def _describe_edge(ranked: pd.DataFrame, best: pd.Series) -> str:
     """Say that the best learning rate is the lowest or the highest that was tried; empty where it is neither."""
-    others = [name for name in CHOICES if name != "lr"]
-    rates = ranked["lr"][find_choices(ranked, best.to_frame().T, others).notna().to_numpy()].to_numpy(float)
-    if rates.size < 2 or rates.min() < best["lr"] < rates.max() or not best["recommended"]:
+    if not (edge := edge_of_rates(ranked, best)):
         return ""
-    end, beyond = ("highest", "above") if best["lr"] == rates.max() else ("lowest", "below")
+    end, tried = edge
+    beyond = "above" if end == "highest" else "below"
     return (
-        f"The best learning rate, {text(best['lr'])}, is the {end} of the {rates.size} that were tried with these "
+        f"The best learning rate, {text(best['lr'])}, is the {end} of the {tried} that were tried with these "
         f"settings: a better one may lie {beyond} it. --refine 2 adds such rates."
     )
 
