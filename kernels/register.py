@@ -8,7 +8,7 @@ The rule is then fixed: a helper or a constant that changes later counts when it
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache as once
 from functools import wraps
@@ -211,8 +211,7 @@ def register_schedule(
         own, called, subject = _begin("schedule", function, name)
         parameters = list(inspect.signature(own).parameters.values())
         _check_parameters(subject, parameters[:2], ("epoch", "epochs"))
-        if bare := [parameter.name for parameter in parameters[2:] if parameter.default is parameter.empty]:
-            raise ValueError(f"{subject}: its option {bare[0]} needs a default, with which it can be tried")
+        _check_defaults(subject, parameters[2:])
         defaults = {parameter.name: parameter.default for parameter in parameters[2:]}
         chosen = _Options(subject, defaults, bounds or {})
 
@@ -279,9 +278,7 @@ def register_model(
             _add(Registered("model", name, lambda: made, (module, name), module, made.expression, _digest_model(made)))
             return given
         own, called, subject = _begin("model", given, name)
-        for parameter in inspect.signature(own).parameters.values():
-            if parameter.default is parameter.empty:
-                raise ValueError(f"{subject}: its option {parameter.name} needs a default, with which it can be tried")
+        _check_defaults(subject, inspect.signature(own).parameters.values())
 
         @wraps(own)
         def build(*args: Any, **kwargs: Any) -> Model:
@@ -366,6 +363,12 @@ def _check_name(kind: str, name: object, origin: tuple[str, str]) -> None:
     before = REGISTERED[kind].get(name)
     if before is not None and before.origin != origin:
         raise ValueError(f"{kind} {name!r} is registered already, by {before.place}: choose another name")
+
+
+def _check_defaults(subject: str, options: Iterable[inspect.Parameter]) -> None:
+    """Refuse an option without a default."""
+    if bare := [option.name for option in options if option.default is option.empty]:
+        raise ValueError(f"{subject}: its option {bare[0]} needs a default, with which it can be tried")
 
 
 def _check_parameters(subject: str, parameters: Sequence[inspect.Parameter], wanted: Sequence[str]) -> None:
