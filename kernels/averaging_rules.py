@@ -87,20 +87,7 @@ def averaged(inner: Optimizer = SGD) -> Optimizer:
     (1992); D. Ruppert (1988).
     """
     made = _inner("averaged", inner)
-    return Optimizer(
-        "averaged",
-        averaged_rule(made.rule),
-        made.options_as_inner,
-        1 + made.slots,
-        averaged_clock(made.clock),
-        (0.0, *made.clock_start),
-        made.weight_decay,
-        slots_start=(None, *made.all_slots_start),
-        gradient_at=first_slot,
-        needs_norm=made.needs_norm,
-        needs_loss=made.needs_loss,
-        inner=made,
-    )
+    return _behind("averaged", made, averaged_rule(made.rule), {}, averaged_clock(made.clock), (0.0,))
 
 
 def lookahead(inner: Optimizer = SGD, sync_period: int = 5, slow_step_size: float = 0.5) -> Optimizer:
@@ -120,20 +107,7 @@ def lookahead(inner: Optimizer = SGD, sync_period: int = 5, slow_step_size: floa
         ),
         "slow_step_size": check_positive("slow_step_size", slow_step_size),
     }
-    return Optimizer(
-        "lookahead",
-        lookahead_rule(made.rule),
-        own | made.options_as_inner,
-        1 + made.slots,
-        lookahead_clock(made.clock),
-        (0.0, 0.0, *made.clock_start),
-        made.weight_decay,
-        slots_start=(None, *made.all_slots_start),
-        gradient_at=first_slot,
-        needs_norm=made.needs_norm,
-        needs_loss=made.needs_loss,
-        inner=made,
-    )
+    return _behind("lookahead", made, lookahead_rule(made.rule), own, lookahead_clock(made.clock), (0.0, 0.0))
 
 
 def schedule_free_sgd_rule(theta, slots, gradient, lr, clock, options):
@@ -223,3 +197,28 @@ def _inner(name: str, inner: object) -> Optimizer:
     if made.gradient_at:
         raise ValueError(f"{name} takes an optimizer whose gradients are taken where it stands, not {made.name}")
     return made
+
+
+def _behind(
+    name: str,
+    inner: Optimizer,
+    rule: Callable[..., Any],
+    own: dict[str, float],
+    clock: Callable[..., Any],
+    clock_start: tuple[float, ...],
+) -> Optimizer:
+    """Return an optimizer that follows the path of another, with what is its own before what is the other's."""
+    return Optimizer(
+        name,
+        rule,
+        own | inner.options_as_inner,
+        1 + inner.slots,
+        clock,
+        clock_start + inner.clock_start,
+        inner.weight_decay,
+        slots_start=(None, *inner.all_slots_start),
+        gradient_at=first_slot,
+        needs_norm=inner.needs_norm,
+        needs_loss=inner.needs_loss,
+        inner=inner,
+    )
