@@ -1,5 +1,6 @@
 """The paths of many runs: where they stand at some marks, recorded while they train."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from kernels.agreement import KERNELS
 from kernels.block import WIDTH, allocate_block, compile_kernel
-from kernels.fit import trainer
+from kernels.fit import Train, trainer
 from kernels.losses import Loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer
@@ -55,16 +56,16 @@ def record_paths(
     paths = Paths(
         np.empty((at.size, *params.shape)), np.empty((at.size, count)), np.empty(count, int), np.empty(count, int)
     )
-    record = _record_side_by_side if KERNELS[kernel].width > 1 else _record_in_turn
-    record(kernel, model, loss, optimizer, data, hyper, params, memory, at, paths)
+    if KERNELS[kernel].width > 1:
+        lanes = compile_kernel(kernel, model, loss, optimizer).train
+        _record_side_by_side(lanes, data, hyper, params, memory, at, paths)
+    else:
+        _record_in_turn(trainer(kernel, model, loss, optimizer), data, hyper, params, memory, at, paths)
     return paths
 
 
 def _record_side_by_side(
-    kernel: str,
-    model: Model,
-    loss: Loss,
-    optimizer: Optimizer,
+    train: Callable[..., tuple[int, int]],
     data: Data,
     hyper: Hyperparameters,
     params: Floats,
@@ -73,7 +74,7 @@ def _record_side_by_side(
     paths: Paths,
 ) -> None:
     """Train as many runs at a time as a lane is wide; empty places repeat the last run."""
-    train, sums = compile_kernel(kernel, model, loss, optimizer).train, allocate_scratch(params.shape[1], WIDTH)
+    sums = allocate_scratch(params.shape[1], WIDTH)
     room = hyper.marks.size, hyper.marks.size if data.validation_y.size else 0
     for start in range(0, len(params), WIDTH):
         places = np.minimum(np.arange(start, start + WIDTH), len(params) - 1)
@@ -94,19 +95,10 @@ def _record_side_by_side(
 
 
 def _record_in_turn(
-    kernel: str,
-    model: Model,
-    loss: Loss,
-    optimizer: Optimizer,
-    data: Data,
-    hyper: Hyperparameters,
-    params: Floats,
-    memory: Floats,
-    at: Marks,
-    paths: Paths,
+    train: Train, data: Data, hyper: Hyperparameters, params: Floats, memory: Floats, at: Marks, paths: Paths
 ) -> None:
     """Train the runs one after the other."""
-    train, size = trainer(kernel, model, loss, optimizer), hyper.marks.size
+    size = hyper.marks.size
     losses, trajectory = np.empty(size), np.empty((size, params.shape[1]))
     validation_losses = np.empty(size if data.validation_y.size else 0)
     for run in range(len(params)):
