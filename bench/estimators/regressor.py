@@ -1,0 +1,353 @@
+"""SGDCurveRegressor: any model, trained by the kernels, as an estimator of scikit-learn."""
+
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+try:
+    from sklearn.base import BaseEstimator, RegressorMixin
+    from sklearn.utils import check_array, check_random_state
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:  # without scikit-learn, or with one that has no `validate_data`
+    raise ImportError('SGDCurveRegressor needs scikit-learn 1.6 or newer: pip install "scikit-learn>=1.6"') from error
+
+from bench.estimators.features import LINEAR, model_for_features
+from kernels.checks import check_bool, describe
+from kernels.fit import draw_start, fit
+from kernels.losses import Loss
+from kernels.model import Model
+from kernels.optimizer import Optimizer
+from kernels.partial_fit import RunState, partial_fit, start_run
+from kernels.run import Floats
+from kernels.sample_weight import WeightedModel
+from kernels.schedules import learning_rates
+
+
+class SGDCurveRegressor(RegressorMixin, BaseEstimator):
+    """A regressor of any expression, fitted with stochastic gradient descent.
+
+    The settings are those of `kernels.fit`, under the same names. With the model that it has by default it is a linear
+    regressor, which gives the numbers of ``sklearn.linear_model.SGDRegressor(penalty=None)``: see Notes.
+
+    Parameters
+    ----------
+    model : str or Model
+        An expression in the features and in parameters to be fitted, such as ``"a*exp(-b*x1) + c*x2"``. It calls the
+        features ``x1``, ``x2``, ..., or ``x`` if there is one alone, or by the names of the columns of a data frame. Or
+        the name of a ready-made model, such as ``"polynomial(3)"``, or a `kernels.Model`. ``"w @ x + b"`` is a weighted
+        sum of all features, at most 28, and a constant.
+    lr : float
+        Learning rate, positive.
+    schedule : str, callable or array, optional
+        Factors on `lr`, one per epoch, such as ``"halve(10)"``. For a rate that falls with every update, see Notes.
+    batch_size : int or "full"
+        Samples per update; the last batch of an epoch may be smaller, and so may all data be.
+    epochs : int
+        How many passes over the data `fit` makes, at most.
+    optimizer : str or Optimizer
+        Such as ``"sgd"``, ``"adam"`` or ``"averaged(sgd)"``.
+    loss : str or Loss
+        Such as ``"squared"``, ``"huber(1.0)"`` or ``"quantile(0.9)"``.
+    shuffle : bool
+        Visit the samples in an order drawn anew for each epoch; else as they stand.
+    init : array, shape (P,), or mapping of names to values, optional
+        Where to start. Without it, from zeros where the model is linear in its parameters, else from standard normal
+        draws of `random_state`.
+    target : float, optional
+        Stop when the mean squared residual over the samples is at or below this.
+    validation : float or (X, y), optional
+        Samples that are not trained on, or the share to hold out, as for `kernels.fit`.
+    patience : int, optional
+        Stop after so many epochs without a lower loss on the samples held out. The parameters are those of the end.
+    warm_start : bool
+        Whether `fit` starts from the parameters of the call before in place of `init`.
+    kernel : str
+        ``"fused"``, which is compiled for seconds on the first fit of a model, loss and optimizer, and kept on disk;
+        ``"reference"`` (the same bits, never compiled, a thousand times slower) or ``"fused-fma"``.
+    random_state : int, RandomState or None
+        Of the order of the samples, and of the start where it is drawn. An int is the seed of `kernels.fit`.
+
+    Attributes
+    ----------
+    params_ : array, shape (P,)
+        The fitted parameters, in the order of ``model_.params``, which has their names.
+    model_ : Model
+        What was fitted; its inputs are those features that it uses.
+    n_iter_ : int
+        Epochs trained.
+    status_ : str
+        ``"max_epochs"``, ``"converged"`` (the loss reached `target`) or ``"stopped"`` (`patience`).
+    loss_curve_ : array, shape (n_iter_ + 1,)
+        The mean squared residual before the first epoch and after each.
+    validation_loss_curve_ : array, shape (n_iter_ + 1,), or None
+        The same over the samples held out.
+    n_features_in_ : int
+    feature_names_in_ : array, shape (n_features_in_,)
+        Only where X was a data frame whose columns all have texts for names.
+
+    Notes
+    -----
+    A weight of a sample multiplies its gradient, as in ``SGDRegressor``: for sgd it is a factor on the learning rate.
+    With batches the sum of the weighted gradients is divided by the number of samples. Losses, `target` and `patience`
+    are about losses without weights.
+
+    ``SGDRegressor(penalty=None, shuffle=False, tol=None, learning_rate=..., eta0=lr, max_iter=epochs)`` gives, to
+    rounding, what ``SGDCurveRegressor(shuffle=False)`` does with these optimizers:
+
+    ==================================  =========================================
+    ``learning_rate="constant"``        ``optimizer="sgd"``
+    ``"invscaling", power_t=0.25``      ``optimizer="inverse_scaled(sgd, 0.25)"``
+    ``average=True``                    ``optimizer="averaged(...)"`` of either
+    ==================================  =========================================
+
+    ``loss="huber", epsilon=e`` is ``loss="huber(e)"``, and likewise ``epsilon_insensitive``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bench import SGDCurveRegressor
+    >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+    >>> regressor = SGDCurveRegressor("a*x**2 + b", lr=0.5, optimizer="sgd", random_state=0)
+    >>> regressor.fit(X, 2 * X[:, 0] ** 2 - 1).params_.round(6)
+    array([ 2., -1.])
+    """
+
+    def __init__(
+        self,
+        model: str | Model = LINEAR,
+        *,
+        lr: float = 0.01,
+        schedule: str | Callable[[int], float] | ArrayLike | None = None,
+        batch_size: int | str = 1,
+        epochs: int = 100,
+        optimizer: str | Optimizer = "adam",
+        loss: str | Loss = "squared",
+        shuffle: bool = True,
+        init: ArrayLike | Mapping[str, float] | None = None,
+        target: float | None = None,
+        validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+        patience: int | None = None,
+        warm_start: bool = False,
+        kernel: str = "fused",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.model = model
+        self.lr = lr
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.optimizer = optimizer
+        self.loss = loss
+        self.shuffle = shuffle
+        self.init = init
+        self.target = target
+        self.validation = validation
+        self.patience = patience
+        self.warm_start = warm_start
+        self.kernel = kernel
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SGDCurveRegressor:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (n, features)
+        y : array, shape (n,)
+        sample_weight : array, shape (n,), optional
+            Not negative.
+
+        Returns
+        -------
+        SGDCurveRegressor
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not accepted, or the run diverges.
+        """
+        before = self.model_.params if check_bool("warm_start", self.warm_start) and hasattr(self, "model_") else None
+        x, targets = self._check_samples(X, y, first=True)
+        if before is not None and before != self.model_.params:
+            raise ValueError(
+                f"warm_start must be False to fit another model: the parameters were {', '.join(before)}, and are "
+                f"{', '.join(self.model_.params)}"
+            )
+        weights = check_weights(sample_weight, targets.size)
+        self._seed = self._draw_seed()
+        result = fit(
+            *self._weigh(x, weights),
+            targets,
+            init=self._start() if before is None else self.params_,
+            lr=self.lr,
+            schedule=self.schedule,
+            batch_size=self._fitting_batch(targets.size),
+            epochs=self.epochs,
+            shuffle=self.shuffle,
+            seed=self._seed,
+            drop_last=False,
+            optimizer=self.optimizer,
+            loss=self.loss,
+            target=self.target,
+            validation=self._held_out(weights is not None),
+            patience=self.patience,
+            kernel=self.kernel,
+        )
+        if result.status == "diverged":
+            raise ValueError(self._divergence(result.epochs))
+        self.status_, self.loss_curve_, self.validation_loss_curve_ = result.status, result.loss, result.validation_loss
+        self._stand_at(RunState(result.params, result.memory, result.epochs))
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SGDCurveRegressor:
+        """Train one more epoch, on these samples.
+
+        The first call starts a run. The call k of it, from 0, has the rate that `schedule` has in epoch k of `epochs`,
+        and after those the last one; the optimizer goes on where it was. Called again and again with the same samples,
+        it gives the bits of `fit`. `target` has no part in it.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (n, features)
+        y : array, shape (n,)
+        sample_weight : array, shape (n,), optional
+            Not negative.
+
+        Returns
+        -------
+        SGDCurveRegressor
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not accepted, or the run diverges.
+        """
+        if self.validation is not None:
+            raise ValueError("validation must be None for partial_fit, of which each call has samples of its own")
+        first = not hasattr(self, "params_")
+        x, targets = self._check_samples(X, y, first=first)
+        weights = check_weights(sample_weight, targets.size)
+        if first:
+            self._seed = self._draw_seed()
+            state = start_run(self.model_, self._start(), self.optimizer)
+        else:
+            state = self._state
+        rates = learning_rates(self.schedule, self.lr, self.epochs)
+        state, loss = partial_fit(
+            *self._weigh(x, weights),
+            targets,
+            state,
+            lr=rates[min(state.epochs, rates.size - 1)],
+            batch_size=self._fitting_batch(targets.size),
+            shuffle=self.shuffle,
+            seed=self._seed,
+            drop_last=False,
+            optimizer=self.optimizer,
+            loss=self.loss,
+            kernel=self.kernel,
+        )
+        if not np.isfinite([loss, *state.params]).all():
+            raise ValueError(self._divergence(state.epochs - 1))
+        before = np.array([np.nan]) if first else self.loss_curve_
+        self.status_, self.loss_curve_, self.validation_loss_curve_ = "max_epochs", np.append(before, loss), None
+        self._stand_at(state)
+        return self
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """Return the model at X.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n,)
+        """
+        check_is_fitted(self)
+        x = validate_data(self, X, reset=False, dtype=np.float64)
+        return self.model_.predict(self.params_, x[:, self._places])
+
+    def _check_samples(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, Floats]:
+        """Return the features that are inputs of the model, and the targets; say what was seen if it is the first."""
+        x, targets = validate_data(self, X, y, reset=first, dtype=np.float64, y_numeric=True)
+        if first:
+            headings = getattr(self, "feature_names_in_", None)
+            self.model_, self._places = model_for_features(
+                self.model, self.n_features_in_, None if headings is None else headings.tolist()
+            )
+        return x[:, self._places], targets.astype(np.float64)
+
+    def _weigh(self, x: Floats, weights: Floats | None) -> tuple[Model, Floats]:
+        """Return the model and its inputs; with weights, a model that has them as an input."""
+        if weights is None:
+            return self.model_, x
+        return WeightedModel(self.model_), np.column_stack([x, weights])
+
+    def _start(self) -> ArrayLike | Mapping[str, float]:
+        if self.init is not None:
+            return self.init
+        if self.model_.is_linear:
+            return np.zeros(len(self.model_.params))
+        return draw_start(self.model_, self._seed)
+
+    def _draw_seed(self) -> int:
+        generator = check_random_state(self.random_state)
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(generator.randint(np.iinfo(np.int32).max))
+
+    def _fitting_batch(self, n: int) -> int | str:
+        """Return the batch size, of all samples where it would be larger."""
+        if not isinstance(self.batch_size, Integral) or isinstance(self.batch_size, bool):
+            return self.batch_size
+        held_out = round(float(self.validation) * n) if isinstance(self.validation, Real) else 0
+        return min(int(self.batch_size), max(n - held_out, 1))
+
+    def _held_out(self, weighted: bool) -> Any:
+        """Return what `kernels.fit` takes as `validation`."""
+        if not isinstance(self.validation, tuple | list) or len(self.validation) != 2:
+            return self.validation
+        x, y = validate_data(self, *self.validation, reset=False, dtype=np.float64, y_numeric=True)
+        x = x[:, self._places]
+        return (np.column_stack([x, np.ones(len(x))]) if weighted else x), y.astype(np.float64)
+
+    def _stand_at(self, state: RunState) -> None:
+        self._state, self.params_, self.n_iter_ = state, state.params, state.epochs
+
+    def _divergence(self, epoch: int) -> str:
+        return (
+            f"lr={self.lr!r} makes the run diverge in epoch {epoch}: take a smaller one, or scale X, as with "
+            "StandardScaler in a Pipeline"
+        )
+
+
+def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
+    """Return the weights of n samples.
+
+    Parameters
+    ----------
+    sample_weight : array, shape (n,), or None
+
+    Raises
+    ------
+    ValueError
+        If they are no such array of finite numbers of at least 0, of which one is positive.
+    """
+    if sample_weight is None:
+        return None
+    weights: Floats = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight must have shape ({n},), one for each sample, not {weights.shape}")
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must not be negative, and is {describe(float(weights.min()))}")
+    if not weights.any():
+        raise ValueError("sample_weight must be positive for a sample, and is zero for all")
+    return weights
