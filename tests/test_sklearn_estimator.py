@@ -328,6 +328,19 @@ def test_errors_are_one_line(samples, settings, weights, message):
     assert "\n" not in str(caught.value).splitlines()[0]
 
 
+def test_masked_values_are_refused(samples):
+    """scikit-learn drops masks without a word."""
+    x, y, weights = samples
+    masked = [np.ma.masked_less(values, np.min(values) + 1e-9) for values in samples]
+    ours = regressor(epochs=1).fit(x, y)
+    for samples_and_weights in ((masked[0], y, weights), (x, masked[1], weights), (x, y, masked[2])):
+        for method in (ours.fit, ours.partial_fit):
+            with pytest.raises(ValueError, match="must hold no masked values, not 1 of them"):
+                method(*samples_and_weights)
+    with pytest.raises(ValueError, match="X must hold no masked values"):
+        ours.predict(masked[0])
+
+
 def test_errors_of_partial_fit(samples):
     x, y, _ = samples
     with pytest.raises(ValueError, match="validation must be None for partial_fit"):

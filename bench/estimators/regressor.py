@@ -17,7 +17,7 @@ except ImportError as error:  # without scikit-learn, or with one that has no `v
     raise ImportError('SGDCurveRegressor needs scikit-learn 1.6 or newer: pip install "scikit-learn>=1.6"') from error
 
 from bench.estimators.features import LINEAR, model_for_features
-from kernels.checks import check_bool, describe
+from kernels.checks import check_bool, check_unmasked, describe
 from kernels.fit import draw_start, fit
 from kernels.losses import Loss
 from kernels.model import Model
@@ -272,18 +272,26 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         array, shape (n,)
         """
         check_is_fitted(self)
+        check_unmasked("X", X)
         x = validate_data(self, X, reset=False, dtype=np.float64)
         return self.model_.predict(self.params_, x[:, self._places])
 
     def _check_samples(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, Floats]:
         """Return the features that are inputs of the model, and the targets; say what was seen if it is the first."""
-        x, targets = validate_data(self, X, y, reset=first, dtype=np.float64, y_numeric=True)
+        x, targets = self._read_samples(X, y, first=first)
         if first:
             headings = getattr(self, "feature_names_in_", None)
             self.model_, self._places = model_for_features(
                 self.model, self.n_features_in_, None if headings is None else headings.tolist()
             )
-        return x[:, self._places], targets.astype(np.float64)
+        return x[:, self._places], targets
+
+    def _read_samples(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, Floats]:
+        """Return all features and the targets; say what was seen if it is the first."""
+        check_unmasked("X", X)
+        check_unmasked("y", y)
+        x, targets = validate_data(self, X, y, reset=first, dtype=np.float64, y_numeric=True)
+        return x, targets.astype(np.float64)
 
     def _weigh(self, x: Floats, weights: Floats | None) -> tuple[Model, Floats]:
         """Return the model and its inputs; with weights, a model that has them as an input."""
@@ -315,9 +323,9 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         """Return what `kernels.fit` takes as `validation`."""
         if not isinstance(self.validation, tuple | list) or len(self.validation) != 2:
             return self.validation
-        x, y = validate_data(self, *self.validation, reset=False, dtype=np.float64, y_numeric=True)
+        x, y = self._read_samples(*self.validation, first=False)
         x = x[:, self._places]
-        return (np.column_stack([x, np.ones(len(x))]) if weighted else x), y.astype(np.float64)
+        return (np.column_stack([x, np.ones(len(x))]) if weighted else x), y
 
     def _stand_at(self, state: RunState) -> None:
         self._state, self.params_, self.n_iter_ = state, state.params, state.epochs
@@ -343,6 +351,7 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
     """
     if sample_weight is None:
         return None
+    check_unmasked("sample_weight", sample_weight)
     weights: Floats = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weights.shape != (n,):
         raise ValueError(f"sample_weight must have shape ({n},), one for each sample, not {weights.shape}")
