@@ -4,7 +4,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,6 +26,22 @@ from kernels.partial_fit import RunState, partial_fit, start_run
 from kernels.run import Floats
 from kernels.sample_weight import WeightedModel
 from kernels.schedules import learning_rates
+
+
+class WeightedSamples(NamedTuple):
+    """The samples of a call, the model that they are fitted with, and which features are its inputs."""
+
+    model: Model
+    places: tuple[int, ...]
+    x: Floats
+    y: Floats
+    weights: Floats | None
+
+    def weighted(self) -> tuple[Model, Floats, Floats]:
+        """Return the model, its inputs and the targets; with weights, a model that has them as an input."""
+        if self.weights is None:
+            return self.model, self.x, self.y
+        return WeightedModel(self.model), np.column_stack([self.x, self.weights]), self.y
 
 
 class SGDCurveRegressor(RegressorMixin, BaseEstimator):
@@ -83,7 +99,8 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     status_ : str
         ``"max_epochs"``, ``"converged"`` (the loss reached `target`) or ``"stopped"`` (`patience`).
     loss_curve_ : array, shape (n_iter_ + 1,)
-        The mean squared residual before the first epoch and after each.
+        The mean squared residual before the first epoch and after each; with `partial_fit` over the samples of the
+        call, and nan at first.
     validation_loss_curve_ : array, shape (n_iter_ + 1,), or None
         The same over the samples held out.
     n_features_in_ : int
@@ -172,37 +189,24 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         ValueError
             If an argument is not accepted, or the run diverges.
         """
-        before = self.model_.params if check_bool("warm_start", self.warm_start) and hasattr(self, "model_") else None
-        x, targets = self._check_samples(X, y, first=True)
-        if before is not None and before != self.model_.params:
-            raise ValueError(
-                f"warm_start must be False to fit another model: the parameters were {', '.join(before)}, and are "
-                f"{', '.join(self.model_.params)}"
-            )
-        weights = check_weights(sample_weight, targets.size)
-        self._seed = self._draw_seed()
+        continues = check_bool("warm_start", self.warm_start) and hasattr(self, "params_")
+        samples = self._read_samples(X, y, sample_weight, first=True)
+        seed = self._draw_seed()
         result = fit(
-            *self._weigh(x, weights),
-            targets,
-            init=self._start() if before is None else self.params_,
+            *samples.weighted(),
+            init=self._last_params(samples.model) if continues else self._start(samples.model, seed),
             lr=self.lr,
             schedule=self.schedule,
-            batch_size=self._fitting_batch(targets.size),
             epochs=self.epochs,
-            shuffle=self.shuffle,
-            seed=self._seed,
-            drop_last=False,
-            optimizer=self.optimizer,
-            loss=self.loss,
             target=self.target,
-            validation=self._held_out(weights is not None),
+            validation=self._held_out(samples),
             patience=self.patience,
-            kernel=self.kernel,
+            **self._settings(samples.y.size, seed),
         )
         if result.status == "diverged":
             raise ValueError(self._divergence(result.epochs))
         self.status_, self.loss_curve_, self.validation_loss_curve_ = result.status, result.loss, result.validation_loss
-        self._stand_at(RunState(result.params, result.memory, result.epochs))
+        self._stand_at(RunState(result.params, result.memory, result.epochs), samples, seed)
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SGDCurveRegressor:
@@ -232,32 +236,19 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         if self.validation is not None:
             raise ValueError("validation must be None for partial_fit, of which each call has samples of its own")
         first = not hasattr(self, "params_")
-        x, targets = self._check_samples(X, y, first=first)
-        weights = check_weights(sample_weight, targets.size)
+        samples = self._read_samples(X, y, sample_weight, first=first)
         if first:
-            self._seed = self._draw_seed()
-            state = start_run(self.model_, self._start(), self.optimizer)
+            seed, curve = self._draw_seed(), np.array([np.nan])
+            state = start_run(samples.model, self._start(samples.model, seed), self.optimizer)
         else:
-            state = self._state
+            seed, curve, state = self._seed, self.loss_curve_, self._state
         rates = learning_rates(self.schedule, self.lr, self.epochs)
-        state, loss = partial_fit(
-            *self._weigh(x, weights),
-            targets,
-            state,
-            lr=rates[min(state.epochs, rates.size - 1)],
-            batch_size=self._fitting_batch(targets.size),
-            shuffle=self.shuffle,
-            seed=self._seed,
-            drop_last=False,
-            optimizer=self.optimizer,
-            loss=self.loss,
-            kernel=self.kernel,
-        )
+        rate = rates[min(state.epochs, rates.size - 1)]
+        state, loss = partial_fit(*samples.weighted(), state, lr=rate, **self._settings(samples.y.size, seed))
         if not np.isfinite([loss, *state.params]).all():
             raise ValueError(self._divergence(state.epochs - 1))
-        before = np.array([np.nan]) if first else self.loss_curve_
-        self.status_, self.loss_curve_, self.validation_loss_curve_ = "max_epochs", np.append(before, loss), None
-        self._stand_at(state)
+        self.status_, self.loss_curve_, self.validation_loss_curve_ = "max_epochs", np.append(curve, loss), None
+        self._stand_at(state, samples, seed)
         return self
 
     def predict(self, X: ArrayLike) -> Floats:
@@ -276,35 +267,40 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         x = validate_data(self, X, reset=False, dtype=np.float64)
         return self.model_.predict(self.params_, x[:, self._places])
 
-    def _check_samples(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, Floats]:
-        """Return the features that are inputs of the model, and the targets; say what was seen if it is the first."""
-        x, targets = self._read_samples(X, y, first=first)
+    def _read_samples(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, first: bool
+    ) -> WeightedSamples:
+        """Return samples of the model of the run; the first ones say what it is."""
+        x, targets = self._read_arrays(X, y, first=first)
         if first:
             headings = getattr(self, "feature_names_in_", None)
-            self.model_, self._places = model_for_features(
+            model, places = model_for_features(
                 self.model, self.n_features_in_, None if headings is None else headings.tolist()
             )
-        return x[:, self._places], targets
+        else:
+            model, places = self.model_, self._places
+        return WeightedSamples(model, places, x[:, places], targets, check_weights(sample_weight, targets.size))
 
-    def _read_samples(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, Floats]:
-        """Return all features and the targets; say what was seen if it is the first."""
+    def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, Floats]:
+        """Return all features and the targets."""
         check_unmasked("X", X)
         check_unmasked("y", y)
         x, targets = validate_data(self, X, y, reset=first, dtype=np.float64, y_numeric=True)
         return x, targets.astype(np.float64)
 
-    def _weigh(self, x: Floats, weights: Floats | None) -> tuple[Model, Floats]:
-        """Return the model and its inputs; with weights, a model that has them as an input."""
-        if weights is None:
-            return self.model_, x
-        return WeightedModel(self.model_), np.column_stack([x, weights])
-
-    def _start(self) -> ArrayLike | Mapping[str, float]:
+    def _start(self, model: Model, seed: int) -> ArrayLike | Mapping[str, float]:
         if self.init is not None:
             return self.init
-        if self.model_.is_linear:
-            return np.zeros(len(self.model_.params))
-        return draw_start(self.model_, self._seed)
+        return np.zeros(len(model.params)) if model.is_linear else draw_start(model, seed)
+
+    def _last_params(self, model: Model) -> Floats:
+        """Return the parameters of the run before, if they are those of the model."""
+        before, now = (", ".join(each.params) for each in (self.model_, model))
+        if before != now:
+            raise ValueError(
+                f"warm_start must be False to fit another model: the parameters were {before}, and are {now}"
+            )
+        return self.params_
 
     def _draw_seed(self) -> int:
         generator = check_random_state(self.random_state)
@@ -312,22 +308,26 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
             return int(self.random_state)
         return int(generator.randint(np.iinfo(np.int32).max))
 
-    def _fitting_batch(self, n: int) -> int | str:
-        """Return the batch size, of all samples where it would be larger."""
-        if not isinstance(self.batch_size, Integral) or isinstance(self.batch_size, bool):
-            return self.batch_size
-        held_out = round(float(self.validation) * n) if isinstance(self.validation, Real) else 0
-        return min(int(self.batch_size), max(n - held_out, 1))
+    def _settings(self, n: int, seed: int) -> dict[str, Any]:
+        """Return the settings that an epoch of n samples has."""
+        size = self.batch_size
+        if isinstance(size, Integral) and not isinstance(size, bool):
+            held_out = round(float(self.validation) * n) if isinstance(self.validation, Real) else 0
+            size = min(int(size), max(n - held_out, 1))
+        names = ("shuffle", "optimizer", "loss", "kernel")
+        return {name: getattr(self, name) for name in names} | {"batch_size": size, "seed": seed, "drop_last": False}
 
-    def _held_out(self, weighted: bool) -> Any:
+    def _held_out(self, samples: WeightedSamples) -> Any:
         """Return what `kernels.fit` takes as `validation`."""
         if not isinstance(self.validation, tuple | list) or len(self.validation) != 2:
             return self.validation
-        x, y = self._read_samples(*self.validation, first=False)
-        x = x[:, self._places]
-        return (np.column_stack([x, np.ones(len(x))]) if weighted else x), y
+        x, y = self._read_arrays(*self.validation, first=False)
+        weights = None if samples.weights is None else np.ones(y.size)
+        _, *held_out = samples._replace(x=x[:, samples.places], y=y, weights=weights).weighted()
+        return tuple(held_out)
 
-    def _stand_at(self, state: RunState) -> None:
+    def _stand_at(self, state: RunState, samples: WeightedSamples, seed: int) -> None:
+        self.model_, self._places, self._seed = samples.model, samples.places, seed
         self._state, self.params_, self.n_iter_ = state, state.params, state.epochs
 
     def _divergence(self, epoch: int) -> str:
