@@ -11,6 +11,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import FitFailedWarning
+from sklearn.feature_selection import RFE
 from sklearn.linear_model import SGDRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -69,7 +70,8 @@ def test_the_numbers_of_sgd_regressor(samples, their_loss, loss, learning_rate, 
     optimizer = f"averaged({optimizer})" if average else optimizer
     ours = regressor(lr=0.05, optimizer=optimizer, loss=loss, shuffle=False, epochs=7)
     ours.fit(x, y, sample_weight=weights)
-    np.testing.assert_allclose(ours.params_, [*theirs.coef_, *theirs.intercept_], rtol=1e-13)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-13)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-13)
     np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-12)
     assert ours.score(x, y, weights) == pytest.approx(theirs.score(x, y, weights), rel=1e-12)
 
@@ -197,6 +199,16 @@ def test_pipelines_searches_and_cross_validation():
     assert search.best_estimator_[-1].feature_names_in_.tolist() == ["bmi", "bp"]
     scores = cross_val_score(clone(search.best_estimator_), frame, y, cv=3)
     assert scores.mean() == pytest.approx(search.best_score_, rel=1e-12)
+
+
+def test_coefficients_are_those_of_the_linear_model_alone(samples):
+    x, y, _ = samples
+    linear, other = (regressor(*model, optimizer="sgd").fit(x, y) for model in ([], ["a*x1 + b*x2 + c*x3 + d"]))
+    assert linear.params_.tolist() == [*linear.coef_, *linear.intercept_]
+    np.testing.assert_allclose(other.params_, linear.params_, rtol=1e-12)
+    assert not any(hasattr(each, "coef_") for each in (other, regressor()))
+    selection = RFE(regressor(optimizer="sgd", epochs=20), n_features_to_select=2).fit(x, y)
+    assert selection.support_.tolist() == [True, True, False]
 
 
 def test_what_the_tags_say():

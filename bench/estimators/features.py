@@ -39,7 +39,7 @@ def model_for_features(
         return model, _places_of_inputs(model, numbered, headings)
     if model == LINEAR:
         return _linear(numbered), tuple(range(count))
-    if is_ready_made(model, numbered):
+    if is_ready_made(model, numbered) or "@" in model:  # a product with all of them
         return make_model(model, numbered), tuple(range(count))
     called = _names_of_features(model, numbered, headings)
     used = set(names(parse(model)))

@@ -103,6 +103,8 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         call, and nan at first.
     validation_loss_curve_ : array, shape (n_iter_ + 1,), or None
         The same over the samples held out.
+    coef_, intercept_ : array, shape (n_features_in_,) and (1,)
+        The same where the model is ``"w @ x + b"``, as scikit-learn's linear models have them.
     n_features_in_ : int
     feature_names_in_ : array, shape (n_features_in_,)
         Only where X was a data frame whose columns all have texts for names.
@@ -266,6 +268,23 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         check_unmasked("X", X)
         x = validate_data(self, X, reset=False, dtype=np.float64)
         return self.model_.predict(self.params_, x[:, self._places])
+
+    @property
+    def coef_(self) -> Floats:
+        """The weights of the features, shape (n_features_in_,), of the model ``w @ x + b`` alone."""
+        return self._linear_params("coef_")[:-1]
+
+    @property
+    def intercept_(self) -> Floats:
+        """The constant, shape (1,), of the model ``w @ x + b`` alone."""
+        return self._linear_params("intercept_")[-1:]
+
+    def _linear_params(self, name: str) -> Floats:
+        """Return the parameters of the weighted sum; what asks for others must find no such attribute."""
+        check_is_fitted(self)
+        if self.model != LINEAR or self.params_.size != self.n_features_in_ + 1:
+            raise AttributeError(f"{name} is there for the model {LINEAR!r} alone, and params_ for all")
+        return self.params_
 
     def _read_samples(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, first: bool
