@@ -414,6 +414,13 @@ class TestParts:
         with pytest.raises(ValueError, match=r"000001-\w+.parquet is damaged: [^\n]+$"):
             load_run(folder)
 
+    def test_a_part_whose_notes_of_pandas_are_others_is_refused_in_a_line(self, folder):
+        (part,) = (folder / "parts").iterdir()
+        table = pq.read_table(part)
+        rewrite(part, table.replace_schema_metadata({"pandas": '{"index_columns": [], "columns": [{}]}'}), number=1)
+        with pytest.raises(ValueError, match=r"parts is damaged: [^\n]+$"):
+            load_run(folder)
+
 
 def one_more(folder, lr=0.3):
     """Train one configuration more."""

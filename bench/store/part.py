@@ -161,6 +161,21 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
 
+def join_tables(tables: Sequence[pa.Table], folder: Path) -> pd.DataFrame:
+    """Return the rows of parts, one after the other.
+
+    Raises
+    ------
+    ValueError
+        If what pandas has noted in them, for itself, is no longer what it wrote.
+    """
+    try:
+        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder} is damaged: {' '.join(str(error).split())}") from error
+    return frame
+
+
 def read_schema(path: Path) -> pa.Schema:
     """Return the columns of a part and their types."""
     return pq.read_schema(path)
