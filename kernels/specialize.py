@@ -29,6 +29,7 @@ from kernels.activity import announce
 from kernels.binding import Binder, compile_bound, source_of
 from kernels.code_cache import CodeCache
 from kernels.forking import wait_when_forking
+from kernels.inner_functions import InnerCompiler, PlainInnerCompiler
 from kernels.losses import Loss
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program
@@ -208,8 +209,12 @@ def options_of(made_of: Ingredients) -> dict[str, Any]:
 
 def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:
     """Return the options of a function that Python never calls: without wrappers it compiles in half the time."""
-    wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return options_of(made_of) | wrappers | ({} if function.__name__ in CALLED else {"forceinline": True})
+    inner = {
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+        "pipeline_class": PlainInnerCompiler if made_of.width == 1 else InnerCompiler,
+    }
+    return options_of(made_of) | inner | ({} if function.__name__ in CALLED else {"forceinline": True})
 
 
 def _number(text: str | None) -> float:
