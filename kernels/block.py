@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kernels.agreement import KERNELS, check_kernel
 from kernels.fit import Train, trainer
-from kernels.losses import Loss
+from kernels.loss import Loss
 from kernels.marks import with_marks
 from kernels.model import Model
 from kernels.optimizer import Optimizer

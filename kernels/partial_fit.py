@@ -10,7 +10,8 @@ from kernels.checks import check_bool, check_real, check_seed, check_target
 from kernels.columns import Inputs
 from kernels.fit import trainer
 from kernels.loops import samples_per_epoch
-from kernels.losses import Loss, make_loss
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
@@ -47,7 +48,7 @@ def partial_fit(
     loss: str | Loss = "squared",
     kernel: str = "fused",
 ) -> tuple[RunState, float]:
-    """Train one epoch, and return the state after it with the mean squared residual over its samples.
+    """Train one epoch, and return the state after it with the loss over its samples, as `kernels.fit` records it.
 
     Called again and again with the same samples and the rates of a schedule, it gives the bits of `kernels.fit`.
 
@@ -72,6 +73,7 @@ def partial_fit(
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
     _check_state(model, optimizer, state)
     columns, y = check_samples(model, x, y)
+    loss.check_targets(y)
     size, drop_last = check_batch_size(batch_size, y.size), check_bool("drop_last", drop_last)
     rate = check_real("lr", lr, lambda number: number >= 0.0, "a finite number >= 0")
     epoch = np.arange(state.epochs, state.epochs + 2)

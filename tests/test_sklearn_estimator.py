@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import FitFailedWarning
 from sklearn.feature_selection import RFE
-from sklearn.linear_model import SGDRegressor
+from sklearn.linear_model import PoissonRegressor, SGDRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -165,6 +165,19 @@ def test_the_numbers_of_fit(samples):
     np.testing.assert_array_equal(ours.predict(x), result.predict(x[:, [0, 2]]))
 
 
+def test_counts_against_scikit_learns_poisson_regressor(samples):
+    x, _, weights = samples
+    y = np.random.default_rng(1).poisson(np.exp(x @ [0.3, -0.5, 0.1]))
+    theirs = PoissonRegressor(alpha=0, tol=1e-10).fit(x, y, sample_weight=weights)
+    ours = regressor(loss="poisson", optimizer="sgd", batch_size="full", lr=0.3, epochs=600)
+    ours.fit(x, y, sample_weight=weights)
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-6)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-5)
+    for method in (ours.fit, ours.partial_fit):
+        with pytest.raises(ValueError, match="y must be 0 or more for the loss 'poisson', and is -1 in row 2"):
+            method(x[:4], [0, 1, -1, 2])
+
+
 def test_held_out_samples_of_ones_own_have_columns_as_x(samples):
     x, y, weights = samples
     frame = pd.DataFrame(x, columns=["hp", "weight", "year"])
@@ -282,7 +295,8 @@ def test_what_the_readme_shows(tmp_path, monkeypatch):
     ("model", "count", "headings", "expression", "places"),
     [
         (LINEAR, 1, None, "w*x + b", (0,)),
-        (LINEAR, 3, ["b", "w1", "x"], "w1*x1 + w2*x2 + w3*x3 + b", (0, 1, 2)),
+        (LINEAR, 3, ["b", "w1", "x"], "(w1*x1 + w2*x2 + w3*x3) + b", (0, 1, 2)),
+        ("sigmoid(w @ x)*a", 2, ["hp", "mpg"], "sigmoid(w1*x1 + w2*x2)*a", (0, 1)),
         ("a*x3 + x1", 3, None, "a*x3 + x1", (0, 2)),
         ("a*hp + b", 3, ["mpg", "hp", "x1"], "a*hp + b", (1,)),
         ("a*engine_power + b", 2, ["Engine power", "x"], "a*engine_power + b", (0,)),

@@ -20,10 +20,10 @@ def model_for_features(
     ----------
     model : str or Model
         An expression calls the features ``x1``, ``x2``, ..., or ``x`` if there is one alone, or by their headings, by
-        the rule of `kernels.column_names.column_name`. It need not use all of them. ``"w @ x + b"`` is a weighted sum
-        of all and a constant. A ready-made model, such as ``"polynomial(3)"``, takes them in their order. Those of a
-        `Model` are found by the names of its inputs where there are headings of these names, else they are all, in
-        their order.
+        the rule of `kernels.column_names.column_name`. It need not use all of them. ``w @ x`` is a weighted sum of all;
+        beside it they are called ``x1``, ``x2``, ... A ready-made model, such as ``"polynomial(3)"``, takes them in
+        their order. Those of a `Model` are found by the names of its inputs where there are headings of these names,
+        else they are all, in their order.
     count : int
         How many features there are.
     headings : sequence of str, optional
@@ -37,26 +37,17 @@ def model_for_features(
     numbered = ("x",) if count == 1 else tuple(f"x{number}" for number in range(1, count + 1))
     if isinstance(model, Model):
         return model, _places_of_inputs(model, numbered, headings)
-    if model == LINEAR:
-        return _linear(numbered), tuple(range(count))
+    if model == LINEAR and count >= MAX_PARAMS:
+        raise ValueError(
+            f"model {LINEAR!r} takes at most {MAX_PARAMS - 1} features, not {count}: choose some, as with SelectKBest "
+            "or PCA in a Pipeline, or write a model of some of them"
+        )
     if is_ready_made(model, numbered) or "@" in model:  # a product with all of them
         return make_model(model, numbered), tuple(range(count))
     called = _names_of_features(model, numbered, headings)
     used = set(names(parse(model)))
     places = tuple(place for place, name in enumerate(called) if name in used)
     return make_model(model, [called[place] for place in places]), places
-
-
-def _linear(inputs: Sequence[str]) -> Model:
-    """Return the weighted sum of the inputs, with weights called ``w1``, ``w2``, ..., and a constant ``b``."""
-    most = MAX_PARAMS - 1
-    if len(inputs) > most:
-        raise ValueError(
-            f"model {LINEAR!r} takes at most {most} features, not {len(inputs)}: choose some, as with SelectKBest or "
-            "PCA in a Pipeline, or write a model of some of them"
-        )
-    weights = [name.replace("x", "w") for name in inputs]
-    return Model(" + ".join([*map("{}*{}".format, weights, inputs), "b"]), inputs)
 
 
 def _names_of_features(expression: str, numbered: tuple[str, ...], headings: Sequence[str] | None) -> tuple[str, ...]:

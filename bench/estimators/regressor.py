@@ -19,7 +19,8 @@ except ImportError as error:  # without scikit-learn, or with one that has no `v
 from bench.estimators.features import LINEAR, model_for_features
 from kernels.checks import check_bool, check_unmasked, describe
 from kernels.fit import draw_start, fit
-from kernels.losses import Loss
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.partial_fit import RunState, partial_fit, start_run
@@ -68,14 +69,15 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     optimizer : str or Optimizer
         Such as ``"sgd"``, ``"adam"`` or ``"averaged(sgd)"``.
     loss : str or Loss
-        Such as ``"squared"``, ``"huber(1.0)"`` or ``"quantile(0.9)"``.
+        Such as ``"squared"``, ``"huber(1.0)"``, ``"quantile(0.9)"``, or ``"poisson"``, for which the model is the
+        logarithm of the expected count.
     shuffle : bool
         Visit the samples in an order drawn anew for each epoch; else as they stand.
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, from zeros where the model is linear in its parameters, else from standard normal
         draws of `random_state`.
     target : float, optional
-        Stop when the mean squared residual over the samples is at or below this.
+        Stop when the loss that `loss_curve_` has is at or below this.
     validation : float or (X, y), optional
         Samples that are not trained on, or the share to hold out, as for `kernels.fit`.
     patience : int, optional
@@ -99,8 +101,8 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     status_ : str
         ``"max_epochs"``, ``"converged"`` (the loss reached `target`) or ``"stopped"`` (`patience`).
     loss_curve_ : array, shape (n_iter_ + 1,)
-        The mean squared residual before the first epoch and after each; with `partial_fit` over the samples of the
-        call, and nan at first.
+        The mean squared residual before the first epoch and after each, or the mean of the loss where that is not one
+        of the residual; with `partial_fit` over the samples of the call, and nan at first.
     validation_loss_curve_ : array, shape (n_iter_ + 1,), or None
         The same over the samples held out.
     coef_, intercept_ : array, shape (n_features_in_,) and (1,)
@@ -254,7 +256,9 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: ArrayLike) -> Floats:
-        """Return the model at X.
+        """Return the expected targets at X.
+
+        They are the model, but for the loss poisson its exponential, and for logistic the probability of 1.
 
         Parameters
         ----------
@@ -267,7 +271,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         check_unmasked("X", X)
         x = validate_data(self, X, reset=False, dtype=np.float64)
-        return self.model_.predict(self.params_, x[:, self._places])
+        return make_loss(self.loss).mean_of(self.model_.predict(self.params_, x[:, self._places]))
 
     @property
     def coef_(self) -> Floats:
