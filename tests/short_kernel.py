@@ -1,4 +1,4 @@
-"""A kernel of few lines, for tests of what is done with kernels, whichever they are: it compiles in a quarter of the time.
+"""A kernel of few lines, for tests of what is done with kernels: it compiles in a quarter of the time.
 
 All but the loops is as it is for every kernel of single runs: what they are bound to, the compiler's options, the
 signature, the cache folder.
