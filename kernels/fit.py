@@ -97,6 +97,8 @@ class FitResult:
         As `loss`, over the held-out samples, at the same marks; None without `validation`.
     validation : tuple or None
         The held-out samples: their inputs, as in `x`, and their y.
+    memory : array
+        What the optimizer remembers at the end, to go on with: the slots of each parameter, then its clock.
     """
 
     model: Model
@@ -117,6 +119,7 @@ class FitResult:
     y: Floats = field(repr=False)
     validation_loss: Floats | None = None
     validation: Samples | None = field(default=None, repr=False)
+    memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
 
     def predict(self, x: Inputs) -> Floats:
         """Return the model at x with the parameters of the end.
@@ -484,6 +487,7 @@ def fit(
             y=y,
             validation_loss=protect(kept.validation_losses[: done + 1]) if held_out else None,
             validation=held_out,
+            memory=kept.memory.copy(),
         )
         if callback:
             callback(result)

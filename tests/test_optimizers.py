@@ -70,13 +70,13 @@ def torch():
     module.set_default_dtype(before)
 
 
-def train_torch(torch, name, settings, lr, max_norm=None, state=None):
+def train_torch(torch, name, settings, lr, max_norm=None, state=None, factor=None):
     """The path of an optimizer of torch, or of something that it keeps in its state."""
     theta = torch.tensor(START.copy(), dtype=torch.float64)
     optimizer = getattr(torch.optim, name)([theta], lr=lr, foreach=False, **settings)
     path = []
     for step, rate in enumerate(rates(lr).tolist()):
-        optimizer.param_groups[0]["lr"] = rate
+        optimizer.param_groups[0]["lr"] = rate * (factor(step) if factor else 1.0)
         theta.grad = torch.from_numpy(gradient(theta.numpy(), step))
         if max_norm is not None:
             torch.nn.utils.clip_grad_norm_([theta], max_norm)
@@ -165,6 +165,24 @@ def test_clipping_against_torch(torch, spec, name, settings, max_norm):
     ours, _ = train(make_optimizer(spec), lr=0.05)
     np.testing.assert_allclose(ours, train_torch(torch, name, settings, 0.05, max_norm), rtol=1e-12)
     assert not np.allclose(ours, train_torch(torch, name, settings, 0.05))
+
+
+SCALED = [
+    ("inverse_scaled", "SGD", {}, 0.25),
+    ("inverse_scaled(adam(weight_decay=0.1), 0.7)", "Adam", {"weight_decay": 0.1}, 0.7),
+]
+
+
+@pytest.mark.parametrize(("spec", "name", "settings", "power"), SCALED)
+def test_inverse_scaling_against_rates_that_torch_is_given(torch, spec, name, settings, power):
+    ours, _ = train(make_optimizer(spec), lr=0.5)
+    theirs = train_torch(torch, name, settings, lr=0.5, factor=lambda step: (step + 1) ** -power)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_an_average_goes_around_inverse_scaling():
+    with pytest.raises(ValueError, match=r"not averaged; averages go outside: averaged\(inverse_scaled"):
+        make_optimizer("inverse_scaled(averaged)")
 
 
 def free(base, **settings):
@@ -264,7 +282,7 @@ def test_an_average_is_the_mean_of_what_its_optimizer_gives(inner):
 
 
 def test_every_optimizer_is_compared_with_another_by_default_and_with_options():
-    compared = [spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *OPTAX]] + ["averaged", "polyak(0.5, 0.5)"]
+    compared = [spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]] + ["averaged", "polyak(0.5, 0.5)"]
     for name, build in OPTIMIZERS.items():
         specs = [spec for spec in compared if spec.partition("(")[0] == name]
         assert name in specs
@@ -299,7 +317,7 @@ def test_two_updates_by_hand(spec, first, second):
 
 
 # One text for each rule that there is, since their options are no part of what is compiled.
-FORMS = {make_optimizer(spec).rule: spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *OPTAX]}
+FORMS = {make_optimizer(spec).rule: spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]}
 FORMS = [*FORMS.values(), "averaged", "averaged(clipped(adam, 0.1))"]
 
 
