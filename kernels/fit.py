@@ -245,7 +245,9 @@ class FitResult:
 
     def __str__(self) -> str:
         rows = zip(self.model.params, self.params, self.stderr, strict=True)
-        params = ", ".join(f"{name} = {value:.6g} ± {error:.2g}" for name, value, error in rows)
+        params = ", ".join(
+            f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}" for name, value, error in rows
+        )
         target = "" if self.epochs_to_target is None else f", target reached after {self.epochs_to_target:g}"
         lines = [
             f"Fit of {self.model.expression}: {self.status}",

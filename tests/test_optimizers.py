@@ -9,6 +9,7 @@ from numba import config, njit
 
 from kernels.binding import Binder, compile_bound
 from kernels.descent_rules import sgd_per_sample
+from kernels.inner_functions import PlainInnerCompiler
 from kernels.lanes import read_lane, write_lane
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.optimizers import OPTIMIZERS, make_optimizer
@@ -335,6 +336,11 @@ def test_the_list_of_optimizers_has_all_options_and_their_defaults():
         assert {option: float(value or 0) for option, value in listed[name].items()} == defaults
 
 
+# As within kernels: what only compiled code calls has neither wrappers nor machine code of its own.
+INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+INNER |= {"pipeline_class": PlainInnerCompiler}
+
+
 def run(theta, slots, gradients, lr, clock, options):
     for gradient in gradients:
         clock = step_clock(clock, options)  # noqa: F821 - bound below
@@ -380,7 +386,7 @@ def test_the_same_source_compiles_to_the_same_bits(spec):
             bound(start, first_slots(optimizer, start), noise, 0.05, first, options)
             for start, noise in zip(START[:, np.newaxis], NOISE.T[:, :count, np.newaxis], strict=True)
         ]
-    compile_bound(binder.functions, __name__, lambda function: {"error_model": "numpy"})
+    compile_bound(binder.functions, __name__, lambda function: INNER)
     compiled = njit(error_model="numpy")(bound)
     actual = [
         compiled(start, first_slots(optimizer, start), noise, 0.05, first, options)
@@ -402,7 +408,7 @@ def test_rules_on_lanes_have_the_same_bits(spec):
     scope = {"read_lane": read_lane}
     exec(f"def read_slots(memory):\n    return ({listed})\n", scope)
     binder, bound = bound_rule(optimizer, run_on_lanes, read_slots=scope["read_slots"])
-    compile_bound(binder.functions, __name__, lambda function: {"error_model": "numpy"})
+    compile_bound(binder.functions, __name__, lambda function: INNER)
     actual, memory = np.empty(32), np.concatenate([np.empty(0), *first_slots(optimizer, starts)])
     njit(error_model="numpy")(bound)(starts, memory, noise, pace, optimizer.clock_start, options, actual)
     np.testing.assert_array_equal(actual, expected)
