@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("sgdbench")
 # the workers of pytest-xdist, which the first process starts.
 CACHE = None if "PYTEST_XDIST_WORKER" in os.environ else tempfile.TemporaryDirectory(prefix="sgdbench-tests-")
 if CACHE:
-    os.environ["SGDBENCH_CACHE_DIR"] = CACHE.name
+    os.environ["SGDBENCH_CACHE_DIR"] = str(Path(CACHE.name) / "kernels")
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,6 +61,28 @@ def pytest_collection_finish():
 def pytest_unconfigure():
     if CACHE:
         CACHE.cleanup()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_once():
+    """Workers wait for a kernel that another one compiles already."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    from kernels import specialize
+
+    places, compile_or_load = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent, specialize._compile
+
+    def compile_in_turn(entry, *others):
+        with open(places / f"{entry.__module__}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return compile_or_load(entry, *others)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(specialize, "_compile", compile_in_turn)
+        yield
 
 
 @pytest.fixture(scope="session")

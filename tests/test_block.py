@@ -14,7 +14,8 @@ from kernels.optimizers import make_optimizer
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters, option_values
 from kernels.samples import allocate_data
 
-OPTIMIZERS = ["sgd", "momentum(0.9)", "nesterov(weight_decay=0.001)", "adam"]
+# As in tests/test_equality.py: each form, and any two with weight decay or without.
+OPTIMIZERS = ["sgd", "momentum(0.9)", "adam"]
 OPTIMIZERS += ["schedule_free_sgd(weight_decay=0.001)", "clipped(adam(weight_decay=0.001), 0.5)", "averaged(polyak)"]
 EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
 X = np.random.default_rng(0).uniform(-1, 1, 43)
