@@ -139,7 +139,9 @@ class RunTable(Table):
         default=None,
         description="Stop a run when its mean squared residual is this low; without it, final losses are compared.",
     )
-    kernel: str = Field(default="lanes", description='"lanes", "fused", "reference", "lanes-fma" or "fused-fma".')
+    kernel: str = Field(
+        default="lanes", description='"lanes", "fused", "reference", "lanes-fma", "fused-fma", "epoch-map".'
+    )
     loss: str = Field(default="squared", description='Such as "squared", "huber(1.0)" or "quantile(0.9)".')
     drop_last: bool = Field(default=True, description="Leave out the last batch of an epoch where it would be smaller.")
     record: str | int = Field(
