@@ -140,7 +140,10 @@ def fit(
     schedule: Annotated[str, typer.Option(metavar="NAME", help='Such as "halve(10)" or "cosine".')] = "constant",
     optimizer: Annotated[str, typer.Option(metavar="NAME", help='Such as "momentum(0.9)" or "adam".')] = "sgd",
     loss: Annotated[
-        str, typer.Option(metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)".')
+        str,
+        typer.Option(
+            metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'
+        ),
     ] = "squared",
     init: Annotated[
         str | None,
@@ -150,7 +153,7 @@ def fit(
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Visit the samples in a new order each epoch.")] = False,
     target: Annotated[
         float | None,
-        typer.Option(metavar="LOSS", help="Stop when the mean squared residual, in the data's units, is this low."),
+        typer.Option(metavar="LOSS", help="Stop when the loss, in the data's units, is this low."),
     ] = None,
     kernel: Annotated[
         str, typer.Option(metavar="NAME", help='"fused", "fused-fma", "epoch-map" or (slow) "reference".')
@@ -252,11 +255,12 @@ def run(
         bool | None, typer.Option("--shuffle/--no-shuffle", help="Visit the samples in a new order each epoch, or not.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="COUNT", help="Passes over the data, at most.")] = None,
-    target: Annotated[
-        float | None, typer.Option(metavar="LOSS", help="Stop when the mean squared residual is this low.")
-    ] = None,
+    target: Annotated[float | None, typer.Option(metavar="LOSS", help="Stop when the loss is this low.")] = None,
     loss: Annotated[
-        str | None, typer.Option(metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)".')
+        str | None,
+        typer.Option(
+            metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'
+        ),
     ] = None,
     kernel: Annotated[
         str | None,

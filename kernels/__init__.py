@@ -2,6 +2,7 @@
 
 from kernels import models
 from kernels.fit import FitResult, fit
+from kernels.minimize import minimize
 from kernels.model import Model
 from kernels.register import register_loss, register_model, register_optimizer, register_schedule
 
@@ -9,6 +10,7 @@ __all__ = [
     "FitResult",
     "Model",
     "fit",
+    "minimize",
     "models",
     "register_loss",
     "register_model",

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.checks import describe
-from kernels.losses import Loss, make_loss
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer

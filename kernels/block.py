@@ -13,7 +13,7 @@ from kernels.epoch_map import check_epoch_map
 from kernels.epoch_map_kernel import compile_epoch_map
 from kernels.epoch_map_training import train_by_maps
 from kernels.fit import Train, trainer
-from kernels.losses import Loss
+from kernels.loss import Loss
 from kernels.marks import with_marks
 from kernels.model import Model
 from kernels.optimizer import Optimizer

@@ -61,11 +61,13 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def check_target(target: float | None) -> float:
-    """Return the loss at which to stop; never, for None."""
+def check_target(target: float | None, *, nonnegative: bool = True) -> float:
+    """Return the loss at which to stop; never, for None. Only some losses can be negative."""
     if target is None:
         return -math.inf
-    return check_real("target", target, lambda value: value >= 0, "a finite number >= 0 or None")
+    if nonnegative:
+        return check_real("target", target, lambda value: value >= 0, "a finite number >= 0 or None")
+    return check_real("target", target, lambda value: True, "a finite number or None")
 
 
 def check_unmasked(name: str, values: ArrayLike) -> None:

@@ -13,7 +13,12 @@ from numpy.typing import ArrayLike
 from kernels.checks import check_array, describe
 from kernels.run import Floats
 
-Inputs = ArrayLike | Mapping[str, ArrayLike]
+Inputs = ArrayLike | Mapping[str, ArrayLike] | None
+
+
+def stack_columns(columns: Sequence[Floats], n: int) -> Floats:
+    """Return columns of n values as the rows of one array, shape (len(columns), n); there may be none."""
+    return np.reshape(columns, (len(columns), n))
 
 
 def input_columns(inputs: Sequence[str], x: Inputs) -> tuple[Floats, ...]:
@@ -22,7 +27,7 @@ def input_columns(inputs: Sequence[str], x: Inputs) -> tuple[Floats, ...]:
     Parameters
     ----------
     inputs : sequence of str
-    x : array, shape (n,) for one input or (n, inputs), or a table
+    x : array, shape (n,) for one input or (n, inputs), or a table; None for no inputs
         Of a table, columns that are no inputs are left alone.
 
     Raises
@@ -30,6 +35,10 @@ def input_columns(inputs: Sequence[str], x: Inputs) -> tuple[Floats, ...]:
     ValueError
         If the shape does not fit the inputs, a table lacks the column of one, or the values are no real numbers.
     """
+    if not inputs:
+        if x is not None:
+            raise ValueError(f"x must be None for a model without inputs, not {describe(x)}")
+        return ()
     names = column_names(x)
     return _columns_of_array(inputs, x) if names is None else _columns_of_table(inputs, x, names)
 

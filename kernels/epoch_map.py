@@ -15,7 +15,8 @@ The kernel `epoch-map` trains in this way (`kernels.epoch_map_training`); what i
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.losses import Loss, make_loss
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.run import Floats

@@ -11,7 +11,7 @@ from kernels.epoch_map import MAX_PARAMS, check_epoch_map
 from kernels.epoch_map_kernel import MappedRuns, Maps, Shape, compile_epoch_map
 from kernels.epoch_map_loops import BOUND, BROKEN, PIECES, STARTS
 from kernels.linear_data import LinearData, make_linear_data
-from kernels.losses import Loss
+from kernels.loss import Loss
 from kernels.marks import count_updates, with_marks
 from kernels.model import Model
 from kernels.optimizer import Optimizer

@@ -12,7 +12,9 @@ import operator
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Number(NamedTuple):
@@ -125,6 +127,7 @@ _TOKEN = re.compile(
 _NUMBER = re.compile(r"(?:\d+\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?", re.ASCII)
 _ALLOWED = "an expression has numbers, names, + - * / **, parentheses and functions"
 _HINTS = {"^": "a power is written **", "=": "give only the right-hand side, as in a*x + b"}
+_HINTS["@"] = "it stands in models alone, as in w @ x"
 
 
 class _PlaceError(Exception):
@@ -157,6 +160,40 @@ def parse(text: str) -> Node:
         If the text is anything else, or a constant part of it is not a finite real number (`1/0`, `log(-1)`).
         The message is one line with the column, counted from 1, and the piece of text that stands there.
     """
+    return _read(text, lambda code: _convert(_checked_tree(code), 0))
+
+
+def read_products(text: str, vector: str) -> list[tuple[ast.expr, str]]:
+    """Return where an expression has a scalar product such as `w @ x`, in order, with the name on its left.
+
+    Parameters
+    ----------
+    text : str
+        Places are counted in it without the blanks around it.
+    vector : str
+        What stands on the right of each ``@``.
+
+    Raises
+    ------
+    ValueError
+        As from `parse`, or if something else stands beside an ``@``.
+    """
+
+    def find(code: str) -> list[tuple[ast.expr, str]]:
+        found = []
+        for node in ast.walk(_checked_tree(code, products=True)):
+            match node:
+                case ast.BinOp(op=ast.MatMult(), left=ast.Name(id=name), right=ast.Name(id=right)) if right == vector:
+                    found.append((node, name))
+                case ast.BinOp(op=ast.MatMult()):
+                    raise _error_at(node, f"{{}} must be a name @ {vector}, as in 2*(w @ {vector}) + b")
+        return sorted(found, key=lambda product: product[0].col_offset)
+
+    return _read(text, find)
+
+
+def _read(text: str, read: Callable[[str], T]) -> T:
+    """Return what `read` makes of a text; what it refuses is told with its column."""
     if not isinstance(text, str):
         raise ValueError(f"expression must be text such as 'a*x + b', not {type(text).__name__}")
     if len(text) > MAX_LENGTH:
@@ -165,8 +202,7 @@ def parse(text: str) -> Node:
     if not code:
         raise ValueError("expression is empty; write one such as a*x + b")
     try:
-        _check_tokens(code)
-        return _convert(_python_tree(code), 0)
+        return read(code)
     except _PlaceError as error:
         start, end, reason = error.args
     except (RecursionError, MemoryError):
@@ -196,7 +232,13 @@ def reads_as_number(word: str) -> bool:
     return True
 
 
-def _check_tokens(code: str) -> None:
+def _checked_tree(code: str, *, products: bool = False) -> ast.expr:
+    """Return Python's tree of a text in which there is nothing that has no place in an expression."""
+    _check_tokens(code, products=products)
+    return _python_tree(code)
+
+
+def _check_tokens(code: str, *, products: bool) -> None:
     """Refuse every character, word and number that has no place in an expression.
 
     Done before Python reads the text, so that the column is that of the first offender, and strings,
@@ -222,7 +264,7 @@ def _check_tokens(code: str) -> None:
                 reason = f"{{}} is too long; a name has at most {MAX_NAME} characters"
             case "number" | "word" if before in ("number", "word", "close"):
                 reason = "an operator is missing before {}"
-            case "other":
+            case "other" if not (products and piece == "@"):
                 reason = "{} is not allowed; " + _HINTS.get(piece, _ALLOWED)
         if reason:
             raise _PlaceError(*token.span(), reason)

@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from kernels import reference
 from kernels.agreement import KERNELS, SINGLE, check_kernel
 from kernels.checks import check_bool, check_integer, check_seed, check_target
-from kernels.columns import Inputs
+from kernels.columns import Inputs, stack_columns
 from kernels.epoch_map_training import EpochMapTrainer
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
 from kernels.loops import samples_per_epoch
-from kernels.losses import Loss, make_loss
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.marks import count_updates, make_marks, with_marks
 from kernels.model import Model
 from kernels.models import make_model
@@ -65,16 +66,17 @@ class FitResult:
     params : array, shape (P,)
         After the last epoch; in the order of ``model.params``.
     loss : array, shape (M,)
-        Mean squared residual over all samples that are trained on, whatever loss was trained, at each mark: before the
-        first update, after each epoch, and in between where `record` asks for it.
+        Over all samples that are trained on, at each mark: before the first update, after each epoch, and in between
+        where `record` asks for it. The mean squared residual, whatever loss of the residual was trained; for a loss of
+        prediction and target, such as ``"logistic"``, its mean. `records` says which.
     trajectory : array, shape (M, P)
         The parameters at the same marks.
     samples_seen, updates : array, shape (M,)
         The samples visited and the updates made by each mark.
     samples_per_epoch : int
         The samples that an epoch visits: all of them, but for a last batch that is left out.
-    trained : str
-        The loss that was trained, such as ``"squared"`` or ``"huber(delta=1.0)"``.
+    criterion : Loss
+        The loss that was trained.
     x : tuple of array, shape (n,)
         The inputs that were trained on, one array for each; not copied where they were float64 columns already.
     y : array, shape (n,)
@@ -93,7 +95,7 @@ class FitResult:
     compile_seconds : float
         Time spent to derive and compile the kernel, or to load it from the disk cache; not part of `seconds`.
     validation_loss : array, shape (M,), or None
-        Mean squared residual over the held-out samples at the same marks; None without `validation`.
+        As `loss`, over the held-out samples, at the same marks; None without `validation`.
     validation : tuple or None
         The held-out samples: their inputs, as in `x`, and their y.
     notes : tuple of str
@@ -113,7 +115,7 @@ class FitResult:
     samples_seen: Marks
     updates: Marks
     samples_per_epoch: int
-    trained: str
+    criterion: Loss
     x: tuple[Floats, ...] = field(repr=False)
     y: Floats = field(repr=False)
     validation_loss: Floats | None = None
@@ -133,6 +135,50 @@ class FitResult:
         array, shape (n,)
         """
         return self.model.predict(self.params, x)
+
+    def predict_mean(self, x: Inputs) -> Floats:
+        """Return the expected targets at x: probabilities where the log loss was trained, rates of counts for poisson.
+
+        What the model gives is the logarithm of the odds there, or of the rate. Where a residual was trained, it is the
+        expected target itself.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), or a table
+
+        Returns
+        -------
+        array, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If the loss says nothing of expected targets, as ``"hinge"``.
+        """
+        if not self.criterion.has_mean:
+            raise ValueError(f"the loss {self.trained!r} says nothing of expected targets; predict(x) gives the model")
+        return self.criterion.mean_of(self.predict(x))
+
+    def loss_at(self, params: Floats) -> float:
+        """Return what the run records, at other parameters, shape (P,)."""
+        with np.errstate(all="ignore"):
+            given, _ = self.criterion.evaluate(self.model.program, params, stack_columns(self.x, self.y.size), self.y)
+            return float(np.mean(self.criterion.recorded(given)))
+
+    @property
+    def trained(self) -> str:
+        """The loss that was trained, such as ``"squared"`` or ``"huber(delta=1.0)"``."""
+        return self.criterion.text
+
+    @property
+    def records(self) -> str:
+        """What `loss` is: ``"mean squared residual"``, or the loss that was trained by its name, as ``"log loss"``."""
+        return self.criterion.records
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """What else is known of the end, on the samples that were trained on; see `kernels.loss.Loss.metrics`."""
+        return self.criterion.metrics(self.model.predict_columns(self.params, self.x), self.y)
 
     @property
     def epoch_marks(self) -> Marks:
@@ -160,14 +206,17 @@ class FitResult:
 
     @property
     def rmse(self) -> float:
-        """The root of the mean squared residual at the end, in the units of y."""
-        return math.sqrt(self.loss[-1]) if self.loss[-1] >= 0 else math.nan
+        """The root of the mean squared residual at the end, in the units of y; nan where no residual was trained."""
+        return math.sqrt(self.loss[-1]) if self.criterion.of_residual and self.loss[-1] >= 0 else math.nan
 
     @property
     def r2(self) -> float:
-        """The share of the variance of y that the model explains at the end; nan where y does not vary."""
+        """The share of the variance of y that the model explains at the end; nan where y does not vary.
+
+        It is nan too where no residual was trained.
+        """
         variance = float(np.var(self.y))
-        return 1.0 - float(self.loss[-1]) / variance if variance else math.nan
+        return 1.0 - float(self.loss[-1]) / variance if variance and self.criterion.of_residual else math.nan
 
     @cached_property
     def uncertainty(self) -> Uncertainty:
@@ -188,8 +237,12 @@ class FitResult:
 
     @cached_property
     def optimum(self) -> Floats | None:
-        """The parameters of the least squares, shape (P,), of a model linear in them; None for any other model."""
-        return least_squares(self.model, self.x, self.y) if self.model.is_linear else None
+        """The parameters of the least squares, shape (P,), of a model linear in them; None for any other model.
+
+        None too where no residual was trained.
+        """
+        suits = self.criterion.of_residual and self.model.is_linear
+        return least_squares(self.model, self.x, self.y) if suits else None
 
     def __str__(self) -> str:
         rows = zip(self.model.params, self.params, self.stderr, strict=True)
@@ -199,9 +252,10 @@ class FitResult:
             f"Fit of {self.model.expression}: {self.status}",
             f"  epochs      {self.epochs} ({int(self.updates[-1]):,} updates{target})",
             f"  parameters  {params}",
-            f"  loss        {self.loss[0]:.6g} -> {self.loss[-1]:.6g}",
+            f"  loss        {self.loss[0]:.6g} -> {self.loss[-1]:.6g} ({self.records})",
             *self._describe_validation(),
-            f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}",
+            *([f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}"] if self.criterion.of_residual else []),
+            *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items()),
             f"  time        {self.seconds:.3g} s training, {self.compile_seconds:.3g} s compiling or loading",
         ]
         if self.uncertainty.reason:
@@ -301,7 +355,8 @@ def fit(
     """Fit a model to data with stochastic gradient descent.
 
     With r = f(x; theta) - y, each update steps against the mean over a batch of dloss/dr * df/dtheta; for the squared
-    loss that is the gradient of HALF the mean squared residual.
+    loss that is the gradient of HALF the mean squared residual. Losses of the prediction f and the target y, such as
+    ``"logistic"``, have dloss/df in its place.
 
     Parameters
     ----------
@@ -310,7 +365,9 @@ def fit(
     x : array, shape (n,) or (n, inputs), or a table
         An array is taken by position. Of a table, which is a data frame or a mapping of names to columns, each input is
         the column of its name, whatever their order; other columns are left alone.
+        None for a model without inputs, see `minimize`.
     y : array, shape (n,)
+        0 and 1 for the losses ``"logistic"`` and ``"hinge"``, counts for ``"poisson"``.
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, standard normal draws of the seed.
     lr : float
@@ -330,9 +387,11 @@ def fit(
     optimizer : str
         ``"sgd"``, ``"momentum(0.9)"``, ``"adam(beta1=0.9)"``, ...
     loss : str
-        ``"squared"``, ``"huber(1.0)"`` or ``"logcosh"``.
+        Of the residual: ``"squared"``, ``"huber(1.0)"``, ``"logcosh"``, ``"absolute"``, ``"quantile(0.9)"``,
+        ``"cauchy(1.0)"``, ``"epsilon_insensitive(0.1)"``. Of prediction and target: ``"logistic"``, ``"hinge"``,
+        ``"poisson"``.
     target : float, optional
-        Stop at the first mark at which the mean squared residual over all samples that are trained on is at or below
+        Stop at the first mark at which the loss that is recorded, over all samples that are trained on, is at or below
         this. The validation loss has no part in it.
     kernel : str
         ``"reference"``, ``"fused"`` (the same bits, compiled), ``"fused-fma"`` (last bits differ) or ``"epoch-map"``:
@@ -344,7 +403,7 @@ def fit(
         of the samples seen, in the first epochs; or a number, besides them a mark after every so many updates. What is
         recorded does not change the parameters, but `target` and `patience` are looked at only at marks.
     validation : float or (x, y), optional
-        Samples that are not trained on; the mean squared residual over them is recorded at the same marks. Either data
+        Samples that are not trained on; the loss over them is recorded at the same marks. Either data
         besides x and y, or the share of x and y to hold out, between 0 and 1: ``round(validation * n)`` samples, which
         are the first of ``numpy.random.default_rng(0).permutation(n)``. That split depends on neither `seed` nor
         `kernel`, so that runs can be compared; both parts keep the order of the samples. What is fitted is as if the
@@ -368,7 +427,7 @@ def fit(
     """
     model = model if isinstance(model, Model) else make_model(model)
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
-    (columns, y), held_out = hold_out(model, *check_samples(model, x, y), validation)
+    (columns, y), held_out = hold_out(model, loss, *check_samples(model, x, y), validation)
     epochs = check_integer("epochs", epochs)
     seed = check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
@@ -381,7 +440,7 @@ def fit(
         drop_last,
         check_bool("shuffle", shuffle),
         seed,
-        check_target(target),
+        check_target(target, nonnegative=loss.nonnegative),
         marks,
         check_patience(patience, validation),
     )
@@ -425,7 +484,7 @@ def fit(
             samples_seen=protect(marks[: done + 1]),
             updates=protect(updates[: done + 1]),
             samples_per_epoch=per_epoch,
-            trained=loss.text,
+            criterion=loss,
             x=columns,
             y=y,
             validation_loss=protect(kept.validation_losses[: done + 1]) if held_out else None,

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kernels.columns import stack_columns
 from kernels.program import Program, evaluate
 from kernels.run import Data, Floats
 
@@ -57,7 +58,7 @@ def make_rows(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
     rows = np.empty((y.size, program.params + 1))
     with np.errstate(all="ignore"):
         # At parameters of 0 the residual is -t.
-        residual, derivatives = evaluate(program, np.zeros(program.params), np.stack(x), y)
+        residual, derivatives = evaluate(program, np.zeros(program.params), stack_columns(x, y.size), y)
     for k, derivative in enumerate(derivatives):
         rows[:, k] = derivative
     np.negative(residual, out=rows[:, -1])

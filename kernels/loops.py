@@ -17,7 +17,7 @@ from kernels.tuples import add, all_finite, load, scale, store, sum_lanes
 
 Bound = Callable[..., Any]
 # The model
-residual_and_derivatives: Bound  # (theta, inputs, y) -> r, (dr/dtheta_k, ...)
+residual_and_derivatives: Bound  # (theta, inputs, y) -> r, (dr/dtheta_k, ...); for losses of both, r is (f, y)
 inputs_at: Bound  # (x, i) -> the inputs of sample i
 inputs_between: Bound  # (x, start, stop) -> the inputs of samples start..stop-1, as columns
 input_lanes_at: Bound  # (x, i) -> the inputs of samples i..i+7, as lanes
@@ -32,8 +32,8 @@ read_state: Bound  # (memory) -> state
 write_state: Bound  # (memory, state)
 # pairwise_sum, bound to the two things there are to add up
 gradient_sum: Bound
-square_sum: Bound
-term: Bound  # (theta, inputs, y, options) -> a tuple of what is added up
+recorded_sum: Bound
+term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of what is added up
 zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
 # In a block of runs
@@ -58,7 +58,7 @@ def train(data, hyper, record, scratch, first, last):
         x, y, losses = data.x, data.y, record.losses
         for _ in range(1 + validated):
             # In one place, as it is inlined: another takes a tenth longer to compile, a call 50 ns at every mark.
-            losses[done] = mean_squared_residual(theta, x, y, options, scratch)
+            losses[done] = recorded_loss(theta, x, y, options, scratch)
             x, y, losses = data.validation_x, data.validation_y, record.validation_losses
         status = status_of(record.losses[done], all_finite(theta), hyper.target)
         if validated:
@@ -88,7 +88,7 @@ def train_block(data, hyper, block, scratch, first, last):
     while True:
         x, y, losses = data.x, data.y, block.losses
         for _ in range(1 + validated):
-            write_lane(mean_squared_residual(theta, x, y, options, scratch), losses[done], 0)
+            write_lane(recorded_loss(theta, x, y, options, scratch), losses[done], 0)
             x, y, losses = data.validation_x, data.validation_y, block.validation_losses
         write_theta(block.now, theta)
         write_state(block.memory_now, state)
@@ -170,9 +170,9 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
     return theta, state
 
 
-def mean_squared_residual(theta, x, y, options, scratch):
-    """Return the MSE over all samples."""
-    (total,) = square_sum(theta, x, y, 0, y.size, options, scratch)
+def recorded_loss(theta, x, y, options, scratch):
+    """Return the mean over all samples of what is recorded: the squared residual, or the loss itself."""
+    (total,) = recorded_sum(theta, x, y, 0, y.size, options, scratch)
     return total / y.size
 
 
@@ -265,9 +265,3 @@ def eight_sums_in_turn(theta, x, y, start, stop, options):
             quarter = add(quarter, pair)
         total = add(total, quarter)
     return total
-
-
-def square_term(theta, inputs, y, options):
-    """Return what the mean squared residual adds up."""
-    residual, _derivatives = residual_and_derivatives(theta, inputs, y)
-    return (residual * residual,)

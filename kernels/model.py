@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from kernels.checks import check_array
 from kernels.column_names import is_name
-from kernels.columns import Inputs, input_columns
+from kernels.columns import Inputs, input_columns, stack_columns
 from kernels.expression import Name, names, parse, reads_as_number
+from kernels.products import expand_products
 from kernels.program import Program, evaluate
 from kernels.program_cache import compile_program
 from kernels.run import Floats
@@ -33,9 +34,10 @@ class Model:
         tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf, sigmoid, softplus, relu, abs, ``max(a, b)``, ``min(a, b)``
         and ``where(x < a, b, c)`` with one of ``< <= > >=``. It is parsed, never evaluated. At kinks the derivatives
         are those of PyTorch: of relu and abs at 0 it is 0, of max and min at a tie half that of each argument; that of
-        ``where`` is the one of the branch taken.
+        ``where`` is the one of the branch taken. ``w @ x`` is written out as a sum of products with all inputs, as in
+        ``w1*x1 + w2*x2``; see `kernels.products.expand_products`.
     inputs : sequence of str
-        The names that stand for data.
+        The names that stand for data; there may be none.
     params : sequence of str, optional
         The names that are fitted, in the order in which parameter vectors list them. Without it: all names that are
         no inputs, in order of appearance.
@@ -47,10 +49,11 @@ class Model:
     """
 
     def __init__(self, expression: str, inputs: Sequence[str] = ("x",), params: Sequence[str] | None = None) -> None:
+        expression = expand_products(expression, _check_names("inputs", inputs))
         found = names(parse(expression))
         self.expression = expression
         self._program: Program | None = None
-        self.inputs = _check_names("inputs", inputs)
+        self.inputs = tuple(inputs)
         self.params = _check_names(
             "params", [name for name in found if name not in inputs] if params is None else params
         )
@@ -97,10 +100,14 @@ class Model:
         -------
         array, shape (n,)
         """
-        columns = self.columns(x)
+        return self.predict_columns(self.vector(params), self.columns(x))
+
+    def predict_columns(self, params: Floats, columns: tuple[Floats, ...]) -> Floats:
+        """Return the model at samples of which the inputs are columns already, shape (n,)."""
+        shape = columns[0].shape if columns else (1,)
         with np.errstate(all="ignore"):
-            f, _ = evaluate(self.program, self.vector(params), np.stack(columns), np.zeros(()))
-        return np.array(np.broadcast_to(f, columns[0].shape))
+            f, _ = evaluate(self.program, params, stack_columns(columns, *shape), np.zeros(()))
+        return np.array(np.broadcast_to(f, shape))
 
     def design_matrix(self, x: Inputs) -> Floats:
         """Return the derivatives of a linear model by its parameters, a row for each sample.

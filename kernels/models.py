@@ -9,6 +9,8 @@ from kernels.model import MAX_PARAMS, Model
 from kernels.registry import Table
 from kernels.spec import make_from_spec, parse_spec
 
+MAX_RASTRIGIN = 12
+
 linear = Model("a*x + b")
 quadratic = Model("a*x**2 + b*x + c")
 exponential_decay = Model("a*exp(-b*x) + c")
@@ -18,6 +20,11 @@ logistic = Model("L/(1 + exp(-k*(x - x0)))")
 sine = Model("a*sin(w*x + p) + c")
 michaelis_menten = Model("V*x/(K + x)")
 plane = Model("a*x1 + b*x2 + c", inputs=("x1", "x2"))
+
+
+rosenbrock = Model("(1 - x)**2 + 100*(y - x**2)**2", inputs=())
+beale = Model("(1.5 - x + x*y)**2 + (2.25 - x + x*y**2)**2 + (2.625 - x + x*y**3)**2", inputs=())
+himmelblau = Model("(x**2 + y - 11)**2 + (x + y**2 - 7)**2", inputs=())
 
 
 def polynomial(degree: int) -> Model:
@@ -34,6 +41,23 @@ def polynomial(degree: int) -> Model:
     return Model("c0 + c1*x" + "".join(f" + c{power}*x**{power}" for power in range(2, degree + 1)))
 
 
+def rastrigin(size: int = 2) -> Model:
+    """Return 10*n + sum(x_i**2 - 10*cos(2*pi*x_i)) of n parameters, which has a local minimum near every whole point.
+
+    The lowest is 0 at the origin. L. A. Rastrigin, Systems of extremal control (1974).
+
+    Raises
+    ------
+    ValueError
+        If the size is not a whole number from 1 to 12.
+    """
+    size = check_integer("size", size)
+    if size > MAX_RASTRIGIN:
+        raise ValueError(f"size must be at most {MAX_RASTRIGIN}, not {size}")
+    terms = [f" + x{number}**2 - 10*cos(2*pi*x{number})" for number in range(1, size + 1)]
+    return Model(f"{10 * size}{''.join(terms)}", inputs=())
+
+
 # Each builder takes the options that the text form may give, and no others.
 MODELS: dict[str, Callable[..., Model]] = {
     "linear": lambda: linear,
@@ -46,6 +70,10 @@ MODELS: dict[str, Callable[..., Model]] = {
     "michaelis_menten": lambda: michaelis_menten,
     "plane": lambda: plane,
     "polynomial": polynomial,
+    "rosenbrock": lambda: rosenbrock,
+    "beale": lambda: beale,
+    "himmelblau": lambda: himmelblau,
+    "rastrigin": rastrigin,
 }
 KNOWN = Table("model", MODELS)
 
@@ -65,7 +93,9 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
             raise ValueError(f"{error}{KNOWN.hint if _is_a_call(text) else ''}") from None
     model = make_from_spec(text, KNOWN, "model")
     if len(model.inputs) != len(inputs):
-        raise ValueError(f"the model {text!r} has the inputs {', '.join(model.inputs)}, not {', '.join(inputs)}")
+        has, given = (", ".join(names) or "none" for names in (model.inputs, inputs))
+        hint = "; kernels.minimize takes models without inputs" if not model.inputs else ""
+        raise ValueError(f"the model {text!r} has the inputs {has}, not {given}{hint}")
     return model
 
 
@@ -110,6 +140,8 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
         if len(inputs) != len(columns):
             raise ValueError(f"inputs must give each of the columns {columns} a name, not {tuple(inputs)}")
         return make_model(expression, inputs)
+    if "@" in expression:
+        return make_model(expression, column_names(columns))
     usual = ("x",) if len(columns) == 1 else tuple(f"x{number}" for number in range(1, len(columns) + 1))
     try:
         used = () if _is_ready_made(expression) else names(parse(expression))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kernels.agreement import KERNELS
 from kernels.block import WIDTH, allocate_block, compile_kernel
 from kernels.fit import Train, trainer
-from kernels.losses import Loss
+from kernels.loss import Loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.run import MAX_EPOCHS, NO_LOWEST, Data, Floats, Hyperparameters, Marks, Record, allocate_scratch

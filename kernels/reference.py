@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.losses import Loss
+from kernels.columns import stack_columns
+from kernels.loss import Loss
 from kernels.optimizer import Optimizer, add_weight_decay
-from kernels.program import Program, evaluate
+from kernels.program import Program
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
 
 State = tuple[tuple[Floats, ...], tuple[float, ...]]
@@ -29,7 +30,7 @@ def train(
     last: int,
 ) -> tuple[int, int]:
     """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
-    x, y = np.stack(data.x), data.y
+    x, y = stack_columns(data.x, data.y.size), data.y
     n, size = y.size, hyper.batch_size
     marks = hyper.marks
     per_epoch = n // size * size if hyper.drop_last else n
@@ -39,15 +40,16 @@ def train(
     order, drawn = np.arange(n), -1  # the epoch that the order belongs to
     with np.errstate(all="ignore"):
         while True:
-            mse = _mean_squared_residual(program, theta, x, y)
-            record.losses[done], record.trajectory[done] = mse, theta
+            recorded = _recorded_loss(program, loss, theta, x, y)
+            record.losses[done], record.trajectory[done] = recorded, theta
             status = MAX_EPOCHS
-            if not np.isfinite([mse, *theta]).all():
+            if not np.isfinite([recorded, *theta]).all():
                 status = DIVERGED
-            elif mse <= hyper.target:
+            elif recorded <= hyper.target:
                 status = CONVERGED
             if data.validation_y.size:
-                held_out = _mean_squared_residual(program, theta, np.stack(data.validation_x), data.validation_y)
+                x_held_out = stack_columns(data.validation_x, data.validation_y.size)
+                held_out = _recorded_loss(program, loss, theta, x_held_out, data.validation_y)
                 record.validation_losses[done] = held_out
                 lowest, when = record.lowest
                 if held_out < lowest and status != DIVERGED:
@@ -104,8 +106,8 @@ def _step(
     slots, clock = state
     options = tuple(optimizer.options.values())
     point = optimizer.gradient_at(theta, slots, options) if optimizer.gradient_at else theta
-    residual, derivatives = evaluate(program, point, x, y)
-    slope = loss.derivative(residual, tuple(loss.options.values()))
+    given, derivatives = loss.evaluate(program, point, x, y)
+    slope = loss.derivative(*given)
     if y.ndim == 0:
         if optimizer.per_sample:
             return optimizer.per_sample(theta, slope, np.array(derivatives), lr), state
@@ -114,7 +116,7 @@ def _step(
         gradient = np.array([_sum(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
     known = clock = optimizer.clock(clock, options) if optimizer.clock else clock
     if optimizer.needs_loss:
-        losses = loss.value(residual, tuple(loss.options.values()))
+        losses = loss.value(*given)
         known = (*known, losses if y.ndim == 0 else _sum(losses) * (1.0 / y.size))
     if optimizer.needs_norm:
         known = (*known, sum((number * number for number in gradient[1:]), start=gradient[0] * gradient[0]))
@@ -124,10 +126,10 @@ def _step(
     return theta, (slots, clock)
 
 
-def _mean_squared_residual(program: Program, theta: Floats, x: Floats, y: Floats) -> float:
-    """Return the MSE over the samples; x has the shape (inputs, n)."""
-    residual, _ = evaluate(program, theta, x, y)
-    return float(np.add.reduce(residual * residual) / y.size)
+def _recorded_loss(program: Program, loss: Loss, theta: Floats, x: Floats, y: Floats) -> float:
+    """Return the mean squared residual, or the mean of the loss itself, over samples; x has the shape (inputs, n)."""
+    given, _ = loss.evaluate(program, theta, x, y)
+    return float(np.add.reduce(loss.recorded(given)) / y.size)
 
 
 def _sum(terms: Floats) -> Floats:

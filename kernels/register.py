@@ -22,7 +22,8 @@ from kernels import losses, models, optimizers, schedules
 from kernels.binding import Binder, fingerprint, place_of, plain_source, python_function, source_of, text_of
 from kernels.checks import check_bool, check_integer, check_real, describe
 from kernels.column_names import is_name
-from kernels.losses import Loss, make_loss
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
@@ -39,6 +40,8 @@ BUILT_IN: dict[str, Mapping[str, Any]] = {
     "model": models.MODELS,
 }
 RULE = ("theta", "slots", "gradient", "lr", "clock", "options")
+# The parameters of a function that gives the value of a loss and its derivative.
+OF_RESIDUAL, OF_PREDICTION = ("residual", "options"), ("prediction", "target", "options")
 # The lengths of the runs for which a schedule is tried.
 LENGTHS = (1, 2, 10, 100)
 
@@ -134,13 +137,14 @@ def register_loss(
     options: Mapping[str, float] | None = None,
     bounds: Bounds | None = None,
 ) -> Any:
-    """Register a loss of the residual r = f(x; theta) - y.
+    """Register a loss of the residual r = f(x; theta) - y, or of the prediction f(x; theta) and the target y.
 
     Parameters
     ----------
     loss : callable
-        ``(residual, options) -> (value, derivative)``, elementwise and without branches. Or a function whose
-        parameters, all with defaults, are the options and which returns a `kernels.losses.Loss`.
+        ``(residual, options) -> (value, derivative)``, elementwise and without branches, or ``(prediction, target,
+        options) -> (value, derivative)`` with the derivative with respect to the prediction. Or a function whose
+        parameters, all with defaults, are the options and which returns a `kernels.loss.Loss`.
     name, options, bounds
         As for `register_optimizer`.
 
@@ -160,6 +164,10 @@ def register_loss(
     ... def fair(residual, options):
     ...     size = np.abs(residual) / options[0]
     ...     return options[0] ** 2 * (size - np.log1p(size)), residual / (1.0 + size)
+    >>> @register_loss
+    ... def exponential(prediction, target, options):
+    ...     side = (1.0 - 2.0 * target) * prediction
+    ...     return np.exp(side), (1.0 - 2.0 * target) * np.exp(side)
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,7 +178,8 @@ def register_loss(
                 raise ValueError(f"{subject}: all its parameters have defaults, so it says its options itself")
             _add(_loss_from_builder(own, called, subject))
         else:
-            _check_parameters(subject, parameters, ("residual", "options"))
+            of_residual = len(parameters) < len(OF_PREDICTION)
+            _check_parameters(subject, parameters, OF_RESIDUAL if of_residual else OF_PREDICTION)
             _add(_loss_from_function(own, called, subject, _Options(subject, options or {}, bounds or {})))
         return function
 
@@ -483,12 +492,17 @@ def _try_optimizer(subject: str, made: Optimizer, functions: list[FunctionType])
 def _loss_from_function(own: FunctionType, name: str, subject: str, options: _Options) -> Registered:
     """Return what is registered of a function that returns a value and a derivative."""
     frozen, functions = _freeze(subject, [own])
-    residual, given = np.array([0.5, -2.0]), tuple(options.read().values())
+    of_residual = len(inspect.signature(own).parameters) < len(OF_PREDICTION)
+    values = (np.array([0.5, -2.0]), *(() if of_residual else (np.array([1.0, 0.0]),)), tuple(options.read().values()))
     with explained(subject, {own.__code__.co_filename}):
-        pair = frozen[0](residual, given)
+        pair = frozen[0](*values)
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise ValueError(f"{subject}: it must return its value and its derivative, not {describe(pair)}")
-    made = Loss(name, _value_of(frozen[0]), _derivative_of(frozen[0]), options.read())
+    parts = _value_and_derivative(frozen[0], of_residual)
+    kind: dict[str, Any] = (
+        {} if of_residual else {"of_residual": False, "records": f"{name} loss", "nonnegative": False}
+    )
+    made = Loss(name, *parts, options.read(), **kind)
     made = replace(made, is_exact=_try_loss(subject, made, functions))
 
     def build(*args: Any, **kwargs: Any) -> Loss:
@@ -529,13 +543,17 @@ def _try_loss(subject: str, made: Loss, functions: list[FunctionType]) -> bool:
 
 
 @once
-def _value_of(pair: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda residual, options: pair(residual, options)[0]
-
-
-@once
-def _derivative_of(pair: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda residual, options: pair(residual, options)[1]
+def _value_and_derivative(pair: Callable[..., Any], of_residual: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the two functions of a loss, of one that returns both; the same ones each time, for the kernel's sake."""
+    if of_residual:
+        return (
+            lambda residual, options: pair(residual, options)[0],
+            lambda residual, options: pair(residual, options)[1],
+        )
+    return (
+        lambda prediction, target, options: pair(prediction, target, options)[0],
+        lambda prediction, target, options: pair(prediction, target, options)[1],
+    )
 
 
 def _call_schedule(

@@ -19,7 +19,7 @@ from numba import types
 from kernels import cache, lane_math, reference, short_run
 from kernels.agreement import KERNELS, largest_error
 from kernels.binding import compile_bound, constants_and_functions, place_of
-from kernels.losses import Loss
+from kernels.loss import Loss
 from kernels.marks import with_marks
 from kernels.model import Model
 from kernels.optimizer import Optimizer
@@ -281,18 +281,19 @@ def try_derivative(subject: str, loss: Loss, functions: Sequence[FunctionType]) 
     ValueError
         If they are not the same.
     """
-    residual = np.array([-2.9, -1.3, -0.37, 0.21, 0.83, 2.6])
-    step, options = 1e-6, tuple(loss.options.values())
+    at, step = np.array([-2.9, -1.3, -0.37, 0.21, 0.83, 2.6]), 1e-6
+    targets = () if loss.of_residual else (np.array([0.0, 1.0, 1.0, 0.0, 0.0, 1.0]),)
+    given = (*targets, tuple(loss.options.values()))
     with explained(subject, {function.__code__.co_filename for function in functions}):
-        derivative = np.broadcast_to(loss.derivative(residual, options), residual.shape)
-        ahead, behind = loss.value(residual + step, options), loss.value(residual - step, options)
-        slope = np.broadcast_to((ahead - behind) / (2 * step), residual.shape)
+        derivative = np.broadcast_to(loss.derivative(at, *given), at.shape)
+        ahead, behind = loss.value(at + step, *given), loss.value(at - step, *given)
+        slope = np.broadcast_to((ahead - behind) / (2 * step), at.shape)
     wrong = ~(np.abs(derivative - slope) <= 1e-4 * np.maximum(1.0, np.abs(slope)))
     if wrong.any():
         place = int(np.argmax(wrong))
         raise ValueError(
-            f"{subject}: the derivative at the residual {residual[place]:g} is {derivative[place]:.6g}, and the value "
-            f"changes there by {slope[place]:.6g}"
+            f"{subject}: the derivative at the {'residual' if loss.of_residual else 'prediction'} {at[place]:g} is "
+            f"{derivative[place]:.6g}, and the value changes there by {slope[place]:.6g}"
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from kernels.losses import Loss
+    from kernels.loss import Loss
     from kernels.optimizer import Optimizer
 
 Floats = NDArray[np.float64]

@@ -30,10 +30,11 @@ def check_samples(model: Model, x: Inputs, y: ArrayLike) -> tuple[tuple[Floats, 
     """
     columns = model.columns(x)
     target = np.ascontiguousarray(check_array("y", y))
-    if columns[0].size == 0:
+    shape = columns[0].shape if columns else (target.size,)
+    if shape == (0,):
         raise ValueError(f"{'x' if target.size else 'x and y'} must hold at least one sample, not none")
-    if target.shape != columns[0].shape:
-        raise ValueError(f"y must have shape {columns[0].shape}, one value for each sample of x, not {np.shape(y)}")
+    if target.shape != shape:
+        raise ValueError(f"y must have shape {shape}, one value for each sample of x, not {np.shape(y)}")
     for name, column in zip((*model.inputs, "y"), (*columns, target), strict=True):
         row = find_non_finite(column)
         if row is not None:

@@ -30,7 +30,7 @@ from kernels.binding import Binder, compile_bound, source_of
 from kernels.code_cache import CodeCache
 from kernels.forking import wait_when_forking
 from kernels.inner_functions import InnerCompiler, PlainInnerCompiler
-from kernels.losses import Loss
+from kernels.loss import Loss
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program
 from kernels.unrolled import Ingredients, define, unroll
@@ -103,8 +103,10 @@ def ingredients_of(
     return Ingredients(
         program,
         loss.derivative,
-        loss.value if optimizer.needs_loss else None,
+        None if loss.of_residual and not optimizer.needs_loss else loss.value,
         len(loss.options),
+        loss.of_residual,
+        optimizer.needs_loss,
         optimizer.rule,
         len(optimizer.options),
         optimizer.slots,
@@ -189,9 +191,9 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
     binder = make_binder(made_of)
     given = binder.given
     gradient_sum = binder.bind(loops.pairwise_sum, term=given["gradient_term"], zeros=given["gradient_zeros"])
-    square_sum = binder.bind(loops.pairwise_sum, term=loops.square_term, zeros=given["square_zeros"])
+    recorded_sum = binder.bind(loops.pairwise_sum, term=given["recorded_term"], zeros=given["recorded_zeros"])
     entry = loops.train if made_of.width == 1 else loops.train_block
-    binder.bind(entry, gradient_sum=gradient_sum, square_sum=square_sum)
+    binder.bind(entry, gradient_sum=gradient_sum, recorded_sum=recorded_sum)
     return binder.functions, *describe_bound(binder, made_of)
 
 

@@ -27,6 +27,8 @@ class Ingredients(NamedTuple):
     loss_derivative: Callable[..., Any]
     loss_value: Callable[..., Any] | None
     loss_options: int
+    of_residual: bool
+    needs_loss: bool
     rule: Callable[..., Any]
     rule_options: int
     slots: int
@@ -43,7 +45,7 @@ class Ingredients(NamedTuple):
 def unroll(made_of: Ingredients) -> str:
     """Return the source of the functions that the loops declare, for the program, the counts and the width."""
     parts = (_gradient(made_of), _optimizer(made_of), _memory(made_of), _lanes(made_of))
-    return "\n\n".join(sum(parts, _model(check_program(made_of.program))))
+    return "\n\n".join(sum(parts, _model(check_program(made_of.program), of_residual=made_of.of_residual)))
 
 
 def define(source: str) -> dict[str, Callable[..., Any]]:
@@ -59,9 +61,13 @@ def define(source: str) -> dict[str, Callable[..., Any]]:
     return {name: value for name, value in scope.items() if name not in known and name != "__builtins__"}
 
 
-def _model(program: Program) -> list[str]:
-    """`residual_and_derivatives`, instruction by instruction, and the access to the inputs."""
-    names = [f"theta_{k}" for k in range(program.params)] + [f"x_{k}" for k in range(program.inputs)] + ["y"]
+def _model(program: Program, *, of_residual: bool) -> list[str]:
+    """`residual_and_derivatives`, instruction by instruction, and the access to the inputs.
+
+    The residual from a target of 0 is the prediction, in the same tree.
+    """
+    names = [f"theta_{k}" for k in range(program.params)] + [f"x_{k}" for k in range(program.inputs)]
+    names.append("y" if of_residual else "0.0")
     names += [repr(value) for value in program.constants]
     lines = []
     for place, (function, operands) in enumerate(program.instructions):
@@ -71,13 +77,14 @@ def _model(program: Program) -> list[str]:
             value += " + 0.0"  # numba's sign of -0.0 is -0.0, NumPy's is 0.0
         lines.append(f"v_{place} = {value}")
         names.append(f"v_{place}")
+    residual = names[program.residual] if of_residual else f"({names[program.residual]}, y)"
     return [
         _function(
             "residual_and_derivatives(theta, x, y)",
             f"{_listed('theta_#', program.params)} = theta",
-            f"{_listed('x_#', program.inputs)} = x",
+            *([f"{_listed('x_#', program.inputs)} = x"] if program.inputs else []),
             *lines,
-            f"return {names[program.residual]}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
+            f"return {residual}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
         ),
         _function("inputs_at(x, i)", f"return ({_listed('x[#][i]', program.inputs)})"),
         _function("inputs_between(x, start, stop)", f"return ({_listed('x[#][start:stop]', program.inputs)})"),
@@ -86,15 +93,20 @@ def _model(program: Program) -> list[str]:
 
 
 def _gradient(made_of: Ingredients) -> list[str]:
-    """`gradient_term`, the gradient of a sample, with its loss last where the rule needs it; where it is taken."""
+    """`gradient_term` with its loss last where the rule needs it, `recorded_term`, and where the gradient is taken."""
     params = made_of.program.params
     point = f"({_listed('point_of_gradient(theta[#], state[#], options[1])', params)})"
     return [
         _function(
             "gradient_term(theta, x, y, options)",
             "residual, derivatives = residual_and_derivatives(theta, x, y)",
-            "slope = loss_derivative(residual, options[0])",
+            f"slope = loss_derivative({_arguments(made_of)})",
             f"return ({_listed('slope * derivatives[#]', params)}{_loss(made_of)})",
+        ),
+        _function(
+            "recorded_term(theta, x, y, options)",
+            "residual, _ = residual_and_derivatives(theta, x, y)",
+            f"return ({'residual * residual' if made_of.of_residual else f'loss_value({_arguments(made_of)})'},)",
         ),
         _function("gradient_point(theta, state, options)", f"return {point if made_of.gradient_at else 'theta'}"),
     ]
@@ -102,7 +114,12 @@ def _gradient(made_of: Ingredients) -> list[str]:
 
 def _loss(made_of: Ingredients) -> str:
     """Return what stands behind the gradient of a sample: its loss, where the rule needs it."""
-    return " loss_value(residual, options[0])," if made_of.loss_value else ""
+    return f" loss_value({_arguments(made_of)})," if made_of.needs_loss else ""
+
+
+def _arguments(made_of: Ingredients) -> str:
+    """Return what the functions of the loss are called with, where `residual` is that of a sample."""
+    return "residual, options[0]" if made_of.of_residual else "residual[0], residual[1], options[0]"
 
 
 def _optimizer(made_of: Ingredients) -> list[str]:
@@ -110,7 +127,7 @@ def _optimizer(made_of: Ingredients) -> list[str]:
     params = made_of.program.params
     theta, state, gradient = (_listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
     lines = ["clock = step_clock(clock, options[1])"] if made_of.clock else []
-    facts = ["loss"] if made_of.loss_value else []
+    facts = ["loss"] if made_of.needs_loss else []
     if made_of.needs_norm:
         lines.append("norm = " + " + ".join(f"gradient_{k} * gradient_{k}" for k in range(params)))
         facts.append("norm")
@@ -120,7 +137,7 @@ def _optimizer(made_of: Ingredients) -> list[str]:
             at = f"point_of_gradient(theta_{k}, state_{k}, options[1])" if made_of.gradient_at else f"theta_{k}"
             lines.append(f"gradient_{k} = add_weight_decay({at}, gradient_{k}, options[2])")
         lines.append(f"theta_{k}, state_{k} = rule(theta_{k}, state_{k}, gradient_{k}, lr, known, options[1])")
-    if made_of.loss_value:
+    if made_of.needs_loss:
         gradient += " loss,"
     if made_of.per_sample:
         descend = f"({_listed('per_sample_step(theta[#], slope, derivatives[#], lr)', params)}), state"
@@ -138,7 +155,7 @@ def _optimizer(made_of: Ingredients) -> list[str]:
         ),
         _function(
             "descend(theta, state, residual, derivatives, lr, options)",
-            "slope = loss_derivative(residual, options[0])",
+            f"slope = loss_derivative({_arguments(made_of)})",
             f"return {descend}",
         ),
     ]
@@ -175,8 +192,8 @@ def _lanes(made_of: Ingredients) -> list[str]:
         _function("read_theta(params)", f"return ({_listed('read_lane(params[#], 0, WIDTH)', params)})"),
         _function("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),
         _function("theta_zeros()", f"return ({_listed(zero, params)})"),
-        _function("gradient_zeros()", f"return ({_listed(zero, params + (made_of.loss_value is not None))})"),
-        _function("square_zeros()", f"return ({_listed(zero, 1)})"),
+        _function("gradient_zeros()", f"return ({_listed(zero, params + made_of.needs_loss)})"),
+        _function("recorded_zeros()", f"return ({_listed(zero, 1)})"),
     ]
 
 

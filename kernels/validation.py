@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from kernels.checks import check_integer, describe
 from kernels.columns import Inputs
+from kernels.loss import Loss
 from kernels.model import Model
 from kernels.run import Floats
 from kernels.samples import Samples, check_samples
@@ -16,13 +17,14 @@ SPLIT_SEED = 0
 
 
 def hold_out(
-    model: Model, x: tuple[Floats, ...], y: Floats, validation: float | tuple[Inputs, ArrayLike] | None
+    model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats, validation: float | tuple[Inputs, ArrayLike] | None
 ) -> tuple[Samples, Samples | None]:
     """Return the samples to train on, and those held out.
 
     Parameters
     ----------
     model : Model
+    loss : Loss
     x : tuple of array, shape (n,)
         One for each input.
     y : array, shape (n,)
@@ -32,15 +34,19 @@ def hold_out(
     Raises
     ------
     ValueError
-        If it is neither, or does not fit the model, or no sample would be left on one side.
+        If it is neither, or does not fit the model, or no sample would be left on one side; if the loss is not defined
+        for a target.
     """
+    loss.check_targets(y)
     if validation is None:
         return (x, y), None
     if isinstance(validation, tuple | list) and len(validation) == 2:
         try:
-            return (x, y), check_samples(model, *validation)
+            held = check_samples(model, *validation)
+            loss.check_targets(held[1])
         except ValueError as error:
             raise ValueError(f"validation: {error}") from None
+        return (x, y), held
     if not isinstance(validation, Real) or isinstance(validation, bool) or not 0 < validation < 1:
         raise ValueError(
             f"validation must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(validation)}"

@@ -11,7 +11,9 @@ from bench.data.table import Dataset
 from bench.study.schema import RunTable
 from bench.tables.ranking import varies
 from kernels import Model, fit
+from kernels.losses import make_loss
 
+SQUARED = make_loss("squared")
 SINE, PARABOLA = Model("a*sin(b*x + c)"), Model("a*x**2 + b*x + c")
 
 
@@ -148,13 +150,13 @@ def test_the_surface_is_the_loss_over_all_samples(sine):
     _, _, data = sine
     params = np.random.default_rng(0).normal(size=(700, 3))
     expected = [np.mean((SINE.predict(theta, data.x) - data.y) ** 2) for theta in params]
-    np.testing.assert_allclose(loss_surface(SINE, data)(params), expected)
+    np.testing.assert_allclose(loss_surface(SINE, SQUARED, data)(params), expected)
 
 
 def test_of_many_samples_the_surface_takes_some():
     x = np.linspace(0, 1, 100_000)
     data = dataset(x, x)
-    losses = loss_surface(Model("a*x + b"), data)(np.array([[1.0, 0.0], [0.0, 0.0], [1e200, 0.0]]))
+    losses = loss_surface(Model("a*x + b"), SQUARED, data)(np.array([[1.0, 0.0], [0.0, 0.0], [1e200, 0.0]]))
     assert losses[0] == 0
     assert losses[1] == pytest.approx(1 / 3, rel=0.01)
     assert losses[2] == np.inf
@@ -164,6 +166,6 @@ def test_the_surface_of_two_inputs_and_a_constant():
     x = np.random.default_rng(1).normal(size=(50, 2))
     model = Model("a*x1 + b*x2 + c", inputs=("x1", "x2"))
     data = Dataset(x, x @ [1.0, 2.0] + 3, ("x1", "x2"), "y", "somewhere")
-    assert loss_surface(model, data)(np.array([[1.0, 2.0, 3.0]]))[0] == pytest.approx(0, abs=1e-25)
-    constant = loss_surface(Model("c + 0*x"), dataset(x[:, 0], x[:, 0]))(np.array([[0.0], [1.0]]))
+    assert loss_surface(model, SQUARED, data)(np.array([[1.0, 2.0, 3.0]]))[0] == pytest.approx(0, abs=1e-25)
+    constant = loss_surface(Model("c + 0*x"), SQUARED, dataset(x[:, 0], x[:, 0]))(np.array([[0.0], [1.0]]))
     np.testing.assert_allclose(constant, [np.mean(x[:, 0] ** 2), np.mean((1 - x[:, 0]) ** 2)])

@@ -17,7 +17,7 @@ from bench import Grid, sweep
 from bench.analysis.surface import loss_surface
 from bench.data.units import curve_in_table_units
 from bench.report.choice import find_choice
-from bench.report.play_data import encode_program
+from bench.report.play_data import PLAYED, encode_program
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
@@ -27,6 +27,7 @@ from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import duration, text
 from bench.tables.seconds import times_to_target
 from kernels import Model
+from kernels.losses import make_loss
 
 CHARTS = ["bend", "fall", "path", "map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
 WIDTHS = [390, 1024, 1440]
@@ -163,7 +164,7 @@ def test_every_run_that_is_played_ends_at_the_parameters_of_the_kernel(page, fol
 
 def test_dragging_bends_the_curve(fresh, folder):
     material = read_run_data(folder)
-    predict = curve_in_table_units(material.result.model, material.scaling)
+    predict = curve_in_table_units(material.result.model, material.criterion, material.scaling)
     at = np.array(run(fresh, "player.view.at"))[:, np.newaxis]
     last = run(fresh, "lastStep()")
     curves = []
@@ -247,9 +248,18 @@ def test_the_page_evaluates_models_and_losses_as_python_does(page, folder):
     )
     np.testing.assert_allclose(found, model.predict(theta, x), rtol=1e-12)
     material = read_run_data(folder)
-    surface = loss_surface(material.result.model, material.data)
+    surface = loss_surface(material.result.model, material.criterion, material.data)
     points = np.random.default_rng(0).normal(size=(5, 3))
     np.testing.assert_allclose(run(page, "arguments[0].map(lossAt)", points.tolist()), surface(points), rtol=1e-5)
+    predictions, targets = np.linspace(-3, 3, 8), np.tile([0.0, 1.0], 4)
+    for name in PLAYED:
+        loss = make_loss(name)
+        values = f"arguments[0].map((f, i) => LOSS_VALUES.{name}(f, arguments[1][i]))"
+        found = run(page, values, predictions.tolist(), targets.tolist())
+        np.testing.assert_allclose(found, loss.value(predictions, targets, ()), rtol=1e-12)
+        if loss.mean:
+            found = run(page, f"arguments[0].map(MEANS.{name})", predictions.tolist())
+            np.testing.assert_allclose(found, loss.mean_of(predictions), rtol=1e-12)
 
 
 def test_everything_is_reached_by_the_keyboard(fresh):

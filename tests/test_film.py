@@ -41,7 +41,7 @@ def synthetic(params, loss, predict, x, y):
         model, moments.params[-1], moments.loss, moments.params, np.ones(99), "max_epochs", 99, None, 0.0, 0.0,
         np.arange(len(params)), np.arange(len(params)), 4, "squared", (x,), y,
     )  # fmt: skip
-    return build_film(result, moments, predict, x, y)
+    return build_film(result, moments, predict, result.loss_at, x, y)
 
 
 def test_most_frames_are_where_the_curve_moves(far):

@@ -8,7 +8,9 @@ from bench.data.scaling import standardize
 from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units
 from kernels import Model
+from kernels.losses import make_loss
 
+SQUARED = make_loss("squared")
 CARS = builtin("auto-mpg")
 PARABOLA = Model("a*hp**2 + b*hp + c", inputs=("hp",))
 HYPERBOLA = Model("a/(b + hp)", inputs=("hp",))
@@ -63,7 +65,7 @@ def test_a_model_without_a_way_back_says_so():
 
 def test_the_curve_is_the_same_in_both_units(standardized):
     expected = np.polyval(list(standardized.params.values()), CARS.x[:, 0])
-    curve = curve_in_table_units(PARABOLA, standardized.scaling)
+    curve = curve_in_table_units(PARABOLA, SQUARED, standardized.scaling)
     for x in (CARS.x, CARS.x[:, 0]):
         np.testing.assert_allclose(curve(standardized.result.params, x), expected, rtol=1e-10)
 
@@ -74,8 +76,8 @@ def test_the_curve_of_several_inputs():
     plane = Model("a*u + b*v + c", inputs=("u", "v"))
     data, scaling = standardize(table)
     params = np.linalg.lstsq(np.column_stack([data.x, np.ones(50)]), data.y)[0]
-    np.testing.assert_allclose(curve_in_table_units(plane, scaling)(params, x), table.y)
-    assert curve_in_table_units(plane, None) == plane.predict
+    np.testing.assert_allclose(curve_in_table_units(plane, SQUARED, scaling)(params, x), table.y)
+    np.testing.assert_array_equal(curve_in_table_units(plane, SQUARED, None)(params, x), plane.predict(params, x))
 
 
 @pytest.mark.parametrize("standardized", [False, True])

@@ -11,7 +11,8 @@ from sklearn.linear_model import QuantileRegressor, SGDRegressor
 from sklearn.metrics import mean_pinball_loss
 
 from kernels.lanes import read_lane, write_lane
-from kernels.losses import LOSSES, Loss, make_loss
+from kernels.loss import Loss
+from kernels.losses import LOSSES, make_loss
 
 SPECS = ["squared", "huber", "huber(0.25)", "huber(1.5)", "huber(1e-3)", "logcosh"]
 SPECS += ["absolute", "quantile", "quantile(0.9)", "quantile(tau=0.05)", "cauchy", "cauchy(0.3)", "cauchy(7)"]
@@ -252,6 +253,10 @@ def test_make_loss():
         "quantile(tau=0.5)",
         "cauchy(scale=1.0)",
         "epsilon_insensitive(epsilon=0.1)",
+        "logistic",
+        "hinge",
+        "poisson",
+        "objective",
     ]
 
 

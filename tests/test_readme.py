@@ -47,6 +47,8 @@ def own_data(tmp_path, monkeypatch):
     )
     data = builtin("auto-mpg")
     pd.DataFrame({"hp": data.x[:, 0], "mpg": data.y}).to_csv("cars.csv", index=False)
+    heavy = (data.x[:, 0] > 100).astype(int)
+    pd.DataFrame({"width": data.x[:, 0], "weight": data.x[:, 0] ** 2, "good": heavy}).to_csv("quality.csv", index=False)
     pd.DataFrame({"Engine Power (PS)": data.x[:, 0], "mpg": data.y}).to_csv("engines.csv", index=False)
     return tmp_path
 

@@ -29,7 +29,8 @@ from kernels import (
     specialize,
 )
 from kernels.agreement import is_exact
-from kernels.losses import Loss, make_loss
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.models import make_model, make_model_for_columns
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer

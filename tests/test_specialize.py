@@ -84,7 +84,7 @@ def test_the_source_can_be_read(bound_alone):
     assert source.count("def pairwise_sum") == 2
     assert source.count("def adam_rule") == 1
     assert "# term = gradient_term" in source
-    assert "# term = square_term" in source
+    assert "# term = recorded_term" in source
     ast.parse(source)
 
 
@@ -145,8 +145,8 @@ def test_an_edit_of_what_all_kernels_are_made_of_makes_other_kernels(edited, une
         ("adam_rules.py", "    return maximum(power1", "    return 1.0 * maximum(power1", [True, False]),
         ("adam_rules.py", "TINY = 1e-300", "TINY = 1e-30", [True, False]),
         ("optimizer.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta", [False, True]),
-        ("losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)", [True, False]),
-        ("losses.py", "size - 0.5 * clipped", "size", [False, False]),  # a kernel has the derivative only
+        ("residual_losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)", [True, False]),
+        ("residual_losses.py", "size - 0.5 * clipped", "size", [False, False]),  # a kernel has the derivative only
         ("descent_rules.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()", [False, False]),
         ("fit.py", "import time\n", "import time\n\n", [False, False]),
     ],
@@ -165,8 +165,8 @@ def test_options_of_the_compiler_make_other_kernels(bound_alone):
 def stored(tmp_path_factory):
     """A cache folder that holds one kernel, and a way to build that kernel anew with the folder given."""
     made_of = Ingredients(
-        Model(*CLASSIC).program, make_loss("squared").derivative, None, 0, OPTIMIZERS["sgd"]().rule, 0, 0, None, 0,
-        None, None, needs_norm=False, decays=False, fma=False, width=1,
+        Model(*CLASSIC).program, make_loss("squared").derivative, None, 0, True, False, OPTIMIZERS["sgd"]().rule, 0, 0,
+        None, 0, None, None, needs_norm=False, decays=False, fma=False, width=1,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("stored")
 

@@ -71,4 +71,13 @@ def test_the_gradient_is_that_of_half_the_loss():
         return np.mean((models.quadratic.predict(params, DATA.x) - DATA.y) ** 2) / 2
 
     expected = [(half_loss(params + step * axis) - half_loss(params - step * axis)) / (2 * step) for axis in np.eye(3)]
-    np.testing.assert_allclose(gradient(models.quadratic, DATA, params), expected, rtol=1e-8)
+    result = fit(models.quadratic, DATA.x, DATA.y, epochs=1, kernel="reference")
+    np.testing.assert_allclose(gradient(result, DATA, params), expected, rtol=1e-8)
+
+
+def test_the_gradient_is_that_of_the_loss_that_is_trained():
+    params, x = np.array([1.0, -2.0, 0.5]), DATA.x.ravel()
+    huber = fit(models.quadratic, x, DATA.y, epochs=1, kernel="reference", loss="huber(0.5)")
+    slope = (models.quadratic.predict(params, x) - DATA.y).clip(-0.5, 0.5)
+    expected = [np.mean(slope * derivative) for derivative in (x**2, x, np.ones_like(x))]
+    np.testing.assert_allclose(gradient(huber, DATA, params), expected, rtol=1e-12)

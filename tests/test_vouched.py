@@ -128,7 +128,7 @@ class TestData:
         finally:
             table.to_csv(made / "table.csv", index=False)
         page = (study.parent / "report.html").read_text(encoding="utf-8")
-        assert f"{told} Parameters and losses are in standardized units." in page
+        assert f"{told} Parameters are in standardized units, as are mean squared residuals." in page
         assert "in the table&#39;s own units" not in page
         assert "own units" not in (study.parent / "report.md").read_text(encoding="utf-8")
 

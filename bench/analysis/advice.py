@@ -68,7 +68,11 @@ def advise(
     diverged = result.status == "diverged"
     if not diverged and (result.status == "converged" or not _falls_short(result, quality)):
         return []
-    edge = predicted_edge(result.model, fitted.data, optimizer, batch_size, shuffle=shuffle, seed=seed)
+    edge = (
+        predicted_edge(result.model, fitted.data, optimizer, batch_size, shuffle=shuffle, seed=seed)
+        if result.criterion.of_residual
+        else None
+    )
     sentences = [_advise_rate(lr, edge, diverged=diverged)]
     if fitted.scaling is None and _sizes_differ(fitted.data):
         sentences.append("--standardize gives all columns the same size, so that one learning rate suits them all.")

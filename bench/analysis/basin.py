@@ -115,7 +115,7 @@ def _train_plane(
         settings.drop_last,
         shuffle,
         int(row["seed"]),
-        check_target(settings.target),
+        check_target(settings.target, nonnegative=loss.nonnegative),
         marks,
     )
     memory = optimizer.initial_memory(starts)

@@ -61,7 +61,8 @@ def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd
     """
     rows = _choose_runs(result, settings)
     most = MAX_NUMBERS // (max(1, len(rows)) * (len(result.model.params) + 2))
-    samples = hold_out(result.model, *check_samples(result.model, data.x, data.y), data.validation)
+    checked = check_samples(result.model, data.x, data.y)
+    samples = hold_out(result.model, make_loss(settings.loss), *checked, data.validation)
     parts = [
         _record_group(result, settings, samples, group, min(most, MAX_MARKS))
         for _, group in rows.groupby(SHARED, sort=False, observed=True)
@@ -131,7 +132,7 @@ def _train(
         settings.drop_last,
         shuffle,
         int(first["seed"]),
-        check_target(settings.target),
+        check_target(settings.target, nonnegative=loss.nonnegative),
         marks,
         settings.patience or np.inf,
     )

@@ -6,7 +6,8 @@ import numpy as np
 
 from bench.data.table import Dataset
 from kernels import Model
-from kernels.program import evaluate
+from kernels.columns import stack_columns
+from kernels.loss import Loss
 from kernels.run import Floats
 from kernels.samples import check_samples
 
@@ -14,13 +15,13 @@ from kernels.samples import check_samples
 MAX_SAMPLES, CHUNK = 500, 200_000
 
 
-def loss_surface(model: Model, data: Dataset) -> Callable[[Floats], Floats]:
+def loss_surface(model: Model, loss: Loss, data: Dataset) -> Callable[[Floats], Floats]:
     """Return the loss as a function of the parameters, over at most five hundred samples, evenly taken.
 
     Returns
     -------
     callable
-        Parameters, shape (k, P), to the mean of the squared residuals, shape (k,); what overflows is not finite.
+        Parameters, shape (k, P), to what runs with this loss record, shape (k,); what overflows is not finite.
     """
     columns, y = check_samples(model, data.x, data.y)
     some = np.linspace(0, y.size - 1, min(y.size, MAX_SAMPLES)).round().astype(int)
@@ -33,8 +34,8 @@ def loss_surface(model: Model, data: Dataset) -> Callable[[Floats], Floats]:
         for first in range(0, len(params), step):
             theta = params[first : first + step].T[:, :, np.newaxis]
             with np.errstate(all="ignore"):
-                residual, _ = evaluate(model.program, theta, np.stack(x), y)
-                found[first : first + step] = np.mean(np.square(residual), axis=-1)
+                given, _ = loss.evaluate(model.program, theta, stack_columns(x, y.size), y)
+                found[first : first + step] = np.mean(loss.recorded(given), axis=-1)
         return found
 
     return losses

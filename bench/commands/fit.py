@@ -165,9 +165,7 @@ def _print_fit(fitted: TableFit, table: Dataset, settings: dict[str, Any]) -> No
         **_parameter_facts(quality),
     }
     rows = {
-        "loss": f"{fitted.loss:.10g}",
-        "RMSE": f"{quality.rmse:.6g}",
-        "R²": f"{quality.r2:.6g}",
+        **_loss_facts(fitted, quality),
         "status": fitted.status,
         "epochs": text(result.epochs),
         "epochs to target": text(result.epochs_to_target),
@@ -189,6 +187,15 @@ def _print_fit(fitted: TableFit, table: Dataset, settings: dict[str, Any]) -> No
         print_sentence("Standard errors", "they suppose that the run has arrived at a minimum, and it has not.")
     for sentence in sentences:
         print_sentence("Advice", sentence)
+
+
+def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:
+    """Return the loss, by its name where it is no mean squared residual, and what else says how good a fit is."""
+    result = fitted.result
+    if result.criterion.of_residual:
+        return {"loss": f"{fitted.loss:.10g}", "RMSE": f"{quality.rmse:.6g}", "R²": f"{quality.r2:.6g}"}
+    metrics = {name: f"{value:.6g}" for name, value in result.metrics.items()}
+    return {result.records: f"{fitted.loss:.10g}", **metrics}
 
 
 def _parameter_facts(quality: TableQuality) -> dict[str, list[str]]:
@@ -227,7 +234,11 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
     losses = fitted.validation_losses
     if losses is None:
         return {}
-    return {"loss on held-out rows": f"{losses[-1]:.10g}", "at its lowest": f"{losses[fitted.result.best.mark]:.10g}"}
+    measure = "loss" if fitted.result.criterion.of_residual else fitted.result.records
+    return {
+        f"{measure} on held-out rows": f"{losses[-1]:.10g}",
+        "at its lowest": f"{losses[fitted.result.best.mark]:.10g}",
+    }
 
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
@@ -238,12 +249,13 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     result = fitted.result
     with _explain_failure("--plot", path):
         figure = fitted_curve(
-            curve_in_table_units(result.model, fitted.scaling),
+            curve_in_table_units(result.model, result.criterion, fitted.scaling),
             table.x,
             table.y,
             params_by_name={"fit": result.params},
             start=result.trajectory[0],
             names=(table.x_names[0], table.y_name),
+            differences=result.criterion.has_mean,
         )
         save_as(figure, path)
 

@@ -4,7 +4,6 @@ import numpy as np
 
 from bench.data.table import Dataset
 from kernels import FitResult, Model
-from kernels.program import evaluate
 from kernels.run import Floats
 
 _WIDTH = len("-1.2346e-09")
@@ -48,7 +47,7 @@ class Trace:
         params = result.trajectory[mark]
         # The start has no rate: nothing led there.
         rate = f"{result.rates[epoch - 1]:.5g}" if epoch else "-"
-        numbers = [result.loss[mark], *gradient(self.model, data, params), *params]
+        numbers = [result.loss[mark], *gradient(result, data, params), *params]
         self._print([str(epoch), rate, *(f"{number:.5g}" for number in numbers)])
         self.printed = epoch
 
@@ -56,8 +55,13 @@ class Trace:
         print(" ".join(cell.rjust(width) for cell, width in zip(cells, self.widths, strict=True)), flush=True)
 
 
-def gradient(model: Model, data: Dataset, params: Floats) -> Floats:
-    """Return the gradient of half the mean squared residual over all samples, shape (P,)."""
+def gradient(result: FitResult, data: Dataset, params: Floats) -> Floats:
+    """Return the gradient of the loss that is trained, its mean over all samples, shape (P,).
+
+    For the squared loss it is that of half the mean squared residual.
+    """
+    loss, columns = result.criterion, data.x.T
     with np.errstate(all="ignore"):
-        residual, derivatives = evaluate(model.program, params, data.x.T, data.y)
-        return np.array([np.mean(residual * derivative) for derivative in derivatives])
+        given, derivatives = loss.evaluate(result.model.program, params, columns, data.y)
+        slope = loss.derivative(*given)
+        return np.array([np.mean(slope * derivative) for derivative in derivatives])

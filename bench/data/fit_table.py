@@ -11,6 +11,8 @@ from bench.data.table import Dataset
 from bench.data.units import in_table_units, original_loss
 from kernels import FitResult, Model
 from kernels import fit as kernels_fit
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.run import Floats
 
 
@@ -29,7 +31,7 @@ class TableFit:
     params : dict
         Name -> value, in the table's units, or in standardized ones where `note` says so.
     loss : float
-        Mean squared residual in the table's units.
+        What the run recorded, at its end; a mean squared residual is in the table's units.
     note : str or None
         Why the parameters are not in the table's units.
     interrupted : bool
@@ -50,6 +52,12 @@ class TableFit:
         return "interrupted" if self.interrupted else self.result.status
 
     @property
+    def metrics(self) -> dict[str, float | None]:
+        """What else is known of the end, by name, such as the accuracy; of losses of the residual nothing."""
+        known = {} if self.result.criterion.of_residual else self.result.metrics
+        return {name: _finite_or_none(value) for name, value in known.items()}
+
+    @property
     def validation_losses(self) -> Floats | None:
         """The losses on the samples that the table holds out, in its units, shape (M,); None where there are none."""
         losses = self.result.validation_loss
@@ -60,6 +68,8 @@ class TableFit:
         numbers = {
             "params": {name: _finite_or_none(value) for name, value in self.params.items()},
             "loss": _finite_or_none(self.loss),
+            **({} if self.result.criterion.of_residual else {"records": self.result.records}),
+            **({"metrics": self.metrics} if self.metrics else {}),
             "status": self.status,
             "epochs": self.result.epochs,
             "epochs_to_target": self.result.epochs_to_target,
@@ -77,6 +87,7 @@ def fit_table(
     table: Dataset,
     *,
     standardized: bool = False,
+    loss: str | Loss = "squared",
     target: float | None = None,
     watch: Callable[[FitResult, Dataset], None] = lambda result, data: None,
     **settings: Any,
@@ -90,7 +101,9 @@ def fit_table(
     table : Dataset
     standardized : bool
         Train on columns of mean 0 and standard deviation 1, and carry the parameters back where the model allows it.
-        A start is then one in standardized units.
+        A start is then one in standardized units. Classes and counts stay as they are.
+    loss : str
+        As for `kernels.fit`.
     target : float, optional
         The loss at which to stop, in the table's units.
     watch : callable
@@ -105,7 +118,7 @@ def fit_table(
     KeyboardInterrupt
         On Ctrl-C before there is any result; later the result so far is returned.
     """
-    data, scaling = standardize(table) if standardized else (table, None)
+    data, scaling = standardize(table, targets=make_loss(loss).scales_targets) if standardized else (table, None)
     if scaling and target is not None:
         target = target / scaling.y_scale / scaling.y_scale  # its square may be too small for a float
     so_far: FitResult | None = None
@@ -118,7 +131,14 @@ def fit_table(
 
     try:
         result = kernels_fit(
-            model, data.x, data.y, target=target, validation=data.validation, callback=remember, **settings
+            model,
+            data.x,
+            data.y,
+            loss=loss,
+            target=target,
+            validation=data.validation,
+            callback=remember,
+            **settings,
         )
     except KeyboardInterrupt:
         if so_far is None:

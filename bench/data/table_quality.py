@@ -18,13 +18,13 @@ class TableQuality:
     Attributes
     ----------
     rmse : float
-        Root of the mean squared residual, in the units of y.
+        Root of the mean squared residual, in the units of y; nan where no residual was trained.
     r2 : float
-        The share of the variance of y that the model explains; nan where y does not vary.
+        The share of the variance of y that the model explains; nan where y does not vary, or no residual was trained.
     uncertainty : Uncertainty
         Standard errors of the parameters, in the units of the parameters that are shown.
     optimum : array, shape (P,), or None
-        The parameters of the least squares in the same units, for a model that is linear in its parameters.
+        The parameters of the least squares in the same units, for a residual of a model linear in its parameters.
     least_rmse, highest_r2 : float or None
         The RMSE and the R² there.
     """
@@ -47,14 +47,15 @@ def table_quality(fitted: TableFit, table: Dataset) -> TableQuality:
         What was fitted, before it was standardized.
     """
     result, model = fitted.result, fitted.result.model
-    rmse = math.sqrt(fitted.loss) if fitted.loss >= 0 else math.nan
+    of_residual = result.criterion.of_residual
+    rmse = math.sqrt(fitted.loss) if of_residual and fitted.loss >= 0 else math.nan
     uncertainty, optimum, least_rmse, highest_r2 = result.uncertainty, None, None, None
     # The parameters were carried back: the Jacobian of the same curve in the table's units has their standard errors.
     in_table_units = fitted.scaling is not None and fitted.note is None and not uncertainty.reason
     if in_table_units:
         params = np.array([fitted.params[name] for name in model.params])
         uncertainty = estimate_uncertainty(model, params, tuple(table.x.T), table.y)
-    if model.is_linear:
+    if of_residual and model.is_linear:
         columns = tuple(table.x.T)
         best = least_squares(model, columns, table.y)
         least_loss, variance = float(np.mean((model.predict(best, table.x) - table.y) ** 2)), float(np.var(table.y))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.data.scaling import Scaling
+from kernels.loss import Loss
 from kernels.model import Model
 from kernels.run import Floats
 
@@ -92,10 +93,11 @@ def in_table_units(
     return original.params, loss, None
 
 
-def curve_in_table_units(model: Model, scaling: Scaling | None) -> Callable[[Floats, Floats], Floats]:
-    """Return the curve of trained parameters over the table's own columns.
+def curve_in_table_units(model: Model, loss: Loss, scaling: Scaling | None) -> Callable[[Floats, Floats], Floats]:
+    """Return the curve of trained parameters over the table's own columns: the expected targets where they are known.
 
-    It exists whether or not the model has parameters for it in the table's units.
+    It exists whether or not the model has parameters for it in the table's units. Of a classifier it is the
+    probability of class 1, or else what the model gives.
 
     Returns
     -------
@@ -104,11 +106,11 @@ def curve_in_table_units(model: Model, scaling: Scaling | None) -> Callable[[Flo
         units.
     """
     if scaling is None:
-        return model.predict
+        return lambda params, x: loss.mean_of(model.predict(params, x))
 
     def predict(params: Floats, x: Floats) -> Floats:
         """Return the curve at x."""
-        standardized = model.predict(params, (x - scaling.x_mean) / scaling.x_scale)
+        standardized = loss.mean_of(model.predict(params, (x - scaling.x_mean) / scaling.x_scale))
         return scaling.y_mean + scaling.y_scale * standardized
 
     return predict

@@ -148,7 +148,8 @@ def plan_jobs(
     memory : Memory
         Says which kernel trains them.
     """
-    loss, target = make_loss(settings.loss), check_target(settings.target)
+    loss = make_loss(settings.loss)
+    target = check_target(settings.target, nonnegative=loss.nonnegative)
     schedules = plan["schedule"].cat
     factors = np.stack([learning_rates(text, 1.0, settings.epochs) for text in schedules.categories], axis=1)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()

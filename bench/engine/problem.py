@@ -16,7 +16,8 @@ from bench.study.schema import RunTable
 from kernels import Model
 from kernels.block import Runs, train_runs
 from kernels.columns import Inputs
-from kernels.losses import Loss, make_loss
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.run import Floats
 from kernels.samples import Samples, allocate_data, check_samples
 from kernels.validation import check_patience, hold_out
@@ -87,12 +88,13 @@ def make_problem(
     Raises
     ------
     ValueError
-        If the data do not fit the model.
+        If the data do not fit the model or the loss.
     """
-    (columns, y), held_out = hold_out(model, *check_samples(model, x, y), validation)
+    loss = make_loss(settings.loss)
+    (columns, y), held_out = hold_out(model, loss, *check_samples(model, x, y), validation)
     check_patience(settings.patience, validation)
     clock = Clock(settle_record(settings.record, y.size, settings.epochs, folder), y.size, settings.drop_last)
-    return Problem(model, make_loss(settings.loss), columns, y, settings, clock, hash_columns(*columns, y), held_out)
+    return Problem(model, loss, columns, y, settings, clock, hash_columns(*columns, y), held_out)
 
 
 def fingerprint_held_out(problem: Problem) -> str:

@@ -25,7 +25,8 @@ from kernels.agreement import KERNELS, check_kernel
 from kernels.checks import check_bool, check_integer, check_target, describe
 from kernels.columns import Inputs
 from kernels.epoch_map import check_epoch_map
-from kernels.losses import Loss, make_loss
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.marks import check_record
 from kernels.models import make_model
 from kernels.optimizers import make_optimizer
@@ -149,7 +150,7 @@ def _check_settings(
 ) -> RunTable:
     """Return the settings that all configurations share, each checked under the name of its argument."""
     loss, epochs, drop_last = make_loss(loss), check_integer("epochs", epochs), check_bool("drop_last", drop_last)
-    stop_at = None if target is None else check_target(target)
+    stop_at = None if target is None else check_target(target, nonnegative=loss.nonnegative)
     return RunTable(
         epochs=epochs,
         target=stop_at,

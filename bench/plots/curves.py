@@ -46,6 +46,7 @@ def fitted_curve(
     params_by_name: Mapping[str, ArrayLike],
     start: ArrayLike | None = None,
     names: tuple[str, str] = ("x", "y"),
+    differences: bool = True,
 ) -> Figure:
     """Draw the data and the curves fitted to them; for several inputs, predicted against observed values.
 
@@ -66,6 +67,8 @@ def fitted_curve(
         Initial parameters, drawn dashed; they do not widen the axes.
     names : pair of str, optional
         The names of x and y.
+    differences : bool, optional
+        Whether there are residuals: not where curves are no expected targets, such as those of a hinge loss.
     """
     count = len(np.asarray(y))
     x, y = _thin_samples(x, y)
@@ -73,7 +76,7 @@ def fitted_curve(
     at = x if several else _curve_grid(x.min(), x.max()).reshape(-1, *x.shape[1:])
     fits = {name: _evaluate_curve(predict, params, at) for name, params in params_by_name.items()}
     finite = {name: fit for name, fit in fits.items() if np.isfinite(fit).all()}
-    figure, axes = rows_of_panels([3.7] if several or not finite else [2.8, 1.4])
+    figure, axes = rows_of_panels([3.7] if several or not finite or not differences else [2.8, 1.4])
     axis, across = axes[0], y if several else at.ravel()
     if several:
         axis.axline((y.min(), y.min()), slope=1, color=FAINT, linewidth=1, label="exact")

@@ -25,13 +25,17 @@ class LossAxis(NamedTuple):
         The lowest loss that any parameters reach; 0 where it is unknown, or too low to matter.
     standardized : bool
         Whether the losses are those of standardized data.
+    called : str
+        What the losses are called.
     """
 
     lowest: float = 0.0
     standardized: bool = False
+    called: str = "loss"
 
-    def name(self, loss: str = "loss") -> str:
+    def name(self, prefix: str = "") -> str:
         """Return the name of the axis, with the units."""
+        loss = f"{prefix}{self.called}"
         units = " (standardized)" if self.standardized else ""
         return f"{loss} above the lowest\npossible, {text(self.lowest)}{units}" if self.lowest else f"{loss}{units}"
 

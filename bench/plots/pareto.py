@@ -149,7 +149,7 @@ def _draw_missed(
         times = [*front["seconds"] * factor, points["seconds"].max() * factor]
         axis.plot(times, [*steps, steps[-1]], color=INK, linewidth=1, drawstyle="steps-post", label="front")
     _draw_points(axis, points["seconds"] * factor, losses.clip(bottom), points, colors)
-    axis.set_ylabel(shown.name("final loss"))
+    axis.set_ylabel(shown.name("final "))
     shown.draw_target(axis, target)
     return bottom if (losses < bottom).any() else None
 

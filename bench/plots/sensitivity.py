@@ -75,7 +75,7 @@ def sensitivity(frame: pd.DataFrame, *, shown: LossAxis = PLAIN, samples: int | 
         width = widths[optimizer]
         axis.plot(rates, median, color=colors[optimizer], linewidth=width, marker="o", markersize=2.5 + width)
     _mark_failures(axis, bands, colors)
-    axis.set(xlabel="learning rate", ylabel="samples to the target" if reached else shown.name("final loss"))
+    axis.set(xlabel="learning rate", ylabel="samples to the target" if reached else shown.name("final "))
     settings = [_describe_settings(runs[runs["optimizer"] == name], samples) for name in colors]
     names = [f"{shorten(name, 20)}\n{words}" for name, words in zip(colors, settings, strict=True)]
     add_legend(figure, names, list(colors.values()), "optimizer")

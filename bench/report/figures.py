@@ -119,7 +119,7 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
 
 def _loss_axis(run_data: RunData) -> LossAxis:
     """Return how losses on the training samples are shown."""
-    return LossAxis(run_data.lowest_loss, run_data.is_standardized)
+    return LossAxis(run_data.lowest_loss, run_data.has_standardized_losses, run_data.loss_name)
 
 
 def _draw_losses(run_data: RunData, runs: pd.DataFrame, **settings: Any) -> Figure:
@@ -141,7 +141,7 @@ def _held_out(run_data: RunData) -> Figure:
     both = pd.concat([curves.assign(config_id=ids), held_out], ignore_index=True)
     others = runs.assign(loss_on="held-out samples", config_id=runs["config_id"] + " held out")
     frame = pd.concat([runs.assign(loss_on="training samples"), others], ignore_index=True)
-    return loss_curves(frame, both, by="loss_on", panel="optimizer", shown=LossAxis(0.0, run_data.is_standardized))
+    return loss_curves(frame, both, by="loss_on", panel="optimizer", shown=_loss_axis(run_data)._replace(lowest=0.0))
 
 
 def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
@@ -152,10 +152,11 @@ def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
     trajectories = run_data.evidence["trajectories"]
     x, y = run_data.data_in_table_units()
     names = (data.x_names[0], data.y_name)
-    curve = curve_in_table_units(model, scaling)
+    curve = curve_in_table_units(model, run_data.criterion, scaling)
     fits = trajectories[trajectories["role"] == "best"].groupby("init", sort=False)[columns].last()
     params = {str(name): values for name, values in zip(fits.index, fits.to_numpy(), strict=True)}
-    draw = partial(fitted_curve, curve, x, y, params_by_name=params, names=names)
+    about: dict[str, Any] = {"names": names, "differences": run_data.criterion.has_mean}
+    draw = partial(fitted_curve, curve, x, y, params_by_name=params, **about)
     yield PlannedFigure("fitted_curve", "The data and the curve fitted by the best run from each start.", draw)
 
     typical = trajectories[trajectories["role"] == "typical"]
@@ -179,8 +180,10 @@ def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
     units = " Units are those of the standardized data." if scaling else ""
     if len(columns) > 1:
         caption = f"Paths of the parameters over the loss surface in typical runs, from the circle to the plus.{units}"
-        about: dict[str, Any] = {"names": model.params, "standardized": run_data.is_standardized}
-        yield PlannedFigure("contours", caption, lambda: contours(loss_surface(model, data), paths, **about))
+        planes: dict[str, Any] = {"names": model.params, "standardized": run_data.is_standardized}
+        yield PlannedFigure(
+            "contours", caption, lambda: contours(loss_surface(model, run_data.criterion, data), paths, **planes)
+        )
     else:
         chosen = run_data.frame[run_data.frame["config_id"].isin(typical["config_id"])]
         caption = f"Distance of the parameter from its final value in typical runs.{units}"

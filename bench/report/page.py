@@ -112,6 +112,7 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         played=_describe_played(chart_data.get("play")),
         several_starts=bool(len(frame)) and varies(frame, "init"),
         standardized=run_data.scaling is not None,
+        standardized_losses=run_data.scaling is not None and run_data.has_standardized_losses,
         not_played=_explain_missing_paths(run_data),
         fitted=chart_data.get("fit") is not None,
         no_fit=_explain_missing_fit(run_data),

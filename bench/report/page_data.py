@@ -52,6 +52,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "count": len(rows),
         "every": every,
         "target": run_data.target,
+        "loss": run_data.loss_name,
         "kernel": KERNEL,
         "timed": bool(frame["seconds"].notna().any()),
         "settings": {name: encode_setting(rows[name], run_data.samples) for name in SETTINGS},
@@ -156,7 +157,7 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
     x, y = x.reshape(len(x), -1)[sample], y[sample]
     several = x.shape[1] > 1
     at = x if several else np.linspace(x.min(), x.max(), CURVE_POINTS)[:, np.newaxis]
-    predict = curve_in_table_units(run_data.result.model, run_data.scaling)
+    predict = curve_in_table_units(run_data.result.model, run_data.criterion, run_data.scaling)
     return {
         "several": several,
         "names": [text(run_data.data.x_names[0]), text(run_data.data.y_name)],

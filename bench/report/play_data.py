@@ -19,10 +19,12 @@ from kernels.samples import check_samples
 # The loss over a plane of parameters is their mean: more of them are not seen in its contours.
 MAX_SAMPLES = 300
 SETTINGS = [*CHOICES, "init"]
+# The losses of prediction and target that the page can compute; those of residuals are shown as their mean square.
+PLAYED = ("logistic", "hinge", "poisson", "objective")
 
 
 def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
-    """Return what the page plays; None if paths were not recorded or there are no data to draw.
+    """Return what the page plays; None if paths were not recorded, or there are no data or no way to draw them.
 
     Parameters
     ----------
@@ -31,7 +33,10 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         The rows of the run that are on the page, whose settings have codes there.
     """
     paths = run_data.evidence.get("paths")
-    if run_data.data is None or paths is None or paths.empty:
+    if run_data.data is None or paths is None or paths.empty or not run_data.result.model.inputs:
+        return None
+    loss = run_data.criterion
+    if not loss.of_residual and loss.name not in PLAYED:
         return None
     model, scaling = run_data.result.model, run_data.scaling
     columns, y = check_samples(model, run_data.data.x, run_data.data.y)
@@ -42,6 +47,7 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         scales = [list(pair) for pair in x_scales], [float(scaling.y_mean), float(scaling.y_scale)]
     return {
         "program": encode_program(model.program),
+        "loss": None if loss.of_residual else loss.name,
         "params": list(model.params),
         "names": [text(name) for name in (*run_data.data.x_names, run_data.data.y_name)],
         "inputs": [pack(to_float32(column[some])) for column in columns],

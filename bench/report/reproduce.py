@@ -7,6 +7,7 @@ import tomli_w
 from bench.report.run_data import RunData
 from bench.study.load import to_table
 from bench.study.schema import DataTable
+from kernels.losses import make_loss
 
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
 PLACEHOLDER_TABLE: dict[str, Any] = {"path": "your-data.csv", "x": ["x"], "y": "y"}
@@ -37,7 +38,10 @@ def common_settings(run_data: RunData) -> dict[str, Any]:
 
 def _python_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
-    imports, data = _data_lines(run_data.study.data) if run_data.study else ([], PLACEHOLDER_DATA)
+    imports: list[str] = []
+    data = PLACEHOLDER_DATA
+    if run_data.study:
+        imports, data = _data_lines(run_data.study.data, run_data.study.run.loss)
     x, y = ("data.x", "data.y") if run_data.study else ("x", "y")
     head = [
         *_rule_comments(run_data),
@@ -59,7 +63,7 @@ def _rule_comments(run_data: RunData) -> list[str]:
     return [f"# Register the {name} first: {place}" for name, place, _ in run_data.rules]
 
 
-def _data_lines(table: DataTable) -> tuple[list[str], str]:
+def _data_lines(table: DataTable, loss: str) -> tuple[list[str], str]:
     """Return the imports and the line that loads the data of a study."""
     if table.builtin is not None:
         imports, data = ["from bench.data import builtin"], f"builtin({table.builtin!r})"
@@ -77,7 +81,8 @@ def _data_lines(table: DataTable) -> tuple[list[str], str]:
         )
     if not table.standardize:
         return imports, f"data = {data}"
-    return [*imports, "from bench.data import standardize"], f"data, scaling = standardize({data})"
+    unscaled = "" if make_loss(loss).scales_targets else ", targets=False"
+    return [*imports, "from bench.data import standardize"], f"data, scaling = standardize({data}{unscaled})"
 
 
 def _toml_parts(run_data: RunData) -> list[str]:

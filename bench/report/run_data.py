@@ -16,7 +16,8 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
-from bench.tables.choice_ranking import cost_of, ranking
+from bench.tables.choice_ranking import cost_of, ranking, recommended_choice, runs_of
+from bench.tables.formatting import text
 from bench.tables.main_effects import main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
@@ -26,6 +27,8 @@ from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm
 from kernels.fit_quality import least_squares
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.run import Floats
 from kernels.samples import check_samples
 
@@ -86,10 +89,28 @@ class RunData:
         lowest = float(np.mean(np.square(model.predict(params, self.data.x) - y)))
         return lowest if np.isfinite(lowest) and lowest > 0.01 * np.var(y) else 0.0
 
+    @cached_property
+    def criterion(self) -> Loss:
+        """The loss that was trained; the squared one where it is one of a plug-in that is not loaded."""
+        try:
+            return make_loss(self.result.run.identity["loss"])
+        except ValueError:
+            return make_loss("squared")
+
+    @property
+    def loss_name(self) -> str:
+        """What losses are called: by their name where they are no mean squared residuals."""
+        return "loss" if self.criterion.of_residual else self.criterion.records
+
     @property
     def is_standardized(self) -> bool:
-        """Whether losses and parameters are those of standardized data."""
+        """Whether parameters are those of standardized data."""
         return self.scaling is not None or bool(self.study and self.study.data.standardize)
+
+    @property
+    def has_standardized_losses(self) -> bool:
+        """Whether losses are those of standardized data."""
+        return self.is_standardized and self.criterion.scales_targets
 
     @cached_property
     def fresh(self) -> pd.DataFrame | None:
@@ -165,7 +186,34 @@ class RunData:
             return {}
         about = self.frame, self.ranked, self.result.model, self.target, self.scaling
         # On the seeds by which they were selected, optimizers would look better than they are.
-        return verdict(*about) if self.fresh is None else verdict(*about, self.compared, self.compared_on)
+        fresh = () if self.fresh is None else (self.compared, self.compared_on)
+        return verdict(*about, *fresh) | self._describe_loss() | self._describe_metric()
+
+    def _describe_loss(self) -> dict[str, str]:
+        """Say what was trained and what is reported, where they are not the squared loss and its mean."""
+        trained, criterion = self.result.run.identity["loss"], self.criterion
+        if trained == "squared":
+            return {}
+        if criterion.of_residual:
+            return {"Loss": f"The runs minimize {trained}; the losses reported are mean squared residuals."}
+        return {
+            "Loss": f"The losses, by which runs stop and are ranked, are those trained: the mean {criterion.records}."
+        }
+
+    def _describe_metric(self) -> dict[str, str]:
+        """Say how good the best run of the best choice is by the metric of the loss, such as the accuracy."""
+        metric, data = self.criterion.metric, self.data
+        own = runs_of(self.frame, recommended_choice(self.ranked))
+        ended = own[np.isfinite(own["final_loss"])]
+        if metric is None or data is None or ended.empty:
+            return {}
+        run = ended.loc[ended["final_loss"].idxmin()]
+        params = run[[f"param_{name}" for name in self.result.model.params]].to_numpy(float)
+        sentence = f"{text(metric.value(self.result.model.predict(params, data.x), data.y))} on the training samples"
+        if data.validation is not None:
+            x, y = data.validation
+            sentence += f", {text(metric.value(self.result.model.predict(params, x), y))} on those held out"
+        return {metric.name.capitalize(): f"{sentence}, of the best run of this choice at its end."}
 
     @property
     def samples(self) -> int:
@@ -267,4 +315,4 @@ def place_without_folder(place: str) -> str:
 
 def _units(study: Study) -> str:
     """Return a sentence on the units in which the results are, where without the data there are no others."""
-    return " Parameters and losses are in standardized units." if study.data.standardize else ""
+    return " Parameters are in standardized units, as are mean squared residuals." if study.data.standardize else ""

@@ -135,14 +135,16 @@ class RunTable(Table):
     """[run]: what all configurations have in common."""
 
     epochs: int = Field(default=100, description="Passes over the data, at most.")
+    loss: str = Field(
+        default="squared", description='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'
+    )
     target: float | None = Field(
         default=None,
-        description="Stop a run when its mean squared residual is this low; without it, final losses are compared.",
+        description="Stop a run when its loss is this low; without it, final losses are compared.",
     )
     kernel: str = Field(
         default="lanes", description='"lanes", "fused", "reference", "lanes-fma", "fused-fma", "epoch-map".'
     )
-    loss: str = Field(default="squared", description='Such as "squared", "huber(1.0)" or "quantile(0.9)".')
     drop_last: bool = Field(default=True, description="Leave out the last batch of an epoch where it would be smaller.")
     record: str | int = Field(
         default="log", description='When the loss is looked at: "log", "log:10", "epoch", or every so many updates.'
@@ -166,7 +168,9 @@ class RunTable(Table):
             case "epochs":
                 check_integer("epochs", value)
             case "target":
-                check_target(value)
+                trained = info.data.get("loss", "objective")  # it was refused, and no target needs to be
+                known = not is_recorded(info)
+                check_target(value, nonnegative=known and make_loss(trained).nonnegative)
             case "kernel":
                 check_kernel(value)
             case "loss" if not is_recorded(info):
@@ -224,6 +228,7 @@ class Study(Table):
         from bench.data.held_out import add_held_out, hold_out_share  # noqa: PLC0415
         from bench.data.scaling import standardize  # noqa: PLC0415
         from bench.data.table import builtin, load_table  # noqa: PLC0415
+        from kernels.losses import make_loss  # noqa: PLC0415
 
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
@@ -235,7 +240,8 @@ class Study(Table):
             data = builtin(str(table.builtin))
         if table.validation is not None:
             data = hold_out_share(data, table.validation)
-        return standardize(data) if table.standardize else (data, None)
+        targets = make_loss(self.run.loss).scales_targets
+        return standardize(data, targets=targets) if table.standardize else (data, None)
 
     def make_model(self, dataset: "Dataset") -> "Model":
         """Make the model for the columns of the data."""

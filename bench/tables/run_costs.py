@@ -108,8 +108,9 @@ def loss_floor(y: Floats) -> float:
     Parameters
     ----------
     y : array, shape (n,)
+        Where all are 0, as if they were 1.
     """
-    return float((ROUNDINGS * np.finfo(float).eps) ** 2 * np.mean(np.square(y)))
+    return float((ROUNDINGS * np.finfo(float).eps) ** 2 * (np.mean(np.square(y)) or 1.0))
 
 
 LOSS_FLOOR = loss_floor(np.ones(1))

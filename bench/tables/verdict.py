@@ -74,10 +74,12 @@ def verdict(
     sentences["Divergence"] = describe_divergence(frame)
     sentences["Solution"] = _describe_end(own, model, scaling)
     if scaling:
+        whole = (scaling.y_mean, scaling.y_scale) != (0.0, 1.0)
+        what, losses = ("data", "losses ") if whole else ("inputs", "")
         sentences["Units"] = (
-            "The data were standardized. Learning rates, starts, losses and parameters refer to columns with mean 0 "
-            "and standard deviation 1 unless stated otherwise."
-        )
+            f"The {what} were standardized. Learning rates, starts, {losses}and parameters refer to columns with mean "
+            "0 and standard deviation 1 unless stated otherwise."
+        ).replace("starts, and", "starts and")
     return sentences
 
 

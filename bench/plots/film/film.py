@@ -91,7 +91,7 @@ class Film:
         In the units of training.
     curves : array, shape (frames, points)
     loss : array, shape (frames,)
-        Mean squared residual over the whole data set.
+        What the run records, over the whole data set.
     ticks : list of int
         The duration of each frame, in units of `TICK_SECONDS`: the more the curve changes, the longer.
     remark : str
@@ -106,6 +106,11 @@ class Film:
     loss: Floats
     ticks: list[int]
     remark: str = ""
+
+    @property
+    def loss_name(self) -> str:
+        """What the loss is called: by its name where it is no mean squared residual."""
+        return "loss" if self.result.criterion.of_residual else self.result.records
 
     @property
     def rate(self) -> Floats:
@@ -150,7 +155,8 @@ def fit_film(
     """
     check_samples(result.model, x, y)
     moments = recorded_moments(result) if settings is None else update_moments(result, x, y, **settings)
-    return build_film(result, moments, result.model.predict, x, y, view=view, names=names, all_moments=all_moments)
+    about: dict[str, Any] = {"view": view, "names": names, "all_moments": all_moments}
+    return build_film(result, moments, predict_expected(result), result.loss_at, x, y, **about)
 
 
 def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any] | None) -> Film:
@@ -159,9 +165,20 @@ def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any] | N
     moments = recorded_moments(result) if settings is None else update_moments(result, data.x, data.y, **settings)
     if scaling:
         moments = moments._replace(loss=original_loss(moments.loss, scaling))
-    predict, names = curve_in_table_units(result.model, scaling), (table.x_names[0], table.y_name)
-    film = build_film(result, moments, predict, table.x, table.y, names=names)
+    predict = curve_in_table_units(result.model, result.criterion, scaling)
+
+    def loss_at(params: Floats) -> float:
+        """Return the loss in the table's units."""
+        loss = result.loss_at(params)
+        return float(original_loss(loss, scaling)) if scaling else loss
+
+    film = build_film(result, moments, predict, loss_at, table.x, table.y, names=(table.x_names[0], table.y_name))
     return replace(film, remark="(standardized)") if scaling else film
+
+
+def predict_expected(result: FitResult) -> Predict:
+    """Return the curve of a result's parameters: the expected targets where they are known, else the model."""
+    return curve_in_table_units(result.model, result.criterion, None)
 
 
 @np.errstate(all="ignore")  # a curve may overflow, and is then not seen
@@ -169,6 +186,7 @@ def build_film(
     result: FitResult,
     moments: Moments,
     predict: Predict,
+    loss_at: Callable[[Floats], float],
     x: ArrayLike,
     y: ArrayLike,
     *,
@@ -185,9 +203,11 @@ def build_film(
     ----------
     result : FitResult
     moments : Moments
-        Of this run, with losses in the square of the unit of y.
+        Of this run, with mean squared residuals in the square of the unit of y.
     predict : callable
         (params, x) -> (n,), the curve for parameters in the units of training.
+    loss_at : callable
+        The loss at such parameters, as those of the moments.
     x : array, shape (n,) or (n, inputs)
     y : array, shape (n,)
         The data in the units of the plot.
@@ -209,7 +229,7 @@ def build_film(
     frames = list(range(len(distance))) if all_moments else _choose_frames(distance)
     epoch, params, loss = (values[frames] for values in moments)
     for k in np.flatnonzero(np.isnan(loss)):
-        loss[k] = np.mean((predict(params[k], x) - y) ** 2)
+        loss[k] = loss_at(params[k])
     return Film(
         result=result,
         background=background,

@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from bench.data.table import Dataset
-from bench.plots.film.film import TICK_SECONDS, Film, build_film
+from bench.plots.film.film import TICK_SECONDS, Film, build_film, predict_expected
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.plots.film.moments import recorded_moments
 from bench.plots.style import STYLE
@@ -50,7 +50,9 @@ class Window:
         if not self.is_open or time.monotonic() < self._drawn + REFRESH_SECONDS or not np.isfinite(result.loss[0]):
             return
         names = (data.x_names[0], data.y_name)
-        film = build_film(result, recorded_moments(result), result.model.predict, data.x, data.y, names=names)
+        film = build_film(
+            result, recorded_moments(result), predict_expected(result), result.loss_at, data.x, data.y, names=names
+        )
         FrameRenderer(self._figure, film).draw(len(film.ticks) - 1)
         self._wait(EVENT_SECONDS)
         self._drawn = time.monotonic()

@@ -37,7 +37,7 @@ function paintCell(plot, figure) {
   const end = Math.max(0, ...every.map(({ samples }) => samples.at(-1)));
   draw(plot, traces, {
     xaxis: clockAxis(CLOCKS.samples, { log: cellLook.x, edge, end, width: plot.clientWidth }),
-    yaxis: axis("loss", { log: cellLook.y, range: cellLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
+    yaxis: axis(run.loss, { log: cellLook.y, range: cellLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
     shapes: run.target === null ? [] : [across(run.target, "target")],
   });
   const codes = [...new Set(Array.from(rows, (row) => settings.init.codes[row]))];

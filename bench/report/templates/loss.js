@@ -31,7 +31,7 @@ function paintLoss(plot, figure) {
   const arrived = Math.max(...shownCurves.map((one) => one.arrived));
   draw(plot, [...traces.map(([band]) => band), ...traces.map(([, line]) => line)], {
     xaxis: clockAxis(clock, { log: lossLook.x, edge, end: Math.min(longest, 1.25 * arrived), width: plot.clientWidth }),
-    yaxis: axis("loss", { log: lossLook.y, range: lossLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
+    yaxis: axis(run.loss, { log: lossLook.y, range: lossLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
     shapes: run.target === null ? [] : [across(run.target, "target")],
   });
   optimizerLegend(figure);

@@ -8,8 +8,8 @@ const COSTS = {
 };
 const briefLoss = (loss) => text(Number(loss.toPrecision(3)));
 const LOSSES = {
-  loss: { title: "final loss", says: text, brief: briefLoss },
-  ...(numbers.best_validation_loss ? { heldOut: { title: "loss on held-out samples", says: text, brief: briefLoss } } : {}),
+  loss: { title: `final ${run.loss}`, says: text, brief: briefLoss },
+  ...(numbers.best_validation_loss ? { heldOut: { title: `${run.loss} on held-out samples`, says: text, brief: briefLoss } } : {}),
 };
 // Without a target nothing is said of reaching it.
 const MEASURES = { ...(run.target === null ? {} : COSTS), ...LOSSES };

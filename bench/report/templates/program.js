@@ -82,3 +82,27 @@ function meanSquare(values) {
   for (const value of values) sum += value * value;
   return sum / values.length;
 }
+
+// The losses of a prediction and its target, as in kernels/prediction_losses.py, and the targets that some expect.
+const LOSS_VALUES = {
+  __proto__: null,
+  logistic: (prediction, target) => {
+    const side = (1 - 2 * target) * prediction;
+    return Math.max(side, 0) + Math.log1p(Math.exp(-Math.abs(side)));
+  },
+  hinge: (prediction, target) => Math.max(1 - (2 * target - 1) * prediction, 0),
+  poisson: (prediction, target) =>
+    Math.max(Math.exp(prediction) - target * prediction + (target && target * Math.log(target)) - target, 0),
+  objective: (prediction) => prediction,
+};
+const MEANS = {
+  __proto__: null,
+  logistic: (prediction) => 1 / (1 + Math.exp(-prediction)),
+  poisson: Math.exp,
+};
+
+function meanLoss(value, predictions, targets) {
+  let sum = 0;
+  for (let i = 0; i < predictions.length; i++) sum += value(predictions[i], targets[i]);
+  return sum / predictions.length;
+}

@@ -49,8 +49,14 @@ const toTable = (column, [mean, scale]) => Array.from(column, (value) => mean + 
 const orNull = (values) => Array.from(values, (value) => (Number.isFinite(value) ? value : null));
 
 // The curve of some parameters at columns of inputs, in the table's units.
-const predicted = (theta, inputs) => toTable(residuals(play.program, theta, inputs, 0), play.scales.y);
-const lossAt = (theta) => meanSquare(residuals(play.program, theta, play.inputs, play.y));
+const predicted = (theta, inputs) => {
+  const given = residuals(play.program, theta, inputs, 0);
+  return toTable(play.loss in MEANS ? given.map(MEANS[play.loss]) : given, play.scales.y);
+};
+const lossAt = (theta) =>
+  play.loss === null
+    ? meanSquare(residuals(play.program, theta, play.inputs, play.y))
+    : meanLoss(LOSS_VALUES[play.loss], residuals(play.program, theta, play.inputs, 0), play.y);
 
 // The two parameters that move most on a path, and how far the picture of it goes. A run that diverges is shown as long
 // as its loss is not a thousand times that of its start.

@@ -120,7 +120,7 @@ function paintFall(plot) {
     threeLines([x, y], done, now),
     {
       xaxis: clockAxis(CLOCKS.samples, { log: marks.length > 1, edge, end: marks.at(-1), width: plot.clientWidth }),
-      yaxis: axis("loss", { log: true, range: lossRange(losses, [losses[0]], run.target) }),
+      yaxis: axis(run.loss, { log: true, range: lossRange(losses, [losses[0]], run.target) }),
       shapes: run.target === null ? [] : [across(run.target, "target")],
       margin: PLAYED_MARGIN,
     },
@@ -180,7 +180,7 @@ function paintPath(plot) {
   if (pair.length === 1) {
     const { range, ...valley } = player.valley;
     const look = { type: "scatter", mode: "lines", hoverinfo: "skip", line: { color: color("data"), width: 1.5 } };
-    draw(plot, [{ ...look, ...valley }, ...lines], { ...layout, yaxis: axis("loss", { range }) }, false);
+    draw(plot, [{ ...look, ...valley }, ...lines], { ...layout, yaxis: axis(run.loss, { range }) }, false);
     return "The loss as a function of the parameter.";
   }
   draw(

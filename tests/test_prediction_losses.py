@@ -1,0 +1,241 @@
+"""Losses of prediction and target: against scikit-learn, PyTorch and differences; what is recorded and refused."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import accuracy_score, hinge_loss, log_loss, mean_poisson_deviance
+
+from bench import Grid, sweep
+from bench.data.fit_table import fit_table
+from bench.data.scaling import standardize
+from bench.data.table import Dataset
+from kernels import Model, fit
+from kernels.losses import make_loss
+
+PREDICTIONS = np.array([-40.0, -1.0, -0.3, 0.0, 0.2, 1.0, 2.5, 40.0])
+NAMES = ["logistic", "hinge", "poisson", "objective"]
+
+
+@pytest.fixture(scope="module")
+def samples():
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-1, 1, (211, 2))
+    score = 2 * x[:, 0] - x[:, 1] + 0.3
+    return x, (rng.uniform(size=211) < 1 / (1 + np.exp(-3 * score))).astype(float), rng.poisson(np.exp(score)) * 1.0
+
+
+def values(name, prediction, target):
+    loss = make_loss(name)
+    prediction, target = np.broadcast_arrays(np.asarray(prediction, float), np.asarray(target, float))
+    with np.errstate(over="ignore"):
+        return loss.value(prediction, target, ()), loss.derivative(prediction, target, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "prediction", "target", "value", "derivative"),
+    [
+        ("logistic", 0.0, 1.0, np.log(2.0), -0.5),
+        ("logistic", 0.0, 0.0, np.log(2.0), 0.5),
+        ("logistic", np.log(3.0), 1.0, np.log(4.0 / 3.0), -0.25),
+        ("logistic", np.log(3.0), 0.0, np.log(4.0), 0.75),
+        ("logistic", 800.0, 1.0, 0.0, 0.0),
+        ("logistic", 800.0, 0.0, 800.0, 1.0),
+        ("logistic", -800.0, 1.0, 800.0, -1.0),
+        ("hinge", 0.25, 1.0, 0.75, -1.0),
+        ("hinge", 0.25, 0.0, 1.25, 1.0),
+        ("hinge", 1.0, 1.0, 0.0, -1.0),
+        ("hinge", -1.0, 0.0, 0.0, 1.0),
+        ("hinge", 1.5, 1.0, 0.0, 0.0),
+        ("poisson", 0.0, 0.0, 1.0, 1.0),
+        ("poisson", np.log(3.0), 3.0, 0.0, 0.0),
+        ("poisson", 0.0, 3.0, 1.0 + 3.0 * np.log(3.0) - 3.0, -2.0),
+        ("objective", -2.5, 7.0, -2.5, 1.0),
+    ],
+)
+def test_values_by_hand(name, prediction, target, value, derivative):
+    found, slope = values(name, prediction, target)
+    assert found == pytest.approx(value, rel=1e-15, abs=1e-15)
+    assert slope == pytest.approx(derivative, rel=1e-15, abs=1e-15)
+
+
+@pytest.mark.parametrize(("name", "target"), [*itertools.product(NAMES, [0.0, 1.0]), ("poisson", 4.0)])
+def test_derivative_is_that_of_the_value(name, target):
+    at, step = np.linspace(-6, 6, 601) + 0.0003, 1e-5  # no kink within the step
+    slope = (values(name, at + step, target)[0] - values(name, at - step, target)[0]) / (2 * step)
+    np.testing.assert_allclose(slope, values(name, at, target)[1], rtol=1e-7, atol=1e-8)
+
+
+def test_log_loss_keeps_its_digits_where_a_sample_is_all_but_certain():
+    """log1p(exp(-40)) for a target of 1; the form softplus(f) - y*f would give 0."""
+    found, slope = values("logistic", 40.0, 1.0)
+    assert found == pytest.approx(np.exp(-40.0), rel=1e-14)
+    assert slope == pytest.approx(-np.exp(-40.0), rel=1e-14)
+
+
+def test_gradients_of_torch():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    functional = torch.nn.functional
+    for name, target, theirs in (
+        ("logistic", 1.0, functional.binary_cross_entropy_with_logits),
+        ("logistic", 0.0, functional.binary_cross_entropy_with_logits),
+        ("poisson", 3.0, functional.poisson_nll_loss),
+    ):
+        f = torch.tensor(PREDICTIONS, requires_grad=True)
+        theirs(f, torch.full_like(f, target), reduction="sum").backward()
+        np.testing.assert_allclose(values(name, PREDICTIONS, target)[1], f.grad, rtol=1e-13, atol=1e-17)
+
+
+@pytest.mark.parametrize(("name", "theirs"), [("logistic", "log_loss"), ("hinge", "hinge")])
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_the_path_of_scikit_learns_classifier(samples, name, theirs, kernel):
+    """Sample by sample, in order, at a constant rate: the same coefficients after five epochs."""
+    x, y, _ = samples
+    other = SGDClassifier(
+        loss=theirs, penalty=None, learning_rate="constant", eta0=0.1, shuffle=False, max_iter=5, tol=None
+    )
+    other.fit(x, y, coef_init=np.array([[0.5, -0.5]]), intercept_init=np.array([0.25]))
+    model, start = Model("w @ x + b", ("x1", "x2")), [0.5, -0.5, 0.25]
+    ours = fit(model, x, y, init=start, lr=0.1, epochs=5, loss=name, kernel=kernel)
+    np.testing.assert_allclose(ours.params, [*other.coef_[0], *other.intercept_], rtol=1e-12)
+    assert ours.metrics["accuracy"] == pytest.approx(accuracy_score(y, other.predict(x)), rel=1e-15)
+
+
+def test_what_is_recorded_is_the_mean_of_the_loss(samples):
+    x, y, counts = samples
+    model = Model("w @ x + b", ("x1", "x2"))
+    for name, target, theirs in (
+        ("logistic", y, lambda f: log_loss(y, 1 / (1 + np.exp(-f)))),
+        ("hinge", y, lambda f: hinge_loss(y, f)),
+        ("poisson", counts, lambda f: mean_poisson_deviance(counts, np.exp(f)) / 2),
+        ("objective", counts, np.mean),
+    ):
+        held = (x[:40], target[:40])
+        ours = fit(model, x, target, lr=0.02, epochs=2, loss=name, kernel="reference", validation=held)
+        for mark in (0, 2):
+            f = model.predict(ours.trajectory[mark], x)
+            assert ours.loss[mark] == pytest.approx(theirs(f), rel=1e-12), name
+            assert ours.loss_at(ours.trajectory[mark]) == pytest.approx(ours.loss[mark], rel=1e-15), name
+        with np.errstate(all="ignore"):
+            f = model.predict(ours.params, x[:40])
+        expected = make_loss(name).value(f, target[:40], ()).mean()
+        assert ours.validation_loss[-1] == pytest.approx(expected, rel=1e-14), name
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize("name", ["logistic", "hinge", "poisson"])
+def test_kernels_are_the_reference(samples, name, batch_size):
+    """Bit for bit where there is no exp; lanes too, run by run, in a sweep that checks its runs."""
+    x, y, counts = samples
+    target, model = counts if name == "poisson" else y, Model("w @ x + b", ("x1", "x2"))
+    settings = {"lr": 0.05, "batch_size": batch_size, "epochs": 4, "loss": name, "shuffle": True, "drop_last": False}
+    runs = [
+        fit(model, x, target, init=[0.5, -0.5, 0.25], kernel=kernel, **settings) for kernel in ("reference", "fused")
+    ]
+    grid = Grid(lr=[0.05, 0.1], batch_size=batch_size, init={"here": [0.5, -0.5, 0.25]}, shuffle=True)
+    shared = {name: settings[name] for name in ("epochs", "loss", "drop_last")}
+    lanes = sweep(model, x, target, grid, record="epoch", kernel="lanes", confirm=0, **shared)
+    found = [run.trajectory[-1] for run in runs] + [
+        lanes.frame[["param_w1", "param_w2", "param_b"]].iloc[0].to_numpy(float)
+    ]
+    losses = [run.loss[-1] for run in runs] + [lanes.frame["final_loss"].iloc[0]]
+    for params, loss in zip(found, losses, strict=True):
+        np.testing.assert_allclose(params, found[0], rtol=0 if name == "hinge" else 1e-12)
+        np.testing.assert_allclose(loss, losses[0], rtol=0 if name == "hinge" else 1e-12)
+
+
+def test_expected_targets(samples):
+    x, y, counts = samples
+    model = Model("w @ x + b", ("x1", "x2"))
+    shared = {"lr": 0.05, "epochs": 20, "kernel": "reference"}
+    logistic = fit(model, x, y, loss="logistic", **shared)
+    np.testing.assert_allclose(logistic.predict_mean(x), 1 / (1 + np.exp(-logistic.predict(x))))
+    poisson = fit(model, x, counts, loss="poisson", **shared)
+    np.testing.assert_array_equal(poisson.predict_mean(x), np.exp(poisson.predict(x)))
+    squared = fit(model, x, counts, **shared)
+    np.testing.assert_array_equal(squared.predict_mean(x), squared.predict(x))
+    with pytest.raises(ValueError, match="the loss 'hinge' says nothing of expected targets"):
+        fit(model, x, y, loss="hinge", **shared).predict_mean(x)
+
+
+def test_what_is_said_of_a_fit(samples):
+    x, y, _ = samples
+    model, shared = Model("w @ x + b", ("x1", "x2")), {"lr": 0.1, "epochs": 5, "kernel": "reference"}
+    result = fit(model, x, y, loss="logistic", **shared)
+    assert (result.records, result.trained) == ("log loss", "logistic")
+    assert np.isnan([result.rmse, result.r2]).all()
+    assert result.optimum is None
+    said = str(result)
+    assert f"{result.loss[-1]:.6g} (log loss)" in said
+    assert f"accuracy    {result.metrics['accuracy']:.6g}" in said
+    assert "RMSE" not in said
+    huber = fit(model, x, y, loss="huber(0.2)", **shared)
+    loss = make_loss("huber(0.2)")
+    expected = loss.value(huber.predict(x) - y, (0.2,)).mean()
+    assert huber.metrics == {"huber loss": pytest.approx(expected, rel=1e-15)}
+    assert huber.loss[-1] == pytest.approx(np.mean((huber.predict(x) - y) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "message"),
+    [
+        ("logistic", [0, 1, 2], "y must be 0 or 1 for the loss 'logistic', and is 2 in row 2"),
+        ("hinge", [-1, 1, 1], "y must be 0 or 1 for the loss 'hinge', and is -1 in row 0"),
+        ("poisson", [0, 3, -0.5], "y must be 0 or more for the loss 'poisson', and is -0.5 in row 2"),
+    ],
+)
+def test_targets_that_a_loss_does_not_know_are_refused(name, target, message):
+    with pytest.raises(ValueError, match=message):
+        fit("a*x", [1, 2, 3], target, loss=name)
+    with pytest.raises(ValueError, match=f"validation: {message}"):
+        fit("a*x", [1, 2, 3], [0, 1, 1], loss=name, validation=([1, 2, 3], target))
+    with pytest.raises(ValueError, match=message):
+        sweep("a*x", [1, 2, 3], target, Grid(), loss=name)
+
+
+def test_only_an_objective_has_targets_below_zero():
+    x, y = [1.0, 2.0], [0.0, 1.0]
+    for name in ("squared", "logistic", "poisson"):
+        with pytest.raises(ValueError, match="target must be a finite number >= 0 or None, not -1"):
+            fit("a*x", x, y, loss=name, target=-1)
+    assert fit("a*x", x, y, loss="objective", target=-1, kernel="reference").status == "converged"
+
+
+def test_standardizing_leaves_classes_as_they_are(samples):
+    x, y, _ = samples
+    table = Dataset(3 * x + 5, y, ("u", "v"), "class", "nowhere")
+    data, scaling = standardize(table, targets=False)
+    np.testing.assert_array_equal(data.y, y)
+    np.testing.assert_allclose(data.x.mean(axis=0), 0, atol=1e-12)
+    assert (scaling.y_mean, scaling.y_scale) == (0.0, 1.0)
+    model = Model("a*u + b*v + c", ("u", "v"))
+    settings = {"lr": 0.3, "epochs": 30, "shuffle": True, "kernel": "reference", "init": [0, 0, 0]}
+    fitted = fit_table(model, table, standardized=True, loss="logistic", **settings)
+    params = np.array(list(fitted.params.values()))
+    # The parameters are those of the table's own columns, and the loss is no mean square to be scaled.
+    np.testing.assert_allclose(model.predict(params, table.x), fitted.result.predict(data.x), rtol=1e-9)
+    assert fitted.loss == fitted.result.loss[-1]
+
+
+def test_the_command_line_says_which_loss_and_how_many_are_right(sgdbench, samples, tmp_path):
+    x, y, _ = samples
+    pd.DataFrame({"u": x[:, 0], "v": x[:, 1], "class": y}).to_csv(tmp_path / "t.csv", index=False)
+    given = ["fit", "t.csv", "--model", "w @ x + b", "--x", "u", "--x", "v", "--y", "class", "--loss", "logistic"]
+    given += ["--standardize", "--kernel", "reference", "--epochs", 5, "--validation", 0.25]
+    code, out, _ = sgdbench(*given)
+    assert code == 0
+    assert "class = (w_u*u + w_v*v) + b" in out
+    for words in ("log loss", "accuracy", "log loss on held-out rows"):
+        assert words in out
+    for words in ("RMSE", "R²", "Least squares"):
+        assert words not in out
+    code, out, _ = sgdbench(*given, "--json")
+    said = json.loads(out)
+    assert said["records"] == "log loss"
+    assert 0.5 < said["metrics"]["accuracy"] <= 1
+    code, _, err = sgdbench("fit", "t.csv", "--model", "w @ x", "--x", "class", "--y", "v", "--loss", "hinge")
+    assert code == 2
+    assert "must be 0 or 1" in err
