@@ -1,5 +1,6 @@
 """Training by the maps of epochs: against the reference, against matrices, and where rounding errors would grow."""
 
+import json
 import math
 
 import numpy as np
@@ -152,6 +153,17 @@ def test_where_rounding_errors_would_grow_fused_takes_over():
     # It is no false alarm: a start that differs in the last place ends elsewhere.
     other = both(**settings | {"init": np.nextafter(START, 0)})[0]
     assert largest_error(other.trajectory, expected.trajectory) > BOUND
+
+
+def test_the_command_tells_that_fused_took_over(sgdbench):
+    x = np.sort(np.random.default_rng(0).uniform(-1, 1, 400))
+    np.savetxt("data.csv", np.stack([x, 2 * x**2 - 4 * x + 3], axis=1), delimiter=",", header="x,y", comments="")
+    command = ["fit", "data.csv", "--model", "a*x**2 + b*x + c", "--x", "x", "--y", "y", "--init", "a=-1,b=3,c=8"]
+    command += ["--epochs", 6, "--kernel", "epoch-map"]
+    for lr, notes in ((0.85, [FELL_BACK]), (0.1, None)):
+        code, out, _ = sgdbench(*command, "--lr", lr, "--json")
+        assert (code, json.loads(out).get("notes")) == (0, notes)
+    assert "trained by 'fused'" in sgdbench(*command, "--lr", 0.85)[1]
 
 
 def test_a_design_that_is_not_finite_is_left_to_fused():
