@@ -89,7 +89,7 @@ def test_random_problems():
     """Where the bound could break, `fused` takes over, so that all keep it: rates up to the edge, scales, sorted x."""
     rng = np.random.default_rng(5)
     notes = []
-    for _ in range(60):
+    for _ in range(40):
         n = int(rng.integers(3, 200))
         x = rng.uniform(-1, 1, n) * 10.0 ** rng.uniform(-1, 1) + rng.choice([0, 2])
         x = np.sort(x) if rng.random() < 0.3 else x
@@ -108,7 +108,7 @@ def test_random_problems():
         # The reference itself is off by rounding; the bound is for what two ways of rounding may differ by.
         assert_agree(expected, found)
         notes += found.notes
-    assert len(notes) < 20
+    assert len(notes) < 15
 
 
 @pytest.mark.parametrize("kernel", ["reference", "epoch-map"])
