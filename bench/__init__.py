@@ -4,15 +4,17 @@
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bench.engine.sweep import sweep
+    from bench.estimators.regressor import SGDCurveRegressor as SGDCurveRegressor
     from bench.store.results import SweepResult, load_run
     from bench.study.grid import Grid
     from bench.timing.registered import register_variant
 
+# Not SGDCurveRegressor: `from bench import *` must work where there is no scikit-learn.
 __all__ = ["Grid", "SweepResult", "load_run", "register_variant", "sweep"]
 
 # Imported when asked for: `sgdbench --help` must not wait for numba and pandas.
 _HOMES = {"Grid": "study.grid", "SweepResult": "store.results", "load_run": "store.results", "sweep": "engine.sweep"}
-_HOMES["register_variant"] = "timing.registered"
+_HOMES |= {"register_variant": "timing.registered", "SGDCurveRegressor": "estimators.regressor"}
 
 
 def __getattr__(name: str) -> object:

@@ -299,29 +299,37 @@ def run(
     from bench.commands import options  # noqa: PLC0415
     from bench.commands.run import run_study, study_or_table  # noqa: PLC0415
     from bench.study.load import with_overrides  # noqa: PLC0415
+    from bench.study.suite import load_suite, override_all  # noqa: PLC0415
 
-    chosen = with_overrides(
-        study_or_table(study, x, y, model, drop_missing=drop_missing),
-        lr=options.parse_rates(lr),
-        batch_size=options.parse_sizes(batch_size),
-        init=options.parse_start(init),
-        optimizer=options.split_list(optimizer),
-        schedule=options.split_list(schedule),
-        seed=options.parse_seeds(seed),
-        shuffle=shuffle,
-        epochs=epochs,
-        target=target,
-        loss=loss,
-        kernel=kernel,
-        record=options.parse_record(record),
-        confirm=confirm,
-        refine=refine,
-        validation=validation,
-        patience=patience,
-    )
-    svg = options.parse_figures(figures)
-    gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
-    if not run_study(chosen, out, resume=resume, confirmed=yes, verbose=verbose, svg=svg):
+    changes: dict[str, Any] = {
+        "lr": options.parse_rates(lr),
+        "batch_size": options.parse_sizes(batch_size),
+        "init": options.parse_start(init),
+        "optimizer": options.split_list(optimizer),
+        "schedule": options.split_list(schedule),
+        "seed": options.parse_seeds(seed),
+        "shuffle": shuffle,
+        "epochs": epochs,
+        "target": target,
+        "loss": loss,
+        "kernel": kernel,
+        "record": options.parse_record(record),
+        "confirm": confirm,
+        "refine": refine,
+        "validation": validation,
+        "patience": patience,
+    }
+    shared = {"resume": resume, "confirmed": yes, "svg": options.parse_figures(figures)}
+    suite = load_suite(study)
+    if suite:
+        from bench.commands.suite import run_suite  # noqa: PLC0415
+
+        sound = run_suite(override_all(suite, **changes), out, **shared)
+    else:
+        chosen = with_overrides(study_or_table(study, x, y, model, drop_missing=drop_missing), **changes)
+        gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
+        sound = run_study(chosen, out, verbose=verbose, **shared)
+    if not sound:
         raise typer.Exit(FAILED)
 
 

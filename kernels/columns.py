@@ -36,7 +36,7 @@ def input_columns(inputs: Sequence[str], x: Inputs) -> tuple[Floats, ...]:
         If the shape does not fit the inputs, a table lacks the column of one, or the values are no real numbers.
     """
     if not inputs:
-        if x is not None:
+        if x is not None and getattr(x, "shape", ())[1:] != (0,):
             raise ValueError(f"x must be None for a model without inputs, not {describe(x)}")
         return ()
     names = column_names(x)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kernels.columns import stack_columns
 from kernels.expression import Call, Name, Node, Number, parse
 from kernels.functions import erf
 from kernels.model import Model
@@ -82,8 +83,9 @@ def check_derivatives(model: Model, x: ArrayLike, theta: ArrayLike) -> float:
         If that is more than rounding explains.
     """
     columns = model.columns(x)
-    chosen = np.linspace(0, columns[0].size - 1, min(SAMPLES, columns[0].size)).astype(int)
-    samples = np.stack([column[chosen] for column in columns])
+    n = columns[0].size if columns else 1
+    chosen = np.linspace(0, n - 1, min(SAMPLES, n)).astype(int)
+    samples = stack_columns([column[chosen] for column in columns], chosen.size)
     rng = np.random.default_rng(0)
     tree, given = parse(model.expression), np.atleast_2d(np.asarray(theta, np.float64))
     with np.errstate(all="ignore"):

@@ -100,6 +100,8 @@ class FitResult:
         The held-out samples: their inputs, as in `x`, and their y.
     notes : tuple of str
         What else is to be known of the run: that another kernel trained it than the one asked for, and why.
+    memory : array
+        What the optimizer remembers at the end, to go on with: the slots of each parameter, then its clock.
     """
 
     model: Model
@@ -121,6 +123,7 @@ class FitResult:
     validation_loss: Floats | None = None
     validation: Samples | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
 
     def predict(self, x: Inputs) -> Floats:
         """Return the model at x with the parameters of the end.
@@ -246,7 +249,9 @@ class FitResult:
 
     def __str__(self) -> str:
         rows = zip(self.model.params, self.params, self.stderr, strict=True)
-        params = ", ".join(f"{name} = {value:.6g} ± {error:.2g}" for name, value, error in rows)
+        params = ", ".join(
+            f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}" for name, value, error in rows
+        )
         target = "" if self.epochs_to_target is None else f", target reached after {self.epochs_to_target:g}"
         lines = [
             f"Fit of {self.model.expression}: {self.status}",
@@ -490,6 +495,7 @@ def fit(
             validation_loss=protect(kept.validation_losses[: done + 1]) if held_out else None,
             validation=held_out,
             notes=train.notes if isinstance(train, EpochMapTrainer) else (),
+            memory=kept.memory.copy(),
         )
         if callback:
             callback(result)

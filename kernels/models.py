@@ -86,7 +86,7 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
     ValueError
         If the text is neither; if a ready-made model has other inputs.
     """
-    if not _is_ready_made(text, inputs):
+    if not is_ready_made(text, inputs):
         try:
             return Model(text, inputs)
         except ValueError as error:
@@ -107,7 +107,7 @@ def _is_a_call(text: str) -> bool:
         return False
 
 
-def _is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
+def is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
     """Return whether the text is the name of a ready-made model, with or without options."""
     try:
         name = parse_spec(text, "model")[0]
@@ -144,7 +144,7 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
         return make_model(expression, column_names(columns))
     usual = ("x",) if len(columns) == 1 else tuple(f"x{number}" for number in range(1, len(columns) + 1))
     try:
-        used = () if _is_ready_made(expression) else names(parse(expression))
+        used = () if is_ready_made(expression) else names(parse(expression))
     except ValueError:
         used = ()
     if not used:

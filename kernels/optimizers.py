@@ -8,6 +8,7 @@ from kernels.averaging_rules import averaged, lookahead, schedule_free_adamw, sc
 from kernels.descent_rules import asgd, momentum, nesterov, sgd
 from kernels.norm_rules import clipped, polyak
 from kernels.optimizer import Optimizer
+from kernels.rate_rules import inverse_scaled
 from kernels.registry import Table
 from kernels.sign_rules import lion, signum
 from kernels.spec import make_from_spec
@@ -36,6 +37,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "averaged": averaged,
     "lookahead": lookahead,
     "clipped": clipped,
+    "inverse_scaled": inverse_scaled,
     "polyak": polyak,
 }
 KNOWN = Table("optimizer", OPTIMIZERS)

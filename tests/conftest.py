@@ -1,5 +1,6 @@
 """What all tests share: a kernel cache of their own, benchmarks that run once, the lesson's data, other processes."""
 
+import functools
 import gc
 import os
 import signal
@@ -95,6 +96,16 @@ def python():
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def short_kernels(monkeypatch):
+    """Kernels of single runs are those of `tests.short_kernel`, and none of them is known afterwards."""
+    from kernels import loops, specialize
+    from tests import short_kernel
+
+    monkeypatch.setattr(loops, "train", short_kernel.train)
+    monkeypatch.setattr(specialize, "_build", functools.cache(specialize._build.__wrapped__))
 
 
 @pytest.fixture

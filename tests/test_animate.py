@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
 import bench.plots.film.film
-from bench.plots.film.animate import animate, film_caption
+from bench.plots.film.animate import _render_frames, animate, film_caption
 from bench.plots.film.film import QUADRATIC_VIEW, fit_film
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
+from bench.plots.style import STYLE
 from kernels import Model, fit, models
 
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
@@ -75,6 +78,29 @@ def test_a_whole_gif_is_small(result, classic, tmp_path):
 def test_the_same_run_is_the_same_file(result, classic, few, tmp_path):
     one, two = (animate(result, *classic, tmp_path / name, settings=SETTINGS) for name in ("1.gif", "2.gif"))
     assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_a_frame_is_what_matplotlib_draws_as_a_whole(result, classic, few, inputs):
+    """Though what stays in all frames is drawn once."""
+    x, y = classic
+    if inputs == 2:
+        x = np.stack([x, x**2], axis=1)
+        result = fit(models.plane, x, y, lr=0.5, epochs=30, **SETTINGS)
+    film = fit_film(result, x, y)
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=100)
+    canvas, renderer = FigureCanvasAgg(figure), FrameRenderer(figure, film)
+    for frame, picture in enumerate(_render_frames(film, 100, lambda done: None)):
+        renderer.draw(frame)
+        with rc_context(STYLE):
+            canvas.draw()
+        whole = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        expected = np.asarray(whole.quantize(palette=picture, dither=Image.Dither.NONE).convert("RGB"))
+        found = np.asarray(picture.convert("RGB"))
+        # What is almost white was made white.
+        ink = (found < 255).any(axis=2)
+        assert 0.01 < ink.mean() < 0.5
+        np.testing.assert_array_equal(found[ink], expected[ink])
 
 
 class Page(HTMLParser):

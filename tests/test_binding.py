@@ -54,35 +54,34 @@ def made_with(factor, helper):
     return rule
 
 
-# Each is a kernel to compile.
-RULES = [
-    rule_with_all_that_has_a_name,
-    made_with(0.5, scaled),
-    lambda theta, slots, gradient, lr, clock, options: (theta - lr * gradient * SLOWER, ()),
-]
+def by_reference_and_kernel(rule, **settings):
+    settings |= {"init": [-1, 10, 26], "lr": 0.1, "epochs": 5, "optimizer": Optimizer("own", rule)}
+    return [fit(models.quadratic, X, Y, kernel=kernel, **settings) for kernel in ("reference", "fused")]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__qualname__)
-def test_rules_may_use_what_python_lets_them_use(rule):
-    optimizer = Optimizer("own", rule)
-    runs = [
-        fit(
-            models.quadratic,
-            X,
-            Y,
-            init=[-1, 10, 26],
-            lr=0.1,
-            epochs=5,
-            batch_size=8,
-            optimizer=optimizer,
-            kernel=kernel,
-        )
-        for kernel in ("reference", "fused")
-    ]
+def test_rules_may_use_what_python_lets_them_use():
+    runs = by_reference_and_kernel(rule_with_all_that_has_a_name, batch_size=8)
     np.testing.assert_array_equal(*(run.trajectory for run in runs))
     assert runs[0].loss[-1] < runs[0].loss[0]
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        made_with(0.5, scaled),
+        lambda theta, slots, gradient, lr, clock, options: (theta - lr * gradient * SLOWER, ()),
+    ],
+    ids=lambda rule: rule.__qualname__,
+)
+@pytest.mark.usefixtures("short_kernels")
+def test_they_may_be_born_in_functions(rule):
+    runs = by_reference_and_kernel(rule)
+    # A short kernel looks at no loss.
+    np.testing.assert_array_equal(*(run.trajectory for run in runs))
+    assert runs[0].loss[-1] < runs[0].loss[0]
+
+
+@pytest.mark.usefixtures("short_kernels")
 def test_two_rules_that_differ_in_a_closure_are_two_kernels():
     params = [
         fit(

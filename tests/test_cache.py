@@ -9,12 +9,13 @@ import sys
 import numpy as np
 import pytest
 
-from kernels import cache
+from kernels import cache, fit
 from tests.drills.cache_flips import damaged_files
 from tests.drills.flips import flip
+from tests.short_kernel import USE_SHORT_KERNELS
 
 # Trains a model; prints how it went as JSON.
-CHILD = """
+WHOLE_CHILD = """
 import json, sys, warnings
 from numba.core import event
 with event.install_recorder("numba:compile") as compilations, warnings.catch_warnings(record=True) as caught:
@@ -29,6 +30,7 @@ print(json.dumps({
     "warnings": [f"{one.category.__name__}: {one.message}" for one in caught],
 }))
 """
+CHILD = USE_SHORT_KERNELS + WHOLE_CHILD
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,13 @@ def test_a_second_process_compiles_nothing_and_imports_no_sympy(filled, python):
     assert second == first | {"compiled": 0, "sympy": False}
 
 
+def test_nor_does_it_compile_a_whole_kernel(python):
+    x = [i / 50 for i in range(100)]
+    params = fit("a*x**2 + b*x + c", x, x, batch_size=9).params
+    second = json.loads(python(WHOLE_CHILD.replace("a*x + b*x**3", "a*x**2 + b*x + c")))
+    assert second == {"params": params.tolist(), "compiled": 0, "sympy": False, "warnings": []}
+
+
 def test_a_fit_mends_a_cache_of_which_every_file_is_damaged(filled, python, tmp_path):
     """The drill of flips in the cache in its short form."""
     folder, first = filled
@@ -85,7 +94,7 @@ def test_a_fit_mends_a_cache_of_which_every_file_is_damaged(filled, python, tmp_
 @pytest.mark.parametrize("umask", [0o000, 0o777])
 def test_the_umask_changes_nothing(filled, python, tmp_path, umask):
     folder = tmp_path / "made" / "here"
-    child = f"import os; os.umask({umask}); {CHILD.strip()}"
+    child = f"import os; os.umask({umask}); {CHILD}"
     assert json.loads(python(child, SGDBENCH_CACHE_DIR=str(folder))) == filled[1]
     assert {place.stat().st_mode & 0o777 for place in (folder, folder.parent)} == {0o700}
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
@@ -113,7 +122,7 @@ def test_without_a_folder_it_warns_once_and_works(filled, python):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files, which Windows has not")
 def test_on_a_full_disk_it_warns_and_works(filled, python, tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
-    result = json.loads(python(limit + CHILD, SGDBENCH_CACHE_DIR=str(tmp_path)))
+    result = json.loads(python(f"{limit}\n{CHILD}", SGDBENCH_CACHE_DIR=str(tmp_path)))
     assert result["params"] == filled[1]["params"]
     (warning,) = result["warnings"]
     assert "cannot be used" in warning

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs 
 LONG_FIT = ["fit", "quadratic", "--model", "a*x**2 + b*x + c", "--epochs", "2000000", "--every", "1000000"]
 
 
-def start(*args, before=ROOT):
+def start(*args, before=ROOT, command=("-m", "bench.cli")):
     """Start the command, which pays heed to Ctrl-C."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bench.cli", *args],
+        [sys.executable, *command, *args],
         env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{before}{os.pathsep}{ROOT}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -40,9 +40,13 @@ def test_a_fit_says_what_was_reached(name, code):
     assert err.count("\n") == 1
 
 
+# The command, which writes what is done at once, in place of every two seconds.
+HASTY = "from bench import cli; from bench.engine import train; train.FLUSH_SECONDS = 0; cli.main()"
+
+
 def test_a_sweep_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     grid = ["--lr", "log:0.001:0.1:20000", "--seed", "0", "--kernel", "fused", "--epochs", "1000", "--yes"]
-    process = start("run", "quadratic", "--out", str(tmp_path / "run"), *grid)
+    process = start("run", "quadratic", "--out", str(tmp_path / "run"), *grid, command=("-c", HASTY))
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("run/parts/*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -9,6 +9,7 @@ from numba import config, njit
 
 from kernels.binding import Binder, compile_bound
 from kernels.descent_rules import sgd_per_sample
+from kernels.inner_functions import PlainInnerCompiler
 from kernels.lanes import read_lane, write_lane
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.optimizers import OPTIMIZERS, make_optimizer
@@ -69,13 +70,13 @@ def torch():
     module.set_default_dtype(before)
 
 
-def train_torch(torch, name, settings, lr, max_norm=None, state=None):
+def train_torch(torch, name, settings, lr, max_norm=None, state=None, factor=None):
     """The path of an optimizer of torch, or of something that it keeps in its state."""
     theta = torch.tensor(START.copy(), dtype=torch.float64)
     optimizer = getattr(torch.optim, name)([theta], lr=lr, foreach=False, **settings)
     path = []
     for step, rate in enumerate(rates(lr).tolist()):
-        optimizer.param_groups[0]["lr"] = rate
+        optimizer.param_groups[0]["lr"] = rate * (factor(step) if factor else 1.0)
         theta.grad = torch.from_numpy(gradient(theta.numpy(), step))
         if max_norm is not None:
             torch.nn.utils.clip_grad_norm_([theta], max_norm)
@@ -164,6 +165,24 @@ def test_clipping_against_torch(torch, spec, name, settings, max_norm):
     ours, _ = train(make_optimizer(spec), lr=0.05)
     np.testing.assert_allclose(ours, train_torch(torch, name, settings, 0.05, max_norm), rtol=1e-12)
     assert not np.allclose(ours, train_torch(torch, name, settings, 0.05))
+
+
+SCALED = [
+    ("inverse_scaled", "SGD", {}, 0.25),
+    ("inverse_scaled(adam(weight_decay=0.1), 0.7)", "Adam", {"weight_decay": 0.1}, 0.7),
+]
+
+
+@pytest.mark.parametrize(("spec", "name", "settings", "power"), SCALED)
+def test_inverse_scaling_against_rates_that_torch_is_given(torch, spec, name, settings, power):
+    ours, _ = train(make_optimizer(spec), lr=0.5)
+    theirs = train_torch(torch, name, settings, lr=0.5, factor=lambda step: (step + 1) ** -power)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_an_average_goes_around_inverse_scaling():
+    with pytest.raises(ValueError, match=r"not averaged; averages go outside: averaged\(inverse_scaled"):
+        make_optimizer("inverse_scaled(averaged)")
 
 
 def free(base, **settings):
@@ -263,7 +282,7 @@ def test_an_average_is_the_mean_of_what_its_optimizer_gives(inner):
 
 
 def test_every_optimizer_is_compared_with_another_by_default_and_with_options():
-    compared = [spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *OPTAX]] + ["averaged", "polyak(0.5, 0.5)"]
+    compared = [spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]] + ["averaged", "polyak(0.5, 0.5)"]
     for name, build in OPTIMIZERS.items():
         specs = [spec for spec in compared if spec.partition("(")[0] == name]
         assert name in specs
@@ -298,7 +317,7 @@ def test_two_updates_by_hand(spec, first, second):
 
 
 # One text for each rule that there is, since their options are no part of what is compiled.
-FORMS = {make_optimizer(spec).rule: spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *OPTAX]}
+FORMS = {make_optimizer(spec).rule: spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]}
 FORMS = [*FORMS.values(), "averaged", "averaged(clipped(adam, 0.1))"]
 
 
@@ -315,6 +334,11 @@ def test_the_list_of_optimizers_has_all_options_and_their_defaults():
         defaults = {option.name: option.default for option in inspect.signature(build).parameters.values()}
         defaults.pop("inner", None)
         assert {option: float(value or 0) for option, value in listed[name].items()} == defaults
+
+
+# As within kernels: what only compiled code calls has neither wrappers nor machine code of its own.
+INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+INNER |= {"pipeline_class": PlainInnerCompiler}
 
 
 def run(theta, slots, gradients, lr, clock, options):
@@ -362,7 +386,7 @@ def test_the_same_source_compiles_to_the_same_bits(spec):
             bound(start, first_slots(optimizer, start), noise, 0.05, first, options)
             for start, noise in zip(START[:, np.newaxis], NOISE.T[:, :count, np.newaxis], strict=True)
         ]
-    compile_bound(binder.functions, __name__, lambda function: {"error_model": "numpy"})
+    compile_bound(binder.functions, __name__, lambda function: INNER)
     compiled = njit(error_model="numpy")(bound)
     actual = [
         compiled(start, first_slots(optimizer, start), noise, 0.05, first, options)
@@ -384,7 +408,7 @@ def test_rules_on_lanes_have_the_same_bits(spec):
     scope = {"read_lane": read_lane}
     exec(f"def read_slots(memory):\n    return ({listed})\n", scope)
     binder, bound = bound_rule(optimizer, run_on_lanes, read_slots=scope["read_slots"])
-    compile_bound(binder.functions, __name__, lambda function: {"error_model": "numpy"})
+    compile_bound(binder.functions, __name__, lambda function: INNER)
     actual, memory = np.empty(32), np.concatenate([np.empty(0), *first_slots(optimizer, starts)])
     njit(error_model="numpy")(bound)(starts, memory, noise, pace, optimizer.clock_start, options, actual)
     np.testing.assert_array_equal(actual, expected)

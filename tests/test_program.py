@@ -38,7 +38,8 @@ MORE = [
     "where(x < b, a*x + c, a*b + c*log(x))",
     "where(a*x >= b**2, where(x <= 1, a, b*x), max(a, x - c))*sqrt(x)",
 ]
-TEXTS = [*(m.expression for m in map(models.make_model, sorted(set(MODELS) - {"polynomial", "plane"}))), *MORE]
+OF_X = sorted(name for name, build in MODELS.items() if name != "polynomial" and build().inputs == ("x",))
+TEXTS = [*(m.expression for m in map(models.make_model, OF_X)), *MORE]
 TEXTS += [models.polynomial(5).expression]
 UFUNCS = "exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan abs"
 # Of complex numbers, too.

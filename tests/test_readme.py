@@ -25,12 +25,14 @@ def blocks(language):
 def test_the_python_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    first, second, _ = blocks("python")
+    first, second, regressor, _ = blocks("python")
     exec(first, names)
     np.testing.assert_allclose(names["result"].params, [2, -4, 3], atol=1e-9)
     exec(second, names)
     assert len(names["result"].frame) == names["grid"].size == 20 * 4 * 2 * 5
     assert names["result"].curves["epoch"].max() == 100
+    exec(regressor, names)
+    np.testing.assert_allclose(names["search"].best_estimator_.params_, [2, -4, 3], atol=1e-9)
 
 
 OWN_DATA = [README.parent / "README.md", README.parent / "bench" / "README.md"]

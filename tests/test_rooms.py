@@ -13,7 +13,7 @@ LINES = [
     {"report", "compare"},
     {"engine", "analysis", "timing", "plots"},
     {"study", "tables"},
-    {"store", "data"},
+    {"store", "data", "estimators"},
     {"kernels", "system"},
 ]
 HEIGHT = {room: -line for line, rooms in enumerate(LINES) for room in rooms}

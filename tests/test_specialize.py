@@ -12,6 +12,7 @@ from kernels import Model, cache, code_cache, fit, models, specialize
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.unrolled import Ingredients
+from tests import short_kernel
 from tests.conftest import ROOT
 
 X = np.linspace(-1, 1, 50)
@@ -88,71 +89,77 @@ def test_the_source_can_be_read(bound_alone):
     ast.parse(source)
 
 
-@pytest.fixture(scope="module")
-def edited(tmp_path_factory, python):
-    """The name of a kernel after an edit of a copy of the package: (file, old text, new text)."""
-    code = """
-from kernels import models
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.specialize import specialize
-for loss, optimizer in (("huber", "adamw"), ("squared", "momentum(weight_decay=0.1)")):
-    print(specialize(models.quadratic.program, make_loss(loss), make_optimizer(optimizer), width=32).name)
+# Edits of what all kernels are made of: (file, old text, new text).
+EDITS_OF_ALL = [
+    ("loops.py", "single = zeros()\n", "single = zeros()  # 0\n                i = 0\n"),
+    ("loops.py", "BLOCK = 128", "BLOCK = 64"),
+    ("order.py", "while i > 0", "while i > 1"),
+    ("order.py", "np.uint64(0xFFFFFFFF), 18", "np.uint64(0xFFFFFFFF), 19"),
+    ("run.py", "CONVERGED, DIVERGED = 0, 1, 2", "CONVERGED, DIVERGED = 0, 2, 1"),
+    ("lanes.py", "align=8", "align=16"),
+    ("lane_math.py", "LOG2_E = 1.4426950408889634", "LOG2_E = 1.4426950408889636"),
+    ("tuples.py", "operator.mul", "operator.add"),
+    ("unrolled.py", "broadcast(-0.0, WIDTH)", "broadcast(0.0, WIDTH)"),
+]
+# The others, with whether they change the kernel of huber and adamw, and that of momentum with weight decay.
+EDITS = [
+    (("adam_rules.py", "mean / (sqrt(square) * scale", "mean / (scale * sqrt(square)"), [True, False]),  # in adamw
+    (("adam_rules.py", "(1.0 - lr * options[-1]) * theta", "theta"), [True, False]),
+    (("adam_rules.py", "    return maximum(power1", "    return 1.0 * maximum(power1"), [True, False]),
+    (("adam_rules.py", "TINY = 1e-300", "TINY = 1e-30"), [True, False]),
+    (("optimizer.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta"), [False, True]),
+    (("residual_losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)"), [True, False]),
+    (("residual_losses.py", "size - 0.5 * clipped", "size"), [False, False]),  # a kernel has the derivative only
+    (("descent_rules.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()"), [False, False]),
+    (("fit.py", "import time\n", "import time\n\n"), [False, False]),
+]
+UNEDITED = ("fit.py", "", "")
+# Prints the names of two kernels after each edit, as the package in the working directory's folders has it. That is
+# imported anew each time, in one process: to import numba takes longer than all that is asked for here.
+NAMES = """
+import os
+import sys
+for folder in sorted(os.listdir()):
+    for module in [name for name in sys.modules if name.partition(".")[0] == "kernels"]:
+        del sys.modules[module]
+    sys.path.insert(0, os.path.abspath(folder))
+    from kernels import models, specialize
+    from kernels.losses import make_loss
+    from kernels.optimizers import make_optimizer
+    assert specialize.__file__.startswith(sys.path.pop(0))
+    for loss, optimizer in (("huber", "adamw"), ("squared", "momentum(weight_decay=0.1)")):
+        made_of = models.quadratic.program, make_loss(loss), make_optimizer(optimizer)
+        print(specialize.specialize(*made_of, width=32).name, end=" ")
+    print()
 """
 
-    def name(file=None, old="", new=""):
-        folder = tmp_path_factory.mktemp("edited")
-        shutil.copytree(ROOT / "kernels", folder / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
-        if file:
-            path = folder / "kernels" / file
-            text = path.read_text()
-            assert old in text
-            path.write_text(text.replace(old, new))
-        return python(code, cwd=folder, PYTHONPATH=str(folder), NUMBA_DISABLE_JIT="1").split()
-
-    return name
-
 
 @pytest.fixture(scope="module")
-def unedited(edited):
-    return edited()
+def names(tmp_path_factory, python):
+    """The names of two kernels after each edit of a copy of the package."""
+    place = tmp_path_factory.mktemp("edited")
+    edits = [UNEDITED, *EDITS_OF_ALL, *(edit for edit, _ in EDITS)]
+    for number, (file, old, new) in enumerate(edits):
+        folder = place / f"{number:03}"
+        shutil.copytree(ROOT / "kernels", folder / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+        path = folder / "kernels" / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new) if old else text)
+    printed = python(NAMES, cwd=place, NUMBA_DISABLE_JIT="1").splitlines()
+    return dict(zip(edits, map(str.split, printed), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new"),
-    [
-        ("loops.py", "single = zeros()\n", "single = zeros()  # 0\n                i = 0\n"),
-        ("loops.py", "BLOCK = 128", "BLOCK = 64"),
-        ("order.py", "while i > 0", "while i > 1"),
-        ("order.py", "np.uint64(0xFFFFFFFF), 18", "np.uint64(0xFFFFFFFF), 19"),
-        ("run.py", "CONVERGED, DIVERGED = 0, 1, 2", "CONVERGED, DIVERGED = 0, 2, 1"),
-        ("lanes.py", "align=8", "align=16"),
-        ("lane_math.py", "LOG2_E = 1.4426950408889634", "LOG2_E = 1.4426950408889636"),
-        ("tuples.py", "operator.mul", "operator.add"),
-        ("unrolled.py", "broadcast(-0.0, WIDTH)", "broadcast(0.0, WIDTH)"),
-    ],
-)
-def test_an_edit_of_what_all_kernels_are_made_of_makes_other_kernels(edited, unedited, file, old, new):
+@pytest.mark.parametrize("edit", EDITS_OF_ALL)
+def test_an_edit_of_what_all_kernels_are_made_of_makes_other_kernels(names, edit):
     """Otherwise the machine code of before the edit would be loaded."""
-    assert not set(edited(file, old, new)) & set(unedited)
+    assert len(set(names[UNEDITED])) == 2
+    assert not set(names[edit]) & set(names[UNEDITED])
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "changes"),
-    [
-        ("adam_rules.py", "mean / (sqrt(square) * scale", "mean / (scale * sqrt(square)", [True, False]),  # in adamw
-        ("adam_rules.py", "(1.0 - lr * options[-1]) * theta", "theta", [True, False]),
-        ("adam_rules.py", "    return maximum(power1", "    return 1.0 * maximum(power1", [True, False]),
-        ("adam_rules.py", "TINY = 1e-300", "TINY = 1e-30", [True, False]),
-        ("optimizer.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta", [False, True]),
-        ("residual_losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)", [True, False]),
-        ("residual_losses.py", "size - 0.5 * clipped", "size", [False, False]),  # a kernel has the derivative only
-        ("descent_rules.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()", [False, False]),
-        ("fit.py", "import time\n", "import time\n\n", [False, False]),
-    ],
-)  # fmt: skip
-def test_an_edit_makes_other_kernels_of_those_that_it_concerns(edited, unedited, file, old, new, changes):
-    assert [name != before for name, before in zip(edited(file, old, new), unedited, strict=True)] == changes
+@pytest.mark.parametrize(("edit", "changes"), EDITS)
+def test_an_edit_makes_other_kernels_of_those_that_it_concerns(names, edit, changes):
+    assert [name != before for name, before in zip(names[edit], names[UNEDITED], strict=True)] == changes
 
 
 def test_options_of_the_compiler_make_other_kernels(bound_alone):
@@ -173,6 +180,7 @@ def stored(tmp_path_factory):
     def build(folder):
         with pytest.MonkeyPatch.context() as patched, event.install_recorder("numba:compile") as compilations:
             patched.setattr(cache, "folder", lambda: folder)
+            patched.setattr(specialize.loops, "train", short_kernel.train)
             kernel = specialize._build.__wrapped__(made_of)
         return kernel, len(compilations.buffer)
 

@@ -566,17 +566,23 @@ def in_a_fork(work, seconds=None):
     return status == 0
 
 
-@pytest.mark.parametrize("beforehand", [False, True], ids=["from nothing", "while it is extended"])
-def test_a_run_killed_at_random_moments_loses_nothing(tmp_path, beforehand, python):
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, python):
+    """The folders of runs that were killed, those that began with nothing and those that were extended."""
     code = f"""
 import json
 from pathlib import Path
 from tests.test_sweep import kill_at_random_moments
-print(json.dumps(list(kill_at_random_moments(Path({str(tmp_path)!r}), {beforehand}))))
+places = {[str(tmp_path_factory.mktemp(name)) for name in ("new", "extended")]}
+print(json.dumps([list(kill_at_random_moments(Path(place), extended)) for extended, place in enumerate(places)]))
 """
-    folders = json.loads(python(code, OPENBLAS_NUM_THREADS="1"))
-    expected = swept(grid=kill_grid())
-    for folder in folders:
+    return json.loads(python(code, OPENBLAS_NUM_THREADS="1")), swept(grid=kill_grid())
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["from nothing", "while it is extended"])
+def test_a_run_killed_at_random_moments_loses_nothing(killed, extended):
+    folders, expected = killed
+    for folder in folders[extended]:
         assert_same(load_run(folder), expected)
         assert_same(swept(folder, kill_grid()), expected)
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -113,6 +114,33 @@ class TestSeal:
         seal.write_table(tmp_path / "a.parquet", TABLE.head(1), b"me")
         assert len(renamed) == 1
         assert (tmp_path / "a.parquet").read_bytes() == before
+
+    @pytest.mark.parametrize(
+        ("read", "content"),
+        [
+            (read_json, f'{{"eal": "{ROOM}"}}'.encode()),
+            (read_json, f'["{ROOM}"]'.encode()),
+            (read_json, f'{{"seal": "{ROOM}", }}'.encode()),
+            (read_json, b"[" * 100_000 + ROOM.encode()),
+            (seal.read_text, b"\xff\n# " + ROOM.encode() + b"\n"),
+            (lambda path: seal.read_table(path, b""), b"PAR1" + ROOM.encode() + b"\x01\x00\x00\x00PAR1"),
+        ],
+        ids=["no seal", "a list", "no JSON", "nested", "no UTF-8", "no table"],
+    )
+    def test_the_right_checksum_of_something_else_is_refused_in_one_line(self, tmp_path, read, content):
+        (tmp_path / "a").write_bytes(seal._seal(content, b""))
+        assert seal.find_flaw((tmp_path / "a").read_bytes()) is None
+        with pytest.raises(seal.DamagedError, match=r"a is damaged \(.+\)$") as caught:
+            read(tmp_path / "a")
+        assert len(str(caught.value).splitlines()) == 1
+
+    @pytest.mark.parametrize("metadata", ["{}", '{"columns": [{}], "index_columns": []}', "[]", "no JSON"])
+    def test_the_right_checksum_of_a_table_that_pandas_cannot_read(self, tmp_path, metadata):
+        table = pa.Table.from_pandas(TABLE, preserve_index=False)
+        pq.write_table(table.replace_schema_metadata({"pandas": metadata, "seal": ROOM}), tmp_path / "a.parquet")
+        (tmp_path / "a.parquet").write_bytes(seal._seal((tmp_path / "a.parquet").read_bytes(), b"me"))
+        with pytest.raises(seal.DamagedError, match=r"a.parquet is damaged \([^\n]+\)$"):
+            seal.read_table(tmp_path / "a.parquet", b"me")
 
 
 class TestData:
@@ -377,6 +405,21 @@ class TestParts:
         rewrite(part, None, number=1)
         with pytest.warns(RuntimeWarning, match="it is no Parquet file"):
             assert load_run(folder).frame.empty
+
+    def test_a_part_whose_pages_are_damaged_under_its_right_name_is_refused_in_a_line(self, folder):
+        (part,) = (folder / "parts").iterdir()
+        content = b"PAR1" + bytes(40) + part.read_bytes()[44:]
+        part.unlink()
+        part.with_name(f"000001-{sha256(content).hexdigest()}.parquet").write_bytes(content)
+        with pytest.raises(ValueError, match=r"000001-\w+.parquet is damaged: [^\n]+$"):
+            load_run(folder)
+
+    def test_a_part_whose_notes_of_pandas_are_others_is_refused_in_a_line(self, folder):
+        (part,) = (folder / "parts").iterdir()
+        table = pq.read_table(part)
+        rewrite(part, table.replace_schema_metadata({"pandas": '{"index_columns": [], "columns": [{}]}'}), number=1)
+        with pytest.raises(ValueError, match=r"parts is damaged: [^\n]+$"):
+            load_run(folder)
 
 
 def one_more(folder, lr=0.3):

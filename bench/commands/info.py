@@ -1,13 +1,14 @@
 """What `sgdbench info` and `sgdbench studies` print."""
 
 from bench.study.load import studies
+from bench.study.suite import suites
 from bench.system.environment import environment
 from kernels import cache
 
 
 def print_studies() -> None:
-    """Print the built-in studies with their descriptions."""
-    for name, description in studies().items():
+    """Print the built-in studies and suites with their descriptions."""
+    for name, description in (studies() | suites()).items():
         print(f"{name:12} {description}")
 
 

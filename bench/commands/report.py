@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.commands.console import print_place
+from bench.commands.suite import is_suite_folder, rewrite_suite_report
 from bench.report.report import write_reports
 
 
@@ -12,7 +14,12 @@ def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> Non
     Raises
     ------
     ValueError
-        If a folder is no run folder.
+        If a folder is neither that of a run nor, alone, that of a suite.
     """
+    if len(folders) == 1 and is_suite_folder(folders[0]):
+        if out:
+            raise ValueError("--out is for several folders: the report of one is in its folder")
+        print_place("Report", rewrite_suite_report(folders[0], svg=svg))
+        return
     for page in write_reports(folders, out, svg=svg):
-        print(f"Report: {page}")
+        print_place("Report", page)

@@ -119,7 +119,7 @@ def run_study(
     if not confirmed and (question := question_if_large(grid.size)):
         raise ValueError(question)
     folder = out or Path("results") / folder_name(study.name)
-    result = _train(study, model, grid, data, folder, resume=resume)
+    result = train_study(study, model, grid, data, folder, resume=resume)
     with keep_results(folder):
         return _evaluate(result, study, data, scaling, verbose=verbose, svg=svg)
 
@@ -129,13 +129,13 @@ def _evaluate(
 ) -> bool:
     """Verify, analyze, measure and report what was trained; return whether everything was verified."""
     model = result.model
-    if not _verify(result, study, data) or not _analyze(result, study, data):
+    if not verify_runs(result, study, data) or not _analyze(result, study, data):
         return False
     measured = _measure_speed(result, study, data)
     costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
     times = times_to_target(result.frame, costs)
     store_tables(result.run.folder, costs=costs, times=times)
-    _confirm(result, study, data, costs)
+    confirm_winners(result, study, data, costs)
     run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
     compared = None if run_data.fresh is None else run_data.compared
     for about, sentence in headline(run_data.ranked, run_data.target, compared).items():
@@ -150,11 +150,11 @@ def _evaluate(
     return not (is_exact(model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
 
-def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, *, resume: bool) -> SweepResult:
+def train_study(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, *, resume: bool) -> SweepResult:
     """Train every configuration into the folder, with a progress bar."""
     try:
-        # The import takes half a second, in which the sweep computes without the interpreter.
-        with _import_in_background("scipy.stats"), progress("configurations", grid.size) as advance:
+        # The import takes time, in which the sweep computes without the interpreter.
+        with _import_in_background("scipy.special"), progress("configurations", grid.size) as advance:
             return sweep(
                 model,
                 data.x,
@@ -173,7 +173,7 @@ def _train(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, 
         raise
 
 
-def _confirm(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFrame) -> None:
+def confirm_winners(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFrame | None) -> None:
     """Train the leading choices again with fresh seeds; which lead also depends on the time of their updates."""
     if study.run.confirm:
         folder = result.run.folder
@@ -199,7 +199,7 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
     return bool(wrong or (costs["note"] != "").any())
 
 
-def _verify(result: SweepResult, study: Study, data: Dataset) -> bool:
+def verify_runs(result: SweepResult, study: Study, data: Dataset) -> bool:
     """Train some configurations, drawn at random, again with the reference; return whether it gives the same.
 
     The reference and the kernels compute the same program, so that is held against the expression first.

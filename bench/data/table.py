@@ -22,10 +22,11 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from bench.data.dialect import decimal_points, describe_comma, find_separator
+from bench.data.generated import GENERATED, NO_DATA
 from bench.system.files import check_regular_file
 from kernels.run import Floats
 
-BUILTIN = ("quadratic", "auto-mpg", "diabetes")
+BUILTIN = ("quadratic", "auto-mpg", "diabetes", "noisy-quadratic", "exponential", "polynomial", "none")
 # Of the built-in files: the columns that are inputs, and the target.
 _BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
@@ -74,18 +75,22 @@ class Dataset:
 def builtin(name: str) -> Dataset:
     """Return a built-in data set.
 
-    `quadratic` has 800 exact points of 2x^2 - 4x + 3, `auto-mpg` 392 cars, and `diabetes` 442 patients: body mass
-    index, blood pressure and two blood values (HDL; the logarithm of triglycerides, possibly), and how far the disease
-    has progressed after a year (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, Annals of Statistics 32, 2004).
+    `quadratic` has 800 exact points of 2x^2 - 4x + 3; `bench.data.generated` describes `noisy-quadratic`, `exponential`
+    and `polynomial`; `none` has no inputs, for models of parameters alone. `auto-mpg` has 392 cars, and `diabetes` 442
+    patients: body mass index, blood pressure and two blood values (HDL; the logarithm of triglycerides, possibly), and
+    how far the disease has progressed after a year (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, Annals of
+    Statistics 32, 2004).
 
     Raises
     ------
     ValueError
         If there is no built-in data set of that name.
     """
-    if name == "quadratic":
-        x = np.arange(-400, 400) / 400
-        return Dataset(x[:, np.newaxis], 2 * x * x - 4 * x + 3, ("x",), "y", "built-in quadratic")
+    if name in GENERATED:
+        x, y = GENERATED[name]()
+        return Dataset(x[:, np.newaxis], y, ("x",), "y", f"built-in {name}")
+    if name == "none":
+        return Dataset(np.empty((NO_DATA, 0)), np.zeros(NO_DATA), (), "objective", "no data")
     if name in _BUILTIN_COLUMNS:
         x_names, y_name = _BUILTIN_COLUMNS[name]
         with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:

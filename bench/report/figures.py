@@ -150,14 +150,15 @@ def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
     assert data  # noqa: S101 (checked by the caller)
     columns = [f"param_{name}" for name in model.params]
     trajectories = run_data.evidence["trajectories"]
-    x, y = run_data.data_in_table_units()
-    names = (data.x_names[0], data.y_name)
-    curve = curve_in_table_units(model, run_data.criterion, scaling)
-    fits = trajectories[trajectories["role"] == "best"].groupby("init", sort=False)[columns].last()
-    params = {str(name): values for name, values in zip(fits.index, fits.to_numpy(), strict=True)}
-    about: dict[str, Any] = {"names": names, "differences": run_data.criterion.has_mean}
-    draw = partial(fitted_curve, curve, x, y, params_by_name=params, **about)
-    yield PlannedFigure("fitted_curve", "The data and the curve fitted by the best run from each start.", draw)
+    if model.inputs:
+        x, y = run_data.data_in_table_units()
+        names = (data.x_names[0], data.y_name)
+        curve = curve_in_table_units(model, run_data.criterion, scaling)
+        fits = trajectories[trajectories["role"] == "best"].groupby("init", sort=False)[columns].last()
+        params = {str(name): values for name, values in zip(fits.index, fits.to_numpy(), strict=True)}
+        about: dict[str, Any] = {"names": names, "differences": run_data.criterion.has_mean}
+        draw = partial(fitted_curve, curve, x, y, params_by_name=params, **about)
+        yield PlannedFigure("fitted_curve", "The data and the curve fitted by the best run from each start.", draw)
 
     typical = trajectories[trajectories["role"] == "typical"]
     starts = typical["init"].drop_duplicates()

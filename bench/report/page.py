@@ -17,6 +17,7 @@ from markupsafe import Markup
 from bench.report.answer import SAID_BY_ANSWER, find_answer
 from bench.report.markdown import command_of
 from bench.report.page_data import page_data
+from bench.report.play_data import PLAYED
 from bench.report.reproduce import reproduction
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
@@ -47,6 +48,7 @@ EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "rate_map", "sensitivity", "pareto", "optimizer_", "setting_")
 MAX_PAGE_BYTES = 5_500_000
 MAX_SEEDS = 20
+NO_CURVE = "The model has no inputs: there are no data for a curve."
 # What theory predicts stands beside what it is about: the sensitivity to the learning rate.
 THEORY = ("evidence-theory", "evidence-rates")
 
@@ -86,7 +88,7 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
     chart_data = page_data(run_data) | {"recipe": reproduction(run_data)} if answer else {}
     data = to_script_data(chart_data)
     room = MAX_PAGE_BYTES - len(charting_library()) - len(data) if answer else 0
-    pictures = _embed_figures(run_data.result.run.folder / "figures", captions, room)
+    pictures = embed_figures(run_data.result.run.folder / "figures", captions, room)
     return assemble_page(
         "page.html.j2",
         PAGE_SCRIPTS if answer else EMPTY_PAGE_SCRIPTS,
@@ -201,6 +203,10 @@ def _explain_missing_paths(run_data: RunData) -> str:
     """Return the reason why there is no run to play."""
     if run_data.missing_data:
         return run_data.missing_data
+    if not run_data.result.model.inputs:
+        return NO_CURVE
+    if not run_data.criterion.of_residual and run_data.criterion.name not in PLAYED:
+        return f"The page cannot compute the loss {run_data.criterion.name}."
     if "paths" in run_data.evidence:
         return "It would have taken long to train any run once more, for its path to be recorded."
     return "Not available yet: the paths of the parameters are recorded when all configurations are trained."
@@ -210,6 +216,8 @@ def _explain_missing_fit(run_data: RunData) -> str:
     """Return the reason why there is no fitted curve."""
     if run_data.missing_data:
         return run_data.missing_data
+    if not run_data.result.model.inputs:
+        return NO_CURVE
     if "trajectories" in run_data.evidence:
         return "No run ended at finite parameters."
     return "Not available yet: the fits follow when all configurations are trained."
@@ -228,7 +236,7 @@ def _measurement_sections(run_data: RunData, titles: dict[str, str], checked: st
     return parts
 
 
-def _embed_figures(folder: Path, captions: dict[str, str], room: int) -> list[EmbeddedFigure]:
+def embed_figures(folder: Path, captions: dict[str, str], room: int) -> list[EmbeddedFigure]:
     """Return the figures that the page does not draw itself, as far as there is room for them."""
     pictures = []
     for name, words in captions.items():

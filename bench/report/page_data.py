@@ -150,7 +150,7 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
     For several inputs the curves are predicted values against observed ones.
     """
     trajectories = run_data.evidence.get("trajectories")
-    if run_data.data is None or trajectories is None or trajectories.empty:
+    if run_data.data is None or trajectories is None or trajectories.empty or not run_data.result.model.inputs:
         return None
     x, y = run_data.data_in_table_units()
     sample = spread_evenly(range(len(y)), MAX_SAMPLES)

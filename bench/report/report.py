@@ -84,8 +84,8 @@ def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool
     return pages
 
 
-def write_run_report(run_data: RunData, *, svg: bool = False) -> Path:
-    """Write the report of a run to its folder."""
+def write_run_report(run_data: RunData, *, svg: bool = False, figures: bool = True) -> Path:
+    """Write the report of a run to its folder; without `figures`, the page has those alone that it draws itself."""
     folder, frame = run_data.result.run.folder, run_data.frame
     planned = run_data.result.planned
     captions = {}
@@ -95,7 +95,7 @@ def write_run_report(run_data: RunData, *, svg: bool = False) -> Path:
         evidence = {name: table for name, table in run_data.evidence.items() if name in titles}
         write_tables(run_data.tables | evidence, folder / "tables", partial(readable_table, samples=run_data.samples))
         _write_configurations(frame, folder / "tables")
-        for name, caption, figure in report_figures(run_data):
+        for name, caption, figure in report_figures(run_data) if figures else ():
             with skip_failed_figure(f"the figure {name}"):
                 save(figure, folder / "figures", name, svg=svg)
                 captions[name] = caption

@@ -30,8 +30,7 @@ def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.Data
         parts.read_part(path, columns).filter(pa.array(rows.newest[part]))
         for path, part in zip(paths, rows.parts, strict=True)
     ]
-    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-    return frame
+    return parts.join_tables(tables, paths[0].parent)
 
 
 def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
@@ -129,7 +128,7 @@ def _read_rows(paths: Sequence[Path]) -> _Rows:
     tables = [parts.read_part(path, ("config_id", "marks", "losses_after", "losses_every")) for path in paths]
     ends = np.cumsum([table.num_rows for table in tables]).tolist()
     slices = [slice(end - table.num_rows, end) for table, end in zip(tables, ends, strict=True)]
-    frame = pa.concat_tables(tables).to_pandas()
+    frame = parts.join_tables(tables, paths[0].parent)
     config, ids = pd.factorize(frame["config_id"])
     marks, after, every = (frame[name].to_numpy(np.int32) for name in ("marks", "losses_after", "losses_every"))
     return _Rows(slices, ids, config, marks, after, every, *_find_newest(config, marks, after, slices))

@@ -144,12 +144,36 @@ def find_damage(path: Path) -> str | None:
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read some columns of a part; without names, all but those of the curve."""
-    with pq.ParquetFile(path) as file:
-        if columns is None:
-            columns = [name for name in file.schema_arrow.names if name not in OF_THE_CURVE]
-        # A name with dots also finds nested columns; select() takes names for what they are.
-        return file.read(columns).select(columns)
+    """Read some columns of a part; without names, all but those of the curve.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be read, although the content is that which the name has the checksum of.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            if columns is None:
+                columns = [name for name in file.schema_arrow.names if name not in OF_THE_CURVE]
+            # A name with dots also finds nested columns; select() takes names for what they are.
+            return file.read(columns).select(columns)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+
+
+def join_tables(tables: Sequence[pa.Table], folder: Path) -> pd.DataFrame:
+    """Return the rows of parts, one after the other.
+
+    Raises
+    ------
+    ValueError
+        If what pandas has noted in them, for itself, is no longer what it wrote.
+    """
+    try:
+        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder} is damaged: {' '.join(str(error).split())}") from error
+    return frame
 
 
 def read_schema(path: Path) -> pa.Schema:

@@ -219,7 +219,7 @@ def _read_common(run: Run) -> tuple[Model, Clock]:
     """Return what all configurations share."""
     about = run.identity
     try:
-        model = Model(about["model"], about["inputs"].split(", "), about["parameters"].split(", "))
+        model = Model(about["model"], _names(about["inputs"]), _names(about["parameters"]))
         about["validation"]
         return model, Clock.from_identity(about)
     except (KeyError, ValueError, AttributeError) as error:
@@ -287,3 +287,8 @@ def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
         if name.endswith("_to_target"):
             frame[name] = frame[name].where(reached)
     return frame
+
+
+def _names(listed: str) -> list[str]:
+    """Return the names in a list of them; a model may have no inputs."""
+    return listed.split(", ") if listed else []

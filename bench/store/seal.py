@@ -49,7 +49,11 @@ def read_text(path: Path, owner: bytes = b"") -> str:
     DamagedError
         If it is not what was written, or cannot be read.
     """
-    return _read_sealed(path, owner).rpartition(_LAST_LINE)[0].decode()
+    content = _read_sealed(path, owner)
+    try:
+        return content.rpartition(_LAST_LINE)[0].decode()
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"{path} is damaged (it is not UTF-8 text)") from error
 
 
 def seal_json(facts: Mapping[str, object], owner: bytes = b"") -> bytes:
@@ -60,8 +64,12 @@ def seal_json(facts: Mapping[str, object], owner: bytes = b"") -> bytes:
 
 def read_json(path: Path, owner: bytes = b"") -> dict[str, Any]:
     """Return facts that `seal_json` has sealed; raises as `read_text` does."""
-    facts: dict[str, Any] = json.loads(_read_sealed(path, owner))
-    del facts[_KEY]
+    content = _read_sealed(path, owner)
+    try:
+        facts: dict[str, Any] = json.loads(content)
+        del facts[_KEY]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged (it is not what `seal_json` writes)") from error
     return facts
 
 
@@ -77,7 +85,11 @@ def write_table(path: Path, table: pd.DataFrame, owner: bytes) -> None:
 
 def read_table(path: Path, owner: bytes) -> pd.DataFrame:
     """Return a table that `write_table` has written; raises as `read_text` does."""
-    return pd.read_parquet(io.BytesIO(_read_sealed(path, owner)))
+    content = _read_sealed(path, owner)
+    try:
+        return pd.read_parquet(io.BytesIO(content))
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+        raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())})") from error
 
 
 def find_flaw(content: bytes, owner: bytes = b"") -> str | None:

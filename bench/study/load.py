@@ -41,13 +41,7 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
     """
     path = _builtin_paths().get(study, Path(study)) if isinstance(study, str) else study
     text = _read_text(path)
-    try:
-        table = tomllib.loads(text)
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid TOML: {' '.join(str(error).split())}") from None
-
+    table = _parse(text, path)
     data = table.get("data")
     for key in ("path", "validation_path"):
         if isinstance(data, dict) and isinstance(data.get(key), str):
@@ -62,6 +56,17 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
         return place + "".join(f"{quote_key(table)}." for table in tables)
 
     return _validate(table, locate, recorded=recorded)
+
+
+def read_study_table(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds, unchecked.
+
+    Raises
+    ------
+    ValueError
+        In one line: for a file that cannot be read, or is no TOML.
+    """
+    return _parse(_read_text(path), path)
 
 
 def study_of_table(table: Mapping[str, Any]) -> Study:
@@ -133,6 +138,16 @@ def _read_text(path: Path) -> str:
         raise ValueError(
             f"study {str(path)!r} is none of the built-in ones ({known}) and no file: {reason}{hint}"
         ) from None
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML text."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid TOML: {' '.join(str(error).split())}") from None
 
 
 def _validate(table: Mapping[str, Any], locate: Callable[[Key], str], *, recorded: bool = False) -> Study:

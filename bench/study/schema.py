@@ -38,7 +38,8 @@ class DataTable(Table):
     )
     y: str | None = Field(default=None, description="The column to be fitted.")
     builtin: str | None = Field(
-        default=None, description='Built-in data in place of a file: "quadratic", "auto-mpg" or "diabetes".'
+        default=None,
+        description='Built-in data in place of a file, such as "quadratic"; "none" for models without inputs.',
     )
     standardize: bool = Field(
         default=False,

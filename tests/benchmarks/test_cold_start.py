@@ -10,6 +10,9 @@ from itertools import count
 
 import pytest
 
+from tests.conftest import ROOT
+from tests.short_kernel import USE_SHORT_KERNELS
+
 pytestmark = pytest.mark.benchmark(group="cold start")
 
 FIT = """
@@ -29,7 +32,7 @@ def python(cache, tmp_path):
     """Run a new Python process; returns what it prints."""
 
     def run(*arguments, cache=cache):
-        environment = os.environ | {"SGDBENCH_CACHE_DIR": str(cache)}
+        environment = os.environ | {"SGDBENCH_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
@@ -66,16 +69,18 @@ def test_run(python, cache, tmp_path, benchmark, reach):
 @pytest.mark.parametrize("cached", [False, True], ids=["compiled", "from the cache"])
 def test_kernel(cached, python, cache, benchmark):
     compile_seconds = []
+    # Untimed, a short kernel will do.
+    code = FIT if benchmark.enabled else USE_SHORT_KERNELS + FIT
 
     def forget():
         if not cached:
             shutil.rmtree(cache, ignore_errors=True)
 
     def fit():
-        compile_seconds.append(float(python("-c", FIT)))
+        compile_seconds.append(float(python("-c", code)))
 
-    if cached:
-        python("-c", FIT)
+    if cached and not any(cache.glob("*.nbc")):
+        python("-c", code)
     benchmark.pedantic(fit, setup=forget, rounds=5)
     benchmark.extra_info["compile_seconds"] = statistics.median(compile_seconds)
 

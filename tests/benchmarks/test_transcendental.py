@@ -12,7 +12,6 @@ from bench.timing.workload import batch_of_runs
 from kernels import models
 from kernels.lanes import read_lane, write_lane
 
-# The first is the model that other benchmarks and tests have kernels for.
 MODELS = {"exponential": exponential, "gaussian_peak": models.gaussian_peak, "sine": models.sine}
 TRUTH = {"exponential": [2, -1.3, 0.5], "gaussian_peak": [2, 0.5, 0.3, 0.1], "sine": [1.5, 4, 0.3, 0.2]}
 # A narrow peak is lost at larger ones, and what follows is chaos.
@@ -67,8 +66,8 @@ MANY = {name: batch_of_runs(problem).part(epochs=5) for name, problem in ONE.ite
 
 
 def marked(variant, name):
-    """Each model takes four kernels, and the tests of equality have the others; test_many.py has JAX on this one."""
-    repeated = name != "exponential" or variant.package
+    """Each model takes four kernels; test_many.py has those of many runs and JAX, the tests of equality the others."""
+    repeated = name != ("exponential" if variant.many else "sine") or variant.package
     marks = pytest.mark.only_measured if repeated else ()
     return pytest.param(variant, name, marks=marks, id=f"{variant.name}-{name}")
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -66,6 +67,16 @@ class FrameRenderer:
         self._loss_marker.set_data(film.epoch[[frame]], loss[[-1]].clip(max=high))
         self._status_line.set_text(self._status_text(frame))
         self._parameter_line.set_text(self._parameter_text(frame))
+
+    def moving_artists(self) -> list[Artist]:
+        """Return what differs between frames, and the spines, which are drawn among it, in the order of drawing."""
+        artists: list[Artist] = []
+        for axis, lines in zip(
+            self.figure.axes, (self._curve_lines, [self._loss_line, self._loss_marker]), strict=True
+        ):
+            # As matplotlib draws the children of a panel.
+            artists += sorted([*lines, *axis.spines.values()], key=lambda artist: artist.get_zorder())
+        return [*artists, self._status_line, self._parameter_line]
 
     def _draw_background(self, axis: Axes) -> None:
         background, view = self.film.background, self.film.background.view

@@ -1,0 +1,1 @@
+"""Estimators for scikit-learn: the kernels in pipelines, grid searches and cross-validation."""

@@ -1,0 +1,228 @@
+"""The report of a suite: who wins where, and how wide the range of good learning rates is."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.plots.failures import skip_failed_figure
+from bench.plots.performance_profile import NAMED, performance_profiles, rate_ranges, ratios_by_problem
+from bench.plots.style import save
+from bench.report.page import EMPTY_PAGE_SCRIPTS, assemble_page, embed_figures, to_script_data
+from bench.report.run_data import RunData
+from bench.system.atomic import replace_atomically
+from bench.tables.formatting import text, to_markdown, write_tables
+from bench.tables.performance_profile import (
+    cost_ratios,
+    good_rates,
+    performance_profile,
+    problem_ratios,
+    profile_summary,
+    ranked_by_samples,
+)
+from bench.tables.phrases import format_count
+from bench.tables.readable import text_table
+
+MAX_FIGURE_BYTES = 4_000_000
+SHARES = {"won": "best", "within_2": "within 2 times", "within_10": "within 10 times", "solved": "solved"}
+
+
+@dataclass(frozen=True, eq=False)
+class SuiteData:
+    """The runs of a suite, one for each problem.
+
+    Attributes
+    ----------
+    title, description : str
+    runs : dict of str to RunData
+        By the name of the problem.
+    """
+
+    title: str
+    description: str
+    runs: dict[str, RunData]
+
+    @cached_property
+    def compared(self) -> dict[str, RunData]:
+        """The problems of which some run reached the target, and which have been tried on fresh seeds."""
+        return {name: run for name, run in self.runs.items() if run.fresh is not None and ranked_by_samples(run.ranked)}
+
+    @cached_property
+    def ratios(self) -> dict[str, pd.DataFrame]:
+        """The costs of the optimizers relative to the best one, by problem."""
+        return {
+            name: cost_ratios(run.ranked, run.fresh) for name, run in self.compared.items() if run.fresh is not None
+        }
+
+    @cached_property
+    def rates(self) -> dict[str, pd.DataFrame]:
+        """The ranges of good learning rates, by problem."""
+        return {name: good_rates(run.ranked) for name, run in self.compared.items()}
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """The optimizers over all problems, best first."""
+        return profile_summary(self.ratios, self.rates)
+
+
+def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> Path:
+    """Write report.html, report.md, tables/ and figures/ of a suite.
+
+    Parameters
+    ----------
+    data : SuiteData
+    folder : Path
+        That of the suite, in which its runs have folders of their own.
+    svg : bool
+        Whether to write figures as SVG too.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+    """
+    captions: dict[str, str] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    sentences = {"Over all": "No run reached its target yet: there is nothing to compare."}
+    if data.ratios:
+        summary, by_problem = data.summary, problem_ratios(data.ratios).loc[data.summary["optimizer"]]
+        sentences = describe_suite(data)
+        profile = performance_profile(data.ratios)
+        frames = {
+            "optimizers": summary,
+            "ratios": by_problem.reset_index(),
+            "rates": pd.concat([table.assign(problem=name) for name, table in data.rates.items()], ignore_index=True),
+            "profile": profile,
+        }
+        write_tables(frames, folder / "tables", lambda _, table: table)
+        order = summary["optimizer"].tolist()
+        tables = {
+            "The optimizers over all problems": readable_summary(summary),
+            "Decades of good learning rates": readable_rates(data.rates, order),
+        }
+        figures: dict[str, tuple[str, Callable[[], Figure]]] = {
+            "profile": (
+                "How often each optimizer is within a factor of the best one.",
+                partial(performance_profiles, profile, named=order[:NAMED]),
+            ),
+            "ratios": (
+                "Samples to the target on each problem, relative to the best optimizer.",
+                partial(ratios_by_problem, by_problem),
+            ),
+            "rates": (
+                "How wide the range of good learning rates is.",
+                partial(rate_ranges, data.rates, order=order),
+            ),
+        }
+        for name, (caption, draw) in figures.items():
+            with skip_failed_figure(f"the figure {name}"):
+                save(draw(), folder / "figures", name, svg=svg)
+                captions[name] = caption
+    for name, made in (
+        ("report.md", _render_markdown(data, folder, sentences, tables, captions)),
+        ("report.html", _render_page(data, folder, sentences, tables, captions)),
+    ):
+        with replace_atomically(folder / name) as path:
+            path.write_text(made, encoding="utf-8")
+    return folder / "report.html"
+
+
+def describe_suite(data: SuiteData) -> dict[str, str]:
+    """Return the conclusions by subject: who is best over all, who wins where, and who has the widest range."""
+    summary = data.summary
+    first = summary.iloc[0]
+    instances = sum(table.shape[1] for table in data.ratios.values())
+    sentences = {
+        "Over all": (
+            f"{first['optimizer']} comes first: of {format_count(instances, 'instance')} of "
+            f"{format_count(len(data.ratios), 'problem')} on fresh seeds it is within twice the samples of the best "
+            f"optimizer in {_percent(first['within_2'])}, and solves {_percent(first['solved'])}."
+        )
+    }
+    for name, table in data.ratios.items():
+        medians = problem_ratios({name: table})[name].sort_values(kind="stable")
+        close = [str(other) for other, ratio in medians.items() if ratio <= 1.05 * medians.iloc[0]]
+        more = f", and {format_count(len(close) - 3, 'other')}" if len(close) > 3 else ""
+        sentences[f"Fewest samples: {name}"] = f"{', '.join(close[:3])}{more}."
+    widest = summary.sort_values("decades", ascending=False, kind="stable").head(3)
+    listed = ", ".join(f"{row.optimizer} ({row.decades:.2g})" for row in widest.itertuples())
+    sentences["Widest good rates"] = f"{listed}, in decades of learning rates, on average over the problems."
+    return sentences
+
+
+def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of optimizers with intervals, as it is read."""
+    table = pd.DataFrame({"optimizer": summary["optimizer"]})
+    for name, title in SHARES.items():
+        ends = summary[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
+        table[title] = [f"{_percent(value)} [{_percent(low)}, {_percent(high)}]" for value, low, high in ends]
+    ends = summary[["ratio", "ratio_low", "ratio_high"]].to_numpy(float)
+    table["times the best"] = [f"{_ratio(value)} [{_ratio(low)}, {_ratio(high)}]" for value, low, high in ends]
+    table["decades"] = [f"{width:.2f}" for width in summary["decades"]]
+    return table
+
+
+def readable_rates(rates: dict[str, pd.DataFrame], order: Sequence[str]) -> pd.DataFrame:
+    """Return how many decades of learning rates are good, by optimizer and problem."""
+    columns = {name: table.set_index("optimizer")["decades"].reindex(list(order)) for name, table in rates.items()}
+    cells = {
+        name: ["none" if pd.isna(width) else f"{width:.2f}" for width in column] for name, column in columns.items()
+    }
+    return pd.DataFrame({"optimizer": list(order), **cells})
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _ratio(value: float) -> str:
+    return "fails" if not value < float("inf") else text(float(f"{value:.2g}"))
+
+
+def _runs(data: SuiteData, folder: Path) -> list[dict[str, Any]]:
+    """Return the problems with the links to their own reports and what they are."""
+    rows = []
+    for name, run in data.runs.items():
+        link = os.path.relpath(run.result.run.folder / "report.html", folder).replace(os.sep, "/")
+        target = "" if run.target is None else f", target {run.loss_name} {text(run.target)}"
+        about = (
+            f"{run.title}: {run.result.model.expression}{run.source}, {format_count(len(run.frame), 'configuration')}"
+        )
+        rows.append({"name": name, "link": quote(link), "about": f"{about}{target}"})
+    return rows
+
+
+def _render_page(
+    data: SuiteData, folder: Path, sentences: dict[str, str], tables: dict[str, pd.DataFrame], captions: dict[str, str]
+) -> str:
+    return assemble_page(
+        "suite.html.j2",
+        EMPTY_PAGE_SCRIPTS,
+        to_script_data({}),
+        title=text(data.title),
+        description=text(data.description),
+        sentences=[(text(about), text(sentence)) for about, sentence in sentences.items()],
+        tables=[(title, text_table(table)) for title, table in tables.items()],
+        figures=embed_figures(folder / "figures", captions, MAX_FIGURE_BYTES),
+        runs=_runs(data, folder),
+    )
+
+
+def _render_markdown(
+    data: SuiteData, folder: Path, sentences: dict[str, str], tables: dict[str, pd.DataFrame], captions: dict[str, str]
+) -> str:
+    said = [f"- {text(about)}: {text(sentence)}" for about, sentence in sentences.items()]
+    parts = [f"# {text(data.title)}", "\n".join(said)]
+    parts += [f"![{caption}](figures/{name}.png)" for name, caption in captions.items()]
+    parts += [f"## {title}\n\n{to_markdown(table)}" for title, table in tables.items()]
+    parts += [
+        "## Problems\n\n"
+        + "\n".join(f"- [{run['name']}]({run['link']}): {run['about']}" for run in _runs(data, folder))
+    ]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,105 @@
+"""A suite: one grid tried on several problems, each of which is a study."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.study.load import read_study_table, study_of_table, with_overrides
+from bench.study.schema import Study
+
+SHARED = ("grid", "run")
+FIELDS = ("name", "title", "description", "problem", *SHARED)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Several studies with what they have in common.
+
+    Attributes
+    ----------
+    name, title, description : str
+    studies : tuple of Study
+        One for each problem, with names of their own.
+    """
+
+    name: str
+    title: str
+    description: str
+    studies: tuple[Study, ...]
+
+
+def suites() -> dict[str, str]:
+    """Return the built-in suites: from name to description."""
+    return {name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in _builtin_paths().items()}
+
+
+def load_suite(name: str) -> Suite | None:
+    """Read a suite: a file with a table ``[[problem]]`` for each problem, and ``[grid]`` and ``[run]`` for all of them.
+
+    A problem has the tables of a study; what its own ``grid`` and ``run`` say goes before what is shared.
+
+    Parameters
+    ----------
+    name : str
+        That of a built-in suite, or a TOML file.
+
+    Returns
+    -------
+    Suite or None
+        None if it is no suite, but perhaps a study.
+
+    Raises
+    ------
+    ValueError
+        In one line: the file, the problem, the key, its value and what is accepted.
+    """
+    path = _builtin_paths().get(name, Path(name))
+    if path.suffix != ".toml" or not path.is_file():
+        return None
+    table = read_study_table(path)
+    if "problem" not in table:
+        return None
+    if unknown := next((key for key in table if key not in FIELDS), None):
+        raise ValueError(f"{path}: {unknown} is no key of a suite; known are {', '.join(FIELDS)}")
+    problems, title = table["problem"], table.get("name")
+    if not isinstance(title, str) or not title:
+        raise ValueError(f"{path}: name must be text, not {title!r}")
+    if not isinstance(problems, list) or not all(isinstance(problem, dict) for problem in problems) or not problems:
+        raise ValueError(f"{path}: problem must be one or more tables [[problem]]")
+    made = tuple(_make_study(table, problem, path) for problem in problems)
+    names = [study.name for study in made]
+    if twice := next((one for one in names if names.count(one) > 1), None):
+        raise ValueError(f"{path}: each problem must have a name of its own, and {twice!r} is there twice")
+    return Suite(title, str(table.get("title") or title), str(table.get("description") or ""), made)
+
+
+def override_all(suite: Suite, **options: Any) -> Suite:
+    """Return the suite with other settings in all of its studies; see `bench.study.load.with_overrides`."""
+    studies = tuple(with_overrides(study, **options) for study in suite.studies)
+    return Suite(suite.name, suite.title, suite.description, studies)
+
+
+def _make_study(table: Mapping[str, Any], problem: Mapping[str, Any], path: Path) -> Study:
+    """Return the study of a problem; paths of data are relative to the file."""
+    name = problem.get("name", "")
+    merged = {key: value for key, value in problem.items() if key not in SHARED}
+    for section in SHARED:
+        shared, own = table.get(section, {}), problem.get(section, {})
+        if not isinstance(shared, dict) or not isinstance(own, dict):
+            raise ValueError(f"{path}, problem {name!r}: {section} must be a table")
+        merged[section] = shared | own
+    data = merged.get("data")
+    if isinstance(data, dict):
+        places = {key: data[key] for key in ("path", "validation_path") if isinstance(data.get(key), str)}
+        merged["data"] = data | {key: str(path.absolute().parent / place) for key, place in places.items()}
+    try:
+        return study_of_table(merged)
+    except ValueError as error:
+        raise ValueError(f"{path}, problem {name!r}: {error}") from None
+
+
+def _builtin_paths() -> dict[str, Path]:
+    """Return the files of the built-in suites by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "suites").glob("*.toml"))}

@@ -1,0 +1,161 @@
+"""Optimizers over several problems: how often each is within a factor of the best one.
+
+E. D. Dolan and J. J. Moré, Benchmarking optimization software with performance profiles, Mathematical Programming 91
+(2002). A profile rho(tau) is the share of instances that a solver solves at a cost of at most tau times that of the
+best solver on the same instance. An instance here is a problem from one start with one fresh seed.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from bench.tables.choice_ranking import cost_of
+from bench.tables.intervals import median_interval, row_medians, wilson_interval
+from bench.tables.run_costs import CHOICES, find_choices, run_costs
+from kernels.run import Floats
+
+# Costs that differ by no more than this share are equal.
+EQUAL = 0.01
+# A rate is good if every run succeeds there, at a median cost of at most so many times that of the best rate.
+GOOD = 2.0
+
+
+def cost_ratios(ranked: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
+    """Return the costs of the optimizers on one problem, relative to the best one run by run.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        The choices of one problem, as from `bench.tables.choice_ranking.ranking` by samples to the target.
+    fresh : DataFrame
+        Runs of the best choice of each optimizer, with seeds that had no part in choosing it.
+
+    Returns
+    -------
+    DataFrame
+        A row for each optimizer and a column for each start and seed. Infinite where a run missed the target, NaN in
+        instances that no optimizer solves.
+    """
+    tops = ranked.drop_duplicates("optimizer")
+    runs = run_costs(fresh[find_choices(fresh, tops, CHOICES).notna().to_numpy()], CHOICES)
+    costs = np.maximum(runs.costs["samples"], 1.0)
+    best = costs.min(axis=0)
+    ratios = np.divide(costs, best, out=np.full_like(costs, np.nan), where=np.isfinite(best))
+    return pd.DataFrame(ratios, index=pd.Index(runs.choices["optimizer"].astype(str), name="optimizer"))
+
+
+def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
+    """Return for each optimizer the widest range of good learning rates around its best one on one problem.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        As for `cost_ratios`; one batch size and one schedule.
+
+    Returns
+    -------
+    DataFrame
+        One row per optimizer: `optimizer`, `best`, the rate that is recommended by its costs, `lowest` and `highest`,
+        between which every rate tried is good, and `decades`, the logarithm of how many times the one is the other;
+        missing where no rate is good.
+    """
+    rows = []
+    for name, group in ranked.groupby("optimizer", observed=True, sort=False):
+        best = group.iloc[0]
+        by_rate = group.sort_values("lr")
+        cost = by_rate["samples"].to_numpy(float, na_value=np.inf)
+        every = (by_rate["converged"] == by_rate["runs"]).to_numpy(bool)
+        good = every & (cost <= GOOD * cost.min())
+        rates = by_rate["lr"].to_numpy(float)
+        low = high = int(np.searchsorted(rates, best["lr"]))
+        row = {
+            "optimizer": str(name),
+            "best": float(best["lr"]),
+            "lowest": np.nan,
+            "highest": np.nan,
+            "decades": np.nan,
+        }
+        if good[low]:
+            while low > 0 and good[low - 1]:
+                low -= 1
+            while high + 1 < rates.size and good[high + 1]:
+                high += 1
+            row |= {"lowest": rates[low], "highest": rates[high], "decades": np.log10(rates[high] / rates[low])}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def performance_profile(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the profile of each optimizer over several problems, each of which counts alike.
+
+    Parameters
+    ----------
+    ratios : mapping
+        From the name of a problem to its `cost_ratios`.
+
+    Returns
+    -------
+    DataFrame
+        `optimizer`, `tau` and `share`, steps of a function that is constant between them: at each `tau` the share of
+        instances that are solved at no more than tau times the cost of the best optimizer.
+    """
+    finite = np.concatenate([table.to_numpy().ravel() for table in ratios.values()])
+    taus = np.unique(np.concatenate([[1.0], finite[np.isfinite(finite)]]))
+    names = next(iter(ratios.values())).index
+    shares = np.mean(
+        [[_share_within(table.loc[name].to_numpy(), taus) for name in names] for table in ratios.values()], axis=0
+    )
+    steps = pd.DataFrame(
+        {"optimizer": np.repeat(names, taus.size), "tau": np.tile(taus, len(names)), "share": shares.ravel()}
+    )
+    changes = steps["share"].ne(steps.groupby("optimizer", sort=False)["share"].shift())
+    return steps[changes].reset_index(drop=True)
+
+
+def profile_summary(ratios: Mapping[str, pd.DataFrame], rates: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the optimizers over all problems, best first: how often each wins, comes close and succeeds.
+
+    Parameters
+    ----------
+    ratios, rates : mapping
+        From the name of a problem to its `cost_ratios`, and to its `good_rates`.
+
+    Returns
+    -------
+    DataFrame
+        `optimizer`; the shares of instances in which it is the best one but for 1 %, `won`, within twice the best,
+        `within_2`, within ten times, `within_10`, and `solved`, each with Wilson's interval, `_low` and `_high`;
+        `ratio`, the median over all instances with its interval; `decades`, the mean width of the range of good rates,
+        0 where no rate is good. The order is by the mean of the shares within 1, 2, 4, ... 64 times the best.
+    """
+    together = pd.concat(ratios.values(), axis=1)
+    values = together.to_numpy(float)
+    known = ~np.isnan(values)
+    table = pd.DataFrame({"optimizer": together.index})
+    for name, bound in (("won", 1 + EQUAL), ("within_2", 2.0), ("within_10", 10.0), ("solved", np.finfo(float).max)):
+        count, of = (values <= bound).sum(axis=1), np.maximum(known.sum(axis=1), 1)
+        low, high = wilson_interval(count, of)
+        table = table.assign(**{name: count / of, f"{name}_low": low, f"{name}_high": high})
+    low, high = median_interval(values)
+    widths = pd.concat([one.set_index("optimizer")["decades"].fillna(0.0) for one in rates.values()], axis=1)
+    table = table.assign(ratio=row_medians(values), ratio_low=low, ratio_high=high)
+    table["decades"] = table["optimizer"].map(widths.mean(axis=1))
+    score = np.mean([(values <= 2.0**power + EQUAL).sum(axis=1) for power in range(7)], axis=0)
+    return table.iloc[np.argsort(-score, kind="stable")].reset_index(drop=True)
+
+
+def problem_ratios(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the median ratio of each optimizer on each problem, infinite where it mostly fails: a column for each."""
+    return pd.DataFrame({name: pd.Series(row_medians(table.to_numpy()), table.index) for name, table in ratios.items()})
+
+
+def ranked_by_samples(ranked: pd.DataFrame) -> bool:
+    """Return whether any run of a ranking reached its target, so that there are costs to compare."""
+    return cost_of(ranked, "samples") == "samples"
+
+
+def _share_within(ratios: Floats, taus: Floats) -> Floats:
+    """Return for each tau which share of the ratios is at most that; instances that nobody solves do not count."""
+    known = np.sort(ratios[~np.isnan(ratios)])
+    return np.searchsorted(known, taus * (1 + 1e-12), side="right") / max(known.size, 1)

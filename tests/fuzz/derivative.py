@@ -1,0 +1,176 @@
+"""Models at random: their residuals and derivatives against those of mpmath, or a refusal in one line.
+
+An input is a string of choices, from which an expression grows. mpmath computes the expression and, by differences, its
+derivatives, with 60 digits. So is the program of the model computed, so that what differs are formulas, not roundings.
+"""
+
+import random
+import zlib
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import mpmath
+from mpmath import mp
+
+from kernels import Model, cache
+from kernels.expression import Call, Name, Number, parse
+from tests.fuzz.harness import Target, refusal
+
+LARGE = "1e17"
+LEAVES = ["a", "b", "c", "x", "a", "b", "x", "2", "0.5", "3", "1e-3", "pi", "7", LARGE, "0"]
+BINARY = ["+", "-", "*", "/", "+", "*", "**"]
+POWERS = ["2", "-1", "0.5", "3", "-1.5", "0", "0.25", "8"]
+SMOOTH = ["exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf"]
+UNARY = [*SMOOTH, "arcsin", "arccos", "arctan", "sigmoid", "softplus", "relu", "abs", "-"]
+COMPARISONS = ["<", "<=", ">", ">="]
+NAMES = ("a", "b", "c", "x")
+DIGITS = 60
+
+
+class UndefinedError(Exception):
+    """There is no derivative at this point, or nothing that can be compared with it."""
+
+
+def make_target(place):
+    """Return the target."""
+    assert Model("a*x").program  # imports sympy, which evaluates a text
+    rng = random.Random(0)
+    corpus = [rng.randbytes(size) for size in (4, 6, 8, 12, 16, 24) for _ in range(12)]
+    return Target(corpus, [bytes([value]) * count for value in (0, 1, 7, 64, 255) for count in (1, 3)], examine, place)
+
+
+def examine(data):
+    """Compare a model with mpmath."""
+    text = grow(iter(data), 6)
+    with patch.object(cache, "write", lambda *_: None):  # of millions of programs none is kept
+        program = refusal(lambda: Model(text).program, ValueError)
+        if program is None:
+            return "refused"
+    model = Model(text)
+    if LARGE in text:  # beside which what is not rounded away is
+        return "derived"
+    rng = random.Random(zlib.crc32(data))
+    with mp.workdps(DIGITS):
+        point = {name: mp.mpf(rng.uniform(-2.5, 2.5)) for name in NAMES}
+        try:
+            expected = expected_values(parse(text), model.params, point)
+        except UndefinedError:
+            return "undefined"
+        computed = run_program(program, model, point, 0)
+        # Constants are rounded to floats: what that changes is no error.
+        moved = run_program(program, model, point, mp.mpf(2) ** -50)
+        for theirs, ours, other in zip(expected, computed, moved, strict=True):
+            rounding = abs(other - ours) if mp.isfinite(other) else mp.zero
+            tolerance = mp.mpf(10) ** -9 * abs(theirs) + 1000 * rounding + mp.mpf(10) ** -25
+            assert abs(ours - theirs) <= tolerance, f"{text} at {point}: {ours} and not {theirs}"
+    return "equal"
+
+
+def grow(choices: Iterator[int], depth: int) -> str:
+    """Return an expression; where there are no more choices, leaves end it."""
+    choice = next(choices, None)
+    if depth == 0 or choice is None or choice < 64:
+        return LEAVES[(choice or 0) % len(LEAVES)]
+    branch, kind = choice % 16, choice // 16
+    if branch < 8:
+        left, right = grow(choices, depth - 1), grow(choices, depth - 1)
+        return f"({left} {BINARY[kind % len(BINARY)]} {right})"
+    if branch < 10:
+        return f"({grow(choices, depth - 1)})**{POWERS[kind % len(POWERS)]}"
+    if branch < 14:
+        function = UNARY[next(choices, 0) % len(UNARY)]
+        return f"{function}({grow(choices, depth - 1)})"
+    if branch < 15:
+        return f"{('max', 'min')[kind % 2]}({grow(choices, depth - 1)}, {grow(choices, depth - 1)})"
+    sides = [grow(choices, depth - 1) for _ in range(4)]
+    return f"where({sides[0]} {COMPARISONS[kind % 4]} {sides[1]}, {sides[2]}, {sides[3]})"
+
+
+def expected_values(tree, params, point):
+    """The model and its derivatives, by mpmath alone."""
+    values = [value_of(tree, point)]
+    for name in params:
+
+        def along(number, name=name):
+            return value_of(tree, point | {name: number})
+
+        values.append(mp.diff(along, point[name]))
+    if not all(mp.isfinite(value) for value in values):
+        raise UndefinedError
+    return values
+
+
+def value_of(node, point):
+    """The value of a tree, where it is real and smooth."""
+    match node:
+        case Number(value):
+            return mp.mpf(value)
+        case Name(name):
+            return point[name]
+        case Call("where", (Call(comparison, sides), first, second)):
+            u, v = (value_of(side, point) for side in sides)
+            check_apart(u, v)
+            return value_of(first if (u < v) == comparison.startswith("less") else second, point)
+        case Call(function, operands):
+            values = [value_of(operand, point) for operand in operands]
+            if function in ("maximum", "minimum", "absolute", "relu"):
+                check_apart(*(values if len(values) == 2 else (values[0], mp.zero)))
+            if function in ("arcsin", "arccos"):
+                check_apart(abs(values[0]), mp.one)
+            if function == "power" and values[0] < 0 and not isinstance(operands[1], Number):
+                raise UndefinedError  # real for some exponents only
+            if function in ("sqrt", "log", "divide", "power"):
+                check_apart(values[-1] if function == "divide" else values[0], mp.zero)
+            result = compute(function, values)
+            if not mp.isfinite(result) or abs(result) > mp.mpf(10) ** 40:
+                raise UndefinedError
+            return result
+    raise AssertionError(node)
+
+
+def check_apart(u, v):
+    """Leave out kinks, poles and the ends of domains."""
+    if abs(u - v) <= mp.mpf(10) ** -20 * (1 + abs(u)):
+        raise UndefinedError
+
+
+def compute(function, values):
+    """The value of a function of numbers; nan where it is not real."""
+    try:
+        result = MPMATH[function](*values)
+    except (ZeroDivisionError, ValueError, OverflowError):
+        return mp.nan
+    return result if isinstance(result, mpmath.mpf) else mp.nan
+
+
+def run_program(program, model, point, shift):
+    """The prediction of a program and its derivatives, with constants moved by a share of themselves."""
+    constants = [mp.mpf(value) * (1 + shift * (-1) ** place) for place, value in enumerate(program.constants)]
+    values = [*(point[name] for name in model.params), *(point[name] for name in model.inputs), mp.zero, *constants]
+    for function, operands in program.instructions:
+        values.append(compute(function, [values[operand] for operand in operands]))
+    return [values[program.residual], *(values[derivative] for derivative in program.derivatives)]
+
+
+MPMATH = {
+    "add": lambda u, v: u + v,
+    "subtract": lambda u, v: u - v,
+    "multiply": lambda u, v: u * v,
+    "divide": lambda u, v: u / v,
+    "negative": lambda u: -u,
+    "power": mp.power,
+    "absolute": abs,
+    "sign": mp.sign,
+    "maximum": max,
+    "minimum": min,
+    "relu": lambda u: max(u, mp.zero),
+    "less": lambda u, v: mp.mpf(u < v),
+    "less_equal": lambda u, v: mp.mpf(u <= v),
+    "where": lambda condition, u, v: u if condition else v,
+    "arcsin": mp.asin,
+    "arccos": mp.acos,
+    "arctan": mp.atan,
+    "sigmoid": lambda u: 1 / (1 + mp.exp(-u)),
+    "softplus": lambda u: mp.log1p(mp.exp(u)),
+}
+MPMATH |= {name: getattr(mp, name) for name in SMOOTH}

@@ -1,0 +1,217 @@
+"""Suites: one grid on several problems, the optimizers compared over all of them."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.study.load import studies
+from bench.study.suite import load_suite, override_all, suites
+from bench.tables.performance_profile import (
+    cost_ratios,
+    good_rates,
+    performance_profile,
+    problem_ratios,
+    profile_summary,
+)
+from kernels.optimizers import OPTIMIZERS
+
+SMALL = """
+name = "two"
+title = "Two <problems>"
+description = "a line and a bowl"
+
+[grid]
+optimizer = ["sgd", "adam"]
+lr = [0.01, 0.1, 0.3]
+seed = [0, 1]
+
+[run]
+kernel = "reference"
+epochs = 20
+confirm = 5
+
+[[problem]]
+name = "line"
+data = { path = "line.csv", x = "u", y = "v" }
+model = { expression = "a*u + b" }
+grid = { init = { zero = [0, 0] }, batch_size = 4, shuffle = true }
+run = { target = 1e-3 }
+
+[[problem]]
+name = "bowl <b>"
+data = { builtin = "none" }
+model = { expression = "x**2 + 3*y**2" }
+grid = { init = { random = "normal:1:1" } }
+run = { target = 1e-4, loss = "objective", epochs = 2 }
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    x = np.linspace(-1, 1, 24)
+    pd.DataFrame({"u": x, "v": 2 * x + 1}).to_csv(tmp_path / "line.csv", index=False)
+    path = tmp_path / "two.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_the_built_in_suite_has_every_optimizer_and_the_same_updates_for_each_problem():
+    suite = load_suite("optimizers")
+    assert [study.name for study in suite.studies] == [
+        "quadratic", "noisy quadratic", "exponential", "polynomial", "rosenbrock"
+    ]  # fmt: skip
+    for study in suite.studies:
+        grid, (data, _) = study.make_grid(), study.dataset()
+        assert set(grid.optimizer) == set(OPTIMIZERS)
+        assert (len(grid.optimizer), len(grid.seed), len(grid.lr)) == (len(OPTIMIZERS), 5, 19)
+        assert data.y.size // grid.batch_size[0] * study.run.epochs == 2500
+    assert set(suites()) == {"optimizers"}
+    assert not set(suites()) & set(studies())
+    assert load_suite("quadratic") is None
+    assert load_suite("cars.csv") is None
+
+
+def test_what_a_problem_says_goes_before_what_is_shared(small):
+    line, bowl = load_suite(str(small)).studies
+    assert (line.run.epochs, bowl.run.epochs) == (20, 2)
+    assert line.data.path == str(small.parent / "line.csv")
+    assert [study.grid.lr for study in (line, bowl)] == [[0.01, 0.1, 0.3]] * 2
+    changed = override_all(load_suite(str(small)), lr=[0.2], epochs=3)
+    assert [(study.grid.lr, study.run.epochs) for study in changed.studies] == [([0.2], 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[grid]", "colour = 1\n[grid]", "two.toml: colour is no key of a suite; known are name, title"),
+        ('name = "two"', "", "two.toml: name must be text, not None"),
+        ('name = "bowl <b>"', 'name = "line"', "two.toml: each problem must have a name of its own, and 'line' is"),
+        ("epochs = 2 }", "epochs = -2 }", "problem 'bowl <b>': epochs must be"),
+        ('expression = "a*u + b"', 'expression = "a*u +"', "problem 'line': expression, column 6"),
+        ("run = { target = 1e-3 }", "run = 3", "problem 'line': run must be a table"),
+    ],
+)
+def test_refusals_say_where(small, old, new, message):
+    assert old in SMALL
+    small.write_text(SMALL.replace(old, new))
+    with pytest.raises(ValueError, match=f"^[^\n]*{re.escape(message)}[^\n]*$"):
+        load_suite(str(small))
+
+
+def frame(costs, optimizer="optimizer"):
+    """Runs with these samples to the target, by optimizer and rate; None for a run that missed it."""
+    rows = [
+        {
+            optimizer: name, "lr": lr, "schedule": "constant", "batch_size": 1, "shuffle": False, "init": "one",
+            "seed": seed, "status": "max_epochs" if cost is None else "converged", "final_loss": 1.0,
+            "samples_to_target": np.nan if cost is None else cost, "updates_to_target": cost or np.nan,
+        }
+        for (name, lr), values in costs.items()
+        for seed, cost in enumerate(values)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def ranked(order):
+    return pd.DataFrame(
+        [{"optimizer": name, "lr": lr, "schedule": "constant", "batch_size": 1, "shuffle": False} for name, lr in order]
+    )
+
+
+FRESH = {("a", 0.1): [10, 20, None, None], ("b", 0.3): [20, 10, 40, None], ("c", 0.1): [None, 50, 10, None]}
+EXPECTED = pd.DataFrame(
+    [[1.0, 2.0, np.inf, np.nan], [2.0, 1.0, 4.0, np.nan], [np.inf, 5.0, 1.0, np.nan]], ["a", "b", "c"]
+)
+
+
+def test_ratios_are_those_to_the_best_of_each_instance():
+    """An instance that nobody solves says nothing; a worse choice of an optimizer does not count."""
+    runs = frame(FRESH | {("a", 0.9): [1, 1, 1, 1]})
+    found = cost_ratios(ranked([("a", 0.1), ("b", 0.3), ("a", 0.9), ("c", 0.1)]), runs)
+    np.testing.assert_array_equal(found, EXPECTED)
+    assert found.index.tolist() == ["a", "b", "c"]
+
+
+def test_a_profile_worked_out_by_hand():
+    profile = performance_profile({"one": EXPECTED})
+    steps = {name: list(zip(own["tau"], own["share"], strict=True)) for name, own in profile.groupby("optimizer")}
+    third = pytest.approx(1 / 3)
+    assert steps["a"] == [(1.0, third), (2.0, pytest.approx(2 / 3))]
+    assert steps["b"] == [(1.0, third), (2.0, pytest.approx(2 / 3)), (4.0, 1.0)]
+    assert steps["c"] == [(1.0, third), (5.0, pytest.approx(2 / 3))]
+    # A problem with more instances counts no more than another: here a wins all, and b and c fail.
+    other = pd.DataFrame([[1.0] * 9, [np.inf] * 9, [np.inf] * 9], ["a", "b", "c"])
+    both = performance_profile({"one": EXPECTED, "two": other})
+    assert both[(both["optimizer"] == "a") & (both["tau"] == 1)]["share"].item() == pytest.approx((1 / 3 + 1) / 2)
+    assert problem_ratios({"one": EXPECTED, "two": other}).loc["b"].tolist() == [2.0, np.inf]
+
+
+def test_the_summary_counts_instances_with_intervals():
+    rates = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": [1.0, np.nan, 2.0]})
+    other = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": [2.0, 0.5, np.nan]})
+    summary = profile_summary({"one": EXPECTED}, {"one": rates, "two": other}).set_index("optimizer")
+    assert summary.index.tolist()[0] == "b"  # solves most, within four times
+    assert summary["won"].tolist() == pytest.approx([1 / 3] * 3)
+    assert summary["within_2"][["a", "b", "c"]].tolist() == pytest.approx([2 / 3, 2 / 3, 1 / 3])
+    assert summary["within_10"][["a", "b", "c"]].tolist() == pytest.approx([2 / 3, 1, 2 / 3])
+    assert summary["ratio"][["a", "b", "c"]].tolist() == [2.0, 2.0, 5.0]
+    assert summary["decades"][["a", "b", "c"]].tolist() == [1.5, 0.25, 1.0]
+    # Wilson's interval of 1 in 3 at 95 %, by statsmodels' proportion_confint.
+    assert summary[["won_low", "won_high"]].iloc[0].tolist() == pytest.approx([0.06149, 0.79235], abs=1e-5)
+
+
+def test_good_rates_reach_from_the_best_one_to_the_first_that_is_not_good():
+    samples = {0.001: 300, 0.01: 150, 0.1: 100, 1.0: 180, 10.0: 250, 100.0: 110}
+    table = ranked([("a", lr) for lr in (0.1, 100.0, 0.01, 1.0, 10.0, 0.001)])
+    table = table.assign(samples=table["lr"].map(samples), runs=5, converged=5, diverged=0)
+    (row,) = good_rates(table).to_dict("records")
+    assert (row["best"], row["lowest"], row["highest"]) == (0.1, 0.01, 1.0)
+    assert row["decades"] == pytest.approx(2.0)
+    table.loc[table["lr"] == 1.0, "converged"] = 4  # one run misses
+    assert good_rates(table)["highest"].item() == 0.1
+    table.loc[table["lr"] == 0.1, "converged"] = 4
+    assert good_rates(table)[["lowest", "highest", "decades"]].isna().all(axis=None)
+
+
+def test_a_suite_from_the_command_line(small, sgdbench, tmp_path):
+    code, out, err = sgdbench("run", small, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert "Over all: " in out
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "Two &lt;problems&gt;" in page
+    assert "<b>" not in page.replace("bowl &lt;b&gt;", "")
+    for figure in ("profile", "ratios", "rates"):
+        assert (tmp_path / "out" / "figures" / f"{figure}.png").stat().st_size > 10_000
+    for problem in ("line", "bowl-b"):
+        assert (tmp_path / "out" / problem / "report.html").exists()
+        assert f'href="{problem}/report.html"' in page
+    summary = pd.read_csv(tmp_path / "out" / "tables" / "optimizers.csv")
+    assert set(summary["optimizer"]) == {"sgd", "adam"}
+    assert summary["solved"].max() == 1.0
+    text = (tmp_path / "out" / "report.md").read_text("utf-8")
+    assert "(figures/profile.png)" in text
+
+    # The report again, from what is stored; and the run again, which trains nothing.
+    (tmp_path / "out" / "report.html").unlink()
+    code, out, _ = sgdbench("report", tmp_path / "out")
+    assert (code, (tmp_path / "out" / "report.html").read_text("utf-8") == page) == (0, True)
+    code, _, err = sgdbench("run", small, "--out", tmp_path / "out")
+    assert code == 2
+    assert "--resume" in err
+    assert sgdbench("run", small, "--out", tmp_path / "out", "--resume")[0] == 0
+    (tmp_path / "out" / "suite.toml").write_text("title = 3")
+    code, _, err = sgdbench("report", tmp_path / "out")
+    assert code == 2
+    assert "suite.toml is not as it was written: 'problems'; run the suite again" in err
+
+
+def test_without_a_target_that_is_reached_there_is_nothing_to_compare(small, sgdbench, tmp_path):
+    code, _, _ = sgdbench("run", small, "--out", tmp_path / "out", "--target", "1e-300", "--confirm", "0")
+    assert code == 0
+    assert "No run reached its target yet" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_studies_lists_suites(sgdbench):
+    assert "optimizers   every optimizer with its default options" in sgdbench("studies")[1]
