@@ -156,7 +156,7 @@ def fit(
         typer.Option(metavar="LOSS", help="Stop when the loss, in the data's units, is this low."),
     ] = None,
     kernel: Annotated[
-        str, typer.Option(metavar="NAME", help='"fused", "fused-fma" or, a thousand times slower, "reference".')
+        str, typer.Option(metavar="NAME", help='"fused", "fused-fma", "epoch-map" or (slow) "reference".')
     ] = "fused",
     record: Annotated[
         str, typer.Option(metavar="MARKS", help='Look at the loss: "epoch", "log", "log:10", or every so many updates.')
@@ -264,7 +264,7 @@ def run(
     ] = None,
     kernel: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help='"lanes", "fused", "reference", "lanes-fma" or "fused-fma".'),
+        typer.Option(metavar="NAME", help='"lanes", "fused", "reference", "lanes-fma", "fused-fma" or "epoch-map".'),
     ] = None,
     record: Annotated[
         str | None, typer.Option(metavar="MARKS", help='"log", "log:10", "epoch", or every so many updates.')

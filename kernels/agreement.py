@@ -29,15 +29,18 @@ class Kind(NamedTuple):
         Runs that are trained side by side.
     fma : bool
         Whether a multiplication and an addition may be fused, which changes the last bits.
+    maps : bool
+        Whether runs go through the maps of epochs, and not through their updates: see `kernels.epoch_map`.
     """
 
     width: int = 1
     fma: bool = False
+    maps: bool = False
 
     @property
     def exact(self) -> bool:
         """Whether the kernel promises the bits of the reference, as far as the model and the loss let it."""
-        return not self.fma
+        return not (self.fma or self.maps)
 
 
 KERNELS = {
@@ -46,6 +49,7 @@ KERNELS = {
     "fused-fma": Kind(fma=True),
     "lanes": Kind(32),
     "lanes-fma": Kind(32, fma=True),
+    "epoch-map": Kind(maps=True),
 }
 SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
 """Those that train one run at a time."""

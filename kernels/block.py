@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.agreement import KERNELS, check_kernel
+from kernels.epoch_map import check_epoch_map
+from kernels.epoch_map_kernel import compile_epoch_map
+from kernels.epoch_map_training import train_by_maps
 from kernels.fit import Train, trainer
 from kernels.loss import Loss
 from kernels.marks import with_marks
@@ -30,6 +33,8 @@ from kernels.specialize import Kernel, specialize
 
 # Of the kernels that train runs side by side.
 WIDTH = KERNELS["lanes"].width
+# Of so many runs, the lanes are faster.
+FEW = 4
 
 
 class Runs(NamedTuple):
@@ -39,6 +44,7 @@ class Runs(NamedTuple):
     with the loss at the first of them; a row past the mark that a run reached has no meaning for it.
     `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`,
     shape (R, 2), is the lowest of them so far with the samples seen then. Who goes on with a run hands it on.
+    Of the kernel `epoch-map`, `fell_back`, shape (R,), are those that `fused` trained, or `lanes`.
     """
 
     params: Floats
@@ -49,11 +55,15 @@ class Runs(NamedTuple):
     seconds: float
     validation_losses: Floats
     lowest: Floats
+    fell_back: NDArray[np.bool_] = np.zeros(0, np.bool_)
 
 
 def compile_kernel(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Kernel:
     """Return the kernel of that name, any but `reference`, compiled where it has to be."""
     kind = KERNELS[kernel]
+    if kind.maps:
+        check_epoch_map(model, loss, optimizer)
+        return compile_epoch_map(model.program, optimizer)
     return specialize(model.program, loss, optimizer, fma=kind.fma, width=kind.width)
 
 
@@ -101,14 +111,61 @@ def train_runs(
         0.0,
         np.empty(shape if data.validation_y.size else (0, count)),
         np.full((count, 2), NO_LOWEST) if lowest is None else lowest.copy(),
+        np.zeros(count if KERNELS[kernel].maps else 0, np.bool_),
     )
-    if KERNELS[kernel].width > 1:
+    if KERNELS[kernel].maps:
+        broken = train_by_maps(model, loss, optimizer, data, hyper, runs, first, stopped)
+        finished = broken is not None and _train_otherwise(
+            broken, model, loss, optimizer, data, hyper, params, memory, lowest, runs, first, stopped
+        )
+    elif KERNELS[kernel].width > 1:
         lanes = compile_kernel(kernel, model, loss, optimizer).train
         finished = _train_side_by_side(lanes, data, hyper, runs, first, stopped)
     else:
         slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
         finished = _train_in_turn(trainer(kernel, model, loss, optimizer), data, hyper, runs, first, stopped, slowdown)
     return runs._replace(seconds=time.perf_counter() - started) if finished else None
+
+
+def _train_otherwise(
+    broken: NDArray[np.bool_],
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    hyper: Hyperparameters,
+    params: Floats,
+    memory: Floats,
+    lowest: Floats | None,
+    runs: Runs,
+    first: int,
+    stopped: Callable[[], bool],
+) -> bool:
+    """Train some of the runs by `fused`, or by `lanes` with the same bits, in place; False if `stopped`."""
+    runs.fell_back[:] = broken
+    if not broken.any():
+        return True
+    again = train_runs(
+        "fused" if broken.sum() < FEW else "lanes",
+        model,
+        loss,
+        optimizer,
+        data,
+        hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, broken])),
+        params[broken],
+        memory[broken],
+        first=first,
+        lowest=None if lowest is None else lowest[broken],
+        stopped=stopped,
+    )
+    if again is None:
+        return False
+    for one, other in zip(runs[:4], again[:4], strict=True):
+        one[broken] = other
+    runs.losses[:, broken], runs.lowest[broken] = again.losses, again.lowest
+    if again.validation_losses.size:
+        runs.validation_losses[:, broken] = again.validation_losses
+    return True
 
 
 def _train_in_turn(

@@ -16,6 +16,7 @@ from kernels import reference
 from kernels.agreement import KERNELS, SINGLE, check_kernel
 from kernels.checks import check_bool, check_integer, check_seed, check_target
 from kernels.columns import Inputs, stack_columns
+from kernels.epoch_map_training import EpochMapTrainer
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
 from kernels.loops import samples_per_epoch
 from kernels.loss import Loss
@@ -97,6 +98,8 @@ class FitResult:
         As `loss`, over the held-out samples, at the same marks; None without `validation`.
     validation : tuple or None
         The held-out samples: their inputs, as in `x`, and their y.
+    notes : tuple of str
+        What else is to be known of the run: that another kernel trained it than the one asked for, and why.
     memory : array
         What the optimizer remembers at the end, to go on with: the slots of each parameter, then its clock.
     """
@@ -119,6 +122,7 @@ class FitResult:
     y: Floats = field(repr=False)
     validation_loss: Floats | None = None
     validation: Samples | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
     memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
 
     def predict(self, x: Inputs) -> Floats:
@@ -264,6 +268,7 @@ class FitResult:
         if self.optimum is not None:
             distance = float(np.linalg.norm(self.params - self.optimum))
             lines.append(f"  distance from the least-squares optimum: {distance:.3g}")
+        lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
     def _describe_validation(self) -> list[str]:
@@ -394,7 +399,9 @@ def fit(
         Stop at the first mark at which the loss that is recorded, over all samples that are trained on, is at or below
         this. The validation loss has no part in it.
     kernel : str
-        ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
+        ``"reference"``, ``"fused"`` (the same bits, compiled), ``"fused-fma"`` (last bits differ) or ``"epoch-map"``:
+        for models that are linear in their parameters, with the squared loss and sgd, momentum or nesterov, whole
+        epochs at once, within 1e-12 of the reference; see `kernels.epoch_map`.
     record : str or int
         The marks at which the loss and the parameters are recorded, 0 and the end of every epoch always among them:
         ``"epoch"``, these alone; ``"log"`` or ``"log:PER_DECADE"``, besides them marks evenly spaced in the logarithm
@@ -487,6 +494,7 @@ def fit(
             y=y,
             validation_loss=protect(kept.validation_losses[: done + 1]) if held_out else None,
             validation=held_out,
+            notes=train.notes if isinstance(train, EpochMapTrainer) else (),
             memory=kept.memory.copy(),
         )
         if callback:
@@ -511,9 +519,11 @@ def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Trai
     Raises
     ------
     ValueError
-        For an unknown kernel, or one that trains several runs side by side.
+        For an unknown kernel, one that trains several runs side by side, or one that has no maps for these.
     """
     check_kernel(kernel, SINGLE)
+    if KERNELS[kernel].maps:
+        return EpochMapTrainer(model, loss, optimizer, lambda: trainer("fused", model, loss, optimizer))
     if kernel == "reference":
         return lambda data, hyper, record, first, last: reference.train(
             model.program, loss, optimizer, data, with_marks(hyper, data.y.size), record, first, last

@@ -117,6 +117,36 @@ def read_lane(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
     return lane(array, types.intp, width), codegen
 
 
+@intrinsic(prefer_literal=True)
+def read_repeated(typingctx: Any, array: Any, index: Any, width: Any, times: Any) -> Any:
+    """array[index : index + width], that many times, as one lane; width and times are literals."""
+    return _read_parts(array, width, times, lambda size, repeats: list(range(size)) * repeats)
+
+
+@intrinsic(prefer_literal=True)
+def read_last(typingctx: Any, array: Any, index: Any, width: Any, times: Any) -> Any:
+    """array[index : index + width] at the end of a lane that many times as wide, of zeros; width, times are literals.
+
+    Without multiplications by 0 and 1, and what is done with the zeros takes fewer instructions.
+    """
+    return _read_parts(array, width, times, lambda size, repeats: [size] * (size * (repeats - 1)) + list(range(size)))
+
+
+def _read_parts(array: Any, width: Any, times: Any, places: Callable[[int, int], list[int]]) -> Any:
+    """Return type and code of a lane made of some elements of array[index : index + width], and of zeros after them."""
+    if not (isinstance(width, types.IntegerLiteral) and isinstance(times, types.IntegerLiteral)):
+        return None
+    part, repeats = Lane(width.literal_value), times.literal_value
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        data = make_array(sig.args[0])(context, builder, args[0]).data
+        lane = load_lane(builder, builder.gep(data, [args[1]]), part)
+        zeros = ir.Constant(lane.type, [0.0] * part.width)
+        return shuffle(builder, lane, zeros, places(part.width, repeats))
+
+    return Lane(part.width * repeats)(array, types.intp, width, times), codegen
+
+
 @intrinsic
 def write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
     """Write a lane to array[index : index + width]."""
@@ -160,11 +190,19 @@ if config.DISABLE_JIT:
 
     def read_lane(array: Any, index: int, width: int) -> Any:
         """array[index : index + width]."""
-        return array[index : index + width].copy()
+        return array.reshape(-1)[index : index + width].copy()
+
+    def read_repeated(array: Any, index: int, width: int, times: int) -> Any:
+        """array[index : index + width], that many times."""
+        return np.tile(array.reshape(-1)[index : index + width], times)
+
+    def read_last(array: Any, index: int, width: int, times: int) -> Any:
+        """array[index : index + width] behind so many zeros that it is that many times as long."""
+        return np.concatenate([np.zeros(width * (times - 1)), array.reshape(-1)[index : index + width]])
 
     def write_lane(lane: Any, array: Any, index: int) -> None:
         """Write a lane to array[index : index + width]."""
-        array[index : index + len(lane)] = lane
+        array.reshape(-1)[index : index + len(lane)] = lane
 
     def broadcast(number: float, width: int) -> Any:
         """Return a number, in every element of a lane."""

@@ -11,7 +11,7 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from functools import cache as once
 from functools import partial
@@ -129,17 +129,43 @@ def _build(made_of: Ingredients) -> Kernel:
 
 def _compile_or_load(made_of: Ingredients) -> Kernel:
     started = time.perf_counter()
-    functions, digest, source = bind_loops(made_of)
+    options = options_of(made_of), partial(inner_options_of, made_of)
+    return compile_or_load(*bind_loops(made_of), _signature(made_of), *options, started)
+
+
+def compile_or_load(
+    functions: list[FunctionType],
+    digest: str,
+    source: str,
+    signature: tuple[types.Type, ...],
+    options: dict[str, Any],
+    inner_options: Callable[[FunctionType], dict[str, Any]],
+    started: float,
+) -> Kernel:
+    """Return the last of some bound functions as a kernel: compiled, or loaded from the cache folder.
+
+    Parameters
+    ----------
+    functions, digest, source
+        As from `bind_loops`.
+    signature : tuple of numba types
+        Of the arguments.
+    options : dict
+        The numba options of the last function.
+    inner_options : callable
+        From another function to its own.
+    started : float
+        The `time.perf_counter` at which the work began.
+    """
     name, entry = f"kernel_{digest[:16]}", functions[-1]
     if numba.config.DISABLE_JIT:
         # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
         train = np.errstate(all="ignore")(entry)
         return Kernel(name, train, time.perf_counter() - started, source, 0.0, lambda: train)
-    signature = _signature(made_of)
     # numba finds a function's module by its name.
     sys.modules[name] = ModuleType(name)
-    compile_bound(functions, name, partial(inner_options_of, made_of))
-    load = partial(_compile, entry, source, signature, options_of(made_of))
+    compile_bound(functions, name, inner_options)
+    load = partial(_compile, entry, source, signature, options)
     dispatcher = load()
     seconds = time.perf_counter() - started
     note = f"{name}.seconds"
@@ -193,9 +219,14 @@ def make_binder(made_of: Ingredients) -> Binder:
 
 def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
     """Return the digest and the source of what is bound; see `bind_loops`."""
+    return describe_functions(binder, options_of(made_of), CALLED)
+
+
+def describe_functions(binder: Binder, options: dict[str, Any], called: Set[str]) -> tuple[str, str]:
+    """Return the digest and the source of bound functions, of which those `called` are not inlined."""
     emitted = "".join(map(inspect.getsource, EMITTERS))
-    source = f"# numba.njit({options_of(made_of)})\n\n{source_of(binder.functions)}"
-    everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(CALLED))
+    source = f"# numba.njit({options})\n\n{source_of(binder.functions)}"
+    everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(called))
     return hashlib.sha256(repr(everything).encode()).hexdigest(), source
 
 

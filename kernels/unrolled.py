@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels.compiled_functions import COMPILED
-from kernels.lanes import broadcast, read_lane, write_lane
+from kernels.lanes import broadcast, read_lane, read_last, read_repeated, write_lane
 from kernels.program import Program, check_program
 
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
@@ -52,7 +52,8 @@ def define(source: str) -> dict[str, Callable[..., Any]]:
     """Return the functions that a text of `unroll` defines, by name."""
     scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
     scope |= COMPILED
-    scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
+    scope |= {"read_lane": read_lane, "read_repeated": read_repeated, "read_last": read_last}
+    scope |= {"write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
     known = set(scope)
     place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
     linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for `inspect`

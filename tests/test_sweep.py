@@ -476,7 +476,10 @@ class TestBadInput:
             ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
             ({"loss": "hubert"}, "loss 'hubert' is not known; known are squared, huber, logcosh, "),
             ({"drop_last": 1}, "drop_last must be True or False, not 1"),
-            ({"kernel": "turbo"}, "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'turbo'"),
+            (
+                {"kernel": "turbo"},
+                "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, epoch-map, not 'turbo'",
+            ),
             ({"record": "linear"}, 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
             ({"executor": "cluster"}, "executor must be one of threads, not 'cluster'"),
             ({"model": "a*"}, "expression, column 3: a number or a name is missing at the end"),

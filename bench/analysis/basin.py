@@ -16,6 +16,7 @@ from bench.tables.run_costs import CHOICES
 from kernels import Model
 from kernels.block import train_runs
 from kernels.checks import check_target
+from kernels.epoch_map import find_refusal
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.program import evaluate
@@ -46,8 +47,9 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     ----------
     result : SweepResult
     settings : RunTable
-        As in the sweep. Where there are many samples, or the kernel is slower than lanes, the plane has fewer starts
-        and the runs have fewer epochs.
+        As in the sweep. Where there are many samples, or the kernel is slower than lanes, all starts of a plane share
+        the maps of epochs (`kernels.epoch_map`). Where there are no maps, the plane has fewer starts and the runs have
+        fewer epochs.
     data : Dataset
         What was trained.
     rows : DataFrame, optional
@@ -67,6 +69,10 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     columns, y = check_samples(model, data.x, data.y)
     cost = SLOWDOWN.get(settings.kernel, 1) * (1 if model.program.is_exact else SLOWER)
     size, epochs = _affordable_plane(y.size, settings.epochs, cost)
+    kernel = settings.kernel
+    if (size, epochs) < (SIZE, settings.epochs) and _have_maps(model, settings.loss, ended):
+        # A map costs as much as a few runs, whatever the number of starts.
+        kernel, size, epochs = "epoch-map", SIZE, min(settings.epochs, WORK // max(y.size, FEW))
     if ended.empty or len(names) < 2 or not epochs:
         return pd.DataFrame(
             columns=["config_id", *CHOICES, *names, "status", "samples_seen", "samples_to_target", "final_loss"]
@@ -75,12 +81,20 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     pair = _choose_parameters(model, end, result.starts, columns)
     starts = _plane_starts(pair, end, _plane_extent(end, result.starts), size)
     planes = [
-        _train_plane(model, columns, y, row, starts, epochs, settings, result.clock) for row in ended.to_dict("records")
+        _train_plane(kernel, model, columns, y, row, starts, epochs, settings, result.clock)
+        for row in ended.to_dict("records")
     ]
     return pd.concat(planes, ignore_index=True)
 
 
+def _have_maps(model: Model, loss: str, rows: pd.DataFrame) -> bool:
+    """Return whether runs with the optimizers of these rows can be trained by the maps of epochs."""
+    optimizers = map(make_optimizer, rows["optimizer"].unique())
+    return all(find_refusal(model, make_loss(loss), optimizer) is None for optimizer in optimizers)
+
+
 def _train_plane(
+    kernel: str,
     model: Model,
     columns: tuple[Floats, ...],
     y: Floats,
@@ -106,7 +120,7 @@ def _train_plane(
     )
     memory = optimizer.initial_memory(starts)
     samples = allocate_data(columns, y, shuffle=shuffle)
-    runs = train_runs(settings.kernel, model, loss, optimizer, samples, hyperparameters, starts, memory)
+    runs = train_runs(kernel, model, loss, optimizer, samples, hyperparameters, starts, memory)
     assert runs is not None  # noqa: S101 (nobody stops it)
     choices: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES)}
     return pd.DataFrame(

@@ -1,13 +1,10 @@
 """Stable rates and convergence of models that are linear in their parameters, as theory predicts them.
 
-With f(x; theta) = f(x; 0) + x_i^T theta at sample i, a batch b moves the distance d = theta - theta* to the solution by
-
-    d <- d - lr * (H_b d - noise),    H_b = mean over the batch of x_i x_i^T,
-
-so that a whole epoch is one affine map. Its linear part decides: the distance shrinks by the map's spectral radius per
-epoch in the end, and grows where that exceeds 1 (B. T. Polyak, Introduction to Optimization, 1987). Gradient descent
-has one batch, and the largest stable rate 2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is
-twice as large. The optimizers that divide by a running size of the gradient have no such map.
+A whole epoch is then one affine map of the distance d to the solution (`kernels.epoch_map`, which also trains by it).
+Its linear part decides: the distance shrinks by the map's spectral radius per epoch in the end, and grows where that
+exceeds 1 (B. T. Polyak, Introduction to Optimization, 1987). Gradient descent has one batch, and the largest stable
+rate 2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is twice as large. The optimizers that divide
+by a running size of the gradient have no such map.
 
 An order drawn anew in each epoch has no fixed map either. What is said then is said of the orders of some seeds and
 epochs: the growth per epoch, in the geometric mean, if they were visited in turn for ever. With more and more orders
@@ -22,19 +19,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.checks import describe
-from kernels.optimizer import Optimizer, add_weight_decay
+from kernels.epoch_map import AFFINE, batch_curvatures, epoch_maps
+from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
 from kernels.reference import permutation
 from kernels.run import Floats
 from kernels.samples import check_batch_size
 
-LINEAR = ("sgd", "momentum", "nesterov")
-
 # So many orders stand for all, fewer where they have many samples: what one does differently evens out within it then.
 ORDERS = 16
 ORDERED_SAMPLES = 100_000
-# Parts of an epoch that are multiplied side by side, which NumPy does ten times as fast as one after the other.
-SIDE_BY_SIDE = 64
 
 # An edge is sought upwards in steps of 5 %, many rates at a time, and then between two of them.
 RATES, STEP, HIGHEST = 16, 1.05, 1e9
@@ -71,7 +65,7 @@ def epoch_map(
     batch_size, drop_last
         As for `kernels.fit`.
     optimizer : str
-        One of `LINEAR` with its options.
+        One of `kernels.epoch_map.AFFINE` with its options.
 
     Returns
     -------
@@ -83,8 +77,8 @@ def epoch_map(
     ValueError
         If there is no such map for the optimizer, or the batch size does not fit the samples.
     """
-    curvatures = _curvatures(derivatives, batch_size, drop_last, np.arange(len(derivatives))[np.newaxis])
-    (maps,) = _epoch_maps(curvatures, _check_rates(lr), _make_linear_optimizer(optimizer))
+    curvatures = batch_curvatures(derivatives, batch_size, drop_last, np.arange(len(derivatives))[np.newaxis])
+    (maps,) = epoch_maps(curvatures, _check_rates(lr), _make_linear_optimizer(optimizer))
     return np.reshape(maps, np.shape(lr) + maps.shape[1:])
 
 
@@ -212,7 +206,7 @@ def _search_edge(curvatures: Floats, optimizer: Optimizer, start: float) -> floa
 def has_linear_map(optimizer: str | Optimizer) -> bool:
     """Return whether an update is linear in the distance from the optimum, and the same at every time."""
     made = make_optimizer(optimizer)
-    return made.name in LINEAR and made.clock is None
+    return made.name in AFFINE and made.clock is None
 
 
 def _make_linear_optimizer(optimizer: str | Optimizer) -> Optimizer:
@@ -220,7 +214,7 @@ def _make_linear_optimizer(optimizer: str | Optimizer) -> Optimizer:
     made = make_optimizer(optimizer)
     if not has_linear_map(made):
         raise ValueError(
-            f"optimizer must be one of {', '.join(LINEAR)} to have a linear map, not {describe(made.text)}"
+            f"optimizer must be one of {', '.join(AFFINE)} to have a linear map, not {describe(made.text)}"
         )
     return made
 
@@ -231,20 +225,6 @@ def _check_rates(lr: ArrayLike) -> Floats:
     if rates.ndim > 1 or not (np.isfinite(rates) & (rates >= 0)).all():
         raise ValueError(f"lr must be a finite number >= 0 or a list of them, not {describe(lr)}")
     return rates
-
-
-def _curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64]) -> Floats:
-    """Return H_b of each batch b in each order, shape (orders, batches, P, P)."""
-    n, params = derivatives.shape
-    size = check_batch_size(batch_size, n)
-    complete = n // size * size
-    visited = derivatives[orders]
-    batches = visited[:, :complete].reshape(len(orders), n // size, size, params)
-    curvatures = batches.mT @ batches / size
-    if complete < n and not drop_last:
-        rest = visited[:, np.newaxis, complete:]
-        curvatures = np.concatenate([curvatures, rest.mT @ rest / (n - complete)], axis=1)
-    return curvatures
 
 
 def _determined_curvatures(
@@ -263,43 +243,7 @@ def _determined_curvatures(
         _, sizes, directions = np.linalg.svd(seen, full_matrices=False)
         determined = sizes > sizes.max() * max(seen.shape) * np.finfo(np.float64).eps
         derivatives = derivatives @ directions[determined].T
-    return _curvatures(derivatives, size, drop_last, orders)
-
-
-def _epoch_maps(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    """Return the linear part of an epoch for each order and rate, shape (orders, rates, Q, Q)."""
-    orders, batches, params, _ = curvatures.shape
-    parts = max(1, min(batches, SIDE_BY_SIDE // orders))
-    length = batches // parts
-    side_by_side = curvatures[:, : parts * length].reshape(-1, length, params, params)
-    maps = _multiply_batches(side_by_side, rates, optimizer)
-    maps = maps.reshape(orders, parts, *maps.shape[1:])
-    epoch = maps[:, 0]
-    rest = [_multiply_batches(curvatures[:, parts * length :], rates, optimizer)] if parts * length < batches else []
-    with np.errstate(all="ignore"):
-        for part in [*maps.swapaxes(0, 1)[1:], *rest]:
-            epoch = part @ epoch
-    return epoch
-
-
-def _multiply_batches(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    """Return the linear part of a walk over batches, for many walks and rates, shape (walks, rates, Q, Q).
-
-    The optimizer's own rule is applied to the columns of the identity, which are as good a distance and velocity as any
-    other; the columns of all rates side by side make one matrix.
-    """
-    walks, length, params, _ = curvatures.shape
-    size = params * (1 + optimizer.slots)
-    identity = np.tile(np.eye(size), rates.size)
-    theta, *slots = (np.broadcast_to(rows, (walks, *rows.shape)) for rows in np.split(identity, 1 + optimizer.slots))
-    lr, options = np.repeat(rates, size), tuple(optimizer.options.values())
-    with np.errstate(all="ignore"):
-        for batch in range(length):
-            gradient = curvatures[:, batch] @ theta
-            if optimizer.weight_decay:
-                gradient = add_weight_decay(theta, gradient, optimizer.weight_decay)
-            theta, slots = optimizer.rule(theta, tuple(slots), gradient, lr, (), options)
-    return np.concatenate([theta, *slots], axis=1).reshape(walks, size, rates.size, size).swapaxes(1, 2)
+    return batch_curvatures(derivatives, size, drop_last, orders)
 
 
 def _eigenvalue_moduli(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
@@ -308,7 +252,7 @@ def _eigenvalue_moduli(curvatures: Floats, rates: Floats, optimizer: Optimizer) 
     Those of the orders visited in turn for ever, in the geometric mean over them. Where an epoch leads out of the range
     of floats they are inf.
     """
-    product, *others = _epoch_maps(curvatures, rates, optimizer)
+    product, *others = epoch_maps(curvatures, rates, optimizer)
     logarithm = np.zeros(len(rates))
     with np.errstate(all="ignore"):
         for other in others:

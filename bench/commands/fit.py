@@ -181,6 +181,8 @@ def _print_fit(fitted: TableFit, table: Dataset, settings: dict[str, Any]) -> No
     print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "How good it is, and how it ended")
     for about, sentence in _describe_quality(fitted, quality):
         print_sentence(about, sentence)
+    for note in result.notes:
+        print_sentence("Kernel", f"{note}.")
     shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "shuffle", "seed")}
     sentences = [] if fitted.interrupted else advise(fitted, quality, **shared)
     if sentences and not quality.uncertainty.reason:

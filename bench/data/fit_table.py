@@ -65,7 +65,7 @@ class TableFit:
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that scripts read; None for what is not finite."""
-        numbers = {
+        numbers: dict[str, Any] = {
             "params": {name: _finite_or_none(value) for name, value in self.params.items()},
             "loss": _finite_or_none(self.loss),
             **({} if self.result.criterion.of_residual else {"records": self.result.records}),
@@ -79,6 +79,7 @@ class TableFit:
         if (losses := self.validation_losses) is not None:
             lowest = losses[self.result.best.mark]
             numbers |= {"validation_loss": _finite_or_none(losses[-1]), "best_validation_loss": _finite_or_none(lowest)}
+        numbers |= {"notes": list(self.result.notes)} if self.result.notes else {}
         return numbers | ({"note": self.note} if self.note else {})
 
 

@@ -34,7 +34,8 @@ _RESULTS = {
     "final_loss": pa.float64(),
     "best_loss": pa.float64(),
 }
-# And those of runs with held-out samples.
+# And those of runs by the maps of epochs, and with held-out samples.
+FALL_BACK = {"fell_back": pa.bool_()}
 VALIDATION = {"validation_loss": pa.float64(), "best_validation_loss": pa.float64(), "best_samples": pa.int64()}
 
 
@@ -50,7 +51,8 @@ class SweepResult:
         the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
         and `updates_to_target`, missing where the target was not reached; final_loss, best_loss; where there are
         held-out samples `validation_loss` at the end, the lowest, `best_validation_loss`, and the samples seen then,
-        `best_samples`; and param_<name> for each parameter.
+        `best_samples`; with the kernel `epoch-map` whether another one had to train the run, `fell_back`; and
+        param_<name> for each parameter.
     starts : array, shape (rows, P)
         Where each of them started.
     clock : Clock
@@ -205,6 +207,7 @@ def load_run(folder: str | Path) -> SweepResult:
     plan = _read_plan(run)
     starts = [name for name in plan.columns if name.startswith("start_")]
     kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
+    kinds |= FALL_BACK if run.identity.get("kernel") == "epoch-map" else {}
     _check_columns(run, model, plan.columns.tolist(), kinds)
     results = run.configurations([*kinds, *(f"param_{name}" for name in model.params)])
     rows = _join_rows(plan, results)

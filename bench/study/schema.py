@@ -143,7 +143,9 @@ class RunTable(Table):
         default=None,
         description="Stop a run when its loss is this low; without it, final losses are compared.",
     )
-    kernel: str = Field(default="lanes", description='"lanes", "fused", "reference", "lanes-fma" or "fused-fma".')
+    kernel: str = Field(
+        default="lanes", description='"lanes", "fused", "reference", "lanes-fma", "fused-fma", "epoch-map".'
+    )
     drop_last: bool = Field(default=True, description="Leave out the last batch of an epoch where it would be smaller.")
     record: str | int = Field(
         default="log", description='When the loss is looked at: "log", "log:10", "epoch", or every so many updates.'

@@ -146,6 +146,14 @@ def classic(
     return Problem(quadratic, (x,), y, start, rates[:, np.newaxis], batch_size, shuffle, optimizer=optimizer)
 
 
+def starts(runs: int = 10_000, epochs: int = 100) -> Problem:
+    """Return runs of the classic lesson that differ in their starts alone."""
+    problem = classic(epochs)
+    rng = np.random.default_rng(0)
+    rates = np.ascontiguousarray(np.broadcast_to(problem.rates, (epochs, runs)))
+    return replace(problem, inits=rng.normal([2, -4, 3], 10, size=(runs, 3)), rates=rates)
+
+
 def many(model: Model = quadratic, runs: int = 1024, epochs: int = 10) -> Problem:
     """Return runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work."""
     x = np.arange(-400, 400) / 400

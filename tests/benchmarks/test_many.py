@@ -17,7 +17,10 @@ def marked(variant, name):
     return pytest.param(variant, name, marks=marks, id=f"{variant.name}-{name}")
 
 
-@pytest.mark.parametrize(("variant", "name"), [marked(v, name) for name in PROBLEMS for v in VARIANTS if v.many])
+@pytest.mark.parametrize(
+    ("variant", "name"),
+    [marked(v, name) for name in PROBLEMS for v in VARIANTS if v.many and not v.lacks(PROBLEMS[name])],
+)
 def test_many(variant, name, measure, benchmark):
     benchmark.group = f"many runs: {name}"
     measure(variant, (SHORT if variant.slow else PROBLEMS)[name])

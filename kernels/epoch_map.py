@@ -1,0 +1,128 @@
+"""Epochs as affine maps: which runs have them, and their linear parts for many learning rates, with NumPy.
+
+With f(x; theta) = f(x; 0) + x_i^T theta and the squared loss, a batch b moves the distance d = theta - theta* to the
+solution by
+
+    d <- d - lr * (H_b d - noise),    H_b = mean over the batch of x_i x_i^T,
+
+and momentum adds a velocity, which is linear in d and itself. So an update is an affine map, and an epoch, which
+composes them, is one too. The composition is associative: S. Maleki, M. Musuvathi, T. Mytkowicz, Parallel stochastic
+gradient descent with sound combiners (2017), make the maps of pieces of an epoch in parallel and multiply them.
+
+The kernel `epoch-map` trains in this way (`kernels.epoch_map_training`); what is here says what such maps do to a run.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.loss import Loss
+from kernels.losses import make_loss
+from kernels.model import Model
+from kernels.optimizer import Optimizer, add_weight_decay
+from kernels.run import Floats
+from kernels.samples import check_batch_size
+
+AFFINE = ("sgd", "momentum", "nesterov")
+"""The optimizers whose updates are affine in the parameters and the velocity."""
+MAX_PARAMS = 12
+# Parts of an epoch that are multiplied side by side, which NumPy does ten times as fast as one after the other.
+SIDE_BY_SIDE = 64
+
+
+def find_refusal(model: Model, loss: Loss, optimizer: Optimizer) -> str | None:
+    """Return what the kernel `epoch-map` needs and is not given, in words; None where it can train."""
+    if not model.is_linear:
+        return f"needs a model that is linear in its parameters, not {model.expression!r}"
+    if len(model.params) > MAX_PARAMS:
+        return f"needs a model of at most {MAX_PARAMS} parameters, not of {len(model.params)}"
+    if loss.derivative is not make_loss("squared").derivative:
+        return f"needs the loss 'squared', not {loss.text!r}"
+    if optimizer.name not in AFFINE:
+        return f"needs an optimizer with affine updates, one of {', '.join(AFFINE)}, not {optimizer.text!r}"
+    return None
+
+
+def check_epoch_map(model: Model, loss: Loss, optimizer: Optimizer) -> None:
+    """Refuse what the kernel `epoch-map` cannot train.
+
+    Raises
+    ------
+    ValueError
+        Says what it would take.
+    """
+    if refusal := find_refusal(model, loss, optimizer):
+        raise ValueError(f"kernel 'epoch-map' {refusal}; 'fused' and 'lanes' take any")
+
+
+def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64]) -> Floats:
+    """Return H_b of each batch b in each order, shape (orders, batches, P, P).
+
+    Parameters
+    ----------
+    derivatives : array, shape (n, P)
+        The x_i^T, as from `Model.design_matrix`.
+    batch_size, drop_last
+        As for `kernels.fit`.
+    orders : array, shape (orders, n)
+        In which the samples are visited.
+    """
+    n, params = derivatives.shape
+    size = check_batch_size(batch_size, n)
+    complete = n // size * size
+    visited = derivatives[orders]
+    batches = visited[:, :complete].reshape(len(orders), n // size, size, params)
+    curvatures = batches.mT @ batches / size
+    if complete < n and not drop_last:
+        rest = visited[:, np.newaxis, complete:]
+        curvatures = np.concatenate([curvatures, rest.mT @ rest / (n - complete)], axis=1)
+    return curvatures
+
+
+def epoch_maps(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    """Return the linear part of an epoch for each order and rate.
+
+    Parameters
+    ----------
+    curvatures : array, shape (orders, batches, P, P)
+        As from `batch_curvatures`.
+    rates : array, shape (rates,)
+    optimizer : Optimizer
+        One of `AFFINE` without a clock.
+
+    Returns
+    -------
+    array, shape (orders, rates, Q, Q)
+        With Q = P for sgd, and Q = 2 P where the velocity follows on the parameters.
+    """
+    orders, batches, params, _ = curvatures.shape
+    parts = max(1, min(batches, SIDE_BY_SIDE // orders))
+    length = batches // parts
+    side_by_side = curvatures[:, : parts * length].reshape(-1, length, params, params)
+    maps = _multiply_batches(side_by_side, rates, optimizer)
+    maps = maps.reshape(orders, parts, *maps.shape[1:])
+    epoch = maps[:, 0]
+    rest = [_multiply_batches(curvatures[:, parts * length :], rates, optimizer)] if parts * length < batches else []
+    with np.errstate(all="ignore"):
+        for part in [*maps.swapaxes(0, 1)[1:], *rest]:
+            epoch = part @ epoch
+    return epoch
+
+
+def _multiply_batches(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+    """Return the linear part of a walk over batches, for many walks and rates, shape (walks, rates, Q, Q).
+
+    The optimizer's own rule is applied to the columns of the identity, which are as good a distance and velocity as any
+    other; the columns of all rates side by side make one matrix.
+    """
+    walks, length, params, _ = curvatures.shape
+    size = params * (1 + optimizer.slots)
+    identity = np.tile(np.eye(size), rates.size)
+    theta, *slots = (np.broadcast_to(rows, (walks, *rows.shape)) for rows in np.split(identity, 1 + optimizer.slots))
+    lr, options = np.repeat(rates, size), tuple(optimizer.options.values())
+    with np.errstate(all="ignore"):
+        for batch in range(length):
+            gradient = curvatures[:, batch] @ theta
+            if optimizer.weight_decay:
+                gradient = add_weight_decay(theta, gradient, optimizer.weight_decay)
+            theta, slots = optimizer.rule(theta, tuple(slots), gradient, lr, (), options)
+    return np.concatenate([theta, *slots], axis=1).reshape(walks, size, rates.size, size).swapaxes(1, 2)

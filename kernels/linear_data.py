@@ -1,0 +1,81 @@
+"""The samples of a model that is linear in its parameters: the rows of its design, and their QR factor for the loss."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.columns import stack_columns
+from kernels.program import Program, evaluate
+from kernels.run import Data, Floats
+
+# Rows that are factored at a time, so that a factor takes no memory of the size of the data.
+CHUNK = 100_000
+
+
+class LinearData(NamedTuple):
+    """The design D and the targets t of a linear model, whose residual is D theta - t.
+
+    Attributes
+    ----------
+    rows : array, shape (n, P + 1)
+        D and t side by side.
+    factor, validation_factor : array, shape (P + 1, P + 1)
+        The upper triangle R of the QR decomposition of `rows`, and of those of the held-out samples, if there
+        are any. The sum of the squared residuals is ``sum((factor @ [*theta, -1])**2)``. Unlike the normal equations
+        it does not square the condition of the design. G. H. Golub, Numerical methods for solving linear least squares
+        problems, Numerische Mathematik 7 (1965).
+    largest : array, shape (P + 1,)
+        The largest magnitude in each column of `rows`.
+    samples, held_out : int
+        How many there are.
+    """
+
+    rows: Floats
+    factor: Floats
+    validation_factor: Floats
+    largest: Floats
+    samples: int
+    held_out: int
+
+
+def make_linear_data(program: Program, data: Data) -> LinearData:
+    """Return the samples as a model that is linear in its parameters sees them.
+
+    Parameters
+    ----------
+    program : Program
+        Of the model.
+    data : Data
+    """
+    rows, held_out = make_rows(program, data.x, data.y), data.validation_y.size
+    factor = triangle(rows)
+    of_held_out = triangle(make_rows(program, data.validation_x, data.validation_y)) if held_out else factor
+    return LinearData(rows, factor, of_held_out, np.abs(rows).max(axis=0), len(rows), held_out)
+
+
+def make_rows(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
+    """Return the design and the targets side by side, shape (n, P + 1)."""
+    rows = np.empty((y.size, program.params + 1))
+    with np.errstate(all="ignore"):
+        # At parameters of 0 the residual is -t.
+        residual, derivatives = evaluate(program, np.zeros(program.params), stack_columns(x, y.size), y)
+    for k, derivative in enumerate(derivatives):
+        rows[:, k] = derivative
+    np.negative(residual, out=rows[:, -1])
+    return rows
+
+
+def triangle(rows: Floats) -> Floats:
+    """Return the upper triangle of the QR decomposition, square: with rows of zeros where there are few rows.
+
+    Where a number is not finite, none of the triangle is.
+    """
+    size = rows.shape[1]
+    factor = np.zeros((size, size))
+    for first in range(0, len(rows), CHUNK):
+        stacked = np.concatenate([factor, rows[first : first + CHUNK]]) if first else rows[:CHUNK]
+        if not np.isfinite(stacked).all():
+            return np.full((size, size), np.nan)
+        part = np.linalg.qr(stacked, mode="r")
+        factor[: len(part)] = part
+    return factor
