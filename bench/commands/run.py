@@ -153,8 +153,8 @@ def _evaluate(
 def train_study(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, *, resume: bool) -> SweepResult:
     """Train every configuration into the folder, with a progress bar."""
     try:
-        # The import takes time, in which the sweep computes without the interpreter.
-        with _import_in_background("scipy.special"), progress("configurations", grid.size) as advance:
+        # The import takes half a second, in which the sweep computes without the interpreter.
+        with _import_in_background("scipy.stats"), progress("configurations", grid.size) as advance:
             return sweep(
                 model,
                 data.x,
