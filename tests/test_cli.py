@@ -470,7 +470,7 @@ def test_a_fit_records_what_it_is_asked_to(sgdbench):
 def test_studies_and_info(sgdbench):
     code, out, _ = sgdbench("studies")
     assert code == 0
-    assert {line.split()[0] for line in out.splitlines()} == {"auto-mpg", "diabetes", "quadratic"}
+    assert {line.split()[0] for line in out.splitlines()} == {"auto-mpg", "diabetes", "quadratic", "optimizers"}
     code, out, _ = sgdbench("info")
     facts = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert code == 0
@@ -568,7 +568,7 @@ def test_a_warning_is_one_line(shell):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("phase", ["_verify", "_analyze", "_measure_speed", "write_run_report"])
+@pytest.mark.parametrize("phase", ["verify_runs", "_analyze", "_measure_speed", "write_run_report"])
 @pytest.mark.usefixtures("no_report")
 def test_an_interrupt_after_the_training_says_how_to_go_on(sgdbench, monkeypatch, phase):
     def interrupted(*args, **kwargs):
@@ -581,7 +581,7 @@ def test_an_interrupt_after_the_training_says_how_to_go_on(sgdbench, monkeypatch
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
-@pytest.mark.parametrize(("phase", "kept"), [("sweep", "what is done is"), ("_verify", "trained and")])
+@pytest.mark.parametrize(("phase", "kept"), [("sweep", "what is done is"), ("verify_runs", "trained and")])
 @pytest.mark.usefixtures("no_report")
 def test_an_interrupt_that_a_library_makes_another_error_of_is_one(sgdbench, monkeypatch, phase, kept):
     def interrupted(*args, **kwargs):

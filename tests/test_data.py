@@ -350,7 +350,20 @@ def test_the_patients_are_those_of_scikit_learn():
 
 
 def test_unknown_builtin():
-    with pytest.raises(
-        ValueError, match=r"^built-in data must be one of 'quadratic', 'auto-mpg', 'diabetes', not 'x'$"
-    ):
+    with pytest.raises(ValueError, match=r"^built-in data must be one of 'quadratic', .*, 'none', not 'x'$"):
         builtin("x")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "degree"), [("noisy-quadratic", 9.0629, 2), ("exponential", 3.5, None), ("polynomial", -2.5, 5)]
+)
+def test_data_that_are_computed(name, first, degree):
+    """Their curves are those described: what a polynomial of that degree leaves is nothing, or the noise."""
+    data = builtin(name)
+    assert data.y[0] == pytest.approx(first, abs=0.01)
+    if degree:
+        left = data.y - np.polynomial.Polynomial.fit(data.x[:, 0], data.y, degree)(data.x[:, 0])
+        assert np.std(left) == pytest.approx(0.5 if name == "noisy-quadratic" else 0, abs=0.01)
+    else:
+        np.testing.assert_allclose(np.log((data.y - 0.5) / 3), -1.5 * data.x[:, 0], atol=1e-13)
+    assert builtin("none").x.shape == (100, 0)
