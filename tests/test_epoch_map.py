@@ -2,11 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bench import Grid, sweep
+from bench.timing.problem import Problem, UnavailableError
+from bench.timing.variants import BY_NAME
+from bench.timing.verify import verify
 from kernels import fit, models
 from kernels.agreement import largest_error
 from kernels.block import train_runs
@@ -325,3 +329,13 @@ def test_the_program_of_a_sum(params, chains, intercept):
     assert [float(derivative) for derivative in derivatives] == x.tolist()
     assert has_intercept(program) is intercept
     assert math.prod(program.derivatives) > 0
+
+
+@pytest.mark.parametrize("name", ["epoch-map", "epoch-map, many runs"])
+def test_a_variant_that_falls_back_is_not_timed_as_what_it_is_not(name):
+    """From so far away that digits of what the reference ends at are lost."""
+    near = Problem(models.quadratic, (X,), Y, np.ones((1, 3)), np.full((4, 1), 0.1))
+    far = replace(near, inits=np.array([[1e9, -1e9, 1e9]]), rates=np.full((40, 1), 0.1))
+    assert verify(BY_NAME[name], near)[1].largest <= BOUND
+    with pytest.raises(UnavailableError, match="falls back to another kernel here"):
+        verify(BY_NAME[name], far)

@@ -37,6 +37,7 @@ TOLERANCE = 1e-9
 
 # Of what packages say that fail, some write pages.
 LONGEST_REASON = 300
+FALLS_BACK = "falls back to another kernel here: rounding errors could exceed its bound of 1e-12"
 
 IN_JAX = ("sgd", "momentum", "nesterov", "adam")
 LINEAR = "models that are linear in their parameters"
@@ -176,6 +177,8 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
         def side_by_side() -> Trained:
             trained = train_runs(name, problem.model, loss, optimizer, data, plan, problem.inits, memories)
             assert trained is not None  # noqa: S101 (nobody stops it)
+            if trained.fell_back.any():
+                raise UnavailableError(FALLS_BACK)
             return Trained(trained.params, trained.losses)
 
         return side_by_side
@@ -201,6 +204,11 @@ def epoch_map(problem: Problem) -> Call:
     """Return a call that trains with `epoch-map`, run by run.
 
     The design of the samples and its QR factor are prepared, as they are for the peers that take a design.
+
+    Raises
+    ------
+    UnavailableError
+        Where a run falls back to `fused`, whose time would be that of another variant.
     """
     optimizer = make_optimizer(problem.optimizer)
     data = make_linear_data(problem.model.program, allocate_data(problem.x, problem.y, shuffle=False))
@@ -219,7 +227,7 @@ def epoch_map(problem: Problem) -> Call:
         start = problem.inits[run : run + 1], memories[run : run + 1]
         training.start(0, *start)
         if training.step(0, epochs)[0] == BROKEN:
-            return kernel("epoch-map", problem)
+            raise UnavailableError(FALLS_BACK)
         trainings.append((training, *start))
 
     def one_by_one() -> Trained:
