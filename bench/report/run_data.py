@@ -254,8 +254,10 @@ class RunData:
 
     @property
     def source(self) -> str:
-        """The source of the data, as the end of a sentence; empty if it is unknown."""
-        return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)" if self.data else ""
+        """The source of the data, as the end of a sentence; empty if it is unknown or there are none."""
+        if not self.data or not self.result.model.inputs:
+            return ""
+        return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)"
 
     def data_in_table_units(self) -> tuple[Floats, Floats]:
         """Return the data before standardization: x, shape (n, inputs), and y, shape (n,)."""

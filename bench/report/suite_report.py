@@ -161,7 +161,7 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"optimizer": summary["optimizer"]})
     for name, title in SHARES.items():
         ends = summary[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
-        table[title] = [f"{_percent(value)} [{_percent(low)}, {_percent(high)}]" for value, low, high in ends]
+        table[title] = [f"{_percent(value)} [{100 * low:.0f}, {100 * high:.0f}]" for value, low, high in ends]
     ends = summary[["ratio", "ratio_low", "ratio_high"]].to_numpy(float)
     table["times the best"] = [f"{_ratio(value)} [{_ratio(low)}, {_ratio(high)}]" for value, low, high in ends]
     table["decades"] = [f"{width:.2f}" for width in summary["decades"]]
@@ -206,7 +206,7 @@ def _render_page(
         EMPTY_PAGE_SCRIPTS,
         to_script_data({}),
         title=text(data.title),
-        description=text(data.description),
+        description=text(data.description[:1].upper() + data.description[1:]),
         sentences=[(text(about), text(sentence)) for about, sentence in sentences.items()],
         tables=[(title, text_table(table)) for title, table in tables.items()],
         figures=embed_figures(folder / "figures", captions, MAX_FIGURE_BYTES),
