@@ -185,7 +185,7 @@ def examples(count):
     return decorate
 
 
-@examples(1)
+@examples(3)
 def test_any_polynomial_or_rational_model(above, below, optimizer):
     for batch_size in (1, 9, 130):
         reference, fused = trained_alike(above, below, optimizer, shuffle=True, batch_size=batch_size, drop_last=False)

@@ -532,3 +532,31 @@ def test_a_multi_line_lambda_is_a_rule(unchecked):
     register_optimizer(pair[0], name="short")
     assert dedent(REGISTERED["optimizer"]["short"].source)
     assert make_optimizer("short").rule(1.0, (), 1.0, 0.5, (), ())[0] == 0.5
+
+
+def squared_hinge(prediction, target, options):
+    side = 2.0 * target - 1.0
+    short = np.maximum(1.0 - side * prediction, 0.0)
+    return short * short, -2.0 * side * short
+
+
+def test_a_loss_of_prediction_and_target_is_registered_too():
+    """It is recorded itself, trains as the built-in ones do, and its derivative is checked."""
+    register_loss(squared_hinge)
+    made = make_loss("squared_hinge")
+    assert (made.of_residual, made.records, made.is_exact) == (False, "squared_hinge loss", True)
+    y = (X > 0.2).astype(float)
+    settings = {"init": [0, 0], "lr": 0.05, "epochs": 3, "loss": "squared_hinge"}
+    reference, fused = (fit("a*x + b", X, y, kernel=kernel, **settings) for kernel in ("reference", "fused"))
+    np.testing.assert_array_equal(fused.trajectory, reference.trajectory)
+    np.testing.assert_array_equal(fused.loss, reference.loss)
+    prediction = reference.predict(X)
+    assert reference.loss[-1] == pytest.approx(np.mean(np.maximum(1 - (2 * y - 1) * prediction, 0) ** 2), rel=1e-14)
+
+    def wrong(prediction, target, options):
+        return squared_hinge(prediction, target, options)[0], prediction
+
+    with pytest.raises(ValueError, match=r"the derivative at the prediction -2\.9 is -2\.9, and the value changes there"):
+        register_loss(wrong)
+    with pytest.raises(ValueError, match="must take"):
+        register_loss(lambda prediction, target, options, more: (prediction, target), name="four")
