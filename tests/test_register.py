@@ -556,7 +556,7 @@ def test_a_loss_of_prediction_and_target_is_registered_too():
     def wrong(prediction, target, options):
         return squared_hinge(prediction, target, options)[0], prediction
 
-    with pytest.raises(ValueError, match=r"the derivative at the prediction -2\.9 is -2\.9, and the value changes there"):
+    with pytest.raises(ValueError, match=r"the derivative at the prediction -2\.9 is -2\.9, and the value changes"):
         register_loss(wrong)
     with pytest.raises(ValueError, match="must take"):
         register_loss(lambda prediction, target, options, more: (prediction, target), name="four")
