@@ -9,7 +9,7 @@ from threading import Barrier, Event
 import pytest
 
 from bench.engine import threads as executors
-from bench.engine.threads import run_in_threads
+from bench.engine.threads import join_when_started, run_in_threads
 from bench.system.environment import processors
 
 
@@ -118,3 +118,16 @@ def test_no_job_runs_on_after_an_interruption_while_its_thread_is_started(monkey
         with pytest.raises(KeyboardInterrupt):
             list(run_in_threads(work, [1], stop))
         assert ended == [1]
+
+
+def test_a_thread_that_is_about_to_begin_is_waited_for():
+    """As one whose start Ctrl-C has met; one that never begins is given up."""
+    ended = Event()
+    late = threading.Thread(target=lambda: (time.sleep(0.05), ended.set()))
+    with pytest.raises(RuntimeError):
+        late.join()
+    threading.Timer(0.05, late.start).start()
+    join_when_started(late)
+    assert ended.is_set()
+    join_when_started(threading.Thread(target=ended.clear), attempts=3)
+    assert ended.is_set()

@@ -1,9 +1,10 @@
 """Runs tasks in threads; the kernels release the GIL, so that they compute side by side."""
 
+import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from threading import Event
+from threading import Event, Thread
 from threading import enumerate as enumerate_threads
 from typing import TypeVar
 
@@ -45,4 +46,18 @@ def run_in_threads(
             # Ctrl-C while the pool starts a thread leaves that one unknown to the pool, which waits for others only.
             for thread in enumerate_threads():
                 if thread.name.startswith(name):
-                    thread.join()
+                    join_when_started(thread)
+
+
+def join_when_started(thread: Thread, attempts: int = 100) -> None:
+    """Wait for the end of a thread that may be on its way to its first instruction.
+
+    Python refuses to wait for one that has not got there. After a second it never will: Ctrl-C came before its begin.
+    """
+    for _ in range(attempts):
+        try:
+            thread.join()
+        except RuntimeError:
+            time.sleep(0.01)
+        else:
+            return
