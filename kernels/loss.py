@@ -109,6 +109,11 @@ class Loss:
         return arguments[0] * arguments[0] if self.of_residual else self.value(*arguments)
 
     @property
+    def label(self) -> str:
+        """What figures and tables call what runs record: "loss" where it is a mean squared residual, else its name."""
+        return "loss" if self.of_residual else self.records
+
+    @property
     def scales_targets(self) -> bool:
         """Whether targets may be shifted and scaled: those of residuals, not classes and counts."""
         return self.of_residual

@@ -236,7 +236,7 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
     losses = fitted.validation_losses
     if losses is None:
         return {}
-    measure = "loss" if fitted.result.criterion.of_residual else fitted.result.records
+    measure = fitted.result.criterion.label
     return {
         f"{measure} on held-out rows": f"{losses[-1]:.10g}",
         "at its lowest": f"{losses[fitted.result.best.mark]:.10g}",

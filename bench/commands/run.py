@@ -260,7 +260,7 @@ def _measure_speed(result: SweepResult, study: Study, data: Dataset) -> Speed | 
 def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
     """Say in a sentence what was run, and that it was checked."""
     frame, settings = run_data.frame, study.run
-    target = "" if run_data.target is None else f", target {run_data.loss_name} {text(run_data.target)}"
+    target = "" if run_data.target is None else f", target {run_data.criterion.label} {text(run_data.target)}"
     units = ", standardized" if run_data.scaling else ""
     checked = len(run_data.evidence["check"])
     return (

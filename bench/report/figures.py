@@ -119,7 +119,7 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
 
 def _loss_axis(run_data: RunData) -> LossAxis:
     """Return how losses on the training samples are shown."""
-    return LossAxis(run_data.lowest_loss, run_data.has_standardized_losses, run_data.loss_name)
+    return LossAxis(run_data.lowest_loss, run_data.has_standardized_losses, run_data.criterion.label)
 
 
 def _draw_losses(run_data: RunData, runs: pd.DataFrame, **settings: Any) -> Figure:

@@ -1,7 +1,7 @@
 """The display of results in a notebook: a table with a small figure, and the same figure in full size."""
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from html import escape
 from io import BytesIO
 
@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from bench.analysis.surface import loss_surface
+from bench.data.table import builtin
 from bench.plots import contours, loss_curves, rate_map
 from bench.plots.film.film import enclosing_decades, fit_film
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
@@ -24,7 +26,6 @@ from bench.tables.ranking import best_choices
 from bench.tables.readable import readable_table
 from bench.tables.run_costs import CHOICES
 from kernels import FitResult
-from kernels.run import Floats
 
 # Keeps a dollar sign in a name from becoming a formula.
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
@@ -53,26 +54,14 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
     if (x is None) != (y is None):
         raise ValueError("plot needs x and y, or neither of them")
     if not result.x and result.params.size > 1:
-        return _add_png_display(contours(_surface(result), {"": result.trajectory}, names=result.model.params))
+        surface = loss_surface(result.model, result.criterion, builtin("none"))
+        return _add_png_display(contours(surface, {"": result.trajectory}, names=result.model.params))
     if x is None or y is None or not np.isfinite(result.loss[0]):
         return _add_png_display(_loss_figure(result))
     film = fit_film(result, x, y, all_moments=True)
     figure = Figure(figsize=(WIDTH, HEIGHT))
     FrameRenderer(figure, film).draw(len(film.ticks) - 1)
     return _add_png_display(figure)
-
-
-def _surface(result: FitResult) -> Callable[[Floats], Floats]:
-    """Return the objective as a function of parameters, from shape (k, P) to (k,)."""
-
-    def values(points: Floats) -> Floats:
-        """Return the objective at each point."""
-        k = len(points)
-        with np.errstate(all="ignore"):
-            given, _ = result.criterion.evaluate(result.model.program, points.T, np.empty((0, k)), np.zeros(k))
-            return np.asarray(result.criterion.recorded(given))
-
-    return values
 
 
 @rc_context(STYLE)

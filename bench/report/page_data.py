@@ -52,7 +52,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "count": len(rows),
         "every": every,
         "target": run_data.target,
-        "loss": run_data.loss_name,
+        "loss": run_data.criterion.label,
         "kernel": KERNEL,
         "timed": bool(frame["seconds"].notna().any()),
         "settings": {name: encode_setting(rows[name], run_data.samples) for name in SETTINGS},

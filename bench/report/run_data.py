@@ -98,11 +98,6 @@ class RunData:
             return make_loss("squared")
 
     @property
-    def loss_name(self) -> str:
-        """What losses are called: by their name where they are no mean squared residuals."""
-        return "loss" if self.criterion.of_residual else self.criterion.records
-
-    @property
     def is_standardized(self) -> bool:
         """Whether parameters are those of standardized data."""
         return self.scaling is not None or bool(self.study and self.study.data.standardize)

@@ -190,7 +190,7 @@ def _runs(data: SuiteData, folder: Path) -> list[dict[str, Any]]:
     rows = []
     for name, run in data.runs.items():
         link = os.path.relpath(run.result.run.folder / "report.html", folder).replace(os.sep, "/")
-        target = "" if run.target is None else f", target {run.loss_name} {text(run.target)}"
+        target = "" if run.target is None else f", target {run.criterion.label} {text(run.target)}"
         about = (
             f"{run.title}: {run.result.model.expression}{run.source}, {format_count(len(run.frame), 'configuration')}"
         )

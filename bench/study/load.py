@@ -42,10 +42,7 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
     path = _builtin_paths().get(study, Path(study)) if isinstance(study, str) else study
     text = _read_text(path)
     table = _parse(text, path)
-    data = table.get("data")
-    for key in ("path", "validation_path"):
-        if isinstance(data, dict) and isinstance(data.get(key), str):
-            data[key] = str(path.absolute().parent / data[key])
+    resolve_paths(table, path)
     lines = line_numbers(text)
 
     def locate(key: Key) -> str:
@@ -67,6 +64,14 @@ def read_study_table(path: Path) -> dict[str, Any]:
         In one line: for a file that cannot be read, or is no TOML.
     """
     return _parse(_read_text(path), path)
+
+
+def resolve_paths(table: Mapping[str, Any], path: Path) -> None:
+    """Make the paths of data in the tables of a study, which are relative to its file, absolute in place."""
+    data = table.get("data")
+    for key in ("path", "validation_path"):
+        if isinstance(data, dict) and isinstance(data.get(key), str):
+            data[key] = str(path.absolute().parent / data[key])
 
 
 def study_of_table(table: Mapping[str, Any]) -> Study:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.study.load import read_study_table, study_of_table, with_overrides
+from bench.study.load import read_study_table, resolve_paths, study_of_table, with_overrides
 from bench.study.schema import Study
 
 SHARED = ("grid", "run")
@@ -90,10 +90,7 @@ def _make_study(table: Mapping[str, Any], problem: Mapping[str, Any], path: Path
         if not isinstance(shared, dict) or not isinstance(own, dict):
             raise ValueError(f"{path}, problem {name!r}: {section} must be a table")
         merged[section] = shared | own
-    data = merged.get("data")
-    if isinstance(data, dict):
-        places = {key: data[key] for key in ("path", "validation_path") if isinstance(data.get(key), str)}
-        merged["data"] = data | {key: str(path.absolute().parent / place) for key, place in places.items()}
+    resolve_paths(merged, path)
     try:
         return study_of_table(merged)
     except ValueError as error:

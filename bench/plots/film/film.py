@@ -108,11 +108,6 @@ class Film:
     remark: str = ""
 
     @property
-    def loss_name(self) -> str:
-        """What the loss is called: by its name where it is no mean squared residual."""
-        return "loss" if self.result.criterion.of_residual else self.result.records
-
-    @property
     def rate(self) -> Floats:
         """The learning rate of each frame's epoch, shape (frames,); nan for a run without epochs."""
         rates: Floats = np.append(self.result.rates, np.nan)[np.ceil(self.epoch).astype(int).clip(min=1) - 1]

@@ -117,7 +117,7 @@ class FrameRenderer:
         axis.xaxis.set_major_locator(FixedLocator(_epoch_ticks(last)))
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(lambda epoch, _: text(int(epoch))))
-        axis.set(xlabel="epoch", ylabel=film.loss_name)
+        axis.set(xlabel="epoch", ylabel=film.result.criterion.label)
         (line,) = axis.plot([], [], color=MODEL_COLOR, linewidth=1.5)
         (marker,) = axis.plot([], [], "o", color=MODEL_COLOR, markersize=5, clip_on=False, in_layout=False)
         return line, marker
@@ -131,7 +131,7 @@ class FrameRenderer:
         film = self.film
         decimals = 0 if (film.epoch == film.epoch.round()).all() else 2
         status = f"epoch {film.epoch[frame]:6,.{decimals}f}   rate {text(film.rate[frame]):<9}   "
-        status += f"{film.loss_name} {film.loss[frame]:.2e}"
+        status += f"{film.result.criterion.label} {film.loss[frame]:.2e}"
         if frame == len(film.epoch) - 1 and film.result.status != "max_epochs":
             status += f"   {ENDINGS[film.result.status]} in epoch {film.result.epochs:,}"
         return status
