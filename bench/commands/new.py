@@ -10,7 +10,7 @@ import tomli_w
 from bench.analysis.default_study import DefaultStudy, default_study
 from bench.commands.console import print_place
 from bench.study.load import to_table
-from bench.system.atomic import replace_atomically
+from bench.system.atomic import write_text
 from bench.tables.formatting import text
 
 
@@ -36,8 +36,7 @@ def write_new_study(
         raise ValueError(f"{target} is there already, and is left as it is; give --overwrite, or another --out")
     made = default_study(path, x, y, model, drop_missing=drop_missing, name=target.stem)
     content = commented_study(made, os.path.relpath(path, target.parent))
-    with replace_atomically(target) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+    write_text(target, content)
     print_place("Study", target)
     print(f"Run it with: sgdbench run {text(str(target))}")
 

@@ -11,7 +11,7 @@ from bench.plots import speed_bars
 from bench.plots.failures import skip_failed_figure
 from bench.plots.style import save
 from bench.study.schema import Study
-from bench.system.atomic import replace_atomically
+from bench.system.atomic import replace_atomically, write_text
 from bench.system.environment import ENVIRONMENT, environment
 from bench.tables.faster import describe_fastest
 from bench.tables.formatting import write_tables
@@ -106,8 +106,7 @@ def run_speed(
         measured.rounds.to_parquet(path, index=False)
     packages = {variant.package for variant in variants if variant.package and not variant.missing()}
     facts = environment() | _versions(packages)
-    with replace_atomically(out / ENVIRONMENT) as path:
-        path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    write_text(out / ENVIRONMENT, json.dumps(facts, indent=1))
     with skip_failed_figure("the figure speed"):
         save(speed_bars(measured.table), out, "speed")
     print(f"Tables and figure: {out}")

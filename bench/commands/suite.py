@@ -18,7 +18,7 @@ from bench.store.evidence import read_tables, store_tables
 from bench.study.grid import question_if_large
 from bench.study.schema import Study
 from bench.study.suite import Suite
-from bench.system.atomic import replace_atomically
+from bench.system.atomic import write_text
 from bench.system.files import read_regular_file
 
 RECORD = "suite.toml"
@@ -59,8 +59,7 @@ def run_suite(suite: Suite, out: Path | None, *, resume: bool, confirmed: bool, 
     folder.mkdir(parents=True, exist_ok=True)
     names = {study.name: folder_name(study.name) for study in suite.studies}
     record = {"title": suite.title, "description": suite.description, "problems": names}
-    with replace_atomically(folder / RECORD) as path:
-        path.write_text(tomli_w.dumps(record), encoding="utf-8")
+    write_text(folder / RECORD, tomli_w.dumps(record))
     runs: dict[str, RunData] = {}
     for study in suite.studies:
         run = _run_problem(study, folder / names[study.name], resume=resume, svg=svg)

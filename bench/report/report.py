@@ -13,7 +13,7 @@ from bench.report.markdown import render_markdown
 from bench.report.page import render_page
 from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
-from bench.system.atomic import replace_atomically
+from bench.system.atomic import replace_atomically, write_text
 from bench.tables.formatting import duration, text, write_csv, write_tables
 from bench.tables.readable import readable_table
 
@@ -104,8 +104,7 @@ def write_run_report(run_data: RunData, *, svg: bool = False, figures: bool = Tr
         ("report.md", render_markdown(run_data, planned, titles, captions, checked)),
         ("report.html", render_page(run_data, planned, titles, captions, checked)),
     ):
-        with replace_atomically(folder / name) as path:
-            path.write_text(made, encoding="utf-8")
+        write_text(folder / name, made)
     return folder / "report.html"
 
 

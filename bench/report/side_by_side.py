@@ -13,7 +13,7 @@ from bench.plots.style import colors_of
 from bench.report.answer import describe_sample
 from bench.report.page import LIBRARY, assemble_page, to_script_data
 from bench.report.run_data import RunData
-from bench.system.atomic import replace_atomically
+from bench.system.atomic import write_text
 from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import MISSING, text
 from bench.tables.phrases import describe_choice
@@ -56,8 +56,7 @@ def write_comparison(runs_data: list[RunData], path: Path) -> Path:
         speed=_speed_table(runs),
         **_compare_environments(runs),
     )
-    with replace_atomically(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(path, html)
     return path
 
 

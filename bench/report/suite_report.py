@@ -16,7 +16,7 @@ from bench.plots.performance_profile import NAMED, performance_profiles, rate_ra
 from bench.plots.style import save
 from bench.report.page import EMPTY_PAGE_SCRIPTS, assemble_page, embed_figures, to_script_data
 from bench.report.run_data import RunData
-from bench.system.atomic import replace_atomically
+from bench.system.atomic import write_text
 from bench.tables.formatting import text, to_markdown, write_tables
 from bench.tables.performance_profile import (
     cost_ratios,
@@ -128,8 +128,7 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
         ("report.md", _render_markdown(data, folder, sentences, tables, captions)),
         ("report.html", _render_page(data, folder, sentences, tables, captions)),
     ):
-        with replace_atomically(folder / name) as path:
-            path.write_text(made, encoding="utf-8")
+        write_text(folder / name, made)
     return folder / "report.html"
 
 

@@ -64,3 +64,9 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _reason(error: OSError) -> str:
     """Return why, in the system's words where it has some: pyarrow's own are about its insides."""
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file in UTF-8 in the place of what is there; see `replace_atomically`."""
+    with replace_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from bench.system.atomic import replace_atomically
+from bench.system.atomic import replace_atomically, write_text
 
 LABELS = {
     "lr": "learning rate",
@@ -194,9 +194,7 @@ def write_tables(
             write_csv(table, path)
         with replace_atomically(parquet) as path:
             table.to_parquet(path, index=False)
-        with replace_atomically(markdown) as path:
-            path.write_text(to_markdown(cells), encoding="utf-8")
-        with replace_atomically(latex) as path:
-            path.write_text(to_latex(cells), encoding="utf-8")
+        write_text(markdown, to_markdown(cells))
+        write_text(latex, to_latex(cells))
         written += [csv, parquet, markdown, latex]
     return written
