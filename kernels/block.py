@@ -58,13 +58,19 @@ class Runs(NamedTuple):
     fell_back: NDArray[np.bool_] = np.zeros(0, np.bool_)
 
 
-def compile_kernel(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Kernel:
-    """Return the kernel of that name, any but `reference`, compiled where it has to be."""
+def compile_kernel(
+    kernel: str, model: Model, loss: Loss, optimizer: Optimizer, *, options_per_run: bool = False
+) -> Kernel:
+    """Return the kernel of that name, any but `reference`, compiled where it has to be.
+
+    With `options_per_run`, lanes take each run's options of the optimizer from a column of its own.
+    """
     kind = KERNELS[kernel]
     if kind.maps:
         check_epoch_map(model, loss, optimizer)
         return compile_epoch_map(model.program, optimizer)
-    return specialize(model.program, loss, optimizer, fma=kind.fma, width=kind.width)
+    own = options_per_run and kind.width > 1
+    return specialize(model.program, loss, optimizer, fma=kind.fma, width=kind.width, options_per_run=own)
 
 
 def train_runs(
@@ -88,7 +94,8 @@ def train_runs(
     kernel : str
         One of `KERNELS`.
     hyper : Hyperparameters
-        With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch.
+        With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch. With
+        settings of shape (S, R), runs have options of their own (`kernels.run_options`), in all kernels but maps.
     params : array, shape (R, P)
     memory : array, shape (R, M)
     lowest : array, shape (R, 2), optional
@@ -119,7 +126,8 @@ def train_runs(
             broken, model, loss, optimizer, data, hyper, params, memory, lowest, runs, first, stopped
         )
     elif KERNELS[kernel].width > 1:
-        lanes = compile_kernel(kernel, model, loss, optimizer).train
+        own = hyper.settings.ndim == 2
+        lanes = compile_kernel(kernel, model, loss, optimizer, options_per_run=own).train
         finished = _train_side_by_side(lanes, data, hyper, runs, first, stopped)
     else:
         slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
@@ -179,7 +187,7 @@ def _train_in_turn(
     for run in range(count):
         trajectory[first] = runs.params[run]
         record = Record(losses, trajectory, runs.memory[run], validation_losses, runs.lowest[run])
-        own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, run]))
+        own = _columns(hyper, run)
         legs = partial(train, data, own, record)
         slices = train_in_slices(legs, own.marks, first, samples=count_evaluated(data), slowdown=slowdown)
         for status, done, _seconds in slices:  # noqa: B007
@@ -205,7 +213,7 @@ def _train_side_by_side(
         places = np.minimum(np.arange(start, start + WIDTH), count - 1)
         shape = last + 1, last + 1 if data.validation_y.size else 0
         block = allocate_block(runs.params[places], runs.memory[places], runs.lowest[places], shape, first)
-        own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, places]))
+        own = _columns(hyper, places)
 
         def step(begin: int, end: int, block: Block = block, own: Hyperparameters = own) -> tuple[int, int]:
             return train(data, own, block, sums, begin, end)
@@ -221,6 +229,14 @@ def _train_side_by_side(
         runs.validation_losses[:, mine] = block.validation_losses[first:, :size]
         runs.lowest[mine] = block.lowest[:size]
     return True
+
+
+def _columns(hyper: Hyperparameters, runs: int | NDArray[np.intp]) -> Hyperparameters:
+    """Return the hyperparameters of one run, or of several."""
+    rates, settings = np.ascontiguousarray(hyper.rates[:, runs]), hyper.settings
+    return hyper._replace(
+        rates=rates, settings=settings if settings.ndim == 1 else np.ascontiguousarray(settings[:, runs])
+    )
 
 
 def allocate_block(params: Floats, memory: Floats, lowest: Floats, marks: tuple[int, int], first: int = 0) -> Block:

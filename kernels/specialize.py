@@ -76,7 +76,15 @@ class Kernel(NamedTuple):
     load: Callable[[], Any]
 
 
-def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool = False, width: int = 1) -> Kernel:
+def specialize(
+    program: Program,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    fma: bool = False,
+    width: int = 1,
+    options_per_run: bool = False,
+) -> Kernel:
     """Return the kernel of a model, a loss and an optimizer, compiled at most once in a process.
 
     Parameters
@@ -87,17 +95,25 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool 
         Whether a multiplication and an addition may be fused, which changes the last bits.
     width : int
         How many runs are trained side by side.
+    options_per_run : bool
+        Whether each of them has options of its own, as `kernels.run_options` stacks them.
 
     Raises
     ------
     ValueError
         If the rule or the loss uses what a kernel cannot be made of.
     """
-    return _build(ingredients_of(program, loss, optimizer, fma=fma, width=width))
+    return _build(ingredients_of(program, loss, optimizer, fma=fma, width=width, options_per_run=options_per_run))
 
 
 def ingredients_of(
-    program: Program, loss: Loss, optimizer: Optimizer, *, fma: bool = False, width: int = 1
+    program: Program,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    fma: bool = False,
+    width: int = 1,
+    options_per_run: bool = False,
 ) -> Ingredients:
     """Return what a kernel is made of; the parameters are those of `specialize`."""
     return Ingredients(
@@ -118,6 +134,7 @@ def ingredients_of(
         optimizer.weight_decay != 0,
         fma,
         width,
+        options_per_run,
     )
 
 
@@ -304,7 +321,7 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
         named(
             run.Hyperparameters,
             vector if made_of.width == 1 else table,
-            vector,
+            table if made_of.options_per_run else vector,
             types.intp,
             types.boolean,
             types.boolean,

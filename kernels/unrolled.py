@@ -40,6 +40,7 @@ class Ingredients(NamedTuple):
     decays: bool
     fma: bool
     width: int
+    options_per_run: bool = False
 
 
 def unroll(made_of: Ingredients) -> str:
@@ -165,7 +166,10 @@ def _memory(made_of: Ingredients) -> list[str]:
     """Options and the optimizer's state between arrays and tuples: each parameter's slots, then the clock."""
     params, slots, clock = made_of.program.params, made_of.slots, made_of.clock_size
     loss, rule = made_of.loss_options, made_of.rule_options
-    options = f"({_listed('settings[#]', loss)}), ({_listed('settings[#]', rule, loss)}), settings[{loss + rule}]"
+    common = own = "settings[#]"
+    if made_of.options_per_run:
+        common, own = "settings[#, 0]", "read_lane(settings[#], 0, WIDTH)"
+    options = f"({_listed(common, loss)}), ({_listed(own, rule, loss)}), {own.replace('#', str(loss + rule))}"
     first = params * slots
     cells = [(f"state[{k}][{s}]", k * slots + s) for k in range(params) for s in range(slots)]
     clocks = [(f"state[{params}][{s}]", first + s) for s in range(clock)]
@@ -175,7 +179,11 @@ def _memory(made_of: Ingredients) -> list[str]:
     else:
         slot, shared = "read_lane(memory[#], 0, WIDTH)", "memory[#, 0]"
         stores = [f"write_lane({value}, memory[{cell}], 0)" for value, cell in cells]
-        stores += [f"write_lane(broadcast({value}, WIDTH), memory[{cell}], 0)" for value, cell in clocks]
+        if made_of.options_per_run:  # and so is what they advance
+            shared = slot
+            stores += [f"write_lane({value}, memory[{cell}], 0)" for value, cell in clocks]
+        else:
+            stores += [f"write_lane(broadcast({value}, WIDTH), memory[{cell}], 0)" for value, cell in clocks]
     states = "".join(f"({_listed(slot, slots, k * slots)}), " for k in range(params))
     return [
         _function("read_options(settings)", f"return ({options})"),

@@ -1,8 +1,8 @@
 """Plans a sweep: which configurations are trained together, and from where."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from kernels.losses import make_loss
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
 from kernels.run import MAX_EPOCHS, NO_LOWEST, Floats, Hyperparameters, option_values
+from kernels.run_options import initial_memory, kernel_key, stack_options, takes_options_per_run
 from kernels.schedules import learning_rates
 
 # A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of
@@ -28,8 +29,12 @@ JOB_UPDATES = 50_000_000
 JOB_RUNS = 64 * WIDTH
 JOB_LOSSES = 1_000_000
 
-# What the runs of a job have in common; the seed only where it orders the samples.
+# What the runs of a job have in common; the seed only where it orders the samples. Optimizers that share a kernel have
+# one number.
 SHARED = ["optimizer", "batch_size", "shuffle", "seed", "first"]
+# So many optimizers that differ in their options alone share jobs, with a kernel that reads each run's own. Its
+# updates take up to a third longer, but with a job for each optimizer most places of a lane would be empty.
+MANY_OPTIONS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +47,9 @@ class Job:
         Their places in the plan.
     kernel : str
     optimizer : Optimizer
+        That of the first run; the others may have other options.
     hyperparameters : Hyperparameters
-        With rates of shape (epochs, R).
+        With rates of shape (epochs, R), and settings of shape (S, R) where options differ.
     params : array, shape (R, P)
     memory : array, shape (R, M)
         Where they stand.
@@ -130,7 +136,13 @@ def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epoc
 
 
 def plan_jobs(
-    plan: pd.DataFrame, progress: Progress, settings: RunTable, clock: Clock, memory: Memory
+    plan: pd.DataFrame,
+    progress: Progress,
+    settings: RunTable,
+    clock: Clock,
+    memory: Memory,
+    until: int | None = None,
+    many_options: int = MANY_OPTIONS,
 ) -> Iterator[Job]:
     """Yield the rows that are not finished, in jobs.
 
@@ -147,24 +159,33 @@ def plan_jobs(
     clock : Clock
     memory : Memory
         Says which kernel trains them.
+    until : int, optional
+        Train so many epochs and no more; without it, all.
+    many_options : int
+        So many optimizers that differ in their options alone share jobs.
     """
     loss = make_loss(settings.loss)
     target = check_target(settings.target, nonnegative=loss.nonnegative)
     schedules = plan["schedule"].cat
     factors = np.stack([learning_rates(text, 1.0, settings.epochs) for text in schedules.categories], axis=1)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()
-    for key, group in _unfinished_rows(plan, progress).groupby(SHARED, sort=False):
-        code, batch_size, shuffle, seed, first = cast(tuple[int, ...], key)
-        marks = clock.marks(batch_size, settings.epochs)
-        optimizer = make_optimizer(plan["optimizer"].cat.categories[code])
+    shared = share_kernels(plan, settings, many_options)
+    optimizers, of_row = shared.optimizers, plan["optimizer"].cat.codes.to_numpy()
+    for key, group in _unfinished_rows(plan, progress, shared.numbers[of_row]).groupby(SHARED, sort=False):
+        number, batch_size, shuffle, seed, first = cast(tuple[int, ...], key)
+        marks = clock.marks(batch_size, settings.epochs)[: last_mark(clock, batch_size, settings.epochs, until) + 1]
+        if first >= marks.size - 1:
+            continue
+        optimizer = optimizers[of_row[group.index[0]]]
         kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
         kernel = kernel if optimizer.is_exact else settings.kernel
         size = _job_size(clock.n, settings.epochs, marks.size, KERNELS[kernel].width)
         for begin in range(0, len(group), size):
             rows = group.index.to_numpy()[begin : begin + size]
+            own = [optimizers[code] for code in of_row[rows]]
             hyperparameters = Hyperparameters(
                 lr[rows] * factors[:, schedule[rows]],
-                option_values(loss, optimizer),
+                stack_options(loss, own) if shared.per_run[number] else option_values(loss, own[0]),
                 batch_size,
                 settings.drop_last,
                 bool(shuffle),
@@ -174,8 +195,8 @@ def plan_jobs(
                 settings.patience or np.inf,
             )
             params, lowest = progress.params[rows], progress.lowest[rows]
-            remembered = np.stack([progress.memory[row] for row in rows]) if first else optimizer.initial_memory(params)
-            yield Job(rows, kernel, optimizer, hyperparameters, params, remembered, first, lowest)
+            remembered = np.stack([progress.memory[row] for row in rows]) if first else initial_memory(own, params)
+            yield Job(rows, kernel, own[0], hyperparameters, params, remembered, first, lowest)
 
 
 def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
@@ -184,11 +205,51 @@ def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
     return least * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // marks) // least)
 
 
-def _unfinished_rows(plan: pd.DataFrame, progress: Progress) -> pd.DataFrame:
+def last_mark(clock: Clock, batch_size: int, epochs: int, until: int | None) -> int:
+    """Return the last mark of a run of so many epochs, or the last one within its first `until` epochs."""
+    marks = clock.marks(batch_size, epochs)
+    if until is None:
+        return marks.size - 1
+    return int(np.searchsorted(marks, until * clock.samples_per_epoch(batch_size), side="right")) - 1
+
+
+class SharedKernels(NamedTuple):
+    """The optimizers of a plan by their codes, and which of them share jobs.
+
+    Attributes
+    ----------
+    optimizers : list of Optimizer
+    numbers : array, shape (optimizers,)
+        The same for those that share jobs: the code of the first of them.
+    per_run : array, shape (optimizers,)
+        Whether a kernel reads the options of each run.
+    """
+
+    optimizers: list[Optimizer]
+    numbers: NDArray[np.intp]
+    per_run: NDArray[np.bool_]
+
+
+def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MANY_OPTIONS) -> SharedKernels:
+    """Return which optimizers of a plan share jobs."""
+    optimizers = [make_optimizer(text) for text in plan["optimizer"].cat.categories]
+    shared = SharedKernels(optimizers, np.arange(len(optimizers)), np.zeros(len(optimizers), np.bool_))
+    if KERNELS[settings.kernel].width > 1:
+        alike: dict[Hashable, list[int]] = {}
+        for code, optimizer in enumerate(optimizers):
+            if optimizer.options or optimizer.weight_decay:
+                alike.setdefault(kernel_key(optimizer), []).append(code)
+        for codes in alike.values():
+            if len(codes) >= many_options and takes_options_per_run(optimizers[codes[0]]):
+                shared.numbers[codes], shared.per_run[codes] = codes[0], True
+    return shared
+
+
+def _unfinished_rows(plan: pd.DataFrame, progress: Progress, kernels: NDArray[np.intp]) -> pd.DataFrame:
     """Return what decides which rows come together, for those that are not finished, by learning rate."""
     keys = pd.DataFrame(
         {
-            "optimizer": plan["optimizer"].cat.codes,
+            "optimizer": kernels,
             "batch_size": plan["batch_size"],
             "shuffle": plan["shuffle"],
             "seed": plan["seed"].where(plan["shuffle"], 0),

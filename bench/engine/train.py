@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.engine.jobs import Job, Progress, plan_jobs, read_progress
+from bench.engine.jobs import MANY_OPTIONS, Job, Progress, plan_jobs, read_progress, share_kernels
 from bench.engine.memory import Memory
 from bench.engine.problem import Problem, fingerprint_held_out
 from bench.engine.threads import run_in_threads
@@ -60,7 +60,7 @@ def train_plan(
         stored = read_progress(run, plan, problem.model, problem.clock, problem.settings.epochs)
         run.record_study(study)
         run.record_plan(plan)
-        _compile_kernels(problem, plan)
+        compile_kernels(problem, plan)
         _train_and_store(run, plan, stored, problem, progress)
 
 
@@ -133,11 +133,14 @@ def _loss_stride(configurations: int, marks: int) -> int:
     return every
 
 
-def _compile_kernels(problem: Problem, plan: pd.DataFrame) -> None:
+def compile_kernels(problem: Problem, plan: pd.DataFrame, many_options: int = MANY_OPTIONS) -> None:
     """Compile what the threads will need; numba compiles one thing at a time anyway."""
-    if problem.settings.kernel != "reference":
-        for optimizer in plan["optimizer"].unique():
-            compile_kernel(problem.settings.kernel, problem.model, problem.loss, make_optimizer(optimizer))
+    settings = problem.settings
+    if settings.kernel != "reference":
+        shared = share_kernels(plan, settings, many_options)
+        for code in np.unique(shared.numbers):
+            own, optimizer = bool(shared.per_run[code]), shared.optimizers[code]
+            compile_kernel(settings.kernel, problem.model, problem.loss, optimizer, options_per_run=own)
 
 
 class _Writer:

@@ -1,0 +1,109 @@
+"""Runs side by side with options of their own: the bits that each has alone, and jobs that are full."""
+
+import numpy as np
+import pytest
+
+from bench import Grid, sweep
+from bench.engine.jobs import MANY_OPTIONS, share_kernels
+from bench.study.schema import RunTable
+from kernels import models
+from kernels.block import train_runs
+from kernels.losses import make_loss
+from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.run import Hyperparameters, option_values
+from kernels.run_options import initial_memory, kernel_key, stack_options, takes_options_per_run
+from kernels.samples import allocate_data
+
+SQUARED = make_loss("squared")
+
+
+def test_the_rules_whose_clocks_branch_are_known():
+    without = {name for name in OPTIMIZERS if not takes_options_per_run(make_optimizer(name))}
+    assert without == {"radam", "rprop", "adan", "lookahead"}
+
+
+@pytest.mark.parametrize(("batch_size", "shuffle"), [(1, False), (16, True)])
+def test_each_run_has_the_bits_that_it_has_alone(noisy, batch_size, shuffle):
+    """The clock of adam, powers of its betas, differs from run to run too; 40 runs leave places of a lane empty."""
+    x, y = noisy
+    rng = np.random.default_rng(2)
+    optimizers = [make_optimizer(f"adam({a}, {b})") for a, b in rng.uniform(0.5, 0.999, (40, 2))]
+    starts, rates = rng.normal(size=(40, 3)), np.tile(rng.uniform(0.01, 0.5, 40), (4, 1))
+    memory, data = initial_memory(optimizers, starts), allocate_data((x,), y, shuffle=shuffle)
+    hyper = Hyperparameters(rates, stack_options(SQUARED, optimizers), batch_size, True, shuffle, 5, 0.03)
+    together = train_runs("lanes", models.quadratic, SQUARED, optimizers[0], data, hyper, starts, memory)
+    assert {0, 1} == set(together.status)
+    for run in range(0, 40, 13):
+        own = slice(run, run + 1)
+        alone = hyper._replace(rates=rates[:, own].copy(), settings=option_values(SQUARED, optimizers[run]))
+        expected = train_runs(
+            "fused", models.quadratic, SQUARED, optimizers[run], data, alone, starts[own], memory[own]
+        )
+        np.testing.assert_array_equal(together.params[run], expected.params[0])
+        np.testing.assert_array_equal(together.memory[run], expected.memory[0])
+        last = expected.marks[0] + 1
+        np.testing.assert_array_equal(together.losses[:last, run], expected.losses[:last, 0])
+    assert len({tuple(row) for row in together.params.tolist()}) == 40
+
+
+def test_what_is_remembered_at_first_may_depend_on_the_options():
+    """As the products of nadam, and the sums of adagrad."""
+    starts = np.ones((2, 3))
+    for texts in (["nadam(0.8)", "nadam(0.9)"], [f"adagrad(initial_accumulator_value={a})" for a in (0.1, 0.2)]):
+        optimizers = [make_optimizer(text) for text in texts]
+        found = initial_memory(optimizers, starts)
+        for row, optimizer in enumerate(optimizers):
+            np.testing.assert_array_equal(found[row], optimizer.initial_memory(starts[row]))
+        assert (found[0] != found[1]).any()
+
+
+def test_optimizers_share_a_kernel_if_they_differ_in_numbers_alone():
+    def key(text):
+        return kernel_key(make_optimizer(text))
+
+    assert key("adam(0.8)") == key("adam(beta2=0.99, eps=1e-6)")
+    assert key("clipped(adam(0.8), 2)") == key("clipped(adam)")
+    different = [
+        "adam",
+        "adam(amsgrad=true)",
+        "adam(weight_decay=0.1)",
+        "adamw",
+        "clipped(adam)",
+        "clipped(sgd)",
+        "sgd",
+    ]
+    assert len(set(map(key, different))) == len(different)
+
+
+def numbers(texts, kernel="lanes"):
+    plan = Grid(optimizer=texts).frame(models.quadratic, 800)
+    return share_kernels(plan, RunTable(kernel=kernel)).numbers.tolist()
+
+
+def test_many_sets_of_options_share_jobs_and_few_do_not():
+    many = [f"momentum(0.{k})" for k in range(1, MANY_OPTIONS + 1)]
+    assert numbers(["sgd", *many]) == [0] + [1] * MANY_OPTIONS
+    assert numbers(["sgd", *many[1:]]) == list(range(MANY_OPTIONS))
+    assert numbers(many, "fused") == list(range(MANY_OPTIONS))
+    branching = [f"radam(0.{k})" for k in range(1, MANY_OPTIONS + 1)]
+    assert numbers(branching) == list(range(MANY_OPTIONS))
+
+
+def test_a_sweep_over_many_options_has_the_bits_of_the_reference(classic):
+    """The memory of each run goes into the store, so that more epochs go on from there."""
+    betas = np.round(np.random.default_rng(0).uniform(0.5, 0.99, (MANY_OPTIONS, 2)), 4)
+    grid = Grid(
+        lr=[0.1, 0.5],
+        init={"near": [-1, 10, 26]},
+        optimizer=[f"adam({a}, {b})" for a, b in betas],
+        batch_size=40,
+        seed=range(2),
+        shuffle=True,
+    )
+    frames = {
+        kernel: sweep(models.quadratic, *classic, grid, epochs=6, target=1e-3, kernel=kernel, confirm=0).frame
+        for kernel in ("lanes", "reference")
+    }
+    found, expected = (frame.drop(columns="config_id") for frame in frames.values())
+    assert found.equals(expected)
+    assert found["final_loss"].nunique() == len(found)
