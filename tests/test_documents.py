@@ -362,6 +362,10 @@ def test_each_figure_has_its_paragraph():
     section = DOCUMENTS[BENCH_README].section("How to read each figure")
     described = re.findall(r"^\*\*`(\w+)`\*\*: ", section, re.MULTILINE)
     assert described == [*planned_figures("bench/report/figures.py"), *of_suites]
+    paragraphs = re.findall(r"^\*\*`.*?(?=\n\n)", section, re.MULTILINE | re.DOTALL)
+    assert len(paragraphs) == len(described)
+    for paragraph in paragraphs:
+        assert all(re.search(rf"\b{word}:\s", paragraph) for word in ("Good", "Bad")), paragraph
 
 
 def test_the_figures_that_a_run_wrote_are_among_them():
