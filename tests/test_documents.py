@@ -1,0 +1,381 @@
+"""What the documents show works as it stands: links, commands, blocks of code, lists and figures."""
+
+import ast
+import re
+import shlex
+import shutil
+from fractions import Fraction
+from itertools import takewhile
+
+import numpy as np
+import pandas as pd
+import pytest
+from documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
+from test_compare import WOBBLE, benchmark_file
+from test_rooms import HEIGHT, LINES
+
+from bench.cli import app
+from bench.compare.gates import load_gates
+from bench.data.table import builtin
+from bench.study.load import load_study
+from bench.study.suite import load_suite
+from bench.timing.variants import VARIANTS
+from kernels.agreement import KERNELS
+from kernels.losses import LOSSES, make_loss
+from kernels.models import quadratic
+from kernels.optimizers import make_optimizer
+from kernels.schedules import SCHEDULES, learning_rates
+from kernels.specialize import ingredients_of
+from kernels.unrolled import unroll
+from tests.conftest import ROOT
+
+README, KERNELS_README, BENCH_README = "README.md", "kernels/README.md", "bench/README.md"
+
+# Blocks that are not run here: the file, something that this block alone has in it, and the reason.
+NOT_RUN_HERE = [
+    (BENCH_README, "@register_optimizer(slots=1", "tests/test_register.py runs it, as the plug-in that it is"),
+    (BENCH_README, '@register_variant("matrices"', "tests/test_register_variant.py runs it, and verifies the variant"),
+    (BENCH_README, "def test_matrices", "tests/test_register_variant.py runs it, as another project would"),
+    (BENCH_README, "theirs.fit(", "tests/test_sklearn_estimator.py runs it, with three epochs"),
+    (KERNELS_README, "f(x; θ)", "formulas"),
+    (KERNELS_README, "eight running sums", "formulas; tests/test_loops.py holds the sums against NumPy"),
+    (KERNELS_README, "parsed into a tree", "a drawing"),
+    ("CONTRIBUTING.md", "pytest_plugin     ", "test_the_rooms_are_those_that_imports_keep_to compares it"),
+    (KERNELS_README, "v_5 = v_3 + v_4", "test_the_program_that_is_shown_is_the_one_that_is_compiled compares it"),
+]
+# The same runs in seconds.
+QUICK = ["--epochs", "2", "--optimizer", "sgd", "--kernel", "fused", "--confirm", "0"]
+
+
+def is_run_here(block):
+    return not any(block.file == file and part in block.text for file, part, _ in NOT_RUN_HERE)
+
+
+def sections_with(language):
+    """From file and section to its blocks in a language: they share their names, as for somebody who reads on."""
+    found = {}
+    for block in BLOCKS:
+        if block.language == language and is_run_here(block):
+            found.setdefault((block.file, block.section), []).append(block)
+    return found
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """A folder with the tables that the documents are about; runs measure little and write no report."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+    )
+    monkeypatch.setattr("bench.commands.run.MEASURED", ("reference", "fused"))
+    data = builtin("auto-mpg")
+    power = data.x[:, 0]
+    pd.DataFrame({"hp": power, "mpg": data.y}).to_csv("cars.csv", index=False)
+    pd.DataFrame({"width": power, "weight": power**2, "good": (power > 100).astype(int)}).to_csv(
+        "quality.csv", index=False
+    )
+    pd.DataFrame({"Engine Power (PS)": power, "mpg": data.y}).to_csv("engines.csv", index=False)
+    return tmp_path
+
+
+# Files, headings, links
+
+
+def test_no_document_is_forgotten():
+    """Besides those in results/, where runs leave reports of their own."""
+    places = [place for place in ROOT.iterdir() if place.name != "results" and not place.name.startswith(".")]
+    found = {path for place in places for path in [place, *place.rglob("*.md")] if path.suffix == ".md"}
+    assert found <= set(PATHS)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_links_lead_somewhere(file):
+    document = DOCUMENTS[file]
+    for link in document.links:
+        target, _, anchor = link.partition("#")
+        if link.startswith("https://"):
+            continue
+        path = (ROOT / file).parent / target if target else ROOT / file
+        assert path.exists(), link
+        if anchor:
+            name = path.resolve().relative_to(ROOT.resolve()).as_posix()
+            assert anchor in DOCUMENTS[name].anchors, link
+
+
+@pytest.mark.parametrize("file", [KERNELS_README, BENCH_README])
+def test_the_table_of_contents_has_all_sections_in_their_order(file):
+    document = DOCUMENTS[file]
+    listed = re.findall(r"^- \[(.*)\]\(#(.*)\)$", document.text.partition("\n## ")[0], re.MULTILINE)
+    places = dict(zip(document.anchors, document.headings, strict=True))
+    assert [name for name, _ in listed] == [heading for level, heading in document.headings if level == 2]
+    assert all(places[anchor] == (2, name) for name, anchor in listed)
+
+
+def test_the_readme_stays_short():
+    assert DOCUMENTS[README].text.count("\n") <= 130
+
+
+# Commands
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_commands_parse(file, pytestconfig):
+    for block in DOCUMENTS[file].blocks:
+        for line in lines_of(block) if block.language in ("", "yaml") else ():
+            parse_command(line, pytestconfig)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_commands_that_are_mentioned_exist(file, pytestconfig):
+    for span in DOCUMENTS[file].spans:
+        if span.split()[:1] and span.split()[0] in PARSERS:
+            parse_command(span, pytestconfig, whole=False)
+
+
+def test_the_section_on_the_command_line_has_every_command():
+    (block,) = [block for block in BLOCKS if block.section == "The command line" and not block.language]
+    assert {words_of(line)[1] for line in lines_of(block)} == {
+        (command.name or command.callback.__name__) for command in app.registered_commands
+    }
+
+
+@pytest.mark.parametrize(("file", "section"), [(README, "Start"), (BENCH_README, "Your own data")])
+def test_the_commands_on_your_own_data_run(file, section, own_folder, sgdbench):
+    blocks = [block for block in BLOCKS if (block.file, block.section, block.language) == (file, section, "")]
+    lines = [line for block in blocks for line in lines_of(block) if line.startswith("sgdbench")]
+    assert len(lines) >= 4
+    for line in lines:
+        _, command, *words = words_of(line)
+        quick = [*QUICK, "--seed", "0"] if command == "run" else []
+        code, out, err = sgdbench(command, *words, *quick)
+        assert (code, err) == (0, ""), (line, err)
+        assert out
+
+
+STUDY = """
+name = "study"
+data = { path = "cars.csv", x = "hp", y = "mpg", standardize = true }
+model.expression = "a*hp + b"
+grid = { lr = [0.01, 0.1], seed = [0, 1, 2, 3, 4, 5], shuffle = true }
+run.target = 0.5
+"""
+
+
+def test_the_gate_holds_and_fails_as_it_says(own_folder, sgdbench):
+    """What is measured twice is copied, as no test depends on how busy the machine is."""
+    blocks = [block for block in BLOCKS if block.section == "A CI gate"]
+    (gates,) = [block.text for block in blocks if block.language == "toml"]
+    lines = [line for block in blocks if not block.language for line in lines_of(block)]
+    (own_folder / "gates.toml").write_text(gates, encoding="utf-8")
+    (own_folder / "study.toml").write_text(STUDY, encoding="utf-8")
+    compared = []
+    for line in lines:
+        program, *words = words_of(line)
+        folder = next((word.partition("=")[2] for word in words if word.startswith("--benchmark-json=")), words[-1])
+        if program == "mkdir":
+            (own_folder / folder).mkdir()
+        elif program == "pytest":
+            benchmark_file(own_folder / folder, {"benchmarks/test_a.py::test_b": WOBBLE})
+        elif words[0] == "run" and (own_folder / "baseline" / "run").exists():
+            shutil.copytree("baseline/run", folder)
+        else:
+            code, out, err = sgdbench(*words, *(QUICK if words[0] == "run" else ()))
+            assert (code, err) == (0, ""), line
+            compared += [(words, out)] if words[0] == "compare" else []
+    (files, first), (_, second) = compared
+    assert "not slower than the gate 1.05" in first
+    for row in ("fused", "epochs: best of each"):
+        assert f"| {row} |" in second
+    benchmark_file(own_folder / "change.json", {"benchmarks/test_a.py::test_b": 1.2 * WOBBLE})
+    assert sgdbench(*files)[0] == 1
+    benchmark_file(own_folder / "change.json", {"benchmarks/test_a.py::test_b": WOBBLE}, raw=False)
+    assert sgdbench(*files)[0] == 2
+
+
+def test_the_job_runs_what_the_section_shows():
+    blocks = [block for block in BLOCKS if block.section == "A CI gate"]
+    shown = {shlex.join(words_of(line)) for block in blocks if not block.language for line in lines_of(block)}
+    (job,) = [block for block in blocks if block.language == "yaml"]
+    run = [shlex.join(words_of(line)) for line in lines_of(job)]
+    own = {line.replace("--gate 1.05", "--tolerances gates.toml --markdown") for line in shown}
+    own |= {line.removesuffix(" --markdown") for line in own}
+    assert set(run) - {"pip install -e '.[test]'"} <= own
+    assert len(run) == 5
+
+
+# Blocks of code
+
+
+def test_every_block_is_run_or_has_a_reason():
+    for file, part, _ in NOT_RUN_HERE:
+        assert sum(block.file == file and part in block.text for block in BLOCKS) == 1, part
+    for block in BLOCKS:
+        assert block.language in {"", "python", "toml", "yaml"} or not is_run_here(block), block
+    for _, _, reason in NOT_RUN_HERE:
+        for path in re.findall(r"tests/\w+\.py", reason):
+            assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize(("file", "section"), sections_with("python"))
+def test_python_runs_and_gives_what_it_says(file, section, own_folder):
+    names = {}
+    for block in sections_with("python")[file, section]:
+        exec(compile(block.text, f"{file}, {section}", "exec"), names)
+        for expression, said in re.findall(r"^(\S.*?)  # (array\(.*\))$", block.text, re.MULTILINE):
+            value = eval(expression, names)
+            np.testing.assert_allclose(value, eval(said, {"array": np.array}), atol=1e-6, err_msg=expression)
+    if "found" in names:
+        assert names["found"].best().settings["lr"] > 0
+
+
+def test_the_grids_of_the_examples_are_as_large_as_they_say():
+    grids = {}
+    for file, section in ((README, "Start"), (BENCH_README, "Sweeps in Python")):
+        (block,) = sections_with("python")[file, section]
+        tree = ast.parse(block.text)
+        tree.body = [
+            node
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom | ast.Import)
+            or (isinstance(node, ast.Assign) and "Grid(" in ast.unparse(node))
+        ]
+        names = {}
+        exec(compile(tree, file, "exec"), names)
+        grids[file] = names["grid"]
+    assert grids[README].size == 800
+    assert "one fit and then eight hundred" in DOCUMENTS[README].text
+    assert grids[BENCH_README].size == 20 * 4 * 2 * 5
+    assert load_study("quadratic").make_grid().size == 3000
+    assert "# 3,000 runs of the quadratic" in DOCUMENTS[README].text
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "toml"], ids=lambda block: block.section
+)
+def test_toml_is_what_it_is_said_to_be(block, own_folder):
+    path = own_folder / "block.toml"
+    path.write_text(block.text, encoding="utf-8")
+    if "[gates]" in block.text:
+        gates = load_gates(None, path)
+        assert gates.of("anything") == 1.10
+        assert gates.of("lanes, all cores") == 1.05
+        assert gates.named("epochs: best of each") == 1.0
+        assert gates.named("fused") is None
+    elif "[[problem]]" in block.text:
+        suite = load_suite(str(path))
+        assert [study.name for study in suite.studies] == ["engines", "valley"]
+    else:
+        study = load_study(path)
+        data, scaling = study.dataset()
+        assert scaling
+        assert study.make_model(data).inputs == ("power",)
+        assert (data.y.size, len(data.validation[1])) == (314, 78)
+        assert study.make_grid().size == 9 * 3 * 5 * 2
+
+
+def test_the_program_that_is_shown_is_the_one_that_is_compiled():
+    (shown,) = [block.text for block in BLOCKS if "v_5 = v_3 + v_4" in block.text]
+    made_of = ingredients_of(quadratic.program, make_loss("squared"), make_optimizer("sgd"))
+    written = [line.strip() for line in unroll(made_of).partition("\n\n")[0].splitlines()]
+    assert written[-len(shown.splitlines()) :] == shown.splitlines()
+
+
+def test_the_rooms_are_those_that_imports_keep_to():
+    (shown,) = [block.text for block in BLOCKS if "pytest_plugin     " in block.text]
+    assert [set(takewhile(HEIGHT.__contains__, line.split())) for line in shown.splitlines()] == LINES
+
+
+# Lists, tables, figures
+
+
+def first_column(file, section, heading=None):
+    """The names in the first column of the tables of a section, without their options."""
+    text = DOCUMENTS[file].section(section)
+    text = text.partition(f"### {heading}\n")[2].partition("\n### ")[0] if heading else text
+    return re.findall(r"^\| `([\w\-, ]+?)(?:\(.*?)?`", text, re.MULTILINE)
+
+
+def test_lists_are_complete():
+    assert first_column(KERNELS_README, "Schedules")[: len(SCHEDULES)] == list(SCHEDULES)
+    assert set(first_column(KERNELS_README, "Losses")) == set(LOSSES)
+    contract = re.findall(r"^\|(.*?)\|", DOCUMENTS[KERNELS_README].section("The equality contract"), re.MULTILINE)
+    assert {name for cell in contract for name in re.findall(r"`(.*?)`", cell)} == set(KERNELS)
+    peers = [variant.name for variant in VARIANTS if not variant.ours]
+    assert sorted(first_column(BENCH_README, "How we measure", "Peers in their best form")) == sorted(peers)
+
+
+def test_halve_and_step_are_as_the_table_says():
+    rows = [line for line in DOCUMENTS[KERNELS_README].section("Schedules").splitlines() if line.startswith("| ")]
+    epochs, halve, step = ([cell.strip() for cell in line.strip("|").split("|")] for line in rows[-3:])
+    for name, *factors in (halve, step):
+        rates = learning_rates(name.strip("`"), 1.0, 30)[[int(epoch) for epoch in epochs[1:]]]
+        assert rates.tolist() == [float(Fraction(factor)) for factor in factors]
+
+
+# How the README calls the variants of the reference run.
+ROWS = {
+    "`reference`": "reference",
+    "PyTorch, eager": "PyTorch",
+    "scikit-learn": "scikit-learn",
+    "JAX, jit": "JAX",
+    "C, ": "C",
+    "`fused`": "fused",
+    "JAX, 1,024": "JAX, many runs",
+    "`lanes`": "lanes",
+}
+
+
+def test_the_table_of_the_readme_is_the_reference_run():
+    measured = pd.read_csv(ROOT / "results" / "reference" / "speed.csv").set_index("variant")
+    lines = [line.strip("|").split(" | ") for line in DOCUMENTS[README].text.splitlines() if line.startswith("| ")][1:]
+    assert len(lines) == len(ROWS)
+    for (label, result, ns, speedup), (start, variant) in zip(lines, ROWS.items(), strict=True):
+        row = measured.loc[variant]
+        assert label.strip().startswith(start)
+        assert float(ns.replace(",", "")) == pytest.approx(row["ns"], rel=0.005)
+        if variant != "C":
+            assert float(speedup) == pytest.approx(
+                row["to_c"], abs=0.5 * 10.0 ** -len(speedup.strip().partition(".")[2])
+            )
+        if variant == "reference":
+            assert result == "is the definition"
+        elif row["error"] == 0:
+            assert result == "bit for bit"
+        else:
+            assert float(result.removeprefix("within ")) == float(f"{row['error']:.0e}")
+
+
+def planned_figures(file):
+    """The names of the figures that a module writes, in their order."""
+    calls = [node for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8"))) if isinstance(node, ast.Call)]
+    made = [call for call in calls if getattr(call.func, "id", "") == "PlannedFigure"]
+    return [call.args[0].value for call in sorted(made, key=lambda call: call.lineno)]
+
+
+def test_each_figure_has_its_paragraph():
+    (figures,) = [
+        node.value
+        for node in ast.walk(ast.parse((ROOT / "bench/report/suite_report.py").read_text("utf-8")))
+        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "figures"
+    ]
+    of_suites = [key.value for key in figures.keys]
+    section = DOCUMENTS[BENCH_README].section("How to read each figure")
+    described = re.findall(r"^\*\*`(\w+)`\*\*: ", section, re.MULTILINE)
+    assert described == [*planned_figures("bench/report/figures.py"), *of_suites]
+    paragraphs = re.findall(r"^\*\*`.*?(?=\n\n)", section, re.MULTILINE | re.DOTALL)
+    assert len(paragraphs) == len(described)
+    for paragraph in paragraphs:
+        assert all(re.search(rf"\b{word}:\s", paragraph) for word in ("Good", "Bad")), paragraph
+
+
+def test_the_figures_that_a_run_wrote_are_among_them():
+    """The pictures that are kept come from the reports."""
+    section = DOCUMENTS[BENCH_README].section("How to read each figure")
+    for path in re.findall(r"!\[.*?\]\(\.\./results/reference/(.*?)\.png\)", section):
+        assert f"**`{path.rpartition('/')[2]}`**" in section
+
+
+def test_the_readme_names_every_notebook():
+    """tests/test_notebook.py runs them."""
+    for path in (ROOT / "bench" / "examples").glob("*.ipynb"):
+        assert f"bench/examples/{path.name}" in DOCUMENTS[README].links
