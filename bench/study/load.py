@@ -112,9 +112,23 @@ def with_overrides(study: Study, **options: Any) -> Study:
     return study_of_table(table)
 
 
+def with_search(study: Study, **options: Any) -> Study:
+    """Return the study with other settings of its search, the keys of [tune]; None leaves the study's own.
+
+    Raises
+    ------
+    ValueError
+        As from `load_study`, without the file.
+    """
+    table = to_table(study)
+    table["tune"] = table.get("tune", {}) | {name: value for name, value in options.items() if value is not None}
+    return study_of_table(table)
+
+
 def to_table(study: Study) -> dict[str, Any]:
     """Return the study as nested dictionaries with every setting that has a value."""
-    return study.model_dump(exclude_none=True)
+    table = study.model_dump(exclude_none=True)
+    return table if table["tune"] else {name: value for name, value in table.items() if name != "tune"}
 
 
 def to_toml(study: Study) -> str:

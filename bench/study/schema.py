@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.data.scaling import Scaling
     from bench.data.table import Dataset
     from bench.study.grid import Grid
+    from bench.study.space import Space
     from kernels.model import Model
 
 Setting = Any
@@ -185,6 +186,56 @@ class RunTable(Table):
         return value
 
 
+class TuneTable(Table):
+    """[tune]: what `sgdbench tune` may choose; without a key, what lies between the values of the grid."""
+
+    lr: Setting = Field(default=None, description='A range, "log:0.001:1" or "lin:0.1:1", or a rate that stays.')
+    batch_size: Setting = Field(default=None, description='A range of whole numbers, "logint:1:64", or sizes.')
+    optimizer: Setting = Field(
+        default=None, description='With ranges in place of options, such as "adam(beta1=log1m:0.5:0.99)".'
+    )
+    schedule: Setting = Field(default=None, description='The same, such as "halve(int:5:50)".')
+    shuffle: Setting = Field(default=None, description="Whether to visit the samples in a new order each epoch.")
+    trials: int | None = Field(default=None, description="How many choices are tried, over all optimizers.")
+    sampler: str | None = Field(default=None, description='What proposes them: "tpe", "cmaes", "random" or "qmc".')
+    pruner: str | None = Field(
+        default=None, description='What gives up those that fall behind: "asha", "hyperband" or "none".'
+    )
+
+    @field_validator("lr", "batch_size", "optimizer", "schedule", "shuffle")
+    @classmethod
+    def _check_value(cls, value: Setting, info: ValidationInfo) -> Setting:
+        """Refuse what a space would refuse."""
+        from bench.study.space import Space  # noqa: PLC0415
+
+        if value is not None and not is_recorded(info):
+            Space(**{str(info.field_name): value})
+        return value
+
+    @field_validator("trials", "sampler", "pruner", mode="before")
+    @classmethod
+    def _check_search(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what a search would refuse."""
+        from bench.study.space import check_pruner, check_sampler  # noqa: PLC0415
+        from kernels.checks import check_integer  # noqa: PLC0415
+
+        if value is not None:
+            match info.field_name:
+                case "trials":
+                    check_integer("trials", value)
+                case "sampler":
+                    check_sampler(value)
+                case "pruner":
+                    check_pruner(value)
+        return value
+
+    @property
+    def space(self) -> dict[str, Setting]:
+        """What is said of the space."""
+        names = ("lr", "batch_size", "optimizer", "schedule", "shuffle")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
 class Study(Table):
     """A study: the tables of its file, and what they stand for.
 
@@ -198,6 +249,7 @@ class Study(Table):
     model : ModelTable
     grid : GridTable
     run : RunTable
+    tune : TuneTable
     """
 
     name: str = Field(description="One line; it names the folder of the results.")
@@ -207,6 +259,7 @@ class Study(Table):
     model: ModelTable
     grid: GridTable = Field(default_factory=GridTable)
     run: RunTable = Field(default_factory=RunTable)
+    tune: TuneTable = Field(default_factory=TuneTable)
 
     @field_validator("name")
     @classmethod
@@ -255,6 +308,12 @@ class Study(Table):
         from bench.study.grid import Grid  # noqa: PLC0415
 
         return Grid(**dict(self.grid))
+
+    def make_space(self, n_samples: int) -> "Space":
+        """Make the space that is searched: that of the grid, as far as [tune] does not say otherwise."""
+        from bench.study.space import Space, space_settings  # noqa: PLC0415
+
+        return Space(**space_settings(self.make_grid(), n_samples, self.run.epochs) | self.tune.space)
 
 
 def is_recorded(info: ValidationInfo) -> bool:

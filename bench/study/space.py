@@ -1,0 +1,385 @@
+"""What may be tuned: ranges of learning rates, batch sizes, and of the options of optimizers and schedules.
+
+A range is written like one of a grid, without a count: ``"log:0.001:1"`` for a learning rate, and
+``"adam(beta1=log1m:0.5:0.99)"`` for an option.
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench.study.grid import Grid
+from kernels import schedules
+from kernels.checks import check_bool, check_real, describe
+from kernels.optimizers import make_optimizer
+from kernels.schedules import learning_rates
+from kernels.spec import parse_spec, spec_text
+
+KINDS = ("lin", "log", "log1m", "int", "logint")
+SAMPLERS = ("tpe", "cmaes", "random", "qmc")
+"""What proposes settings."""
+PRUNERS = ("asha", "hyperband", "none")
+"""What gives up trials that fall behind."""
+_RANGE = re.compile(r"(?<![\w.])(log1m|logint|lin|log|int):([-+.\w]+?):((?:[-+.\w]|(?<=[eE])[-+])+)")
+# What is tuned of the optimizers of a grid. The distance to 1 is what counts: 1 / (1 - beta) updates are averaged.
+SEARCHED = {
+    "momentum": "log1m:0.5:0.995",
+    "beta1": "log1m:0.5:0.995",
+    "beta2": "log1m:0.8:0.9999",
+    "alpha": "log1m:0.8:0.999",
+    "rho": "log1m:0.5:0.999",
+}
+# Where it means something else.
+NOT_SEARCHED = {("asgd", "alpha")}
+# The options of schedules that are numbers of epochs.
+PERIODS = ("halve", "step")
+
+
+def check_sampler(sampler: str) -> str:
+    """Return the name of a sampler as it is, if there is one."""
+    if sampler not in SAMPLERS:
+        raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, not {describe(sampler)}")
+    return sampler
+
+
+def check_pruner(pruner: str) -> str:
+    """Return the name of a pruner as it is, if there is one."""
+    if pruner not in PRUNERS:
+        raise ValueError(f"pruner must be one of {', '.join(PRUNERS)}, not {describe(pruner)}")
+    return pruner
+
+
+class Trial(Protocol):
+    """What proposes values; `optuna.Trial` does."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...  # noqa: D102
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...  # noqa: D102
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high`, both included.
+
+    Attributes
+    ----------
+    kind : str
+        "lin" for all numbers alike; "log" for as many between 0.01 and 0.1 as between 0.1 and 1; "log1m" for as many
+        distances to 1; "int" and "logint" for whole numbers.
+    low, high : float
+    """
+
+    kind: str
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.low:.12g}:{self.high:.12g}"
+
+    def draw(self, trial: Trial, name: str) -> float:
+        """Return the number that a trial proposes, to six significant digits."""
+        if self.kind in {"int", "logint"}:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.kind == "logint")
+        if self.kind == "log1m":
+            distance = trial.suggest_float(f"1 - {name}", 1 - self.high, 1 - self.low, log=True)
+            return float(f"{1 - float(f'{distance:.4g}'):.12g}")
+        return float(f"{trial.suggest_float(name, self.low, self.high, log=self.kind == 'log'):.6g}")
+
+
+def parse_range(name: str, text: str) -> Range:
+    """Return the range that a text stands for.
+
+    Raises
+    ------
+    ValueError
+        Names `name`, the text, and what is accepted.
+    """
+    kind, *ends = text.split(":")
+    wanted = f'{name} must be a range "KIND:low:high" with one of the kinds {", ".join(KINDS)}, not {describe(text)}'
+    if kind not in KINDS or len(ends) != 2:
+        raise ValueError(wanted)
+    try:
+        low, high = map(float, ends)
+    except ValueError:
+        raise ValueError(wanted) from None
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"{name} {text!r}: low must be below high, and both finite")
+    if kind in {"log", "logint"} and low <= 0:
+        raise ValueError(f"{name} {text!r}: the ends of a logarithmic range must be positive")
+    if kind == "log1m" and high >= 1:
+        raise ValueError(f"{name} {text!r}: the ends of a range of distances to 1 must be below 1")
+    if kind in {"int", "logint"} and not (low.is_integer() and high.is_integer()):
+        raise ValueError(f"{name} {text!r}: the ends must be whole numbers")
+    return Range(kind, low, high)
+
+
+@dataclass(frozen=True)
+class Template:
+    """An optimizer or a schedule, some of whose options are ranges.
+
+    Attributes
+    ----------
+    text : str
+        As it was written.
+    pieces : tuple of str
+        What stands before, between and after the ranges.
+    ranges : tuple of Range
+    names : tuple of str
+        What the trials call their numbers.
+    """
+
+    text: str
+    pieces: tuple[str, ...]
+    ranges: tuple[Range, ...]
+    names: tuple[str, ...]
+
+    def fill(self, numbers: Sequence[float]) -> str:
+        """Return the text with numbers in place of the ranges."""
+        return _join(self.pieces, numbers)
+
+    def draw(self, trial: Trial, prefix: str = "") -> str:
+        """Return the text with the numbers that a trial proposes."""
+        return self.fill(
+            [own.draw(trial, f"{prefix}{name}") for own, name in zip(self.ranges, self.names, strict=True)]
+        )
+
+
+def make_template(what: str, text: str, name_options: Callable[[str, list[float]], list[str]]) -> Template:
+    """Return the template of a text, after a check that both ends of its ranges are accepted.
+
+    Parameters
+    ----------
+    what : str
+        "optimizer" or "schedule".
+    text : str
+    name_options : callable
+        From a text and the numbers in it to what they are called; raises ValueError for what is no such text.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{what} must be text, not {describe(text)}")
+    found = list(_RANGE.finditer(text))
+    ranges = tuple(parse_range(f"{what} {text!r}: an option", match[0]) for match in found)
+    ends = [0, *(place for match in found for place in match.span()), len(text)]
+    pieces = tuple(text[begin:end] for begin, end in zip(ends[::2], ends[1::2], strict=True))
+    names: list[str] = []
+    for numbers in ([own.low for own in ranges], [own.high for own in ranges]):
+        names = name_options(_join(pieces, numbers), numbers)
+    return Template(text, pieces, ranges, tuple(names))
+
+
+def _join(pieces: Sequence[str], numbers: Sequence[float]) -> str:
+    """Return pieces with numbers between them."""
+    written = [f"{number:.12g}" for number in numbers]
+    return "".join(piece + number for piece, number in zip(pieces, [*written, ""], strict=True))
+
+
+def _name_optimizer_options(text: str, numbers: list[float]) -> list[str]:
+    """Return the names of the options of an optimizer that have these values, one after the other."""
+    optimizer = make_optimizer(text)
+    options = list((optimizer.options | {"weight_decay": optimizer.weight_decay}).items())
+    names: list[str] = []
+    for place, number in enumerate(numbers):
+        own = (name for name, value in options if value == float(f"{number:.12g}") and name not in names)
+        names.append(next(own, f"option {place + 1}"))
+    return names
+
+
+def _name_schedule_options(text: str, numbers: list[float]) -> list[str]:
+    """Return the names of the options of a schedule that have these values, after that of the schedule."""
+    learning_rates(text, 1.0, 1)
+    name, args, kwargs = parse_spec(text, "schedule")
+    bound = inspect.signature(schedules.KNOWN[name]).bind(*args, **kwargs)
+    names: list[str] = []
+    for place, number in enumerate(numbers):
+        own = (option for option, value in bound.arguments.items() if value == number and option not in names)
+        names.append(next(own, f"option {place + 1}"))
+    return [f"{name} {option}" for option in names]
+
+
+class Space:
+    """What may be tuned, and the starts and seeds from which every choice is tried.
+
+    Parameters
+    ----------
+    lr : float or str
+        A range such as ``"log:0.001:1"``, or a rate that stays.
+    batch_size : int, str or list
+        A range such as ``"logint:1:64"``, or sizes to choose from, ``"full"`` among them.
+    optimizer, schedule : str or list of str
+        Whose options may be ranges: ``"momentum(log1m:0.5:0.99)"``, ``"halve(int:5:50)"``. Each optimizer is tuned by
+        itself, with as many trials as any other; schedules are chosen among.
+    shuffle : bool or list of bool
+    init, seed
+        As for `bench.Grid`: each trial is repeated from every start with every seed.
+
+    Attributes
+    ----------
+    families : tuple of Template
+        The optimizers.
+    repeats : Grid
+        The starts and the seeds.
+
+    Raises
+    ------
+    ValueError
+        Names the argument, its value and what would be accepted.
+    """
+
+    def __init__(
+        self,
+        *,
+        lr: float | str = "log:0.001:1",
+        batch_size: int | str | Sequence[int | str] = 1,
+        optimizer: str | Sequence[str] = "sgd",
+        schedule: str | Sequence[str] = "constant",
+        shuffle: bool | Sequence[bool] = False,
+        init: Any = None,
+        seed: Any = (0, 1, 2, 3, 4),
+    ) -> None:
+        self.lr: Range | float = parse_range("lr", lr) if isinstance(lr, str) else _check_rate(lr)
+        if isinstance(self.lr, Range) and (self.lr.kind not in {"lin", "log"} or self.lr.low <= 0):
+            raise ValueError(f'lr must be a positive number or a range "log:low:high" or "lin:low:high", not {lr!r}')
+        self.batch_size: Range | tuple[int | str, ...] = _parse_sizes(batch_size)
+        self.families = tuple(make_template("optimizer", text, _name_optimizer_options) for text in _as_list(optimizer))
+        self.schedules = tuple(make_template("schedule", text, _name_schedule_options) for text in _as_list(schedule))
+        self.shuffle = tuple(check_bool("shuffle", value) for value in _as_list(shuffle))
+        for name, texts in (("optimizer", self.families), ("schedule", self.schedules)):
+            written = [template.text for template in texts]
+            if not written or len(set(written)) < len(written):
+                raise ValueError(f"{name} must be one or more distinct texts, not {describe(written)}")
+        self.repeats = Grid(init=init, seed=seed)
+
+    def __repr__(self) -> str:
+        return f"<Space of {len(self.families)} optimizers, {self.pairs} runs for each trial>"
+
+    @property
+    def pairs(self) -> int:
+        """How many runs a trial has."""
+        return len(self.repeats.names) * len(self.repeats.seed)
+
+    def trials_of_a_lane(self, width: int) -> int:
+        """Return how many trials fill a lane: as many runs side by side, which must have the same order of samples."""
+        side_by_side = len(self.repeats.names) if any(self.shuffle) else self.pairs
+        return -(-width // side_by_side)
+
+    def identity(self) -> dict[str, str]:
+        """Return all that decides which settings are proposed, as text by name."""
+        return {
+            "range of lr": str(self.lr),
+            "range of batch_size": str(self.batch_size),
+            "range of optimizer": ", ".join(family.text for family in self.families),
+            "range of schedule": ", ".join(schedule.text for schedule in self.schedules),
+            "range of shuffle": str(self.shuffle),
+            "starts": str({name: str(start) for name, start in self.repeats.init.items()}),
+            "seeds": str([int(seed) for seed in self.repeats.seed]),
+        }
+
+    def propose(self, trial: Trial, family: Template, n_samples: int) -> dict[str, Any]:
+        """Return the settings that a trial proposes: lr, batch_size, optimizer, schedule, shuffle."""
+        size: Any = self.batch_size
+        if isinstance(size, Range):
+            size = int(Range(size.kind, size.low, min(size.high, n_samples)).draw(trial, "batch_size"))
+        else:
+            listed = [n_samples if one == "full" else one for one in size]
+            size = listed[0] if len(listed) == 1 else trial.suggest_categorical("batch_size", listed)
+        shuffle = self.shuffle[0] if len(self.shuffle) == 1 else trial.suggest_categorical("shuffle", self.shuffle)
+        lr = self.lr.draw(trial, "lr") if isinstance(self.lr, Range) else self.lr
+        return {
+            "lr": lr,
+            "batch_size": size,
+            "optimizer": family.draw(trial),
+            "schedule": self._propose_schedule(trial),
+            "shuffle": shuffle,
+        }
+
+    def _propose_schedule(self, trial: Trial) -> str:
+        """Return the schedule that a trial proposes."""
+        if len(self.schedules) == 1:
+            return self.schedules[0].draw(trial)
+        chosen = trial.suggest_categorical("schedule", [schedule.text for schedule in self.schedules])
+        return next(schedule for schedule in self.schedules if schedule.text == chosen).draw(trial)
+
+
+def space_settings(grid: Grid, n_samples: int, epochs: int) -> dict[str, Any]:
+    """Return the arguments of the `Space` that a grid samples: between its ends, with the options that are often tuned.
+
+    Learning rates and batch sizes lie between the lowest and the highest of the grid; a single rate is varied by a
+    factor of 10 to both sides. Momentum and the betas of each optimizer are free (`SEARCHED`), and so is the period of
+    ``halve`` and ``step``. All else stays as the grid has it.
+    """
+    low, high = float(grid.lr.min()), float(grid.lr.max())
+    low, high = (low / 10, high * 10) if low == high else (low, high)
+    sizes = sorted({n_samples if size == "full" else int(size) for size in grid.batch_size})
+    return {
+        "lr": f"log:{low:.12g}:{high:.12g}",
+        "batch_size": f"logint:{sizes[0]}:{sizes[-1]}" if len(sizes) > 1 else sizes,
+        "optimizer": list(dict.fromkeys(map(_free_options, grid.optimizer))),
+        "schedule": list(dict.fromkeys(_free_period(text, epochs) for text in grid.schedule)),
+        "shuffle": grid.shuffle,
+        "init": grid.init,
+        "seed": grid.seed,
+    }
+
+
+def _free_options(text: str) -> str:
+    """Return an optimizer with ranges in place of the options that are usually tuned, and the others as they are."""
+    optimizer = make_optimizer(text)
+    ranges = {
+        name: _Written(SEARCHED[name])
+        for name in optimizer.options
+        if name in SEARCHED and (optimizer.name, name) not in NOT_SEARCHED
+    }
+    if optimizer.inner or not ranges:
+        return text
+    usual = make_optimizer(optimizer.name).options
+    own = {name: value for name, value in optimizer.options.items() if name in ranges or value != usual.get(name)}
+    l2 = {"weight_decay": optimizer.weight_decay} if optimizer.weight_decay else {}
+    return spec_text(optimizer.name, own | l2 | dict.fromkeys(optimizer.flags, True) | ranges)
+
+
+class _Written(float):
+    """A number that stands for itself in a text in other words."""
+
+    def __new__(cls, text: str) -> "_Written":
+        made = super().__new__(cls)
+        made.text = text
+        return made
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _free_period(text: str, epochs: int) -> str:
+    """Return a schedule with a range in place of its period, from a twentieth to all of the epochs."""
+    name, args, kwargs = parse_spec(text, "schedule")
+    low, high = max(1, epochs // 20), max(2, epochs)
+    if name not in PERIODS or high <= low:
+        return text
+    given = dict(zip(("period", "gamma"), args, strict=False)) | kwargs
+    others = "".join(f", {option}={value!r}" for option, value in given.items() if option != "period")
+    return f"{name}(logint:{low}:{high}{others})"
+
+
+def _as_list(values: Any) -> list[Any]:
+    return list(values) if isinstance(values, list | tuple) else [values]
+
+
+def _check_rate(lr: Any) -> float:
+    return check_real("lr", lr, lambda rate: rate > 0, 'a positive finite number or a range "log:low:high"')
+
+
+def _parse_sizes(sizes: Any) -> Range | tuple[int | str, ...]:
+    """Return a range of batch sizes, or those to choose from."""
+    if isinstance(sizes, str) and sizes != "full":
+        found = parse_range("batch_size", sizes)
+        if found.kind not in {"int", "logint"} or found.low < 1:
+            raise ValueError(f'batch_size must be a range "logint:1:64" or "int:1:64", or sizes, not {sizes!r}')
+        return found
+    return tuple(Grid(batch_size=_as_list(sizes)).batch_size) if sizes != "full" else ("full",)

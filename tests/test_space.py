@@ -1,0 +1,184 @@
+"""Ranges as text, and the settings that a trial proposes from them."""
+
+import numpy as np
+import optuna
+import pytest
+
+from bench import Grid, Space
+from bench.study.load import load_study, study_of_table, to_toml, with_search
+from bench.study.space import Range, parse_range, space_settings
+from kernels.optimizers import make_optimizer
+from kernels.schedules import learning_rates
+
+
+class Ends:
+    """A trial that proposes the low or the high end of everything, and notes what it was asked for."""
+
+    def __init__(self, high):
+        self.high, self.asked = high, {}
+
+    def suggest_float(self, name, low, high, *, log=False):
+        self.asked[name] = (low, high, log)
+        return high if self.high else low
+
+    suggest_int = suggest_float
+
+    def suggest_categorical(self, name, choices):
+        self.asked[name] = tuple(choices)
+        return choices[-1 if self.high else 0]
+
+
+def proposed(space, *, high, n=100):
+    trial = Ends(high)
+    return space.propose(trial, space.families[0], n), trial.asked
+
+
+def test_every_kind_of_range_reaches_its_ends():
+    space = Space(
+        lr="log:0.001:2",
+        batch_size="logint:1:64",
+        optimizer="adam(beta1=log1m:0.5:0.99, eps=log:1e-12:1e-6)",
+        schedule="step(int:5:50, lin:0.1:0.9)",
+        shuffle=[False, True],
+    )
+    low, asked = proposed(space, high=False)
+    high, _ = proposed(space, high=True)
+    assert low == {
+        "lr": 0.001,
+        "batch_size": 1,
+        "optimizer": "adam(beta1=0.99, eps=1e-12)",  # the smallest distance to 1
+        "schedule": "step(5, 0.1)",
+        "shuffle": False,
+    }
+    assert high == {
+        "lr": 2.0,
+        "batch_size": 64,
+        "optimizer": "adam(beta1=0.5, eps=1e-06)",
+        "schedule": "step(50, 0.9)",
+        "shuffle": True,
+    }
+    assert set(asked) == {"lr", "batch_size", "1 - beta1", "eps", "step period", "step gamma", "shuffle"}
+    assert asked["1 - beta1"] == (pytest.approx(0.01), 0.5, True)
+    for settings in (low, high):
+        make_optimizer(settings["optimizer"])
+        learning_rates(settings["schedule"], settings["lr"], 10)
+
+
+def test_options_within_optimizers_have_names_of_their_own():
+    (family,) = Space(optimizer="clipped(adam(log1m:0.5:0.9), lin:0.1:2)").families
+    assert family.names == ("inner.beta1", "max_norm")
+
+
+def test_what_is_no_range_stays_and_is_not_asked_for():
+    settings, asked = proposed(Space(lr=0.5, batch_size=16, optimizer="momentum(0.9)", schedule="halve(10)"), high=True)
+    assert settings == {
+        "lr": 0.5,
+        "batch_size": 16,
+        "optimizer": "momentum(0.9)",
+        "schedule": "halve(10)",
+        "shuffle": False,
+    }
+    assert not asked
+
+
+def test_batches_are_never_larger_than_the_data():
+    assert proposed(Space(batch_size="logint:1:1000"), high=True, n=30)[0]["batch_size"] == 30
+    settings, asked = proposed(Space(batch_size=[1, "full"]), high=True, n=30)
+    assert (settings["batch_size"], asked["batch_size"]) == (30, (1, 30))
+
+
+def test_several_schedules_are_chosen_among():
+    space = Space(schedule=["constant", "halve(logint:2:50)"])
+    (low, asked), (high, more) = proposed(space, high=False), proposed(space, high=True)
+    assert (low["schedule"], high["schedule"]) == ("constant", "halve(50)")
+    assert ("halve period" in asked, "halve period" in more) == (False, True)
+
+
+@pytest.mark.parametrize("kind", ["lin", "log", "log1m", "int", "logint"])
+def test_draws_stay_within_their_range_and_are_spread_as_the_kind_says(kind):
+    own = Range(kind, *{"log1m": (0.5, 0.999), "int": (2, 50), "logint": (2, 50)}.get(kind, (0.01, 10)))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    drawn = np.array([own.draw(study.ask(), "p") for _ in range(400)])
+    assert own.low <= drawn.min() < drawn.max() <= own.high
+    scaled = {"log": np.log, "logint": np.log, "log1m": lambda p: np.log(1 - p)}.get(kind, lambda p: p)
+    low, high = sorted((scaled(own.low), scaled(own.high)))
+    shares = np.histogram(scaled(drawn), 4, (low, high))[0] / drawn.size
+    assert np.abs(shares - 0.25).max() < 0.09
+    assert kind not in {"int", "logint"} or set(drawn) <= set(range(2, 51))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lr": "log:0:1"}, "lr 'log:0:1': the ends of a logarithmic range must be positive"),
+        (
+            {"lr": "int:1:3"},
+            'lr must be a positive number or a range "log:low:high" or "lin:low:high", not \'int:1:3\'',
+        ),
+        ({"lr": "log:2:1"}, "lr 'log:2:1': low must be below high"),
+        ({"lr": "loud"}, 'lr must be a range "KIND:low:high" with one of the kinds lin, log, log1m, int, logint'),
+        ({"lr": -1}, "lr must be a positive finite number or a range"),
+        ({"batch_size": "lin:1:4"}, 'batch_size must be a range "logint:1:64"'),
+        ({"batch_size": "logint:1.5:4"}, "batch_size 'logint:1.5:4': the ends must be whole numbers"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"optimizer": "adam(log1m:0.5:1)"}, "the ends of a range of distances to 1 must be below 1"),
+        ({"optimizer": "adam(lin:0.5:1.5)"}, "beta1 must be a number in [0, 1), not 1.5"),
+        ({"optimizer": "momentum(beta=lin:0:0.9)"}, "momentum has no option beta"),
+        ({"schedule": "halve(lin:0.5:3)"}, "period must be a whole number"),
+        ({"schedule": "halve(int:1:2:3)"}, "schedule 'halve("),
+        ({"optimizer": ["sgd", "sgd"]}, "optimizer must be one or more distinct texts"),
+        ({"optimizer": []}, "optimizer must be one or more distinct texts"),
+        ({"shuffle": 3}, "shuffle must be True or False, not 3"),
+        ({"seed": -1}, "seed must be"),
+    ],
+)
+def test_bad_spaces_are_refused(given, message):
+    with pytest.raises(ValueError, match=r".*") as refused:
+        Space(**given)
+    assert message in str(refused.value)
+
+
+def test_a_range_is_written_as_it_is_read():
+    for text in ("log:0.001:2", "log1m:0.5:0.9999", "int:5:50"):
+        assert str(parse_range("lr", text)) == text
+
+
+def test_the_space_of_a_grid_lies_between_its_ends_and_frees_what_is_usually_tuned():
+    grid = Grid(
+        lr=[0.1, 0.5, 2],
+        batch_size=[1, 16, "full"],
+        optimizer=["sgd", "momentum(0.9)", "momentum(0.5)", "adam(eps=1e-6)", "asgd", "clipped(adam)"],
+        schedule=["constant", "halve(10)", "step(30, 0.5)", "cosine"],
+        shuffle=True,
+        seed=range(3),
+    )
+    found = space_settings(grid, 800, 100)
+    assert (found["lr"], found["batch_size"]) == ("log:0.1:2", "logint:1:800")
+    assert found["optimizer"] == [
+        "sgd",
+        "momentum(momentum=log1m:0.5:0.995)",
+        "adam(beta1=log1m:0.5:0.995, beta2=log1m:0.8:0.9999, eps=1e-06)",
+        "asgd",
+        "clipped(adam)",
+    ]
+    assert found["schedule"] == [
+        "constant",
+        "halve(logint:5:100)",
+        "step(logint:5:100, gamma=0.5)",
+        "cosine",
+    ]
+    space = Space(**found)
+    assert space.pairs == 3
+    assert space_settings(Grid(lr=0.3, batch_size=8), 800, 1)["lr"] == "log:0.03:3"
+
+
+def test_a_study_says_what_is_searched():
+    study = with_search(load_study("quadratic"), lr="log:0.01:1", optimizer=["nesterov(log1m:0.5:0.9)"], trials=50)
+    assert study_of_table(study.model_dump(exclude_none=True)) == study
+    space = study.make_space(800)
+    assert [family.text for family in space.families] == ["nesterov(log1m:0.5:0.9)"]
+    assert (str(space.lr), str(space.batch_size)) == ("log:0.01:1", "logint:1:800")
+    assert "[tune]" in to_toml(study)
+    assert "[tune]" not in to_toml(load_study("quadratic"))
+    with pytest.raises(ValueError, match=r"tune.lr 'log:0:1': the ends|lr 'log:0:1'"):
+        with_search(study, lr="log:0:1")
