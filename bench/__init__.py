@@ -4,16 +4,20 @@
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bench.engine.sweep import sweep
+    from bench.engine.tune import tune as tune
     from bench.estimators.regressor import SGDCurveRegressor as SGDCurveRegressor
     from bench.store.results import SweepResult, load_run
+    from bench.store.tuning import TuneResult, load_tuning
     from bench.study.grid import Grid
+    from bench.study.space import Space
     from bench.timing.registered import register_variant
 
-# Not SGDCurveRegressor: `from bench import *` must work where there is no scikit-learn.
-__all__ = ["Grid", "SweepResult", "load_run", "register_variant", "sweep"]
+# Neither SGDCurveRegressor nor tune: `from bench import *` must work where there is no scikit-learn and no Optuna.
+__all__ = ["Grid", "Space", "SweepResult", "TuneResult", "load_run", "load_tuning", "register_variant", "sweep"]
 
 # Imported when asked for: `sgdbench --help` must not wait for numba and pandas.
 _HOMES = {"Grid": "study.grid", "SweepResult": "store.results", "load_run": "store.results", "sweep": "engine.sweep"}
+_HOMES |= {"Space": "study.space", "TuneResult": "store.tuning", "load_tuning": "store.tuning", "tune": "engine.tune"}
 _HOMES |= {"register_variant": "timing.registered", "SGDCurveRegressor": "estimators.regressor"}
 
 

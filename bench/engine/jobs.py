@@ -96,6 +96,19 @@ class Progress:
     lowest: Floats
 
 
+def no_progress(plan: pd.DataFrame, model: Model) -> Progress:
+    """Return where the rows of a plan stand before anything is trained."""
+    size = len(plan)
+    return Progress(
+        marks=np.zeros(size, np.int64),
+        finished=np.zeros(size, np.bool_),
+        params=plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True),
+        memory=[np.empty(0)] * size,
+        best_loss=np.full(size, np.inf),
+        lowest=np.full((size, 2), NO_LOWEST),
+    )
+
+
 def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epochs: int) -> Progress:
     """Return where each row of the plan stands, from what the run's folder holds.
 
@@ -104,15 +117,7 @@ def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epoc
     ValueError
         If the folder holds runs of more epochs.
     """
-    size = len(plan)
-    progress = Progress(
-        marks=np.zeros(size, np.int64),
-        finished=np.zeros(size, np.bool_),
-        params=plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True),
-        memory=[np.empty(0)] * size,
-        best_loss=np.full(size, np.inf),
-        lowest=np.full((size, 2), NO_LOWEST),
-    )
+    progress = no_progress(plan, model)
     stored = run.configurations()
     if len(stored):
         rows = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])

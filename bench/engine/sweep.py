@@ -105,7 +105,7 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     model = model if isinstance(model, Model) else make_model(model)
-    settings = _check_settings(epochs, target, loss, drop_last, kernel, record, confirm, refine, patience)
+    settings = check_settings(epochs, target, loss, drop_last, kernel, record, confirm, refine, patience)
     if executor not in EXECUTORS:
         raise ValueError(f"executor must be one of {', '.join(EXECUTORS)}, not {describe(executor)}")
     _check_memory(model, grid, settings, np.size(y), held_out=validation is not None)
@@ -137,7 +137,7 @@ def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
     return ranking(result.frame, floor=loss_floor(problem.y))
 
 
-def _check_settings(
+def check_settings(
     epochs: int,
     target: float | None,
     loss: str | Loss,

@@ -55,8 +55,8 @@ def train_plan(
     """
     plan = problem.with_ids(plan)
     longest = problem.clock.marks(int(plan["batch_size"].min()), problem.settings.epochs).size
-    with open_run(folder, study, _identity(problem), resume=resume, every=_loss_stride(len(plan), longest)) as run:
-        run.record_rules(_rules_of(problem, plan))
+    with open_run(folder, study, identity_of(problem), resume=resume, every=loss_stride(len(plan), longest)) as run:
+        run.record_rules(rules_of(problem, plan))
         stored = read_progress(run, plan, problem.model, problem.clock, problem.settings.epochs)
         run.record_study(study)
         run.record_plan(plan)
@@ -64,7 +64,7 @@ def train_plan(
         _train_and_store(run, plan, stored, problem, progress)
 
 
-def _identity(problem: Problem) -> dict[str, str]:
+def identity_of(problem: Problem) -> dict[str, str]:
     """Return what all results in a run's folder must have in common."""
     model, settings = problem.model, problem.settings
     return {
@@ -81,7 +81,7 @@ def _identity(problem: Problem) -> dict[str, str]:
     }
 
 
-def _rules_of(problem: Problem, plan: pd.DataFrame) -> dict[str, dict[str, str]]:
+def rules_of(problem: Problem, plan: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Return what a folder records of the user's own rules: of the loss, and of all that the rows of the plan name."""
     rules = registered_in(problem.loss, "loss")
     for text in plan["optimizer"].unique():
@@ -114,7 +114,7 @@ def _train_and_store(
     done = int(stored.finished.sum())
     progress(done)
     with (
-        _Writer(run, plan["config_id"], stored, problem.model) as writer,
+        Writer(run, plan["config_id"], stored, problem.model) as writer,
         closing(run_in_threads(train, jobs, stop)) as results,
     ):
         for job, runs in results:
@@ -124,7 +124,7 @@ def _train_and_store(
                 progress(done)
 
 
-def _loss_stride(configurations: int, marks: int) -> int:
+def loss_stride(configurations: int, marks: int) -> int:
     """Return the distance, a power of two, between two marks at which losses are stored."""
     every = 1
     most = min(MOST_LOSSES // configurations, MOST_LOSSES_OF_A_RUN)
@@ -143,7 +143,7 @@ def compile_kernels(problem: Problem, plan: pd.DataFrame, many_options: int = MA
             compile_kernel(settings.kernel, problem.model, problem.loss, optimizer, options_per_run=own)
 
 
-class _Writer:
+class Writer:
     """Hands finished runs to the store, about once a second and when there are no more."""
 
     def __init__(self, run: OpenRun, ids: "pd.Series[str]", stored: Progress, model: Model) -> None:
@@ -151,7 +151,7 @@ class _Writer:
         self.waiting: list[tuple[Job, Runs]] = []
         self.flushed = time.monotonic()
 
-    def __enter__(self) -> "_Writer":
+    def __enter__(self) -> "Writer":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -25,6 +25,19 @@ COLUMNS = {
     "speed_rounds": {"variant", "ns"},
     "theory": {*_KIND, "predicted_edge", "stable_up_to", "diverges_from", "agrees"},
     "times": {*_KIND, *_PER_UPDATE, "lr", "schedule", "variant", "runs", "success", "updates_to_target"},
+    "trials": {
+        *_KIND,
+        "family",
+        "number",
+        "round",
+        "lr",
+        "schedule",
+        "state",
+        "value",
+        "epochs",
+        "samples",
+        "converged",
+    },
     "trajectories": {"epoch", "lr", "loss", "samples", "updates", "role", "init", "config_id"},
 }
 """What is read of the tables of a name, which another version may not have written."""
@@ -56,6 +69,18 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
             continue
         tables[path.stem] = table
     return tables
+
+
+def read_table_of(folder: Path, name: str) -> pd.DataFrame:
+    """Return one of the tables stored in a run's folder; an empty one where there is none.
+
+    Raises
+    ------
+    DamagedError
+        If it is not what was written.
+    """
+    path = folder / EVIDENCE / f"{name}.parquet"
+    return read_table(path, name_owner(read_identity(folder))) if path.exists() else pd.DataFrame()
 
 
 def _stored(folder: Path) -> list[Path]:

@@ -1,0 +1,150 @@
+"""A round of trials: choices of settings that are trained together, up to one epoch after the other."""
+
+from collections.abc import Callable, Set
+from contextlib import closing
+from dataclasses import dataclass
+from threading import Event
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.engine.jobs import MANY_OPTIONS, Job, Progress, last_mark, no_progress, plan_jobs, read_progress
+from bench.engine.memory import Memory
+from bench.engine.problem import Problem
+from bench.engine.threads import run_in_threads
+from bench.engine.train import Writer, compile_kernels
+from bench.store.run_folder import OpenRun
+from kernels.block import Runs
+from kernels.run import MAX_EPOCHS, Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """The runs of some trials, and where they stand.
+
+    Attributes
+    ----------
+    run : OpenRun
+        Where results go as they come.
+    problem : Problem
+    plan : DataFrame
+        A row for each run, with its id.
+    progress : Progress
+    status : array, shape (rows,)
+    final_loss : array, shape (rows,)
+        At the mark reached.
+    options_per_run : bool
+        Whether a kernel reads the options of each run, however few sets of them there are.
+    """
+
+    run: OpenRun
+    problem: Problem
+    plan: pd.DataFrame
+    progress: Progress
+    status: NDArray[np.int64]
+    final_loss: Floats
+    options_per_run: bool
+
+    @classmethod
+    def begin(
+        cls, run: OpenRun, problem: Problem, plan: pd.DataFrame, known: Set[str], *, options_per_run: bool
+    ) -> "Round":
+        """Look how far the runs have got of which the folder holds results, those with `known` ids."""
+        status, final_loss = np.full(len(plan), MAX_EPOCHS), np.full(len(plan), np.inf)
+        progress = no_progress(plan, problem.model)
+        if not known.isdisjoint(plan["config_id"]):
+            progress = read_progress(run, plan, problem.model, problem.clock, problem.settings.epochs)
+            stored = run.configurations(["config_id", "status", "final_loss"])
+            places = pd.Index(stored["config_id"]).get_indexer(plan["config_id"])
+            status[places >= 0] = stored["status"].to_numpy()[places[places >= 0]]
+            final_loss[places >= 0] = stored["final_loss"].to_numpy()[places[places >= 0]]
+        return cls(run, problem, plan, progress, status, final_loss, options_per_run)
+
+    @property
+    def by_validation(self) -> bool:
+        """Whether it is the lowest loss on held-out samples that counts, and not the last on those trained on."""
+        return self.problem.held_out is not None and self.problem.settings.target is None
+
+    @property
+    def losses(self) -> Floats:
+        """The loss of each run that counts."""
+        return self.progress.lowest[:, 0] if self.by_validation else self.final_loss
+
+    def state_after(self, epoch: int) -> NDArray[np.int64]:
+        """Return the status that each run had at the end of an epoch."""
+        return np.where(self.progress.marks <= self._marks_at(epoch), self.status, MAX_EPOCHS)
+
+    def samples_after(self, epoch: int) -> NDArray[np.integer]:
+        """Return the samples that each run had seen by the end of an epoch."""
+        marks = np.minimum(self.progress.marks, self._marks_at(epoch))
+        return self.problem.clock.times(self.plan["batch_size"].to_numpy(np.int64), marks).samples
+
+    def train(self, until: int, stopped: Callable[[], bool] = lambda: False) -> Floats:
+        """Train all runs that are not finished until the end of an epoch; return their `losses` then, shape (rows,).
+
+        That of a run that was over before is the one with which it ended.
+        """
+        marks = self._marks_at(until)
+        losses = self._known_losses(marks)
+        many = 1 if self.options_per_run else MANY_OPTIONS
+        problem, progress = self.problem, self.progress
+        memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None)
+        compile_kernels(problem, self.plan, many)
+        jobs = plan_jobs(self.plan, progress, problem.settings, problem.clock, memory, until, many)
+        stop = Event()
+
+        def work(job: Job) -> tuple[Job, Runs | None]:
+            """Train a job in a thread."""
+            return job, problem.train(job, lambda: stop.is_set() or stopped())
+
+        with (
+            Writer(self.run, self.plan["config_id"], progress, problem.model) as writer,
+            closing(run_in_threads(work, jobs, stop)) as results,
+        ):
+            for job, runs in results:
+                if runs:
+                    writer.add(job, runs)
+                    self._note(job, runs)
+                    losses[job.rows] = self.losses[job.rows]
+        return losses
+
+    def leave_out(self, rows: NDArray[np.bool_]) -> None:
+        """Train some of the runs no further."""
+        self.progress.finished[rows] = True
+
+    def _note(self, job: Job, runs: Runs) -> None:
+        """Remember where the runs of a job stand now."""
+        rows, progress = job.rows, self.progress
+        trained = runs.marks - job.first
+        losses = np.where(np.arange(len(runs.losses))[:, np.newaxis] <= trained, runs.losses, np.inf)
+        progress.marks[rows], progress.params[rows] = runs.marks, runs.params
+        progress.lowest[rows] = runs.lowest
+        progress.best_loss[rows] = np.fmin(progress.best_loss[rows], np.fmin.reduce(losses))
+        for row, memory in zip(rows, runs.memory, strict=True):
+            progress.memory[row] = memory
+        self.status[rows] = runs.status
+        self.final_loss[rows] = runs.losses[trained, np.arange(len(rows))]
+        last = self._marks_at(self.problem.settings.epochs)[rows]
+        progress.finished[rows] = (runs.status != MAX_EPOCHS) | (runs.marks == last)
+
+    def _marks_at(self, epoch: int) -> NDArray[np.int64]:
+        """Return the mark of each run at the end of an epoch."""
+        clock, epochs = self.problem.clock, self.problem.settings.epochs
+        sizes = self.plan["batch_size"].to_numpy(np.int64)
+        marks = {size: last_mark(clock, size, epochs, epoch) for size in np.unique(sizes).tolist()}
+        return np.array([marks[size] for size in sizes.tolist()])
+
+    def _known_losses(self, marks: NDArray[np.int64]) -> Floats:
+        """Return the losses of the runs at some marks, as far as they are known; later ones are looked up."""
+        losses = self.losses.copy()
+        beyond = self.progress.marks > marks
+        if beyond.any():
+            ids = self.plan["config_id"][beyond]
+            curves = self.run.curves(ids.tolist())
+            wanted = pd.Series(marks[beyond], index=ids)
+            earlier = curves[curves["mark"].to_numpy() <= wanted[curves["config_id"].astype(str)].to_numpy()]
+            by_run = earlier.groupby(earlier["config_id"].astype(str), sort=False)
+            found = by_run["validation_loss"].min() if self.by_validation else by_run["loss"].last()
+            losses[beyond] = found.reindex(ids).to_numpy()
+        return losses

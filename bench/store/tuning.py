@@ -1,0 +1,118 @@
+"""What a search for settings gives, read from its folder."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.store.choice import Choice
+from bench.store.evidence import read_table_of
+from bench.store.results import SweepResult, load_run
+from bench.store.run_folder import read_identity
+from kernels.views import load_view
+
+TRIALS, IMPORTANCE, GRID = "trials", "importance", "grid"
+"""The tables of a search, and the folder of the grid that it is held against."""
+# What a trial and a configuration have in common.
+_SETTINGS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
+
+
+@dataclass(frozen=True, eq=False)
+class TuneResult:
+    """What a search gives, read from its folder.
+
+    Attributes
+    ----------
+    result : SweepResult
+        The runs of the trials that were trained to their end.
+    trials : DataFrame
+        One row per trial, in the order in which they ended: `family`, the optimizer with its ranges; its `number` among
+        those of the family; the `round` in which it was trained; lr, batch_size, optimizer, schedule, shuffle; `state`
+        ("complete", "pruned", "diverged"), its `value`, and the `epochs` after which it ended; the `samples` that its
+        runs have seen together, the number of `runs` and of those that `converged`; `diverged_after`, the samples after
+        which the first of them diverged, or -1.
+    importance : DataFrame
+        `family`, `parameter`, `importance`: the share of the differences in value that a parameter explains.
+    grid : SweepResult or None
+        The grid that was trained as a yardstick.
+    """
+
+    result: SweepResult
+    trials: pd.DataFrame
+    importance: pd.DataFrame
+    grid: SweepResult | None
+
+    @property
+    def folder(self) -> Path:
+        """Where it is stored."""
+        return self.result.run.folder
+
+    def best(self, cost: str = "samples") -> Choice:
+        """Return the choice of settings that ranks first.
+
+        Parameters
+        ----------
+        cost : str
+            As for `SweepResult.best`.
+
+        Raises
+        ------
+        ValueError
+            If no trial was trained to its end.
+        """
+        choice: Choice = load_view("tuning_best")(self, cost)
+        return choice
+
+    def report(self) -> Path:
+        """Write the report, and return where it is."""
+        page: Path = load_view("tuning_report")(self)
+        return page
+
+    def __str__(self) -> str:
+        found: str = load_view("tuning_text")(self)
+        return found
+
+    def __repr__(self) -> str:
+        counts = self.trials["state"].value_counts()
+        listed = ", ".join(
+            f"{counts[state]:,} {state}" for state in ("complete", "pruned", "diverged") if state in counts
+        )
+        return f"<TuneResult of {len(self.trials):,} trials: {listed}>"
+
+
+def is_tuning_folder(folder: Path) -> bool:
+    """Return whether a run's folder holds a search.
+
+    Raises
+    ------
+    ValueError
+        If it is no run's folder.
+    """
+    return "sampler" in read_identity(folder)
+
+
+def load_tuning(folder: str | Path) -> TuneResult:
+    """Read the folder of a search.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or what it holds is not what was written.
+    """
+    folder = Path(folder)
+    if not is_tuning_folder(folder):
+        raise ValueError(f"{folder} holds no search for settings; `sgdbench tune` makes one")
+    whole = load_run(folder)
+    trials = read_table_of(folder, TRIALS)
+    importance = read_table_of(folder, IMPORTANCE)
+    complete = trials[trials["state"] == "complete"][_SETTINGS] if len(trials) else pd.DataFrame(columns=_SETTINGS)
+    wanted = pd.MultiIndex.from_frame(complete)
+    keys = whole.frame[_SETTINGS].astype({"optimizer": object, "schedule": object})
+    chosen = np.asarray(pd.MultiIndex.from_frame(keys).isin(wanted)) if len(complete) else np.zeros(len(keys), np.bool_)
+    frame = whole.frame[chosen].reset_index(drop=True)
+    for name in ("optimizer", "schedule"):
+        frame[name] = frame[name].cat.remove_unused_categories()
+    result = replace(whole, frame=frame, starts=whole.starts[chosen], planned=len(frame))
+    grid = load_run(folder / GRID) if (folder / GRID).exists() else None
+    return TuneResult(result, trials, importance, grid)
