@@ -333,6 +333,108 @@ def run(
         raise typer.Exit(FAILED)
 
 
+@app.command(epilog=help_ending("tune"))
+def tune(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A built-in study, a TOML file, or a CSV, TSV or Parquet file.")
+    ] = "quadratic",
+    x: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help=f"Of a table: {X_HELP} Without it, all other columns of numbers."),
+    ] = None,
+    y: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a table: what is to be fitted.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="EXPR", help='For a table: such as "a*hp + b"; without it, a weighted sum of the inputs.'),
+    ] = None,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Of a table: skip rows with missing values.")
+    ] = False,
+    trials: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="How many choices are tried, over all optimizers; 1,000.")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(metavar="NAME", help='What proposes them: "tpe", "cmaes", "random" or "qmc".')
+    ] = None,
+    pruner: Annotated[
+        str | None, typer.Option(metavar="NAME", help='What gives trials up: "asha", "hyperband" or "none".')
+    ] = None,
+    sampler_seed: Annotated[int, typer.Option(metavar="SEED", help="Another one gives other trials.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where results go; without it, results/<study>-tuned.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with, or extend, what the folder holds.")] = False,
+    grid: Annotated[
+        bool, typer.Option("--grid/--no-grid", help="Train the grid of the study too, as a yardstick, or not.")
+    ] = True,
+    lr: Annotated[str | None, typer.Option(metavar="RANGE", help='Such as "log:0.001:1".')] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(metavar="RANGE", help='Such as "logint:1:64" or "1,16,full".')
+    ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="NAMES", help='Such as "sgd,momentum(log1m:0.5:0.99)".')
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="NAMES", help='Such as "constant,halve(logint:2:50)".')
+    ] = None,
+    seed: Annotated[str | None, typer.Option(metavar="SEEDS", help='Of each trial, such as "0-4".')] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="COUNT", help="Passes over the data, at most.")] = None,
+    target: Annotated[float | None, typer.Option(metavar="LOSS", help="Stop when the loss is this low.")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'
+        ),
+    ] = None,
+    confirm: Annotated[
+        int | None, typer.Option(metavar="SEEDS", help="Train the best choices again on so many fresh seeds.")
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Hold out this share of the rows, and choose settings by the loss on them."),
+    ] = None,
+    figures: Annotated[str, FIGURES] = "png",
+    plugin: Plugins = None,
+) -> None:
+    """Search for the best settings between the values of a study's grid, and write a report.
+
+    Optuna proposes choices of settings, each optimizer has as many as any other, and each choice is trained from all
+    starts with all seeds. The best ones are trained again with fresh seeds, and so is the best of the grid.
+
+    Ranges are "log:low:high", "lin:low:high", "int:low:high" or "logint:low:high" for whole numbers, and
+    "log1m:low:high" for numbers whose distance to 1 counts, such as betas.
+
+    Exit code 1 if a trial that is trained again with the reference gives another result.
+    """
+    from bench.commands import options  # noqa: PLC0415
+    from bench.commands.run import study_or_table  # noqa: PLC0415
+    from bench.commands.tune import run_tune  # noqa: PLC0415
+    from bench.study.load import with_overrides, with_search  # noqa: PLC0415
+
+    chosen = with_overrides(
+        study_or_table(study, x, y, model, drop_missing=drop_missing),
+        seed=options.parse_seeds(seed),
+        epochs=epochs,
+        target=target,
+        loss=loss,
+        confirm=confirm,
+        validation=validation,
+    )
+    chosen = with_search(
+        chosen,
+        lr=options.parse_range_or_rate(lr),
+        batch_size=batch_size if batch_size and ":" in batch_size else options.parse_sizes(batch_size),
+        optimizer=options.split_list(optimizer),
+        schedule=options.split_list(schedule),
+        trials=trials,
+        sampler=sampler,
+        pruner=pruner,
+    )
+    svg = options.parse_figures(figures)
+    if not run_tune(chosen, out, resume=resume, with_grid=grid, seed=sampler_seed, svg=svg):
+        raise typer.Exit(FAILED)
+
+
 @app.command(epilog=help_ending("speed"))
 def speed(
     study: Annotated[

@@ -264,6 +264,11 @@ def test_toml_is_what_it_is_said_to_be(block, own_folder):
     elif "[[problem]]" in block.text:
         suite = load_suite(str(path))
         assert [study.name for study in suite.studies] == ["engines", "valley"]
+    elif "[tune]" in block.text:
+        study = load_study(path)
+        space = study.make_space(len(study.dataset()[0].y))
+        assert [len(family.ranges) for family in space.families] == [0, 1, 1]
+        assert study.tune.trials == 600
     else:
         study = load_study(path)
         data, scaling = study.dataset()
@@ -353,15 +358,18 @@ def planned_figures(file):
 
 
 def test_each_figure_has_its_paragraph():
-    (figures,) = [
-        node.value
-        for node in ast.walk(ast.parse((ROOT / "bench/report/suite_report.py").read_text("utf-8")))
-        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "figures"
-    ]
-    of_suites = [key.value for key in figures.keys]
+    others = []
+    for file in ("suite_report.py", "tune_report.py"):
+        (figures,) = [
+            node.value
+            for node in ast.walk(ast.parse((ROOT / "bench/report" / file).read_text("utf-8")))
+            if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "figures"
+        ]
+        others += [key.value for key in figures.keys]
+    others.append("search_slices_1")  # and so on, one for each optimizer
     section = DOCUMENTS[BENCH_README].section("How to read each figure")
     described = re.findall(r"^\*\*`(\w+)`\*\*: ", section, re.MULTILINE)
-    assert described == [*planned_figures("bench/report/figures.py"), *of_suites]
+    assert described == [*planned_figures("bench/report/figures.py"), *others]
     paragraphs = re.findall(r"^\*\*`.*?(?=\n\n)", section, re.MULTILINE | re.DOTALL)
     assert len(paragraphs) == len(described)
     for paragraph in paragraphs:

@@ -9,6 +9,10 @@ EXAMPLES = {
         "sgdbench run quadratic --optimizer sgd,adam --seed 0-4",
         'sgdbench run cars.csv --x hp --y mpg --model "a*hp + b"',
     ),
+    "tune": (
+        "sgdbench tune quadratic --trials 500",
+        "sgdbench tune auto-mpg --trials 2000 --sampler cmaes --optimizer 'adam(beta1=log1m:0.5:0.99)'",
+    ),
     "new": (
         "sgdbench new cars.csv --y mpg",
         'sgdbench new cars.csv --y mpg --x hp --model "a*hp**2 + b*hp + c" --out mine.toml',

@@ -55,6 +55,17 @@ def parse_rates(text: str | None) -> str | list[float] | None:
     return [_number("lr", part) for part in split_list(text) or []]
 
 
+def parse_range_or_rate(text: str | None) -> str | float | None:
+    """Return a range such as "log:0.01:1" as it is, else a learning rate.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    return text if text is None or ":" in text else _number("lr", text)
+
+
 def parse_figures(text: str) -> bool:
     """Return whether figures are wanted as SVG too.
 

@@ -1,11 +1,14 @@
 """What `sgdbench report` does: make reports again from what run folders hold."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.commands.console import print_place
 from bench.commands.suite import is_suite_folder, rewrite_suite_report
+from bench.commands.tune import rewrite_tune_report
 from bench.report.report import write_reports
+from bench.store.run_folder import ABOUT
+from bench.store.tuning import is_tuning_folder
 
 
 def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> None:
@@ -14,12 +17,19 @@ def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> Non
     Raises
     ------
     ValueError
-        If a folder is neither that of a run nor, alone, that of a suite.
+        If a folder is neither that of a run nor, alone, that of a suite or a search.
     """
-    if len(folders) == 1 and is_suite_folder(folders[0]):
+    if len(folders) == 1 and (rewrite := _find_writer(folders[0])):
         if out:
             raise ValueError("--out is for several folders: the report of one is in its folder")
-        print_place("Report", rewrite_suite_report(folders[0], svg=svg))
+        print_place("Report", rewrite(folders[0], svg=svg))
         return
     for page in write_reports(folders, out, svg=svg):
         print_place("Report", page)
+
+
+def _find_writer(folder: Path) -> Callable[..., Path] | None:
+    """Return what writes the report of a folder that is not, or not only, that of a run."""
+    if is_suite_folder(folder):
+        return rewrite_suite_report
+    return rewrite_tune_report if (folder / ABOUT).exists() and is_tuning_folder(folder) else None

@@ -1,0 +1,111 @@
+"""What `sgdbench tune` does: search, check, confirm, compare with the grid, and report."""
+
+import sys
+from pathlib import Path
+
+from bench.commands.console import print_place, print_sentence, progress
+from bench.commands.interrupts import is_interrupt
+from bench.commands.kept import keep_results
+from bench.commands.run import folder_name, verify_runs
+from bench.report.tune_data import read_tune_data
+from bench.report.tune_report import write_tune_report
+from bench.store.tuning import TuneResult, load_tuning
+from bench.study.grid import question_if_large
+from bench.study.load import to_toml
+from bench.study.schema import Study
+
+TRIALS = 1000
+
+
+def run_tune(study: Study, out: Path | None, *, resume: bool, with_grid: bool, seed: int, svg: bool = False) -> bool:
+    """Search the space of a study and print what was found and where the report is.
+
+    Parameters
+    ----------
+    study : Study
+    out : Path or None
+        The folder of the results; without it, one that is named after the study.
+    resume : bool
+        Whether to go on with what the folder holds.
+    with_grid : bool
+        Whether to train the grid of the study too, as a yardstick.
+    seed : int
+        Of the sampler.
+    svg : bool
+        Whether to write figures as SVG too.
+
+    Returns
+    -------
+    bool
+        Whether the trials that were trained again with the reference gave the same; else there is no report.
+
+    Raises
+    ------
+    ValueError
+        For bad input; if Optuna is not installed.
+    KeyboardInterrupt
+        On Ctrl-C; the folder then holds what was done.
+    """
+    try:
+        from bench.engine.tune import tune  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"optuna", "cmaes", "sqlalchemy"}:
+            raise
+        raise ValueError(
+            f"tune needs {error.name}, which is not installed: pip install -e '.[tune]' in the clone brings it"
+        ) from None
+    data, _ = study.dataset()
+    model, grid = study.make_model(data), study.make_grid()
+    space = study.make_space(len(data.y))
+    if with_grid and question_if_large(grid.size):
+        raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
+    folder = out or Path("results") / f"{folder_name(study.name)}-tuned"
+    trials = study.tune.trials or TRIALS
+    shared = study.run.model_dump(exclude={"refine"})
+    try:
+        with progress("trials", trials) as advance:
+            tuning = tune(
+                model,
+                data.x,
+                data.y,
+                space,
+                trials=trials,
+                sampler=study.tune.sampler or "tpe",
+                pruner=study.tune.pruner or "asha",
+                sampler_seed=seed,
+                grid=grid if with_grid else None,
+                **shared,
+                validation=data.validation,
+                out=folder,
+                study=to_toml(study),
+                resume=resume,
+                progress=advance,
+            )
+    except BaseException as error:
+        if is_interrupt(error):
+            print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
+        raise
+    with keep_results(folder):
+        if len(tuning.result.frame) and not verify_runs(tuning.result, study, data):
+            return False
+        print_tuning(tuning, svg=svg)
+    return True
+
+
+def print_tuning(tuning: TuneResult, *, svg: bool) -> None:
+    """Print what a search found, write its report and print where it is."""
+    found = read_tune_data(tuning)
+    for about, sentence in found.sentences.items():
+        print_sentence(about, sentence)
+    print_place("Report", write_tune_report(found, svg=svg))
+
+
+def rewrite_tune_report(folder: Path, *, svg: bool = False) -> Path:
+    """Write the report of a search again, from what is stored.
+
+    Raises
+    ------
+    ValueError
+        If what the folder holds cannot be read.
+    """
+    return write_tune_report(read_tune_data(load_tuning(folder)), svg=svg)
