@@ -463,7 +463,7 @@ class TestThinning:
         [(1, 101, 1), (10**6, 11, 1), (10**6, 16, 1), (10**6, 101, 8), (10**7, 101, 128), (10**9, 101, 128)],
     )
     def test_the_rule(self, configurations, marks, every):
-        assert engine._loss_stride(configurations, marks) == every
+        assert engine.loss_stride(configurations, marks) == every
 
 
 class TestBadInput:
@@ -528,7 +528,7 @@ def kill_at_random_moments(folder, beforehand, kills=20):
     """
     engine.FLUSH_SECONDS, jobs.JOB_UPDATES = 0, 1
     problem = common.make_problem(models.quadratic, X, Y, RunTable(), folder)
-    engine._compile_kernels(problem, kill_grid().frame(models.quadratic, X.size))
+    engine.compile_kernels(problem, kill_grid().frame(models.quadratic, X.size))
     started = time.monotonic()
     assert in_a_fork(lambda: swept(folder / "undisturbed", kill_grid()))
     seconds = time.monotonic() - started

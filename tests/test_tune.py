@@ -275,3 +275,30 @@ def test_the_settings_that_decide_are_found():
     found = made.importance()
     assert found["lr"] > 0.9
     assert sum(found.values()) == pytest.approx(1)
+
+
+def test_leaders_are_compared_with_the_choice_that_is_printed(tuned):
+    """On the same fresh seeds, pair by pair: the medians of ratios against those computed here."""
+    from bench.report.tune_data import GRID, read_tune_data
+
+    found = read_tune_data(tuned)
+    rivals, best = found.rivals, tuned.best()
+    assert rivals["rival"].tolist()[0] in {"sgd", "adam"}
+    assert rivals["rival"].tolist()[-1] == GRID
+    assert len(rivals) == 3
+    assert {name: rivals.loc[0, name] for name in CHOICES} == best.settings
+    fresh = tuned.result.confirmation.frame.set_index([*CHOICES, "init", "seed"]).sort_index()["samples_to_target"]
+    for _, row in rivals.iterrows():
+        costs, first = (fresh.xs(tuple(one[CHOICES])).astype(float) for one in (row, rivals.loc[0]))
+        assert row["ratio"] == pytest.approx(np.median(costs.fillna(np.inf) / first), nan_ok=True)
+    said = tuned.verdict()
+    assert said["Optimizers, each tuned"].startswith(f"{rivals.loc[0, 'rival']} is the best choice; ")
+    assert "on fresh seeds its best choice" in said["Against the grid"]
+    assert "Edge of the grid" not in said
+    assert str(tuned).splitlines()[0].endswith("80 trials")
+
+
+def test_a_refit_has_as_many_epochs_as_the_search(tuned):
+    """Although no run took that long: a schedule may look ahead to the last of them."""
+    assert tuned.result.frame["epochs"].max() <= 27
+    assert tuned.best().common["epochs"] == 27

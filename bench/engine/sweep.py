@@ -15,6 +15,7 @@ from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.refine import refined_plan
 from bench.engine.train import train_plan
+from bench.store.evidence import store_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
@@ -118,6 +119,7 @@ def sweep(
         problem = make_problem(model, x, y, settings, folder, validation)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress)
+        record_settings(folder, settings)
         result = load_run(folder)
         for _ in range(settings.refine):
             more = refined_plan(plan, _rank(result, problem), grid, problem)
@@ -130,6 +132,11 @@ def sweep(
             confirm_choices(problem, grid, _rank(result, problem), folder, study, seeds=settings.confirm)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
+
+
+def record_settings(folder: Path, settings: RunTable) -> None:
+    """Put on record for how many epochs runs were to be trained, which may end before."""
+    store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs]}))
 
 
 def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:

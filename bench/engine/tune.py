@@ -17,7 +17,7 @@ from bench.engine.optuna_storage import TrialsFile, open_trials_file
 from bench.engine.problem import Problem, make_problem
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Asked, Search, halving_epochs
-from bench.engine.sweep import check_settings, sweep
+from bench.engine.sweep import check_settings, record_settings, sweep
 from bench.engine.train import identity_of, loss_stride, rules_of, train_plan
 from bench.store.evidence import read_table_of, store_tables
 from bench.store.results import CONFIRMATION
@@ -143,6 +143,7 @@ def tune(
             for search in searches
             for name, share in search.importance().items()
         ]
+        record_settings(folder, settings)
         columns = ["family", "parameter", "importance"]
         store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
         result = load_tuning(folder)

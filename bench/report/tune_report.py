@@ -151,7 +151,7 @@ def _readable_rivals(data: TuneData) -> pd.DataFrame:
             **_settings(rivals, data),
             "successful": [format_share(part, whole) for part, whole in zip(successes, rivals["runs"], strict=True)],
             title: estimates(cost),
-            "times the best": estimates("ratio"),
+            "times the best choice": estimates("ratio"),
         }
     )
 
