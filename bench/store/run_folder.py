@@ -306,7 +306,7 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
         for name in [*identity, *before]:
             if identity.get(name) != before.get(name):
                 raise ValueError(
-                    f"{folder} holds a run with {name} {before.get(name)!r}, not {identity.get(name)!r}: "
+                    f"{folder} holds {_describe_difference(name, before, identity)}: "
                     "choose another folder with --out, or delete this one"
                 )
         if not resume:
@@ -330,6 +330,15 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     (folder / _PARTS).mkdir(exist_ok=True)
     parts.sync_folder(folder)
     parts.sync_folder(folder.parent)
+
+
+def _describe_difference(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return in which respect another run is in a folder; a search for settings has what a sweep has not."""
+    if name not in now:
+        return f"a run with {name} {before[name]!r}, which this one has not"
+    if name not in before:
+        return f"a run without {name}, which is {now[name]!r} in this one"
+    return f"a run with {name} {before[name]!r}, not {now[name]!r}"
 
 
 def read_identity(folder: Path) -> dict[str, str]:
