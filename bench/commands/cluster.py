@@ -3,7 +3,9 @@
 import logging
 import re
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -18,7 +20,7 @@ ACCEPTED = (
     "local:COUNT, such as local:4, for so many processes on this machine, or the address of a scheduler, such as "
     "tcp://127.0.0.1:8786"
 )
-CONNECT_SECONDS = 10
+CONNECT_SECONDS, LONGEST_GREETING = 10, 2**20
 
 
 @contextmanager
@@ -77,6 +79,8 @@ def _connect(address: str) -> "Iterator[Client]":
     from distributed import Client  # noqa: PLC0415
 
     try:
+        if address.startswith("tcp:"):
+            _check_greeting(address)
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConnectionError(
@@ -84,6 +88,27 @@ def _connect(address: str) -> "Iterator[Client]":
         ) from error
     with client:
         yield client
+
+
+def _check_greeting(address: str) -> None:
+    """Refuse a server that does not begin to speak as Dask does, for which a client would wait forever.
+
+    Raises
+    ------
+    OSError
+        If there is none, or another one.
+    """
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    deadline, first = time.monotonic() + CONNECT_SECONDS, b""
+    with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as connection:
+        while len(first) < 8 and (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not (more := connection.recv(8 - len(first))):
+                break
+            first += more
+    # The length of what follows, in eight bytes.
+    if len(first) < 8 or int.from_bytes(first, "little") > LONGEST_GREETING:
+        raise ConnectionError("this is no scheduler")
 
 
 @contextmanager
