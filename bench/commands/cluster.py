@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from multiprocessing.resource_tracker import ensure_running
 from typing import TYPE_CHECKING, Any
 
 from bench.engine.train import Executor, train_in_threads
+from bench.tables.phrases import format_count
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -120,6 +122,7 @@ def _shielded_from_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    ensure_running()  # which unblocks Ctrl-C where it starts a process
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -141,5 +144,5 @@ def _silent_logs() -> Iterator[None]:
 def _describe(client: "Client") -> str:
     """Return in words what the cluster is, and where its dashboard."""
     threads = client.nthreads()
-    workers = f"{len(threads):,} worker{'s' * (len(threads) != 1)} with {sum(threads.values()):,} threads in all"
-    return f"cluster of {workers}, dashboard: {client.dashboard_link or 'none'}"
+    workers, total = format_count(len(threads), "worker"), format_count(sum(threads.values()), "thread")
+    return f"cluster of {workers} with {total} in all, dashboard: {client.dashboard_link or 'none'}"
