@@ -25,7 +25,7 @@ from bench.engine.jobs import plan_jobs, read_progress
 from bench.engine.memory import Memory
 from bench.engine.problem import make_problem
 from bench.engine.processors import describe_worker
-from bench.engine.remote import OtherPackageError, PackedProblem, train_jobs
+from bench.engine.remote import OtherPackageError, train_jobs
 from bench.engine.wire import pack_job, pack_problem, unpack_job, unpack_problem
 from bench.store.run_folder import Run
 from bench.study.schema import RunTable
@@ -36,12 +36,7 @@ from tests.conftest import ROOT
 from tests.test_sweep import X, Y, assert_same
 
 distributed = pytest.importorskip("distributed")
-pytestmark = [
-    pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX's signals"),
-    # Sockets of connections that ended with a worker are closed by the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX's signals")
 WAIT = 120  # seconds; nothing takes so long, even on a busy machine
 SLOWER = 0.5
 
@@ -310,7 +305,7 @@ def test_a_worker_with_another_sgdbench_is_refused(client, monkeypatch):
     with pytest.raises(ValueError, match="a worker cannot take part, because it runs another sgdbench: i"):
         swept(grid_of(["sgd"]), executor=client)
     with pytest.raises(OtherPackageError):
-        train_jobs("another", PackedProblem({}), [])
+        train_jobs("another", "", None, [])
 
 
 @pytest.mark.parametrize(
@@ -338,7 +333,7 @@ def test_tasks_grow_where_jobs_are_short(client, monkeypatch):
     sent = []
     submit = client.submit
     monkeypatch.setattr(jobs, "JOB_UPDATES", 1)
-    monkeypatch.setattr(client, "submit", lambda *args, **more: sent.append(len(args[3])) or submit(*args, **more))
+    monkeypatch.setattr(client, "submit", lambda *args, **more: sent.append(len(args[4])) or submit(*args, **more))
     found = swept(grid_of(["sgd"], 128), executor=client)
     assert sum(sent) == 2 * 4 * 4  # batch sizes, seeds, 128 rates by 32
     assert sent[:4] == [1, 1, 1, 1]
@@ -427,7 +422,13 @@ def test_where_no_scheduler_answers_it_ends_in_time(sgdbench, monkeypatch):
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         refused = f"sgdbench: --cluster: no scheduler of Dask answers at {address} within 0.5 seconds\n"
         assert sgdbench("run", "quadratic", "--cluster", address) == (2, "", refused)
-        stranger = threading.Thread(target=lambda: [server.accept()[0].sendall(b"SSH-2.0-OpenSSH") for _ in range(2)])
+
+        def greet():
+            for _ in range(2):  # the one before has not been accepted yet
+                with server.accept()[0] as connection:
+                    connection.sendall(b"SSH-2.0-OpenSSH")
+
+        stranger = threading.Thread(target=greet)
         stranger.start()
         assert sgdbench("run", "quadratic", "--cluster", address) == (2, "", refused)
         stranger.join(WAIT)

@@ -1,9 +1,10 @@
 """Runs jobs on the workers of a Dask cluster; what threads are to `bench.engine.threads`.
 
-What travels are texts and arrays (`bench.engine.wire`). The problem is scattered: it goes to each worker once, and the
-scheduler never opens it. A worker that joins later, or that its nanny started again, gets it from another worker with
-its first task. If all that held it have died, it is sent again. (A plug-in for workers would bring it too, but it stays
-on the scheduler after a driver that was killed, and a worker without sgdbench that joins later could not start.)
+What travels are texts and arrays (`bench.engine.wire`). The problem is scattered, and the scheduler never opens it: it
+goes from worker to worker, to each once, with the first tasks, and workers keep it. One that joins later, or that its
+nanny started again, gets it with its own first task. If all that held it have died, it is scattered again. (A plug-in
+for workers would bring it too, but it stays on the scheduler after a driver that was killed, and a worker without
+sgdbench that joins later could not start.)
 """
 
 import itertools
@@ -52,6 +53,7 @@ class _Task:
     jobs: list[Job]
     deaths: int = 0
     resends: int = 0
+    brings_problem: bool = False
 
 
 class DaskExecutor:
@@ -61,13 +63,19 @@ class DaskExecutor:
     ----------
     client : distributed.Client
         That of a program that does not use asyncio.
+
+    Attributes
+    ----------
+    holders : set of str
+        The addresses of workers that have trained jobs of the problem, and keep it.
     """
 
     def __init__(self, client: "Client") -> None:
         if client.asynchronous:
             raise ValueError("executor must be a Client made with asynchronous=False, not an asynchronous one")
         self.client = client
-        self._sent: tuple[PackedProblem, Future] | None = None
+        self.holders: set[str] = set()
+        self._sent: tuple[str, Future] | None = None
         self._kinds: set[tuple[Any, ...]] = set()
 
     def __call__(self, problem: Problem, jobs: Iterable[Job], stop: Event) -> Generator[tuple[Job, Runs]]:
@@ -93,9 +101,12 @@ class DaskExecutor:
 
     def scatter(self, problem: PackedProblem, *, again: bool = False) -> "Future":
         """Return the problem on the cluster; it is sent if it is not there."""
-        if self._sent is None or again or self._sent[0].content["name"] != problem.content["name"]:
+        name = problem.content["name"]
+        if self._sent is None or again or self._sent[0] != name:
+            if self._sent is None or self._sent[0] != name:
+                self.holders = set()
             # Without a hash, what is sent again has another name than what is lost.
-            self._sent = problem, self.client.scatter(problem, broadcast=True, hash=False, timeout=WORKER_SECONDS)
+            self._sent = name, self.client.scatter(problem, broadcast=True, hash=False, timeout=WORKER_SECONDS)
         return self._sent[1]
 
     def _compare_processors(self, problem: Problem, job: Job, there: dict[str, str]) -> None:
@@ -127,7 +138,7 @@ class _Flight:
         self.arrived: SimpleQueue[Future] = SimpleQueue()
         self.jobs_per_task = 1
         self.names = (f"sgdbench-{uuid.uuid4().hex[:12]}-{number}" for number in itertools.count())
-        self.room = 0
+        self.room, self.all_hold = 0, False
         self.looked = self.had_workers = time.monotonic()
 
     def results(self) -> Generator[tuple[Job, Runs, dict[str, str]]]:
@@ -151,6 +162,7 @@ class _Flight:
             del future  # so that the worker forgets it
             if result is None:
                 continue
+            self.executor.holders.add(result["address"])
             finished = [unpack_runs(packed) for packed in result["runs"]]
             self._choose_size(finished)
             for job, runs in zip(task.jobs, finished, strict=True):
@@ -174,10 +186,14 @@ class _Flight:
     def _send(self, task: _Task) -> None:
         """Send a task; its result will be put into the queue, however it ends."""
         packed = [pack_job(job) for job in task.jobs]
+        task.brings_problem |= not self.all_hold
+        name = self.problem.content["name"]
 
         def send() -> "Future":
-            problem = self.executor.scatter(self.problem)
-            return self.client.submit(train_jobs, source_digest(), problem, packed, key=next(self.names), pure=False)
+            problem = self.executor.scatter(self.problem) if task.brings_problem else None
+            return self.client.submit(
+                train_jobs, source_digest(), name, problem, packed, key=next(self.names), pure=False
+            )
 
         future = self._ask(send)
         self.tasks[future] = task
@@ -190,8 +206,10 @@ class _Flight:
         status = future.status
         if status == "finished":
             try:
-                result: dict[str, Any] = future.result()
-                return result
+                result: dict[str, Any] | None = future.result()
+                if result and result["runs"]:
+                    return result
+                task.brings_problem = True  # it went to a worker that does not have it
             except (OSError, CancelledError):  # its worker has died since, or the connection
                 status = "cancelled"
         if status == "error":
@@ -217,7 +235,9 @@ class _Flight:
     def _look(self) -> int:
         """See whether the scheduler is there, and what it holds; return how many threads its workers have."""
         self._check_connection()
-        threads: int = sum(self._ask(self.client.nthreads).values())
+        workers = self._ask(self.client.nthreads)
+        threads: int = sum(workers.values())
+        self.all_hold = threads > 0 and self.executor.holders.issuperset(workers)
         now = self.looked = time.monotonic()
         if threads:
             self.had_workers = now
@@ -230,12 +250,13 @@ class _Flight:
 
     def _send_lost_data(self) -> None:
         """Send the problem again, if all workers that held it have died, with all that waits for it."""
+        waiting = {future: task for future, task in self.tasks.items() if task.brings_problem}
         if self._ask(lambda: self.executor.scatter(self.problem)).status == "finished":
             return
         self._ask(lambda: self.executor.scatter(self.problem, again=True))
-        waiting, self.tasks = self.tasks, {}
         self._ask(lambda: self.client.cancel(list(waiting), force=True))
-        for task in waiting.values():
+        for future, task in waiting.items():
+            del self.tasks[future]
             self._send(task)
 
     def _check_connection(self) -> None:

@@ -6,7 +6,6 @@ Only modules of Python's own are imported above: a scheduler imports this as wel
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ Packed = dict[str, Any]
 
 
 class PackedProblem:
-    """A problem as it was sent (`bench.engine.wire.pack_problem`); an object, so that what is made of it goes with it.
+    """A problem as it was sent (`bench.engine.wire.pack_problem`); an object, so that it is sent as a whole.
 
     Attributes
     ----------
@@ -28,8 +27,11 @@ class PackedProblem:
         self.content = content
 
 
-# What is made of the problems that the worker holds. Kernels and rules belong to the process, whose threads share them.
-_problems: weakref.WeakKeyDictionary[PackedProblem, Problem] = weakref.WeakKeyDictionary()
+# The problems that this process was sent last, by name. Dask itself does not keep them: where fewer tasks wait for
+# something than workers hold it, it drops some copies, and would bring them again.
+_problems: dict[str, Problem] = {}
+MOST_PROBLEMS = 2
+# Rules, kernels and problems belong to the process, whose threads share them.
 _making = threading.Lock()
 
 
@@ -37,7 +39,7 @@ class OtherPackageError(ValueError):
     """The worker runs another sgdbench."""
 
 
-def train_jobs(package: str, problem: PackedProblem, jobs: list[Packed]) -> Packed | None:
+def train_jobs(package: str, name: str, problem: PackedProblem | None, jobs: list[Packed]) -> Packed | None:
     """Train some jobs, one after the other, in the thread that a worker calls this in.
 
     What has to be made first is made before the clock of a job starts: the problem, rules and kernels. Whatever the
@@ -47,14 +49,18 @@ def train_jobs(package: str, problem: PackedProblem, jobs: list[Packed]) -> Pack
     ----------
     package : str
         The digest of the code that sends this, which must be the one here.
-    problem : PackedProblem
+    name : str
+        That of the problem.
+    problem : PackedProblem or None
+        The problem itself, unless the worker should have it.
     jobs : list
         As from `bench.engine.wire.pack_job`.
 
     Returns
     -------
     dict or None
-        The `runs` of each job, the worker's `address`, and what the `processor` is; None if nobody waits any more.
+        The `runs` of each job, the worker's `address`, and what the `processor` is. Without runs, the worker was not
+        sent the problem. None if nobody waits any more.
 
     Raises
     ------
@@ -71,11 +77,14 @@ def train_jobs(package: str, problem: PackedProblem, jobs: list[Packed]) -> Pack
     from bench.engine.wire import pack_runs, unpack_job  # noqa: PLC0415
     from kernels.block import compile_kernel  # noqa: PLC0415
 
+    finished: list[Packed] = []
+    answer = {"runs": finished, "address": get_worker().address, "processor": describe_worker()}
     is_cancelled = _cancelled_in(get_worker())
-    finished = []
     for packed in jobs:
         with _making:
-            made = _make_problem(problem)
+            made = _find_problem(name, problem)
+            if made is None:
+                return answer
             job = unpack_job(packed)
             if job.kernel != "reference":
                 compile_kernel(job.kernel, made.model, made.loss, job.optimizer)
@@ -83,16 +92,20 @@ def train_jobs(package: str, problem: PackedProblem, jobs: list[Packed]) -> Pack
         if runs is None:
             return None
         finished.append(pack_runs(runs))
-    return {"runs": finished, "address": get_worker().address, "processor": describe_worker()}
+    return answer
 
 
-def _make_problem(packed: PackedProblem) -> Problem:
-    """Return the problem that was sent: made when it is met first, with its arrays where they are."""
-    if packed not in _problems:
+def _find_problem(name: str, packed: PackedProblem | None) -> Problem | None:
+    """Return the problem of that name, made when it comes first, with its arrays where they are; else None."""
+    if name not in _problems and packed is not None:
         from bench.engine.wire import unpack_problem  # noqa: PLC0415
 
-        _problems[packed] = unpack_problem(packed.content)
-    return _problems[packed]
+        _problems[name] = unpack_problem(packed.content)
+    if name in _problems:
+        _problems[name] = _problems.pop(name)  # the last one used is last
+        for old in list(_problems)[:-MOST_PROBLEMS]:
+            del _problems[old]
+    return _problems.get(name)
 
 
 def _cancelled_in(worker: Any) -> Callable[[], bool]:
