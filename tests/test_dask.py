@@ -259,6 +259,20 @@ def test_whoever_stops_early_ends_what_workers_do(client, workers):
     assert not any(worker.processing for worker in workers.scheduler.workers.values())
 
 
+def test_a_worker_that_dies_while_the_problem_is_sent_to_it_is_survived(client, monkeypatch):
+    """The scheduler then closes the connection that it was asked on."""
+    scatter, failures = client.scatter, [OSError("Stream is closed"), KeyError("tcp://127.0.0.1:1")]
+
+    def fail_at_first(*args, **settings):
+        if failures:
+            raise failures.pop()
+        return scatter(*args, **settings)
+
+    monkeypatch.setattr(client, "scatter", fail_at_first)
+    assert_same(swept(grid_of(["sgd"], 2), executor=client), swept(grid_of(["sgd"], 2)))
+    assert not failures
+
+
 def test_an_error_of_a_worker_is_an_error_here(client, monkeypatch):
     """A worker that is not there any more, for one, or whose memory is full."""
     client.run(exec, "import bench.engine.problem as p; p.kept, p.train_runs = p.train_runs, None", {})

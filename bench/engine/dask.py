@@ -105,9 +105,20 @@ class DaskExecutor:
         if self._sent is None or again or self._sent[0] != name:
             if self._sent is None or self._sent[0] != name:
                 self.holders = set()
-            # Without a hash, what is sent again has another name than what is lost.
-            self._sent = name, self.client.scatter(problem, broadcast=True, hash=False, timeout=WORKER_SECONDS)
+            self._sent = name, self._scatter(problem)
         return self._sent[1]
+
+    def _scatter(self, problem: PackedProblem) -> "Future":
+        """Send the problem to workers, again where one of them dies while it is sent."""
+        deadline = time.monotonic() + WORKER_SECONDS
+        while True:
+            try:
+                # Without a hash, what is sent again has another name than what is lost.
+                return self.client.scatter(problem, broadcast=True, hash=False, timeout=WORKER_SECONDS)
+            except (OSError, KeyError, RuntimeError):
+                if self.client.status != "running" or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     def _compare_processors(self, problem: Problem, job: Job, there: dict[str, str]) -> None:
         """Warn, once for each kind, of workers that may compute other bits than this machine."""
@@ -268,7 +279,7 @@ class _Flight:
         """Ask the scheduler, and say so if it does not answer."""
         try:
             return question()
-        except (OSError, CancelledError, RuntimeError) as error:
+        except (OSError, CancelledError, KeyError, RuntimeError) as error:
             if isinstance(error, ConnectionError) and KEPT in str(error):
                 raise
             raise ConnectionError(f"the scheduler does not answer ({error or type(error).__name__}): {KEPT}") from error
