@@ -283,6 +283,10 @@ def run(
     refine: Annotated[
         int | None, typer.Option(metavar="ROUNDS", help="Add learning rates around and beyond the best, so many times.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="CLUSTER", help='Train on Dask: "local:4" for 4 processes, or "tcp://HOST:PORT".'),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print all tables too, and the whole verdict.")
     ] = False,
@@ -319,7 +323,8 @@ def run(
         "validation": validation,
         "patience": patience,
     }
-    shared = {"resume": resume, "confirmed": yes, "svg": options.parse_figures(figures)}
+    shared: dict[str, Any] = {"resume": resume, "confirmed": yes, "cluster": cluster}
+    shared["svg"] = options.parse_figures(figures)
     suite = load_suite(study)
     if suite:
         from bench.commands.suite import run_suite  # noqa: PLC0415
@@ -393,6 +398,10 @@ def tune(
         float | None,
         typer.Option(metavar="SHARE", help="Hold out this share of the rows, and choose settings by the loss on them."),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="CLUSTER", help='Train on Dask: "local:4" for 4 processes, or "tcp://HOST:PORT".'),
+    ] = None,
     figures: Annotated[str, FIGURES] = "png",
     plugin: Plugins = None,
 ) -> None:
@@ -431,7 +440,7 @@ def tune(
         pruner=pruner,
     )
     svg = options.parse_figures(figures)
-    if not run_tune(chosen, out, resume=resume, with_grid=grid, seed=sampler_seed, svg=svg):
+    if not run_tune(chosen, out, resume=resume, with_grid=grid, seed=sampler_seed, svg=svg, cluster=cluster):
         raise typer.Exit(FAILED)
 
 

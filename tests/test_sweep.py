@@ -481,7 +481,7 @@ class TestBadInput:
                 "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, epoch-map, not 'turbo'",
             ),
             ({"record": "linear"}, 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
-            ({"executor": "cluster"}, "executor must be one of threads, not 'cluster'"),
+            ({"executor": "cluster"}, "executor must be \"threads\" or a dask.distributed.Client, not 'cluster'"),
             ({"model": "a*"}, "expression, column 3: a number or a name is missing at the end"),
             ({"model": 3}, "expression must be text such as 'a*x + b', not int"),
             ({"x": X[:-1]}, "y must have shape (60,), one value for each sample of x, not (61,)"),
