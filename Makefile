@@ -10,7 +10,7 @@ run: $(VENV)/installed
 	$(BIN)/sgdbench run --resume
 
 test: $(VENV)/installed-$(EXTRAS)
-	$(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(3 * (os.cpu_count() or 2) // 2)') --dist=loadfile
+	$(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(3 * (os.cpu_count() or 2) // 2)') --dist=loadfile --no-loadscope-reorder
 
 bench: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/pytest --benchmark-only

@@ -122,7 +122,8 @@ def test_lanes_are_full(data, tmp_path, monkeypatch):
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "qmc"])
 def test_a_search_that_is_stopped_goes_on_to_the_same_trials(data, tmp_path, sampler, monkeypatch):
     """Between rounds, and within one whose runs are kept, but of which no trial is."""
-    whole = search(data, tmp_path / "whole", sampler=sampler, confirm=0)
+    shared = {"sampler": sampler, "confirm": 0, "trials": 70, "space": {"optimizer": ADAM}}
+    whole = search(data, tmp_path / "whole", **shared)
     out = tmp_path / "stopped"
 
     def stop(done):
@@ -130,7 +131,7 @@ def test_a_search_that_is_stopped_goes_on_to_the_same_trials(data, tmp_path, sam
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search(data, out, sampler=sampler, confirm=0, progress=stop)
+        search(data, out, **shared, progress=stop)
     assert len(load_tuning(out).trials) == ROUND
     train, calls = rounds.Round.train, []
 
@@ -144,9 +145,9 @@ def test_a_search_that_is_stopped_goes_on_to_the_same_trials(data, tmp_path, sam
     with monkeypatch.context() as patched:
         patched.setattr(rounds.Round, "train", train_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            search(data, out, sampler=sampler, confirm=0)
+            search(data, out, **shared)
     assert len(load_tuning(out).result.run.configurations(["config_id"])) > ROUND * 4
-    again = search(data, out, sampler=sampler, confirm=0)
+    again = search(data, out, **shared)
     pd.testing.assert_frame_equal(again.trials.drop(columns="notes"), whole.trials.drop(columns="notes"))
     pd.testing.assert_frame_equal(again.result.frame, whole.result.frame)
     assert again.result.curves.equals(whole.result.curves)

@@ -18,6 +18,7 @@ from bench.engine.refine import refined_plan
 from bench.engine.train import Executor, train_in_threads, train_plan
 from bench.store.evidence import store_tables
 from bench.store.results import SweepResult, load_run
+from bench.store.run_folder import explain_os_errors
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
 from bench.tables.choice_ranking import ranking
@@ -141,7 +142,8 @@ def sweep(
 
 def record_settings(folder: Path, settings: RunTable) -> None:
     """Put on record for how many epochs runs were to be trained, which may end before."""
-    store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs]}))
+    with explain_os_errors(folder):
+        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs]}))
 
 
 def find_executor(executor: object) -> Executor:

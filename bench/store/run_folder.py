@@ -157,7 +157,7 @@ class OpenRun(Run):
 
     def record_study(self, study: str) -> None:
         """Put another study on record, which goes on with what is here and may go further, and its environment."""
-        with _explain_os_errors(self.folder):
+        with explain_os_errors(self.folder):
             _write_study(self.folder, study, self._owner)
         self.study = study
 
@@ -183,12 +183,12 @@ class OpenRun(Run):
                 )
         if rules and {**before, **rules} != before:
             self.rules = {**before, **{name: dict(rule) for name, rule in rules.items()}}
-            with _explain_os_errors(self.folder):
+            with explain_os_errors(self.folder):
                 _write_if_changed(self.folder / _RULES, seal_json(self.rules, self._owner))
 
     def record_plan(self, plan: pd.DataFrame) -> None:
         """Put on record which configurations the run is about, one row for each, in the place of those before."""
-        with _explain_os_errors(self.folder):
+        with explain_os_errors(self.folder):
             write_table(self.folder / PLAN, plan, self._owner)
 
     def append(self, rows: pd.DataFrame) -> None:
@@ -222,7 +222,7 @@ class OpenRun(Run):
             wanted, found = map(_describe_schema, (before, table.schema))
             raise ValueError(f"rows must have the columns ({wanted}) as before, not ({found})")
         self._number += 1
-        with _explain_os_errors(self.folder):
+        with explain_os_errors(self.folder):
             self._parts.append(parts.write_part(self.folder / _PARTS, self._number, table))
 
 
@@ -289,7 +289,7 @@ def open_run(
     if not (folder / ABOUT).exists() and (_visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
     with ExitStack() as held:
-        with _explain_os_errors(folder):
+        with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(lock_folder(folder))
             _prepare_folder(folder, study, identity, resume)
@@ -461,7 +461,7 @@ def _warn(message: str) -> None:
 
 
 @contextmanager
-def _explain_os_errors(folder: Path) -> Iterator[None]:
+def explain_os_errors(folder: Path) -> Iterator[None]:
     """Name the folder in the error of a full disk, which names nothing by itself."""
     try:
         yield
