@@ -125,8 +125,9 @@ _CAPTIONS = {
     ),
     "limits": (
         "Cycles of one run's update, measured, and the bound from the compiled loop: the latency of the chain from one "
-        "update to the next, or the time for which the units that add and multiply, or the divider, are busy. Losses "
-        "at marks are left out. The clock was measured by a chain of integer operations, in turns with the kernels."
+        "update to the next, or the time for which the units that add and multiply, or the divider, are busy. The "
+        "ideal schedule is what latencies and units take together. Losses at marks are left out. The clock was "
+        "measured by a chain of integer operations, in turns with the kernels."
     ),
     "times": (
         "The best choice of each optimizer with each kernel. Success is the share of runs that reach the target, as "
@@ -306,6 +307,7 @@ def limits_summary(limits: pd.DataFrame) -> pd.DataFrame:
             "bound in cycles": limits["bound"].map(_format_three_digits),
             "bound by": limits["limit"].map(LIMITS).fillna(MISSING),
             "share of the bound": _format_intervals(limits, "share"),
+            "ideal schedule": limits["ideal"].map(_format_three_digits),
             "clock": [MISSING if pd.isna(ghz) else f"{ghz:.2f} GHz" for ghz in limits["ghz"]],
             "processor": limits["processor"],
         }

@@ -54,6 +54,31 @@ class Core(NamedTuple):
     sqrt: int = 13
     dividing: Mapping[str, tuple[float, float, float]] = INTEL
 
+    def latency(self, kind: str) -> int:
+        """Return the cycles of an instruction of a kind; 1, which it takes at least, of what is not in the table."""
+        known = {"add": self.add, "multiply": self.multiply, "fma": self.fma, "divide": self.divide, "sqrt": self.sqrt}
+        return known.get(kind, 0 if kind == "move" else 1)
+
+    def divider_cycles(self, kind: str, width: int) -> float:
+        """Return for how long an instruction of so many bits occupies the divider."""
+        return self.dividing[kind][{256: 1, 512: 2}.get(width, 0)] if kind in self.dividing else 0.0
+
+    def port_cycles(self, width: int) -> int:
+        """Return for how long an instruction of so many bits occupies the port that adds or multiplies for it."""
+        return self.wide_cycles if width == 512 else 1
+
+    def ports_for(self, *, wide: bool) -> tuple[str, ...]:
+        """Return the ports of a loop.
+
+        Raises
+        ------
+        ValueError
+            If it has vectors that the processor has not.
+        """
+        if wide and not self.wide_ports:
+            raise ValueError(f"no bound: {self.name} has no vectors of 512 bits in the table")
+        return self.wide_ports if wide else self.ports
+
 
 HASWELL = Core(
     "Haswell", "Agner Fog; LLVM", 3, 5, 5, ("multiply", BOTH), divide=10, sqrt=14,

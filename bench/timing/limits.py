@@ -15,9 +15,10 @@ import pandas as pd
 from bench.system.environment import environment
 from bench.timing.clock import CYCLES, make_clock
 from bench.timing.cores import CORES, FOR_ADDING, FOR_MULTIPLYING, Core
-from bench.timing.machine_code import Instruction, Loop, update_loop
+from bench.timing.machine_code import Loop, update_loop
 from bench.timing.paired import ratio, ratio_of, take_turns
 from bench.timing.problem import Problem
+from bench.timing.schedule import ideal_cycles
 from bench.timing.verify import no_compilation
 from kernels.agreement import KERNELS
 from kernels.assembly import assembly
@@ -31,15 +32,12 @@ BOUNDED = ("fused", "fused-fma", "lanes", "lanes-fma")
 """The kernels that make updates one by one."""
 COLUMNS = [
     *("variant", "runs", "ns", "cycles", "cycles_low", "cycles_high"),
-    *("latency", "units", "divider", "bound", "limit", "share", "share_low", "share_high"),
+    *("latency", "units", "divider", "bound", "limit", "share", "share_low", "share_high", "ideal"),
     *("ghz", "processor", "note"),
 ]
 # A leg of so many samples is long enough that the loss at its end does not count, which is taken over as many samples
 # as an epoch has; and so many legs make a call.
 LEG, EVALUATED, LEGS = 8192, 8, 8
-# Relative to the targets' spread. Of a model that fits exactly the gradients become 0 in the end and what an optimizer
-# remembers of them subnormal, which doubles the time of adam in lanes.
-NOISE = 0.01
 NARROW, WIDE = "clock", "clock beside lanes"
 
 
@@ -76,40 +74,22 @@ def bounds_of(loop: Loop, core: Core, runs: int = 1) -> Bounds:
         raise ValueError("no bound: there are calls or branches in the loop")
     updates = loop.samples * runs
     return Bounds(
-        loop.chain(lambda one: _latency(one, core)) / updates,
+        loop.chain(lambda one: core.latency(one.kind)) / updates,
         _cycles_in_units(loop, core) / updates,
-        sum(_cycles_in_divider(one, core) for one in loop.instructions) / updates,
+        sum(core.divider_cycles(one.kind, one.width) for one in loop.instructions) / updates,
     )
-
-
-def _latency(one: Instruction, core: Core) -> float:
-    """Return the cycles from the operands to the result; those of what is not in the table are 1 at least."""
-    known = {"add": core.add, "multiply": core.multiply, "fma": core.fma, "divide": core.divide, "sqrt": core.sqrt}
-    return known.get(one.kind, 0 if one.kind == "move" else 1)
 
 
 def _cycles_in_units(loop: Loop, core: Core) -> float:
     """Return how long the ports are busy with additions and multiplications, were they shared out at best."""
-    adding = [one for one in loop.instructions if one.kind == "add"]
-    multiplying = [one for one in loop.instructions if one.kind in {"multiply", "fma"}]
-    wide = any(one.width == 512 for one in adding + multiplying)
-    ports = core.wide_ports if wide else core.ports
-    if not ports:
-        raise ValueError(f"no bound: {core.name} has no vectors of 512 bits in the table")
-    add, multiply = (
-        sum(core.wide_cycles if one.width == 512 else 1 for one in group) for group in (adding, multiplying)
-    )
+    ports = core.ports_for(wide=loop.is_wide)
+    add = sum(core.port_cycles(one.width) for one in loop.instructions if one.kind == "add")
+    multiply = sum(core.port_cycles(one.width) for one in loop.instructions if one.kind in {"multiply", "fma"})
     return max(
         add / sum(port in FOR_ADDING for port in ports),
         multiply / sum(port in FOR_MULTIPLYING for port in ports),
         (add + multiply) / len(ports),
     )
-
-
-def _cycles_in_divider(one: Instruction, core: Core) -> float:
-    if one.kind not in core.dividing:
-        return 0.0
-    return core.dividing[one.kind][{256: 1, 512: 2}.get(one.width, 0)]
 
 
 def find_refusal(problem: Problem) -> str | None:
@@ -140,8 +120,9 @@ def limits_table(problem: Problem, kernels: Sequence[str] = BOUNDED, *, seconds:
     DataFrame
         One row per kernel: `variant`, `runs` side by side; of an update of one of them `ns`, and `cycles` with its 95 %
         interval; the bounds `latency`, `units` and `divider`; the largest of them, `bound`, and which it is, `limit`;
-        `share`, the bound divided by the cycles, with its interval; `ghz`, the clock that was measured beside it;
-        `processor`; and `note`, why there are no bounds or no times.
+        `share`, the bound divided by the cycles, with its interval; `ideal`, the cycles on an ideal machine that has
+        these units and latencies (`bench.timing.schedule`); `ghz`, the clock that was measured beside it; `processor`;
+        and `note`, why there are no bounds or no times.
 
     Raises
     ------
@@ -185,11 +166,13 @@ def _bound_columns(kernel: Kernel, runs: int, processor: str, row: Mapping[str, 
     if processor not in CORES:
         return {"note": f"unknown processor {processor}: no bound"}
     try:
-        bounds = bounds_of(update_loop(assembly(kernel)), CORES[processor], runs)
+        loop = update_loop(assembly(kernel))
+        bounds = bounds_of(loop, CORES[processor], runs)
     except ValueError as reason:
         return {"note": str(reason)}
     bound = max(bounds)
     return {
+        "ideal": ideal_cycles(loop, CORES[processor]) / (loop.samples * runs),
         **bounds._asdict(),
         "bound": bound,
         "limit": bounds.limit,
@@ -214,9 +197,8 @@ def _make_call(train: Callable[..., tuple[int, int]], runs: int, problem: Proble
     start, rate = problem.inits[:1], problem.rates[0, 0]
     marks = 1 + LEG * np.arange(LEGS + 1)
     epochs = marks[-1] // EVALUATED + 1
-    noise = NOISE * (problem.y.std() or 1.0) * np.random.default_rng(0).standard_normal(LEG + 1)
     few, leg = (
-        (tuple(np.resize(column, size) for column in problem.x), np.resize(problem.y, size) + noise[:size])
+        (tuple(np.resize(column, size) for column in problem.x), np.resize(problem.y, size))
         for size in (EVALUATED, LEG + 1)
     )
     none = tuple(np.empty(0) for _ in problem.x), np.empty(0)

@@ -150,6 +150,11 @@ class Loop(NamedTuple):
         return sum(self.count_of(kind) for kind in _ARITHMETIC)
 
     @property
+    def is_wide(self) -> bool:
+        """Whether it adds or multiplies vectors of 512 bits."""
+        return any(one.width == 512 and one.kind in {"add", "multiply", "fma"} for one in self.instructions)
+
+    @property
     def stack_accesses(self) -> int:
         """How many instructions read or write the stack."""
         return sum(any(at.base in self.frame for at in one.memory) for one in self.instructions)
