@@ -212,9 +212,14 @@ def _make_call(train: Callable[..., tuple[int, int]], runs: int, problem: Proble
         trajectory[0] = start[0]
         return train(data, plan, Record(losses, trajectory, memory[0].copy()), scratch, 0, LEGS)
 
+    if runs == 1:
+        return alone
+    # Made once: that alone takes 2 % of the time of a call.
+    starts, memories = (np.repeat(row, runs, 0) for row in (start, memory))
+    block = allocate_block(starts, memories, np.tile(NO_LOWEST, (runs, 1)), (LEGS + 1, 0))
+
     def side_by_side() -> tuple[int, int]:
-        lowest = np.tile(NO_LOWEST, (runs, 1))
-        block = allocate_block(np.repeat(start, runs, 0), np.repeat(memory, runs, 0), lowest, (LEGS + 1, 0))
+        block.now[:], block.memory_now[:], block.status[:] = starts.T, memories.T, MAX_EPOCHS
         return train(data, plan, block, scratch, 0, LEGS)
 
-    return alone if runs == 1 else side_by_side
+    return side_by_side
