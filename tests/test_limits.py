@@ -60,6 +60,7 @@ def test_the_units_take_as_long_as_by_hand(processor, cycles):
         ("skylake", {"multiply": 56, "add": 48}, 52),
         ("znver3", {"multiply": 56, "add": 48}, 28),
         ("znver3", {"multiply": 10, "add": 48, "fma": 30}, 24),
+        ("znver3", {"multiply": 10, "add": 8, "fma": 30}, 20),
         # One of the two ports adds.
         ("haswell", {"multiply": 10, "add": 48}, 48),
         # Three ports, of which one does both.
@@ -157,6 +158,18 @@ def test_cycles_are_times_by_the_clock_of_the_same_round(known):
     np.testing.assert_allclose(table["share"], table["bound"] / table["cycles"])
     assert table["processor"].tolist() == ["Known (znver4)"] * 2
     assert table["note"].tolist() == ["", ""]
+
+
+def test_the_share_is_known_as_well_as_the_cycles(known):
+    def wobbling(*args, **kwargs):
+        timings = turns(*args, **kwargs)
+        return timings._replace(seconds=timings.seconds * np.random.default_rng(0).uniform(1, 1.1, (5, 4)))
+
+    known("take_turns", wobbling)
+    (row,) = limits_table(classic(), ("lanes",)).to_dict("records")
+    assert row["cycles_low"] < row["cycles"] < row["cycles_high"]
+    ends = row["share_low"], row["share"], row["share_high"]
+    assert ends == tuple(row["bound"] / row[f"cycles{end}"] for end in ("_high", "", "_low"))
 
 
 def test_an_unknown_processor_has_cycles_and_no_bound(known):
