@@ -87,6 +87,19 @@ def lane_width(kernel: str, dtype: str) -> int:
     return LANES_OF_FLOAT32 if width > 1 and dtype == "float32" else width
 
 
+def check_dtype_name(dtype: str) -> str:
+    """Return what a run computes with, as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither float64 nor float32.
+    """
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {describe(dtype)}")
+    return dtype
+
+
 def check_dtype(dtype: str, kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> str:
     """Return what a run computes with, as it is.
 
@@ -96,8 +109,7 @@ def check_dtype(dtype: str, kernel: str, model: Model, loss: Loss, optimizer: Op
         If it is neither float64 nor float32, or the kernel, or something that the run is made of, has no float32: what
         is there has the bits of NumPy.
     """
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {describe(dtype)}")
+    check_dtype_name(dtype)
     if kernel not in DTYPES[dtype]:
         raise ValueError(f"kernel must be one of {', '.join(DTYPES[dtype])} with dtype {dtype!r}, not {kernel!r}")
     if dtype == "float32":

@@ -21,7 +21,7 @@ from bench.study.schema import RunTable
 from bench.tables.choice_ranking import ranking
 from bench.tables.run_costs import loss_floor
 from kernels import Model
-from kernels.agreement import KERNELS, check_kernel
+from kernels.agreement import KERNELS, check_dtype, check_kernel
 from kernels.checks import check_bool, check_integer, check_target, describe
 from kernels.columns import Inputs
 from kernels.epoch_map import check_epoch_map
@@ -30,6 +30,7 @@ from kernels.losses import make_loss
 from kernels.marks import check_record
 from kernels.models import make_model
 from kernels.optimizers import make_optimizer
+from kernels.samples import allocate_data, to_dtype
 from kernels.schedules import learning_rates
 
 EXECUTORS = ("threads",)
@@ -116,6 +117,8 @@ def sweep(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         problem = make_problem(model, x, y, settings, folder, validation)
+        if "float32" in grid.dtype:
+            _check_float32(problem, grid)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress)
         result = load_run(folder)
@@ -130,6 +133,14 @@ def sweep(
             confirm_choices(problem, grid, _rank(result, problem), folder, study, seeds=settings.confirm)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
+
+
+def _check_float32(problem: Problem, grid: Grid) -> None:
+    """Refuse what has no float32, and samples and starts beyond its range."""
+    for text in grid.optimizer:
+        check_dtype("float32", problem.settings.kernel, problem.model, problem.loss, make_optimizer(text))
+    allocate_data(problem.columns, problem.y, shuffle=False, validation=problem.held_out, dtype="float32")
+    to_dtype("init", grid.starts(problem.model).ravel(), "float32")
 
 
 def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:

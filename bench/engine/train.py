@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.engine.jobs import MANY_OPTIONS, Job, Progress, plan_jobs, read_progress, share_kernels
+from bench.engine.jobs import MANY_OPTIONS, Job, Progress, dtypes_of, plan_jobs, read_progress, share_kernels
 from bench.engine.memory import Memory
 from bench.engine.problem import Problem, fingerprint_held_out
 from bench.engine.threads import run_in_threads
@@ -138,9 +138,11 @@ def compile_kernels(problem: Problem, plan: pd.DataFrame, many_options: int = MA
     settings = problem.settings
     if settings.kernel != "reference":
         shared = share_kernels(plan, settings, many_options)
-        for code in np.unique(shared.numbers):
-            own, optimizer = bool(shared.per_run[code]), shared.optimizers[code]
-            compile_kernel(settings.kernel, problem.model, problem.loss, optimizer, options_per_run=own)
+        made_of = settings.kernel, problem.model, problem.loss
+        for dtype in np.unique(dtypes_of(plan)):
+            for code in np.unique(shared.numbers):
+                own, optimizer = bool(shared.per_run[code]), shared.optimizers[code]
+                compile_kernel(*made_of, optimizer, options_per_run=own, dtype=dtype)
 
 
 class Writer:

@@ -62,6 +62,7 @@ def find_answer(run_data: RunData) -> Answer:
         ("batch size", describe_batch_size(best["batch_size"], run_data.samples)),
         ("schedule", str(best["schedule"])),
         ("order", describe_order(best["shuffle"])),
+        *([("precision", str(best["dtype"]))] if "dtype" in best else []),
     ]
     heading = "The best choice"
     if target is not None and not best["converged"]:
