@@ -264,6 +264,7 @@ class FitResult:
             *self._describe_validation(),
             *([f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}"] if self.criterion.of_residual else []),
             *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items()),
+            *([f"  precision   {self.dtype}"] if self.dtype != "float64" else []),
             f"  time        {self.seconds:.3g} s training, {self.compile_seconds:.3g} s compiling or loading",
         ]
         if self.uncertainty.reason:

@@ -214,7 +214,7 @@ def dtypes_of(plan: pd.DataFrame) -> NDArray[np.object_]:
 
 def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
     """Return how many runs make a job: a multiple of those that are trained side by side, if there are many of them."""
-    least = width if WIDTH * marks > JOB_LOSSES else WIDTH
+    least = width if WIDTH * marks > JOB_LOSSES else max(width, WIDTH)
     return least * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // marks) // least)
 
 

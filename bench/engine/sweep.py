@@ -180,7 +180,8 @@ def _check_memory(model: Model, grid: Grid, settings: RunTable, n: int, *, held_
     if isinstance(grid, Grid) and n:
         smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
         length = longest_run(settings.record, n, min(smallest, n), settings.epochs, drop_last=settings.drop_last)
-        Memory.of(model, settings, held_out=held_out).check(grid.size, length)
+        memory = Memory.of(model, settings, held_out=held_out, single="float32" in grid.dtype)
+        memory.check(grid.size, length)
 
 
 def _check_grid(grid: Grid, epochs: int) -> None:

@@ -109,7 +109,8 @@ def _train_and_store(
         """Train a job in a thread."""
         return job, problem.train(job, stop.is_set)
 
-    memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None)
+    single = bool((dtypes_of(plan) == "float32").any())
+    memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None, single=single)
     jobs = plan_jobs(plan, stored, problem.settings, problem.clock, memory)
     done = int(stored.finished.sum())
     progress(done)

@@ -14,5 +14,6 @@ RUNS = many(runs=1024, epochs=40)
 @pytest.mark.parametrize("batch_size", [1, 16])
 @pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adam", marks=pytest.mark.only_measured)])
 def test_float32(optimizer, batch_size, dtype, measure, benchmark):
-    benchmark.group = f"{dtype}: {optimizer}, batches of {batch_size}"
-    measure(BY_NAME["lanes"], replace(RUNS, optimizer=optimizer, batch_size=batch_size, dtype=dtype))
+    benchmark.group = f"precision: {optimizer}, batches of {batch_size}"
+    variant = BY_NAME["lanes"]._replace(name=f"lanes, {dtype}")
+    measure(variant, replace(RUNS, optimizer=optimizer, batch_size=batch_size, dtype=dtype))
