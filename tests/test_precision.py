@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from bench import Grid, load_run, sweep
+from bench.compare.ratios import epochs
 from bench.study.config_id import config_ids
 from bench.study.load import study_of_table
 from bench.study.space import check_double, space_settings
@@ -123,6 +124,18 @@ def test_fresh_seeds_of_before_are_those_of_float64(noisy, tmp_path):
     assert "dtype" not in plain.frame
     assert "dtype" not in plain.confirmation.frame
     assert "Precision" not in plain.verdict()
+
+
+def test_runs_are_compared_with_those_of_the_same_precision(swept):
+    before, after = (one.frame.assign(start="near") for one in swept)
+    named = epochs(after, after)
+    assert (named["ratio"].dropna() == 1).all()
+    assert named["row"].is_unique
+    # The best of each may be any of those that are tied.
+    alone = epochs(before, after)["row"].tolist()[1:]
+    assert alone == [row for row in named["row"] if row in alone]
+    assert alone
+    assert not any("float32" in row for row in alone)
 
 
 def runs(single, double):

@@ -118,6 +118,7 @@ def _copies(choice: Choice, files: Sequence[str]) -> list[Copy]:
         "--lr": repr(settings["lr"]),
         "--batch-size": str(settings["batch_size"]),
         "--schedule": settings["schedule"],
+        **({"--dtype": settings["dtype"]} if "dtype" in settings else {}),
     }
     order = "--shuffle" if settings["shuffle"] else "--no-shuffle"
     plugins = [word for file in files for word in ("--plugin", file)]
