@@ -162,14 +162,14 @@ def runs(single, double):
 
 def test_the_sentence_says_whether_it_matters():
     same = describe_precision(ranking(runs([100] * 5, [100] * 5)), 1e-5)
-    assert same.startswith("Precision does not matter for the best choice: with float32 all 5 runs reached the target")
-    assert same.endswith("In both, each of 1 choice has as many successful runs.")
+    assert same.startswith("Precision does not matter for the best choice: with float32, all 5 runs reached the target")
+    assert same.endswith("Each of 1 choice has as many successful runs in both.")
     other = describe_precision(ranking(runs([np.inf] * 5, [100] * 5)), 1e-5)
     assert other.startswith(
-        "Precision matters for the best choice: with float64 all 5 runs reached the target, after 100"
+        "Precision matters for the best choice: with float64, all 5 runs reached the target, after 100"
     )
-    assert "with float32 all 5 runs ended at a finite loss, 0.01" in other
-    assert other.endswith("Of 1 choice, 1 have fewer successful runs in float32 than in float64, and 0 have more.")
+    assert "with float32, no run reached the target; all 5 runs ended at a finite loss, 0.01" in other
+    assert other.endswith("In 1 of 1 choice fewer runs succeed in float32 than in float64, and in 0 more.")
     alone = runs([100] * 5, [100] * 5)
     assert describe_precision(ranking(alone[alone["dtype"] == "float32"]), 1e-5) == ""
     assert describe_precision(ranking(alone[alone["dtype"] == "float32"].drop(columns="dtype")), 1e-5) == ""

@@ -28,7 +28,7 @@ def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
     if not best["tied"] or not alike.any():
         return all_pairs
     rival = ranked[alike].iloc[0]
-    ends = [f"with {row['dtype']} {_describe_success(row, target)}" for row in (best, rival)]
+    ends = [f"with {row['dtype']}, {_describe_success(row, target)}" for row in (best, rival)]
     matters = "does not matter" if rival["tied"] else "matters"
     return f"Precision {matters} for the best choice: {'; '.join(ends)}. {all_pairs}".rstrip()
 
@@ -40,7 +40,8 @@ def _describe_success(row: pd.Series, target: float | None) -> str:
     cost = cost_of(row.to_frame().T, "samples")
     name = cost if cost in LOSSES else "final_loss"
     finite = format_share(row["runs"] - row["diverged"], row["runs"])
-    return f"{finite} runs ended at a finite loss, {describe_estimate(row, name, text)}"
+    missed = "" if target is None else "no run reached the target; "
+    return f"{missed}{finite} runs ended at a finite loss, {describe_estimate(row, name, text)}"
 
 
 def _describe_pairs(ranked: pd.DataFrame, others: list[str]) -> str:
@@ -56,7 +57,5 @@ def _describe_pairs(ranked: pd.DataFrame, others: list[str]) -> str:
     fewer, more = int((difference < 0).sum()), int((difference > 0).sum())
     whole = format_count(int(paired.sum()), "choice")
     if not fewer + more:
-        return f"In both, each of {whole} has as many successful runs."
-    return (
-        f"Of {whole}, {text(fewer)} have fewer successful runs in float32 than in float64, and {text(more)} have more."
-    )
+        return f"Each of {whole} has as many successful runs in both."
+    return f"In {text(fewer)} of {whole} fewer runs succeed in float32 than in float64, and in {text(more)} more."
