@@ -10,25 +10,29 @@ run: $(VENV)/installed
 	$(BIN)/sgdbench run --resume
 
 test: $(VENV)/installed-$(EXTRAS)
-	$(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(3 * (os.cpu_count() or 2) // 2)') --dist=loadfile
+	$(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(3 * (os.cpu_count() or 2) // 2)') --dist=loadfile --no-loadscope-reorder
 
 bench: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/pytest --benchmark-only
 
-lint: $(VENV)/installed-dev
+# In what is installed already, where that has the extra.
+lint: $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Written only after everything before it worked: an interrupted installation starts again.
-$(VENV)/installed: pyproject.toml
+$(VENV)/made:
 	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/installed: $(VENV)/made pyproject.toml
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-$(VENV)/installed-%: $(VENV)/installed
+$(VENV)/installed-%: $(VENV)/made pyproject.toml
 	$(BIN)/pip install --quiet --editable ".[$*]"
-	touch $@
+	touch $@ $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

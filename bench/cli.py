@@ -56,6 +56,32 @@ Plugins = Annotated[
         help="A Python file of your own that registers optimizers, losses, ...; once for each.",
     ),
 ]
+# Options of several commands.
+TableInputs = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help=f"Of a table: {X_HELP} Without it, all other columns of numbers."),
+]
+TableTarget = Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a table: what is to be fitted.")]
+TableModel = Annotated[
+    str | None,
+    typer.Option(metavar="EXPR", help='For a table: such as "a*hp + b"; without it, a weighted sum of the inputs.'),
+]
+DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Of a table: skip rows with missing values.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with, or extend, what the folder holds.")]
+Epochs = Annotated[int | None, typer.Option(metavar="COUNT", help="Passes over the data, at most.")]
+Target = Annotated[float | None, typer.Option(metavar="LOSS", help="Stop when the loss is this low.")]
+Loss = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'),
+]
+Validation = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Hold out this share of the rows, and choose settings by the loss on them."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="CLUSTER", help='Train on Dask: "local:4" for 4 processes, or "tcp://HOST:PORT".'),
+]
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, which typer does not export
 
 
@@ -230,22 +256,14 @@ def run(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="A built-in study, a TOML file, or a CSV, TSV or Parquet file.")
     ] = "quadratic",
-    x: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help=f"Of a table: {X_HELP} Without it, all other columns of numbers."),
-    ] = None,
-    y: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a table: what is to be fitted.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="EXPR", help='For a table: such as "a*hp + b"; without it, a weighted sum of the inputs.'),
-    ] = None,
-    drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Of a table: skip rows with missing values.")
-    ] = False,
+    x: TableInputs = None,
+    y: TableTarget = None,
+    model: TableModel = None,
+    drop_missing: DropMissing = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where results go; without it, results/<study>.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with, or extend, what the folder holds.")] = False,
+    resume: Resume = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a very large grid.")] = False,
     lr: Annotated[str | None, typer.Option(metavar="RATES", help='Such as "0.1,0.5" or "log:0.01:1:20".')] = None,
     batch_size: Annotated[str | None, typer.Option(metavar="SIZES", help='Such as "1,16,full".')] = None,
@@ -257,14 +275,9 @@ def run(
         bool | None, typer.Option("--shuffle/--no-shuffle", help="Visit the samples in a new order each epoch, or not.")
     ] = None,
     dtype: Annotated[str | None, typer.Option(metavar="NAMES", help='Such as "float64,float32".')] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="COUNT", help="Passes over the data, at most.")] = None,
-    target: Annotated[float | None, typer.Option(metavar="LOSS", help="Stop when the loss is this low.")] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    target: Target = None,
+    loss: Loss = None,
     kernel: Annotated[
         str | None,
         typer.Option(metavar="NAME", help='"lanes", "fused", "reference", "lanes-fma", "fused-fma" or "epoch-map".'),
@@ -275,10 +288,7 @@ def run(
     confirm: Annotated[
         int | None, typer.Option(metavar="SEEDS", help="Train the leading choices again on so many fresh seeds.")
     ] = None,
-    validation: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Hold out this share of the rows, and choose settings by the loss on them."),
-    ] = None,
+    validation: Validation = None,
     patience: Annotated[
         int | None,
         typer.Option(metavar="EPOCHS", help="Stop runs whose loss on held-out rows has not improved for so long."),
@@ -286,6 +296,7 @@ def run(
     refine: Annotated[
         int | None, typer.Option(metavar="ROUNDS", help="Add learning rates around and beyond the best, so many times.")
     ] = None,
+    cluster: Cluster = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print all tables too, and the whole verdict.")
     ] = False,
@@ -323,7 +334,8 @@ def run(
         "validation": validation,
         "patience": patience,
     }
-    shared = {"resume": resume, "confirmed": yes, "svg": options.parse_figures(figures)}
+    shared: dict[str, Any] = {"resume": resume, "confirmed": yes, "cluster": cluster}
+    shared["svg"] = options.parse_figures(figures)
     suite = load_suite(study)
     if suite:
         from bench.commands.suite import run_suite  # noqa: PLC0415
@@ -342,18 +354,10 @@ def tune(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="A built-in study, a TOML file, or a CSV, TSV or Parquet file.")
     ] = "quadratic",
-    x: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help=f"Of a table: {X_HELP} Without it, all other columns of numbers."),
-    ] = None,
-    y: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a table: what is to be fitted.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="EXPR", help='For a table: such as "a*hp + b"; without it, a weighted sum of the inputs.'),
-    ] = None,
-    drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Of a table: skip rows with missing values.")
-    ] = False,
+    x: TableInputs = None,
+    y: TableTarget = None,
+    model: TableModel = None,
+    drop_missing: DropMissing = False,
     trials: Annotated[
         int | None, typer.Option(metavar="COUNT", help="How many choices are tried, over all optimizers; 1,000.")
     ] = None,
@@ -367,7 +371,7 @@ def tune(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where results go; without it, results/<study>-tuned.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with, or extend, what the folder holds.")] = False,
+    resume: Resume = False,
     grid: Annotated[
         bool, typer.Option("--grid/--no-grid", help="Train the grid of the study too, as a yardstick, or not.")
     ] = True,
@@ -382,21 +386,14 @@ def tune(
         str | None, typer.Option(metavar="NAMES", help='Such as "constant,halve(logint:2:50)".')
     ] = None,
     seed: Annotated[str | None, typer.Option(metavar="SEEDS", help='Of each trial, such as "0-4".')] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="COUNT", help="Passes over the data, at most.")] = None,
-    target: Annotated[float | None, typer.Option(metavar="LOSS", help="Stop when the loss is this low.")] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    target: Target = None,
+    loss: Loss = None,
     confirm: Annotated[
         int | None, typer.Option(metavar="SEEDS", help="Train the best choices again on so many fresh seeds.")
     ] = None,
-    validation: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Hold out this share of the rows, and choose settings by the loss on them."),
-    ] = None,
+    validation: Validation = None,
+    cluster: Cluster = None,
     figures: Annotated[str, FIGURES] = "png",
     plugin: Plugins = None,
 ) -> None:
@@ -435,7 +432,7 @@ def tune(
         pruner=pruner,
     )
     svg = options.parse_figures(figures)
-    if not run_tune(chosen, out, resume=resume, with_grid=grid, seed=sampler_seed, svg=svg):
+    if not run_tune(chosen, out, resume=resume, with_grid=grid, seed=sampler_seed, svg=svg, cluster=cluster):
         raise typer.Exit(FAILED)
 
 

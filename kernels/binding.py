@@ -72,7 +72,7 @@ class Binder:
         self._active.append(source)
         scope = self.given | given
         code, cells = source.__code__, [cell.cell_contents for cell in source.__closure__ or ()]
-        names = {name: self._bound(source, name, given, scope) for name in _global_names(code)}
+        names = {name: self._bound(source, name, given, scope) for name in global_names(code)}
         names = {name: value for name, value in names.items() if value is not _BUILTIN}
         cells = [self.bind(value, **given) if python_function(value) else value for value in cells]
         self._active.pop()
@@ -187,7 +187,7 @@ def constants_and_functions(function: FunctionType) -> tuple[list[Any], bool]:
     for code in codes:
         codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
         values += [getattr(module, name) for module in modules for name in code.co_names if hasattr(module, name)]
-        values += [getattr(builtins, name) for name in _global_names(code) if name not in function.__globals__]
+        values += [getattr(builtins, name) for name in global_names(code) if name not in function.__globals__]
         before = None
         for one in dis.get_instructions(code):
             takes_powers = takes_powers or (one.argrepr in {"**", "**="} and before != 2)
@@ -233,12 +233,12 @@ def python_function(value: Any) -> FunctionType | None:
     return value if isinstance(value, FunctionType) and not _is_of_numpy(value) else None
 
 
-def _global_names(code: CodeType) -> list[str]:
+def global_names(code: CodeType) -> list[str]:
     """Return the names that a code object looks up in its globals, in order of appearance."""
     names = [one.argval for one in dis.get_instructions(code) if one.opname in {"LOAD_GLOBAL", "LOAD_NAME"}]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            names += _global_names(constant)
+            names += global_names(constant)
     return list(dict.fromkeys(names))
 
 

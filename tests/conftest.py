@@ -23,6 +23,27 @@ CACHE = None if "PYTEST_XDIST_WORKER" in os.environ else tempfile.TemporaryDirec
 if CACHE:
     os.environ["SGDBENCH_CACHE_DIR"] = str(Path(CACHE.name) / "kernels")
 
+# The files that take longest, from the longest on.
+LONGEST = ["test_equality", "test_peers", "test_cli", "test_dask", "test_sweep", "test_optimizers", "test_validation"]
+LONGEST += ["test_report", "test_documents", "test_tune", "test_notebook", "test_block", "test_cache", "test_lanes"]
+LONGEST += [
+    "test_plots",
+    "test_program",
+    "test_browser",
+    "test_prediction_losses",
+    "test_derivative_check",
+    "test_many",
+]
+LONGEST += [
+    "test_suite",
+    "test_timing",
+    "test_race",
+    "test_epoch_map",
+    "test_interrupts",
+    "test_study",
+    "test_held_out",
+]
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -44,6 +65,8 @@ def pytest_collection_modifyitems(config, items):
 
     Not where nothing else is left of its function: no benchmark is left out as a whole, and one can be run by its name.
     """
+    # A file is the work of one process: with the long ones first, none is left to work alone in the end.
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
     if says_how_to_benchmark(config):
         return
     marked = {item for item in items if item.get_closest_marker("only_measured")}

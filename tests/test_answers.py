@@ -1,11 +1,11 @@
-"""What a sweep answers in Python: a ranking, the best choice and what to do with it, sentences, a page."""
+"""What sweeps and searches answer in Python: a ranking, the best choice and what to do with it, sentences, a page."""
 
 import re
 
 import numpy as np
 import pytest
 
-from bench import Grid, load_run, sweep
+from bench import Grid, Space, load_run, load_tuning, sweep
 from bench.study.load import load_study
 from kernels import models
 
@@ -110,3 +110,19 @@ def test_a_sweep_that_has_not_begun_says_so(result, tmp_path):
     assert empty.verdict() == {}
     with pytest.raises(ValueError, match=r"^nothing has been trained yet: there is no best choice$"):
         empty.best()
+
+
+def test_a_search_answers_as_a_sweep_does(tmp_path):
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    from bench import tune
+
+    space = Space(lr="log:0.1:0.9", init={"near": [-1, 10, 26]}, seed=range(2), shuffle=True)
+    shared = {"epochs": 40, "target": 1e-4, "kernel": "reference", "confirm": 5}
+    found = tune(models.quadratic, X, Y, space, trials=4, pruner="none", grid=GRID, **shared, out=tmp_path)
+    first, *others = str(found).splitlines()
+    assert first == "Search for settings of a*x**2 + b*x + c: 4 trials"
+    assert others == [f"  {about}: {sentence}" for about, sentence in found.verdict().items()]
+    assert {"Best choice", "Confirmed", "Against the grid", "Search"} <= set(found.verdict())
+    assert load_tuning(tmp_path).verdict() == found.verdict()
+    row = found.ranking()[found.ranking()["recommended"]].iloc[0]
+    assert (row["lr"], row["confirmed_runs"]) == (found.best().settings["lr"], 5)

@@ -37,6 +37,7 @@ NOT_RUN_HERE = [
     (BENCH_README, '@register_variant("matrices"', "tests/test_register_variant.py runs it, and verifies the variant"),
     (BENCH_README, "def test_matrices", "tests/test_register_variant.py runs it, as another project would"),
     (BENCH_README, "theirs.fit(", "tests/test_sklearn_estimator.py runs it, with three epochs"),
+    (BENCH_README, "client = Client(", "tests/test_dask.py trains on clusters of processes on this machine"),
     (KERNELS_README, "f(x; θ)", "formulas"),
     (KERNELS_README, "eight running sums", "formulas; tests/test_loops.py holds the sums against NumPy"),
     (KERNELS_README, "parsed into a tree", "a drawing"),

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from bench.data.fit_table import fit_table
+from bench.data.fit_table import carry_back, fit_table
 from bench.data.scaling import standardize
 from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units
-from kernels import Model
+from kernels import Model, fit
 from kernels.losses import make_loss
 
 SQUARED = make_loss("squared")
@@ -35,6 +35,13 @@ def test_standardized_gradient_descent_ends_at_least_squares_in_the_tables_units
     np.testing.assert_allclose(list(standardized.params.values()), params, rtol=1e-8)
     assert standardized.loss == pytest.approx(loss, rel=1e-10)
     assert standardized.note is None
+
+
+def test_a_fit_of_standardized_columns_is_carried_back(standardized):
+    data, scaling = standardize(CARS)
+    result = fit(PARABOLA, data.x, data.y, batch_size="full", lr=0.3, epochs=300)
+    assert carry_back(result, data, scaling).summary()["params"] == standardized.params
+    assert carry_back(result, data, None).params == dict(zip("abc", result.params, strict=True))
 
 
 def test_the_target_is_in_the_tables_units(least_squares):

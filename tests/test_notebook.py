@@ -1,6 +1,8 @@
-"""What results show in a notebook, and the notebook that is shipped."""
+"""What results show in a notebook, and the notebooks that are shipped."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from base64 import b64decode
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from documents import DOCUMENTS, parse_command, words_of
 from matplotlib.figure import Figure
 
 import bench.report.notebook
@@ -20,8 +23,10 @@ from bench.tables.formatting import text
 from bench.tables.ranking import best_choices
 from kernels import FitResult, fit, models
 from kernels.views import find_view
+from tests.conftest import ROOT
 
-NOTEBOOKS = sorted((Path(bench.__file__).parent / "examples").glob("*.ipynb"))
+EXAMPLES = Path(bench.__file__).parent / "examples"
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 HOSTILE = "<script>alert(1)</script>$x$"
 
 
@@ -216,10 +221,10 @@ def test_a_notebook_is_shipped_without_outputs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path):
-    for needed in ("nbclient", "ipykernel"):
+    for needed in ("nbclient", "ipykernel", *NEEDED.get(path.stem, ())):
         pytest.importorskip(needed, reason=f"{needed} is not installed")
     done = subprocess.run(
-        [sys.executable, "-c", EXECUTE, path, tmp_path],
+        [sys.executable, "-c", EXECUTE, path, tmp_path, CHECKS.get(path.stem, "")],
         env=os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_CONFIG_DIR": str(tmp_path / "jupyter")},
         capture_output=True,
         text=True,
@@ -227,8 +232,9 @@ def test_a_notebook_runs(path, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for shown in ("text/html", "image/png", "image/gif", "Best choice: ", "False", "True"):
+    for shown in SHOWN[path.stem]:
         assert shown in done.stdout
+    assert len(done.stdout) < LARGEST_OUTPUT[path.stem]
 
 
 EXECUTE = """
@@ -237,13 +243,88 @@ import nbformat
 from nbclient import NotebookClient
 
 notebook = nbformat.read(sys.argv[1], as_version=4)
+notebook.cells.append(nbformat.v4.new_code_cell(sys.argv[3]))
 NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": sys.argv[2]}}).execute()
 for cell in notebook.cells:
     for output in cell.get("outputs", []):
         assert output.get("name") != "stderr", output["text"]
-        print(output.get("text", ""), *output.get("data", {}), output.get("data", {}).get("text/plain", ""))
+        print(output.get("text", ""), *(f"{kind} {shown}" for kind, shown in output.get("data", {}).items()))
 """
+# What is needed besides Jupyter, what is to be seen, how many characters all outputs have, and what holds at the end.
+NEEDED = {"own-data": ("optuna",)}
+SHOWN = {
+    "first-steps": ("text/html", "image/png", "image/gif", "Best choice: ", "False", "True"),
+    "own-data": ("line 3, column 'hp' is missing", "held-out loss", "Against the grid: ", "result = fit(", "[grid]"),
+}
+LARGEST_OUTPUT = {"first-steps": 1_000_000, "own-data": 300_000}
+CHECKS = {
+    "own-data": """
+whole, kept = load_table("cars.csv", x="hp", y="mpg"), hold_out_share(load_table("cars.csv", x="hp", y="mpg"), 0.2)
+
+# The parabola is the best of the three, on rows on which nothing was trained.
+assert min(fits, key=lambda name: fits[name].validation_loss[-1]) == "parabola"
+assert (kept.y.size, held_out[1].size, whole.y.size) == (314, 78, 392)
+train, _ = standardize(kept)
+best_of_grid = swept.frame.iloc[swept.frame["best_validation_loss"].argmin()]
+ends = best_of_grid[["param_a", "param_b", "param_c"]].to_numpy(float)
+for rows, name in (((train.x, train.y), "final_loss"), (held_out, "validation_loss")):
+    np.testing.assert_allclose(np.mean((parabola.predict(ends, rows[0]) - rows[1]) ** 2), best_of_grid[name])
+runs = tuned.result.frame
+mine = {name: best.settings[name] for name in ("lr", "batch_size", "optimizer", "schedule")}
+own = runs[(runs[list(mine)].astype(object) == pd.Series(mine)).all(axis=1)].iloc[0]
+np.testing.assert_array_equal(
+    best.refit(train.x, train.y).params, own[["param_a", "param_b", "param_c"]].to_numpy(float)
+)
+assert np.ptp(swept.ranking()["validation_loss"].head()) < 5e-4
+
+# What is confirmed is one of the trials, and its figure in the search was too good.
+assert len(tuned.trials) == 96
+assert (tuned.trials["state"] == "pruned").mean() > 0.5
+assert "no clear difference" not in tuned.verdict()["Against the grid"]
+trials = tuned.trials[tuned.trials["state"] == "complete"]
+assert (trials[list(mine)] == pd.Series(mine)).all(axis=1).any()
+assert again.iloc[0]["recommended"]
+assert again["tied"].all()
+assert again.iloc[0]["confirmed_samples"] > again.iloc[0]["samples"]
+assert (again["confirmed_samples"] < again["samples"]).any()
+assert again["confirmed_samples"].max() > 2 * again.iloc[0]["confirmed_samples"]
+
+# What is refitted is the least squares of all rows, in the table's units.
+exact, covariance = np.polyfit(whole.x[:, 0], whole.y, 2, cov=True)
+errors = np.sqrt(np.diag(covariance))
+assert (np.abs(params - exact) < 0.5 * errors).all()
+np.testing.assert_allclose(quality.uncertainty.stderr, errors, rtol=0.01)
+assert abs(quality.rmse - np.std(whole.y - np.polyval(exact, whole.x[:, 0]))) < 0.02
+np.testing.assert_allclose(
+    np.polyval(params, whole.x[:, 0]), scaling.y_mean + scaling.y_scale * result.predict(data.x), rtol=1e-9
+)
+"""
+}
 
 
-def test_there_is_a_notebook():
-    assert [path.stem for path in NOTEBOOKS] == ["first-steps"]
+def test_the_notebooks_are_the_two_that_are_checked():
+    assert [path.stem for path in NOTEBOOKS] == ["first-steps", "own-data"] == list(SHOWN)
+
+
+def texts_of(path):
+    """The cells of text of a notebook."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+
+
+def test_the_links_of_a_notebook_lead_somewhere():
+    links = [link for path in NOTEBOOKS for text in texts_of(path) for link in re.findall(r"\]\((.*?)\)", text)]
+    assert links
+    for link in links:
+        target, _, anchor = link.partition("#")
+        name = (EXAMPLES / target).resolve().relative_to(ROOT.resolve()).as_posix()
+        assert anchor in DOCUMENTS[name].anchors
+
+
+def test_the_commands_of_a_notebook_parse(pytestconfig):
+    texts = texts_of(EXAMPLES / "own-data.ipynb")
+    (commands,) = [block for text in texts for block in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+    lines = commands.replace("\\\n", " ").splitlines()
+    for line in lines:
+        parse_command(line, pytestconfig)
+    assert [words_of(line)[:2] for line in lines] == [["sgdbench", name] for name in ("new", "tune", "fit")]

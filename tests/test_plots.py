@@ -28,7 +28,7 @@ from bench.plots import (
     speed_bars,
 )
 from bench.plots.loss_axis import LossAxis
-from bench.plots.style import colors_of, save
+from bench.plots.style import colors_of, save, save_as
 from bench.tables.ranking import loss_quantiles
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$ a|b [bold] \\alpha $", "line\nbreak", "x" * 300]
@@ -548,8 +548,7 @@ def test_names_are_shown_literally(name, tmp_path):
     shown = name.replace("\n", "\ufffd")
     shown = shown if len(shown) <= 32 else shown[:31] + "…"
     for number, figure in enumerate(gallery(make_frame(2, init=[name, "plain"]))):
-        png, svg = save(figure, tmp_path, f"figure{number}", svg=True)
-        assert png.stat().st_size > 1000
+        svg = save_as(figure, tmp_path / f"figure{number}.svg")  # where names could be more than names
         tags = {element.tag.partition("}")[2] for element in ElementTree.parse(svg).iter()}
         assert "script" not in tags
         assert shown in texts(figure) or any(shown[:most] + "…" in texts(figure) for most in range(8, 32))

@@ -579,8 +579,8 @@ def test_a_run_in_progress_can_be_read(folder):
     ("identity", "message"),
     [
         (IDENTITY | {"model": "a*x"}, "holds a run with model 'a\\*x \\+ b', not 'a\\*x': .*--out.*delete"),
-        (IDENTITY | {"target": "1e-5"}, "holds a run with target None, not '1e-5'"),
-        ({"model": "a*x + b"}, "holds a run with data '3f2a', not None"),
+        (IDENTITY | {"target": "1e-5"}, "holds a run without target, which is '1e-5' in this one"),
+        ({"model": "a*x + b"}, "holds a run with data '3f2a', which this one has not"),
     ],
 )
 @pytest.mark.parametrize("resume", [True, False])

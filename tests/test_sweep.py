@@ -463,7 +463,7 @@ class TestThinning:
         [(1, 101, 1), (10**6, 11, 1), (10**6, 16, 1), (10**6, 101, 8), (10**7, 101, 128), (10**9, 101, 128)],
     )
     def test_the_rule(self, configurations, marks, every):
-        assert engine._loss_stride(configurations, marks) == every
+        assert engine.loss_stride(configurations, marks) == every
 
 
 class TestBadInput:
@@ -481,7 +481,7 @@ class TestBadInput:
                 "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, epoch-map, not 'turbo'",
             ),
             ({"record": "linear"}, 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
-            ({"executor": "cluster"}, "executor must be one of threads, not 'cluster'"),
+            ({"executor": "cluster"}, "executor must be \"threads\" or a dask.distributed.Client, not 'cluster'"),
             ({"model": "a*"}, "expression, column 3: a number or a name is missing at the end"),
             ({"model": 3}, "expression must be text such as 'a*x + b', not int"),
             ({"x": X[:-1]}, "y must have shape (60,), one value for each sample of x, not (61,)"),
@@ -528,7 +528,7 @@ def kill_at_random_moments(folder, beforehand, kills=20):
     """
     engine.FLUSH_SECONDS, jobs.JOB_UPDATES = 0, 1
     problem = common.make_problem(models.quadratic, X, Y, RunTable(), folder)
-    engine._compile_kernels(problem, kill_grid().frame(models.quadratic, X.size))
+    engine.compile_kernels(problem, kill_grid().frame(models.quadratic, X.size))
     started = time.monotonic()
     assert in_a_fork(lambda: swept(folder / "undisturbed", kill_grid()))
     seconds = time.monotonic() - started

@@ -122,7 +122,8 @@ def test_lanes_are_full(data, tmp_path, monkeypatch):
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "qmc"])
 def test_a_search_that_is_stopped_goes_on_to_the_same_trials(data, tmp_path, sampler, monkeypatch):
     """Between rounds, and within one whose runs are kept, but of which no trial is."""
-    whole = search(data, tmp_path / "whole", sampler=sampler, confirm=0)
+    shared = {"sampler": sampler, "confirm": 0, "trials": 70, "space": {"optimizer": ADAM}}
+    whole = search(data, tmp_path / "whole", **shared)
     out = tmp_path / "stopped"
 
     def stop(done):
@@ -130,7 +131,7 @@ def test_a_search_that_is_stopped_goes_on_to_the_same_trials(data, tmp_path, sam
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search(data, out, sampler=sampler, confirm=0, progress=stop)
+        search(data, out, **shared, progress=stop)
     assert len(load_tuning(out).trials) == ROUND
     train, calls = rounds.Round.train, []
 
@@ -144,9 +145,9 @@ def test_a_search_that_is_stopped_goes_on_to_the_same_trials(data, tmp_path, sam
     with monkeypatch.context() as patched:
         patched.setattr(rounds.Round, "train", train_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            search(data, out, sampler=sampler, confirm=0)
+            search(data, out, **shared)
     assert len(load_tuning(out).result.run.configurations(["config_id"])) > ROUND * 4
-    again = search(data, out, sampler=sampler, confirm=0)
+    again = search(data, out, **shared)
     pd.testing.assert_frame_equal(again.trials.drop(columns="notes"), whole.trials.drop(columns="notes"))
     pd.testing.assert_frame_equal(again.result.frame, whole.result.frame)
     assert again.result.curves.equals(whole.result.curves)
@@ -275,3 +276,30 @@ def test_the_settings_that_decide_are_found():
     found = made.importance()
     assert found["lr"] > 0.9
     assert sum(found.values()) == pytest.approx(1)
+
+
+def test_leaders_are_compared_with_the_choice_that_is_printed(tuned):
+    """On the same fresh seeds, pair by pair: the medians of ratios against those computed here."""
+    from bench.report.tune_data import GRID, read_tune_data
+
+    found = read_tune_data(tuned)
+    rivals, best = found.rivals, tuned.best()
+    assert rivals["rival"].tolist()[0] in {"sgd", "adam"}
+    assert rivals["rival"].tolist()[-1] == GRID
+    assert len(rivals) == 3
+    assert {name: rivals.loc[0, name] for name in CHOICES} == best.settings
+    fresh = tuned.result.confirmation.frame.set_index([*CHOICES, "init", "seed"]).sort_index()["samples_to_target"]
+    for _, row in rivals.iterrows():
+        costs, first = (fresh.xs(tuple(one[CHOICES])).astype(float) for one in (row, rivals.loc[0]))
+        assert row["ratio"] == pytest.approx(np.median(costs.fillna(np.inf) / first), nan_ok=True)
+    said = tuned.verdict()
+    assert said["Optimizers, each tuned"].startswith(f"{rivals.loc[0, 'rival']} is the best choice; ")
+    assert "on fresh seeds its best choice" in said["Against the grid"]
+    assert "Edge of the grid" not in said
+    assert str(tuned).splitlines()[0].endswith("80 trials")
+
+
+def test_a_refit_has_as_many_epochs_as_the_search(tuned):
+    """Although no run took that long: a schedule may look ahead to the last of them."""
+    assert tuned.result.frame["epochs"].max() <= 27
+    assert tuned.best().common["epochs"] == 27

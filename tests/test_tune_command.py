@@ -67,6 +67,21 @@ def test_a_search_from_the_command_line(sgdbench, study, tmp_path, monkeypatch):
     )
 
 
+def test_a_search_and_a_run_do_not_share_a_folder(sgdbench, study):
+    quick = ["--confirm", "0", "--epochs", "2", "--out", "there"]
+    assert sgdbench("tune", study, "--no-grid", "--trials", "2", *quick)[0] == 0
+    code, _, err = sgdbench("run", study, "--resume", *quick)
+    assert (code, err) == (
+        2,
+        "sgdbench: there holds a run with range of lr 'log:0.1:0.5', which this one has not: choose another folder "
+        "with --out, or delete this one\n",
+    )
+    assert sgdbench("report", "there", "there")[::2] == (
+        2,
+        "sgdbench: there is not the folder of one run, and is reported by itself\n",
+    )
+
+
 def test_options_take_the_place_of_what_the_study_says(sgdbench, study, tmp_path):
     options = ["--trials", "4", "--sampler", "random", "--pruner", "none", "--optimizer", "momentum(lin:0.1:0.5)"]
     options += ["--lr", "0.2", "--batch-size", "20,full", "--schedule", "halve(int:2:4)", "--no-grid", "--confirm", "0"]

@@ -24,6 +24,8 @@ def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> Non
             raise ValueError("--out is for several folders: the report of one is in its folder")
         print_place("Report", rewrite(folders[0], svg=svg))
         return
+    if several := next((folder for folder in folders if _find_writer(folder)), None):
+        raise ValueError(f"{several} is not the folder of one run, and is reported by itself")
     for page in write_reports(folders, out, svg=svg):
         print_place("Report", page)
 

@@ -16,6 +16,7 @@ from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.default_study import default_study
 from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
+from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence, print_table, progress
 from bench.commands.interrupts import is_interrupt
 from bench.commands.kept import keep_results
@@ -26,6 +27,7 @@ from bench.engine.check import SAMPLES, check
 from bench.engine.confirm import confirm_choices
 from bench.engine.problem import make_problem
 from bench.engine.sweep import sweep
+from bench.engine.train import Executor, train_in_threads
 from bench.report.report import TITLES, write_run_report
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
@@ -81,7 +83,14 @@ def study_or_table(
 
 
 def run_study(
-    study: Study, out: Path | None, *, resume: bool, confirmed: bool, verbose: bool = False, svg: bool = False
+    study: Study,
+    out: Path | None,
+    *,
+    resume: bool,
+    confirmed: bool,
+    verbose: bool = False,
+    svg: bool = False,
+    cluster: str | None = None,
 ) -> bool:
     """Run a study and print what it shows: the verdict, what was run and where the report is.
 
@@ -98,6 +107,8 @@ def run_study(
         Whether to print all tables too, and every sentence of the verdict.
     svg : bool
         Whether to write figures as SVG too.
+    cluster : str or None
+        Where configurations are trained, as `bench.commands.cluster.open_cluster` takes it; all else is done here.
 
     Returns
     -------
@@ -119,13 +130,21 @@ def run_study(
     if not confirmed and (question := question_if_large(grid.size)):
         raise ValueError(question)
     folder = out or Path("results") / folder_name(study.name)
-    result = train_study(study, model, grid, data, folder, resume=resume)
-    with keep_results(folder):
-        return _evaluate(result, study, data, scaling, verbose=verbose, svg=svg)
+    with open_cluster(cluster) as executor:
+        result = train_study(study, model, grid, data, folder, resume=resume, executor=executor)
+        with keep_results(folder):
+            return _evaluate(result, study, data, scaling, executor, verbose=verbose, svg=svg)
 
 
 def _evaluate(
-    result: SweepResult, study: Study, data: Dataset, scaling: Scaling | None, *, verbose: bool, svg: bool
+    result: SweepResult,
+    study: Study,
+    data: Dataset,
+    scaling: Scaling | None,
+    executor: Executor,
+    *,
+    verbose: bool,
+    svg: bool,
 ) -> bool:
     """Verify, analyze, measure and report what was trained; return whether everything was verified."""
     model = result.model
@@ -135,7 +154,7 @@ def _evaluate(
     costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
     times = times_to_target(result.frame, costs)
     store_tables(result.run.folder, costs=costs, times=times)
-    confirm_winners(result, study, data, costs)
+    confirm_winners(result, study, data, costs, executor)
     run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
     compared = None if run_data.fresh is None else run_data.compared
     for about, sentence in headline(run_data.ranked, run_data.target, compared).items():
@@ -150,7 +169,16 @@ def _evaluate(
     return not (is_exact(model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
 
-def train_study(study: Study, model: Model, grid: Grid, data: Dataset, folder: Path, *, resume: bool) -> SweepResult:
+def train_study(
+    study: Study,
+    model: Model,
+    grid: Grid,
+    data: Dataset,
+    folder: Path,
+    *,
+    resume: bool,
+    executor: Executor = train_in_threads,
+) -> SweepResult:
     """Train every configuration into the folder, with a progress bar."""
     try:
         # The import takes half a second, in which the sweep computes without the interpreter.
@@ -162,6 +190,7 @@ def train_study(study: Study, model: Model, grid: Grid, data: Dataset, folder: P
                 grid,
                 **study.run.model_dump() | {"confirm": 0},
                 validation=data.validation,
+                executor=executor,
                 out=folder,
                 study=to_toml(study),
                 resume=resume,
@@ -173,13 +202,20 @@ def train_study(study: Study, model: Model, grid: Grid, data: Dataset, folder: P
         raise
 
 
-def confirm_winners(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFrame | None) -> None:
+def confirm_winners(
+    result: SweepResult,
+    study: Study,
+    data: Dataset,
+    costs: pd.DataFrame | None,
+    executor: Executor = train_in_threads,
+) -> None:
     """Train the leading choices again with fresh seeds; which lead also depends on the time of their updates."""
     if study.run.confirm:
         folder = result.run.folder
         problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
         ranked = ranking(add_seconds(result.frame, costs), floor=loss_floor(data.y))
-        confirm_choices(problem, study.make_grid(), ranked, folder, to_toml(study), seeds=study.run.confirm)
+        seeds, text = study.run.confirm, to_toml(study)
+        confirm_choices(problem, study.make_grid(), ranked, folder, text, seeds=seeds, executor=executor)
 
 
 @contextmanager

@@ -8,9 +8,11 @@ import tomli_w
 
 from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
+from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence
 from bench.commands.kept import keep_results
 from bench.commands.run import confirm_winners, folder_name, train_study, verify_runs
+from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
@@ -25,7 +27,9 @@ RECORD = "suite.toml"
 """What a folder of a suite says of itself; each of its runs is a run folder besides."""
 
 
-def run_suite(suite: Suite, out: Path | None, *, resume: bool, confirmed: bool, svg: bool = False) -> bool:
+def run_suite(
+    suite: Suite, out: Path | None, *, resume: bool, confirmed: bool, svg: bool = False, cluster: str | None = None
+) -> bool:
     """Run the studies of a suite, and write a report that compares the optimizers over all of them.
 
     Parameters
@@ -39,6 +43,8 @@ def run_suite(suite: Suite, out: Path | None, *, resume: bool, confirmed: bool, 
         Whether very large grids are wanted.
     svg : bool
         Whether to write figures as SVG too.
+    cluster : str or None
+        Where configurations are trained, as `bench.commands.cluster.open_cluster` takes it.
 
     Returns
     -------
@@ -61,11 +67,12 @@ def run_suite(suite: Suite, out: Path | None, *, resume: bool, confirmed: bool, 
     record = {"title": suite.title, "description": suite.description, "problems": names}
     write_text(folder / RECORD, tomli_w.dumps(record))
     runs: dict[str, RunData] = {}
-    for study in suite.studies:
-        run = _run_problem(study, folder / names[study.name], resume=resume, svg=svg)
-        if run is None:
-            return False
-        runs[study.name] = run
+    with open_cluster(cluster) as executor:
+        for study in suite.studies:
+            run = _run_problem(study, folder / names[study.name], executor, resume=resume, svg=svg)
+            if run is None:
+                return False
+            runs[study.name] = run
     data = SuiteData(suite.title, suite.description, runs)
     for about, sentence in describe_suite(data).items() if data.ratios else ():
         print_sentence(about, sentence)
@@ -98,11 +105,11 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
     return write_suite_report(SuiteData(title, description, runs), folder, svg=svg)
 
 
-def _run_problem(study: Study, folder: Path, *, resume: bool, svg: bool) -> RunData | None:
+def _run_problem(study: Study, folder: Path, executor: Executor, *, resume: bool, svg: bool) -> RunData | None:
     """Train, check, confirm and report one problem; return None where a result is not that of the reference."""
     data, scaling = study.dataset()
     model, grid = study.make_model(data), study.make_grid()
-    result = train_study(study, model, grid, data, folder, resume=resume)
+    result = train_study(study, model, grid, data, folder, resume=resume, executor=executor)
     with keep_results(folder):
         if not verify_runs(result, study, data):
             return None
@@ -113,7 +120,7 @@ def _run_problem(study: Study, folder: Path, *, resume: bool, svg: bool) -> RunD
             print(f"sgdbench: {error}; no report is written", file=sys.stderr)
             return None
         store_tables(result.run.folder, trajectories=replayed, paths=paths)
-        confirm_winners(result, study, data, None)
+        confirm_winners(result, study, data, None, executor)
         run = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
         write_run_report(run, svg=svg, figures=False)
     best = run.verdict["Best choice"].partition(", schedule")[0]

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence, progress
 from bench.commands.interrupts import is_interrupt
 from bench.commands.kept import keep_results
@@ -17,7 +18,16 @@ from bench.study.schema import Study
 TRIALS = 1000
 
 
-def run_tune(study: Study, out: Path | None, *, resume: bool, with_grid: bool, seed: int, svg: bool = False) -> bool:
+def run_tune(
+    study: Study,
+    out: Path | None,
+    *,
+    resume: bool,
+    with_grid: bool,
+    seed: int,
+    svg: bool = False,
+    cluster: str | None = None,
+) -> bool:
     """Search the space of a study and print what was found and where the report is.
 
     Parameters
@@ -33,6 +43,8 @@ def run_tune(study: Study, out: Path | None, *, resume: bool, with_grid: bool, s
         Of the sampler.
     svg : bool
         Whether to write figures as SVG too.
+    cluster : str or None
+        Where trials are trained, as `bench.commands.cluster.open_cluster` takes it; all else is done here.
 
     Returns
     -------
@@ -63,7 +75,7 @@ def run_tune(study: Study, out: Path | None, *, resume: bool, with_grid: bool, s
     trials = study.tune.trials or TRIALS
     shared = study.run.model_dump(exclude={"refine"})
     try:
-        with progress("trials", trials) as advance:
+        with open_cluster(cluster) as executor, progress("trials", trials) as advance:
             tuning = tune(
                 model,
                 data.x,
@@ -76,6 +88,7 @@ def run_tune(study: Study, out: Path | None, *, resume: bool, with_grid: bool, s
                 grid=grid if with_grid else None,
                 **shared,
                 validation=data.validation,
+                executor=executor,
                 out=folder,
                 study=to_toml(study),
                 resume=resume,

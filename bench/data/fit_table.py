@@ -144,12 +144,22 @@ def fit_table(
     except KeyboardInterrupt:
         if so_far is None:
             raise
-        return _summarize(so_far, data, scaling, interrupted=True)
-    return _summarize(result, data, scaling, interrupted=False)
+        return carry_back(so_far, data, scaling, interrupted=True)
+    return carry_back(result, data, scaling)
 
 
-def _summarize(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool) -> TableFit:
-    """Return the fit with its parameters and its loss in the table's units."""
+def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool = False) -> TableFit:
+    """Return a fit with its parameters and its loss in the table's units.
+
+    Parameters
+    ----------
+    result : FitResult
+    data : Dataset
+        What was trained.
+    scaling : Scaling or None
+        As `bench.data.standardize` returned it with the data; None where they were not standardized.
+    interrupted : bool
+    """
     params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
     return TableFit(result, data, scaling, named, loss, note, interrupted)

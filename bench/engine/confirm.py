@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.engine.problem import Problem
-from bench.engine.train import train_plan
+from bench.engine.train import Executor, train_in_threads, train_plan
 from bench.store.results import CONFIRMATION
 from bench.study.grid import Grid
 from bench.tables.run_costs import choice_columns
@@ -19,7 +19,14 @@ from bench.tables.winners import winners
 
 
 def confirm_choices(
-    problem: Problem, grid: Grid, ranked: pd.DataFrame, folder: Path, study: str, *, seeds: int
+    problem: Problem,
+    grid: Grid,
+    ranked: pd.DataFrame,
+    folder: Path,
+    study: str,
+    *,
+    seeds: int,
+    executor: Executor = train_in_threads,
 ) -> None:
     """Train the leading choices from the starts of a grid with fresh seeds, into a folder within that of the run.
 
@@ -37,10 +44,12 @@ def confirm_choices(
         The study as a TOML text, for the record.
     seeds : int
         How many.
+    executor : Executor
+        Where they are trained.
     """
     if ranked["tied"].any():
         rows = plan_choices(winners(ranked), fresh_seeds(grid.seed, seeds), grid, problem)
-        train_plan(problem, rows, folder / CONFIRMATION, study, resume=True)
+        train_plan(problem, rows, folder / CONFIRMATION, study, resume=True, executor=executor)
 
 
 def fresh_seeds(used: Iterable[int], size: int) -> list[int]:

@@ -7,9 +7,11 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from warnings import warn
+from warnings import catch_warnings, simplefilter, warn
 
-import optuna
+with catch_warnings():
+    simplefilter("ignore")  # in Jupyter without ipywidgets, tqdm complains that it cannot draw bars, which nobody wants
+    import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 

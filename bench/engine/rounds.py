@@ -1,6 +1,6 @@
 """A round of trials: choices of settings that are trained together, up to one epoch after the other."""
 
-from collections.abc import Callable, Set
+from collections.abc import Set
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Event
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from bench.engine.jobs import MANY_OPTIONS, Job, Progress, last_mark, no_progress, plan_jobs, read_progress
 from bench.engine.memory import Memory
 from bench.engine.problem import Problem
-from bench.engine.threads import run_in_threads
-from bench.engine.train import Writer, compile_kernels
+from bench.engine.train import Executor, Writer, compile_kernels
 from bench.store.run_folder import OpenRun
 from kernels.block import Runs
 from kernels.run import MAX_EPOCHS, Floats
@@ -36,6 +35,8 @@ class Round:
         At the mark reached.
     options_per_run : bool
         Whether a kernel reads the options of each run, however few sets of them there are.
+    executor : Executor
+        Where jobs run.
     """
 
     run: OpenRun
@@ -45,10 +46,18 @@ class Round:
     status: NDArray[np.int64]
     final_loss: Floats
     options_per_run: bool
+    executor: Executor
 
     @classmethod
     def begin(
-        cls, run: OpenRun, problem: Problem, plan: pd.DataFrame, known: Set[str], *, options_per_run: bool
+        cls,
+        run: OpenRun,
+        problem: Problem,
+        plan: pd.DataFrame,
+        known: Set[str],
+        *,
+        options_per_run: bool,
+        executor: Executor,
     ) -> "Round":
         """Look how far the runs have got of which the folder holds results, those with `known` ids."""
         status, final_loss = np.full(len(plan), MAX_EPOCHS), np.full(len(plan), np.inf)
@@ -59,7 +68,7 @@ class Round:
             places = pd.Index(stored["config_id"]).get_indexer(plan["config_id"])
             status[places >= 0] = stored["status"].to_numpy()[places[places >= 0]]
             final_loss[places >= 0] = stored["final_loss"].to_numpy()[places[places >= 0]]
-        return cls(run, problem, plan, progress, status, final_loss, options_per_run)
+        return cls(run, problem, plan, progress, status, final_loss, options_per_run, executor)
 
     @property
     def by_validation(self) -> bool:
@@ -80,7 +89,7 @@ class Round:
         marks = np.minimum(self.progress.marks, self._marks_at(epoch))
         return self.problem.clock.times(self.plan["batch_size"].to_numpy(np.int64), marks).samples
 
-    def train(self, until: int, stopped: Callable[[], bool] = lambda: False) -> Floats:
+    def train(self, until: int) -> Floats:
         """Train all runs that are not finished until the end of an epoch; return their `losses` then, shape (rows,).
 
         That of a run that was over before is the one with which it ended.
@@ -92,15 +101,9 @@ class Round:
         memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None)
         compile_kernels(problem, self.plan, many)
         jobs = plan_jobs(self.plan, progress, problem.settings, problem.clock, memory, until, many)
-        stop = Event()
-
-        def work(job: Job) -> tuple[Job, Runs | None]:
-            """Train a job in a thread."""
-            return job, problem.train(job, lambda: stop.is_set() or stopped())
-
         with (
             Writer(self.run, self.plan["config_id"], progress, problem.model) as writer,
-            closing(run_in_threads(work, jobs, stop)) as results,
+            closing(self.executor(problem, jobs, Event())) as results,
         ):
             for job, runs in results:
                 if runs:

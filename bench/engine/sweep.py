@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,10 @@ from bench.engine.confirm import confirm_choices
 from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.refine import refined_plan
-from bench.engine.train import train_plan
+from bench.engine.train import Executor, train_in_threads, train_plan
+from bench.store.evidence import store_tables
 from bench.store.results import SweepResult, load_run
+from bench.store.run_folder import explain_os_errors
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
 from bench.tables.choice_ranking import ranking
@@ -33,7 +36,8 @@ from kernels.optimizers import make_optimizer
 from kernels.samples import allocate_data, to_dtype
 from kernels.schedules import learning_rates
 
-EXECUTORS = ("threads",)
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def sweep(
@@ -52,7 +56,7 @@ def sweep(
     refine: int = 0,
     validation: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
-    executor: str = "threads",
+    executor: Union[str, "Client", Executor] = "threads",
     out: str | Path | None = None,
     study: str = "",
     resume: bool = True,
@@ -85,8 +89,9 @@ def sweep(
     refine : int
         Learning rates around the best choice of each optimizer, or beyond it where it is at the edge of the grid, are
         added in so many rounds at most (`bench.engine.refine`).
-    executor : str
-        Where jobs run: ``"threads"``, one for each processor.
+    executor : str or distributed.Client
+        Where jobs run: ``"threads"``, one for each processor, or the client of a Dask cluster
+        (`bench.engine.dask`), which gives the same bits.
     out : path, optional
         The run's folder. What it holds already of these configurations is not trained again, so the same call
         resumes a run that was stopped, and more epochs or more seeds extend one. Without it the results are
@@ -102,13 +107,14 @@ def sweep(
     ------
     ValueError
         Naming the argument, its value and what would be accepted.
+    ConnectionError
+        If the cluster has gone, after what has arrived has reached the disk.
     KeyboardInterrupt
         On Ctrl-C, after what is done has reached the disk.
     """
     model = model if isinstance(model, Model) else make_model(model)
     settings = check_settings(epochs, target, loss, drop_last, kernel, record, confirm, refine, patience)
-    if executor not in EXECUTORS:
-        raise ValueError(f"executor must be one of {', '.join(EXECUTORS)}, not {describe(executor)}")
+    run_jobs = find_executor(executor)
     _check_memory(model, grid, settings, np.size(y), held_out=validation is not None)
     _check_grid(grid, settings.epochs)
     if KERNELS[settings.kernel].maps:
@@ -120,19 +126,50 @@ def sweep(
         if "float32" in grid.dtype:
             _check_float32(problem, grid)
         plan = grid.frame(model, problem.y.size)
-        train_plan(problem, plan, folder, study, resume=resume, progress=progress)
+        train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
+        record_settings(folder, settings)
         result = load_run(folder)
         for _ in range(settings.refine):
             more = refined_plan(plan, _rank(result, problem), grid, problem)
             if more is None:
                 break
             plan = more
-            train_plan(problem, plan, folder, study, resume=True)
+            train_plan(problem, plan, folder, study, resume=True, executor=run_jobs)
             result = load_run(folder)
         if settings.confirm:
-            confirm_choices(problem, grid, _rank(result, problem), folder, study, seeds=settings.confirm)
+            ranked = _rank(result, problem)
+            confirm_choices(problem, grid, ranked, folder, study, seeds=settings.confirm, executor=run_jobs)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
+
+
+def record_settings(folder: Path, settings: RunTable) -> None:
+    """Put on record for how many epochs runs were to be trained, which may end before."""
+    with explain_os_errors(folder):
+        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs]}))
+
+
+def find_executor(executor: object) -> Executor:
+    """Return what runs jobs where the argument of `sweep` says.
+
+    Raises
+    ------
+    ValueError
+        If it is none of what is accepted.
+    """
+    if executor == "threads":
+        return train_in_threads
+    # Nobody else pays for the import, and who has a client has paid.
+    if any(base.__module__.partition(".")[0] == "distributed" for base in type(executor).__mro__):
+        from distributed import Client  # noqa: PLC0415
+
+        from bench.engine.dask import DaskExecutor  # noqa: PLC0415
+
+        if isinstance(executor, Client):
+            return DaskExecutor(executor)
+    if callable(executor):
+        return executor
+    raise ValueError(f'executor must be "threads" or a dask.distributed.Client, not {describe(executor)}')
 
 
 def _check_float32(problem: Problem, grid: Grid) -> None:

@@ -1,7 +1,7 @@
 """Trains the rows of a plan, job by job, and stores the results as they come."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -28,6 +28,22 @@ FLUSH_LOSSES = 1_000_000
 MOST_LOSSES = 2**24
 MOST_LOSSES_OF_A_RUN = 2**20
 
+Executor = Callable[[Problem, Iterable[Job], Event], Generator[tuple[Job, Runs | None]]]
+"""Where jobs run: trains jobs of a problem and yields them with their runs as they come, in any order.
+
+When the caller stops early it sets the event, and ends what it has begun; a job that was stopped has no runs.
+"""
+
+
+def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Generator[tuple[Job, Runs | None]]:
+    """Train jobs in threads of this process, one for each processor: an `Executor`."""
+
+    def train(job: Job) -> tuple[Job, Runs | None]:
+        """Train a job in a thread."""
+        return job, problem.train(job, stop.is_set)
+
+    return run_in_threads(train, jobs, stop)
+
 
 def train_plan(
     problem: Problem,
@@ -37,6 +53,7 @@ def train_plan(
     *,
     resume: bool,
     progress: Callable[[int], None] = lambda done: None,
+    executor: Executor = train_in_threads,
 ) -> None:
     """Train the rows of a plan into a folder; those that it holds already are not trained again.
 
@@ -52,6 +69,8 @@ def train_plan(
         False refuses a folder that holds results.
     progress : callable
         Called with the number of configurations done.
+    executor : Executor
+        Where jobs run.
     """
     plan = problem.with_ids(plan)
     longest = problem.clock.marks(int(plan["batch_size"].min()), problem.settings.epochs).size
@@ -61,7 +80,7 @@ def train_plan(
         run.record_study(study)
         run.record_plan(plan)
         compile_kernels(problem, plan)
-        _train_and_store(run, plan, stored, problem, progress)
+        _train_and_store(run, plan, stored, problem, progress, executor)
 
 
 def identity_of(problem: Problem) -> dict[str, str]:
@@ -100,15 +119,14 @@ def rules_of(problem: Problem, plan: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def _train_and_store(
-    run: OpenRun, plan: pd.DataFrame, stored: Progress, problem: Problem, progress: Callable[[int], None]
+    run: OpenRun,
+    plan: pd.DataFrame,
+    stored: Progress,
+    problem: Problem,
+    progress: Callable[[int], None],
+    executor: Executor,
 ) -> None:
     """Train what is not finished, store results as they come, and tell `progress` how many are done."""
-    stop = Event()
-
-    def train(job: Job) -> tuple[Job, Runs | None]:
-        """Train a job in a thread."""
-        return job, problem.train(job, stop.is_set)
-
     single = bool((dtypes_of(plan) == "float32").any())
     memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None, single=single)
     jobs = plan_jobs(plan, stored, problem.settings, problem.clock, memory)
@@ -116,7 +134,7 @@ def _train_and_store(
     progress(done)
     with (
         Writer(run, plan["config_id"], stored, problem.model) as writer,
-        closing(run_in_threads(train, jobs, stop)) as results,
+        closing(executor(problem, jobs, Event())) as results,
     ):
         for job, runs in results:
             if runs:

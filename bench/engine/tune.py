@@ -17,8 +17,8 @@ from bench.engine.optuna_storage import TrialsFile, open_trials_file
 from bench.engine.problem import Problem, make_problem
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Asked, Search, halving_epochs
-from bench.engine.sweep import check_settings, sweep
-from bench.engine.train import identity_of, loss_stride, rules_of, train_plan
+from bench.engine.sweep import check_settings, find_executor, record_settings, sweep
+from bench.engine.train import Executor, identity_of, loss_stride, rules_of, train_plan
 from bench.store.evidence import read_table_of, store_tables
 from bench.store.results import CONFIRMATION
 from bench.store.run_folder import OpenRun, open_run
@@ -59,6 +59,7 @@ def tune(
     confirm: int = 20,
     validation: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
+    executor: object = "threads",
     out: str | Path | None = None,
     study: str = "",
     resume: bool = True,
@@ -76,7 +77,7 @@ def tune(
 
     Parameters
     ----------
-    model, x, y, epochs, target, loss, drop_last, kernel, record, validation, patience, out, study
+    model, x, y, epochs, target, loss, drop_last, kernel, record, validation, patience, executor, out, study
         As for `bench.sweep`.
     space : Space
         What may be tuned, from which starts and with which seeds.
@@ -113,6 +114,7 @@ def tune(
     trials, sampler, pruner = check_integer("trials", trials), check_sampler(sampler), check_pruner(pruner)
     sampler_seed = check_seed(sampler_seed)
     settings = check_settings(epochs, target, loss, drop_last, kernel, record, confirm, 0, patience)
+    run_jobs = find_executor(executor)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         problem = make_problem(model, x, y, settings, folder, validation)
@@ -134,17 +136,23 @@ def tune(
         every = loss_stride(size, longest)
         with open_run(folder, study, identity_of(problem) | about, resume=resume, every=every) as run:
             run.record_study(study)
-            tuning = _Tuning(run, problem, space, searches)
+            tuning = _Tuning(run, problem, space, searches, run_jobs)
             with open_trials_file(folder, searches) as copy:
                 tuning.train(trials, copy, progress)
         if grid is not None:
-            shared = settings.model_dump() | {"confirm": 0, "validation": validation, "resume": True}
+            shared = settings.model_dump() | {
+                "confirm": 0,
+                "validation": validation,
+                "resume": True,
+                "executor": run_jobs,
+            }
             sweep(model, x, y, grid, **shared, out=folder / GRID, study=study)
         importance = [
             {"family": search.family.text, "parameter": name, "importance": share}
             for search in searches
             for name, share in search.importance().items()
         ]
+        record_settings(folder, settings)
         columns = ["family", "parameter", "importance"]
         store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
         result = load_tuning(folder)
@@ -153,7 +161,7 @@ def tune(
             if len(choices):
                 used = {*space.repeats.seed, *(grid.seed if grid else ())}
                 rows = plan_choices(choices, fresh_seeds(used, settings.confirm), space.repeats, problem)
-                train_plan(problem, rows, folder / CONFIRMATION, study, resume=True)
+                train_plan(problem, rows, folder / CONFIRMATION, study, resume=True, executor=run_jobs)
         weakref.finalize(result.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 
@@ -192,8 +200,11 @@ def plan_trials(settings: pd.DataFrame, space: Space, model: Model, n_samples: i
 class _Tuning:
     """The search as it goes on in an open folder."""
 
-    def __init__(self, run: OpenRun, problem: Problem, space: Space, searches: list[Search]) -> None:
+    def __init__(
+        self, run: OpenRun, problem: Problem, space: Space, searches: list[Search], executor: Executor
+    ) -> None:
         self.run, self.problem, self.space, self.searches = run, problem, space, searches
+        self.executor = executor
         self.epochs = [*halving_epochs(problem.settings.epochs), problem.settings.epochs]
         self.floor = loss_floor(problem.y)
         stored = run.configurations(["config_id"])["config_id"]
@@ -229,7 +240,14 @@ class _Tuning:
         plan = self._make_plan(distinct)
         own = np.arange(len(plan)).reshape(len(distinct), -1)[places]
         self._record(plan)
-        runs = Round.begin(self.run, self.problem, plan, self.known, options_per_run=bool(search.family.ranges))
+        runs = Round.begin(
+            self.run,
+            self.problem,
+            plan,
+            self.known,
+            options_per_run=bool(search.family.ranges),
+            executor=self.executor,
+        )
         self.known |= set(plan["config_id"])
         round_number = int(self.rows["round"].max()) + 1 if len(self.rows) else 0
         going = dict(enumerate(asked))

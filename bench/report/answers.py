@@ -1,4 +1,4 @@
-"""What a sweep says when it is asked in Python: `SweepResult` finds these functions by their entry points."""
+"""What sweeps and searches say when they are asked in Python: their results find these functions by entry points."""
 
 from pathlib import Path
 
@@ -7,8 +7,11 @@ import pandas as pd
 from bench.report.choice import find_choice
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
+from bench.report.tune_data import read_tune_data
+from bench.report.tune_report import write_tune_report
 from bench.store.choice import Choice
 from bench.store.results import SweepResult
+from bench.store.tuning import TuneResult
 from bench.tables.phrases import describe_endings, format_count
 
 
@@ -46,3 +49,29 @@ def sweep_text(result: SweepResult) -> str:
     lines.append(f"  runs        {describe_endings(frame['status'])}")
     about = ("Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers")
     return "\n".join([*lines, *(f"  {name}: {run_data.verdict[name]}" for name in about if name in run_data.verdict)])
+
+
+def tuning_best(tuning: TuneResult, cost: str) -> Choice:
+    """Return the best choice of a search; see `TuneResult.best`."""
+    return find_choice(read_tune_data(tuning).runs, cost, None)
+
+
+def tuning_ranking(tuning: TuneResult, cost: str) -> pd.DataFrame:
+    """Return the choices of the trials that were trained to their end, best first; see `TuneResult.ranking`."""
+    return read_tune_data(tuning).runs.ranked_by(cost)
+
+
+def tuning_report(tuning: TuneResult) -> Path:
+    """Write the report of a search; see `TuneResult.report`."""
+    return write_tune_report(read_tune_data(tuning))
+
+
+def tuning_verdict(tuning: TuneResult) -> dict[str, str]:
+    """Return the conclusions of a search in sentences; see `TuneResult.verdict`."""
+    return read_tune_data(tuning).sentences
+
+
+def tuning_text(tuning: TuneResult) -> str:
+    """Return a search in a few lines."""
+    lines = [f"Search for settings of {tuning.result.model.expression}: {format_count(len(tuning.trials), 'trial')}"]
+    return "\n".join([*lines, *(f"  {about}: {sentence}" for about, sentence in tuning.verdict().items())])

@@ -25,10 +25,11 @@ def common_settings(run_data: RunData) -> dict[str, Any]:
         shared = {"epochs": run.epochs, "target": run.target, "loss": run.loss, "drop_last": run.drop_last}
         patience = {} if run.patience is None else {"patience": run.patience}
         return shared | {"record": run_data.result.clock.record} | patience
-    about = run_data.result.run.identity
-    epochs = int(run_data.frame["epochs"].max()) if len(run_data.frame) else 1
+    about, recorded = run_data.result.run.identity, run_data.evidence.get("settings")
+    # Without them, those of the longest run: a schedule that looks ahead would be another one.
+    epochs = run_data.frame["epochs"] if recorded is None or recorded.empty else recorded["epochs"]
     return {
-        "epochs": max(epochs, 1),
+        "epochs": max(int(epochs.max()) if len(epochs) else 1, 1),
         "target": run_data.target,
         "loss": about["loss"],
         "drop_last": about["drop_last"] == "True",

@@ -13,8 +13,8 @@ from bench.store.tuning import TuneResult
 from bench.tables.choice_ranking import ranking, recommended_choice, summarize
 from bench.tables.formatting import text
 from bench.tables.headline import headline
-from bench.tables.optimizer_comparison import judge
-from bench.tables.phrases import describe_choice, describe_ratio, format_count
+from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
+from bench.tables.phrases import describe_choice, describe_ratio, format_count, format_share
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.search_history import grid_in_random_order, regret, search_history
 from bench.tables.trial_value import choice_values
@@ -27,8 +27,9 @@ class TunedRuns(RunData):
 
     @cached_property
     def verdict(self) -> dict[str, str]:
-        """The conclusions that do not compare optimizers."""
-        return {} if self.frame.empty else headline(self.ranked, self.target)
+        """The conclusions that compare neither optimizers nor the rates of a grid."""
+        found = {} if self.frame.empty else headline(self.ranked, self.target)
+        return {about: sentence for about, sentence in found.items() if about != "Edge of the grid"}
 
     @cached_property
     def compared(self) -> None:
@@ -130,33 +131,52 @@ class TuneData:
 
     @cached_property
     def leaders(self) -> pd.DataFrame:
-        """The best trial of each optimizer, and the choice that the grid recommends: `rival` and the settings."""
+        """The best choice, the best trials of the other optimizers, and what the grid recommends.
+
+        `rival`, what it is called, and the settings; the best choice first.
+        """
         trials = self.tuning.trials
         complete = trials[trials["state"] == "complete"].sort_values("value", kind="stable")
-        best = complete.drop_duplicates("family")
-        rows = [best.assign(rival=best["family"].map(self.names))[["rival", *CHOICES]]]
+        best = recommended_choice(self.runs.ranked)[CHOICES]
+        same = find_choices(complete, best.to_frame().T, CHOICES).notna().to_numpy()
+        others = complete[complete["family"] != complete["family"].to_numpy()[same][0]].drop_duplicates("family")
+        rows = [complete[same].head(1), others]
+        rows = [part.assign(rival=part["family"].map(self.names))[["rival", *CHOICES]] for part in rows]
         if self.grid_values is not None and self.tuning.grid is not None:
             row = recommended_choice(ranking(self.tuning.grid.frame, floor=self.runs.floor))
             rows.append(row[CHOICES].to_frame().T.assign(rival=GRID)[["rival", *CHOICES]])
         texts = {"optimizer": object, "schedule": object}
-        return pd.concat([part.astype(texts) for part in rows], ignore_index=True)
+        found: pd.DataFrame = pd.concat([part.astype(texts) for part in rows], ignore_index=True)
+        return found
 
     @cached_property
     def rivals(self) -> pd.DataFrame | None:
-        """The leaders compared on fresh seeds, best first: as `compare_optimizers`, with `rival`; None without them."""
+        """The leaders compared on fresh seeds, in their order; None where there are no fresh runs.
+
+        `rival`; the columns of a ranking up to `final_loss_high`; `ratio`, the median over pairs of runs of the cost
+        relative to that of the best choice, with an interval that allows for the number of rivals; and `verdict`:
+        "best choice", "fails" where half of the runs do, "slower", "faster" or "no difference found".
+        """
         fresh = self.runs.fresh
-        if fresh is None or self.leaders.empty:
+        if fresh is None or self.runs.frame.empty:
             return None
         runs = run_costs(fresh[find_choices(fresh, self.leaders, CHOICES).notna().to_numpy()], CHOICES)
-        if runs.choices.empty:
+        places = find_choices(self.leaders, runs.choices, CHOICES)
+        if places.isna().any():
             return None
+        order = places.to_numpy(int)
         cost = runs.ranked_by("samples")
-        table = summarize(runs, cost)
-        floor = self.runs.floor
-        judged = judge(runs.comparable(cost, floor), np.maximum(table["final_loss"].to_numpy(), floor))
-        places = find_choices(table, self.leaders, CHOICES)
-        table.insert(0, "rival", self.leaders["rival"].to_numpy()[places.to_numpy(int)])
-        return table.join(judged).loc[judged.index].reset_index(drop=True)
+        table = summarize(runs, cost).iloc[order].reset_index(drop=True)
+        table.insert(0, "rival", self.leaders["rival"])
+        costs = runs.comparable(cost, self.runs.floor)[order]
+        with np.errstate(invalid="ignore"):
+            ratios = costs / costs[0]  # NaN where both failed
+        low, high = median_interval(ratios, 1 - (1 - CONFIDENCE) / max(1, len(order) - 1))
+        succeeded = np.isfinite(costs)
+        fails = 2 * np.count_nonzero(succeeded, axis=1) <= np.count_nonzero(~np.isnan(costs), axis=1)
+        verdict = np.select([fails, low > 1, high < 1], ["fails", "slower", "faster"], "no difference found")
+        verdict[0] = "best choice"
+        return table.assign(ratio=row_medians(ratios), ratio_low=low, ratio_high=high, verdict=verdict)
 
     @cached_property
     def sentences(self) -> dict[str, str]:
@@ -191,29 +211,26 @@ def read_tune_data(tuning: TuneResult) -> TuneData:
 def _describe_rivals(rivals: pd.DataFrame) -> dict[str, str]:
     """Say what the search gained over the grid on fresh seeds, and how optimizers compare, each tuned."""
     first, others = rivals.iloc[0], rivals.iloc[1:]
-    what = "the loss" if "samples" not in rivals or not np.isfinite(first["samples"]) else "the samples"
+    what = "samples" if np.isfinite(first["samples"]) else "loss"
     sentences = {}
-    grid = rivals[rivals["rival"] == GRID]
-    if len(grid):
-        row = grid.iloc[0]
-        best = describe_choice(row)
-        if row["verdict"] == "best":
-            sentences["Against the grid"] = f"the best choice of the grid is the best one on fresh seeds too: {best}."
-        elif row["verdict"] == "fails":
-            sentences["Against the grid"] = f"the best choice of the grid mostly fails on fresh seeds: {best}."
-        else:
-            unsure = "" if row["verdict"] == "slower" else ", which is no clear difference"
-            sentences["Against the grid"] = (
-                f"on fresh seeds the best choice of the grid takes {describe_ratio(row)} times {what}{unsure}: {best}."
-            )
-    parts = []
-    for _, row in others[others["rival"] != GRID].iterrows():
-        if row["verdict"] == "fails":
-            parts.append(f"{row['rival']} fails")
-        else:
-            unsure = "" if row["verdict"] == "slower" else " (no difference found)"
-            parts.append(f"{row['rival']} {describe_ratio(row)} times {what}{unsure}")
+    for _, row in others[others["rival"] == GRID].iterrows():
+        said = _describe_rival(row, first, what)
+        sentences["Against the grid"] = f"on fresh seeds its best choice {said}: {describe_choice(row)}."
+    parts = [
+        f"{row['rival']} {_describe_rival(row, first, what)}" for _, row in others.iterrows() if row["rival"] != GRID
+    ]
     if parts:
-        lead = f"{first['rival']} first; " if first["rival"] != GRID else ""
-        sentences["Optimizers, each tuned"] = f"{lead}{'; '.join(parts)}."
+        sentences["Optimizers, each tuned"] = f"{first['rival']} is the best choice; {'; '.join(parts)}."
     return sentences
+
+
+def _describe_rival(row: pd.Series, first: pd.Series, what: str) -> str:
+    """Return how a rival compares with the best choice: "takes 1.3 [1.2, 1.4] times the samples"."""
+    reached = ""
+    if what == "samples" and row["success"] < first["success"]:
+        reached = f"reaches the target in {format_share(row['converged'], int(row['runs']))} runs"
+    if row["verdict"] == "fails":
+        return reached or "fails in most runs"
+    verb = "takes" if what == "samples" else "ends at"
+    unsure = " (no difference found)" if row["verdict"] == "no difference found" else ""
+    return f"{f'{reached} and ' if reached else ''}{verb} {describe_ratio(row)} times the {what}{unsure}"

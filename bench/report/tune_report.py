@@ -13,39 +13,20 @@ from bench.plots import tuning as plots
 from bench.plots.failures import skip_failed_figure
 from bench.plots.style import save
 from bench.report.answer import find_answer
-from bench.report.choice import find_choice
 from bench.report.page import EMPTY_PAGE_SCRIPTS, assemble_page, embed_figures, to_script_data
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
-from bench.report.tune_data import TuneData, read_tune_data
-from bench.store.choice import Choice
-from bench.store.tuning import GRID, TuneResult
+from bench.report.tune_data import TuneData
+from bench.store.tuning import GRID
 from bench.system.atomic import write_text
 from bench.tables.estimates import format_estimate
 from bench.tables.formatting import text, to_markdown, write_tables
-from bench.tables.phrases import describe_order, format_count, format_share
+from bench.tables.phrases import describe_order, format_share
 from bench.tables.readable import describe_batch_size, text_table
 
 MAX_FIGURE_BYTES = 4_000_000
 # So many of the best trials are listed on the page; the tables have all of them.
 LISTED = 20
-
-
-def tuning_best(tuning: TuneResult, cost: str) -> Choice:
-    """Return the best choice of a search; see `TuneResult.best`."""
-    return find_choice(read_tune_data(tuning).runs, cost, None)
-
-
-def tuning_text(tuning: TuneResult) -> str:
-    """Return a search in a few lines."""
-    data = read_tune_data(tuning)
-    heading = f"Search of {tuning.result.model.expression}: {format_count(len(tuning.trials), 'trial')}"
-    return "\n".join([heading, *(f"  {about}: {text(sentence)}" for about, sentence in data.sentences.items())])
-
-
-def tuning_report(tuning: TuneResult) -> Path:
-    """Write the report of a search; see `TuneResult.report`."""
-    return write_tune_report(read_tune_data(tuning))
 
 
 def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
@@ -170,7 +151,7 @@ def _readable_rivals(data: TuneData) -> pd.DataFrame:
             **_settings(rivals, data),
             "successful": [format_share(part, whole) for part, whole in zip(successes, rivals["runs"], strict=True)],
             title: estimates(cost),
-            "times the best": estimates("ratio"),
+            "times the best choice": estimates("ratio"),
         }
     )
 

@@ -16,6 +16,7 @@ COLUMNS = {
     "check": {"config_id", "optimizer", "lr", "batch_size", "epochs", "error", "bound", "verified"},
     "costs": {*_KIND, *_PER_UPDATE, "variant"},
     "rates": {*_KIND, "lr", "runs", "predicted_rate", "measured_rate"},
+    "settings": {"epochs"},
     "speed": {
         *("variant", "ours", "threads", "verified", "error", "ns", "ns_low", "ns_high", "updates_per_second"),
         *("to_reference", "to_reference_low", "to_reference_high", "to_c", "to_c_low", "to_c_high"),

@@ -157,7 +157,7 @@ class OpenRun(Run):
 
     def record_study(self, study: str) -> None:
         """Put another study on record, which goes on with what is here and may go further, and its environment."""
-        with _explain_os_errors(self.folder):
+        with explain_os_errors(self.folder):
             _write_study(self.folder, study, self._owner)
         self.study = study
 
@@ -183,12 +183,12 @@ class OpenRun(Run):
                 )
         if rules and {**before, **rules} != before:
             self.rules = {**before, **{name: dict(rule) for name, rule in rules.items()}}
-            with _explain_os_errors(self.folder):
+            with explain_os_errors(self.folder):
                 _write_if_changed(self.folder / _RULES, seal_json(self.rules, self._owner))
 
     def record_plan(self, plan: pd.DataFrame) -> None:
         """Put on record which configurations the run is about, one row for each, in the place of those before."""
-        with _explain_os_errors(self.folder):
+        with explain_os_errors(self.folder):
             write_table(self.folder / PLAN, plan, self._owner)
 
     def append(self, rows: pd.DataFrame) -> None:
@@ -222,7 +222,7 @@ class OpenRun(Run):
             wanted, found = map(_describe_schema, (before, table.schema))
             raise ValueError(f"rows must have the columns ({wanted}) as before, not ({found})")
         self._number += 1
-        with _explain_os_errors(self.folder):
+        with explain_os_errors(self.folder):
             self._parts.append(parts.write_part(self.folder / _PARTS, self._number, table))
 
 
@@ -289,7 +289,7 @@ def open_run(
     if not (folder / ABOUT).exists() and (_visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
     with ExitStack() as held:
-        with _explain_os_errors(folder):
+        with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(lock_folder(folder))
             _prepare_folder(folder, study, identity, resume)
@@ -306,7 +306,7 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
         for name in [*identity, *before]:
             if identity.get(name) != before.get(name):
                 raise ValueError(
-                    f"{folder} holds a run with {name} {before.get(name)!r}, not {identity.get(name)!r}: "
+                    f"{folder} holds {_describe_difference(name, before, identity)}: "
                     "choose another folder with --out, or delete this one"
                 )
         if not resume:
@@ -330,6 +330,15 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     (folder / _PARTS).mkdir(exist_ok=True)
     parts.sync_folder(folder)
     parts.sync_folder(folder.parent)
+
+
+def _describe_difference(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return in which respect another run is in a folder; a search for settings has what a sweep has not."""
+    if name not in now:
+        return f"a run with {name} {before[name]!r}, which this one has not"
+    if name not in before:
+        return f"a run without {name}, which is {now[name]!r} in this one"
+    return f"a run with {name} {before[name]!r}, not {now[name]!r}"
 
 
 def read_identity(folder: Path) -> dict[str, str]:
@@ -452,7 +461,7 @@ def _warn(message: str) -> None:
 
 
 @contextmanager
-def _explain_os_errors(folder: Path) -> Iterator[None]:
+def explain_os_errors(folder: Path) -> Iterator[None]:
     """Name the folder in the error of a full disk, which names nothing by itself."""
     try:
         yield

@@ -10,7 +10,7 @@ from bench.store.choice import Choice
 from bench.store.evidence import read_table_of
 from bench.store.results import SweepResult, load_run
 from bench.store.run_folder import read_identity
-from kernels.views import load_view
+from kernels.views import find_view, load_view
 
 TRIALS, IMPORTANCE, GRID = "trials", "importance", "grid"
 """The tables of a search, and the folder of the grid that it is held against."""
@@ -64,14 +64,24 @@ class TuneResult:
         choice: Choice = load_view("tuning_best")(self, cost)
         return choice
 
+    def ranking(self, cost: str = "samples") -> pd.DataFrame:
+        """Rank the choices of the trials that were trained to their end; see `SweepResult.ranking`."""
+        ranked: pd.DataFrame = load_view("tuning_ranking")(self, cost)
+        return ranked
+
+    def verdict(self) -> dict[str, str]:
+        """Return the conclusions of the search in sentences, by subject."""
+        sentences: dict[str, str] = load_view("tuning_verdict")(self)
+        return sentences
+
     def report(self) -> Path:
         """Write the report, and return where it is."""
         page: Path = load_view("tuning_report")(self)
         return page
 
     def __str__(self) -> str:
-        found: str = load_view("tuning_text")(self)
-        return found
+        render = find_view("tuning_text")
+        return render(self) if render else repr(self)
 
     def __repr__(self) -> str:
         counts = self.trials["state"].value_counts()

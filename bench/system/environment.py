@@ -24,13 +24,13 @@ def environment() -> dict[str, str | int]:
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
         "system": platform.platform(),
-        "processor": _processor_name(),
+        "processor": processor_name(),
         "code generated for": llvm.get_host_cpu_name(),
         "processors to use": processors(),
     }
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
     """Return the processor's name as it calls itself; Python's own answer is empty on Linux."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:

@@ -11,8 +11,8 @@ SHORT = {name: problem.part(epochs=1) for name, problem in PROBLEMS.items()}
 
 
 def marked(variant, name):
-    """PyTorch and JAX are slow to compile, and tests/test_peers.py has them on the quadratic."""
-    repeated = name == "quadratic" and not variant.ours
+    """PyTorch and JAX are slow to compile, and tests/test_peers.py has them on the quadratic; PyTorch most of all."""
+    repeated = (name == "quadratic" and not variant.ours) or variant.name == "PyTorch, compiled"
     marks = pytest.mark.only_measured if repeated else ()
     return pytest.param(variant, name, marks=marks, id=f"{variant.name}-{name}")
 

@@ -1,9 +1,10 @@
-"""A drill: `sgdbench run` is killed and interrupted at random moments, and --resume must bring the same results.
+"""A drill: `sgdbench run` or `tune` is killed at random moments, and --resume must bring the same results.
 
 The suite kills the sweep alone, which takes less time (`tests/test_sweep.py`), and the store (`tests/test_store.py`).
 By hand, the sweep again and again, and the whole command, from the study to the report:
 
     python -m tests.drills.kills --sweeps 200 --kills 100
+    python -m tests.drills.kills --sweeps 0 --kills 100 --command tune
 
 Each is forked from a process that has imported and compiled everything. Printed is how the commands ended, signal by
 signal; the exit code is 1 if anything was lost or changed, or there was a traceback.
@@ -24,24 +25,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import load_run
+from bench import load_run, load_tuning
+from bench.store.tuning import is_tuning_folder
 from tests.drills.flips import STUDY, what_is_read, write_study
 from tests.drills.imports import heed_signals
 
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILLED, INTERRUPTED, DONE, OTHER = OUTCOMES = ("killed", "its exit code", "came too late", "another end")
 # A part of the time is for training, so that there are some parts to be lost.
+COMMANDS = {"run": [], "tune": ["--epochs", "300", "--trials", "150", "--optimizer", "sgd,momentum(log1m:0.5:0.99)"]}
 LONGER = STUDY.replace("epochs = 6, target = 0.02", "epochs = 20_000").replace("[0, 1]", "[0, 1, 2, 3, 4, 5, 6, 7]")
 
 
 def import_everything():
     """Import what the command would, once for all that are forked."""
-    for module in ("bench.cli", "bench.commands.run", "bench.commands.options", "scipy.stats"):
+    for module in ("bench.cli", "bench.commands.tune", "bench.engine.tune", "bench.commands.options", "scipy.stats"):
         import_module(module)
 
 
-def run_command(place, folder, number=None, seconds=0.0):
-    """Run the command in another process and send it a signal after a while; return its exit code and its words."""
+def run_command(place, folder, number=None, seconds=0.0, command="run"):
+    """Run a command in another process and send it a signal after a while; return its exit code and its words."""
     words = place / "words.txt"
     child = os.fork()
     if child == 0:
@@ -50,7 +53,8 @@ def run_command(place, folder, number=None, seconds=0.0):
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # as in the first lines of bench/cli.py
         output = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1), os.dup2(output, 2)
-        sys.argv = ["sgdbench", "run", str(place / "study.toml"), "--out", str(folder), "--resume"]
+        own = COMMANDS[command]
+        sys.argv = ["sgdbench", command, str(place / "study.toml"), "--out", str(folder), "--resume", *own]
         code = 1
         try:
             cli.main()
@@ -77,7 +81,8 @@ def outcome_of(code, number):
 
 def results_of(folder):
     """What must be the same to the last bit: all but what was measured, and what depends on that."""
-    return {key: value for key, value in what_is_read(folder).items() if key[0] in ("run", "planned")}
+    found = {key: value for key, value in what_is_read(folder).items() if key[0] in ("run", "planned")}
+    return found | ({"trials": load_tuning(folder).trials.to_csv()} if is_tuning_folder(folder) else {})
 
 
 def trained_in(folder):
@@ -92,12 +97,12 @@ def trained_in(folder):
             raise
 
 
-def kill_until_done(place, folder, choose, seconds, rng):
+def kill_until_done(command, place, folder, choose, seconds, rng):
     """Run a study until it comes to its end by itself, which signals prevent; yield each end and each fault."""
     stored = 0
     while True:
         number = choose()
-        code, words = run_command(place, folder, number, seconds * rng.random())
+        code, words = run_command(place, folder, number, seconds * rng.random(), command)
         faults = ["a traceback"] if "Traceback" in words else []
         if (now := trained_in(folder)) < stored:
             faults.append(f"{stored - now} configurations lost")
@@ -108,12 +113,12 @@ def kill_until_done(place, folder, choose, seconds, rng):
             return
 
 
-def kill_commands(place, kills, rng):
-    """Run the command again and again, until there were so many signals; return how it ended, and the faults."""
+def kill_commands(command, place, kills, rng):
+    """Run a command again and again, until there were so many signals; return how it ended, and the faults."""
     write_study(place, LONGER)
-    run_command(place, place / "first")  # which compiles
+    run_command(place, place / "first", command=command)  # which compiles
     started = time.monotonic()
-    code, words = run_command(place, place / "undisturbed")
+    code, words = run_command(place, place / "undisturbed", command=command)
     assert code == 0, words
     seconds = time.monotonic() - started
     print(f"An undisturbed run takes {seconds:.1f} seconds.", flush=True)
@@ -123,7 +128,7 @@ def kill_commands(place, kills, rng):
         runs += 1
         folder = place / f"run{runs}"
         for number, outcome, found in kill_until_done(
-            place, folder, lambda: SIGNALS[rng.integers(len(SIGNALS))], seconds, rng
+            command, place, folder, lambda: SIGNALS[rng.integers(len(SIGNALS))], seconds, rng
         ):
             counts[number.name][outcome] += 1
             faults += found
@@ -151,6 +156,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweeps", type=int, default=200)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--command", choices=list(COMMANDS), default="run")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     import_everything()
@@ -158,7 +164,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         os.environ.setdefault("SGDBENCH_CACHE_DIR", str(place / "cache"))
-        counts, faults = kill_commands(place, arguments.kills, np.random.default_rng(arguments.seed))
+        counts, faults = kill_commands(arguments.command, place, arguments.kills, np.random.default_rng(arguments.seed))
         if arguments.sweeps:
             (place / "sweeps").mkdir()
             child = multiprocessing.get_context("spawn").Process(

@@ -29,6 +29,15 @@ record = "log:5"
 loss = "huber(1.0)"
 patience = 3
 """
+STUDY += """\
+[tune]
+lr = "log:0.001:1"
+batch_size = "logint:1:64"
+optimizer = ["sgd", "clipped(adam(beta1=log1m:0.5:0.99), lin:0.1:10)"]
+schedule = ["constant", "halve(int:5:50)"]
+trials = 100
+sampler = "cmaes"
+"""
 SHORT = 'name = "q"\nmodel.expression = "linear"\ndata.builtin = "quadratic"\ngrid.lr = [1e-3, 0.5]\n'
 PIECES = [
     "[grid]\n",
@@ -64,6 +73,11 @@ PIECES += [
     "\u00e9",
     "\\u0000",
     "#",
+    "[tune]\n",
+    "log1m:0.5:1",
+    "lin:-1e308:1e308",
+    "logint:0:9",
+    '"momentum(int:0:1)"',
 ]
 
 
@@ -77,6 +91,7 @@ def make_target(place):
         if study is None:
             return "refused"
         assert study_of_table(to_table(study)) == study
+        refusal(lambda: study.make_space(100), ValueError)
         path.write_text(to_toml(study), encoding="utf-8")
         assert load_study(path) == study
         return "accepted"

@@ -1,0 +1,148 @@
+"""What `--cluster` means: processes on this machine, or a scheduler somewhere; opened, told and closed."""
+
+import logging
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from multiprocessing.resource_tracker import ensure_running
+from typing import TYPE_CHECKING, Any
+
+from bench.engine.train import Executor, train_in_threads
+from bench.tables.phrases import format_count
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+ACCEPTED = (
+    "local:COUNT, such as local:4, for so many processes on this machine, or the address of a scheduler, such as "
+    "tcp://127.0.0.1:8786"
+)
+CONNECT_SECONDS, LONGEST_GREETING = 10, 2**20
+
+
+@contextmanager
+def open_cluster(cluster: str | None) -> Iterator[Executor]:
+    """Give the block what runs jobs: threads without a cluster. What was started here has ended when the block has.
+
+    Parameters
+    ----------
+    cluster : str or None
+        ``local:COUNT`` or the address of a scheduler.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, or distributed is not installed.
+    ConnectionError
+        If no scheduler answers at the address.
+    """
+    if cluster is None:
+        yield train_in_threads
+        return
+    local = re.fullmatch(r"local:([1-9]\d{0,3})", cluster)
+    if not local and not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d{1,5}", cluster):
+        raise ValueError(f"--cluster must be {ACCEPTED}, not {cluster!r}")
+    if find_spec("distributed") is None:
+        raise ValueError('--cluster needs dask.distributed: pip install "distributed>=2024.8" "bokeh>=3.1"')
+    with _silent_logs(), ExitStack() as stack:
+        client = stack.enter_context(_start_workers(int(local[1])) if local else _connect(cluster))
+        print(f"sgdbench: {_describe(client)}", file=sys.stderr)
+        from bench.engine.dask import DaskExecutor  # noqa: PLC0415
+
+        yield DaskExecutor(client)
+
+
+@contextmanager
+def _start_workers(count: int) -> "Iterator[Client]":
+    """Start processes of one thread each, which only this machine can reach."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    settings: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "threads_per_worker": 1,
+        "memory_limit": 0,  # a sweep tells before it begins how much it takes
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": logging.CRITICAL,
+    }
+    with _shielded_from_ctrl_c():
+        cluster = LocalCluster(n_workers=count, **settings)
+    with cluster, Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+@contextmanager
+def _connect(address: str) -> "Iterator[Client]":
+    """Connect to a scheduler."""
+    from distributed import Client  # noqa: PLC0415
+
+    try:
+        if address.startswith("tcp:"):
+            _check_greeting(address)
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"--cluster: no scheduler of Dask answers at {address} within {CONNECT_SECONDS} seconds"
+        ) from error
+    with client:
+        yield client
+
+
+def _check_greeting(address: str) -> None:
+    """Refuse a server that does not begin to speak as Dask does, for which a client would wait forever.
+
+    Raises
+    ------
+    OSError
+        If there is none, or another one.
+    """
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    deadline, first = time.monotonic() + CONNECT_SECONDS, b""
+    with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as connection:
+        while len(first) < 8 and (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not (more := connection.recv(8 - len(first))):
+                break
+            first += more
+    # The length of what follows, in eight bytes.
+    if len(first) < 8 or int.from_bytes(first, "little") > LONGEST_GREETING:
+        raise ConnectionError("this is no scheduler")
+
+
+@contextmanager
+def _shielded_from_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C, which a terminal sends to all processes, from those that are started here or by these threads.
+
+    They inherit what is blocked. This process gets it afterwards, and ends them in good order.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    ensure_running()  # which unblocks Ctrl-C where it starts a process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _silent_logs() -> Iterator[None]:
+    """Leave out what Dask logs of workers that die and connections that end: what matters is said in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _describe(client: "Client") -> str:
+    """Return in words what the cluster is, and where its dashboard."""
+    threads = client.nthreads()
+    workers, total = format_count(len(threads), "worker"), format_count(sum(threads.values()), "thread")
+    return f"cluster of {workers} with {total} in all, dashboard: {client.dashboard_link or 'none'}"
