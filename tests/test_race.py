@@ -10,7 +10,8 @@ from bench.commands.speed import run_speed, select_variants
 from bench.study.load import load_study, with_overrides
 from bench.tables.formatting import MISSING
 from bench.timing import budget as targets
-from bench.timing.budget import TARGETS, Target, measure_target, targets_table
+from bench.timing.budget import BOUND, TARGETS, Target, measure_target, targets_table
+from bench.timing.limits import find_refusal
 from bench.timing.paired import Timings
 from bench.timing.problem import Trained, classic
 from bench.timing.variants import BY_NAME, VARIANTS
@@ -59,7 +60,9 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     study = with_overrides(STUDY, epochs=2)
     assert run_speed(study, ["reference", "C"], seconds=0.1, out=tmp_path / "speed", **settings)
     written = {path.name for path in (tmp_path / "speed").iterdir()}
-    tables = {f"speed.{kind}" for kind in ("csv", "parquet", "md", "tex")}
+    with_limits = find_refusal(classic()) is None
+    names = ("speed", "limits") if with_limits else ("speed",)
+    tables = {f"{name}.{kind}" for name in names for kind in ("csv", "parquet", "md", "tex")}
     assert written == tables | {"speed_rounds.parquet", "environment.json", "speed.png"}
     assert "| ✓ bit for bit |" in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
     said = capsys.readouterr().out
@@ -67,8 +70,16 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     assert (first.partition(":")[0], blank) == ("Fastest", "")
     assert problem == "a*x**2 + b*x + c, 800 samples, sgd, sample by sample, in sequence"
     assert "Noise: fused against itself differs by " in said
+    assert ("Clock: measured by a chain of integer operations" in said) == with_limits
     table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
     assert table["variant"].tolist() == ["reference", "fused", "C"]
+
+
+def test_batches_have_a_speed_and_no_limits(tmp_path, capsys):
+    settings = {"peers": False, "optimizer": "sgd", "batch_size": 16, "shuffle": False, "targets": False}
+    assert run_speed(with_overrides(STUDY, epochs=2), ["C"], seconds=0.1, out=tmp_path / "speed", **settings)
+    assert "Limits: not measured, because " in capsys.readouterr().out
+    assert not list((tmp_path / "speed").glob("limits*"))
 
 
 def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(wrong_fused, sgdbench, tmp_path):
@@ -102,7 +113,8 @@ def test_a_wrong_baseline_does_not_make_a_study_diverge(monkeypatch):
 
 def test_every_target_is_of_variants_that_take_its_problem():
     for target in TARGETS:
-        for name, problem in ((target.ours, target.ours_on()), (target.other, target.other_on())):
+        others = [] if target.other == BOUND else [(target.other, target.other_on())]
+        for name, problem in [(target.ours, target.ours_on()), *others]:
             assert BY_NAME[name].lacks(problem) is None
             assert BY_NAME[name].many == (problem.runs > 1)
 

@@ -72,6 +72,7 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
 def _select_columns(name: str, table: pd.DataFrame) -> pd.DataFrame:
     summaries = {
         "targets": budget_summary,
+        "limits": limits_summary,
         "best": ranking_summary,
         "best_by_optimizer_and_batch_size": ranking_summary,
         "optimizers": optimizer_summary,
@@ -121,6 +122,12 @@ _CAPTIONS = {
         "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
         "before it was timed. Break-even is the number of sample-updates that repay the compile time (cold), compared "
         "with the reference."
+    ),
+    "limits": (
+        "Cycles of one run's update, measured, and the bound from the compiled loop: the latency of the chain from one "
+        "update to the next, or the time for which the units that add and multiply, or the divider, are busy. The "
+        "ideal schedule is what latencies and units take together. Losses at marks are left out. The clock was "
+        "measured by a chain of integer operations, in turns with the kernels."
     ),
     "times": (
         "The best choice of each optimizer with each kernel. Success is the share of runs that reach the target, as "
@@ -281,6 +288,36 @@ def budget_footnotes(targets: pd.DataFrame) -> list[str]:
     """Return a sentence for each row of the budget that was not measured, with the reason."""
     left_out = targets[targets["faster"].isna()]
     return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
+
+
+LIMITS = {
+    "latency": "latency of the chain",
+    "units": "units that add and multiply",
+    "divider": "divider",
+}
+
+
+def limits_summary(limits: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `bench.timing.limits.limits_table` as text."""
+    return pd.DataFrame(
+        {
+            "variant": limits["variant"],
+            "ns per update": limits["ns"].map(_format_three_digits),
+            "cycles per update": _format_intervals(limits, "cycles"),
+            "bound in cycles": limits["bound"].map(_format_three_digits),
+            "bound by": limits["limit"].map(LIMITS).fillna(MISSING),
+            "share of the bound": _format_intervals(limits, "share"),
+            "ideal schedule": limits["ideal"].map(_format_three_digits),
+            "clock": [MISSING if pd.isna(ghz) else f"{ghz:.2f} GHz" for ghz in limits["ghz"]],
+            "processor": limits["processor"],
+        }
+    )
+
+
+def limits_footnotes(limits: pd.DataFrame) -> list[str]:
+    """Return a sentence for each kernel that has no bound, with the reason."""
+    left_out = limits[limits["bound"].isna()]
+    return [f"{variant}: {note}" for variant, note in zip(left_out["variant"], left_out["note"], strict=True)]
 
 
 def _describe_target(faster: float, target: float, verified: bool | None) -> str:

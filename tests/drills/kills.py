@@ -104,6 +104,8 @@ def kill_until_done(command, place, folder, choose, seconds, rng):
         number = choose()
         code, words = run_command(place, folder, number, seconds * rng.random(), command)
         faults = ["a traceback"] if "Traceback" in words else []
+        if outcome_of(code, number) == OTHER:
+            faults.append(f"exit code {code}")
         if (now := trained_in(folder)) < stored:
             faults.append(f"{stored - now} configurations lost")
         stored = now
