@@ -184,6 +184,7 @@ def fit(
     kernel: Annotated[
         str, typer.Option(metavar="NAME", help='"fused", "fused-fma", "epoch-map" or (slow) "reference".')
     ] = "fused",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help='Compute in "float64" or "float32".')] = "float64",
     record: Annotated[
         str, typer.Option(metavar="MARKS", help='Look at the loss: "epoch", "log", "log:10", or every so many updates.')
     ] = "epoch",
@@ -244,6 +245,7 @@ def fit(
         record=options.parse_record(record),
         validation=validation,
         patience=patience,
+        dtype=dtype,
     )
     if not finished:
         raise typer.Exit(INTERRUPTED)
@@ -272,6 +274,7 @@ def run(
     shuffle: Annotated[
         bool | None, typer.Option("--shuffle/--no-shuffle", help="Visit the samples in a new order each epoch, or not.")
     ] = None,
+    dtype: Annotated[str | None, typer.Option(metavar="NAMES", help='Such as "float64,float32".')] = None,
     epochs: Epochs = None,
     target: Target = None,
     loss: Loss = None,
@@ -320,6 +323,7 @@ def run(
         "schedule": options.split_list(schedule),
         "seed": options.parse_seeds(seed),
         "shuffle": shuffle,
+        "dtype": options.split_list(dtype),
         "epochs": epochs,
         "target": target,
         "loss": loss,

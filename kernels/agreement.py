@@ -11,6 +11,7 @@ from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
+from kernels.program import EXACT
 from kernels.run import Floats
 
 # What is not promised to the bit must agree this well: fused operations and functions that are not correctly rounded.
@@ -51,6 +52,17 @@ KERNELS = {
     "lanes-fma": Kind(32, fma=True),
     "epoch-map": Kind(maps=True),
 }
+DTYPES = {"float64": tuple(KERNELS), "float32": ("reference", "fused", "lanes")}
+"""What runs compute with, and which kernels do so."""
+LANES_OF_FLOAT32 = 64
+FLOAT32_LOSSES = ("squared", "huber", "absolute", "quantile", "epsilon_insensitive", "hinge", "objective")
+# Not asgd, which takes powers of a rate, and polyak, whose smallest divisor is 0 in float32.
+FLOAT32_OPTIMIZERS = (
+    *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "adadelta", "adamax", "nadam", "radam"),
+    *("rprop", "lion", "signum", "adabelief", "yogi", "adan", "schedule_free_sgd", "schedule_free_adamw"),
+    *("averaged", "lookahead", "clipped", "inverse_scaled"),
+)
+"""What has the bits of NumPy in float32 too."""
 SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
 """Those that train one run at a time."""
 
@@ -67,6 +79,55 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
     if kernel not in accepted:
         raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}")
     return kernel
+
+
+def lane_width(kernel: str, dtype: str) -> int:
+    """Return how many runs a kernel trains side by side."""
+    width = KERNELS[kernel].width
+    return LANES_OF_FLOAT32 if width > 1 and dtype == "float32" else width
+
+
+def check_dtype_name(dtype: str) -> str:
+    """Return what a run computes with, as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither float64 nor float32.
+    """
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {describe(dtype)}")
+    return dtype
+
+
+def check_dtype(dtype: str, kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> str:
+    """Return what a run computes with, as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither float64 nor float32, or the kernel, or something that the run is made of, has no float32: what
+        is there has the bits of NumPy.
+    """
+    check_dtype_name(dtype)
+    if kernel not in DTYPES[dtype]:
+        raise ValueError(f"kernel must be one of {', '.join(DTYPES[dtype])} with dtype {dtype!r}, not {kernel!r}")
+    if dtype == "float32":
+        functions = sorted({one.function for one in model.program.instructions} - EXACT)
+        if functions:
+            what = f"with {', '.join(functions)}, whose bits differ between kernels"
+            raise ValueError(f"dtype must be 'float64' for a model {what}, not {dtype!r}")
+        _check_name("loss", loss.name, FLOAT32_LOSSES)
+        made: Optimizer | None = optimizer
+        while made:
+            _check_name("optimizer", made.name, FLOAT32_OPTIMIZERS)
+            made = made.inner
+    return dtype
+
+
+def _check_name(kind: str, name: str, accepted: tuple[str, ...]) -> None:
+    if name not in accepted:
+        raise ValueError(f"{kind} must be one of {', '.join(accepted)} with dtype 'float32', not {name!r}")
 
 
 def is_exact(model: Model, kernel: str, loss: str | Loss, optimizer: str | Optimizer = "sgd") -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.agreement import KERNELS, check_kernel
+from kernels.agreement import KERNELS, check_dtype, check_kernel, lane_width
 from kernels.epoch_map import check_epoch_map
 from kernels.epoch_map_kernel import compile_epoch_map
 from kernels.epoch_map_training import train_by_maps
@@ -59,18 +59,25 @@ class Runs(NamedTuple):
 
 
 def compile_kernel(
-    kernel: str, model: Model, loss: Loss, optimizer: Optimizer, *, options_per_run: bool = False
+    kernel: str,
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    options_per_run: bool = False,
+    dtype: str = "float64",
 ) -> Kernel:
     """Return the kernel of that name, any but `reference`, compiled where it has to be.
 
     With `options_per_run`, lanes take each run's options of the optimizer from a column of its own.
     """
+    check_dtype(dtype, kernel, model, loss, optimizer)
     kind = KERNELS[kernel]
     if kind.maps:
         check_epoch_map(model, loss, optimizer)
         return compile_epoch_map(model.program, optimizer)
-    own = options_per_run and kind.width > 1
-    return specialize(model.program, loss, optimizer, fma=kind.fma, width=kind.width, options_per_run=own)
+    own, width = options_per_run and kind.width > 1, lane_width(kernel, dtype)
+    return specialize(model.program, loss, optimizer, fma=kind.fma, width=width, options_per_run=own, dtype=dtype)
 
 
 def train_runs(
@@ -93,6 +100,8 @@ def train_runs(
     ----------
     kernel : str
         One of `KERNELS`.
+    data : Data
+        What it is of, float64 or float32, is what runs compute with.
     hyper : Hyperparameters
         With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch. With
         settings of shape (S, R), runs have options of their own (`kernels.run_options`), in all kernels but maps.
@@ -104,6 +113,7 @@ def train_runs(
         Asked about twenty times a second.
     """
     check_kernel(kernel)
+    dtype = data.y.dtype.name
     started = time.perf_counter()
     hyper = with_marks(hyper, data.y.size)
     last, count = hyper.marks.size - 1, hyper.rates.shape[1]
@@ -127,11 +137,12 @@ def train_runs(
         )
     elif KERNELS[kernel].width > 1:
         own = hyper.settings.ndim == 2
-        lanes = compile_kernel(kernel, model, loss, optimizer, options_per_run=own).train
-        finished = _train_side_by_side(lanes, data, hyper, runs, first, stopped)
+        lanes = compile_kernel(kernel, model, loss, optimizer, options_per_run=own, dtype=dtype).train
+        finished = _train_side_by_side(lanes, data, hyper, runs, first, stopped, lane_width(kernel, dtype))
     else:
         slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
-        finished = _train_in_turn(trainer(kernel, model, loss, optimizer), data, hyper, runs, first, stopped, slowdown)
+        train = trainer(kernel, model, loss, optimizer, dtype)
+        finished = _train_in_turn(train, data, hyper, runs, first, stopped, slowdown)
     return runs._replace(seconds=time.perf_counter() - started) if finished else None
 
 
@@ -205,12 +216,13 @@ def _train_side_by_side(
     runs: Runs,
     first: int,
     stopped: Callable[[], bool],
+    width: int,
 ) -> bool:
     """Train as many runs at a time as a lane is wide, in place; empty places repeat the last run."""
     last, count = hyper.marks.size - 1, hyper.rates.shape[1]
-    sums = allocate_scratch(runs.params.shape[1], WIDTH)
-    for start in range(0, count, WIDTH):
-        places = np.minimum(np.arange(start, start + WIDTH), count - 1)
+    sums = allocate_scratch(runs.params.shape[1], width)
+    for start in range(0, count, width):
+        places = np.minimum(np.arange(start, start + width), count - 1)
         shape = last + 1, last + 1 if data.validation_y.size else 0
         block = allocate_block(runs.params[places], runs.memory[places], runs.lowest[places], shape, first)
         own = _columns(hyper, places)
@@ -218,11 +230,11 @@ def _train_side_by_side(
         def step(begin: int, end: int, block: Block = block, own: Hyperparameters = own) -> tuple[int, int]:
             return train(data, own, block, sums, begin, end)
 
-        for _ in train_in_slices(step, own.marks, first, samples=count_evaluated(data), slowdown=WIDTH // 8):
+        for _ in train_in_slices(step, own.marks, first, samples=count_evaluated(data), slowdown=width // 8):
             if stopped():
                 return False
-        mine = slice(start, start + WIDTH)
-        size = min(WIDTH, count - start)
+        mine = slice(start, start + width)
+        size = min(width, count - start)
         runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]
         runs.status[mine], runs.marks[mine] = block.status[:size], block.marks[:size]
         runs.losses[:, mine] = block.losses[first:, :size]
@@ -244,23 +256,23 @@ def allocate_block(params: Floats, memory: Floats, lowest: Floats, marks: tuple[
 
     Parameters
     ----------
-    params : array, shape (WIDTH, P)
-    memory : array, shape (WIDTH, M)
-    lowest : array, shape (WIDTH, 2)
+    params : array, shape (runs, P)
+    memory : array, shape (runs, M)
+    lowest : array, shape (runs, 2)
     marks : pair of int
         How many losses there is room for, and how many validation losses.
     first : int
         The mark.
     """
-    now, memory_now = np.ascontiguousarray(params.T), np.ascontiguousarray(memory.T)
+    width, now, memory_now = len(params), np.ascontiguousarray(params.T), np.ascontiguousarray(memory.T)
     return Block(
         np.empty(now.shape),
         np.empty(memory_now.shape),
-        np.empty((marks[0], WIDTH)),
-        np.full(WIDTH, MAX_EPOCHS),
-        np.full(WIDTH, first),
+        np.empty((marks[0], width)),
+        np.full(width, MAX_EPOCHS),
+        np.full(width, first),
         now,
         memory_now,
-        np.empty((marks[1], WIDTH)),
+        np.empty((marks[1], width)),
         lowest,
     )

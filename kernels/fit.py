@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels import reference
-from kernels.agreement import KERNELS, SINGLE, check_kernel
+from kernels.agreement import KERNELS, SINGLE, check_dtype, check_kernel
 from kernels.checks import check_bool, check_integer, check_seed, check_target
 from kernels.columns import Inputs, stack_columns
 from kernels.epoch_map_training import EpochMapTrainer
@@ -40,7 +40,7 @@ from kernels.run import (
     count_evaluated,
     option_values,
 )
-from kernels.samples import Samples, allocate_data, check_batch_size, check_samples
+from kernels.samples import Samples, allocate_data, check_batch_size, check_samples, to_dtype
 from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.snapshot import Snapshot
@@ -102,6 +102,8 @@ class FitResult:
         What else is to be known of the run: that another kernel trained it than the one asked for, and why.
     memory : array
         What the optimizer remembers at the end, to go on with: the slots of each parameter, then its clock.
+    dtype : str
+        What was computed with; `x` and `y` are as they were given all the same.
     """
 
     model: Model
@@ -124,6 +126,7 @@ class FitResult:
     validation: Samples | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
+    dtype: str = "float64"
 
     def predict(self, x: Inputs) -> Floats:
         """Return the model at x with the parameters of the end.
@@ -261,6 +264,7 @@ class FitResult:
             *self._describe_validation(),
             *([f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}"] if self.criterion.of_residual else []),
             *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items()),
+            *([f"  precision   {self.dtype}"] if self.dtype != "float64" else []),
             f"  time        {self.seconds:.3g} s training, {self.compile_seconds:.3g} s compiling or loading",
         ]
         if self.uncertainty.reason:
@@ -355,6 +359,7 @@ def fit(
     record: str | int = "epoch",
     validation: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
+    dtype: str = "float64",
     callback: Callable[[FitResult], None] | None = None,
 ) -> FitResult:
     """Fit a model to data with stochastic gradient descent.
@@ -416,6 +421,12 @@ def fit(
     patience : int, optional
         Stop at the first mark that lies so many epochs or more after that of the lowest validation loss; the status is
         ``"stopped"`` then. `params` are those of the end all the same, and `best` those of the lowest loss.
+    dtype : str
+        What is computed with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``, which
+        have the same bits there too; for models of + - * / sqrt, abs, max, min, where and whole powers. Samples, start
+        and rates are rounded to float32, and all that is computed of them is, losses included; options and clocks of
+        optimizers are numbers of double precision that are rounded where they meet the others, as in PyTorch. `params`,
+        `loss` and `trajectory` are arrays of float64 that hold numbers of float32.
     callback : callable, optional
         Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
         of that result cannot be written to.
@@ -436,6 +447,7 @@ def fit(
     epochs = check_integer("epochs", epochs)
     seed = check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
+    check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
     size, drop_last = check_batch_size(batch_size, y.size), check_bool("drop_last", drop_last)
     marks = make_marks(record, y.size, size, epochs, drop_last=drop_last)
     hyper = Hyperparameters(
@@ -458,10 +470,10 @@ def fit(
         np.empty(shape[0] if held_out else 0),
         np.array(NO_LOWEST),
     )
-    kept.trajectory[0] = start
-    data = allocate_data(columns, y, shuffle=hyper.shuffle, validation=held_out)
+    kept.trajectory[0] = to_dtype("init", start, dtype)
+    data = allocate_data(columns, y, shuffle=hyper.shuffle, validation=held_out, dtype=dtype)
     asked = time.perf_counter()
-    train = trainer(kernel, model, loss, optimizer)
+    train = trainer(kernel, model, loss, optimizer, dtype)
     compile_seconds = time.perf_counter() - asked
 
     seconds = 0.0
@@ -496,6 +508,7 @@ def fit(
             validation=held_out,
             notes=train.notes if isinstance(train, EpochMapTrainer) else (),
             memory=kept.memory.copy(),
+            dtype=dtype,
         )
         if callback:
             callback(result)
@@ -513,22 +526,23 @@ def _read_only(view: NDArray[T]) -> NDArray[T]:
     return view
 
 
-def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> Train:
+def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer, dtype: str = "float64") -> Train:
     """Return the function that trains one run with a kernel, compiled where it has to be.
 
     Raises
     ------
     ValueError
-        For an unknown kernel, one that trains several runs side by side, or one that has no maps for these.
+        For an unknown kernel, one that trains several runs side by side, or one that has no maps or no float32 for
+        these.
     """
-    check_kernel(kernel, SINGLE)
+    check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
     if KERNELS[kernel].maps:
         return EpochMapTrainer(model, loss, optimizer, lambda: trainer("fused", model, loss, optimizer))
     if kernel == "reference":
         return lambda data, hyper, record, first, last: reference.train(
             model.program, loss, optimizer, data, with_marks(hyper, data.y.size), record, first, last
         )
-    compiled = specialize(model.program, loss, optimizer, fma=KERNELS[kernel].fma).train
+    compiled = specialize(model.program, loss, optimizer, fma=KERNELS[kernel].fma, dtype=dtype).train
     sums = allocate_scratch(len(model.params))
     return lambda data, hyper, record, first, last: compiled(
         data, with_marks(hyper, data.y.size), record, sums, first, last

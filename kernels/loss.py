@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kernels.program import Program, evaluate
 from kernels.run import Floats
 from kernels.spec import spec_text
+from kernels.weak import as_scalars
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Loss:
         The parameters and the second value are those of `kernels.program.evaluate`. The residual from a target of 0 is
         the prediction, in the same order of operations.
         """
-        options = tuple(self.options.values())
+        options = as_scalars(self.options.values(), theta)
         if self.of_residual:
             residual, derivatives = evaluate(program, theta, x, y)
             return (residual, options), derivatives

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.agreement import KERNELS
-from kernels.block import WIDTH, allocate_block, compile_kernel
+from kernels.agreement import KERNELS, lane_width
+from kernels.block import allocate_block, compile_kernel
 from kernels.fit import Train, trainer
 from kernels.loss import Loss
 from kernels.model import Model
@@ -56,11 +56,12 @@ def record_paths(
     paths = Paths(
         np.empty((at.size, *params.shape)), np.empty((at.size, count)), np.empty(count, int), np.empty(count, int)
     )
+    dtype = data.y.dtype.name
     if KERNELS[kernel].width > 1:
-        lanes = compile_kernel(kernel, model, loss, optimizer).train
-        _record_side_by_side(lanes, data, hyper, params, memory, at, paths)
+        lanes = compile_kernel(kernel, model, loss, optimizer, dtype=dtype).train
+        _record_side_by_side(lanes, data, hyper, params, memory, at, paths, lane_width(kernel, dtype))
     else:
-        _record_in_turn(trainer(kernel, model, loss, optimizer), data, hyper, params, memory, at, paths)
+        _record_in_turn(trainer(kernel, model, loss, optimizer, dtype), data, hyper, params, memory, at, paths)
     return paths
 
 
@@ -72,15 +73,16 @@ def _record_side_by_side(
     memory: Floats,
     at: Marks,
     paths: Paths,
+    width: int,
 ) -> None:
     """Train as many runs at a time as a lane is wide; empty places repeat the last run."""
-    sums = allocate_scratch(params.shape[1], WIDTH)
+    sums = allocate_scratch(params.shape[1], width)
     room = hyper.marks.size, hyper.marks.size if data.validation_y.size else 0
-    for start in range(0, len(params), WIDTH):
-        places = np.minimum(np.arange(start, start + WIDTH), len(params) - 1)
-        block = allocate_block(params[places], memory[places], np.full((WIDTH, 2), NO_LOWEST), room)
+    for start in range(0, len(params), width):
+        places = np.minimum(np.arange(start, start + width), len(params) - 1)
+        block = allocate_block(params[places], memory[places], np.full((width, 2), NO_LOWEST), room)
         own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, places]))
-        mine = slice(start, min(start + WIDTH, len(params)))
+        mine = slice(start, min(start + width, len(params)))
         size = mine.stop - start
         paths.params[0, mine] = params[mine]
         for place, (begin, end) in enumerate(pairwise(at.tolist()), 1):

@@ -106,7 +106,7 @@ def _check_numbers(numbers: Iterable[int], values: int) -> None:
 
 
 def evaluate(program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, list[Floats]]:
-    """Residual and derivatives with NumPy.
+    """Residual and derivatives with NumPy, in float32 where theta is of it.
 
     Parameters
     ----------
@@ -120,6 +120,10 @@ def evaluate(program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[Flo
     derivatives : list of `params` scalars or arrays; one that does not depend on x stays a scalar
     """
     values = [*theta, *x, y, *np.array(program.constants)]
+    single = getattr(theta, "dtype", None) == np.float32
+    if single:  # what NumPy makes of a float32 and a float64, or of a condition, would be a float64
+        values = [np.float32(value) for value in values]
     for function, operands in program.instructions:
-        values.append(numpy_function(function)(*(values[operand] for operand in operands)))
+        value = numpy_function(function)(*(values[operand] for operand in operands))
+        values.append(np.float32(value) if single else value)
     return values[program.residual], [values[derivative] for derivative in program.derivatives]

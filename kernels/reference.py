@@ -3,6 +3,9 @@
 It is the definition of what the kernels compute. It shares with them the model's program, the loss and the update rule,
 which are tested against sympy, finite differences and torch; the loops, the order of the samples and the sums are its
 own.
+
+It computes with what the samples are of, float64 or float32. In float32 the options and the clock are numbers of double
+precision that are rounded where they meet one of float32 (`kernels.weak`), and so is 1/size.
 """
 
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ from kernels.loss import Loss
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
+from kernels.weak import as_scalars
 
 State = tuple[tuple[Floats, ...], tuple[float, ...]]
 
@@ -34,8 +38,8 @@ def train(
     n, size = y.size, hyper.batch_size
     marks = hyper.marks
     per_epoch = n // size * size if hyper.drop_last else n
-    theta = record.trajectory[first].copy()
-    state = _state_from(record.memory, optimizer, theta.size)
+    theta = record.trajectory[first].astype(y.dtype)
+    state = _state_from(record.memory, optimizer, theta)
     done = first
     order, drawn = np.arange(n), -1  # the epoch that the order belongs to
     with np.errstate(all="ignore"):
@@ -62,11 +66,13 @@ def train(
             if hyper.shuffle and epoch != drawn:
                 order, drawn = permutation(n, hyper.seed, epoch), epoch
             for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
-                theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], hyper.rates[epoch])
+                lr = theta.dtype.type(hyper.rates[epoch])
+                theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], lr)
             done += 1
     slots, clock = state
     own = [np.broadcast_to(slot, theta.shape) for slot in slots]
-    record.memory[:] = np.concatenate([np.stack(own, axis=-1).ravel() if own else [], clock])
+    remembered = np.stack(own, axis=-1).ravel() if own else np.empty(0)
+    record.memory[:] = np.concatenate([remembered, [float(number) for number in clock]])
     return status, done
 
 
@@ -104,7 +110,7 @@ def _step(
 ) -> tuple[Floats, State]:
     """Return the state after an update from one sample, x of shape (inputs,), or from several, (inputs, batch)."""
     slots, clock = state
-    options = tuple(optimizer.options.values())
+    options = as_scalars(optimizer.options.values(), theta)
     point = optimizer.gradient_at(theta, slots, options) if optimizer.gradient_at else theta
     given, derivatives = loss.evaluate(program, point, x, y)
     slope = loss.derivative(*given)
@@ -141,7 +147,7 @@ def _sum(terms: Floats) -> Floats:
     return total
 
 
-def _state_from(memory: Floats, optimizer: Optimizer, params: int) -> State:
-    own = params * optimizer.slots
-    slots = memory[:own].reshape(params, optimizer.slots).T.copy()
-    return tuple(slots), tuple(memory[own:])
+def _state_from(memory: Floats, optimizer: Optimizer, theta: Floats) -> State:
+    own = theta.size * optimizer.slots
+    slots = memory[:own].reshape(theta.size, optimizer.slots).T.astype(theta.dtype)
+    return tuple(slots), as_scalars(memory[own:], theta)

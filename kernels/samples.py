@@ -69,7 +69,14 @@ def check_batch_size(batch_size: int | str, n: int) -> int:
     )
 
 
-def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool, validation: Samples | None = None) -> Data:
+def allocate_data(
+    columns: tuple[Floats, ...],
+    y: Floats,
+    *,
+    shuffle: bool,
+    validation: Samples | None = None,
+    dtype: str = "float64",
+) -> Data:
     """Return the samples with room to gather them in visiting order, where they are shuffled.
 
     Parameters
@@ -79,14 +86,40 @@ def allocate_data(columns: tuple[Floats, ...], y: Floats, *, shuffle: bool, vali
     shuffle : bool
     validation : tuple, optional
         The inputs, one array for each, and y of samples that are not trained on.
+    dtype : str
+        What they are rounded to, and so what runs on them compute with: ``"float64"`` or ``"float32"``.
 
     Raises
     ------
     ValueError
-        If there are too many of them to be shuffled.
+        If there are too many of them to be shuffled, or one is beyond the range of float32.
     """
     if shuffle and y.size >= 2**31:
         raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {y.size}")
     size = y.size if shuffle else 0
     held_out = validation or (tuple(np.empty(0) for _ in columns), np.empty(0))
-    return Data(columns, y, tuple(np.empty(size) for _ in columns), np.empty(size), *held_out)
+    columns, held_out_x = (
+        tuple(to_dtype(f"the input {k}", column, dtype) for k, column in enumerate(x, 1))
+        for x in (columns, held_out[0])
+    )
+    room = tuple(np.empty(size, dtype) for _ in columns), np.empty(size, dtype)
+    return Data(columns, to_dtype("y", y, dtype), *room, held_out_x, to_dtype("y", held_out[1], dtype))
+
+
+def to_dtype(name: str, values: Floats, dtype: str) -> Floats:
+    """Return finite numbers rounded to float64 or float32; without a copy where they are that already.
+
+    Raises
+    ------
+    ValueError
+        If one is beyond the range of float32.
+    """
+    with np.errstate(over="ignore"):
+        rounded = values.astype(dtype, copy=False)
+    place = None if dtype == "float64" else find_non_finite(rounded)
+    if place is not None:
+        raise ValueError(
+            f"{name} must lie within the range of float32, up to 3.4e38, with dtype 'float32', and is "
+            f"{values[place]:g} in row {place} (counted from 0)"
+        )
+    return rounded

@@ -24,7 +24,7 @@ from llvmlite.binding.ffi import lib as llvm
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
-from kernels import cache, compiled_functions, lane_math, lanes, loops, run, tuples
+from kernels import cache, compiled_functions, float32, lane_math, lanes, loops, run, tuples
 from kernels.activity import announce
 from kernels.binding import Binder, compile_bound, source_of
 from kernels.code_cache import CodeCache
@@ -84,6 +84,7 @@ def specialize(
     fma: bool = False,
     width: int = 1,
     options_per_run: bool = False,
+    dtype: str = "float64",
 ) -> Kernel:
     """Return the kernel of a model, a loss and an optimizer, compiled at most once in a process.
 
@@ -97,13 +98,16 @@ def specialize(
         How many runs are trained side by side.
     options_per_run : bool
         Whether each of them has options of its own, as `kernels.run_options` stacks them.
+    dtype : str
+        What it computes with, ``"float64"`` or ``"float32"``.
 
     Raises
     ------
     ValueError
         If the rule or the loss uses what a kernel cannot be made of.
     """
-    return _build(ingredients_of(program, loss, optimizer, fma=fma, width=width, options_per_run=options_per_run))
+    own = options_per_run
+    return _build(ingredients_of(program, loss, optimizer, fma=fma, width=width, options_per_run=own, dtype=dtype))
 
 
 def ingredients_of(
@@ -114,6 +118,7 @@ def ingredients_of(
     fma: bool = False,
     width: int = 1,
     options_per_run: bool = False,
+    dtype: str = "float64",
 ) -> Ingredients:
     """Return what a kernel is made of; the parameters are those of `specialize`."""
     return Ingredients(
@@ -135,6 +140,7 @@ def ingredients_of(
         fma,
         width,
         options_per_run,
+        dtype,
     )
 
 
@@ -216,7 +222,7 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
 
 def make_binder(made_of: Ingredients) -> Binder:
     """Return what binds the names that `loops` declares to what a kernel is made of."""
-    written = define(unroll(made_of))
+    written = define(unroll(made_of), made_of.dtype)
     return Binder(
         written
         | {
@@ -230,18 +236,22 @@ def make_binder(made_of: Ingredients) -> Binder:
             "add_weight_decay": add_weight_decay,
             "WIDTH": made_of.width,
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
-        }
+        },
+        float32.IN_PLACE_OF if made_of.dtype == "float32" else (),
     )
 
 
 def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
     """Return the digest and the source of what is bound; see `bind_loops`."""
-    return describe_functions(binder, options_of(made_of), CALLED)
+    emitters = (*EMITTERS, float32) if made_of.dtype == "float32" else EMITTERS
+    return describe_functions(binder, options_of(made_of), CALLED, emitters)
 
 
-def describe_functions(binder: Binder, options: dict[str, Any], called: Set[str]) -> tuple[str, str]:
+def describe_functions(
+    binder: Binder, options: dict[str, Any], called: Set[str], emitters: tuple[ModuleType, ...] = EMITTERS
+) -> tuple[str, str]:
     """Return the digest and the source of bound functions, of which those `called` are not inlined."""
-    emitted = "".join(map(inspect.getsource, EMITTERS))
+    emitted = "".join(map(inspect.getsource, emitters))
     source = f"# numba.njit({options})\n\n{source_of(binder.functions)}"
     everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(called))
     return hashlib.sha256(repr(everything).encode()).hexdigest(), source
@@ -301,7 +311,8 @@ def _collections_paused() -> Iterator[None]:
 
 def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     """Return the argument types of the kernel; the data may be read-only, such as a memory map."""
-    samples = types.Array(types.float64, 1, "C", readonly=True)
+    element = types.float32 if made_of.dtype == "float32" else types.float64
+    samples, visited = types.Array(element, 1, "C", readonly=True), types.Array(element, 1, "C")
     vector, table = types.float64[::1], types.float64[:, ::1]
     inputs = made_of.program.inputs
 
@@ -313,8 +324,8 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
             run.Data,
             types.UniTuple(samples, inputs),
             samples,
-            types.UniTuple(vector, inputs),
-            vector,
+            types.UniTuple(visited, inputs),
+            visited,
             types.UniTuple(samples, inputs),
             samples,
         ),

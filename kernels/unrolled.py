@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kernels import float32
 from kernels.compiled_functions import COMPILED
 from kernels.lanes import broadcast, read_lane, read_last, read_repeated, write_lane
 from kernels.program import Program, check_program
 
+FLOAT32 = ("read_lane", "write_lane", "write_repeated", "broadcast", "as_float32", "as_scalar")
+"""What the text of kernels of float32 takes from `kernels.float32`."""
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
@@ -41,20 +44,32 @@ class Ingredients(NamedTuple):
     fma: bool
     width: int
     options_per_run: bool = False
+    dtype: str = "float64"
+
+    def number(self, text: str) -> str:
+        """Return the text of a number of the type that the kernel computes with."""
+        return text if self.dtype == "float64" else f"as_float32({text})"
+
+    def scalar(self, text: str) -> str:
+        """Return the text of an option or of a part of the clock, which are of double precision."""
+        return text if self.dtype == "float64" else f"as_scalar({text})"
 
 
 def unroll(made_of: Ingredients) -> str:
     """Return the source of the functions that the loops declare, for the program, the counts and the width."""
     parts = (_gradient(made_of), _optimizer(made_of), _memory(made_of), _lanes(made_of))
-    return "\n\n".join(sum(parts, _model(check_program(made_of.program), of_residual=made_of.of_residual)))
+    check_program(made_of.program)
+    return "\n\n".join(sum(parts, _model(made_of)))
 
 
-def define(source: str) -> dict[str, Callable[..., Any]]:
+def define(source: str, dtype: str = "float64") -> dict[str, Callable[..., Any]]:
     """Return the functions that a text of `unroll` defines, by name."""
     scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
     scope |= COMPILED
     scope |= {"read_lane": read_lane, "read_repeated": read_repeated, "read_last": read_last}
     scope |= {"write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
+    if dtype == "float32":
+        scope |= {name: getattr(float32, name) for name in FLOAT32} | float32.COMPILED
     known = set(scope)
     place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
     linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for `inspect`
@@ -62,15 +77,16 @@ def define(source: str) -> dict[str, Callable[..., Any]]:
     return {name: value for name, value in scope.items() if name not in known and name != "__builtins__"}
 
 
-def _model(program: Program, *, of_residual: bool) -> list[str]:
+def _model(made_of: Ingredients) -> list[str]:
     """`residual_and_derivatives`, instruction by instruction, and the access to the inputs.
 
     The residual from a target of 0 is the prediction, in the same tree.
     """
+    program, of_residual = made_of.program, made_of.of_residual
     names = [f"theta_{k}" for k in range(program.params)] + [f"x_{k}" for k in range(program.inputs)]
-    names.append("y" if of_residual else "0.0")
-    names += [repr(value) for value in program.constants]
-    lines = []
+    names.append("y" if of_residual else made_of.number("0.0"))
+    names += [made_of.number(repr(value)) for value in program.constants]
+    lines = [] if made_of.dtype == "float64" else [f"y = {made_of.number('y')}"]
     for place, (function, operands) in enumerate(program.instructions):
         used = [names[operand] for operand in operands]
         value = f" {INFIX[function]} ".join(used) if function in INFIX else f"{function}({', '.join(used)})"
@@ -87,7 +103,7 @@ def _model(program: Program, *, of_residual: bool) -> list[str]:
             *lines,
             f"return {residual}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
         ),
-        _function("inputs_at(x, i)", f"return ({_listed('x[#][i]', program.inputs)})"),
+        _function("inputs_at(x, i)", f"return ({_listed(made_of.number('x[#][i]'), program.inputs)})"),
         _function("inputs_between(x, start, stop)", f"return ({_listed('x[#][start:stop]', program.inputs)})"),
         _function("input_lanes_at(x, i)", f"return ({_listed('read_lane(x[#], i, 8)', program.inputs)})"),
     ]
@@ -126,6 +142,7 @@ def _arguments(made_of: Ingredients) -> str:
 def _optimizer(made_of: Ingredients) -> list[str]:
     """`update` by the rule for every parameter, and `descend`, an update from one sample."""
     params = made_of.program.params
+    rate = [] if made_of.dtype == "float64" else [f"lr = {made_of.number('lr')}"]
     theta, state, gradient = (_listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
     lines = ["clock = step_clock(clock, options[1])"] if made_of.clock else []
     facts = ["loss"] if made_of.needs_loss else []
@@ -151,11 +168,13 @@ def _optimizer(made_of: Ingredients) -> list[str]:
             f"{theta} = theta",
             f"{state} clock, = state",
             f"{gradient} = gradient",
+            *rate,
             *lines,
             f"return ({theta}), ({state} clock,)",
         ),
         _function(
             "descend(theta, state, residual, derivatives, lr, options)",
+            *rate,
             f"slope = loss_derivative({_arguments(made_of)})",
             f"return {descend}",
         ),
@@ -166,7 +185,7 @@ def _memory(made_of: Ingredients) -> list[str]:
     """Options and the optimizer's state between arrays and tuples: each parameter's slots, then the clock."""
     params, slots, clock = made_of.program.params, made_of.slots, made_of.clock_size
     loss, rule = made_of.loss_options, made_of.rule_options
-    common = own = "settings[#]"
+    common = own = made_of.scalar("settings[#]")
     if made_of.options_per_run:
         common, own = "settings[#, 0]", "read_lane(settings[#], 0, WIDTH)"
     options = f"({_listed(common, loss)}), ({_listed(own, rule, loss)}), {own.replace('#', str(loss + rule))}"
@@ -174,14 +193,16 @@ def _memory(made_of: Ingredients) -> list[str]:
     cells = [(f"state[{k}][{s}]", k * slots + s) for k in range(params) for s in range(slots)]
     clocks = [(f"state[{params}][{s}]", first + s) for s in range(clock)]
     if made_of.width == 1:
-        slot = shared = "memory[#]"
+        slot, shared = made_of.number("memory[#]"), made_of.scalar("memory[#]")
         stores = [f"memory[{cell}] = {value}" for value, cell in cells + clocks]
     else:
-        slot, shared = "read_lane(memory[#], 0, WIDTH)", "memory[#, 0]"
+        slot, shared = "read_lane(memory[#], 0, WIDTH)", made_of.scalar("memory[#, 0]")
         stores = [f"write_lane({value}, memory[{cell}], 0)" for value, cell in cells]
         if made_of.options_per_run:  # and so is what they advance
             shared = slot
             stores += [f"write_lane({value}, memory[{cell}], 0)" for value, cell in clocks]
+        elif made_of.dtype == "float32":
+            stores += [f"write_repeated({value}, memory[{cell}], WIDTH)" for value, cell in clocks]
         else:
             stores += [f"write_lane(broadcast({value}, WIDTH), memory[{cell}], 0)" for value, cell in clocks]
     states = "".join(f"({_listed(slot, slots, k * slots)}), " for k in range(params))
@@ -195,7 +216,7 @@ def _memory(made_of: Ingredients) -> list[str]:
 def _lanes(made_of: Ingredients) -> list[str]:
     """Parameters between arrays and lanes, and the -0.0 that sums begin with."""
     params = made_of.program.params
-    zero = "-0.0" if made_of.width == 1 else "broadcast(-0.0, WIDTH)"
+    zero = made_of.number("-0.0") if made_of.width == 1 else "broadcast(-0.0, WIDTH)"
     return [
         _function("read_theta(params)", f"return ({_listed('read_lane(params[#], 0, WIDTH)', params)})"),
         _function("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),

@@ -201,7 +201,7 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
     monkeypatch.setattr("bench.data.fit_table.kernels_fit", spy)
     options = ["--lr", "0.2", "--batch-size", "full", "--epochs", "7", "--schedule", "cosine", "--optimizer", "adam"]
     options += ["--loss", "huber(2.0)", "--init", "a=1,b=2", "--seed", "5", "--shuffle", "--target", "3", "--kernel"]
-    options += ["reference", "--record", "log:5", "--drop-missing"]
+    options += ["reference", "--record", "log:5", "--drop-missing", "--dtype", "float32"]
     sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b", *options)
     del seen["callback"]
     assert seen == {
@@ -219,6 +219,7 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
         "record": "log:5",
         "validation": None,
         "patience": None,
+        "dtype": "float32",
     }
 
 
@@ -407,7 +408,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--init", "a=1,b=2,c=3", "--optimizer", "sgd,adam"]
     options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9", "--target"]
     options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma", "--record", "25", "--confirm", "7"]
-    options += ["--refine", "3", "--validation", "0.25", "--patience", "4"]
+    options += ["--refine", "3", "--validation", "0.25", "--patience", "4", "--dtype", "float64,float32"]
     assert sgdbench("run", "quadratic", *options)[0] == 0
     assert seen[0].data.validation == 0.25
     assert seen[0].grid.model_dump() == {
@@ -418,6 +419,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
         "schedule": ["constant", "step(3, 0.5)"],
         "seed": [7, 8, 9, 12],
         "shuffle": False,
+        "dtype": ["float64", "float32"],
     }
     assert seen[0].run.model_dump(exclude={"drop_last"}) == {
         "epochs": 9,

@@ -12,7 +12,7 @@ from bench.store.clock import Clock
 from bench.store.results import SweepResult
 from bench.study.schema import RunTable
 from bench.tables.ranking import best_choices
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import CHOICES, choice_columns
 from kernels import Model
 from kernels.block import train_runs
 from kernels.checks import check_target
@@ -70,13 +70,13 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     cost = SLOWDOWN.get(settings.kernel, 1) * (1 if model.program.is_exact else SLOWER)
     size, epochs = _affordable_plane(y.size, settings.epochs, cost)
     kernel = settings.kernel
-    if (size, epochs) < (SIZE, settings.epochs) and _have_maps(model, settings.loss, ended):
+    double = "dtype" not in ended or (ended["dtype"] == "float64").all()
+    if double and (size, epochs) < (SIZE, settings.epochs) and _have_maps(model, settings.loss, ended):
         # A map costs as much as a few runs, whatever the number of starts.
         kernel, size, epochs = "epoch-map", SIZE, min(settings.epochs, WORK // max(y.size, FEW))
     if ended.empty or len(names) < 2 or not epochs:
-        return pd.DataFrame(
-            columns=["config_id", *CHOICES, *names, "status", "samples_seen", "samples_to_target", "final_loss"]
-        )
+        outcome = ["status", "samples_seen", "samples_to_target", "final_loss"]
+        return pd.DataFrame(columns=["config_id", *choice_columns(ended), *names, *outcome])
     end = ended[names].iloc[0].to_numpy(float)
     pair = _choose_parameters(model, end, result.starts, columns)
     starts = _plane_starts(pair, end, _plane_extent(end, result.starts), size)
@@ -119,10 +119,10 @@ def _train_plane(
         marks,
     )
     memory = optimizer.initial_memory(starts)
-    samples = allocate_data(columns, y, shuffle=shuffle)
+    samples = allocate_data(columns, y, shuffle=shuffle, dtype=str(row.get("dtype", "float64")))
     runs = train_runs(kernel, model, loss, optimizer, samples, hyperparameters, starts, memory)
     assert runs is not None  # noqa: S101 (nobody stops it)
-    choices: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES)}
+    choices: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES, "dtype") if name in row}
     return pd.DataFrame(
         choices
         | {f"param_{name}": start for name, start in zip(model.params, starts.T, strict=True)}
@@ -139,7 +139,7 @@ def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:
     """Return, for each of the three best optimizers, the run of its best choice that ends lowest; the best first."""
     ended = frame[np.isfinite(frame["final_loss"])]
     chosen = best_choices(frame, ["optimizer"])
-    shared = [name for name in CHOICES if name in chosen]
+    shared = [name for name in choice_columns(chosen) if name in chosen]
     lowest = chosen[shared].merge(ended.sort_values("final_loss", kind="stable"), on=shared)
     return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)
 

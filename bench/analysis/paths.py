@@ -11,7 +11,7 @@ from bench.analysis.trajectories import ReplayError
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.schema import RunTable
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 from kernels.agreement import TOLERANCE, is_exact
 from kernels.checks import check_target
 from kernels.losses import make_loss
@@ -63,9 +63,10 @@ def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd
     most = MAX_NUMBERS // (max(1, len(rows)) * (len(result.model.params) + 2))
     checked = check_samples(result.model, data.x, data.y)
     samples = hold_out(result.model, make_loss(settings.loss), *checked, data.validation)
+    shared = [*SHARED, "dtype"] if "dtype" in rows else SHARED
     parts = [
         _record_group(result, settings, samples, group, min(most, MAX_MARKS))
-        for _, group in rows.groupby(SHARED, sort=False, observed=True)
+        for _, group in rows.groupby(shared, sort=False, observed=True)
     ]
     parts = parts or [_to_frame(result, [], np.empty(0), np.empty(0), np.empty((0, len(result.model.params))))]
     paths = pd.concat(parts, ignore_index=True)
@@ -74,7 +75,7 @@ def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd
 
 def _choose_runs(result: SweepResult, settings: RunTable) -> pd.DataFrame:
     """Return the rows of `result.frame` to be trained again, those of similar length together."""
-    rows = result.frame.drop_duplicates([*CHOICES, "init"])
+    rows = result.frame.drop_duplicates([*choice_columns(result.frame), "init"])
     room = max(1, MAX_NUMBERS // (LEAST_MARKS * (len(result.model.params) + 2)))
     cost = SLOWDOWN.get(settings.kernel, 1) * (1 if result.model.program.is_exact else SLOWER)
     work = cost * (rows["samples_seen"] + result.clock.n * (rows["epochs"] + LEAST_MARKS))
@@ -138,7 +139,8 @@ def _train(
     )
     starts = result.starts[group.index.to_numpy()]
     memory = optimizer.initial_memory(starts)
-    place = allocate_data(*train, shuffle=shuffle, validation=held_out)
+    dtype = first.get("dtype", "float64")
+    place = allocate_data(*train, shuffle=shuffle, validation=held_out, dtype=dtype)
     kernel = "fused" if settings.kernel == "reference" else settings.kernel
     return record_paths(kernel, result.model, loss, optimizer, place, hyper, starts, memory, at)
 

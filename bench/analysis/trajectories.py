@@ -134,6 +134,7 @@ def _train(result: SweepResult, row: Mapping[str, Any], start: Floats, settings:
         record=result.clock.record,
         validation=data.validation,
         patience=settings.patience,
+        dtype=row.get("dtype", "float64"),
     )
 
 

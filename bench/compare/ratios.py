@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.tables.choice_ranking import ranking, recommended_choice, runs_of
 from bench.tables.formatting import text
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import CHOICES, MORE_CHOICES
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
 from kernels.run import Floats
 
@@ -25,7 +25,7 @@ BEST = f"{EPOCHS}best of each"
 
 TIMES = ["row", "A_seconds", "B_seconds", "ratio", "low", "high", "note"]
 PAIRED = ["row", "pairs", "A_converged", "B_converged", "A_epochs", "B_epochs", "ratio", "low", "high", "note"]
-_RUN = ["init", "seed", "start"]
+_CHOICES, _RUN = [*CHOICES, *MORE_CHOICES], ["init", "seed", "start"]
 
 
 class Sample(NamedTuple):
@@ -100,8 +100,8 @@ def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     tops = _without_categories(best_choice(base)).merge(
         _without_categories(best_choice(new)), on=_RUN, suffixes=("_A", "_B")
     )
-    both = _without_categories(base).merge(_without_categories(new), on=[*CHOICES, *_RUN], suffixes=("_A", "_B"))
-    groups = [(BEST, tops), *((_name(pairs.iloc[0]), pairs) for _, pairs in both.groupby(CHOICES))]
+    both = _without_categories(base).merge(_without_categories(new), on=[*_CHOICES, *_RUN], suffixes=("_A", "_B"))
+    groups = [(BEST, tops), *((_name(pairs.iloc[0]), pairs) for _, pairs in both.groupby(_CHOICES))]
     rows = [_epochs(row, pairs["epochs_A"].to_numpy(), pairs["epochs_B"].to_numpy()) for row, pairs in groups]
     table = pd.DataFrame(rows, columns=PAIRED)
     return table[table["A_converged"] + table["B_converged"] > 0].reset_index(drop=True)
@@ -115,14 +115,16 @@ def best_choice(frame: pd.DataFrame) -> pd.DataFrame:
 def _name(row: pd.Series) -> str:
     """Name a choice the same way whatever else was tried: gates name it too."""
     order = "shuffled" if row["shuffle"] else "unshuffled"
-    return f"{EPOCHS}{row['optimizer']} lr={text(row['lr'])} batch={text(row['batch_size'])} {row['schedule']} {order}"
+    words = f"lr={text(row['lr'])} batch={text(row['batch_size'])} {row['schedule']} {order}"
+    return f"{EPOCHS}{row['optimizer']} {words}{'' if row['dtype'] == 'float64' else ' ' + row['dtype']}"
 
 
 def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
     """Return what is compared, with texts in the place of categories, which differ from run to run."""
-    texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init")}
+    frame = frame if "dtype" in frame else frame.assign(dtype="float64")
+    texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init", "dtype")}
     reached = frame["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float)
-    return frame[[*CHOICES, *_RUN]].assign(**texts, epochs=reached)
+    return frame[[*_CHOICES, *_RUN]].assign(**texts, epochs=reached)
 
 
 def _epochs(row: str, base: Floats, new: Floats) -> dict[str, Any]:

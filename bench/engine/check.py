@@ -120,6 +120,7 @@ def _fit_options(row: Any, settings: RunTable, clock: Clock) -> dict[str, Any]:
         "target": settings.target,
         "record": clock.record,
         "patience": settings.patience,
+        "dtype": getattr(row, "dtype", "float64"),
     }
 
 

@@ -14,7 +14,7 @@ from bench.engine.problem import Problem
 from bench.engine.train import Executor, train_in_threads, train_plan
 from bench.store.results import CONFIRMATION
 from bench.study.grid import Grid
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 from bench.tables.winners import winners
 
 
@@ -69,8 +69,9 @@ def plan_choices(choices: pd.DataFrame, seeds: list[int], grid: Grid, problem: P
             schedule=str(row["schedule"]),
             seed=seeds,
             shuffle=bool(row["shuffle"]),
+            dtype=row.get("dtype"),
         ).frame(problem.model, problem.y.size)
-        for row in choices[CHOICES].to_dict("records")
+        for row in choices[choice_columns(choices)].to_dict("records")
     ]
     return join_plans(parts)
 

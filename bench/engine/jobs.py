@@ -13,7 +13,7 @@ from bench.store.clock import Clock
 from bench.store.run_folder import Run
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.agreement import KERNELS
+from kernels.agreement import KERNELS, lane_width
 from kernels.block import WIDTH
 from kernels.checks import check_target
 from kernels.losses import make_loss
@@ -31,7 +31,7 @@ JOB_LOSSES = 1_000_000
 
 # What the runs of a job have in common; the seed only where it orders the samples. Optimizers that share a kernel have
 # one number.
-SHARED = ["optimizer", "batch_size", "shuffle", "seed", "first"]
+SHARED = ["dtype", "optimizer", "batch_size", "shuffle", "seed", "first"]
 # So many optimizers that differ in their options alone share jobs, with a kernel that reads each run's own. Its
 # updates take up to a third longer, but with a job for each optimizer most places of a lane would be empty.
 MANY_OPTIONS = 8
@@ -46,6 +46,8 @@ class Job:
     rows : array, shape (R,)
         Their places in the plan.
     kernel : str
+    dtype : str
+        What they compute with.
     optimizer : Optimizer
         That of the first run; the others may have other options.
     hyperparameters : Hyperparameters
@@ -61,6 +63,7 @@ class Job:
 
     rows: NDArray[np.intp]
     kernel: str
+    dtype: str
     optimizer: Optimizer
     hyperparameters: Hyperparameters
     params: Floats
@@ -177,14 +180,14 @@ def plan_jobs(
     shared = share_kernels(plan, settings, many_options)
     optimizers, of_row = shared.optimizers, plan["optimizer"].cat.codes.to_numpy()
     for key, group in _unfinished_rows(plan, progress, shared.numbers[of_row]).groupby(SHARED, sort=False):
-        number, batch_size, shuffle, seed, first = cast(tuple[int, ...], key)
+        dtype, number, batch_size, shuffle, seed, first = cast(tuple[str, int, int, int, int, int], key)
         marks = clock.marks(batch_size, settings.epochs)[: last_mark(clock, batch_size, settings.epochs, until) + 1]
         if first >= marks.size - 1:
             continue
         optimizer = optimizers[of_row[group.index[0]]]
         kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
         kernel = kernel if optimizer.is_exact else settings.kernel
-        size = _job_size(clock.n, settings.epochs, marks.size, KERNELS[kernel].width)
+        size = _job_size(clock.n, settings.epochs, marks.size, lane_width(kernel, dtype))
         for begin in range(0, len(group), size):
             rows = group.index.to_numpy()[begin : begin + size]
             own = [optimizers[code] for code in of_row[rows]]
@@ -201,12 +204,17 @@ def plan_jobs(
             )
             params, lowest = progress.params[rows], progress.lowest[rows]
             remembered = np.stack([progress.memory[row] for row in rows]) if first else initial_memory(own, params)
-            yield Job(rows, kernel, own[0], hyperparameters, params, remembered, first, lowest)
+            yield Job(rows, kernel, dtype, own[0], hyperparameters, params, remembered, first, lowest)
+
+
+def dtypes_of(plan: pd.DataFrame) -> NDArray[np.object_]:
+    """Return what each row computes with."""
+    return plan["dtype"].to_numpy(object) if "dtype" in plan else np.full(len(plan), "float64", object)
 
 
 def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
     """Return how many runs make a job: a multiple of those that are trained side by side, if there are many of them."""
-    least = width if WIDTH * marks > JOB_LOSSES else WIDTH
+    least = width if WIDTH * marks > JOB_LOSSES else max(width, WIDTH)
     return least * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // marks) // least)
 
 
@@ -239,7 +247,8 @@ def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MA
     """Return which optimizers of a plan share jobs."""
     optimizers = [make_optimizer(text) for text in plan["optimizer"].cat.categories]
     shared = SharedKernels(optimizers, np.arange(len(optimizers)), np.zeros(len(optimizers), np.bool_))
-    if KERNELS[settings.kernel].width > 1:
+    # In float32, what is made of options alone is of double precision, and a lane of them would not be.
+    if KERNELS[settings.kernel].width > 1 and (dtypes_of(plan) == "float64").all():
         alike: dict[Hashable, list[int]] = {}
         for code, optimizer in enumerate(optimizers):
             if optimizer.options or optimizer.weight_decay:
@@ -254,6 +263,7 @@ def _unfinished_rows(plan: pd.DataFrame, progress: Progress, kernels: NDArray[np
     """Return what decides which rows come together, for those that are not finished, by learning rate."""
     keys = pd.DataFrame(
         {
+            "dtype": dtypes_of(plan),
             "optimizer": kernels,
             "batch_size": plan["batch_size"],
             "shuffle": plan["shuffle"],

@@ -11,7 +11,7 @@ from bench.study.schema import RunTable
 from bench.system.environment import processors
 from bench.system.memory import available_memory
 from kernels import Model
-from kernels.agreement import KERNELS, is_exact
+from kernels.agreement import KERNELS, is_exact, lane_width
 from kernels.loops import samples_per_epoch
 from kernels.marks import PER_DECADE
 
@@ -46,6 +46,8 @@ class Memory:
         How many losses there are at a mark: two where samples are held out.
     room : int or None
         The bytes there are; None if nobody says.
+    single : bool
+        Whether there are runs of float32, which come in larger blocks.
     """
 
     kernel: str
@@ -53,17 +55,18 @@ class Memory:
     params: int
     curves: int
     room: int | None
+    single: bool = False
 
     @classmethod
-    def of(cls, model: Model, settings: RunTable, *, held_out: bool) -> "Memory":
+    def of(cls, model: Model, settings: RunTable, *, held_out: bool, single: bool = False) -> "Memory":
         """Look how much there is for runs of a model."""
         exact = is_exact(model, settings.kernel, settings.loss) and KERNELS[settings.kernel].width > 1
         frugal = "fused" if exact else settings.kernel
-        return cls(settings.kernel, frugal, len(model.params), 1 + held_out, available_memory())
+        return cls(settings.kernel, frugal, len(model.params), 1 + held_out, available_memory(), single)
 
     def choose_kernel(self, runs: int, length: Length) -> str:
         """Return the kernel for runs that could be trained side by side."""
-        block = 8 * KERNELS[self.kernel].width * (length.epochs + length.marks)
+        block = 8 * self._width(self.kernel) * (length.epochs + length.marks)
         if block <= SMALL_BLOCK or (runs >= FEW and self._fits(self.kernel, runs, length)):
             return self.kernel
         return self.frugal
@@ -94,13 +97,16 @@ class Memory:
         """
         epochs, marks = length
         losses = self.curves * marks
-        width = KERNELS[kernel].width
+        width = self._width(kernel)
         own, jobs = min(width, runs), -(-runs // width)
         training = min(processors(), jobs)
         waiting = min(2 * processors(), jobs) - training
         while_training = width * (epochs + losses) if width > 1 else losses + marks * self.params
         arrays = training * (own * (epochs + losses) + while_training) + waiting * own * epochs
         return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + marks + 2 * epochs)
+
+    def _width(self, kernel: str) -> int:
+        return lane_width(kernel, "float32" if self.single else "float64")
 
     def _fits(self, kernel: str, runs: int, length: Length) -> bool:
         """Return whether there is memory enough, as far as anybody knows."""

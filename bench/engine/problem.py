@@ -46,7 +46,8 @@ class Problem:
 
     def train(self, job: Job, stopped: Callable[[], bool]) -> Runs | None:
         """Train a job; None if it is stopped before its end."""
-        data = allocate_data(self.columns, self.y, shuffle=job.hyperparameters.shuffle, validation=self.held_out)
+        shuffle = job.hyperparameters.shuffle
+        data = allocate_data(self.columns, self.y, shuffle=shuffle, validation=self.held_out, dtype=job.dtype)
         return train_runs(
             job.kernel,
             self.model,

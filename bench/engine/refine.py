@@ -6,7 +6,7 @@ import pandas as pd
 from bench.engine.confirm import join_plans, plan_choices
 from bench.engine.problem import Problem
 from bench.study.grid import Grid
-from bench.tables.run_costs import CHOICES, find_choices
+from bench.tables.run_costs import choice_columns, find_choices
 from kernels.run import Floats
 
 # The factor where a single rate was tried.
@@ -36,13 +36,16 @@ def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: 
         with it.
     """
     added = []
+    choices, kinds = choice_columns(ranked), [{"dtype": dtype} for dtype in grid.dtype] or [{}]
     for row in ranked.drop_duplicates("optimizer").to_dict("records"):
-        others = [name for name in CHOICES if name != "lr"]
+        others = [name for name in choices if name != "lr"]
         alike = ranked[find_choices(ranked, pd.DataFrame([row]), others).notna().to_numpy()]
         rates = np.sort(alike["lr"].to_numpy(float))
         tied = set(alike.loc[alike["tied"], "lr"])
-        settings = {name: row[name] for name in CHOICES}
-        added += [settings | {"lr": rate} for rate in new_rates(rates, row["lr"], tied)]
+        settings = {name: row[name] for name in choices}
+        more = new_rates(rates, row["lr"], tied)
+        # In every precision: what is compared are choices that differ in nothing else.
+        added += [settings | {"lr": rate} | kind for rate in more for kind in kinds]
     if not added:
         return None
     rows = plan_choices(pd.DataFrame(added), list(grid.seed), grid, problem)

@@ -88,7 +88,7 @@ def train_jobs(package: str, name: str, problem: PackedProblem | None, jobs: lis
             job = unpack_job(packed)
             if job.kernel != "reference":
                 own = job.hyperparameters.settings.ndim == 2
-                compile_kernel(job.kernel, made.model, made.loss, job.optimizer, options_per_run=own)
+                compile_kernel(job.kernel, made.model, made.loss, job.optimizer, options_per_run=own, dtype=job.dtype)
         runs = made.train(job, is_cancelled)
         if runs is None:
             return None

@@ -24,7 +24,7 @@ from bench.study.schema import RunTable
 from bench.tables.choice_ranking import ranking
 from bench.tables.run_costs import loss_floor
 from kernels import Model
-from kernels.agreement import KERNELS, check_kernel
+from kernels.agreement import KERNELS, check_dtype, check_kernel
 from kernels.checks import check_bool, check_integer, check_target, describe
 from kernels.columns import Inputs
 from kernels.epoch_map import check_epoch_map
@@ -33,6 +33,7 @@ from kernels.losses import make_loss
 from kernels.marks import check_record
 from kernels.models import make_model
 from kernels.optimizers import make_optimizer
+from kernels.samples import allocate_data, to_dtype
 from kernels.schedules import learning_rates
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ def sweep(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         problem = make_problem(model, x, y, settings, folder, validation)
+        if "float32" in grid.dtype:
+            _check_float32(problem, grid)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
         record_settings(folder, settings)
@@ -169,6 +172,14 @@ def find_executor(executor: object) -> Executor:
     raise ValueError(f'executor must be "threads" or a dask.distributed.Client, not {describe(executor)}')
 
 
+def _check_float32(problem: Problem, grid: Grid) -> None:
+    """Refuse what has no float32, and samples and starts beyond its range."""
+    for text in grid.optimizer:
+        check_dtype("float32", problem.settings.kernel, problem.model, problem.loss, make_optimizer(text))
+    allocate_data(problem.columns, problem.y, shuffle=False, validation=problem.held_out, dtype="float32")
+    to_dtype("init", grid.starts(problem.model).ravel(), "float32")
+
+
 def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
     """Rank the choices by samples to the target."""
     return ranking(result.frame, floor=loss_floor(problem.y))
@@ -206,7 +217,8 @@ def _check_memory(model: Model, grid: Grid, settings: RunTable, n: int, *, held_
     if isinstance(grid, Grid) and n:
         smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
         length = longest_run(settings.record, n, min(smallest, n), settings.epochs, drop_last=settings.drop_last)
-        Memory.of(model, settings, held_out=held_out).check(grid.size, length)
+        memory = Memory.of(model, settings, held_out=held_out, single="float32" in grid.dtype)
+        memory.check(grid.size, length)
 
 
 def _check_grid(grid: Grid, epochs: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.engine.jobs import MANY_OPTIONS, Job, Progress, plan_jobs, read_progress, share_kernels
+from bench.engine.jobs import MANY_OPTIONS, Job, Progress, dtypes_of, plan_jobs, read_progress, share_kernels
 from bench.engine.memory import Memory
 from bench.engine.problem import Problem, fingerprint_held_out
 from bench.engine.threads import run_in_threads
@@ -127,7 +127,8 @@ def _train_and_store(
     executor: Executor,
 ) -> None:
     """Train what is not finished, store results as they come, and tell `progress` how many are done."""
-    memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None)
+    single = bool((dtypes_of(plan) == "float32").any())
+    memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None, single=single)
     jobs = plan_jobs(plan, stored, problem.settings, problem.clock, memory)
     done = int(stored.finished.sum())
     progress(done)
@@ -156,9 +157,11 @@ def compile_kernels(problem: Problem, plan: pd.DataFrame, many_options: int = MA
     settings = problem.settings
     if settings.kernel != "reference":
         shared = share_kernels(plan, settings, many_options)
-        for code in np.unique(shared.numbers):
-            own, optimizer = bool(shared.per_run[code]), shared.optimizers[code]
-            compile_kernel(settings.kernel, problem.model, problem.loss, optimizer, options_per_run=own)
+        made_of = settings.kernel, problem.model, problem.loss
+        for dtype in np.unique(dtypes_of(plan)):
+            for code in np.unique(shared.numbers):
+                own, optimizer = bool(shared.per_run[code]), shared.optimizers[code]
+                compile_kernel(*made_of, optimizer, options_per_run=own, dtype=dtype)
 
 
 class Writer:

@@ -24,7 +24,7 @@ from bench.store.results import CONFIRMATION
 from bench.store.run_folder import OpenRun, open_run
 from bench.store.tuning import GRID, IMPORTANCE, TRIALS, TuneResult, load_tuning
 from bench.study.grid import Grid
-from bench.study.space import Space, check_pruner, check_sampler
+from bench.study.space import Space, check_double, check_pruner, check_sampler
 from bench.tables.choice_ranking import ranking, recommended_choice
 from bench.tables.run_costs import CHOICES, loss_floor
 from bench.tables.trial_value import value_by_loss, value_by_target
@@ -109,6 +109,8 @@ def tune(
     model = model if isinstance(model, Model) else make_model(model)
     if not isinstance(space, Space):
         raise ValueError(f"space must be a Space, not {describe(space)}")
+    if grid is not None:
+        check_double(grid)
     trials, sampler, pruner = check_integer("trials", trials), check_sampler(sampler), check_pruner(pruner)
     sampler_seed = check_seed(sampler_seed)
     settings = check_settings(epochs, target, loss, drop_last, kernel, record, confirm, 0, patience)

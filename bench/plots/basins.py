@@ -15,14 +15,14 @@ from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shade
 from bench.plots.style import INK, STYLE, add_caption, add_legend, empty_figure, panels, round_ticks, shorten
 from bench.tables.formatting import label, text
 from bench.tables.ranking import varies
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import CHOICES, MORE_CHOICES
 from kernels.run import Floats
 
 Extent = tuple[float, float, float, float]
 
 MAX_CROSSES = 12  # along a side; one in each cell would blacken the panel
 LETTER = 0.014  # of the width of all panels, in the font of names
-PANEL_SETTINGS = ["config_id", *CHOICES]
+PANEL_SETTINGS = ["config_id", *CHOICES, *MORE_CHOICES]
 
 
 @rc_context(STYLE)

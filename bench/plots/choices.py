@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.tables.choice_ranking import ranking
 from bench.tables.ranking import best_choices
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 
 MAX_OPTIMIZERS = 7  # more have no colors that can be told apart
 
@@ -19,7 +19,7 @@ def start_families(starts: pd.Series) -> "pd.Series[str]":
 
 def select_best_runs(
     frame: pd.DataFrame,
-    names: Sequence[str] = CHOICES,
+    names: Sequence[str] | None = None,
     *,
     by: str = "optimizer",
     ranked: pd.DataFrame | None = None,
@@ -31,7 +31,8 @@ def select_best_runs(
     """
     ranked = ranking(frame) if ranked is None else ranked
     chosen = ranked.sort_values("recommended", ascending=False, kind="stable").drop_duplicates(by)
-    shared = [name for name in CHOICES if name == by or name in names]
+    choices = choice_columns(frame)
+    shared = [name for name in choices if names is None or name == by or name in names]
     return frame.merge(chosen[shared], on=shared)
 
 

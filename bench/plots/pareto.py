@@ -30,7 +30,7 @@ from bench.tables.formatting import label, text
 from bench.tables.phrases import describe_order
 from bench.tables.ranking import varies
 from bench.tables.readable import describe_batch_size
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 from kernels.run import Floats
 
 MAX_NUMBERS = 4
@@ -97,7 +97,7 @@ def pareto(
         _draw_number(axes[-1], number, (row["seconds"] * factor, height), colors[row["color"]])
     if (points_in_view["diverged"] > 0).any():
         axes[0].plot([], [], "o", color=INK, markerfacecolor="white", markersize=5, label="some runs diverged")
-    varying = [name for name in ("lr", "batch_size", "schedule", "shuffle") if varies(points_in_view, name)]
+    varying = [name for name in choice_columns(points_in_view)[1:] if varies(points_in_view, name)]
     settings = [_describe_choice(row, varying, samples) for row in numbered.to_dict("records")]
     words = [f"{number}: {described}" for number, described in enumerate(settings, 1)]
     shades = [*colors.values(), *(colors[name] for name in numbered["color"])]
@@ -114,12 +114,12 @@ def pareto(
 
 def _reduce_to_points(frame: pd.DataFrame) -> pd.DataFrame:
     """Return for each choice of settings the medians of time and final loss, and how many runs diverged."""
-    runs = frame[CHOICES].assign(
+    runs = frame[choice_columns(frame)].assign(
         seconds=frame["seconds"],
         final_loss=frame["final_loss"].fillna(np.inf),
         diverged=frame["status"].eq("diverged"),
     )
-    groups = runs.groupby(CHOICES, observed=True, dropna=False)
+    groups = runs.groupby(choice_columns(frame), observed=True, dropna=False)
     medians: pd.DataFrame = groups[["seconds", "final_loss"]].median().join(groups["diverged"].sum())
     return medians.reset_index()
 

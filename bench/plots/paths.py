@@ -20,7 +20,7 @@ from bench.plots.style import (
 )
 from bench.tables.formatting import label, text
 from bench.tables.ranking import varies
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 
 # More epochs cannot be told apart in a figure.
 MAX_MARKS = 200
@@ -91,7 +91,7 @@ def parameter_path(trajectory: pd.DataFrame, frame: pd.DataFrame, *, reference: 
 
 def _run_labels(runs: pd.DataFrame) -> list[str]:
     """Return the settings that differ between the runs, one per line, for each run."""
-    differing = [name for name in [*CHOICES, "init", "seed"] if varies(runs, name)] or ["config_id"]
+    differing = [name for name in [*choice_columns(runs), "init", "seed"] if varies(runs, name)] or ["config_id"]
     return [
         "\n".join(
             shorten(value) if isinstance(value, str) else f"{label(str(name))} {text(value)}"

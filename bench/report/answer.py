@@ -62,6 +62,7 @@ def find_answer(run_data: RunData) -> Answer:
         ("batch size", describe_batch_size(best["batch_size"], run_data.samples)),
         ("schedule", str(best["schedule"])),
         ("order", describe_order(best["shuffle"])),
+        *([("precision", str(best["dtype"]))] if "dtype" in best else []),
     ]
     heading = "The best choice"
     if target is not None and not best["converged"]:
@@ -117,6 +118,7 @@ def _copies(choice: Choice, files: Sequence[str]) -> list[Copy]:
         "--lr": repr(settings["lr"]),
         "--batch-size": str(settings["batch_size"]),
         "--schedule": settings["schedule"],
+        **({"--dtype": settings["dtype"]} if "dtype" in settings else {}),
     }
     order = "--shuffle" if settings["shuffle"] else "--no-shuffle"
     plugins = [word for file in files for word in ("--plugin", file)]

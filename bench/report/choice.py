@@ -6,7 +6,7 @@ from bench.report.reproduce import common_settings, reproduction
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
 from bench.tables.choice_ranking import recommended_choice, runs_of
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 from kernels.checks import describe
 
 
@@ -37,6 +37,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         "schedule": str(row["schedule"]),
         "batch_size": int(row["batch_size"]),
         "shuffle": bool(row["shuffle"]),
+        **({"dtype": str(row["dtype"])} if "dtype" in row else {}),
     }
     seeds = [int(seed) for seed in np.unique(runs["seed"])]
     rank = int(np.flatnonzero(ranked.index == row.name)[0]) + 1
@@ -49,6 +50,6 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         seeds,
         rank,
         row,
-        tied[[*CHOICES, "ratio"]].reset_index(drop=True),
+        tied[[*choice_columns(ranked), "ratio"]].reset_index(drop=True),
         reproduction(run_data),
     )

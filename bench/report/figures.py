@@ -31,7 +31,7 @@ from bench.plots.loss_axis import LossAxis
 from bench.report.run_data import RunData
 from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.ranking import varies
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 
 MAX_PATHS = 3  # one row of panels
 # Of the variance of y. Runs without a target may end at 1e-30 or at 1e-20 of it, which is as good to everyone.
@@ -235,7 +235,7 @@ def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFig
         against = "time" if clock == "seconds" else "samples seen"
         caption = f"Loss curves of {winner} against {against}, for each batch size at its best choice.{start_note}"
         yield PlannedFigure("loss_by_batch_size", caption, draw)
-    if timed and len(frame[CHOICES].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
+    if timed and len(frame[choice_columns(frame)].drop_duplicates()) > 2 and np.isfinite(frame["final_loss"]).any():
         caption = "Final loss against time. No choice is both faster and better than one on the front."
         if frame["samples_to_target"].notna().any():
             caption = "Final loss against time, and the times of the choices that reach the target."

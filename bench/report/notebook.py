@@ -24,7 +24,7 @@ from bench.tables.formatting import display, text
 from bench.tables.phrases import describe_endings
 from bench.tables.ranking import best_choices
 from bench.tables.readable import readable_table
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 from kernels import FitResult
 
 # Keeps a dollar sign in a name from becoming a formula.
@@ -113,7 +113,7 @@ def _main_figure(result: SweepResult) -> tuple[Figure, str]:
             rate_map(frame, samples=result.clock.n)
         ), "Samples to the target by learning rate and batch size"
     choices = best_choices(frame, ["optimizer"])
-    chosen = frame.merge(choices[[name for name in CHOICES if name in choices]])
+    chosen = frame.merge(choices[[name for name in choice_columns(frame) if name in choices]])
     curves = result.read_curves(chosen["config_id"].tolist())
     figure = loss_curves(chosen, curves, by="optimizer", panel="init")
     return _add_png_display(figure), "Loss against samples seen, each optimizer at its best choice"

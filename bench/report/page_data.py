@@ -14,7 +14,7 @@ from bench.report.packing import codes_by_value, encode_setting, pack, shrink_co
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.tables.formatting import label, text
-from bench.tables.run_costs import CHOICES, COST_SETTINGS, find_choices
+from bench.tables.run_costs import COST_SETTINGS, choice_columns, find_choices
 from bench.tables.seconds import KERNEL
 from kernels.marks import thin_marks
 from kernels.run import Floats
@@ -27,7 +27,6 @@ MAX_MARKS = 101
 MAX_SAMPLES = 1000
 CURVE_POINTS = 161
 
-SETTINGS = [*CHOICES, "init", "seed"]
 NUMBERS = ["samples_seen", "updates", "samples_to_target", "updates_to_target", "final_loss", "seconds"]
 # Losses are stored as steps on a logarithmic scale. The two lowest codes stand for losses without a logarithm.
 LOST, ZERO, LOWEST, HIGHEST = 0, 1, 2, 65535
@@ -40,10 +39,11 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     """
     frame = run_data.frame
     params = [f"param_{name}" for name in run_data.result.model.params]
+    settings = [*choice_columns(frame), "init", "seed"]
     held_out = [name for name in ("best_validation_loss",) if name in frame]
     numbers = [*NUMBERS, *held_out, *params]
     # Eight bytes for each number, the id and the start, and about two for each setting.
-    room = ROW_BYTES // (8 * (len(numbers) + 1 + len(params)) + 2 * len(SETTINGS))
+    room = ROW_BYTES // (8 * (len(numbers) + 1 + len(params)) + 2 * len(settings))
     every = -(-len(frame) // room) or 1
     rows = frame.iloc[::every]
     starts, start_of = np.unique(run_data.result.starts[::every], axis=0, return_inverse=True)
@@ -55,12 +55,12 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "loss": run_data.criterion.label,
         "kernel": KERNEL,
         "timed": bool(frame["seconds"].notna().any()),
-        "settings": {name: encode_setting(rows[name], run_data.samples) for name in SETTINGS},
+        "settings": {name: encode_setting(rows[name], run_data.samples) for name in settings},
         "status": encode_setting(rows["status"], run_data.samples),
         "edges": _encode_edges(run_data, rows),
         "ranks": pack(shrink_codes(_ranks(run_data.ranked, rows))),
         "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
-        "labels": {name: label(name) for name in [*SETTINGS, "status", *numbers]} | {"shuffle": "order"},
+        "labels": {name: label(name) for name in [*settings, "status", *numbers]} | {"shuffle": "order"},
         "params": params,
         "ids": pack(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
         "starts": {"values": pack(starts), "codes": pack(shrink_codes(start_of.ravel())), "size": len(params)},
@@ -77,7 +77,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
 def _ranks(ranked: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.int64]:
     """Return the place of each row's choice in the ranking, the recommended one in front of all."""
     order = ranked.sort_values("recommended", ascending=False, kind="stable")
-    ranks: NDArray[np.int64] = find_choices(rows, order, CHOICES).to_numpy(np.int64)
+    ranks: NDArray[np.int64] = find_choices(rows, order, choice_columns(rows)).to_numpy(np.int64)
     return ranks
 
 

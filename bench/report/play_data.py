@@ -11,14 +11,13 @@ from bench.report.packing import codes_by_value, pack, shrink_codes, to_float32
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 from kernels.program import Program
 from kernels.run import STATUS
 from kernels.samples import check_samples
 
 # The loss over a plane of parameters is their mean: more of them are not seen in its contours.
 MAX_SAMPLES = 300
-SETTINGS = [*CHOICES, "init"]
 # The losses of prediction and target that the page can compute; those of residuals are shown as their mean square.
 PLAYED = ("logistic", "hinge", "poisson", "objective")
 
@@ -73,10 +72,11 @@ def encode_program(program: Program) -> dict[str, Any]:
 def _encode_paths(run_data: RunData, paths: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
     """Return the paths, one after the other, with the settings of each run as codes and how it ended."""
     frame = run_data.frame
-    codes = {name: codes_by_value(rows[name]) for name in SETTINGS}
+    settings = [*choice_columns(frame), "init"]
+    codes = {name: codes_by_value(rows[name]) for name in settings}
     ids = paths["config_id"].astype(str)
     runs = frame[frame["config_id"].isin(ids.unique())]
-    for name in SETTINGS:
+    for name in settings:
         runs = runs[runs[name].isin(list(codes[name]))]
     place = pd.Series(np.arange(len(runs)), index=runs["config_id"])
     run_of_mark = place.reindex(ids).fillna(-1).to_numpy(np.int64)
@@ -84,7 +84,7 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, rows: pd.DataFrame) ->
     own = paths.iloc[order]
     numbers = own[["loss", *(f"param_{name}" for name in run_data.result.model.params)]].to_numpy(np.float32)
     return {
-        "codes": {name: pack(shrink_codes(_lookup(runs[name], codes[name]))) for name in SETTINGS},
+        "codes": {name: pack(shrink_codes(_lookup(runs[name], codes[name]))) for name in settings},
         "status": pack(np.array([STATUS.index(status) for status in runs["status"]], np.uint8)),
         "counts": pack(shrink_codes(np.bincount(run_of_mark[order], minlength=len(runs)))),
         "marks": pack(_to_unsigned(own["samples"].to_numpy(np.int64))),
@@ -106,7 +106,7 @@ def _describe_left_out(run_data: RunData, runs: pd.DataFrame, shown: int) -> str
     """Say which runs there are and which are left out, and how many of their marks are shown."""
     frame = run_data.frame
     seeds, starts = frame["seed"].nunique(), frame["init"].nunique()
-    choices, chosen = len(frame[CHOICES].drop_duplicates()), len(runs[CHOICES].drop_duplicates())
+    choices, chosen = (len(part[choice_columns(frame)].drop_duplicates()) for part in (frame, runs))
     said = [f"It is that of seed {runs['seed'].iloc[0]}, one of {text(seeds)}."] if seeds > 1 else []
     if (here := runs["init"].nunique()) < starts:
         said.append(

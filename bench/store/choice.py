@@ -19,7 +19,7 @@ class Choice:
     ----------
     model : Model
     settings : dict
-        optimizer, lr, schedule, batch_size, shuffle: as for `kernels.fit`.
+        optimizer, lr, schedule, batch_size, shuffle, and dtype where it was asked for: as for `kernels.fit`.
     common : dict
         epochs, target, loss, drop_last: what all runs of the sweep have in common.
     init : array, shape (P,)

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,11 @@ class SweepResult:
         try:
             # A plan comes before the first results: without either, it was stopped before it began.
             begun = (folder / PLAN).exists() or any(folder.glob("parts/*"))
-            return load_run(folder) if begun else None
+            if not begun:
+                return None
+            found = load_run(folder)
+            frame = match_precision(found.frame, self.frame)
+            return replace(found, frame=frame.reset_index(drop=True), starts=found.starts[frame.index])
         except (ValueError, OSError) as error:
             warn(f"the runs on fresh seeds are left out: {error}", RuntimeWarning, stacklevel=2)
             return None
@@ -188,6 +192,15 @@ class SweepResult:
         """Return what Jupyter shows: how the runs ended, the best choices, the figure."""
         html: str = load_view("sweep_html")(self)
         return html
+
+
+def match_precision(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of an earlier time with a column `dtype` where a frame has one: what has none is of float64."""
+    if ("dtype" in table) == ("dtype" in frame):
+        return table
+    if "dtype" in frame:
+        return table.assign(dtype="float64")
+    return table[table["dtype"] == "float64"].drop(columns="dtype")
 
 
 def load_run(folder: str | Path) -> SweepResult:

@@ -33,7 +33,8 @@ def config_ids(
     That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, and the columns
     of the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean ("momentum" is
     "momentum(0.9)"). A setting counts even where it happens to have no effect, such as the seed of a run that draws
-    nothing. The place in the grid and the name of a start do not count.
+    nothing. The place in the grid and the name of a start do not count, nor does a `dtype` of float64, which is that of
+    frames without one.
 
     Nor do the target and the number of epochs: they say how far a run is followed, not where it goes, so a run that
     goes on for longer keeps its id and can be continued. The exception is a schedule that looks ahead to the last
@@ -91,7 +92,11 @@ def config_ids(
     texts = [hash_column("optimizer", optimizer_meaning), hash_column("schedule", schedule_meaning)]
     table = np.column_stack([*numbers, *integers, *texts]).astype("<u8", copy=False)
     rows = table.view(f"V{table.itemsize * table.shape[1]}").ravel()
-    ids = [blake2b(prefix + row, digest_size=8).hexdigest() for row in rows.tolist()]
+    kinds = [b""] * len(frame)
+    if "dtype" in frame:
+        kinds = [b"" if dtype == "float64" else str(dtype).encode() for dtype in frame["dtype"]]
+    hashed = zip(rows.tolist(), kinds, strict=True)
+    ids = [blake2b(prefix + row + kind, digest_size=8).hexdigest() for row, kind in hashed]
     if len(set(ids)) < len(ids):
         first = int(np.argmax(pd.Series(ids).duplicated()))
         raise ValueError(f"configurations must be distinct, and rows {ids.index(ids[first])} and {first} are the same")

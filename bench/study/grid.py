@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.study.config_id import canonical_optimizer, canonical_schedule
+from kernels.agreement import check_dtype_name
 from kernels.checks import check_bool, check_integer, check_real, check_seed, describe
 from kernels.model import Model
 from kernels.run import Floats
@@ -53,6 +54,8 @@ class Grid:
         larger count leaves the earlier ones as they are. Configurations with the same seed see the same draws.
     shuffle
         True for an order of samples drawn anew in each epoch.
+    dtype
+        What is computed with: ``"float64"``, as without it, or ``"float32"``; see `kernels.fit`.
 
     Attributes
     ----------
@@ -76,6 +79,7 @@ class Grid:
         schedule: Texts = "constant",
         seed: int | Sequence[int] | NDArray[Any] = 0,
         shuffle: bool | Sequence[bool] = False,
+        dtype: Texts | None = None,
     ) -> None:
         self.lr = _parse_rates(lr)
         self.batch_size = _check_distinct(
@@ -91,15 +95,17 @@ class Grid:
         self.shuffle = _check_distinct(
             "shuffle", [check_bool("shuffle", shuffle) for shuffle in _as_list("shuffle", shuffle)]
         )
+        listed = [] if dtype is None else [check_dtype_name(one) for one in _as_list("dtype", dtype)]
+        self.dtype = _check_distinct("dtype", listed)
 
     def __repr__(self) -> str:
         return f"<Grid of {self.size:,} configurations>"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How many values lr, batch_size, init, optimizer, schedule, seed and shuffle have."""
+        """How many values lr, batch_size, init, optimizer, schedule, seed, shuffle have, and dtype if it is given."""
         others = (self.batch_size, self.names, self.optimizer, self.schedule, self.seed, self.shuffle)
-        return (self.lr.size, *map(len, others))
+        return (self.lr.size, *map(len, others), *([len(self.dtype)] if self.dtype else []))
 
     @property
     def size(self) -> int:
@@ -152,8 +158,9 @@ class Grid:
         -------
         DataFrame
             lr (float), batch_size (int, in samples), init (category), optimizer and schedule (category, as they were
-            written), seed (unsigned int), shuffle (bool), and where each parameter starts, ``start_<name>`` (float).
-            The rows come as from seven nested loops over the first seven columns, the last one innermost.
+            written), seed (unsigned int), shuffle (bool), if it is given dtype (category), and where each parameter
+            starts, ``start_<name>`` (float). The rows come as from nested loops over the columns before the starts, the
+            last one innermost.
 
         Raises
         ------
@@ -173,6 +180,8 @@ class Grid:
             "seed": self._repeat(np.array(self.seed, np.uint64), 5),
             "shuffle": self._repeat(self.shuffle, 6),
         }
+        if self.dtype:
+            columns["dtype"] = self._repeat_texts(self.dtype, 7)
         columns |= {f"start_{name}": self._repeat(starts[:, :, k], 2, 5) for k, name in enumerate(model.params)}
         return pd.DataFrame(columns, copy=False)
 

@@ -92,7 +92,7 @@ def with_overrides(study: Study, **options: Any) -> Study:
     ----------
     study : Study
     **options
-        lr, batch_size, init, optimizer, schedule, seed, shuffle, epochs, target, kernel, loss, drop_last,
+        lr, batch_size, init, optimizer, schedule, seed, shuffle, dtype, epochs, target, kernel, loss, drop_last,
         record, confirm, refine, patience, and validation of the data, with values that a study file could have; None
         leaves the study's own.
 

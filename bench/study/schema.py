@@ -120,6 +120,7 @@ class GridTable(Table):
     )
     seed: Setting = Field(default=0, description="Of the order of the samples and of random starts.")
     shuffle: Setting = Field(default=False, description="Visit the samples in a new order each epoch.")
+    dtype: Setting = Field(default=None, description='"float64", as without it, "float32", or both.')
 
     @field_validator("*")
     @classmethod

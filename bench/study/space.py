@@ -305,6 +305,12 @@ class Space:
         return next(schedule for schedule in self.schedules if schedule.text == chosen).draw(trial)
 
 
+def check_double(grid: Grid) -> None:
+    """Refuse a grid of float32: a search is in float64, and so is what it is compared with."""
+    if "float32" in grid.dtype:
+        raise ValueError("dtype must be float64 in the grid of a search, not float32")
+
+
 def space_settings(grid: Grid, n_samples: int, epochs: int) -> dict[str, Any]:
     """Return the arguments of the `Space` that a grid samples: between its ends, with the options that are often tuned.
 
@@ -312,6 +318,7 @@ def space_settings(grid: Grid, n_samples: int, epochs: int) -> dict[str, Any]:
     factor of 10 to both sides. Momentum and the betas of each optimizer are free (`SEARCHED`), and so is the period of
     ``halve`` and ``step``. All else stays as the grid has it.
     """
+    check_double(grid)
     low, high = float(grid.lr.min()), float(grid.lr.max())
     low, high = (low / 10, high * 10) if low == high else (low, high)
     sizes = sorted({n_samples if size == "full" else int(size) for size in grid.batch_size})

@@ -15,12 +15,12 @@ import pandas as pd
 from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians, wilson_interval
 from bench.tables.recommendation import recommend
 from bench.tables.run_costs import (
-    CHOICES,
     COSTS,
     LOSS_FLOOR,
     LOSSES,
     RunCosts,
     check_columns,
+    choice_columns,
     find_choices,
     run_costs,
     settle_cost,
@@ -36,7 +36,7 @@ def ranking(
     frame: pd.DataFrame,
     cost: str = "samples",
     *,
-    by: Sequence[str] = CHOICES,
+    by: Sequence[str] | None = None,
     confidence: float = CONFIDENCE,
     tolerance: float = TOLERANCE,
     success_margin: float = SUCCESS_MARGIN,
@@ -116,6 +116,7 @@ def ranking(
     """
     for name, share in (("confidence", confidence), ("tolerance", tolerance), ("success_margin", success_margin)):
         check_share(name, share)
+    by = choice_columns(frame) if by is None else by
     check_columns(frame, cost, by)
     runs = run_costs(frame, by)
     cost = runs.ranked_by(cost)
@@ -209,7 +210,7 @@ def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | No
 
     None if its rate is between two others, or the only one, or if the choice is not recommended.
     """
-    others = [name for name in CHOICES if name != "lr"]
+    others = [name for name in choice_columns(ranked) if name != "lr"]
     rates = ranked["lr"][find_choices(ranked, best.to_frame().T, others).notna().to_numpy()].to_numpy(float)
     if rates.size < 2 or rates.min() < best["lr"] < rates.max() or not best["recommended"]:
         return None
@@ -218,7 +219,7 @@ def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | No
 
 def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
     """Return the runs of a choice of settings."""
-    return frame[find_choices(frame, choice.to_frame().T, CHOICES).notna().to_numpy()]
+    return frame[find_choices(frame, choice.to_frame().T, choice_columns(frame)).notna().to_numpy()]
 
 
 def cost_of(ranked: pd.DataFrame, cost: str) -> str:

@@ -20,6 +20,7 @@ LABELS = {
     "lr": "learning rate",
     "init": "start",
     "seconds": "time",
+    "dtype": "precision",
 }
 MISSING = "\N{EN DASH}"
 

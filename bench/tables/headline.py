@@ -50,8 +50,9 @@ def _settings(row: pd.Series, ranked: pd.DataFrame) -> str:
         "batch_size": f"batch size {text(row['batch_size'])}",
         "schedule": str(row["schedule"]),
         "shuffle": describe_order(row["shuffle"]),
+        "dtype": str(row.get("dtype")),
     }
-    varying = [phrase for name, phrase in words.items() if varies(ranked, name)]
+    varying = [phrase for name, phrase in words.items() if name in ranked and varies(ranked, name)]
     return ", ".join(varying or [words["optimizer"], words["lr"]])
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 
 from bench.tables.formatting import label, text
 from bench.tables.ranking import varies
-from bench.tables.run_costs import CHOICES, LOSS_FLOOR
+from bench.tables.run_costs import LOSS_FLOOR, choice_columns
 from kernels.run import Floats
 
 # A run that fails counts so many times the most expensive one: the convention PAR10 of algorithm configuration. Losses
@@ -41,7 +41,7 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
     logs = np.log10(_penalized_costs(frame, floor))
     total = float(np.var(logs)) if logs.size else 0.0
     rows = []
-    for name in [*CHOICES, "init"]:
+    for name in [*choice_columns(frame), "init"]:
         if total > 0 and varies(frame, name):
             values = frame[name].astype(object)
             means = pd.Series(logs).groupby(values.to_numpy(), sort=True).mean()

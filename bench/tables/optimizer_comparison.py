@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.tables.choice_ranking import cost_of, ranking, summarize
 from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians
-from bench.tables.run_costs import CHOICES, LOSS_FLOOR, check_columns, describe, find_choices, run_costs
+from bench.tables.run_costs import LOSS_FLOOR, check_columns, choice_columns, describe, find_choices, run_costs
 from bench.tables.ties import SUCCESS_MARGIN, fails_more_often, rank_choices, tied_with_best
 from kernels.run import Floats
 
@@ -20,7 +20,7 @@ def compare_optimizers(
     cost: str = "samples",
     *,
     ranked: pd.DataFrame | None = None,
-    by: Sequence[str] = CHOICES,
+    by: Sequence[str] | None = None,
     confidence: float = CONFIDENCE,
     tolerance: float = DIFFERENCE,
     success_margin: float = SUCCESS_MARGIN,
@@ -68,6 +68,7 @@ def compare_optimizers(
     ValueError
         As `ranking` does; if `optimizer` is not in `by`, or `frame` has no run of an optimizer's best choice.
     """
+    by = choice_columns(frame) if by is None else by
     check_columns(frame, cost, by)
     check_share("tolerance", tolerance)
     if "optimizer" not in by:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.tables.choice_ranking import cost_of
 from bench.tables.intervals import median_interval, row_medians, wilson_interval
-from bench.tables.run_costs import CHOICES, find_choices, run_costs
+from bench.tables.run_costs import choice_columns, find_choices, run_costs
 from kernels.run import Floats
 
 # Costs that differ by no more than this share are equal.
@@ -38,7 +38,8 @@ def cost_ratios(ranked: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
         instances that no optimizer solves.
     """
     tops = ranked.drop_duplicates("optimizer")
-    runs = run_costs(fresh[find_choices(fresh, tops, CHOICES).notna().to_numpy()], CHOICES)
+    choices = choice_columns(fresh)
+    runs = run_costs(fresh[find_choices(fresh, tops, choices).notna().to_numpy()], choices)
     costs = np.maximum(runs.costs["samples"], 1.0)
     best = costs.min(axis=0)
     ratios = np.divide(costs, best, out=np.full_like(costs, np.nan), where=np.isfinite(best))

@@ -25,7 +25,8 @@ def describe_endings(statuses: "pd.Series[str]") -> str:
 def describe_choice(row: pd.Series) -> str:
     """Describe the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
     rate, size, order = text(row["lr"]), text(row["batch_size"]), describe_order(row["shuffle"])
-    return f"{row['optimizer']}, learning rate {rate}, batch size {size}, schedule {row['schedule']}, {order}"
+    dtype = f", {row['dtype']}" if "dtype" in row else ""
+    return f"{row['optimizer']}, learning rate {rate}, batch size {size}, schedule {row['schedule']}, {order}{dtype}"
 
 
 def describe_order(shuffled: bool) -> str:

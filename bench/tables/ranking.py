@@ -1,10 +1,10 @@
 """From the frame of results to the tables a reader decides by: frame in, frame out.
 
-`frame` has one row per configuration: `config_id`, what was chosen (`CHOICES`), where and with which draws it started
-(`init`, `seed`), how it went (`status`, `epochs`, `samples_seen`, `updates`, `samples_to_target`, `updates_to_target`,
-`epochs_to_target`, `final_loss`, `best_loss`) and one column `param_<name>` per parameter; and, where the time of an
-update was measured, what `bench.tables.seconds.add_seconds` adds. Runs that differ only in start and seed repeat one
-and the same choice: one that works from a single lucky start is not a good choice.
+`frame` has one row per configuration: `config_id`, what was chosen (`run_costs.choice_columns`), where and with which
+draws it started (`init`, `seed`), how it went (`status`, `epochs`, `samples_seen`, `updates`, `samples_to_target`,
+`updates_to_target`, `epochs_to_target`, `final_loss`, `best_loss`) and one column `param_<name>` per parameter; and,
+where the time of an update was measured, what `bench.tables.seconds.add_seconds` adds. Runs that differ only in start
+and seed repeat one and the same choice: one that works from a single lucky start is not a good choice.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.tables.choice_ranking import ranking
 from bench.tables.formatting import label, text
-from bench.tables.run_costs import CHOICES, LOSS_FLOOR
+from bench.tables.run_costs import LOSS_FLOOR, choice_columns
 
 _DIVERGED_LOSS = 1e300
 MEDIANS = ["samples", "updates", "seconds", "final_loss"]
@@ -45,8 +45,9 @@ def best_choices(
     DataFrame
         As from `ranking`, best first: the columns `by`, then the choices that vary in `frame`.
     """
-    varying = [name for name in CHOICES if name not in by and varies(frame, name)]
-    if set(by) <= set(CHOICES):
+    choices = choice_columns(frame)
+    varying = [name for name in choices if name not in by and varies(frame, name)]
+    if set(by) <= set(choices):
         best = ranking(frame, cost, floor=floor)
         best = best.drop_duplicates(list(by), ignore_index=True) if by else best
     else:
@@ -55,8 +56,8 @@ def best_choices(
             for _, group in frame.groupby(list(by), observed=True, dropna=False)
         ]
         best = pd.concat(parts, ignore_index=True)
-    statistics = [name for name in best if name not in (*by, *CHOICES)]
-    return best[[*([*by, *varying] or CHOICES), *statistics]]
+    statistics = [name for name in best if name not in (*by, *choices)]
+    return best[[*([*by, *varying] or choices), *statistics]]
 
 
 def setting_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFrame:
@@ -77,7 +78,7 @@ def setting_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.Dat
         `best_updates` and `best_seconds` to the target, and `best_final_loss`. Values come in their own order.
     """
     parts = []
-    for name in [*CHOICES, "init"]:
+    for name in [*choice_columns(frame), "init"]:
         if varies(frame, name):
             part = _counts(frame, name)
             at_best = best_choices(frame, [name], floor=floor)[[name, *MEDIANS]]

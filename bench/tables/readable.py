@@ -10,7 +10,7 @@ from bench.tables.estimates import format_estimate
 from bench.tables.formatting import MISSING, display, duration, text
 from bench.tables.phrases import describe_estimate, describe_ratio, format_share
 from bench.tables.ranking import varies
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import choice_columns
 
 FULL = "full"
 _NUMBER = re.compile(r"-?[\d∞]")
@@ -157,7 +157,7 @@ def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
 
 def ranking_summary(ranked: pd.DataFrame) -> pd.DataFrame:
     """Return a ranking as text: the choice, its success, its costs with their intervals, and whether it is tied."""
-    choice = [name for name in ranked if name in CHOICES]
+    choice = [name for name in ranked if name in choice_columns(ranked)]
     varying = [name for name in choice if varies(ranked, name)] or choice
     cells = ranked[varying].copy()
     # Where no run reached a target, or there was none, it is a success to end at a finite loss.
@@ -182,9 +182,9 @@ def ranking_summary(ranked: pd.DataFrame) -> pd.DataFrame:
 
 def optimizer_summary(compared: pd.DataFrame) -> pd.DataFrame:
     """Return the comparison of optimizers as text: the best choice of each, its success, its cost and the verdict."""
-    cells = compared[["optimizer", *(name for name in CHOICES if name != "optimizer")]].copy()
-    for name in ("schedule", "shuffle"):
-        if not varies(compared, name):
+    cells = compared[["optimizer", *(name for name in choice_columns(compared) if name != "optimizer")]].copy()
+    for name in ("schedule", "shuffle", "dtype"):
+        if name in cells and not varies(compared, name):
             cells = cells.drop(columns=name)
     cells["choices tried"] = compared["tried"]
     cells["success"] = [format_share(row["success"] * row["runs"], row["runs"]) for _, row in compared.iterrows()]

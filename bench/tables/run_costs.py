@@ -11,6 +11,8 @@ from kernels.run import Floats
 
 # What makes up a choice of settings.
 CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]
+# What is part of it where a frame has it.
+MORE_CHOICES = ["dtype"]
 # What decides how long an update takes, besides the model and the data.
 COST_SETTINGS = ["optimizer", "batch_size", "shuffle"]
 # From a cost to the columns of a frame that it is read from.
@@ -87,6 +89,16 @@ class RunCosts:
             updates = np.maximum(self.costs["updates"], 1.0)
             return np.where(np.isfinite(updates), updates * self.seconds_per_update[:, np.newaxis], updates)
         return np.maximum(self.costs[cost], 1.0)
+
+
+def choice_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of a frame that make up a choice of settings."""
+    return [*CHOICES, *(name for name in MORE_CHOICES if name in frame)]
+
+
+def cost_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of a frame that decide how long an update takes."""
+    return [*COST_SETTINGS, *(name for name in MORE_CHOICES if name in frame)]
 
 
 def settle_cost(cost: str, *, reached: bool, held_out: bool) -> str:

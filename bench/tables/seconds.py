@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from bench.store.results import match_precision
 from bench.tables.intervals import wilson_interval
-from bench.tables.run_costs import CHOICES, COST_SETTINGS, find_choices
+from bench.tables.run_costs import CHOICES, choice_columns, cost_columns, find_choices
 
 # The kernel whose time counts where seconds are compared: it trains one run, which is what a user does with a choice.
 KERNEL = "fused"
@@ -36,8 +37,9 @@ def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame
     if costs is None:
         measured = pd.DataFrame(np.nan, index=frame.index, columns=PER_UPDATE)
     else:
+        costs = match_precision(costs, frame)
         own = costs[costs["variant"] == KERNEL].reset_index(drop=True)
-        measured = own[PER_UPDATE].reindex(find_choices(frame, own, COST_SETTINGS)).set_axis(frame.index)
+        measured = own[PER_UPDATE].reindex(find_choices(frame, own, cost_columns(own))).set_axis(frame.index)
     return frame.assign(**measured, seconds=frame["updates"] * measured["seconds_per_update"])
 
 
@@ -59,13 +61,13 @@ def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
         of `updates_to_target`, `seconds_per_update` with its interval, and their product, `seconds_to_target`, with
         that of the time of an update.
     """
-    groups = frame.assign(reached=frame["status"].eq("converged")).groupby(CHOICES, observed=True)
+    groups = frame.assign(reached=frame["status"].eq("converged")).groupby(choice_columns(frame), observed=True)
     table = groups["reached"].agg(runs="size", converged="sum").reset_index()
     table["updates_to_target"] = groups["updates_to_target"].median().astype(float).to_numpy()
     table["success"] = table["converged"] / table["runs"]
     table["success_low"], table["success_high"] = wilson_interval(table["converged"], table["runs"])
-    table = table.merge(costs, on=COST_SETTINGS)
+    table = table.merge(match_precision(costs, frame), on=cost_columns(frame))
     for name in PER_UPDATE:
         table[name.replace("per_update", "to_target")] = table["updates_to_target"] * table[name]
     ranked = table.sort_values(["success", "seconds_to_target"], ascending=[False, True], kind="stable")
-    return ranked[TIMES_COLUMNS].reset_index(drop=True)
+    return ranked[[*choice_columns(frame), *TIMES_COLUMNS[len(CHOICES) :]]].reset_index(drop=True)

@@ -14,6 +14,7 @@ from bench.tables.phrases import (
     format_count,
     format_share,
 )
+from bench.tables.precision import describe_precision
 from bench.tables.run_costs import LOSSES
 from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
 from bench.tables.seconds import KERNEL
@@ -68,6 +69,8 @@ def verdict(
         sentences["Edge of the grid"] = edge
     if compared is not None:
         sentences["Optimizers"] = _describe_optimizers(compared, compared_on)
+    if precision := describe_precision(ranked, target):
+        sentences["Precision"] = precision
     sentences["Robustness"] = _describe_robustness(ranked, target)
     if target is not None:
         sentences["Safe learning rates"] = describe_safe_rates(safe_rates(frame))

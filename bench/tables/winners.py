@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.tables.choice_ranking import cost_of, summarize
 from bench.tables.intervals import CONFIDENCE, check_share
-from bench.tables.run_costs import CHOICES, check_columns, find_choices, run_costs
+from bench.tables.run_costs import check_columns, choice_columns, find_choices, run_costs
 
 # So many of the tied choices are run again.
 MOST = 20
@@ -48,7 +48,7 @@ def confirm(
     fresh: pd.DataFrame,
     cost: str = "samples",
     *,
-    by: Sequence[str] = CHOICES,
+    by: Sequence[str] | None = None,
     confidence: float = CONFIDENCE,
 ) -> pd.DataFrame:
     """Add to a ranking what runs on fresh seeds say.
@@ -70,6 +70,7 @@ def confirm(
         The order and the ties remain as they were.
     """
     check_share("confidence", confidence)
+    by = choice_columns(fresh) if by is None else by
     check_columns(fresh, cost, by)
     runs = run_costs(fresh, by)
     summary = summarize(runs, cost_of(ranked, cost), confidence)

@@ -43,6 +43,7 @@ class TargetResult(NamedTuple):
 
 # JAX likes a thousand runs best; the epochs are enough that what a call costs by itself does not count.
 BATCH_OF_RUNS = partial(many, runs=1024, epochs=40)
+SINGLE = partial(many, runs=1024, epochs=40, dtype="float32")
 DECAYS = partial(many, exponential, runs=1024, epochs=40)
 # A share for each thread is long enough that its start does not count.
 LONG = partial(many, runs=4096, epochs=100)
@@ -59,6 +60,7 @@ TARGETS = (
     Target("many runs, one core", "lanes", BATCH_OF_RUNS, "C", classic, 22),
     Target("many runs, one core", "lanes", BATCH_OF_RUNS, "JAX, many runs", BATCH_OF_RUNS, 3.5),
     Target("many runs, one core, as a share", "lanes", BATCH_OF_RUNS, BOUND, BATCH_OF_RUNS, 0.85),
+    Target("many runs in float32 and in float64, one core", "lanes", SINGLE, "lanes", BATCH_OF_RUNS, 1.8),
     Target("many runs, all cores", "lanes, all cores", LONG, "lanes", LONG, 1.85),
     Target("batches of 16, a fresh order each epoch", "fused", SHUFFLED, "C", SHUFFLED, 1.5),
     Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, many runs", DECAYS, 1.5),

@@ -98,6 +98,8 @@ def find_refusal(problem: Problem) -> str | None:
         return "not measured, because numba's JIT is off"
     if not llvm.get_process_triple().startswith("x86_64"):
         return f"not measured, because cycles are known for x86-64 and this is {llvm.get_process_triple()}"
+    if problem.dtype != "float64":
+        return f"not measured, because bounds are for float64 and this is {problem.dtype}"
     return "not measured, because bounds are for updates sample by sample" if problem.batch_size > 1 else None
 
 

@@ -36,6 +36,8 @@ class Problem:
     optimizer : str
     loss : str
         What is trained; what is reported is the mean squared residual.
+    dtype : str
+        What is computed with.
     """
 
     model: Model
@@ -48,6 +50,7 @@ class Problem:
     seed: int = 0
     optimizer: str = "sgd"
     loss: str = "squared"
+    dtype: str = "float64"
 
     @property
     def runs(self) -> int:
@@ -154,10 +157,10 @@ def starts(runs: int = 10_000, epochs: int = 100) -> Problem:
     return replace(problem, inits=rng.normal([2, -4, 3], 10, size=(runs, 3)), rates=rates)
 
 
-def many(model: Model = quadratic, runs: int = 1024, epochs: int = 10) -> Problem:
+def many(model: Model = quadratic, runs: int = 1024, epochs: int = 10, dtype: str = "float64") -> Problem:
     """Return runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work."""
     x = np.arange(-400, 400) / 400
     y = 2 * x**2 - 4 * x + 3 if model is quadratic else 2 * np.exp(-1.3 * x) + 0.5
     rng = np.random.default_rng(0)
     rates = np.stack([learning_rates("halve(10)", lr, epochs) for lr in np.geomspace(0.0003, 0.01, runs)], axis=1)
-    return Problem(model, (x,), y, rng.normal([1, -1, 0], 0.3, size=(runs, 3)), rates)
+    return Problem(model, (x,), y, rng.normal([1, -1, 0], 0.3, size=(runs, 3)), rates, dtype=dtype)

@@ -8,13 +8,13 @@ import pandas as pd
 
 from bench.store.results import SweepResult
 from bench.tables.intervals import CONFIDENCE, median_interval
-from bench.tables.run_costs import COST_SETTINGS
+from bench.tables.run_costs import cost_columns
 from bench.tables.seconds import PER_UPDATE
 from bench.timing.paired import take_turns
 from bench.timing.problem import Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from kernels.block import WIDTH
+from kernels.agreement import lane_width
 from kernels.run import Floats
 from kernels.samples import check_samples
 from kernels.schedules import learning_rates
@@ -33,7 +33,7 @@ def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seco
     """Time an update of each kernel for all that decides how long it takes.
 
     What is timed are runs of eight epochs, the losses at their ends included, divided by their updates. For `lanes` it
-    is a run's share of a block of 32. What does not give what the reference gives is not timed.
+    is a run's share of a block. What does not give what the reference gives is not timed.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seco
             middle, (low, high) = float(np.median(each)), median_interval(each, CONFIDENCE)
             ends = min(low.item(), (1 - DRIFT) * middle), max(high.item(), (1 + DRIFT) * middle)
             rows[int(name)] |= dict(zip(PER_UPDATE, (middle, *ends), strict=True))
-    table = pd.DataFrame(rows, columns=[*COST_SETTINGS, "variant", *PER_UPDATE, "note"])
+    table = pd.DataFrame(rows, columns=[*cost_columns(result.frame), "variant", *PER_UPDATE, "note"])
     return table.astype(dict.fromkeys(PER_UPDATE, float))
 
 
@@ -82,14 +82,15 @@ def _make_problems(
     frame = result.frame.reset_index(drop=True)
     frame = frame[frame["status"] != "diverged"]
     # A run that blows up is over early; the smallest rate is the one that is least likely to.
-    chosen = frame.sort_values("lr").drop_duplicates(COST_SETTINGS).sort_index()
+    chosen = frame.sort_values("lr").drop_duplicates(cost_columns(frame)).sort_index()
     for place, row in zip(chosen.index.tolist(), chosen.to_dict("records"), strict=True):
-        rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], WIDTH)
-        starts = np.tile(result.starts[place], (WIDTH, 1))
-        settings = (row["batch_size"], row["shuffle"], row["seed"], row["optimizer"], loss)
+        width = lane_width("lanes", row.get("dtype", "float64"))
+        rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], width)
+        starts = np.tile(result.starts[place], (width, 1))
+        settings = row["batch_size"], row["shuffle"], row["seed"], row["optimizer"], loss, row.get("dtype", "float64")
         batch = Problem(result.model, columns, y, starts, rates, *settings)
         short = batch.part(runs=1, epochs=1, samples=max(SLOW_SAMPLES, batch.batch_size))
-        about: dict[str, Any] = {name: row[name] for name in COST_SETTINGS}
+        about: dict[str, Any] = {name: row[name] for name in cost_columns(frame)}
         yield about, {"reference": short, "fused": batch.part(runs=1), "lanes": batch}
 
 
@@ -122,5 +123,6 @@ def _largest_difference(one: Trained, many: Trained) -> float:
     """Return the largest error of runs that should all be like the one; 0 where that is over before the last epoch."""
     if not np.isfinite(one.losses).all():
         return 0.0
-    expected = Trained(np.repeat(one.params, WIDTH, axis=0), np.repeat(one.losses, WIDTH, axis=1))
+    width = len(many.params)
+    expected = Trained(np.repeat(one.params, width, axis=0), np.repeat(one.losses, width, axis=1))
     return errors(many, expected).largest

@@ -15,7 +15,7 @@ import numpy as np
 from bench.system.environment import processors
 from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
 from kernels import Model
-from kernels.agreement import KERNELS, is_exact
+from kernels.agreement import DTYPES, KERNELS, is_exact
 from kernels.block import WIDTH, train_runs
 from kernels.epoch_map import find_refusal
 from kernels.epoch_map_kernel import compile_epoch_map
@@ -101,7 +101,7 @@ class Variant(NamedTuple):
     def lacks(self, problem: Problem) -> str | None:
         """Return what the problem asks for and the variant does not have, in words; None if it takes the problem."""
         optimizer = make_optimizer(problem.optimizer)
-        if self.kernel and KERNELS[self.kernel].maps:
+        if self.kernel and KERNELS[self.kernel].maps and problem.dtype == "float64":
             return find_refusal(problem.model, make_loss(problem.loss), optimizer)
         refusals = (
             (not self.models(problem.model), f"trains {self.which} only"),
@@ -116,6 +116,7 @@ class Variant(NamedTuple):
             (problem.loss != "squared" and not self.ours, "has the squared loss only"),
             (problem.batch_size > 1 and not self.batches, "has no minibatches"),
             (problem.shuffle and not self.shuffles, "does not shuffle"),
+            (problem.dtype != "float64" and self.kernel not in DTYPES[problem.dtype], f"has no {problem.dtype}"),
         )
         return next((reason for refused, reason in refusals if refused), None)
 
@@ -168,7 +169,7 @@ class Variant(NamedTuple):
 def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
     """Return a call that trains with one of our kernels, in one thread: run by run, or `together` as a sweep does."""
     loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
-    data = allocate_data(problem.x, problem.y, shuffle=problem.shuffle)
+    data = allocate_data(problem.x, problem.y, shuffle=problem.shuffle, dtype=problem.dtype)
     options = option_values(loss, optimizer)
     plan = Hyperparameters(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
     memories = optimizer.initial_memory(problem.inits)
@@ -183,7 +184,7 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
 
         return side_by_side
 
-    train = trainer(name, problem.model, loss, optimizer)
+    train = trainer(name, problem.model, loss, optimizer, problem.dtype)
     runs, params = problem.inits.shape
     epochs = problem.epochs
     final, losses = np.empty((runs, params)), np.empty((epochs + 1, runs))

@@ -99,7 +99,9 @@ def update_moments(
         order = permutation(y.size, seed, epoch) if shuffle else np.arange(y.size)
         pieces = _split_epoch(order, batch_size, drop_last=drop_last)
         for number, piece in enumerate(pieces, 1):
-            data = allocate_data(tuple(column[piece] for column in columns), y[piece], shuffle=False)
+            data = allocate_data(
+                tuple(column[piece] for column in columns), y[piece], shuffle=False, dtype=result.dtype
+            )
             states.append(train(data, result.rates[epoch], batch_size, states[-1]))
             epochs.append(epoch + number / len(pieces))
             losses.append(result.loss[ends[epoch + 1]] if number == len(pieces) else np.nan)
@@ -134,7 +136,7 @@ def _make_piece_trainer(
 ) -> Callable[[Data, float, int, Floats], Floats]:
     """Return a function that trains some samples from given parameters; the optimizer's state stays between calls."""
     rule, penalty = make_optimizer(optimizer), make_loss(loss)
-    train = trainer(kernel, result.model, penalty, rule)
+    train = trainer(kernel, result.model, penalty, rule, result.dtype)
     options, memory = option_values(penalty, rule), rule.initial_memory(result.trajectory[0])
 
     def train_piece(data: Data, rate: float, batch_size: int, params: Floats) -> Floats:

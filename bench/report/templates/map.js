@@ -4,7 +4,7 @@
 const winner = best(everyRow);
 const state = {
   ...Object.fromEntries(
-    ["optimizer", "schedule", "shuffle", "lr", "batch_size"].map((name) => [
+    CHOICE.map((name) => [
       name,
       settings[name].codes[winner.rows[0]],
     ]),
@@ -20,6 +20,7 @@ const cellRows = (lr, size) =>
     optimizer: state.optimizer,
     schedule: state.schedule,
     shuffle: state.shuffle,
+    ...("dtype" in state ? { dtype: state.dtype } : {}),
     init: state.start,
     lr,
     batch_size: size,
@@ -226,7 +227,7 @@ function offerMap() {
     state[name] = value;
     redraw("map", "cell");
   };
-  const offered = ["optimizer", "schedule", "shuffle"].filter(varies).map(settingList);
+  const offered = ["optimizer", "schedule", "shuffle", "dtype"].filter(varies).map(settingList);
   const everyStart = [[null, "all starts"], ...settings.init.shown.map((value, code) => [code, value])];
   if (varies("init")) offered.push(list("start", everyStart, null, change("start")));
   const shownCells = Object.entries(CELLS).map(([name, one]) => [name, one.title]);

@@ -12,7 +12,7 @@ const everyRow = Uint32Array.from({ length: run.count }, (_, row) => row);
 const isStatus = (row, status) => settings.status.values[settings.status.codes[row]] === status;
 
 const shown = (name, row) => settings[name].shown[settings[name].codes[row]];
-const varies = (name) => settings[name].values.length > 1;
+const varies = (name) => name in settings && settings[name].values.length > 1;
 const idOf = (row) =>
   [...ids.subarray(8 * row, 8 * row + 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
@@ -59,7 +59,7 @@ function outcome(rows) {
   };
 }
 
-const CHOICE = ["optimizer", "lr", "schedule", "batch_size", "shuffle"];
+const CHOICE = ["optimizer", "lr", "schedule", "batch_size", "shuffle", ...("dtype" in settings ? ["dtype"] : [])];
 const PLAYED = [...CHOICE, "init"];
 
 // The outcome of the choice that comes first in the run's ranking, of those that the rows repeat.
@@ -71,7 +71,7 @@ function best(rows) {
 }
 
 function choice(row) {
-  const named = ["schedule", "shuffle"].filter(varies).map((name) => shown(name, row));
+  const named = ["schedule", "shuffle", "dtype"].filter(varies).map((name) => shown(name, row));
   return [
     shown("optimizer", row),
     `learning rate ${shown("lr", row)}`,

@@ -84,6 +84,7 @@ function asCode(row, language) {
     batch_size: settings.batch_size.values[settings.batch_size.codes[row]],
     optimizer: quote("optimizer"),
     seed: settings.seed.values[settings.seed.codes[row]],
+    ...("dtype" in settings ? { dtype: quote("dtype") } : {}),
   };
   const shuffled = settings.shuffle.values[settings.shuffle.codes[row]];
   if (language === "python") {

@@ -1,0 +1,189 @@
+"""The precision as an axis of a grid: ids, jobs, what is stored, and whether the tables say if it matters."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import Grid, load_run, sweep
+from bench.compare.ratios import epochs
+from bench.study.config_id import config_ids
+from bench.study.load import study_of_table
+from bench.study.space import check_double, space_settings
+from bench.tables.choice_ranking import ranking
+from bench.tables.precision import describe_precision
+from kernels import fit, models
+
+GRID = {"lr": [0.05, 0.1, 3.0], "batch_size": [1, 16], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}}
+BOTH = ["float64", "float32"]
+RUN = {"epochs": 3, "target": 0.05, "confirm": 2}
+
+
+def ids_of(**grid):
+    frame = Grid(**GRID, **grid).frame(models.quadratic, 800)
+    settings = {"data_fingerprint": "", "loss": "squared", "drop_last": True, "epochs": 3}
+    return frame, config_ids(frame, model=models.quadratic, **settings)
+
+
+def test_the_column_is_there_where_it_is_asked_for_and_float64_keeps_its_ids():
+    plain, ids = ids_of()
+    assert "dtype" not in plain
+    double, same = ids_of(dtype="float64")
+    assert (double["dtype"] == "float64").all()
+    np.testing.assert_array_equal(same, ids)
+    both, more = ids_of(dtype=BOTH)
+    assert both["dtype"].tolist() == BOTH * len(plain)
+    np.testing.assert_array_equal(more[::2], ids)
+    assert len(set(more)) == 2 * len(ids)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "reason"),
+    [
+        ("float16", "^dtype must be one of float64, float32, not 'float16'$"),
+        (["float32", "float32"], "^dtype must have distinct values, and 'float32' is there twice$"),
+        ([], "^dtype must have at least one value"),
+    ],
+)
+def test_what_a_grid_refuses(dtype, reason):
+    with pytest.raises(ValueError, match=reason):
+        Grid(dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"kernel": "lanes-fma"}, "^kernel must be .* with dtype 'float32', not 'lanes-fma'$"),
+        ({"model": "a*exp(b*x) + c"}, "^dtype must be 'float64' for a model with exp"),
+        ({"y": np.full(5, 1e39)}, "^y must lie within the range of float32"),
+        ({"grid": Grid(dtype="float32", init=[[1e39, 0, 0]])}, "^init must lie within the range of float32"),
+        ({"grid": Grid(dtype="float32", optimizer=["sgd", "asgd"])}, "^optimizer must be .*, not 'asgd'$"),
+    ],
+)
+def test_what_a_sweep_refuses(settings, reason):
+    given = {"model": models.quadratic, "x": np.arange(5.0), "y": np.ones(5), "grid": Grid(dtype=BOTH)}
+    with pytest.raises(ValueError, match=reason):
+        sweep(**given | settings)
+
+
+@pytest.fixture(scope="module")
+def swept(noisy, tmp_path_factory):
+    """A sweep in float64, and what comes of its folder when float32 is added."""
+    folder = tmp_path_factory.mktemp("precision") / "run"
+    before = sweep(models.quadratic, *noisy, Grid(**GRID), out=folder, **RUN)
+    sizes = {path: path.stat().st_mtime_ns for path in folder.glob("parts/*")}
+    after = sweep(models.quadratic, *noisy, Grid(**GRID, dtype=BOTH), out=folder, refine=1, **RUN)
+    assert sizes.items() <= {path: path.stat().st_mtime_ns for path in folder.glob("parts/*")}.items()
+    return before, after
+
+
+def test_float64_stays_as_it_was(swept):
+    before, after = swept
+    double = after.frame[after.frame["dtype"] == "float64"].set_index("config_id")
+    pd.testing.assert_frame_equal(double.loc[before.frame["config_id"], before.frame.columns[1:]],
+                                  before.frame.set_index("config_id"))  # fmt: skip
+    assert after.run.identity == before.run.identity
+
+
+def test_runs_of_float32_have_the_bits_of_the_reference(swept, noisy):
+    _, after = swept
+    single = after.frame[(after.frame["dtype"] == "float32") & (after.frame["seed"] == 1)]
+    assert {"diverged", "converged"} <= set(single["status"])
+    for row in single.to_dict("records"):
+        settings = {name: row[name] for name in ("lr", "batch_size", "seed", "shuffle", "dtype")}
+        expected = fit(models.quadratic, *noisy, init=[-1, 10, 26], epochs=3, target=0.05, kernel="reference",
+                       record=after.clock.record, **settings)  # fmt: skip
+        assert (row["status"], row["samples_seen"]) == (expected.status, expected.samples_seen[-1])
+        np.testing.assert_array_equal([row[f"param_{name}"] for name in "abc"], expected.params)
+        np.testing.assert_array_equal(row["final_loss"], expected.loss[-1])
+
+
+def test_both_are_ranked_refined_and_confirmed_side_by_side(swept):
+    _, after = swept
+    ranked = after.ranking()
+    counts = ranked.groupby(["lr", "batch_size"])["dtype"].nunique()
+    assert (counts == 2).all()
+    assert len(counts) > 6  # rates were added
+    tied = ranked[ranked["tied"]]
+    assert set(tied["dtype"]) == set(BOTH)
+    assert (tied["confirmed_runs"] == 2).all()
+    assert after.verdict()["Precision"].startswith("Precision does not matter for the best choice: with float")
+    assert after.best().settings["dtype"] in BOTH
+    assert f"dtype={after.best().settings['dtype']!r}" in after.best().code()
+    again = load_run(after.run.folder)
+    pd.testing.assert_frame_equal(again.frame, after.frame)
+    assert set(again.confirmation.frame["dtype"]) == set(BOTH)
+
+
+def test_fresh_seeds_of_before_are_those_of_float64(noisy, tmp_path):
+    sweep(models.quadratic, *noisy, Grid(**GRID), out=tmp_path, **RUN)
+    both = sweep(models.quadratic, *noisy, Grid(**GRID, dtype=BOTH), out=tmp_path, **RUN | {"confirm": 0})
+    assert (both.confirmation.frame["dtype"] == "float64").all()
+    ranked = both.ranking()
+    assert set(ranked.loc[ranked["confirmed_runs"] > 0, "dtype"]) == {"float64"}
+    plain = sweep(models.quadratic, *noisy, Grid(**GRID), out=tmp_path, **RUN)
+    assert "dtype" not in plain.frame
+    assert "dtype" not in plain.confirmation.frame
+    assert "Precision" not in plain.verdict()
+
+
+def test_runs_are_compared_with_those_of_the_same_precision(swept):
+    before, after = (one.frame.assign(start="near") for one in swept)
+    named = epochs(after, after)
+    assert (named["ratio"].dropna() == 1).all()
+    assert named["row"].is_unique
+    # The best of each may be any of those that are tied.
+    alone = epochs(before, after)["row"].tolist()[1:]
+    assert alone == [row for row in named["row"] if row in alone]
+    assert alone
+    assert not any("float32" in row for row in alone)
+
+
+def runs(single, double):
+    """Five runs of one choice in each precision: their samples to the target, infinite where it was not reached."""
+    samples = np.array([*single, *double], float)
+    reached = np.isfinite(samples)
+    return pd.DataFrame(
+        {
+            "optimizer": "sgd",
+            "lr": 0.1,
+            "schedule": "constant",
+            "batch_size": 1,
+            "shuffle": True,
+            "dtype": ["float32"] * 5 + ["float64"] * 5,
+            "init": "near",
+            "seed": [*range(5)] * 2,
+            "status": np.where(reached, "converged", "max_epochs"),
+            "samples_to_target": pd.array(np.where(reached, samples, 0), dtype="Int64"),
+            "updates_to_target": pd.array(np.where(reached, samples, 0), dtype="Int64"),
+            "final_loss": np.where(reached, 1e-6, 1e-2),
+        }
+    )
+
+
+def test_the_sentence_says_whether_it_matters():
+    same = describe_precision(ranking(runs([100] * 5, [100] * 5)), 1e-5)
+    assert same.startswith("Precision does not matter for the best choice: with float32, all 5 runs reached the target")
+    assert same.endswith("Each of 1 choice has as many successful runs in both.")
+    other = describe_precision(ranking(runs([np.inf] * 5, [100] * 5)), 1e-5)
+    assert other.startswith(
+        "Precision matters for the best choice: with float64, all 5 runs reached the target, after 100"
+    )
+    assert "with float32, no run reached the target; all 5 runs ended at a finite loss, 0.01" in other
+    assert other.endswith("In 1 of 1 choice fewer runs succeed in float32 than in float64, and in 0 more.")
+    alone = runs([100] * 5, [100] * 5)
+    assert describe_precision(ranking(alone[alone["dtype"] == "float32"]), 1e-5) == ""
+    assert describe_precision(ranking(alone[alone["dtype"] == "float32"].drop(columns="dtype")), 1e-5) == ""
+
+
+def test_a_search_is_in_float64():
+    for call in (lambda grid: space_settings(grid, 800, 3), check_double):
+        with pytest.raises(ValueError, match="dtype must be float64 in the grid of a search, not float32"):
+            call(Grid(dtype=BOTH))
+    check_double(Grid(dtype="float64"))
+
+
+def test_a_study_names_it():
+    study = {"name": "mine", "data": {"builtin": "quadratic"}, "model": {"expression": "a*x**2 + b*x + c"}}
+    assert study_of_table(study | {"grid": {"dtype": BOTH}}).make_grid().dtype == tuple(BOTH)
+    with pytest.raises(ValueError, match="dtype must be one of float64, float32, not 'half'"):
+        study_of_table(study | {"grid": {"dtype": "half"}})
