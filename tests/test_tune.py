@@ -10,7 +10,7 @@ import pytest
 
 from bench import Grid, Space, load_tuning
 from bench.engine import rounds
-from bench.engine.optuna_storage import FILE
+from bench.engine.optuna_storage import FILE, TrialsFile
 from bench.engine.search import ROUND, Search, halving_epochs
 from bench.engine.tune import tune
 from bench.store.run_folder import EVIDENCE
@@ -217,6 +217,23 @@ def test_a_file_of_trials_that_is_not_what_was_written(data, tmp_path, damage):
     with sqlite3.connect(file) as database:
         assert database.execute("SELECT count(*) FROM trials").fetchone() == (9,)
     database.close()
+
+
+@pytest.mark.parametrize("step", ["__init__", "add"])
+def test_a_file_of_trials_that_cannot_be_written_is_done_without(data, tmp_path, monkeypatch, step):
+    def fail(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(TrialsFile, step, fail)
+    space = {"optimizer": "sgd"}
+    with pytest.warns(RuntimeWarning, match=r"tuning.db cannot be written \(database or disk is full\)"):
+        found = search(data, tmp_path / "run", trials=40, space=space, confirm=0)
+    assert len(found.trials) == 40
+
+
+def test_a_search_that_does_not_fit_into_the_memory_is_refused(data, tmp_path):
+    with pytest.raises(ValueError, match=r"training takes about .* GB of memory"):
+        search(data, tmp_path / "run", epochs=10**10, record="epoch")
 
 
 def test_a_table_of_trials_that_is_damaged_is_refused(data, tmp_path):

@@ -4,7 +4,7 @@ What a search goes on from is the sealed table of trials in the run's folder: a 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from warnings import catch_warnings, simplefilter, warn
@@ -71,8 +71,11 @@ class TrialsFile:
 
 
 @contextmanager
-def open_trials_file(folder: Path, searches: Sequence[Search]) -> Iterator[TrialsFile]:
-    """Open the file in a run's folder; one that is damaged, or holds trials of another search, is made anew.
+def open_trials_file(folder: Path, searches: Sequence[Search]) -> Iterator[Callable[[Search], None]]:
+    """Open the file in a run's folder, and give the block what adds the new trials of a search to it.
+
+    One that is damaged, or holds trials of another search, is made anew. Where it cannot be written, the search goes on
+    without it, after a warning: it is only a copy.
 
     Raises
     ------
@@ -82,20 +85,48 @@ def open_trials_file(folder: Path, searches: Sequence[Search]) -> Iterator[Trial
     path = folder / FILE
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ValueError(f"{path} must be a file, to which trials are written: remove what is there")
+    opened: TrialsFile | None = None
+    existed = path.exists()
+
+    def add(search: Search) -> None:
+        """Add the trials of a search, as long as that goes well."""
+        nonlocal opened
+        if opened is None:
+            return
+        try:
+            opened.add(search)
+        except Exception as error:
+            _warn_of(path, error)
+            opened = None
+
     try:
         opened = TrialsFile(path, searches)
     except Exception as error:  # Optuna asserts what a database holds, and looks up what it does not
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        warn(f"{path} cannot be gone on with ({reason}): it is made anew", RuntimeWarning, stacklevel=3)
+        if existed:
+            warn(f"{path} cannot be gone on with ({_reason(error)}): it is made anew", RuntimeWarning, stacklevel=3)
         for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
             (folder / name).unlink(missing_ok=True)
-        opened = TrialsFile(path, searches)
+        try:
+            opened = TrialsFile(path, searches)
+        except Exception as again:
+            _warn_of(path, again)
     try:
         for search in searches:
-            opened.add(search)
-        yield opened
+            add(search)
+        yield add
     finally:
-        opened.close()
+        if opened is not None:
+            opened.close()
+
+
+def _warn_of(path: Path, error: Exception) -> None:
+    """Say that there will be no copy, and why."""
+    warn(f"{path} cannot be written ({_reason(error)}): the search goes on without it", RuntimeWarning, stacklevel=2)
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _facts(trial: FrozenTrial) -> tuple[object, ...]:

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.engine.confirm import fresh_seeds, join_plans, plan_choices
-from bench.engine.optuna_storage import TrialsFile, open_trials_file
+from bench.engine.memory import Memory, longest_run
+from bench.engine.optuna_storage import open_trials_file
 from bench.engine.problem import Problem, make_problem
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Asked, Search, halving_epochs
@@ -21,7 +22,7 @@ from bench.engine.sweep import check_settings, find_executor, record_settings, s
 from bench.engine.train import Executor, identity_of, loss_stride, rules_of, train_plan
 from bench.store.evidence import read_table_of, store_tables
 from bench.store.results import CONFIRMATION
-from bench.store.run_folder import OpenRun, open_run
+from bench.store.run_folder import OpenRun, explain_os_errors, open_run
 from bench.store.tuning import GRID, IMPORTANCE, TRIALS, TuneResult, load_tuning
 from bench.study.grid import Grid
 from bench.study.space import Space, check_double, check_pruner, check_sampler
@@ -132,7 +133,10 @@ def tune(
         ]
         about = space.identity() | {"sampler": sampler, "sampler_seed": str(sampler_seed), "pruner": pruner}
         size = trials * space.pairs
-        longest = problem.clock.marks(1, settings.epochs).size
+        n, least = problem.y.size, space.least_batch(problem.y.size)
+        length = longest_run(settings.record, n, least, settings.epochs, drop_last=settings.drop_last)
+        Memory.of(model, settings, held_out=validation is not None).check(ROUND * space.pairs, length)
+        longest = problem.clock.marks(least, settings.epochs).size
         every = loss_stride(size, longest)
         with open_run(folder, study, identity_of(problem) | about, resume=resume, every=every) as run:
             run.record_study(study)
@@ -216,7 +220,7 @@ class _Tuning:
         settings = self.rows[CHOICES].drop_duplicates() if len(self.rows) else self.rows
         self.plan = self._make_plan(settings) if len(settings) else pd.DataFrame()
 
-    def train(self, trials: int, copy: TrialsFile, progress: Callable[[int], None]) -> None:
+    def train(self, trials: int, copy: Callable[[Search], None], progress: Callable[[int], None]) -> None:
         """Train rounds of the optimizers in turn, until there are so many trials in all."""
         share, rest = divmod(trials, len(self.searches))
         budgets = [share + (place < rest) for place in range(len(self.searches))]
@@ -230,7 +234,7 @@ class _Tuning:
             search = self.searches[place]
             # A round that was cut short by the number of trials is completed first: rounds begin at multiples.
             self._train_round(search, search.ask(min(ROUND - done[place] % ROUND, left[place])))
-            copy.add(search)
+            copy(search)
             progress(len(self.rows))
 
     def _train_round(self, search: Search, asked: list[Asked]) -> None:
@@ -306,7 +310,8 @@ class _Tuning:
     def _store(self, search: Search, rows: list[dict[str, Any]]) -> None:
         """Store the rows of a round."""
         self.rows = pd.concat([self.rows, pd.DataFrame(rows)], ignore_index=True)
-        store_tables(self.run.folder, **{TRIALS: self.rows})
+        with explain_os_errors(self.run.folder):
+            store_tables(self.run.folder, **{TRIALS: self.rows})
 
 
 def _distinct(settings: list[dict[str, Any]]) -> tuple[pd.DataFrame, NDArray[np.intp]]:

@@ -249,8 +249,12 @@ def _check_distinct(
 
 def _parse_rates(lr: Numbers | str) -> Floats:
     """Return the learning rates, of a list or of a range that is given as text."""
-    listed = _parse_range(lr) if isinstance(lr, str) else _as_list("lr", lr)
-    return np.array(_check_distinct("lr", [_check_positive("lr", rate) for rate in listed]))
+    if isinstance(lr, str):
+        rates = np.array(_parse_range(lr))  # between its ends, which are checked
+        if np.unique(rates).size < rates.size:
+            _check_distinct("lr", rates.tolist())
+        return rates
+    return np.array(_check_distinct("lr", [_check_positive("lr", rate) for rate in _as_list("lr", lr)]))
 
 
 def _parse_range(text: str) -> list[float]:

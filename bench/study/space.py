@@ -262,6 +262,12 @@ class Space:
         """How many runs a trial has."""
         return len(self.repeats.names) * len(self.repeats.seed)
 
+    def least_batch(self, n_samples: int) -> int:
+        """Return the smallest batch size, in samples."""
+        if isinstance(self.batch_size, Range):
+            return int(self.batch_size.low)
+        return min(n_samples if size == "full" else int(size) for size in self.batch_size)
+
     def trials_of_a_lane(self, width: int) -> int:
         """Return how many trials fill a lane: as many runs side by side, which must have the same order of samples."""
         side_by_side = len(self.repeats.names) if any(self.shuffle) else self.pairs
