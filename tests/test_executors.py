@@ -88,6 +88,24 @@ def test_an_error_in_a_job_reaches_the_caller_and_stops_the_others():
     assert stop.is_set()
 
 
+@pytest.mark.parametrize("failing", range(4))
+def test_what_ended_together_with_an_error_is_not_lost(failing):
+    def work(job):
+        if job == failing:
+            raise MemoryError
+        return job
+
+    results, wait_for = [], executors.wait
+
+    def wait_for_all(futures, **_):
+        return wait_for(futures)  # until all have ended
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(MemoryError):  # noqa: PT012
+        patch.setattr(executors, "wait", wait_for_all)
+        results.extend(run_in_threads(work, range(4), Event(), threads=2))
+    assert sorted(results) == [job for job in range(4) if job != failing]
+
+
 def test_an_error_in_the_jobs_themselves_does_too():
     def jobs():
         yield 1

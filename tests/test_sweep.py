@@ -520,7 +520,7 @@ def kill_grid(seeds=4):
     return some_grid(lr=[0.05, 0.2], batch_size=[1, 16], seed=range(seeds), optimizer=["sgd", "adam"])
 
 
-def kill_at_random_moments(folder, beforehand, kills=20):
+def kill_at_random_moments(folder, beforehand, kills=12):
     """Sweep in processes that are killed until one comes to its end, in folder after folder.
 
     Runs in a process of its own, which has imported and compiled everything: those that it forks begin at once. Returns

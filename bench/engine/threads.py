@@ -38,7 +38,8 @@ def run_in_threads(
             while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 waiting |= {pool.submit(work, task) for task in islice(todo, len(done))}
-                for future in done:
+                # One that failed last: what came together with it is not lost.
+                for future in sorted(done, key=lambda future: future.exception() is not None):
                     yield future.result()
         finally:
             stop.set()
