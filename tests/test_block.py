@@ -16,7 +16,8 @@ from kernels.samples import allocate_data
 
 # As in tests/test_equality.py: each form, and any two with weight decay or without.
 OPTIMIZERS = ["sgd", "momentum(0.9)", "adam"]
-OPTIMIZERS += ["schedule_free_sgd(weight_decay=0.001)", "clipped(adam(weight_decay=0.001), 0.5)", "averaged(polyak)"]
+# With a clock, a decay, a norm, a loss and a point of the gradient; `tests.drills.optimizers` has all of them.
+OPTIMIZERS += ["clipped(adam(weight_decay=0.001), 0.5)", "averaged(polyak)"]
 EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
 X = np.random.default_rng(0).uniform(-1, 1, 43)
 Y = 2 * X**2 - 4 * X + 3

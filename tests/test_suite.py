@@ -35,8 +35,8 @@ confirm = 5
 [[problem]]
 name = "line"
 data = { path = "line.csv", x = "u", y = "v" }
-model = { expression = "a*u + b" }
-grid = { init = { zero = [0, 0] }, batch_size = 4, shuffle = true }
+model = { expression = "a*u**2 + b*u + c" }
+grid = { init = { zero = [0, 0, 0] }, batch_size = 4, shuffle = true }
 run = { target = 1e-3 }
 
 [[problem]]
@@ -89,7 +89,7 @@ def test_what_a_problem_says_goes_before_what_is_shared(small):
         ('name = "two"', "", "two.toml: name must be text, not None"),
         ('name = "bowl <b>"', 'name = "line"', "two.toml: each problem must have a name of its own, and 'line' is"),
         ("epochs = 2 }", "epochs = -2 }", "problem 'bowl <b>': epochs must be"),
-        ('expression = "a*u + b"', 'expression = "a*u +"', "problem 'line': expression, column 6"),
+        ('expression = "a*u**2 + b*u + c"', 'expression = "a*u**2 + b*u +"', "problem 'line': expression, column 15"),
         ("run = { target = 1e-3 }", "run = 3", "problem 'line': run must be a table"),
     ],
 )

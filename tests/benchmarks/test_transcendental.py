@@ -67,7 +67,7 @@ MANY = {name: batch_of_runs(problem).part(epochs=5) for name, problem in ONE.ite
 
 def marked(variant, name):
     """Each model takes four kernels; test_many.py has those of many runs and JAX, the tests of equality the others."""
-    repeated = name != ("exponential" if variant.many else "sine") or variant.package
+    repeated = name != ("exponential" if variant.many else "sine") or variant.package or variant.name == "lanes-fma"
     marks = pytest.mark.only_measured if repeated else ()
     return pytest.param(variant, name, marks=marks, id=f"{variant.name}-{name}")
 
