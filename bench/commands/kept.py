@@ -11,6 +11,17 @@ from bench.system.atomic import DISK_ERRORS
 
 
 @contextmanager
+def keep_parts(folder: Path) -> Iterator[None]:
+    """Say how to go on where the block, which trains, is interrupted."""
+    try:
+        yield
+    except BaseException as error:
+        if is_interrupt(error):
+            print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
+        raise
+
+
+@contextmanager
 def keep_results(folder: Path) -> Iterator[None]:
     """Say how to go on where the block, which comes after the training, is interrupted or finds no room on the disk.
 

@@ -18,8 +18,7 @@ from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence, print_table, progress
-from bench.commands.interrupts import is_interrupt
-from bench.commands.kept import keep_results
+from bench.commands.kept import keep_parts, keep_results
 from bench.commands.speed import print_speed
 from bench.data.scaling import Scaling
 from bench.data.table import TABLES, Dataset
@@ -180,26 +179,25 @@ def train_study(
     executor: Executor = train_in_threads,
 ) -> SweepResult:
     """Train every configuration into the folder, with a progress bar."""
-    try:
-        # The import takes half a second, in which the sweep computes without the interpreter.
-        with _import_in_background("scipy.stats"), progress("configurations", grid.size) as advance:
-            return sweep(
-                model,
-                data.x,
-                data.y,
-                grid,
-                **study.run.model_dump() | {"confirm": 0},
-                validation=data.validation,
-                executor=executor,
-                out=folder,
-                study=to_toml(study),
-                resume=resume,
-                progress=advance,
-            )
-    except BaseException as error:
-        if is_interrupt(error):
-            print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
-        raise
+    # The import takes half a second, in which the sweep computes without the interpreter.
+    with (
+        keep_parts(folder),
+        _import_in_background("scipy.stats"),
+        progress("configurations", grid.size) as advance,
+    ):
+        return sweep(
+            model,
+            data.x,
+            data.y,
+            grid,
+            **study.run.model_dump() | {"confirm": 0},
+            validation=data.validation,
+            executor=executor,
+            out=folder,
+            study=to_toml(study),
+            resume=resume,
+            progress=advance,
+        )
 
 
 def confirm_winners(

@@ -1,12 +1,10 @@
 """What `sgdbench tune` does: search, check, confirm, compare with the grid, and report."""
 
-import sys
 from pathlib import Path
 
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence, progress
-from bench.commands.interrupts import is_interrupt
-from bench.commands.kept import keep_results
+from bench.commands.kept import keep_parts, keep_results
 from bench.commands.run import folder_name, verify_runs
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
@@ -74,30 +72,25 @@ def run_tune(
     folder = out or Path("results") / f"{folder_name(study.name)}-tuned"
     trials = study.tune.trials or TRIALS
     shared = study.run.model_dump(exclude={"refine"})
-    try:
-        with open_cluster(cluster) as executor, progress("trials", trials) as advance:
-            tuning = tune(
-                model,
-                data.x,
-                data.y,
-                space,
-                trials=trials,
-                sampler=study.tune.sampler or "tpe",
-                pruner=study.tune.pruner or "asha",
-                sampler_seed=seed,
-                grid=grid if with_grid else None,
-                **shared,
-                validation=data.validation,
-                executor=executor,
-                out=folder,
-                study=to_toml(study),
-                resume=resume,
-                progress=advance,
-            )
-    except BaseException as error:
-        if is_interrupt(error):
-            print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
-        raise
+    with keep_parts(folder), open_cluster(cluster) as executor, progress("trials", trials) as advance:
+        tuning = tune(
+            model,
+            data.x,
+            data.y,
+            space,
+            trials=trials,
+            sampler=study.tune.sampler or "tpe",
+            pruner=study.tune.pruner or "asha",
+            sampler_seed=seed,
+            grid=grid if with_grid else None,
+            **shared,
+            validation=data.validation,
+            executor=executor,
+            out=folder,
+            study=to_toml(study),
+            resume=resume,
+            progress=advance,
+        )
     with keep_results(folder):
         if len(tuning.result.frame) and not verify_runs(tuning.result, study, data):
             return False

@@ -20,14 +20,13 @@ from optuna.samplers import BaseSampler, CmaEsSampler, QMCSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.study.space import Space, Template
+from bench.tables.trial_value import HOPELESS
 from kernels.block import WIDTH
 
 ROUND = WIDTH
 """Trials that are trained together: as many as a lane is wide, so that it is full even with one run for each."""
 REDUCTION = 3
 """Of the trials that reach an epoch of `halving_epochs`, about one in so many goes on."""
-HOPELESS = 4.0
-"""A trial whose value is higher than the best by so much is hopeless, however bad it is."""
 # What trials have in common that are trained side by side.
 COMMON = ("batch_size", "shuffle")
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.PRUNED}
@@ -68,7 +67,7 @@ def _make_cmaes(seed: int) -> BaseSampler:
         popsize=ROUND,
         independent_sampler=_make_tpe(seed),
         warn_independent_sampling=False,
-        # Their last values are on the scale of the others, see `bench.engine.trials`.
+        # Their last values are on the scale of the others, see `bench.tables.trial_value`.
         consider_pruned_trials=True,
     )
 

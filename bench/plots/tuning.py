@@ -24,11 +24,10 @@ from bench.plots.style import (
     shorten,
 )
 from bench.tables.formatting import text
+from bench.tables.trial_value import HOPELESS
 
 # Parameters whose values are shown one by one.
 MOST_SLICES = 6
-# Decades above the best value that are shown: what is worse than that is hopeless, however bad it is.
-DECADES = 4
 GRID = "#6b7785"
 
 
@@ -101,7 +100,7 @@ def regret_by_cost(
         Whether it is a ratio.
     sampler : str
     """
-    most = 10.0**DECADES if logarithmic else np.finfo(float).max
+    most = 10.0**HOPELESS if logarithmic else np.finfo(float).max
     found = steps[steps["regret"] <= most]
     if found.empty:
         return empty_figure("No regret to show: no trial was trained to its end.")
@@ -196,7 +195,7 @@ def slices(values: pd.DataFrame, parameters: Sequence[str], *, label: str, logar
 def _worth_showing(trials: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
     """Return the trials without those that diverged, and those that are hopeless."""
     values = trials["value"].to_numpy(float)
-    most = values.min(initial=np.inf) + DECADES if logarithmic else np.inf
+    most = values.min(initial=np.inf) + HOPELESS if logarithmic else np.inf
     return trials.iloc[np.flatnonzero(np.isfinite(values) & (values <= most))]
 
 

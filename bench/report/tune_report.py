@@ -177,7 +177,7 @@ def _render_page(data: TuneData, tables: dict[str, pd.DataFrame], captions: dict
     folder, runs = data.tuning.folder, data.runs
     answer = find_answer(runs) if len(runs.frame) else None
     said = {about: sentence for about, sentence in data.sentences.items() if about not in ("Best choice", "Ties")}
-    choice = data.tuning.best() if answer and answer.settings else None
+    code = next((copy.content for copy in answer.copies if copy.anchor == "answer-python"), None) if answer else None
     return assemble_page(
         "tune.html.j2",
         EMPTY_PAGE_SCRIPTS,
@@ -192,7 +192,7 @@ def _render_page(data: TuneData, tables: dict[str, pd.DataFrame], captions: dict
         tables=[(title, text_table(table)) for title, table in tables.items()],
         figures=embed_figures(folder / "figures", captions, MAX_FIGURE_BYTES),
         grid=f"{GRID}/report.html" if data.grid_values is not None else None,
-        code=None if choice is None else choice.code(),
+        code=code,
         space=data.space,
         facts=data.facts,
     )

@@ -7,7 +7,7 @@ A range is written like one of a grid, without a count: ``"log:0.001:1"`` for a 
 import inspect
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -181,12 +181,7 @@ def _join(pieces: Sequence[str], numbers: Sequence[float]) -> str:
 def _name_optimizer_options(text: str, numbers: list[float]) -> list[str]:
     """Return the names of the options of an optimizer that have these values, one after the other."""
     optimizer = make_optimizer(text)
-    options = list((optimizer.options | {"weight_decay": optimizer.weight_decay}).items())
-    names: list[str] = []
-    for place, number in enumerate(numbers):
-        own = (name for name, value in options if value == float(f"{number:.12g}") and name not in names)
-        names.append(next(own, f"option {place + 1}"))
-    return names
+    return _match_names(optimizer.options | {"weight_decay": optimizer.weight_decay}, numbers)
 
 
 def _name_schedule_options(text: str, numbers: list[float]) -> list[str]:
@@ -194,11 +189,16 @@ def _name_schedule_options(text: str, numbers: list[float]) -> list[str]:
     learning_rates(text, 1.0, 1)
     name, args, kwargs = parse_spec(text, "schedule")
     bound = inspect.signature(schedules.KNOWN[name]).bind(*args, **kwargs)
+    return [f"{name} {option}" for option in _match_names(bound.arguments, numbers)]
+
+
+def _match_names(options: Mapping[str, Any], numbers: list[float]) -> list[str]:
+    """Return which options have these values, as they were written, one after the other."""
     names: list[str] = []
     for place, number in enumerate(numbers):
-        own = (option for option, value in bound.arguments.items() if value == number and option not in names)
+        own = (name for name, value in options.items() if value == float(f"{number:.12g}") and name not in names)
         names.append(next(own, f"option {place + 1}"))
-    return [f"{name} {option}" for option in names]
+    return names
 
 
 class Space:

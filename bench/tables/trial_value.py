@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from bench.tables.run_costs import CHOICES
 from kernels.run import Floats
 
+HOPELESS = 4.0
+"""A trial whose value, a logarithm, is higher than the best by so much is hopeless, however bad it is."""
+
 
 def samples_per_success(samples: NDArray[np.integer], converged: NDArray[np.bool_]) -> float:
     """Return the samples that all runs have seen for each of them that reached the target; infinite if none did.
