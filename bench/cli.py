@@ -151,7 +151,9 @@ def fit(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="A CSV, TSV or Parquet file, or built-in data: 'quadratic', 'auto-mpg' or 'diabetes'."
+            metavar="DATA",
+            help="A CSV, TSV or Parquet file, or built-in data: 'quadratic', 'auto-mpg' or 'diabetes'; "
+            "with --stream a Parquet or Arrow file, or a folder of them.",
         ),
     ],
     model: Annotated[
@@ -205,6 +207,19 @@ def fit(
         ),
     ] = False,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Skip rows with missing values.")] = False,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream", help="Read the rows in pieces, again in each epoch: there may be more than fit in memory."
+        ),
+    ] = False,
+    buffer: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ROWS",
+            help="With --stream --shuffle, which shuffles row groups: how many rows are shuffled together.",
+        ),
+    ] = None,
     every: Annotated[
         int | None,
         typer.Option(min=1, metavar="EPOCHS", help="Print rate, loss, gradient and parameters every so many epochs."),
@@ -221,15 +236,15 @@ def fit(
 ) -> None:
     """Fit a model to the columns of a table."""
     from bench.commands import options  # noqa: PLC0415
-    from bench.commands.fit import FitOutput, run_fit  # noqa: PLC0415
+    from bench.commands.fit import FitOutput, FitRows, run_fit  # noqa: PLC0415
 
     finished = run_fit(
         data,
         model,
         x,
         y,
+        FitRows(drop_missing, validation, stream, buffer),
         FitOutput(every, plot, animate, watch, as_json),
-        drop_missing=drop_missing,
         standardize=standardize,
         target=target,
         init=options.parse_assignments(init),
@@ -243,7 +258,6 @@ def fit(
         loss=loss,
         kernel=kernel,
         record=options.parse_record(record),
-        validation=validation,
         patience=patience,
         dtype=dtype,
     )

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kernels.columns import stack_columns
+from kernels.linear_data import make_rows, triangle_of_pieces
 from kernels.model import Model
 from kernels.program import evaluate
 from kernels.run import Floats
+from kernels.sample_stream import SampleStream
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,37 +35,48 @@ class Uncertainty:
     reason: str = ""
 
 
-def estimate_uncertainty(model: Model, params: Floats, x: tuple[Floats, ...], y: Floats) -> Uncertainty:
+def estimate_uncertainty(model: Model, params: Floats, samples: SampleStream) -> Uncertainty:
     """Return the standard errors and correlations of parameters, by the Jacobian of the model there.
+
+    Its QR factor is all that is kept of it, so that it takes no memory of the size of the data.
 
     Parameters
     ----------
     model : Model
     params : array, shape (P,)
-    x : tuple of array, shape (n,)
-        One for each input.
-    y : array, shape (n,)
+    samples : SampleStream
     """
-    size = params.size
-    if y.size <= size:
-        return unknown(size, f"{y.size} samples leave no freedom for {size} parameters")
-    with np.errstate(all="ignore"):
-        residual, derivatives = evaluate(model.program, params, np.stack(x), y)
-    jacobian = np.stack([np.broadcast_to(derivative, y.shape) for derivative in derivatives], axis=1)
-    if not (np.isfinite(residual).all() and np.isfinite(jacobian).all()):
+    size, n = params.size, samples.samples
+    if n <= size:
+        return unknown(size, f"{n} samples leave no freedom for {size} parameters")
+    # With the residual as a last column, whose length is then that of the last column of the factor.
+    rows = (_jacobian_and_residual(model, params, x, y) for x, y in samples.parts())
+    factor = triangle_of_pieces(rows)
+    if not np.isfinite(factor).all():
         return unknown(size, "the residuals or their derivatives are not finite")
+    jacobian, residual = factor[:, :-1], factor[:, -1]
     # Columns of one length, so that what is called singular does not depend on units.
     scale = np.sqrt(np.add.reduce(jacobian * jacobian))
     if not scale.all():
         return unknown(size, f"the samples say nothing of {model.params[int(np.argmin(scale))]}")
     _, singular, directions = np.linalg.svd(jacobian / scale, full_matrices=False)
-    if singular[-1] <= singular[0] * y.size * np.finfo(float).eps:
+    if singular[-1] <= singular[0] * n * np.finfo(float).eps:
         return unknown(size, "the samples do not tell the parameters apart: the matrix J^T J is singular")
     half = directions / singular[:, np.newaxis] / scale
     inverse = half.T @ half
-    deviation = np.sqrt(np.add.reduce(residual * residual) / (y.size - size))
+    deviation = np.sqrt(np.add.reduce(residual * residual) / (n - size))
     norm = np.sqrt(np.diag(inverse))
     return Uncertainty(deviation * norm, inverse / np.outer(norm, norm))
+
+
+def _jacobian_and_residual(model: Model, params: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
+    """Return the derivatives of the residual by the parameters and, as a last column, the residual."""
+    rows = np.empty((y.size, params.size + 1))
+    with np.errstate(all="ignore"):
+        residual, derivatives = evaluate(model.program, params, stack_columns(x, y.size), y)
+    for k, derivative in enumerate((*derivatives, residual)):
+        rows[:, k] = derivative
+    return rows
 
 
 def unknown(params: int, reason: str) -> Uncertainty:
@@ -70,7 +84,7 @@ def unknown(params: int, reason: str) -> Uncertainty:
     return Uncertainty(np.full(params, np.nan), np.full((params, params), np.nan), reason)
 
 
-def least_squares(model: Model, x: tuple[Floats, ...], y: Floats) -> Floats:
+def least_squares(model: Model, samples: SampleStream) -> Floats:
     """Return the parameters of the least squares, shape (P,), of a model linear in them.
 
     Raises
@@ -78,5 +92,9 @@ def least_squares(model: Model, x: tuple[Floats, ...], y: Floats) -> Floats:
     ValueError
         If the model is not linear in its parameters.
     """
-    params, *_ = np.linalg.lstsq(*model.linear_system(np.stack(x, axis=1), y), rcond=None)
-    return params.astype(np.float64, copy=False)
+    params = len(model.params)
+    model.check_linear()
+    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in samples.parts())
+    rcond = np.finfo(float).eps * max(samples.samples, params)
+    found, *_ = np.linalg.lstsq(factor[:, :-1], factor[:, -1], rcond=rcond)
+    return found.astype(np.float64, copy=False)

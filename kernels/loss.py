@@ -147,7 +147,7 @@ class Loss:
             found[self.metric.name] = self.metric.value(prediction, target)
         return found
 
-    def check_targets(self, y: Floats, what: str = "y") -> None:
+    def check_targets(self, y: Floats, what: str = "y", first: int = 0) -> None:
         """Refuse targets that the loss is not defined for.
 
         Parameters
@@ -155,6 +155,8 @@ class Loss:
         y : array, shape (n,)
         what : str
             Their name.
+        first : int
+            The row of the first of them.
 
         Raises
         ------
@@ -167,6 +169,6 @@ class Loss:
         if not good.all():
             row = int(np.argmin(good))
             raise ValueError(
-                f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in row {row} "
-                "(counted from 0)"
+                f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in row "
+                f"{first + row} (counted from 0)"
             )

@@ -5,7 +5,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from kernels.fit import FitResult, fit
+from kernels.fit import fit
+from kernels.fit_result import FitResult
 from kernels.model import Model
 from kernels.models import make_model
 from kernels.optimizer import Optimizer

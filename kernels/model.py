@@ -129,12 +129,16 @@ class Model:
         ValueError
             If the model is not linear in its parameters, or x does not fit it.
         """
-        if not self.is_linear:
-            raise ValueError(f"the model must be linear in its parameters, and {self.expression!r} is not")
+        self.check_linear()
         columns = self.columns(x)
         with np.errstate(all="ignore"):
             _, derivatives = evaluate(self.program, np.zeros(len(self.params)), np.stack(columns), np.zeros(()))
         return np.stack([np.broadcast_to(derivative, columns[0].shape) for derivative in derivatives], axis=1)
+
+    def check_linear(self) -> None:
+        """Raise a ValueError if the model is not linear in its parameters."""
+        if not self.is_linear:
+            raise ValueError(f"the model must be linear in its parameters, and {self.expression!r} is not")
 
     def linear_system(self, x: Inputs, y: Floats) -> tuple[Floats, Floats]:
         """Return the matrix D and the targets t of a linear model: its residual is D theta - t.

@@ -18,6 +18,7 @@ from kernels.loss import Loss
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
+from kernels.stream_part import AT_MARK, NOW, Part, RunNow, Work
 from kernels.weak import as_scalars
 
 State = tuple[tuple[Floats, ...], tuple[float, ...]]
@@ -69,11 +70,29 @@ def train(
                 lr = theta.dtype.type(hyper.rates[epoch])
                 theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], lr)
             done += 1
-    slots, clock = state
-    own = [np.broadcast_to(slot, theta.shape) for slot in slots]
-    remembered = np.stack(own, axis=-1).ravel() if own else np.empty(0)
-    record.memory[:] = np.concatenate([remembered, [float(number) for number in clock]])
+    record.memory[:] = _memory_of(state, theta)
     return status, done
+
+
+def train_part(program: Program, loss: Loss, optimizer: Optimizer, samples: Part, run: RunNow, work: Work) -> None:
+    """Evaluate, shuffle and train samples, each where there is work of the kind; see `kernels.stream_part`."""
+    x, y = stack_columns(samples.x, samples.y.size), samples.y
+    chosen = slice(work.first, work.first + max(work.evaluated, work.shuffled))
+    with np.errstate(all="ignore"):
+        if work.evaluated:
+            given, _ = loss.evaluate(program, run.params[AT_MARK], x[:, chosen], y[chosen])
+            run.total[0] = np.add.reduce(loss.recorded(given))
+        if work.shuffled:
+            order = permutation(work.shuffled, work.seed, work.word)
+            for column in (*samples.x, samples.y):
+                column[chosen] = column[chosen][order]
+            x = stack_columns(samples.x, samples.y.size)
+        theta = run.params[NOW].copy()
+        state = _state_from(run.memory, optimizer, theta)
+        for batch in _batches(np.arange(work.trained), work.batch_size):
+            theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], np.float64(work.lr))
+    run.params[NOW] = theta
+    run.memory[:] = _memory_of(state, theta)
 
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -151,3 +170,10 @@ def _state_from(memory: Floats, optimizer: Optimizer, theta: Floats) -> State:
     own = theta.size * optimizer.slots
     slots = memory[:own].reshape(theta.size, optimizer.slots).T.astype(theta.dtype)
     return tuple(slots), as_scalars(memory[own:], theta)
+
+
+def _memory_of(state: State, theta: Floats) -> Floats:
+    slots, clock = state
+    own = [np.broadcast_to(slot, theta.shape) for slot in slots]
+    remembered = np.stack(own, axis=-1).ravel() if own else np.empty(0)
+    return np.concatenate([remembered, [float(number) for number in clock]])

@@ -199,13 +199,19 @@ def compile_or_load(
     return Kernel(name, dispatcher.get_overload(signature), seconds, source, cold_seconds, load)
 
 
-def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
+def bind_loops(made_of: Ingredients, entry: Callable[..., Any] | None = None) -> tuple[list[FunctionType], str, str]:
     """Bind the loops to what a kernel is made of.
+
+    Parameters
+    ----------
+    made_of : Ingredients
+    entry : callable, optional
+        What Python is to call; without it, `loops.train` or `loops.train_block`.
 
     Returns
     -------
     functions : list of functions
-        Plain Python; what is called before what calls it, `loops.train` or `loops.train_block` last.
+        Plain Python; what is called before what calls it, the entry last.
     digest : str
         Of all that is bound, the options of the compiler, and the functions on lanes that this machine has.
     source : str
@@ -215,7 +221,8 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
     given = binder.given
     gradient_sum = binder.bind(loops.pairwise_sum, term=given["gradient_term"], zeros=given["gradient_zeros"])
     recorded_sum = binder.bind(loops.pairwise_sum, term=given["recorded_term"], zeros=given["recorded_zeros"])
-    entry = loops.train if made_of.width == 1 else loops.train_block
+    if entry is None:
+        entry = loops.train if made_of.width == 1 else loops.train_block
     binder.bind(entry, gradient_sum=gradient_sum, recorded_sum=recorded_sum)
     return binder.functions, *describe_bound(binder, made_of)
 

@@ -41,12 +41,7 @@ def hold_out(
     if validation is None:
         return (x, y), None
     if isinstance(validation, tuple | list) and len(validation) == 2:
-        try:
-            held = check_samples(model, *validation)
-            loss.check_targets(held[1])
-        except ValueError as error:
-            raise ValueError(f"validation: {error}") from None
-        return (x, y), held
+        return (x, y), hold_out_besides(model, loss, validation)
     if not isinstance(validation, Real) or isinstance(validation, bool) or not 0 < validation < 1:
         raise ValueError(
             f"validation must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(validation)}"
@@ -54,6 +49,28 @@ def hold_out(
     held_out = choose_split(y.size, float(validation))
     train, held = ((tuple(column[part] for column in x), y[part]) for part in (~held_out, held_out))
     return train, held
+
+
+def hold_out_besides(model: Model, loss: Loss, validation: float | tuple[Inputs, ArrayLike] | None) -> Samples | None:
+    """Return samples that are held out besides those that are trained on, or None.
+
+    Raises
+    ------
+    ValueError
+        If they are no pair (x, y), or do not fit the model or the loss.
+    """
+    if validation is None:
+        return None
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise ValueError(
+            f"validation must be a pair (x, y) beside samples that are streamed, not {describe(validation)}"
+        )
+    try:
+        held = check_samples(model, *validation)
+        loss.check_targets(held[1])
+    except ValueError as error:
+        raise ValueError(f"validation: {error}") from None
+    return held
 
 
 def choose_split(n: int, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -75,6 +75,8 @@ def own_folder(tmp_path, monkeypatch):
     pd.DataFrame({"width": power, "weight": power**2, "good": (power > 100).astype(int)}).to_csv(
         "quality.csv", index=False
     )
+    (tmp_path / "trips").mkdir()
+    pd.DataFrame({"distance": power / 100, "fare": power / 40}).to_parquet("trips/2026.parquet", row_group_size=100)
     pd.DataFrame({"Engine Power (PS)": power, "mpg": data.y}).to_csv("engines.csv", index=False)
     return tmp_path
 

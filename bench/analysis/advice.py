@@ -20,7 +20,13 @@ SIZES = 10.0
 
 
 def predicted_edge(
-    model: Model, data: Dataset, optimizer: str = "sgd", batch_size: int | str = 1, *, shuffle: bool, seed: int = 0
+    model: Model,
+    data: Dataset,
+    optimizer: str = "sgd",
+    batch_size: int | str = 1,
+    *,
+    shuffle: bool | str,
+    seed: int = 0,
 ) -> float | None:
     """Return the largest stable learning rate; None where theory does not know it.
 
@@ -52,7 +58,7 @@ def advise(
     lr: float,
     optimizer: str,
     batch_size: int | str,
-    shuffle: bool,
+    shuffle: bool | str,
     seed: int,
 ) -> list[str]:
     """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one.
@@ -69,12 +75,12 @@ def advise(
     if not diverged and (result.status == "converged" or not _falls_short(result, quality)):
         return []
     edge = (
-        predicted_edge(result.model, fitted.data, optimizer, batch_size, shuffle=shuffle, seed=seed)
+        predicted_edge(result.model, fitted.rows, optimizer, batch_size, shuffle=shuffle, seed=seed)
         if result.criterion.of_residual
         else None
     )
     sentences = [_advise_rate(lr, edge, diverged=diverged)]
-    if fitted.scaling is None and _sizes_differ(fitted.data):
+    if fitted.scaling is None and _sizes_differ(fitted.rows):
         sentences.append("--standardize gives all columns the same size, so that one learning rate suits them all.")
     if not shuffle and batch_size != "full" and not diverged:
         sentences.append("--shuffle visits the samples in a new order each epoch, which averages out what order does.")

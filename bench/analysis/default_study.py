@@ -153,7 +153,7 @@ def _least_loss(model: Model, data: Dataset) -> float | None:
     """Return the loss of least squares, for models that are linear in their parameters."""
     if not model.is_linear:
         return None
-    best = least_squares(model, tuple(data.x.T), data.y)
+    best = least_squares(model, data.as_stream())
     return float(np.mean((model.predict(best, data.x) - data.y) ** 2))
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,9 +14,10 @@ from bench.analysis.advice import advise
 from bench.commands.console import print_place, print_sentence, print_table, progress
 from bench.commands.trace import Trace
 from bench.data.columns import split_renames
-from bench.data.fit_table import TableFit, fit_table
+from bench.data.fit_table import SHOWN, TableFit, fit_table
 from bench.data.held_out import hold_out_share
-from bench.data.table import BUILTIN, Dataset, builtin, load_table
+from bench.data.stream import ARROW, Table, TableStream, count_rows, open_table, thin_rows
+from bench.data.table import BUILTIN, TABLES, Dataset, builtin, either, load_table
 from bench.data.table_quality import TableQuality, table_quality
 from bench.data.units import curve_in_table_units
 from bench.tables.formatting import duration, text
@@ -30,6 +31,27 @@ if TYPE_CHECKING:
 ROUNDING = 1e-12
 # What a film needs to know of a fit, besides its result.
 FILM_SETTINGS = ("batch_size", "shuffle", "seed", "optimizer", "loss", "kernel")
+
+
+class FitRows(NamedTuple):
+    """Which rows of a table are fitted, and how they are read.
+
+    Attributes
+    ----------
+    drop_missing : bool
+        Whether to skip rows with missing values.
+    validation : float or None
+        The share of the rows to hold out.
+    stream : bool
+        Whether to read the table in pieces, in each epoch again.
+    buffer : int or None
+        Of a streamed table that is shuffled, how many rows are shuffled together.
+    """
+
+    drop_missing: bool
+    validation: float | None
+    stream: bool
+    buffer: int | None
 
 
 class FitOutput(NamedTuple):
@@ -59,10 +81,9 @@ def run_fit(
     model: str,
     x: Sequence[str] | None,
     y: str | None,
+    rows: FitRows,
     output: FitOutput,
     *,
-    drop_missing: bool,
-    validation: float | None,
     standardize: bool,
     **settings: Any,
 ) -> bool:
@@ -76,11 +97,8 @@ def run_fit(
         An expression, or the name of a ready-made model.
     x, y
         The columns; None for those of built-in data.
+    rows : FitRows
     output : FitOutput
-    drop_missing : bool
-        Whether to skip rows with missing values.
-    validation : float or None
-        The share of the rows to hold out.
     standardize : bool
         Whether to train on columns of mean 0 and standard deviation 1.
     **settings
@@ -98,21 +116,27 @@ def run_fit(
     """
     _check_output(output)
     columns, names = split_renames(x or [])
-    table = _load(path, columns, y, drop_missing=drop_missing)
-    if validation is not None:
-        table = hold_out_share(table, validation)
+    table = _open_stream(path, columns, y, rows, output) if rows.stream else _load(path, columns, y, rows)
+    if rows.stream and settings["shuffle"]:
+        settings["shuffle"] = "blocks" if rows.buffer is None else f"blocks(buffer={rows.buffer})"
     formula = make_model_for_columns(model, table.x_names, names)
     window = _open_window(f"{table.y_name} = {formula.expression}") if output.watch else None
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
-    watchers = [watcher for watcher in (trace, window) if watcher]
-    with progress("epochs", settings["epochs"], hidden=trace is not None) as advance:
+    watchers: list[Callable[[FitResult, Any], None]] = [watcher for watcher in (trace, window) if watcher]
+    # A stream is read once more than there are epochs, for the last loss, and once for means and deviations.
+    unit, total = ("epochs", settings["epochs"])
+    if not isinstance(table, Dataset):
+        unit, total = "rows", table.samples * (settings["epochs"] + 1 + standardize)
+    with progress(unit, total, hidden=trace is not None) as advance:
 
-        def watch(result: FitResult, trained: Dataset) -> None:
-            advance(result.epochs)
+        def watch(result: FitResult, trained: Table) -> None:
+            if unit == "epochs":
+                advance(result.epochs)
             for watcher in watchers:
                 watcher(result, trained)
 
-        fitted = fit_table(formula, table, standardized=standardize, watch=watch, **settings)
+        counted = table if isinstance(table, Dataset) else count_rows(table, advance)
+        fitted = fit_table(formula, counted, standardized=standardize, watch=watch, **settings)
     if trace:
         trace.finish(fitted.result, fitted.data)
     if output.as_json:
@@ -121,7 +145,7 @@ def run_fit(
         _print_fit(fitted, table, settings)
     if output.plot:
         _plot_fit(output.plot, fitted, table)
-    if output.animate or window:
+    if isinstance(table, Dataset) and (output.animate or window):
         film_settings = {name: settings[name] for name in FILM_SETTINGS}
         _show_film(output.animate, None if fitted.interrupted else window, fitted, table, film_settings)
     if not output.as_json:
@@ -145,16 +169,40 @@ def _check_output(output: FitOutput) -> None:
         check_writable(output.animate, "--animate")
 
 
-def _load(path: Path, x: Sequence[str] | None, y: str | None, *, drop_missing: bool) -> Dataset:
+def _open_stream(path: Path, x: Sequence[str], y: str | None, rows: FitRows, output: FitOutput) -> TableStream:
+    """Return the columns of a table that is read in pieces; refuse what needs all of its rows at once."""
+    asked = {
+        "--validation": rows.validation is not None,
+        "--drop-missing": rows.drop_missing,
+        "--animate": output.animate is not None,
+        "--watch": output.watch,
+    }
+    for option, given in asked.items():
+        if given:
+            raise ValueError(f"{option} needs all rows in memory, and --stream reads them in pieces: give one of them")
+    if not x or y is None:
+        raise ValueError(f"--x and --y must both name columns of {path} with --stream")
+    return open_table(path, list(x), y)
+
+
+def _load(path: Path, x: Sequence[str] | None, y: str | None, rows: FitRows) -> Dataset:
     """Return the columns of a table, or built-in data."""
+    if rows.buffer is not None:
+        raise ValueError("--buffer is for tables that are read in pieces: give it with --stream")
     if str(path) in BUILTIN and not x and y is None:
-        return builtin(str(path))
+        table = builtin(str(path))
+        return table if rows.validation is None else hold_out_share(table, rows.validation)
+    if path.is_dir() or path.suffix.lower() in ARROW:
+        raise ValueError(
+            f"{path} must be a {either(TABLES)} file; folders and Arrow files are read in pieces, with --stream"
+        )
     if x and y is not None:
-        return load_table(path, list(x), y, drop_missing=drop_missing)
+        table = load_table(path, list(x), y, drop_missing=rows.drop_missing)
+        return table if rows.validation is None else hold_out_share(table, rows.validation)
     raise ValueError(f"--x and --y must both name columns of {path}; only {' and '.join(BUILTIN)} go without")
 
 
-def _print_fit(fitted: TableFit, table: Dataset, settings: dict[str, Any]) -> None:
+def _print_fit(fitted: TableFit, table: Table, settings: dict[str, Any]) -> None:
     """Print the parameters, how the run ended, how good the fit is and what would help where it is not."""
     result = fitted.result
     quality = table_quality(fitted, table)
@@ -170,11 +218,12 @@ def _print_fit(fitted: TableFit, table: Dataset, settings: dict[str, Any]) -> No
         "epochs": text(result.epochs),
         "epochs to target": text(result.epochs_to_target),
         **_validation_facts(fitted),
-        "samples": text(len(table.y)),
+        "samples": text(table.as_stream().samples),
+        **({"order": result.order} if result.stream is not None else {}),
         "training": duration(result.seconds),
         "compile or load time": duration(result.compile_seconds),
     }
-    if table.dropped:
+    if isinstance(table, Dataset) and table.dropped:
         rows["rows dropped"] = text(table.dropped)
     title = f"{table.y_name} = {result.model.expression}"
     print_table(pd.DataFrame(params), title)
@@ -243,21 +292,23 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
     }
 
 
-def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
-    """Draw data and curve into a file."""
+def _plot_fit(path: Path, fitted: TableFit, table: Table) -> None:
+    """Draw data and curve into a file; of many rows, some."""
     from bench.plots import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
+    shown = table if isinstance(table, Dataset) else thin_rows(table, SHOWN)
     with _explain_failure("--plot", path):
         figure = fitted_curve(
             curve_in_table_units(result.model, result.criterion, fitted.scaling),
-            table.x,
-            table.y,
+            shown.x,
+            shown.y,
             params_by_name={"fit": result.params},
             start=result.trajectory[0],
-            names=(table.x_names[0], table.y_name),
+            names=(shown.x_names[0], shown.y_name),
             differences=result.criterion.has_mean,
+            samples=table.as_stream().samples,
         )
         save_as(figure, path)
 

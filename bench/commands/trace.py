@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from bench.data.table import Dataset
+from bench.data.stream import Table
 from kernels import FitResult, Model
+from kernels.columns import stack_columns
 from kernels.run import Floats
 
 _WIDTH = len("-1.2346e-09")
@@ -31,18 +32,18 @@ class Trace:
             print(remark)
         self._print(columns)
 
-    def __call__(self, result: FitResult, data: Dataset) -> None:
+    def __call__(self, result: FitResult, data: Table) -> None:
         """Print what is new since the last call."""
         first = 0 if self.printed < 0 else self.printed + self.every
         for epoch in range(first, result.epochs + 1, self.every):
             self._print_epoch(result, data, epoch)
 
-    def finish(self, result: FitResult, data: Dataset) -> None:
+    def finish(self, result: FitResult, data: Table) -> None:
         """Print the last epoch, which need not be one of every so many."""
         if result.epochs > self.printed:
             self._print_epoch(result, data, result.epochs)
 
-    def _print_epoch(self, result: FitResult, data: Dataset, epoch: int) -> None:
+    def _print_epoch(self, result: FitResult, data: Table, epoch: int) -> None:
         mark = result.epoch_marks[epoch]
         params = result.trajectory[mark]
         # The start has no rate: nothing led there.
@@ -55,13 +56,16 @@ class Trace:
         print(" ".join(cell.rjust(width) for cell, width in zip(cells, self.widths, strict=True)), flush=True)
 
 
-def gradient(result: FitResult, data: Dataset, params: Floats) -> Floats:
+def gradient(result: FitResult, data: Table, params: Floats) -> Floats:
     """Return the gradient of the loss that is trained, its mean over all samples, shape (P,).
 
     For the squared loss it is that of half the mean squared residual.
     """
-    loss, columns = result.criterion, data.x.T
+    loss, stream = result.criterion, data.as_stream()
+    total = np.zeros(params.size)
     with np.errstate(all="ignore"):
-        given, derivatives = loss.evaluate(result.model.program, params, columns, data.y)
-        slope = loss.derivative(*given)
-        return np.array([np.mean(slope * derivative) for derivative in derivatives])
+        for x, y in stream.parts():
+            given, derivatives = loss.evaluate(result.model.program, params, stack_columns(x, y.size), y)
+            slope = loss.derivative(*given)
+            total += [np.mean(slope * derivative) * (y.size / stream.samples) for derivative in derivatives]
+    return total

@@ -2,6 +2,7 @@
 
 from bench.data.held_out import add_held_out, hold_out_share
 from bench.data.scaling import standardize
+from bench.data.stream import open_table
 from bench.data.table import builtin, load_table
 
-__all__ = ["add_held_out", "builtin", "hold_out_share", "load_table", "standardize"]
+__all__ = ["add_held_out", "builtin", "hold_out_share", "load_table", "open_table", "standardize"]

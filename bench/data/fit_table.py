@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from bench.data.scaling import Scaling, standardize
+from bench.data.scaling import Scaling, standardize, standardize_stream
+from bench.data.stream import Table, thin_rows
 from bench.data.table import Dataset
 from bench.data.units import in_table_units, original_loss
 from kernels import FitResult, Model
@@ -14,6 +16,8 @@ from kernels import fit as kernels_fit
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.run import Floats
+
+SHOWN = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +28,7 @@ class TableFit:
     ----------
     result : FitResult
         In the units that were trained.
-    data : Dataset
+    data : Dataset or stream
         What was trained: the table, or the table standardized.
     scaling : Scaling or None
         What lies between the two.
@@ -39,12 +43,17 @@ class TableFit:
     """
 
     result: FitResult
-    data: Dataset
+    data: Table
     scaling: Scaling | None
     params: dict[str, float]
     loss: float
     note: str | None
     interrupted: bool = False
+
+    @cached_property
+    def rows(self) -> Dataset:
+        """What was trained, or of a stream so many rows as stand for all where they are drawn or reasoned about."""
+        return self.data if isinstance(self.data, Dataset) else thin_rows(self.data, SHOWN)
 
     @property
     def status(self) -> str:
@@ -72,6 +81,7 @@ class TableFit:
             **({"metrics": self.metrics} if self.metrics else {}),
             "status": self.status,
             "epochs": self.result.epochs,
+            **({"order": self.result.order} if self.result.stream is not None else {}),
             "epochs_to_target": self.result.epochs_to_target,
             "seconds": self.result.seconds,
             "compile_seconds": self.result.compile_seconds,
@@ -85,12 +95,12 @@ class TableFit:
 
 def fit_table(
     model: Model,
-    table: Dataset,
+    table: Table,
     *,
     standardized: bool = False,
     loss: str | Loss = "squared",
     target: float | None = None,
-    watch: Callable[[FitResult, Dataset], None] = lambda result, data: None,
+    watch: Callable[[FitResult, Table], None] = lambda result, data: None,
     **settings: Any,
 ) -> TableFit:
     """Fit a model to a table.
@@ -99,7 +109,7 @@ def fit_table(
     ----------
     model : Model
         With as many inputs as the table has columns x.
-    table : Dataset
+    table : Dataset, or a stream of `bench.data.open_table`
     standardized : bool
         Train on columns of mean 0 and standard deviation 1, and carry the parameters back where the model allows it.
         A start is then one in standardized units. Classes and counts stay as they are.
@@ -119,7 +129,7 @@ def fit_table(
     KeyboardInterrupt
         On Ctrl-C before there is any result; later the result so far is returned.
     """
-    data, scaling = standardize(table, targets=make_loss(loss).scales_targets) if standardized else (table, None)
+    data, scaling = _standardize(table, targets=make_loss(loss).scales_targets) if standardized else (table, None)
     if scaling and target is not None:
         target = target / scaling.y_scale / scaling.y_scale  # its square may be too small for a float
     so_far: FitResult | None = None
@@ -131,16 +141,11 @@ def fit_table(
         watch(result, data)
 
     try:
-        result = kernels_fit(
-            model,
-            data.x,
-            data.y,
-            loss=loss,
-            target=target,
-            validation=data.validation,
-            callback=remember,
-            **settings,
-        )
+        if isinstance(data, Dataset):
+            settings = {"x": data.x, "y": data.y, "validation": data.validation} | settings
+        else:
+            settings = {"x": data} | settings
+        result = kernels_fit(model, loss=loss, target=target, callback=remember, **settings)
     except KeyboardInterrupt:
         if so_far is None:
             raise
@@ -148,13 +153,13 @@ def fit_table(
     return carry_back(result, data, scaling)
 
 
-def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool = False) -> TableFit:
+def carry_back(result: FitResult, data: Table, scaling: Scaling | None, *, interrupted: bool = False) -> TableFit:
     """Return a fit with its parameters and its loss in the table's units.
 
     Parameters
     ----------
     result : FitResult
-    data : Dataset
+    data : Dataset or stream
         What was trained.
     scaling : Scaling or None
         As `bench.data.standardize` returned it with the data; None where they were not standardized.
@@ -163,6 +168,15 @@ def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, int
     params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
     return TableFit(result, data, scaling, named, loss, note, interrupted)
+
+
+def _standardize(table: Table, *, targets: bool) -> tuple[Table, Scaling]:
+    """Return a table with mean 0 and standard deviation 1 in every column, and how to get back."""
+    return (
+        standardize(table, targets=targets)
+        if isinstance(table, Dataset)
+        else standardize_stream(table, targets=targets)
+    )
 
 
 def _finite_or_none(value: float) -> float | None:

@@ -1,11 +1,15 @@
 """Mean 0 and standard deviation 1 for every column."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.data.stream import MappedStream, Stream, Table
 from bench.data.table import Dataset
 from kernels.run import Floats
+from kernels.sample_stream import column_moments
+from kernels.samples import Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,20 +49,64 @@ def standardize(dataset: Dataset, *, targets: bool = True) -> tuple[Dataset, Sca
     columns = np.column_stack([dataset.x, dataset.y]) if targets else dataset.x
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = columns.mean(axis=0), columns.std(axis=0)
-    # Rounding of the mean gives a constant column a standard deviation that is small and not 0.
-    scale[columns.min(axis=0) == columns.max(axis=0)] = 0
-    for name, deviation in zip((*dataset.x_names, dataset.y_name), scale, strict=targets):
-        if not 0 < deviation < np.inf:
-            raise ValueError(
-                f"column {name!r} must vary to be standardized: its standard deviation must be positive and "
-                f"finite, not {deviation:g}"
-            )
-    inputs = dataset.x.shape[1]
-    of_targets = (float(mean[-1]), float(scale[-1])) if targets else (0.0, 1.0)
-    scaling = Scaling(mean[:inputs], scale[:inputs], *of_targets)
+    scaling = _make_scaling(dataset, mean, scale, columns.min(axis=0), columns.max(axis=0), targets=targets)
     x, y = _scaled(dataset.x, dataset.y, scaling)
     held_out = None if dataset.validation is None else _scaled(*dataset.validation, scaling)
     return replace(dataset, x=x, y=y, validation=held_out), scaling
+
+
+def standardize_stream(stream: Stream, *, targets: bool = True) -> tuple[MappedStream, Scaling]:
+    """Return the same of a table that is read in pieces; it is read once for the means and the deviations.
+
+    Parameters
+    ----------
+    stream : TableStream or MappedStream
+    targets : bool
+
+    Raises
+    ------
+    ValueError
+        As from `standardize`.
+    """
+    columns = len(stream.x_names) + targets
+    lowest, highest = np.full(columns, np.inf), np.full(columns, -np.inf)
+
+    def parts() -> Iterator[Sequence[Floats]]:
+        for x, y in stream.parts():
+            part = (*x, y)[:columns]
+            np.minimum(lowest, [column.min() for column in part], out=lowest)
+            np.maximum(highest, [column.max() for column in part], out=highest)
+            yield part
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = column_moments(parts())
+    scaling = _make_scaling(stream, mean, np.sqrt(variance), lowest, highest, targets=targets)
+
+    def scale(x: tuple[Floats, ...], y: Floats) -> Samples:
+        scaled = (
+            (column - mean) / deviation
+            for column, mean, deviation in zip(x, scaling.x_mean, scaling.x_scale, strict=True)
+        )
+        return tuple(scaled), (y - scaling.y_mean) / scaling.y_scale
+
+    return MappedStream(stream, scale), scaling
+
+
+def _make_scaling(
+    table: Table, mean: Floats, deviation: Floats, lowest: Floats, highest: Floats, *, targets: bool
+) -> Scaling:
+    """Return the scaling by means and deviations of the columns, y last where it is scaled."""
+    # Rounding of the mean gives a constant column a standard deviation that is small and not 0.
+    deviation = np.where(lowest == highest, 0.0, deviation)
+    for name, scale in zip((*table.x_names, table.y_name), deviation, strict=targets):
+        if not 0 < scale < np.inf:
+            raise ValueError(
+                f"column {name!r} must vary to be standardized: its standard deviation must be positive and "
+                f"finite, not {scale:g}"
+            )
+    inputs = len(table.x_names)
+    of_targets = (float(mean[-1]), float(deviation[-1])) if targets else (0.0, 1.0)
+    return Scaling(mean[:inputs], deviation[:inputs], *of_targets)
 
 
 def _scaled(x: Floats, y: Floats, scaling: Scaling) -> tuple[Floats, Floats]:

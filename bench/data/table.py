@@ -24,7 +24,9 @@ import pyarrow.parquet
 from bench.data.dialect import decimal_points, describe_comma, find_separator
 from bench.data.generated import GENERATED, NO_DATA
 from bench.system.files import check_regular_file
+from bench.system.memory import available_memory
 from kernels.run import Floats
+from kernels.sample_stream import ArrayStream, SampleStream
 
 BUILTIN = ("quadratic", "auto-mpg", "diabetes", "noisy-quadratic", "exponential", "polynomial", "none")
 # Of the built-in files: the columns that are inputs, and the target.
@@ -34,6 +36,7 @@ MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null",
 _MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
 
 TABLES = (".csv", ".tsv", ".parquet")
+IN_PIECES = "'sgdbench fit --stream' (bench.data.open_table) reads such a table in pieces"
 # Of a text file, in bytes; pyarrow reads it in blocks that hold whole lines.
 _LONGEST_LINE = 2**26
 
@@ -70,6 +73,10 @@ class Dataset:
     source: str
     dropped: int = 0
     validation: tuple[Floats, Floats] | None = None
+
+    def as_stream(self) -> SampleStream:
+        """Return the samples that are not held out, to be read part by part."""
+        return ArrayStream(tuple(map(np.ascontiguousarray, self.x.T)), self.y)
 
 
 def builtin(name: str) -> Dataset:
@@ -125,7 +132,7 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
     """
     path = Path(path)
     names = (x, y) if isinstance(x, str) else (*x, y)
-    _check_names(names)
+    check_names(names)
     _check_suffix(path)
     values, locate_row = _read_values(path, names, _READERS[path.suffix.lower()])
     complete = np.isfinite(values).all(axis=1)
@@ -157,7 +164,7 @@ def column_headings(path: str | Path) -> list[str]:
     path = Path(path)
     suffix = path.suffix.lower()
     _check_suffix(path)
-    with _explain_failures(path):
+    with explain_failures(path):
         if suffix == ".parquet":
             with pa.parquet.ParquetFile(path) as file:
                 return list(file.schema_arrow.names)
@@ -167,12 +174,18 @@ def column_headings(path: str | Path) -> list[str]:
 def _check_suffix(path: Path) -> None:
     if path.suffix.lower() not in _READERS:
         what = ", not a directory" if path.is_dir() else ""
-        raise ValueError(f"{path} must be a .csv, .tsv or .parquet file{what}")
+        raise ValueError(f"{path} must be a {either(TABLES)} file{what}")
+
+
+def either(words: Sequence[str]) -> str:
+    """Return words as a list of which one is wanted: "a, b or c"."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}"
 
 
 def _read_values(path: Path, names: Sequence[str], read: _Reader) -> _Table:
     """Return the columns of a file, with one wording of what is wrong for every kind of file."""
-    with _explain_failures(path):
+    with explain_failures(path):
         values, locate_row = read(path, names)
     if not len(values):
         raise ValueError(f"{path} has column names but no rows of data")
@@ -180,18 +193,20 @@ def _read_values(path: Path, names: Sequence[str], read: _Reader) -> _Table:
 
 
 @contextmanager
-def _explain_failures(path: Path) -> Iterator[None]:
+def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[None]:
     """Say in one line that a file cannot be read, or that it is damaged."""
     try:
         check_regular_file(path)
         with path.open("rb"):
             pass
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}; give a .csv, .tsv or .parquet file") from error
+        raise ValueError(f"{path} cannot be read: {error.strerror}; give a {either(accepted)} file") from error
     try:
         yield
     except csv.Error as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    except pa.ArrowMemoryError as error:
+        raise ValueError(f"{path} does not fit into memory; {IN_PIECES}") from error
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
@@ -202,11 +217,16 @@ def _raise_incomplete(path: Path, names: Sequence[str], values: Floats, locate_r
     complete = finite.all(axis=1)
     row = int(complete.argmin())
     column = int(finite[row].argmin())
-    found = "missing" if np.isnan(values[row, column]) else "infinite"
+    found = missing_or_infinite(values[row, column])
     raise ValueError(
         f"{path}: {locate_row(row)}, column {names[column]!r} is {found} ({int((~complete).sum())} of {len(values)} "
         "rows are incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
     )
+
+
+def missing_or_infinite(value: float) -> str:
+    """Return what a number that is not finite is called in a table."""
+    return "missing" if np.isnan(value) else "infinite"
 
 
 def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
@@ -338,15 +358,40 @@ def _is_number(field: str, point: str) -> bool:
 def _read_parquet(path: Path, names: Sequence[str]) -> _Table:
     """Return columns of a Parquet file."""
     with pa.parquet.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        for name, position in zip(names, _column_positions(path, names, schema.names), strict=True):
-            kind = schema.field(position).type
-            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-                raise ValueError(f"{path}: column {name!r} must hold real numbers, not {kind}")
+        check_number_columns(path, names, file.schema_arrow)
+        _check_memory(path, file.metadata.num_rows, len(names))
         table = file.read(columns=list(names))
-    # safe=False: an integer beyond 2**53 becomes the nearest float, as it does in a text file.
-    columns = [table.column(name).cast(pa.float64(), safe=False).to_numpy() for name in names]
-    return np.column_stack(columns), lambda row: f"row {row + 1}"
+    return np.column_stack([numbers_of(table.column(name)) for name in names]), lambda row: f"row {row + 1}"
+
+
+def _check_memory(path: Path, rows: int, columns: int) -> None:
+    """Refuse more numbers than memory holds twice: as they are read, and side by side."""
+    needed, available = 2 * 8 * rows * columns, available_memory()
+    if available is not None and needed > available:
+        raise ValueError(
+            f"{path} has {rows:,} rows, which take {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are "
+            f"available; {IN_PIECES}"
+        )
+
+
+def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema) -> None:
+    """Refuse columns that are not there once, or hold no real numbers."""
+    for name, position in zip(names, _column_positions(path, names, schema.names), strict=True):
+        kind = schema.field(position).type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+            raise ValueError(f"{path}: column {name!r} must hold real numbers, not {kind}")
+
+
+def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:
+    """Return a column as float64, nan where a value is missing; without a copy where it is that already.
+
+    An integer beyond 2**53 becomes the nearest float, as it does in a text file.
+    """
+    floats = column.cast(pa.float64(), safe=False)
+    numbers: Floats = (
+        floats.to_numpy() if isinstance(floats, pa.ChunkedArray) else floats.to_numpy(zero_copy_only=False)
+    )
+    return numbers
 
 
 _READERS: dict[str, _Reader] = {
@@ -356,7 +401,7 @@ _READERS: dict[str, _Reader] = {
 }
 
 
-def _check_names(names: Sequence[str]) -> None:
+def check_names(names: Sequence[str]) -> None:
     """Refuse columns that are not distinct."""
     *inputs, target = names
     if not inputs:

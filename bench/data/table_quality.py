@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.data.fit_table import TableFit
-from bench.data.table import Dataset
+from bench.data.stream import Table
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares
 from kernels.run import Floats
+from kernels.sample_stream import mean_over, variance_of_targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +38,13 @@ class TableQuality:
     highest_r2: float | None
 
 
-def table_quality(fitted: TableFit, table: Dataset) -> TableQuality:
+def table_quality(fitted: TableFit, table: Table) -> TableQuality:
     """Return how good a fit is.
 
     Parameters
     ----------
     fitted : TableFit
-    table : Dataset
+    table : Dataset or TableStream
         What was fitted, before it was standardized.
     """
     result, model = fitted.result, fitted.result.model
@@ -54,11 +55,12 @@ def table_quality(fitted: TableFit, table: Dataset) -> TableQuality:
     in_table_units = fitted.scaling is not None and fitted.note is None and not uncertainty.reason
     if in_table_units:
         params = np.array([fitted.params[name] for name in model.params])
-        uncertainty = estimate_uncertainty(model, params, tuple(table.x.T), table.y)
+        uncertainty = estimate_uncertainty(model, params, table.as_stream())
     if of_residual and model.is_linear:
-        columns = tuple(table.x.T)
-        best = least_squares(model, columns, table.y)
-        least_loss, variance = float(np.mean((model.predict(best, table.x) - table.y) ** 2)), float(np.var(table.y))
+        samples = table.as_stream()
+        best = least_squares(model, samples)
+        least_loss = mean_over(samples, lambda x, y: float(np.mean((model.predict_columns(best, x) - y) ** 2)))
+        variance = variance_of_targets(samples)
         least_rmse, highest_r2 = math.sqrt(least_loss), 1 - least_loss / variance if variance else math.nan
         optimum = result.optimum if fitted.scaling is not None and fitted.note else best
     return TableQuality(rmse, result.r2, uncertainty, optimum, least_rmse, highest_r2)

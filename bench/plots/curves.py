@@ -47,6 +47,7 @@ def fitted_curve(
     start: ArrayLike | None = None,
     names: tuple[str, str] = ("x", "y"),
     differences: bool = True,
+    samples: int | None = None,
 ) -> Figure:
     """Draw the data and the curves fitted to them; for several inputs, predicted against observed values.
 
@@ -69,8 +70,10 @@ def fitted_curve(
         The names of x and y.
     differences : bool, optional
         Whether there are residuals: not where curves are no expected targets, such as those of a hinge loss.
+    samples : int, optional
+        How many there are, where x and y are only some of them.
     """
-    count = len(np.asarray(y))
+    count = len(np.asarray(y)) if samples is None else samples
     x, y = _thin_samples(x, y)
     several = x.ndim == 2 and x.shape[1] > 1
     at = x if several else _curve_grid(x.min(), x.max()).reshape(-1, *x.shape[1:])

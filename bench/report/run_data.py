@@ -30,6 +30,7 @@ from kernels.fit_quality import least_squares
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.run import Floats
+from kernels.sample_stream import ArrayStream
 from kernels.samples import check_samples
 
 COST_NAMES = {
@@ -85,7 +86,7 @@ class RunData:
         if self.data is None or not model.is_linear or self.result.run.identity.get("loss") != "squared":
             return 0.0
         columns, y = check_samples(model, self.data.x, self.data.y)
-        params = least_squares(model, columns, y)
+        params = least_squares(model, ArrayStream(columns, y))
         lowest = float(np.mean(np.square(model.predict(params, self.data.x) - y)))
         return lowest if np.isfinite(lowest) and lowest > 0.01 * np.var(y) else 0.0
 

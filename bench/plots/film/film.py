@@ -156,7 +156,7 @@ def fit_film(
 
 def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any] | None) -> Film:
     """Return the film of the fit of a table, in the table's units; see `fit_film`."""
-    result, scaling, data = fitted.result, fitted.scaling, fitted.data
+    result, scaling, data = fitted.result, fitted.scaling, fitted.rows
     moments = recorded_moments(result) if settings is None else update_moments(result, data.x, data.y, **settings)
     if scaling:
         moments = moments._replace(loss=original_loss(moments.loss, scaling))

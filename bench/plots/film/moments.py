@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels import FitResult, fit
+from kernels.block_shuffle import cut_into_blocks, make_block_shuffle, visiting_order
 from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -55,7 +56,7 @@ def update_moments(
     y: ArrayLike,
     *,
     batch_size: int | str = 1,
-    shuffle: bool = False,
+    shuffle: bool | str = False,
     seed: int = 0,
     drop_last: bool = True,
     optimizer: str = "sgd",
@@ -96,7 +97,7 @@ def update_moments(
     ends = result.epoch_marks
     epochs, states, losses = [0.0], [result.trajectory[0]], [result.loss[0]]
     for epoch in range(detailed):
-        order = permutation(y.size, seed, epoch) if shuffle else np.arange(y.size)
+        order = _visiting_order(shuffle, y.size, seed, epoch)
         pieces = _split_epoch(order, batch_size, drop_last=drop_last)
         for number, piece in enumerate(pieces, 1):
             data = allocate_data(
@@ -112,6 +113,14 @@ def update_moments(
         np.concatenate([states, recorded.params[later]]),
         np.concatenate([losses, recorded.loss[later]]),
     )
+
+
+def _visiting_order(shuffle: bool | str, n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order in which an epoch visits n samples."""
+    if isinstance(shuffle, str):
+        blocks = make_block_shuffle(shuffle)
+        return visiting_order(cut_into_blocks(n, blocks.size), blocks.buffer, seed, epoch)
+    return permutation(n, seed, epoch) if shuffle else np.arange(n)
 
 
 def _check_names(settings: Iterable[str]) -> None:

@@ -1,0 +1,336 @@
+"""FitResult: what one training run gives."""
+
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.block_shuffle import describe_order
+from kernels.columns import Inputs, stack_columns
+from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
+from kernels.loss import Loss
+from kernels.model import Model
+from kernels.run import Floats, Marks
+from kernels.sample_stream import ArrayStream, SampleStream, mean_over, variance_of_targets
+from kernels.samples import Samples
+from kernels.snapshot import Snapshot
+from kernels.views import find_view, load_view
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """What a training run gives; equal to itself alone. No two of its arrays share memory.
+
+    Attributes
+    ----------
+    model : Model
+    params : array, shape (P,)
+        After the last epoch; in the order of ``model.params``.
+    loss : array, shape (M,)
+        Over all samples that are trained on, at each mark: before the first update, after each epoch, and in between
+        where `record` asks for it. The mean squared residual, whatever loss of the residual was trained; for a loss of
+        prediction and target, such as ``"logistic"``, its mean. `records` says which.
+    trajectory : array, shape (M, P)
+        The parameters at the same marks.
+    samples_seen, updates : array, shape (M,)
+        The samples visited and the updates made by each mark.
+    samples_per_epoch : int
+        The samples that an epoch visits: all of them, but for a last batch that is left out.
+    criterion : Loss
+        The loss that was trained.
+    x : tuple of array, shape (n,)
+        The inputs that were trained on, one array for each; not copied where they were float64 columns already. Of
+        samples that were streamed there are none here, and none in `y`.
+    y : array, shape (n,)
+    rates : array
+        The learning rate of each epoch that was begun.
+    status : str
+        ``"converged"`` (the loss reached the target), ``"max_epochs"``, ``"diverged"`` (the loss or a parameter is no
+        longer finite), or ``"stopped"`` (the validation loss had not improved for `patience` epochs).
+    epochs : int
+        Epochs finished.
+    epochs_to_target : float or None
+        After how many the loss was at or below the target: a whole number where only epochs are recorded, else samples
+        seen by the samples of an epoch.
+    seconds : float
+        Time spent training.
+    compile_seconds : float
+        Time spent to derive and compile the kernel, or to load it from the disk cache; not part of `seconds`.
+    validation_loss : array, shape (M,), or None
+        As `loss`, over the held-out samples, at the same marks; None without `validation`.
+    validation : tuple or None
+        The held-out samples: their inputs, as in `x`, and their y.
+    notes : tuple of str
+        What else is to be known of the run: that another kernel trained it than the one asked for, and why.
+    memory : array
+        What the optimizer remembers at the end, to go on with: the slots of each parameter, then its clock.
+    dtype : str
+        What was computed with; `x` and `y` are as they were given all the same.
+    order : str
+        The order in which epochs visited the samples, for people: ``"as they stand"``, ``"all samples shuffled"``, or
+        which blocks were shuffled, and how many of them together.
+    stream : SampleStream or None
+        Where the samples were read from, if they were streamed.
+    """
+
+    model: Model
+    params: Floats
+    loss: Floats
+    trajectory: Floats
+    rates: Floats
+    status: str
+    epochs: int
+    epochs_to_target: float | None
+    seconds: float
+    compile_seconds: float
+    samples_seen: Marks
+    updates: Marks
+    samples_per_epoch: int
+    criterion: Loss
+    x: tuple[Floats, ...] = field(repr=False)
+    y: Floats = field(repr=False)
+    validation_loss: Floats | None = None
+    validation: Samples | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+    memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
+    dtype: str = "float64"
+    order: str = describe_order(False)
+    stream: SampleStream | None = field(default=None, repr=False)
+
+    def predict(self, x: Inputs) -> Floats:
+        """Return the model at x with the parameters of the end.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), or a table
+            A data frame or a mapping, whose columns are found by the names of the inputs.
+
+        Returns
+        -------
+        array, shape (n,)
+        """
+        return self.model.predict(self.params, x)
+
+    def predict_mean(self, x: Inputs) -> Floats:
+        """Return the expected targets at x: probabilities where the log loss was trained, rates of counts for poisson.
+
+        What the model gives is the logarithm of the odds there, or of the rate. Where a residual was trained, it is the
+        expected target itself.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), or a table
+
+        Returns
+        -------
+        array, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If the loss says nothing of expected targets, as ``"hinge"``.
+        """
+        if not self.criterion.has_mean:
+            raise ValueError(f"the loss {self.trained!r} says nothing of expected targets; predict(x) gives the model")
+        return self.criterion.mean_of(self.predict(x))
+
+    def loss_at(self, params: Floats) -> float:
+        """Return what the run records, at other parameters, shape (P,)."""
+
+        def loss_of(x: tuple[Floats, ...], y: Floats) -> float:
+            given, _ = self.criterion.evaluate(self.model.program, params, stack_columns(x, y.size), y)
+            return float(np.mean(self.criterion.recorded(given)))
+
+        with np.errstate(all="ignore"):
+            return mean_over(self.as_stream(), loss_of)
+
+    def as_stream(self) -> SampleStream:
+        """Return the samples that were trained on, to be read part by part."""
+        return ArrayStream(self.x, self.y) if self.stream is None else self.stream
+
+    @property
+    def trained(self) -> str:
+        """The loss that was trained, such as ``"squared"`` or ``"huber(delta=1.0)"``."""
+        return self.criterion.text
+
+    @property
+    def records(self) -> str:
+        """What `loss` is: ``"mean squared residual"``, or the loss that was trained by its name, as ``"log loss"``."""
+        return self.criterion.records
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """What else is known of the end, on the samples that were trained on; see `kernels.loss.Loss.metrics`."""
+        found: dict[str, float] = {}
+        samples = self.as_stream()
+        for x, y in samples.parts():
+            for name, value in self.criterion.metrics(self.model.predict_columns(self.params, x), y).items():
+                found[name] = found.get(name, 0.0) + value * (y.size / samples.samples)
+        return found
+
+    @property
+    def epoch_marks(self) -> Marks:
+        """Which of the marks are the start and the ends of epochs, shape (epochs + 1,)."""
+        return np.flatnonzero(self.samples_seen % self.samples_per_epoch == 0)
+
+    @property
+    def best(self) -> Snapshot:
+        """The mark of the lowest validation loss, or of the lowest loss without `validation`; the first of equals.
+
+        Marks at which the loss or a parameter is not finite do not count, but for the start where there is no other.
+        """
+        losses = self.loss if self.validation_loss is None else self.validation_loss
+        counts = np.isfinite(losses) & np.isfinite(self.loss) & np.isfinite(self.trajectory).all(axis=1)
+        mark = int(np.argmin(np.where(counts, losses, np.inf)))
+        seen = int(self.samples_seen[mark])
+        return Snapshot(
+            mark,
+            seen,
+            whole_or_fraction(seen, self.samples_per_epoch),
+            self.trajectory[mark].copy(),
+            float(self.loss[mark]),
+            None if self.validation_loss is None else float(self.validation_loss[mark]),
+        )
+
+    @property
+    def rmse(self) -> float:
+        """The root of the mean squared residual at the end, in the units of y; nan where no residual was trained."""
+        return math.sqrt(self.loss[-1]) if self.criterion.of_residual and self.loss[-1] >= 0 else math.nan
+
+    @property
+    def r2(self) -> float:
+        """The share of the variance of y that the model explains at the end; nan where y does not vary.
+
+        It is nan too where no residual was trained.
+        """
+        variance = variance_of_targets(self.as_stream()) if self.criterion.of_residual else 0.0
+        return 1.0 - float(self.loss[-1]) / variance if variance else math.nan
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        """The standard errors and correlations of the parameters; see `kernels.fit_quality`."""
+        if self.status == "diverged":
+            return unknown(self.params.size, "the run diverged")
+        if self.trained != "squared":
+            return unknown(self.params.size, f"they are known for the squared loss only, not for {self.trained}")
+        return estimate_uncertainty(self.model, self.params, self.as_stream())
+
+    @property
+    def stderr(self) -> Floats:
+        """The standard errors of the parameters, shape (P,); `uncertainty.reason` says why where they are nan.
+
+        They suppose that the run has arrived at a minimum.
+        """
+        return self.uncertainty.stderr
+
+    @cached_property
+    def optimum(self) -> Floats | None:
+        """The parameters of the least squares, shape (P,), of a model linear in them; None for any other model.
+
+        None too where no residual was trained.
+        """
+        suits = self.criterion.of_residual and self.model.is_linear
+        return least_squares(self.model, self.as_stream()) if suits else None
+
+    def __str__(self) -> str:
+        rows = zip(self.model.params, self.params, self.stderr, strict=True)
+        params = ", ".join(
+            f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}" for name, value, error in rows
+        )
+        target = "" if self.epochs_to_target is None else f", target reached after {self.epochs_to_target:g}"
+        lines = [
+            f"Fit of {self.model.expression}: {self.status}",
+            f"  epochs      {self.epochs} ({int(self.updates[-1]):,} updates{target})",
+            f"  parameters  {params}",
+            f"  loss        {self.loss[0]:.6g} -> {self.loss[-1]:.6g} ({self.records})",
+            *self._describe_validation(),
+            *([f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}"] if self.criterion.of_residual else []),
+            *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items()),
+            *([f"  precision   {self.dtype}"] if self.dtype != "float64" else []),
+            *([f"  order       {self.order}"] if "block" in self.order else []),
+            f"  time        {self.seconds:.3g} s training, {self.compile_seconds:.3g} s compiling or loading",
+        ]
+        if self.uncertainty.reason:
+            lines.append(f"  no standard errors: {self.uncertainty.reason}")
+        if self.optimum is not None:
+            distance = float(np.linalg.norm(self.params - self.optimum))
+            lines.append(f"  distance from the least-squares optimum: {distance:.3g}")
+        lines += [f"  {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def _describe_validation(self) -> list[str]:
+        if self.validation_loss is None:
+            return []
+        best, course = self.best, f"{self.validation_loss[0]:.6g} -> {self.validation_loss[-1]:.6g}"
+        return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per mark.
+
+        Returns
+        -------
+        DataFrame
+            epoch (a fraction within one), lr (of the update before), loss, validation_loss where there is one,
+            param_<name> for each parameter; samples and updates.
+        """
+        import pandas as pd  # noqa: PLC0415 (only when asked for)
+
+        epoch = self.samples_seen / self.samples_per_epoch
+        whole = self.samples_seen // self.samples_per_epoch
+        columns: dict[str, Floats | Marks] = {
+            "epoch": whole if (whole * self.samples_per_epoch == self.samples_seen).all() else epoch,
+            "lr": np.concatenate([[np.nan], self.rates[np.ceil(epoch[1:]).astype(np.int64) - 1]]),
+            "loss": self.loss,
+        }
+        if self.validation_loss is not None:
+            columns["validation_loss"] = self.validation_loss
+        columns |= {f"param_{name}": self.trajectory[:, k] for k, name in enumerate(self.model.params)}
+        columns |= {"samples": self.samples_seen, "updates": self.updates}
+        return pd.DataFrame(columns)
+
+    def plot(self, x: Inputs | None = None, y: ArrayLike | None = None) -> Figure:
+        """Draw the loss and, beside it, the curve on its data where they are given.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), or a table, optional
+        y : array, shape (n,), optional
+            The data that were trained.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Jupyter shows it.
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit the model.
+        ImportError
+            If there is no package that draws; `bench` does.
+        """
+        draw = load_view("plot_fit")
+        if x is not None:
+            columns = self.model.columns(x)
+            x = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        figure: Figure = draw(self, x, y)
+        return figure
+
+    def _repr_html_(self) -> str | None:
+        """Return what Jupyter shows; it falls back on plain text for None."""
+        render = find_view("fit_html")
+        return render(self) if render else None
+
+
+def whole_or_fraction(seen: int, per_epoch: int) -> float:
+    """Return epochs as an int at the end of one, else as a fraction."""
+    return seen / per_epoch if seen % per_epoch else seen // per_epoch
