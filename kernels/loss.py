@@ -12,6 +12,8 @@ from kernels.run import Floats
 from kernels.spec import spec_text
 from kernels.weak import as_scalars
 
+CHUNK = 1_000_000
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -165,10 +167,12 @@ class Loss:
         """
         if self.targets is None:
             return
-        good = self.targets.accepts(y)
-        if not good.all():
-            row = int(np.argmin(good))
-            raise ValueError(
-                f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in row "
-                f"{first + row} (counted from 0)"
-            )
+        # In pieces, so that a memory map of any size can be looked at.
+        for begin in range(0, y.size, CHUNK):
+            good = self.targets.accepts(y[begin : begin + CHUNK])
+            if not good.all():
+                row = begin + int(np.argmin(good))
+                raise ValueError(
+                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in row "
+                    f"{first + row} (counted from 0)"
+                )
