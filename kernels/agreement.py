@@ -54,7 +54,6 @@ KERNELS = {
 }
 DTYPES = {"float64": tuple(KERNELS), "float32": ("reference", "fused", "lanes")}
 """What runs compute with, and which kernels do so."""
-LANES_OF_FLOAT32 = 64
 FLOAT32_LOSSES = ("squared", "huber", "absolute", "quantile", "epsilon_insensitive", "hinge", "objective")
 # Not asgd, which takes powers of a rate, and polyak, whose smallest divisor is 0 in float32.
 FLOAT32_OPTIMIZERS = (
@@ -79,12 +78,6 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
     if kernel not in accepted:
         raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}")
     return kernel
-
-
-def lane_width(kernel: str, dtype: str) -> int:
-    """Return how many runs a kernel trains side by side."""
-    width = KERNELS[kernel].width
-    return LANES_OF_FLOAT32 if width > 1 and dtype == "float32" else width
 
 
 def check_dtype_name(dtype: str) -> str:

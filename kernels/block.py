@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.agreement import KERNELS, check_dtype, check_kernel, lane_width
+from kernels.agreement import KERNELS, check_dtype, check_kernel
 from kernels.epoch_map import check_epoch_map
 from kernels.epoch_map_kernel import compile_epoch_map
 from kernels.epoch_map_training import train_by_maps
 from kernels.fit import Train, trainer
+from kernels.lane_width import lane_width
 from kernels.loss import Loss
 from kernels.marks import with_marks
 from kernels.model import Model
@@ -76,7 +77,7 @@ def compile_kernel(
     if kind.maps:
         check_epoch_map(model, loss, optimizer)
         return compile_epoch_map(model.program, optimizer)
-    own, width = options_per_run and kind.width > 1, lane_width(kernel, dtype)
+    own, width = options_per_run and kind.width > 1, lane_width(kernel, dtype, model.program, loss)
     return specialize(model.program, loss, optimizer, fma=kind.fma, width=width, options_per_run=own, dtype=dtype)
 
 
@@ -138,7 +139,8 @@ def train_runs(
     elif KERNELS[kernel].width > 1:
         own = hyper.settings.ndim == 2
         lanes = compile_kernel(kernel, model, loss, optimizer, options_per_run=own, dtype=dtype).train
-        finished = _train_side_by_side(lanes, data, hyper, runs, first, stopped, lane_width(kernel, dtype))
+        width = lane_width(kernel, dtype, model.program, loss)
+        finished = _train_side_by_side(lanes, data, hyper, runs, first, stopped, width)
     else:
         slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
         train = trainer(kernel, model, loss, optimizer, dtype)

@@ -25,7 +25,8 @@ from numba.np.arrayobj import make_array
 
 from kernels import functions, lanes, tuples
 from kernels.compiled_functions import _choice, _comparison, _extreme, _number
-from kernels.lane_math import INDEX, Emit, shuffle
+from kernels.lane_math import Emit
+from kernels.lane_vector import INDEX, shuffle
 from kernels.weak import Weak
 
 

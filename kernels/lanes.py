@@ -18,8 +18,14 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, lower_cast
 from numba.np.arrayobj import make_array
 
-from kernels import lane_math
-from kernels.lane_math import INDEX, Emit, llvm_function, shuffle
+from kernels import lane_exp, lane_exp512, lane_log512, lane_math
+from kernels.lane_avx512 import on_avx512
+from kernels.lane_math import Emit
+from kernels.lane_vector import INDEX, llvm_function, shuffle
+
+# Registers that are wider than the stack is aligned lie across two cache lines there, in some processes and not in
+# others. So functions with lanes of more doubles than one register holds, which may have to be spilled, align theirs.
+NARROW, CACHE_LINE = 8, 64
 
 
 class Lane(types.Type):
@@ -84,13 +90,15 @@ _define(np.absolute, 1, _llvm("llvm.fabs"))
 _define(abs, 1, _llvm("llvm.fabs"))
 _define(np.minimum, 2, _llvm("llvm.minimum"))
 _define(np.maximum, 2, _llvm("llvm.maximum"))
-_define(np.exp, 1, lane_math.exp)
-_define(np.tanh, 1, lane_math.tanh)
+_define(np.exp, 1, on_avx512(lane_exp512.exp, lane_exp.exp))
+_define(np.tanh, 1, on_avx512(lane_exp512.tanh, lane_exp.tanh))
 _define(np.sign, 1, lane_math.sign)
 # The operator is C's pow, element by element, as it is for a float: with the same bits.
 _define(operator.pow, 2, lane_math.elementwise_emitter(operator.pow))
+_ON_AVX512 = {np.expm1: lane_exp512.expm1, np.log: lane_log512.log, np.log1p: lane_log512.log1p}
 for _function in lane_math.IN_LIBRARY:
-    _define(_function, lane_math.count_arguments(_function), lane_math.library_emitter(_function))
+    _arity, _emit = lane_math.count_arguments(_function), lane_math.library_emitter(_function)
+    _define(_function, _arity, on_avx512(_ON_AVX512[_function], _emit) if _function in _ON_AVX512 else _emit)
 
 
 def load_lane(builder: Any, place: ir.Value, lane: Lane) -> ir.Value:
@@ -111,6 +119,8 @@ def read_lane(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
     lane = Lane(width.literal_value)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        if lane.width > NARROW:
+            set.add(builder.function.attributes, f"alignstack({CACHE_LINE})")
         data = make_array(sig.args[0])(context, builder, args[0]).data
         return load_lane(builder, builder.gep(data, [args[1]]), lane)
 

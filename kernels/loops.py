@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels.lanes import read_lane, write_lane
 from kernels.order import permute
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, POINT, STOPPED, TOTAL
 from kernels.tuples import add, all_finite, load, scale, store, sum_lanes
 
 Bound = Callable[..., Any]
@@ -30,7 +30,7 @@ update: Bound  # (theta, state, gradient, lr, options) -> theta, state
 read_options: Bound  # (settings) -> options: (those of the loss, those of the optimizer, weight decay)
 read_state: Bound  # (memory) -> state
 write_state: Bound  # (memory, state)
-# pairwise_sum, bound to the two things there are to add up
+# pairwise_sum or sum_in_parts, bound to the two things there are to add up
 gradient_sum: Bound
 recorded_sum: Bound
 term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of what is added up
@@ -38,6 +38,12 @@ zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
 # In a block of runs
 WIDTH: int  # how many
+PART: int  # how many of them are added up side by side
+part_sum: Bound  # pairwise_sum for so many
+write_point: Bound  # (cells, theta)
+read_point: Bound  # (cells, first) -> theta of the runs from the first on, PART of them
+write_sum: Bound  # (cells, first, total), the sums of these runs
+read_sum: Bound  # (cells) -> the sums of all runs
 read_theta: Bound  # (params) -> theta, one lane per row
 write_theta: Bound  # (params, theta)
 
@@ -240,6 +246,15 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
             )
             left += 3
     return total
+
+
+def sum_in_parts(theta, x, y, start, count, options, scratch):
+    """Return the same sums of more runs than the registers hold: those of so many as they hold, one after the other."""
+    point, total = scratch.partials[POINT], scratch.partials[TOTAL]
+    write_point(point, theta)
+    for first in range(0, WIDTH, PART):
+        write_sum(total, first, part_sum(read_point(point, first), x, y, start, count, options, scratch))
+    return read_sum(total)
 
 
 def eight_sums_in_one_lane(theta, x, y, start, stop, options):

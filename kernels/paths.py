@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.agreement import KERNELS, lane_width
+from kernels.agreement import KERNELS
 from kernels.block import allocate_block, compile_kernel
 from kernels.fit import Train, trainer
+from kernels.lane_width import lane_width
 from kernels.loss import Loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer
@@ -59,7 +60,8 @@ def record_paths(
     dtype = data.y.dtype.name
     if KERNELS[kernel].width > 1:
         lanes = compile_kernel(kernel, model, loss, optimizer, dtype=dtype).train
-        _record_side_by_side(lanes, data, hyper, params, memory, at, paths, lane_width(kernel, dtype))
+        width = lane_width(kernel, dtype, model.program, loss)
+        _record_side_by_side(lanes, data, hyper, params, memory, at, paths, width)
     else:
         _record_in_turn(trainer(kernel, model, loss, optimizer, dtype), data, hyper, params, memory, at, paths)
     return paths

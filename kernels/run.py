@@ -16,6 +16,8 @@ Marks = NDArray[np.int64]
 MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
 STOPPED = 3
 STATUS = ("max_epochs", "converged", "diverged", "stopped")
+# In the room for partial sums, a row for the parameters of all runs and one for their sums.
+POINT, TOTAL = 64, 65
 NO_LOWEST = (math.inf, 0.0)
 """The lowest validation loss, and the samples seen then, of a run that has none yet."""
 
@@ -96,7 +98,10 @@ class Block(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for pairwise sums: how much is left to add up, and sums that wait for their partner."""
+    """Room for pairwise sums: how much is left to add up, and sums that wait for their partner.
+
+    Where runs are added up in parts, the last two rows are for what comes from all and goes to all.
+    """
 
     counts: NDArray[np.int64]
     partials: Floats
@@ -107,7 +112,7 @@ def allocate_scratch(params: int, width: int = 1) -> Scratch:
 
     A sum is of the gradient, and of the loss where an optimizer needs it.
     """
-    return Scratch(np.empty(2 * 64, np.int64), np.empty((64, (params + 1) * width)))
+    return Scratch(np.empty(2 * 64, np.int64), np.empty((TOTAL + 1, (params + 1) * width)))
 
 
 def option_values(loss: "Loss", optimizer: "Optimizer") -> Floats:

@@ -24,7 +24,21 @@ from llvmlite.binding.ffi import lib as llvm
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
-from kernels import cache, compiled_functions, float32, lane_math, lanes, loops, run, tuples
+from kernels import (
+    cache,
+    compiled_functions,
+    float32,
+    lane_avx512,
+    lane_exp,
+    lane_exp512,
+    lane_log512,
+    lane_math,
+    lane_vector,
+    lanes,
+    loops,
+    run,
+    tuples,
+)
 from kernels.activity import announce
 from kernels.binding import Binder, compile_bound, source_of
 from kernels.code_cache import CodeCache
@@ -36,7 +50,7 @@ from kernels.program import Program
 from kernels.unrolled import Ingredients, define, unroll
 
 # What the intrinsics of these modules emit is not in the code of the functions that call them.
-EMITTERS = (compiled_functions, lane_math, lanes, tuples)
+EMITTERS = (compiled_functions, lane_avx512, lane_exp, lane_exp512, lane_log512, lane_math, lane_vector, lanes, tuples)
 # The others are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.shuffle_samples.__name__,
@@ -218,13 +232,21 @@ def bind_loops(made_of: Ingredients, entry: Callable[..., Any] | None = None) ->
         All of it, to be read.
     """
     binder = make_binder(made_of)
-    given = binder.given
-    gradient_sum = binder.bind(loops.pairwise_sum, term=given["gradient_term"], zeros=given["gradient_zeros"])
-    recorded_sum = binder.bind(loops.pairwise_sum, term=given["recorded_term"], zeros=given["recorded_zeros"])
+    sums = {name: _bind_sum(binder, name, in_parts=made_of.part < made_of.width) for name in ("gradient", "recorded")}
     if entry is None:
         entry = loops.train if made_of.width == 1 else loops.train_block
-    binder.bind(entry, gradient_sum=gradient_sum, recorded_sum=recorded_sum)
+    binder.bind(entry, gradient_sum=sums["gradient"], recorded_sum=sums["recorded"])
     return binder.functions, *describe_bound(binder, made_of)
+
+
+def _bind_sum(binder: Binder, name: str, *, in_parts: bool) -> FunctionType:
+    """Return the sum of what is called so in `loops`, of all runs at once or in parts."""
+    given = binder.given
+    bound = binder.bind(loops.pairwise_sum, term=given[f"{name}_term"], zeros=given[f"{name}_zeros"])
+    if not in_parts:
+        return bound
+    write, read = given[f"write_{name}_sum"], given[f"read_{name}_sum"]
+    return binder.bind(loops.sum_in_parts, part_sum=bound, write_sum=write, read_sum=read)
 
 
 def make_binder(made_of: Ingredients) -> Binder:
@@ -242,6 +264,7 @@ def make_binder(made_of: Ingredients) -> Binder:
             "per_sample_step": made_of.per_sample,
             "add_weight_decay": add_weight_decay,
             "WIDTH": made_of.width,
+            "PART": made_of.part,
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
         },
         float32.IN_PLACE_OF if made_of.dtype == "float32" else (),

@@ -3,7 +3,7 @@
 numba unpacks no tuple in a loop, so these functions are written out parameter by parameter. No name of a user's gets
 into the text, only numbers. The text uses some names that it does not define, for the binder to give:
 ``loss_derivative`` and ``loss_value``, ``rule``, ``step_clock``, ``point_of_gradient`` and ``per_sample_step`` of the
-optimizer, ``add_weight_decay``, and ``WIDTH``, the runs in a lane.
+optimizer, ``add_weight_decay``, ``WIDTH``, the runs in a lane, and ``PART``, those that are added up side by side.
 """
 
 import hashlib
@@ -20,6 +20,8 @@ from kernels.program import Program, check_program
 
 FLOAT32 = ("read_lane", "write_lane", "write_repeated", "broadcast", "as_float32", "as_scalar")
 """What the text of kernels of float32 takes from `kernels.float32`."""
+MOST_SUMS = 32
+"""Sums do not wait for each other as updates do, so that more of them side by side would only spill registers."""
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
@@ -45,6 +47,11 @@ class Ingredients(NamedTuple):
     width: int
     options_per_run: bool = False
     dtype: str = "float64"
+
+    @property
+    def part(self) -> int:
+        """How many runs are trained side by side where samples are added up: no more than registers hold."""
+        return min(self.width, MOST_SUMS) if self.dtype == "float64" else self.width
 
     def number(self, text: str) -> str:
         """Return the text of a number of the type that the kernel computes with."""
@@ -214,15 +221,36 @@ def _memory(made_of: Ingredients) -> list[str]:
 
 
 def _lanes(made_of: Ingredients) -> list[str]:
-    """Parameters between arrays and lanes, and the -0.0 that sums begin with."""
+    """Parameters between arrays and lanes, the -0.0 that sums begin with, and runs between lanes and parts of them."""
     params = made_of.program.params
-    zero = made_of.number("-0.0") if made_of.width == 1 else "broadcast(-0.0, WIDTH)"
+    width, part, sums = made_of.width, made_of.part, params + made_of.needs_loss
+    zero = made_of.number("-0.0") if width == 1 else "broadcast(-0.0, PART)"
+
+    def stored(value: str, count: int) -> list[str]:
+        return [f"write_lane({value}[{k}], cells, {k * width} + first)" for k in range(count)]
+
+    def read(count: int, size: str, place: str = "") -> str:
+        return "".join(f"read_lane(cells, {k * width}{place}, {size}), " for k in range(count))
+
+    in_parts = [
+        _function("write_point(cells, theta)", *stored("theta", params)).replace(" + first", ""),
+        _function("read_point(cells, first)", f"return ({read(params, 'PART', ' + first')})"),
+        *(
+            function
+            for name, count in (("gradient", sums), ("recorded", 1))
+            for function in (
+                _function(f"write_{name}_sum(cells, first, total)", *stored("total", count)),
+                _function(f"read_{name}_sum(cells)", f"return ({read(count, 'WIDTH')})"),
+            )
+        ),
+    ]
     return [
         _function("read_theta(params)", f"return ({_listed('read_lane(params[#], 0, WIDTH)', params)})"),
         _function("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),
         _function("theta_zeros()", f"return ({_listed(zero, params)})"),
-        _function("gradient_zeros()", f"return ({_listed(zero, params + made_of.needs_loss)})"),
+        _function("gradient_zeros()", f"return ({_listed(zero, sums)})"),
         _function("recorded_zeros()", f"return ({_listed(zero, 1)})"),
+        *(in_parts if part < width else []),
     ]
 
 

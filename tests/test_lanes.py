@@ -25,7 +25,7 @@ from kernels.tuples import sum_lanes
 EPS = np.finfo(float).eps
 LARGEST, SMALLEST_NORMAL, SMALLEST = np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal
 
-# Bounds in units in the last place of the true value: ours as `lane_math` states them, and 4 as glibc does.
+# Bounds in units in the last place of the true value: ours as `lane_exp` states them, and 4 as glibc does.
 FUNCTIONS = {
     "exp": (mpmath.exp, 1.1),
     "tanh": (mpmath.tanh, 3),
@@ -43,6 +43,8 @@ FUNCTIONS = {
     "cosh": (mpmath.cosh, 4),
     "erf": (mpmath.erf, 4),
 }
+# As `lane_exp512` and `lane_log512` state them; there the vector library has no part in these.
+ON_AVX512 = {"expm1": 2, "log": 1.5, "log1p": 2}
 EXACT = ["add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign", "minimum", "maximum"]
 EXACT += ["our less", "our less_equal", "our minimum", "our maximum", "our where"]
 less, less_equal, minimum, maximum, where, erf = (
@@ -154,7 +156,7 @@ def distances(name):
 def computed(request, python, tmp_path_factory):
     """The results of a process that compiles for such a processor, or that finds no vector library."""
     if request.param == "here":
-        return dict(zip([*FUNCTIONS, *EXACT], results(), strict=True))
+        return dict(zip([*FUNCTIONS, *EXACT], results(), strict=True)) | {"place": request.param}
     if request.param == "AVX2" and not all(llvm.get_host_cpu_features().get(name) for name in ("avx2", "fma")):
         pytest.skip("this processor has no AVX2")
     file = tmp_path_factory.mktemp("lanes") / "results.npy"
@@ -162,7 +164,7 @@ def computed(request, python, tmp_path_factory):
     code += ["lane_math.LIBRARY_FUNCTIONS = ()"] if request.param == "no vector library" else []
     code += ["from tests.test_lanes import results", f"np.save({str(file)!r}, results())"]
     python("\n".join(code), **PLACES[request.param])
-    return dict(zip([*FUNCTIONS, *EXACT], np.load(file), strict=True))
+    return dict(zip([*FUNCTIONS, *EXACT], np.load(file), strict=True)) | {"place": request.param}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -173,7 +175,9 @@ def test_functions_over_the_whole_range(computed, name):
     assert_same_signs(ours, expected)
     expected = expected[ordinary]
     error = (ours[ordinary] - expected) / np.spacing(np.abs(expected)) + distance
-    assert np.abs(error).max() <= FUNCTIONS[name][1]
+    on_avx512 = llvm.get_host_cpu_features().get("avx512f") and "NUMBA_CPU_NAME" not in PLACES[computed["place"]]
+    bound = FUNCTIONS[name][1]
+    assert np.abs(error).max() <= (ON_AVX512.get(name, bound) if on_avx512 and not config.DISABLE_JIT else bound)
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -13,7 +13,7 @@ from bench.store.clock import Clock
 from bench.store.run_folder import Run
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.agreement import KERNELS, lane_width
+from kernels.agreement import KERNELS
 from kernels.block import WIDTH
 from kernels.checks import check_target
 from kernels.losses import make_loss
@@ -187,7 +187,7 @@ def plan_jobs(
         optimizer = optimizers[of_row[group.index[0]]]
         kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
         kernel = kernel if optimizer.is_exact else settings.kernel
-        size = _job_size(clock.n, settings.epochs, marks.size, lane_width(kernel, dtype))
+        size = _job_size(clock.n, settings.epochs, marks.size, memory.width_of(kernel))
         for begin in range(0, len(group), size):
             rows = group.index.to_numpy()[begin : begin + size]
             own = [optimizers[code] for code in of_row[rows]]

@@ -1,7 +1,7 @@
 """What a sweep needs of the memory, told before anything is trained, and the kernel that needs less.
 
-Lanes train 32 runs at a time. Where there are fewer, the others are repeated and thrown away, and a few very long runs
-would take ten times what they need; `fused` gives the same bits one run at a time.
+Lanes train 32 or 64 runs at a time. Where there are fewer, the others are repeated and thrown away, and a few very long
+runs would take ten times what they need; `fused` gives the same bits one run at a time.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,10 @@ from bench.study.schema import RunTable
 from bench.system.environment import processors
 from bench.system.memory import available_memory
 from kernels import Model
-from kernels.agreement import KERNELS, is_exact, lane_width
+from kernels.agreement import KERNELS, is_exact
+from kernels.lane_width import lane_width
 from kernels.loops import samples_per_epoch
+from kernels.losses import make_loss
 from kernels.marks import PER_DECADE
 
 # Blocks of lanes up to this size are taken whatever there is in them.
@@ -46,8 +48,8 @@ class Memory:
         How many losses there are at a mark: two where samples are held out.
     room : int or None
         The bytes there are; None if nobody says.
-    single : bool
-        Whether there are runs of float32, which come in larger blocks.
+    width : int
+        How many runs a block of the kernel has, or of float32, which come in larger ones.
     """
 
     kernel: str
@@ -55,18 +57,20 @@ class Memory:
     params: int
     curves: int
     room: int | None
-    single: bool = False
+    width: int = KERNELS["lanes"].width
 
     @classmethod
     def of(cls, model: Model, settings: RunTable, *, held_out: bool, single: bool = False) -> "Memory":
         """Look how much there is for runs of a model."""
         exact = is_exact(model, settings.kernel, settings.loss) and KERNELS[settings.kernel].width > 1
         frugal = "fused" if exact else settings.kernel
-        return cls(settings.kernel, frugal, len(model.params), 1 + held_out, available_memory(), single)
+        dtype = "float32" if single else "float64"
+        width = lane_width(settings.kernel, dtype, model.program, make_loss(settings.loss))
+        return cls(settings.kernel, frugal, len(model.params), 1 + held_out, available_memory(), width)
 
     def choose_kernel(self, runs: int, length: Length) -> str:
         """Return the kernel for runs that could be trained side by side."""
-        block = 8 * self._width(self.kernel) * (length.epochs + length.marks)
+        block = 8 * self.width_of(self.kernel) * (length.epochs + length.marks)
         if block <= SMALL_BLOCK or (runs >= FEW and self._fits(self.kernel, runs, length)):
             return self.kernel
         return self.frugal
@@ -97,7 +101,7 @@ class Memory:
         """
         epochs, marks = length
         losses = self.curves * marks
-        width = self._width(kernel)
+        width = self.width_of(kernel)
         own, jobs = min(width, runs), -(-runs // width)
         training = min(processors(), jobs)
         waiting = min(2 * processors(), jobs) - training
@@ -105,8 +109,9 @@ class Memory:
         arrays = training * (own * (epochs + losses) + while_training) + waiting * own * epochs
         return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + marks + 2 * epochs)
 
-    def _width(self, kernel: str) -> int:
-        return lane_width(kernel, "float32" if self.single else "float64")
+    def width_of(self, kernel: str) -> int:
+        """Return how many runs a block of a kernel has, the one asked for or the frugal one."""
+        return self.width if KERNELS[kernel].width > 1 else 1
 
     def _fits(self, kernel: str, runs: int, length: Length) -> bool:
         """Return whether there is memory enough, as far as anybody knows."""

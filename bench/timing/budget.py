@@ -63,7 +63,7 @@ TARGETS = (
     Target("many runs in float32 and in float64, one core", "lanes", SINGLE, "lanes", BATCH_OF_RUNS, 1.8),
     Target("many runs, all cores", "lanes, all cores", LONG, "lanes", LONG, 1.85),
     Target("batches of 16, a fresh order each epoch", "fused", SHUFFLED, "C", SHUFFLED, 1.5),
-    Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, many runs", DECAYS, 1.5),
+    Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, many runs", DECAYS, 3),
     Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, vmap and grad", DECAYS, 8),
     Target("sample by sample", "fused", classic, "lesson", partial(classic, 1), 1500),
     Target("sample by sample", "fused", classic, "NumPy scalars", partial(classic, 1), 100),

@@ -20,9 +20,9 @@ from bench.timing.paired import ratio, ratio_of, take_turns
 from bench.timing.problem import Problem
 from bench.timing.schedule import ideal_cycles
 from bench.timing.verify import no_compilation
-from kernels.agreement import KERNELS
 from kernels.assembly import assembly
 from kernels.block import allocate_block, compile_kernel
+from kernels.lane_width import lane_width
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.run import MAX_EPOCHS, NO_LOWEST, Data, Hyperparameters, Record, allocate_scratch, option_values
@@ -137,7 +137,8 @@ def limits_table(problem: Problem, kernels: Sequence[str] = BOUNDED, *, seconds:
     name = f"{environment()['processor']} ({processor})"
     compiled = {kernel: _compile(kernel, problem) for kernel in kernels}
     calls: dict[str, Callable[[], object]] = {NARROW: make_clock(lanes=False), WIDE: make_clock(lanes=True)}
-    calls |= {kernel: _make_call(made.train, KERNELS[kernel].width, problem) for kernel, made in compiled.items()}
+    widths = {kernel: _width(kernel, problem) for kernel in kernels}
+    calls |= {kernel: _make_call(made.train, widths[kernel], problem) for kernel, made in compiled.items()}
     for kernel in compiled:
         if calls[kernel]() != (MAX_EPOCHS, LEGS):
             del calls[kernel]
@@ -145,7 +146,7 @@ def limits_table(problem: Problem, kernels: Sequence[str] = BOUNDED, *, seconds:
         timings = take_turns(calls, baseline=NARROW, seconds=seconds)
     rows = []
     for kernel, made in compiled.items():
-        runs = KERNELS[kernel].width
+        runs = widths[kernel]
         about = {"variant": kernel, "runs": runs, "processor": name}
         if kernel not in calls:
             rows.append(about | {"note": "not measured: the run does not stay finite"})
@@ -187,6 +188,11 @@ def _bound_columns(kernel: Kernel, runs: int, processor: str, row: Mapping[str, 
 
 def _compile(kernel: str, problem: Problem) -> Kernel:
     return compile_kernel(kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer))
+
+
+def _width(kernel: str, problem: Problem) -> int:
+    """Return how many runs a kernel trains side by side."""
+    return lane_width(kernel, problem.dtype, problem.model.program, make_loss(problem.loss))
 
 
 def _make_call(train: Callable[..., tuple[int, int]], runs: int, problem: Problem) -> Callable[[], object]:

@@ -14,7 +14,8 @@ from bench.timing.paired import take_turns
 from bench.timing.problem import Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from kernels.agreement import lane_width
+from kernels.lane_width import lane_width
+from kernels.losses import make_loss
 from kernels.run import Floats
 from kernels.samples import check_samples
 from kernels.schedules import learning_rates
@@ -84,7 +85,7 @@ def _make_problems(
     # A run that blows up is over early; the smallest rate is the one that is least likely to.
     chosen = frame.sort_values("lr").drop_duplicates(cost_columns(frame)).sort_index()
     for place, row in zip(chosen.index.tolist(), chosen.to_dict("records"), strict=True):
-        width = lane_width("lanes", row.get("dtype", "float64"))
+        width = lane_width("lanes", row.get("dtype", "float64"), result.model.program, make_loss(loss))
         rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], width)
         starts = np.tile(result.starts[place], (width, 1))
         settings = row["batch_size"], row["shuffle"], row["seed"], row["optimizer"], loss, row.get("dtype", "float64")

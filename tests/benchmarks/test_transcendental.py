@@ -16,7 +16,7 @@ MODELS = {"exponential": exponential, "gaussian_peak": models.gaussian_peak, "si
 TRUTH = {"exponential": [2, -1.3, 0.5], "gaussian_peak": [2, 0.5, 0.3, 0.1], "sine": [1.5, 4, 0.3, 0.2]}
 # A narrow peak is lost at larger ones, and what follows is chaos.
 RATES = {"exponential": 0.02, "gaussian_peak": 0.002, "sine": 0.02}
-FUNCTIONS = [np.exp, np.tanh, np.log, np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan]
+FUNCTIONS = [np.exp, np.expm1, np.tanh, np.log, np.log1p, np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan]
 VALUES = np.random.default_rng(0).uniform(0.01, 1, 4096)
 
 
