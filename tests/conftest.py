@@ -178,7 +178,12 @@ def wrong_fused(monkeypatch):
 
 @pytest.fixture
 def sgdbench(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder: (exit code, standard output, standard error)."""
+    """Run a command in an empty folder: (exit code, standard output, standard error).
+
+    Figures are drawn in this process, which has matplotlib: to start another one for them takes a second.
+    """
+    import matplotlib.figure  # noqa: F401
+
     from bench.cli import main
 
     monkeypatch.chdir(tmp_path)

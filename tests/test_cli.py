@@ -481,9 +481,9 @@ def test_studies_and_info(sgdbench):
 BRIEF = """
 from itertools import islice
 from bench import cli
-from bench.report import report
-figures = report.report_figures
-report.report_figures = lambda run_data: islice(figures(run_data), 1)
+from bench.report import drawing
+figures = drawing.report_figures
+drawing.report_figures = lambda *asked: islice(figures(*asked), 1)
 cli.main()
 """
 

@@ -207,8 +207,8 @@ def test_the_command_line_holds_out_and_reports(folder, python):
     code = f"""
 import sys
 from bench import cli
-from bench.report import report
-report.report_figures = lambda run_data: ()
+from bench.report import drawing
+drawing.report_figures = lambda *_: ()
 sys.argv = ["sgdbench", "run", {str(folder / "study.toml")!r}, "--out", {str(folder / "run")!r}, "--validation", "0.25"]
 cli.main()
 """

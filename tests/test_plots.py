@@ -12,23 +12,21 @@ from frames import make_curves, make_frame
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from bench.plots import (
-    basin_map,
-    contours,
-    ecdf,
-    fitted_curve,
-    fitted_path,
-    loss_curves,
-    optimizer_ratios,
-    parameter_path,
-    pareto,
-    rate_map,
-    sensitivity,
-    setting_importance,
-    speed_bars,
-)
+from bench.plots.basins import basin_map
+from bench.plots.colors import colors_of
+from bench.plots.contours import contours
+from bench.plots.curves import fitted_curve, fitted_path
+from bench.plots.ecdf import ecdf
 from bench.plots.loss_axis import LossAxis
-from bench.plots.style import colors_of, save, save_as
+from bench.plots.losses import loss_curves
+from bench.plots.optimizer_ratios import optimizer_ratios
+from bench.plots.pareto import pareto
+from bench.plots.paths import parameter_path
+from bench.plots.rates import rate_map
+from bench.plots.sensitivity import sensitivity
+from bench.plots.setting_importance import setting_importance
+from bench.plots.speed import speed_bars
+from bench.plots.style import save, save_as
 from bench.tables.ranking import loss_quantiles
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$ a|b [bold] \\alpha $", "line\nbreak", "x" * 300]
@@ -618,5 +616,5 @@ def test_global_settings_are_left_alone(tmp_path):
 
 
 def test_pyplot_is_never_imported():
-    check = "import sys, bench.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    check = "import sys, bench.report.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

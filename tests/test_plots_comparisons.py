@@ -8,10 +8,16 @@ from frames import make_frame
 from matplotlib.colors import to_hex
 from test_plots import speeds
 
-from bench.plots import ecdf, optimizer_ratios, pareto, sensitivity, setting_importance, speed_bars
 from bench.plots.choices import select_best_runs, start_families
+from bench.plots.colors import colors_of
+from bench.plots.ecdf import ecdf
 from bench.plots.loss_axis import LossAxis
-from bench.plots.style import FAINT, colors_of, format_limit, save
+from bench.plots.optimizer_ratios import optimizer_ratios
+from bench.plots.pareto import pareto
+from bench.plots.sensitivity import sensitivity
+from bench.plots.setting_importance import setting_importance
+from bench.plots.speed import speed_bars
+from bench.plots.style import FAINT, format_limit, save
 from bench.tables.choice_ranking import ranking
 
 # Which runs

@@ -8,7 +8,9 @@ from frames import make_frame
 from matplotlib.colors import to_hex
 from test_plots import plane
 
-from bench.plots import basin_map, contours, rate_map
+from bench.plots.basins import basin_map
+from bench.plots.contours import contours
+from bench.plots.rates import rate_map
 from bench.plots.shades import make_even_shades, make_shades
 from bench.plots.style import save
 

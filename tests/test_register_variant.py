@@ -8,7 +8,7 @@ import pytest
 import bench
 from bench.commands.speed import select_variants
 from bench.compare.sources import VARIANT, kind_of_source
-from bench.plots import speed_bars
+from bench.plots.speed import speed_bars
 from bench.timing import registered
 from bench.timing.problem import Trained, classic
 from bench.timing.registered import all_variants, find_variant, register_variant

@@ -45,13 +45,13 @@ def report(folder):
 @pytest.fixture
 def one_figure(monkeypatch):
     """A report has its first figure alone, for tests of something else in it: to draw the others takes seconds."""
-    monkeypatch.setattr("bench.report.report.report_figures", lambda run_data: islice(report_figures(run_data), 1))
+    monkeypatch.setattr("bench.report.drawing.report_figures", lambda *asked: islice(report_figures(*asked), 1))
 
 
 @pytest.fixture
 def unsaved(monkeypatch):
     """Figures are drawn and not written, for tests of the words of a report: to write them takes most of its time."""
-    monkeypatch.setattr("bench.report.report.save", lambda *args, **kwargs: [])
+    monkeypatch.setattr("bench.report.drawing.save", lambda *args, **kwargs: [])
 
 
 def test_the_report_opens_with_a_verdict(report):
@@ -138,7 +138,7 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
 
     monkeypatch.setattr(bench.commands.run, "RunData", material)
     monkeypatch.setattr(
-        bench.commands.run, "write_run_report", lambda material, *, svg: written.append({svg, *material.evidence})
+        bench.commands.run, "write_run_report", lambda material, *, svg, **_: written.append({svg, *material.evidence})
     )
     assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False, svg=True)
     # What a report is made of is complete when it is made, and stays as it is.
@@ -332,7 +332,7 @@ def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monke
         if name == "sensitivity":
             raise RuntimeError("no glyph")
 
-    monkeypatch.setattr("bench.report.report.save", fails)
+    monkeypatch.setattr("bench.report.drawing.save", fails)
     copy = shutil.copytree(folder, tmp_path / "copy")
     written = write_report(copy).with_name("report.md").read_text(encoding="utf-8")
     assert "figures/rate_map.png" in written

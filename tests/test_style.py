@@ -4,18 +4,15 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from bench.plots.choices import spread_evenly
+from bench.plots.colors import OPTIMIZERS, OTHERS, PALETTE, colors_of
 from bench.plots.style import (
-    OPTIMIZERS,
-    OTHERS,
-    PALETTE,
     LogTicks,
-    colors_of,
     empty_figure,
     format_log_tick,
     format_power_of_ten,
     format_tick,
     save_as,
-    spread_evenly,
     time_unit,
 )
 

@@ -2,16 +2,15 @@
 
 import logging
 import re
-import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
-from multiprocessing.resource_tracker import ensure_running
 from typing import TYPE_CHECKING, Any
 
+from bench.commands.interrupts import shielded_from_ctrl_c
 from bench.engine.train import Executor, train_in_threads
 from bench.tables.phrases import format_count
 
@@ -69,7 +68,7 @@ def _start_workers(count: int) -> "Iterator[Client]":
         "dashboard_address": "127.0.0.1:0",
         "silence_logs": logging.CRITICAL,
     }
-    with _shielded_from_ctrl_c():
+    with shielded_from_ctrl_c():
         cluster = LocalCluster(n_workers=count, **settings)
     with cluster, Client(cluster, set_as_default=False) as client:
         yield client
@@ -111,23 +110,6 @@ def _check_greeting(address: str) -> None:
     # The length of what follows, in eight bytes.
     if len(first) < 8 or int.from_bytes(first, "little") > LONGEST_GREETING:
         raise ConnectionError("this is no scheduler")
-
-
-@contextmanager
-def _shielded_from_ctrl_c() -> Iterator[None]:
-    """Keep Ctrl-C, which a terminal sends to all processes, from those that are started here or by these threads.
-
-    They inherit what is blocked. This process gets it afterwards, and ends them in good order.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    ensure_running()  # which unblocks Ctrl-C where it starts a process
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -294,7 +294,7 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
 
 def _plot_fit(path: Path, fitted: TableFit, table: Table) -> None:
     """Draw data and curve into a file; of many rows, some."""
-    from bench.plots import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
+    from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result

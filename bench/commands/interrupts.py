@@ -118,3 +118,22 @@ def interruptible() -> Iterator[Interruption]:
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def shielded_from_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C, which a terminal sends to all processes, from those that are started here or by these threads.
+
+    They inherit what is blocked. This process gets it afterwards, and ends them in good order.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing.resource_tracker import ensure_running  # noqa: PLC0415 (a process is started, seldom)
+
+    ensure_running()  # which unblocks Ctrl-C where it starts a process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

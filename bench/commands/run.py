@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -18,6 +19,7 @@ from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence, print_table, progress
+from bench.commands.figure_process import FigureProcess
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.speed import print_speed
 from bench.data.scaling import Scaling
@@ -27,6 +29,7 @@ from bench.engine.confirm import confirm_choices
 from bench.engine.problem import make_problem
 from bench.engine.sweep import sweep
 from bench.engine.train import Executor, train_in_threads
+from bench.report.figure_list import Stage
 from bench.report.report import TITLES, write_run_report
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
@@ -90,6 +93,7 @@ def run_study(
     verbose: bool = False,
     svg: bool = False,
     cluster: str | None = None,
+    figures: FigureProcess | None = None,
 ) -> bool:
     """Run a study and print what it shows: the verdict, what was run and where the report is.
 
@@ -108,6 +112,8 @@ def run_study(
         Whether to write figures as SVG too.
     cluster : str or None
         Where configurations are trained, as `bench.commands.cluster.open_cluster` takes it; all else is done here.
+    figures : FigureProcess or None
+        What draws the figures while other things are done; else they are drawn here.
 
     Returns
     -------
@@ -132,7 +138,7 @@ def run_study(
     with open_cluster(cluster) as executor:
         result = train_study(study, model, grid, data, folder, resume=resume, executor=executor)
         with keep_results(folder):
-            return _evaluate(result, study, data, scaling, executor, verbose=verbose, svg=svg)
+            return _evaluate(result, study, data, scaling, executor, figures, verbose=verbose, svg=svg)
 
 
 def _evaluate(
@@ -141,20 +147,38 @@ def _evaluate(
     data: Dataset,
     scaling: Scaling | None,
     executor: Executor,
+    figures: FigureProcess | None,
     *,
     verbose: bool,
     svg: bool,
 ) -> bool:
     """Verify, analyze, measure and report what was trained; return whether everything was verified."""
-    model = result.model
-    if not verify_runs(result, study, data) or not _analyze(result, study, data):
-        return False
-    measured = _measure_speed(result, study, data)
+    folder = result.run.folder
+
+    def gather(stage: Stage) -> RunData:
+        """Return what is there, of which another process begins to draw the figures that can be drawn now."""
+        run_data = RunData(result, read_tables(folder), study, data, scaling, None)
+        if figures:
+            figures.draw(stage, run_data)
+        return run_data
+
+    # Figures are drawn while the rest is done, but for what is timed: that has the machine for itself.
+    if figures:
+        figures.wait()
     costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
     times = times_to_target(result.frame, costs)
-    store_tables(result.run.folder, costs=costs, times=times)
+    store_tables(folder, costs=costs, times=times)
+    if figures:
+        gather("timed")
+    if not verify_runs(result, study, data) or not _analyze(result, study, data):
+        return False
+    if figures:
+        gather("analyzed")
     confirm_winners(result, study, data, costs, executor)
-    run_data = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
+    if figures:
+        gather("confirmed")
+    measured = _measure_speed(result, study, data, figures)
+    run_data = gather("measured")
     compared = None if run_data.fresh is None else run_data.compared
     for about, sentence in headline(run_data.ranked, run_data.target, compared).items():
         print_sentence(about, sentence)
@@ -163,9 +187,10 @@ def _evaluate(
     if verbose:
         print()
         _print_tables(run_data, measured, times)
-    print_place("Report", write_run_report(run_data, svg=svg))
+    drawn = partial(figures.captions, run_data) if figures else None
+    print_place("Report", write_run_report(run_data, svg=svg, drawn=drawn))
     # Where the same bits are not promised, training may make a rounding error large.
-    return not (is_exact(model, "fused", study.run.loss) and _any_wrong(measured, costs))
+    return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
 
 def train_study(
@@ -278,7 +303,7 @@ def _analyze(result: SweepResult, study: Study, data: Dataset) -> bool:
     return True
 
 
-def _measure_speed(result: SweepResult, study: Study, data: Dataset) -> Speed | None:
+def _measure_speed(result: SweepResult, study: Study, data: Dataset, figures: FigureProcess | None) -> Speed | None:
     """Time the variants that need nothing else on the study's model; None where that diverges at every rate."""
     try:
         one, many = study_problems(study, data)
@@ -286,7 +311,8 @@ def _measure_speed(result: SweepResult, study: Study, data: Dataset) -> Speed | 
         print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
         return None
     variants = [BY_NAME[name] for name in MEASURED]
-    measured = speed(variants, one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS), seconds=SPEED_SECONDS)
+    problems = one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS)
+    measured = speed(variants, *problems, seconds=SPEED_SECONDS, wait=figures.wait if figures else None)
     store_tables(result.run.folder, speed=measured.table, speed_rounds=measured.rounds)
     return measured
 

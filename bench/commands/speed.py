@@ -9,9 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.commands.console import print_sentence, print_table, progress
-from bench.plots import speed_bars
 from bench.plots.failures import skip_failed_figure
-from bench.plots.style import save
 from bench.study.schema import Study
 from bench.system.atomic import replace_atomically, write_text
 from bench.system.environment import ENVIRONMENT, environment
@@ -120,6 +118,9 @@ def run_speed(
     packages = {variant.package for variant in variants if variant.package and not variant.missing()}
     facts = environment() | _versions(packages)
     write_text(out / ENVIRONMENT, json.dumps(facts, indent=1))
+    from bench.plots.speed import speed_bars  # noqa: PLC0415 (matplotlib, which `run` imports elsewhere)
+    from bench.plots.style import save  # noqa: PLC0415
+
     with skip_failed_figure("the figure speed"):
         save(speed_bars(measured.table), out, "speed")
     print(f"Tables and figure: {out}")

@@ -1,13 +1,17 @@
-"""The runs of a frame that a figure shows."""
+"""What a figure shows, of runs and of values that are too many."""
 
 import re
 from collections.abc import Sequence
+from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 
 from bench.tables.choice_ranking import ranking
 from bench.tables.ranking import best_choices
 from bench.tables.run_costs import choice_columns
+
+T = TypeVar("T")
 
 MAX_OPTIMIZERS = 7  # more have no colors that can be told apart
 
@@ -42,3 +46,9 @@ def best_optimizers(frame: pd.DataFrame, most: int = MAX_OPTIMIZERS) -> list[str
     if len(names) <= most:  # to rank them takes as long as to draw them
         return names
     return [str(name) for name in best_choices(frame, ["optimizer"])["optimizer"].head(most)]
+
+
+def spread_evenly(values: Sequence[T], most: int) -> list[T]:
+    """Keep at most `most` of the values: the first, the last and what lies evenly between."""
+    places = np.linspace(0, len(values) - 1, min(most, len(values)))
+    return [values[i] for i in places.round().astype(int)]

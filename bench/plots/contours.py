@@ -7,18 +7,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.plots.style import (
-    INK,
-    PALETTE,
-    STYLE,
-    add_caption,
-    empty_figure,
-    panels,
-    round_ticks,
-    shorten,
-    spread_evenly,
-    title_length,
-)
+from bench.plots.choices import spread_evenly
+from bench.plots.colors import PALETTE
+from bench.plots.style import INK, STYLE, add_caption, empty_figure, panels, round_ticks, shorten, title_length
 from kernels.run import Floats
 
 GRID_SIZE = 51

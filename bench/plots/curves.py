@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from bench.plots.choices import spread_evenly
+from bench.plots.colors import colors_of
 from bench.plots.style import (
     DASHES,
     DOT,
@@ -18,14 +20,12 @@ from bench.plots.style import (
     TARGET,
     add_caption,
     add_legend,
-    colors_of,
     nested_widths,
     pad_range,
     panels,
     round_ticks,
     rows_of_panels,
     shorten,
-    spread_evenly,
     title_length,
 )
 from bench.tables.formatting import text

@@ -10,18 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from bench.plots.choices import best_optimizers
-from bench.plots.style import (
-    FAINT,
-    STYLE,
-    add_caption,
-    add_legend,
-    colors_of,
-    empty_figure,
-    log_scale,
-    panels,
-    shorten,
-    time_unit,
-)
+from bench.plots.colors import colors_of
+from bench.plots.style import FAINT, STYLE, add_caption, add_legend, empty_figure, log_scale, panels, shorten, time_unit
 from kernels.run import Floats
 
 

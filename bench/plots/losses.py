@@ -8,19 +8,19 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.plots.choices import spread_evenly
+from bench.plots.colors import colors_of
 from bench.plots.loss_axis import PLAIN, LossAxis
 from bench.plots.style import (
     STYLE,
     add_caption,
     add_legend,
-    colors_of,
     empty_figure,
     format_limit,
     log_scale,
     nested_widths,
     panels,
     shorten,
-    spread_evenly,
     time_unit,
 )
 from bench.tables.formatting import label

@@ -7,19 +7,8 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.plots.style import (
-    DASHES,
-    FAINT,
-    INK,
-    STYLE,
-    WIDTH,
-    add_caption,
-    colors_of,
-    empty_figure,
-    log_scale,
-    panels,
-    shorten,
-)
+from bench.plots.colors import colors_of
+from bench.plots.style import DASHES, FAINT, INK, STYLE, WIDTH, add_caption, empty_figure, log_scale, panels, shorten
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_ratio, format_share
 from bench.tables.readable import describe_batch_size

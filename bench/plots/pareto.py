@@ -9,7 +9,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import best_optimizers
+from bench.plots.choices import best_optimizers, spread_evenly
+from bench.plots.colors import colors_of
 from bench.plots.loss_axis import PLAIN, LossAxis
 from bench.plots.style import (
     FAINT,
@@ -17,13 +18,11 @@ from bench.plots.style import (
     STYLE,
     add_caption,
     add_legend,
-    colors_of,
     empty_figure,
     format_limit,
     log_scale,
     rows_of_panels,
     shorten,
-    spread_evenly,
     time_unit,
 )
 from bench.tables.formatting import label, text

@@ -6,18 +6,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.plots.style import (
-    STYLE,
-    add_caption,
-    add_legend,
-    add_note,
-    colors_of,
-    empty_figure,
-    log_scale,
-    panels,
-    shorten,
-    spread_evenly,
-)
+from bench.plots.choices import spread_evenly
+from bench.plots.colors import colors_of
+from bench.plots.style import STYLE, add_caption, add_legend, add_note, empty_figure, log_scale, panels, shorten
 from bench.tables.formatting import label, text
 from bench.tables.ranking import varies
 from bench.tables.run_costs import choice_columns

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.plots.style import FAINT, INK, STYLE, WIDTH, add_caption, colors_of, empty_figure, log_scale, panels, shorten
+from bench.plots.colors import colors_of
+from bench.plots.style import FAINT, INK, STYLE, WIDTH, add_caption, empty_figure, log_scale, panels, shorten
 from bench.tables.formatting import text
 
 # So many times the cost of the best is as bad as a failure to look at.

@@ -13,21 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from bench.plots.choices import select_best_runs, start_families
+from bench.plots.choices import select_best_runs, spread_evenly, start_families
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
-from bench.plots.style import (
-    EDGE,
-    FAINT,
-    INK,
-    STYLE,
-    WIDTH,
-    add_caption,
-    add_legend,
-    empty_figure,
-    panels,
-    shorten,
-    spread_evenly,
-)
+from bench.plots.style import EDGE, FAINT, INK, STYLE, WIDTH, add_caption, add_legend, empty_figure, panels, shorten
+from bench.tables.choice_ranking import ranking
 from bench.tables.ranking import best_choices
 from bench.tables.readable import describe_batch_size
 from kernels.run import Floats
@@ -51,7 +40,13 @@ class Cells(NamedTuple):
 
 
 @rc_context(STYLE)
-def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None, samples: int | None = None) -> Figure:
+def rate_map(
+    frame: pd.DataFrame,
+    *,
+    edges: pd.DataFrame | None = None,
+    samples: int | None = None,
+    ranked: pd.DataFrame | None = None,
+) -> Figure:
     """Draw maps of samples to the target, learning rate by batch size: one for each optimizer and start.
 
     The color of a cell is the median over seeds and over random starts of one name; it is white where most runs miss
@@ -68,13 +63,16 @@ def rate_map(frame: pd.DataFrame, *, edges: pd.DataFrame | None = None, samples:
         `bench.analysis.convergence.theory_table`. Drawn as a line.
     samples : int, optional
         The number of samples in the data: a batch of all of them is called full.
+    ranked : DataFrame, optional
+        `ranking(frame)` where that is known.
     """
     diverged = int((frame["status"] == "diverged").sum())
     if not frame["samples_to_target"].notna().any():
         return empty_figure(f"No map to show: none of {len(frame):,} runs reached a target. {diverged:,} diverged.")
-    runs = select_best_runs(frame, ["schedule", "shuffle"])
+    ranked = ranking(frame) if ranked is None else ranked
+    runs = select_best_runs(frame, ["schedule", "shuffle"], ranked=ranked)
     runs = runs.assign(start=start_families(runs["init"]))
-    optimizers = [str(name) for name in best_choices(frame, ["optimizer"])["optimizer"]]
+    optimizers = [str(name) for name in best_choices(frame, ["optimizer"], ranked=ranked)["optimizer"]]
     starts = list(dict.fromkeys(start_families(frame["init"].sort_values())))
     rows, columns = optimizers[:MAX_MAPS], spread_evenly(starts, MAX_MAPS)
     rates, sizes = np.unique(runs["lr"]), np.unique(runs["batch_size"])

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.plots.choices import select_best_runs
+from bench.plots.colors import colors_of
 from bench.plots.loss_axis import PLAIN, LossAxis
 from bench.plots.style import (
     INK,
     STYLE,
     add_caption,
     add_legend,
-    colors_of,
     empty_figure,
     format_limit,
     log_scale,
@@ -33,7 +33,13 @@ EDGES = ["low", "median", "high"]
 
 
 @rc_context(STYLE)
-def sensitivity(frame: pd.DataFrame, *, shown: LossAxis = PLAIN, samples: int | None = None) -> Figure:
+def sensitivity(
+    frame: pd.DataFrame,
+    *,
+    shown: LossAxis = PLAIN,
+    samples: int | None = None,
+    ranked: pd.DataFrame | None = None,
+) -> Figure:
     """Draw samples to the target, or final losses where no run reached one, against the learning rate.
 
     There is one line per optimizer, which has the batch size, schedule and order of its best choice. It is the median
@@ -49,8 +55,10 @@ def sensitivity(frame: pd.DataFrame, *, shown: LossAxis = PLAIN, samples: int | 
         What the axis of losses shows.
     samples : int, optional
         The number of samples in the data: a batch of all of them is called full.
+    ranked : DataFrame, optional
+        `ranking(frame)` where that is known.
     """
-    runs = select_best_runs(frame, ["batch_size", "schedule", "shuffle"])
+    runs = select_best_runs(frame, ["batch_size", "schedule", "shuffle"], ranked=ranked)
     reached = bool(runs["samples_to_target"].notna().any())
     bands = _bands(runs, "samples_to_target" if reached else "final_loss")
     if not np.isfinite(bands["low"]).any():

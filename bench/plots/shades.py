@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.plots.style import INK, colors_of, format_log_tick, spread_evenly
+from bench.plots.choices import spread_evenly
+from bench.plots.colors import colors_of
+from bench.plots.style import INK, format_log_tick
 from bench.tables.formatting import text
 from kernels.run import Floats
 

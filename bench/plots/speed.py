@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bench.plots.style import DASHES, INK, PALETTE, STYLE, WIDTH, empty_figure, log_scale, panels, shorten
+from bench.plots.colors import PALETTE
+from bench.plots.style import DASHES, INK, STYLE, WIDTH, empty_figure, log_scale, panels, shorten
 from bench.tables.formatting import text
 
 OURS, OTHERS = PALETTE[0], "#757575"

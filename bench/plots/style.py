@@ -4,14 +4,14 @@ Figures are drawn inside `rc_context(STYLE)` and leave matplotlib's global state
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from textwrap import fill
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,10 +20,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from bench.plots.choices import spread_evenly
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import text
-
-T = TypeVar("T")
 
 WIDTH = 8.0  # inches: 800 pixels at 100 dots per inch, the width of a README
 INK = "#333333"
@@ -62,40 +61,12 @@ STYLE: Any = {
     "svg.fonttype": "none",
 }
 
-# Okabe and Ito's colors, distinct for color-blind readers; their yellow is too pale for a line on white.
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
-OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
-# What is no optimizer has none of their colors: blue would be taken for sgd. Each can be told from white and from black
-# and, but for the last, from the gray of data.
-OTHERS = ["#6a6fd1", "#998a1f", "#b04a9c", "#2e9c8f", "#a0704a", "#cc6677", "#7f7f7f"]
-
 # Compression takes a third of the time of a PNG, and half of that with run-length encoding only (zlib's Z_RLE).
 # Without a date, an SVG is the same each time.
 FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"pil_kwargs": {"compress_type": 3}},
     ".svg": {"metadata": {"Date": None}},
 }
-
-
-def colors_of(values: Iterable[Any]) -> dict[Any, Any]:
-    """Give each distinct value a color, in the values' own order.
-
-    Numbers run from light to dark, evenly by rank: learning rates and batch sizes are seldom evenly spaced. An
-    optimizer has its own color in every figure, which nothing else gets while there are others.
-    """
-    distinct = sorted(set(values))
-    if distinct and not isinstance(distinct[0], str):
-        return dict(zip(distinct, colormaps["viridis"](np.linspace(0, 0.88, len(distinct))[::-1]), strict=True))
-    own: dict[str, str] = {}
-    for name in distinct:
-        optimizer = name.partition("(")[0]
-        if optimizer in OPTIMIZERS:
-            own.setdefault(PALETTE[OPTIMIZERS.index(optimizer)], name)
-    colors = {name: color for color, name in own.items()}
-    left = OTHERS + [color for color in PALETTE if color not in own]
-    rest = [name for name in distinct if name not in colors]
-    colors |= {name: left[i % len(left)] for i, name in enumerate(rest)}
-    return {name: colors[name] for name in distinct}
 
 
 def nested_widths(values: list[Any]) -> dict[Any, float]:
@@ -107,12 +78,6 @@ def nested_widths(values: list[Any]) -> dict[Any, float]:
     # Half of a step is what is seen of the wide line at each side: a pixel.
     step = min(1.1, 4.6 / max(1, len(values) - 1)) if values and isinstance(values[0], str) else 0.0
     return {value: 1.4 + step * place for place, value in enumerate(reversed(values))}
-
-
-def spread_evenly(values: Sequence[T], most: int) -> list[T]:
-    """Keep at most `most` of the values: the first, the last and what lies evenly between."""
-    places = np.linspace(0, len(values) - 1, min(most, len(values)))
-    return [values[i] for i in places.round().astype(int)]
 
 
 def pad_range(values: NDArray[np.float64], share: float) -> tuple[float, float]:

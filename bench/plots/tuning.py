@@ -10,19 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from bench.plots.style import (
-    DASHES,
-    FAINT,
-    INK,
-    STYLE,
-    WIDTH,
-    add_caption,
-    colors_of,
-    empty_figure,
-    log_scale,
-    panels,
-    shorten,
-)
+from bench.plots.colors import colors_of
+from bench.plots.style import DASHES, FAINT, INK, STYLE, WIDTH, add_caption, empty_figure, log_scale, panels, shorten
 from bench.tables.formatting import text
 from bench.tables.trial_value import HOPELESS
 

@@ -1,6 +1,6 @@
 """The figures of a report, in order, from the contents of a run's folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -10,24 +10,22 @@ from matplotlib.figure import Figure
 
 from bench.analysis.surface import loss_surface
 from bench.data.units import curve_in_table_units
-from bench.plots import (
-    basin_map,
-    contours,
-    ecdf,
-    fitted_curve,
-    fitted_path,
-    loss_curves,
-    optimizer_ratios,
-    parameter_path,
-    pareto,
-    rate_map,
-    sensitivity,
-    setting_importance,
-    speed_bars,
-)
+from bench.plots.basins import basin_map
 from bench.plots.choices import best_optimizers, select_best_runs, start_families
+from bench.plots.contours import contours
+from bench.plots.curves import fitted_curve, fitted_path
+from bench.plots.ecdf import ecdf
 from bench.plots.failures import skip_failed_figure
 from bench.plots.loss_axis import LossAxis
+from bench.plots.losses import loss_curves
+from bench.plots.optimizer_ratios import optimizer_ratios
+from bench.plots.pareto import pareto
+from bench.plots.paths import parameter_path
+from bench.plots.rates import rate_map
+from bench.plots.sensitivity import sensitivity
+from bench.plots.setting_importance import setting_importance
+from bench.plots.speed import speed_bars
+from bench.report.figure_list import FIGURES, STAGES, Stage
 from bench.report.run_data import RunData
 from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.ranking import varies
@@ -54,40 +52,61 @@ class PlannedFigure(NamedTuple):
     draw: Callable[[], Figure]
 
 
-def report_figures(run_data: RunData) -> Iterator[ReportFigure]:
+def report_figures(run_data: RunData, stages: Collection[Stage] = STAGES) -> Iterator[ReportFigure]:
     """Yield the figures in the order of the report: first the best choices, then the reasons, last the costs.
 
     Figures that would be empty are left out, and so are those that fail: standard error then says which and why.
+
+    Parameters
+    ----------
+    run_data : RunData
+    stages : collection of str
+        Of these stages of a run alone, see `bench.report.figure_list`.
     """
+    for name, caption, draw in _plan(run_data, stages):
+        figure = None
+        with skip_failed_figure(f"the figure {name}"):
+            figure = draw()
+        if figure:
+            yield ReportFigure(name, caption, figure)
+
+
+def _plan(run_data: RunData, stages: Collection[Stage]) -> list[PlannedFigure]:
+    """Return what is to be drawn, in the order of the report."""
+    planned: list[PlannedFigure] = []
+    for stage, about, plan in _PLANS:
+        if stage in stages:
+            with skip_failed_figure(about):
+                planned.extend(plan(run_data))
+    places = {name: place for place, name in enumerate(FIGURES)}
+    return sorted(planned, key=lambda figure: places[figure.name])
+
+
+def _map_figures(run_data: RunData) -> Iterator[PlannedFigure]:
+    """Yield the map of learning rates and batch sizes."""
     frame = run_data.frame
-    yield from _draw("an overview figure", _overview_figures(run_data, frame))
-    if len(run_data.evidence.get("trajectories", ())) and run_data.data:
-        yield from _draw("a figure of the fit", _fit_figures(run_data))
-    yield from _draw("a figure of the learning rates", _rate_figures(run_data, frame))
-    yield from _draw("a figure of the costs", _cost_figures(run_data, frame))
-
-
-def _draw(about: str, plans: Iterator[PlannedFigure]) -> Iterator[ReportFigure]:
-    """Draw what is planned; `about` says what is left out where planning itself fails."""
-    with skip_failed_figure(about):
-        for name, caption, draw in plans:
-            figure = None
-            with skip_failed_figure(f"the figure {name}"):
-                figure = draw()
-            if figure:
-                yield ReportFigure(name, caption, figure)
-
-
-def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFigure]:
-    """Yield the figures that compare learning rates and optimizers at a glance."""
     reached = frame["samples_to_target"].notna().any()
     if reached and varies(frame, "lr"):
         caption = (
             "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
             "white cells did not reach the target."
         )
-        draw = partial(rate_map, frame, edges=_predicted_edges(run_data), samples=run_data.samples)
+        about: dict[str, Any] = {"edges": _predicted_edges(run_data), "samples": run_data.samples}
+        draw = partial(rate_map, frame, ranked=run_data.choices, **about)
         yield PlannedFigure("rate_map", caption, draw)
+
+
+def _effect_figures(run_data: RunData) -> Iterator[PlannedFigure]:
+    """Yield the figure on how much each setting matters."""
+    if len(run_data.effects) > 1:
+        caption = f"How much of the differences in {run_data.effects_on} each setting explains by itself."
+        draw = partial(setting_importance, run_data.effects, cost=run_data.effects_on, samples=run_data.samples)
+        yield PlannedFigure("setting_importance", caption, draw)
+
+
+def _optimizer_figures(run_data: RunData) -> Iterator[PlannedFigure]:
+    """Yield the loss curves of the optimizers, each at its best choice."""
+    frame = run_data.frame
     if varies(frame, "optimizer"):
         runs = select_best_runs(frame, ranked=run_data.choices)
         runs = runs.assign(init=start_families(runs["init"]))
@@ -97,6 +116,10 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
         whose = "each optimizer" if count == len(few) else f"the best {len(few)} of {count} optimizers"
         caption = f"Loss curves of {whose}, each at its best choice, by start."
         yield PlannedFigure("loss_by_optimizer", caption, draw)
+
+
+def _confirmed_figures(run_data: RunData) -> Iterator[PlannedFigure]:
+    """Yield the figures of the choices that lead after they were confirmed."""
     if "validation_loss" in run_data.result.curves:
         caption = "Loss on the training and on the held-out samples, at the best choice."
         yield PlannedFigure("held_out", caption, partial(_held_out, run_data))
@@ -107,14 +130,10 @@ def _overview_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[Planne
             run_data.compared,
             cost=run_data.cost,
             seeds=run_data.compared_on,
-            named=best_optimizers(frame),
+            named=best_optimizers(run_data.frame),
             samples=run_data.samples,
         )
         yield PlannedFigure("optimizer_ratios", caption, draw)
-    if len(run_data.effects) > 1:
-        caption = f"How much of the differences in {run_data.effects_on} each setting explains by itself."
-        draw = partial(setting_importance, run_data.effects, cost=run_data.effects_on, samples=run_data.samples)
-        yield PlannedFigure("setting_importance", caption, draw)
 
 
 def _loss_axis(run_data: RunData) -> LossAxis:
@@ -147,7 +166,8 @@ def _held_out(run_data: RunData) -> Figure:
 def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
     """Yield the fitted curves, and the paths of the parameters to them."""
     data, scaling, model = run_data.data, run_data.scaling, run_data.result.model
-    assert data  # noqa: S101 (checked by the caller)
+    if data is None or not len(run_data.evidence.get("trajectories", ())):
+        return
     columns = [f"param_{name}" for name in model.params]
     trajectories = run_data.evidence["trajectories"]
     if model.inputs:
@@ -191,22 +211,21 @@ def _fit_figures(run_data: RunData) -> Iterator[PlannedFigure]:
         yield PlannedFigure("parameter_path", caption, partial(parameter_path, typical, chosen))
 
 
-def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFigure]:
-    """Yield the figures on the effect of the learning rate and of the start."""
+def _rate_figures(run_data: RunData) -> Iterator[PlannedFigure]:
+    """Yield the figure on the sensitivity to the learning rate."""
+    frame = run_data.frame
     if varies(frame, "lr") and np.isfinite(frame["final_loss"]).any():
         cost = "Samples to the target" if frame["samples_to_target"].notna().any() else "Final loss"
         caption = f"{cost} against learning rate. An optimizer with a wide, low line needs less tuning."
-        few = frame[frame["optimizer"].isin(best_optimizers(frame))]
-        draw = partial(sensitivity, few, shown=_loss_axis(run_data), samples=run_data.samples)
+        few = frame["optimizer"].isin(best_optimizers(frame))
+        ranked = run_data.choices if few.all() else None
+        about: dict[str, Any] = {"shown": _loss_axis(run_data), "samples": run_data.samples}
+        draw = partial(sensitivity, frame[few], ranked=ranked, **about)
         yield PlannedFigure("sensitivity", caption, draw)
-    from_start, start = select_hardest_start(select_best_runs(frame, ["schedule", "shuffle"], ranked=run_data.choices))
-    start_note = f" Runs from the hardest start, {start}." if start else ""
-    winner = run_data.best_optimizer
-    runs = from_start[from_start["optimizer"] == winner]
-    which = f"{winner}, the best optimizer," if varies(frame, "optimizer") else winner
-    if varies(frame, "lr") or not varies(frame, "optimizer"):
-        draw = partial(_draw_losses, run_data, runs)
-        yield PlannedFigure("loss_by_lr", f"Loss curves of {which} by learning rate.{start_note}", draw)
+
+
+def _basin_figures(run_data: RunData) -> Iterator[PlannedFigure]:
+    """Yield the figure on the effect of the start."""
     basin = run_data.evidence.get("basin")
     if basin is not None and len(basin) and run_data.data is not None:
         least = NEGLIGIBLE * float(np.var(run_data.data.y))
@@ -218,8 +237,22 @@ def _rate_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFig
         yield PlannedFigure("basin", caption, draw)
 
 
-def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFigure]:
+def _best_rate_figures(run_data: RunData) -> Iterator[PlannedFigure]:
+    """Yield the loss curves of the best optimizer by learning rate."""
+    frame = run_data.frame
+    from_start, start = select_hardest_start(select_best_runs(frame, ["schedule", "shuffle"], ranked=run_data.choices))
+    start_note = f" Runs from the hardest start, {start}." if start else ""
+    winner = run_data.best_optimizer
+    runs = from_start[from_start["optimizer"] == winner]
+    which = f"{winner}, the best optimizer," if varies(frame, "optimizer") else winner
+    if varies(frame, "lr") or not varies(frame, "optimizer"):
+        draw = partial(_draw_losses, run_data, runs)
+        yield PlannedFigure("loss_by_lr", f"Loss curves of {which} by learning rate.{start_note}", draw)
+
+
+def _cost_figures(run_data: RunData) -> Iterator[PlannedFigure]:
     """Yield the figures on time."""
+    frame = run_data.frame
     timed = bool(frame["seconds"].notna().any())
     if frame["samples_to_target"].notna().any():
         against = "samples seen and against time" if timed else "samples seen"
@@ -228,7 +261,9 @@ def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFig
     if varies(frame, "batch_size"):
         winner = run_data.best_optimizer
         runs = frame[frame["optimizer"] == winner]
-        from_start, start = select_hardest_start(select_best_runs(runs, by="batch_size"))
+        from_start, start = select_hardest_start(
+            select_best_runs(runs, by="batch_size", ranked=run_data.choices_of_best_optimizer)
+        )
         clock: Literal["samples", "seconds"] = "seconds" if from_start["seconds"].notna().all() else "samples"
         draw = partial(_draw_losses, run_data, from_start, by="batch_size", panel="optimizer", x=clock)
         start_note = f" Runs from the hardest start, {start}." if start else ""
@@ -241,6 +276,10 @@ def _cost_figures(run_data: RunData, frame: pd.DataFrame) -> Iterator[PlannedFig
             caption = "Final loss against time, and the times of the choices that reach the target."
         draw = partial(pareto, frame, target=run_data.target, shown=_loss_axis(run_data), samples=run_data.samples)
         yield PlannedFigure("pareto", caption, draw)
+
+
+def _speed_figures(run_data: RunData) -> Iterator[PlannedFigure]:
+    """Yield the figure on the speed of the variants."""
     speed = run_data.evidence.get("speed")
     if speed is not None and len(speed):
         yield PlannedFigure(
@@ -298,3 +337,18 @@ def select_hardest_start(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | None]
     loss = frame["final_loss"].fillna(np.inf).groupby(starts).median()
     hardest = str(pd.DataFrame({"success": success, "gain": -loss}).sort_values(["success", "gain"]).index[0])
     return frame[starts == hardest], hardest
+
+
+# Each with what to say is left out where the planning itself fails.
+_PLANS: tuple[tuple[Stage, str, Callable[[RunData], Iterator[PlannedFigure]]], ...] = (
+    ("timed", "the figure of the settings", _effect_figures),
+    ("timed", "the figure of the optimizers", _optimizer_figures),
+    ("timed", "the figure of the best optimizer", _best_rate_figures),
+    ("timed", "a figure of the learning rates", _rate_figures),
+    ("timed", "a figure of the costs", _cost_figures),
+    ("analyzed", "the map of learning rates", _map_figures),
+    ("analyzed", "a figure of the fit", _fit_figures),
+    ("analyzed", "the figure of the starts", _basin_figures),
+    ("confirmed", "a figure of the confirmed choices", _confirmed_figures),
+    ("measured", "the figure of the speed", _speed_figures),
+)

@@ -15,9 +15,11 @@ from numpy.typing import ArrayLike
 
 from bench.analysis.surface import loss_surface
 from bench.data.table import builtin
-from bench.plots import contours, loss_curves, rate_map
+from bench.plots.contours import contours
 from bench.plots.film.film import enclosing_decades, fit_film
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
+from bench.plots.losses import loss_curves
+from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels
 from bench.store.results import SweepResult
 from bench.tables.formatting import display, text

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from bench.plots.style import colors_of
+from bench.plots.colors import colors_of
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_order
 from bench.tables.readable import describe_batch_size

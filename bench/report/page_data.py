@@ -9,7 +9,8 @@ from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from bench.data.units import curve_in_table_units
-from bench.plots.style import colors_of, spread_evenly
+from bench.plots.choices import spread_evenly
+from bench.plots.colors import colors_of
 from bench.report.packing import codes_by_value, encode_setting, pack, shrink_codes, to_float32
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData

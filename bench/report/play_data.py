@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.plots.style import spread_evenly
+from bench.plots.choices import spread_evenly
 from bench.report.packing import codes_by_value, pack, shrink_codes, to_float32
 from bench.report.run_data import RunData
 from bench.tables.formatting import text

@@ -1,14 +1,11 @@
 """The report of a run, written to its folder: the page, the same as Markdown, tables and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from bench.plots.failures import skip_failed_figure
-from bench.plots.style import save
-from bench.report.figures import report_figures
 from bench.report.markdown import render_markdown
 from bench.report.page import render_page
 from bench.report.run_data import RunData, read_run_data
@@ -84,21 +81,45 @@ def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool
     return pages
 
 
-def write_run_report(run_data: RunData, *, svg: bool = False, figures: bool = True) -> Path:
-    """Write the report of a run to its folder; without `figures`, the page has those alone that it draws itself."""
+def write_run_report(
+    run_data: RunData,
+    *,
+    svg: bool = False,
+    figures: bool = True,
+    drawn: Callable[[], dict[str, str]] | None = None,
+) -> Path:
+    """Write the report of a run to its folder.
+
+    Parameters
+    ----------
+    run_data : RunData
+    svg : bool
+        Whether to write figures as SVG too.
+    figures : bool
+        Whether there are any; else the page has those alone that it draws itself.
+    drawn : callable, optional
+        Returns the captions of the figures by name, when they are written: where something else draws them.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+    """
     folder, frame = run_data.result.run.folder, run_data.frame
     planned = run_data.result.planned
-    captions = {}
+    captions: dict[str, str] = {}
     # Without a target there is no time to it.
     titles = {name: title for name, title in TITLES.items() if name != "times" or run_data.target is not None}
     if len(frame):
         evidence = {name: table for name, table in run_data.evidence.items() if name in titles}
         write_tables(run_data.tables | evidence, folder / "tables", partial(readable_table, samples=run_data.samples))
         _write_configurations(frame, folder / "tables")
-        for name, caption, figure in report_figures(run_data) if figures else ():
-            with skip_failed_figure(f"the figure {name}"):
-                save(figure, folder / "figures", name, svg=svg)
-                captions[name] = caption
+        if drawn:
+            captions = drawn()
+        elif figures:
+            from bench.report.drawing import write_figures  # noqa: PLC0415 (matplotlib, only where something is drawn)
+
+            captions = write_figures(run_data, svg=svg)
     checked = _describe_check(run_data)
     for name, made in (
         ("report.md", render_markdown(run_data, planned, titles, captions, checked)),

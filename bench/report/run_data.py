@@ -21,7 +21,7 @@ from bench.tables.formatting import text
 from bench.tables.main_effects import main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
-from bench.tables.ranking import best_choices, standard_tables, varies
+from bench.tables.ranking import standard_tables, varies
 from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
@@ -123,9 +123,14 @@ class RunData:
         return ranking(self.frame)
 
     @cached_property
+    def choices_of_best_optimizer(self) -> pd.DataFrame:
+        """The ranking of the runs of the best optimizer alone."""
+        return ranking(self.frame[self.frame["optimizer"] == self.best_optimizer])
+
+    @cached_property
     def best_optimizer(self) -> str:
         """The optimizer of the best choice of the sweep."""
-        return str(best_choices(self.frame, ["optimizer"])["optimizer"].iloc[0])
+        return str(self.choices["optimizer"].iloc[0])
 
     @cached_property
     def ranked(self) -> pd.DataFrame:

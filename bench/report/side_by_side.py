@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from bench.plots.style import colors_of
+from bench.plots.colors import colors_of
 from bench.report.answer import describe_sample
 from bench.report.page import LIBRARY, assemble_page, to_script_data
 from bench.report.run_data import RunData

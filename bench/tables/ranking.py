@@ -11,10 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.tables.choice_ranking import ranking
 from bench.tables.formatting import label, text
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns
+from kernels.run import Floats
 
 _DIVERGED_LOSS = 1e300
 MEDIANS = ["samples", "updates", "seconds", "final_loss"]
@@ -26,7 +28,12 @@ def varies(frame: pd.DataFrame, name: str) -> bool:
 
 
 def best_choices(
-    frame: pd.DataFrame, by: Sequence[str] = (), cost: str = "samples", *, floor: float = LOSS_FLOOR
+    frame: pd.DataFrame,
+    by: Sequence[str] = (),
+    cost: str = "samples",
+    *,
+    floor: float = LOSS_FLOOR,
+    ranked: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Find the best choice for each combination of the values in `by`, judged over all starts and seeds.
 
@@ -39,6 +46,8 @@ def best_choices(
         start. Without it, all choices are kept, ranked.
     cost, floor
         As for `bench.tables.choice_ranking.ranking`.
+    ranked : DataFrame, optional
+        `ranking(frame, cost, floor=floor)` where that is known.
 
     Returns
     -------
@@ -48,7 +57,7 @@ def best_choices(
     choices = choice_columns(frame)
     varying = [name for name in choices if name not in by and varies(frame, name)]
     if set(by) <= set(choices):
-        best = ranking(frame, cost, floor=floor)
+        best = ranking(frame, cost, floor=floor) if ranked is None else ranked
         best = best.drop_duplicates(list(by), ignore_index=True) if by else best
     else:
         parts = [
@@ -60,7 +69,9 @@ def best_choices(
     return best[[*([*by, *varying] or choices), *statistics]]
 
 
-def setting_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFrame:
+def setting_effects(
+    frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Show how robust each value of each choice is, and how good at its best.
 
     Parameters
@@ -69,6 +80,8 @@ def setting_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.Dat
         One row per configuration.
     floor : float
         As for `bench.tables.choice_ranking.ranking`.
+    ranked : DataFrame, optional
+        `ranking(frame, floor=floor)` where that is known.
 
     Returns
     -------
@@ -81,7 +94,7 @@ def setting_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.Dat
     for name in [*choice_columns(frame), "init"]:
         if varies(frame, name):
             part = _counts(frame, name)
-            at_best = best_choices(frame, [name], floor=floor)[[name, *MEDIANS]]
+            at_best = best_choices(frame, [name], floor=floor, ranked=ranked)[[name, *MEDIANS]]
             at_best = at_best.rename(columns={median: f"best_{median}" for median in MEDIANS})
             part = part.merge(at_best, on=name).sort_values(name)
             part.insert(0, "setting", label(name))
@@ -100,11 +113,11 @@ def _counts(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def standard_tables(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> dict[str, pd.DataFrame]:
     """Make a report's tables: the ten best choices, the best by optimizer and batch size, the effects."""
-    by = ["optimizer", "batch_size"]
+    by, ranked = ["optimizer", "batch_size"], ranking(frame, floor=floor)
     return {
-        "best": best_choices(frame, floor=floor).head(10),
-        "best_by_optimizer_and_batch_size": best_choices(frame, by, floor=floor),
-        "effects": setting_effects(frame, floor=floor),
+        "best": best_choices(frame, floor=floor, ranked=ranked).head(10),
+        "best_by_optimizer_and_batch_size": best_choices(frame, by, floor=floor, ranked=ranked),
+        "effects": setting_effects(frame, floor=floor, ranked=ranked),
     }
 
 
@@ -128,30 +141,51 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str])
         The columns `by`, then `epoch`, `samples`, `updates`, `runs`, `low`, `median` and `high`; one row per group and
         mark. Where the batch sizes of a group differ, epochs and updates are those of one of its runs.
     """
-    curves = curves[curves["config_id"].isin(frame["config_id"])]
-    groups = (
-        curves["config_id"].astype(object).map(frame.set_index("config_id").groupby(list(by), observed=True).ngroup())
-    )
-    bands = [_quantiles(frame, own, by) for _, own in curves.groupby(groups.to_numpy(), sort=True)]
+    ids = pd.Categorical(curves["config_id"])  # as it stands where it is categorical
+    runs = frame.set_index("config_id")
+    group_of_run = runs.groupby(list(by), observed=True).ngroup()
+    # By category: thousands of names are looked up instead of hundreds of thousands.
+    group_of_id = group_of_run.reindex(ids.categories, fill_value=-1).to_numpy()
+    diverged = runs["status"].eq("diverged").reindex(ids.categories, fill_value=False).to_numpy(dtype=bool)
+    groups = group_of_id[ids.codes]
+    columns = [curves[name].to_numpy() for name in ("samples", "epoch", "updates", "loss")]
+    order = np.argsort(groups, kind="stable")
+    order = order[np.searchsorted(groups[order], 0) :]
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if order.size else []
+    bands = []
+    for part in parts:
+        one = np.argmax(group_of_run.to_numpy() == groups[part[0]])
+        band = _quantiles(ids.codes[part], diverged, *(column[part] for column in columns))
+        bands.append(pd.DataFrame({name: runs[name].iloc[one] for name in by} | band))
     if not bands:
         return pd.DataFrame(columns=[*by, "epoch", "samples", "updates", "runs", "low", "median", "high"], dtype=float)
     return pd.concat(bands, ignore_index=True)
 
 
-def _quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of `loss_quantiles` for one group."""
-    # Not pivot_table, which would average a configuration that is there twice instead of refusing it.
-    recorded = curves.fillna({"loss": np.inf}).pivot(index="config_id", columns="samples", values="loss")  # noqa: PD010
-    recorded = recorded.loc[recorded.notna().any(axis=1)]
-    runs = frame.set_index("config_id").loc[recorded.index]
-    last = recorded.shape[1] - 1 - np.argmax(recorded.notna().to_numpy()[:, ::-1], axis=1)
-    ended = np.arange(recorded.shape[1]) > last[:, np.newaxis]
-    diverged = runs["status"].eq("diverged").to_numpy(dtype=bool)[:, np.newaxis]
-    losses = recorded.ffill(axis=1).mask(ended & diverged, np.inf).to_numpy()
+def _quantiles(
+    codes: NDArray[np.integer],
+    diverged: NDArray[np.bool_],
+    samples: NDArray[np.integer],
+    epoch: Floats,
+    updates: NDArray[np.integer],
+    loss: Floats,
+) -> dict[str, object]:
+    """Return the columns of `loss_quantiles` for one group; `diverged` is by code, the others have a value per mark."""
+    ids, row = np.unique(codes, return_inverse=True)
+    marks, first, column = np.unique(samples, return_index=True, return_inverse=True)
+    place = np.full((len(ids), len(marks)), -1)
+    place[row, column] = np.arange(len(loss))
+    if np.count_nonzero(place >= 0) < len(loss):
+        raise ValueError("the losses of a configuration have duplicate marks")
+    last = np.maximum.accumulate(np.where(place >= 0, np.arange(len(marks)), -1), axis=1)
+    # Before its first mark a run has no loss.
+    losses = np.where(
+        last >= 0, np.where(np.isnan(loss), np.inf, loss)[np.take_along_axis(place, last, axis=1)], np.nan
+    )
+    ended = np.arange(len(marks)) > last[:, -1:]
+    losses[ended & diverged[ids][:, np.newaxis]] = np.inf
     # Quantiles are interpolated, which infinity does not survive.
     quantiles = np.quantile(losses.clip(max=_DIVERGED_LOSS), [0.1, 0.5, 0.9], axis=0)
     low, median, high = np.where(quantiles < _DIVERGED_LOSS / 1e9, quantiles, np.inf)
-    clock = curves.drop_duplicates("samples").set_index("samples")[["epoch", "updates"]].loc[recorded.columns]
-    values: dict[str, object] = {name: runs[name].iloc[0] for name in by}
-    moments = {"epoch": clock["epoch"].to_numpy(), "samples": clock.index, "updates": clock["updates"].to_numpy()}
-    return pd.DataFrame(values | moments | {"runs": len(runs), "low": low, "median": median, "high": high})
+    clock = {"epoch": epoch[first], "samples": marks, "updates": updates[first]}
+    return clock | {"runs": len(ids), "low": low, "median": median, "high": high}

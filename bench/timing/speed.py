@@ -67,6 +67,7 @@ def speed(
     *,
     seconds: float = 20.0,
     progress: Callable[[int], None] = lambda done: None,
+    wait: Callable[[], None] | None = None,
 ) -> Speed:
     """Verify variants on one problem, and time those that give what the reference gives.
 
@@ -82,6 +83,8 @@ def speed(
         About how long to measure, after everything is compiled and verified.
     progress : callable
         Called with the number of variants that are ready to be timed.
+    wait : callable, optional
+        Called when everything is verified: it returns when the machine does nothing else for its caller.
 
     Raises
     ------
@@ -101,12 +104,15 @@ def speed(
         except NotVerifiedError as reason:
             failures[variant.name] = {"verified": False, "note": str(reason)} | _error_columns(reason.errors)
         progress(done)
+    if wait:
+        wait()
     baseline = BASELINE if BASELINE in contestants else next(iter(contestants), None)
     timings = _timings(contestants, baseline, seconds)
+    compiled: dict[str | None, dict[str, float]] = {}
     rows = [
         failures[variant.name]
         if timings is None or variant.name in failures
-        else _make_row(contestants[variant.name], contestants, timings)
+        else _make_row(contestants[variant.name], contestants, timings, compiled)
         for variant in variants
     ]
     named = [
@@ -155,8 +161,13 @@ def _error_columns(errors: Errors | None) -> dict[str, float]:
     }
 
 
-def _make_row(contestant: Contestant, all_: Mapping[str, Contestant], timings: Timings) -> dict[str, Any]:
-    """Return a variant's row."""
+def _make_row(
+    contestant: Contestant,
+    all_: Mapping[str, Contestant],
+    timings: Timings,
+    compiled: dict[str | None, dict[str, float]],
+) -> dict[str, Any]:
+    """Return a variant's row; `compiled` has the compile times of the kernels that rows before have asked for."""
     variant, problem = contestant.variant, contestant.problem
     updates = problem.sample_updates
     seconds = timings.of(variant.name)
@@ -174,7 +185,9 @@ def _make_row(contestant: Contestant, all_: Mapping[str, Contestant], timings: T
         if name in all_ and name != variant.name:
             faster = ratio(timings, name, variant.name).scaled(updates / all_[name].problem.sample_updates)
             row |= {column: faster.ratio, f"{column}_low": faster.low, f"{column}_high": faster.high}
-    row |= compile_times(variant, problem)
+    if variant.kernel not in compiled:
+        compiled[variant.kernel] = compile_times(variant, problem)
+    row |= compiled[variant.kernel]
     if variant.kernel and "to_reference" in row:
         slower = row["to_reference"] * median - median
         row["break_even"] = 1e9 * row["compile_seconds"] / slower if slower > 0 else np.nan

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units, original_loss
+from bench.plots.choices import spread_evenly
 from bench.plots.film.moments import Moments, recorded_moments, update_moments
-from bench.plots.style import pad_range, spread_evenly
+from bench.plots.style import pad_range
 from kernels import FitResult
 from kernels.run import Floats
 from kernels.samples import check_samples

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from bench.plots.colors import PALETTE
 from bench.plots.film.film import Film, enclosing_decades
-from bench.plots.style import DASHES, DOT, FAINT, INK, PALETTE, STYLE, TARGET, log_scale, shorten
+from bench.plots.style import DASHES, DOT, FAINT, INK, STYLE, TARGET, log_scale, shorten
 from bench.tables.formatting import text
 from kernels.run import Floats
 

@@ -1,0 +1,35 @@
+"""The colors of settings, the same in all figures and on the page; without what draws, which takes long to import."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+
+# Okabe and Ito's colors, distinct for color-blind readers; their yellow is too pale for a line on white.
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+# What is no optimizer has none of their colors: blue would be taken for sgd. Each can be told from white and from black
+# and, but for the last, from the gray of data.
+OTHERS = ["#6a6fd1", "#998a1f", "#b04a9c", "#2e9c8f", "#a0704a", "#cc6677", "#7f7f7f"]
+
+
+def colors_of(values: Iterable[Any]) -> dict[Any, Any]:
+    """Give each distinct value a color, in the values' own order.
+
+    Numbers run from light to dark, evenly by rank: learning rates and batch sizes are seldom evenly spaced. An
+    optimizer has its own color in every figure, which nothing else gets while there are others.
+    """
+    distinct = sorted(set(values))
+    if distinct and not isinstance(distinct[0], str):
+        return dict(zip(distinct, colormaps["viridis"](np.linspace(0, 0.88, len(distinct))[::-1]), strict=True))
+    own: dict[str, str] = {}
+    for name in distinct:
+        optimizer = name.partition("(")[0]
+        if optimizer in OPTIMIZERS:
+            own.setdefault(PALETTE[OPTIMIZERS.index(optimizer)], name)
+    colors = {name: color for color, name in own.items()}
+    left = OTHERS + [color for color in PALETTE if color not in own]
+    rest = [name for name in distinct if name not in colors]
+    colors |= {name: left[i % len(left)] for i, name in enumerate(rest)}
+    return {name: colors[name] for name in distinct}
