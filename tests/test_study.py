@@ -252,6 +252,12 @@ def test_a_study_that_is_not_there(name):
     assert repr(name) in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "meant"), [("quadratik", "quadratic"), ("optimizerz", "optimizers")])
+def test_a_misspelt_study_or_suite(name, meant):
+    with pytest.raises(ValueError, match=rf"; did you mean {meant}\?$"):
+        load_study(name)
+
+
 def test_only_regular_files_are_read_as_studies(tmp_path):
     endless = tmp_path / "endless.toml"
     endless.symlink_to("/dev/zero")

@@ -141,6 +141,11 @@ def _builtin_paths() -> dict[str, Path]:
     return {path.stem: path for path in sorted((Path(__file__).parent / "studies").glob("*.toml"))}
 
 
+def _suite_names() -> list[str]:
+    """Return the names of the built-in suites, which are run as studies are."""
+    return [path.stem for path in sorted((Path(__file__).parent / "suites").glob("*.toml"))]
+
+
 def _read_text(path: Path) -> str:
     """Return the text of a study file."""
     try:
@@ -154,6 +159,8 @@ def _read_text(path: Path) -> str:
         if isinstance(error, IsADirectoryError):
             run = path / "run.toml"
             hint = f"; the study of that run is {run}" if run.is_file() else "; give a TOML file"
+        elif close := difflib.get_close_matches(str(path), [*_builtin_paths(), *_suite_names()], n=1):
+            hint = f"; did you mean {close[0]}?"
         raise ValueError(
             f"study {str(path)!r} is none of the built-in ones ({known}) and no file: {reason}{hint}"
         ) from None
