@@ -184,7 +184,11 @@ def test_the_command_shuffles_row_groups(sgdbench, write, rows, tmp_path):
         (["--stream", "--validation", "0.2"], "--validation needs all rows in memory"),
         (["--stream", "--drop-missing"], "--drop-missing needs all rows in memory"),
         (["--stream", "--animate", "fit.gif"], "--animate needs all rows in memory"),
-        (["--buffer", "10"], "--buffer is for tables that are read in pieces: give it with --stream"),
+        (["--buffer", "10"], "--buffer is for rows that are read in pieces and shuffled: give --stream and --shuffle"),
+        (
+            ["--stream", "--buffer", "10"],
+            "--buffer is for rows that are read in pieces and shuffled: give --stream and",
+        ),
         (["--stream", "--batch-size", "2000"], "batch_size must be "),
     ],
     ids=str,

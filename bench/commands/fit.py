@@ -115,6 +115,8 @@ def run_fit(
         For bad input.
     """
     _check_output(output)
+    if rows.buffer is not None and not (rows.stream and settings["shuffle"]):
+        raise ValueError("--buffer is for rows that are read in pieces and shuffled: give --stream and --shuffle too")
     columns, names = split_renames(x or [])
     table = _open_stream(path, columns, y, rows, output) if rows.stream else _load(path, columns, y, rows)
     if rows.stream and settings["shuffle"]:
@@ -187,8 +189,6 @@ def _open_stream(path: Path, x: Sequence[str], y: str | None, rows: FitRows, out
 
 def _load(path: Path, x: Sequence[str] | None, y: str | None, rows: FitRows) -> Dataset:
     """Return the columns of a table, or built-in data."""
-    if rows.buffer is not None:
-        raise ValueError("--buffer is for tables that are read in pieces: give it with --stream")
     if str(path) in BUILTIN and not x and y is None:
         table = builtin(str(path))
         return table if rows.validation is None else hold_out_share(table, rows.validation)
