@@ -1,5 +1,6 @@
 """The samples of a model that is linear in its parameters: the rows of its design, and their QR factor for the loss."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,8 @@ from kernels.columns import stack_columns
 from kernels.program import Program, evaluate
 from kernels.run import Data, Floats
 
+MAX_PARAMS = 12
+"""Of a model whose losses come from a factor; with many more, the samples are faster."""
 # Rows that are factored at a time, so that a factor takes no memory of the size of the data.
 CHUNK = 100_000
 
@@ -70,10 +73,37 @@ def triangle(rows: Floats) -> Floats:
 
     Where a number is not finite, none of the triangle is.
     """
-    size = rows.shape[1]
+    return _triangle((rows[part] for part in _parts(len(rows))), rows.shape[1])
+
+
+def has_factor(program: Program) -> bool:
+    """Return whether the residuals of a model are linear in few parameters, so that a factor has their squares."""
+    return program.is_linear and program.params <= MAX_PARAMS
+
+
+def make_factor(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
+    """Return the triangle of samples, without the memory that all their rows would take; empty if it is not finite."""
+    parts = (make_rows(program, tuple(column[part] for column in x), y[part]) for part in _parts(y.size))
+    factor = _triangle(parts, program.params + 1)
+    return factor if np.isfinite(factor).all() else np.zeros((0, 0))
+
+
+def add_factors(program: Program, data: Data) -> Data:
+    """Return the samples with their QR factors; without any where one of them is not finite."""
+    factor = held_out = make_factor(program, data.x, data.y)
+    if data.validation_y.size:
+        held_out = make_factor(program, data.validation_x, data.validation_y)
+    return data._replace(factor=factor, validation_factor=held_out) if factor.size and held_out.size else data
+
+
+def _parts(size: int) -> Iterator[slice]:
+    return (slice(first, first + CHUNK) for first in range(0, size, CHUNK))
+
+
+def _triangle(parts: Iterable[Floats], size: int) -> Floats:
     factor = np.zeros((size, size))
-    for first in range(0, len(rows), CHUNK):
-        stacked = np.concatenate([factor, rows[first : first + CHUNK]]) if first else rows[:CHUNK]
+    for number, rows in enumerate(parts):
+        stacked = np.concatenate([factor, rows]) if number else rows
         if not np.isfinite(stacked).all():
             return np.full((size, size), np.nan)
         part = np.linalg.qr(stacked, mode="r")
