@@ -161,10 +161,21 @@ def starts(runs: int = 10_000, epochs: int = 100) -> Problem:
     return replace(problem, inits=rng.normal([2, -4, 3], 10, size=(runs, 3)), rates=rates)
 
 
-def many(model: Model = quadratic, runs: int = 1024, epochs: int = 10, dtype: str = "float64") -> Problem:
-    """Return runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work."""
+def many(
+    model: Model = quadratic,
+    runs: int = 1024,
+    epochs: int = 10,
+    dtype: str = "float64",
+    optimizer: str = "sgd",
+    noise: float = 0.0,
+) -> Problem:
+    """Return runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work.
+
+    With `noise`, its standard deviation, gradients do not vanish.
+    """
     x = np.arange(-400, 400) / 400
     y = 2 * x**2 - 4 * x + 3 if model is quadratic else 2 * np.exp(-1.3 * x) + 0.5
+    y = y + noise * np.random.default_rng(1).standard_normal(y.size)
     rng = np.random.default_rng(0)
     rates = np.stack([learning_rates("halve(10)", lr, epochs) for lr in np.geomspace(0.0003, 0.01, runs)], axis=1)
-    return Problem(model, (x,), y, rng.normal([1, -1, 0], 0.3, size=(runs, 3)), rates, dtype=dtype)
+    return Problem(model, (x,), y, rng.normal([1, -1, 0], 0.3, size=(runs, 3)), rates, dtype=dtype, optimizer=optimizer)
