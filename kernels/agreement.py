@@ -19,6 +19,9 @@ TOLERANCE = 1e-6
 # Training itself can make a small difference large. So where the bits are not promised, a run is compared only as long
 # as the reference, from a start that is this far off, agrees with itself.
 NUDGE = 1e-12
+# A residual that is a thousandth of what it is the difference of has lost three digits to rounding.
+ROUNDED = 1e-6
+NO_TARGETS = np.zeros(0)
 
 
 class Kind(NamedTuple):
@@ -135,6 +138,22 @@ def largest_error(found: Floats, expected: Floats) -> float:
     What is not finite in both counts as the same: near the end of the range a rounding decides between inf and nan.
     """
     return float(_errors(found, expected).max(initial=0.0)) if found.shape == expected.shape else np.inf
+
+
+def largest_loss_error(found: Floats, expected: Floats, y: Floats = NO_TARGETS) -> float:
+    """Return the largest difference of a loss relative to it, among the losses that are more than rounding errors.
+
+    Those are what exceeds `ROUNDED` times the mean square of the targets y, or the largest loss where there are none.
+    What is not finite in the expected ones does not count; inf for another length.
+    """
+    if found.shape != expected.shape:
+        return np.inf
+    finite = np.isfinite(expected)
+    size = np.mean(y**2) if y.any() else expected[finite].max(initial=0.0)
+    known = finite & (expected > ROUNDED * size)
+    with np.errstate(invalid="ignore"):
+        errors = np.abs(found[known] - expected[known]) / expected[known]
+    return float(np.nan_to_num(errors, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
 def count_agreeing(found: Floats, expected: Floats) -> int:

@@ -15,6 +15,7 @@ The kernel `epoch-map` trains in this way (`kernels.epoch_map_training`); what i
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.linear_data import MAX_PARAMS
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.model import Model
@@ -24,7 +25,6 @@ from kernels.samples import check_batch_size
 
 AFFINE = ("sgd", "momentum", "nesterov")
 """The optimizers whose updates are affine in the parameters and the velocity."""
-MAX_PARAMS = 12
 # Parts of an epoch that are multiplied side by side, which NumPy does ten times as fast as one after the other.
 SIDE_BY_SIDE = 64
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from kernels.factored_loss import residual_part, sum_of_squares
 from kernels.lanes import read_lane, write_lane
 from kernels.loops import samples_per_epoch, status_by_validation, status_of
 from kernels.order import permute
@@ -318,22 +319,8 @@ def record_mark(data, hyper, runs, mark, judged, per_epoch):
 
 
 def squares(factor, runs, now, chunk):
-    """Return the sum of the squared residuals, from the QR factor of the samples: |R theta - q|^2 + rho^2."""
-    run = read_lane(runs.masks, chunk * PIECES, PIECES)
-    rest = factor[PARAMS, PARAMS] * run
-    total = rest * rest
-    for i in range(PARAMS):
-        part = residual_part(factor, run, now, chunk, i)
-        total = total + part * part
-    return total
-
-
-def residual_part(factor, run, now, chunk, i):
-    """Return an element of R theta - q for runs, and of R e for errors."""
-    part = -factor[i, PARAMS] * run
-    for j in range(i, PARAMS):
-        part = part + factor[i, j] * read_lane(now, (chunk * SIZE + j) * PIECES, PIECES)
-    return part
+    """Return the sum of the squared residuals of a vector of runs."""
+    return sum_of_squares(factor, read_lane(runs.masks, chunk * PIECES, PIECES), now, chunk * SIZE * PIECES)
 
 
 def end(runs, now, run, place, mark, status):

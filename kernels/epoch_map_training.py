@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.epoch_map import MAX_PARAMS, check_epoch_map
+from kernels.epoch_map import check_epoch_map
 from kernels.epoch_map_kernel import MappedRuns, Maps, Shape, compile_epoch_map
 from kernels.epoch_map_loops import BOUND, BROKEN, PIECES, STARTS
-from kernels.linear_data import LinearData, make_linear_data
+from kernels.linear_data import MAX_PARAMS, LinearData, make_linear_data
 from kernels.loss import Loss
 from kernels.marks import count_updates, with_marks
 from kernels.model import Model

@@ -10,6 +10,8 @@ from kernels.columns import stack_columns
 from kernels.program import Program, evaluate
 from kernels.run import Data, Floats
 
+MAX_PARAMS = 12
+"""Of a model whose losses come from a factor; with many more, the samples are faster."""
 # Rows that are factored at a time: as long as they stay in the caches LAPACK takes 8 ns for a row of four, beyond 50.
 CHUNK = 8192
 
@@ -92,6 +94,26 @@ def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:
         factor = np.zeros((size, size))
         factor[: len(part)] = part
     return factor
+
+
+def has_factor(program: Program) -> bool:
+    """Return whether the residuals of a model are linear in few parameters, so that a factor has their squares."""
+    return program.is_linear and program.params <= MAX_PARAMS
+
+
+def make_factor(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
+    """Return the triangle of samples, without the memory that all their rows would take; empty if it is not finite."""
+    parts = (slice(first, first + CHUNK) for first in range(0, y.size, CHUNK))
+    factor = triangle_of_pieces(make_rows(program, tuple(column[part] for column in x), y[part]) for part in parts)
+    return factor if np.isfinite(factor).all() else np.zeros((0, 0))
+
+
+def add_factors(program: Program, data: Data) -> Data:
+    """Return the samples with their QR factors; without any where one of them is not finite."""
+    factor = held_out = make_factor(program, data.x, data.y)
+    if data.validation_y.size:
+        held_out = make_factor(program, data.validation_x, data.validation_y)
+    return data._replace(factor=factor, validation_factor=held_out) if factor.size and held_out.size else data
 
 
 def _cut(rows: Floats) -> Iterator[Floats]:

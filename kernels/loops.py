@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kernels.factored_loss import sum_of_squares
 from kernels.lanes import read_lane, write_lane
 from kernels.order import permute
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, POINT, STOPPED, TOTAL
@@ -33,6 +34,8 @@ write_state: Bound  # (memory, state)
 # pairwise_sum or sum_in_parts, bound to the two things there are to add up
 gradient_sum: Bound
 recorded_sum: Bound
+recorded_loss: Bound  # direct_loss or loss_by_factor
+one_run: Bound  # () -> 1, for each run
 term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of what is added up
 zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
@@ -40,7 +43,6 @@ eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
 WIDTH: int  # how many
 PART: int  # how many of them are added up side by side
 part_sum: Bound  # pairwise_sum for so many
-write_point: Bound  # (cells, theta)
 read_point: Bound  # (cells, first) -> theta of the runs from the first on, PART of them
 write_sum: Bound  # (cells, first, total), the sums of these runs
 read_sum: Bound  # (cells) -> the sums of all runs
@@ -61,11 +63,12 @@ def train(data, hyper, record, scratch, first, last):
     done = first
     while True:
         store(record.trajectory, done, theta)
-        x, y, losses = data.x, data.y, record.losses
+        x, y, factor, losses = data.x, data.y, data.factor, record.losses
         for _ in range(1 + validated):
             # In one place, as it is inlined: another takes a tenth longer to compile, a call 50 ns at every mark.
-            losses[done] = recorded_loss(theta, x, y, options, scratch)
-            x, y, losses = data.validation_x, data.validation_y, record.validation_losses
+            losses[done] = recorded_loss(theta, x, y, factor, options, scratch)
+            x, y = data.validation_x, data.validation_y
+            factor, losses = data.validation_factor, record.validation_losses
         status = status_of(record.losses[done], all_finite(theta), hyper.target)
         if validated:
             loss, patience = record.validation_losses[done], hyper.patience * per_epoch
@@ -92,10 +95,11 @@ def train_block(data, hyper, block, scratch, first, last):
     validated = data.validation_y.size > 0
     done = first
     while True:
-        x, y, losses = data.x, data.y, block.losses
+        x, y, factor, losses = data.x, data.y, data.factor, block.losses
         for _ in range(1 + validated):
-            write_lane(recorded_loss(theta, x, y, options, scratch), losses[done], 0)
-            x, y, losses = data.validation_x, data.validation_y, block.validation_losses
+            write_lane(recorded_loss(theta, x, y, factor, options, scratch), losses[done], 0)
+            x, y = data.validation_x, data.validation_y
+            factor, losses = data.validation_factor, block.validation_losses
         write_theta(block.now, theta)
         write_state(block.memory_now, state)
         running = update_status(block, hyper, done, per_epoch)
@@ -176,10 +180,18 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
     return theta, state
 
 
-def recorded_loss(theta, x, y, options, scratch):
+def direct_loss(theta, x, y, factor, options, scratch):
     """Return the mean over all samples of what is recorded: the squared residual, or the loss itself."""
     (total,) = recorded_sum(theta, x, y, 0, y.size, options, scratch)
     return total / y.size
+
+
+def loss_by_factor(theta, x, y, factor, options, scratch):
+    """Return the mean squared residual from the QR factor of the samples, or from the samples where there is none."""
+    if factor.shape[0] > 0:
+        store(scratch.partials, POINT, theta)
+        return sum_of_squares(factor, one_run(), scratch.partials[POINT], 0) / y.size
+    return direct_loss(theta, x, y, factor, options, scratch)
 
 
 def status_of(loss, finite, target):
@@ -251,7 +263,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
 def sum_in_parts(theta, x, y, start, count, options, scratch):
     """Return the same sums of more runs than the registers hold: those of so many as they hold, one after the other."""
     point, total = scratch.partials[POINT], scratch.partials[TOTAL]
-    write_point(point, theta)
+    store(scratch.partials, POINT, theta)
     for first in range(0, WIDTH, PART):
         write_sum(total, first, part_sum(read_point(point, first), x, y, start, count, options, scratch))
     return read_sum(total)

@@ -25,7 +25,8 @@ NO_LOWEST = (math.inf, 0.0)
 class Data(NamedTuple):
     """The samples, and room for them in visiting order (none where they are visited as they stand).
 
-    On those of `validation_x` and `validation_y`, of which there may be none, a run is not trained.
+    On those of `validation_x` and `validation_y`, of which there may be none, a run is not trained. `factor` and
+    `validation_factor` are QR factors, from which some kernels take the loss (`kernels.linear_data`), or have no rows.
     """
 
     x: tuple[Floats, ...]
@@ -34,6 +35,8 @@ class Data(NamedTuple):
     visited_y: Floats
     validation_x: tuple[Floats, ...]
     validation_y: Floats
+    factor: Floats = np.zeros((0, 0))
+    validation_factor: Floats = np.zeros((0, 0))
 
 
 def count_evaluated(data: Data) -> int:

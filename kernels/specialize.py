@@ -27,6 +27,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from kernels import (
     cache,
     compiled_functions,
+    factored_loss,
     float32,
     lane_avx512,
     lane_exp,
@@ -233,9 +234,11 @@ def bind_loops(made_of: Ingredients, entry: Callable[..., Any] | None = None) ->
     """
     binder = make_binder(made_of)
     sums = {name: _bind_sum(binder, name, in_parts=made_of.part < made_of.width) for name in ("gradient", "recorded")}
+    recorded = loops.loss_by_factor if made_of.by_factor else loops.direct_loss
+    recorded_loss = binder.bind(recorded, recorded_sum=sums["recorded"])
     if entry is None:
         entry = loops.train if made_of.width == 1 else loops.train_block
-    binder.bind(entry, gradient_sum=sums["gradient"], recorded_sum=sums["recorded"])
+    binder.bind(entry, gradient_sum=sums["gradient"], recorded_sum=sums["recorded"], recorded_loss=recorded_loss)
     return binder.functions, *describe_bound(binder, made_of)
 
 
@@ -265,6 +268,9 @@ def make_binder(made_of: Ingredients) -> Binder:
             "add_weight_decay": add_weight_decay,
             "WIDTH": made_of.width,
             "PART": made_of.part,
+            "PARAMS": made_of.program.params,
+            "SIDE": made_of.width,
+            "read_parameter": factored_loss.read_number if made_of.width == 1 else factored_loss.read_side,
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
         },
         float32.IN_PLACE_OF if made_of.dtype == "float32" else (),
@@ -358,6 +364,8 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
             visited,
             types.UniTuple(samples, inputs),
             samples,
+            table,
+            table,
         ),
         named(
             run.Hyperparameters,

@@ -16,6 +16,7 @@ import numpy as np
 from kernels import float32
 from kernels.compiled_functions import COMPILED
 from kernels.lanes import broadcast, read_lane, read_last, read_repeated, write_lane
+from kernels.linear_data import has_factor
 from kernels.program import Program, check_program
 
 FLOAT32 = ("read_lane", "write_lane", "write_repeated", "broadcast", "as_float32", "as_scalar")
@@ -47,6 +48,11 @@ class Ingredients(NamedTuple):
     width: int
     options_per_run: bool = False
     dtype: str = "float64"
+
+    @property
+    def by_factor(self) -> bool:
+        """Whether losses may come from the QR factor of the samples, whose last bits differ from those of a sum."""
+        return self.fma and has_factor(self.program) and self.loss_value is None
 
     @property
     def part(self) -> int:
@@ -223,6 +229,7 @@ def _memory(made_of: Ingredients) -> list[str]:
 def _lanes(made_of: Ingredients) -> list[str]:
     """Parameters between arrays and lanes, the -0.0 that sums begin with, and runs between lanes and parts of them."""
     params = made_of.program.params
+    factored = made_of.by_factor
     width, part, sums = made_of.width, made_of.part, params + made_of.needs_loss
     zero = made_of.number("-0.0") if width == 1 else "broadcast(-0.0, PART)"
 
@@ -233,7 +240,6 @@ def _lanes(made_of: Ingredients) -> list[str]:
         return "".join(f"read_lane(cells, {k * width}{place}, {size}), " for k in range(count))
 
     in_parts = [
-        _function("write_point(cells, theta)", *stored("theta", params)).replace(" + first", ""),
         _function("read_point(cells, first)", f"return ({read(params, 'PART', ' + first')})"),
         *(
             function
@@ -251,6 +257,7 @@ def _lanes(made_of: Ingredients) -> list[str]:
         _function("gradient_zeros()", f"return ({_listed(zero, sums)})"),
         _function("recorded_zeros()", f"return ({_listed(zero, 1)})"),
         *(in_parts if part < width else []),
+        *([_function("one_run()", f"return {'1.0' if width == 1 else 'broadcast(1.0, WIDTH)'}")] if factored else []),
     ]
 
 

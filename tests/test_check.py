@@ -11,7 +11,7 @@ from bench import Grid, sweep
 from bench.engine import check, problem, train
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
-from kernels.agreement import TOLERANCE, is_exact, largest_error
+from kernels.agreement import TOLERANCE, is_exact, largest_error, largest_loss_error
 from kernels.block import train_runs
 
 X = np.random.default_rng(0).uniform(-1, 1, 40)
@@ -48,10 +48,10 @@ def test_a_sweep_that_is_right_is_verified_to_the_bit():
     assert set(result.frame["status"]) == {"max_epochs", "converged", "diverged"}
     assert 0 in result.frame["epochs"].tolist()
     table = checked(result)
-    names = "config_id optimizer lr batch_size epochs error bound verified reference_seconds fused_seconds"
+    names = "config_id optimizer lr batch_size epochs error loss_error bound verified reference_seconds fused_seconds"
     assert table.columns.tolist() == names.split()
     assert table["verified"].all()
-    assert not table[["error", "bound"]].any(axis=None)
+    assert not table[["error", "loss_error", "bound"]].any(axis=None)
     assert table["config_id"].tolist() == result.frame["config_id"].tolist()
     assert table["epochs"].tolist() == (result.frame["samples_seen"] / X.size).tolist()
 
@@ -174,6 +174,7 @@ def test_what_is_not_exact_is_verified_within_a_bound(model, grid, kernel):
     table = checked(result, kernel=kernel, target=None)
     assert table["verified"].all()
     assert table["error"].max() < table["bound"].min() == TOLERANCE
+    assert 0 < table["loss_error"].max() < TOLERANCE
 
 
 def test_a_run_that_makes_errors_larger_is_compared_as_long_as_that_tells_something(monkeypatch):
@@ -225,3 +226,19 @@ def test_which_kernels_promise_the_same_bits(model, kernel, loss, exact):
 )
 def test_the_largest_error_is_relative_above_one(found, expected, error):
     assert largest_error(np.array(found), np.array(expected)) == pytest.approx(error)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "error"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0),
+        ([0.5, 5e-4], [0.5, 1e-3], 0.5),
+        ([0.5, 2e-4], [0.5, 3e-4], 0),  # of rounding errors
+        ([0.5, np.inf], [0.5, np.nan], 0),
+        ([0.5, np.nan], [0.5, 1.0], np.inf),
+        ([1.0, 2.0], [1.0], np.inf),
+        ([], [], 0),
+    ],
+)
+def test_the_error_of_losses_is_relative_where_they_are_not_rounding_errors(found, expected, error):
+    assert largest_loss_error(np.array(found), np.array(expected), np.full(5, 20.0)) == pytest.approx(error)

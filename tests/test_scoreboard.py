@@ -42,6 +42,19 @@ def test_a_value_and_its_interval_are_one_cell():
     assert in_c["verified"] == "within 3e-15"
 
 
+def test_of_kernels_that_fuse_the_losses_are_told_apart():
+    fused, _, in_c = ROWS[:3]
+    rows = [
+        fused | {"error_loss": 0.0},
+        in_c | {"error_loss": 2e-13},
+        in_c | {"variant": "fused-fma", "error_loss": 2e-13},
+    ]
+    board = speed_summary(pd.DataFrame(rows, columns=COLUMNS))
+    assert board["verified"].tolist() == ["bit for bit", "within 3e-15", "within 3e-15, losses 2e-13"]
+    before = pd.DataFrame([rows[2]], columns=COLUMNS).drop(columns="error_loss")
+    assert speed_summary(before)["verified"].tolist() == ["within 3e-15"]
+
+
 def test_what_is_wrong_is_named_with_its_error_and_has_no_speed():
     board = speed_summary(TABLE).set_index("variant")
     assert board.index.tolist() == ["fused", "reference", "C", "wrong", "unknown"]

@@ -39,7 +39,7 @@ def reference_and(change):
 
 def test_what_is_right_is_verified_and_says_how_right():
     _, found = verify(reference_and(lambda result, _: result), ONE)
-    assert found == (0, 0, 0, 0)
+    assert found == (0, 0, 0, 0, 0)
     _, found = verify(reference_and(lambda result, _: result._replace(params=np.nextafter(result.params, 9))), ONE)
     assert found.ulp == 1
     assert 0 < found.relative < 3e-16
@@ -109,7 +109,7 @@ def test_where_fused_is_wrong_what_is_right_is_still_verified(wrong_fused):
     """The first run of many is then held against the reference."""
     batch = many(runs=64, epochs=10)
     for name in ("lanes", "lanes, all cores"):
-        assert verify(BY_NAME[name], batch)[1] == (0, 0, 0, 0)
+        assert verify(BY_NAME[name], batch)[1] == (0, 0, 0, 0, 0)
     with pytest.raises(NotVerifiedError, match=r"the first call is off by 0\.\d+, and may be by 0$") as refused:
         verify(wrong_fused, batch)
     assert refused.value.errors.absolute == pytest.approx(0.5)
@@ -165,7 +165,7 @@ def test_a_part_of_a_problem():
 
 def test_errors_of_all_kinds():
     one = trained([1.0, 100.0, 0.0])
-    assert errors(one, one) == (0, 0, 0, 0)
+    assert errors(one, one) == (0, 0, 0, 0, 0)
     found = errors(trained([1.0, 101.0, 0.0]), one)
     assert found.largest == found.relative == pytest.approx(0.01)
     assert found.absolute == 1

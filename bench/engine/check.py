@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from bench.store.clock import Clock
 from bench.study.schema import RunTable
 from kernels import FitResult, Model, fit
-from kernels.agreement import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error
+from kernels.agreement import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
 from kernels.run import STATUS, Floats
 from kernels.schedules import learning_rates
 
@@ -52,8 +52,9 @@ def check(
     DataFrame
         One row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction where there is a
         mark within one), the largest `error` (relative to what the reference gives where that exceeds 1, absolute
-        below), its `bound` (0 where the same bits are promised), `verified`, and for both the time of a sample-update:
-        `reference_seconds`, `fused_seconds`.
+        below), its `bound` (0 where the same bits are promised), that of the losses that are not close to 0,
+        `loss_error` (relative), `verified`, and for both the time of a sample-update: `reference_seconds`,
+        `fused_seconds`.
     """
     params = frame[[f"param_{name}" for name in model.params]].to_numpy()
     rows = zip(frame.itertuples(index=False), starts, params, strict=True)
@@ -87,7 +88,7 @@ def _check_run(
         compared = max(0, count_agreeing(nudged.loss, reference.loss) - 1)
     curve = curves[curves["config_id"] == row.config_id]
     found, expected = _values_to_compare(row, params, curve, reference, compared, options["epochs"])
-    error = largest_error(found, expected)
+    error, marks = largest_error(found, expected), int((curve["mark"] <= compared).sum())
     samples = max(1, int(reference.samples_seen[-1]))
     return {
         "config_id": row.config_id,
@@ -96,6 +97,7 @@ def _check_run(
         "batch_size": row.batch_size,
         "epochs": reference.samples_seen[compared] / reference.samples_per_epoch,
         "error": error,
+        "loss_error": largest_loss_error(found[:marks], expected[:marks], np.asarray(y)),
         "bound": 0.0 if exact else TOLERANCE,
         "verified": np.array_equal(found, expected, equal_nan=True) if exact else error <= TOLERANCE,
         "reference_seconds": reference.seconds / samples,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,9 @@ from bench.study.schema import RunTable
 from kernels import Model
 from kernels.block import Runs, train_runs
 from kernels.columns import Inputs
+from kernels.linear_data import add_factors
 from kernels.loss import Loss
+from kernels.loss_factor import takes_factor
 from kernels.losses import make_loss
 from kernels.run import Floats
 from kernels.samples import Samples, allocate_data, check_samples
@@ -48,6 +51,9 @@ class Problem:
         """Train a job; None if it is stopped before its end."""
         shuffle = job.hyperparameters.shuffle
         data = allocate_data(self.columns, self.y, shuffle=shuffle, validation=self.held_out, dtype=job.dtype)
+        if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size):
+            factor, validation_factor = self._factors
+            data = data._replace(factor=factor, validation_factor=validation_factor)
         return train_runs(
             job.kernel,
             self.model,
@@ -61,6 +67,13 @@ class Problem:
             lowest=job.lowest,
             stopped=stopped,
         )
+
+    @cached_property
+    def _factors(self) -> tuple[Floats, Floats]:
+        """The QR factors of the samples and of those held out, which jobs share."""
+        data = allocate_data(self.columns, self.y, shuffle=False, validation=self.held_out)
+        data = add_factors(self.model.program, data)
+        return data.factor, data.validation_factor
 
     def with_ids(self, plan: pd.DataFrame) -> pd.DataFrame:
         """Return the plan with an id in front of each row."""

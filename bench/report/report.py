@@ -136,6 +136,8 @@ def _describe_check(run_data: RunData) -> str:
         return "Not checked yet: the check follows when all configurations are trained."
     exact = checked["bound"].max() == 0
     agreement = "is the same to the last bit" if exact else f"differs by at most {text(checked['error'].max())}"
+    if not exact and "loss_error" in checked:
+        agreement += f", and by {text(checked['loss_error'].max())} relative to it where it is not close to 0"
     reference, fused = checked["reference_seconds"].median(), checked["fused_seconds"].median()
     return (
         f"{text(len(checked))} of {text(len(run_data.frame))} configurations, drawn at random, were trained again "

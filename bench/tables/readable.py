@@ -11,6 +11,8 @@ from bench.tables.formatting import MISSING, display, duration, text
 from bench.tables.phrases import describe_estimate, describe_ratio, format_share
 from bench.tables.ranking import varies
 from bench.tables.run_costs import choice_columns
+from kernels.agreement import KERNELS
+from kernels.run import Floats
 
 FULL = "full"
 _NUMBER = re.compile(r"-?[\d∞]")
@@ -227,7 +229,8 @@ def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `variant`; `verified`, the largest difference from the reference, with "no" where it is too large; `ns per
+        `variant`; `verified`, the largest difference from the reference, with "no" where it is too large, and that of
+        the losses, relative, where a kernel of ours fuses operations; `ns per
         sample-update`; `million per second`; `speedup over reference`; `speedup over C`; `compile time (cold)`;
         `compile time (cached)`; `break-even`, the number of sample-updates that repay the cold compile time compared
         with the reference; and `threads`. Times and speedups come with 95 % intervals, and are missing where the
@@ -236,8 +239,10 @@ def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
     wrong = speed["verified"].eq(False).fillna(False).astype(bool)
     rows = speed[speed["ns"].notna() | wrong]
     verified = [
-        _describe_disagreement(error) if is_wrong else _describe_agreement(error)
-        for error, is_wrong in zip(rows["error"].to_numpy(float), wrong[rows.index], strict=True)
+        _describe_disagreement(error) if is_wrong else _describe_agreement(error) + _describe_losses(variant, losses)
+        for variant, error, losses, is_wrong in zip(
+            rows["variant"], rows["error"].to_numpy(float), _loss_errors(rows), wrong[rows.index], strict=True
+        )
     ]
     cells = pd.DataFrame(
         {
@@ -324,6 +329,18 @@ def _describe_target(faster: float, target: float, verified: bool | None) -> str
     if pd.isna(faster):
         return MISSING if pd.isna(verified) else "not verified"
     return "yes" if faster >= target else f"no, {100 * (1 - faster / target):.0f} % short"
+
+
+def _loss_errors(speed: pd.DataFrame) -> Floats:
+    """Return the errors of the losses; nan in tables of before."""
+    missing = np.full(len(speed), np.nan)
+    return speed["error_loss"].to_numpy(float) if "error_loss" in speed else missing
+
+
+def _describe_losses(variant: str, error: float) -> str:
+    """Return by how much losses differ where they may come from a factor of the samples."""
+    fuses = variant in KERNELS and KERNELS[variant].fma
+    return f", losses {error:.1g}" if fuses and np.isfinite(error) else ""
 
 
 def _describe_agreement(error: float) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels import Model
-from kernels.agreement import largest_error
+from kernels.agreement import NO_TARGETS, largest_error, largest_loss_error
 from kernels.models import quadratic
 from kernels.run import Floats
 from kernels.schedules import learning_rates
@@ -111,28 +111,32 @@ class Errors(NamedTuple):
 
     `largest` is that of all values, relative where what is expected exceeds 1 and absolute below: what is held against
     a bound, and 0 for equal bits. The others are those of the final parameters: `absolute`, `relative`, and in units
-    in the last place, `ulp`. (A loss near 0 is made of rounding errors: in relative terms it says nothing.)
+    in the last place, `ulp`. `loss` is that of the losses, relative, without those near 0, which are made of rounding
+    errors (`kernels.agreement.largest_loss_error`).
     """
 
     largest: float
     absolute: float
     relative: float
     ulp: float
+    loss: float
 
 
-def errors(trained: Trained, expected: Trained) -> Errors:
-    """Return how far a result is from what is expected."""
+def errors(trained: Trained, expected: Trained, y: Floats = NO_TARGETS) -> Errors:
+    """Return how far a result is from what is expected, where y are the targets."""
     largest = max(largest_error(found, wanted) for found, wanted in zip(trained, expected, strict=True))
     if trained.params.shape != expected.params.shape:
-        return Errors(np.inf, np.inf, np.inf, np.inf)
+        return Errors(*[np.inf] * len(Errors._fields))
     with np.errstate(all="ignore"):
         difference = np.abs(trained.params - expected.params)
         size = np.abs(expected.params)
         parts = (difference, difference / size, difference / np.spacing(size))
     # What is equal has no error, be it 0 or infinite, and what is not finite in both counts as equal.
     same = (difference == 0) | ~(np.isfinite(trained.params) | np.isfinite(expected.params))
-    largests = (np.where(same, 0, np.nan_to_num(part, nan=np.inf, posinf=np.inf)).max() for part in parts)
-    return Errors(largest, *map(float, largests))
+    absolute, relative, ulp = (
+        float(np.where(same, 0, np.nan_to_num(part, nan=np.inf, posinf=np.inf)).max()) for part in parts
+    )
+    return Errors(largest, absolute, relative, ulp, largest_loss_error(trained.losses, expected.losses, y))
 
 
 def classic(
@@ -157,10 +161,21 @@ def starts(runs: int = 10_000, epochs: int = 100) -> Problem:
     return replace(problem, inits=rng.normal([2, -4, 3], 10, size=(runs, 3)), rates=rates)
 
 
-def many(model: Model = quadratic, runs: int = 1024, epochs: int = 10, dtype: str = "float64") -> Problem:
-    """Return runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work."""
+def many(
+    model: Model = quadratic,
+    runs: int = 1024,
+    epochs: int = 10,
+    dtype: str = "float64",
+    optimizer: str = "sgd",
+    noise: float = 0.0,
+) -> Problem:
+    """Return runs on the classic quadratic, or on a decay, from starts and with rates that all differ and all work.
+
+    With `noise`, its standard deviation, gradients do not vanish.
+    """
     x = np.arange(-400, 400) / 400
     y = 2 * x**2 - 4 * x + 3 if model is quadratic else 2 * np.exp(-1.3 * x) + 0.5
+    y = y + noise * np.random.default_rng(1).standard_normal(y.size)
     rng = np.random.default_rng(0)
     rates = np.stack([learning_rates("halve(10)", lr, epochs) for lr in np.geomspace(0.0003, 0.01, runs)], axis=1)
-    return Problem(model, (x,), y, rng.normal([1, -1, 0], 0.3, size=(runs, 3)), rates, dtype=dtype)
+    return Problem(model, (x,), y, rng.normal([1, -1, 0], 0.3, size=(runs, 3)), rates, dtype=dtype, optimizer=optimizer)

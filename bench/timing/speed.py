@@ -26,13 +26,13 @@ class Speed(NamedTuple):
     ----------
     table : DataFrame
         One row per variant, in the registry's order: `variant`, `ours`, `threads`, `verified` (missing where it did not
-        run), the largest `error` against the reference (relative where what is expected exceeds 1), and of the final
-        parameters `error_absolute`, `error_relative` and `error_ulp`; and of what is verified `ns`, `ns_low`, `ns_high`
-        (of a sample-update, the median and its 95 % interval), `updates_per_second` (sample-updates), `to_reference`,
-        `to_reference_low`, `to_reference_high` and `to_c`, `to_c_low`, `to_c_high` (how many times as fast),
-        `compile_seconds` (with nothing cached), `load_seconds` (cached) and `break_even`
-        (sample-updates that repay the compile time, compared with the reference); `note`, why there are no more
-        columns.
+        run), the largest `error` against the reference (relative where what is expected exceeds 1), of the final
+        parameters `error_absolute`, `error_relative` and `error_ulp`, and of the losses `error_loss`, relative; and of
+        what is verified `ns`, `ns_low`, `ns_high` (of a sample-update, the median and its 95 % interval),
+        `updates_per_second` (sample-updates), `to_reference`, `to_reference_low`, `to_reference_high` and `to_c`,
+        `to_c_low`, `to_c_high` (how many times as fast), `compile_seconds` (with nothing cached), `load_seconds`
+        (cached) and `break_even` (sample-updates that repay the compile time, compared with the reference); `note`, why
+        there are no more columns.
     rounds : DataFrame
         What the table is made of: `variant`, `round`, `ns`.
     baseline : str or None
@@ -130,7 +130,7 @@ COLUMNS = [
     "ours",
     "threads",
     "verified",
-    *("error", "error_absolute", "error_relative", "error_ulp"),
+    *("error", "error_absolute", "error_relative", "error_ulp", "error_loss"),
     *("ns", "ns_low", "ns_high", "updates_per_second"),
     *("to_reference", "to_reference_low", "to_reference_high"),
     *("to_c", "to_c_low", "to_c_high"),
@@ -158,6 +158,7 @@ def _error_columns(errors: Errors | None) -> dict[str, float]:
         "error_absolute": errors.absolute,
         "error_relative": errors.relative,
         "error_ulp": errors.ulp,
+        "error_loss": errors.loss,
     }
 
 

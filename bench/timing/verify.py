@@ -66,7 +66,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     wanted, bound = _reference_result(problem), variant.bound(problem)
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
         with variant.guarded():
-            found = errors(_first_runs(call(), problem, len(wanted.params)), wanted)
+            found = errors(_first_runs(call(), problem, len(wanted.params)), wanted, problem.y)
         if not found.largest <= bound:
             raise NotVerifiedError(
                 f"not verified: the {which} call is off by {found.largest:.3g}, and may be by {bound:g}", found
@@ -101,7 +101,7 @@ def _reference_result(problem: Problem) -> Trained:
     one = problem.part(runs=1)
     known = one if one.sample_updates <= MOST_SAMPLE_UPDATES else _part(one)
     wanted = reference.ready(known)()
-    off = errors(fused.ready(known)(), wanted).largest
+    off = errors(fused.ready(known)(), wanted, known.y).largest
     if off <= fused.bound(known):
         return _train_distinct_runs(fused, problem)
     if known is one:

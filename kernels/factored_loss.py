@@ -1,0 +1,43 @@
+"""The sum of squared residuals of a linear model out of the QR factor of its samples: |R theta - q|^2 + rho^2.
+
+Written in the way of `loops`, and bound with it and with `epoch_map_loops`. The parameters of the runs lie in memory,
+those of SIDE runs side by side for each of the PARAMS parameters, from `start` on.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from kernels.lanes import read_lane
+
+Bound = Callable[..., Any]
+read_parameter: Bound  # (cells, at) -> a number, or a lane of SIDE of them
+PARAMS: int
+SIDE: int
+
+
+def sum_of_squares(factor, run, cells, start):
+    """Return the sum of the squared residuals; `run` is 1, or 0 in a place that has no run."""
+    rest = factor[PARAMS, PARAMS] * run
+    total = rest * rest
+    for i in range(PARAMS):
+        part = residual_part(factor, run, cells, start, i)
+        total = total + part * part
+    return total
+
+
+def residual_part(factor, run, cells, start, i):
+    """Return an element of R theta - q, and of R theta alone where `run` is 0."""
+    part = -factor[i, PARAMS] * run
+    for j in range(i, PARAMS):
+        part = part + factor[i, j] * read_parameter(cells, start + j * SIDE)
+    return part
+
+
+def read_number(cells, at):
+    """Return the parameter of the only run."""
+    return cells[at]
+
+
+def read_side(cells, at):
+    """Return the parameter of runs side by side."""
+    return read_lane(cells, at, SIDE)

@@ -1,0 +1,116 @@
+"""Losses out of the QR factor of the samples: within their bound of the reference's, and nothing else differs."""
+
+import numpy as np
+import pytest
+
+from kernels import fit, linear_data, loss_factor, models
+from kernels.block import train_runs
+from kernels.linear_data import add_factors, make_factor
+from kernels.loss_factor import takes_factor
+from kernels.losses import make_loss
+from kernels.marks import make_marks
+from kernels.model import Model
+from kernels.models import polynomial, quadratic
+from kernels.optimizers import make_optimizer
+from kernels.run import Hyperparameters, option_values
+from kernels.samples import allocate_data
+from kernels.schedules import learning_rates
+
+EPS = np.finfo(float).eps
+SQUARED, SGD = make_loss("squared"), make_optimizer("sgd")
+RNG = np.random.default_rng(0)
+X = RNG.uniform(-1, 1, 40)
+Y = 2 * X**2 - 4 * X + 3 + 0.1 * RNG.standard_normal(40)
+HELD_OUT = RNG.uniform(-1, 1, 9), RNG.uniform(0, 9, 9)
+EPOCHS = 30  # recorded at each update, so that the kernel of one run takes them from a factor too
+
+
+@pytest.mark.parametrize("n", [3, 60, 5000])
+@pytest.mark.parametrize("degree", [1, 2, 5, 11])
+def test_the_root_of_the_sum_is_within_its_bound(n, degree, monkeypatch):
+    """Found: 1.6 eps |R| |(theta, -1)| at most, on six times as many."""
+    monkeypatch.setattr(linear_data, "CHUNK", 700)
+    rng = np.random.default_rng(n + degree)
+    model, x = polynomial(degree), rng.uniform(-2, 2, n)
+    for size in (1e-3, 1.0, 1e3):
+        theta = size * rng.standard_normal(degree + 1)
+        # From far off to close: the smaller the residuals, the more of their digits are rounding errors.
+        for noise in (10.0, 1e-3, 1e-9):
+            y = model.predict(theta, x) + noise * rng.standard_normal(n)
+            end = np.append(theta, -1.0)
+            factor = make_factor(model.program, (x,), y)
+            terms = np.column_stack([x.astype(np.longdouble) ** k for k in range(degree + 1)])
+            true = np.sqrt(np.sum((terms @ theta.astype(np.longdouble) - y) ** 2))
+            bound = EPS * np.linalg.norm(factor, 2) * np.linalg.norm(end)
+            assert abs(float(np.linalg.norm(factor @ end) - true)) <= 4 * bound
+
+
+def run(kernel, lr=0.3, **settings):
+    return fit(quadratic, X, Y, init=[-1, 10, 26], lr=lr, epochs=EPOCHS, kernel=kernel, record=1, seed=3, **settings)
+
+
+def without_factor(call, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(loss_factor, "PASSES", np.inf)
+        return call()
+
+
+def test_losses_are_those_of_the_reference_and_parameters_have_the_bits_of_before(monkeypatch):
+    found = run("fused-fma", validation=HELD_OUT)
+    direct = without_factor(lambda: run("fused-fma", validation=HELD_OUT), monkeypatch)
+    reference = run("reference", validation=HELD_OUT)
+    np.testing.assert_array_equal(found.trajectory, direct.trajectory)
+    assert (found.loss != direct.loss).any()
+    np.testing.assert_allclose(found.loss, reference.loss, rtol=1e-12)
+    np.testing.assert_allclose(found.validation_loss, reference.validation_loss, rtol=1e-12)
+
+
+@pytest.mark.parametrize("lr", [30.0, 1e200])
+def test_a_run_diverges_at_the_same_mark(lr, monkeypatch):
+    found, direct = run("fused-fma", lr), without_factor(lambda: run("fused-fma", lr), monkeypatch)
+    assert (found.status, found.samples_seen[-1]) == ("diverged", direct.samples_seen[-1])
+
+
+def block(kernel, data, runs=40):
+    lrs, inits = np.geomspace(0.001, 30, runs), RNG.normal(0, 3, (runs, 3))
+    rates = np.stack([learning_rates("constant", lr, EPOCHS) for lr in lrs], axis=1)
+    marks = make_marks(10, data.y.size, 1, EPOCHS, drop_last=True)
+    plan = Hyperparameters(rates, option_values(SQUARED, SGD), 1, True, False, 0, 1e-9, marks)
+    return train_runs(kernel, quadratic, SQUARED, SGD, data, plan, inits, SGD.initial_memory(inits))
+
+
+def test_so_it_is_in_lanes(monkeypatch):
+    data = allocate_data((X,), Y, shuffle=False, validation=((HELD_OUT[0],), HELD_OUT[1]))
+    state = RNG.bit_generator.state
+    found = block("lanes-fma", data)
+    RNG.bit_generator.state = state
+    direct = without_factor(lambda: block("lanes-fma", data), monkeypatch)
+    np.testing.assert_array_equal(found.status, direct.status)
+    np.testing.assert_array_equal(found.marks, direct.marks)
+    np.testing.assert_array_equal(found.params, direct.params)
+    assert len(set(found.status)) > 1
+    for losses, expected in ((found.losses, direct.losses), (found.validation_losses, direct.validation_losses)):
+        known = np.arange(len(losses))[:, np.newaxis] <= found.marks
+        known &= np.isfinite(expected)
+        assert (losses[known] != expected[known]).any()
+        np.testing.assert_allclose(losses[known], expected[known], rtol=1e-12)
+
+
+def test_where_the_design_is_not_finite_there_is_no_factor():
+    x = np.array([1.0, 2.0, 1e200])
+    assert make_factor(quadratic.program, (x,), np.ones(3)).shape == (0, 0)
+    good, bad = ((X,), Y), ((x,), np.ones(3))
+    for data in (allocate_data(*bad, shuffle=False), allocate_data(*good, shuffle=False, validation=bad)):
+        assert add_factors(quadratic.program, data).factor.size == 0
+
+
+def test_which_losses_come_from_a_factor():
+    many = 10**6
+    assert takes_factor("lanes-fma", quadratic, SQUARED, 32)
+    assert not takes_factor("lanes-fma", quadratic, SQUARED, 31)
+    assert takes_factor("fused-fma", polynomial(11), make_loss("huber"), many)
+    for kernel in ("reference", "fused", "lanes", "epoch-map"):
+        assert not takes_factor(kernel, quadratic, SQUARED, many)
+    for model in (polynomial(12), models.sine, Model("a*b*x")):
+        assert not takes_factor("lanes-fma", model, SQUARED, many)
+    assert not takes_factor("lanes-fma", quadratic, make_loss("logistic"), many)
