@@ -180,8 +180,17 @@ def wrong_fused(monkeypatch):
     return wrong
 
 
+@pytest.fixture(scope="session")
+def _short_measurements():
+    """What `run` times is timed in as few rounds as there may be, which takes a tenth of a second instead of one."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("SPEED_SECONDS", "UPDATE_SECONDS"):
+            patched.setattr(f"bench.commands.run.{name}", 0.01)
+        yield
+
+
 @pytest.fixture
-def sgdbench(monkeypatch, capsys, tmp_path):
+def sgdbench(monkeypatch, capsys, tmp_path, _short_measurements):
     """Run a command in an empty folder: (exit code, standard output, standard error).
 
     Figures are drawn in this process, which has matplotlib: to start another one for them takes a second.
