@@ -17,6 +17,10 @@ import pytest
 hypothesis.settings.register_profile("sgdbench", deadline=None)
 hypothesis.settings.load_profile("sgdbench")
 
+# Nearly all that importing, collecting and compiling make stays: looking for garbage as often as by default takes
+# a third of the time of collecting, and a fifteenth of that of the tests.
+gc.set_threshold(100_000, 50, 100)
+
 # Before anything imports kernels. Processes that a test starts find the same folder, and what is compiled in it; so do
 # the workers of pytest-xdist, which the first process starts.
 CACHE = None if "PYTEST_XDIST_WORKER" in os.environ else tempfile.TemporaryDirectory(prefix="sgdbench-tests-")
@@ -176,8 +180,17 @@ def wrong_fused(monkeypatch):
     return wrong
 
 
+@pytest.fixture(scope="session")
+def _short_measurements():
+    """What `run` times is timed in as few rounds as there may be, which takes a tenth of a second instead of one."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("SPEED_SECONDS", "UPDATE_SECONDS"):
+            patched.setattr(f"bench.commands.run.{name}", 0.01)
+        yield
+
+
 @pytest.fixture
-def sgdbench(monkeypatch, capsys, tmp_path):
+def sgdbench(monkeypatch, capsys, tmp_path, _short_measurements):
     """Run a command in an empty folder: (exit code, standard output, standard error).
 
     Figures are drawn in this process, which has matplotlib: to start another one for them takes a second.

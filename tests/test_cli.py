@@ -481,7 +481,9 @@ def test_studies_and_info(sgdbench):
 BRIEF = """
 from itertools import islice
 from bench import cli
+from bench.commands import run
 from bench.report import drawing
+run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
 figures = drawing.report_figures
 drawing.report_figures = lambda *asked: islice(figures(*asked), 1)
 cli.main()

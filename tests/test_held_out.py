@@ -207,7 +207,9 @@ def test_the_command_line_holds_out_and_reports(folder, python):
     code = f"""
 import sys
 from bench import cli
+from bench.commands import run
 from bench.report import drawing
+run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
 drawing.report_figures = lambda *_: ()
 sys.argv = ["sgdbench", "run", {str(folder / "study.toml")!r}, "--out", {str(folder / "run")!r}, "--validation", "0.25"]
 cli.main()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bench.commands.interrupts import Interruption, interruptible
+from bench.commands.interrupts import Interruption, interruptible, shielded_from_ctrl_c
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX's signals")
@@ -152,3 +152,21 @@ def test_ctrl_c_still_hurries_what_another_signal_ended():
     assert interruption.exit_code == 143
     with pytest.raises(KeyboardInterrupt):
         interruption.handle(signal.SIGINT, None)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGALRM"])
+def test_a_process_that_begins_to_start_has_started_before_a_signal_strikes(name):
+    """The timer brings a signal that came while something was imported."""
+    done = []
+
+    def start(interruption):
+        with shielded_from_ctrl_c(brief=True):
+            interruption._waiting = signal.SIGINT if name == "SIGALRM" else None
+            signal.raise_signal(getattr(signal, name))
+            done.append("started")
+        done.append("not reached")
+
+    with interruptible() as interruption, pytest.raises(KeyboardInterrupt):
+        start(interruption)
+    assert done == ["started"]
+    assert interruption.exit_code == (143 if name == "SIGTERM" else 130)

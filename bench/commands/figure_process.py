@@ -98,7 +98,7 @@ def figure_process(*, svg: bool) -> Iterator[FigureProcess | None]:
     )
     ended = False
     try:
-        with shielded_from_ctrl_c():
+        with shielded_from_ctrl_c(brief=True):
             figures = FigureProcess(pool, svg=svg)
         yield figures
         ended = True

@@ -121,10 +121,11 @@ def interruptible() -> Iterator[Interruption]:
 
 
 @contextmanager
-def shielded_from_ctrl_c() -> Iterator[None]:
+def shielded_from_ctrl_c(*, brief: bool = False) -> Iterator[None]:
     """Keep Ctrl-C, which a terminal sends to all processes, from those that are started here or by these threads.
 
-    They inherit what is blocked. This process gets it afterwards, and ends them in good order.
+    They inherit what is blocked. This process gets it afterwards, and ends them in good order. In a `brief` block it
+    gets afterwards all that would end it: a process that has begun to start would miss what it is to do, and say so.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -132,8 +133,18 @@ def shielded_from_ctrl_c() -> Iterator[None]:
     from multiprocessing.resource_tracker import ensure_running  # noqa: PLC0415 (a process is started, seldom)
 
     ensure_running()  # which unblocks Ctrl-C where it starts a process
+    struck: list[int] = []
+    # Another thread may take the signal, such as those of NumPy's BLAS, and it then strikes here all the same; and one
+    # that had to wait for an import comes with the timer.
+    numbers = (signal.SIGINT, *_ENDING, signal.SIGALRM) if brief else ()
+    waiting = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, lambda signum, _: struck.append(signum)) for number in waiting}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(struck):
+            signal.raise_signal(number)

@@ -11,6 +11,7 @@ from threading import Thread
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
@@ -30,7 +31,7 @@ from bench.engine.problem import make_problem
 from bench.engine.sweep import sweep
 from bench.engine.train import Executor, train_in_threads
 from bench.report.figure_list import Stage
-from bench.report.report import TITLES, write_run_report
+from bench.report.report import TITLES, write_run_report, write_run_tables
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
@@ -155,13 +156,17 @@ def _evaluate(
     """Verify, analyze, measure and report what was trained; return whether everything was verified."""
     folder = result.run.folder
 
-    def gather(stage: Stage) -> RunData:
-        """Return what is there, of which another process begins to draw the figures that can be drawn now."""
-        run_data = RunData(result, read_tables(folder), study, data, scaling, None)
+    def draw(stage: Stage, run_data: RunData) -> RunData:
+        """Let the other process, if there is one, draw the figures that can be drawn now."""
         if figures:
             figures.draw(stage, run_data)
         return run_data
 
+    def gather() -> RunData:
+        return RunData(result, read_tables(folder), study, data, scaling, None)
+
+    if not verify_program(result, data):
+        return False
     # Figures are drawn while the rest is done, but for what is timed: that has the machine for itself.
     if figures:
         figures.wait()
@@ -169,26 +174,26 @@ def _evaluate(
     times = times_to_target(result.frame, costs)
     store_tables(folder, costs=costs, times=times)
     if figures:
-        gather("timed")
+        draw("timed", gather())
     if not verify_runs(result, study, data) or not _analyze(result, study, data):
         return False
     if figures:
-        gather("analyzed")
+        draw("analyzed", gather())
     confirm_winners(result, study, data, costs, executor)
-    if figures:
-        gather("confirmed")
-    measured = _measure_speed(result, study, data, figures)
-    run_data = gather("measured")
+    run_data = draw("confirmed", gather())
     compared = None if run_data.fresh is None else run_data.compared
     for about, sentence in headline(run_data.ranked, run_data.target, compared).items():
         print_sentence(about, sentence)
+    written = write_run_tables(run_data) - {"speed"}  # which an earlier run may have left
+    measured = _measure_speed(result, study, data, figures)
+    run_data = draw("measured", run_data.with_evidence(read_tables(folder)))
     print_sentence("Run", _describe_run(run_data, study, data))
     _warn_about_costs(costs)
     if verbose:
         print()
         _print_tables(run_data, measured, times)
     drawn = partial(figures.captions, run_data) if figures else None
-    print_place("Report", write_run_report(run_data, svg=svg, drawn=drawn))
+    print_place("Report", write_run_report(run_data, svg=svg, drawn=drawn, written=written))
     # Where the same bits are not promised, training may make a rounding error large.
     return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
@@ -258,19 +263,26 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
     return bool(wrong or (costs["note"] != "").any())
 
 
-def verify_runs(result: SweepResult, study: Study, data: Dataset) -> bool:
-    """Train some configurations, drawn at random, again with the reference; return whether it gives the same.
-
-    The reference and the kernels compute the same program, so that is held against the expression first.
-    """
-    size = len(result.frame)
-    count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
-    rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
+def verify_program(result: SweepResult, data: Dataset) -> bool:
+    """Hold the model's program, which the reference and all kernels compute, against its expression."""
     try:
-        check_derivatives(result.model, data.x, result.starts[rows[:CHECKED_STARTS]])
+        check_derivatives(result.model, data.x, result.starts[_choose_checked(result, data)[:CHECKED_STARTS]])
     except WrongProgramError as error:
         print(f"sgdbench: {error}; no report is written", file=sys.stderr)
         return False
+    return True
+
+
+def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
+    """Return the places of the configurations that are trained again."""
+    size = len(result.frame)
+    count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
+    return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
+
+
+def verify_runs(result: SweepResult, study: Study, data: Dataset) -> bool:
+    """Train some configurations, drawn at random, again with the reference; return whether it gives the same."""
+    rows = _choose_checked(result, data)
     chosen = result.frame.iloc[rows]
     curves = result.run.curves(chosen["config_id"].tolist())
     shared = study.run, result.clock, data.validation

@@ -11,7 +11,7 @@ from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence
 from bench.commands.kept import keep_results
-from bench.commands.run import confirm_winners, folder_name, train_study, verify_runs
+from bench.commands.run import confirm_winners, folder_name, train_study, verify_program, verify_runs
 from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
@@ -111,7 +111,7 @@ def _run_problem(study: Study, folder: Path, executor: Executor, *, resume: bool
     model, grid = study.make_model(data), study.make_grid()
     result = train_study(study, model, grid, data, folder, resume=resume, executor=executor)
     with keep_results(folder):
-        if not verify_runs(result, study, data):
+        if not (verify_program(result, data) and verify_runs(result, study, data)):
             return None
         try:
             replayed = trajectories(result, study.run, data)

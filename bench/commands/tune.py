@@ -5,7 +5,7 @@ from pathlib import Path
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence, progress
 from bench.commands.kept import keep_parts, keep_results
-from bench.commands.run import folder_name, verify_runs
+from bench.commands.run import folder_name, verify_program, verify_runs
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.store.tuning import TuneResult, load_tuning
@@ -92,7 +92,8 @@ def run_tune(
             progress=advance,
         )
     with keep_results(folder):
-        if len(tuning.result.frame) and not verify_runs(tuning.result, study, data):
+        result = tuning.result
+        if len(result.frame) and not (verify_program(result, data) and verify_runs(result, study, data)):
             return False
         print_tuning(tuning, svg=svg)
     return True

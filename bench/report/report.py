@@ -1,6 +1,6 @@
 """The report of a run, written to its folder: the page, the same as Markdown, tables and figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from bench.system.atomic import replace_atomically, write_text
 from bench.tables.formatting import duration, text, write_csv, write_tables
 from bench.tables.readable import readable_table
 
+CONFIGURATIONS = "configurations"
 TITLES = {
     "best": "The best choices, over all starts and seeds",
     "best_by_optimizer_and_batch_size": "The best choice for each optimizer and batch size",
@@ -87,6 +88,7 @@ def write_run_report(
     svg: bool = False,
     figures: bool = True,
     drawn: Callable[[], dict[str, str]] | None = None,
+    written: Collection[str] = (),
 ) -> Path:
     """Write the report of a run to its folder.
 
@@ -99,6 +101,8 @@ def write_run_report(
         Whether there are any; else the page has those alone that it draws itself.
     drawn : callable, optional
         Returns the captions of the figures by name, when they are written: where something else draws them.
+    written : collection of str
+        The names of tables that `write_run_tables` has written.
 
     Returns
     -------
@@ -108,12 +112,9 @@ def write_run_report(
     folder, frame = run_data.result.run.folder, run_data.frame
     planned = run_data.result.planned
     captions: dict[str, str] = {}
-    # Without a target there is no time to it.
-    titles = {name: title for name, title in TITLES.items() if name != "times" or run_data.target is not None}
+    titles = _titles(run_data)
+    write_run_tables(run_data, written)
     if len(frame):
-        evidence = {name: table for name, table in run_data.evidence.items() if name in titles}
-        write_tables(run_data.tables | evidence, folder / "tables", partial(readable_table, samples=run_data.samples))
-        _write_configurations(frame, folder / "tables")
         if drawn:
             captions = drawn()
         elif figures:
@@ -127,6 +128,24 @@ def write_run_report(
     ):
         write_text(folder / name, made)
     return folder / "report.html"
+
+
+def write_run_tables(run_data: RunData, written: Collection[str] = ()) -> set[str]:
+    """Write the tables of a run, but those that are written already; return the names of all of them."""
+    if run_data.frame.empty:
+        return set()
+    folder, titles = run_data.result.run.folder / "tables", _titles(run_data)
+    tables = run_data.tables | {name: table for name, table in run_data.evidence.items() if name in titles}
+    missing = {name: table for name, table in tables.items() if name not in written}
+    write_tables(missing, folder, partial(readable_table, samples=run_data.samples))
+    if CONFIGURATIONS not in written:
+        _write_configurations(run_data.frame, folder)
+    return {*tables, CONFIGURATIONS}
+
+
+def _titles(run_data: RunData) -> dict[str, str]:
+    """Return the titles of tables and measurements; without a target there is no time to it."""
+    return {name: title for name, title in TITLES.items() if name != "times" or run_data.target is not None}
 
 
 def _describe_check(run_data: RunData) -> str:
@@ -149,7 +168,7 @@ def _describe_check(run_data: RunData) -> str:
 
 def _write_configurations(frame: pd.DataFrame, folder: Path) -> None:
     """Write all rows as CSV and Parquet only: there may be too many of them for a table to read."""
-    with replace_atomically(folder / "configurations.csv") as path:
+    with replace_atomically(folder / f"{CONFIGURATIONS}.csv") as path:
         write_csv(frame, path)
-    with replace_atomically(folder / "configurations.parquet") as path:
+    with replace_atomically(folder / f"{CONFIGURATIONS}.parquet") as path:
         frame.to_parquet(path, index=False)

@@ -1,6 +1,7 @@
 """The contents of a run's folder, as far as the run has got."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +66,12 @@ class RunData:
     data: Dataset | None
     scaling: Scaling | None
     missing_data: str | None
+
+    def with_evidence(self, evidence: Mapping[str, pd.DataFrame]) -> "RunData":
+        """Return the same with other measurements besides, on which nothing rests that has been computed so far."""
+        run_data = copy(self)
+        object.__setattr__(run_data, "evidence", evidence)
+        return run_data
 
     @cached_property
     def frame(self) -> pd.DataFrame:
