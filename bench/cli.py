@@ -224,6 +224,7 @@ def fit(
     buffer: Annotated[
         int | None,
         typer.Option(
+            min=1,
             metavar="ROWS",
             help="With --stream --shuffle, which shuffles row groups: how many rows are shuffled together.",
         ),

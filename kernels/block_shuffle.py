@@ -22,7 +22,7 @@ BUFFER = 2**18
 # Parts of what is drawn in an epoch: the order of the blocks, and that of the samples in each buffer. Part 0 would be
 # the order of all samples, of a full shuffle.
 BLOCKS, FIRST_BUFFER = 1, 2
-PART = 2**32
+NEXT_PART = 2**32
 
 
 class BlockShuffle(NamedTuple):
@@ -62,9 +62,9 @@ def cut_into_blocks(n: int, size: int | None) -> list[int]:
     return [size] * whole + [rest] * (rest > 0)
 
 
-def word(epoch: int, part: int) -> int:
+def draw_key(epoch: int, part: int) -> int:
     """Return what takes the place of the epoch where the order of a part of it is drawn."""
-    return epoch + part * PART
+    return epoch + part * NEXT_PART
 
 
 def buffers(blocks: Sequence[int], buffer: int, seed: int, epoch: int) -> list[list[int]]:
@@ -80,7 +80,7 @@ def buffers(blocks: Sequence[int], buffer: int, seed: int, epoch: int) -> list[l
     """
     found: list[list[int]] = []
     room = 0
-    for block in permutation(len(blocks), seed, word(epoch, BLOCKS)).tolist():
+    for block in permutation(len(blocks), seed, draw_key(epoch, BLOCKS)).tolist():
         if blocks[block] > room or not found:
             found.append([])
             room = buffer
@@ -98,7 +98,7 @@ def visiting_order(blocks: Sequence[int], buffer: int, seed: int, epoch: int) ->
     order = []
     for number, group in enumerate(buffers(blocks, buffer, seed, epoch)):
         read = np.concatenate([np.arange(begins[block], begins[block] + blocks[block]) for block in group])
-        order.append(read[permutation(read.size, seed, word(epoch, FIRST_BUFFER + number))])
+        order.append(read[permutation(read.size, seed, draw_key(epoch, FIRST_BUFFER + number))])
     return np.concatenate(order)
 
 
@@ -114,8 +114,15 @@ def describe_order(shuffle: bool | BlockShuffle, blocks: Sequence[int] = ()) -> 
     if not isinstance(shuffle, BlockShuffle):
         return "all samples shuffled" if shuffle else "as they stand"
     least, most = min(blocks), max(blocks)
-    sizes = f"{most:,}" if len(set(blocks[:-1])) <= 1 and blocks[-1] <= blocks[0] else f"{least:,} to {most:,}"
-    together = max(shuffle.buffer // most, 1)
-    number = f"{len(blocks):,} {'block' if len(blocks) == 1 else 'blocks'} of {sizes} samples"
-    within = f"{together:,} at a time" if together > 1 else "each by itself"
-    return f"{number} in a random order, and the samples of {within} shuffled"
+    if len(blocks) == 1:
+        return f"one block of {most:,} samples, shuffled"
+    alike = len(set(blocks[:-1])) == 1 and blocks[-1] <= blocks[0]
+    sizes = f"{most:,}" if alike else f"{least:,} to {most:,}"
+    if shuffle.buffer >= sum(blocks):
+        within = "all samples shuffled together"
+    elif alike:
+        together = shuffle.buffer // most
+        within = f"the samples of {together:,} at a time shuffled" if together > 1 else "the samples of each shuffled"
+    else:
+        within = f"up to {shuffle.buffer:,} samples at a time, or those of one block, shuffled"
+    return f"{len(blocks):,} blocks of {sizes} {'sample' if most == 1 else 'samples'} in a random order, and {within}"

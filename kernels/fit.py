@@ -5,6 +5,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from os import PathLike
 from typing import TypeVar
 
 import numpy as np
@@ -205,7 +206,7 @@ def fit(
         asked = time.perf_counter()
         train_part = part_trainer(kernel, model, loss, optimizer)
         compile_seconds = time.perf_counter() - asked
-        steps = StreamTrainer(train_part, stream, loss, hyper, blocks, held_out).train(kept)
+        steps = StreamTrainer(train_part, stream, loss, hyper, blocks, held_out, checked=stream is not x).train(kept)
     else:
         data = allocate_data(columns, targets, shuffle=hyper.shuffle, validation=held_out, dtype=dtype)
         asked = time.perf_counter()
@@ -268,7 +269,8 @@ def _prepare(
         stream = check_stream(model, x, y, blocks)
         return (), np.empty(0), hold_out_besides(model, loss, validation), stream
     if y is None:
-        raise ValueError("y must be given, but with a stream of samples as x, which has it")
+        hint = "; bench.data.open_table makes one of a file" if isinstance(x, str | PathLike) else ""
+        raise ValueError(f"y must be given, but with a stream of samples as x, which has it{hint}")
     (columns, targets), held_out = hold_out(model, loss, *check_samples(model, x, y), validation)
     return columns, targets, held_out, ArrayStream(columns, targets, blocks.size or BLOCK) if blocks else None
 

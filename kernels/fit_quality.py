@@ -6,6 +6,7 @@ and Its Applications (1988), chapter 2. It holds where a run has arrived at a mi
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,8 +85,15 @@ def unknown(params: int, reason: str) -> Uncertainty:
     return Uncertainty(np.full(params, np.nan), np.full((params, params), np.nan), reason)
 
 
-def least_squares(model: Model, samples: SampleStream) -> Floats:
-    """Return the parameters of the least squares, shape (P,), of a model linear in them.
+class LeastSquares(NamedTuple):
+    """The parameters of the least squares, shape (P,), and their mean squared residual."""
+
+    params: Floats
+    loss: float
+
+
+def least_squares(model: Model, samples: SampleStream) -> LeastSquares:
+    """Return the best parameters of a model that is linear in them, and the loss there; a pass over the samples.
 
     Raises
     ------
@@ -96,5 +104,7 @@ def least_squares(model: Model, samples: SampleStream) -> Floats:
     model.check_linear()
     factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in samples.parts())
     rcond = np.finfo(float).eps * max(samples.samples, params)
-    found, *_ = np.linalg.lstsq(factor[:, :-1], factor[:, -1], rcond=rcond)
-    return found.astype(np.float64, copy=False)
+    design, targets = factor[:, :-1], factor[:, -1]
+    found, *_ = np.linalg.lstsq(design, targets, rcond=rcond)
+    residual = design @ found - targets
+    return LeastSquares(found.astype(np.float64, copy=False), float(residual @ residual / samples.samples))

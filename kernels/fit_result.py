@@ -170,12 +170,14 @@ class FitResult:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """What else is known of the end, on the samples that were trained on; see `kernels.loss.Loss.metrics`."""
-        found: dict[str, float] = {}
-        samples = self.as_stream()
-        for x, y in samples.parts():
-            for name, value in self.criterion.metrics(self.model.predict_columns(self.params, x), y).items():
-                found[name] = found.get(name, 0.0) + value * (y.size / samples.samples)
-        return found
+        names = list(self.criterion.metrics(np.zeros(1), np.zeros(1)))
+        if not names:  # without a pass over the samples
+            return {}
+
+        def metrics_of(x: tuple[Floats, ...], y: Floats) -> Floats:
+            return np.array(list(self.criterion.metrics(self.model.predict_columns(self.params, x), y).values()))
+
+        return dict(zip(names, np.atleast_1d(mean_over(self.as_stream(), metrics_of)).tolist(), strict=True))
 
     @property
     def epoch_marks(self) -> Marks:
@@ -206,13 +208,18 @@ class FitResult:
         """The root of the mean squared residual at the end, in the units of y; nan where no residual was trained."""
         return math.sqrt(self.loss[-1]) if self.criterion.of_residual and self.loss[-1] >= 0 else math.nan
 
+    @cached_property
+    def target_variance(self) -> float:
+        """The variance of y, that of the population; a pass over the samples."""
+        return variance_of_targets(self.as_stream())
+
     @property
     def r2(self) -> float:
         """The share of the variance of y that the model explains at the end; nan where y does not vary.
 
         It is nan too where no residual was trained.
         """
-        variance = variance_of_targets(self.as_stream()) if self.criterion.of_residual else 0.0
+        variance = self.target_variance if self.criterion.of_residual else 0.0
         return 1.0 - float(self.loss[-1]) / variance if variance else math.nan
 
     @cached_property
@@ -239,7 +246,7 @@ class FitResult:
         None too where no residual was trained.
         """
         suits = self.criterion.of_residual and self.model.is_linear
-        return least_squares(self.model, self.as_stream()) if suits else None
+        return least_squares(self.model, self.as_stream()).params if suits else None
 
     def __str__(self) -> str:
         rows = zip(self.model.params, self.params, self.stderr, strict=True)

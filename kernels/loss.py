@@ -149,7 +149,9 @@ class Loss:
             found[self.metric.name] = self.metric.value(prediction, target)
         return found
 
-    def check_targets(self, y: Floats, what: str = "y", first: int = 0) -> None:
+    def check_targets(
+        self, y: Floats, what: str = "y", first: int = 0, describe_row: Callable[[int], str] | None = None
+    ) -> None:
         """Refuse targets that the loss is not defined for.
 
         Parameters
@@ -159,6 +161,8 @@ class Loss:
             Their name.
         first : int
             The row of the first of them.
+        describe_row : callable, optional
+            From a row to what people call it.
 
         Raises
         ------
@@ -172,7 +176,7 @@ class Loss:
             good = self.targets.accepts(y[begin : begin + CHUNK])
             if not good.all():
                 row = begin + int(np.argmin(good))
+                place = describe_row(first + row) if describe_row else f"row {first + row} (counted from 0)"
                 raise ValueError(
-                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in row "
-                    f"{first + row} (counted from 0)"
+                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in {place}"
                 )

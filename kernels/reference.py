@@ -18,7 +18,7 @@ from kernels.loss import Loss
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
-from kernels.stream_part import AT_MARK, NOW, Part, RunNow, Work
+from kernels.stream_part import AT_MARK, NOW, Part, PartTask, StreamState
 from kernels.weak import as_scalars
 
 State = tuple[tuple[Floats, ...], tuple[float, ...]]
@@ -74,7 +74,9 @@ def train(
     return status, done
 
 
-def train_part(program: Program, loss: Loss, optimizer: Optimizer, samples: Part, run: RunNow, work: Work) -> None:
+def train_part(
+    program: Program, loss: Loss, optimizer: Optimizer, samples: Part, run: StreamState, work: PartTask
+) -> None:
     """Evaluate, shuffle and train samples, each where there is work of the kind; see `kernels.stream_part`."""
     x, y = stack_columns(samples.x, samples.y.size), samples.y
     chosen = slice(work.first, work.first + max(work.evaluated, work.shuffled))
@@ -83,7 +85,7 @@ def train_part(program: Program, loss: Loss, optimizer: Optimizer, samples: Part
             given, _ = loss.evaluate(program, run.params[AT_MARK], x[:, chosen], y[chosen])
             run.total[0] = np.add.reduce(loss.recorded(given))
         if work.shuffled:
-            order = permutation(work.shuffled, work.seed, work.word)
+            order = permutation(work.shuffled, work.seed, work.key)
             for column in (*samples.x, samples.y):
                 column[chosen] = column[chosen][order]
             x = stack_columns(samples.x, samples.y.size)

@@ -9,7 +9,7 @@ from numba import types
 from kernels import run, stream_loops
 from kernels.activity import announce
 from kernels.specialize import Kernel, bind_loops, compile_or_load, inner_options_of, options_of
-from kernels.stream_part import Part, RunNow, Work
+from kernels.stream_part import Part, PartTask, StreamState
 from kernels.unrolled import Ingredients
 
 
@@ -35,7 +35,7 @@ def _signature(inputs: int) -> tuple[types.Type, ...]:
     number, word = types.float64, types.uint64
     return (
         types.NamedTuple((types.UniTuple(vector, inputs), vector), Part),
-        types.NamedTuple((table, vector, vector), RunNow),
-        types.NamedTuple((vector, number, *[count] * 4, word, word, count), Work),
+        types.NamedTuple((table, vector, vector), StreamState),
+        types.NamedTuple((vector, number, *[count] * 4, word, word, count), PartTask),
         types.NamedTuple((types.int64[::1], table), run.Scratch),
     )

@@ -29,7 +29,7 @@ def train_part(samples, run, work, scratch):
         (run.total[0],) = recorded_sum(theta, x, y, work.first, work.evaluated, options, scratch)
     if work.shuffled > 0:
         stop = work.first + work.shuffled
-        permute(inputs_between(x, work.first, stop) + (y[work.first : stop],), work.seed, work.word)  # noqa: RUF005
+        permute(inputs_between(x, work.first, stop) + (y[work.first : stop],), work.seed, work.key)  # noqa: RUF005
     if work.trained > 0:
         theta = load(run.params, NOW, zeros())
         state = read_state(run.memory)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kernels.run import Floats
 
 AT_MARK, NOW = 0, 1
-"""Rows of `RunNow.params`."""
+"""Rows of `StreamState.params`."""
 
 
 class Part(NamedTuple):
@@ -15,7 +15,7 @@ class Part(NamedTuple):
     y: Floats
 
 
-class RunNow(NamedTuple):
+class StreamState(NamedTuple):
     """Where a run stands.
 
     Attributes
@@ -33,7 +33,7 @@ class RunNow(NamedTuple):
     total: Floats
 
 
-class Work(NamedTuple):
+class PartTask(NamedTuple):
     """What is to be done with the samples of a part, in this order.
 
     Attributes
@@ -46,8 +46,8 @@ class Work(NamedTuple):
         The sample at which the next two begin.
     evaluated, shuffled : int
         How many samples are evaluated at the last mark, and how many are shuffled.
-    seed, word : int
-        From which they are shuffled; `word` takes the place of the epoch.
+    seed, key : int
+        From which they are shuffled; `key` takes the place of the epoch.
     trained : int
         How many samples are trained, from the beginning of the part.
     """
@@ -59,5 +59,5 @@ class Work(NamedTuple):
     evaluated: int
     shuffled: int
     seed: int
-    word: int
+    key: int
     trained: int

@@ -1,5 +1,6 @@
 """Samples that are streamed, or shuffled in blocks: the results of arrays, whatever the pieces they are read in."""
 
+import threading
 import tracemalloc
 from itertools import chain
 
@@ -18,7 +19,7 @@ from kernels.fit_quality import estimate_uncertainty, least_squares
 from kernels.models import make_model
 from kernels.partial_fit import partial_fit, start_run
 from kernels.sample_stream import ArrayStream, SampleStream, column_moments, read_ahead
-from kernels.stream_training import add_halves, halves
+from kernels.stream_training import add_pairwise, pairwise_parts
 
 MODEL = "a*x**2 + b*x + c"
 START = {"init": [1.0, -2.0, 0.5], "lr": 0.02}
@@ -94,10 +95,10 @@ def test_the_sum_of_parts_is_the_sum_of_numpy(n, seed):
         numbers = np.random.default_rng(seed).standard_normal(n) * 10.0 ** np.random.default_rng(seed).integers(
             -9, 9, n
         )
-        ends = np.cumsum(list(halves(n)))
+        ends = np.cumsum(list(pairwise_parts(n)))
         assert ends[-1] == n
         sums = [float(np.add.reduce(part)) for part in np.split(numbers, ends[:-1])]
-        assert add_halves(n, iter(sums)) == np.add.reduce(numbers)
+        assert add_pairwise(n, iter(sums)) == np.add.reduce(numbers)
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 200), st.integers(0, 2**64 - 1))
@@ -110,7 +111,7 @@ def test_blocks_go_into_the_buffer_whole(blocks, buffer, seed):
     assert all(room + blocks[after[0]] > buffer for room, after in zip(rooms, groups[1:], strict=False))
     order = visiting_order(blocks, buffer, seed, 3)
     np.testing.assert_array_equal(np.sort(order), np.arange(sum(blocks)))
-    assert order.size == 1 or (order != visiting_order(blocks, buffer, seed, 4)).any() or order.size < 8
+    assert (order != visiting_order(blocks, buffer, seed, 4)).any() or order.size < 8
 
 
 def test_every_order_of_blocks_and_of_samples_comes_about():
@@ -168,10 +169,25 @@ def test_the_order_is_part_of_the_result():
     order = "11 blocks of 100 samples in a random order, and the samples of 4 at a time shuffled"
     assert told["blocks(size=100, buffer=450)"].order == order
     assert f"order       {order}" in str(told["blocks(size=100, buffer=450)"])
-    assert describe_order(make_block_shuffle("blocks(buffer=8)"), [20, 10, 30]).startswith(
-        "3 blocks of 10 to 30 samples"
-    )
-    assert describe_order(make_block_shuffle("blocks"), [10]).startswith("1 block of 10 samples")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "buffer", "order"),
+    [
+        ([10], 100, "one block of 10 samples, shuffled"),
+        ([100] * 3, 50, "3 blocks of 100 samples in a random order, and the samples of each shuffled"),
+        ([100, 100, 3], 210, "3 blocks of 100 samples in a random order, and all samples shuffled together"),
+        ([1] * 9, 3, "9 blocks of 1 sample in a random order, and the samples of 3 at a time shuffled"),
+        (
+            [1] * 9 + [100],
+            50,
+            "10 blocks of 1 to 100 samples in a random order, and up to 50 samples at a time, or those of one block, "
+            "shuffled",
+        ),
+    ],
+)
+def test_the_words_for_an_order(blocks, buffer, order):
+    assert describe_order(make_block_shuffle(f"blocks(buffer={buffer})"), blocks) == order
 
 
 @pytest.mark.parametrize(
@@ -183,7 +199,10 @@ def test_the_order_is_part_of_the_result():
         ({"shuffle": "rows"}, "shuffle 'rows' is not known; known are blocks"),
         ({"dtype": "float32"}, "dtype must be 'float64' with samples that are streamed .*, not 'float32'"),
         ({"record": "log"}, "record must be 'epoch' with samples that are streamed .*, not 'log'"),
-        ({"kernel": "epoch-map"}, "kernel must be one of reference, fused, fused-fma, not 'epoch-map'"),
+        (
+            {"kernel": "epoch-map"},
+            "kernel must be one of reference, fused, fused-fma with samples that are streamed .*, not 'epoch-map'",
+        ),
         ({"validation": 0.2}, r"validation must be a pair \(x, y\) beside samples that are streamed, not 0.2"),
         ({"y": [1.0]}, "y must not be given besides a stream"),
         ({"model": make_model("a*u + b*v", ["u", "v"])}, "x must be a stream with 2 inputs .*, not 1"),
@@ -202,11 +221,70 @@ def test_samples_without_targets():
         fit(MODEL, samples(10)[0])
 
 
-def test_a_batch_that_is_larger_than_the_window_may_be(monkeypatch):
+def test_batches_have_a_limit(monkeypatch):
     monkeypatch.setattr("kernels.sample_stream.LARGEST_BATCH", 100)
     x, y = samples(300)
     with pytest.raises(ValueError, match=r"batch_size must be at most 100 with samples that are streamed .*, not 101"):
         fit(MODEL, ArrayStream((x,), y), epochs=1, batch_size=101)
+
+
+class Written(ArrayStream):
+    """What a user's own stream might give: parts as they are listed, and blocks of the sizes that are said."""
+
+    def __init__(self, parts, blocks=(100, 0, 200)):
+        self.listed, self.blocks, self.samples, self.inputs = parts, blocks, 300, 1
+
+    def parts(self):
+        return iter(self.listed)
+
+    def read(self, block):
+        first = sum(self.blocks[:block])
+        (x,), y = self.listed[0]
+        yield (x[first : first + self.blocks[block]],), y[first : first + self.blocks[block]]
+
+
+X, Y = samples(300)
+
+
+def test_parts_and_blocks_may_be_empty():
+    parts = [((X[:0],), Y[:0]), ((X[:200],), Y[:200]), ((X[:0],), Y[:0]), ((X[200:],), Y[200:])]
+    found = fit(MODEL, Written(parts), **START, epochs=2)
+    assert_same(found, fit(MODEL, X, Y, **START, epochs=2))
+    assert found.r2 == pytest.approx(fit(MODEL, X, Y, **START, epochs=2).r2, rel=1e-12)
+    blocks = fit(MODEL, Written([((X,), Y)]), **START, epochs=2, shuffle="blocks(buffer=100)")
+    np.testing.assert_allclose(blocks.loss[0], found.loss[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([((X[:200],), Y[:200])], "a stream must give as many samples as it says, 300, and gave 200"),
+        ([((X,), Y), ((X,), Y)], "a stream must give as many samples as it says, 300, and gave more"),
+        ([(X, Y)], r"a part of a stream must be 1 inputs and y of one shape \(m,\)"),
+        (
+            [((X[:9],), Y)],
+            r"a part of a stream must be 1 inputs and y of one shape \(m,\), not \(\(9,\)\) and \(300,\)",
+        ),
+        (
+            [((np.where(np.arange(300) == 257, np.nan, X),), Y)],
+            r"input 1 must be finite, and is nan in row 257 \(counted",
+        ),
+    ],
+)
+def test_streams_that_are_not_what_they_say(parts, message):
+    with pytest.raises(ValueError, match=message):
+        fit(MODEL, Written(parts), **START, epochs=1, kernel="reference", batch_size=100)
+
+
+def test_blocks_that_are_not_all_samples():
+    with pytest.raises(ValueError, match=r"has 300 samples and 250 in blocks"):
+        fit(MODEL, Written([((X,), Y)], blocks=(250,)))
+
+
+def test_columns_in_another_order_than_the_inputs():
+    stream = _Named((X, X), Y)
+    with pytest.raises(ValueError, match=r"x must have its columns in the order of the model's inputs, \('v', 'u'\)"):
+        fit(make_model("a*u + b*v", ["v", "u"]), stream)
 
 
 @pytest.mark.parametrize("shuffle", [False, "blocks"])
@@ -215,6 +293,21 @@ def test_a_wrong_target_is_named_with_its_row(shuffle):
     y[257] = 0.5
     with pytest.raises(ValueError, match=r"and is 0\.5 in row 257 "):
         fit("a*x + b", ArrayStream((x,), y, 100), loss="logistic", kernel="reference", batch_size=50, shuffle=shuffle)
+
+
+def test_the_next_part_is_read_while_the_last_is_used():
+    second = threading.Event()
+
+    def parts():
+        yield (), np.zeros(3)
+        second.set()
+        yield (), np.zeros(2)
+
+    ahead = read_ahead(parts())
+    assert next(ahead)[1].size == 3
+    assert second.wait(10)
+    ahead.close()
+    assert not [thread for thread in threading.enumerate() if "read-ahead" in thread.name]
 
 
 def test_an_error_while_reading_ahead_is_raised_where_the_part_is_asked_for():
@@ -248,7 +341,9 @@ def test_quality_in_pieces(part):
     stream = ArrayStream((x,), y, part)
     design = np.stack([x * x, x, np.ones(300)], axis=1)
     expected, *_ = np.linalg.lstsq(design, y, rcond=None)
-    np.testing.assert_allclose(least_squares(model, stream), expected, rtol=1e-12)
+    best = least_squares(model, stream)
+    np.testing.assert_allclose(best.params, expected, rtol=1e-12)
+    assert best.loss == pytest.approx(np.mean((design @ expected - y) ** 2), rel=1e-12)
     residual = design @ params - y
     covariance = np.linalg.inv(design.T @ design) * (residual @ residual) / 297
     found = estimate_uncertainty(model, params, stream)

@@ -52,7 +52,8 @@ def write(tmp_path):
 
 @pytest.mark.parametrize("form", ["parquet", "feather", "arrow", "folder"])
 def test_all_rows_in_their_order(monkeypatch, rows, write, form):
-    monkeypatch.setattr(streams, "ROWS", 64)  # row groups in pieces
+    monkeypatch.setattr(streams, "PIECE", 8 * 2 * 64)  # row groups in pieces
+    monkeypatch.setattr(streams, "FEWEST_ROWS", 1)
     stream = open_table(write(rows, form), "x", "y")
     assert (stream.samples, stream.inputs) == (1003, 1)
     assert list(stream.blocks) == [100] * 10 + [3]
@@ -111,6 +112,7 @@ def test_a_value_that_is_no_number_is_named_with_its_file_and_row(write, rows, v
         ),
         ("rows.parquet", b"PAR1 and no more", ("x", "y"), "is damaged: "),
         ("rows.arrow", b"", ("x", "y"), "is damaged: "),
+        ("rows.arrow", b"FEA1 and more", ("x", "y"), "must be in Arrow's file format, which is Feather version 2 too"),
         ("rows.parquet", None, ("x", "z"), "has no column 'z'; its columns are 'name', 'y', 'x'"),
         ("rows.feather", None, ("name", "y"), "column 'name' must hold real numbers, not string"),
     ],
@@ -131,6 +133,7 @@ def test_files_that_cannot_be_read(tmp_path, rows, name, content, asked, message
 def test_paths_that_hold_no_rows(tmp_path, rows):
     for path, message in (
         (tmp_path, "has no .parquet, .arrow, .feather or .ipc files"),
+        (tmp_path / "none", "is no file and no folder; give a .parquet, .arrow,"),
         (tmp_path / "none.parquet", "cannot be read: No such file or directory; give a .parquet, .arrow,"),
         ("/dev/null", "must be a .parquet"),
     ):
@@ -142,6 +145,18 @@ def test_paths_that_hold_no_rows(tmp_path, rows):
     os.mkfifo(tmp_path / "pipe.parquet")
     with pytest.raises(ValueError, match="it is a named pipe, and only regular files are read"):
         open_table(tmp_path, "x", "y")
+
+
+def test_a_folder_that_is_called_like_a_file(tmp_path, rows):
+    (tmp_path / "all.parquet").mkdir()
+    pa.parquet.write_table(rows, tmp_path / "all.parquet" / "part-0.parquet")
+    assert open_table(tmp_path, "x", "y").samples == open_table(tmp_path / "all.parquet", "x", "y").samples == 1003
+
+
+def test_a_wrong_class_is_named_with_its_file_and_row(write, rows):
+    path = write(rows.set_column(1, "y", pa.array([0.0] * 857 + [0.5] + [1.0] * 145)), "folder")
+    with pytest.raises(ValueError, match=f"and is 0.5 in {path / 'later' / 'a.parquet'}, row 158$"):
+        fit("a*x + b", open_table(path, "x", "y"), loss="logistic", kernel="reference", batch_size=100)
 
 
 def test_a_file_that_changes_is_not_read_on(write, rows):
@@ -165,6 +180,29 @@ def test_the_command_fits_in_pieces_what_it_fits_in_memory(sgdbench, write, rows
     )
     assert found["params"] == expected["params"]
     assert (found["loss"], expected["order"]) == (expected["loss"], "as they stand")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(KeyboardInterrupt, "interrupted before the rows were read once more"), (ValueError("it is gone"), "it is gone")],
+)
+def test_a_fit_is_printed_also_where_its_rows_cannot_be_read_again(sgdbench, write, rows, monkeypatch, fault, reason):
+    def fail(*_):
+        raise fault
+
+    monkeypatch.setattr("bench.commands.fit.table_quality", fail)
+    code, out, _ = sgdbench("fit", write(rows, "parquet"), *COMMAND, "--stream")
+    assert code == 0
+    assert "max_epochs" in out
+    assert f"Standard errors: none: {reason}." in out
+
+
+def test_row_groups_that_memory_cannot_hold_are_not_shuffled(sgdbench, write, rows, monkeypatch):
+    monkeypatch.setattr(streams, "available_memory", lambda: 3000)
+    code, _, err = sgdbench("fit", write(rows, "parquet"), *COMMAND, "--stream", "--shuffle")
+    assert code == 2
+    assert "--shuffle needs 100 rows of" in err
+    assert sgdbench("fit", write(rows, "parquet"), *COMMAND, "--stream")[0] == 0
 
 
 def test_the_command_shuffles_row_groups(sgdbench, write, rows, tmp_path):

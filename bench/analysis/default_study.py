@@ -6,8 +6,6 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import NamedTuple
 
-import numpy as np
-
 from bench.analysis.advice import predicted_edge
 from bench.data.columns import numeric_columns, split_renames
 from bench.data.scaling import standardize
@@ -153,8 +151,7 @@ def _least_loss(model: Model, data: Dataset) -> float | None:
     """Return the loss of least squares, for models that are linear in their parameters."""
     if not model.is_linear:
         return None
-    best = least_squares(model, data.as_stream())
-    return float(np.mean((model.predict(best, data.x) - data.y) ** 2))
+    return least_squares(model, data.as_stream()).loss
 
 
 def _target(least_loss: float) -> float:

@@ -1,6 +1,7 @@
 """What `sgdbench fit` does: load a table, fit one model to it, and print, draw or show the result."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,9 @@ from bench.commands.trace import Trace
 from bench.data.columns import split_renames
 from bench.data.fit_table import SHOWN, TableFit, fit_table
 from bench.data.held_out import hold_out_share
-from bench.data.stream import ARROW, Table, TableStream, count_rows, open_table, thin_rows
+from bench.data.stream import ARROW, MappedStream, RowCounter, Table, TableStream, check_room, open_table, thin_rows
 from bench.data.table import BUILTIN, TABLES, Dataset, builtin, either, load_table
-from bench.data.table_quality import TableQuality, table_quality
+from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units
 from bench.tables.formatting import duration, text
 from kernels import FitResult
@@ -119,8 +120,8 @@ def run_fit(
         raise ValueError("--buffer is for rows that are read in pieces and shuffled: give --stream and --shuffle too")
     columns, names = split_renames(x or [])
     table = _open_stream(path, columns, y, rows, output) if rows.stream else _load(path, columns, y, rows)
-    if rows.stream and settings["shuffle"]:
-        settings["shuffle"] = "blocks" if rows.buffer is None else f"blocks(buffer={rows.buffer})"
+    if isinstance(table, TableStream):
+        settings["shuffle"] = _shuffle_of_stream(table, rows, asked=settings["shuffle"])
     formula = make_model_for_columns(model, table.x_names, names)
     window = _open_window(f"{table.y_name} = {formula.expression}") if output.watch else None
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
@@ -129,22 +130,23 @@ def run_fit(
     unit, total = ("epochs", settings["epochs"])
     if not isinstance(table, Dataset):
         unit, total = "rows", table.samples * (settings["epochs"] + 1 + standardize)
-    with progress(unit, total, hidden=trace is not None) as advance:
+    read = RowCounter()
+    with progress(unit, total, hidden=trace is not None) as read.advance:
 
         def watch(result: FitResult, trained: Table) -> None:
             if unit == "epochs":
-                advance(result.epochs)
+                read.advance(result.epochs)
             for watcher in watchers:
                 watcher(result, trained)
 
-        counted = table if isinstance(table, Dataset) else count_rows(table, advance)
+        counted = table if isinstance(table, Dataset) else MappedStream(table, read.count)
         fitted = fit_table(formula, counted, standardized=standardize, watch=watch, **settings)
     if trace:
         trace.finish(fitted.result, fitted.data)
     if output.as_json:
         print(json.dumps(fitted.summary()))
     else:
-        _print_fit(fitted, table, settings)
+        _print_fit(fitted, table, _quality(fitted, counted, read), settings)
     if output.plot:
         _plot_fit(output.plot, fitted, table)
     if isinstance(table, Dataset) and (output.animate or window):
@@ -187,6 +189,14 @@ def _open_stream(path: Path, x: Sequence[str], y: str | None, rows: FitRows, out
     return open_table(path, list(x), y)
 
 
+def _shuffle_of_stream(table: TableStream, rows: FitRows, *, asked: bool) -> bool | str:
+    """Return how row groups are shuffled, where they are to be and fit into memory."""
+    if not asked:
+        return False
+    check_room(table, rows.buffer)
+    return "blocks" if rows.buffer is None else f"blocks(buffer={rows.buffer})"
+
+
 def _load(path: Path, x: Sequence[str] | None, y: str | None, rows: FitRows) -> Dataset:
     """Return the columns of a table, or built-in data."""
     if str(path) in BUILTIN and not x and y is None:
@@ -202,10 +212,24 @@ def _load(path: Path, x: Sequence[str] | None, y: str | None, rows: FitRows) -> 
     raise ValueError(f"--x and --y must both name columns of {path}; only {' and '.join(BUILTIN)} go without")
 
 
-def _print_fit(fitted: TableFit, table: Table, settings: dict[str, Any]) -> None:
+def _quality(fitted: TableFit, table: Table, read: RowCounter) -> TableQuality:
+    """Return how good a fit is; of a stream that takes some passes, and what is known where they end early."""
+    if isinstance(table, Dataset):
+        return table_quality(fitted, table)
+    passes = 3 + (fitted.scaling is not None)
+    read.rows = 0
+    with progress("rows for R² and errors", passes * table.as_stream().samples) as read.advance:
+        try:
+            return table_quality(fitted, table)
+        except KeyboardInterrupt:
+            return unknown_quality(fitted, "interrupted before the rows were read once more")
+        except ValueError as error:
+            return unknown_quality(fitted, str(error))
+
+
+def _print_fit(fitted: TableFit, table: Table, quality: TableQuality, settings: dict[str, Any]) -> None:
     """Print the parameters, how the run ended, how good the fit is and what would help where it is not."""
     result = fitted.result
-    quality = table_quality(fitted, table)
     # More digits than a table of many runs would show: these are the answer.
     params = {
         "parameter": list(fitted.params),
@@ -233,7 +257,9 @@ def _print_fit(fitted: TableFit, table: Table, settings: dict[str, Any]) -> None
     for note in result.notes:
         print_sentence("Kernel", f"{note}.")
     shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "shuffle", "seed")}
-    sentences = [] if fitted.interrupted else advise(fitted, quality, **shared)
+    # Without R² there is nothing to go by.
+    known = not math.isnan(quality.r2) or not result.criterion.of_residual or fitted.status == "diverged"
+    sentences = [] if fitted.interrupted or not known else advise(fitted, quality, **shared)
     if sentences and not quality.uncertainty.reason:
         print_sentence("Standard errors", "they suppose that the run has arrived at a minimum, and it has not.")
     for sentence in sentences:

@@ -6,6 +6,7 @@ from bench.data.stream import Table
 from kernels import FitResult, Model
 from kernels.columns import stack_columns
 from kernels.run import Floats
+from kernels.sample_stream import mean_over
 
 _WIDTH = len("-1.2346e-09")
 
@@ -61,11 +62,12 @@ def gradient(result: FitResult, data: Table, params: Floats) -> Floats:
 
     For the squared loss it is that of half the mean squared residual.
     """
-    loss, stream = result.criterion, data.as_stream()
-    total = np.zeros(params.size)
+    loss = result.criterion
+
+    def gradient_of(x: tuple[Floats, ...], y: Floats) -> Floats:
+        given, derivatives = loss.evaluate(result.model.program, params, stack_columns(x, y.size), y)
+        slope = loss.derivative(*given)
+        return np.array([np.mean(slope * derivative) for derivative in derivatives])
+
     with np.errstate(all="ignore"):
-        for x, y in stream.parts():
-            given, derivatives = loss.evaluate(result.model.program, params, stack_columns(x, y.size), y)
-            slope = loss.derivative(*given)
-            total += [np.mean(slope * derivative) * (y.size / stream.samples) for derivative in derivatives]
-    return total
+        return np.asarray(mean_over(data.as_stream(), gradient_of))

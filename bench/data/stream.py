@@ -1,10 +1,12 @@
 """Tables that are read in pieces, again in each pass: Parquet and Arrow files that may be larger than memory.
 
-Memory holds some 20 MB of them at a time, besides what `kernels.stream_training` works on.
+Memory holds two pieces of them at a time and what Arrow needs to read one, some 20 MB, besides what
+`kernels.stream_training` works on.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +23,15 @@ from bench.data.table import (
     missing_or_infinite,
     numbers_of,
 )
+from bench.system.memory import available_memory
 from kernels.run import Floats
 from kernels.sample_stream import SampleStream
 from kernels.samples import Samples, find_non_finite
 
 PARQUET, ARROW = (".parquet",), (".arrow", ".feather", ".ipc")
 STREAMED = (*PARQUET, *ARROW)
-ROWS = 2**17
+# Bytes of a piece, and its rows at least.
+PIECE, FEWEST_ROWS = 2**21, 2**10
 # Bytes that are read from a file at a time. Without it the columns of a row group are read at once.
 READ_BUFFER = 2**18
 
@@ -44,12 +48,15 @@ class _File(NamedTuple):
         Of a Parquet file: where its row groups are.
     groups : tuple of int
         The rows in each row group, or in each record batch.
+    begins : tuple of int
+        The place of the first row of each.
     """
 
     path: Path
     version: tuple[int, int]
     metadata: pa.parquet.FileMetaData | None
     groups: tuple[int, ...]
+    begins: tuple[int, ...]
 
 
 class TableStream:
@@ -77,9 +84,21 @@ class TableStream:
         self.blocks: Sequence[int] = [file.groups[k] for file, k in self._places]
         self.samples = sum(self.blocks)
 
+    def __repr__(self) -> str:
+        return f"TableStream({self.source!r}, {self.samples:,} rows, x={self.x_names}, y={self.y_name!r})"
+
     def as_stream(self) -> SampleStream:
         """Return itself: what has this method has samples."""
         return self
+
+    def describe_row(self, row: int) -> str:
+        """Return the file and the row in it, counted from 1, of a row of the stream."""
+        for file in self.files:
+            rows = sum(file.groups)
+            if row < rows:
+                return f"{file.path}, row {row + 1}"
+            row -= rows
+        raise IndexError(row)
 
     def parts(self) -> Iterator[Samples]:
         """Yield all rows in their order.
@@ -95,25 +114,29 @@ class TableStream:
     def read(self, block: int) -> Iterator[Samples]:
         """Yield the rows of a block; raises as `parts`."""
         file, group = self._places[block]
-        return self._samples(file, sum(file.groups[:group]), [group])
+        return self._samples(file, file.begins[group], [group])
 
     def _batches(self, file: _File, groups: Sequence[int]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of row groups."""
         names = [*self.x_names, self.y_name]
+        rows = max(FEWEST_ROWS, PIECE // (8 * len(names)))
         if _version(file.path) != file.version:
             raise ValueError(f"{file.path} has changed since it was opened; open it again when it is complete")
         with explain_failures(file.path, STREAMED):
             if file.metadata is None:
                 with pa.memory_map(str(file.path)) as source:
-                    reader = pa.ipc.open_file(source)
+                    schema = pa.ipc.open_file(source).schema
+                    # Columns that nobody asked for are not unpacked.
+                    fields = [schema.get_field_index(name) for name in names]
+                    reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
                     for group in groups:
                         batch = reader.get_batch(group).select(names)
-                        yield from (batch.slice(first, ROWS) for first in range(0, batch.num_rows, ROWS))
+                        yield from (batch.slice(first, rows) for first in range(0, batch.num_rows, rows))
                 return
             options = {"pre_buffer": False, "buffer_size": READ_BUFFER, "metadata": file.metadata}
             with pa.parquet.ParquetFile(file.path, **options) as source:
                 for group in groups:
-                    yield from source.iter_batches(ROWS, row_groups=[group], columns=names, use_threads=False)
+                    yield from source.iter_batches(rows, row_groups=[group], columns=names, use_threads=False)
 
     def _samples(self, file: _File, first: int, groups: Sequence[int]) -> Iterator[Samples]:
         """Yield the rows of row groups as samples; `first` is the place in the file of the first row."""
@@ -143,7 +166,8 @@ def open_table(path: str | Path, x: str | Sequence[str], y: str) -> TableStream:
     ----------
     path
         A .parquet, .arrow, .feather or .ipc file, or a folder: then all such files in it and below, in the order of
-        their paths. Files whose names begin with a dot or an underscore are left out, as writers leave notes there.
+        their paths. Those whose names begin with a dot or an underscore are left out, as writers leave notes there, and
+        links to folders are not followed.
     x
         The input column, or several in the order of the model's inputs.
     y
@@ -176,6 +200,8 @@ def open_table(path: str | Path, x: str | Sequence[str], y: str) -> TableStream:
 def _files(path: Path) -> list[Path]:
     """Return the files that a path stands for."""
     if not path.is_dir():
+        if not path.exists() and not path.suffix:
+            raise ValueError(f"{path} is no file and no folder; give a {either(STREAMED)} file, or a folder of them")
         if path.suffix.lower() not in STREAMED:
             raise ValueError(f"{path} must be a {either(STREAMED)} file, or a folder of such files, to be streamed")
         return [path]
@@ -183,6 +209,7 @@ def _files(path: Path) -> list[Path]:
         file
         for file in path.rglob("*")
         if file.suffix.lower() in STREAMED
+        and not file.is_dir()
         and not any(name.startswith((".", "_")) for name in file.relative_to(path).parts)
     )
     if not found:
@@ -201,13 +228,16 @@ def _open(path: Path, names: Sequence[str]) -> _File:
             groups = tuple(metadata.row_group(k).num_rows for k in range(metadata.num_row_groups))
         else:
             with pa.memory_map(str(path)) as source:
+                if version[0] and source.read(6) != b"ARROW1":
+                    raise ValueError(f"{path} must be in Arrow's file format, which is Feather version 2 too")
+                source.seek(0)
                 metadata, schema = None, pa.ipc.open_file(source).schema
                 check_number_columns(path, names, schema)
                 # Of one column alone, since compressed ones are unpacked to be counted.
                 one = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(names[0])])
                 reader = pa.ipc.open_file(source, options=one)
                 groups = tuple(reader.get_batch(k).num_rows for k in range(reader.num_record_batches))
-    return _File(path, version, metadata, groups)
+    return _File(path, version, metadata, groups, tuple(accumulate(groups, initial=0))[:-1])
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -239,6 +269,10 @@ class MappedStream:
     def as_stream(self) -> SampleStream:
         """Return itself."""
         return self
+
+    def describe_row(self, row: int) -> str:
+        """Return the file and the row in it, counted from 1, of a row of the stream."""
+        return self.stream.describe_row(row)
 
     def parts(self) -> Iterator[Samples]:
         """Yield all rows in their order; raises as those of the stream."""
@@ -272,14 +306,39 @@ def thin_rows(stream: Stream, most: int) -> Dataset:
     return Dataset(x_part, rows[:, -1].copy(), stream.x_names, stream.y_name, stream.source)
 
 
-def count_rows(stream: Stream, advance: Callable[[int], None]) -> MappedStream:
-    """Return a stream that tells how many rows were read from it so far, in all passes."""
-    read = 0
+class RowCounter:
+    """Tells how many rows were read so far.
 
-    def count(x: tuple[Floats, ...], y: Floats) -> Samples:
-        nonlocal read
-        read += y.size
-        advance(read)
+    Attributes
+    ----------
+    advance : callable
+        Called with the number after each part.
+    rows : int
+    """
+
+    def __init__(self) -> None:
+        self.advance: Callable[[int], None] = lambda rows: None
+        self.rows = 0
+
+    def count(self, x: tuple[Floats, ...], y: Floats) -> Samples:
+        """Return a part as it is."""
+        self.rows += y.size
+        self.advance(self.rows)
         return x, y
 
-    return MappedStream(stream, count)
+
+def check_room(stream: Stream, buffer: int | None) -> None:
+    """Refuse to shuffle row groups of which memory cannot hold one, or a buffer that is too large for it.
+
+    Raises
+    ------
+    ValueError
+        With how much it would take.
+    """
+    rows = min(max(*stream.blocks, buffer or 0), stream.samples)
+    needed, available = 2 * 8 * rows * (stream.inputs + 1), available_memory()
+    if available is not None and needed > available:
+        raise ValueError(
+            f"--shuffle needs {rows:,} rows of {stream.source} in memory, its largest row group or the buffer, which "
+            f"take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are available; smaller row groups would help"
+        )

@@ -206,7 +206,8 @@ def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[N
     except csv.Error as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     except pa.ArrowMemoryError as error:
-        raise ValueError(f"{path} does not fit into memory; {IN_PIECES}") from error
+        hint = f"; {IN_PIECES}" if accepted == TABLES else ""
+        raise ValueError(f"{path} does not fit into memory{hint}") from error
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 

@@ -7,9 +7,8 @@ import numpy as np
 
 from bench.data.fit_table import TableFit
 from bench.data.stream import Table
-from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares
+from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
 from kernels.run import Floats
-from kernels.sample_stream import mean_over, variance_of_targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +37,13 @@ class TableQuality:
     highest_r2: float | None
 
 
+def unknown_quality(fitted: TableFit, reason: str) -> TableQuality:
+    """Return what is known of a fit without its data."""
+    result = fitted.result
+    rmse = math.sqrt(fitted.loss) if result.criterion.of_residual and fitted.loss >= 0 else math.nan
+    return TableQuality(rmse, math.nan, unknown(result.params.size, reason), None, None, None)
+
+
 def table_quality(fitted: TableFit, table: Table) -> TableQuality:
     """Return how good a fit is.
 
@@ -57,10 +63,8 @@ def table_quality(fitted: TableFit, table: Table) -> TableQuality:
         params = np.array([fitted.params[name] for name in model.params])
         uncertainty = estimate_uncertainty(model, params, table.as_stream())
     if of_residual and model.is_linear:
-        samples = table.as_stream()
-        best = least_squares(model, samples)
-        least_loss = mean_over(samples, lambda x, y: float(np.mean((model.predict_columns(best, x) - y) ** 2)))
-        variance = variance_of_targets(samples)
-        least_rmse, highest_r2 = math.sqrt(least_loss), 1 - least_loss / variance if variance else math.nan
-        optimum = result.optimum if fitted.scaling is not None and fitted.note else best
+        best = least_squares(model, table.as_stream())
+        variance = result.target_variance * (fitted.scaling.y_scale**2 if fitted.scaling is not None else 1.0)
+        least_rmse, highest_r2 = math.sqrt(best.loss), 1 - best.loss / variance if variance else math.nan
+        optimum = result.optimum if fitted.scaling is not None and fitted.note else best.params
     return TableQuality(rmse, result.r2, uncertainty, optimum, least_rmse, highest_r2)

@@ -71,7 +71,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     loss : str or Loss
         Such as ``"squared"``, ``"huber(1.0)"``, ``"quantile(0.9)"``, or ``"poisson"``, for which the model is the
         logarithm of the expected count.
-    shuffle : bool
+    shuffle : bool or str
         Visit the samples in an order drawn anew for each epoch; else as they stand.
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, from zeros where the model is linear in its parameters, else from standard normal

@@ -93,8 +93,7 @@ class RunData:
         if self.data is None or not model.is_linear or self.result.run.identity.get("loss") != "squared":
             return 0.0
         columns, y = check_samples(model, self.data.x, self.data.y)
-        params = least_squares(model, ArrayStream(columns, y))
-        lowest = float(np.mean(np.square(model.predict(params, self.data.x) - y)))
+        lowest = least_squares(model, ArrayStream(columns, y)).loss
         return lowest if np.isfinite(lowest) and lowest > 0.01 * np.var(y) else 0.0
 
     @cached_property
