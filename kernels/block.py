@@ -24,6 +24,7 @@ from kernels.run import (
     NO_LOWEST,
     Block,
     Data,
+    FactoredData,
     Floats,
     Hyperparameters,
     Record,
@@ -95,6 +96,7 @@ def train_runs(
     first: int = 0,
     lowest: Floats | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    factors: tuple[Floats, Floats] | None = None,
 ) -> Runs | None:
     """Train from mark `first` to the last one; return None if `stopped` before that.
 
@@ -113,6 +115,9 @@ def train_runs(
         Of runs that go on at mark `first`: the lowest validation loss before, and the samples seen then.
     stopped : callable
         Asked about twenty times a second.
+    factors : pair of array, shape (P + 1, P + 1), optional
+        QR factors of the samples and of those held out, which kernels in lanes may take losses from
+        (`kernels.loss_factor`); else they are made where they are needed.
     """
     check_kernel(kernel)
     dtype = data.y.dtype.name
@@ -141,8 +146,8 @@ def train_runs(
         own = hyper.settings.ndim == 2
         lanes = compile_kernel(kernel, model, loss, optimizer, options_per_run=own, dtype=dtype).train
         width = lane_width(kernel, dtype, model.program, loss)
-        data = LossFactors(kernel, model, loss)(data, hyper)
-        finished = _train_side_by_side(lanes, data, hyper, runs, first, stopped, width)
+        given = LossFactors(kernel, model, loss, factors)(data, hyper)
+        finished = _train_side_by_side(lanes, given, hyper, runs, first, stopped, width)
     else:
         slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
         train = trainer(kernel, model, loss, optimizer, dtype)
@@ -215,7 +220,7 @@ def _train_in_turn(
 
 def _train_side_by_side(
     train: Callable[..., tuple[int, int]],
-    data: Data,
+    data: Data | FactoredData,
     hyper: Hyperparameters,
     runs: Runs,
     first: int,

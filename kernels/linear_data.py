@@ -8,7 +8,7 @@ import numpy as np
 
 from kernels.columns import stack_columns
 from kernels.program import Program, evaluate
-from kernels.run import Data, Floats
+from kernels.run import Data, FactoredData, Floats
 
 MAX_PARAMS = 12
 """Of a model whose losses come from a factor; with many more, the samples are faster."""
@@ -108,12 +108,12 @@ def make_factor(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
     return factor if np.isfinite(factor).all() else np.zeros((0, 0))
 
 
-def add_factors(program: Program, data: Data) -> Data:
+def add_factors(program: Program, data: Data) -> FactoredData:
     """Return the samples with their QR factors; without any where one of them is not finite."""
     factor = held_out = make_factor(program, data.x, data.y)
     if data.validation_y.size:
         held_out = make_factor(program, data.validation_x, data.validation_y)
-    return data._replace(factor=factor, validation_factor=held_out) if factor.size and held_out.size else data
+    return FactoredData(*data, factor, held_out) if factor.size and held_out.size else FactoredData(*data)
 
 
 def _cut(rows: Floats) -> Iterator[Floats]:

@@ -63,12 +63,11 @@ def train(data, hyper, record, scratch, first, last):
     done = first
     while True:
         store(record.trajectory, done, theta)
-        x, y, factor, losses = data.x, data.y, data.factor, record.losses
-        for _ in range(1 + validated):
+        x, y, losses = data.x, data.y, record.losses
+        for held_out in range(1 + validated):
             # In one place, as it is inlined: another takes a tenth longer to compile, a call 50 ns at every mark.
-            losses[done] = recorded_loss(theta, x, y, factor, options, scratch)
-            x, y = data.validation_x, data.validation_y
-            factor, losses = data.validation_factor, record.validation_losses
+            losses[done] = recorded_loss(theta, x, y, data, held_out, options, scratch)
+            x, y, losses = data.validation_x, data.validation_y, record.validation_losses
         status = status_of(record.losses[done], all_finite(theta), hyper.target)
         if validated:
             loss, patience = record.validation_losses[done], hyper.patience * per_epoch
@@ -95,11 +94,10 @@ def train_block(data, hyper, block, scratch, first, last):
     validated = data.validation_y.size > 0
     done = first
     while True:
-        x, y, factor, losses = data.x, data.y, data.factor, block.losses
-        for _ in range(1 + validated):
-            write_lane(recorded_loss(theta, x, y, factor, options, scratch), losses[done], 0)
-            x, y = data.validation_x, data.validation_y
-            factor, losses = data.validation_factor, block.validation_losses
+        x, y, losses = data.x, data.y, block.losses
+        for held_out in range(1 + validated):
+            write_lane(recorded_loss(theta, x, y, data, held_out, options, scratch), losses[done], 0)
+            x, y, losses = data.validation_x, data.validation_y, block.validation_losses
         write_theta(block.now, theta)
         write_state(block.memory_now, state)
         running = update_status(block, hyper, done, per_epoch)
@@ -180,18 +178,20 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
     return theta, state
 
 
-def direct_loss(theta, x, y, factor, options, scratch):
+def direct_loss(theta, x, y, data, held_out, options, scratch):
     """Return the mean over all samples of what is recorded: the squared residual, or the loss itself."""
     (total,) = recorded_sum(theta, x, y, 0, y.size, options, scratch)
     return total / y.size
 
 
-def loss_by_factor(theta, x, y, factor, options, scratch):
+def loss_by_factor(theta, x, y, data, held_out, options, scratch):
     """Return the mean squared residual from the QR factor of the samples, or from the samples where there is none."""
+    # Who gave it a name for each kernel took 5 % of the time of full batches, to count references.
+    factor = data.validation_factor if held_out else data.factor
     if factor.shape[0] > 0:
         store(scratch.partials, POINT, theta)
         return sum_of_squares(factor, one_run(), scratch.partials[POINT], 0) / y.size
-    return direct_loss(theta, x, y, factor, options, scratch)
+    return direct_loss(theta, x, y, data, held_out, options, scratch)
 
 
 def status_of(loss, finite, target):

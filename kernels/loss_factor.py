@@ -16,10 +16,15 @@ from kernels.lane_width import lane_width
 from kernels.linear_data import add_factors, has_factor
 from kernels.loss import Loss
 from kernels.model import Model
-from kernels.run import Data, Hyperparameters
+from kernels.run import Data, FactoredData, Floats, Hyperparameters
 
 # A factor takes as long as about so many passes over the samples, for one run; those side by side share it.
 PASSES = 1024
+
+
+def may_take_factor(kernel: str, model: Model, loss: Loss) -> bool:
+    """Return whether a kernel is compiled for losses from a factor."""
+    return KERNELS[kernel].fma and loss.of_residual and has_factor(model.program)
 
 
 def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
@@ -27,27 +32,30 @@ def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
 
     It does not depend on how many runs there are: a run has the same losses in any company.
     """
-    takes = KERNELS[kernel].fma and loss.of_residual and has_factor(model.program)
-    return takes and losses * lane_width(kernel, "float64", model.program, loss) >= PASSES
+    width = lane_width(kernel, "float64", model.program, loss)
+    return may_take_factor(kernel, model, loss) and losses * width >= PASSES
 
 
 class LossFactors:
-    """Adds factors to the samples that a kernel is given, once for the same samples.
+    """Makes of samples what a kernel is given, once for the same samples: they and their factors, if it takes any.
 
     Parameters
     ----------
     kernel : str
     model : Model
     loss : Loss
+    factors : pair of array, shape (P + 1, P + 1), optional
+        Those of the samples and of those held out, where they have been made.
     """
 
-    def __init__(self, kernel: str, model: Model, loss: Loss) -> None:
-        self.kernel, self.model, self.loss = kernel, model, loss
+    def __init__(self, kernel: str, model: Model, loss: Loss, factors: tuple[Floats, Floats] | None = None) -> None:
+        self.kernel, self.model, self.loss, self.factors = kernel, model, loss, factors
+        self.may_take = may_take_factor(kernel, model, loss)
         self._given: Data | None = None
-        self._made: Data | None = None
+        self._made: FactoredData | None = None
 
-    def __call__(self, data: Data, hyper: Hyperparameters) -> Data:
-        """Return the samples with their factors, where losses come from those and they are not there yet.
+    def __call__(self, data: Data, hyper: Hyperparameters) -> Data | FactoredData:
+        """Return the samples as the kernel takes them.
 
         Parameters
         ----------
@@ -55,8 +63,13 @@ class LossFactors:
         hyper : Hyperparameters
             With marks.
         """
-        if data.factor.size or not takes_factor(self.kernel, self.model, self.loss, hyper.marks.size):
+        if not self.may_take:
             return data
         if data is not self._given or self._made is None:
-            self._given, self._made = data, add_factors(self.model.program, data)
+            self._given, self._made = data, self._make(data, hyper.marks.size)
         return self._made
+
+    def _make(self, data: Data, losses: int) -> FactoredData:
+        if not takes_factor(self.kernel, self.model, self.loss, losses):
+            return FactoredData(*data)
+        return FactoredData(*data, *self.factors) if self.factors else add_factors(self.model.program, data)

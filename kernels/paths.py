@@ -15,7 +15,17 @@ from kernels.loss import Loss
 from kernels.loss_factor import LossFactors
 from kernels.model import Model
 from kernels.optimizer import Optimizer
-from kernels.run import MAX_EPOCHS, NO_LOWEST, Data, Floats, Hyperparameters, Marks, Record, allocate_scratch
+from kernels.run import (
+    MAX_EPOCHS,
+    NO_LOWEST,
+    Data,
+    FactoredData,
+    Floats,
+    Hyperparameters,
+    Marks,
+    Record,
+    allocate_scratch,
+)
 
 
 class Paths(NamedTuple):
@@ -62,8 +72,8 @@ def record_paths(
     if KERNELS[kernel].width > 1:
         lanes = compile_kernel(kernel, model, loss, optimizer, dtype=dtype).train
         width = lane_width(kernel, dtype, model.program, loss)
-        data = LossFactors(kernel, model, loss)(data, hyper)
-        _record_side_by_side(lanes, data, hyper, params, memory, at, paths, width)
+        given = LossFactors(kernel, model, loss)(data, hyper)
+        _record_side_by_side(lanes, given, hyper, params, memory, at, paths, width)
     else:
         _record_in_turn(trainer(kernel, model, loss, optimizer, dtype), data, hyper, params, memory, at, paths)
     return paths
@@ -71,7 +81,7 @@ def record_paths(
 
 def _record_side_by_side(
     train: Callable[..., tuple[int, int]],
-    data: Data,
+    data: Data | FactoredData,
     hyper: Hyperparameters,
     params: Floats,
     memory: Floats,

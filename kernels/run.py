@@ -25,9 +25,19 @@ NO_LOWEST = (math.inf, 0.0)
 class Data(NamedTuple):
     """The samples, and room for them in visiting order (none where they are visited as they stand).
 
-    On those of `validation_x` and `validation_y`, of which there may be none, a run is not trained. `factor` and
-    `validation_factor` are QR factors, from which some kernels take the loss (`kernels.linear_data`), or have no rows.
+    On those of `validation_x` and `validation_y`, of which there may be none, a run is not trained.
     """
+
+    x: tuple[Floats, ...]
+    y: Floats
+    visited_x: tuple[Floats, ...]
+    visited_y: Floats
+    validation_x: tuple[Floats, ...]
+    validation_y: Floats
+
+
+class FactoredData(NamedTuple):
+    """`Data` for kernels that may take losses from QR factors of the samples, which have no rows where they do not."""
 
     x: tuple[Floats, ...]
     y: Floats
@@ -39,7 +49,7 @@ class Data(NamedTuple):
     validation_factor: Floats = np.zeros((0, 0))
 
 
-def count_evaluated(data: Data) -> int:
+def count_evaluated(data: Data | FactoredData) -> int:
     """Return how many samples the losses at a mark are evaluated on."""
     return data.y.size + data.validation_y.size
 

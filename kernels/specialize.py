@@ -357,15 +357,14 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
 
     return (
         named(
-            run.Data,
+            run.FactoredData if made_of.by_factor else run.Data,
             types.UniTuple(samples, inputs),
             samples,
             types.UniTuple(visited, inputs),
             visited,
             types.UniTuple(samples, inputs),
             samples,
-            table,
-            table,
+            *([table, table] if made_of.by_factor else []),
         ),
         named(
             run.Hyperparameters,

@@ -51,9 +51,7 @@ class Problem:
         """Train a job; None if it is stopped before its end."""
         shuffle = job.hyperparameters.shuffle
         data = allocate_data(self.columns, self.y, shuffle=shuffle, validation=self.held_out, dtype=job.dtype)
-        if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size):
-            factor, validation_factor = self._factors
-            data = data._replace(factor=factor, validation_factor=validation_factor)
+        takes = takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size)
         return train_runs(
             job.kernel,
             self.model,
@@ -66,13 +64,15 @@ class Problem:
             first=job.first,
             lowest=job.lowest,
             stopped=stopped,
+            factors=self._factors if takes else None,
         )
 
     @cached_property
     def _factors(self) -> tuple[Floats, Floats]:
         """The QR factors of the samples and of those held out, which jobs share."""
-        data = allocate_data(self.columns, self.y, shuffle=False, validation=self.held_out)
-        data = add_factors(self.model.program, data)
+        data = add_factors(
+            self.model.program, allocate_data(self.columns, self.y, shuffle=False, validation=self.held_out)
+        )
         return data.factor, data.validation_factor
 
     def with_ids(self, plan: pd.DataFrame) -> pd.DataFrame:

@@ -23,9 +23,19 @@ from bench.timing.verify import no_compilation
 from kernels.assembly import assembly
 from kernels.block import allocate_block, compile_kernel
 from kernels.lane_width import lane_width
+from kernels.loss_factor import may_take_factor
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.run import MAX_EPOCHS, NO_LOWEST, Data, Hyperparameters, Record, allocate_scratch, option_values
+from kernels.run import (
+    MAX_EPOCHS,
+    NO_LOWEST,
+    Data,
+    FactoredData,
+    Hyperparameters,
+    Record,
+    allocate_scratch,
+    option_values,
+)
 from kernels.specialize import Kernel
 
 BOUNDED = ("fused", "fused-fma", "lanes", "lanes-fma")
@@ -138,7 +148,7 @@ def limits_table(problem: Problem, kernels: Sequence[str] = BOUNDED, *, seconds:
     compiled = {kernel: _compile(kernel, problem) for kernel in kernels}
     calls: dict[str, Callable[[], object]] = {NARROW: make_clock(lanes=False), WIDE: make_clock(lanes=True)}
     widths = {kernel: _width(kernel, problem) for kernel in kernels}
-    calls |= {kernel: _make_call(made.train, widths[kernel], problem) for kernel, made in compiled.items()}
+    calls |= {kernel: _make_call(kernel, made.train, problem) for kernel, made in compiled.items()}
     for kernel in compiled:
         if calls[kernel]() != (MAX_EPOCHS, LEGS):
             del calls[kernel]
@@ -195,14 +205,14 @@ def _width(kernel: str, problem: Problem) -> int:
     return lane_width(kernel, problem.dtype, problem.model.program, make_loss(problem.loss))
 
 
-def _make_call(train: Callable[..., tuple[int, int]], runs: int, problem: Problem) -> Callable[[], object]:
+def _make_call(kernel: str, train: Callable[..., tuple[int, int]], problem: Problem) -> Callable[[], object]:
     """Return a call of a kernel that makes `LEGS` legs of `LEG` updates, and hardly anything else.
 
     The samples of a leg stand where an epoch's are in visiting order, and those that the loss is taken over are few. As
     no leg begins an epoch, nothing is shuffled.
     """
     loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
-    start, rate = problem.inits[:1], problem.rates[0, 0]
+    start, rate, runs = problem.inits[:1], problem.rates[0, 0], _width(kernel, problem)
     marks = 1 + LEG * np.arange(LEGS + 1)
     epochs = marks[-1] // EVALUATED + 1
     few, leg = (
@@ -212,7 +222,10 @@ def _make_call(train: Callable[..., tuple[int, int]], runs: int, problem: Proble
     none = tuple(np.empty(0) for _ in problem.x), np.empty(0)
     rates = np.full(epochs if runs == 1 else (epochs, runs), rate)
     plan = Hyperparameters(rates, option_values(loss, optimizer), 1, True, True, 0, -np.inf, marks)
-    data, scratch = Data(*few, *leg, *none), allocate_scratch(start.shape[1], runs)
+    given = Data(*few, *leg, *none)
+    # So few losses come from no factor.
+    data = FactoredData(*given) if may_take_factor(kernel, problem.model, loss) else given
+    scratch = allocate_scratch(start.shape[1], runs)
     memory = optimizer.initial_memory(start)
     trajectory, losses = np.empty((LEGS + 1, start.shape[1])), np.empty(LEGS + 1)
 
