@@ -24,7 +24,7 @@ import typer
 
 from bench.commands.examples import help_ending
 from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible, is_interrupt
-from bench.commands.streams import lost_output, prepare_streams
+from bench.commands.streams import format_warning, lost_output, one_line, prepare_streams
 from bench.commands.suggestions import describe_unknown_option
 
 app = typer.Typer(
@@ -96,7 +96,7 @@ def main() -> None:
     # sixth of the time of importing.
     gc.set_threshold(100_000, 20, 100)
     prepare_streams()
-    plain_format, warnings.formatwarning = warnings.formatwarning, _format_warning
+    plain_format, warnings.formatwarning = warnings.formatwarning, format_warning
     with interruptible() as interruption:
         try:
             code = _run_command(interruption)
@@ -140,18 +140,8 @@ def _describe_usage_error(error: Any) -> str:
 
 def _refuse(message: str) -> int:
     """Say in one line what is wrong, and return the exit code."""
-    print(f"sgdbench: {_one_line(message)}", file=sys.stderr)
+    print(f"sgdbench: {one_line(message)}", file=sys.stderr)
     return BAD_INPUT
-
-
-def _format_warning(message: Warning | str, *_: Any, **__: Any) -> str:
-    """Return a warning as a line for people; the line of the code that warns means nothing to them."""
-    return f"sgdbench: warning: {_one_line(str(message))}\n"
-
-
-def _one_line(message: str) -> str:
-    """Return a message whose names come from users, and must neither break the line nor move the cursor."""
-    return "".join(character if character.isprintable() else " " for character in message)
 
 
 @app.command(epilog=help_ending("fit"))

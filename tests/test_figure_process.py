@@ -7,6 +7,7 @@ import sys
 import time
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,10 @@ from tests.conftest import ROOT
 
 def names_of(stages, where):
     return {name: where for name, stage in reversed(FIGURES.items()) if stage in stages}
+
+
+def run_with(rules):
+    return SimpleNamespace(result=SimpleNamespace(run=SimpleNamespace(rules=rules)))
 
 
 class Pool:
@@ -44,11 +49,19 @@ def test_what_the_process_has_not_drawn_is_drawn_here(monkeypatch, failing):
     monkeypatch.setattr(bench.commands.figure_process, "_RANKINGS", dict.fromkeys(STAGES, ()))
     figures = FigureProcess(Pool(failing), svg=False)
     for stage in STAGES[:-1]:
-        figures.draw(stage, "there")
+        figures.draw(stage, run_with(rules={}))
     found = figures.captions("here")
     assert list(found) == list(FIGURES)
     here = {*failing, STAGES[-1]}  # which it was never asked for
     assert {FIGURES[name] for name, where in found.items() if where == "here"} == here
+
+
+def test_where_there_are_rules_of_the_users_own_all_is_drawn_here(monkeypatch):
+    monkeypatch.setattr("bench.report.drawing.write_figures", lambda *_, stages, **__: names_of(stages, "here"))
+    figures = FigureProcess(Pool(()), svg=False)
+    for stage in STAGES:
+        figures.draw(stage, run_with(rules={"loss fair": {}}))
+    assert set(figures.captions(None).values()) == {"here"}
 
 
 def test_every_stage_says_which_rankings_go_with_it():
@@ -69,10 +82,12 @@ def test_there_is_no_process_where_nothing_would_be_gained(monkeypatch, why):
 
 # Two processors are assumed, as there may be one; nobody asks how fast anything is.
 COMMAND = """
+import atexit, sys
 from bench import cli
 from bench.commands import figure_process, run
 figure_process.processors = lambda: 2
 run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
+atexit.register(lambda: print("drawn", "here" if "matplotlib.figure" in sys.modules else "elsewhere"))
 cli.main()
 """
 SMALL = [
@@ -102,6 +117,7 @@ def test_a_run_draws_elsewhere_what_a_report_draws_here(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("\ndrawn elsewhere\n")
     names = [*folder.glob("figures/*"), folder / "report.md", folder / "report.html"]
     assert len(names) > 8
     before = {path: path.read_bytes() for path in names}

@@ -10,14 +10,16 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.interrupts import shielded_from_ctrl_c
+from bench.commands.streams import format_warning
 from bench.system.environment import processors
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class FigureProcess:
 
         The rankings go with it: they need a package of statistics, whose import takes as long as many figures.
         """
+        if run_data.result.run.rules:  # rules of the user's own, which that process does not know
+            return
         for name in _RANKINGS[stage]:
             getattr(run_data, name)
         with suppress(BrokenExecutor):
@@ -93,12 +97,10 @@ def figure_process(*, svg: bool) -> Iterator[FigureProcess | None]:
         yield None
         return
     others = set(active_children())
-    pool = ProcessPoolExecutor(
-        1, mp_context=get_context("spawn"), initializer=_prepare, initargs=(warnings.formatwarning,)
-    )
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_prepare)
     ended = False
     try:
-        with shielded_from_ctrl_c(brief=True):
+        with shielded_from_ctrl_c(brief=True), _without_main():
             figures = FigureProcess(pool, svg=svg)
         yield figures
         ended = True
@@ -109,12 +111,22 @@ def figure_process(*, svg: bool) -> Iterator[FigureProcess | None]:
         pool.shutdown(cancel_futures=True)
 
 
-def _prepare(formatwarning: Callable[..., str]) -> None:
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Let a process start without the program that starts it: it needs nothing of it, and a script might run again."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _prepare() -> None:
     """Warn as the command does; end with the process that has started this one, and on SIGTERM with clean files.
 
     Ctrl-C, which a terminal sends to both, is for that one.
     """
-    warnings.formatwarning = formatwarning
+    warnings.formatwarning = format_warning
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     Thread(target=_end_with_parent, daemon=True).start()

@@ -73,3 +73,13 @@ def lost_output() -> str | None:
     raw = getattr(buffer, "raw", buffer)
     failure = raw.failure if isinstance(raw, _TirelessFile) else None
     return failure.strerror if failure and failure.errno not in _NOBODY_READS else None
+
+
+def format_warning(message: Warning | str, *_: Any, **__: Any) -> str:
+    """Return a warning as a line for people; the line of the code that warns means nothing to them."""
+    return f"sgdbench: warning: {one_line(str(message))}\n"
+
+
+def one_line(message: str) -> str:
+    """Return a message whose names come from users, and must neither break the line nor move the cursor."""
+    return "".join(character if character.isprintable() else " " for character in message)

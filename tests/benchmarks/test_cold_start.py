@@ -63,7 +63,7 @@ def test_run(python, cache, tmp_path, benchmark, reach):
         run()
         reach("sgdbench run, nothing cached", [time.perf_counter() - start], most=20, unit=" s")
     benchmark.pedantic(run, rounds=5)
-    reach("sgdbench run, warm", seconds(benchmark), most=5, unit=" s")
+    reach("sgdbench run, warm", seconds(benchmark), most=3, unit=" s")
 
 
 @pytest.mark.parametrize("cached", [False, True], ids=["compiled", "from the cache"])
