@@ -72,7 +72,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         Such as ``"squared"``, ``"huber(1.0)"``, ``"quantile(0.9)"``, or ``"poisson"``, for which the model is the
         logarithm of the expected count.
     shuffle : bool or str
-        Visit the samples in an order drawn anew for each epoch; else as they stand.
+        Visit the samples in an order drawn anew for each epoch, or in ``"blocks"``; else as they stand.
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, from zeros where the model is linear in its parameters, else from standard normal
         draws of `random_state`.
@@ -148,7 +148,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         epochs: int = 100,
         optimizer: str | Optimizer = "adam",
         loss: str | Loss = "squared",
-        shuffle: bool = True,
+        shuffle: bool | str = True,
         init: ArrayLike | Mapping[str, float] | None = None,
         target: float | None = None,
         validation: float | tuple[ArrayLike, ArrayLike] | None = None,
