@@ -5,10 +5,11 @@ import pytest
 from numba import config, njit
 
 from kernels import Model, fit, models
-from kernels.agreement import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, LANES_OF_FLOAT32
+from kernels.agreement import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS
 from kernels.binding import compile_bound
 from kernels.block import compile_kernel, train_runs
 from kernels.float32 import as_float32, read_lane, write_lane
+from kernels.lane_width import LANES_OF_FLOAT32
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.run import Hyperparameters, option_values
