@@ -30,7 +30,7 @@ class Kind(NamedTuple):
     Attributes
     ----------
     width : int
-        Runs that are trained side by side.
+        Runs that are trained side by side; `kernels.lane_width` says where it is twice as many.
     fma : bool
         Whether a multiplication and an addition may be fused, which changes the last bits.
     maps : bool
