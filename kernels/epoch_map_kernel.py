@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from kernels import epoch_map_loops, factored_loss, loops
+from kernels import epoch_map_loops, loops
 from kernels.activity import announce
 from kernels.epoch_map_loops import PIECES
 from kernels.inner_functions import PlainInnerCompiler
@@ -172,7 +172,6 @@ def _build(made_of: Ingredients) -> Kernel:
         binder.given |= define(_unroll(made_of))
         binder.given |= {"PARAMS": params, "SIZE": shape.size, "COLUMNS": shape.columns, "STATE": shape.size + 1}
         binder.given |= {"REPEATS": shape.repeats, "PIECES": PIECES, "SIDE": PIECES}
-        binder.given |= {"read_parameter": factored_loss.read_side}
         binder.bind(epoch_map_loops.train)
         digest, source = describe_functions(binder, OPTIONS, CALLED)
         return compile_or_load(binder.functions, digest, source, _signature(), OPTIONS, _inner_options, started)

@@ -4,13 +4,8 @@ Written in the way of `loops`, and bound with it and with `epoch_map_loops`. The
 those of SIDE runs side by side for each of the PARAMS parameters, from `start` on.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from kernels.lanes import read_lane
 
-Bound = Callable[..., Any]
-read_parameter: Bound  # (cells, at) -> a number, or a lane of SIDE of them
 PARAMS: int
 SIDE: int
 
@@ -29,15 +24,5 @@ def residual_part(factor, run, cells, start, i):
     """Return an element of R theta - q, and of R theta alone where `run` is 0."""
     part = -factor[i, PARAMS] * run
     for j in range(i, PARAMS):
-        part = part + factor[i, j] * read_parameter(cells, start + j * SIDE)
+        part = part + factor[i, j] * read_lane(cells, start + j * SIDE, SIDE)
     return part
-
-
-def read_number(cells, at):
-    """Return the parameter of the only run."""
-    return cells[at]
-
-
-def read_side(cells, at):
-    """Return the parameter of runs side by side."""
-    return read_lane(cells, at, SIDE)

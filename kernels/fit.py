@@ -20,7 +20,6 @@ from kernels.epoch_map_training import EpochMapTrainer
 from kernels.fit_result import FitResult, whole_or_fraction
 from kernels.loops import samples_per_epoch
 from kernels.loss import Loss
-from kernels.loss_factor import LossFactors
 from kernels.losses import make_loss
 from kernels.marks import count_updates, make_marks, with_marks
 from kernels.model import Model
@@ -298,13 +297,10 @@ def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer, dtype: 
             model.program, loss, optimizer, data, with_marks(hyper, data.y.size), record, first, last
         )
     compiled = specialize(model.program, loss, optimizer, fma=KERNELS[kernel].fma, dtype=dtype).train
-    sums, with_factors = allocate_scratch(len(model.params)), LossFactors(kernel, model, loss)
-
-    def train(data: Data, hyper: Hyperparameters, record: Record, first: int, last: int) -> tuple[int, int]:
-        hyper = with_marks(hyper, data.y.size)
-        return compiled(with_factors(data, hyper), hyper, record, sums, first, last)
-
-    return train
+    sums = allocate_scratch(len(model.params))
+    return lambda data, hyper, record, first, last: compiled(
+        data, with_marks(hyper, data.y.size), record, sums, first, last
+    )
 
 
 def part_trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> TrainPart:

@@ -18,13 +18,15 @@ from kernels.loss import Loss
 from kernels.model import Model
 from kernels.run import Data, FactoredData, Floats, Hyperparameters
 
-# A factor takes as long as about so many passes over the samples, for one run; those side by side share it.
+# A factor takes as long as about so many passes over the samples, for one run; those side by side share it. One run
+# alone would gain little, since its updates wait for each other and its passes do not.
 PASSES = 1024
 
 
 def may_take_factor(kernel: str, model: Model, loss: Loss) -> bool:
     """Return whether a kernel is compiled for losses from a factor."""
-    return KERNELS[kernel].fma and loss.of_residual and has_factor(model.program)
+    side_by_side = KERNELS[kernel].fma and KERNELS[kernel].width > 1
+    return side_by_side and loss.of_residual and has_factor(model.program)
 
 
 def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:

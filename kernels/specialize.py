@@ -27,7 +27,6 @@ from numba.core.compiler_lock import global_compiler_lock
 from kernels import (
     cache,
     compiled_functions,
-    factored_loss,
     float32,
     lane_avx512,
     lane_exp,
@@ -270,7 +269,6 @@ def make_binder(made_of: Ingredients) -> Binder:
             "PART": made_of.part,
             "PARAMS": made_of.program.params,
             "SIDE": made_of.width,
-            "read_parameter": factored_loss.read_number if made_of.width == 1 else factored_loss.read_side,
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
         },
         float32.IN_PLACE_OF if made_of.dtype == "float32" else (),

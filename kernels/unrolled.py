@@ -52,7 +52,7 @@ class Ingredients(NamedTuple):
     @property
     def by_factor(self) -> bool:
         """Whether losses may come from the QR factor of the samples, whose last bits differ from those of a sum."""
-        return self.fma and has_factor(self.program) and self.loss_value is None
+        return self.fma and self.width > 1 and has_factor(self.program) and self.loss_value is None
 
     @property
     def part(self) -> int:
@@ -229,7 +229,6 @@ def _memory(made_of: Ingredients) -> list[str]:
 def _lanes(made_of: Ingredients) -> list[str]:
     """Parameters between arrays and lanes, the -0.0 that sums begin with, and runs between lanes and parts of them."""
     params = made_of.program.params
-    factored = made_of.by_factor
     width, part, sums = made_of.width, made_of.part, params + made_of.needs_loss
     zero = made_of.number("-0.0") if width == 1 else "broadcast(-0.0, PART)"
 
@@ -257,7 +256,7 @@ def _lanes(made_of: Ingredients) -> list[str]:
         _function("gradient_zeros()", f"return ({_listed(zero, sums)})"),
         _function("recorded_zeros()", f"return ({_listed(zero, 1)})"),
         *(in_parts if part < width else []),
-        *([_function("one_run()", f"return {'1.0' if width == 1 else 'broadcast(1.0, WIDTH)'}")] if factored else []),
+        *([_function("one_run()", "return broadcast(1.0, WIDTH)")] if made_of.by_factor else []),
     ]
 
 
