@@ -15,7 +15,7 @@ from kernels.linear_data import make_rows, triangle_of_pieces
 from kernels.model import Model
 from kernels.program import evaluate
 from kernels.run import Floats
-from kernels.sample_stream import SampleStream
+from kernels.sample_stream import SampleStream, small_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ def estimate_uncertainty(model: Model, params: Floats, samples: SampleStream) ->
     if n <= size:
         return unknown(size, f"{n} samples leave no freedom for {size} parameters")
     # With the residual as a last column, whose length is then that of the last column of the factor.
-    rows = (_jacobian_and_residual(model, params, x, y) for x, y in samples.parts())
+    rows = (_jacobian_and_residual(model, params, x, y) for x, y in small_parts(samples))
     factor = triangle_of_pieces(rows)
     if not np.isfinite(factor).all():
         return unknown(size, "the residuals or their derivatives are not finite")
@@ -102,7 +102,7 @@ def least_squares(model: Model, samples: SampleStream) -> LeastSquares:
     """
     params = len(model.params)
     model.check_linear()
-    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in samples.parts())
+    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in small_parts(samples))
     rcond = np.finfo(float).eps * max(samples.samples, params)
     design, targets = factor[:, :-1], factor[:, -1]
     found, *_ = np.linalg.lstsq(design, targets, rcond=rcond)

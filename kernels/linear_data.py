@@ -84,6 +84,9 @@ def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:
     pieces : iterable of array, shape (any, columns)
         All rows, some at a time.
     """
+    # Freed at once: from then on glibc keeps memory of up to this size, where it would give back and get anew the pages
+    # of every piece, which takes longer than to factor it.
+    np.empty(2**21)
     factor: Floats = np.empty((0, 0))
     for rows in chain.from_iterable(map(_cut, pieces)):
         stacked = np.concatenate([factor, rows]) if factor.size else rows
