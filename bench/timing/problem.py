@@ -158,7 +158,9 @@ def starts(runs: int = 10_000, epochs: int = 100) -> Problem:
     problem = classic(epochs)
     rng = np.random.default_rng(0)
     rates = np.ascontiguousarray(np.broadcast_to(problem.rates, (epochs, runs)))
-    return replace(problem, inits=rng.normal([2, -4, 3], 10, size=(runs, 3)), rates=rates)
+    # From twice as far, the farthest of ten thousand come so near to the bound of epoch-map that processors differ in
+    # whether it falls back.
+    return replace(problem, inits=rng.normal([2, -4, 3], 5, size=(runs, 3)), rates=rates)
 
 
 def many(
