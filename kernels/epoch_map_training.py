@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MOST_PACKED = 2**17
 # Legs of an epoch whose maps are kept for the next one.
 MOST_SLOTS = 1024
+# Fewer runs are trained otherwise as they are.
+FEWEST_TO_HALVE = 64
 # The signs of errors; any will do that differ from column to column.
 SIGNS = np.random.default_rng(0).choice([-1.0, 1.0], size=(2 * MAX_PARAMS, 2 * PIECES))
 FELL_BACK = (
@@ -240,6 +242,9 @@ def train_by_maps(
 ) -> NDArray[np.bool_] | None:
     """Train runs that share data and order, in place: those that share their rates by the same maps.
 
+    The bound is that of the farthest run. Where it breaks, the nearer half of the runs is trained by itself and, if it
+    keeps the bound, the farther half after it in the same way.
+
     Returns
     -------
     array, shape (R,), or None
@@ -252,11 +257,14 @@ def train_by_maps(
     if not _is_finite(linear):
         return ~broken
     held_out = data.validation_y.size > 0
-    for group in group_columns(hyper.rates):
+    waiting: list[tuple[slice | NDArray[np.intp], NDArray[np.intp] | None]]
+    waiting = [(group, None) for group in group_columns(hyper.rates)]
+    while waiting:
+        group, farther = waiting.pop()
         count = broken[group].size
         own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, np.arange(broken.size)[group][0]]))
         training = MappedTraining(kernel, optimizer, linear, own, count)
-        memory, lowest = runs.memory[group], runs.lowest[group]
+        memory, lowest = runs.memory[group].copy(), runs.lowest[group].copy()
         losses = runs.losses[:, group]
         held_out_losses = runs.validation_losses[:, group] if held_out else np.zeros((0, count))
         no_trajectory = np.zeros((0, runs.params.shape[1]))
@@ -268,9 +276,16 @@ def train_by_maps(
         for status, done, _seconds in slices:  # noqa: B007
             if stopped():
                 return None
-        broken[group] = status == BROKEN
         if status == BROKEN:
+            if farther is None and count >= FEWEST_TO_HALVE:
+                waiting.append(_halve(runs.params, np.arange(broken.size)[group]))
+                continue
+            broken[group] = True
+            if farther is not None:
+                broken[farther] = True
             continue
+        if farther is not None:
+            waiting.append((farther, None))
         runs.params[group] = training.finish(memory)
         runs.memory[group], runs.lowest[group] = memory, lowest
         runs.status[group], runs.marks[group] = training.runs.status, training.runs.reached
@@ -279,6 +294,12 @@ def train_by_maps(
             if held_out:
                 runs.validation_losses[:, group] = held_out_losses
     return broken
+
+
+def _halve(params: Floats, runs: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the half of some runs that starts with smaller parameters, and the other half."""
+    order = np.argsort(np.abs(params[runs]).max(axis=1), kind="stable")
+    return runs[order[: runs.size // 2]], runs[order[runs.size // 2 :]]
 
 
 def _is_finite(data: LinearData) -> bool:

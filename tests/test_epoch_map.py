@@ -225,6 +225,21 @@ def test_starts_that_share_a_map_are_as_if_alone(count):
     np.testing.assert_array_equal(together.marks, lanes.marks)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", HEAVY])
+def test_a_few_runs_that_are_far_off_do_not_keep_the_others_from_their_maps(optimizer):
+    starts, far = np.random.default_rng(4).normal(size=(300, 3)), np.arange(7, 300, 15)
+    starts[far] *= 1e8
+    rates = np.full((6, 300), 0.02)
+    found, lanes = train("epoch-map", rates, starts, optimizer), train("lanes", rates, starts, optimizer)
+    assert found.fell_back[far].all()
+    assert far.size <= found.fell_back.sum() < 64
+    assert largest_error(found.params[~found.fell_back], lanes.params[~found.fell_back]) <= BOUND
+    assert largest_error(found.losses[:, ~found.fell_back], lanes.losses[:, ~found.fell_back]) <= BOUND
+    assert largest_error(found.memory[~found.fell_back], lanes.memory[~found.fell_back]) <= BOUND
+    for one, other in ((found.params, lanes.params), (found.memory, lanes.memory), (found.losses.T, lanes.losses.T)):
+        np.testing.assert_array_equal(one[found.fell_back], other[found.fell_back])
+
+
 def test_runs_end_each_at_its_own_mark():
     rng = np.random.default_rng(1)
     starts = rng.normal(size=(70, 3)) * 10.0 ** rng.uniform(-1, 3, size=(70, 1))
