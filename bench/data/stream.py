@@ -24,6 +24,7 @@ from bench.data.table import (
     numbers_of,
 )
 from bench.system.memory import available_memory
+from kernels.checks import describe
 from kernels.run import Floats
 from kernels.sample_stream import SampleStream
 from kernels.samples import Samples, find_non_finite
@@ -188,6 +189,8 @@ def open_table(path: str | Path, x: str | Sequence[str], y: str) -> TableStream:
     >>> from kernels import fit
     >>> fit("a*x + b", open_table("trips/", x="distance", y="fare"), epochs=2)  # doctest: +SKIP
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path must be a file or a folder, not {describe(path)}")
     path = Path(path)
     names = (x, y) if isinstance(x, str) else (*x, y)
     check_names(names)
