@@ -15,7 +15,7 @@ from kernels.epoch_map_training import train_by_maps
 from kernels.fit import Train, trainer
 from kernels.lane_width import lane_width
 from kernels.loss import Loss
-from kernels.loss_factor import LossFactors
+from kernels.loss_factor import with_factors
 from kernels.marks import with_marks
 from kernels.model import Model
 from kernels.optimizer import Optimizer
@@ -146,7 +146,7 @@ def train_runs(
         own = hyper.settings.ndim == 2
         lanes = compile_kernel(kernel, model, loss, optimizer, options_per_run=own, dtype=dtype).train
         width = lane_width(kernel, dtype, model.program, loss)
-        given = LossFactors(kernel, model, loss, factors)(data, hyper)
+        given = with_factors(kernel, model, loss, data, hyper, factors)
         finished = _train_side_by_side(lanes, given, hyper, runs, first, stopped, width)
     else:
         slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1

@@ -114,3 +114,8 @@ def _count_masked(values: ArrayLike, depth: int) -> int:
     if depth and isinstance(values, list | tuple):
         return sum(_count_masked(element, depth - 1) for element in values)
     return 0
+
+
+def describe_row(row: int) -> str:
+    """Return what a row of arrays is called in a message."""
+    return f"row {row} (counted from 0)"

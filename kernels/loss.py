@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.checks import describe_row
 from kernels.program import Program, evaluate
 from kernels.run import Floats
 from kernels.spec import spec_text
@@ -150,7 +151,7 @@ class Loss:
         return found
 
     def check_targets(
-        self, y: Floats, what: str = "y", first: int = 0, describe_row: Callable[[int], str] | None = None
+        self, y: Floats, what: str = "y", first: int = 0, describe_row: Callable[[int], str] = describe_row
     ) -> None:
         """Refuse targets that the loss is not defined for.
 
@@ -176,7 +177,7 @@ class Loss:
             good = self.targets.accepts(y[begin : begin + CHUNK])
             if not good.all():
                 row = begin + int(np.argmin(good))
-                place = describe_row(first + row) if describe_row else f"row {first + row} (counted from 0)"
                 raise ValueError(
-                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in {place}"
+                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in "
+                    f"{describe_row(first + row)}"
                 )

@@ -38,40 +38,29 @@ def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
     return may_take_factor(kernel, model, loss) and losses * width >= PASSES
 
 
-class LossFactors:
-    """Makes of samples what a kernel is given, once for the same samples: they and their factors, if it takes any.
+def with_factors(
+    kernel: str,
+    model: Model,
+    loss: Loss,
+    data: Data,
+    hyper: Hyperparameters,
+    factors: tuple[Floats, Floats] | None = None,
+) -> Data | FactoredData:
+    """Return samples as a kernel takes them: with their factors, if it takes any.
 
     Parameters
     ----------
     kernel : str
     model : Model
     loss : Loss
+    data : Data
+    hyper : Hyperparameters
+        With marks.
     factors : pair of array, shape (P + 1, P + 1), optional
         Those of the samples and of those held out, where they have been made.
     """
-
-    def __init__(self, kernel: str, model: Model, loss: Loss, factors: tuple[Floats, Floats] | None = None) -> None:
-        self.kernel, self.model, self.loss, self.factors = kernel, model, loss, factors
-        self.may_take = may_take_factor(kernel, model, loss)
-        self._given: Data | None = None
-        self._made: FactoredData | None = None
-
-    def __call__(self, data: Data, hyper: Hyperparameters) -> Data | FactoredData:
-        """Return the samples as the kernel takes them.
-
-        Parameters
-        ----------
-        data : Data
-        hyper : Hyperparameters
-            With marks.
-        """
-        if not self.may_take:
-            return data
-        if data is not self._given or self._made is None:
-            self._given, self._made = data, self._make(data, hyper.marks.size)
-        return self._made
-
-    def _make(self, data: Data, losses: int) -> FactoredData:
-        if not takes_factor(self.kernel, self.model, self.loss, losses):
-            return FactoredData(*data)
-        return FactoredData(*data, *self.factors) if self.factors else add_factors(self.model.program, data)
+    if not may_take_factor(kernel, model, loss):
+        return data
+    if not takes_factor(kernel, model, loss, hyper.marks.size):
+        return FactoredData(*data)
+    return FactoredData(*data, *factors) if factors else add_factors(model.program, data)

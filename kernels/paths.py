@@ -12,7 +12,7 @@ from kernels.block import allocate_block, compile_kernel
 from kernels.fit import Train, trainer
 from kernels.lane_width import lane_width
 from kernels.loss import Loss
-from kernels.loss_factor import LossFactors
+from kernels.loss_factor import with_factors
 from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.run import (
@@ -72,7 +72,7 @@ def record_paths(
     if KERNELS[kernel].width > 1:
         lanes = compile_kernel(kernel, model, loss, optimizer, dtype=dtype).train
         width = lane_width(kernel, dtype, model.program, loss)
-        given = LossFactors(kernel, model, loss)(data, hyper)
+        given = with_factors(kernel, model, loss, data, hyper)
         _record_side_by_side(lanes, given, hyper, params, memory, at, paths, width)
     else:
         _record_in_turn(trainer(kernel, model, loss, optimizer, dtype), data, hyper, params, memory, at, paths)

@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.checks import check_array, describe
+from kernels.checks import check_array, describe, describe_row
 from kernels.columns import Inputs
 from kernels.model import Model
 from kernels.run import Data, Floats
@@ -39,7 +39,7 @@ def check_samples(model: Model, x: Inputs, y: ArrayLike) -> tuple[tuple[Floats, 
         row = find_non_finite(column)
         if row is not None:
             where = name if name == "y" or len(columns) > 1 else "x"
-            raise ValueError(f"{where} must be finite, and is {column[row]} in row {row} (counted from 0)")
+            raise ValueError(f"{where} must be finite, and is {column[row]} in {describe_row(row)}")
     return columns, target
 
 
@@ -120,6 +120,6 @@ def to_dtype(name: str, values: Floats, dtype: str) -> Floats:
     if place is not None:
         raise ValueError(
             f"{name} must lie within the range of float32, up to 3.4e38, with dtype 'float32', and is "
-            f"{values[place]:g} in row {place} (counted from 0)"
+            f"{values[place]:g} in {describe_row(place)}"
         )
     return rounded

@@ -8,13 +8,14 @@ in: the parts of the sum of losses are those of NumPy's pairwise sum, and batche
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 
 import numpy as np
 
 from kernels.block_shuffle import FIRST_BUFFER, BlockShuffle, buffers, draw_key
+from kernels.checks import describe_row
 from kernels.loops import samples_per_epoch, status_by_validation, status_of
 from kernels.loss import Loss
 from kernels.run import MAX_EPOCHS, Floats, Hyperparameters, Record
@@ -111,7 +112,8 @@ class StreamTrainer:
         window.clear()
         sums = []
         # Closed at once, whatever ends it: a traceback that somebody keeps would keep the thread and the file.
-        with closing(self._read(self.stream.parts(), epoch)) as parts:
+        checked = checked_parts(self.stream, self.stream.parts(), self.stream.samples)
+        with closing(self._read(checked, epoch)) as parts:
             for pieces in _split(parts, pairwise_parts(self.stream.samples)):
                 first = window.filled
                 for piece in pieces:
@@ -153,25 +155,27 @@ class StreamTrainer:
                 window.drop(trained)
         return float(np.add.reduce(sums))
 
-    def _read_blocks(self, order: Sequence[int]) -> Iterator[Samples]:
+    def _read_blocks(self, order: Sequence[int]) -> Generator[Samples, None, None]:
         """Yield the parts of blocks."""
         for block in order:
             yield from checked_parts(self.stream, self.stream.read(block), self.stream.blocks[block])
 
-    def _read(self, parts: Iterable[Samples], epoch: int, order: Sequence[int] = ()) -> Generator[Samples, None, None]:
+    def _read(
+        self, reading: Generator[Samples, None, None], epoch: int, order: Sequence[int] = ()
+    ) -> Generator[Samples, None, None]:
         """Yield the parts of a pass, whose values are looked at in the first one.
 
         They are read ahead where there is anything to wait for: views of arrays are there at once.
 
         Parameters
         ----------
-        parts : iterable
+        reading : generator
+            Of the parts, checked.
         epoch : int
         order : sequence of int
             The blocks that they are of; none where the samples stand as they are.
         """
         stream = self.stream
-        reading = checked_parts(stream, parts, stream.samples)
         if not isinstance(stream, ArrayStream):
             reading = read_ahead(reading)
         # The rows in the order in which they are read, to be named.
@@ -189,12 +193,12 @@ class StreamTrainer:
 
     def _check(self, x: tuple[Floats, ...], y: Floats, first: int) -> None:
         """Refuse values that are not finite, and targets that the loss is not defined for, with their row."""
-        describe_row = getattr(self.stream, "describe_row", _describe_row)
+        describe = getattr(self.stream, "describe_row", describe_row)
         for name, column in zip((*(f"input {k}" for k in range(1, len(x) + 1)), "y"), (*x, y), strict=True):
             row = find_non_finite(column)
             if row is not None:
-                raise ValueError(f"{name} must be finite, and is {column[row]} in {describe_row(first + row)}")
-        self.loss.check_targets(y, first=first, describe_row=describe_row)
+                raise ValueError(f"{name} must be finite, and is {column[row]} in {describe(first + row)}")
+        self.loss.check_targets(y, first=first, describe_row=describe)
 
     def _trainable(self, left: int) -> int:
         """Return how many samples of the window are whole batches, or the end of an epoch that keeps it."""
@@ -285,7 +289,3 @@ def _split(parts: Iterator[Samples], sizes: Iterator[int]) -> Iterator[list[Samp
             missing, place = missing - (stop - place), stop
         yield pieces
     next(parts, None)  # if there are more, that is said
-
-
-def _describe_row(row: int) -> str:
-    return f"row {row} (counted from 0)"

@@ -198,17 +198,21 @@ def _shuffle_of_stream(table: TableStream, rows: FitRows, *, asked: bool) -> boo
 
 
 def _load(path: Path, x: Sequence[str] | None, y: str | None, rows: FitRows) -> Dataset:
+    """Return the columns of a table, or built-in data, with the share that is held out."""
+    table = _load_all(path, x, y, drop_missing=rows.drop_missing)
+    return table if rows.validation is None else hold_out_share(table, rows.validation)
+
+
+def _load_all(path: Path, x: Sequence[str] | None, y: str | None, *, drop_missing: bool) -> Dataset:
     """Return the columns of a table, or built-in data."""
     if str(path) in BUILTIN and not x and y is None:
-        table = builtin(str(path))
-        return table if rows.validation is None else hold_out_share(table, rows.validation)
+        return builtin(str(path))
     if path.is_dir() or path.suffix.lower() in ARROW:
         raise ValueError(
             f"{path} must be a {either(TABLES)} file; folders and Arrow files are read in pieces, with --stream"
         )
     if x and y is not None:
-        table = load_table(path, list(x), y, drop_missing=rows.drop_missing)
-        return table if rows.validation is None else hold_out_share(table, rows.validation)
+        return load_table(path, list(x), y, drop_missing=drop_missing)
     raise ValueError(f"--x and --y must both name columns of {path}; only {' and '.join(BUILTIN)} go without")
 
 

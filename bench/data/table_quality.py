@@ -39,9 +39,11 @@ class TableQuality:
 
 def unknown_quality(fitted: TableFit, reason: str) -> TableQuality:
     """Return what is known of a fit without its data."""
-    result = fitted.result
-    rmse = math.sqrt(fitted.loss) if result.criterion.of_residual and fitted.loss >= 0 else math.nan
-    return TableQuality(rmse, math.nan, unknown(result.params.size, reason), None, None, None)
+    return TableQuality(_rmse(fitted), math.nan, unknown(fitted.result.params.size, reason), None, None, None)
+
+
+def _rmse(fitted: TableFit) -> float:
+    return math.sqrt(fitted.loss) if fitted.result.criterion.of_residual and fitted.loss >= 0 else math.nan
 
 
 def table_quality(fitted: TableFit, table: Table) -> TableQuality:
@@ -55,7 +57,6 @@ def table_quality(fitted: TableFit, table: Table) -> TableQuality:
     """
     result, model = fitted.result, fitted.result.model
     of_residual = result.criterion.of_residual
-    rmse = math.sqrt(fitted.loss) if of_residual and fitted.loss >= 0 else math.nan
     uncertainty, optimum, least_rmse, highest_r2 = result.uncertainty, None, None, None
     # The parameters were carried back: the Jacobian of the same curve in the table's units has their standard errors.
     in_table_units = fitted.scaling is not None and fitted.note is None and not uncertainty.reason
@@ -67,4 +68,4 @@ def table_quality(fitted: TableFit, table: Table) -> TableQuality:
         variance = result.target_variance * (fitted.scaling.y_scale**2 if fitted.scaling is not None else 1.0)
         least_rmse, highest_r2 = math.sqrt(best.loss), 1 - best.loss / variance if variance else math.nan
         optimum = result.optimum if fitted.scaling is not None and fitted.note else best.params
-    return TableQuality(rmse, result.r2, uncertainty, optimum, least_rmse, highest_r2)
+    return TableQuality(_rmse(fitted), result.r2, uncertainty, optimum, least_rmse, highest_r2)

@@ -31,8 +31,6 @@ from kernels.fit_quality import least_squares
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.run import Floats
-from kernels.sample_stream import ArrayStream
-from kernels.samples import check_samples
 
 COST_NAMES = {
     "samples": "samples to the target",
@@ -92,9 +90,8 @@ class RunData:
         model = self.result.model
         if self.data is None or not model.is_linear or self.result.run.identity.get("loss") != "squared":
             return 0.0
-        columns, y = check_samples(model, self.data.x, self.data.y)
-        lowest = least_squares(model, ArrayStream(columns, y)).loss
-        return lowest if np.isfinite(lowest) and lowest > 0.01 * np.var(y) else 0.0
+        lowest = least_squares(model, self.data.as_stream()).loss
+        return lowest if np.isfinite(lowest) and lowest > 0.01 * np.var(self.data.y) else 0.0
 
     @cached_property
     def criterion(self) -> Loss:

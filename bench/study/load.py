@@ -20,7 +20,9 @@ from bench.system.files import read_regular_file
 
 def studies() -> dict[str, str]:
     """Return the built-in studies: from name to description."""
-    return {name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in _builtin_paths().items()}
+    return {
+        name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in builtin_paths("studies").items()
+    }
 
 
 def load_study(study: str | Path, *, recorded: bool = False) -> Study:
@@ -39,7 +41,7 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
     ValueError
         In one line: the file, the line if it is known, the key, its value and what is accepted.
     """
-    path = _builtin_paths().get(study, Path(study)) if isinstance(study, str) else study
+    path = builtin_paths("studies").get(study, Path(study)) if isinstance(study, str) else study
     text = _read_text(path)
     table = _parse(text, path)
     resolve_paths(table, path)
@@ -136,14 +138,9 @@ def to_toml(study: Study) -> str:
     return tomli_w.dumps(to_table(study))
 
 
-def _builtin_paths() -> dict[str, Path]:
-    """Return the files of the built-in studies by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / "studies").glob("*.toml"))}
-
-
-def _suite_names() -> list[str]:
-    """Return the names of the built-in suites, which are run as studies are."""
-    return [path.stem for path in sorted((Path(__file__).parent / "suites").glob("*.toml"))]
+def builtin_paths(folder: str) -> dict[str, Path]:
+    """Return the files of the built-in "studies" or "suites" by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / folder).glob("*.toml"))}
 
 
 def _read_text(path: Path) -> str:
@@ -154,12 +151,12 @@ def _read_text(path: Path) -> str:
         raise ValueError(f"{path} must be UTF-8 text") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        known = ", ".join(_builtin_paths())
+        known = ", ".join(builtin_paths("studies"))
         hint = ""
         if isinstance(error, IsADirectoryError):
             run = path / "run.toml"
             hint = f"; the study of that run is {run}" if run.is_file() else "; give a TOML file"
-        elif close := difflib.get_close_matches(str(path), [*_builtin_paths(), *_suite_names()], n=1):
+        elif close := difflib.get_close_matches(str(path), [*builtin_paths("studies"), *builtin_paths("suites")], n=1):
             hint = f"; did you mean {close[0]}?"
         raise ValueError(
             f"study {str(path)!r} is none of the built-in ones ({known}) and no file: {reason}{hint}"

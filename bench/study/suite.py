@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.study.load import read_study_table, resolve_paths, study_of_table, with_overrides
+from bench.study.load import builtin_paths, read_study_table, resolve_paths, study_of_table, with_overrides
 from bench.study.schema import Study
 
 SHARED = ("grid", "run")
@@ -32,7 +32,9 @@ class Suite:
 
 def suites() -> dict[str, str]:
     """Return the built-in suites: from name to description."""
-    return {name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in _builtin_paths().items()}
+    return {
+        name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in builtin_paths("suites").items()
+    }
 
 
 def load_suite(name: str) -> Suite | None:
@@ -55,7 +57,7 @@ def load_suite(name: str) -> Suite | None:
     ValueError
         In one line: the file, the problem, the key, its value and what is accepted.
     """
-    path = _builtin_paths().get(name, Path(name))
+    path = builtin_paths("suites").get(name, Path(name))
     if path.suffix != ".toml" or not path.is_file():
         return None
     table = read_study_table(path)
@@ -95,8 +97,3 @@ def _make_study(table: Mapping[str, Any], problem: Mapping[str, Any], path: Path
         return study_of_table(merged)
     except ValueError as error:
         raise ValueError(f"{path}, problem {name!r}: {error}") from None
-
-
-def _builtin_paths() -> dict[str, Path]:
-    """Return the files of the built-in suites by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / "suites").glob("*.toml"))}
