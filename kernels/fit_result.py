@@ -12,14 +12,15 @@ from numpy.typing import ArrayLike
 
 from kernels.block_shuffle import describe_order
 from kernels.columns import Inputs, stack_columns
-from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
-from kernels.loss import Loss
+from kernels.fit_quality import Uncertainty, estimate_uncertainty, unknown
+from kernels.loss import SQUARES, Loss
 from kernels.model import Model
 from kernels.run import Floats, Marks
 from kernels.sample_stream import ArrayStream, SampleStream, mean_over, variance_of_targets
 from kernels.samples import Samples
 from kernels.snapshot import Snapshot
 from kernels.views import find_view, load_view
+from kernels.yardstick import Yardstick, find_yardstick, is_found_at_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +37,9 @@ class FitResult:
     params : array, shape (P,)
         After the last epoch; in the order of ``model.params``.
     loss : array, shape (M,)
-        Over all samples that are trained on, at each mark: before the first update, after each epoch, and in between
-        where `record` asks for it. The mean squared residual, whatever loss of the residual was trained; for a loss of
-        prediction and target, such as ``"logistic"``, its mean. `records` says which.
+        The mean over all samples that are trained on of the loss that was trained, at each mark: before the first
+        update, after each epoch, and in between where `record` asks for it. Of the squared loss it is the mean squared
+        residual, twice the mean of what the gradient is that of. `records` names it.
     trajectory : array, shape (M, P)
         The parameters at the same marks.
     samples_seen, updates : array, shape (M,)
@@ -206,7 +207,15 @@ class FitResult:
     @property
     def rmse(self) -> float:
         """The root of the mean squared residual at the end, in the units of y; nan where no residual was trained."""
-        return math.sqrt(self.loss[-1]) if self.criterion.of_residual and self.loss[-1] >= 0 else math.nan
+        return math.sqrt(self.mean_square)
+
+    @property
+    def mean_square(self) -> float:
+        """The mean squared residual at the end; nan where no residual was trained, or it is not finite."""
+        if not self.criterion.of_residual:
+            return math.nan
+        value = float(self.loss[-1]) if self.criterion.is_squared else self.metrics[SQUARES]
+        return value if value >= 0 else math.nan
 
     @cached_property
     def target_variance(self) -> float:
@@ -220,7 +229,7 @@ class FitResult:
         It is nan too where no residual was trained.
         """
         variance = self.target_variance if self.criterion.of_residual else 0.0
-        return 1.0 - float(self.loss[-1]) / variance if variance else math.nan
+        return 1.0 - self.mean_square / variance if variance else math.nan
 
     @cached_property
     def uncertainty(self) -> Uncertainty:
@@ -240,13 +249,21 @@ class FitResult:
         return self.uncertainty.stderr
 
     @cached_property
-    def optimum(self) -> Floats | None:
-        """The parameters of the least squares, shape (P,), of a model linear in them; None for any other model.
+    def optimum(self) -> Yardstick:
+        """The lowest loss that the model can reach on these samples, where it is, and the loss of the best constant.
 
-        None too where no residual was trained.
+        See `kernels.yardstick.find_yardstick`, which takes a moment where it is not least squares of a linear model.
         """
-        suits = self.criterion.of_residual and self.model.is_linear
-        return least_squares(self.model, self.as_stream()).params if suits else None
+        found = find_yardstick(self.model, self.criterion, self.as_stream(), [self.trajectory[0]])
+        return found.lowered(float(self.loss[-1]), self.params, "this run")
+
+    @property
+    def remaining(self) -> float:
+        """The share of the improvement over the best constant that the run leaves: 0 at the lowest loss there is.
+
+        It is nan where the lowest loss is not known, or no better than that of the best constant.
+        """
+        return self.optimum.remaining(float(self.loss[-1]))
 
     def __str__(self) -> str:
         rows = zip(self.model.params, self.params, self.stderr, strict=True)
@@ -268,9 +285,8 @@ class FitResult:
         ]
         if self.uncertainty.reason:
             lines.append(f"  no standard errors: {self.uncertainty.reason}")
-        if self.optimum is not None:
-            distance = float(np.linalg.norm(self.params - self.optimum))
-            lines.append(f"  distance from the least-squares optimum: {distance:.3g}")
+        if is_found_at_once(self.model, self.criterion, self.as_stream()):
+            lines.append(f"  lowest loss {self.optimum.describe(float(self.loss[-1]))}")
         lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 

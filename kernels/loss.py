@@ -14,6 +14,7 @@ from kernels.spec import spec_text
 from kernels.weak import as_scalars
 
 CHUNK = 1_000_000
+SQUARES = "mean squared residual"
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,11 @@ class Loss:
         and functions such as minimum, which are correctly rounded everywhere.
     of_residual : bool
     records : str
-        What runs record at marks, compare with their target and are ranked by: the mean squared residual for losses of
-        the residual, for others the mean of the loss itself, by its name.
+        What runs record at marks, compare with their target and are ranked by: the mean of the loss, by its name, and
+        the mean squared residual for the squared loss, whose gradient is that of half of it.
+    degree : int, optional
+        The loss of c times the residual is c**degree times that of the residual, for c > 0; None where that does not
+        hold.
     nonnegative : bool
         Whether it is never negative.
     targets : Targets, optional
@@ -84,7 +88,8 @@ class Loss:
     options: dict[str, float] = field(default_factory=dict)
     is_exact: bool = True
     of_residual: bool = True
-    records: str = "mean squared residual"
+    records: str = SQUARES
+    degree: int | None = None
     nonnegative: bool = True
     targets: Targets | None = None
     metric: Metric | None = None
@@ -110,12 +115,17 @@ class Loss:
 
     def recorded(self, arguments: tuple[Any, ...]) -> Any:
         """Return what runs record the mean of, elementwise, from what `evaluate` returns first."""
-        return arguments[0] * arguments[0] if self.of_residual else self.value(*arguments)
+        return arguments[0] * arguments[0] if self.is_squared else self.value(*arguments)
+
+    @property
+    def is_squared(self) -> bool:
+        """Whether it is the squared loss, whose runs record the mean squared residual."""
+        return self.records == SQUARES
 
     @property
     def label(self) -> str:
         """What figures and tables call what runs record: "loss" where it is a mean squared residual, else its name."""
-        return "loss" if self.of_residual else self.records
+        return "loss" if self.is_squared else self.records
 
     @property
     def scales_targets(self) -> bool:
@@ -135,17 +145,16 @@ class Loss:
     def metrics(self, prediction: Floats, target: Floats) -> dict[str, float]:
         """Return what is said of a fit besides what its runs record, by name.
 
-        The mean of the loss that was trained, where runs record the mean squared residual instead, and the metric.
+        The mean squared residual of other losses of the residual, and the metric.
 
         Parameters
         ----------
         prediction, target : array, shape (n,)
         """
         found = {}
-        if self.of_residual and self.name != "squared":
+        if self.of_residual and not self.is_squared:
             with np.errstate(all="ignore"):
-                values = self.value(prediction - target, tuple(self.options.values()))
-            found[f"{self.name} loss"] = float(np.mean(values))
+                found[SQUARES] = float(np.mean((prediction - target) ** 2))
         if self.metric:
             found[self.metric.name] = self.metric.value(prediction, target)
         return found

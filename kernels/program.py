@@ -63,11 +63,26 @@ class Program(NamedTuple):
     @property
     def is_linear(self) -> bool:
         """Whether f is linear in its parameters: no derivative depends on one."""
-        depends = [number < self.params for number in range(self.params + self.inputs + 1)]
-        depends += [False] * len(self.constants)
+        return not any(self._params_of_derivatives())
+
+    @property
+    def linear_params(self) -> list[int]:
+        """Parameters that f is linear in together, whatever the others are: the first of them that can be."""
+        found: list[int] = []
+        of_derivatives = self._params_of_derivatives()
+        for k in range(self.params):
+            together = {*found, k}
+            if not any(together & of_derivatives[member] for member in together):
+                found.append(k)
+        return found
+
+    def _params_of_derivatives(self) -> list[frozenset[int]]:
+        """Return the parameters that each derivative is computed from."""
+        used = [frozenset({k}) for k in range(self.params)]
+        used += [frozenset()] * (self.inputs + 1 + len(self.constants))
         for instruction in self.instructions:
-            depends.append(any(depends[operand] for operand in instruction.operands))
-        return not any(depends[derivative] for derivative in self.derivatives)
+            used.append(frozenset().union(*(used[operand] for operand in instruction.operands)))
+        return [used[derivative] for derivative in self.derivatives]
 
 
 def numpy_function(name: str) -> Callable[..., Any]:

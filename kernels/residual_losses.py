@@ -108,7 +108,7 @@ def epsilon_insensitive_derivative(residual, options):
 
 def squared() -> Loss:
     """Least squares: r**2 / 2."""
-    return Loss("squared", squared_value, squared_derivative)
+    return Loss("squared", squared_value, squared_derivative, degree=2)
 
 
 def huber(delta: float = 1.0) -> Loss:
@@ -118,12 +118,12 @@ def huber(delta: float = 1.0) -> Loss:
     parameter, Annals of Mathematical Statistics 35 (1964). As ``torch.nn.HuberLoss``.
     """
     delta = check_real("delta", delta, lambda value: value > 0, "a positive finite number")
-    return Loss("huber", huber_value, huber_derivative, {"delta": delta})
+    return Loss("huber", huber_value, huber_derivative, {"delta": delta}, records="huber loss")
 
 
 def logcosh() -> Loss:
     """Smooth between r**2 / 2 near zero and |r| - log(2) far away: log(cosh(r))."""
-    return Loss("logcosh", logcosh_value, logcosh_derivative, is_exact=False)
+    return Loss("logcosh", logcosh_value, logcosh_derivative, is_exact=False, records="logcosh loss")
 
 
 def absolute_loss() -> Loss:
@@ -131,7 +131,7 @@ def absolute_loss() -> Loss:
 
     The derivative is sign(r), and 0 at 0. As ``torch.nn.L1Loss``.
     """
-    return Loss("absolute", absolute_value, absolute_derivative)
+    return Loss("absolute", absolute_value, absolute_derivative, records="absolute loss", degree=1)
 
 
 def quantile(tau: float = 0.5) -> Loss:
@@ -141,7 +141,7 @@ def quantile(tau: float = 0.5) -> Loss:
     G. Bassett, Regression quantiles, Econometrica 46 (1978). As ``sklearn.linear_model.QuantileRegressor``.
     """
     tau = check_real("tau", tau, lambda value: 0 < value < 1, "a number between 0 and 1")
-    return Loss("quantile", quantile_value, quantile_derivative, {"tau": tau})
+    return Loss("quantile", quantile_value, quantile_derivative, {"tau": tau}, records="quantile loss", degree=1)
 
 
 def cauchy(scale: float = 1.0) -> Loss:
@@ -151,7 +151,7 @@ def cauchy(scale: float = 1.0) -> Loss:
     |r| = scale. As ``scipy.optimize.least_squares(loss="cauchy", f_scale=scale)``.
     """
     scale = check_real("scale", scale, lambda value: value > 0, "a positive finite number")
-    return Loss("cauchy", cauchy_value, cauchy_derivative, {"scale": scale}, is_exact=False)
+    return Loss("cauchy", cauchy_value, cauchy_derivative, {"scale": scale}, is_exact=False, records="cauchy loss")
 
 
 def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
@@ -161,4 +161,10 @@ def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
     As ``sklearn.linear_model.SGDRegressor(loss="epsilon_insensitive")``.
     """
     epsilon = check_real("epsilon", epsilon, lambda value: value >= 0, "a finite number of at least 0")
-    return Loss("epsilon_insensitive", epsilon_insensitive_value, epsilon_insensitive_derivative, {"epsilon": epsilon})
+    return Loss(
+        "epsilon_insensitive",
+        epsilon_insensitive_value,
+        epsilon_insensitive_derivative,
+        {"epsilon": epsilon},
+        records="epsilon_insensitive loss",
+    )

@@ -138,9 +138,10 @@ def ingredients_of(
     return Ingredients(
         program,
         loss.derivative,
-        None if loss.of_residual and not optimizer.needs_loss else loss.value,
+        None if loss.is_squared and not optimizer.needs_loss else loss.value,
         len(loss.options),
         loss.of_residual,
+        loss.is_squared,
         optimizer.needs_loss,
         optimizer.rule,
         len(optimizer.options),

@@ -34,6 +34,7 @@ class Ingredients(NamedTuple):
     loss_value: Callable[..., Any] | None
     loss_options: int
     of_residual: bool
+    is_squared: bool
     needs_loss: bool
     rule: Callable[..., Any]
     rule_options: int
@@ -136,7 +137,7 @@ def _gradient(made_of: Ingredients) -> list[str]:
         _function(
             "recorded_term(theta, x, y, options)",
             "residual, _ = residual_and_derivatives(theta, x, y)",
-            f"return ({'residual * residual' if made_of.of_residual else f'loss_value({_arguments(made_of)})'},)",
+            f"return ({'residual * residual' if made_of.is_squared else f'loss_value({_arguments(made_of)})'},)",
         ),
         _function("gradient_point(theta, state, options)", f"return {point if made_of.gradient_at else 'theta'}"),
     ]
