@@ -15,6 +15,8 @@ from kernels.fit_quality import least_squares
 
 TARGET_SHARE = 0.01
 """A run has arrived where this share of the improvement over the best constant is left, by default."""
+ARRIVED = 0.05
+"""A run that leaves more than this share of it has not arrived, and is given advice."""
 ROUNDING = 1e-9
 """A model that improves on the best constant by no more than this share of its loss does so by rounding."""
 CONSTANT, START = "the best constant", "the best start"

@@ -8,11 +8,12 @@ from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.tables.formatting import text
 from kernels import FitResult, Model
+from kernels.yardstick import ARRIVED
 
 # The edge of stability is that of so many samples at most, drawn at random: of a million it would take minutes.
 EDGE_SAMPLES = 5_000
-# A run whose R² is lower by more than this than that of least squares has not arrived.
-R2_LOST = 0.01
+# Where the lowest loss is not known, a run with a lower R² than this that stands still is in a place with no way out.
+WEAK_R2 = 0.01
 # The loss stands still where it fell by less than this share over the last half of the epochs.
 STILL = 1e-3
 # Columns whose sizes differ by more than this are worth standardizing.
@@ -80,7 +81,7 @@ def advise(
         else None
     )
     sentences = [_advise_rate(lr, edge, diverged=diverged)]
-    if fitted.scaling is None and _sizes_differ(fitted.rows):
+    if fitted.scaling is None and sizes_differ(fitted.rows):
         sentences.append("--standardize gives all columns the same size, so that one learning rate suits them all.")
     if not shuffle and batch_size != "full" and not diverged:
         sentences.append("--shuffle visits the samples in a new order each epoch, which averages out what order does.")
@@ -90,10 +91,9 @@ def advise(
 
 
 def _falls_short(result: FitResult, quality: TableQuality) -> bool:
-    """Return whether a run has not arrived: far from least squares, or without them no better than a constant."""
-    if quality.highest_r2 is not None:
-        return bool(quality.highest_r2 - quality.r2 > R2_LOST)
-    return _stands_still(result) and bool(quality.r2 < R2_LOST)
+    """Return whether a run has not arrived: far from the lowest loss, or where that is unknown at that of a constant."""
+    remaining = quality.yardstick.remaining(float(result.loss[-1]))
+    return remaining > ARRIVED or (np.isnan(remaining) and _stands_still(result) and bool(quality.r2 < WEAK_R2))
 
 
 def _advise_patience(result: FitResult) -> str:
@@ -108,7 +108,7 @@ def _stands_still(result: FitResult) -> bool:
     return bool(middle - end < STILL * abs(middle))
 
 
-def _sizes_differ(data: Dataset) -> bool:
+def sizes_differ(data: Dataset) -> bool:
     """Return whether the columns, and the 1 of an offset, have other orders of magnitude."""
     sizes = np.append(np.sqrt(np.mean(data.x**2, axis=0)), 1.0)
     return bool(sizes.max() > SIZES * sizes.min())

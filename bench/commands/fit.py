@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from bench.data.held_out import hold_out_share
 from bench.data.stream import ARROW, MappedStream, RowCounter, Table, TableStream, check_room, open_table, thin_rows
 from bench.data.table import BUILTIN, TABLES, Dataset, builtin, either, load_table
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
-from bench.data.units import curve_in_table_units
+from bench.data.units import curve_in_table_units, original_loss
 from bench.tables.formatting import duration, text
 from kernels import FitResult
 from kernels.models import make_model_for_columns
@@ -220,7 +221,7 @@ def _quality(fitted: TableFit, table: Table, read: RowCounter) -> TableQuality:
     """Return how good a fit is; of a stream that takes some passes, and what is known where they end early."""
     if isinstance(table, Dataset):
         return table_quality(fitted, table)
-    passes = 3 + (fitted.scaling is not None)
+    passes = 4 + (fitted.scaling is not None)
     read.rows = 0
     with progress("rows for R² and errors", passes * table.as_stream().samples) as read.advance:
         try:
@@ -273,19 +274,19 @@ def _print_fit(fitted: TableFit, table: Table, quality: TableQuality, settings: 
 def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:
     """Return the loss, by its name where it is no mean squared residual, and what else says how good a fit is."""
     result = fitted.result
+    loss = {result.criterion.label: f"{fitted.loss:.10g}"}
     if result.criterion.of_residual:
-        return {"loss": f"{fitted.loss:.10g}", "RMSE": f"{quality.rmse:.6g}", "R²": f"{quality.r2:.6g}"}
-    metrics = {name: f"{value:.6g}" for name, value in result.metrics.items()}
-    return {result.records: f"{fitted.loss:.10g}", **metrics}
+        return loss | {"RMSE": f"{quality.rmse:.6g}", "R²": f"{quality.r2:.6g}"}
+    return loss | {name: f"{value:.6g}" for name, value in result.metrics.items()}
 
 
 def _parameter_facts(quality: TableQuality) -> dict[str, list[str]]:
-    """Return columns beside the values: standard errors and the optimum of the least squares, where they are known."""
+    """Return columns beside the values: standard errors, and where the loss is lowest, as far as they are known."""
     columns = {}
     if not quality.uncertainty.reason:
         columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr]
     if quality.optimum is not None:
-        columns["least squares"] = [f"{value:.10g}" for value in quality.optimum]
+        columns["lowest loss"] = [f"{value:.10g}" for value in quality.optimum]
     return columns
 
 
@@ -295,19 +296,24 @@ def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple
         yield "Note", fitted.note
     if quality.uncertainty.reason:
         yield "Standard errors", f"none: {quality.uncertainty.reason}."
-    if quality.optimum is None or fitted.status == "diverged":
+    if fitted.status == "diverged":
         return
-    units = "standardized units" if fitted.note else "the table's units"
-    distance = np.linalg.norm(np.array(list(fitted.params.values())) - quality.optimum)
-    farthest = ""
-    if not quality.uncertainty.reason and quality.r2 < 1 - ROUNDING:  # else they are errors of rounding
-        errors = np.abs(np.array(list(fitted.params.values())) - quality.optimum) / quality.uncertainty.stderr
-        farthest = f", at most {text(float(f'{errors.max():.2g}'))} standard errors in a parameter"
-    yield (
-        "Least squares",
-        f"the parameters are {text(float(f'{distance:.3g}'))} from their optimum in {units}{farthest}; its RMSE is "
-        f"{quality.least_rmse:.6g}.",
-    )
+    yardstick, scaling = quality.yardstick, fitted.scaling
+    lowest, constant = original_loss([yardstick.loss, yardstick.constant_loss], scaling, fitted.result.criterion)
+    shown = replace(yardstick, loss=float(lowest), constant_loss=float(constant))
+    yield "Lowest loss", f"{shown.describe(fitted.loss)}.{_describe_errors(fitted, quality)}"
+
+
+def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
+    """Return a sentence on how far the parameters are from their optimum, in standard errors where these say something."""
+    # Errors of a curve that goes through all samples are errors of rounding.
+    if quality.optimum is None or quality.uncertainty.reason or quality.r2 >= 1 - ROUNDING:
+        return ""
+    errors = np.abs(np.array(list(fitted.params.values())) - quality.optimum) / quality.uncertainty.stderr
+    if errors.max() <= 1:
+        return " Every parameter is within one standard error of its optimum."
+    name = list(fitted.params)[int(np.argmax(errors))]
+    return f" {name} is {text(float(f'{errors.max():.2g}'))} standard errors from its optimum, and no other is farther."
 
 
 def _validation_facts(fitted: TableFit) -> dict[str, str]:

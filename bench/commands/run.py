@@ -35,12 +35,13 @@ from bench.report.report import TITLES, write_run_report, write_run_tables
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
+from bench.store.yardstick import read_yardstick
 from bench.study.grid import Grid, question_if_large
 from bench.study.load import load_study, to_toml
 from bench.study.schema import Study
 from bench.tables.choice_ranking import ranking
+from bench.tables.excess import add_excess
 from bench.tables.formatting import text
-from bench.tables.headline import headline
 from bench.tables.phrases import format_count
 from bench.tables.readable import fastest_choices, readable_table
 from bench.tables.run_costs import loss_floor
@@ -181,8 +182,7 @@ def _evaluate(
         draw("analyzed", gather())
     confirm_winners(result, study, data, costs, executor)
     run_data = draw("confirmed", gather())
-    compared = None if run_data.fresh is None else run_data.compared
-    for about, sentence in headline(run_data.ranked, run_data.target, compared).items():
+    for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
     written = write_run_tables(run_data) - {"speed"}  # which an earlier run may have left
     measured = _measure_speed(result, study, data, figures)
@@ -241,7 +241,9 @@ def confirm_winners(
     if study.run.confirm:
         folder = result.run.folder
         problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
-        ranked = ranking(add_seconds(result.frame, costs), floor=loss_floor(data.y))
+        floor = loss_floor(data.y)
+        frame = add_excess(add_seconds(result.frame, costs), read_yardstick(folder), floor)
+        ranked = ranking(frame, floor=floor)
         seeds, text = study.run.confirm, to_toml(study)
         confirm_choices(problem, study.make_grid(), ranked, folder, text, seeds=seeds, executor=executor)
 

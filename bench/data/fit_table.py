@@ -35,7 +35,7 @@ class TableFit:
     params : dict
         Name -> value, in the table's units, or in standardized ones where `note` says so.
     loss : float
-        What the run recorded, at its end; a mean squared residual is in the table's units.
+        What the run recorded, at its end; in the table's units where it has such, see `bench.data.units.original_loss`.
     note : str or None
         Why the parameters are not in the table's units.
     interrupted : bool
@@ -70,7 +70,7 @@ class TableFit:
     def validation_losses(self) -> Floats | None:
         """The losses on the samples that the table holds out, in its units, shape (M,); None where there are none."""
         losses = self.result.validation_loss
-        return losses if losses is None or self.scaling is None else original_loss(losses, self.scaling)
+        return None if losses is None else original_loss(losses, self.scaling, self.result.criterion)
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that scripts read; None for what is not finite."""
@@ -116,7 +116,7 @@ def fit_table(
     loss : str
         As for `kernels.fit`.
     target : float, optional
-        The loss at which to stop, in the table's units.
+        The loss at which to stop, in the units of `TableFit.loss`.
     watch : callable
         Called about twenty times a second with the result so far and the data that are trained.
     **settings
@@ -131,7 +131,8 @@ def fit_table(
     """
     data, scaling = _standardize(table, targets=make_loss(loss).scales_targets) if standardized else (table, None)
     if scaling and target is not None:
-        target = target / scaling.y_scale / scaling.y_scale  # its square may be too small for a float
+        for _ in range(make_loss(loss).degree or 0):
+            target /= scaling.y_scale  # whose square may be too small for a float
     so_far: FitResult | None = None
 
     def remember(result: FitResult) -> None:
@@ -165,7 +166,7 @@ def carry_back(result: FitResult, data: Table, scaling: Scaling | None, *, inter
         As `bench.data.standardize` returned it with the data; None where they were not standardized.
     interrupted : bool
     """
-    params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling)
+    params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling, result.criterion)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
     return TableFit(result, data, scaling, named, loss, note, interrupted)
 

@@ -7,8 +7,10 @@ import numpy as np
 
 from bench.data.fit_table import TableFit
 from bench.data.stream import Table
-from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
+from bench.data.units import original_units
+from kernels.fit_quality import Uncertainty, estimate_uncertainty, unknown
 from kernels.run import Floats
+from kernels.yardstick import Yardstick, unknown_yardstick
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,27 +25,24 @@ class TableQuality:
         The share of the variance of y that the model explains; nan where y does not vary, or no residual was trained.
     uncertainty : Uncertainty
         Standard errors of the parameters, in the units of the parameters that are shown.
+    yardstick : Yardstick
+        The lowest loss of this model on these rows and that of the best constant, in the units of training.
     optimum : array, shape (P,), or None
-        The parameters of the least squares in the same units, for a residual of a model linear in its parameters.
-    least_rmse, highest_r2 : float or None
-        The RMSE and the R² there.
+        The parameters of the lowest loss, in the units of the parameters that are shown; None where they are not known.
     """
 
     rmse: float
     r2: float
     uncertainty: Uncertainty
+    yardstick: Yardstick
     optimum: Floats | None
-    least_rmse: float | None
-    highest_r2: float | None
 
 
 def unknown_quality(fitted: TableFit, reason: str) -> TableQuality:
     """Return what is known of a fit without its data."""
-    return TableQuality(_rmse(fitted), math.nan, unknown(fitted.result.params.size, reason), None, None, None)
-
-
-def _rmse(fitted: TableFit) -> float:
-    return math.sqrt(fitted.loss) if fitted.result.criterion.of_residual and fitted.loss >= 0 else math.nan
+    rmse = math.sqrt(fitted.loss) if fitted.result.criterion.is_squared and fitted.loss >= 0 else math.nan
+    unsure = unknown(fitted.result.params.size, reason)
+    return TableQuality(rmse, math.nan, unsure, unknown_yardstick(reason), None)
 
 
 def table_quality(fitted: TableFit, table: Table) -> TableQuality:
@@ -55,17 +54,14 @@ def table_quality(fitted: TableFit, table: Table) -> TableQuality:
     table : Dataset or TableStream
         What was fitted, before it was standardized.
     """
-    result, model = fitted.result, fitted.result.model
-    of_residual = result.criterion.of_residual
-    uncertainty, optimum, least_rmse, highest_r2 = result.uncertainty, None, None, None
+    result, model, scaling = fitted.result, fitted.result.model, fitted.scaling
+    uncertainty, optimum = result.uncertainty, result.optimum.params
     # The parameters were carried back: the Jacobian of the same curve in the table's units has their standard errors.
-    in_table_units = fitted.scaling is not None and fitted.note is None and not uncertainty.reason
-    if in_table_units:
-        params = np.array([fitted.params[name] for name in model.params])
-        uncertainty = estimate_uncertainty(model, params, table.as_stream())
-    if of_residual and model.is_linear:
-        best = least_squares(model, table.as_stream())
-        variance = result.target_variance * (fitted.scaling.y_scale**2 if fitted.scaling is not None else 1.0)
-        least_rmse, highest_r2 = math.sqrt(best.loss), 1 - best.loss / variance if variance else math.nan
-        optimum = result.optimum if fitted.scaling is not None and fitted.note else best.params
-    return TableQuality(_rmse(fitted), result.r2, uncertainty, optimum, least_rmse, highest_r2)
+    if scaling is not None and fitted.note is None:
+        if not uncertainty.reason:
+            params = np.array([fitted.params[name] for name in model.params])
+            uncertainty = estimate_uncertainty(model, params, table.as_stream())
+        if optimum is not None:
+            optimum = original_units(model, optimum, scaling).params
+    scale = 1.0 if scaling is None else scaling.y_scale
+    return TableQuality(scale * result.rmse, result.r2, uncertainty, result.optimum, optimum)

@@ -23,9 +23,14 @@ class OriginalUnits:
     reason: str | None = None
 
 
-def original_loss(loss: ArrayLike, scaling: Scaling) -> Floats:
-    """Return mean squared errors, any shape, in original units: y_scale**2 times the standardized."""
-    return scaling.y_scale**2 * np.asarray(loss, dtype=np.float64)
+def original_loss(loss: ArrayLike, scaling: Scaling | None, criterion: Loss) -> Floats:
+    """Return losses, any shape, in original units, where there are such.
+
+    Mean squared residuals are y_scale**2 times the standardized, mean absolute ones y_scale times. A loss with an option
+    in units of the residual, such as huber, stays as it is: in the units of training.
+    """
+    factor = scaling.y_scale**criterion.degree if scaling and criterion.degree else 1.0
+    return factor * np.asarray(loss, dtype=np.float64)
 
 
 def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> OriginalUnits:
@@ -69,7 +74,7 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
 
 
 def in_table_units(
-    model: Model, params: Floats, loss: float, scaling: Scaling | None
+    model: Model, params: Floats, loss: float, scaling: Scaling | None, criterion: Loss
 ) -> tuple[Floats, float, str | None]:
     """Carry parameters and a loss back to the table's units.
 
@@ -78,13 +83,13 @@ def in_table_units(
     params : array, shape (P,)
         In the table's units, or as they were where there is a note.
     loss : float
-        In the table's units.
+        As from `original_loss`.
     note : str or None
         Why the parameters are still in standardized units.
     """
     if scaling is None:
         return params, float(loss), None
-    loss = float(original_loss(loss, scaling))
+    loss = float(original_loss(loss, scaling, criterion))
     if not np.isfinite(params).all():
         return params, loss, None  # what has diverged is nowhere, in any units
     original = original_units(model, params, scaling)

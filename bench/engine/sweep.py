@@ -16,12 +16,14 @@ from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.refine import refined_plan
 from bench.engine.train import Executor, train_in_threads, train_plan
+from bench.engine.yardstick import settle_yardstick
 from bench.store.evidence import store_tables
 from bench.store.results import SweepResult, load_run
 from bench.store.run_folder import explain_os_errors
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
 from bench.tables.choice_ranking import ranking
+from bench.tables.excess import add_excess
 from bench.tables.run_costs import loss_floor
 from kernels import Model
 from kernels.agreement import KERNELS, check_dtype, check_kernel
@@ -35,6 +37,7 @@ from kernels.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.samples import allocate_data, to_dtype
 from kernels.schedules import learning_rates
+from kernels.yardstick import Yardstick
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -129,15 +132,16 @@ def sweep(
         train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
         record_settings(folder, settings)
         result = load_run(folder)
+        yardstick = settle_yardstick(problem, result.starts, folder)
         for _ in range(settings.refine):
-            more = refined_plan(plan, _rank(result, problem), grid, problem)
+            more = refined_plan(plan, _rank(result, problem, yardstick), grid, problem)
             if more is None:
                 break
             plan = more
             train_plan(problem, plan, folder, study, resume=True, executor=run_jobs)
             result = load_run(folder)
         if settings.confirm:
-            ranked = _rank(result, problem)
+            ranked = _rank(result, problem, yardstick)
             confirm_choices(problem, grid, ranked, folder, study, seeds=settings.confirm, executor=run_jobs)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
@@ -180,9 +184,10 @@ def _check_float32(problem: Problem, grid: Grid) -> None:
     to_dtype("init", grid.starts(problem.model).ravel(), "float32")
 
 
-def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
+def _rank(result: SweepResult, problem: Problem, yardstick: Yardstick) -> pd.DataFrame:
     """Rank the choices by samples to the target."""
-    return ranking(result.frame, floor=loss_floor(problem.y))
+    floor = loss_floor(problem.y)
+    return ranking(add_excess(result.frame, yardstick, floor), floor=floor)
 
 
 def check_settings(

@@ -69,7 +69,7 @@ class LossAxis(NamedTuple):
         if not losses.size:
             return 1e-16, 1e-15
         target = self.place_target(target)
-        least = max(target / 100 if target else 0, SMALLEST_DISTANCE * self.lowest, 1e-300)
+        least = max(target / 100 if target else 0, SMALLEST_DISTANCE * abs(self.lowest), 1e-300)
         low = max(losses.min(), least)
         if target and low / 10 < target < low:
             low = target  # so near that it can be in view
@@ -81,7 +81,7 @@ class LossAxis(NamedTuple):
 
     def place_target(self, target: float | None) -> float | None:
         """Return where the target is on the axis, or None without one that can be there."""
-        return target - self.lowest if target and target > self.lowest else None
+        return target - self.lowest if target is not None and target > self.lowest else None
 
     def set_up(self, axis: Axes, bottom: float, top: float) -> None:
         """Make the vertical axis a logarithmic one with these limits."""
@@ -90,7 +90,7 @@ class LossAxis(NamedTuple):
 
     def draw_target(self, axis: Axes, target: float | None) -> None:
         """Draw the target as a horizontal line; the legend says so if it lies below the view."""
-        if target:
+        if target is not None:
             place, bottom = self.place_target(target) or 0.0, axis.get_ylim()[0]
             below = ", below" if place < bottom else ""
             height = max(place, bottom / 10)

@@ -18,7 +18,7 @@ from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
 
 # The sentences of the verdict that the answer says in its own way.
-SAID_BY_ANSWER = ("Best choice", "Ties")
+SAID_BY_ANSWER = ("Not arrived", "Best choice", "Ties")
 
 
 class Copy(NamedTuple):
@@ -67,9 +67,11 @@ def find_answer(run_data: RunData) -> Answer:
     heading = "The best choice"
     if target is not None and not best["converged"]:
         heading = f"The best choice; no run reached the target loss {text(target)}"
+    elif run_data.shortfall:
+        heading = "The best choice so far: it has not arrived"
     has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed(best) else ''}final_loss_low"])
     medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {describe_sample(run_data, best)}."
-    notes = [medians, str(best["reason"]), run_data.verdict.get("Ties", "")]
+    notes = [run_data.verdict.get("Not arrived", ""), medians, str(best["reason"]), run_data.verdict.get("Ties", "")]
     return Answer(
         heading,
         settings,

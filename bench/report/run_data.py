@@ -10,27 +10,32 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
+from bench.analysis.advice import sizes_differ
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.fingerprint import fingerprint
 from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
+from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from bench.study.load import load_study
 from bench.study.schema import Study
 from bench.tables.choice_ranking import cost_of, ranking, recommended_choice, runs_of
+from bench.tables.excess import add_excess
 from bench.tables.formatting import text
+from bench.tables.headline import headline
 from bench.tables.main_effects import main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
 from bench.tables.ranking import standard_tables, varies
 from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
+from bench.tables.shortfall import describe_distance, describe_shortfall
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm
-from kernels.fit_quality import least_squares
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.run import Floats
+from kernels.yardstick import Yardstick, unknown_yardstick
 
 COST_NAMES = {
     "samples": "samples to the target",
@@ -74,7 +79,11 @@ class RunData:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """One row per configuration, as described in `bench.tables.ranking`."""
-        return add_seconds(self.result.frame, self.evidence.get("costs"))
+        return self._comparable(self.result.frame)
+
+    def _comparable(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return runs with what they are compared by: seconds, and distances to the lowest loss."""
+        return add_excess(add_seconds(frame, self.evidence.get("costs")), self.yardstick, self.floor)
 
     @cached_property
     def floor(self) -> float:
@@ -82,16 +91,24 @@ class RunData:
         return loss_floor(self.data.y) if self.data else LOSS_FLOOR
 
     @cached_property
-    def lowest_loss(self) -> float:
-        """The lowest loss that any parameters reach: 0 where it is unknown, or less than 1 % of the variance of y.
+    def yardstick(self) -> Yardstick:
+        """The lowest loss that the model can reach and that of the best constant, as they were found with the run."""
+        found = yardstick_of(self.evidence.get(NAME)) or unknown_yardstick("it was not looked for")
+        runs = [run for run in (self.result, self.result.confirmation) if run is not None]
+        for run in runs:
+            found = lowered_by(found, run.frame, self.result.model.params)
+        return found
 
-        It is known for the squared loss of models linear in their parameters.
+    @cached_property
+    def lowest_loss(self) -> float:
+        """The lowest loss, from which the axes of losses begin: 0 where that is unknown, or too low to matter.
+
+        It does not matter below 1 % of the loss of the best constant, unless losses may be negative.
         """
-        model = self.result.model
-        if self.data is None or not model.is_linear or self.result.run.identity.get("loss") != "squared":
+        lowest, constant = self.yardstick.loss, self.yardstick.constant_loss
+        if not np.isfinite(lowest) or (self.criterion.nonnegative and not lowest > 0.01 * constant):
             return 0.0
-        lowest = least_squares(model, self.data.as_stream()).loss
-        return lowest if np.isfinite(lowest) and lowest > 0.01 * np.var(self.data.y) else 0.0
+        return lowest
 
     @cached_property
     def criterion(self) -> Loss:
@@ -118,7 +135,7 @@ class RunData:
         # While it goes on, or where it was stopped, some choices have no fresh runs, and others few.
         if confirmation is None or len(confirmation.frame) < confirmation.planned:
             return None
-        return add_seconds(confirmation.frame, self.evidence.get("costs"))
+        return self._comparable(confirmation.frame)
 
     @cached_property
     def choices(self) -> pd.DataFrame:
@@ -188,18 +205,47 @@ class RunData:
         """The conclusions of the run in sentences; empty if nothing has been trained yet."""
         if self.frame.empty:
             return {}
-        about = self.frame, self.ranked, self.result.model, self.target, self.scaling
+        about = self.frame, self.ranked, self.result.model, self.target, self.scaling, self.criterion
         # On the seeds by which they were selected, optimizers would look better than they are.
         fresh = () if self.fresh is None else (self.compared, self.compared_on)
-        return verdict(*about, *fresh) | self._describe_loss() | self._describe_metric()
+        shortfall = {"Not arrived": f"{self.shortfall[0].upper()}{self.shortfall[1:]}"} if self.shortfall else {}
+        lowest = {"Lowest loss": describe_distance(recommended_choice(self.ranked), self.yardstick)}
+        return shortfall | verdict(*about, *fresh) | lowest | self._describe_loss() | self._describe_metric()
+
+    @cached_property
+    def shortfall(self) -> str:
+        """How far the best choice ends from the lowest loss and what to change, where that is far; else empty.
+
+        Also where runs with held-out samples stop before the loss on those that are trained on is as low as it can be.
+        """
+        best = recommended_choice(self.ranked)
+        stops_before = self.result.run.identity["patience"] != "none"
+        if stops_before or (self.ranked["diverged"] == self.ranked["runs"]).all():
+            return ""
+        own = runs_of(self.frame, best)
+        about = self.yardstick, self.target
+        return describe_shortfall(
+            best,
+            own,
+            self.result.read_curves(own["config_id"].tolist()),
+            self.ranked,
+            *about,
+            is_linear=self.result.model.is_linear,
+            sizes_differ=self.data is not None and not self.is_standardized and sizes_differ(self.data),
+        )
+
+    @property
+    def headline(self) -> dict[str, str]:
+        """The verdict in short lines; see `bench.tables.headline`."""
+        compared = None if self.fresh is None else self.compared
+        shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
+        return shortfall | headline(self.ranked, self.target, compared)
 
     def _describe_loss(self) -> dict[str, str]:
         """Say what was trained and what is reported, where they are not the squared loss and its mean."""
         trained, criterion = self.result.run.identity["loss"], self.criterion
         if trained == "squared":
             return {}
-        if criterion.of_residual:
-            return {"Loss": f"The runs minimize {trained}; the losses reported are mean squared residuals."}
         return {
             "Loss": f"The losses, by which runs stop and are ranked, are those trained: the mean {criterion.records}."
         }

@@ -12,7 +12,6 @@ from bench.store.results import SweepResult
 from bench.store.tuning import TuneResult
 from bench.tables.choice_ranking import ranking, recommended_choice, summarize
 from bench.tables.formatting import text
-from bench.tables.headline import headline
 from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
 from bench.tables.phrases import describe_choice, describe_ratio, format_count, format_share
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
@@ -28,7 +27,7 @@ class TunedRuns(RunData):
     @cached_property
     def verdict(self) -> dict[str, str]:
         """The conclusions that compare neither optimizers nor the rates of a grid."""
-        found = {} if self.frame.empty else headline(self.ranked, self.target)
+        found = {} if self.frame.empty else self.headline
         return {about: sentence for about, sentence in found.items() if about != "Edge of the grid"}
 
     @cached_property

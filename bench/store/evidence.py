@@ -26,6 +26,7 @@ COLUMNS = {
     "speed_rounds": {"variant", "ns"},
     "theory": {*_KIND, "predicted_edge", "stable_up_to", "diverges_from", "agrees"},
     "times": {*_KIND, *_PER_UPDATE, "lr", "schedule", "variant", "runs", "success", "updates_to_target"},
+    "yardstick": {"loss", "constant_loss", "params", "method", "note", "baseline"},
     "trials": {
         *_KIND,
         "family",

@@ -124,7 +124,7 @@ def ranking(
     if table.empty:
         return table.assign(ratio=np.empty(0), tied=False, recommended=False, reason="").astype({"reason": "str"})
     costs = runs.comparable(cost, floor)
-    ranks = rank_choices(costs, np.maximum(table["final_loss"].to_numpy(), floor), success_margin)
+    ranks = rank_choices(costs, row_medians(runs.comparable("final_loss", floor)), success_margin)
     tied = tied_with_best(costs, ranks, confidence=confidence, tolerance=tolerance, success_margin=success_margin)
     order, seconds = ranks.order, _seconds_bounds(runs, confidence)
     table = table.assign(ratio=ranks.ratio, tied=tied, recommended=False, reason="").iloc[order].reset_index(drop=True)

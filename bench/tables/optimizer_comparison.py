@@ -87,7 +87,7 @@ def compare_optimizers(
     table.insert(len(by), "tried", table["optimizer"].map(ranked["optimizer"].value_counts()).astype(int))
     verdicts = judge(
         runs.comparable(cost, floor),
-        np.maximum(table["final_loss"].to_numpy(), floor),
+        row_medians(runs.comparable("final_loss", floor)),
         confidence=confidence,
         tolerance=tolerance,
         success_margin=success_margin,

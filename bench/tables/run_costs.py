@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.tables.excess import EXCESS
 from kernels.run import Floats
 
 # What makes up a choice of settings.
@@ -48,6 +49,8 @@ class RunCosts:
         NaN where it is not known.
     timing_errors : tuple of array, shape (choices,)
         The ends of the interval of the seconds per update as multiples of it; 1 where they are not known.
+    excess : array, shape (choices, pairs), or None
+        The final losses less the lowest, where the frame has them: see `bench.tables.excess`.
     """
 
     choices: pd.DataFrame
@@ -57,6 +60,7 @@ class RunCosts:
     costs: dict[str, Floats]
     seconds_per_update: Floats
     timing_errors: tuple[Floats, Floats]
+    excess: Floats | None = None
 
     def ranked_by(self, cost: str) -> str:
         """Return the cost, or a loss where no run reached a target; see `settle_cost`."""
@@ -70,13 +74,15 @@ class RunCosts:
         """Return a cost without zeros and rounding errors, so that runs can be compared by ratios.
 
         A run that is at the target from the start counts as one sample and one update, and a loss below `floor` as
-        `floor`.
+        `floor`. Final losses are compared by their distances to the lowest, where it is known.
 
         Raises
         ------
         ValueError
             For seconds, if those per update are not known of a choice that succeeds.
         """
+        if cost == "final_loss" and self.excess is not None:
+            return np.maximum(self.excess, np.finfo(float).tiny)
         if cost in LOSSES:
             return np.maximum(self.costs[cost], max(floor, np.finfo(float).tiny))
         if cost == "seconds":
@@ -191,8 +197,12 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     if "updates" in costs and "seconds_per_update" in frame:
         costs["seconds"] = costs["updates"] * per_update[:, np.newaxis]
     errors = tuple(np.where(np.isfinite(end), end, per_update) / per_update for end in (low, high))
+    excess = None
+    if EXCESS in frame:
+        distances = _numbers(frame[EXCESS])
+        excess = matrix(np.where(np.isfinite(distances) & ~lost, distances, np.inf), np.nan)
     choices = frame[list(by)].iloc[firsts].reset_index(drop=True)
-    return RunCosts(choices, made, converged, diverged, costs, per_update, (errors[0], errors[1]))
+    return RunCosts(choices, made, converged, diverged, costs, per_update, (errors[0], errors[1]), excess)
 
 
 def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> pd.Series:

@@ -20,6 +20,7 @@ from bench.tables.safe_rates import describe_divergence, describe_safe_rates, sa
 from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
 from kernels import Model
+from kernels.loss import Loss
 
 # So many tied choices are named.
 MAX_NAMED = 3
@@ -31,6 +32,7 @@ def verdict(
     model: Model,
     target: float | None,
     scaling: Scaling | None,
+    criterion: Loss,
     compared: pd.DataFrame | None = None,
     compared_on: str = "",
 ) -> dict[str, str]:
@@ -48,6 +50,8 @@ def verdict(
         The loss at which the runs stopped.
     scaling : Scaling or None
         The scaling of the data if they were standardized.
+    criterion : Loss
+        The loss that was trained.
     compared : DataFrame, optional
         The optimizers on fresh seeds, as from `bench.tables.optimizer_comparison.compare_optimizers`.
     compared_on : str
@@ -75,7 +79,7 @@ def verdict(
     if target is not None:
         sentences["Safe learning rates"] = describe_safe_rates(safe_rates(frame))
     sentences["Divergence"] = describe_divergence(frame)
-    sentences["Solution"] = _describe_end(own, model, scaling)
+    sentences["Solution"] = _describe_end(own, model, scaling, criterion)
     if scaling:
         whole = (scaling.y_mean, scaling.y_scale) != (0.0, 1.0)
         what, losses = ("data", "losses ") if whole else ("inputs", "")
@@ -212,15 +216,15 @@ def _describe_robustness(ranked: pd.DataFrame, target: float | None) -> str:
     )
 
 
-def _describe_end(winner: pd.DataFrame, model: Model, scaling: Scaling | None) -> str:
+def _describe_end(winner: pd.DataFrame, model: Model, scaling: Scaling | None, criterion: Loss) -> str:
     ended = winner[np.isfinite(winner["final_loss"])]
     if ended.empty:
         return "No run of the best choice ended at finite parameters."
     run = ended.loc[ended["final_loss"].idxmin()]
     trained = run[[f"param_{name}" for name in model.params]].to_numpy(float)
-    params, loss, note = in_table_units(model, trained, run["final_loss"], scaling)
+    params, loss, note = in_table_units(model, trained, run["final_loss"], scaling, criterion)
     units = " in the table's own units" if scaling and not note else ""
     values = ", ".join(f"{name} = {value:.6g}" for name, value in zip(model.params, params, strict=True))
-    loss_units = " in the table's own units" if scaling and note else ""
+    loss_units = " in the table's own units" if scaling and note and criterion.degree else ""
     sentence = f"The best run of this choice has {values}{units}, with loss {loss:.6g}{loss_units}."
     return f"{sentence} {note}" if note else sentence

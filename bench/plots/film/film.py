@@ -159,14 +159,12 @@ def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any] | N
     """Return the film of the fit of a table, in the table's units; see `fit_film`."""
     result, scaling, data = fitted.result, fitted.scaling, fitted.rows
     moments = recorded_moments(result) if settings is None else update_moments(result, data.x, data.y, **settings)
-    if scaling:
-        moments = moments._replace(loss=original_loss(moments.loss, scaling))
+    moments = moments._replace(loss=original_loss(moments.loss, scaling, result.criterion))
     predict = curve_in_table_units(result.model, result.criterion, scaling)
 
     def loss_at(params: Floats) -> float:
-        """Return the loss in the table's units."""
-        loss = result.loss_at(params)
-        return float(original_loss(loss, scaling)) if scaling else loss
+        """Return the loss in the table's units, where it has such."""
+        return float(original_loss(result.loss_at(params), scaling, result.criterion))
 
     film = build_film(result, moments, predict, loss_at, table.x, table.y, names=(table.x_names[0], table.y_name))
     return replace(film, remark="(standardized)") if scaling else film

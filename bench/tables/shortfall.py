@@ -1,0 +1,125 @@
+"""How far the best choice ends from the lowest loss that the model can reach, and what would bring it nearer."""
+
+import numpy as np
+import pandas as pd
+
+from bench.tables.choice_ranking import edge_of_rates
+from bench.tables.formatting import text
+from bench.tables.run_costs import EXCESS
+from bench.tables.winners import is_confirmed
+from kernels.yardstick import ARRIVED, Yardstick, format_share
+
+# Over the last half of the epochs, the excess of a run that would gain from more of them falls by this share or more.
+FALLING = 0.2
+# Ends of runs from different starts that differ by more than this factor are ends in different places.
+APART = 3.0
+ROUNDED = 1e-9
+
+
+def final_loss_of(best: pd.Series) -> float:
+    """Return the median final loss of a choice, on fresh seeds where there are any."""
+    return float(best["confirmed_final_loss" if is_confirmed(best) else "final_loss"])
+
+
+def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
+    """Return a sentence on how far the best choice ends from the lowest loss."""
+    if not np.isfinite(yardstick.loss):
+        return f"It is not known: {yardstick.note}."
+    found = f"{text(float(f'{yardstick.loss:.6g}'))}, found by {yardstick.method}"
+    note = f" ({yardstick.note})" if yardstick.note else ""
+    if np.isnan(yardstick.improvement):
+        return f"The lowest loss is {found}{note}; it is no improvement over that of {yardstick.baseline}."
+    left = format_share(yardstick.remaining(final_loss_of(best)))
+    return (
+        f"The best choice ends {left} of the improvement over {yardstick.baseline} above the lowest loss, {found}{note}."
+    )
+
+
+def describe_impossible_target(target: float | None, yardstick: Yardstick) -> str:
+    """Say that no run can reach a target; empty where some may."""
+    if target is None or not target < yardstick.loss * (1 - ROUNDED):
+        return ""
+    wanted = f"; {text(yardstick.target)} leaves 1 % of the improvement" if yardstick.target else ""
+    return (
+        f"the target {text(target)} is below the lowest loss that was found, "
+        f"{text(float(f'{yardstick.loss:.4g}'))}: no run can reach it{wanted}."
+    )
+
+
+def describe_shortfall(
+    best: pd.Series,
+    own: pd.DataFrame,
+    curves: pd.DataFrame,
+    ranked: pd.DataFrame,
+    yardstick: Yardstick,
+    target: float | None,
+    *,
+    is_linear: bool,
+    sizes_differ: bool,
+) -> str:
+    """Say that the best choice has not arrived, and what to change; empty where it has, or there is no yardstick.
+
+    Parameters
+    ----------
+    best : Series
+        A row of `ranked`.
+    own, curves : DataFrame
+        Its runs, with `excess_loss`, and their losses.
+    ranked : DataFrame
+    yardstick : Yardstick
+    target : float or None
+    is_linear : bool
+        Whether the model is linear in its parameters, so that every start leads to the same place.
+    sizes_differ : bool
+        Whether the inputs are of different orders of magnitude, and were not standardized.
+    """
+    left = yardstick.remaining(final_loss_of(best))
+    if not left > ARRIVED:
+        return describe_impossible_target(target, yardstick)
+    advice = []
+    if target is not None and best["converged"] and yardstick.remaining(target) > ARRIVED:
+        wanted = f", such as {text(yardstick.target)}" if yardstick.target else ""
+        advice.append(f"runs stop at the target, which leaves {format_share(yardstick.remaining(target))}: lower it{wanted}")
+    else:
+        advice += _advise_rates(best, ranked)
+        if _still_falls(own, curves, yardstick.loss):
+            advice.append("the loss was still falling: train for more epochs")
+        elif best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
+            advice.append('it no longer falls: try a schedule that lowers the rate, such as "halve(10)", or larger batches')
+        if not is_linear and _starts_differ(own):
+            advice.append("some starts lead elsewhere: try others")
+        if sizes_differ:
+            advice.append("the inputs are of different sizes: standardize them")
+    suggestions = "; ".join(advice) or "try other rates, optimizers or starts"
+    return (
+        f"the best choice ends {format_share(left)} of the improvement over {yardstick.baseline} above the lowest loss, "
+        f"{text(float(f'{yardstick.loss:.4g}'))}. What may help: {suggestions}."
+    )
+
+
+def _advise_rates(best: pd.Series, ranked: pd.DataFrame) -> list[str]:
+    edge = edge_of_rates(ranked, best)
+    if edge is None:
+        return []
+    beyond = "higher" if edge[0] == "highest" else "lower"
+    return [f"its learning rate is the {edge[0]} of {edge[1]}: try {beyond} ones, with --refine 2"]
+
+
+def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool:
+    """Return whether the median run gained on the lowest loss over the last half of its samples."""
+    gains = []
+    for _, run in curves[curves["config_id"].isin(own["config_id"])].groupby("config_id", observed=True, sort=False):
+        losses = run["loss"].to_numpy(float)
+        middle = int(np.searchsorted(run["samples"].to_numpy(float), run["samples"].iloc[-1] / 2))
+        if np.isfinite(losses[[middle, -1]]).all() and losses[middle] > lowest:
+            gains.append(1 - (losses[-1] - lowest) / (losses[middle] - lowest))
+    return bool(gains) and bool(np.median(gains) > FALLING)
+
+
+def _starts_differ(own: pd.DataFrame) -> bool:
+    """Return whether runs from different starts end at distances from the lowest loss that are of other sizes."""
+    if EXCESS not in own:
+        return False
+    ends = own.groupby("init", observed=True)[EXCESS].median()
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    return len(ends) > 1 and bool(ends.max() > APART * ends.min())
