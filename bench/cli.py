@@ -325,7 +325,6 @@ def run(
     """
     from bench.commands import options  # noqa: PLC0415
     from bench.commands.figure_process import figure_process  # noqa: PLC0415
-    from bench.study.load import with_overrides  # noqa: PLC0415
     from bench.study.suite import load_suite, override_all  # noqa: PLC0415
 
     changes: dict[str, Any] = {
@@ -356,9 +355,10 @@ def run(
         sound = run_suite(override_all(suite, **changes), out, **shared)
     else:
         with figure_process(svg=shared["svg"]) as drawing:
-            from bench.commands.run import run_study, study_or_table  # noqa: PLC0415
+            from bench.commands.run import overridden, run_study, study_or_table  # noqa: PLC0415
 
-            chosen = with_overrides(study_or_table(study, x, y, model, drop_missing=drop_missing), **changes)
+            about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss, "validation": validation}
+            chosen = overridden(study_or_table(study, x, y, model, **about), **changes)
             gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
             sound = run_study(chosen, out, verbose=verbose, figures=drawing, **shared)
     if not sound:
@@ -424,12 +424,12 @@ def tune(
     Exit code 1 if a trial that is trained again with the reference gives another result.
     """
     from bench.commands import options  # noqa: PLC0415
-    from bench.commands.run import study_or_table  # noqa: PLC0415
+    from bench.commands.run import overridden, study_or_table  # noqa: PLC0415
     from bench.commands.tune import run_tune  # noqa: PLC0415
-    from bench.study.load import with_overrides, with_search  # noqa: PLC0415
+    from bench.study.load import with_search  # noqa: PLC0415
 
-    chosen = with_overrides(
-        study_or_table(study, x, y, model, drop_missing=drop_missing),
+    chosen = overridden(
+        study_or_table(study, x, y, model, drop_missing=drop_missing, loss=loss, validation=validation),
         seed=options.parse_seeds(seed),
         epochs=epochs,
         target=target,
@@ -606,18 +606,19 @@ def new(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The study; without it, FILE's name with .toml, here.")
     ] = None,
+    loss: Loss = None,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Skip rows with missing values.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
     plugin: Plugins = None,
 ) -> None:
     """Write a commented study for a table.
 
-    Its learning rates lie below the largest stable ones where theory knows them, which is so for models that are linear
-    in their parameters.
+    Its learning rates lie below the largest that theory predicts to be stable near the lowest loss, and its target is
+    that loss and 1 % of the improvement over the best constant.
     """
     from bench.commands.new import write_new_study  # noqa: PLC0415
 
-    write_new_study(data, x, y, model, out, drop_missing=drop_missing, overwrite=overwrite)
+    write_new_study(data, x, y, model, out, loss=loss, drop_missing=drop_missing, overwrite=overwrite)
 
 
 @app.command(epilog=help_ending("schema"))

@@ -1,7 +1,7 @@
 """The lowest loss of a model on samples, by SciPy's optimizers with the model's own derivatives."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -125,7 +125,9 @@ def lowest_of_nonlinear(
             begin = [solve_linear_params(model.program, start, *some) for start in begin]
             ends = [_fit_squares(model, start, *some) for start in begin]
             if not loss.is_squared:
-                near = sorted(ends, key=lambda end: end[0])[:POLISHED] + [(0.0, start) for start in begin[: len(starts)]]
+                near = sorted(ends, key=lambda end: end[0])[:POLISHED] + [
+                    (0.0, start) for start in begin[: len(starts)]
+                ]
                 ends = [_descend(mean_and_gradient(model.program, loss, *some), end[1])[:2] for end in near]
         else:
             ends = [_descend(mean_and_gradient(model.program, loss, *some), start)[:2] for start in begin]
@@ -192,7 +194,9 @@ def _descend(objective: Objective, start: Floats) -> tuple[float, Floats, bool]:
         value, gradient = objective(theta)
         if value < UNBOUNDED:
             return UNBOUNDED * 2, np.zeros_like(gradient)
-        return (value, gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, np.zeros_like(theta))
+        return (
+            (value, gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, np.zeros_like(theta))
+        )
 
     value, where = guarded(start)[0], start
     if value >= 1e300:

@@ -501,9 +501,7 @@ def _loss_from_function(own: FunctionType, name: str, subject: str, options: _Op
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise ValueError(f"{subject}: it must return its value and its derivative, not {describe(pair)}")
     parts = _value_and_derivative(frozen[0], of_residual)
-    made = Loss(
-        name, *parts, options.read(), of_residual=of_residual, records=f"{name} loss", nonnegative=of_residual
-    )
+    made = Loss(name, *parts, options.read(), of_residual=of_residual, records=f"{name} loss", nonnegative=of_residual)
     made = replace(made, is_exact=_try_loss(subject, made, functions))
 
     def build(*args: Any, **kwargs: Any) -> Loss:
@@ -523,7 +521,9 @@ def _loss_from_builder(own: FunctionType, name: str, subject: str) -> Registered
             raise ValueError(f"{subject}: it must return a Loss, not {describe(made)}")
         (value, derivative), functions = _freeze(subject, [made.value, made.derivative])
         records = f"{name} loss" if made.is_squared else made.records
-        made = replace(made, name=name, records=records, value=value, derivative=derivative, options=_check_numbers(made.options))
+        made = replace(
+            made, name=name, records=records, value=value, derivative=derivative, options=_check_numbers(made.options)
+        )
         return made, functions
 
     @wraps(own)

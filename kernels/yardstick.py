@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.lowest_loss import MANY, Found, Unbounded, lowest_of_linear, lowest_of_nonlinear
+from kernels.fit_quality import least_squares
 from kernels.loss import Loss
+from kernels.lowest_loss import MANY, Found, Unbounded, lowest_of_linear, lowest_of_nonlinear
 from kernels.model import Model
 from kernels.run import Floats
 from kernels.sample_stream import ArrayStream, SampleStream, variance_of_targets
-from kernels.fit_quality import least_squares
 
 TARGET_SHARE = 0.01
 """A run has arrived where this share of the improvement over the best constant is left, by default."""

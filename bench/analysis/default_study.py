@@ -6,26 +6,35 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import NamedTuple
 
-from bench.analysis.advice import predicted_edge
+import numpy as np
+
+from bench.analysis.curvature import edges_at
 from bench.data.columns import numeric_columns, split_renames
-from bench.data.scaling import standardize
+from bench.data.held_out import hold_out_share
+from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset, load_table
+from bench.data.units import original_units
 from bench.study.load import study_of_table
 from bench.study.schema import Study
 from kernels import Model
 from kernels.column_names import column_names
-from kernels.fit_quality import least_squares
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.model import MAX_PARAMS
 from kernels.models import make_model_for_columns
+from kernels.sample_stream import ArrayStream
+from kernels.yardstick import Yardstick, find_yardstick
 
 RATES = 9
 # The rates of a model of which theory knows no edge.
 LOWEST, HIGHEST = 0.001, 1.0
 # Below the edge of single samples by so much begin the rates; full batches have the highest edge.
 BELOW = 30.0
-# A run has arrived where its loss is this many times that of least squares, or is this small where that is 0.
-NEAR, EXACT = 1.01, 1e-6
+# Edges that are further apart than this, or from 1, need more rates between them.
+DECADES = 4
 MINIBATCH = 16
+# What carries back is tried for so many parameters drawn at random.
+TRIED = 2
 
 
 class DefaultStudy(NamedTuple):
@@ -35,16 +44,19 @@ class DefaultStudy(NamedTuple):
     ----------
     study : Study
     edges : tuple of float or None
-        The largest stable rates for single samples and for full batches, with sgd, on standardized columns.
-    least_loss : float or None
-        The loss of least squares, on standardized columns.
+        The largest stable rates for single samples and for full batches, with sgd, as the data are trained.
+    yardstick : Yardstick
+        The lowest loss and that of the best constant, as the data are trained.
+    scaling : str
+        How the columns are scaled and why, in words.
     rows : int
         Of the table, without those that are dropped.
     """
 
     study: Study
     edges: tuple[float, float] | None
-    least_loss: float | None
+    yardstick: Yardstick
+    scaling: str
     rows: int
 
 
@@ -56,6 +68,8 @@ def default_study(
     *,
     drop_missing: bool = False,
     name: str | None = None,
+    loss: str | None = None,
+    validation: float | None = None,
 ) -> DefaultStudy:
     """Return a study for a table.
 
@@ -72,22 +86,39 @@ def default_study(
         Whether to skip rows with missing values.
     name : str, optional
         Of the study; without it, that of the file.
+    loss : str, optional
+        What is trained; without it, the squared loss.
+    validation : float, optional
+        The share of the rows that is held out: they have no part in the target.
 
     Raises
     ------
     ValueError
-        If the table or the model is not as it should be.
+        If the table, the model or the loss is not as it should be.
     """
+    criterion = make_loss(loss or "squared")
     columns, names = split_renames(x or numeric_columns(path, y))
     table = load_table(path, columns, y, drop_missing=drop_missing)
+    if validation is not None:
+        table = hold_out_share(table, validation)
     expression = model or linear_expression(names or column_names(columns))
     made = make_model_for_columns(expression, columns, names)
-    data, _ = standardize(table)
-    edges = _edges(made, data)
-    least_loss = _least_loss(made, data)
+    criterion.check_targets(table.y)
+    center, reason = ("both", "") if model is None else choose_centering(made, table, criterion)
+    data = table if center is None else standardize(table, targets=criterion.scales_targets, center=center)[0]
+    yardstick = find_yardstick(made, criterion, ArrayStream(made.columns(data.x), data.y))
+    edges = _edges(made, criterion, data, yardstick)
     sections = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
-        "data": {"path": str(path), "x": columns, "y": y, "standardize": True, "drop_missing": drop_missing},
+        "data": {
+            "path": str(path),
+            "x": columns,
+            "y": y,
+            "standardize": center is not None,
+            "drop_missing": drop_missing,
+        }
+        | ({"center": center} if center not in (None, "both") else {})
+        | ({} if validation is None else {"validation": validation}),
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
         "grid": {
             "lr": _rates(edges),
@@ -98,9 +129,39 @@ def default_study(
             "shuffle": True,
             "init": {"zero": [0.0] * len(made.params)} if made.is_linear else {"random": "normal:1:3"},
         },
-        "run": {"epochs": _epochs(data.y.size)} | ({} if least_loss is None else {"target": _target(least_loss)}),
+        "run": {"epochs": _epochs(data.y.size)}
+        | ({} if loss is None else {"loss": criterion.text})
+        | ({} if yardstick.target is None else {"target": yardstick.target, "target_loss": criterion.text}),
     }
-    return DefaultStudy(study_of_table(sections), edges, least_loss, data.y.size)
+    return DefaultStudy(study_of_table(sections), edges, yardstick, reason, data.y.size)
+
+
+def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | None, str]:
+    """Return which columns can be centered so that the parameters carry back, and why; None where none may be scaled.
+
+    Centering turns V*x/(K + x) into a curve of another family, which misses the data. So columns are only centered
+    where parameters exist that give the same curve in the table's units.
+    """
+    targets = loss.scales_targets
+    options = [("both", "")]
+    if targets:
+        options.append(("x", "y is scaled and not centered: the model has no parameters for a shift of it."))
+    options.append(("y", "The inputs are scaled and not centered: the model has no parameters for a shift of them."))
+    options.append(("none", "Columns are scaled and not centered: the model has no parameters for a shift of them."))
+    for center, reason in options:
+        try:
+            _, scaling = standardize(table, targets=targets, center=center)
+        except ValueError:
+            continue  # a column that does not vary
+        if _carries_back(model, scaling):
+            return center, reason
+    return None, "Columns stay as they are: the model has no parameters for a shift or another unit of them."
+
+
+def _carries_back(model: Model, scaling: Scaling) -> bool:
+    """Return whether fitted parameters have counterparts in the table's units."""
+    draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED, len(model.params)))
+    return all(original_units(model, draw, scaling).params is not None for draw in draws)
 
 
 def linear_expression(inputs: Sequence[str]) -> str:
@@ -122,10 +183,19 @@ def linear_expression(inputs: Sequence[str]) -> str:
     return " + ".join([*terms, letters[len(terms)]])
 
 
-def _edges(model: Model, data: Dataset) -> tuple[float, float] | None:
-    """Return the largest stable rates of sgd for single samples and for full batches."""
-    single, full = (predicted_edge(model, data, "sgd", size, shuffle=size == 1) for size in (1, "full"))
-    return None if single is None or full is None else (single, full)
+def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tuple[float, float] | None:
+    """Return the largest stable rates of sgd for single samples and for full batches.
+
+    Those near the optimum, and of a linear model also those at its start, at 0, where the loss may be curved more.
+    """
+    places = [] if yardstick.params is None else [yardstick.params]
+    if model.is_linear and not loss.is_squared:
+        places.append(np.zeros(len(model.params)))
+    found = [edges for place in places if (edges := edges_at(model, loss, data, place)) is not None]
+    if not found:
+        return None
+    singles, fulls = zip(*found, strict=True)
+    return min(singles), min(fulls)
 
 
 def _rates(edges: tuple[float, float] | None) -> str:
@@ -133,7 +203,10 @@ def _rates(edges: tuple[float, float] | None) -> str:
     if edges is None:
         return f"log:{LOWEST:g}:{HIGHEST:g}:{RATES}"
     low, high = min(edges) / BELOW, max(edges)
-    return f"log:{_one_digit(low, math.floor):g}:{_one_digit(high, math.ceil):g}:{RATES}"
+    # Optimizers that scale their gradients take steps of the size of the rate, whatever the units.
+    high = max(high, LOWEST)
+    count = max(RATES, round(RATES * math.log10(high / low) / DECADES))
+    return f"log:{_one_digit(low, math.floor):g}:{_one_digit(high, math.ceil):g}:{count}"
 
 
 def _one_digit(value: float, towards: Callable[[float], int]) -> float:
@@ -145,15 +218,3 @@ def _one_digit(value: float, towards: Callable[[float], int]) -> float:
 def _epochs(rows: int) -> int:
     """Return how many epochs take a moment."""
     return 100 if rows <= 10_000 else 20 if rows <= 100_000 else 5
-
-
-def _least_loss(model: Model, data: Dataset) -> float | None:
-    """Return the loss of least squares, for models that are linear in their parameters."""
-    if not model.is_linear:
-        return None
-    return least_squares(model, data.as_stream()).loss
-
-
-def _target(least_loss: float) -> float:
-    """Return a loss near that of least squares, with four digits."""
-    return float(f"{max(NEAR * least_loss, EXACT):.4g}")

@@ -21,6 +21,7 @@ def write_new_study(
     model: str | None,
     out: Path | None,
     *,
+    loss: str | None,
     drop_missing: bool,
     overwrite: bool,
 ) -> None:
@@ -34,7 +35,7 @@ def write_new_study(
     target = out or Path(f"{path.stem or 'study'}.toml")
     if target.exists() and not overwrite:
         raise ValueError(f"{target} is there already, and is left as it is; give --overwrite, or another --out")
-    made = default_study(path, x, y, model, drop_missing=drop_missing, name=target.stem)
+    made = default_study(path, x, y, model, drop_missing=drop_missing, name=target.stem, loss=loss)
     content = commented_study(made, os.path.relpath(path, target.parent))
     write_text(target, content)
     print_place("Study", target)
@@ -60,8 +61,8 @@ def commented_study(made: DefaultStudy, path: str) -> str:
         "[data]",
         "# Relative to this file.",
         *_keys(data, "path", "x", "y"),
-        "# Columns of mean 0 and deviation 1: one learning rate then suits them all. Losses are in these units.",
-        *_keys(data, "standardize"),
+        *_comment_on_scaling(made),
+        *_keys(data, "standardize", "center"),
         "# Rows with a missing value are skipped, not refused.",
         *_keys(data, "drop_missing"),
         "# A share of the rows on which nothing is trained; settings are then chosen by the loss on them.",
@@ -85,9 +86,9 @@ def commented_study(made: DefaultStudy, path: str) -> str:
         *_keys(grid["init"], *grid["init"]),
         "",
         "[run]",
-        *_keys(run, "epochs"),
+        *_keys(run, "epochs", "loss"),
         *_comment_on_target(made),
-        *_keys(run, "target"),
+        *_keys(run, "target", "target_loss"),
         "",
     ]
     return "\n".join(lines)
@@ -111,16 +112,36 @@ def _quote(key: str) -> str:
 
 def _comment_on_rates(made: DefaultStudy) -> list[str]:
     if made.edges is None:
-        return ["# Theory knows no largest stable rate for this model, so this is a wide range."]
+        return ["# Theory knows no largest stable rate for this model and loss, so this is a wide range."]
     single, full = (text(float(f"{edge:.2g}")) for edge in made.edges)
     return [
-        f"# By theory sgd is stable up to about {single} with single samples, and up to {full} with full batches.",
+        f"# By theory sgd is stable near the lowest loss up to about {single} with single samples, and up to {full} with "
+        "full batches.",
         "# The range begins at a thirtieth of the one and ends at the other.",
     ]
 
 
+def _comment_on_scaling(made: DefaultStudy) -> list[str]:
+    if not made.study.data.standardize:
+        return [f"# {made.scaling}"]
+    if made.scaling:
+        return [
+            f"# {made.scaling}",
+            "# One size of columns lets one learning rate suit them all. Losses are in these units.",
+        ]
+    return ["# Columns of mean 0 and deviation 1: one learning rate then suits them all. Losses are in these units."]
+
+
 def _comment_on_target(made: DefaultStudy) -> list[str]:
-    if made.least_loss is None:
+    yardstick = made.yardstick
+    if yardstick.target is None:
         about = "# Stop at this loss, and compare what it takes to get there; without it, final losses are compared."
-        return [about, "# target = 0.1"]
-    return [f"# Least squares has the loss {made.least_loss:.4g}; this is 1 % above it."]
+        why = yardstick.note or f"the lowest loss is no improvement over that of {yardstick.baseline}"
+        return [about, f"# No target is known: {why}.", "# target = 0.1"]
+    lowest, constant = (text(float(f"{loss:.4g}")) for loss in (yardstick.loss, yardstick.constant_loss))
+    note = [f"# ({yardstick.note}.)"] if yardstick.note else []
+    return [
+        f"# The lowest loss of this model is {lowest}, by {yardstick.method}; the best constant has {constant}.",
+        *note,
+        "# The target leaves 1 % of the improvement. It is for this loss: with another one, `--loss` makes a new target.",
+    ]

@@ -8,6 +8,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
 from bench.store.yardstick import read_yardstick
 from bench.study.grid import Grid, question_if_large
-from bench.study.load import load_study, to_toml
+from bench.study.load import load_study, to_toml, with_overrides, without_target
 from bench.study.schema import Study
 from bench.tables.choice_ranking import ranking
 from bench.tables.excess import add_excess
@@ -53,6 +54,9 @@ from bench.timing.workload import study_problems
 from kernels import Model
 from kernels.agreement import is_exact
 from kernels.derivative_check import WrongProgramError, check_derivatives
+from kernels.losses import make_loss
+from kernels.sample_stream import ArrayStream
+from kernels.yardstick import Yardstick, find_yardstick
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
@@ -65,9 +69,16 @@ SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.5
 
 
 def study_or_table(
-    name: str, x: Sequence[str] | None, y: str | None, model: str | None, *, drop_missing: bool
+    name: str,
+    x: Sequence[str] | None,
+    y: str | None,
+    model: str | None,
+    *,
+    drop_missing: bool,
+    loss: str | None,
+    validation: float | None,
 ) -> Study:
-    """Return the study that a name or a file stands for; for a table, the default one.
+    """Return the study that a name or a file stands for; for a table, the default one for the loss and the held-out share.
 
     Raises
     ------
@@ -77,13 +88,49 @@ def study_or_table(
     if Path(name).suffix.lower() in TABLES:
         if y is None:
             raise ValueError(f"--y must name the column of {name} that is to be fitted")
-        return default_study(Path(name).absolute(), x, y, model, drop_missing=drop_missing).study
+        about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss, "validation": validation}
+        made = default_study(Path(name).absolute(), x, y, model, **about)
+        if made.scaling:
+            print_sentence("Scaling", made.scaling)
+        if made.study.run.target is None:
+            print_sentence("Target", f"none: {describe_no_target(made.yardstick)}")
+        return made.study
     given = {"--x": x, "--y": y, "--model": model, "--drop-missing": drop_missing}
     if wrong := next((option for option, value in given.items() if value), None):
         raise ValueError(
             f"{wrong} is for a {', '.join(TABLES)} file; the study {name} says what its data and model are"
         )
     return load_study(name)
+
+
+def overridden(study: Study, **options: Any) -> Study:
+    """Return the study with other settings; with another loss, with a target that is made for it.
+
+    A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given.
+    """
+    changed = with_overrides(study, **options)
+    made_for = study.run.target_loss or study.run.loss
+    if options.get("target") is not None:
+        return with_overrides(changed, target_loss=changed.run.loss) if study.run.target_loss else changed
+    if study.run.target is None or make_loss(made_for).text == make_loss(changed.run.loss).text:
+        return changed
+    data, _ = changed.dataset()
+    model = changed.make_model(data)
+    starts = list(changed.make_grid().starts(model))
+    yardstick = find_yardstick(model, make_loss(changed.run.loss), ArrayStream(model.columns(data.x), data.y), starts)
+    old = f"{text(study.run.target)} was made for the loss {made_for}"
+    if yardstick.target is None:
+        print_sentence("Target", f"{old}, and there is none for {changed.run.loss}: {describe_no_target(yardstick)}")
+        return without_target(changed)
+    print_sentence("Target", f"{text(yardstick.target)} for the loss {changed.run.loss}; {old}.")
+    return with_overrides(changed, target=yardstick.target, target_loss=changed.run.loss)
+
+
+def describe_no_target(yardstick: Yardstick) -> str:
+    """Return why there is no target, as the end of a sentence."""
+    if np.isnan(yardstick.loss):
+        return f"{yardstick.note}."
+    return f"the lowest loss, {yardstick.loss:.4g}, is no improvement over that of {yardstick.baseline}."
 
 
 def run_study(
@@ -220,7 +267,7 @@ def train_study(
             data.x,
             data.y,
             grid,
-            **study.run.model_dump() | {"confirm": 0},
+            **study.run.of_sweep() | {"confirm": 0},
             validation=data.validation,
             executor=executor,
             out=folder,

@@ -1,4 +1,4 @@
-"""Mean 0 and standard deviation 1 for every column."""
+"""Columns of one size: mean 0 and standard deviation 1, or a root mean square of 1 where they are not centered."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,8 @@ class Scaling:
     Attributes
     ----------
     x_mean, x_scale : array, shape (inputs,)
-        Mean and standard deviation (of the population, ddof=0) of each input, in its unit.
+        Mean and standard deviation (of the population, ddof=0) of each input, in its unit; 0 and the root mean square
+        where it is not centered.
     y_mean, y_scale : float
         The same of the target; 0 and 1 where it stays as it is.
     """
@@ -30,7 +31,11 @@ class Scaling:
     y_scale: float
 
 
-def standardize(dataset: Dataset, *, targets: bool = True) -> tuple[Dataset, Scaling]:
+CENTERED = {"both": (True, True), "x": (True, False), "y": (False, True), "none": (False, False)}
+"""Which columns are centered, and not only scaled: the inputs, the target."""
+
+
+def standardize(dataset: Dataset, *, targets: bool = True, center: str = "both") -> tuple[Dataset, Scaling]:
     """Return the data with mean 0 and standard deviation 1 in every column, and how to get back.
 
     What is held out is scaled in the same way, and has no part in the means and the deviations.
@@ -40,16 +45,23 @@ def standardize(dataset: Dataset, *, targets: bool = True) -> tuple[Dataset, Sca
     dataset : Dataset
     targets : bool
         Whether y is scaled too. Classes and counts stay as they are: `kernels.loss.Loss.scales_targets`.
+    center : str
+        Which columns are centered: ``"both"``, ``"x"``, ``"y"`` or ``"none"``. The others are divided by their root
+        mean square, for models that have no parameters for a shift, such as V*x/(K + x).
 
     Raises
     ------
     ValueError
-        If a column is constant, or its standard deviation is too small or too large for a float.
+        If a column is constant, or its standard deviation is too small or too large for a float; if `center` is none of
+        what is accepted.
     """
+    if center not in CENTERED:
+        raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {center!r}")
     columns = np.column_stack([dataset.x, dataset.y]) if targets else dataset.x
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = columns.mean(axis=0), columns.std(axis=0)
     scaling = _make_scaling(dataset, mean, scale, columns.min(axis=0), columns.max(axis=0), targets=targets)
+    scaling = _without_centering(scaling, *CENTERED[center], targets=targets)
     x, y = _scaled(dataset.x, dataset.y, scaling)
     held_out = None if dataset.validation is None else _scaled(*dataset.validation, scaling)
     return replace(dataset, x=x, y=y, validation=held_out), scaling
@@ -107,6 +119,16 @@ def _make_scaling(
     inputs = len(table.x_names)
     of_targets = (float(mean[-1]), float(deviation[-1])) if targets else (0.0, 1.0)
     return Scaling(mean[:inputs], deviation[:inputs], *of_targets)
+
+
+def _without_centering(scaling: Scaling, inputs: bool, target: bool, *, targets: bool) -> Scaling:
+    """Return a scaling that leaves the means of inputs or target where they are."""
+    x_mean, x_scale, y_mean, y_scale = scaling.x_mean, scaling.x_scale, scaling.y_mean, scaling.y_scale
+    if not inputs:
+        x_mean, x_scale = np.zeros_like(x_mean), np.hypot(x_mean, x_scale)
+    if not target and targets:
+        y_mean, y_scale = 0.0, float(np.hypot(y_mean, y_scale))
+    return Scaling(x_mean, x_scale, y_mean, y_scale)
 
 
 def _scaled(x: Floats, y: Floats, scaling: Scaling) -> tuple[Floats, Floats]:

@@ -144,7 +144,7 @@ def tune(
             with open_trials_file(folder, searches) as copy:
                 tuning.train(trials, copy, progress)
         if grid is not None:
-            shared = settings.model_dump() | {
+            shared = settings.of_sweep() | {
                 "confirm": 0,
                 "validation": validation,
                 "resume": True,

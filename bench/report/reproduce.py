@@ -82,8 +82,9 @@ def _data_lines(table: DataTable, loss: str) -> tuple[list[str], str]:
         )
     if not table.standardize:
         return imports, f"data = {data}"
-    unscaled = "" if make_loss(loss).scales_targets else ", targets=False"
-    return [*imports, "from bench.data import standardize"], f"data, scaling = standardize({data}{unscaled})"
+    how = "" if make_loss(loss).scales_targets else ", targets=False"
+    how += "" if table.center == "both" else f", center={table.center!r}"
+    return [*imports, "from bench.data import standardize"], f"data, scaling = standardize({data}{how})"
 
 
 def _toml_parts(run_data: RunData) -> list[str]:

@@ -44,4 +44,6 @@ def lowered_by(yardstick: Yardstick, frame: pd.DataFrame, params: tuple[str, ...
     if ended.empty:
         return yardstick
     best = ended.loc[ended["final_loss"].idxmin()]
-    return yardstick.lowered(float(best["final_loss"]), best[[f"param_{name}" for name in params]].to_numpy(float), "a run")
+    return yardstick.lowered(
+        float(best["final_loss"]), best[[f"param_{name}" for name in params]].to_numpy(float), "a run"
+    )

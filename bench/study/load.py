@@ -114,6 +114,13 @@ def with_overrides(study: Study, **options: Any) -> Study:
     return study_of_table(table)
 
 
+def without_target(study: Study) -> Study:
+    """Return the study without a target."""
+    table = to_table(study)
+    table["run"] = {name: value for name, value in table["run"].items() if name not in ("target", "target_loss")}
+    return study_of_table(table)
+
+
 def with_search(study: Study, **options: Any) -> Study:
     """Return the study with other settings of its search, the keys of [tune]; None leaves the study's own.
 

@@ -46,6 +46,10 @@ class DataTable(Table):
         default=False,
         description="Train on columns of mean 0 and deviation 1; rates, starts and the target are in these units.",
     )
+    center: str = Field(
+        default="both",
+        description='Which columns `standardize` centers: "both", "x", "y" or "none"; it scales all of them.',
+    )
     drop_missing: bool = Field(default=False, description="Skip rows with missing values, which are refused otherwise.")
     validation: float | None = Field(
         default=None, description="Hold out this share of the rows, and choose settings by the loss on them."
@@ -69,6 +73,16 @@ class DataTable(Table):
         if name not in BUILTIN:
             raise ValueError(f"builtin must be one of {', '.join(BUILTIN)}, not {name!r}")
         return name
+
+    @field_validator("center")
+    @classmethod
+    def _check_center(cls, center: str) -> str:
+        """Refuse what names no columns."""
+        from bench.data.scaling import CENTERED  # noqa: PLC0415
+
+        if center not in CENTERED:
+            raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {center!r}")
+        return center
 
     @model_validator(mode="after")
     def _check_source(self) -> "DataTable":
@@ -145,6 +159,9 @@ class RunTable(Table):
         default=None,
         description="Stop a run when its loss is this low; without it, final losses are compared.",
     )
+    target_loss: str | None = Field(
+        default=None, description="The loss that the target was made for; for another one, `run` makes a new target."
+    )
     kernel: str = Field(
         default="lanes", description='"lanes", "fused", "reference", "lanes-fma", "fused-fma", "epoch-map".'
     )
@@ -185,6 +202,10 @@ class RunTable(Table):
             case "confirm" | "refine":
                 check_integer(info.field_name, value, 0)
         return value
+
+    def of_sweep(self) -> dict[str, Any]:
+        """Return the settings by the names that they have as arguments of `bench.sweep`."""
+        return self.model_dump(exclude={"target_loss"})
 
 
 class TuneTable(Table):
@@ -296,7 +317,7 @@ class Study(Table):
         if table.validation is not None:
             data = hold_out_share(data, table.validation)
         targets = make_loss(self.run.loss).scales_targets
-        return standardize(data, targets=targets) if table.standardize else (data, None)
+        return standardize(data, targets=targets, center=table.center) if table.standardize else (data, None)
 
     def make_model(self, dataset: "Dataset") -> "Model":
         """Make the model for the columns of the data."""

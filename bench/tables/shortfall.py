@@ -30,9 +30,7 @@ def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
     if np.isnan(yardstick.improvement):
         return f"The lowest loss is {found}{note}; it is no improvement over that of {yardstick.baseline}."
     left = format_share(yardstick.remaining(final_loss_of(best)))
-    return (
-        f"The best choice ends {left} of the improvement over {yardstick.baseline} above the lowest loss, {found}{note}."
-    )
+    return f"The best choice ends {left} of the improvement over {yardstick.baseline} above the lowest loss, {found}{note}."
 
 
 def describe_impossible_target(target: float | None, yardstick: Yardstick) -> str:
@@ -79,13 +77,17 @@ def describe_shortfall(
     advice = []
     if target is not None and best["converged"] and yardstick.remaining(target) > ARRIVED:
         wanted = f", such as {text(yardstick.target)}" if yardstick.target else ""
-        advice.append(f"runs stop at the target, which leaves {format_share(yardstick.remaining(target))}: lower it{wanted}")
+        advice.append(
+            f"runs stop at the target, which leaves {format_share(yardstick.remaining(target))}: lower it{wanted}"
+        )
     else:
         advice += _advise_rates(best, ranked)
         if _still_falls(own, curves, yardstick.loss):
             advice.append("the loss was still falling: train for more epochs")
         elif best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
-            advice.append('it no longer falls: try a schedule that lowers the rate, such as "halve(10)", or larger batches')
+            advice.append(
+                'it no longer falls: try a schedule that lowers the rate, such as "halve(10)", or larger batches'
+            )
         if not is_linear and _starts_differ(own):
             advice.append("some starts lead elsewhere: try others")
         if sizes_differ:

@@ -1,0 +1,46 @@
+"""The largest stable learning rates near given parameters, of any model and any smooth loss."""
+
+import numpy as np
+
+from bench.analysis.stability import largest_stable_rate, sample_orders
+from bench.data.table import Dataset
+from kernels import Model
+from kernels.columns import stack_columns
+from kernels.loss import Loss
+from kernels.run import Floats
+
+# The edge of stability is that of so many samples at most, drawn at random: of a million it would take minutes.
+EDGE_SAMPLES = 5_000
+STEP = 1e-4
+"""Of the difference of slopes that stands for a second derivative, relative to the prediction."""
+
+
+def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[float, float] | None:
+    """Return the largest stable rates of sgd near some parameters, for single samples and for full batches.
+
+    Those of the quadratic approximation with the Hessian J^T W J, in which J is the Jacobian of the model and W the
+    second derivatives of the loss (Gauss and Newton). It is the loss itself for linear models and the squared loss.
+    None where that is flat, as at kinks, or not finite.
+    """
+    some = slice(None)
+    if data.y.size > EDGE_SAMPLES:
+        some = np.sort(np.random.default_rng(0).choice(data.y.size, EDGE_SAMPLES, replace=False))
+    rows = curvature_rows(model, loss, data.x[some], data.y[some], params)
+    if not np.isfinite(rows).all() or not rows.any():
+        return None
+    orders = sample_orders(len(rows), [0], 16)
+    single = largest_stable_rate(rows, 1, optimizer="sgd", orders=orders)
+    full = largest_stable_rate(rows, len(rows), optimizer="sgd")
+    return (single, full) if np.isfinite([single, full]).all() else None
+
+
+def curvature_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Floats) -> Floats:
+    """Return the rows of sqrt(W) J, shape (n, P), whose products sum up to n times the Hessian."""
+    columns = stack_columns(model.columns(x), y.size)
+    with np.errstate(all="ignore"):
+        given, derivatives = loss.evaluate(model.program, params, columns, y)
+        step = STEP * (1 + np.abs(given[0]))
+        above, below = ((given[0] + sign * step, *given[1:]) for sign in (1, -1))
+        weights = (loss.derivative(*above) - loss.derivative(*below)) / (2 * step)
+        jacobian = np.stack([np.broadcast_to(derivative, y.shape) for derivative in derivatives], axis=1)
+        return np.asarray(np.sqrt(np.maximum(weights, 0.0))[:, np.newaxis] * jacobian)
