@@ -245,7 +245,7 @@ def _polish(model: Model, loss: Loss, start: Floats, x: tuple[Floats, ...], y: F
 
 
 def _random_start(params: int, x: tuple[Floats, ...], rng: np.random.Generator) -> Floats:
-    """Return a start of which each parameter is a normal draw, of another order of magnitude, or a value of an input."""
+    """Return a start: each parameter a normal draw, one of another order of magnitude, or a value of an input."""
     start = rng.normal(size=params)
     kind = rng.integers(3, size=params)
     start[kind == 1] *= 10.0 ** rng.uniform(-3, 3, np.count_nonzero(kind == 1))

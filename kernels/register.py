@@ -521,9 +521,8 @@ def _loss_from_builder(own: FunctionType, name: str, subject: str) -> Registered
             raise ValueError(f"{subject}: it must return a Loss, not {describe(made)}")
         (value, derivative), functions = _freeze(subject, [made.value, made.derivative])
         records = f"{name} loss" if made.is_squared else made.records
-        made = replace(
-            made, name=name, records=records, value=value, derivative=derivative, options=_check_numbers(made.options)
-        )
+        made = replace(made, name=name, records=records, value=value, derivative=derivative)
+        made = replace(made, options=_check_numbers(made.options))
         return made, functions
 
     @wraps(own)

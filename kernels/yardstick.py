@@ -117,11 +117,8 @@ def find_yardstick(model: Model, loss: Loss, samples: SampleStream, starts: Sequ
     x, y = samples.x, samples.y
     if not loss.nonnegative and loss.name == "objective":
         return _yardstick_of_objective(model, loss, x, y, starts)
-    found: Found | None
-    if model.is_linear:
-        found = lowest_of_linear(model, loss, x, y)
-    else:
-        found = lowest_of_nonlinear(model, loss, x, y, starts)
+    found: Found | Unbounded | None
+    found = lowest_of_linear(model, loss, x, y) if model.is_linear else lowest_of_nonlinear(model, loss, x, y, starts)
     if isinstance(found, Unbounded) or found is None:
         return unknown_yardstick("no finite loss was found" if found is None else "the loss has no lower bound")
     return Yardstick(found.loss, constant_loss(loss, y), found.params, found.method, found.note)

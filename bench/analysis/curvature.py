@@ -22,10 +22,11 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
     second derivatives of the loss (Gauss and Newton). It is the loss itself for linear models and the squared loss.
     None where that is flat, as at kinks, or not finite.
     """
-    some = slice(None)
-    if data.y.size > EDGE_SAMPLES:
-        some = np.sort(np.random.default_rng(0).choice(data.y.size, EDGE_SAMPLES, replace=False))
-    rows = curvature_rows(model, loss, data.x[some], data.y[some], params)
+    x, y = data.x, data.y
+    if y.size > EDGE_SAMPLES:
+        some = np.sort(np.random.default_rng(0).choice(y.size, EDGE_SAMPLES, replace=False))
+        x, y = x[some], y[some]
+    rows = curvature_rows(model, loss, x, y, params)
     if not np.isfinite(rows).all() or not rows.any():
         return None
     orders = sample_orders(len(rows), [0], 16)

@@ -110,14 +110,8 @@ def default_study(
     edges = _edges(made, criterion, data, yardstick)
     sections = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
-        "data": {
-            "path": str(path),
-            "x": columns,
-            "y": y,
-            "standardize": center is not None,
-            "drop_missing": drop_missing,
-        }
-        | ({"center": center} if center not in (None, "both") else {})
+        "data": {"path": str(path), "x": columns, "y": y, "standardize": center is not None}
+        | {"drop_missing": drop_missing, "center": center or "both"}
         | ({} if validation is None else {"validation": validation}),
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
         "grid": {

@@ -305,7 +305,7 @@ def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple
 
 
 def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
-    """Return a sentence on how far the parameters are from their optimum, in standard errors where these say something."""
+    """Return a sentence on how far the parameters are from their optimum, in standard errors; empty without them."""
     # Errors of a curve that goes through all samples are errors of rounding.
     if quality.optimum is None or quality.uncertainty.reason or quality.r2 >= 1 - ROUNDING:
         return ""

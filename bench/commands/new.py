@@ -115,8 +115,8 @@ def _comment_on_rates(made: DefaultStudy) -> list[str]:
         return ["# Theory knows no largest stable rate for this model and loss, so this is a wide range."]
     single, full = (text(float(f"{edge:.2g}")) for edge in made.edges)
     return [
-        f"# By theory sgd is stable near the lowest loss up to about {single} with single samples, and up to {full} with "
-        "full batches.",
+        f"# By theory sgd is stable near the lowest loss up to about {single} with single samples,",
+        f"# and up to {full} with full batches.",
         "# The range begins at a thirtieth of the one and ends at the other.",
     ]
 
@@ -124,12 +124,8 @@ def _comment_on_rates(made: DefaultStudy) -> list[str]:
 def _comment_on_scaling(made: DefaultStudy) -> list[str]:
     if not made.study.data.standardize:
         return [f"# {made.scaling}"]
-    if made.scaling:
-        return [
-            f"# {made.scaling}",
-            "# One size of columns lets one learning rate suit them all. Losses are in these units.",
-        ]
-    return ["# Columns of mean 0 and deviation 1: one learning rate then suits them all. Losses are in these units."]
+    how = [f"# {made.scaling}"] if made.scaling else ["# Columns get mean 0 and deviation 1."]
+    return [*how, "# One learning rate suits columns of one size. Losses are in these units."]
 
 
 def _comment_on_target(made: DefaultStudy) -> list[str]:
@@ -143,5 +139,5 @@ def _comment_on_target(made: DefaultStudy) -> list[str]:
     return [
         f"# The lowest loss of this model is {lowest}, by {yardstick.method}; the best constant has {constant}.",
         *note,
-        "# The target leaves 1 % of the improvement. It is for this loss: with another one, `--loss` makes a new target.",
+        "# The target leaves 1 % of the improvement. It is for this loss; `--loss` makes one for another loss.",
     ]

@@ -78,7 +78,7 @@ def study_or_table(
     loss: str | None,
     validation: float | None,
 ) -> Study:
-    """Return the study that a name or a file stands for; for a table, the default one for the loss and the held-out share.
+    """Return the study that a name or a file stands for; for a table, the default one for a loss and a held-out share.
 
     Raises
     ------

@@ -26,8 +26,8 @@ class OriginalUnits:
 def original_loss(loss: ArrayLike, scaling: Scaling | None, criterion: Loss) -> Floats:
     """Return losses, any shape, in original units, where there are such.
 
-    Mean squared residuals are y_scale**2 times the standardized, mean absolute ones y_scale times. A loss with an option
-    in units of the residual, such as huber, stays as it is: in the units of training.
+    Mean squared residuals are y_scale**2 times the standardized, mean absolute ones y_scale times. A loss with an
+    option in units of the residual, such as huber, stays as it is: in the units of training.
     """
     factor = scaling.y_scale**criterion.degree if scaling and criterion.degree else 1.0
     return factor * np.asarray(loss, dtype=np.float64)

@@ -33,7 +33,7 @@ def yardstick_of(table: pd.DataFrame | None) -> Yardstick | None:
     """Return the yardstick that a table of the evidence holds."""
     if table is None or table.empty:
         return None
-    row = table.iloc[0].to_dict()
+    row = {str(name): value for name, value in table.iloc[0].items()}
     params = row.pop("params")
     return Yardstick(**row, params=None if params is None else np.asarray(params, float))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.choice_ranking import edge_of_rates
+from bench.tables.excess import EXCESS
 from bench.tables.formatting import text
-from bench.tables.run_costs import EXCESS
 from bench.tables.winners import is_confirmed
 from kernels.yardstick import ARRIVED, Yardstick, format_share
 
@@ -30,7 +30,8 @@ def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
     if np.isnan(yardstick.improvement):
         return f"The lowest loss is {found}{note}; it is no improvement over that of {yardstick.baseline}."
     left = format_share(yardstick.remaining(final_loss_of(best)))
-    return f"The best choice ends {left} of the improvement over {yardstick.baseline} above the lowest loss, {found}{note}."
+    gain = f"the improvement over {yardstick.baseline}"
+    return f"The best choice ends {left} of {gain} above the lowest loss, {found}{note}."
 
 
 def describe_impossible_target(target: float | None, yardstick: Yardstick) -> str:
@@ -77,26 +78,23 @@ def describe_shortfall(
     advice = []
     if target is not None and best["converged"] and yardstick.remaining(target) > ARRIVED:
         wanted = f", such as {text(yardstick.target)}" if yardstick.target else ""
-        advice.append(
-            f"runs stop at the target, which leaves {format_share(yardstick.remaining(target))}: lower it{wanted}"
-        )
+        leaves = format_share(yardstick.remaining(target))
+        advice.append(f"a lower target{wanted}, as runs stop at this one, which leaves {leaves}")
     else:
         advice += _advise_rates(best, ranked)
         if _still_falls(own, curves, yardstick.loss):
-            advice.append("the loss was still falling: train for more epochs")
+            advice.append("more epochs, as the loss was still falling")
         elif best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
             advice.append(
-                'it no longer falls: try a schedule that lowers the rate, such as "halve(10)", or larger batches'
+                "a schedule that lowers the rate, such as halve(10), or larger batches, as it no longer falls"
             )
         if not is_linear and _starts_differ(own):
-            advice.append("some starts lead elsewhere: try others")
+            advice.append("other starts, as they lead to different places")
         if sizes_differ:
-            advice.append("the inputs are of different sizes: standardize them")
-    suggestions = "; ".join(advice) or "try other rates, optimizers or starts"
-    return (
-        f"the best choice ends {format_share(left)} of the improvement over {yardstick.baseline} above the lowest loss, "
-        f"{text(float(f'{yardstick.loss:.4g}'))}. What may help: {suggestions}."
-    )
+            advice.append("standardized inputs, which are of different sizes")
+    suggestions = "; ".join(advice) or "other rates, optimizers or starts"
+    gain, lowest = f"the improvement over {yardstick.baseline}", text(float(f"{yardstick.loss:.4g}"))
+    return f"the best choice ends {format_share(left)} of {gain} above the lowest loss, {lowest}. Try {suggestions}."
 
 
 def _advise_rates(best: pd.Series, ranked: pd.DataFrame) -> list[str]:
@@ -104,7 +102,7 @@ def _advise_rates(best: pd.Series, ranked: pd.DataFrame) -> list[str]:
     if edge is None:
         return []
     beyond = "higher" if edge[0] == "highest" else "lower"
-    return [f"its learning rate is the {edge[0]} of {edge[1]}: try {beyond} ones, with --refine 2"]
+    return [f"{beyond} learning rates than the {edge[0]} of {edge[1]}, with --refine 2"]
 
 
 def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool:
