@@ -205,7 +205,7 @@ def _explain_missing_paths(run_data: RunData) -> str:
         return run_data.missing_data
     if not run_data.result.model.inputs:
         return NO_CURVE
-    if not run_data.criterion.of_residual and run_data.criterion.name not in PLAYED:
+    if run_data.criterion.name not in PLAYED:
         return f"The page cannot compute the loss {run_data.criterion.name}."
     if "paths" in run_data.evidence:
         return "It would have taken long to train any run once more, for its path to be recorded."

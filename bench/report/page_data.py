@@ -54,6 +54,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "every": every,
         "target": run_data.target,
         "loss": run_data.criterion.label,
+        "lowest": run_data.lowest_loss,
         "kernel": KERNEL,
         "timed": bool(frame["seconds"].notna().any()),
         "settings": {name: encode_setting(rows[name], run_data.samples) for name in settings},
@@ -107,7 +108,7 @@ def _encode_edges(run_data: RunData, rows: pd.DataFrame) -> list[dict[str, Any]]
 
 
 def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
-    """Return the losses of all rows, one row after the other, as steps of `unit` decades above `low`.
+    """Return the losses of all rows less the lowest, one row after the other, as steps of `unit` decades above `low`.
 
     `marks` holds, for each batch size in order, the samples seen and the updates made where a loss is stored; the
     last mark of each run, of which the numbers of the row speak, is stored as well.
@@ -129,6 +130,8 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
         is_stored |= own & (is_last | np.isin(samples, seen[kept]))
     order = np.argsort(row[is_stored], kind="stable")
     stored = losses[is_stored][order]
+    if run_data.lowest_loss:
+        stored = np.maximum(stored - run_data.lowest_loss, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         decades = np.log10(stored)
     finite = np.isfinite(decades)

@@ -18,8 +18,11 @@ from kernels.samples import check_samples
 
 # The loss over a plane of parameters is their mean: more of them are not seen in its contours.
 MAX_SAMPLES = 300
-# The losses of prediction and target that the page can compute; those of residuals are shown as their mean square.
-PLAYED = ("logistic", "hinge", "poisson", "objective")
+# The losses that the page can compute.
+PLAYED = (
+    *("squared", "huber", "logcosh", "absolute", "quantile", "cauchy", "epsilon_insensitive"),
+    *("logistic", "hinge", "poisson", "objective"),
+)
 
 
 def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
@@ -35,7 +38,7 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
     if run_data.data is None or paths is None or paths.empty or not run_data.result.model.inputs:
         return None
     loss = run_data.criterion
-    if not loss.of_residual and loss.name not in PLAYED:
+    if loss.name not in PLAYED:
         return None
     model, scaling = run_data.result.model, run_data.scaling
     columns, y = check_samples(model, run_data.data.x, run_data.data.y)
@@ -46,7 +49,8 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         scales = [list(pair) for pair in x_scales], [float(scaling.y_mean), float(scaling.y_scale)]
     return {
         "program": encode_program(model.program),
-        "loss": None if loss.of_residual else loss.name,
+        "loss": loss.name,
+        "options": list(loss.options.values()),
         "params": list(model.params),
         "names": [text(name) for name in (*run_data.data.x_names, run_data.data.y_name)],
         "inputs": [pack(to_float32(column[some])) for column in columns],

@@ -13,7 +13,7 @@ function paintCell(plot, figure) {
     for (const row of runs) {
       const { samples, losses } = curves.get(row);
       x.push(...alongClock(samples, edge, cellLook.x), null);
-      y.push(...losses.map((loss) => (loss > 0 || !cellLook.y ? loss : null)), null);
+      y.push(...losses.map(distance).map((loss) => (loss > 0 || !cellLook.y ? loss : null)), null);
       const who = literal(`${shown("init", row)}, seed ${shown("seed", row)}`);
       samples.forEach((seen, i) => words.push(`${who}<br>${count(seen, "sample")}: loss ${text(losses[i])}`));
       words.push("");
@@ -28,17 +28,17 @@ function paintCell(plot, figure) {
     };
   });
   const every = [...curves.values()];
-  const begun = every.map(({ losses }) => losses[0]);
+  const begun = every.map(({ losses }) => distance(losses[0]));
   const range = lossRange(
-    every.flatMap(({ losses }) => losses),
+    every.flatMap(({ losses }) => losses.map(distance)),
     begun,
-    run.target,
+    targetDistance(),
   );
   const end = Math.max(0, ...every.map(({ samples }) => samples.at(-1)));
   draw(plot, traces, {
     xaxis: clockAxis(CLOCKS.samples, { log: cellLook.x, edge, end, width: plot.clientWidth }),
-    yaxis: axis(run.loss, { log: cellLook.y, range: cellLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
-    shapes: run.target === null ? [] : [across(run.target, "target")],
+    yaxis: axis(lossTitle(), { log: cellLook.y, range: cellLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
+    shapes: targetLine(),
   });
   const codes = [...new Set(Array.from(rows, (row) => settings.init.codes[row]))];
   legend(

@@ -39,6 +39,11 @@ function count(number, noun) {
   return `${text(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
+// Losses are drawn by their distances to the lowest that the model can reach, where that is far enough from 0.
+const distance = (loss) => (run.lowest ? Math.max(loss - run.lowest, 0) : loss);
+const lossTitle = (prefix = "") =>
+  `${prefix}${run.loss}${run.lowest ? ` above the lowest, ${text(run.lowest)}` : ""}`;
+
 // NaN stands for a run without the value and is sorted last, so that a failure cannot improve a median.
 function quantiles(values, shares) {
   const sorted = Float64Array.from(values, (value) => (Number.isNaN(value) ? Infinity : value)).sort();
@@ -49,7 +54,7 @@ function quantiles(values, shares) {
   });
 }
 
-// The range of the losses in decades, without those that diverge and those far below the target.
+// The range of distances in decades, without those that diverge and those far below the target.
 function lossRange(losses, first, target) {
   const positive = losses.filter((loss) => loss > 0 && Number.isFinite(loss));
   if (!positive.length) return [-1, 1];

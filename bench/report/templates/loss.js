@@ -7,12 +7,12 @@ function paintLoss(plot, figure) {
   const clock = CLOCKS[lossLook.clock];
   const shownCurves = shownOptimizers().map((code) => lossOf(code)).filter(Boolean);
   const edge = leftEdge(shownCurves.flatMap((one) => one.times));
-  const every = shownCurves.flatMap((one) => one.median);
-  const begun = shownCurves.map((one) => one.median[0]);
-  const range = lossRange(every, begun, run.target);
+  const every = shownCurves.flatMap((one) => one.median.map(distance));
+  const begun = shownCurves.map((one) => distance(one.median[0]));
+  const range = lossRange(every, begun, targetDistance());
   const traces = shownCurves.map(({ code, times, low, median, high }) => {
     const x = alongClock(times, edge, lossLook.x);
-    const y = median.map((value) => (Number.isFinite(value) && (value > 0 || !lossLook.y) ? value : null));
+    const y = median.map(distance).map((value) => (Number.isFinite(value) && (value > 0 || !lossLook.y) ? value : null));
     const tone = toneOf(code);
     const hover = times.map(
       (time, i) =>
@@ -24,15 +24,15 @@ function paintLoss(plot, figure) {
       mode: times.length > 1 ? "lines" : "markers",
       ...{ x, y, text: hover, hoverinfo: "text", line: { width: 2.2, color: tone }, marker: { color: tone } },
     };
-    return [ribbon(x, low, high, tone, spanOf(y, lossLook.y)), line];
+    return [ribbon(x, low.map(distance), high.map(distance), tone, spanOf(y, lossLook.y)), line];
   });
   // The view ends soon after the last median has arrived; a band may go on.
   const longest = Math.max(...shownCurves.map((one) => one.times.at(-1)));
   const arrived = Math.max(...shownCurves.map((one) => one.arrived));
   draw(plot, [...traces.map(([band]) => band), ...traces.map(([, line]) => line)], {
     xaxis: clockAxis(clock, { log: lossLook.x, edge, end: Math.min(longest, 1.25 * arrived), width: plot.clientWidth }),
-    yaxis: axis(run.loss, { log: lossLook.y, range: lossLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
-    shapes: run.target === null ? [] : [across(run.target, "target")],
+    yaxis: axis(lossTitle(), { log: lossLook.y, range: lossLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
+    shapes: targetLine(),
   });
   optimizerLegend(figure);
   targetLegend(figure);

@@ -22,6 +22,10 @@ function optimizerLegend(figure, kind = "") {
   );
 }
 
+// Where the target is among distances to the lowest loss, and its line; none where no distance is as small.
+const targetDistance = () => (run.target === null ? null : distance(run.target));
+const targetLine = () => (targetDistance() > 0 ? [across(targetDistance(), "target")] : []);
+
 function targetLegend(figure) {
   if (run.target === null) return;
   const entry = make("span", {}, swatch(color("target"), "dashes"), `target ${text(run.target)}`);

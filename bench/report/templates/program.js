@@ -95,6 +95,19 @@ const LOSS_VALUES = {
     Math.max(Math.exp(prediction) - target * prediction + (target && target * Math.log(target)) - target, 0),
   objective: (prediction) => prediction,
 };
+// The losses of a residual, as in kernels/residual_losses.py.
+const RESIDUAL_VALUES = {
+  __proto__: null,
+  huber: (r, [delta]) => {
+    const clipped = Math.min(Math.abs(r), delta);
+    return clipped * (Math.abs(r) - 0.5 * clipped);
+  },
+  logcosh: (r) => Math.log1p(2 * Math.sinh(0.5 * Math.min(Math.abs(r), 20)) ** 2) + Math.max(Math.abs(r) - 20, 0),
+  absolute: (r) => Math.abs(r),
+  quantile: (r, [tau]) => Math.max((1 - tau) * r, -tau * r),
+  cauchy: (r, [scale]) => 0.5 * scale * scale * Math.log1p((r / scale) ** 2),
+  epsilon_insensitive: (r, [epsilon]) => Math.max(Math.abs(r) - epsilon, 0),
+};
 const MEANS = {
   __proto__: null,
   logistic: (prediction) => 1 / (1 + Math.exp(-prediction)),

@@ -7,15 +7,17 @@ function paintRates(plot, figure) {
   const measure = MEASURES[rateLook.measure];
   const isLoss = rateLook.measure in LOSSES;
   const [lines, sentences, every] = [[], [], []];
-  shownOptimizers().forEach((code, place, codes) => {
+  const place = rateLook.measure === "loss" ? distance : (value) => value;
+  shownOptimizers().forEach((code, number, codes) => {
     const outcomes = settings.lr.values
       .map((_, lr) => best(rowsWith({ optimizer: code, batch_size: rateLook.size, lr })))
       .filter(Boolean);
     const rates = outcomes.map((one) => settings.lr.values[settings.lr.codes[one.rows[0]]]);
     // Side by side, so that one optimizer's range does not hide another's.
-    const shift = (place - (codes.length - 1) / 2) * 0.012;
+    const shift = (number - (codes.length - 1) / 2) * 0.012;
     const x = rates.map((rate) => (rateLook.x ? rate * 10 ** shift : rate));
-    const spreads = outcomes.map((one) => one[rateLook.measure]);
+    const found = outcomes.map((one) => one[rateLook.measure]);
+    const spreads = found.map(({ low, middle, high }) => ({ low: place(low), middle: place(middle), high: place(high) }));
     const drawn = (value) => Number.isFinite(value) && (value > 0 || !rateLook.y);
     const y = spreads.map(({ middle }) => (drawn(middle) ? middle : null));
     const safe = outcomes.map((one) => run.target === null || one.converged === one.runs);
@@ -23,8 +25,8 @@ function paintRates(plot, figure) {
       run.target === null ? "" : `${one.converged} of ${count(one.runs, "run")} reached the target<br>`;
     const hover = outcomes.map(
       (one, i) =>
-        `${literal(choice(one.rows[0]))}<br>${reached(one)}${measure.title}: ${measure.says(spreads[i].middle)} ` +
-        `(10–90 %: ${measure.says(spreads[i].low)} to ${measure.says(spreads[i].high)})`,
+        `${literal(choice(one.rows[0]))}<br>${reached(one)}${measure.title}: ${measure.says(found[i].middle)} ` +
+        `(10–90 %: ${measure.says(found[i].low)} to ${measure.says(found[i].high)})`,
     );
     lines.push({ code, x, y, hover, safe, spreads });
     every.push(...y, ...spreads.map(({ low }) => low));
@@ -33,18 +35,18 @@ function paintRates(plot, figure) {
   });
   const positive = every.filter((value) => value > 0 && Number.isFinite(value));
   const [least, most] = [Math.min(...positive), Math.max(...positive)].map(Math.log10);
-  const range = !isLoss && positive.length ? [least - 0.08, most + 0.15] : lossRange(every, [], run.target);
+  const range = !isLoss && positive.length ? [least - 0.08, most + 0.15] : lossRange(every, [], targetDistance());
   const top = 10 ** (range[1] + 1);
   const marks = rateTicks(plot.clientWidth || 600);
   draw(plot, lines.map((one) => rateTrace(one, top)), {
     xaxis: axis("learning rate", { log: rateLook.x, tickangle: 0, ...(rateLook.x ? marks : {}) }),
-    yaxis: axis(measure.title, {
+    yaxis: axis(rateLook.measure === "loss" ? lossTitle("final ") : measure.title, {
       log: rateLook.y,
       range: rateLook.y ? range : [0, 10 ** range[1]],
       ...(!isLoss && rateLook.y ? ticks(...range, measure.brief) : {}),
       ...(rateLook.measure === "seconds" && !rateLook.y ? secondTicks(10 ** range[1]) : {}),
     }),
-    shapes: run.target === null || rateLook.measure !== "loss" ? [] : [across(run.target, "target")],
+    shapes: rateLook.measure === "loss" ? targetLine() : [],
   });
   optimizerLegend(figure, "dot");
   const size =

@@ -92,7 +92,7 @@ function curve(row) {
   const until = (kept, last) => Array.from(steps, (_, i) => (i < steps.length - 1 ? kept[i] : last));
   const losses = Array.from(steps, (step) => {
     if (step === 0) return NaN;
-    return step === 1 ? 0 : 10 ** (run.curves.low + (step - 2) * run.curves.unit);
+    return (step === 1 ? 0 : 10 ** (run.curves.low + (step - 2) * run.curves.unit)) + run.lowest;
   });
   return {
     samples: until(marks.samples, numbers.samples_seen[row]),

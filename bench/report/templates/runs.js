@@ -53,10 +53,13 @@ const predicted = (theta, inputs) => {
   const given = residuals(play.program, theta, inputs, 0);
   return toTable(play.loss in MEANS ? given.map(MEANS[play.loss]) : given, play.scales.y);
 };
-const lossAt = (theta) =>
-  play.loss === null
-    ? meanSquare(residuals(play.program, theta, play.inputs, play.y))
-    : meanLoss(LOSS_VALUES[play.loss], residuals(play.program, theta, play.inputs, 0), play.y);
+const lossAt = (theta) => {
+  if (play.loss in LOSS_VALUES)
+    return meanLoss(LOSS_VALUES[play.loss], residuals(play.program, theta, play.inputs, 0), play.y);
+  const given = residuals(play.program, theta, play.inputs, play.y);
+  const value = RESIDUAL_VALUES[play.loss];
+  return value ? meanLoss((residual) => value(residual, play.options), given, play.y) : meanSquare(given);
+};
 
 // The two parameters that move most on a path, and how far the picture of it goes. A run that diverges is shown as long
 // as its loss is not a thousand times that of its start.

@@ -107,7 +107,7 @@ function fallOf(step) {
   const { marks, losses } = player.run;
   const edge = leftEdge(marks.slice(1));
   const x = alongClock(marks, edge, marks.length > 1);
-  const y = losses.map((loss) => (loss > 0 ? loss : null));
+  const y = losses.map(distance).map((loss) => (loss > 0 ? loss : null));
   return { edge, x, y, done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
 }
 
@@ -120,8 +120,11 @@ function paintFall(plot) {
     threeLines([x, y], done, now),
     {
       xaxis: clockAxis(CLOCKS.samples, { log: marks.length > 1, edge, end: marks.at(-1), width: plot.clientWidth }),
-      yaxis: axis(run.loss, { log: true, range: lossRange(losses, [losses[0]], run.target) }),
-      shapes: run.target === null ? [] : [across(run.target, "target")],
+      yaxis: axis(lossTitle(), {
+        log: true,
+        range: lossRange(losses.map(distance), [distance(losses[0])], targetDistance()),
+      }),
+      shapes: targetLine(),
       margin: PLAYED_MARGIN,
     },
     false,

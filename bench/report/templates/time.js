@@ -9,12 +9,14 @@ function paintTime(plot, figure) {
   const traces = shownOptimizers().map((code) => {
     const rows = Array.from(rowsWith({ optimizer: code })).filter(
       (row) =>
-        numbers.final_loss[row] > 0 && Number.isFinite(numbers.final_loss[row]) && Number.isFinite(numbers.seconds[row]),
+        distance(numbers.final_loss[row]) > 0 &&
+        Number.isFinite(numbers.final_loss[row]) &&
+        Number.isFinite(numbers.seconds[row]),
     );
     drawn += rows.length;
-    const y = rows.map((row) => numbers.final_loss[row]);
+    const y = rows.map((row) => distance(numbers.final_loss[row]));
     every.push(...y);
-    begun.push(...rows.map((row) => curve(row).losses[0]));
+    begun.push(...rows.map((row) => distance(curve(row).losses[0])));
     return {
       type: "scatter",
       mode: "markers",
@@ -29,7 +31,7 @@ function paintTime(plot, figure) {
       marker: { color: toneOf(code), size: rows.length > 400 ? 4 : 7, opacity: 0.55, line: { width: 0 } },
     };
   });
-  const range = lossRange(every, begun, run.target);
+  const range = lossRange(every, begun, targetDistance());
   const times = traces.flatMap((one) => one.x);
   const timeSpan = [Math.min, Math.max].map((end) =>
     Math.log10(times.reduce((one, other) => end(one, other), times[0])),
@@ -42,14 +44,14 @@ function paintTime(plot, figure) {
       tickangle: 0,
       ...(timeLook.x && drawn ? ticks(...timeSpan, duration, Math.max(2, Math.floor(plot.clientWidth / 70))) : {}),
     }),
-    yaxis: axis("final loss", { log: timeLook.y, range: timeLook.y ? range : null }),
-    shapes: run.target === null ? [] : [across(run.target, "target")],
+    yaxis: axis(lossTitle("final "), { log: timeLook.y, range: timeLook.y ? range : null }),
+    shapes: targetLine(),
   });
   optimizerLegend(figure, "dot");
   const outside = every.filter((loss) => Math.log10(loss) < range[0] || Math.log10(loss) > range[1]).length;
   const beyond = outside && timeLook.y ? `, ${text(outside)} of them are outside the view` : "";
   return (
-    `${text(drawn)} of ${count(run.count, "configuration")} ended at a finite loss above zero and were timed${beyond}. ` +
+    `${text(drawn)} of ${count(run.count, "configuration")} ended at a finite loss above ${run.lowest ? "the lowest" : "zero"} and were timed${beyond}. ` +
     TIME_OF_A_RUN
   );
 }
