@@ -77,10 +77,13 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
     offset = np.broadcast_to(offset, y.shape)
     if not (np.isfinite(design).all() and np.isfinite(offset).all()):
         return None
-    basis, singular, directions = np.linalg.svd(design, full_matrices=False)
+    # Columns of one length, so that what counts as rank does not depend on units.
+    lengths = np.linalg.norm(design, axis=0)
+    lengths[lengths == 0] = 1.0
+    basis, singular, directions = np.linalg.svd(design / lengths, full_matrices=False)
     rank = int(np.count_nonzero(singular > singular[0] * max(design.shape) * np.finfo(float).eps))
     root = np.sqrt(y.size)
-    basis, back = basis[:, :rank] * root, (directions[:rank].T / singular[:rank]) * root
+    basis, back = basis[:, :rank] * root, directions[:rank].T / singular[:rank] / lengths[:, np.newaxis] * root
     objective = _mean_of_basis(loss, basis, offset, y)
 
     def loss_at(theta: Floats) -> float:
@@ -141,6 +144,8 @@ def lowest_of_nonlinear(
             ends.sort(key=lambda end: end[0])
     objective = mean_and_gradient(model.program, loss, x, y)
     value, params = ends[0]
+    if loss.name in PIECES:
+        value, params = _settle_at_kinks(objective, params)
     # What SciPy sums may differ from what runs record in the last digits.
     value = min(value, objective(params)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
@@ -236,6 +241,20 @@ def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats) 
     except (ValueError, np.linalg.LinAlgError):  # numbers too large for it
         return np.inf, start
     return float(2 * end.cost / y.size), np.asarray(end.x)
+
+
+def _settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats]:
+    """Return where the simplex method of Nelder and Mead ends, which needs no derivatives, begun until it settles."""
+    from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
+
+    value, where = objective(start)[0], start
+    options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 400 * start.size, "adaptive": True}
+    for _ in range(RESTARTS):
+        end = minimize(lambda theta: objective(theta)[0], where, method="Nelder-Mead", options=options)
+        if not end.fun < value * (1 - SETTLED):
+            break
+        value, where = float(end.fun), np.asarray(end.x)
+    return value, where
 
 
 def _polish(model: Model, loss: Loss, start: Floats, x: tuple[Floats, ...], y: Floats) -> tuple[float, Floats]:

@@ -1,0 +1,200 @@
+"""The lowest loss of a model and that of the best constant, held against scikit-learn, SciPy and plain scans."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import curve_fit
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, QuantileRegressor
+from sklearn.metrics import hinge_loss, log_loss, mean_absolute_error, mean_pinball_loss, mean_poisson_deviance
+
+from kernels import Model, fit
+from kernels.losses import LOSSES, make_loss
+from kernels.lowest_loss import lowest_of_linear, solve_linear_params
+from kernels.models import make_model
+from kernels.sample_stream import ArrayStream
+from kernels.yardstick import Yardstick, constant_loss, find_yardstick, format_share
+
+DIABETES = load_diabetes(return_X_y=True)
+CANCER = tuple(part[:, :6] if part.ndim == 2 else part.astype(float) for part in load_breast_cancer(return_X_y=True))
+RATES = np.array([0.02, 0.02, 0.06, 0.06, 0.11, 0.11, 0.22, 0.22, 0.56, 0.56, 1.1, 1.1])
+VELOCITIES = np.array([76, 47, 97, 107, 123, 139, 159, 152, 191, 201, 207, 200.0])
+
+
+def linear_model(columns):
+    names = [f"x{k}" for k in range(columns)]
+    return Model(" + ".join([*(f"w{k}*x{k}" for k in range(columns)), "b"]), names)
+
+
+def yardstick(model, x, y, loss="squared", starts=()):
+    model = make_model(model, ("x",)) if isinstance(model, str) else model
+    return find_yardstick(model, make_loss(loss), ArrayStream(model.columns(x), np.asarray(y, float)), list(starts))
+
+
+def test_least_squares_is_that_of_scikit_learn():
+    x, y = DIABETES
+    found = yardstick(linear_model(10), x, y)
+    assert found.loss == pytest.approx(np.mean((LinearRegression().fit(x, y).predict(x) - y) ** 2), rel=1e-12)
+    assert found.constant_loss == pytest.approx(np.var(y), rel=1e-12)
+
+
+def test_logistic_regression_is_that_of_scikit_learn():
+    x, y = CANCER
+    scaled = (x - x.mean(0)) / x.std(0)
+    judge = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(scaled, y)
+    found = yardstick(linear_model(6), x, y, "logistic")  # the columns as they are, of sizes from 0.1 to 1000
+    assert found.loss == pytest.approx(log_loss(y, judge.predict_proba(scaled)), rel=1e-7)
+    assert found.constant_loss == pytest.approx(log_loss(y, np.full(y.size, y.mean())), rel=1e-9)
+    assert not found.note
+
+
+@pytest.mark.parametrize("loss", ["absolute", "quantile(0.9)"])
+def test_losses_with_kinks_are_those_of_quantile_regression(loss):
+    x, y = DIABETES
+    tau = make_loss(loss).options.get("tau", 0.5)
+    judge = QuantileRegressor(quantile=tau, alpha=0.0).fit(x, y).predict(x)
+    expected = mean_pinball_loss(y, judge, alpha=tau) if loss != "absolute" else mean_absolute_error(y, judge)
+    found = yardstick(linear_model(10), x, y, loss)
+    assert found.method == "linear programming"
+    assert found.loss == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_hinge_loss_is_lower_than_what_sgd_reaches_and_that_of_the_formula():
+    x, y = CANCER
+    scaled = (x - x.mean(0)) / x.std(0)
+    found = yardstick(linear_model(6), scaled, y, "hinge")
+    run = fit(linear_model(6), scaled, y, init=np.zeros(7), loss="hinge", lr=0.05, schedule="halve(20)", epochs=200)
+    assert found.loss <= run.loss[-1] <= 1.05 * found.loss
+    prediction = linear_model(6).predict(found.params, scaled)
+    assert found.loss == pytest.approx(hinge_loss(2 * y - 1, prediction), rel=1e-9)
+
+
+def test_poisson_regression_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2)) * [100, 0.01]
+    y = rng.poisson(np.exp(1 + x @ [0.003, -20])).astype(float)
+    scaled = x / x.std(0)
+    judge = PoissonRegressor(alpha=0, tol=1e-12, max_iter=10_000).fit(scaled, y).predict(scaled)
+    found = yardstick(linear_model(2), x, y, "poisson")
+    assert found.loss == pytest.approx(mean_poisson_deviance(y, judge) / 2, rel=1e-8)
+    assert found.constant_loss == pytest.approx(mean_poisson_deviance(y, np.full(300, y.mean())) / 2, rel=1e-8)
+
+
+def test_a_nonlinear_model_is_that_of_curve_fit_from_a_good_start():
+    best, _ = curve_fit(lambda s, v, k: v * s / (k + s), RATES, VELOCITIES, [200, 0.1])
+    found = yardstick("V*x/(K + x)", RATES, VELOCITIES)
+    np.testing.assert_allclose(found.params, best, rtol=1e-5)
+    assert found.loss <= np.mean((best[0] * RATES / (best[1] + RATES) - VELOCITIES) ** 2)
+    assert "local searches" in found.note
+
+
+@pytest.mark.parametrize("loss", ["huber(5)", "absolute", "cauchy(10)", "logcosh"])
+def test_a_robust_loss_of_a_nonlinear_model_is_as_low_as_a_fine_scan(loss):
+    found = yardstick("V*x/(K + x)", RATES, VELOCITIES, loss)
+    criterion, residual = make_loss(loss), lambda v, k: v * RATES / (k + RATES) - VELOCITIES
+    v, k = np.meshgrid(np.linspace(190, 240, 201), np.linspace(0.03, 0.12, 201), indexing="ij")
+    scanned = np.mean(
+        criterion.value(residual(v[..., np.newaxis], k[..., np.newaxis]), tuple(criterion.options.values())), axis=-1
+    )
+    assert found.loss <= scanned.min() * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "objective"])
+def test_no_run_ends_below_the_yardstick_and_none_beats_the_constant(loss):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=80)
+    y = 0.7 * x + rng.normal(size=80)
+    y = {"logistic": y > 0, "hinge": y > 0, "poisson": np.floor(np.exp(y))}.get(loss, y).astype(float)
+    found = yardstick("a*x + b", x, y, loss)
+    run = fit("a*x + b", x, y, init=[0, 0], loss=loss, lr=0.05, schedule="halve(30)", epochs=300)
+    assert found.loss <= run.loss.min() * (1 + 1e-9)
+    assert run.loss[-1] < found.target  # a hundredth of the improvement is left at most
+    assert run.remaining == pytest.approx(found.remaining(run.loss[-1]))
+    criterion = make_loss(loss)
+    for constant in np.linspace(-3, 3, 301):
+        given = (constant - y,) if criterion.of_residual else (np.full(80, constant), y)
+        assert found.constant_loss <= np.mean(criterion.recorded((*given, tuple(criterion.options.values())))) + 1e-9
+
+
+def test_separable_classes_are_said_to_have_no_minimum():
+    x = np.linspace(-1, 1, 40)
+    found = yardstick("a*x + b", x, x > 0.1, "logistic")
+    assert (found.loss, found.params) == (0.0, None)
+    assert "can be separated" in found.note
+    assert found.target == pytest.approx(0.01 * found.constant_loss, rel=1e-3)
+
+
+def test_a_model_that_is_not_finite_at_a_sample_has_none_for_any_loss(capfd):
+    x = np.arange(5.0)
+    for loss in ("squared", "huber", "absolute"):
+        found = yardstick("a*log(x) + b", x, x, loss)
+        assert math.isnan(found.loss)
+        assert found.target is None
+        assert math.isnan(found.remaining(1.0))
+    assert not capfd.readouterr().err
+
+
+def test_objectives_are_measured_from_the_best_start():
+    model = Model("x**2 + y**2 - x", ())
+    found = find_yardstick(model, make_loss("objective"), ArrayStream((), np.zeros(1)), [np.ones(2), np.zeros(2)])
+    assert found.loss == pytest.approx(-0.25)
+    assert (found.constant_loss, found.baseline) == (0.0, "the best start")
+    assert found.remaining(-0.125) == pytest.approx(0.5)
+
+
+def test_an_objective_without_a_lower_bound_has_no_target():
+    found = find_yardstick(Model("x*y", ()), make_loss("objective"), ArrayStream((), np.zeros(1)), [np.ones(2)])
+    assert "no lower bound" in found.note
+    assert found.target is None
+
+
+def test_a_model_that_is_no_better_than_a_constant_has_no_target():
+    x = np.linspace(-1, 1, 50)
+    found = yardstick("a*x", x, 5 + 0 * x)
+    assert found.loss > found.constant_loss
+    assert found.target is None
+    assert "no improvement" in found.describe(25.0)
+
+
+def test_targets_resolve_a_small_improvement():
+    found = Yardstick(0.99512345, 1.0, None, "least squares")
+    assert found.loss < found.target < found.loss + 0.02 * found.improvement
+    assert found.remaining(found.target) == pytest.approx(0.01, rel=0.05)
+
+
+def test_a_lower_end_of_a_run_takes_the_place_of_a_worse_one_only():
+    found = Yardstick(1.0, 2.0, np.zeros(1), "L-BFGS")
+    assert found.lowered(1.5, np.ones(1), "this run") is found
+    assert found.lowered(0.5, np.ones(1), "this run").loss == 0.5
+
+
+def test_parameters_that_are_linear_together_are_solved():
+    program = Model("a*exp(-b*x) + c").program
+    assert program.linear_params == [0, 2]
+    x = np.linspace(0, 3, 30)
+    y = 2 * np.exp(-1.5 * x) + 4
+    np.testing.assert_allclose(solve_linear_params(program, np.array([9.0, 1.5, 9.0]), (x,), y), [2, 1.5, 4])
+    assert Model("a*b*x").program.linear_params == [0]
+
+
+def test_units_and_collinear_columns_do_not_matter():
+    x, y = CANCER
+    twice = np.column_stack([x * [1, 1e6, 1e-6, 1, 1, 1], x[:, 0]])
+    alone = lowest_of_linear(linear_model(6), make_loss("logistic"), linear_model(6).columns(x), y)
+    both = lowest_of_linear(linear_model(7), make_loss("logistic"), linear_model(7).columns(twice), y)
+    assert both.loss == pytest.approx(alone.loss, rel=1e-7)
+
+
+def test_the_best_constant_of_skewed_targets_is_found():
+    y = np.concatenate([np.zeros(90), np.full(10, 1e4)])
+    assert constant_loss(make_loss("absolute"), y) == pytest.approx(1000.0)
+    assert constant_loss(make_loss("cauchy"), y) <= np.mean(make_loss("cauchy").recorded((y, (1.0,))))
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.004, "0.4 %"), (1e-6, "less than 0.01 %"), (0.37, "37 %"), (1.77, "177 %"), (math.nan, "an unknown share")],
+)
+def test_shares_in_words(share, words):
+    assert format_share(share) == words
