@@ -38,7 +38,7 @@ def test_standard_errors_and_correlations_are_those_of_scipy(decay):
     np.testing.assert_allclose(result.stderr, stderr, rtol=1e-4)
     np.testing.assert_allclose(result.uncertainty.correlation, covariance / np.outer(stderr, stderr), rtol=1e-4)
     assert result.uncertainty.reason == ""
-    assert result.optimum is None
+    assert result.optimum.loss == pytest.approx(result.loss[-1], rel=1e-9)
 
 
 def test_scores_are_those_of_scikit_learn(decay):
@@ -60,10 +60,11 @@ def test_the_optimum_of_a_linear_model_is_that_of_the_least_squares():
     y = 2 * X**2 - 4 * X + 3 + NOISE
     expected = np.polyfit(X, y, 2)
     run = fit(models.quadratic, X, y, init=[0, 0, 0], epochs=3)
-    np.testing.assert_allclose(run.optimum, expected, rtol=1e-9)
-    assert np.linalg.norm(run.params - run.optimum) > 1e-3
+    np.testing.assert_allclose(run.optimum.params, expected, rtol=1e-9)
+    assert np.linalg.norm(run.params - run.optimum.params) > 1e-3
+    assert run.remaining == pytest.approx((run.loss[-1] - run.optimum.loss) / (np.var(y) - run.optimum.loss))
     shifted = fit(Model("a*x + x**2 + b"), X, y, init=[0, 0], epochs=1)
-    np.testing.assert_allclose(shifted.optimum, np.polyfit(X, y - X**2, 1), rtol=1e-9)
+    np.testing.assert_allclose(shifted.optimum.params, np.polyfit(X, y - X**2, 1), rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ def test_which_losses_come_from_a_factor():
     many = 10**6
     assert takes_factor("lanes-fma", quadratic, SQUARED, 32)
     assert not takes_factor("lanes-fma", quadratic, SQUARED, 31)
-    assert takes_factor("lanes-fma", polynomial(11), make_loss("huber"), many)
+    assert takes_factor("lanes-fma", polynomial(11), SQUARED, many)
+    assert not takes_factor("lanes-fma", polynomial(11), make_loss("huber"), many)  # its own loss is recorded
     for kernel in ("reference", "fused", "fused-fma", "lanes", "epoch-map"):
         assert not takes_factor(kernel, quadratic, SQUARED, many)
     for model in (polynomial(12), models.sine, Model("a*b*x")):

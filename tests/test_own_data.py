@@ -12,6 +12,7 @@ from bench.analysis.default_study import default_study, linear_expression
 from bench.data.columns import numeric_columns, split_renames
 from bench.data.scaling import standardize
 from bench.data.table import builtin, load_table
+from bench.data.units import original_units
 from bench.study.load import load_study
 from bench.study.schema_page import schema_page
 from kernels.column_names import column_name, column_names
@@ -110,12 +111,40 @@ def test_the_default_grid_ends_at_the_predicted_edge(cars):
     assert rates.max() >= full * (1 - 1e-9)
     assert rates.min() <= made.edges[0] / 30
     best = np.polyfit(data.x[:, 0], data.y, 1, full=True)[1][0] / data.y.size
-    assert made.study.run.target == pytest.approx(1.01 * best, rel=1e-3)
+    assert made.study.run.target == pytest.approx(best + 0.01 * (1 - best), rel=1e-3)
+    assert made.study.run.target_loss == "squared"
 
 
-def test_a_model_without_a_known_edge_gets_a_wide_range(cars):
-    made = default_study(cars, ["hp=Engine Power (PS)"], "mpg", "a*exp(b*hp)")
-    assert (made.edges, made.study.grid.lr, made.study.run.target) == (None, "log:0.001:1:9", None)
+def test_a_loss_without_curvature_gets_a_wide_range(cars):
+    made = default_study(cars, ["hp=Engine Power (PS)"], "mpg", "a*exp(b*hp)", loss="absolute")
+    assert (made.edges, made.study.grid.lr) == (None, "log:0.001:1:9")
+    assert made.study.run.target is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "center"),
+    [
+        ("a*hp + b", "both"),
+        ("a*exp(b*hp) + c", "both"),
+        ("a*exp(b*hp)", "x"),
+        ("L/(1 + exp(-k*(hp - m)))", "x"),
+        ("V*hp/(K + hp)", "none"),
+        ("a*hp", "none"),
+        ("sin(hp) + b", None),
+    ],
+)
+def test_columns_are_centered_only_where_that_carries_back(cars, model, center):
+    made = default_study(cars, ["hp=Engine Power (PS)"], "mpg", model)
+    table = made.study.data
+    assert (table.center if table.standardize else None) == center
+    assert bool(made.scaling) == (center != "both")
+    if center is None:
+        return
+    data, scaling = made.study.dataset()
+    params = original_units(made.study.make_model(data), made.yardstick.params, scaling).params
+    prediction = made.study.make_model(data).predict(params, load_table(cars, "Engine Power (PS)", "mpg").x)
+    there = np.mean((prediction - load_table(cars, "Engine Power (PS)", "mpg").y) ** 2)
+    assert there == pytest.approx(made.yardstick.loss * scaling.y_scale**2, rel=1e-6)
 
 
 @pytest.mark.parametrize("options", [[], ["--x", "z=Engine Power (PS)", "--model", "a*exp(b*z)"]])

@@ -167,16 +167,17 @@ def test_what_is_said_of_a_fit(samples):
     result = fit(model, x, y, loss="logistic", **shared)
     assert (result.records, result.trained) == ("log loss", "logistic")
     assert np.isnan([result.rmse, result.r2]).all()
-    assert result.optimum is None
     said = str(result)
+    assert f"lowest loss {result.optimum.loss:.6g} by L-BFGS; the run ends" in said
     assert f"{result.loss[-1]:.6g} (log loss)" in said
     assert f"accuracy    {result.metrics['accuracy']:.6g}" in said
     assert "RMSE" not in said
     huber = fit(model, x, y, loss="huber(0.2)", **shared)
     loss = make_loss("huber(0.2)")
     expected = loss.value(huber.predict(x) - y, (0.2,)).mean()
-    assert huber.metrics == {"huber loss": pytest.approx(expected, rel=1e-15)}
-    assert huber.loss[-1] == pytest.approx(np.mean((huber.predict(x) - y) ** 2))
+    assert huber.loss[-1] == pytest.approx(expected, rel=1e-15)
+    assert huber.metrics == {"mean squared residual": pytest.approx(np.mean((huber.predict(x) - y) ** 2))}
+    assert huber.rmse == pytest.approx(np.sqrt(np.mean((huber.predict(x) - y) ** 2)))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from sklearn.preprocessing import StandardScaler
 from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset, builtin
 from bench.data.units import original_loss, original_units
+from kernels.losses import make_loss
 from kernels.model import Model
 
 CARRIED = {
@@ -189,5 +190,24 @@ def test_original_loss_is_the_mean_squared_error_there():
     guess = np.sin(standardized.x[:, 0])
     loss = np.mean((guess - standardized.y) ** 2)
     there = np.mean((scaling.y_mean + scaling.y_scale * guess - data.y) ** 2)
-    assert_allclose(original_loss([loss, 4 * loss], scaling), [there, 4 * there])
-    assert_array_equal(original_loss(np.inf, scaling), np.inf)
+    squared, absolute, huber = map(make_loss, ("squared", "absolute", "huber"))
+    assert_allclose(original_loss([loss, 4 * loss], scaling, squared), [there, 4 * there])
+    assert_array_equal(original_loss(np.inf, scaling, squared), np.inf)
+    assert_array_equal(original_loss(loss, None, squared), loss)
+    deviation = np.mean(np.abs(guess - standardized.y))
+    there = np.mean(np.abs(scaling.y_mean + scaling.y_scale * guess - data.y))
+    assert_allclose(original_loss(deviation, scaling, absolute), there)
+    assert_array_equal(original_loss(loss, scaling, huber), loss)  # its delta is in units of training
+
+
+@pytest.mark.parametrize("center", ["x", "y", "none"])
+def test_what_is_not_centered_gets_a_root_mean_square_of_1(center):
+    data = builtin("auto-mpg")
+    scaled, scaling = standardize(data, center=center)
+    for column, name in ((scaled.x[:, 0], "x"), (scaled.y, "y")):
+        assert_allclose(np.mean(column**2), 1)
+        assert abs(np.mean(column)) < 1e-12 if name == center else np.mean(column) > 0.5
+    assert_allclose(scaling.x_mean + scaling.x_scale * scaled.x, data.x)
+    assert_allclose(scaling.y_mean + scaling.y_scale * scaled.y, data.y)
+    with pytest.raises(ValueError, match="center must be one of both, x, y, none, not 'z'"):
+        standardize(data, center="z")

@@ -108,7 +108,7 @@ def test_a_study_is_what_its_file_says(write):
 
 
 # What a single run does not have.
-OF_A_SWEEP = {"confirm", "refine"}
+OF_A_SWEEP = {"confirm", "refine", "target_loss"}
 
 
 def test_what_a_file_leaves_out_is_as_in_a_python_call(write):
@@ -361,7 +361,7 @@ def test_built_in_studies_show_runs_that_arrive_and_runs_that_do_not(name, confi
     data, _ = study.dataset()
     # No other test has kernels for five parameters, and those of single runs compile in half the time.
     kernel = "fused" if name == "diabetes" else "lanes"
-    settings = study.run.model_dump() | {"confirm": 0, "validation": data.validation, "kernel": kernel}
+    settings = study.run.of_sweep() | {"confirm": 0, "validation": data.validation, "kernel": kernel}
     frame = sweep(study.make_model(data), data.x, data.y, study.make_grid(), **settings).frame
     assert len(frame) == configurations
     counts = frame["status"].value_counts()

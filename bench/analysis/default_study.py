@@ -205,6 +205,7 @@ def _rates(edges: tuple[float, float] | None) -> str:
 
 def _one_digit(value: float, towards: Callable[[float], int]) -> float:
     """Return the nearest number of one significant digit below or above a positive value."""
+    value = float(f"{value:.6g}")  # 2 but for rounding is 2
     power = math.floor(math.log10(value))
     return float(f"{towards(value / 10.0**power)}e{power}")
 

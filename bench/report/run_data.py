@@ -205,12 +205,18 @@ class RunData:
         """The conclusions of the run in sentences; empty if nothing has been trained yet."""
         if self.frame.empty:
             return {}
-        about = self.frame, self.ranked, self.result.model, self.target, self.scaling, self.criterion
+        about = self.frame, self.ranked, self.result.model, self.target, self.scaling
         # On the seeds by which they were selected, optimizers would look better than they are.
         fresh = () if self.fresh is None else (self.compared, self.compared_on)
         shortfall = {"Not arrived": f"{self.shortfall[0].upper()}{self.shortfall[1:]}"} if self.shortfall else {}
         lowest = {"Lowest loss": describe_distance(recommended_choice(self.ranked), self.yardstick)}
-        return shortfall | verdict(*about, *fresh) | lowest | self._describe_loss() | self._describe_metric()
+        return (
+            shortfall
+            | verdict(*about, *fresh, criterion=self.criterion)
+            | lowest
+            | self._describe_loss()
+            | self._describe_metric()
+        )
 
     @cached_property
     def shortfall(self) -> str:

@@ -21,7 +21,9 @@ from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
 from kernels import Model
 from kernels.loss import Loss
+from kernels.losses import make_loss
 
+SQUARED = make_loss("squared")
 # So many tied choices are named.
 MAX_NAMED = 3
 
@@ -32,9 +34,9 @@ def verdict(
     model: Model,
     target: float | None,
     scaling: Scaling | None,
-    criterion: Loss,
     compared: pd.DataFrame | None = None,
     compared_on: str = "",
+    criterion: Loss = SQUARED,
 ) -> dict[str, str]:
     """Return the conclusions of a run: the best choice, how sure that is, how robust it is, and what fails.
 
@@ -50,12 +52,12 @@ def verdict(
         The loss at which the runs stopped.
     scaling : Scaling or None
         The scaling of the data if they were standardized.
-    criterion : Loss
-        The loss that was trained.
     compared : DataFrame, optional
         The optimizers on fresh seeds, as from `bench.tables.optimizer_comparison.compare_optimizers`.
     compared_on : str
         The seeds that it is about, in words.
+    criterion : Loss
+        The loss that was trained.
 
     Returns
     -------
