@@ -21,7 +21,6 @@ from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.run import (
     MAX_EPOCHS,
-    NO_LOWEST,
     Block,
     Data,
     FactoredData,
@@ -30,6 +29,7 @@ from kernels.run import (
     Record,
     allocate_scratch,
     count_evaluated,
+    start_lowest,
 )
 from kernels.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.specialize import Kernel, specialize
@@ -45,8 +45,9 @@ class Runs(NamedTuple):
 
     Where only the ends of epochs are marks, `marks` are epochs done. `losses`, shape (marks trained + 1, R), starts
     with the loss at the first of them; a row past the mark that a run reached has no meaning for it.
-    `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`,
-    shape (R, 2), is the lowest of them so far with the samples seen then. Who goes on with a run hands it on.
+    `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest` is
+    what is known of the lowest of them so far (`kernels.run.start_lowest`): with patience also the parameters there, which
+    are those that a run keeps, while `params` are where it would go on. Who goes on with a run hands both on.
     Of the kernel `epoch-map`, `fell_back`, shape (R,), are those that `fused` trained, or `lanes`.
     """
 
@@ -111,8 +112,8 @@ def train_runs(
         settings of shape (S, R), runs have options of their own (`kernels.run_options`), in all kernels but maps.
     params : array, shape (R, P)
     memory : array, shape (R, M)
-    lowest : array, shape (R, 2), optional
-        Of runs that go on at mark `first`: the lowest validation loss before, and the samples seen then.
+    lowest : array, shape (R, 2) or (R, 3 + P), optional
+        Of runs that go on at mark `first`: `Runs.lowest` as it was then.
     stopped : callable
         Asked about twenty times a second.
     factors : pair of array, shape (P + 1, P + 1), optional
@@ -134,7 +135,7 @@ def train_runs(
         np.empty(shape),
         0.0,
         np.empty(shape if data.validation_y.size else (0, count)),
-        np.full((count, 2), NO_LOWEST) if lowest is None else lowest.copy(),
+        start_lowest(params, hyper.patience) if lowest is None else lowest.copy(),
         np.zeros(count if KERNELS[kernel].maps else 0, np.bool_),
     )
     if KERNELS[kernel].maps:
@@ -215,6 +216,9 @@ def _train_in_turn(
                 return False
         runs.params[run], runs.status[run], runs.marks[run] = trajectory[done], status, done
         runs.losses[:, run], runs.validation_losses[:, run] = losses[first:], validation_losses[first:]
+        kept, lowest = np.searchsorted(own.marks, runs.lowest[run, 1]), runs.lowest[run]
+        if lowest.size > 2 and kept >= first:
+            lowest[2], lowest[3:] = losses[kept], trajectory[kept]
     return True
 
 
@@ -267,7 +271,7 @@ def allocate_block(params: Floats, memory: Floats, lowest: Floats, marks: tuple[
     ----------
     params : array, shape (runs, P)
     memory : array, shape (runs, M)
-    lowest : array, shape (runs, 2)
+    lowest : array, shape (runs, 2) or (runs, 3 + P)
     marks : pair of int
         How many losses there is room for, and how many validation losses.
     first : int

@@ -304,6 +304,10 @@ def record_mark(data, hyper, runs, mark, judged, per_epoch):
                 runs.validation_losses[mark - runs.begin, run] = held_out
                 patience = hyper.patience * per_epoch
                 status = status_by_validation(status, held_out, runs.lowest[run], hyper.marks[mark], patience)
+                if runs.lowest.shape[1] > 2 and runs.lowest[run, 1] == hyper.marks[mark]:
+                    runs.lowest[run, 2] = loss
+                    for k in range(PARAMS):
+                        runs.lowest[run, 3 + k] = now[place // PIECES, k * PIECES + place % PIECES]
             if status != DIVERGED:
                 least, most = (loss if loss < least else least), (loss if loss > most else most)
             if status == MAX_EPOCHS:

@@ -145,7 +145,8 @@ def fit(
         other part alone had been given.
     patience : int, optional
         Stop at the first mark that lies so many epochs or more after that of the lowest validation loss; the status is
-        ``"stopped"`` then. `params` are those of the end all the same, and `best` those of the lowest loss.
+        ``"stopped"`` then. However the run ends, `params` are those of the mark of the lowest validation loss, and all
+        that is said of them (`kept`, `rmse`, `predict`, ...) too.
     dtype : str
         What is computed with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``, which
         have the same bits there too; for models of + - * / sqrt, abs, max, min, where and whole powers. Samples, start
@@ -216,6 +217,7 @@ def fit(
         steps = train_in_slices(legs, marks, samples=count_evaluated(data), slowdown=slowdown)
 
     seconds = 0.0
+    keeps_lowest = np.isfinite(hyper.patience)
     updates = count_updates(marks, n, size, drop_last=drop_last)
     per_epoch = samples_per_epoch(n, size, drop_last)
     order = describe_order(blocks or hyper.shuffle, () if stream is None else stream.blocks)
@@ -225,9 +227,10 @@ def fit(
         # two callbacks.
         protect = _read_only if status == MAX_EPOCHS and done < marks.size - 1 else np.copy
         seen = int(marks[done])
+        mark = int(np.searchsorted(marks, kept.lowest[1])) if keeps_lowest else done
         result = FitResult(
             model=model,
-            params=kept.trajectory[done].copy(),
+            params=kept.trajectory[mark].copy(),
             loss=protect(kept.losses[: done + 1]),
             trajectory=protect(kept.trajectory[: done + 1]),
             rates=protect(rates[: -(-seen // per_epoch)]),
@@ -249,6 +252,7 @@ def fit(
             dtype=dtype,
             order=order,
             stream=x if isinstance(x, SampleStream) else None,
+            kept_mark=mark,
         )
         if callback:
             callback(result)

@@ -34,7 +34,8 @@ class FitResult:
     ----------
     model : Model
     params : array, shape (P,)
-        After the last epoch; in the order of ``model.params``.
+        In the order of ``model.params``: those of the end, or with `patience` those of the mark of the lowest
+        validation loss. See `kept`.
     loss : array, shape (M,)
         Over all samples that are trained on, at each mark: before the first update, after each epoch, and in between
         where `record` asks for it. The mean squared residual, whatever loss of the residual was trained; for a loss of
@@ -80,6 +81,8 @@ class FitResult:
         which blocks were shuffled, and how many of them together.
     stream : SampleStream or None
         Where the samples were read from, if they were streamed.
+    kept_mark : int
+        The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
     """
 
     model: Model
@@ -105,9 +108,10 @@ class FitResult:
     dtype: str = "float64"
     order: str = describe_order(False)
     stream: SampleStream | None = field(default=None, repr=False)
+    kept_mark: int = -1
 
     def predict(self, x: Inputs) -> Floats:
-        """Return the model at x with the parameters of the end.
+        """Return the model at x with `params`.
 
         Parameters
         ----------
@@ -169,7 +173,7 @@ class FitResult:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """What else is known of the end, on the samples that were trained on; see `kernels.loss.Loss.metrics`."""
+        """What else is known of `params`, on the samples that were trained on; see `kernels.loss.Loss.metrics`."""
         names = list(self.criterion.metrics(np.zeros(1), np.zeros(1)))
         if not names:  # without a pass over the samples
             return {}
@@ -192,7 +196,17 @@ class FitResult:
         """
         losses = self.loss if self.validation_loss is None else self.validation_loss
         counts = np.isfinite(losses) & np.isfinite(self.loss) & np.isfinite(self.trajectory).all(axis=1)
-        mark = int(np.argmin(np.where(counts, losses, np.inf)))
+        return self._snapshot(int(np.argmin(np.where(counts, losses, np.inf))))
+
+    @property
+    def kept(self) -> Snapshot:
+        """The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
+
+        Its losses are those that the run is judged by.
+        """
+        return self._snapshot(range(self.loss.size)[self.kept_mark])
+
+    def _snapshot(self, mark: int) -> Snapshot:
         seen = int(self.samples_seen[mark])
         return Snapshot(
             mark,
@@ -205,8 +219,8 @@ class FitResult:
 
     @property
     def rmse(self) -> float:
-        """The root of the mean squared residual at the end, in the units of y; nan where no residual was trained."""
-        return math.sqrt(self.loss[-1]) if self.criterion.of_residual and self.loss[-1] >= 0 else math.nan
+        """The root of the mean squared residual of `params`, in the units of y; nan where no residual was trained."""
+        return math.sqrt(self.kept.loss) if self.criterion.of_residual and self.kept.loss >= 0 else math.nan
 
     @cached_property
     def target_variance(self) -> float:
@@ -215,12 +229,12 @@ class FitResult:
 
     @property
     def r2(self) -> float:
-        """The share of the variance of y that the model explains at the end; nan where y does not vary.
+        """The share of the variance of y that the model explains with `params`; nan where y does not vary.
 
         It is nan too where no residual was trained.
         """
         variance = self.target_variance if self.criterion.of_residual else 0.0
-        return 1.0 - float(self.loss[-1]) / variance if variance else math.nan
+        return 1.0 - self.kept.loss / variance if variance else math.nan
 
     @cached_property
     def uncertainty(self) -> Uncertainty:
@@ -258,7 +272,7 @@ class FitResult:
             f"Fit of {self.model.expression}: {self.status}",
             f"  epochs      {self.epochs} ({int(self.updates[-1]):,} updates{target})",
             f"  parameters  {params}",
-            f"  loss        {self.loss[0]:.6g} -> {self.loss[-1]:.6g} ({self.records})",
+            f"  loss        {self.loss[0]:.6g} -> {self.kept.loss:.6g} ({self.records})",
             *self._describe_validation(),
             *([f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}"] if self.criterion.of_residual else []),
             *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items()),
@@ -277,7 +291,10 @@ class FitResult:
     def _describe_validation(self) -> list[str]:
         if self.validation_loss is None:
             return []
-        best, course = self.best, f"{self.validation_loss[0]:.6g} -> {self.validation_loss[-1]:.6g}"
+        kept, best = self.kept, self.best
+        course = f"{self.validation_loss[0]:.6g} -> {kept.validation_loss:.6g}"
+        if kept.mark < self.loss.size - 1:
+            return [f"  validation  {course}; its parameters, after {kept.epoch:g} epochs, are kept"]
         return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
 
     def to_frame(self) -> pd.DataFrame:

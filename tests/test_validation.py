@@ -182,8 +182,36 @@ def test_a_run_stops_where_plain_python_says(kernel, record, patience, slicing):
     assert run.loss.size == size < whole.loss.size + (patience == 100)
     for name in ("loss", "validation_loss", "trajectory", "samples_seen"):
         np.testing.assert_array_equal(getattr(run, name), getattr(whole, name)[:size])
-    np.testing.assert_array_equal(run.params, whole.trajectory[size - 1])
+    lowest = int(np.argmin(losses_on(*HELD, whole.trajectory[:size])))
+    assert lowest < size - 1
+    np.testing.assert_array_equal(run.params, whole.trajectory[lowest])
     assert run.epochs_to_target is None
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "fused-fma", "epoch-map"])
+def test_all_that_is_said_of_the_parameters_is_said_of_those_that_are_kept(kernel, slicing):
+    end, kept = quadratic(kernel=kernel), quadratic(kernel=kernel, patience=100)
+    best = kept.best
+    assert 0 < best.mark == kept.kept.mark == kept.kept_mark < end.kept.mark == end.epochs == 12
+    np.testing.assert_array_equal(end.params, end.trajectory[-1])
+    np.testing.assert_array_equal(kept.params, best.params)
+    for run in (end, kept):
+        (residual,) = (run.predict(x) - y for x, y in [(X, Y)])
+        assert run.kept.loss == pytest.approx(np.mean(residual**2), rel=1e-12)
+        assert run.rmse == pytest.approx(np.sqrt(np.mean(residual**2)), rel=1e-12)
+        assert run.r2 == pytest.approx(1 - np.mean(residual**2) / np.var(Y), rel=1e-12)
+        assert run.kept.validation_loss == pytest.approx(np.mean((run.predict(HELD_X) - HELD_Y) ** 2), rel=1e-12)
+        assert f"-> {run.kept.loss:.6g} (" in str(run)
+    assert kept.stderr.tolist() != end.stderr.tolist()
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_run_that_diverges_keeps_the_best_mark_too(kernel):
+    """Its start predicts best; after some epochs nothing is finite."""
+    run = quadratic(kernel=kernel, lr=1e150, epochs=3, patience=3, validation=([0.5], [0.0]))
+    assert (run.status, run.kept.mark) == ("diverged", 0)
+    assert run.params.tolist() == [0, 0, 0]
+    assert not np.isfinite(run.trajectory[-1]).all()
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
@@ -249,11 +277,25 @@ def test_many_runs_are_what_fit_makes_of_each(kernel, optimizer, batch_size, shu
         assert (runs.marks[k], STATUS[runs.status[k]]) == (size - 1, alone.status)
         np.testing.assert_array_equal(runs.losses[:size, k], alone.loss)
         np.testing.assert_array_equal(runs.validation_losses[:size, k], alone.validation_loss)
-        np.testing.assert_array_equal(runs.params[k], alone.params)
-        assert runs.lowest[k].tolist() == [alone.best.validation_loss, alone.best.samples_seen]
+        np.testing.assert_array_equal(runs.params[k], alone.trajectory[-1])
+        kept = alone.kept
+        assert kept.mark == alone.best.mark
+        assert runs.lowest[k].tolist() == [kept.validation_loss, kept.samples_seen, kept.loss, *alone.params]
 
 
-@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+@pytest.mark.parametrize("kernel", ["lanes-fma", "epoch-map"])
+def test_kernels_of_other_bits_keep_the_parameters_of_their_best_mark(kernel, slicing):
+    """Each is held against the reference, and what it keeps against its own losses."""
+    runs = many(kernel, record="log:5", patience=2.0)
+    for k, alone in enumerate(each_alone("sgd", 1, False, "log:5")[:-1]):
+        own = runs.validation_losses[: runs.marks[k] + 1, k]
+        mark = int(np.argmin(own))
+        assert runs.lowest[k, :3].tolist() == [own[mark], alone.samples_seen[mark], runs.losses[mark, k]]
+        np.testing.assert_allclose(runs.lowest[k, 3:], alone.trajectory[mark], rtol=1e-9, atol=1e-12)
+    assert runs.lowest[-1].tolist()[3:] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes", "epoch-map"])
 @pytest.mark.parametrize("record", ["epoch", 25])
 @pytest.mark.parametrize("half", [1, 4, 7])
 def test_a_run_that_goes_on_later_stops_where_one_made_at_once_does(kernel, record, half, slicing):
@@ -335,9 +377,12 @@ def test_the_frame_has_the_validation_loss_where_there_is_one():
 
 def test_it_prints_the_validation_loss_where_there_is_one():
     run = quadratic(patience=3)
-    first, last, best = run.validation_loss[0], run.validation_loss[-1], run.best
-    line = f"  validation  {first:.6g} -> {last:.6g}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"
+    first, best = run.validation_loss[0], run.best
+    line = f"  validation  {first:.6g} -> {best.validation_loss:.6g}; its parameters, after {best.epoch:g} epochs, are kept"
     assert line in str(run).splitlines()
+    last = quadratic().validation_loss[-1]
+    line = f"  validation  {first:.6g} -> {last:.6g}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"
+    assert line in str(quadratic()).splitlines()
     assert str(run).startswith("Fit of a*x**2 + b*x + c: stopped\n")
     assert "validation" not in str(quadratic(validation=None))
 
