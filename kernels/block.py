@@ -61,6 +61,24 @@ class Runs(NamedTuple):
     lowest: Floats
     fell_back: NDArray[np.bool_] = np.zeros(0, np.bool_)
 
+    def kept(self, first: int = 0) -> "Kept":
+        """Return what is kept of runs that were trained from mark `first` on."""
+        if self.validation_losses.size and self.lowest.shape[1] > 2:
+            return Kept(self.lowest[:, 3:], self.lowest[:, 2], self.lowest[:, 0])
+        last = self.marks - first, np.arange(self.marks.size)
+        return Kept(self.params, self.losses[last], self.validation_losses[last] if self.validation_losses.size else None)
+
+
+class Kept(NamedTuple):
+    """What runs give: parameters, and the losses there: those of the end, or with patience of the lowest held-out loss.
+
+    `params` has the shape (R, P), the losses (R,); without samples for validation there are no losses on them.
+    """
+
+    params: Floats
+    losses: Floats
+    validation_losses: Floats | None
+
 
 def compile_kernel(
     kernel: str,

@@ -50,7 +50,9 @@ def test_every_row_and_curve_is_what_fit_makes_of_it(undisturbed):
         assert (row.status, row.samples_seen) == (alone.status, alone.samples_seen[-1])
         np.testing.assert_array_equal(curves[row.config_id]["validation_loss"], alone.validation_loss)
         np.testing.assert_array_equal(curves[row.config_id]["loss"], alone.loss)
-        assert row.validation_loss == alone.validation_loss[-1]
+        assert row.validation_loss == alone.kept.validation_loss == alone.best.validation_loss
+        assert row.final_loss == alone.kept.loss == alone.loss_at(alone.params)
+        assert [row.param_a, row.param_b, row.param_c] == alone.params.tolist()
         assert row.best_validation_loss == alone.best.validation_loss
         assert row.best_samples == alone.best.samples_seen
 
@@ -97,8 +99,8 @@ def test_choices_are_ranked_by_the_lowest_loss_on_held_out_samples(undisturbed):
     for row in ranked.itertuples():
         own = undisturbed.frame
         own = own[(own["optimizer"] == row.optimizer) & (own["lr"] == row.lr) & (own["batch_size"] == row.batch_size)]
-        assert row.validation_loss == own["best_validation_loss"].median()
-    assert "lowest loss on held-out samples" in undisturbed.verdict()["Best choice"]
+        assert row.validation_loss == own["validation_loss"].median()
+    assert "loss on held-out samples" in undisturbed.verdict()["Best choice"]
     by_training = undisturbed.ranking("final_loss")
     assert by_training["final_loss"].iloc[0] <= ranked["final_loss"].iloc[0]
 

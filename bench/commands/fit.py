@@ -311,13 +311,13 @@ def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple
 
 
 def _validation_facts(fitted: TableFit) -> dict[str, str]:
-    """Return the loss on held-out rows, at the end and at its lowest; nothing where none are held out."""
+    """Return the loss on held-out rows, of what is kept and at its lowest; nothing where none are held out."""
     losses = fitted.validation_losses
     if losses is None:
         return {}
     measure = fitted.result.criterion.label
     return {
-        f"{measure} on held-out rows": f"{losses[-1]:.10g}",
+        f"{measure} on held-out rows": f"{losses[fitted.result.kept_mark]:.10g}",
         "at its lowest": f"{losses[fitted.result.best.mark]:.10g}",
     }
 

@@ -35,7 +35,7 @@ class TableFit:
     params : dict
         Name -> value, in the table's units, or in standardized ones where `note` says so.
     loss : float
-        What the run recorded, at its end; a mean squared residual is in the table's units.
+        What the run recorded with these parameters; a mean squared residual is in the table's units.
     note : str or None
         Why the parameters are not in the table's units.
     interrupted : bool
@@ -62,7 +62,7 @@ class TableFit:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """What else is known of the end, by name, such as the accuracy; of losses of the residual nothing."""
+        """What else is known of these parameters, by name, such as the accuracy; of losses of the residual nothing."""
         known = {} if self.result.criterion.of_residual else self.result.metrics
         return {name: _finite_or_none(value) for name, value in known.items()}
 
@@ -87,8 +87,8 @@ class TableFit:
             "compile_seconds": self.result.compile_seconds,
         }
         if (losses := self.validation_losses) is not None:
-            lowest = losses[self.result.best.mark]
-            numbers |= {"validation_loss": _finite_or_none(losses[-1]), "best_validation_loss": _finite_or_none(lowest)}
+            kept, lowest = losses[self.result.kept_mark], losses[self.result.best.mark]
+            numbers |= {"validation_loss": _finite_or_none(kept), "best_validation_loss": _finite_or_none(lowest)}
         numbers |= {"notes": list(self.result.notes)} if self.result.notes else {}
         return numbers | ({"note": self.note} if self.note else {})
 
@@ -165,7 +165,7 @@ def carry_back(result: FitResult, data: Table, scaling: Scaling | None, *, inter
         As `bench.data.standardize` returned it with the data; None where they were not standardized.
     interrupted : bool
     """
-    params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling)
+    params, loss, note = in_table_units(result.model, result.params, result.kept.loss, scaling)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
     return TableFit(result, data, scaling, named, loss, note, interrupted)
 

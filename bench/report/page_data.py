@@ -41,7 +41,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     frame = run_data.frame
     params = [f"param_{name}" for name in run_data.result.model.params]
     settings = [*choice_columns(frame), "init", "seed"]
-    held_out = [name for name in ("best_validation_loss",) if name in frame]
+    held_out = [name for name in ("validation_loss",) if name in frame]
     numbers = [*NUMBERS, *held_out, *params]
     # Eight bytes for each number, the id and the start, and about two for each setting.
     room = ROW_BYTES // (8 * (len(numbers) + 1 + len(params)) + 2 * len(settings))

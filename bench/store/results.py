@@ -49,10 +49,11 @@ class SweepResult:
     frame : DataFrame
         One row per configuration, in the grid's order: config_id, the grid's columns; status; the `epochs` finished,
         the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
-        and `updates_to_target`, missing where the target was not reached; final_loss, best_loss; where there are
-        held-out samples `validation_loss` at the end, the lowest, `best_validation_loss`, and the samples seen then,
-        `best_samples`; with the kernel `epoch-map` whether another one had to train the run, `fell_back`; and
-        param_<name> for each parameter.
+        and `updates_to_target`, missing where the target was not reached; param_<name> for each parameter, those of the
+        end, or with patience those of the mark of the lowest loss on held-out samples; `final_loss`, the loss with
+        these, and `best_loss`, the lowest at any mark; where there are held-out samples `validation_loss`, that on them
+        with the same parameters, the lowest, `best_validation_loss`, and the samples seen then, `best_samples`; with
+        the kernel `epoch-map` whether another one had to train the run, `fell_back`.
     starts : array, shape (rows, P)
         Where each of them started.
     clock : Clock

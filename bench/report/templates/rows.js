@@ -55,7 +55,7 @@ function outcome(rows) {
     updates: spread(of("updates_to_target")),
     seconds: spread(seconds),
     loss: spread(of("final_loss")),
-    ...(numbers.best_validation_loss ? { heldOut: spread(of("best_validation_loss")) } : {}),
+    ...(numbers.validation_loss ? { heldOut: spread(of("validation_loss")) } : {}),
   };
 }
 
