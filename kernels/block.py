@@ -45,9 +45,9 @@ class Runs(NamedTuple):
 
     Where only the ends of epochs are marks, `marks` are epochs done. `losses`, shape (marks trained + 1, R), starts
     with the loss at the first of them; a row past the mark that a run reached has no meaning for it.
-    `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest` is
-    what is known of the lowest of them so far (`kernels.run.start_lowest`): with patience also the parameters there, which
-    are those that a run keeps, while `params` are where it would go on. Who goes on with a run hands both on.
+    `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`
+    is what is known of the lowest of them so far (`kernels.run.start_lowest`): with patience also the parameters there,
+    which are those that a run keeps, while `params` are where it would go on. A longer run goes on from both.
     Of the kernel `epoch-map`, `fell_back`, shape (R,), are those that `fused` trained, or `lanes`.
     """
 
@@ -66,7 +66,8 @@ class Runs(NamedTuple):
         if self.validation_losses.size and self.lowest.shape[1] > 2:
             return Kept(self.lowest[:, 3:], self.lowest[:, 2], self.lowest[:, 0])
         last = self.marks - first, np.arange(self.marks.size)
-        return Kept(self.params, self.losses[last], self.validation_losses[last] if self.validation_losses.size else None)
+        held_out = self.validation_losses[last] if self.validation_losses.size else None
+        return Kept(self.params, self.losses[last], held_out)
 
 
 class Kept(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +70,8 @@ class FitResult:
         As `loss`, over the held-out samples, at the same marks; None without `validation`.
     validation : tuple or None
         The held-out samples: their inputs, as in `x`, and their y.
+    test : tuple or None
+        The samples held out for the test, as in `validation`.
     notes : tuple of str
         What else is to be known of the run: that another kernel trained it than the one asked for, and why.
     memory : array
@@ -103,6 +105,7 @@ class FitResult:
     y: Floats = field(repr=False)
     validation_loss: Floats | None = None
     validation: Samples | None = field(default=None, repr=False)
+    test: Samples | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     dtype: str = "float64"
@@ -149,13 +152,7 @@ class FitResult:
 
     def loss_at(self, params: Floats) -> float:
         """Return what the run records, at other parameters, shape (P,)."""
-
-        def loss_of(x: tuple[Floats, ...], y: Floats) -> float:
-            given, _ = self.criterion.evaluate(self.model.program, params, stack_columns(x, y.size), y)
-            return float(np.mean(self.criterion.recorded(given)))
-
-        with np.errstate(all="ignore"):
-            return mean_over(self.as_stream(), loss_of)
+        return mean_over(self.as_stream(), partial(mean_loss, self.model, self.criterion, params))
 
     def as_stream(self) -> SampleStream:
         """Return the samples that were trained on, to be read part by part."""
@@ -183,6 +180,19 @@ class FitResult:
 
         return dict(zip(names, np.atleast_1d(mean_over(self.as_stream(), metrics_of)).tolist(), strict=True))
 
+    @cached_property
+    def test_loss(self) -> float | None:
+        """What the run records, of `params`, on the samples for the test; None where there are none.
+
+        They had no part in the run: this is the loss to expect on new samples, as long as nothing is chosen by it.
+        """
+        return None if self.test is None else mean_loss(self.model, self.criterion, self.params, *self.test)
+
+    @cached_property
+    def test_metrics(self) -> dict[str, float]:
+        """What else is known of `params` on the samples for the test, by name: see `metrics_on`."""
+        return {} if self.test is None else metrics_on(self.model, self.criterion, self.params, *self.test)
+
     @property
     def epoch_marks(self) -> Marks:
         """Which of the marks are the start and the ends of epochs, shape (epochs + 1,)."""
@@ -200,7 +210,7 @@ class FitResult:
 
     @property
     def kept(self) -> Snapshot:
-        """The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
+        """The mark of `params`: the last one, or with `patience` that of the lowest validation loss.
 
         Its losses are those that the run is judged by.
         """
@@ -274,6 +284,7 @@ class FitResult:
             f"  parameters  {params}",
             f"  loss        {self.loss[0]:.6g} -> {self.kept.loss:.6g} ({self.records})",
             *self._describe_validation(),
+            *self._describe_test(),
             *([f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}"] if self.criterion.of_residual else []),
             *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items()),
             *([f"  precision   {self.dtype}"] if self.dtype != "float64" else []),
@@ -296,6 +307,14 @@ class FitResult:
         if kept.mark < self.loss.size - 1:
             return [f"  validation  {course}; its parameters, after {kept.epoch:g} epochs, are kept"]
         return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
+
+    def _describe_test(self) -> list[str]:
+        if self.test is None:
+            return []
+        names = {"rmse": "RMSE", "r2": "R²"}
+        known = "".join(f", {names.get(name, name)} {value:.6g}" for name, value in self.test_metrics.items())
+        size = f"{self.test[1].size:,} samples that had no part in the run"
+        return [f"  test        {self.test_loss:.6g}{known} on {size}"]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per mark.
@@ -353,6 +372,27 @@ class FitResult:
         """Return what Jupyter shows; it falls back on plain text for None."""
         render = find_view("fit_html")
         return render(self) if render else None
+
+
+def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> float:
+    """Return what runs record of a loss, at parameters of shape (P,), over samples."""
+    with np.errstate(all="ignore"):
+        given, _ = loss.evaluate(model.program, params, stack_columns(x, y.size), y)
+        return float(np.mean(loss.recorded(given)))
+
+
+def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> dict[str, float]:
+    """Return what is said of parameters on samples besides what runs record, by name.
+
+    Of a residual ``"rmse"`` and ``"r2"``, which is nan where y does not vary; else what `Loss.metrics` has, such as
+    ``"accuracy"``.
+    """
+    with np.errstate(all="ignore"):
+        prediction = model.predict_columns(params, x)
+        if not loss.of_residual:
+            return loss.metrics(prediction, y)
+        mean, variance = float(np.mean((prediction - y) ** 2)), float(np.var(y))
+        return {"rmse": math.sqrt(mean), "r2": 1 - mean / variance if variance else math.nan}
 
 
 def whole_or_fraction(seen: int, per_epoch: int) -> float:

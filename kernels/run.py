@@ -60,7 +60,7 @@ class Hyperparameters(NamedTuple):
     `settings` holds the options of the loss, those of the optimizer and the weight decay; where runs side by side have
     options of their own it has a column for each (`kernels.run_options`). `marks` are the counts of
     samples seen at which the run is recorded (`kernels.marks`); without any, it is at the ends of epochs. A run stops
-    after `patience` epochs without a lower validation loss, where there is one; what it keeps is the mark of the lowest.
+    after `patience` epochs without a lower validation loss, where there is one, and keeps the mark of the lowest.
     """
 
     rates: Floats

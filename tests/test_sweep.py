@@ -359,7 +359,9 @@ class TestRecording:
         about = tmp_path / "sgdbench.json"
         about.write_text(about.read_text().replace('"format": 3', '"format": 2'))
         for read in (load_run, swept):
-            with pytest.raises(ValueError, match=r"older sgdbench \(format 2; this one knows 3\): run the study again into another"):
+            with pytest.raises(
+                ValueError, match=r"older sgdbench \(format 2; this one knows 3\): run the study again into another"
+            ):
                 read(tmp_path)
 
 

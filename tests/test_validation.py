@@ -13,7 +13,7 @@ from kernels.marks import make_marks
 from kernels.optimizers import make_optimizer
 from kernels.run import STATUS, Hyperparameters, option_values
 from kernels.samples import allocate_data
-from kernels.validation import choose_held_out
+from kernels.validation import choose_split
 
 RNG = np.random.default_rng(8)
 X = RNG.uniform(-1, 1, 61)
@@ -75,18 +75,25 @@ def test_a_share_is_held_out_as_documented_whatever_the_seed_and_the_kernel(kern
     assert alone.validation is alone.validation_loss is None
 
 
-@pytest.mark.parametrize("n", [2, 3, 10, 97])
-def test_shares_are_rounded_and_the_larger_ones_hold_the_smaller(n):
-    before = np.zeros(n, bool)
+@pytest.mark.parametrize("n", [3, 10, 97])
+@pytest.mark.parametrize("test", [None, 0.3])
+def test_shares_are_rounded_and_the_larger_ones_hold_the_smaller(n, test):
+    before, first = np.zeros(n, bool), round((test or 0) * n)
+    places = np.random.default_rng(0).permutation(n)
     for share in np.linspace(0.01, 0.99, 50):
-        held = choose_held_out(n, share)
-        assert held.sum() == round(share * n)
+        if not 0 < round(share * n) < n - first:
+            with pytest.raises(ValueError, match="validation must hold out at least one sample and leave one to train"):
+                choose_split(n, share, test)
+            continue
+        held, for_test = choose_split(n, share, test)
+        assert set(np.flatnonzero(for_test)) == set(places[:first])
+        assert set(np.flatnonzero(held)) == set(places[first : first + round(share * n)])
         assert held[before].all()
         before = held
 
 
 def test_a_split_is_no_block_of_neighbours():
-    held = np.flatnonzero(choose_held_out(1000, 0.2))
+    held = np.flatnonzero(choose_split(1000, 0.2)[0])
     assert 80 < (held < 500).sum() < 120
     assert np.diff(held).max() < 50
 
@@ -378,7 +385,8 @@ def test_the_frame_has_the_validation_loss_where_there_is_one():
 def test_it_prints_the_validation_loss_where_there_is_one():
     run = quadratic(patience=3)
     first, best = run.validation_loss[0], run.best
-    line = f"  validation  {first:.6g} -> {best.validation_loss:.6g}; its parameters, after {best.epoch:g} epochs, are kept"
+    kept = f"its parameters, after {best.epoch:g} epochs, are kept"
+    line = f"  validation  {first:.6g} -> {best.validation_loss:.6g}; {kept}"
     assert line in str(run).splitlines()
     last = quadratic().validation_loss[-1]
     line = f"  validation  {first:.6g} -> {last:.6g}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"
@@ -397,6 +405,50 @@ def test_a_callback_sees_it_grow_and_cannot_change_it(monkeypatch):
         np.testing.assert_array_equal(call.validation_loss, run.validation_loss[: call.epochs + 1])
         assert not call.validation_loss.flags.writeable
     assert run.validation_loss.flags.writeable
+
+
+# The test
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "epoch-map"])
+@pytest.mark.parametrize("patience", [None, 3])
+def test_samples_for_the_test_have_no_part_in_a_run(kernel, patience):
+    settings = {"kernel": kernel, "patience": patience, "shuffle": True, "seed": 3, "lr": 0.1}
+    run = quadratic(validation=0.3, test=0.2, **settings)
+    places = np.random.default_rng(0).permutation(61)
+    for_test, held, rest = np.split(places, [12, 30])
+    other = Y.copy()
+    other[for_test] = RNG.permutation(Y[for_test]) + 100.0
+    again = fit(models.quadratic, X, other, init=[0, 0, 0], epochs=12, validation=0.3, test=0.2, **settings)
+    parts = (X[np.sort(rest)], Y[np.sort(rest)]), (X[np.sort(held)], Y[np.sort(held)])
+    alone = fit(models.quadratic, *parts[0], init=[0, 0, 0], epochs=12, validation=parts[1], **settings)
+    for same in (again, alone):
+        for name in ("params", "trajectory", "loss", "validation_loss", "stderr", "optimum"):
+            np.testing.assert_array_equal(getattr(same, name), getattr(run, name))
+        assert (same.kept_mark, same.status) == (run.kept_mark, run.status)
+    assert alone.test is alone.test_loss is None
+    assert alone.test_metrics == {}
+    x, y = X[np.sort(for_test)], Y[np.sort(for_test)]
+    np.testing.assert_array_equal(run.test[1], y)
+    assert run.test_loss == pytest.approx(np.mean((run.predict(x) - y) ** 2), rel=1e-12)
+    assert run.test_metrics == pytest.approx({"rmse": run.test_loss**0.5, "r2": 1 - run.test_loss / np.var(y)})
+    assert again.test_loss > 1000 > run.test_loss
+    known = f"RMSE {run.test_metrics['rmse']:.6g}, R² {run.test_metrics['r2']:.6g}"
+    line = f"  test        {run.test_loss:.6g}, {known} on 12 samples that had no part in the run"
+    assert line in str(run).splitlines()
+    assert "  test" not in str(alone)
+
+
+def test_of_classes_the_test_says_the_accuracy():
+    y = (Y > 3.0).astype(float)
+    run = fit(
+        "a*x + b", X, y, init=[0, 0], loss="logistic", lr=0.5, epochs=20, test=(HELD_X, (HELD_Y > 2).astype(float))
+    )
+    right = (run.predict(HELD_X) > 0) == (HELD_Y > 2)
+    assert run.test_metrics == {"accuracy": pytest.approx(right.mean())}
+    assert run.test_loss == pytest.approx(
+        np.mean(np.log1p(np.exp(run.predict(HELD_X))) - (HELD_Y > 2) * run.predict(HELD_X))
+    )
 
 
 # What is refused
@@ -418,6 +470,10 @@ TOO_FEW = "validation must hold out at least one sample and leave one to train o
         ),
         ({"validation": 0.001}, f"{TOO_FEW}0.001 holds out 0 of 61"),
         ({"validation": 0.999}, f"{TOO_FEW}0.999 holds out 61 of 61"),
+        ({"validation": 0.5, "test": 0.51}, f"{TOO_FEW}0.5 holds out 30 of 61 besides the 31 for the test"),
+        ({"test": 0.001}, "test must hold out at least one sample and leave one to train on, and 0.001 holds out 0 of"),
+        ({"test": 2}, "test must be a share of the samples between 0 and 1, or a pair (x, y), not 2"),
+        ({"test": (X, Y[:3])}, "test: y must have shape (61,), one value for each sample of x, not (3,)"),
         ({"validation": (X, Y[:3])}, "validation: y must have shape (61,), one value for each sample of x, not (3,)"),
         ({"validation": (np.ones((3, 2)), Y[:3])}, "validation: x must have shape (n,) or (n, 1) for inputs"),
         ({"validation": ([], [])}, "validation: x"),

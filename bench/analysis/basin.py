@@ -21,9 +21,9 @@ from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.program import evaluate
 from kernels.run import CONVERGED, STATUS, Floats, Hyperparameters, option_values
-from kernels.samples import Samples, allocate_data, check_samples
+from kernels.samples import allocate_data, check_samples
 from kernels.schedules import learning_rates
-from kernels.validation import hold_out
+from kernels.validation import Split, hold_out
 
 # Starts along each side of the plane, if they are affordable, and at least.
 SIZE, LEAST = 41, 11
@@ -61,8 +61,8 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     DataFrame
         For each of the runs one row per start, up to 41 by 41 of them: `config_id` and the choices of the run; where it
         starts, `param_<name>`, of which two vary; `status`, `samples_seen`, `samples_to_target` (missing where it was
-        not reached) and `final_loss`, with the parameters that a run keeps. No rows for a model of one parameter, runs that did not end, or so many samples
-        that it would take long.
+        not reached) and `final_loss`, with the parameters that a run keeps. No rows for a model of one parameter, runs
+        that did not end, or so many samples that it would take long.
     """
     model, names = result.model, [f"param_{name}" for name in result.model.params]
     rows = best_run_of_each_optimizer(result.frame) if rows is None else rows
@@ -70,7 +70,7 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     # What is held out has a part in a run only where it says which parameters are kept.
     validation = None if settings.patience is None else data.validation
     samples = hold_out(model, make_loss(settings.loss), *check_samples(model, data.x, data.y), validation)
-    columns, y = samples[0]
+    columns, y = samples.train
     cost = SLOWDOWN.get(settings.kernel, 1) * (1 if model.program.is_exact else SLOWER)
     size, epochs = _affordable_plane(y.size, settings.epochs, cost)
     kernel = settings.kernel
@@ -100,7 +100,7 @@ def _have_maps(model: Model, loss: str, rows: pd.DataFrame) -> bool:
 def _train_plane(
     kernel: str,
     model: Model,
-    samples: tuple[Samples, Samples | None],
+    samples: Split,
     row: Mapping[Hashable, Any],
     starts: Floats,
     epochs: int,
@@ -124,7 +124,7 @@ def _train_plane(
     )
     memory = optimizer.initial_memory(starts)
     dtype = str(row.get("dtype", "float64"))
-    place = allocate_data(*samples[0], shuffle=shuffle, validation=samples[1], dtype=dtype)
+    place = allocate_data(*samples.train, shuffle=shuffle, validation=samples.validation, dtype=dtype)
     runs = train_runs(kernel, model, loss, optimizer, place, hyperparameters, starts, memory)
     assert runs is not None  # noqa: S101 (nobody stops it)
     choices: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES, "dtype") if name in row}

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import ascii_lowercase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.analysis.advice import predicted_edge
 from bench.data.columns import numeric_columns, split_renames
+from bench.data.held_out import hold_out_share
 from bench.data.scaling import standardize
 from bench.data.table import Dataset, load_table
 from bench.study.load import study_of_table
@@ -56,6 +57,8 @@ def default_study(
     *,
     drop_missing: bool = False,
     name: str | None = None,
+    validation: float | None = None,
+    test: float | None = None,
 ) -> DefaultStudy:
     """Return a study for a table.
 
@@ -72,6 +75,8 @@ def default_study(
         Whether to skip rows with missing values.
     name : str, optional
         Of the study; without it, that of the file.
+    validation, test : float, optional
+        Shares of the rows that the study holds out: rates and the target are made without them.
 
     Raises
     ------
@@ -79,13 +84,13 @@ def default_study(
         If the table or the model is not as it should be.
     """
     columns, names = split_renames(x or numeric_columns(path, y))
-    table = load_table(path, columns, y, drop_missing=drop_missing)
+    table = hold_out_share(load_table(path, columns, y, drop_missing=drop_missing), validation, test=test)
     expression = model or linear_expression(names or column_names(columns))
     made = make_model_for_columns(expression, columns, names)
     data, _ = standardize(table)
     edges = _edges(made, data)
     least_loss = _least_loss(made, data)
-    sections = {
+    sections: dict[str, Any] = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
         "data": {"path": str(path), "x": columns, "y": y, "standardize": True, "drop_missing": drop_missing},
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
@@ -100,6 +105,7 @@ def default_study(
         },
         "run": {"epochs": _epochs(data.y.size)} | ({} if least_loss is None else {"target": _target(least_loss)}),
     }
+    sections["data"] |= {key: share for key, share in (("validation", validation), ("test", test)) if share is not None}
     return DefaultStudy(study_of_table(sections), edges, least_loss, data.y.size)
 
 

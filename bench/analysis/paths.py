@@ -19,9 +19,9 @@ from kernels.marks import thin_marks
 from kernels.optimizers import make_optimizer
 from kernels.paths import Paths, record_paths
 from kernels.run import STATUS, Floats, Hyperparameters, Marks, option_values
-from kernels.samples import Samples, allocate_data, check_samples
+from kernels.samples import allocate_data, check_samples
 from kernels.schedules import learning_rates
-from kernels.validation import hold_out
+from kernels.validation import Split, hold_out
 
 # The page gives the paths a megabyte. That is so many numbers of four bytes, which take a third more as base64: at each
 # mark the parameters, the loss and the samples seen.
@@ -96,7 +96,7 @@ def _choose_runs(result: SweepResult, settings: RunTable) -> pd.DataFrame:
 def _record_group(
     result: SweepResult,
     settings: RunTable,
-    samples: tuple[Samples, Samples | None],
+    samples: Split,
     group: pd.DataFrame,
     most: int,
 ) -> pd.DataFrame:
@@ -120,13 +120,13 @@ def _record_group(
 def _train(
     result: SweepResult,
     settings: RunTable,
-    samples: tuple[Samples, Samples | None],
+    samples: Split,
     group: pd.DataFrame,
     marks: Marks,
     at: Marks,
 ) -> Paths:
     """Train the runs of a group up to the last mark that any of them reached."""
-    first, (train, held_out) = group.iloc[0], samples
+    first = group.iloc[0]
     loss, optimizer, shuffle = make_loss(settings.loss), make_optimizer(first["optimizer"]), bool(first["shuffle"])
     choices = zip(group["schedule"], group["lr"], strict=True)
     hyper = Hyperparameters(
@@ -143,14 +143,12 @@ def _train(
     starts = result.starts[group.index.to_numpy()]
     memory = optimizer.initial_memory(starts)
     dtype = first.get("dtype", "float64")
-    place = allocate_data(*train, shuffle=shuffle, validation=held_out, dtype=dtype)
+    place = allocate_data(*samples.train, shuffle=shuffle, validation=samples.validation, dtype=dtype)
     kernel = "fused" if settings.kernel == "reference" else settings.kernel
     return record_paths(kernel, result.model, loss, optimizer, place, hyper, starts, memory, at)
 
 
-def _agree(
-    found: Floats, paths: Paths, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]
-) -> Any:
+def _agree(found: Floats, paths: Paths, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]) -> Any:
     """Return which runs ended as in the sweep, and kept what was found; a run that must and did not is an error."""
     expected = group[[f"param_{name}" for name in params]].to_numpy(float)
     near = np.isclose(found, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True)

@@ -41,8 +41,8 @@ class FitRows(NamedTuple):
     ----------
     drop_missing : bool
         Whether to skip rows with missing values.
-    validation : float or None
-        The share of the rows to hold out.
+    validation, test : float or None
+        The shares of the rows to hold out.
     stream : bool
         Whether to read the table in pieces, in each epoch again.
     buffer : int or None
@@ -53,6 +53,7 @@ class FitRows(NamedTuple):
     validation: float | None
     stream: bool
     buffer: int | None
+    test: float | None = None
 
 
 class FitOutput(NamedTuple):
@@ -177,6 +178,7 @@ def _open_stream(path: Path, x: Sequence[str], y: str | None, rows: FitRows, out
     """Return the columns of a table that is read in pieces; refuse what needs all of its rows at once."""
     asked = {
         "--validation": rows.validation is not None,
+        "--test": rows.test is not None,
         "--drop-missing": rows.drop_missing,
         "--animate": output.animate is not None,
         "--watch": output.watch,
@@ -198,9 +200,9 @@ def _shuffle_of_stream(table: TableStream, rows: FitRows, *, asked: bool) -> boo
 
 
 def _load(path: Path, x: Sequence[str] | None, y: str | None, rows: FitRows) -> Dataset:
-    """Return the columns of a table, or built-in data, with the share that is held out."""
+    """Return the columns of a table, or built-in data, with the shares that are held out."""
     table = _load_all(path, x, y, drop_missing=rows.drop_missing)
-    return table if rows.validation is None else hold_out_share(table, rows.validation)
+    return hold_out_share(table, rows.validation, test=rows.test)
 
 
 def _load_all(path: Path, x: Sequence[str] | None, y: str | None, *, drop_missing: bool) -> Dataset:
@@ -241,6 +243,7 @@ def _print_fit(fitted: TableFit, table: Table, quality: TableQuality, settings: 
         **_parameter_facts(quality),
     }
     rows = {
+        **_test_facts(fitted),
         **_loss_facts(fitted, quality),
         "status": fitted.status,
         "epochs": text(result.epochs),
@@ -308,6 +311,16 @@ def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple
         f"the parameters are {text(float(f'{distance:.3g}'))} from their optimum in {units}{farthest}; its RMSE is "
         f"{quality.least_rmse:.6g}.",
     )
+
+
+def _test_facts(fitted: TableFit) -> dict[str, str]:
+    """Return how good the fit is on the rows for the test, which had no part in it; nothing where there are none."""
+    if fitted.test_loss is None:
+        return {}
+    names = {"rmse": "RMSE", "r2": "R²"}
+    known = {names.get(name, name): value for name, value in fitted.test_metrics.items()}
+    figures = {fitted.result.criterion.label: fitted.test_loss} | known
+    return {f"{name} on test rows": f"{value:.6g}" for name, value in figures.items()}
 
 
 def _validation_facts(fitted: TableFit) -> dict[str, str]:

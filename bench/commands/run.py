@@ -27,6 +27,7 @@ from bench.data.scaling import Scaling
 from bench.data.table import TABLES, Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.confirm import confirm_choices
+from bench.engine.final_test import judge_choice
 from bench.engine.problem import make_problem
 from bench.engine.sweep import sweep
 from bench.engine.train import Executor, train_in_threads
@@ -52,6 +53,8 @@ from bench.timing.workload import study_problems
 from kernels import Model
 from kernels.agreement import is_exact
 from kernels.derivative_check import WrongProgramError, check_derivatives
+from kernels.losses import make_loss
+from kernels.validation import hold_out_besides
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
@@ -64,7 +67,14 @@ SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.5
 
 
 def study_or_table(
-    name: str, x: Sequence[str] | None, y: str | None, model: str | None, *, drop_missing: bool
+    name: str,
+    x: Sequence[str] | None,
+    y: str | None,
+    model: str | None,
+    *,
+    drop_missing: bool,
+    validation: float | None = None,
+    test: float | None = None,
 ) -> Study:
     """Return the study that a name or a file stands for; for a table, the default one.
 
@@ -76,7 +86,8 @@ def study_or_table(
     if Path(name).suffix.lower() in TABLES:
         if y is None:
             raise ValueError(f"--y must name the column of {name} that is to be fitted")
-        return default_study(Path(name).absolute(), x, y, model, drop_missing=drop_missing).study
+        rows = {"drop_missing": drop_missing, "validation": validation, "test": test}
+        return default_study(Path(name).absolute(), x, y, model, **rows).study
     given = {"--x": x, "--y": y, "--model": model, "--drop-missing": drop_missing}
     if wrong := next((option for option, value in given.items() if value), None):
         raise ValueError(
@@ -180,9 +191,10 @@ def _evaluate(
     if figures:
         draw("analyzed", gather())
     confirm_winners(result, study, data, costs, executor)
+    judge_winner(result, study, data, costs)
     run_data = draw("confirmed", gather())
     compared = None if run_data.fresh is None else run_data.compared
-    for about, sentence in headline(run_data.ranked, run_data.target, compared).items():
+    for about, sentence in (run_data.on_test_rows | headline(run_data.ranked, run_data.target, compared)).items():
         print_sentence(about, sentence)
     written = write_run_tables(run_data) - {"speed"}  # which an earlier run may have left
     measured = _measure_speed(result, study, data, figures)
@@ -244,6 +256,14 @@ def confirm_winners(
         ranked = ranking(add_seconds(result.frame, costs), floor=loss_floor(data.y))
         seeds, text = study.run.confirm, to_toml(study)
         confirm_choices(problem, study.make_grid(), ranked, folder, text, seeds=seeds, executor=executor)
+
+
+def judge_winner(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFrame | None) -> None:
+    """Store how good the best choice is on the rows for the test, if there are any; nothing is decided by it."""
+    if data.test is not None:
+        loss = make_loss(study.run.loss)
+        ranked = ranking(add_seconds(result.frame, costs), floor=loss_floor(data.y))
+        judge_choice(result, ranked, loss, hold_out_besides(result.model, loss, data.test, "test"))
 
 
 @contextmanager

@@ -72,6 +72,18 @@ class TableFit:
         losses = self.result.validation_loss
         return losses if losses is None or self.scaling is None else original_loss(losses, self.scaling)
 
+    @cached_property
+    def test_loss(self) -> float | None:
+        """What runs record on the samples for the test, in the table's units; None where there are none."""
+        loss = self.result.test_loss
+        return loss if loss is None or self.scaling is None else float(original_loss(loss, self.scaling))
+
+    @cached_property
+    def test_metrics(self) -> dict[str, float]:
+        """What else is known of these samples, by name; an RMSE is in the table's units."""
+        scale = 1.0 if self.scaling is None else self.scaling.y_scale
+        return {name: value * scale if name == "rmse" else value for name, value in self.result.test_metrics.items()}
+
     def summary(self) -> dict[str, Any]:
         """Return the numbers that scripts read; None for what is not finite."""
         numbers: dict[str, Any] = {
@@ -89,6 +101,9 @@ class TableFit:
         if (losses := self.validation_losses) is not None:
             kept, lowest = losses[self.result.kept_mark], losses[self.result.best.mark]
             numbers |= {"validation_loss": _finite_or_none(kept), "best_validation_loss": _finite_or_none(lowest)}
+        if self.test_loss is not None:
+            metrics = {name: _finite_or_none(value) for name, value in self.test_metrics.items()}
+            numbers |= {"test_loss": _finite_or_none(self.test_loss), "test_metrics": metrics}
         numbers |= {"notes": list(self.result.notes)} if self.result.notes else {}
         return numbers | ({"note": self.note} if self.note else {})
 
@@ -142,7 +157,7 @@ def fit_table(
 
     try:
         if isinstance(data, Dataset):
-            settings = {"x": data.x, "y": data.y, "validation": data.validation} | settings
+            settings = {"x": data.x, "y": data.y, "validation": data.validation, "test": data.test} | settings
         else:
             settings = {"x": data} | settings
         result = kernels_fit(model, loss=loss, target=target, callback=remember, **settings)

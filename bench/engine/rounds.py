@@ -148,5 +148,5 @@ class Round:
 
 
 def counted_loss(problem: Problem) -> str:
-    """Return the column of results by which trials are judged: the loss on held-out samples where there is no target."""
+    """Return the column of results by which trials are judged: without a target, the loss on held-out samples."""
     return "validation_loss" if problem.held_out is not None and problem.settings.target is None else "final_loss"

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Union
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bench.engine.confirm import confirm_choices
+from bench.engine.final_test import judge_choice
 from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.refine import refined_plan
@@ -55,6 +57,7 @@ def sweep(
     confirm: int = 20,
     refine: int = 0,
     validation: float | tuple[Inputs, ArrayLike] | None = None,
+    test: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
     executor: Union[str, "Client", Executor] = "threads",
     out: str | Path | None = None,
@@ -71,8 +74,12 @@ def sweep(
     Parameters
     ----------
     model, x, y, epochs, target, loss, drop_last, validation, patience
-        As for `kernels.fit`. Where there are held-out samples and no target, choices are ranked by the lowest loss on
-        them.
+        As for `kernels.fit`. Where there are samples for validation and no target, choices are ranked by the loss on
+        them: at the end of a run, or with patience at its lowest, of the parameters that `final_loss`, `param_<name>`
+        and `SweepResult.best` are about.
+    test : float or (x, y), optional
+        As for `kernels.fit`. By these samples nothing is decided: when all is, the best choice is judged by them, and
+        the verdict begins with that.
     grid : Grid
         What to try.
     kernel : str
@@ -122,12 +129,12 @@ def sweep(
             check_epoch_map(model, make_loss(settings.loss), make_optimizer(text))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        problem = make_problem(model, x, y, settings, folder, validation)
+        problem = make_problem(model, x, y, settings, folder, validation, test)
         if "float32" in grid.dtype:
             _check_float32(problem, grid)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
-        record_settings(folder, settings)
+        record_settings(folder, settings, validation, test)
         result = load_run(folder)
         for _ in range(settings.refine):
             more = refined_plan(plan, _rank(result, problem), grid, problem)
@@ -139,14 +146,22 @@ def sweep(
         if settings.confirm:
             ranked = _rank(result, problem)
             confirm_choices(problem, grid, ranked, folder, study, seeds=settings.confirm, executor=run_jobs)
+        judge_choice(result, _rank(result, problem), problem.loss, problem.test)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 
 
-def record_settings(folder: Path, settings: RunTable) -> None:
-    """Put on record for how many epochs runs were to be trained, which may end before."""
+def record_settings(folder: Path, settings: RunTable, validation: object, test: object) -> None:
+    """Put on record for how many epochs runs were to be trained, which may end before, and which shares are held out.
+
+    Samples that are held out besides those given are no share, and recorded as nan.
+    """
+    shares = {
+        name: [float(share) if isinstance(share, Real) else np.nan]
+        for name, share in (("validation", validation), ("test", test))
+    }
     with explain_os_errors(folder):
-        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs]}))
+        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs], **shares}))
 
 
 def find_executor(executor: object) -> Executor:

@@ -20,13 +20,14 @@ from bench.study.schema import Study
 from bench.tables.choice_ranking import cost_of, ranking, recommended_choice, runs_of
 from bench.tables.formatting import text
 from bench.tables.main_effects import main_effects
+from bench.tables.on_test_rows import describe_judged, summarize_judged
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
 from bench.tables.ranking import standard_tables, varies
 from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
-from bench.tables.winners import confirm
+from bench.tables.winners import confirm, is_confirmed
 from kernels.fit_quality import least_squares
 from kernels.loss import Loss
 from kernels.losses import make_loss
@@ -191,7 +192,33 @@ class RunData:
         about = self.frame, self.ranked, self.result.model, self.target, self.scaling
         # On the seeds by which they were selected, optimizers would look better than they are.
         fresh = () if self.fresh is None else (self.compared, self.compared_on)
-        return verdict(*about, *fresh) | self._describe_loss() | self._describe_metric()
+        return self.on_test_rows | verdict(*about, *fresh) | self._describe_loss() | self._describe_metric()
+
+    @cached_property
+    def judged(self) -> pd.Series | None:
+        """What the rows for the test say of the best choice, as from `bench.tables.on_test_rows.summarize_judged`.
+
+        Of its runs on fresh seeds, where there are any. None where these runs, as they stand, were not judged.
+        """
+        judged = self.evidence.get("test")
+        if judged is None or self.frame.empty:
+            return None
+        best = recommended_choice(self.ranked)
+        own = runs_of(self.fresh if is_confirmed(best) and self.fresh is not None else self.frame, best)
+        rows = own[["config_id", "samples_seen"]].merge(judged, on=["config_id", "samples_seen"])
+        found = summarize_judged(rows) if 0 < len(own) == len(rows) else None
+        return None if found is None or not np.isfinite(found["loss"]) else found
+
+    @property
+    def on_test_rows(self) -> dict[str, str]:
+        """The sentence on what the rows for the test say, by its subject; nothing where there are none."""
+        if self.judged is None:
+            return {}
+        runs = "of the best choice" + (" on fresh seeds" if is_confirmed(recommended_choice(self.ranked)) else "")
+        scale, units = (1.0, " in standardized units" if self.has_standardized_losses else "")
+        if self.scaling is not None and self.has_standardized_losses:
+            scale, units = self.scaling.y_scale, " in the table's units"
+        return {"On test rows": describe_judged(self.judged, self.criterion.label, runs, scale, units)}
 
     def _describe_loss(self) -> dict[str, str]:
         """Say what was trained and what is reported, where they are not the squared loss and its mean."""
@@ -216,8 +243,8 @@ class RunData:
         sentence = f"{text(metric.value(self.result.model.predict(params, data.x), data.y))} on the training samples"
         if data.validation is not None:
             x, y = data.validation
-            sentence += f", {text(metric.value(self.result.model.predict(params, x), y))} on those held out"
-        return {metric.name.capitalize(): f"{sentence}, of the best run of this choice at its end."}
+            sentence += f", {text(metric.value(self.result.model.predict(params, x), y))} on those for validation"
+        return {metric.name.capitalize(): f"{sentence}, of the best run of this choice."}
 
     @property
     def samples(self) -> int:

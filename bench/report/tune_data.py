@@ -28,7 +28,7 @@ class TunedRuns(RunData):
     @cached_property
     def verdict(self) -> dict[str, str]:
         """The conclusions that compare neither optimizers nor the rates of a grid."""
-        found = {} if self.frame.empty else headline(self.ranked, self.target)
+        found = {} if self.frame.empty else self.on_test_rows | headline(self.ranked, self.target)
         return {about: sentence for about, sentence in found.items() if about != "Edge of the grid"}
 
     @cached_property
