@@ -245,10 +245,148 @@ def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, lin
     monkeypatch.chdir(folder)
     exec(compile(best.code(), "choice", "exec"), names)
     row = result.frame[(result.frame["lr"] == best.settings["lr"])].iloc[0]
-    assert names["result"].validation_loss[-1] == row["validation_loss"]
-    assert names["result"].best.validation_loss == row["best_validation_loss"]
-    assert best.refit(data.x, data.y, validation=data.validation, patience=3).status == row["status"]
-    assert best.refit(data.x, data.y).validation_loss is None
+    for run in (names["result"], best.refit(data.x, data.y)):
+        assert run.kept.validation_loss == row["validation_loss"] == row["best_validation_loss"]
+        assert (run.kept.loss, run.status) == (row["final_loss"], row["status"])
+        assert run.params.tolist() == row[["param_a", "param_b"]].tolist()
+
+
+# What is ranked, announced, kept and handed out is one thing
+
+# A line through noise, at rates at which the parameters never come to rest, so that the held-out loss jumps.
+JUMPING = Grid(lr=[0.3, 0.9], init={"zero": [0.0, 0.0], "far": [9.0, -9.0]}, seed=range(4), shuffle=True)
+LINE_Y = X - 0.5 + RNG.normal(0, 0.5, 80)
+
+
+def jumping(out=None, y=LINE_Y, **changed):
+    settings = {"epochs": 24, "kernel": "lanes", "record": "log:4", "confirm": 5, "validation": 0.3, "test": 0.25}
+    return sweep("a*x + b", X, y, JUMPING, out=out, **settings | changed)
+
+
+def in_two_sittings(folder, **changed):
+    """Shorter runs first, which are confirmed too, then the whole of them in the same folder."""
+    jumping(folder, **changed | {"epochs": 5})
+    return jumping(folder, **changed)
+
+
+@pytest.mark.parametrize("made", [jumping, in_two_sittings])
+@pytest.mark.parametrize("patience", [None, 12])
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes", "lanes-fma"])
+def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_path, kernel, patience, made):
+    result = made(tmp_path, kernel=kernel, patience=patience)
+    best, close = result.best(), 1e-9 if kernel == "lanes-fma" else 0
+    frame = result.frame[result.frame["lr"] == best.settings["lr"]]
+    row = frame[frame["seed"] == best.seeds[0]].iloc[0]
+    names = {"x": X, "y": LINE_Y}
+    code = best.code().replace("x, y = ..., ...  # your data", "")
+    exec(compile(code, "choice", "exec"), names)
+    for run in (best.refit(X, LINE_Y), names["result"]):
+        found = [run.kept.validation_loss, run.kept.loss, *run.params]
+        announced = row[["validation_loss", "final_loss", "param_a", "param_b"]].to_list()
+        np.testing.assert_allclose(found, announced, rtol=close)
+        assert run.status == row["status"]
+        assert run.kept.loss == run.loss_at(run.params)
+        (held_x,), held_y = run.validation
+        assert run.kept.validation_loss == pytest.approx(np.mean((run.predict(held_x) - held_y) ** 2), rel=1e-12)
+    jumps = run.validation_loss
+    assert jumps.min() < 0.9 * jumps[-1]  # else there is nothing to tell apart
+    assert (run.kept.validation_loss == jumps.min()) == (patience is not None)
+    # What is announced is the median of what the runs hand out, and so are the fresh runs.
+    for runs, name in ((frame, "validation_loss"), (result.confirmation.frame, "confirmed_validation_loss")):
+        runs = runs[runs["lr"] == best.settings["lr"]]
+        again = [
+            best.refit(X, LINE_Y, init=JUMPING.init[str(one.init)], seed=one.seed).kept.validation_loss
+            for one in runs.itertuples()
+        ]
+        np.testing.assert_allclose(runs["validation_loss"], again, rtol=close)
+        assert best.row[name] == np.median(runs["validation_loss"])
+
+
+@pytest.mark.parametrize("patience", [None, 12])
+def test_extended_runs_are_those_that_were_made_at_once(tmp_path, patience):
+    at_once, extended = jumping(patience=patience), in_two_sittings(tmp_path, patience=patience)
+    pd.testing.assert_frame_equal(at_once.frame, extended.frame)
+    pd.testing.assert_frame_equal(at_once.curves, extended.curves)
+    assert at_once.verdict()["On test rows"] == extended.verdict()["On test rows"]
+
+
+def test_the_check_finds_a_kept_parameter_that_is_off_by_a_bit():
+    result = jumping(patience=12, confirm=0)
+    frame, train = result.frame.head(4).copy(), fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
+    held = train.validation[0][0], train.validation[1]
+    shared = result.run.curves(), RunTable(epochs=24, patience=12), result.clock, held
+    about = result.model, train.x[0], train.y
+    assert (frame["best_samples"] < frame["samples_seen"]).any()
+    assert checking.check(*about, frame, result.starts[:4], *shared)["verified"].all()
+    for name in ("param_b", "final_loss", "validation_loss"):
+        wrong = frame.copy()
+        wrong.loc[1, name] = np.nextafter(wrong.loc[1, name], np.inf)
+        found = checking.check(*about, wrong, result.starts[:4], *shared)["verified"].tolist()
+        assert found == [True, False, True, True]
+
+
+def test_patience_on_samples_that_the_run_does_not_store_wants_them_again():
+    held = RNG.uniform(-1, 1, 20), RNG.normal(size=20)
+    best = jumping(validation=held, test=None, patience=12).best()
+    assert best.refit(X, LINE_Y, validation=held).kept.validation_loss > 0
+    with pytest.raises(ValueError, match=r"^validation must give the samples that the sweep held out, .*$"):
+        best.refit(X, LINE_Y)
+
+
+# Rows for the test
+
+
+@pytest.mark.parametrize("patience", [None, 12])
+def test_rows_for_the_test_decide_nothing(patience):
+    for_test = np.random.default_rng(0).permutation(80)[:20]
+    other = LINE_Y.copy()
+    other[for_test] = RNG.permutation(LINE_Y[for_test]) * 50 + 1000
+    result, again = jumping(patience=patience), jumping(y=other, patience=patience)
+    pd.testing.assert_frame_equal(again.frame, result.frame)
+    pd.testing.assert_frame_equal(again.ranking(), result.ranking())
+    pd.testing.assert_frame_equal(again.confirmation.frame, result.confirmation.frame)
+    assert again.run.identity == result.run.identity
+    said, said_again = result.verdict(), again.verdict()
+    assert next(iter(said)) == next(iter(said_again)) == "On test rows"
+    assert said.pop("On test rows") != said_again.pop("On test rows")
+    assert said == said_again
+    # They are those that `fit` holds out, and no other sample is among them.
+    whole = fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
+    (held_x,), _ = whole.validation
+    assert not {*X[for_test]} & {*held_x, *whole.x[0]}
+    assert (len(held_x), len(whole.y), whole.test[1].size) == (24, 36, 20)
+
+
+@pytest.mark.parametrize("confirm", [0, 6])
+def test_the_verdict_leads_with_the_winner_on_rows_for_the_test(confirm):
+    result = jumping(confirm=confirm)
+    best = result.best()
+    runs = result.confirmation.frame if confirm else result.frame
+    runs = runs[runs["lr"] == best.settings["lr"]]
+    (x,), y = fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25).test
+    losses = [np.mean((one.param_a * x + one.param_b - y) ** 2) for one in runs.itertuples()]
+    sentence = result.verdict()["On test rows"]
+    assert sentence.startswith(f"median loss {float(f'{np.median(losses):.4g}')} [")
+    assert f"R² {float(f'{1 - np.median(losses) / np.var(y):.4g}')} [" in sentence
+    fresh = " on fresh seeds" if confirm else ""
+    assert sentence.endswith(f"; {len(runs)} runs of the best choice{fresh}, on 20 rows that decided nothing.")
+    assert f"  On test rows: {sentence}" in str(result)
+    assert str(result).index("On test rows") < str(result).index("Best choice")
+
+
+def test_a_judgement_of_other_runs_is_not_shown(tmp_path):
+    """The study went on, without its rows for the test: what they said was of shorter runs."""
+    held = RNG.uniform(-1, 1, 20), RNG.normal(size=20)
+    short = jumping(tmp_path, test=held, epochs=3, confirm=0)
+    assert "On test rows" in short.verdict()
+    assert "On test rows" not in jumping(tmp_path, test=None, confirm=0).verdict()
+    assert "On test rows" in jumping(tmp_path, test=held, confirm=0).verdict()
+
+
+def test_of_classes_the_verdict_says_the_accuracy_on_rows_for_the_test():
+    classes = (LINE_Y > 0).astype(float)
+    result = jumping(y=classes, loss="logistic", confirm=0)
+    assert re.match(r"median log loss [\d.]+ .*accuracy 0\.\d+", result.verdict()["On test rows"])
 
 
 def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
