@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from browsing import chromium, complaints, opened
 
 from bench import Grid, load_run, sweep
 from bench.data.held_out import hold_out_share
@@ -292,8 +293,8 @@ def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_pa
     assert jumps.min() < 0.9 * jumps[-1]  # else there is nothing to tell apart
     assert (run.kept.validation_loss == jumps.min()) == (patience is not None)
     # What is announced is the median of what the runs hand out, and so are the fresh runs.
-    for runs, name in ((frame, "validation_loss"), (result.confirmation.frame, "confirmed_validation_loss")):
-        runs = runs[runs["lr"] == best.settings["lr"]]
+    for made_of, name in ((frame, "validation_loss"), (result.confirmation.frame, "confirmed_validation_loss")):
+        runs = made_of[made_of["lr"] == best.settings["lr"]]
         again = [
             best.refit(X, LINE_Y, init=JUMPING.init[str(one.init)], seed=one.seed).kept.validation_loss
             for one in runs.itertuples()
@@ -403,3 +404,38 @@ def test_a_fit_of_the_command_line_shows_the_loss_on_held_out_rows(folder, pytho
     told = json.loads(python(f"import sys\nfrom bench import cli\nsys.argv = ['sgdbench', *{options!r}]\ncli.main()"))
     assert told["status"] == "stopped"
     assert 0 < told["best_validation_loss"] <= told["validation_loss"] < 20
+
+
+def test_loss_curves_show_both_losses(tmp_path):
+    result = jumping(tmp_path)
+    figures = {figure.name: figure.figure for figure in report_figures(read_run_data(tmp_path))}
+    # From the start at which it takes longest, at which all runs have the same losses.
+    far = result.frame[result.frame["init"] == "far"]["config_id"]
+    first = result.read_curves(far.tolist()).iloc[0]
+    drawn = [line for axis in figures["loss_by_lr"].axes for line in axis.lines]
+    starts = {line.get_linestyle(): line.get_ydata()[0] for line in drawn}
+    assert starts == {"-": first["loss"], "--": first["validation_loss"]}
+    assert [line.get_linestyle() for line in drawn] == ["-", "--"] * 2
+
+
+def test_the_charts_of_the_page_show_both_losses(tmp_path):
+    result = jumping(tmp_path)
+    result.report()
+    curve = result.read_curves([result.frame["config_id"].iloc[0]])
+    with chromium() as driver:
+        opened(driver, tmp_path / "report.html")
+        script = """
+            const traces = (name) => document.querySelector(`#chart-${name} .plot`).data;
+            const dashed = (name) => traces(name).filter((one) => one.line.dash === "4px,3px").length;
+            return [dashed("cell"), dashed("loss"), traces("cell").length, curve(0).samples, curve(0).losses,
+                    curve(0).heldOut, document.querySelector("#chart-cell .legend").textContent]
+        """
+        cell, loss, lines, samples, losses, held_out, legend = driver.execute_script(script)
+        assert (cell, lines, loss) == (2, 4, 1)
+        assert "on held-out samples" in legend
+        places = np.searchsorted(curve["samples"], samples)
+        np.testing.assert_allclose(losses, curve["loss"].iloc[places], rtol=1e-3)
+        np.testing.assert_allclose(held_out, curve["validation_loss"].iloc[places], rtol=1e-3)
+        assert not complaints(driver)
+        tile = driver.execute_script("return document.querySelector('main').textContent")
+        assert tile.index("on test rows") < tile.index("runs ended at a finite loss")

@@ -22,6 +22,14 @@ function optimizerLegend(figure, kind = "") {
   );
 }
 
+// Lines of losses on held-out samples are dashed.
+const HELD_OUT_DASH = "4px,3px";
+function heldOutLegend(figure) {
+  if (!heldOutSteps) return;
+  const entry = make("span", {}, swatch(color("ink"), "dashes"), "on held-out samples");
+  figure.querySelector(".legend").append(entry);
+}
+
 function targetLegend(figure) {
   if (run.target === null) return;
   const entry = make("span", {}, swatch(color("target"), "dashes"), `target ${text(run.target)}`);
