@@ -69,7 +69,7 @@ class Choice:
             stored, so that `validation` must give them once more.
         """
         given = {"init": self.init, "seed": self.seeds[0], **self.settings, **self.common, **changes}
-        if given.get("patience") is not None and given.get("validation") is None:
+        if given.get("patience") is not None and "validation" not in given:
             raise ValueError(
                 "validation must give the samples that the sweep held out, by whose loss this choice is kept; the run "
                 "does not store them"

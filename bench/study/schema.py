@@ -169,7 +169,8 @@ class RunTable(Table):
     confirm: int = Field(default=20, description="Train the leading choices again on so many fresh seeds.")
     refine: int = Field(default=0, description="Add learning rates around and beyond the best, so many times.")
     patience: int | None = Field(
-        default=None, description="Stop runs whose loss on held-out rows has not improved for so many epochs."
+        default=None,
+        description="Stop runs whose loss on held-out rows has not improved for so many epochs; keep its lowest.",
     )
 
     @field_validator("*", mode="before")
