@@ -373,7 +373,7 @@ def run(
         with figure_process(svg=shared["svg"]) as drawing:
             from bench.commands.run import run_study, study_or_table  # noqa: PLC0415
 
-            rows = {"drop_missing": drop_missing, "validation": validation, "test": test}
+            rows: dict[str, Any] = {"drop_missing": drop_missing, "validation": validation, "test": test}
             chosen = with_overrides(study_or_table(study, x, y, model, **rows), **changes)
             gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
             sound = run_study(chosen, out, verbose=verbose, figures=drawing, **shared)

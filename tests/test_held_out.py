@@ -9,6 +9,7 @@ import pytest
 from browsing import chromium, complaints, opened
 
 from bench import Grid, load_run, sweep
+from bench.analysis.default_study import default_study
 from bench.data.held_out import hold_out_share
 from bench.data.scaling import standardize
 from bench.data.table import builtin
@@ -185,6 +186,12 @@ def test_a_study_may_hold_out_another_file(folder):
         ("validation = 1.5", "validation must be a share of the rows between 0 and 1, not 1.5"),
         ("validation = 0.0", "validation must be a share of the rows between 0 and 1, not 0.0"),
         ('validation = 0.5\nvalidation_path = "others.csv"', "data must have validation, a share of the rows, or"),
+        ("test = 1.5", "test must be a share of the rows between 0 and 1, not 1.5"),
+        ('test = 0.5\ntest_path = "others.csv"', "data must have test, a share of the rows, or"),
+        (
+            "validation = 0.5\ntest = 0.5",
+            "validation and test must leave rows to train on, and 0.5 and 0.5 of them are",
+        ),
     ],
 )
 def test_bad_shares_name_their_key(folder, line, message):
@@ -234,15 +241,25 @@ cli.main()
     assert ends == {curve["loss"].iloc[0], curve["validation_loss"].iloc[0]}
 
 
-@pytest.mark.parametrize("line", ["validation = 0.25", 'validation_path = "others.csv"'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "validation = 0.25",
+        'validation_path = "others.csv"',
+        "validation = 0.25\ntest = 0.2",
+        'validation_path = "others.csv"\ntest = 0.2',
+        'validation = 0.2\ntest_path = "others.csv"',
+    ],
+)
 def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, line):
     (folder / "study.toml").write_text(f"{STUDY}{line}\n")
     study = load_study(folder / "study.toml")
     data, _ = study.dataset()
     model, grid = study.make_model(data), study.make_grid()
-    settings = study.run.model_dump() | {"validation": data.validation, "study": to_toml(study)}
+    settings = study.run.model_dump() | {"validation": data.validation, "test": data.test, "study": to_toml(study)}
     result = sweep(model, data.x, data.y, grid, out=folder / "run", **settings)
     best, names = result.best(), {}
+    assert ("On test rows" in result.verdict()) == ("test" in line)
     monkeypatch.chdir(folder)
     exec(compile(best.code(), "choice", "exec"), names)
     row = result.frame[(result.frame["lr"] == best.settings["lr"])].iloc[0]
@@ -250,6 +267,9 @@ def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, lin
         assert run.kept.validation_loss == row["validation_loss"] == row["best_validation_loss"]
         assert (run.kept.loss, run.status) == (row["final_loss"], row["status"])
         assert run.params.tolist() == row[["param_a", "param_b"]].tolist()
+        assert (run.test_loss is not None) == ("test" in line)
+        if run.test_loss is not None:
+            np.testing.assert_array_equal(run.test[1], data.test[1])
 
 
 # What is ranked, announced, kept and handed out is one thing
@@ -382,6 +402,64 @@ def test_a_judgement_of_other_runs_is_not_shown(tmp_path):
     assert "On test rows" in short.verdict()
     assert "On test rows" not in jumping(tmp_path, test=None, confirm=0).verdict()
     assert "On test rows" in jumping(tmp_path, test=held, confirm=0).verdict()
+
+
+def test_a_table_that_is_run_without_a_study_is_scaled_and_has_its_target_without_what_is_held_out(folder):
+    cars = pd.read_csv(folder / "cars.csv")
+    other = cars.copy()
+    for_test = np.random.default_rng(0).permutation(40)[:8]
+    other.loc[for_test, "mpg"] += 100.0
+    other.to_csv(folder / "other.csv", index=False)
+    made = [default_study(folder / f"{name}.csv", None, "mpg", test=0.2, validation=0.25) for name in ("cars", "other")]
+    assert [(one.study.data.test, one.study.data.validation, one.rows) for one in made] == [(0.2, 0.25, 22)] * 2
+    assert made[0].study.run == made[1].study.run
+    assert made[0].study.grid == made[1].study.grid
+    (data, scaling), (again, _) = (one.study.dataset() for one in made)
+    np.testing.assert_array_equal(data.y, again.y)
+    np.testing.assert_array_equal(data.validation[1], again.validation[1])
+    np.testing.assert_allclose(data.test[1] * scaling.y_scale + scaling.y_mean, cars["mpg"][np.sort(for_test)])
+
+
+def test_the_command_line_judges_by_rows_for_the_test(folder, python):
+    """The terminal, the page and the JSON of a fit lead with what they say, in the units of the table."""
+    (folder / "study.toml").write_text(STUDY.replace("confirm = 3", "confirm = 6"))
+    code = f"""
+import sys
+from bench import cli
+from bench.commands import run
+from bench.report import drawing
+run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
+drawing.report_figures = lambda *_: ()
+sys.argv = ["sgdbench", "run", {str(folder / "study.toml")!r}, "--out", {str(folder / "run")!r}]
+sys.argv += ["--validation", "0.25", "--test", "0.25"]
+cli.main()
+"""
+    first = python(code).splitlines()[0]
+    result, study = load_run(folder / "run"), load_study(folder / "run" / "run.toml")
+    data, scaling = study.dataset()
+    best = result.best()
+    runs = result.confirmation.frame
+    runs = runs[runs["lr"] == best.settings["lr"]]
+    errors = [
+        np.sqrt(np.mean((one.param_a * data.test[0][:, 0] + one.param_b - data.test[1]) ** 2))
+        for one in runs.itertuples()
+    ]
+    rmse = np.median(errors) * scaling.y_scale
+    assert first.startswith("On test rows: median loss ")
+    assert f"RMSE {float(f'{rmse:.4g}')} [" in first
+    assert "in the table's units" in first
+    assert first.endswith("; 6 runs of the best choice on fresh seeds, on 10 rows that decided nothing.")
+    assert first == f"On test rows: {result.verdict()['On test rows']}"
+    page = (folder / "run" / "report.html").read_text()
+    assert page.index("on test rows") < page.index("median loss on held-out samples")
+    options = ["fit", str(folder / "cars.csv"), "--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--standardize"]
+    options += ["--test", "0.25", "--epochs", "50", "--lr", "0.05", "--json"]
+    told = json.loads(python(f"import sys\nfrom bench import cli\nsys.argv = ['sgdbench', *{options!r}]\ncli.main()"))
+    cars = pd.read_csv(folder / "cars.csv").iloc[np.sort(np.random.default_rng(0).permutation(40)[:10])]
+    residuals = told["params"]["a"] * cars["hp"] + told["params"]["b"] - cars["mpg"]
+    assert told["test_loss"] == pytest.approx(np.mean(residuals**2), rel=1e-9)
+    assert told["test_metrics"]["rmse"] == pytest.approx(np.mean(residuals**2) ** 0.5, rel=1e-9)
+    assert told["test_metrics"]["r2"] == pytest.approx(1 - np.mean(residuals**2) / np.var(cars["mpg"]), rel=1e-9)
 
 
 def test_of_classes_the_verdict_says_the_accuracy_on_rows_for_the_test():

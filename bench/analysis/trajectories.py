@@ -73,9 +73,10 @@ def trajectories(result: SweepResult, settings: RunTable, data: Dataset) -> pd.D
     parts = []
     for role, chosen in (("best", best_runs(result.frame)), ("typical", typical_runs(result.frame))):
         for place, row in zip(chosen.index.to_numpy(), chosen.to_dict("records"), strict=True):
-            again = replay(result, cast(dict[str, Any], row), result.starts[place], settings, data)
+            named = cast(dict[str, Any], row)
+            again = replay(result, named, result.starts[place], settings, data)
             if again is not None:
-                path = again.to_frame().iloc[: 1 + _kept_mark(again, row, settings)]
+                path = again.to_frame().iloc[: 1 + _kept_mark(again, named, settings)]
                 parts.append(path.assign(role=role, init=str(row["init"]), config_id=row["config_id"]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"role": [], "init": [], "config_id": []})
 

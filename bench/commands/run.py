@@ -86,8 +86,8 @@ def study_or_table(
     if Path(name).suffix.lower() in TABLES:
         if y is None:
             raise ValueError(f"--y must name the column of {name} that is to be fitted")
-        rows = {"drop_missing": drop_missing, "validation": validation, "test": test}
-        return default_study(Path(name).absolute(), x, y, model, **rows).study
+        path = Path(name).absolute()
+        return default_study(path, x, y, model, drop_missing=drop_missing, validation=validation, test=test).study
     given = {"--x": x, "--y": y, "--model": model, "--drop-missing": drop_missing}
     if wrong := next((option for option, value in given.items() if value), None):
         raise ValueError(

@@ -5,6 +5,7 @@ refused with the same sentence. They are imported where they are needed: this mo
 pandas.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -302,11 +303,10 @@ class Study(Table):
 
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
-            paths = table.path, table.validation_path, table.test_path
-            data, validation, test = (
-                path and load_table(path, table.x, table.y, drop_missing=table.drop_missing) for path in paths
-            )
-            data = add_held_out(data, validation, test=test)
+            load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing)
+            others = (None if path is None else load(path) for path in (table.validation_path, table.test_path))
+            validation, test = others
+            data = add_held_out(load(table.path), validation, test=test)
         else:
             data = builtin(str(table.builtin))
         data = hold_out_share(data, table.validation, test=table.test)
