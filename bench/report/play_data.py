@@ -46,6 +46,7 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         scales = [list(pair) for pair in x_scales], [float(scaling.y_mean), float(scaling.y_scale)]
     return {
         "program": encode_program(model.program),
+        "keeps": run_data.result.run.identity["patience"] != "none",
         "loss": None if loss.of_residual else loss.name,
         "params": list(model.params),
         "names": [text(name) for name in (*run_data.data.x_names, run_data.data.y_name)],
