@@ -79,6 +79,10 @@ Validation = Annotated[
     float | None,
     typer.Option(metavar="SHARE", help="Hold out this share of the rows, and choose settings by the loss on them."),
 ]
+Test = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Hold out this share too, which decides nothing, and judge the winner by it."),
+]
 Cluster = Annotated[
     str | None,
     typer.Option(metavar="CLUSTER", help='Train on Dask: "local:4" for 4 processes, or "tcp://HOST:PORT".'),
@@ -192,9 +196,18 @@ def fit(
         float | None,
         typer.Option(metavar="SHARE", help="Hold out this share of the rows, and show the loss on them too."),
     ] = None,
+    test: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Hold out this share of the rows for the end, and say how good the fit is on them."
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(metavar="EPOCHS", help="Stop when the loss on held-out rows has not improved for so long."),
+        typer.Option(
+            metavar="EPOCHS",
+            help="Stop when the loss on held-out rows has not improved for so long; keep the parameters of the lowest.",
+        ),
     ] = None,
     standardize: Annotated[
         bool,
@@ -242,7 +255,7 @@ def fit(
         model,
         x,
         y,
-        FitRows(drop_missing, validation, stream, buffer),
+        FitRows(drop_missing, validation, stream, buffer, test),
         FitOutput(every, plot, animate, watch, as_json),
         standardize=standardize,
         target=target,
@@ -302,6 +315,7 @@ def run(
         int | None, typer.Option(metavar="SEEDS", help="Train the leading choices again on so many fresh seeds.")
     ] = None,
     validation: Validation = None,
+    test: Test = None,
     patience: Annotated[
         int | None,
         typer.Option(metavar="EPOCHS", help="Stop runs whose loss on held-out rows has not improved for so long."),
@@ -344,6 +358,7 @@ def run(
         "confirm": confirm,
         "refine": refine,
         "validation": validation,
+        "test": test,
         "patience": patience,
     }
     shared: dict[str, Any] = {"resume": resume, "confirmed": yes, "cluster": cluster}
@@ -357,7 +372,8 @@ def run(
         with figure_process(svg=shared["svg"]) as drawing:
             from bench.commands.run import overridden, run_study, study_or_table  # noqa: PLC0415
 
-            about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss, "validation": validation}
+            about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss}
+            about |= {"validation": validation, "test": test}
             chosen = overridden(study_or_table(study, x, y, model, **about), **changes)
             gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
             sound = run_study(chosen, out, verbose=verbose, figures=drawing, **shared)
@@ -409,6 +425,7 @@ def tune(
         int | None, typer.Option(metavar="SEEDS", help="Train the best choices again on so many fresh seeds.")
     ] = None,
     validation: Validation = None,
+    test: Test = None,
     cluster: Cluster = None,
     figures: Annotated[str, FIGURES] = "png",
     plugin: Plugins = None,
@@ -428,14 +445,16 @@ def tune(
     from bench.commands.tune import run_tune  # noqa: PLC0415
     from bench.study.load import with_search  # noqa: PLC0415
 
+    about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss, "validation": validation, "test": test}
     chosen = overridden(
-        study_or_table(study, x, y, model, drop_missing=drop_missing, loss=loss, validation=validation),
+        study_or_table(study, x, y, model, **about),
         seed=options.parse_seeds(seed),
         epochs=epochs,
         target=target,
         loss=loss,
         confirm=confirm,
         validation=validation,
+        test=test,
     )
     chosen = with_search(
         chosen,

@@ -21,7 +21,6 @@ from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.run import (
     MAX_EPOCHS,
-    NO_LOWEST,
     Block,
     Data,
     FactoredData,
@@ -30,6 +29,7 @@ from kernels.run import (
     Record,
     allocate_scratch,
     count_evaluated,
+    start_lowest,
 )
 from kernels.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.specialize import Kernel, specialize
@@ -45,8 +45,9 @@ class Runs(NamedTuple):
 
     Where only the ends of epochs are marks, `marks` are epochs done. `losses`, shape (marks trained + 1, R), starts
     with the loss at the first of them; a row past the mark that a run reached has no meaning for it.
-    `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`,
-    shape (R, 2), is the lowest of them so far with the samples seen then. Who goes on with a run hands it on.
+    `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`
+    is what is known of the lowest of them so far (`kernels.run.start_lowest`): with patience also the parameters there,
+    which are those that a run keeps, while `params` are where it would go on. A longer run goes on from both.
     Of the kernel `epoch-map`, `fell_back`, shape (R,), are those that `fused` trained, or `lanes`.
     """
 
@@ -59,6 +60,25 @@ class Runs(NamedTuple):
     validation_losses: Floats
     lowest: Floats
     fell_back: NDArray[np.bool_] = np.zeros(0, np.bool_)
+
+    def kept(self, first: int = 0) -> "Kept":
+        """Return what is kept of runs that were trained from mark `first` on."""
+        if self.validation_losses.size and self.lowest.shape[1] > 2:
+            return Kept(self.lowest[:, 3:], self.lowest[:, 2], self.lowest[:, 0])
+        last = self.marks - first, np.arange(self.marks.size)
+        held_out = self.validation_losses[last] if self.validation_losses.size else None
+        return Kept(self.params, self.losses[last], held_out)
+
+
+class Kept(NamedTuple):
+    """What runs give: parameters, and the losses there: those of the end, or with patience of the lowest held-out loss.
+
+    `params` has the shape (R, P), the losses (R,); without samples for validation there are no losses on them.
+    """
+
+    params: Floats
+    losses: Floats
+    validation_losses: Floats | None
 
 
 def compile_kernel(
@@ -111,8 +131,8 @@ def train_runs(
         settings of shape (S, R), runs have options of their own (`kernels.run_options`), in all kernels but maps.
     params : array, shape (R, P)
     memory : array, shape (R, M)
-    lowest : array, shape (R, 2), optional
-        Of runs that go on at mark `first`: the lowest validation loss before, and the samples seen then.
+    lowest : array, shape (R, 2) or (R, 3 + P), optional
+        Of runs that go on at mark `first`: `Runs.lowest` as it was then.
     stopped : callable
         Asked about twenty times a second.
     factors : pair of array, shape (P + 1, P + 1), optional
@@ -134,7 +154,7 @@ def train_runs(
         np.empty(shape),
         0.0,
         np.empty(shape if data.validation_y.size else (0, count)),
-        np.full((count, 2), NO_LOWEST) if lowest is None else lowest.copy(),
+        start_lowest(params, hyper.patience) if lowest is None else lowest.copy(),
         np.zeros(count if KERNELS[kernel].maps else 0, np.bool_),
     )
     if KERNELS[kernel].maps:
@@ -215,6 +235,9 @@ def _train_in_turn(
                 return False
         runs.params[run], runs.status[run], runs.marks[run] = trajectory[done], status, done
         runs.losses[:, run], runs.validation_losses[:, run] = losses[first:], validation_losses[first:]
+        kept, lowest = np.searchsorted(own.marks, runs.lowest[run, 1]), runs.lowest[run]
+        if lowest.size > 2 and kept >= first:
+            lowest[2], lowest[3:] = losses[kept], trajectory[kept]
     return True
 
 
@@ -267,7 +290,7 @@ def allocate_block(params: Floats, memory: Floats, lowest: Floats, marks: tuple[
     ----------
     params : array, shape (runs, P)
     memory : array, shape (runs, M)
-    lowest : array, shape (runs, 2)
+    lowest : array, shape (runs, 2) or (runs, 3 + P)
     marks : pair of int
         How many losses there is room for, and how many validation losses.
     first : int

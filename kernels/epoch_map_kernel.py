@@ -99,7 +99,8 @@ class MappedRuns(NamedTuple):
         The state of a run, at the mark that it has reached.
     losses, validation_losses : array, shape (marks, R)
         From the mark `begin` on.
-    lowest : array, shape (R, 2)
+    lowest : array, shape (R, 2) or (R, 3 + P)
+        See `kernels.run.start_lowest`.
     trajectory : array, shape (marks, P)
         Of a single run; else without rows.
     begin : int

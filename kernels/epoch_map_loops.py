@@ -304,6 +304,7 @@ def record_mark(data, hyper, runs, mark, judged, per_epoch):
                 runs.validation_losses[mark - runs.begin, run] = held_out
                 patience = hyper.patience * per_epoch
                 status = status_by_validation(status, held_out, runs.lowest[run], hyper.marks[mark], patience)
+                keep_lowest(runs, now, run, place, hyper.marks[mark], loss)
             if status != DIVERGED:
                 least, most = (loss if loss < least else least), (loss if loss > most else most)
             if status == MAX_EPOCHS:
@@ -321,6 +322,14 @@ def record_mark(data, hyper, runs, mark, judged, per_epoch):
 def squares(factor, runs, now, chunk):
     """Return the sum of the squared residuals of a vector of runs."""
     return sum_of_squares(factor, read_lane(runs.masks, chunk * PIECES, PIECES), now, chunk * SIZE * PIECES)
+
+
+def keep_lowest(runs, now, run, place, seen, loss):
+    """Store the loss and the parameters of a run at the mark of its lowest validation loss, where they are kept."""
+    if runs.lowest.shape[1] > 2 and runs.lowest[run, 1] == seen:
+        runs.lowest[run, 2] = loss
+        for k in range(PARAMS):
+            runs.lowest[run, 3 + k] = now[place // PIECES, k * PIECES + place % PIECES]
 
 
 def end(runs, now, run, place, mark, status):

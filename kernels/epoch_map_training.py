@@ -91,7 +91,7 @@ class MappedTraining:
         Parameters
         ----------
         losses, validation_losses : array, shape (marks, R)
-        lowest : array, shape (R, 2)
+        lowest : array, shape (R, 2) or (R, 3 + P)
         trajectory : array, shape (marks, P), or without rows
         """
         self.runs = MappedRuns(*self.runs[:8], losses, validation_losses, lowest, trajectory, begin)

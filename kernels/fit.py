@@ -76,6 +76,7 @@ def fit(
     kernel: str = "fused",
     record: str | int = "epoch",
     validation: float | tuple[Inputs, ArrayLike] | None = None,
+    test: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
     dtype: str = "float64",
     callback: Callable[[FitResult], None] | None = None,
@@ -140,12 +141,16 @@ def fit(
     validation : float or (x, y), optional
         Samples that are not trained on; the loss over them is recorded at the same marks. Either data
         besides x and y, or the share of x and y to hold out, between 0 and 1: ``round(validation * n)`` samples, which
-        are the first of ``numpy.random.default_rng(0).permutation(n)``. That split depends on neither `seed` nor
-        `kernel`, so that runs can be compared; both parts keep the order of the samples. What is fitted is as if the
-        other part alone had been given.
+        are the first of ``numpy.random.default_rng(0).permutation(n)``, after those for the `test`. That split depends
+        on neither `seed` nor `kernel`, so that runs can be compared; all parts keep the order of the samples. What is
+        fitted is as if the part that is left had been given alone.
+    test : float or (x, y), optional
+        Samples that have no part in the run, neither in training nor in what is kept: `FitResult.test_loss` is the loss
+        on them. Data besides x and y, or a share of them: the first ``round(test * n)`` of that permutation.
     patience : int, optional
         Stop at the first mark that lies so many epochs or more after that of the lowest validation loss; the status is
-        ``"stopped"`` then. `params` are those of the end all the same, and `best` those of the lowest loss.
+        ``"stopped"`` then. However the run ends, `params` are those of the mark of the lowest validation loss, and all
+        that is said of them (`kept`, `rmse`, `predict`, ...) too.
     dtype : str
         What is computed with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``, which
         have the same bits there too; for models of + - * / sqrt, abs, max, min, where and whole powers. Samples, start
@@ -169,7 +174,7 @@ def fit(
     model = model if isinstance(model, Model) else make_model(model)
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
     blocks = make_block_shuffle(shuffle) if isinstance(shuffle, str) else None
-    columns, targets, held_out, stream = _prepare(model, loss, x, y, validation, blocks)
+    (columns, targets), held_out, for_test, stream = _prepare(model, loss, x, y, validation, test, blocks)
     n = targets.size if stream is None else stream.samples
     epochs = check_integer("epochs", epochs)
     seed = check_seed(seed)
@@ -216,6 +221,7 @@ def fit(
         steps = train_in_slices(legs, marks, samples=count_evaluated(data), slowdown=slowdown)
 
     seconds = 0.0
+    keeps_lowest = np.isfinite(hyper.patience)
     updates = count_updates(marks, n, size, drop_last=drop_last)
     per_epoch = samples_per_epoch(n, size, drop_last)
     order = describe_order(blocks or hyper.shuffle, () if stream is None else stream.blocks)
@@ -225,9 +231,10 @@ def fit(
         # two callbacks.
         protect = _read_only if status == MAX_EPOCHS and done < marks.size - 1 else np.copy
         seen = int(marks[done])
+        mark = int(np.searchsorted(marks, kept.lowest[1])) if keeps_lowest else done
         result = FitResult(
             model=model,
-            params=kept.trajectory[done].copy(),
+            params=kept.trajectory[mark].copy(),
             loss=protect(kept.losses[: done + 1]),
             trajectory=protect(kept.trajectory[: done + 1]),
             rates=protect(rates[: -(-seen // per_epoch)]),
@@ -244,11 +251,13 @@ def fit(
             y=targets,
             validation_loss=protect(kept.validation_losses[: done + 1]) if held_out else None,
             validation=held_out,
+            test=for_test,
             notes=train.notes if isinstance(train, EpochMapTrainer) else (),
             memory=kept.memory.copy(),
             dtype=dtype,
             order=order,
             stream=x if isinstance(x, SampleStream) else None,
+            kept_mark=mark,
         )
         if callback:
             callback(result)
@@ -261,17 +270,19 @@ def _prepare(
     x: Inputs | SampleStream,
     y: ArrayLike | None,
     validation: float | tuple[Inputs, ArrayLike] | None,
+    test: float | tuple[Inputs, ArrayLike] | None,
     blocks: BlockShuffle | None,
-) -> tuple[tuple[Floats, ...], Floats, Samples | None, SampleStream | None]:
-    """Return x, y and held-out samples, and a stream where the samples do not go into the kernel as they stand."""
+) -> tuple[Samples, Samples | None, Samples | None, SampleStream | None]:
+    """Return x and y, what is held out, and a stream where the samples do not go into the kernel as they stand."""
     if isinstance(x, SampleStream):
         stream = check_stream(model, x, y, blocks)
-        return (), np.empty(0), hold_out_besides(model, loss, validation), stream
+        held = hold_out_besides(model, loss, validation), hold_out_besides(model, loss, test, "test")
+        return ((), np.empty(0)), *held, stream
     if y is None:
         hint = "; bench.data.open_table makes one of a file" if isinstance(x, str | PathLike) else ""
         raise ValueError(f"y must be given, but with a stream of samples as x, which has it{hint}")
-    (columns, targets), held_out = hold_out(model, loss, *check_samples(model, x, y), validation)
-    return columns, targets, held_out, ArrayStream(columns, targets, blocks.size or BLOCK) if blocks else None
+    split = hold_out(model, loss, *check_samples(model, x, y), validation, test)
+    return *split, ArrayStream(*split.train, blocks.size or BLOCK) if blocks else None
 
 
 def _read_only(view: NDArray[T]) -> NDArray[T]:

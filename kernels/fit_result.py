@@ -4,7 +4,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +35,8 @@ class FitResult:
     ----------
     model : Model
     params : array, shape (P,)
-        After the last epoch; in the order of ``model.params``.
+        In the order of ``model.params``: those of the end, or with `patience` those of the mark of the lowest
+        validation loss. See `kept`.
     loss : array, shape (M,)
         The mean over all samples that are trained on of the loss that was trained, at each mark: before the first
         update, after each epoch, and in between where `record` asks for it. Of the squared loss it is the mean squared
@@ -70,6 +71,8 @@ class FitResult:
         As `loss`, over the held-out samples, at the same marks; None without `validation`.
     validation : tuple or None
         The held-out samples: their inputs, as in `x`, and their y.
+    test : tuple or None
+        The samples held out for the test, as in `validation`.
     notes : tuple of str
         What else is to be known of the run: that another kernel trained it than the one asked for, and why.
     memory : array
@@ -81,6 +84,8 @@ class FitResult:
         which blocks were shuffled, and how many of them together.
     stream : SampleStream or None
         Where the samples were read from, if they were streamed.
+    kept_mark : int
+        The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
     """
 
     model: Model
@@ -101,14 +106,16 @@ class FitResult:
     y: Floats = field(repr=False)
     validation_loss: Floats | None = None
     validation: Samples | None = field(default=None, repr=False)
+    test: Samples | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     dtype: str = "float64"
     order: str = describe_order(False)
     stream: SampleStream | None = field(default=None, repr=False)
+    kept_mark: int = -1
 
     def predict(self, x: Inputs) -> Floats:
-        """Return the model at x with the parameters of the end.
+        """Return the model at x with `params`.
 
         Parameters
         ----------
@@ -146,13 +153,7 @@ class FitResult:
 
     def loss_at(self, params: Floats) -> float:
         """Return what the run records, at other parameters, shape (P,)."""
-
-        def loss_of(x: tuple[Floats, ...], y: Floats) -> float:
-            given, _ = self.criterion.evaluate(self.model.program, params, stack_columns(x, y.size), y)
-            return float(np.mean(self.criterion.recorded(given)))
-
-        with np.errstate(all="ignore"):
-            return mean_over(self.as_stream(), loss_of)
+        return mean_over(self.as_stream(), partial(mean_loss, self.model, self.criterion, params))
 
     def as_stream(self) -> SampleStream:
         """Return the samples that were trained on, to be read part by part."""
@@ -170,7 +171,7 @@ class FitResult:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """What else is known of the end, on the samples that were trained on; see `kernels.loss.Loss.metrics`."""
+        """What else is known of `params`, on the samples that were trained on; see `kernels.loss.Loss.metrics`."""
         names = list(self.criterion.metrics(np.zeros(1), np.zeros(1)))
         if not names:  # without a pass over the samples
             return {}
@@ -179,6 +180,19 @@ class FitResult:
             return np.array(list(self.criterion.metrics(self.model.predict_columns(self.params, x), y).values()))
 
         return dict(zip(names, np.atleast_1d(mean_over(self.as_stream(), metrics_of)).tolist(), strict=True))
+
+    @cached_property
+    def test_loss(self) -> float | None:
+        """What the run records, of `params`, on the samples for the test; None where there are none.
+
+        They had no part in the run: this is the loss to expect on new samples, as long as nothing is chosen by it.
+        """
+        return None if self.test is None else mean_loss(self.model, self.criterion, self.params, *self.test)
+
+    @cached_property
+    def test_metrics(self) -> dict[str, float]:
+        """What else is known of `params` on the samples for the test, by name: see `metrics_on`."""
+        return {} if self.test is None else metrics_on(self.model, self.criterion, self.params, *self.test)
 
     @property
     def epoch_marks(self) -> Marks:
@@ -193,7 +207,17 @@ class FitResult:
         """
         losses = self.loss if self.validation_loss is None else self.validation_loss
         counts = np.isfinite(losses) & np.isfinite(self.loss) & np.isfinite(self.trajectory).all(axis=1)
-        mark = int(np.argmin(np.where(counts, losses, np.inf)))
+        return self._snapshot(int(np.argmin(np.where(counts, losses, np.inf))))
+
+    @property
+    def kept(self) -> Snapshot:
+        """The mark of `params`: the last one, or with `patience` that of the lowest validation loss.
+
+        Its losses are those that the run is judged by.
+        """
+        return self._snapshot(range(self.loss.size)[self.kept_mark])
+
+    def _snapshot(self, mark: int) -> Snapshot:
         seen = int(self.samples_seen[mark])
         return Snapshot(
             mark,
@@ -206,15 +230,15 @@ class FitResult:
 
     @property
     def rmse(self) -> float:
-        """The root of the mean squared residual at the end, in the units of y; nan where no residual was trained."""
+        """The root of the mean squared residual of `params`, in the units of y; nan where no residual was trained."""
         return math.sqrt(self.mean_square)
 
     @property
     def mean_square(self) -> float:
-        """The mean squared residual at the end; nan where no residual was trained, or it is not finite."""
+        """The mean squared residual of `params`; nan where no residual was trained, or it is not finite."""
         if not self.criterion.of_residual:
             return math.nan
-        value = float(self.loss[-1]) if self.criterion.is_squared else self.metrics[SQUARES]
+        value = self.kept.loss if self.criterion.is_squared else self.metrics[SQUARES]
         return value if value >= 0 else math.nan
 
     @cached_property
@@ -224,7 +248,7 @@ class FitResult:
 
     @property
     def r2(self) -> float:
-        """The share of the variance of y that the model explains at the end; nan where y does not vary.
+        """The share of the variance of y that the model explains with `params`; nan where y does not vary.
 
         It is nan too where no residual was trained.
         """
@@ -255,7 +279,7 @@ class FitResult:
         See `kernels.yardstick.find_yardstick`, which takes a moment where it is not least squares of a linear model.
         """
         found = find_yardstick(self.model, self.criterion, self.as_stream(), [self.trajectory[0]])
-        return found.lowered(float(self.loss[-1]), self.params, "this run")
+        return found.lowered(self.kept.loss, self.params, "this run")
 
     @property
     def remaining(self) -> float:
@@ -263,7 +287,7 @@ class FitResult:
 
         It is nan where the lowest loss is not known, or no better than that of the best constant.
         """
-        return self.optimum.remaining(float(self.loss[-1]))
+        return self.optimum.remaining(self.kept.loss)
 
     def __str__(self) -> str:
         rows = zip(self.model.params, self.params, self.stderr, strict=True)
@@ -275,8 +299,9 @@ class FitResult:
             f"Fit of {self.model.expression}: {self.status}",
             f"  epochs      {self.epochs} ({int(self.updates[-1]):,} updates{target})",
             f"  parameters  {params}",
-            f"  loss        {self.loss[0]:.6g} -> {self.loss[-1]:.6g} ({self.records})",
+            f"  loss        {self.loss[0]:.6g} -> {self.kept.loss:.6g} ({self.records})",
             *self._describe_validation(),
+            *self._describe_test(),
             *([f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}"] if self.criterion.of_residual else []),
             *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items()),
             *([f"  precision   {self.dtype}"] if self.dtype != "float64" else []),
@@ -286,15 +311,26 @@ class FitResult:
         if self.uncertainty.reason:
             lines.append(f"  no standard errors: {self.uncertainty.reason}")
         if is_found_at_once(self.model, self.criterion, self.as_stream()):
-            lines.append(f"  lowest loss {self.optimum.describe(float(self.loss[-1]))}")
+            lines.append(f"  lowest loss {self.optimum.describe(self.kept.loss)}")
         lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
     def _describe_validation(self) -> list[str]:
         if self.validation_loss is None:
             return []
-        best, course = self.best, f"{self.validation_loss[0]:.6g} -> {self.validation_loss[-1]:.6g}"
+        kept, best = self.kept, self.best
+        course = f"{self.validation_loss[0]:.6g} -> {kept.validation_loss:.6g}"
+        if kept.mark < self.loss.size - 1:
+            return [f"  validation  {course}; its parameters, after {kept.epoch:g} epochs, are kept"]
         return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
+
+    def _describe_test(self) -> list[str]:
+        if self.test is None:
+            return []
+        names = {"rmse": "RMSE", "r2": "R²"}
+        known = "".join(f", {names.get(name, name)} {value:.6g}" for name, value in self.test_metrics.items())
+        size = f"{self.test[1].size:,} samples that had no part in the run"
+        return [f"  test        {self.test_loss:.6g}{known} on {size}"]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per mark.
@@ -352,6 +388,27 @@ class FitResult:
         """Return what Jupyter shows; it falls back on plain text for None."""
         render = find_view("fit_html")
         return render(self) if render else None
+
+
+def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> float:
+    """Return what runs record of a loss, at parameters of shape (P,), over samples."""
+    with np.errstate(all="ignore"):
+        given, _ = loss.evaluate(model.program, params, stack_columns(x, y.size), y)
+        return float(np.mean(loss.recorded(given)))
+
+
+def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> dict[str, float]:
+    """Return what is said of parameters on samples besides what runs record, by name.
+
+    Of a residual ``"rmse"`` and ``"r2"``, which is nan where y does not vary; else what `Loss.metrics` has, such as
+    ``"accuracy"``.
+    """
+    with np.errstate(all="ignore"):
+        prediction = model.predict_columns(params, x)
+        if not loss.of_residual:
+            return loss.metrics(prediction, y)
+        mean, variance = float(np.mean((prediction - y) ** 2)), float(np.var(y))
+        return {"rmse": math.sqrt(mean), "r2": 1 - mean / variance if variance else math.nan}
 
 
 def whole_or_fraction(seen: int, per_epoch: int) -> float:

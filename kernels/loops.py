@@ -127,6 +127,10 @@ def update_status(block, hyper, done, per_epoch):
             if validated:
                 loss, patience = block.validation_losses[done, run], hyper.patience * per_epoch
                 status = status_by_validation(status, loss, block.lowest[run], hyper.marks[done], patience)
+                if block.lowest.shape[1] > 2 and block.lowest[run, 1] == hyper.marks[done]:
+                    block.lowest[run, 2] = block.losses[done, run]
+                    for k in range(block.params.shape[0]):
+                        block.lowest[run, 3 + k] = block.params[k, run]
             block.status[run] = status
             running += status == MAX_EPOCHS
     return running

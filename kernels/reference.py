@@ -56,9 +56,9 @@ def train(
                 x_held_out = stack_columns(data.validation_x, data.validation_y.size)
                 held_out = _recorded_loss(program, loss, theta, x_held_out, data.validation_y)
                 record.validation_losses[done] = held_out
-                lowest, when = record.lowest
+                lowest, when = record.lowest[:2]
                 if held_out < lowest and status != DIVERGED:
-                    record.lowest[:] = held_out, marks[done]
+                    record.lowest[:2] = held_out, marks[done]
                 elif status == MAX_EPOCHS and marks[done] - when >= hyper.patience * per_epoch:
                     status = STOPPED
             if done == last or status != MAX_EPOCHS:

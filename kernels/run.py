@@ -60,7 +60,7 @@ class Hyperparameters(NamedTuple):
     `settings` holds the options of the loss, those of the optimizer and the weight decay; where runs side by side have
     options of their own it has a column for each (`kernels.run_options`). `marks` are the counts of
     samples seen at which the run is recorded (`kernels.marks`); without any, it is at the ends of epochs. A run stops
-    after `patience` epochs without a lower validation loss, where there is one.
+    after `patience` epochs without a lower validation loss, where there is one, and keeps the mark of the lowest.
     """
 
     rates: Floats
@@ -78,8 +78,8 @@ class Record(NamedTuple):
     """Row m of `losses` and `trajectory` is the state at mark m.
 
     `memory` is what the optimizer remembers at the last of them: the slots of each parameter, then its clock.
-    `validation_losses` has a row for each mark too, and `lowest` is the lowest of them so far with the samples seen
-    then; both are empty where the data have no samples for validation.
+    `validation_losses` has a row for each mark too, and `lowest` begins with the lowest of them so far and the samples
+    seen then; both are empty where the data have no samples for validation.
     """
 
     losses: Floats
@@ -95,8 +95,8 @@ class Block(NamedTuple):
     `params` and `memory` are where a run stands, or stood when it was over; `losses` has a row per mark, of no meaning
     after a run's `marks`. `now` and `memory_now` are where it would stand had it gone on, as it does in its lane: the
     clock that all share, for one, must not stop with the first run that is over. `validation_losses` are as `losses`,
-    and `lowest` has a row (lowest validation loss, samples seen then) for each run; both have no rows where the data
-    have no samples for validation.
+    and `lowest` has a row for each run, as `start_lowest` makes it.
+    `validation_losses` has no rows where the data have no samples for validation.
     """
 
     params: Floats
@@ -108,6 +108,28 @@ class Block(NamedTuple):
     memory_now: Floats
     validation_losses: Floats
     lowest: Floats
+
+
+def start_lowest(params: Floats, patience: float) -> Floats:
+    """Return what is known of the lowest validation loss of runs before their first mark.
+
+    Parameters
+    ----------
+    params : array, shape (R, P)
+        Where they start.
+    patience : float
+        With any, runs keep the mark of their lowest validation loss, and so it is stored.
+
+    Returns
+    -------
+    array, shape (R, 2), or (R, 3 + P) with patience
+        The lowest validation loss and the samples seen then; with patience the training loss and the parameters there.
+        Of a run that never has a finite validation loss, those of its start.
+    """
+    known = np.full((len(params), 2), NO_LOWEST)
+    if np.isinf(patience):
+        return known
+    return np.column_stack([known, np.full(len(params), np.nan), params])
 
 
 class Scratch(NamedTuple):

@@ -1,6 +1,11 @@
-"""Held-out data: which samples a run is not trained on, so that the loss on them tells whether it still learns."""
+"""Held-out data: the samples that a run is not trained on.
+
+The loss on those for validation tells whether it still learns, and which settings are better: it decides. Those for
+the test decide nothing, so that the loss on them is what to expect of new data.
+"""
 
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,13 +17,27 @@ from kernels.model import Model
 from kernels.run import Floats
 from kernels.samples import Samples, check_samples
 
+Places = np.ndarray[tuple[int], np.dtype[np.bool_]]
 # One split for all runs, whatever their seeds: losses on different samples could not be compared.
 SPLIT_SEED = 0
 
 
+class Split(NamedTuple):
+    """The samples to train on, and those held out; None where there are none."""
+
+    train: Samples
+    validation: Samples | None
+    test: Samples | None
+
+
 def hold_out(
-    model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats, validation: float | tuple[Inputs, ArrayLike] | None
-) -> tuple[Samples, Samples | None]:
+    model: Model,
+    loss: Loss,
+    x: tuple[Floats, ...],
+    y: Floats,
+    validation: float | tuple[Inputs, ArrayLike] | None,
+    test: float | tuple[Inputs, ArrayLike] | None = None,
+) -> Split:
     """Return the samples to train on, and those held out.
 
     Parameters
@@ -28,30 +47,39 @@ def hold_out(
     x : tuple of array, shape (n,)
         One for each input.
     y : array, shape (n,)
-    validation : float or (x, y), optional
-        A share of the samples, see `choose_held_out`, or samples besides them.
+    validation, test : float or (x, y), optional
+        A share of the samples, see `choose_split`, or samples besides them.
 
     Raises
     ------
     ValueError
-        If it is neither, or does not fit the model, or no sample would be left on one side; if the loss is not defined
+        If one is neither, or does not fit the model, or no sample would be left anywhere; if the loss is not defined
         for a target.
     """
     loss.check_targets(y)
-    if validation is None:
-        return (x, y), None
-    if isinstance(validation, tuple | list) and len(validation) == 2:
-        return (x, y), hold_out_besides(model, loss, validation)
-    if not isinstance(validation, Real) or isinstance(validation, bool) or not 0 < validation < 1:
-        raise ValueError(
-            f"validation must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(validation)}"
-        )
-    held_out = choose_split(y.size, float(validation))
-    train, held = ((tuple(column[part] for column in x), y[part]) for part in (~held_out, held_out))
-    return train, held
+    shares: dict[str, float] = {}
+    besides: dict[str, Samples | None] = {"validation": None, "test": None}
+    for name, asked in (("validation", validation), ("test", test)):
+        if isinstance(asked, tuple | list) and len(asked) == 2:
+            besides[name] = hold_out_besides(model, loss, asked, name)
+        elif isinstance(asked, Real) and not isinstance(asked, bool) and 0 < asked < 1:
+            shares[name] = float(asked)
+        elif asked is not None:
+            raise ValueError(
+                f"{name} must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(asked)}"
+            )
+    if not shares:
+        return Split((x, y), **besides)
+    in_validation, in_test = choose_split(y.size, **shares)
+    parts = {"validation": in_validation, "test": in_test}
+    held = {name: (tuple(column[parts[name]] for column in x), y[parts[name]]) for name in shares}
+    train = ~(in_validation | in_test)
+    return Split((tuple(column[train] for column in x), y[train]), **besides | held)
 
 
-def hold_out_besides(model: Model, loss: Loss, validation: float | tuple[Inputs, ArrayLike] | None) -> Samples | None:
+def hold_out_besides(
+    model: Model, loss: Loss, held: float | tuple[Inputs, ArrayLike] | None, name: str = "validation"
+) -> Samples | None:
     """Return samples that are held out besides those that are trained on, or None.
 
     Raises
@@ -59,47 +87,43 @@ def hold_out_besides(model: Model, loss: Loss, validation: float | tuple[Inputs,
     ValueError
         If they are no pair (x, y), or do not fit the model or the loss.
     """
-    if validation is None:
+    if held is None:
         return None
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise ValueError(
-            f"validation must be a pair (x, y) beside samples that are streamed, not {describe(validation)}"
-        )
+    if not isinstance(held, tuple | list) or len(held) != 2:
+        raise ValueError(f"{name} must be a pair (x, y) beside samples that are streamed, not {describe(held)}")
     try:
-        held = check_samples(model, *validation)
-        loss.check_targets(held[1])
+        samples = check_samples(model, *held)
+        loss.check_targets(samples[1])
     except ValueError as error:
-        raise ValueError(f"validation: {error}") from None
-    return held
+        raise ValueError(f"{name}: {error}") from None
+    return samples
 
 
-def choose_split(n: int, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return what `choose_held_out` does, with a sample or more on both sides.
+def choose_split(n: int, validation: float | None = None, test: float | None = None) -> tuple[Places, Places]:
+    """Return which of n samples are held out for validation, and which for the test, shape (n,) each.
+
+    The test takes the first ``round(test * n)`` of ``numpy.random.default_rng(0).permutation(n)``, and validation the
+    next ``round(validation * n)``. So of two shares the larger one holds out what the smaller one does, and more, and
+    the samples for the test are the same whatever is held out for validation. All parts keep the order of the samples.
 
     Raises
     ------
     ValueError
-        If no sample would be held out, or none left to train on.
+        If no sample would be held out for one that has a share, or none left to train on.
     """
-    held_out = choose_held_out(n, share)
-    count = int(held_out.sum())
-    if not 0 < count < n:
-        raise ValueError(
-            "validation must hold out at least one sample and leave one to train on, "
-            f"and {share} holds out {count} of {n}"
-        )
-    return held_out
-
-
-def choose_held_out(n: int, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which of n samples are held out, shape (n,): ``round(share * n)`` of them.
-
-    They are the first of ``numpy.random.default_rng(0).permutation(n)``, so that of two shares the larger one holds out
-    what the smaller one does, and more. Both parts keep the order of the samples.
-    """
-    held_out = np.zeros(n, np.bool_)
-    held_out[np.random.default_rng(SPLIT_SEED).permutation(n)[: round(share * n)]] = True
-    return held_out
+    places = np.random.default_rng(SPLIT_SEED).permutation(n)
+    parts, taken = [], 0
+    for name, share in (("test", test), ("validation", validation)):
+        count = 0 if share is None else round(share * n)
+        taken += count
+        if share is not None and not (count and taken < n):
+            both = test is not None and name == "validation" and count
+            held = f"{share} holds out {count} of {n}" + (f" besides the {taken - count} for the test" if both else "")
+            raise ValueError(f"{name} must hold out at least one sample and leave one to train on, and {held}")
+        part = np.zeros(n, np.bool_)
+        part[places[taken - count : taken]] = True
+        parts.append(part)
+    return parts[1], parts[0]
 
 
 def check_patience(patience: int | None, validation: object) -> float:

@@ -218,6 +218,7 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
         "kernel": "reference",
         "record": "log:5",
         "validation": None,
+        "test": None,
         "patience": None,
         "dtype": "float32",
     }
@@ -409,8 +410,8 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9", "--target"]
     options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma", "--record", "25", "--confirm", "7"]
     options += ["--refine", "3", "--validation", "0.25", "--patience", "4", "--dtype", "float64,float32"]
-    assert sgdbench("run", "quadratic", *options)[0] == 0
-    assert seen[0].data.validation == 0.25
+    assert sgdbench("run", "quadratic", *options, "--test", "0.2")[0] == 0
+    assert (seen[0].data.validation, seen[0].data.test) == (0.25, 0.2)
     assert seen[0].grid.model_dump() == {
         "lr": "log:0.1:1:3",
         "batch_size": [2, "full"],

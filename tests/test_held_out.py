@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from browsing import chromium, complaints, opened
 
 from bench import Grid, load_run, sweep
+from bench.analysis.default_study import default_study
 from bench.data.held_out import hold_out_share
 from bench.data.scaling import standardize
 from bench.data.table import builtin
@@ -50,7 +52,9 @@ def test_every_row_and_curve_is_what_fit_makes_of_it(undisturbed):
         assert (row.status, row.samples_seen) == (alone.status, alone.samples_seen[-1])
         np.testing.assert_array_equal(curves[row.config_id]["validation_loss"], alone.validation_loss)
         np.testing.assert_array_equal(curves[row.config_id]["loss"], alone.loss)
-        assert row.validation_loss == alone.validation_loss[-1]
+        assert row.validation_loss == alone.kept.validation_loss == alone.best.validation_loss
+        assert row.final_loss == alone.kept.loss == alone.loss_at(alone.params)
+        assert [row.param_a, row.param_b, row.param_c] == alone.params.tolist()
         assert row.best_validation_loss == alone.best.validation_loss
         assert row.best_samples == alone.best.samples_seen
 
@@ -97,8 +101,8 @@ def test_choices_are_ranked_by_the_lowest_loss_on_held_out_samples(undisturbed):
     for row in ranked.itertuples():
         own = undisturbed.frame
         own = own[(own["optimizer"] == row.optimizer) & (own["lr"] == row.lr) & (own["batch_size"] == row.batch_size)]
-        assert row.validation_loss == own["best_validation_loss"].median()
-    assert "lowest loss on held-out samples" in undisturbed.verdict()["Best choice"]
+        assert row.validation_loss == own["validation_loss"].median()
+    assert "loss on held-out samples" in undisturbed.verdict()["Best choice"]
     by_training = undisturbed.ranking("final_loss")
     assert by_training["final_loss"].iloc[0] <= ranked["final_loss"].iloc[0]
 
@@ -182,6 +186,12 @@ def test_a_study_may_hold_out_another_file(folder):
         ("validation = 1.5", "validation must be a share of the rows between 0 and 1, not 1.5"),
         ("validation = 0.0", "validation must be a share of the rows between 0 and 1, not 0.0"),
         ('validation = 0.5\nvalidation_path = "others.csv"', "data must have validation, a share of the rows, or"),
+        ("test = 1.5", "test must be a share of the rows between 0 and 1, not 1.5"),
+        ('test = 0.5\ntest_path = "others.csv"', "data must have test, a share of the rows, or"),
+        (
+            "validation = 0.5\ntest = 0.5",
+            "validation and test must leave rows to train on, and 0.5 and 0.5 of them are",
+        ),
     ],
 )
 def test_bad_shares_name_their_key(folder, line, message):
@@ -231,22 +241,231 @@ cli.main()
     assert ends == {curve["loss"].iloc[0], curve["validation_loss"].iloc[0]}
 
 
-@pytest.mark.parametrize("line", ["validation = 0.25", 'validation_path = "others.csv"'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "validation = 0.25",
+        'validation_path = "others.csv"',
+        "validation = 0.25\ntest = 0.2",
+        'validation_path = "others.csv"\ntest = 0.2',
+        'validation = 0.2\ntest_path = "others.csv"',
+    ],
+)
 def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, line):
     (folder / "study.toml").write_text(f"{STUDY}{line}\n")
     study = load_study(folder / "study.toml")
     data, _ = study.dataset()
     model, grid = study.make_model(data), study.make_grid()
-    settings = study.run.model_dump() | {"validation": data.validation, "study": to_toml(study)}
+    settings = study.run.model_dump() | {"validation": data.validation, "test": data.test, "study": to_toml(study)}
     result = sweep(model, data.x, data.y, grid, out=folder / "run", **settings)
     best, names = result.best(), {}
+    assert ("On test rows" in result.verdict()) == ("test" in line)
     monkeypatch.chdir(folder)
     exec(compile(best.code(), "choice", "exec"), names)
     row = result.frame[(result.frame["lr"] == best.settings["lr"])].iloc[0]
-    assert names["result"].validation_loss[-1] == row["validation_loss"]
-    assert names["result"].best.validation_loss == row["best_validation_loss"]
-    assert best.refit(data.x, data.y, validation=data.validation, patience=3).status == row["status"]
-    assert best.refit(data.x, data.y).validation_loss is None
+    for run in (names["result"], best.refit(data.x, data.y)):
+        assert run.kept.validation_loss == row["validation_loss"] == row["best_validation_loss"]
+        assert (run.kept.loss, run.status) == (row["final_loss"], row["status"])
+        assert run.params.tolist() == row[["param_a", "param_b"]].tolist()
+        assert (run.test_loss is not None) == ("test" in line)
+        if run.test_loss is not None:
+            np.testing.assert_array_equal(run.test[1], data.test[1])
+
+
+# What is ranked, announced, kept and handed out is one thing
+
+# A line through noise, at rates at which the parameters never come to rest, so that the held-out loss jumps.
+JUMPING = Grid(lr=[0.3, 0.9], init={"zero": [0.0, 0.0], "far": [9.0, -9.0]}, seed=range(4), shuffle=True)
+LINE_Y = X - 0.5 + RNG.normal(0, 0.5, 80)
+
+
+def jumping(out=None, y=LINE_Y, **changed):
+    settings = {"epochs": 24, "kernel": "lanes", "record": "log:4", "confirm": 5, "validation": 0.3, "test": 0.25}
+    return sweep("a*x + b", X, y, JUMPING, out=out, **settings | changed)
+
+
+def in_two_sittings(folder, **changed):
+    """Shorter runs first, which are confirmed too, then the whole of them in the same folder."""
+    jumping(folder, **changed | {"epochs": 5})
+    return jumping(folder, **changed)
+
+
+@pytest.mark.parametrize("made", [jumping, in_two_sittings])
+@pytest.mark.parametrize("patience", [None, 12])
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes", "lanes-fma"])
+def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_path, kernel, patience, made):
+    result = made(tmp_path, kernel=kernel, patience=patience)
+    best, close = result.best(), 1e-9 if kernel == "lanes-fma" else 0
+    frame = result.frame[result.frame["lr"] == best.settings["lr"]]
+    row = frame[frame["seed"] == best.seeds[0]].iloc[0]
+    names = {"x": X, "y": LINE_Y}
+    code = best.code().replace("x, y = ..., ...  # your data", "")
+    exec(compile(code, "choice", "exec"), names)
+    for run in (best.refit(X, LINE_Y), names["result"]):
+        found = [run.kept.validation_loss, run.kept.loss, *run.params]
+        announced = row[["validation_loss", "final_loss", "param_a", "param_b"]].to_list()
+        np.testing.assert_allclose(found, announced, rtol=close)
+        assert run.status == row["status"]
+        assert run.kept.loss == run.loss_at(run.params)
+        (held_x,), held_y = run.validation
+        assert run.kept.validation_loss == pytest.approx(np.mean((run.predict(held_x) - held_y) ** 2), rel=1e-12)
+    jumps = run.validation_loss
+    assert jumps.min() < 0.9 * jumps[-1]  # else there is nothing to tell apart
+    assert (run.kept.validation_loss == jumps.min()) == (patience is not None)
+    # What is announced is the median of what the runs hand out, and so are the fresh runs.
+    for made_of, name in ((frame, "validation_loss"), (result.confirmation.frame, "confirmed_validation_loss")):
+        runs = made_of[made_of["lr"] == best.settings["lr"]]
+        again = [
+            best.refit(X, LINE_Y, init=JUMPING.init[str(one.init)], seed=one.seed).kept.validation_loss
+            for one in runs.itertuples()
+        ]
+        np.testing.assert_allclose(runs["validation_loss"], again, rtol=close)
+        assert best.row[name] == np.median(runs["validation_loss"])
+
+
+@pytest.mark.parametrize("patience", [None, 12])
+def test_extended_runs_are_those_that_were_made_at_once(tmp_path, patience):
+    at_once, extended = jumping(patience=patience), in_two_sittings(tmp_path, patience=patience)
+    pd.testing.assert_frame_equal(at_once.frame, extended.frame)
+    pd.testing.assert_frame_equal(at_once.curves, extended.curves)
+    assert at_once.verdict()["On test rows"] == extended.verdict()["On test rows"]
+
+
+def test_the_check_finds_a_kept_parameter_that_is_off_by_a_bit():
+    result = jumping(patience=12, confirm=0)
+    frame, train = result.frame.head(4).copy(), fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
+    held = train.validation[0][0], train.validation[1]
+    shared = result.run.curves(), RunTable(epochs=24, patience=12), result.clock, held
+    about = result.model, train.x[0], train.y
+    assert (frame["best_samples"] < frame["samples_seen"]).any()
+    assert checking.check(*about, frame, result.starts[:4], *shared)["verified"].all()
+    for name in ("param_b", "final_loss", "validation_loss"):
+        wrong = frame.copy()
+        wrong.loc[1, name] = np.nextafter(wrong.loc[1, name], np.inf)
+        found = checking.check(*about, wrong, result.starts[:4], *shared)["verified"].tolist()
+        assert found == [True, False, True, True]
+
+
+def test_patience_on_samples_that_the_run_does_not_store_wants_them_again():
+    held = RNG.uniform(-1, 1, 20), RNG.normal(size=20)
+    best = jumping(validation=held, test=None, patience=12).best()
+    assert best.refit(X, LINE_Y, validation=held).kept.validation_loss > 0
+    with pytest.raises(ValueError, match=r"^validation must give the samples that the sweep held out, .*$"):
+        best.refit(X, LINE_Y)
+
+
+# Rows for the test
+
+
+@pytest.mark.parametrize("patience", [None, 12])
+def test_rows_for_the_test_decide_nothing(patience):
+    for_test = np.random.default_rng(0).permutation(80)[:20]
+    other = LINE_Y.copy()
+    other[for_test] = RNG.permutation(LINE_Y[for_test]) * 50 + 1000
+    result, again = jumping(patience=patience), jumping(y=other, patience=patience)
+    pd.testing.assert_frame_equal(again.frame, result.frame)
+    pd.testing.assert_frame_equal(again.ranking(), result.ranking())
+    pd.testing.assert_frame_equal(again.confirmation.frame, result.confirmation.frame)
+    assert again.run.identity == result.run.identity
+    said, said_again = result.verdict(), again.verdict()
+    assert next(iter(said)) == next(iter(said_again)) == "On test rows"
+    assert said.pop("On test rows") != said_again.pop("On test rows")
+    assert said == said_again
+    # They are those that `fit` holds out, and no other sample is among them.
+    whole = fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
+    (held_x,), _ = whole.validation
+    assert not {*X[for_test]} & {*held_x, *whole.x[0]}
+    assert (len(held_x), len(whole.y), whole.test[1].size) == (24, 36, 20)
+
+
+@pytest.mark.parametrize("confirm", [0, 6])
+def test_the_verdict_leads_with_the_winner_on_rows_for_the_test(confirm):
+    result = jumping(confirm=confirm)
+    best = result.best()
+    runs = result.confirmation.frame if confirm else result.frame
+    runs = runs[runs["lr"] == best.settings["lr"]]
+    (x,), y = fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25).test
+    losses = [np.mean((one.param_a * x + one.param_b - y) ** 2) for one in runs.itertuples()]
+    sentence = result.verdict()["On test rows"]
+    assert sentence.startswith(f"median loss {float(f'{np.median(losses):.4g}')} [")
+    assert f"R² {float(f'{1 - np.median(losses) / np.var(y):.4g}')} [" in sentence
+    fresh = " on fresh seeds" if confirm else ""
+    assert sentence.endswith(f"; {len(runs)} runs of the best choice{fresh}, on 20 rows that decided nothing.")
+    assert f"  On test rows: {sentence}" in str(result)
+    assert str(result).index("On test rows") < str(result).index("Best choice")
+
+
+def test_a_judgement_of_other_runs_is_not_shown(tmp_path):
+    """The study went on, without its rows for the test: what they said was of shorter runs."""
+    held = RNG.uniform(-1, 1, 20), RNG.normal(size=20)
+    short = jumping(tmp_path, test=held, epochs=3, confirm=0)
+    assert "On test rows" in short.verdict()
+    assert "On test rows" not in jumping(tmp_path, test=None, confirm=0).verdict()
+    assert "On test rows" in jumping(tmp_path, test=held, confirm=0).verdict()
+
+
+def test_a_table_that_is_run_without_a_study_is_scaled_and_has_its_target_without_what_is_held_out(folder):
+    cars = pd.read_csv(folder / "cars.csv")
+    other = cars.copy()
+    for_test = np.random.default_rng(0).permutation(40)[:8]
+    other.loc[for_test, "mpg"] += 100.0
+    other.to_csv(folder / "other.csv", index=False)
+    made = [default_study(folder / f"{name}.csv", None, "mpg", test=0.2, validation=0.25) for name in ("cars", "other")]
+    assert [(one.study.data.test, one.study.data.validation, one.rows) for one in made] == [(0.2, 0.25, 22)] * 2
+    assert made[0].study.run == made[1].study.run
+    assert made[0].study.grid == made[1].study.grid
+    (data, scaling), (again, _) = (one.study.dataset() for one in made)
+    np.testing.assert_array_equal(data.y, again.y)
+    np.testing.assert_array_equal(data.validation[1], again.validation[1])
+    np.testing.assert_allclose(data.test[1] * scaling.y_scale + scaling.y_mean, cars["mpg"][np.sort(for_test)])
+
+
+def test_the_command_line_judges_by_rows_for_the_test(folder, python):
+    """The terminal, the page and the JSON of a fit lead with what they say, in the units of the table."""
+    (folder / "study.toml").write_text(STUDY.replace("confirm = 3", "confirm = 6"))
+    code = f"""
+import sys
+from bench import cli
+from bench.commands import run
+from bench.report import drawing
+run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
+drawing.report_figures = lambda *_: ()
+sys.argv = ["sgdbench", "run", {str(folder / "study.toml")!r}, "--out", {str(folder / "run")!r}]
+sys.argv += ["--validation", "0.25", "--test", "0.25"]
+cli.main()
+"""
+    first = python(code).splitlines()[0]
+    result, study = load_run(folder / "run"), load_study(folder / "run" / "run.toml")
+    data, scaling = study.dataset()
+    best = result.best()
+    runs = result.confirmation.frame
+    runs = runs[runs["lr"] == best.settings["lr"]]
+    errors = [
+        np.sqrt(np.mean((one.param_a * data.test[0][:, 0] + one.param_b - data.test[1]) ** 2))
+        for one in runs.itertuples()
+    ]
+    rmse = np.median(errors) * scaling.y_scale
+    assert first.startswith("On test rows: median loss ")
+    assert f"RMSE {float(f'{rmse:.4g}')} [" in first
+    assert "in the table's units" in first
+    assert first.endswith("; 6 runs of the best choice on fresh seeds, on 10 rows that decided nothing.")
+    assert first == f"On test rows: {result.verdict()['On test rows']}"
+    page = (folder / "run" / "report.html").read_text()
+    assert page.index("on test rows") < page.index("median loss on held-out samples")
+    options = ["fit", str(folder / "cars.csv"), "--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--standardize"]
+    options += ["--test", "0.25", "--epochs", "50", "--lr", "0.05", "--json"]
+    told = json.loads(python(f"import sys\nfrom bench import cli\nsys.argv = ['sgdbench', *{options!r}]\ncli.main()"))
+    cars = pd.read_csv(folder / "cars.csv").iloc[np.sort(np.random.default_rng(0).permutation(40)[:10])]
+    residuals = told["params"]["a"] * cars["hp"] + told["params"]["b"] - cars["mpg"]
+    assert told["test_loss"] == pytest.approx(np.mean(residuals**2), rel=1e-9)
+    assert told["test_metrics"]["rmse"] == pytest.approx(np.mean(residuals**2) ** 0.5, rel=1e-9)
+    assert told["test_metrics"]["r2"] == pytest.approx(1 - np.mean(residuals**2) / np.var(cars["mpg"]), rel=1e-9)
+
+
+def test_of_classes_the_verdict_says_the_accuracy_on_rows_for_the_test():
+    classes = (LINE_Y > 0).astype(float)
+    result = jumping(y=classes, loss="logistic", confirm=0)
+    assert re.match(r"median log loss [\d.]+ .*accuracy 0\.\d+", result.verdict()["On test rows"])
 
 
 def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
@@ -263,3 +482,38 @@ def test_a_fit_of_the_command_line_shows_the_loss_on_held_out_rows(folder, pytho
     told = json.loads(python(f"import sys\nfrom bench import cli\nsys.argv = ['sgdbench', *{options!r}]\ncli.main()"))
     assert told["status"] == "stopped"
     assert 0 < told["best_validation_loss"] <= told["validation_loss"] < 20
+
+
+def test_loss_curves_show_both_losses(tmp_path):
+    result = jumping(tmp_path)
+    figures = {figure.name: figure.figure for figure in report_figures(read_run_data(tmp_path))}
+    # From the start at which it takes longest, at which all runs have the same losses.
+    far = result.frame[result.frame["init"] == "far"]["config_id"]
+    first = result.read_curves(far.tolist()).iloc[0]
+    drawn = [line for axis in figures["loss_by_lr"].axes for line in axis.lines]
+    starts = {line.get_linestyle(): line.get_ydata()[0] for line in drawn}
+    assert starts == {"-": first["loss"], "--": first["validation_loss"]}
+    assert [line.get_linestyle() for line in drawn] == ["-", "--"] * 2
+
+
+def test_the_charts_of_the_page_show_both_losses(tmp_path):
+    result = jumping(tmp_path)
+    result.report()
+    curve = result.read_curves([result.frame["config_id"].iloc[0]])
+    with chromium() as driver:
+        opened(driver, tmp_path / "report.html")
+        script = """
+            const traces = (name) => document.querySelector(`#chart-${name} .plot`).data;
+            const dashed = (name) => traces(name).filter((one) => one.line.dash === "4px,3px").length;
+            return [dashed("cell"), dashed("loss"), traces("cell").length, curve(0).samples, curve(0).losses,
+                    curve(0).heldOut, document.querySelector("#chart-cell .legend").textContent]
+        """
+        cell, loss, lines, samples, losses, held_out, legend = driver.execute_script(script)
+        assert (cell, lines, loss) == (2, 4, 1)
+        assert "on held-out samples" in legend
+        places = np.searchsorted(curve["samples"], samples)
+        np.testing.assert_allclose(losses, curve["loss"].iloc[places], rtol=1e-3)
+        np.testing.assert_allclose(held_out, curve["validation_loss"].iloc[places], rtol=1e-3)
+        assert not complaints(driver)
+        tile = driver.execute_script("return document.querySelector('main').textContent")
+        assert tile.index("on test rows") < tile.index("runs ended at a finite loss")

@@ -54,7 +54,7 @@ def test_choices_of_a_sweep_are_worth_what_trials_are():
     found = choice_values(frame, 0.01, 1e-28)
     assert found["value"].tolist() == [np.log10(200), np.inf]
     assert found["samples"].tolist() == [400, 850]
-    frame["status"], frame["best_validation_loss"] = "max_epochs", [1e-2, 1e-4, 1.0, 1.0]
+    frame["status"], frame["validation_loss"] = "max_epochs", [1e-2, 1e-4, 1.0, 1.0]
     assert choice_values(frame, None, 1e-28)["value"].tolist() == pytest.approx([-3, 0])
 
 

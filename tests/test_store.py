@@ -606,11 +606,11 @@ def test_a_run_that_came_to_nothing_may_become_another(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("about", [{"format": 3, "identity": IDENTITY}, {"format": 3}])
+@pytest.mark.parametrize("about", [{"format": 4, "identity": IDENTITY}, {"format": 4}])
 def test_a_newer_version_is_refused(folder, about):
     (folder / "sgdbench.json").write_text(json.dumps(about))
     for attempt in (lambda: opened(folder).__enter__(), lambda: read_run(folder)):
-        with pytest.raises(ValueError, match=r"newer sgdbench \(format 3; this one knows 2\): update"):
+        with pytest.raises(ValueError, match=r"newer sgdbench \(format 4; this one knows 3\): update"):
             attempt()
     assert json.loads((folder / "sgdbench.json").read_text()) == about
 

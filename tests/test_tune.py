@@ -247,14 +247,19 @@ def test_a_table_of_trials_that_is_damaged_is_refused(data, tmp_path):
         search(data, out, trials=9, space={"optimizer": "sgd"}, confirm=0)
 
 
-def test_without_a_target_the_loss_on_held_out_samples_decides(data, tmp_path):
+@pytest.mark.parametrize("patience", [None, 4])
+def test_without_a_target_the_loss_on_held_out_samples_decides(data, tmp_path, patience):
+    """It is that of the parameters that are handed out, and the rows for the test have no part in it."""
     rng = np.random.default_rng(3)
     x, y = data
+    y = y + rng.normal(0, 0.3, y.size)
     found = search(
-        (x, y + rng.normal(0, 0.3, y.size)),
+        (x, y),
         None,
         target=None,
         validation=0.25,
+        test=0.2,
+        patience=patience,
         space={"optimizer": "sgd", "batch_size": [1, 10]},
         trials=40,
     )
@@ -262,9 +267,16 @@ def test_without_a_target_the_loss_on_held_out_samples_decides(data, tmp_path):
     best = complete.iloc[0]
     frame = found.result.frame
     own = frame[(frame["lr"] == best["lr"]) & (frame["batch_size"] == best["batch_size"])]
-    assert np.mean(np.log10(own["best_validation_loss"])) == pytest.approx(best["value"], rel=1e-12)
+    assert np.mean(np.log10(own["validation_loss"])) == pytest.approx(best["value"], rel=1e-12)
     assert set(found.trials["batch_size"]) <= {1, 10}
-    assert found.best().row["validation_loss"] <= own["best_validation_loss"].max()
+    assert found.best().row["validation_loss"] <= own["validation_loss"].max()
+    handed_out = found.best().refit(x, y)
+    settings = {name: found.best().settings[name] for name in ("lr", "batch_size")}
+    row = frame[(frame[list(settings)] == pd.Series(settings)).all(axis=1)].iloc[0]
+    assert handed_out.params.tolist() == row[[f"param_{name}" for name in "abc"]].tolist()
+    kept = handed_out.kept
+    assert (kept.validation_loss, kept.loss) == (row["validation_loss"], row["final_loss"])
+    assert next(iter(found.verdict())) == "On test rows"
 
 
 def test_trials_with_the_same_settings_are_trained_once(data, tmp_path):

@@ -13,7 +13,7 @@ from kernels.marks import make_marks
 from kernels.optimizers import make_optimizer
 from kernels.run import STATUS, Hyperparameters, option_values
 from kernels.samples import allocate_data
-from kernels.validation import choose_held_out
+from kernels.validation import choose_split
 
 RNG = np.random.default_rng(8)
 X = RNG.uniform(-1, 1, 61)
@@ -75,18 +75,25 @@ def test_a_share_is_held_out_as_documented_whatever_the_seed_and_the_kernel(kern
     assert alone.validation is alone.validation_loss is None
 
 
-@pytest.mark.parametrize("n", [2, 3, 10, 97])
-def test_shares_are_rounded_and_the_larger_ones_hold_the_smaller(n):
-    before = np.zeros(n, bool)
+@pytest.mark.parametrize("n", [3, 10, 97])
+@pytest.mark.parametrize("test", [None, 0.3])
+def test_shares_are_rounded_and_the_larger_ones_hold_the_smaller(n, test):
+    before, first = np.zeros(n, bool), round((test or 0) * n)
+    places = np.random.default_rng(0).permutation(n)
     for share in np.linspace(0.01, 0.99, 50):
-        held = choose_held_out(n, share)
-        assert held.sum() == round(share * n)
+        if not 0 < round(share * n) < n - first:
+            with pytest.raises(ValueError, match="validation must hold out at least one sample and leave one to train"):
+                choose_split(n, share, test)
+            continue
+        held, for_test = choose_split(n, share, test)
+        assert set(np.flatnonzero(for_test)) == set(places[:first])
+        assert set(np.flatnonzero(held)) == set(places[first : first + round(share * n)])
         assert held[before].all()
         before = held
 
 
 def test_a_split_is_no_block_of_neighbours():
-    held = np.flatnonzero(choose_held_out(1000, 0.2))
+    held = np.flatnonzero(choose_split(1000, 0.2)[0])
     assert 80 < (held < 500).sum() < 120
     assert np.diff(held).max() < 50
 
@@ -182,8 +189,36 @@ def test_a_run_stops_where_plain_python_says(kernel, record, patience, slicing):
     assert run.loss.size == size < whole.loss.size + (patience == 100)
     for name in ("loss", "validation_loss", "trajectory", "samples_seen"):
         np.testing.assert_array_equal(getattr(run, name), getattr(whole, name)[:size])
-    np.testing.assert_array_equal(run.params, whole.trajectory[size - 1])
+    lowest = int(np.argmin(losses_on(*HELD, whole.trajectory[:size])))
+    assert lowest < size - 1
+    np.testing.assert_array_equal(run.params, whole.trajectory[lowest])
     assert run.epochs_to_target is None
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "fused-fma", "epoch-map"])
+def test_all_that_is_said_of_the_parameters_is_said_of_those_that_are_kept(kernel, slicing):
+    end, kept = quadratic(kernel=kernel), quadratic(kernel=kernel, patience=100)
+    best = kept.best
+    assert 0 < best.mark == kept.kept.mark == kept.kept_mark < end.kept.mark == end.epochs == 12
+    np.testing.assert_array_equal(end.params, end.trajectory[-1])
+    np.testing.assert_array_equal(kept.params, best.params)
+    for run in (end, kept):
+        (residual,) = (run.predict(x) - y for x, y in [(X, Y)])
+        assert run.kept.loss == pytest.approx(np.mean(residual**2), rel=1e-12)
+        assert run.rmse == pytest.approx(np.sqrt(np.mean(residual**2)), rel=1e-12)
+        assert run.r2 == pytest.approx(1 - np.mean(residual**2) / np.var(Y), rel=1e-12)
+        assert run.kept.validation_loss == pytest.approx(np.mean((run.predict(HELD_X) - HELD_Y) ** 2), rel=1e-12)
+        assert f"-> {run.kept.loss:.6g} (" in str(run)
+    assert kept.stderr.tolist() != end.stderr.tolist()
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_run_that_diverges_keeps_the_best_mark_too(kernel):
+    """Its start predicts best; after some epochs nothing is finite."""
+    run = quadratic(kernel=kernel, lr=1e150, epochs=3, patience=3, validation=([0.5], [0.0]))
+    assert (run.status, run.kept.mark) == ("diverged", 0)
+    assert run.params.tolist() == [0, 0, 0]
+    assert not np.isfinite(run.trajectory[-1]).all()
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
@@ -249,11 +284,25 @@ def test_many_runs_are_what_fit_makes_of_each(kernel, optimizer, batch_size, shu
         assert (runs.marks[k], STATUS[runs.status[k]]) == (size - 1, alone.status)
         np.testing.assert_array_equal(runs.losses[:size, k], alone.loss)
         np.testing.assert_array_equal(runs.validation_losses[:size, k], alone.validation_loss)
-        np.testing.assert_array_equal(runs.params[k], alone.params)
-        assert runs.lowest[k].tolist() == [alone.best.validation_loss, alone.best.samples_seen]
+        np.testing.assert_array_equal(runs.params[k], alone.trajectory[-1])
+        kept = alone.kept
+        assert kept.mark == alone.best.mark
+        assert runs.lowest[k].tolist() == [kept.validation_loss, kept.samples_seen, kept.loss, *alone.params]
 
 
-@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+@pytest.mark.parametrize("kernel", ["lanes-fma", "epoch-map"])
+def test_kernels_of_other_bits_keep_the_parameters_of_their_best_mark(kernel, slicing):
+    """Each is held against the reference, and what it keeps against its own losses."""
+    runs = many(kernel, record="log:5", patience=2.0)
+    for k, alone in enumerate(each_alone("sgd", 1, False, "log:5")[:-1]):
+        own = runs.validation_losses[: runs.marks[k] + 1, k]
+        mark = int(np.argmin(own))
+        assert runs.lowest[k, :3].tolist() == [own[mark], alone.samples_seen[mark], runs.losses[mark, k]]
+        np.testing.assert_allclose(runs.lowest[k, 3:], alone.trajectory[mark], rtol=1e-9, atol=1e-12)
+    assert runs.lowest[-1].tolist()[3:] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes", "epoch-map"])
 @pytest.mark.parametrize("record", ["epoch", 25])
 @pytest.mark.parametrize("half", [1, 4, 7])
 def test_a_run_that_goes_on_later_stops_where_one_made_at_once_does(kernel, record, half, slicing):
@@ -335,9 +384,13 @@ def test_the_frame_has_the_validation_loss_where_there_is_one():
 
 def test_it_prints_the_validation_loss_where_there_is_one():
     run = quadratic(patience=3)
-    first, last, best = run.validation_loss[0], run.validation_loss[-1], run.best
-    line = f"  validation  {first:.6g} -> {last:.6g}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"
+    first, best = run.validation_loss[0], run.best
+    kept = f"its parameters, after {best.epoch:g} epochs, are kept"
+    line = f"  validation  {first:.6g} -> {best.validation_loss:.6g}; {kept}"
     assert line in str(run).splitlines()
+    last = quadratic().validation_loss[-1]
+    line = f"  validation  {first:.6g} -> {last:.6g}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"
+    assert line in str(quadratic()).splitlines()
     assert str(run).startswith("Fit of a*x**2 + b*x + c: stopped\n")
     assert "validation" not in str(quadratic(validation=None))
 
@@ -352,6 +405,50 @@ def test_a_callback_sees_it_grow_and_cannot_change_it(monkeypatch):
         np.testing.assert_array_equal(call.validation_loss, run.validation_loss[: call.epochs + 1])
         assert not call.validation_loss.flags.writeable
     assert run.validation_loss.flags.writeable
+
+
+# The test
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "epoch-map"])
+@pytest.mark.parametrize("patience", [None, 3])
+def test_samples_for_the_test_have_no_part_in_a_run(kernel, patience):
+    settings = {"kernel": kernel, "patience": patience, "shuffle": True, "seed": 3, "lr": 0.1}
+    run = quadratic(validation=0.3, test=0.2, **settings)
+    places = np.random.default_rng(0).permutation(61)
+    for_test, held, rest = np.split(places, [12, 30])
+    other = Y.copy()
+    other[for_test] = RNG.permutation(Y[for_test]) + 100.0
+    again = fit(models.quadratic, X, other, init=[0, 0, 0], epochs=12, validation=0.3, test=0.2, **settings)
+    parts = (X[np.sort(rest)], Y[np.sort(rest)]), (X[np.sort(held)], Y[np.sort(held)])
+    alone = fit(models.quadratic, *parts[0], init=[0, 0, 0], epochs=12, validation=parts[1], **settings)
+    for same in (again, alone):
+        for name in ("params", "trajectory", "loss", "validation_loss", "stderr", "optimum"):
+            np.testing.assert_array_equal(getattr(same, name), getattr(run, name))
+        assert (same.kept_mark, same.status) == (run.kept_mark, run.status)
+    assert alone.test is alone.test_loss is None
+    assert alone.test_metrics == {}
+    x, y = X[np.sort(for_test)], Y[np.sort(for_test)]
+    np.testing.assert_array_equal(run.test[1], y)
+    assert run.test_loss == pytest.approx(np.mean((run.predict(x) - y) ** 2), rel=1e-12)
+    assert run.test_metrics == pytest.approx({"rmse": run.test_loss**0.5, "r2": 1 - run.test_loss / np.var(y)})
+    assert again.test_loss > 1000 > run.test_loss
+    known = f"RMSE {run.test_metrics['rmse']:.6g}, R² {run.test_metrics['r2']:.6g}"
+    line = f"  test        {run.test_loss:.6g}, {known} on 12 samples that had no part in the run"
+    assert line in str(run).splitlines()
+    assert "  test" not in str(alone)
+
+
+def test_of_classes_the_test_says_the_accuracy():
+    y = (Y > 3.0).astype(float)
+    run = fit(
+        "a*x + b", X, y, init=[0, 0], loss="logistic", lr=0.5, epochs=20, test=(HELD_X, (HELD_Y > 2).astype(float))
+    )
+    right = (run.predict(HELD_X) > 0) == (HELD_Y > 2)
+    assert run.test_metrics == {"accuracy": pytest.approx(right.mean())}
+    assert run.test_loss == pytest.approx(
+        np.mean(np.log1p(np.exp(run.predict(HELD_X))) - (HELD_Y > 2) * run.predict(HELD_X))
+    )
 
 
 # What is refused
@@ -373,6 +470,10 @@ TOO_FEW = "validation must hold out at least one sample and leave one to train o
         ),
         ({"validation": 0.001}, f"{TOO_FEW}0.001 holds out 0 of 61"),
         ({"validation": 0.999}, f"{TOO_FEW}0.999 holds out 61 of 61"),
+        ({"validation": 0.5, "test": 0.51}, f"{TOO_FEW}0.5 holds out 30 of 61 besides the 31 for the test"),
+        ({"test": 0.001}, "test must hold out at least one sample and leave one to train on, and 0.001 holds out 0 of"),
+        ({"test": 2}, "test must be a share of the samples between 0 and 1, or a pair (x, y), not 2"),
+        ({"test": (X, Y[:3])}, "test: y must have shape (61,), one value for each sample of x, not (3,)"),
         ({"validation": (X, Y[:3])}, "validation: y must have shape (61,), one value for each sample of x, not (3,)"),
         ({"validation": (np.ones((3, 2)), Y[:3])}, "validation: x must have shape (n,) or (n, 1) for inputs"),
         ({"validation": ([], [])}, "validation: x"),

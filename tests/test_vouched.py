@@ -273,7 +273,7 @@ class TestRecords:
             assert "The study of this run, run.toml, is not what was written, and is left out." in text
             assert "made by a sweep in Python" not in text
 
-    @pytest.mark.parametrize("content", ["[" * 1000 + "]" * 1000, "[" * 10**6, "{}", "[]", "", '{"format": 2}', None])
+    @pytest.mark.parametrize("content", ["[" * 1000 + "]" * 1000, "[" * 10**6, "{}", "[]", "", '{"format": 3}', None])
     def test_a_damaged_identity_is_refused_in_a_line(self, folder, sgdbench, content):
         path = folder / "sgdbench.json"
         path.write_text(content) if content is not None else flip_a_bit(path, 0.3)
@@ -292,7 +292,7 @@ class TestRecords:
         """As a program that writes them in another order would make them."""
         plan = pd.read_parquet(folder / "plan.parquet")
         identity = read_identity(folder) | {"parameters": "c, b, a"}
-        (folder / "sgdbench.json").write_bytes(seal_json({"format": 2, "identity": identity}))
+        (folder / "sgdbench.json").write_bytes(seal_json({"format": 3, "identity": identity}))
         seal.write_table(folder / "plan.parquet", plan, name_owner(identity))
         with pytest.raises(ValueError, match=r"plan.parquet has the columns start_a, .* the parameters c, b, a"):
             load_run(folder)
@@ -309,7 +309,7 @@ class TestRecords:
 
     def test_an_identity_without_what_a_sweep_needs(self, folder):
         for identity in ({}, {"model": "a*"}, {**read_identity(folder), "samples": "many"}):
-            (folder / "sgdbench.json").write_bytes(seal_json({"format": 2, "identity": identity}))
+            (folder / "sgdbench.json").write_bytes(seal_json({"format": 3, "identity": identity}))
             with pytest.raises(ValueError, match="is not that of a sweep") as error:
                 load_run(folder)
             assert "\n" not in str(error.value)

@@ -92,7 +92,7 @@ def advise(
 
 def _falls_short(result: FitResult, quality: TableQuality) -> bool:
     """Return whether a run has not arrived: far from the lowest loss or, where that is unknown, near a constant."""
-    remaining = quality.yardstick.remaining(float(result.loss[-1]))
+    remaining = quality.yardstick.remaining(result.kept.loss)
     return remaining > ARRIVED or (np.isnan(remaining) and _stands_still(result) and bool(quality.r2 < WEAK_R2))
 
 

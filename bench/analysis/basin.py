@@ -23,6 +23,7 @@ from kernels.program import evaluate
 from kernels.run import CONVERGED, STATUS, Floats, Hyperparameters, option_values
 from kernels.samples import allocate_data, check_samples
 from kernels.schedules import learning_rates
+from kernels.validation import Split, hold_out
 
 # Starts along each side of the plane, if they are affordable, and at least.
 SIZE, LEAST = 41, 11
@@ -60,13 +61,16 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     DataFrame
         For each of the runs one row per start, up to 41 by 41 of them: `config_id` and the choices of the run; where it
         starts, `param_<name>`, of which two vary; `status`, `samples_seen`, `samples_to_target` (missing where it was
-        not reached) and `final_loss`. No rows for a model of one parameter, runs that did not end, or so many samples
-        that it would take long.
+        not reached) and `final_loss`, with the parameters that a run keeps. No rows for a model of one parameter, runs
+        that did not end, or so many samples that it would take long.
     """
     model, names = result.model, [f"param_{name}" for name in result.model.params]
     rows = best_run_of_each_optimizer(result.frame) if rows is None else rows
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
-    columns, y = check_samples(model, data.x, data.y)
+    # What is held out has a part in a run only where it says which parameters are kept.
+    validation = None if settings.patience is None else data.validation
+    samples = hold_out(model, make_loss(settings.loss), *check_samples(model, data.x, data.y), validation)
+    columns, y = samples.train
     cost = SLOWDOWN.get(settings.kernel, 1) * (1 if model.program.is_exact else SLOWER)
     size, epochs = _affordable_plane(y.size, settings.epochs, cost)
     kernel = settings.kernel
@@ -81,7 +85,7 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     pair = _choose_parameters(model, end, result.starts, columns)
     starts = _plane_starts(pair, end, _plane_extent(end, result.starts), size)
     planes = [
-        _train_plane(kernel, model, columns, y, row, starts, epochs, settings, result.clock)
+        _train_plane(kernel, model, samples, row, starts, epochs, settings, result.clock)
         for row in ended.to_dict("records")
     ]
     return pd.concat(planes, ignore_index=True)
@@ -96,8 +100,7 @@ def _have_maps(model: Model, loss: str, rows: pd.DataFrame) -> bool:
 def _train_plane(
     kernel: str,
     model: Model,
-    columns: tuple[Floats, ...],
-    y: Floats,
+    samples: Split,
     row: Mapping[Hashable, Any],
     starts: Floats,
     epochs: int,
@@ -117,10 +120,12 @@ def _train_plane(
         int(row["seed"]),
         check_target(settings.target, nonnegative=loss.nonnegative),
         marks,
+        settings.patience or np.inf,
     )
     memory = optimizer.initial_memory(starts)
-    samples = allocate_data(columns, y, shuffle=shuffle, dtype=str(row.get("dtype", "float64")))
-    runs = train_runs(kernel, model, loss, optimizer, samples, hyperparameters, starts, memory)
+    dtype = str(row.get("dtype", "float64"))
+    place = allocate_data(*samples.train, shuffle=shuffle, validation=samples.validation, dtype=dtype)
+    runs = train_runs(kernel, model, loss, optimizer, place, hyperparameters, starts, memory)
     assert runs is not None  # noqa: S101 (nobody stops it)
     choices: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES, "dtype") if name in row}
     return pd.DataFrame(
@@ -130,7 +135,7 @@ def _train_plane(
             "status": np.array(STATUS)[runs.status],
             "samples_seen": marks[runs.marks],
             "samples_to_target": pd.Series(marks[runs.marks], dtype="Int64").where(runs.status == CONVERGED),
-            "final_loss": runs.losses[runs.marks, np.arange(len(starts))],
+            "final_loss": runs.kept().losses,
         }
     )
 

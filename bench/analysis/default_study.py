@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import ascii_lowercase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,6 +70,7 @@ def default_study(
     name: str | None = None,
     loss: str | None = None,
     validation: float | None = None,
+    test: float | None = None,
 ) -> DefaultStudy:
     """Return a study for a table.
 
@@ -88,8 +89,8 @@ def default_study(
         Of the study; without it, that of the file.
     loss : str, optional
         What is trained; without it, the squared loss.
-    validation : float, optional
-        The share of the rows that is held out: they have no part in the target.
+    validation, test : float, optional
+        Shares of the rows that the study holds out: rates and the target are made without them.
 
     Raises
     ------
@@ -98,9 +99,7 @@ def default_study(
     """
     criterion = make_loss(loss or "squared")
     columns, names = split_renames(x or numeric_columns(path, y))
-    table = load_table(path, columns, y, drop_missing=drop_missing)
-    if validation is not None:
-        table = hold_out_share(table, validation)
+    table = hold_out_share(load_table(path, columns, y, drop_missing=drop_missing), validation, test=test)
     expression = model or linear_expression(names or column_names(columns))
     made = make_model_for_columns(expression, columns, names)
     criterion.check_targets(table.y)
@@ -108,11 +107,12 @@ def default_study(
     data = table if center is None else standardize(table, targets=criterion.scales_targets, center=center)[0]
     yardstick = find_yardstick(made, criterion, ArrayStream(made.columns(data.x), data.y))
     edges = _edges(made, criterion, data, yardstick)
-    sections = {
+    shares = {key: share for key, share in (("validation", validation), ("test", test)) if share is not None}
+    sections: dict[str, Any] = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
         "data": {"path": str(path), "x": columns, "y": y, "standardize": center is not None}
         | {"drop_missing": drop_missing, "center": center or "both"}
-        | ({} if validation is None else {"validation": validation}),
+        | shares,
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
         "grid": {
             "lr": _rates(edges),

@@ -19,9 +19,9 @@ from kernels.marks import thin_marks
 from kernels.optimizers import make_optimizer
 from kernels.paths import Paths, record_paths
 from kernels.run import STATUS, Floats, Hyperparameters, Marks, option_values
-from kernels.samples import Samples, allocate_data, check_samples
+from kernels.samples import allocate_data, check_samples
 from kernels.schedules import learning_rates
-from kernels.validation import hold_out
+from kernels.validation import Split, hold_out
 
 # The page gives the paths a megabyte. That is so many numbers of four bytes, which take a third more as base64: at each
 # mark the parameters, the loss and the samples seen.
@@ -52,7 +52,8 @@ def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd
     -------
     DataFrame
         `config_id` (categorical), `samples`, and as float32 `loss` and `param_<name>`: a row for each mark, those of a
-        run one after the other. The marks are some of the sweep's, the start and the end among them.
+        run one after the other. The marks are some of the sweep's, from the start to that of the parameters that the
+        run keeps: its end, or with patience the lowest loss on held-out samples.
 
     Raises
     ------
@@ -95,19 +96,21 @@ def _choose_runs(result: SweepResult, settings: RunTable) -> pd.DataFrame:
 def _record_group(
     result: SweepResult,
     settings: RunTable,
-    samples: tuple[Samples, Samples | None],
+    samples: Split,
     group: pd.DataFrame,
     most: int,
 ) -> pd.DataFrame:
     """Return the paths of runs that visit the same batches in the same order."""
     first, model = group.iloc[0], result.model
     marks = result.clock.marks(int(first["batch_size"]), settings.epochs)
-    ends = np.searchsorted(marks, group["samples_seen"].to_numpy(np.int64))
-    kept = thin_marks(marks[: ends.max() + 1], max(3, most - 1))
-    at = np.union1d(kept, ends)
+    over = np.searchsorted(marks, group["samples_seen"].to_numpy(np.int64))
+    ends = over if settings.patience is None else np.searchsorted(marks, group["best_samples"].to_numpy(np.int64))
+    kept = thin_marks(marks[: over.max() + 1], max(3, most - 1))
+    at = np.union1d(np.union1d(kept, ends), over)
     paths = _train(result, settings, samples, group, marks, at)
     exact = is_exact(model, settings.kernel, settings.loss, first["optimizer"])
-    same = _agree(paths, group, ends, exact, model.params)
+    found = paths.params[np.searchsorted(at, ends), np.arange(len(group))]
+    same = _agree(found, paths, group, over, exact, model.params)
     shown = (np.isin(at, kept)[:, np.newaxis] & (at[:, np.newaxis] < ends)) | (at[:, np.newaxis] == ends)
     run, place = np.nonzero((shown & same).T)
     ids = group["config_id"].to_numpy()[run]
@@ -117,13 +120,13 @@ def _record_group(
 def _train(
     result: SweepResult,
     settings: RunTable,
-    samples: tuple[Samples, Samples | None],
+    samples: Split,
     group: pd.DataFrame,
     marks: Marks,
     at: Marks,
 ) -> Paths:
     """Train the runs of a group up to the last mark that any of them reached."""
-    first, (train, held_out) = group.iloc[0], samples
+    first = group.iloc[0]
     loss, optimizer, shuffle = make_loss(settings.loss), make_optimizer(first["optimizer"]), bool(first["shuffle"])
     choices = zip(group["schedule"], group["lr"], strict=True)
     hyper = Hyperparameters(
@@ -140,15 +143,14 @@ def _train(
     starts = result.starts[group.index.to_numpy()]
     memory = optimizer.initial_memory(starts)
     dtype = first.get("dtype", "float64")
-    place = allocate_data(*train, shuffle=shuffle, validation=held_out, dtype=dtype)
+    place = allocate_data(*samples.train, shuffle=shuffle, validation=samples.validation, dtype=dtype)
     kernel = "fused" if settings.kernel == "reference" else settings.kernel
     return record_paths(kernel, result.model, loss, optimizer, place, hyper, starts, memory, at)
 
 
-def _agree(paths: Paths, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]) -> Any:
-    """Return which runs ended as in the sweep; a run that must and did not is an error."""
+def _agree(found: Floats, paths: Paths, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]) -> Any:
+    """Return which runs ended as in the sweep, and kept what was found; a run that must and did not is an error."""
     expected = group[[f"param_{name}" for name in params]].to_numpy(float)
-    found = paths.params[-1]
     near = np.isclose(found, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True)
     status = np.array(STATUS)[paths.status] == group["status"].astype(str).to_numpy()
     same = near.all(axis=1) & status & (paths.marks == ends)

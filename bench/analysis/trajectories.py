@@ -62,7 +62,8 @@ def trajectories(result: SweepResult, settings: RunTable, data: Dataset) -> pd.D
     Returns
     -------
     DataFrame
-        `role` ("best" or "typical"), `init` (the start), `config_id`, and the columns of `FitResult.to_frame`.
+        `role` ("best" or "typical"), `init` (the start), `config_id`, and the columns of `FitResult.to_frame`, up to
+        the mark whose parameters the run keeps.
 
     Raises
     ------
@@ -72,9 +73,11 @@ def trajectories(result: SweepResult, settings: RunTable, data: Dataset) -> pd.D
     parts = []
     for role, chosen in (("best", best_runs(result.frame)), ("typical", typical_runs(result.frame))):
         for place, row in zip(chosen.index.to_numpy(), chosen.to_dict("records"), strict=True):
-            again = replay(result, cast(dict[str, Any], row), result.starts[place], settings, data)
+            named = cast(dict[str, Any], row)
+            again = replay(result, named, result.starts[place], settings, data)
             if again is not None:
-                parts.append(again.to_frame().assign(role=role, init=str(row["init"]), config_id=row["config_id"]))
+                path = again.to_frame().iloc[: 1 + _kept_mark(again, named, settings)]
+                parts.append(path.assign(role=role, init=str(row["init"]), config_id=row["config_id"]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"role": [], "init": [], "config_id": []})
 
 
@@ -98,14 +101,14 @@ def replay(
     params = np.array([row[f"param_{name}"] for name in result.model.params])
     stored = _End(row["status"], int(row["samples_seen"]), np.array([row["final_loss"], *params]))
     again = _train(result, row, start, settings, data)
-    found = _end_of(again)
+    found = _end_of(again, row, settings)
     exact = is_exact(result.model, settings.kernel, settings.loss, row["optimizer"])
     tolerance = 0.0 if exact else TOLERANCE
     if _ends_agree(found, stored, tolerance):
         return again
     if tolerance:
         nudged = _train(result, row, start + NUDGE * np.maximum(np.abs(start), 1), settings, data)
-        if not _ends_agree(_end_of(nudged), found, tolerance):
+        if not _ends_agree(_end_of(nudged, row, settings), found, tolerance):
             return None
     raise ReplayError(
         f"configuration {row['config_id']}, trained once more, ends as {found}, and in the sweep as {stored}: data and "
@@ -140,7 +143,7 @@ def _train(result: SweepResult, row: Mapping[str, Any], start: Floats, settings:
 
 @dataclass(frozen=True, eq=False)
 class _End:
-    """Where a run ended, with its loss and parameters in one row."""
+    """Where a run ended, with the loss and the parameters that it keeps in one row."""
 
     status: str
     samples: int
@@ -151,9 +154,16 @@ class _End:
         return f"{self.status} after {self.samples} samples with the loss {loss!r} at {params}"
 
 
-def _end_of(run: FitResult) -> _End:
-    """Return where a run ended."""
-    return _End(run.status, int(run.samples_seen[-1]), np.array([run.loss[-1], *run.params]))
+def _end_of(run: FitResult, row: Mapping[str, Any], settings: RunTable) -> _End:
+    """Return where a run ended that is to be that of a row."""
+    mark = _kept_mark(run, row, settings)
+    return _End(run.status, int(run.samples_seen[-1]), np.array([run.loss[mark], *run.trajectory[mark]]))
+
+
+def _kept_mark(run: FitResult, row: Mapping[str, Any], settings: RunTable) -> int:
+    """Return the mark whose parameters a row of the sweep has: of marks that are as good, a rounding decides."""
+    last = run.loss.size - 1
+    return last if settings.patience is None else min(last, int(np.searchsorted(run.samples_seen, row["best_samples"])))
 
 
 def _ends_agree(found: _End, expected: _End, tolerance: float) -> bool:

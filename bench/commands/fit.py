@@ -42,8 +42,8 @@ class FitRows(NamedTuple):
     ----------
     drop_missing : bool
         Whether to skip rows with missing values.
-    validation : float or None
-        The share of the rows to hold out.
+    validation, test : float or None
+        The shares of the rows to hold out.
     stream : bool
         Whether to read the table in pieces, in each epoch again.
     buffer : int or None
@@ -54,6 +54,7 @@ class FitRows(NamedTuple):
     validation: float | None
     stream: bool
     buffer: int | None
+    test: float | None = None
 
 
 class FitOutput(NamedTuple):
@@ -178,6 +179,7 @@ def _open_stream(path: Path, x: Sequence[str], y: str | None, rows: FitRows, out
     """Return the columns of a table that is read in pieces; refuse what needs all of its rows at once."""
     asked = {
         "--validation": rows.validation is not None,
+        "--test": rows.test is not None,
         "--drop-missing": rows.drop_missing,
         "--animate": output.animate is not None,
         "--watch": output.watch,
@@ -199,9 +201,9 @@ def _shuffle_of_stream(table: TableStream, rows: FitRows, *, asked: bool) -> boo
 
 
 def _load(path: Path, x: Sequence[str] | None, y: str | None, rows: FitRows) -> Dataset:
-    """Return the columns of a table, or built-in data, with the share that is held out."""
+    """Return the columns of a table, or built-in data, with the shares that are held out."""
     table = _load_all(path, x, y, drop_missing=rows.drop_missing)
-    return table if rows.validation is None else hold_out_share(table, rows.validation)
+    return hold_out_share(table, rows.validation, test=rows.test)
 
 
 def _load_all(path: Path, x: Sequence[str] | None, y: str | None, *, drop_missing: bool) -> Dataset:
@@ -242,6 +244,7 @@ def _print_fit(fitted: TableFit, table: Table, quality: TableQuality, settings: 
         **_parameter_facts(quality),
     }
     rows = {
+        **_test_facts(fitted),
         **_loss_facts(fitted, quality),
         "status": fitted.status,
         "epochs": text(result.epochs),
@@ -316,14 +319,24 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
     return f" {name} is {text(float(f'{errors.max():.2g}'))} standard errors from its optimum, and no other is farther."
 
 
+def _test_facts(fitted: TableFit) -> dict[str, str]:
+    """Return how good the fit is on the rows for the test, which had no part in it; nothing where there are none."""
+    if fitted.test_loss is None:
+        return {}
+    names = {"rmse": "RMSE", "r2": "R²"}
+    known = {names.get(name, name): value for name, value in fitted.test_metrics.items()}
+    figures = {fitted.result.criterion.label: fitted.test_loss} | known
+    return {f"{name} on test rows": f"{value:.6g}" for name, value in figures.items()}
+
+
 def _validation_facts(fitted: TableFit) -> dict[str, str]:
-    """Return the loss on held-out rows, at the end and at its lowest; nothing where none are held out."""
+    """Return the loss on held-out rows, of what is kept and at its lowest; nothing where none are held out."""
     losses = fitted.validation_losses
     if losses is None:
         return {}
     measure = fitted.result.criterion.label
     return {
-        f"{measure} on held-out rows": f"{losses[-1]:.10g}",
+        f"{measure} on held-out rows": f"{losses[fitted.result.kept_mark]:.10g}",
         "at its lowest": f"{losses[fitted.result.best.mark]:.10g}",
     }
 

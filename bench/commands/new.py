@@ -67,6 +67,8 @@ def commented_study(made: DefaultStudy, path: str) -> str:
         *_keys(data, "drop_missing"),
         "# A share of the rows on which nothing is trained; settings are then chosen by the loss on them.",
         "# validation = 0.2",
+        "# A share of the rows that decide nothing: the loss on them tells how good the best choice is on new data.",
+        "# test = 0.2",
         "",
         "[model]",
         "# Names that are no columns are parameters, to be fitted.",

@@ -28,6 +28,7 @@ from bench.data.scaling import Scaling
 from bench.data.table import TABLES, Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.confirm import confirm_choices
+from bench.engine.final_test import judge_choice
 from bench.engine.problem import make_problem
 from bench.engine.sweep import sweep
 from bench.engine.train import Executor, train_in_threads
@@ -36,7 +37,6 @@ from bench.report.report import TITLES, write_run_report, write_run_tables
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
-from bench.store.yardstick import read_yardstick
 from bench.study.grid import Grid, question_if_large
 from bench.study.load import load_study, to_toml, with_overrides, without_target
 from bench.study.schema import Study
@@ -56,6 +56,7 @@ from kernels.agreement import is_exact
 from kernels.derivative_check import WrongProgramError, check_derivatives
 from kernels.losses import make_loss
 from kernels.sample_stream import ArrayStream
+from kernels.validation import hold_out_besides
 from kernels.yardstick import Yardstick, find_yardstick
 
 # Fewer where an epoch of the reference takes long.
@@ -75,8 +76,9 @@ def study_or_table(
     model: str | None,
     *,
     drop_missing: bool,
-    loss: str | None,
-    validation: float | None,
+    loss: str | None = None,
+    validation: float | None = None,
+    test: float | None = None,
 ) -> Study:
     """Return the study that a name or a file stands for; for a table, the default one for a loss and a held-out share.
 
@@ -88,7 +90,7 @@ def study_or_table(
     if Path(name).suffix.lower() in TABLES:
         if y is None:
             raise ValueError(f"--y must name the column of {name} that is to be fitted")
-        about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss, "validation": validation}
+        about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss, "validation": validation, "test": test}
         made = default_study(Path(name).absolute(), x, y, model, **about)
         if made.scaling:
             print_sentence("Scaling", made.scaling)
@@ -228,6 +230,7 @@ def _evaluate(
     if figures:
         draw("analyzed", gather())
     confirm_winners(result, study, data, costs, executor)
+    judge_winner(result, study, data, costs)
     run_data = draw("confirmed", gather())
     for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
@@ -288,11 +291,23 @@ def confirm_winners(
     if study.run.confirm:
         folder = result.run.folder
         problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
-        floor = loss_floor(data.y)
-        frame = add_excess(add_seconds(result.frame, costs), read_yardstick(folder), floor)
-        ranked = ranking(frame, floor=floor)
+        ranked = _rank(result, data, costs)
         seeds, text = study.run.confirm, to_toml(study)
         confirm_choices(problem, study.make_grid(), ranked, folder, text, seeds=seeds, executor=executor)
+
+
+def _rank(result: SweepResult, data: Dataset, costs: pd.DataFrame | None) -> pd.DataFrame:
+    """Rank the choices of settings, also by the time of their updates."""
+    floor = loss_floor(data.y)
+    return ranking(add_excess(add_seconds(result.frame, costs), result.yardstick, floor), floor=floor)
+
+
+def judge_winner(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFrame | None) -> None:
+    """Store how good the best choice is on the rows for the test, if there are any; nothing is decided by it."""
+    if data.test is not None:
+        loss = make_loss(study.run.loss)
+        ranked = _rank(result, data, costs)
+        judge_choice(result, ranked, loss, hold_out_besides(result.model, loss, data.test, "test"))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence
 from bench.commands.kept import keep_results
-from bench.commands.run import confirm_winners, folder_name, train_study, verify_program, verify_runs
+from bench.commands.run import confirm_winners, folder_name, judge_winner, train_study, verify_program, verify_runs
 from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
@@ -121,6 +121,7 @@ def _run_problem(study: Study, folder: Path, executor: Executor, *, resume: bool
             return None
         store_tables(result.run.folder, trajectories=replayed, paths=paths)
         confirm_winners(result, study, data, None, executor)
+        judge_winner(result, study, data, None)
         run = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
         write_run_report(run, svg=svg, figures=False)
     best = run.verdict["Best choice"].partition(", schedule")[0]

@@ -85,6 +85,7 @@ def run_tune(
             grid=grid if with_grid else None,
             **shared,
             validation=data.validation,
+            test=data.test,
             executor=executor,
             out=folder,
             study=to_toml(study),

@@ -35,7 +35,8 @@ class TableFit:
     params : dict
         Name -> value, in the table's units, or in standardized ones where `note` says so.
     loss : float
-        What the run recorded, at its end; in the table's units where it has such, see `bench.data.units.original_loss`.
+        What the run recorded with these parameters; in the table's units where it has such, see
+        `bench.data.units.original_loss`.
     note : str or None
         Why the parameters are not in the table's units.
     interrupted : bool
@@ -62,7 +63,7 @@ class TableFit:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """What else is known of the end, by name, such as the accuracy; of losses of the residual nothing."""
+        """What else is known of these parameters, by name, such as the accuracy; of losses of the residual nothing."""
         known = {} if self.result.criterion.of_residual else self.result.metrics
         return {name: _finite_or_none(value) for name, value in known.items()}
 
@@ -71,6 +72,18 @@ class TableFit:
         """The losses on the samples that the table holds out, in its units, shape (M,); None where there are none."""
         losses = self.result.validation_loss
         return None if losses is None else original_loss(losses, self.scaling, self.result.criterion)
+
+    @cached_property
+    def test_loss(self) -> float | None:
+        """What runs record on the samples for the test, in the table's units; None where there are none."""
+        loss = self.result.test_loss
+        return None if loss is None else float(original_loss(loss, self.scaling, self.result.criterion))
+
+    @cached_property
+    def test_metrics(self) -> dict[str, float]:
+        """What else is known of these samples, by name; an RMSE is in the table's units."""
+        scale = 1.0 if self.scaling is None else self.scaling.y_scale
+        return {name: value * scale if name == "rmse" else value for name, value in self.result.test_metrics.items()}
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that scripts read; None for what is not finite."""
@@ -87,8 +100,11 @@ class TableFit:
             "compile_seconds": self.result.compile_seconds,
         }
         if (losses := self.validation_losses) is not None:
-            lowest = losses[self.result.best.mark]
-            numbers |= {"validation_loss": _finite_or_none(losses[-1]), "best_validation_loss": _finite_or_none(lowest)}
+            kept, lowest = losses[self.result.kept_mark], losses[self.result.best.mark]
+            numbers |= {"validation_loss": _finite_or_none(kept), "best_validation_loss": _finite_or_none(lowest)}
+        if self.test_loss is not None:
+            metrics = {name: _finite_or_none(value) for name, value in self.test_metrics.items()}
+            numbers |= {"test_loss": _finite_or_none(self.test_loss), "test_metrics": metrics}
         numbers |= {"notes": list(self.result.notes)} if self.result.notes else {}
         return numbers | ({"note": self.note} if self.note else {})
 
@@ -143,7 +159,7 @@ def fit_table(
 
     try:
         if isinstance(data, Dataset):
-            settings = {"x": data.x, "y": data.y, "validation": data.validation} | settings
+            settings = {"x": data.x, "y": data.y, "validation": data.validation, "test": data.test} | settings
         else:
             settings = {"x": data} | settings
         result = kernels_fit(model, loss=loss, target=target, callback=remember, **settings)
@@ -166,7 +182,7 @@ def carry_back(result: FitResult, data: Table, scaling: Scaling | None, *, inter
         As `bench.data.standardize` returned it with the data; None where they were not standardized.
     interrupted : bool
     """
-    params, loss, note = in_table_units(result.model, result.params, result.loss[-1], scaling, result.criterion)
+    params, loss, note = in_table_units(result.model, result.params, result.kept.loss, scaling, result.criterion)
     named = dict(zip(result.model.params, params.tolist(), strict=True))
     return TableFit(result, data, scaling, named, loss, note, interrupted)
 

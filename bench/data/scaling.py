@@ -63,8 +63,9 @@ def standardize(dataset: Dataset, *, targets: bool = True, center: str = "both")
     scaling = _make_scaling(dataset, mean, scale, columns.min(axis=0), columns.max(axis=0), targets=targets)
     scaling = _without_centering(scaling, *CENTERED[center], targets=targets)
     x, y = _scaled(dataset.x, dataset.y, scaling)
-    held_out = None if dataset.validation is None else _scaled(*dataset.validation, scaling)
-    return replace(dataset, x=x, y=y, validation=held_out), scaling
+    held_out = (samples and _scaled(*samples, scaling) for samples in (dataset.validation, dataset.test))
+    validation, test = held_out
+    return replace(dataset, x=x, y=y, validation=validation, test=test), scaling
 
 
 def standardize_stream(stream: Stream, *, targets: bool = True) -> tuple[MappedStream, Scaling]:

@@ -64,6 +64,8 @@ class Dataset:
     validation : tuple or None
         Samples that are held out, and not among those in `x` and `y`: their inputs, shape (m, inputs), and targets,
         shape (m,).
+    test : tuple or None
+        Samples that are held out too, and decide nothing.
     """
 
     x: Floats
@@ -73,6 +75,7 @@ class Dataset:
     source: str
     dropped: int = 0
     validation: tuple[Floats, Floats] | None = None
+    test: tuple[Floats, Floats] | None = None
 
     def as_stream(self) -> SampleStream:
         """Return the samples that are not held out, to be read part by part."""

@@ -87,7 +87,7 @@ def _check_run(
         nudged = train("reference", start + NUDGE * np.maximum(np.abs(start), 1))
         compared = max(0, count_agreeing(nudged.loss, reference.loss) - 1)
     curve = curves[curves["config_id"] == row.config_id]
-    found, expected = _values_to_compare(row, params, curve, reference, compared, options["epochs"])
+    found, expected = _values_to_compare(row, params, curve, reference, compared, options)
     error, marks = largest_error(found, expected), int((curve["mark"] <= compared).sum())
     samples = max(1, int(reference.samples_seen[-1]))
     return {
@@ -127,7 +127,7 @@ def _fit_options(row: Any, settings: RunTable, clock: Clock) -> dict[str, Any]:
 
 
 def _values_to_compare(
-    row: Any, params: Floats, curve: pd.DataFrame, reference: FitResult, compared: int, trained: int
+    row: Any, params: Floats, curve: pd.DataFrame, reference: FitResult, compared: int, options: dict[str, Any]
 ) -> tuple[Floats, Floats]:
     """Return what the sweep found and what the reference gives, value by value.
 
@@ -137,8 +137,8 @@ def _values_to_compare(
         What the sweep found.
     compared : int
         The last mark at which the reference is sure of its losses.
-    trained : int
-        The epochs that the reference was given.
+    options : dict
+        What the reference was given.
     """
     marks = curve["mark"].to_numpy()
     marks = marks[marks <= compared]
@@ -147,10 +147,18 @@ def _values_to_compare(
         found += [*curve["validation_loss"].iloc[: marks.size]]
         expected += [*reference.validation_loss[marks]]
     if compared == reference.loss.size - 1:
-        last = trained * reference.samples_per_epoch
+        last = options["epochs"] * reference.samples_per_epoch
         found += [min(row.samples_seen, last)]
         expected += [reference.samples_seen[-1]]
         if row.samples_seen <= last:
+            kept, lowest = -1, reference.validation_loss
+            if options["patience"] is not None and lowest is not None:
+                # Of marks that are as good, a rounding decides: the row's own, if it is as good as the reference's.
+                kept = min(compared, int(np.searchsorted(reference.samples_seen, row.best_samples)))
+                lowest = np.fmin(lowest[[reference.kept_mark]], np.inf)
             found += [STATUS.index(row.status), row.final_loss, *params]
-            expected += [STATUS.index(reference.status), reference.loss[-1], *reference.params]
+            expected += [STATUS.index(reference.status), reference.loss[kept], *reference.trajectory[kept]]
+            if lowest is not None:
+                found += [row.validation_loss]
+                expected += [lowest[-1]]
     return np.array(found), np.array(expected)

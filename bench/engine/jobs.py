@@ -19,7 +19,7 @@ from kernels.checks import check_target
 from kernels.losses import make_loss
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
-from kernels.run import MAX_EPOCHS, NO_LOWEST, Floats, Hyperparameters, option_values
+from kernels.run import MAX_EPOCHS, Floats, Hyperparameters, option_values, start_lowest
 from kernels.run_options import initial_memory, kernel_key, stack_options, takes_options_per_run
 from kernels.schedules import learning_rates
 
@@ -57,8 +57,8 @@ class Job:
         Where they stand.
     first : int
         The mark at which they stand.
-    lowest : array, shape (R, 2)
-        Their lowest validation losses so far, and the samples seen then.
+    lowest : array, shape (R, 2) or (R, 3 + P)
+        Their lowest validation losses so far, as from `kernels.run.start_lowest`.
     """
 
     rows: NDArray[np.intp]
@@ -83,12 +83,13 @@ class Progress:
     finished : array, shape (rows,)
         Whether there is nothing left to train.
     params : array, shape (rows, P)
+        From which they go on.
     memory : list of arrays
         What the optimizer remembers, empty at mark 0.
     best_loss : array, shape (rows,)
         The lowest loss so far.
-    lowest : array, shape (rows, 2)
-        The lowest validation loss so far, and the samples seen then.
+    lowest : array, shape (rows, 2) or (rows, 3 + P)
+        The lowest validation loss so far, as from `kernels.run.start_lowest`.
     """
 
     marks: NDArray[np.int64]
@@ -99,20 +100,21 @@ class Progress:
     lowest: Floats
 
 
-def no_progress(plan: pd.DataFrame, model: Model) -> Progress:
+def no_progress(plan: pd.DataFrame, model: Model, settings: RunTable) -> Progress:
     """Return where the rows of a plan stand before anything is trained."""
     size = len(plan)
+    params = plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True)
     return Progress(
         marks=np.zeros(size, np.int64),
         finished=np.zeros(size, np.bool_),
-        params=plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True),
+        params=params,
         memory=[np.empty(0)] * size,
         best_loss=np.full(size, np.inf),
-        lowest=np.full((size, 2), NO_LOWEST),
+        lowest=start_lowest(params, settings.patience or np.inf),
     )
 
 
-def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epochs: int) -> Progress:
+def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, settings: RunTable) -> Progress:
     """Return where each row of the plan stands, from what the run's folder holds.
 
     Raises
@@ -120,7 +122,7 @@ def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epoc
     ValueError
         If the folder holds runs of more epochs.
     """
-    progress = no_progress(plan, model)
+    progress, epochs = no_progress(plan, model, settings), settings.epochs
     stored = run.configurations()
     if len(stored):
         rows = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
@@ -134,10 +136,12 @@ def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, epoc
         progress.finished[rows] = (stored["status"] != MAX_EPOCHS) | (
             stored["marks"].to_numpy() == [last[size] for size in sizes.tolist()]
         )
-        progress.params[rows] = stored[[f"param_{name}" for name in model.params]]
+        kept = [f"param_{name}" for name in model.params]
+        progress.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else stored[kept]
         progress.best_loss[rows] = stored["best_loss"]
         if "best_validation_loss" in stored:
-            progress.lowest[rows] = stored[["best_validation_loss", "best_samples"]]
+            known = ["best_validation_loss", "best_samples", *(["final_loss", *kept] if "end" in stored else [])]
+            progress.lowest[rows] = stored[known]
         for row, memory in zip(rows, stored["memory"], strict=True):
             progress.memory[row] = memory
     return progress

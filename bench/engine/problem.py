@@ -34,6 +34,8 @@ class Problem:
     ----------
     held_out : tuple or None
         Samples that are not trained on: their inputs and their y.
+    test : tuple or None
+        Samples that have no part in anything that is decided.
     fingerprint : str
         A hash of the samples that are trained on.
     """
@@ -46,6 +48,7 @@ class Problem:
     clock: Clock
     fingerprint: str
     held_out: Samples | None = None
+    test: Samples | None = None
 
     def train(self, job: Job, stopped: Callable[[], bool]) -> Runs | None:
         """Train a job; None if it is stopped before its end."""
@@ -96,8 +99,9 @@ def make_problem(
     settings: RunTable,
     folder: Path,
     validation: float | tuple[Inputs, ArrayLike] | None = None,
+    test: float | tuple[Inputs, ArrayLike] | None = None,
 ) -> Problem:
-    """Check the data, hold out a part of them, and settle what a run into this folder records.
+    """Check the data, hold out parts of them, and settle what a run into this folder records.
 
     Raises
     ------
@@ -105,10 +109,10 @@ def make_problem(
         If the data do not fit the model or the loss.
     """
     loss = make_loss(settings.loss)
-    (columns, y), held_out = hold_out(model, loss, *check_samples(model, x, y), validation)
+    (columns, y), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)
     check_patience(settings.patience, validation)
     clock = Clock(settle_record(settings.record, y.size, settings.epochs, folder), y.size, settings.drop_last)
-    return Problem(model, loss, columns, y, settings, clock, hash_columns(*columns, y), held_out)
+    return Problem(model, loss, columns, y, settings, clock, hash_columns(*columns, y), held_out, for_test)
 
 
 def fingerprint_held_out(problem: Problem) -> str:

@@ -31,8 +31,8 @@ class Round:
         A row for each run, with its id.
     progress : Progress
     status : array, shape (rows,)
-    final_loss : array, shape (rows,)
-        At the mark reached.
+    kept_loss : array, shape (rows,)
+        The loss by which a run is judged, `counted_loss`, with the parameters that are kept.
     options_per_run : bool
         Whether a kernel reads the options of each run, however few sets of them there are.
     executor : Executor
@@ -44,7 +44,7 @@ class Round:
     plan: pd.DataFrame
     progress: Progress
     status: NDArray[np.int64]
-    final_loss: Floats
+    kept_loss: Floats
     options_per_run: bool
     executor: Executor
 
@@ -60,25 +60,15 @@ class Round:
         executor: Executor,
     ) -> "Round":
         """Look how far the runs have got of which the folder holds results, those with `known` ids."""
-        status, final_loss = np.full(len(plan), MAX_EPOCHS), np.full(len(plan), np.inf)
-        progress = no_progress(plan, problem.model)
+        status, kept_loss = np.full(len(plan), MAX_EPOCHS), np.full(len(plan), np.inf)
+        progress, name = no_progress(plan, problem.model, problem.settings), counted_loss(problem)
         if not known.isdisjoint(plan["config_id"]):
-            progress = read_progress(run, plan, problem.model, problem.clock, problem.settings.epochs)
-            stored = run.configurations(["config_id", "status", "final_loss"])
+            progress = read_progress(run, plan, problem.model, problem.clock, problem.settings)
+            stored = run.configurations(["config_id", "status", name])
             places = pd.Index(stored["config_id"]).get_indexer(plan["config_id"])
             status[places >= 0] = stored["status"].to_numpy()[places[places >= 0]]
-            final_loss[places >= 0] = stored["final_loss"].to_numpy()[places[places >= 0]]
-        return cls(run, problem, plan, progress, status, final_loss, options_per_run, executor)
-
-    @property
-    def by_validation(self) -> bool:
-        """Whether it is the lowest loss on held-out samples that counts, and not the last on those trained on."""
-        return self.problem.held_out is not None and self.problem.settings.target is None
-
-    @property
-    def losses(self) -> Floats:
-        """The loss of each run that counts."""
-        return self.progress.lowest[:, 0] if self.by_validation else self.final_loss
+            kept_loss[places >= 0] = stored[name].to_numpy()[places[places >= 0]]
+        return cls(run, problem, plan, progress, status, kept_loss, options_per_run, executor)
 
     def state_after(self, epoch: int) -> NDArray[np.int64]:
         """Return the status that each run had at the end of an epoch."""
@@ -90,7 +80,7 @@ class Round:
         return self.problem.clock.times(self.plan["batch_size"].to_numpy(np.int64), marks).samples
 
     def train(self, until: int) -> Floats:
-        """Train all runs that are not finished until the end of an epoch; return their `losses` then, shape (rows,).
+        """Train all runs that are not finished until the end of an epoch; return their `kept_loss` then, shape (rows,).
 
         That of a run that was over before is the one with which it ended.
         """
@@ -109,7 +99,7 @@ class Round:
                 if runs:
                     writer.add(job, runs)
                     self._note(job, runs)
-                    losses[job.rows] = self.losses[job.rows]
+                    losses[job.rows] = self.kept_loss[job.rows]
         return losses
 
     def leave_out(self, rows: NDArray[np.bool_]) -> None:
@@ -127,7 +117,8 @@ class Round:
         for row, memory in zip(rows, runs.memory, strict=True):
             progress.memory[row] = memory
         self.status[rows] = runs.status
-        self.final_loss[rows] = runs.losses[trained, np.arange(len(rows))]
+        kept, by_validation = runs.kept(job.first), counted_loss(self.problem) == "validation_loss"
+        self.kept_loss[rows] = kept.validation_losses if by_validation else kept.losses
         last = self._marks_at(self.problem.settings.epochs)[rows]
         progress.finished[rows] = (runs.status != MAX_EPOCHS) | (runs.marks == last)
 
@@ -140,14 +131,22 @@ class Round:
 
     def _known_losses(self, marks: NDArray[np.int64]) -> Floats:
         """Return the losses of the runs at some marks, as far as they are known; later ones are looked up."""
-        losses = self.losses.copy()
+        losses = self.kept_loss.copy()
         beyond = self.progress.marks > marks
         if beyond.any():
             ids = self.plan["config_id"][beyond]
             curves = self.run.curves(ids.tolist())
             wanted = pd.Series(marks[beyond], index=ids)
             earlier = curves[curves["mark"].to_numpy() <= wanted[curves["config_id"].astype(str)].to_numpy()]
+            if self.problem.settings.patience:
+                # The mark that is kept is the first of the lowest, and so the last one when they are sorted.
+                earlier = earlier.iloc[::-1].sort_values("validation_loss", ascending=False, kind="stable")
             by_run = earlier.groupby(earlier["config_id"].astype(str), sort=False)
-            found = by_run["validation_loss"].min() if self.by_validation else by_run["loss"].last()
-            losses[beyond] = found.reindex(ids).to_numpy()
+            name = counted_loss(self.problem).replace("final_loss", "loss")
+            losses[beyond] = by_run[name].last().reindex(ids).to_numpy()
         return losses
+
+
+def counted_loss(problem: Problem) -> str:
+    """Return the column of results by which trials are judged: without a target, the loss on held-out samples."""
+    return "validation_loss" if problem.held_out is not None and problem.settings.target is None else "final_loss"

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Union
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bench.engine.confirm import confirm_choices
+from bench.engine.final_test import judge_choice
 from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.refine import refined_plan
@@ -37,7 +39,6 @@ from kernels.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.samples import allocate_data, to_dtype
 from kernels.schedules import learning_rates
-from kernels.yardstick import Yardstick
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -58,6 +59,7 @@ def sweep(
     confirm: int = 20,
     refine: int = 0,
     validation: float | tuple[Inputs, ArrayLike] | None = None,
+    test: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
     executor: Union[str, "Client", Executor] = "threads",
     out: str | Path | None = None,
@@ -74,8 +76,12 @@ def sweep(
     Parameters
     ----------
     model, x, y, epochs, target, loss, drop_last, validation, patience
-        As for `kernels.fit`. Where there are held-out samples and no target, choices are ranked by the lowest loss on
-        them.
+        As for `kernels.fit`. Where there are samples for validation and no target, choices are ranked by the loss on
+        them: at the end of a run, or with patience at its lowest, of the parameters that `final_loss`, `param_<name>`
+        and `SweepResult.best` are about.
+    test : float or (x, y), optional
+        As for `kernels.fit`. By these samples nothing is decided: when all is, the best choice is judged by them, and
+        the verdict begins with that.
     grid : Grid
         What to try.
     kernel : str
@@ -125,32 +131,40 @@ def sweep(
             check_epoch_map(model, make_loss(settings.loss), make_optimizer(text))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        problem = make_problem(model, x, y, settings, folder, validation)
+        problem = make_problem(model, x, y, settings, folder, validation, test)
         if "float32" in grid.dtype:
             _check_float32(problem, grid)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
-        record_settings(folder, settings)
+        record_settings(folder, settings, validation, test)
         result = load_run(folder)
-        yardstick = settle_yardstick(problem, result.starts, folder)
+        settle_yardstick(problem, result.starts, folder)
         for _ in range(settings.refine):
-            more = refined_plan(plan, _rank(result, problem, yardstick), grid, problem)
+            more = refined_plan(plan, _rank(result, problem), grid, problem)
             if more is None:
                 break
             plan = more
             train_plan(problem, plan, folder, study, resume=True, executor=run_jobs)
             result = load_run(folder)
         if settings.confirm:
-            ranked = _rank(result, problem, yardstick)
+            ranked = _rank(result, problem)
             confirm_choices(problem, grid, ranked, folder, study, seeds=settings.confirm, executor=run_jobs)
+        judge_choice(result, _rank(result, problem), problem.loss, problem.test)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 
 
-def record_settings(folder: Path, settings: RunTable) -> None:
-    """Put on record for how many epochs runs were to be trained, which may end before."""
+def record_settings(folder: Path, settings: RunTable, validation: object, test: object) -> None:
+    """Put on record for how many epochs runs were to be trained, which may end before, and which shares are held out.
+
+    Samples that are held out besides those given are no share, and recorded as nan.
+    """
+    shares = {
+        name: [float(share) if isinstance(share, Real) else np.nan]
+        for name, share in (("validation", validation), ("test", test))
+    }
     with explain_os_errors(folder):
-        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs]}))
+        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs], **shares}))
 
 
 def find_executor(executor: object) -> Executor:
@@ -184,10 +198,10 @@ def _check_float32(problem: Problem, grid: Grid) -> None:
     to_dtype("init", grid.starts(problem.model).ravel(), "float32")
 
 
-def _rank(result: SweepResult, problem: Problem, yardstick: Yardstick) -> pd.DataFrame:
+def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
     """Rank the choices by samples to the target."""
     floor = loss_floor(problem.y)
-    return ranking(add_excess(result.frame, yardstick, floor), floor=floor)
+    return ranking(add_excess(result.frame, result.yardstick, floor), floor=floor)
 
 
 def check_settings(

@@ -76,7 +76,7 @@ def train_plan(
     longest = problem.clock.marks(int(plan["batch_size"].min()), problem.settings.epochs).size
     with open_run(folder, study, identity_of(problem), resume=resume, every=loss_stride(len(plan), longest)) as run:
         run.record_rules(rules_of(problem, plan))
-        stored = read_progress(run, plan, problem.model, problem.clock, problem.settings.epochs)
+        stored = read_progress(run, plan, problem.model, problem.clock, problem.settings)
         run.record_study(study)
         run.record_plan(plan)
         compile_kernels(problem, plan)
@@ -193,28 +193,32 @@ class Writer:
         self.flushed = time.monotonic()
 
     def rows(self, job: Job, runs: Runs) -> pd.DataFrame:
-        """Return the rows that are stored of finished runs."""
-        trained = runs.marks - job.first
+        """Return the rows that are stored of finished runs.
+
+        Where they keep other parameters than those of the end, `end` has these, from which a longer run goes on.
+        """
+        trained, kept = runs.marks - job.first, runs.kept(job.first)
         losses = np.ascontiguousarray(runs.losses.T)
         counted = np.where(np.arange(losses.shape[1]) <= trained[:, np.newaxis], losses, np.inf)
         columns: dict[str, Any] = {
             "config_id": self.ids.array[job.rows],
             "status": runs.status.astype(np.int8),
             "marks": runs.marks.astype(np.int32),
-            "final_loss": losses[np.arange(len(trained)), trained],
+            "final_loss": kept.losses,
             "best_loss": np.fmin(self.stored.best_loss[job.rows], np.fmin.reduce(counted, axis=1)),
         }
-        if runs.validation_losses.size:
+        if kept.validation_losses is not None:
             validation = np.ascontiguousarray(runs.validation_losses.T)
             columns |= {
-                "validation_loss": validation[np.arange(len(trained)), trained],
+                "validation_loss": kept.validation_losses,
                 "best_validation_loss": runs.lowest[:, 0],
                 "best_samples": runs.lowest[:, 1].astype(np.int64),
                 "validation_losses": [row[: n + 1] for row, n in zip(validation, trained, strict=True)],
             }
         if runs.fell_back.size:
             columns["fell_back"] = runs.fell_back
-        columns |= {f"param_{name}": runs.params[:, k] for k, name in enumerate(self.model.params)}
+        columns |= {f"param_{name}": kept.params[:, k] for k, name in enumerate(self.model.params)}
+        columns |= {} if kept.params is runs.params else {"end": list(runs.params)}
         columns |= {
             "memory": list(runs.memory),
             "losses": [row[: n + 1] for row, n in zip(losses, trained, strict=True)],

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.engine.confirm import fresh_seeds, join_plans, plan_choices
+from bench.engine.final_test import judge_choice
 from bench.engine.memory import Memory, longest_run
 from bench.engine.optuna_storage import open_trials_file
 from bench.engine.problem import Problem, make_problem
@@ -59,6 +60,7 @@ def tune(
     record: str | int = "log",
     confirm: int = 20,
     validation: float | tuple[Inputs, ArrayLike] | None = None,
+    test: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
     executor: object = "threads",
     out: str | Path | None = None,
@@ -70,15 +72,15 @@ def tune(
 
     Each optimizer of the space has as many trials as any other. A trial is a choice of settings, trained from every
     start with every seed. Its value is what it costs to reach the target once, the samples that all of its runs have
-    seen for each run that reached it; without a target, the mean logarithm of the final losses, or of the lowest on
-    held-out samples. A trial of which a run diverges is given up, and so is one that `pruner` finds not worth going on
-    with. The best trials are then trained again with fresh seeds.
+    seen for each run that reached it; without a target, the mean logarithm of the final losses, or of those on
+    held-out samples, with the parameters that runs keep. A trial of which a run diverges is given up, and so is one
+    that `pruner` finds not worth going on with. The best trials are then trained again with fresh seeds.
 
     The same arguments give the same trials, also where a search is interrupted and goes on.
 
     Parameters
     ----------
-    model, x, y, epochs, target, loss, drop_last, kernel, record, validation, patience, executor, out, study
+    model, x, y, epochs, target, loss, drop_last, kernel, record, validation, test, patience, executor, out, study
         As for `bench.sweep`.
     space : Space
         What may be tuned, from which starts and with which seeds.
@@ -118,7 +120,7 @@ def tune(
     run_jobs = find_executor(executor)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        problem = make_problem(model, x, y, settings, folder, validation)
+        problem = make_problem(model, x, y, settings, folder, validation, test)
         searches = [
             Search(
                 space,
@@ -147,6 +149,7 @@ def tune(
             shared = settings.of_sweep() | {
                 "confirm": 0,
                 "validation": validation,
+                "test": test,
                 "resume": True,
                 "executor": run_jobs,
             }
@@ -156,7 +159,7 @@ def tune(
             for search in searches
             for name, share in search.importance().items()
         ]
-        record_settings(folder, settings)
+        record_settings(folder, settings, validation, test)
         columns = ["family", "parameter", "importance"]
         store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
         result = load_tuning(folder)
@@ -166,6 +169,10 @@ def tune(
                 used = {*space.repeats.seed, *(grid.seed if grid else ())}
                 rows = plan_choices(choices, fresh_seeds(used, settings.confirm), space.repeats, problem)
                 train_plan(problem, rows, folder / CONFIRMATION, study, resume=True, executor=run_jobs)
+        ranked = ranking(result.result.frame, floor=loss_floor(problem.y))
+        # Of a search, the first is recommended.
+        ranked = ranked.assign(recommended=ranked.index == 0)
+        judge_choice(result.result, ranked, problem.loss, problem.test)
         weakref.finalize(result.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 

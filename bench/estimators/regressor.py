@@ -81,7 +81,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     validation : float or (X, y), optional
         Samples that are not trained on, or the share to hold out, as for `kernels.fit`.
     patience : int, optional
-        Stop after so many epochs without a lower loss on the samples held out. The parameters are those of the end.
+        Stop after so many epochs without a lower loss on the samples held out, and keep the parameters of the lowest.
     warm_start : bool
         Whether `fit` starts from the parameters of the call before in place of `init`.
     kernel : str
@@ -210,7 +210,9 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         if result.status == "diverged":
             raise ValueError(self._divergence(result.epochs))
         self.status_, self.loss_curve_, self.validation_loss_curve_ = result.status, result.loss, result.validation_loss
-        self._stand_at(RunState(result.params, result.memory, result.epochs), samples, seed)
+        # What goes on does so from the end, also where other parameters are kept.
+        self._stand_at(RunState(result.trajectory[-1], result.memory, result.epochs), samples, seed)
+        self.params_ = result.params
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SGDCurveRegressor:

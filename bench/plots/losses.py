@@ -12,6 +12,7 @@ from bench.plots.choices import spread_evenly
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import PLAIN, LossAxis
 from bench.plots.style import (
+    DASHES,
     STYLE,
     add_caption,
     add_legend,
@@ -42,6 +43,7 @@ def loss_curves(
     x: Literal["samples", "seconds"] = "samples",
     shown: LossAxis = PLAIN,
     samples: int | None = None,
+    held_out: bool = False,
 ) -> Figure:
     """Draw loss against samples seen or time: one color per value of `by`, one panel per value of `panel`.
 
@@ -66,6 +68,8 @@ def loss_curves(
         What the axis of losses shows.
     samples : int, optional
         The number of samples in the data: a batch of all of them is called full.
+    held_out : bool
+        Whether to draw the medians of the column `validation_loss` too, as dashed lines.
     """
     bands = loss_quantiles(frame, curves, [panel, by])
     diverged = (frame["status"] == "diverged").sum()
@@ -76,7 +80,12 @@ def loss_curves(
     edges = ["low", "median", "high"]
     bands[edges] = shown.place(bands[edges].to_numpy())
     start = bands.loc[bands["samples"] == 0, "median"].max()
-    bottom, top = shown.limits(bands["median"].to_numpy(), 1000 * start, target)
+    held = pd.DataFrame()
+    if held_out:
+        held = loss_quantiles(frame, curves.assign(loss=curves["validation_loss"]), [panel, by])
+        held["median"] = shown.place(held["median"].to_numpy())
+    medians = pd.concat([bands, held])["median"].to_numpy()
+    bottom, top = shown.limits(medians, 1000 * start, target)
     values = sorted(set(bands[panel]))
     panel_values = spread_evenly(values, 6)
     colors = colors_of(bands[by])
@@ -92,6 +101,9 @@ def loss_curves(
         for choice, band in bands[bands[panel] == value].groupby(by):
             look = {"color": colors[choice], "linewidth": widths[choice]}
             _draw_band(axis, times[band.index].clip(left), band, look, limits=(bottom, 10 * top))
+            if held_out:  # at the same marks
+                line = held.loc[band.index, "median"].to_numpy().clip(bottom, 10 * top)
+                axis.plot(times[band.index].clip(left), line, **look, linestyle=DASHES)
         shown.draw_target(axis, target)
         if len(values) > 1:
             axis.set_title(f"{label(panel)} {_describe_value(panel, value, samples)}")
@@ -104,6 +116,7 @@ def loss_curves(
     add_caption(
         figure,
         many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
+        held_out and "Dashed: medians on the held-out samples.",
         diverged > 0 and f"{diverged:,} of {len(frame):,} runs diverged.",
         len(panel_values) < len(values) and f"{len(panel_values)} of {len(values)} values of {label(panel)}.",
         (bands["median"] < bottom).any() and f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",

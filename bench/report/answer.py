@@ -75,10 +75,17 @@ def find_answer(run_data: RunData) -> Answer:
     return Answer(
         heading,
         settings,
-        _make_tiles(best, target, run_data),
+        [*_test_tile(run_data), *_make_tiles(best, target, run_data)],
         [note for note in notes if note],
         _copies(choice, run_data.plugins),
     )
+
+
+def _test_tile(run_data: RunData) -> list[Tile]:
+    """Return the loss on the rows for the test, in front of what was chosen by; nothing where there are none."""
+    if run_data.judged is None:
+        return []
+    return [_estimate_tile(run_data.judged, "loss", text, f"median {run_data.criterion.label} on test rows")]
 
 
 def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> list[Tile]:

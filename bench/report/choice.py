@@ -1,8 +1,10 @@
 """The best choice of a run, with all that is needed to go on with it."""
 
+from typing import Any
+
 import numpy as np
 
-from bench.report.reproduce import common_settings, reproduction
+from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, reproduction
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
 from bench.tables.choice_ranking import recommended_choice, runs_of
@@ -44,8 +46,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     return Choice(
         run_data.result.model,
         settings,
-        # Patience needs held-out samples, which whoever refits may give together with it.
-        {name: value for name, value in common_settings(run_data).items() if name != "patience"},
+        common_settings(run_data) | _held_out(run_data),
         start,
         seeds,
         rank,
@@ -53,3 +54,11 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         tied[[*choice_columns(ranked), "ratio"]].reset_index(drop=True),
         reproduction(run_data),
     )
+
+
+def _held_out(run_data: RunData) -> dict[str, Any]:
+    """Return what `fit` is to hold out, as far as it is known: shares of the samples, or those of a study's data."""
+    if run_data.data is None:
+        return held_out_shares(run_data)
+    known = {name: getattr(run_data.data, name) for name in HELD_OUT}
+    return {name: samples for name, samples in known.items() if samples is not None}

@@ -148,6 +148,8 @@ def _draw_losses(run_data: RunData, runs: pd.DataFrame, **settings: Any) -> Figu
         "shown": _loss_axis(run_data),
         "samples": run_data.samples,
     }
+    if "validation_loss" in run_data.result.curves:
+        about |= {"held_out": True, "shown": about["shown"]._replace(lowest=0.0)}
     return loss_curves(runs, run_data.result.curves, **about, **settings)
 
 

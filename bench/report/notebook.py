@@ -125,7 +125,7 @@ def fit_html(result: FitResult) -> str:
     """Return a fit as HTML: parameters, loss and status beside the loss curve."""
     rows = {name: f"{value:.10g}" for name, value in zip(result.model.params, result.params, strict=True)}
     rows |= {
-        "loss": f"{result.loss[-1]:.10g}",
+        "loss": f"{result.kept.loss:.10g}",
         "status": result.status,
         "epochs": text(result.epochs),
         "epochs to target": text(result.epochs_to_target),

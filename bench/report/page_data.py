@@ -41,7 +41,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     frame = run_data.frame
     params = [f"param_{name}" for name in run_data.result.model.params]
     settings = [*choice_columns(frame), "init", "seed"]
-    held_out = [name for name in ("best_validation_loss",) if name in frame]
+    held_out = [name for name in ("validation_loss",) if name in frame]
     numbers = [*NUMBERS, *held_out, *params]
     # Eight bytes for each number, the id and the start, and about two for each setting.
     room = ROW_BYTES // (8 * (len(numbers) + 1 + len(params)) + 2 * len(settings))
@@ -110,6 +110,8 @@ def _encode_edges(run_data: RunData, rows: pd.DataFrame) -> list[dict[str, Any]]
 def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
     """Return the losses of all rows less the lowest, one row after the other, as steps of `unit` decades above `low`.
 
+    Where there are held-out samples, `held_out` are those on them, at the same marks.
+
     `marks` holds, for each batch size in order, the samples seen and the updates made where a loss is stored; the
     last mark of each run, of which the numbers of the row speak, is stored as well.
     """
@@ -119,8 +121,10 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
     row = places[curves["config_id"].cat.codes.to_numpy()]
     is_last = np.append(row[1:] != row[:-1], True)[: row.size]
     sizes, size_of_row = np.unique(rows["batch_size"].to_numpy(np.int64), return_inverse=True)
-    most = min(MAX_MARKS, max(4, CURVE_BYTES // 2 // max(1, len(rows))))
-    samples, updates, losses = (curves[name].to_numpy() for name in ("samples", "updates", "loss"))
+    names = {"loss": "losses", "validation_loss": "held_out"}
+    columns = {names[name]: curves[name].to_numpy() for name in names if name in curves}
+    most = min(MAX_MARKS, max(4, CURVE_BYTES // (2 * len(columns)) // max(1, len(rows))))
+    samples, updates = (curves[name].to_numpy() for name in ("samples", "updates"))
     is_stored, marks = np.zeros(row.size, bool), []
     for code in range(sizes.size):
         own = (row >= 0) & (size_of_row[row] == code)
@@ -129,7 +133,7 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
         marks.append({"samples": seen[kept].tolist(), "updates": updates[own][first][kept].tolist()})
         is_stored |= own & (is_last | np.isin(samples, seen[kept]))
     order = np.argsort(row[is_stored], kind="stable")
-    stored = losses[is_stored][order]
+    stored = np.array([column[is_stored][order] for column in columns.values()])
     if run_data.lowest_loss:
         stored = np.maximum(stored - run_data.lowest_loss, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -144,7 +148,7 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
         "counts": pack(shrink_codes(np.bincount(row[is_stored], minlength=len(rows)))),
         "low": low,
         "unit": unit,
-        "losses": pack(steps.astype(np.uint16)),
+        **{name: pack(own) for name, own in zip(columns, steps.astype(np.uint16), strict=True)},
     }
 
 

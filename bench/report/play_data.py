@@ -49,6 +49,7 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         scales = [list(pair) for pair in x_scales], [float(scaling.y_mean), float(scaling.y_scale)]
     return {
         "program": encode_program(model.program),
+        "keeps": run_data.result.run.identity["patience"] != "none",
         "loss": loss.name,
         "options": list(loss.options.values()),
         "params": list(model.params),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import tomli_w
 
 from bench.report.run_data import RunData
@@ -9,6 +10,7 @@ from bench.study.load import to_table
 from bench.study.schema import DataTable
 from kernels.losses import make_loss
 
+HELD_OUT = ("validation", "test")
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
 PLACEHOLDER_TABLE: dict[str, Any] = {"path": "your-data.csv", "x": ["x"], "y": "y"}
 
@@ -26,6 +28,7 @@ def common_settings(run_data: RunData) -> dict[str, Any]:
         patience = {} if run.patience is None else {"patience": run.patience}
         return shared | {"record": run_data.result.clock.record} | patience
     about, recorded = run_data.result.run.identity, run_data.evidence.get("settings")
+    patience = {} if about["patience"] == "none" else {"patience": int(about["patience"])}
     # Without them, those of the longest run: a schedule that looks ahead would be another one.
     epochs = run_data.frame["epochs"] if recorded is None or recorded.empty else recorded["epochs"]
     return {
@@ -34,7 +37,17 @@ def common_settings(run_data: RunData) -> dict[str, Any]:
         "loss": about["loss"],
         "drop_last": about["drop_last"] == "True",
         "record": run_data.result.clock.record,
+        **patience,
     }
+
+
+def held_out_shares(run_data: RunData) -> dict[str, float]:
+    """Return the shares of the samples that a sweep in Python held out, as arguments of `fit`."""
+    recorded = run_data.evidence.get("settings")
+    if run_data.study or recorded is None or recorded.empty:
+        return {}
+    known = {name: float(recorded[name].iloc[0]) for name in HELD_OUT if name in recorded}
+    return {name: share for name, share in known.items() if np.isfinite(share)}
 
 
 def _python_parts(run_data: RunData) -> list[str]:
@@ -54,8 +67,15 @@ def _python_parts(run_data: RunData) -> list[str]:
         f"result = fit(\n    model,\n    {x},\n    {y},\n",
     ]
     tail = [f"    {name}={value!r},\n" for name, value in common_settings(run_data).items()]
-    if run_data.result.run.identity["validation"] != "none":
-        tail.append(f"    validation={'data.validation' if run_data.study else '...,  # your held-out data'},\n")
+    if run_data.study:
+        table = run_data.study.data
+        given = {"validation": table.validation or table.validation_path, "test": table.test or table.test_path}
+        tail += [f"    {name}=data.{name},\n" for name in HELD_OUT if given[name]]
+    else:
+        shares = held_out_shares(run_data)
+        if run_data.result.run.identity["validation"] != "none" and "validation" not in shares:
+            tail.append("    validation=...,  # your held-out data\n")
+        tail += [f"    {name}={share!r},\n" for name, share in shares.items()]
     return ["\n".join(head), "".join([*tail, ")\n"])]
 
 
@@ -72,14 +92,18 @@ def _data_lines(table: DataTable, loss: str) -> tuple[list[str], str]:
         missing = ", drop_missing=True" if table.drop_missing else ""
         imports = ["from bench.data import load_table"]
         data = f"load_table({table.path!r}, {table.x!r}, {table.y!r}{missing})"
-        if table.validation_path is not None:
-            other = f"load_table({table.validation_path!r}, {table.x!r}, {table.y!r}{missing})"
-            imports, data = ["from bench.data import add_held_out, load_table"], f"add_held_out({data}, {other})"
-    if table.validation is not None:
-        imports, data = (
-            [*imports, "from bench.data import hold_out_share"],
-            f"hold_out_share({data}, {table.validation})",
-        )
+        paths = {"": table.validation_path, "test=": table.test_path}
+        others = [
+            f", {name}load_table({path!r}, {table.x!r}, {table.y!r}{missing})" for name, path in paths.items() if path
+        ]
+        if others:
+            imports, data = (
+                ["from bench.data import add_held_out, load_table"],
+                f"add_held_out({data}{''.join(others)})",
+            )
+    shares = [f", {name}{share}" for name, share in (("", table.validation), ("test=", table.test)) if share]
+    if shares:
+        imports, data = [*imports, "from bench.data import hold_out_share"], f"hold_out_share({data}{''.join(shares)})"
     if not table.standardize:
         return imports, f"data = {data}"
     how = "" if make_loss(loss).scales_targets else ", targets=False"
@@ -91,7 +115,7 @@ def _toml_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
     tables: dict[str, Any] = {
         "name": "one",
-        "data": PLACEHOLDER_TABLE,
+        "data": PLACEHOLDER_TABLE | held_out_shares(run_data),
         "model": {"expression": model.expression, "inputs": list(model.inputs)},
         "run": {name: value for name, value in common_settings(run_data).items() if value is not None},
     }

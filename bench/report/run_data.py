@@ -16,7 +16,6 @@ from bench.data.table import Dataset
 from bench.engine.fingerprint import fingerprint
 from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
-from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from bench.study.load import load_study
 from bench.study.schema import Study
 from bench.tables.choice_ranking import cost_of, ranking, recommended_choice, runs_of
@@ -24,6 +23,7 @@ from bench.tables.excess import add_excess
 from bench.tables.formatting import text
 from bench.tables.headline import headline
 from bench.tables.main_effects import main_effects
+from bench.tables.on_test_rows import describe_judged, summarize_judged
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
 from bench.tables.ranking import standard_tables, varies
@@ -31,11 +31,11 @@ from bench.tables.run_costs import LOSS_FLOOR, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.shortfall import describe_distance, describe_shortfall
 from bench.tables.verdict import verdict
-from bench.tables.winners import confirm
+from bench.tables.winners import confirm, is_confirmed
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.run import Floats
-from kernels.yardstick import Yardstick, unknown_yardstick
+from kernels.yardstick import Yardstick
 
 COST_NAMES = {
     "samples": "samples to the target",
@@ -90,21 +90,20 @@ class RunData:
         """The loss below which differences are rounding."""
         return loss_floor(self.data.y) if self.data else LOSS_FLOOR
 
-    @cached_property
+    @property
     def yardstick(self) -> Yardstick:
-        """The lowest loss that the model can reach and that of the best constant, as they were found with the run."""
-        found = yardstick_of(self.evidence.get(NAME)) or unknown_yardstick("it was not looked for")
-        runs = [run for run in (self.result, self.result.confirmation) if run is not None]
-        for run in runs:
-            found = lowered_by(found, run.frame, self.result.model.params)
-        return found
+        """The lowest loss that the model can reach and that of the best constant."""
+        return self.result.yardstick
 
     @cached_property
     def lowest_loss(self) -> float:
         """The lowest loss, from which the axes of losses begin: 0 where that is unknown, or too low to matter.
 
-        It does not matter below 1 % of the loss of the best constant, unless losses may be negative.
+        It does not matter below 1 % of the loss of the best constant, unless losses may be negative; nor where losses
+        on held-out samples are drawn too, which may be lower.
         """
+        if self.result.run.identity["validation"] != "none":
+            return 0.0
         lowest, constant = self.yardstick.loss, self.yardstick.constant_loss
         if not np.isfinite(lowest) or (self.criterion.nonnegative and not lowest > 0.01 * constant):
             return 0.0
@@ -207,16 +206,11 @@ class RunData:
             return {}
         about = self.frame, self.ranked, self.result.model, self.target, self.scaling
         # On the seeds by which they were selected, optimizers would look better than they are.
-        fresh = () if self.fresh is None else (self.compared, self.compared_on)
+        fresh = (None, "") if self.fresh is None else (self.compared, self.compared_on)
         shortfall = {"Not arrived": f"{self.shortfall[0].upper()}{self.shortfall[1:]}"} if self.shortfall else {}
         lowest = {"Lowest loss": describe_distance(recommended_choice(self.ranked), self.yardstick)}
-        return (
-            shortfall
-            | verdict(*about, *fresh, criterion=self.criterion)
-            | lowest
-            | self._describe_loss()
-            | self._describe_metric()
-        )
+        found = self.on_test_rows | shortfall | verdict(*about, *fresh, self.criterion) | lowest
+        return found | self._describe_loss() | self._describe_metric()
 
     @cached_property
     def shortfall(self) -> str:
@@ -245,7 +239,33 @@ class RunData:
         """The verdict in short lines; see `bench.tables.headline`."""
         compared = None if self.fresh is None else self.compared
         shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
-        return shortfall | headline(self.ranked, self.target, compared)
+        return self.on_test_rows | shortfall | headline(self.ranked, self.target, compared)
+
+    @cached_property
+    def judged(self) -> pd.Series | None:
+        """What the rows for the test say of the best choice, as from `bench.tables.on_test_rows.summarize_judged`.
+
+        Of its runs on fresh seeds, where there are any. None where these runs, as they stand, were not judged.
+        """
+        judged = self.evidence.get("test")
+        if judged is None or self.frame.empty:
+            return None
+        best = recommended_choice(self.ranked)
+        own = runs_of(self.fresh if is_confirmed(best) and self.fresh is not None else self.frame, best)
+        rows = own[["config_id", "samples_seen"]].merge(judged, on=["config_id", "samples_seen"])
+        found = summarize_judged(rows) if 0 < len(own) == len(rows) else None
+        return None if found is None or not np.isfinite(found["loss"]) else found
+
+    @property
+    def on_test_rows(self) -> dict[str, str]:
+        """The sentence on what the rows for the test say, by its subject; nothing where there are none."""
+        if self.judged is None:
+            return {}
+        runs = "of the best choice" + (" on fresh seeds" if is_confirmed(recommended_choice(self.ranked)) else "")
+        scale, units = (1.0, " in standardized units" if self.has_standardized_losses else "")
+        if self.scaling is not None and self.has_standardized_losses:
+            scale, units = self.scaling.y_scale, " in the table's units"
+        return {"On test rows": describe_judged(self.judged, self.criterion.label, runs, scale, units)}
 
     def _describe_loss(self) -> dict[str, str]:
         """Say what was trained and what is reported, where they are not the squared loss and its mean."""
@@ -268,8 +288,8 @@ class RunData:
         sentence = f"{text(metric.value(self.result.model.predict(params, data.x), data.y))} on the training samples"
         if data.validation is not None:
             x, y = data.validation
-            sentence += f", {text(metric.value(self.result.model.predict(params, x), y))} on those held out"
-        return {metric.name.capitalize(): f"{sentence}, of the best run of this choice at its end."}
+            sentence += f", {text(metric.value(self.result.model.predict(params, x), y))} on those for validation"
+        return {metric.name.capitalize(): f"{sentence}, of the best run of this choice."}
 
     @property
     def samples(self) -> int:

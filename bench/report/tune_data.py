@@ -93,7 +93,7 @@ class TuneData:
         """What the values of trials are, once they are no logarithms."""
         if self.runs.target is not None:
             return "samples per success"
-        return "loss on held-out samples" if "best_validation_loss" in self.runs.frame else "final loss"
+        return "loss on held-out samples" if "validation_loss" in self.runs.frame else "final loss"
 
     @cached_property
     def steps(self) -> pd.DataFrame:

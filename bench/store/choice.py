@@ -21,7 +21,7 @@ class Choice:
     settings : dict
         optimizer, lr, schedule, batch_size, shuffle, and dtype where it was asked for: as for `kernels.fit`.
     common : dict
-        epochs, target, loss, drop_last: what all runs of the sweep have in common.
+        epochs, target, loss, drop_last, patience and what is held out: what all runs of the sweep have in common.
     init : array, shape (P,)
         The first of the starts from which it was trained.
     seeds : list of int
@@ -51,17 +51,30 @@ class Choice:
         return f"{settings} (rank {self.rank}; tied with {len(self.ties)} others)"
 
     def refit(self, x: ArrayLike, y: ArrayLike, **changes: Any) -> FitResult:
-        """Fit the model to data with these settings.
+        """Fit the model to data with these settings; with those of the sweep, it gives the run of its first seed.
 
         Parameters
         ----------
         x : array, shape (n,) or (n, inputs)
         y : array, shape (n,)
+            As they were given to the sweep. The same share of them is held out as there; of a study, whose data hold
+            that out already, the same samples.
         **changes
             Arguments of `kernels.fit` that take the place of these settings.
+
+        Raises
+        ------
+        ValueError
+            If the runs kept the parameters of the lowest loss on samples that were given besides x and y: they are not
+            stored, so that `validation` must give them once more.
         """
-        given = {"init": self.init, "seed": self.seeds[0], **self.settings, **self.common}
-        return fit(self.model, x, y, **given | changes)
+        given = {"init": self.init, "seed": self.seeds[0], **self.settings, **self.common, **changes}
+        if given.get("patience") is not None and "validation" not in given:
+            raise ValueError(
+                "validation must give the samples that the sweep held out, by whose loss this choice is kept; the run "
+                "does not store them"
+            )
+        return fit(self.model, x, y, **given)
 
     def code(self) -> str:
         """Return Python that trains this choice."""

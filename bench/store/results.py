@@ -14,11 +14,14 @@ import pyarrow as pa
 
 from bench.store.choice import Choice
 from bench.store.clock import Clock
+from bench.store.evidence import read_table_of
 from bench.store.run_folder import ABOUT, PLAN, Run, read_run
 from bench.store.seal import DamagedError, name_owner, read_table
+from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
 from kernels.run import CONVERGED, STATUS, Floats
 from kernels.views import find_view, load_view
+from kernels.yardstick import Yardstick
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,10 +52,11 @@ class SweepResult:
     frame : DataFrame
         One row per configuration, in the grid's order: config_id, the grid's columns; status; the `epochs` finished,
         the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
-        and `updates_to_target`, missing where the target was not reached; final_loss, best_loss; where there are
-        held-out samples `validation_loss` at the end, the lowest, `best_validation_loss`, and the samples seen then,
-        `best_samples`; with the kernel `epoch-map` whether another one had to train the run, `fell_back`; and
-        param_<name> for each parameter.
+        and `updates_to_target`, missing where the target was not reached; param_<name> for each parameter, those of the
+        end, or with patience those of the mark of the lowest loss on held-out samples; `final_loss`, the loss with
+        these, and `best_loss`, the lowest at any mark; where there are held-out samples `validation_loss`, that on them
+        with the same parameters, the lowest, `best_validation_loss`, and the samples seen then, `best_samples`; with
+        the kernel `epoch-map` whether another one had to train the run, `fell_back`.
     starts : array, shape (rows, P)
         Where each of them started.
     clock : Clock
@@ -88,6 +92,15 @@ class SweepResult:
         except (ValueError, OSError) as error:
             warn(f"the runs on fresh seeds are left out: {error}", RuntimeWarning, stacklevel=2)
             return None
+
+    @cached_property
+    def yardstick(self) -> Yardstick:
+        """The lowest loss that the model can reach on the samples, and that of the best constant.
+
+        As it was found with the sweep, or the end of a run that is lower: no search finds every minimum.
+        """
+        found = yardstick_of(read_table_of(self.run.folder, NAME))
+        return lowered_by(found, self.frame, self.model.params)
 
     @cached_property
     def curves(self) -> pd.DataFrame:

@@ -49,7 +49,7 @@ from bench.system.environment import ENVIRONMENT, environment
 from bench.system.files import check_regular_file, read_regular_file
 from bench.system.lock import lock_folder
 
-FORMAT = 2
+FORMAT = 3
 ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
 # What must be among the columns of any part.
@@ -359,8 +359,8 @@ def read_identity(folder: Path) -> dict[str, str]:
         raise ValueError(f"{path} is damaged, or not from sgdbench: choose another folder with --out") from None
     if version < FORMAT:
         raise ValueError(
-            f"{folder} was written by an older sgdbench (format {version}), which recorded losses after epochs "
-            "only: run the study again into another folder with --out"
+            f"{folder} was written by an older sgdbench (format {version}; this one knows {FORMAT}): "
+            "run the study again into another folder with --out"
         )
     if version > FORMAT:
         raise ValueError(

@@ -71,7 +71,7 @@ def read_study_table(path: Path) -> dict[str, Any]:
 def resolve_paths(table: Mapping[str, Any], path: Path) -> None:
     """Make the paths of data in the tables of a study, which are relative to its file, absolute in place."""
     data = table.get("data")
-    for key in ("path", "validation_path"):
+    for key in ("path", "validation_path", "test_path"):
         if isinstance(data, dict) and isinstance(data.get(key), str):
             data[key] = str(path.absolute().parent / data[key])
 
@@ -95,8 +95,8 @@ def with_overrides(study: Study, **options: Any) -> Study:
     study : Study
     **options
         lr, batch_size, init, optimizer, schedule, seed, shuffle, dtype, epochs, target, kernel, loss, drop_last,
-        record, confirm, refine, patience, and validation of the data, with values that a study file could have; None
-        leaves the study's own.
+        record, confirm, refine, patience, and validation and test of the data, with values that a study could have;
+        None leaves the study's own.
 
     Raises
     ------

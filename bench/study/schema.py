@@ -5,6 +5,7 @@ refused with the same sentence. They are imported where they are needed: this mo
 pandas.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -57,6 +58,13 @@ class DataTable(Table):
     validation_path: str | None = Field(
         default=None, description="A file of the same columns whose rows are held out, in place of a share."
     )
+    test: float | None = Field(
+        default=None,
+        description="Hold out this share of the rows, which decide nothing, and judge the best choice by them.",
+    )
+    test_path: str | None = Field(
+        default=None, description="A file of the same columns with the rows for the test, in place of a share."
+    )
 
     @field_validator("x", mode="before")
     @classmethod
@@ -90,18 +98,25 @@ class DataTable(Table):
         given = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
         if given not in (["path", "x", "y"], ["builtin"]):
             raise ValueError(f"data must have path, x and y, or else builtin, not {', '.join(given) or 'none of them'}")
-        if self.validation is not None and self.validation_path is not None:
-            raise ValueError("data must have validation, a share of the rows, or validation_path, a file, not both")
-        if self.validation_path is not None and self.builtin is not None:
-            raise ValueError("validation_path is for data with a path: of built-in data, validation holds out a share")
+        for name in ("validation", "test"):
+            share, path = getattr(self, name), getattr(self, f"{name}_path")
+            if share is not None and path is not None:
+                raise ValueError(f"data must have {name}, a share of the rows, or {name}_path, a file, not both")
+            if path is not None and self.builtin is not None:
+                raise ValueError(f"{name}_path is for data with a path: of built-in data, {name} holds out a share")
+        if (self.validation or 0) + (self.test or 0) >= 1:
+            raise ValueError(
+                f"validation and test must leave rows to train on, and {self.validation} and {self.test} of them "
+                "are all"
+            )
         return self
 
-    @field_validator("validation")
+    @field_validator("validation", "test")
     @classmethod
-    def _check_validation(cls, share: float | None) -> float | None:
+    def _check_share(cls, share: float | None, info: ValidationInfo) -> float | None:
         """Refuse what is no share."""
         if share is not None and not 0 < share < 1:
-            raise ValueError(f"validation must be a share of the rows between 0 and 1, not {share}")
+            raise ValueError(f"{info.field_name} must be a share of the rows between 0 and 1, not {share}")
         return share
 
 
@@ -172,7 +187,8 @@ class RunTable(Table):
     confirm: int = Field(default=20, description="Train the leading choices again on so many fresh seeds.")
     refine: int = Field(default=0, description="Add learning rates around and beyond the best, so many times.")
     patience: int | None = Field(
-        default=None, description="Stop runs whose loss on held-out rows has not improved for so many epochs."
+        default=None,
+        description="Stop runs whose loss on held-out rows has not improved for so many epochs; keep its lowest.",
     )
 
     @field_validator("*", mode="before")
@@ -308,14 +324,13 @@ class Study(Table):
 
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
-            data = load_table(table.path, table.x, table.y, drop_missing=table.drop_missing)
-            if table.validation_path is not None:
-                other = load_table(table.validation_path, table.x, table.y, drop_missing=table.drop_missing)
-                data = add_held_out(data, other)
+            load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing)
+            others = (None if path is None else load(path) for path in (table.validation_path, table.test_path))
+            validation, test = others
+            data = add_held_out(load(table.path), validation, test=test)
         else:
             data = builtin(str(table.builtin))
-        if table.validation is not None:
-            data = hold_out_share(data, table.validation)
+        data = hold_out_share(data, table.validation, test=table.test)
         targets = make_loss(self.run.loss).scales_targets
         return standardize(data, targets=targets, center=table.center) if table.standardize else (data, None)
 

@@ -69,9 +69,9 @@ def ranking(
         `seconds_per_update`, the same for all runs of a choice, and `seconds_per_update_low` and
         `seconds_per_update_high`, between which it is.
     cost : str
-        "samples", "updates", "seconds", "final_loss" or "validation_loss", the lowest on held-out samples: what choices
-        are ranked by. Where no run reached a target, or there was none, it is the loss on held-out samples, if the
-        frame has `best_validation_loss`, and else "final_loss".
+        "samples", "updates", "seconds", "final_loss" or "validation_loss", that on held-out samples: what choices are
+        ranked by. Where no run reached a target, or there was none, it is the loss on held-out samples, if the frame
+        has `validation_loss`, and else "final_loss".
     by : sequence of str
         The columns that make up a choice.
     confidence : float

@@ -22,7 +22,7 @@ COSTS = {
     "updates": ["updates_to_target"],
     "seconds": ["updates_to_target", "seconds_per_update"],
     "final_loss": ["final_loss"],
-    "validation_loss": ["best_validation_loss"],
+    "validation_loss": ["validation_loss"],
 }
 # Those that are losses: any run has them, also without a target.
 LOSSES = ("final_loss", "validation_loss")
@@ -110,7 +110,8 @@ def cost_columns(frame: pd.DataFrame) -> list[str]:
 def settle_cost(cost: str, *, reached: bool, held_out: bool) -> str:
     """Return what choices are ranked by: the cost, but a loss where no run reached a target.
 
-    That is the lowest loss on held-out samples where there are any, and else the loss at the end.
+    That is the loss on held-out samples where there are any, and else the one on those that are trained on: of the
+    parameters that a run keeps, either.
     """
     if cost in LOSSES or reached:
         return cost
@@ -188,7 +189,7 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     for name in LOSSES:
         if COSTS[name][0] in frame:
             losses = _numbers(frame[COSTS[name][0]])
-            # The lowest loss of a run that diverged is none to be had.
+            # With patience a run that diverged keeps parameters of before; it has failed all the same.
             costs[name] = matrix(np.where(np.isfinite(losses) & ~lost, losses, np.inf), np.nan)
     per_update, low, high = (
         _numbers(frame[name])[firsts] if name in frame else np.full(firsts.size, np.nan)

@@ -47,7 +47,7 @@ def value_by_target(
     samples, converged
         As for `samples_per_success`.
     losses : array, shape (runs,)
-        The lowest of each run; finite.
+        Of the parameters that each run keeps; finite.
     target : float
     floor : float
         The loss below which differences are rounding.
@@ -94,7 +94,7 @@ def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, no
         runs have seen together.
     """
     rows = []
-    losses = "best_validation_loss" if target is None and "best_validation_loss" in frame else "final_loss"
+    losses = "validation_loss" if target is None and "validation_loss" in frame else "final_loss"
     for key, runs in frame.groupby(CHOICES, observed=True, sort=False):
         samples, ended = runs["samples_seen"].to_numpy(), runs[losses].to_numpy(float)
         converged = (runs["status"] == "converged").to_numpy()

@@ -118,7 +118,7 @@ def _describe_best(best: pd.Series, own: pd.DataFrame, ranked: pd.DataFrame, tar
 def describe_loss(best: pd.Series, prefix: str = "") -> str:
     """Return the loss by which choices are ranked where there is no target: "final loss of 1.25 [1, 1.5]"."""
     if f"{prefix}validation_loss" in best:
-        return f"lowest loss on held-out samples of {describe_estimate(best, f'{prefix}validation_loss', text)}"
+        return f"loss on held-out samples of {describe_estimate(best, f'{prefix}validation_loss', text)}"
     return f"final loss of {describe_estimate(best, f'{prefix}final_loss', text)}"
 
 

@@ -38,7 +38,7 @@ PIECES = [
     b"\x80" * 8,
     b"config_id",
 ]
-PIECES += [b"param_a", b"start_a", b"DOUBLE", b"lr", b"-1", b"\x00\x00\x00\x80", b'"format": "3"', b", ", b"../"]
+PIECES += [b"param_a", b"start_a", b"DOUBLE", b"lr", b"-1", b"\x00\x00\x00\x80", b'"format": "4"', b", ", b"../"]
 PIECES += [b"\n"]
 
 

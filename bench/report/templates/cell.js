@@ -8,14 +8,17 @@ function paintCell(plot, figure) {
   const cell = rows.length ? outcome(rows) : null;
   const curves = new Map(Array.from(rows, (row) => [row, curve(row)]));
   const edge = leftEdge([...curves.values()].flatMap(({ samples }) => samples));
-  const traces = grouped(rows, ["init"]).map((runs) => {
+  const kinds = heldOutSteps ? ["losses", "heldOut"] : ["losses"];
+  const groups = kinds.flatMap((kind) => grouped(rows, ["init"]).map((runs) => [kind, runs]));
+  const traces = groups.map(([kind, runs]) => {
     const [x, y, words] = [[], [], []];
+    const on = kind === "heldOut" ? " on held-out samples" : "";
     for (const row of runs) {
-      const { samples, losses } = curves.get(row);
+      const { samples, [kind]: losses } = curves.get(row);
       x.push(...alongClock(samples, edge, cellLook.x), null);
       y.push(...losses.map(distance).map((loss) => (loss > 0 || !cellLook.y ? loss : null)), null);
       const who = literal(`${shown("init", row)}, seed ${shown("seed", row)}`);
-      samples.forEach((seen, i) => words.push(`${who}<br>${count(seen, "sample")}: loss ${text(losses[i])}`));
+      samples.forEach((seen, i) => words.push(`${who}<br>${count(seen, "sample")}: loss ${text(losses[i])}${on}`));
       words.push("");
     }
     const tone = visible(settings.init.colors[settings.init.codes[runs[0]]]);
@@ -23,14 +26,15 @@ function paintCell(plot, figure) {
     return {
       type: "scatter",
       mode: single ? "markers" : "lines",
-      ...{ x, y, text: words, hoverinfo: "text", line: { color: tone, width: 1.4 }, marker: { color: tone } },
+      ...{ x, y, text: words, hoverinfo: "text", marker: { color: tone } },
+      line: { color: tone, width: 1.4, dash: kind === "heldOut" ? HELD_OUT_DASH : "solid" },
       opacity: runs.length > 8 ? 0.75 : 1,
     };
   });
   const every = [...curves.values()];
   const begun = every.map(({ losses }) => distance(losses[0]));
   const range = lossRange(
-    every.flatMap(({ losses }) => losses.map(distance)),
+    every.flatMap((one) => kinds.flatMap((kind) => one[kind].map(distance))),
     begun,
     targetDistance(),
   );
@@ -45,6 +49,7 @@ function paintCell(plot, figure) {
     figure,
     codes.map((code) => [settings.init.shown[code], visible(settings.init.colors[code])]),
   );
+  heldOutLegend(figure);
   targetLegend(figure);
   return `${named("optimizer")}, ${describeCell(cell, state.lr, state.batch_size)}.`;
 }

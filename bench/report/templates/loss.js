@@ -7,7 +7,7 @@ function paintLoss(plot, figure) {
   const clock = CLOCKS[lossLook.clock];
   const shownCurves = shownOptimizers().map((code) => lossOf(code)).filter(Boolean);
   const edge = leftEdge(shownCurves.flatMap((one) => one.times));
-  const every = shownCurves.flatMap((one) => one.median.map(distance));
+  const every = shownCurves.flatMap((one) => [...one.median, ...(one.heldOut ?? [])].map(distance));
   const begun = shownCurves.map((one) => distance(one.median[0]));
   const range = lossRange(every, begun, targetDistance());
   const traces = shownCurves.map(({ code, times, low, median, high }) => {
@@ -26,15 +26,28 @@ function paintLoss(plot, figure) {
     };
     return [ribbon(x, low.map(distance), high.map(distance), tone, spanOf(y, lossLook.y)), line];
   });
+  const dashed = shownCurves.filter((one) => one.heldOut).map(({ code, times, heldOut }) => ({
+    type: "scatter",
+    mode: times.length > 1 ? "lines" : "markers",
+    x: alongClock(times, edge, lossLook.x),
+    y: heldOut.map(distance).map((value) => (Number.isFinite(value) && (value > 0 || !lossLook.y) ? value : null)),
+    text: times.map(
+      (time, i) =>
+        `${literal(optimizers.shown[code])}, ${moment(clock, time)}<br>median on held-out samples ${text(heldOut[i])}`,
+    ),
+    hoverinfo: "text",
+    ...{ line: { width: 1.6, color: toneOf(code), dash: HELD_OUT_DASH }, marker: { color: toneOf(code) } },
+  }));
   // The view ends soon after the last median has arrived; a band may go on.
   const longest = Math.max(...shownCurves.map((one) => one.times.at(-1)));
   const arrived = Math.max(...shownCurves.map((one) => one.arrived));
-  draw(plot, [...traces.map(([band]) => band), ...traces.map(([, line]) => line)], {
+  draw(plot, [...traces.map(([band]) => band), ...dashed, ...traces.map(([, line]) => line)], {
     xaxis: clockAxis(clock, { log: lossLook.x, edge, end: Math.min(longest, 1.25 * arrived), width: plot.clientWidth }),
     yaxis: axis(lossTitle(), { log: lossLook.y, range: lossLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
     shapes: targetLine(),
   });
   optimizerLegend(figure);
+  heldOutLegend(figure);
   targetLegend(figure);
   if (!shownCurves.length) return "All optimizers are hidden.";
   const from =
@@ -59,7 +72,8 @@ function lossOf(code) {
   const each = secondsPerUpdate(rows.find((row) => numbers.updates[row] > 0) ?? rows[0]);
   const times = { samples, updates, seconds: updates.map((made) => made * each) }[lossLook.clock];
   const there = median.findIndex((value) => run.target !== null && value <= run.target);
-  return { code, row: rows[0], times, low, median, high, arrived: times.at(there) };
+  const heldOut = heldOutSteps ? band(rows, "heldOut").median : null;
+  return { code, row: rows[0], times, low, median, high, heldOut, arrived: times.at(there) };
 }
 
 function offerLoss() {

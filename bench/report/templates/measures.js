@@ -9,7 +9,7 @@ const COSTS = {
 const briefLoss = (loss) => text(Number(loss.toPrecision(3)));
 const LOSSES = {
   loss: { title: `final ${run.loss}`, says: text, brief: briefLoss },
-  ...(numbers.best_validation_loss ? { heldOut: { title: `${run.loss} on held-out samples`, says: text, brief: briefLoss } } : {}),
+  ...(numbers.validation_loss ? { heldOut: { title: `${run.loss} on held-out samples`, says: text, brief: briefLoss } } : {}),
 };
 // Without a target nothing is said of reaching it.
 const MEASURES = { ...(run.target === null ? {} : COSTS), ...LOSSES };

@@ -25,6 +25,13 @@ function optimizerLegend(figure, kind = "") {
 // Where the target is among distances to the lowest loss, and its line; none where no distance is as small.
 const targetDistance = () => (run.target === null ? null : distance(run.target));
 const targetLine = () => (targetDistance() > 0 ? [across(targetDistance(), "target")] : []);
+// Lines of losses on held-out samples are dashed.
+const HELD_OUT_DASH = "4px,3px";
+function heldOutLegend(figure) {
+  if (!heldOutSteps) return;
+  const entry = make("span", {}, swatch(color("ink"), "dashes"), "on held-out samples");
+  figure.querySelector(".legend").append(entry);
+}
 
 function targetLegend(figure) {
   if (run.target === null) return;

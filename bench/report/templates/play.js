@@ -44,7 +44,6 @@ function moveTo(step) {
 const endings = () => ({
   converged: "target reached",
   diverged: `diverged by ${count(player.run.end, "sample")}`,
-  stopped: "stopped, as the loss on held-out samples fell no more",
   ...(run.target === null ? {} : { max_epochs: "target missed" }),
 });
 
@@ -62,7 +61,9 @@ function tellStep() {
   [slider.max, slider.value] = [lastStep(), at];
   const where = `${count(marks[at], "sample")} seen, loss ${heldText(losses[at])}`;
   slider.setAttribute("aria-valuetext", where);
-  const ended = at === lastStep() ? (endings()[status] ?? "") : "";
+  // With patience a run keeps the parameters of its best mark, and is played up to there.
+  const kept = "kept, as the loss on held-out samples was lowest here";
+  const ended = at < lastStep() ? "" : play.keeps ? kept : (endings()[status] ?? "");
   said.replaceChildren(
     make("strong", { textContent: `${where}${ended && `; ${ended}`}` }),
     ...play.params.map((name, k) => make("span", { textContent: `${name} = ${heldText(params[at][k])}` })),

@@ -55,7 +55,7 @@ function outcome(rows) {
     updates: spread(of("updates_to_target")),
     seconds: spread(seconds),
     loss: spread(of("final_loss")),
-    ...(numbers.best_validation_loss ? { heldOut: spread(of("best_validation_loss")) } : {}),
+    ...(numbers.validation_loss ? { heldOut: spread(of("validation_loss")) } : {}),
   };
 }
 
@@ -82,28 +82,32 @@ function choice(row) {
 
 const curveCounts = unpack(run.curves.counts);
 const curveSteps = unpack(run.curves.losses);
+const heldOutSteps = run.curves.held_out ? unpack(run.curves.held_out) : null;
 const curveStarts = new Uint32Array(run.count + 1);
 curveCounts.forEach((many, row) => (curveStarts[row + 1] = curveStarts[row] + many));
 
 // Where a row has its losses: at the stored marks of its batch size, and at its last one. A loss that is not finite is NaN.
+// Where there are held-out samples, `heldOut` are the losses on them.
 function curve(row) {
-  const steps = curveSteps.subarray(curveStarts[row], curveStarts[row + 1]);
+  const own = (steps) => steps.subarray(curveStarts[row], curveStarts[row + 1]);
+  const steps = own(curveSteps);
   const marks = run.curves.marks[settings.batch_size.codes[row]];
   const until = (kept, last) => Array.from(steps, (_, i) => (i < steps.length - 1 ? kept[i] : last));
-  const losses = Array.from(steps, (step) => {
+  const lossOfStep = (step) => {
     if (step === 0) return NaN;
     return (step === 1 ? 0 : 10 ** (run.curves.low + (step - 2) * run.curves.unit)) + run.lowest;
-  });
+  };
   return {
     samples: until(marks.samples, numbers.samples_seen[row]),
     updates: until(marks.updates, numbers.updates[row]),
-    losses,
+    losses: Array.from(steps, lossOfStep),
+    ...(heldOutSteps ? { heldOut: Array.from(own(heldOutSteps), lossOfStep) } : {}),
   };
 }
 
 // 10 %, median and 90 % of the runs of a choice, mark by mark. A run that stopped keeps its last loss; one that
 // diverged counts as infinite.
-function band(rows) {
+function band(rows, name = "losses") {
   const curves = rows.map(curve);
   const longest = rows.reduce((one, row) => (numbers.samples_seen[row] > numbers.samples_seen[one] ? row : one));
   const last = numbers.samples_seen[longest];
@@ -116,7 +120,7 @@ function band(rows) {
     curves.map((one, k) => {
       while (places[k] < one.samples.length - 1 && one.samples[places[k] + 1] <= seen) places[k]++;
       const over = seen > numbers.samples_seen[rows[k]];
-      return over && isStatus(rows[k], "diverged") ? NaN : one.losses[places[k]];
+      return over && isStatus(rows[k], "diverged") ? NaN : one[name][places[k]];
     }),
   );
   const [low, median, high] = [0.1, 0.5, 0.9].map((share) => losses.map((values) => quantiles(values, [share])[0]));

@@ -1,0 +1,38 @@
+"""How good the choice that was made is, on samples that had no part in making it."""
+
+import pandas as pd
+
+from bench.store.evidence import store_tables
+from bench.store.results import SweepResult
+from bench.tables.choice_ranking import recommended_choice, runs_of
+from kernels.fit_result import mean_loss, metrics_on
+from kernels.loss import Loss
+from kernels.samples import Samples
+
+
+def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Samples | None) -> None:
+    """Store the losses of the recommended choice on samples for the test, run by run, in the folder of a sweep.
+
+    They are the runs by which it was chosen and, where there are any, those on fresh seeds. This comes after all that
+    is decided, and nothing is decided by it.
+
+    Parameters
+    ----------
+    result : SweepResult
+    ranked : DataFrame
+        As from `bench.tables.choice_ranking.ranking`.
+    loss : Loss
+    test : tuple or None
+        The inputs, one array for each, and y. Without any, nothing is stored.
+    """
+    if test is None or not len(ranked):
+        return
+    frames = [result.frame] if result.confirmation is None else [result.frame, result.confirmation.frame]
+    model, columns = result.model, ["config_id", "samples_seen", *(f"param_{name}" for name in result.model.params)]
+    own = pd.concat([runs_of(frame, recommended_choice(ranked))[columns] for frame in frames], ignore_index=True)
+    rows = [
+        {"loss": mean_loss(model, loss, params, *test)} | metrics_on(model, loss, params, *test)
+        for params in own[columns[2:]].to_numpy(float)
+    ]
+    about = own[columns[:2]].assign(rows=test[1].size)
+    store_tables(result.run.folder, test=pd.concat([about, pd.DataFrame(rows)], axis=1))

@@ -1,0 +1,63 @@
+"""What the rows for the test say of the best choice: the figures by which nothing was chosen."""
+
+import numpy as np
+import pandas as pd
+
+from bench.tables.formatting import text
+from bench.tables.intervals import median_interval, row_medians
+from bench.tables.phrases import describe_estimate, format_count
+
+NAMES = {"rmse": "RMSE", "r2": "R²"}
+
+
+def summarize_judged(judged: pd.DataFrame) -> pd.Series:
+    """Return the medians over runs, with the intervals that the runs bound them by.
+
+    Parameters
+    ----------
+    judged : DataFrame
+        One row per run: `config_id`, `samples_seen`, `rows`, `loss`, and a column for each other figure.
+
+    Returns
+    -------
+    Series
+        `runs`, `rows`, and each figure with its `_low` and `_high`. A figure that is no number, as of a run that
+        diverged, counts as the worst; one that no run has is left out.
+    """
+    found: dict[str, float] = {"runs": len(judged), "rows": int(judged["rows"].iloc[0])}
+    for name, column in judged.drop(columns=["config_id", "samples_seen", "rows"]).items():
+        # The share of the variance that is left has a logarithm, which the interval wants.
+        values = np.array([1 - column if name == "r2" else column], float)
+        if np.isnan(values).all() and name != "loss":
+            continue
+        values[np.isnan(values)] = np.inf
+        bounds = [end[0] if values.min() >= 0 else np.nan for end in median_interval(np.maximum(values, 0))]
+        middle = row_medians(values)[0]
+        low, high = [1 - end for end in bounds[::-1]] if name == "r2" else bounds
+        found |= {str(name): 1 - middle if name == "r2" else middle, f"{name}_low": low, f"{name}_high": high}
+    return pd.Series(found, dtype=float)
+
+
+def describe_judged(found: pd.Series, label: str, runs: str, scale: float, units: str) -> str:
+    """Return a sentence on what `summarize_judged` gives.
+
+    Parameters
+    ----------
+    found : Series
+    label : str
+        What runs record: "loss", or its name.
+    runs : str
+        Which runs they are of: "of the best choice on fresh seeds".
+    scale : float
+        By which an RMSE is multiplied to be in the `units`.
+    units : str
+        The end of what is said of the RMSE, such as " in the table's units".
+    """
+    said = [f"median {label} {describe_estimate(found, 'loss', text)}"]
+    for name in found.index:
+        if f"{name}_low" not in found or name == "loss":
+            continue
+        scaled = found * scale if name == "rmse" else found
+        said.append(f"{NAMES.get(name, name)} {describe_estimate(scaled, name, text)}{units if name == 'rmse' else ''}")
+    counted = f"{format_count(int(found['runs']), 'run')} {runs}"
+    return f"{', '.join(said)}; {counted}, on {format_count(int(found['rows']), 'row')} that decided nothing."
