@@ -14,11 +14,10 @@ from numpy.typing import ArrayLike
 from bench.engine.confirm import confirm_choices
 from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
+from bench.engine.recording import record_epochs
 from bench.engine.refine import refined_plan
 from bench.engine.train import Executor, train_in_threads, train_plan
-from bench.store.evidence import store_tables
 from bench.store.results import SweepResult, load_run
-from bench.store.run_folder import explain_os_errors
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
 from bench.tables.choice_ranking import ranking
@@ -85,7 +84,8 @@ def sweep(
         many as the folder has already; `SweepResult.clock` tells how many.
     confirm : int
         The leading choices are trained once more, from the same starts with so many seeds that had no part in choosing
-        them (`bench.engine.confirm`); 0 leaves that out.
+        them, and recorded finely (`bench.engine.confirm`). 0 leaves that out; such runs of an earlier time are used
+        as long as they are about the ranking of today.
     refine : int
         Learning rates around the best choice of each optimizer, or beyond it where it is at the edge of the grid, are
         added in so many rounds at most (`bench.engine.refine`).
@@ -127,7 +127,7 @@ def sweep(
             _check_float32(problem, grid)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
-        record_settings(folder, settings)
+        record_epochs(folder, settings.epochs)
         result = load_run(folder)
         for _ in range(settings.refine):
             more = refined_plan(plan, _rank(result, problem), grid, problem)
@@ -141,12 +141,6 @@ def sweep(
             confirm_choices(problem, grid, ranked, folder, study, seeds=settings.confirm, executor=run_jobs)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
-
-
-def record_settings(folder: Path, settings: RunTable) -> None:
-    """Put on record for how many epochs runs were to be trained, which may end before."""
-    with explain_os_errors(folder):
-        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs]}))
 
 
 def find_executor(executor: object) -> Executor:

@@ -23,7 +23,7 @@ from bench.tables.main_effects import main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
 from bench.tables.ranking import standard_tables, varies
-from bench.tables.run_costs import LOSS_FLOOR, loss_floor
+from bench.tables.run_costs import LOSS_FLOOR, choice_columns, find_choices, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm
@@ -113,12 +113,38 @@ class RunData:
 
     @cached_property
     def fresh(self) -> pd.DataFrame | None:
-        """The runs of the leading choices on fresh seeds, like `frame`; None where there are none."""
+        """The runs of the leading choices on fresh seeds, like `frame`; None where there are none.
+
+        Nor where the sweep has gone on since, with more epochs or starts, the same seeds, or other choices that lead.
+        """
         confirmation = self.result.confirmation
-        # While it goes on, or where it was stopped, some choices have no fresh runs, and others few.
-        if confirmation is None or len(confirmation.frame) < confirmation.planned:
+        if confirmation is None or not self._is_confirmed_by(confirmation):
             return None
         return add_seconds(confirmation.frame, self.evidence.get("costs"))
+
+    def _is_confirmed_by(self, confirmation: SweepResult) -> bool:
+        """Return whether runs on fresh seeds are all there, and are about this sweep as it stands."""
+        runs, by = confirmation.frame, choice_columns(confirmation.frame)
+        epochs = self.evidence.get("settings")
+        return (
+            len(runs) == confirmation.planned
+            and epochs is not None
+            and epochs.equals(read_tables(confirmation.run.folder).get("settings"))
+            and set(runs["init"]) == set(self.frame["init"])
+            and set(runs["seed"]).isdisjoint(self.frame["seed"])
+            and bool(find_choices(self._leading, runs[by].drop_duplicates(), by).notna().all())
+        )
+
+    @cached_property
+    def _leading(self) -> pd.DataFrame:
+        """The choices from which conclusions are drawn: the recommended one, and the best of each optimizer."""
+        ranked = self._selected
+        return ranked[ranked["recommended"] | ~ranked["optimizer"].duplicated()]
+
+    @cached_property
+    def _selected(self) -> pd.DataFrame:
+        """The choices by samples to the target, by the runs of the sweep alone."""
+        return self._select("samples")
 
     @cached_property
     def choices(self) -> pd.DataFrame:
@@ -142,8 +168,12 @@ class RunData:
 
     def ranked_by(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost, as from `bench.tables.winners.confirm`."""
-        ranked = ranking(self.frame, cost, floor=self.floor)
+        ranked = self._selected if cost == "samples" else self._select(cost)
         return ranked if self.fresh is None else confirm(ranked, self.fresh, cost)
+
+    def _select(self, cost: str) -> pd.DataFrame:
+        """Return the choices by a cost, by the runs of the sweep alone."""
+        return ranking(self.frame, cost, floor=self.floor)
 
     @cached_property
     def compared(self) -> pd.DataFrame | None:
@@ -191,7 +221,9 @@ class RunData:
         about = self.frame, self.ranked, self.result.model, self.target, self.scaling
         # On the seeds by which they were selected, optimizers would look better than they are.
         fresh = () if self.fresh is None else (self.compared, self.compared_on)
-        return verdict(*about, *fresh) | self._describe_loss() | self._describe_metric()
+        confirmation = self.result.confirmation
+        finer = confirmation is not None and confirmation.clock != self.result.clock
+        return verdict(*about, *fresh, finer=finer) | self._describe_loss() | self._describe_metric()
 
     def _describe_loss(self) -> dict[str, str]:
         """Say what was trained and what is reported, where they are not the squared loss and its mean."""
