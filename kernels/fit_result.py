@@ -243,10 +243,12 @@ class FitResult:
     def optimum(self) -> Floats | None:
         """The parameters of the least squares, shape (P,), of a model linear in them; None for any other model.
 
-        None too where no residual was trained.
+        None too where no residual was trained, and where the model is not finite at a sample.
         """
-        suits = self.criterion.of_residual and self.model.is_linear
-        return least_squares(self.model, self.as_stream()).params if suits else None
+        if not (self.criterion.of_residual and self.model.is_linear):
+            return None
+        best = least_squares(self.model, self.as_stream())
+        return best.params if np.isfinite(best.loss) else None
 
     def __str__(self) -> str:
         rows = zip(self.model.params, self.params, self.stderr, strict=True)

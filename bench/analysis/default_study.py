@@ -151,7 +151,8 @@ def _least_loss(model: Model, data: Dataset) -> float | None:
     """Return the loss of least squares, for models that are linear in their parameters."""
     if not model.is_linear:
         return None
-    return least_squares(model, data.as_stream()).loss
+    loss = least_squares(model, data.as_stream()).loss
+    return loss if math.isfinite(loss) else None
 
 
 def _target(least_loss: float) -> float:

@@ -63,8 +63,8 @@ def table_quality(fitted: TableFit, table: Table) -> TableQuality:
     if in_table_units:
         params = np.array([fitted.params[name] for name in model.params])
         uncertainty = estimate_uncertainty(model, params, table.as_stream())
-    if of_residual and model.is_linear:
-        best = least_squares(model, table.as_stream())
+    best = least_squares(model, table.as_stream()) if of_residual and model.is_linear else None
+    if best is not None and np.isfinite(best.loss):
         variance = result.target_variance * (fitted.scaling.y_scale**2 if fitted.scaling is not None else 1.0)
         least_rmse, highest_r2 = math.sqrt(best.loss), 1 - best.loss / variance if variance else math.nan
         optimum = result.optimum if fitted.scaling is not None and fitted.note else best.params
