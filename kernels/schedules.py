@@ -137,8 +137,8 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     schedule : str, callable, array-like of shape (epochs,), or None
         A name from `SCHEDULES` with options, such as ``"halve(10)"``; a function from the epoch, counted from
         0, to a factor, like PyTorch's LambdaLR, which is the same each time; the factors themselves; or None for a
-        constant rate. All of them multiply `lr`, so that a grid of learning rates and schedules means the same for all. For
-        absolute rates set ``lr=1``.
+        constant rate. All of them multiply `lr`, so that a grid of learning rates and schedules means the same for
+        all. For absolute rates set ``lr=1``.
     lr : float
         Positive.
     epochs : int
