@@ -60,7 +60,8 @@ class Binder:
         Raises
         ------
         ValueError
-            If a name is not defined, a function calls itself, or an object is of a kind that no digest covers.
+            If a name is not defined, a function calls itself, or an object is of a kind that no digest covers or an
+            array that can be changed in place.
         """
         source = python_function(function)
         if source is None:
@@ -109,6 +110,11 @@ class Binder:
 
     def _digest(self, source: FunctionType, name: str, value: Any) -> str:
         """Return a text that differs where the value does, in any process."""
+        if _can_change(value):
+            raise ValueError(
+                f"{place_of(source)} uses {name!r}, an array that can be changed in place, which kernels would not "
+                "see; make it a tuple, or close it to writing by setflags(write=False)"
+            )
         text = self._digests.get(id(value)) or _describe(value)
         if text is None:
             raise ValueError(
@@ -271,6 +277,13 @@ def _describe(value: Any) -> str | None:
         case _ if callable(value) and _is_of_numpy(value):
             text = f"{value.__module__}.{value.__name__}"
     return text
+
+
+def _can_change(value: Any) -> bool:
+    """Return whether a value is or holds an array that can be written to, by itself or by what it is a view of."""
+    if isinstance(value, tuple):
+        return any(map(_can_change, value))
+    return isinstance(value, np.ndarray) and (value.flags.writeable or _can_change(value.base))
 
 
 def _is_of_numpy(value: Any) -> bool:

@@ -71,10 +71,11 @@ def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool
     complete = n // size * size
     visited = derivatives[orders]
     batches = visited[:, :complete].reshape(len(orders), n // size, size, params)
-    curvatures = batches.mT @ batches / size
-    if complete < n and not drop_last:
-        rest = visited[:, np.newaxis, complete:]
-        curvatures = np.concatenate([curvatures, rest.mT @ rest / (n - complete)], axis=1)
+    with np.errstate(all="ignore"):
+        curvatures = batches.mT @ batches / size
+        if complete < n and not drop_last:
+            rest = visited[:, np.newaxis, complete:]
+            curvatures = np.concatenate([curvatures, rest.mT @ rest / (n - complete)], axis=1)
     return curvatures
 
 

@@ -95,7 +95,7 @@ class LeastSquares(NamedTuple):
 def least_squares(model: Model, samples: SampleStream) -> LeastSquares:
     """Return the best parameters of a model that is linear in them, and the loss there; a pass over the samples.
 
-    All nan where the model is not finite at a sample.
+    All are nan where the model is not finite at a sample, as `a*log(x)` at 0.
 
     Raises
     ------
@@ -105,9 +105,9 @@ def least_squares(model: Model, samples: SampleStream) -> LeastSquares:
     params = len(model.params)
     model.check_linear()
     factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in small_parts(samples))
+    rcond = np.finfo(float).eps * max(samples.samples, params)
     if not np.isfinite(factor).all():
         return LeastSquares(np.full(params, np.nan), np.nan)
-    rcond = np.finfo(float).eps * max(samples.samples, params)
     design, targets = factor[:, :-1], factor[:, -1]
     found, *_ = np.linalg.lstsq(design, targets, rcond=rcond)
     residual = design @ found - targets

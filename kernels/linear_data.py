@@ -99,9 +99,12 @@ def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:
     return factor
 
 
-def has_factor(program: Program) -> bool:
-    """Return whether the residuals of a model are linear in few parameters, so that a factor has their squares."""
-    return program.is_linear and program.params <= MAX_PARAMS
+def has_factor(program: Program, *, squared: bool) -> bool:
+    """Return whether the squared residual is recorded of a model that is linear in few parameters.
+
+    Then a factor has the sum of the squares, whatever the optimizer needs besides.
+    """
+    return squared and program.is_linear and program.params <= MAX_PARAMS
 
 
 def make_factor(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:

@@ -26,7 +26,7 @@ PASSES = 1024
 def may_take_factor(kernel: str, model: Model, loss: Loss) -> bool:
     """Return whether a kernel is compiled for losses from a factor."""
     side_by_side = KERNELS[kernel].fma and KERNELS[kernel].width > 1
-    return side_by_side and loss.is_squared and has_factor(model.program)
+    return side_by_side and has_factor(model.program, squared=loss.is_squared)
 
 
 def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:

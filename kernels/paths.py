@@ -98,8 +98,8 @@ def _record_side_by_side(
         own = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, places]))
         mine = slice(start, min(start + width, len(params)))
         size = mine.stop - start
-        paths.params[0, mine] = params[mine]
-        for place, (begin, end) in enumerate(pairwise(at.tolist()), 1):
+        # The first leg, from 0 to 0, judges the starts: where all meet the target, there is no other.
+        for place, (begin, end) in enumerate(pairwise([0, *at.tolist()])):
             status, _ = train(data, own, block, sums, begin, end)
             paths.params[place, mine] = block.params.T[:size]
             if status != MAX_EPOCHS:

@@ -30,7 +30,7 @@ from kernels.optimizers import make_optimizer
 from kernels.registry import REGISTERED, Registered
 from kernels.rule_check import explained, is_rounded_alike, subject_of, try_calls, try_derivative, try_rule
 from kernels.run import Floats
-from kernels.schedules import Schedule
+from kernels.schedules import Schedule, check_repeated
 
 Bounds = Mapping[str, tuple[float | None, float | None]]
 BUILT_IN: dict[str, Mapping[str, Any]] = {
@@ -207,7 +207,7 @@ def register_schedule(
     Raises
     ------
     ValueError
-        If the name is taken, or the factors are not one finite number >= 0 for each epoch.
+        If the name is taken, or the factors are not one finite number >= 0 for each epoch, or others each time.
 
     Examples
     --------
@@ -224,11 +224,19 @@ def register_schedule(
         defaults = {parameter.name: parameter.default for parameter in parameters[2:]}
         chosen = _Options(subject, defaults, bounds or {})
 
+        def give(length: int) -> list[float]:
+            """Return the factors that it gives for runs of a length without being told options."""
+            values = _call_schedule(subject, own, np.arange(length, dtype=np.float64), length, chosen.read())
+            return list(values)
+
+        tried = [give(length) for length in LENGTHS]
+
         def build(*args: Any, **kwargs: Any) -> Schedule:
             values = chosen.read(*args, **kwargs)
+            if give(LENGTHS[-1]) != tried[-1]:
+                raise ValueError(f"{subject}: it gives other factors than when it was registered: register it again")
             return lambda epoch, epochs: _call_schedule(subject, own, epoch, epochs, values)
 
-        tried = [build()(np.arange(length, dtype=np.float64), length).tolist() for length in LENGTHS]
         # Anything may be used in it, so what it gives tells it from another as well.
         source = text_of(own.__code__) or own.__name__
         digest = _digest(_fingerprint_if_bound(own, source), defaults, tried)
@@ -561,7 +569,15 @@ def _value_and_derivative(pair: Callable[..., Any], of_residual: bool) -> tuple[
 def _call_schedule(
     subject: str, schedule: Callable[..., Any], epoch: Floats, epochs: int, options: Mapping[str, float]
 ) -> Floats:
-    """Return the factors of a schedule for all epochs of a run."""
+    """Return the factors of a schedule for all epochs of a run; it must give them twice."""
+    factors, again = (_call_schedule_once(subject, schedule, epoch, epochs, options) for _ in range(2))
+    check_repeated(f"{subject}: it", factors, again)
+    return factors
+
+
+def _call_schedule_once(
+    subject: str, schedule: Callable[..., Any], epoch: Floats, epochs: int, options: Mapping[str, float]
+) -> Floats:
     advice = "it is given all epochs at once: use np.where(epoch < 5, 1.0, 0.5)"
     with explained(subject, {schedule.__code__.co_filename}, advice=advice):
         factors = np.asarray(schedule(epoch.copy(), epochs, **options), np.float64)

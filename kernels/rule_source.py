@@ -175,12 +175,22 @@ def _definition_in(text: str) -> ast.FunctionDef | None:
 def _unpack(packed: Packed, rule: Packed) -> Any:
     """Return the value that something stands for."""
     if "value" in packed:
-        return packed["value"]
+        return _close(packed["value"])
     if "found" in packed:
         module, name = packed["found"]
         found = import_module(module)
         return getattr(found, name) if name else found
     return _unpack_function(packed["function"], rule)
+
+
+def _close(value: Any) -> Any:
+    """Close the arrays among plain values to writing, as they were where they come from."""
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    elif isinstance(value, tuple | list):
+        for one in value:
+            _close(one)
+    return value
 
 
 def _unpack_function(packed: Packed, rule: Packed) -> FunctionType:

@@ -136,9 +136,9 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     ----------
     schedule : str, callable, array-like of shape (epochs,), or None
         A name from `SCHEDULES` with options, such as ``"halve(10)"``; a function from the epoch, counted from
-        0, to a factor, like PyTorch's LambdaLR; the factors themselves; or None for a constant rate. All of
-        them multiply `lr`, so that a grid of learning rates and schedules means the same for all. For
-        absolute rates set ``lr=1``.
+        0, to a factor, like PyTorch's LambdaLR, which is the same each time; the factors themselves; or None for a
+        constant rate. All of them multiply `lr`, so that a grid of learning rates and schedules means the same for
+        all. For absolute rates set ``lr=1``.
     lr : float
         Positive.
     epochs : int
@@ -151,7 +151,8 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     Raises
     ------
     ValueError
-        If an argument is out of range, an array has another length, or a rate is negative or not finite.
+        If an argument is out of range, an array has another length, a rate is negative or not finite, or a function
+        gives other factors when it is called again.
     """
     lr = _positive("lr", lr)
     epochs = check_integer("epochs", epochs)
@@ -160,7 +161,8 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     elif isinstance(schedule, str):
         factors = make_from_spec(schedule, KNOWN, "schedule")(np.arange(epochs, dtype=np.float64), epochs)
     elif callable(schedule):
-        factors = np.array([_call_schedule(schedule, epoch) for epoch in range(epochs)])
+        factors, again = (np.array([_call_schedule(schedule, epoch) for epoch in range(epochs)]) for _ in range(2))
+        check_repeated("schedule", factors, again)
     else:
         factors = _check_factors(schedule, epochs)
 
@@ -171,6 +173,19 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
         epoch = int(np.argmin(good))
         raise ValueError(f"schedule must give finite learning rates >= 0, not {rates[epoch]} in epoch {epoch}")
     return rates
+
+
+def check_repeated(subject: str, factors: Floats, again: Floats) -> None:
+    """Refuse a schedule that gives other factors when it is called again, such as random ones.
+
+    A run could not be trained again, nor by another kernel.
+    """
+    if not np.array_equal(factors, again, equal_nan=True):
+        epoch = int(np.argmax(factors != again))
+        raise ValueError(
+            f"{subject} must give the same whenever it is called, not first {factors[epoch]:g} and then "
+            f"{again[epoch]:g} in epoch {epoch}"
+        )
 
 
 def _call_schedule(schedule: Callable[[int], float], epoch: int) -> float:

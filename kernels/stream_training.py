@@ -48,6 +48,8 @@ class StreamTrainer:
         Samples that are not trained on.
     checked : bool
         Whether the values of the samples were looked at before.
+    first_epoch : int
+        The number of the epoch that follows on the first mark.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class StreamTrainer:
         held_out: Samples | None,
         *,
         checked: bool,
+        first_epoch: int = 0,
     ) -> None:
+        self.first_epoch = first_epoch
         self.train_part, self.stream, self.loss, self.hyper = train_part, stream, loss, hyper
         self.shuffle, self.checked = shuffle, checked
         # Copies, as a kernel takes arrays that it may shuffle.
@@ -87,7 +91,7 @@ class StreamTrainer:
             if self.held_out:
                 record.validation_losses[done] = self._evaluate(run, *self.held_out)
             one_pass = self._pass_as_they_stand if self.shuffle is None else self._pass_over_blocks
-            record.losses[done] = one_pass(run, done, train=done < last) / self.stream.samples
+            record.losses[done] = one_pass(run, self.first_epoch + done, train=done < last) / self.stream.samples
             finite = bool(np.isfinite(record.trajectory[done]).all())
             status = status_of(record.losses[done], finite, hyper.target)
             if self.held_out:

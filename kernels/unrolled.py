@@ -53,7 +53,7 @@ class Ingredients(NamedTuple):
     @property
     def by_factor(self) -> bool:
         """Whether losses may come from the QR factor of the samples, whose last bits differ from those of a sum."""
-        return self.fma and self.width > 1 and has_factor(self.program) and self.loss_value is None
+        return self.fma and self.width > 1 and has_factor(self.program, squared=self.is_squared)
 
     @property
     def part(self) -> int:

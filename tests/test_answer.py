@@ -26,7 +26,7 @@ def data_of(folder, *, seconds=None, **settings):
         return stored
     costs = stored.result.frame[COST_SETTINGS].drop_duplicates()
     costs = costs.assign(variant=KERNEL, **dict.fromkeys(PER_UPDATE, seconds))
-    return RunData(stored.result, {"costs": costs}, None, None, None, None)
+    return RunData(stored.result, {**stored.evidence, "costs": costs}, None, None, None, None)
 
 
 def test_costs_come_in_three_currencies_with_success(tmp_path):

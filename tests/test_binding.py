@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from kernels import fit, models
+from kernels import fit, models, register_optimizer
 from kernels.binding import Binder
 from kernels.inner_functions import InnerCompiler, PlainInnerCompiler
 from kernels.optimizer import Optimizer
@@ -16,6 +16,11 @@ X = np.linspace(-1, 1, 50)
 Y = 2 * X**2 - 4 * X + 3
 SLOWER = 0.5
 TABLE = np.array([1.0, 0.25])
+TABLE.setflags(write=False)
+OPEN = np.array([1.0, 0.25])
+VIEW = OPEN[:]
+VIEW.setflags(write=False)
+NESTED = (1.0, (OPEN,))
 
 
 def scaled(gradient):
@@ -124,6 +129,18 @@ def test_what_no_kernel_can_be_made_of_is_refused_with_its_place(rule, message):
         fit(models.quadratic, X, Y, optimizer=optimizer)
 
 
+@pytest.mark.parametrize("name", ["OPEN", "VIEW", "NESTED"])
+def test_an_array_that_can_be_changed_in_place_is_refused(name):
+    """The kernel would go on with its values, and the reference with others."""
+    scope = {"table": globals()[name]}
+    lines = "def rule(theta, slots, gradient, lr, clock, options):\n    return theta - lr * table[1] * gradient, ()\n"
+    exec(lines, scope)
+    with pytest.raises(ValueError, match=r"uses 'table', an array that can be changed in place, .*setflags\(write=Fal"):
+        fit(models.quadratic, X, Y, optimizer=Optimizer("own", scope["rule"]))
+    with pytest.raises(ValueError, match=r"^the optimizer own_table .*uses 'table', an array that can be changed"):
+        register_optimizer(scope["rule"], name="own_table")
+
+
 def digest(function, **given):
     binder = Binder(given)
     binder.bind(function)
@@ -139,7 +156,9 @@ def test_the_digest_covers_constants_helpers_and_what_is_given(monkeypatch):
     third = digest(rule_with_a_helper)
     assert len({first, second, third}) == 3
     table = digest(rule_with_a_table)
-    monkeypatch.setitem(globals(), "TABLE", np.array([1.0, 0.5]))
+    other = np.array([1.0, 0.5])
+    other.setflags(write=False)
+    monkeypatch.setitem(globals(), "TABLE", other)
     assert digest(rule_with_a_table) != table
     assert digest(uses_what_is_not_there, missing=1.0) != digest(uses_what_is_not_there, missing=2.0)
     assert digest(made_with(1.0, scaled)) != digest(made_with(2.0, scaled))

@@ -148,6 +148,17 @@ def test_a_fit_that_does_not_arrive_says_what_would_help(sgdbench, cars, options
     assert ("Advice" in out) == bool(advice)
 
 
+@pytest.mark.parametrize("options", [[], ["--standardize"]])
+def test_a_model_that_is_not_finite_at_a_sample_is_a_fit_that_diverged(sgdbench, tmp_path, options):
+    (tmp_path / "zero.csv").write_text("x,y\n0,1\n1,2\n2,4\n3,5\n", "utf-8")
+    about = ["zero.csv", "--x", "x", "--y", "y", "--model", "a*log(x) + b"]
+    code, out, err = sgdbench("fit", *about, *options, "--kernel", "reference")
+    assert (code, err) == (0, "")
+    assert "diverged" in out
+    assert "\nAdvice: The loss is not finite where the run starts: no rate helps" in out
+    assert sgdbench("new", *about, "--out", "zero.toml")[::2] == (0, "")
+
+
 def test_the_rate_that_is_advised_is_stable(sgdbench, cars):
     fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b"]
     rate = re.search(r"Try --lr (\S+)\.", sgdbench(*fit)[1])[1]

@@ -1,13 +1,18 @@
 """The leading choices trained again on fresh seeds, and learning rates added around the best."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench import Grid, load_run, sweep
+from bench.engine import confirm as confirm_module
 from bench.engine import problem as common
-from bench.engine.confirm import fresh_seeds
+from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
+from bench.engine.problem import make_problem
 from bench.engine.refine import new_rates
+from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
 from bench.tables.winners import winners
 from kernels import fit, models
@@ -16,7 +21,15 @@ from kernels.block import train_runs
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
 STARTS = {"near": [-1.0, 10.0, 26.0], "drawn": "normal:1:1"}
-GRID = Grid(lr=[0.05, 0.4, 0.9], batch_size=[1, 8], optimizer=["sgd", "adam"], init=STARTS, seed=[0, 2], shuffle=True)
+TRIED = {
+    "lr": [0.05, 0.4, 0.9],
+    "batch_size": [1, 8],
+    "optimizer": ["sgd", "adam"],
+    "init": STARTS,
+    "seed": [0, 2],
+    "shuffle": True,
+}
+GRID = Grid(**TRIED)
 SETTINGS = {"epochs": 40, "target": 1e-4, "record": "log:5"}
 
 
@@ -71,6 +84,85 @@ def test_the_same_call_again_trains_nothing(confirmed, monkeypatch):
     monkeypatch.setattr(common, "train_runs", never)
     again = sweep(models.quadratic, X, Y, GRID, confirm=6, out=confirmed.run.folder, **SETTINGS)
     pd.testing.assert_frame_equal(again.confirmation.frame, confirmed.confirmation.frame)
+
+
+def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
+    """In twenty epochs of which a sweep records few marks: medians were 316 with an interval from 100 to 316."""
+    grid = Grid(lr=[0.4, 0.9], init=STARTS, seed=range(3), shuffle=True)
+    given = {"epochs": 20, "target": 1e-4, "confirm": 10, "out": tmp_path}
+    found = sweep(models.quadratic, X, Y, grid, **given)
+    fresh = found.confirmation
+    assert fresh.clock.record == "log:50"
+    assert int(found.clock.record.removeprefix("log:")) <= 10
+    marks = fresh.clock.marks(1, 20)
+    assert (marks[2:] <= 1.0472 * marks[1:-1] + 1).all()
+    row = fresh.frame.iloc[0]
+    alone = fit(
+        models.quadratic, X, Y, init=fresh.starts[0], lr=row["lr"], seed=row["seed"], shuffle=True, epochs=20,
+        target=1e-4, record="log:50",
+    )  # fmt: skip
+    assert row["samples_to_target"] == alone.samples_seen[-1]
+    assert "selected, whose losses were evaluated less often, the median was" in found.verdict()["Confirmed"]
+    # As finely when it goes on.
+    sweep(models.quadratic, X, Y, grid, **given | {"epochs": 200})
+    assert load_run(tmp_path).confirmation.clock.record == "log:50"
+
+
+@pytest.mark.parametrize(
+    ("worth", "settings", "record"),
+    [
+        (1e10, {}, "log:50"),
+        (1e10, {"record": "log:5"}, "log:5"),
+        (1e10, {"target": None}, "log:10"),
+        (1e10, {"validation": 0.2, "patience": 2}, "log:10"),
+        (100 * 6 * 60, {}, "log:46"),
+        (1, {}, "log:18"),
+    ],
+)
+def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch, worth, settings, record):
+    """Not where marks decide nothing, or where patience looks at them; nor where an evaluation takes long."""
+    clocks, settings = [], dict(settings)
+    monkeypatch.setattr(confirm_module, "EVALUATED", worth)
+    monkeypatch.setattr(confirm_module, "train_plan", lambda problem, *args, **rest: clocks.append(problem.clock))
+    monkeypatch.setattr(confirm_module, "record_settings", lambda *args: None)
+    validation = settings.pop("validation", None)
+    run = RunTable(**{"epochs": 100, "target": 1e-4, **settings})
+    problem = make_problem(models.quadratic, X, Y, run, tmp_path, validation)
+    choices = pd.DataFrame({"optimizer": ["sgd"], "lr": 0.1, "schedule": "constant", "batch_size": 1, "shuffle": True})
+    train_on_fresh_seeds(problem, choices, [1, 2, 3], GRID, tmp_path, "")
+    assert [clock.record for clock in clocks] == [record]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lr": [0.05, 0.4, 0.7, 0.9]},
+        {"seed": range(8)},
+        {"init": {**STARTS, "far": [4.0, 4.0, 4.0]}},
+        {"epochs": 80},
+        {"lr": [0.4, 0.9], "optimizer": ["sgd", "adam", "momentum"]},
+    ],
+    ids=str,
+)
+def test_what_is_not_about_the_ranking_of_today_is_not_used(confirmed, tmp_path, changed):
+    folder = shutil.copytree(confirmed.run.folder, tmp_path / "run")
+    settings = SETTINGS | {name: value for name, value in changed.items() if name == "epochs"}
+    grid = Grid(**TRIED | {name: value for name, value in changed.items() if name != "epochs"})
+    extended = sweep(models.quadratic, X, Y, grid, confirm=0, out=folder, **settings)
+    assert {"Confirmed", "Optimizers"}.isdisjoint(extended.verdict())
+    assert "Confirmed" not in str(extended)
+    assert not any(name.startswith("confirmed_") for name in extended.ranking())
+    assert extended.report().exists()
+    again = sweep(models.quadratic, X, Y, grid, confirm=6, out=folder, **settings)
+    assert {"Confirmed", "Optimizers"} <= set(again.verdict())
+
+
+def test_what_is_about_the_ranking_of_today_is_used(confirmed, tmp_path):
+    """Rates that do not lead change nothing of it."""
+    folder = shutil.copytree(confirmed.run.folder, tmp_path / "run")
+    grid = Grid(**TRIED | {"lr": [0.001, 0.05, 0.4, 0.9]})
+    extended = sweep(models.quadratic, X, Y, grid, confirm=0, out=folder, **SETTINGS)
+    assert extended.verdict()["Confirmed"] == confirmed.verdict()["Confirmed"]
 
 
 def test_without_confirmation_or_success_there_is_none():

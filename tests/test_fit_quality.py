@@ -85,6 +85,19 @@ def test_where_there_are_no_standard_errors_the_reason_is_said(model, x, setting
     assert f"no standard errors: {reason}" in str(result)
 
 
+@pytest.mark.parametrize("kernel", ["reference", "fused", "epoch-map"])
+def test_a_linear_model_that_is_not_finite_at_a_sample_diverges(kernel, capfd):
+    """NumPy's least squares raised a LinAlgError, and LAPACK wrote to the terminal."""
+    x = np.linspace(0, 1, 30)
+    found = fit_with("a*log(x) + b", x, 2 * x, lr=0.1, epochs=3, kernel=kernel)
+    assert found.status == "diverged"
+    assert found.optimum is None
+    assert found.uncertainty.reason == "the run diverged"
+    text = str(found)
+    assert "least-squares" not in text
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_target_that_does_not_vary_has_no_share_to_be_explained():
     assert np.isnan(fit("a*x + b", X, np.ones(200), init=[0, 0], epochs=1).r2)
 

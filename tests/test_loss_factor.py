@@ -4,17 +4,20 @@ import numpy as np
 import pytest
 
 from kernels import linear_data, loss_factor, models
+from kernels.agreement import KERNELS
 from kernels.block import train_runs
+from kernels.lane_width import lane_width
 from kernels.linear_data import add_factors, make_factor
-from kernels.loss_factor import takes_factor
+from kernels.loss_factor import may_take_factor, takes_factor
 from kernels.losses import make_loss
 from kernels.marks import make_marks
 from kernels.model import Model
 from kernels.models import polynomial, quadratic
-from kernels.optimizers import make_optimizer
+from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.run import Hyperparameters, option_values
 from kernels.samples import allocate_data
 from kernels.schedules import learning_rates
+from kernels.specialize import ingredients_of
 
 EPS = np.finfo(float).eps
 SQUARED, SGD = make_loss("squared"), make_optimizer("sgd")
@@ -87,6 +90,44 @@ def test_where_the_design_is_not_finite_there_is_no_factor():
     good, bad = ((X,), Y), ((x,), np.ones(3))
     for data in (allocate_data(*bad, shuffle=False), allocate_data(*good, shuffle=False, validation=bad)):
         assert add_factors(quadratic.program, data).factor.size == 0
+
+
+def spec_of(name):
+    """An optimizer by its name alone; a wrapper around polyak, which needs the loss."""
+    try:
+        return make_optimizer(name)
+    except ValueError:
+        return make_optimizer(f"{name}(polyak)")
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "logistic"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_kernel_is_compiled_for_the_samples_that_it_is_given(name, loss):
+    """Those of optimizers that need the loss were compiled for samples without a factor, and given some with one."""
+    loss, optimizer = make_loss(loss), spec_of(name)
+    for kernel in ("fused-fma", "lanes", "lanes-fma"):
+        for model in (quadratic, models.sine):
+            kind, width = KERNELS[kernel], lane_width(kernel, "float64", model.program, loss)
+            made_of = ingredients_of(model.program, loss, optimizer, fma=kind.fma, width=width)
+            assert made_of.by_factor == may_take_factor(kernel, model, loss)
+
+
+@pytest.mark.parametrize("optimizer", ["polyak", "averaged(polyak)"])
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_optimizers_that_need_the_loss_of_a_batch_have_it(optimizer, batch_size):
+    assert make_optimizer(optimizer).needs_loss
+    data, marks = allocate_data((X,), Y, shuffle=False), make_marks("epoch", 40, batch_size, 40, drop_last=True)
+    made = make_optimizer(optimizer)
+    starts = RNG.normal(2, 1, (5, 3))
+    rates = np.full((40, 5), 0.1)
+    hyper = Hyperparameters(rates, option_values(SQUARED, made), batch_size, True, False, 0, 1e-9, marks)
+    run = [
+        train_runs(kernel, quadratic, SQUARED, made, data, hyper, starts, made.initial_memory(starts))
+        for kernel in ("lanes-fma", "reference")
+    ]
+    assert takes_factor("lanes-fma", quadratic, SQUARED, marks.size)
+    np.testing.assert_allclose(run[0].params, run[1].params, rtol=1e-10)
+    np.testing.assert_allclose(run[0].losses, run[1].losses, rtol=1e-10)
 
 
 def test_which_losses_come_from_a_factor():

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from test_replay import PARABOLA, STARTS, again, swept
 
+from bench import Grid, sweep
 from bench.analysis import paths as module
 from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError
 from bench.data.table import Dataset
+from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
 
 PARAMS = ["param_a", "param_b", "param_c"]
@@ -45,6 +47,19 @@ def test_the_kernels_were_there_at_these_marks(given, paths):
         assert (at[0], at[-1]) == (0, len(run.loss) - 1)
         stored = [row.param_a, row.param_b, row.param_c]
         np.testing.assert_array_equal(path[PARAMS].iloc[-1], np.float32(stored))
+
+
+@pytest.mark.parametrize("kernel", ["fused", "epoch-map", "lanes", "lanes-fma"])
+def test_a_start_that_meets_the_target_is_the_whole_path(kernel):
+    data = swept()[2]
+    start = [2.001, -1.0, 3.0]
+    grid = Grid(lr=[0.01, 0.1], batch_size=[1, 8], init=start)
+    found = sweep(PARABOLA, data.x, data.y, grid, epochs=3, target=0.1, kernel=kernel, confirm=0)
+    assert set(found.frame["samples_seen"]) == {0}
+    path = recorded_paths(found, RunTable(epochs=3, target=0.1, kernel=kernel), data)
+    assert set(path["config_id"]) == set(found.frame["config_id"])
+    assert path["samples"].tolist() == [0] * 4
+    np.testing.assert_array_equal(path[PARAMS], np.tile(np.float32(start), (4, 1)))
 
 
 def test_a_run_that_diverges_ends_in_what_is_not_finite(given, paths):

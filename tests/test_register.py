@@ -106,6 +106,9 @@ def rules(tmp_path, unchecked):
     return load
 
 
+DRAWS = np.random.default_rng(0)
+
+
 def plain(theta, slots, gradient, lr, clock, options):
     return theta - lr * gradient, ()
 
@@ -215,6 +218,7 @@ def test_the_same_function_replaces_itself_and_another_is_refused(unchecked):
         (lambda: register_schedule(lambda epoch, epochs, p: 1.0, name="s"), r".*its option p needs a default"),
         (lambda: register_schedule(lambda epoch, epochs: [1.0, 2.0, 3.0], name="s"), r".*a factor for each of 1 "),
         (lambda: register_schedule(lambda epoch, epochs: 1.0 - epoch, name="s"), r".*not -1 in epoch 2 of 10"),
+        (lambda: register_schedule(lambda epoch, epochs: DRAWS.random(epochs), name="s"), r".*the same whenever it"),
         (lambda: register_optimizer(lambda theta, slots: theta), r"<lambda> \(line \d+ of .*\) has no name"),
     ],
 )  # fmt: skip
@@ -560,3 +564,19 @@ def test_a_loss_of_prediction_and_target_is_registered_too():
         register_loss(wrong)
     with pytest.raises(ValueError, match="must take"):
         register_loss(lambda prediction, target, options, more: (prediction, target), name="four")
+
+
+def test_a_schedule_that_gives_others_than_when_it_was_registered_is_refused():
+    """What it uses was changed in place; a run's folder would name it by what it gave before."""
+    factors = np.array([1.0, 0.5])
+
+    @register_schedule
+    def alternating(epoch, epochs):
+        return factors[epoch.astype(int) % 2]
+
+    assert learning_rates("alternating", 1.0, 3).tolist() == [1.0, 0.5, 1.0]
+    factors[0] = 2.0
+    with pytest.raises(ValueError, match=r"alternating .* other factors than when it was registered: register it aga"):
+        learning_rates("alternating", 1.0, 3)
+    register_schedule(alternating)
+    assert learning_rates("alternating", 1.0, 3).tolist() == [2.0, 0.5, 2.0]

@@ -17,6 +17,7 @@ from kernels.rule_source import pack_rules, register_rules
 
 HALF = 0.5
 TABLE = np.array([1.0, 2.0])
+TABLE.setflags(write=False)
 
 
 def scaled(gradient: "float", factor=2.0):

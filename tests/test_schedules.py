@@ -1,5 +1,7 @@
 """Schedules against torch.optim.lr_scheduler, and at values worked out by hand."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -167,6 +169,7 @@ def test_error_of_an_unknown_name():
         learning_rates("halv(10)", 1.0, 3)
 
 
+COUNTER = count()
 NOT_FINITE = "schedule must give finite learning rates >= 0, not"
 NOT_A_SCHEDULE = "schedule must be text, a function of the epoch, or an array of numbers"
 
@@ -181,6 +184,12 @@ NOT_A_SCHEDULE = "schedule must be text, a function of the epoch, or an array of
         ([1, np.inf, 1], 1, 3, f"{NOT_FINITE} inf in epoch 1"),
         (lambda epoch: None, 1, 3, "schedule must return a number, not None in epoch 0"),
         (lambda epoch: 10**400, 1, 3, "schedule must return a number, not 1000"),
+        (
+            lambda epoch: next(COUNTER),
+            1,
+            3,
+            "schedule must give the same whenever it is called, not first 0 and then 3",
+        ),
         ([1, 2], 1, 3, "schedule must have the shape (3,), one factor per epoch, not (2,)"),
         (0.5, 1, 3, "schedule must have the shape (3,), one factor per epoch, not ()"),
         ([1, "a"], 1, 2, NOT_A_SCHEDULE),

@@ -91,6 +91,34 @@ def test_a_stream_of_samples_gives_what_sgd_regressor_makes_of_it(samples, learn
     assert ours.n_iter_ == 4
 
 
+@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_calls_of_partial_fit_give_the_bits_of_fit_in_blocks_too(samples, batch_size, kernel):
+    x, y, _ = samples
+    settings = {"lr": 0.05, "batch_size": batch_size, "shuffle": "blocks(size=9, buffer=20)", "kernel": kernel}
+    settings |= {"optimizer": "adam", "random_state": 3}
+    whole, parts = SGDCurveRegressor(epochs=3, **settings).fit(x, y), SGDCurveRegressor(epochs=3, **settings)
+    for _ in range(3):
+        parts.partial_fit(x, y)
+    np.testing.assert_array_equal(parts.params_, whole.params_)
+    np.testing.assert_array_equal(parts.loss_curve_[1:], whole.loss_curve_[1:])
+    in_order = SGDCurveRegressor(epochs=3, **settings | {"shuffle": True}).fit(x, y)
+    assert not np.array_equal(in_order.params_, whole.params_)
+
+
+def test_what_has_no_blocks_is_refused_by_partial_fit_as_by_fit(samples):
+    x, y, _ = samples
+    for shuffle, kernel, message in (
+        ("rows", "reference", "shuffle 'rows' is not known"),
+        ("blocks", "epoch-map", "kernel must be one of reference, fused, fused-fma with samples"),
+        ("blocks", "lane", "kernel must be one of reference, fused"),
+    ):
+        model = SGDCurveRegressor(shuffle=shuffle, kernel=kernel)
+        for method in (model.fit, model.partial_fit):
+            with pytest.raises(ValueError, match=message):
+                method(x, y)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "batch_size"), [("sgd", 1), ("adam", 16), ("averaged(inverse_scaled(momentum))", 1)]
 )

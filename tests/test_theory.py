@@ -330,6 +330,27 @@ def test_losses_of_some_epochs_are_enough(classic):
     pd.testing.assert_frame_equal(*edges)
 
 
+@pytest.mark.parametrize("batch_size", [1, 8, "full"])
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd(weight_decay=0.1)", "momentum(0.9)"])
+def test_no_rate_is_stable_where_a_derivative_is_not_finite(derivatives, batch_size, optimizer, capfd):
+    broken = derivatives.copy()
+    broken[3, 0] = -np.inf
+    about = {"batch_size": batch_size, "optimizer": optimizer}
+    assert largest_stable_rate(broken, **about) == 0.0
+    assert spectral_radius(broken, [1e-6, 0.1], **about).tolist() == [np.inf, np.inf]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("model", ["a*log(x) + b", "a*x + log(x)"])
+def test_a_model_that_is_not_finite_at_a_sample_has_no_theory(model, capfd):
+    x = np.linspace(0, 1, 40)
+    found = sweep(model, x, x, Grid(lr=[0.1, 0.2], batch_size=[1, "full"]), epochs=3, confirm=0)
+    assert set(found.frame["status"]) == {"diverged"}
+    settings = RunTable(epochs=3)
+    assert rates_table(found.model, x, x, found.frame, found.curves, settings).empty
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("model", "changed", "loss"),
     [

@@ -49,7 +49,7 @@ def predicted_edge(
     size = n if batch_size == "full" else min(int(batch_size), n)
     orders = sample_orders(n, [seed], 16) if shuffle else None
     edge = largest_stable_rate(model.design_matrix(x), size, optimizer=optimizer, orders=orders)
-    return edge if np.isfinite(edge) else None
+    return edge if 0 < edge < np.inf else None
 
 
 def advise(
@@ -75,6 +75,8 @@ def advise(
     diverged = result.status == "diverged"
     if not diverged and (result.status == "converged" or not _falls_short(result, quality)):
         return []
+    if diverged and result.loss.size == 1:
+        return ["The loss is not finite where the run starts: no rate helps, but another start, model or data might."]
     edge = (
         predicted_edge(result.model, fitted.rows, optimizer, batch_size, shuffle=shuffle, seed=seed)
         if result.criterion.of_residual

@@ -124,8 +124,8 @@ def rates_table(
     """
     rows: list[tuple[object, ...]] = []
     derivatives = _design_matrix(model, x, frame, settings.loss)
-    if derivatives is not None:
-        target = np.asarray(y, float) - model.predict(np.zeros(derivatives.shape[1]), x)
+    target = np.asarray(y, float) - model.predict(np.zeros(len(model.params)), x)
+    if derivatives is not None and np.isfinite(target).all():
         lowest, smallest, exact = _lowest_loss(derivatives, target)
         frame = _add_first_rate(frame)
         frame = frame[(frame["batch_size"] == len(derivatives)) | exact].reset_index(drop=True)

@@ -94,7 +94,7 @@ def eigenvalue_moduli(
     """Return the factors by which the distance to the solution changes per epoch, by direction, the largest first.
 
     The loss changes by their squares. Directions that no sample determines, in which nothing ever moves, do not count.
-    Where an epoch leads out of the range of floats they are inf.
+    Where an epoch leads out of the range of floats, or a derivative is not finite, they are inf.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def largest_stable_rate(
     Returns
     -------
     float
-        inf if no sample determines anything.
+        inf if no sample determines anything, and 0 if a derivative is not finite: no rate is stable then.
 
     Raises
     ------
@@ -179,6 +179,8 @@ def largest_stable_rate(
     curvatures = _determined_curvatures(derivatives, batch_size, drop_last, orders, optimizer)
     if not curvatures.size:
         return np.inf
+    if not np.isfinite(curvatures).all():
+        return 0.0
     decay, momentum = optimizer.weight_decay, optimizer.options.get("momentum", 0.0)
     if optimizer.name == "sgd" and check_batch_size(batch_size, len(derivatives)) == len(derivatives):
         return float(2.0 / (np.linalg.eigvalsh(curvatures[0, 0])[-1] + decay))
@@ -238,8 +240,8 @@ def _determined_curvatures(
     size = check_batch_size(batch_size, n)
     if orders is None or size == n:
         orders = np.arange(n - n % size if drop_last else n)[np.newaxis]
-    if not optimizer.weight_decay:
-        seen = derivatives[np.unique(orders)]
+    seen = derivatives[np.unique(orders)]
+    if not optimizer.weight_decay and np.isfinite(seen).all():
         _, sizes, directions = np.linalg.svd(seen, full_matrices=False)
         determined = sizes > sizes.max() * max(seen.shape) * np.finfo(np.float64).eps
         derivatives = derivatives @ directions[determined].T

@@ -1,8 +1,13 @@
-"""How finely a sweep records: as finely as it can afford."""
+"""How finely a sweep records: as finely as it can afford; and for how many epochs it was to train."""
 
+from numbers import Real
 from pathlib import Path
 
-from bench.store.run_folder import ABOUT, read_identity
+import numpy as np
+import pandas as pd
+
+from bench.store.evidence import store_tables
+from bench.store.run_folder import ABOUT, explain_os_errors, read_identity
 from kernels.marks import PER_DECADE, make_marks
 
 # Evaluating the loss once takes about half as long as training an epoch side by side (28 of 80 operations of the lanes
@@ -10,7 +15,9 @@ from kernels.marks import PER_DECADE, make_marks
 MARKS_PER_EPOCH = 0.4
 
 
-def settle_record(record: str | int, n: int, epochs: int, folder: Path) -> str | int:
+def settle_record(
+    record: str | int, n: int, epochs: int, folder: Path, *, finest: int = PER_DECADE, more: float = 0.0
+) -> str | int:
     """Return what a sweep records: for a plain "log", how many marks there are to a decade.
 
     Parameters
@@ -23,19 +30,37 @@ def settle_record(record: str | int, n: int, epochs: int, folder: Path) -> str |
         The length of a run.
     folder : path
         A run that is in it goes on as it began, also for more epochs.
+    finest : int
+        The most marks to a decade.
+    more : float
+        So many marks may be added to a run in any case.
 
     Returns
     -------
     str or int
-        For "log": "log:10", "log:9", ... or "log:1", the first that adds at most `MARKS_PER_EPOCH` times `epochs` marks
-        to a run with batches of one sample; "epoch" if none does.
+        For "log": "log:10", "log:9", ... or "log:1", from `finest` on, the first that adds at most `MARKS_PER_EPOCH`
+        times `epochs` marks, or `more`, to a run with batches of one sample; "epoch" if none does.
     """
     if record != "log":
         return record
     if (folder / ABOUT).exists() and (before := read_identity(folder).get("record")):
         return before
-    for per_decade in range(PER_DECADE, 0, -1):
+    most = max(MARKS_PER_EPOCH * epochs, more)
+    for per_decade in range(finest, 0, -1):
         text = f"log:{per_decade}"
-        if make_marks(text, n, 1, epochs, drop_last=True).size - (epochs + 1) <= MARKS_PER_EPOCH * epochs:
+        if make_marks(text, n, 1, epochs, drop_last=True).size - (epochs + 1) <= most:
             return text
     return "epoch"
+
+
+def record_settings(folder: Path, epochs: int, validation: object = None, test: object = None) -> None:
+    """Put on record for how many epochs runs were to be trained, which may end before, and which shares are held out.
+
+    Samples that are held out besides those given are no share, and recorded as nan.
+    """
+    shares = {
+        name: [float(share) if isinstance(share, Real) else np.nan]
+        for name, share in (("validation", validation), ("test", test))
+    }
+    with explain_os_errors(folder):
+        store_tables(folder, settings=pd.DataFrame({"epochs": [epochs], **shares}))

@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Union
@@ -16,12 +15,11 @@ from bench.engine.confirm import confirm_choices
 from bench.engine.final_test import judge_choice
 from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
+from bench.engine.recording import record_settings
 from bench.engine.refine import refined_plan
 from bench.engine.train import Executor, train_in_threads, train_plan
 from bench.engine.yardstick import settle_yardstick
-from bench.store.evidence import store_tables
 from bench.store.results import SweepResult, load_run
-from bench.store.run_folder import explain_os_errors
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
 from bench.tables.choice_ranking import ranking
@@ -94,7 +92,8 @@ def sweep(
         many as the folder has already; `SweepResult.clock` tells how many.
     confirm : int
         The leading choices are trained once more, from the same starts with so many seeds that had no part in choosing
-        them (`bench.engine.confirm`); 0 leaves that out.
+        them, and recorded finely (`bench.engine.confirm`). 0 leaves that out; such runs of an earlier time are used
+        as long as they are about the ranking of today.
     refine : int
         Learning rates around the best choice of each optimizer, or beyond it where it is at the edge of the grid, are
         added in so many rounds at most (`bench.engine.refine`).
@@ -136,7 +135,7 @@ def sweep(
             _check_float32(problem, grid)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
-        record_settings(folder, settings, validation, test)
+        record_settings(folder, settings.epochs, validation, test)
         result = load_run(folder)
         settle_yardstick(problem, result.starts, folder)
         for _ in range(settings.refine):
@@ -152,19 +151,6 @@ def sweep(
         judge_choice(result, _rank(result, problem), problem.loss, problem.test)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
-
-
-def record_settings(folder: Path, settings: RunTable, validation: object, test: object) -> None:
-    """Put on record for how many epochs runs were to be trained, which may end before, and which shares are held out.
-
-    Samples that are held out besides those given are no share, and recorded as nan.
-    """
-    shares = {
-        name: [float(share) if isinstance(share, Real) else np.nan]
-        for name, share in (("validation", validation), ("test", test))
-    }
-    with explain_os_errors(folder):
-        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs], **shares}))
 
 
 def find_executor(executor: object) -> Executor:

@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.engine.confirm import fresh_seeds, join_plans, plan_choices
+from bench.engine.confirm import fresh_seeds, join_plans, train_on_fresh_seeds
 from bench.engine.final_test import judge_choice
 from bench.engine.memory import Memory, longest_run
 from bench.engine.optuna_storage import open_trials_file
 from bench.engine.problem import Problem, make_problem
+from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Asked, Search, halving_epochs
-from bench.engine.sweep import check_settings, find_executor, record_settings, sweep
-from bench.engine.train import Executor, identity_of, loss_stride, rules_of, train_plan
+from bench.engine.sweep import check_settings, find_executor, sweep
+from bench.engine.train import Executor, identity_of, loss_stride, rules_of
 from bench.store.evidence import read_table_of, store_tables
-from bench.store.results import CONFIRMATION
 from bench.store.run_folder import OpenRun, explain_os_errors, open_run
 from bench.store.tuning import GRID, IMPORTANCE, TRIALS, TuneResult, load_tuning
 from bench.study.grid import Grid
@@ -159,7 +159,7 @@ def tune(
             for search in searches
             for name, share in search.importance().items()
         ]
-        record_settings(folder, settings, validation, test)
+        record_settings(folder, settings.epochs, validation, test)
         columns = ["family", "parameter", "importance"]
         store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
         result = load_tuning(folder)
@@ -167,8 +167,8 @@ def tune(
             choices = choices_to_confirm(result, loss_floor(problem.y))
             if len(choices):
                 used = {*space.repeats.seed, *(grid.seed if grid else ())}
-                rows = plan_choices(choices, fresh_seeds(used, settings.confirm), space.repeats, problem)
-                train_plan(problem, rows, folder / CONFIRMATION, study, resume=True, executor=run_jobs)
+                seeds = fresh_seeds(used, settings.confirm)
+                train_on_fresh_seeds(problem, choices, seeds, space.repeats, folder, study, executor=run_jobs)
         ranked = ranking(result.result.frame, floor=loss_floor(problem.y))
         # Of a search, the first is recommended.
         ranked = ranked.assign(recommended=ranked.index == 0)

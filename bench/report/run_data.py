@@ -27,7 +27,7 @@ from bench.tables.on_test_rows import describe_judged, summarize_judged
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
 from bench.tables.ranking import standard_tables, varies
-from bench.tables.run_costs import LOSS_FLOOR, loss_floor
+from bench.tables.run_costs import LOSS_FLOOR, choice_columns, find_choices, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.shortfall import describe_distance, describe_shortfall
 from bench.tables.verdict import verdict
@@ -129,12 +129,39 @@ class RunData:
 
     @cached_property
     def fresh(self) -> pd.DataFrame | None:
-        """The runs of the leading choices on fresh seeds, like `frame`; None where there are none."""
+        """The runs of the leading choices on fresh seeds, like `frame`; None where there are none.
+
+        Nor where the sweep has gone on since, with more epochs or starts, the same seeds, or other choices that lead.
+        """
         confirmation = self.result.confirmation
-        # While it goes on, or where it was stopped, some choices have no fresh runs, and others few.
-        if confirmation is None or len(confirmation.frame) < confirmation.planned:
+        if confirmation is None or not self._is_confirmed_by(confirmation):
             return None
         return self._comparable(confirmation.frame)
+
+    def _is_confirmed_by(self, confirmation: SweepResult) -> bool:
+        """Return whether runs on fresh seeds are all there, and are about this sweep as it stands."""
+        runs, by = confirmation.frame, choice_columns(confirmation.frame)
+        asked, confirmed = self.evidence.get("settings"), read_tables(confirmation.run.folder).get("settings")
+        return (
+            len(runs) == confirmation.planned
+            and asked is not None
+            and confirmed is not None
+            and asked["epochs"].equals(confirmed["epochs"])
+            and set(runs["init"]) == set(self.frame["init"])
+            and set(runs["seed"]).isdisjoint(self.frame["seed"])
+            and bool(find_choices(self._leading, runs[by].drop_duplicates(), by).notna().all())
+        )
+
+    @cached_property
+    def _leading(self) -> pd.DataFrame:
+        """The choices from which conclusions are drawn: the recommended one, and the best of each optimizer."""
+        ranked = self._selected
+        return ranked[ranked["recommended"] | ~ranked["optimizer"].duplicated()]
+
+    @cached_property
+    def _selected(self) -> pd.DataFrame:
+        """The choices by samples to the target, by the runs of the sweep alone."""
+        return self._select("samples")
 
     @cached_property
     def choices(self) -> pd.DataFrame:
@@ -158,8 +185,12 @@ class RunData:
 
     def ranked_by(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost, as from `bench.tables.winners.confirm`."""
-        ranked = ranking(self.frame, cost, floor=self.floor)
+        ranked = self._selected if cost == "samples" else self._select(cost)
         return ranked if self.fresh is None else confirm(ranked, self.fresh, cost)
+
+    def _select(self, cost: str) -> pd.DataFrame:
+        """Return the choices by a cost, by the runs of the sweep alone."""
+        return ranking(self.frame, cost, floor=self.floor)
 
     @cached_property
     def compared(self) -> pd.DataFrame | None:
@@ -209,7 +240,10 @@ class RunData:
         fresh = (None, "") if self.fresh is None else (self.compared, self.compared_on)
         shortfall = {"Not arrived": f"{self.shortfall[0].upper()}{self.shortfall[1:]}"} if self.shortfall else {}
         lowest = {"Lowest loss": describe_distance(recommended_choice(self.ranked), self.yardstick)}
-        found = self.on_test_rows | shortfall | verdict(*about, *fresh, self.criterion) | lowest
+        confirmation = self.result.confirmation
+        finer = confirmation is not None and confirmation.clock != self.result.clock
+        found = verdict(*about, *fresh, self.criterion, finer=finer)
+        found = self.on_test_rows | shortfall | found | lowest
         return found | self._describe_loss() | self._describe_metric()
 
     @cached_property

@@ -35,13 +35,18 @@ class TunedRuns(RunData):
         """Nothing: see `TuneData.rivals`."""
         return
 
-    def ranked_by(self, cost: str) -> pd.DataFrame:
+    @cached_property
+    def _leading(self) -> pd.DataFrame:
+        """The recommended choice."""
+        return self._selected[self._selected["recommended"]]
+
+    def _select(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost; the first is recommended.
 
         What recommends a choice of a grid, that rates around it succeed too, says nothing where each has settings of
         its own.
         """
-        ranked = super().ranked_by(cost)
+        ranked = super()._select(cost)
         if ranked["recommended"].any():
             ranked["recommended"] = ranked.index == ranked.index[0]
             others = int(ranked["tied"].sum()) - 1

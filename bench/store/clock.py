@@ -61,6 +61,13 @@ class Clock:
         size: int = samples_per_epoch(self.n, batch_size, self.drop_last)
         return size
 
+    def _first_marks(self, batch_size: int, count: int) -> Marks:
+        """Return so many marks, the first ones of a run that is long enough to have them."""
+        epochs = 1  # an epoch has one mark or very many
+        while (marks := self.marks(batch_size, epochs)).size < count:
+            epochs *= 2
+        return marks[:count]
+
     def times(
         self, batch_size: NDArray[np.int64], mark: NDArray[np.integer], run: NDArray[np.integer] | None = None
     ) -> Times:
@@ -75,11 +82,11 @@ class Clock:
         """
         run = np.arange(mark.size) if run is None else run
         sizes, of_run = np.unique(batch_size, return_inverse=True)
-        # There are at least as many marks as epochs. All sizes have their marks in one table, one after the other.
+        # All sizes have their marks in one table, one after the other.
         last = int(mark.max(initial=0))
         samples, updates = np.zeros((2, sizes.size, last + 1), np.int64)
         for row, size in enumerate(sizes.tolist()):
-            samples[row] = self.marks(size, last)[: last + 1]
+            samples[row] = self._first_marks(size, last + 1)
             updates[row] = count_updates(samples[row], self.n, size, drop_last=self.drop_last)
         per_epoch = np.array([self.samples_per_epoch(size) for size in sizes.tolist()], np.int64)
         epoch = samples / per_epoch[:, np.newaxis]

@@ -37,6 +37,8 @@ def verdict(
     compared: pd.DataFrame | None = None,
     compared_on: str = "",
     criterion: Loss = SQUARED,
+    *,
+    finer: bool = False,
 ) -> dict[str, str]:
     """Return the conclusions of a run: the best choice, how sure that is, how robust it is, and what fails.
 
@@ -58,6 +60,8 @@ def verdict(
         The seeds that it is about, in words.
     criterion : Loss
         The loss that was trained.
+    finer : bool
+        Whether the fresh runs were recorded at more marks than those of the sweep.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def verdict(
     if ties := _describe_ties(ranked, best):
         sentences["Ties"] = ties
     if is_confirmed(best):
-        sentences["Confirmed"] = _describe_confirmation(best, target)
+        sentences["Confirmed"] = _describe_confirmation(best, target, finer=finer)
     if edge := _describe_edge(ranked, best):
         sentences["Edge of the grid"] = edge
     if compared is not None:
@@ -143,7 +147,7 @@ def _describe_ties(ranked: pd.DataFrame, best: pd.Series) -> str:
     )
 
 
-def _describe_confirmation(best: pd.Series, target: float | None) -> str:
+def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool) -> str:
     runs = int(best["confirmed_runs"])
     if target is None or not best["confirmed_converged"]:
         name = "validation_loss" if "validation_loss" in best else "final_loss"
@@ -153,9 +157,10 @@ def _describe_confirmation(best: pd.Series, target: float | None) -> str:
             f"was selected it was {text(best[name])}."
         )
     reached = format_share(best["confirmed_converged"], runs)
+    coarser = ", whose losses were evaluated less often," if finer else ""
     return (
         f"On fresh seeds, {reached} runs of this choice reached the target, after a median of "
-        f"{describe_costs(best, 'confirmed_')}. In the runs by which it was selected the median was "
+        f"{describe_costs(best, 'confirmed_')}. In the runs by which it was selected{coarser} the median was "
         f"{text(best['samples'])} samples."
     )
 
