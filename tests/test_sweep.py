@@ -474,7 +474,10 @@ class TestBadInput:
             ({"epochs": 2.5}, "epochs must be a whole number of at least 1, not 2.5"),
             ({"target": -1.0}, "target must be a finite number >= 0 or None, not -1.0"),
             ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
-            ({"loss": "hubert"}, "loss 'hubert' is not known; known are squared, huber, logcosh, "),
+            (
+                {"loss": "hubert"},
+                "loss 'hubert' is not known (did you mean 'huber'?); known are squared, ",
+            ),
             ({"drop_last": 1}, "drop_last must be True or False, not 1"),
             (
                 {"kernel": "turbo"},

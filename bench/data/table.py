@@ -5,7 +5,6 @@ too many, such as `1,234,18` in a file of two columns, and a wrong number in the
 """
 
 import csv
-import difflib
 import re
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from bench.data.dialect import decimal_points, describe_comma, find_separator
 from bench.data.generated import GENERATED, NO_DATA
 from bench.system.files import check_regular_file
 from bench.system.memory import available_memory
+from kernels.checks import did_you_mean
 from kernels.run import Floats
 from kernels.sample_stream import ArrayStream, SampleStream
 
@@ -418,9 +418,8 @@ def _column_positions(path: Path, names: Sequence[str], existing: Sequence[str])
     """Return where each of `names` stands in `existing`, or refuse one that does not and help to find the right one."""
     for name in names:
         if name not in existing:
-            close = difflib.get_close_matches(name, existing, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ValueError(f"{path} has no column {name!r}{hint}; its columns are {_join_names(existing)}")
+            close = did_you_mean(name, existing)
+            raise ValueError(f"{path} has no column {name!r}{close}; its columns are {_join_names(existing)}")
         if existing.count(name) > 1:
             raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}")
     return [existing.index(name) for name in names]
