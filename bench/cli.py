@@ -70,7 +70,13 @@ TableModel = Annotated[
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Of a table: skip rows with missing values.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with, or extend, what the folder holds.")]
 Epochs = Annotated[int | None, typer.Option(metavar="COUNT", help="Passes over the data, at most.")]
-Target = Annotated[float | None, typer.Option(metavar="LOSS", help="Stop when the loss is this low.")]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        metavar="LOSS",
+        help="Stop when the loss, in the table's units also where columns are standardized, is this low.",
+    ),
+]
 Loss = Annotated[
     str | None,
     typer.Option(metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'),
@@ -155,10 +161,17 @@ def fit(
         ),
     ],
     model: Annotated[
-        str,
-        typer.Option(metavar="EXPR", help='Such as "a*x**2 + b*x + c", or a ready-made one: "polynomial(3)".'),
-    ],
-    x: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help=X_HELP)] = None,
+        str | None,
+        typer.Option(
+            metavar="EXPR",
+            help='Such as "a*x**2 + b*x + c", or a ready-made one: "polynomial(3)"; without it, a weighted sum of the '
+            "inputs.",
+        ),
+    ] = None,
+    x: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help=f"{X_HELP} Without it, all other columns of numbers."),
+    ] = None,
     y: Annotated[str | None, typer.Option(metavar="COLUMN", help="What is to be fitted.")] = None,
     lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate.")] = 0.1,
     batch_size: Annotated[str, typer.Option(metavar="SIZE", help='Samples per update, or "full".')] = "1",
@@ -177,10 +190,7 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="SEED", help="Of the order of the samples and of the start.")] = 0,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Visit the samples in a new order each epoch.")] = False,
-    target: Annotated[
-        float | None,
-        typer.Option(metavar="LOSS", help="Stop when the loss, in the data's units, is this low."),
-    ] = None,
+    target: Target = None,
     kernel: Annotated[
         str, typer.Option(metavar="NAME", help='"fused", "fused-fma", "epoch-map" or (slow) "reference".')
     ] = "fused",
@@ -325,7 +335,7 @@ def run(
     """
     from bench.commands import options  # noqa: PLC0415
     from bench.commands.figure_process import figure_process  # noqa: PLC0415
-    from bench.study.load import with_overrides  # noqa: PLC0415
+    from bench.study.load import with_overrides, with_target  # noqa: PLC0415
     from bench.study.suite import load_suite, override_all  # noqa: PLC0415
 
     changes: dict[str, Any] = {
@@ -338,7 +348,6 @@ def run(
         "shuffle": shuffle,
         "dtype": options.split_list(dtype),
         "epochs": epochs,
-        "target": target,
         "loss": loss,
         "kernel": kernel,
         "record": options.parse_record(record),
@@ -353,12 +362,13 @@ def run(
     if suite:
         from bench.commands.suite import run_suite  # noqa: PLC0415
 
-        sound = run_suite(override_all(suite, **changes), out, **shared)
+        sound = run_suite(override_all(suite, target, **changes), out, **shared)
     else:
         with figure_process(svg=shared["svg"]) as drawing:
             from bench.commands.run import run_study, study_or_table  # noqa: PLC0415
 
-            chosen = with_overrides(study_or_table(study, x, y, model, drop_missing=drop_missing), **changes)
+            given = study_or_table(study, x, y, model, drop_missing=drop_missing, loss=loss)
+            chosen = with_target(with_overrides(given, **changes), target)
             gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
             sound = run_study(chosen, out, verbose=verbose, figures=drawing, **shared)
     if not sound:
@@ -426,19 +436,18 @@ def tune(
     from bench.commands import options  # noqa: PLC0415
     from bench.commands.run import study_or_table  # noqa: PLC0415
     from bench.commands.tune import run_tune  # noqa: PLC0415
-    from bench.study.load import with_overrides, with_search  # noqa: PLC0415
+    from bench.study.load import with_overrides, with_search, with_target  # noqa: PLC0415
 
     chosen = with_overrides(
-        study_or_table(study, x, y, model, drop_missing=drop_missing),
+        study_or_table(study, x, y, model, drop_missing=drop_missing, loss=loss),
         seed=options.parse_seeds(seed),
         epochs=epochs,
-        target=target,
         loss=loss,
         confirm=confirm,
         validation=validation,
     )
     chosen = with_search(
-        chosen,
+        with_target(chosen, target),
         lr=options.parse_range_or_rate(lr),
         batch_size=batch_size if batch_size and ":" in batch_size else options.parse_sizes(batch_size),
         optimizer=options.split_list(optimizer),
@@ -607,6 +616,7 @@ def new(
         Path | None, typer.Option(metavar="FILE", help="The study; without it, FILE's name with .toml, here.")
     ] = None,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Skip rows with missing values.")] = False,
+    loss: Loss = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -617,7 +627,7 @@ def new(
     """
     from bench.commands.new import write_new_study  # noqa: PLC0415
 
-    write_new_study(data, x, y, model, out, drop_missing=drop_missing, overwrite=overwrite)
+    write_new_study(data, x, y, model, out, drop_missing=drop_missing, loss=loss or "squared", overwrite=overwrite)
 
 
 @app.command(epilog=help_ending("schema"))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.block_shuffle import describe_order
+from kernels.classes import Classes
 from kernels.columns import Inputs, stack_columns
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, least_squares, unknown
 from kernels.loss import Loss
@@ -80,6 +81,8 @@ class FitResult:
         which blocks were shuffled, and how many of them together.
     stream : SampleStream or None
         Where the samples were read from, if they were streamed.
+    classes : Classes or None
+        The labels of the classes 0 and 1, where y held labels; `y` has the classes.
     """
 
     model: Model
@@ -105,6 +108,7 @@ class FitResult:
     dtype: str = "float64"
     order: str = describe_order(False)
     stream: SampleStream | None = field(default=None, repr=False)
+    classes: Classes | None = None
 
     def predict(self, x: Inputs) -> Floats:
         """Return the model at x with the parameters of the end.
@@ -271,6 +275,8 @@ class FitResult:
         if self.optimum is not None:
             distance = float(np.linalg.norm(self.params - self.optimum))
             lines.append(f"  distance from the least-squares optimum: {distance:.3g}")
+        if self.classes:
+            lines.append(f"  classes     {self.classes}")
         lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 

@@ -404,7 +404,7 @@ def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdben
     assert "holds results already: go on with --resume" in err
     code, _, err = sgdbench("run", "auto-mpg", *SMALL, "--out", "results/quadratic", "--resume")
     assert code == 2
-    assert "results/quadratic holds a run with" in err
+    assert "results/quadratic holds another run (model: " in err
     code, out, _ = sgdbench("run", *SMALL, "--epochs", "3", "--resume")
     assert code == 0
     assert "Report: " in out

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from bench.analysis.advice import predicted_edge
-from bench.analysis.default_study import default_study, linear_expression
-from bench.data.columns import numeric_columns, split_renames
+from bench.analysis.default_study import default_study
+from bench.data.columns import linear_expression, numeric_columns, split_renames
 from bench.data.scaling import standardize
 from bench.data.table import builtin, load_table
 from bench.study.load import load_study

@@ -239,7 +239,7 @@ class TestFolder:
         call = {"model": models.quadratic, "x": X, "y": Y, "grid": Grid(lr=0.1), "target": 1e-3, "drop_last": False}
         before = sweep(**call, epochs=2, out=tmp_path)
         with pytest.raises(
-            ValueError, match=rf"holds a run with {what} '.*', not '.*': choose another folder"
+            ValueError, match=rf"holds another run \({what}: (other samples|.* there, .* here)(; .*)?\): choose another"
         ) as error:
             sweep(**call | changed, epochs=2, out=tmp_path)
         assert "\n" not in str(error.value)

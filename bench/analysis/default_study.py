@@ -3,19 +3,18 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from string import ascii_lowercase
 from typing import NamedTuple
 
 from bench.analysis.advice import predicted_edge
-from bench.data.columns import numeric_columns, split_renames
+from bench.data.columns import choose_inputs
 from bench.data.scaling import standardize
 from bench.data.table import Dataset, load_table
 from bench.study.load import study_of_table
 from bench.study.schema import Study
 from kernels import Model
-from kernels.column_names import column_names
+from kernels.classes import Classes
 from kernels.fit_quality import least_squares
-from kernels.model import MAX_PARAMS
+from kernels.losses import make_loss
 from kernels.models import make_model_for_columns
 
 RATES = 9
@@ -40,12 +39,18 @@ class DefaultStudy(NamedTuple):
         The loss of least squares, on standardized columns.
     rows : int
         Of the table, without those that are dropped.
+    left_out : dict
+        Which columns are no inputs although nobody said so, and why.
+    classes : Classes or None
+        The labels that y has, where they are classes.
     """
 
     study: Study
     edges: tuple[float, float] | None
     least_loss: float | None
     rows: int
+    left_out: dict[str, str]
+    classes: Classes | None = None
 
 
 def default_study(
@@ -55,6 +60,7 @@ def default_study(
     model: str | None = None,
     *,
     drop_missing: bool = False,
+    loss: str = "squared",
     name: str | None = None,
 ) -> DefaultStudy:
     """Return a study for a table.
@@ -70,6 +76,8 @@ def default_study(
         An expression, or the name of a ready-made model; without it, a weighted sum of the inputs and a constant.
     drop_missing : bool
         Whether to skip rows with missing values.
+    loss : str
+        What is trained; with one of classes, y may hold two labels.
     name : str, optional
         Of the study; without it, that of the file.
 
@@ -78,13 +86,12 @@ def default_study(
     ValueError
         If the table or the model is not as it should be.
     """
-    columns, names = split_renames(x or numeric_columns(path, y))
-    table = load_table(path, columns, y, drop_missing=drop_missing)
-    expression = model or linear_expression(names or column_names(columns))
+    columns, names, expression, left_out = choose_inputs(path, x, y, model)
+    table = load_table(path, columns, y, drop_missing=drop_missing, loss=loss)
     made = make_model_for_columns(expression, columns, names)
-    data, _ = standardize(table)
+    data, _ = standardize(table, targets=make_loss(loss).scales_targets)
     edges = _edges(made, data)
-    least_loss = _least_loss(made, data)
+    least_loss = _least_loss(made, data) if make_loss(loss).of_residual else None
     sections = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
         "data": {"path": str(path), "x": columns, "y": y, "standardize": True, "drop_missing": drop_missing},
@@ -98,28 +105,10 @@ def default_study(
             "shuffle": True,
             "init": {"zero": [0.0] * len(made.params)} if made.is_linear else {"random": "normal:1:3"},
         },
-        "run": {"epochs": _epochs(data.y.size)} | ({} if least_loss is None else {"target": _target(least_loss)}),
+        "run": {"epochs": _epochs(data.y.size), "loss": loss}
+        | ({} if least_loss is None else {"target": _target(least_loss)}),
     }
-    return DefaultStudy(study_of_table(sections), edges, least_loss, data.y.size)
-
-
-def linear_expression(inputs: Sequence[str]) -> str:
-    """Return a weighted sum of inputs and a constant, such as ``a*hp + b*weight + c``.
-
-    Raises
-    ------
-    ValueError
-        If there are more inputs than a model has room for.
-    """
-    if len(inputs) >= MAX_PARAMS:
-        raise ValueError(
-            f"a model has at most {MAX_PARAMS - 1} inputs of its own, not {len(inputs)}; name some with --x"
-        )
-    letters = [letter for letter in ascii_lowercase if letter not in inputs]
-    if len(letters) <= len(inputs):
-        letters = [name for k in range(2 * MAX_PARAMS) if (name := f"w{k}") not in inputs]
-    terms = [f"{letter}*{name}" for letter, name in zip(letters, inputs, strict=False)]
-    return " + ".join([*terms, letters[len(terms)]])
+    return DefaultStudy(study_of_table(sections), edges, least_loss, data.y.size, left_out, table.classes)
 
 
 def _edges(model: Model, data: Dataset) -> tuple[float, float] | None:

@@ -19,7 +19,7 @@ from bench.analysis.default_study import default_study
 from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.cluster import open_cluster
-from bench.commands.console import print_place, print_sentence, print_table, progress
+from bench.commands.console import print_choices, print_place, print_sentence, print_table, progress
 from bench.commands.figure_process import FigureProcess
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.speed import print_speed
@@ -28,7 +28,7 @@ from bench.data.table import TABLES, Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.confirm import confirm_choices
 from bench.engine.problem import make_problem
-from bench.engine.sweep import sweep
+from bench.engine.sweep import record_settings, sweep
 from bench.engine.train import Executor, train_in_threads
 from bench.report.figure_list import Stage
 from bench.report.report import TITLES, write_run_report, write_run_tables
@@ -64,9 +64,9 @@ SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.5
 
 
 def study_or_table(
-    name: str, x: Sequence[str] | None, y: str | None, model: str | None, *, drop_missing: bool
+    name: str, x: Sequence[str] | None, y: str | None, model: str | None, *, drop_missing: bool, loss: str | None
 ) -> Study:
-    """Return the study that a name or a file stands for; for a table, the default one.
+    """Return the study that a name or a file stands for; for a table, the default one, and say what it leaves out.
 
     Raises
     ------
@@ -76,7 +76,10 @@ def study_or_table(
     if Path(name).suffix.lower() in TABLES:
         if y is None:
             raise ValueError(f"--y must name the column of {name} that is to be fitted")
-        return default_study(Path(name).absolute(), x, y, model, drop_missing=drop_missing).study
+        path = Path(name).absolute()
+        made = default_study(path, x, y, model, drop_missing=drop_missing, loss=loss or "squared")
+        print_choices(made.left_out, made.classes)
+        return made.study
     given = {"--x": x, "--y": y, "--model": model, "--drop-missing": drop_missing}
     if wrong := next((option for option, value in given.items() if value), None):
         raise ValueError(
@@ -132,6 +135,8 @@ def run_study(
         On Ctrl-C; the folder then holds what was done.
     """
     data, scaling = study.dataset()
+    if study.run.patience is not None and data.validation is None:
+        raise ValueError("--patience needs --validation: a share of the rows to hold out")
     model, grid = study.make_model(data), study.make_grid()
     if not confirmed and (question := question_if_large(grid.size)):
         raise ValueError(question)
@@ -215,7 +220,7 @@ def train_study(
         _import_in_background("scipy.stats"),
         progress("configurations", grid.size) as advance,
     ):
-        return sweep(
+        result = sweep(
             model,
             data.x,
             data.y,
@@ -228,6 +233,8 @@ def train_study(
             resume=resume,
             progress=advance,
         )
+        record_settings(folder, study.run, data.classes)  # of labels the sweep has seen the classes alone
+        return result
 
 
 def confirm_winners(

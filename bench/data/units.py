@@ -28,6 +28,11 @@ def original_loss(loss: ArrayLike, scaling: Scaling) -> Floats:
     return scaling.y_scale**2 * np.asarray(loss, dtype=np.float64)
 
 
+def standardized_target(target: float, scaling: Scaling) -> float:
+    """Return a mean squared error in original units as one in standardized units."""
+    return target / scaling.y_scale / scaling.y_scale  # its square may be too small for a float
+
+
 def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> OriginalUnits:
     """Return the parameters that give in original units the curve that `params` give in standardized ones.
 

@@ -1,5 +1,6 @@
 """sweep(): trains every configuration of a grid into a folder."""
 
+import json
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from bench.tables.run_costs import loss_floor
 from kernels import Model
 from kernels.agreement import KERNELS, check_dtype, check_kernel
 from kernels.checks import check_bool, check_integer, check_target, describe
+from kernels.classes import Classes
 from kernels.columns import Inputs
 from kernels.epoch_map import check_epoch_map
 from kernels.loss import Loss
@@ -127,7 +129,7 @@ def sweep(
             _check_float32(problem, grid)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
-        record_settings(folder, settings)
+        record_settings(folder, settings, problem.classes)
         result = load_run(folder)
         for _ in range(settings.refine):
             more = refined_plan(plan, _rank(result, problem), grid, problem)
@@ -143,10 +145,11 @@ def sweep(
     return result
 
 
-def record_settings(folder: Path, settings: RunTable) -> None:
-    """Put on record for how many epochs runs were to be trained, which may end before."""
+def record_settings(folder: Path, settings: RunTable, classes: Classes | None) -> None:
+    """Put on record for how many epochs runs were to be trained, which may end before, and what labels classes have."""
+    labels = json.dumps(classes and classes.labels)
     with explain_os_errors(folder):
-        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs]}))
+        store_tables(folder, settings=pd.DataFrame({"epochs": [settings.epochs], "classes": [labels]}))
 
 
 def find_executor(executor: object) -> Executor:

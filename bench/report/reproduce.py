@@ -7,6 +7,7 @@ import tomli_w
 from bench.report.run_data import RunData
 from bench.study.load import to_table
 from bench.study.schema import DataTable
+from kernels.classes import takes_classes
 from kernels.losses import make_loss
 
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
@@ -71,10 +72,13 @@ def _data_lines(table: DataTable, loss: str) -> tuple[list[str], str]:
     else:
         missing = ", drop_missing=True" if table.drop_missing else ""
         imports = ["from bench.data import load_table"]
-        data = f"load_table({table.path!r}, {table.x!r}, {table.y!r}{missing})"
+        labels = f", loss={loss!r}" if takes_classes(make_loss(loss)) else ""
+        data = f"load_table({table.path!r}, {table.x!r}, {table.y!r}{missing}{labels})"
         if table.validation_path is not None:
-            other = f"load_table({table.validation_path!r}, {table.x!r}, {table.y!r}{missing})"
-            imports, data = ["from bench.data import add_held_out, load_table"], f"add_held_out({data}, {other})"
+            known = f"{labels}, like=rows" if labels else ""
+            other = f"load_table({table.validation_path!r}, {table.x!r}, {table.y!r}{missing}{known})"
+            imports = ["from bench.data import add_held_out, load_table"]
+            data = f"add_held_out(rows := {data}, {other})" if labels else f"add_held_out({data}, {other})"
     if table.validation is not None:
         imports, data = (
             [*imports, "from bench.data import hold_out_share"],

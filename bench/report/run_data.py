@@ -200,8 +200,10 @@ class RunData:
             return {}
         if criterion.of_residual:
             return {"Loss": f"The runs minimize {trained}; the losses reported are mean squared residuals."}
+        classes = {"Classes": f"{self.result.classes}."} if self.result.classes else {}
         return {
-            "Loss": f"The losses, by which runs stop and are ranked, are those trained: the mean {criterion.records}."
+            "Loss": f"The losses, by which runs stop and are ranked, are those trained: the mean {criterion.records}.",
+            **classes,
         }
 
     def _describe_metric(self) -> dict[str, str]:

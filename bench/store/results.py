@@ -1,5 +1,6 @@
 """What a sweep gives, read from its folder."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +15,11 @@ import pyarrow as pa
 
 from bench.store.choice import Choice
 from bench.store.clock import Clock
+from bench.store.evidence import read_table_of
 from bench.store.run_folder import ABOUT, PLAN, Run, read_run
 from bench.store.seal import DamagedError, name_owner, read_table
 from kernels import Model
+from kernels.classes import Classes
 from kernels.run import CONVERGED, STATUS, Floats
 from kernels.views import find_view, load_view
 
@@ -69,6 +72,16 @@ class SweepResult:
     clock: Clock
     run: Run
     planned: int
+
+    @cached_property
+    def classes(self) -> Classes | None:
+        """The labels of the classes 0 and 1, where y held labels."""
+        try:
+            recorded = read_table_of(self.run.folder, "settings").get("classes")
+        except DamagedError:
+            return None
+        labels = None if recorded is None or recorded.empty else json.loads(recorded.iloc[0])
+        return Classes((labels[0], labels[1])) if labels else None
 
     @cached_property
     def confirmation(self) -> "SweepResult | None":

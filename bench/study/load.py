@@ -117,6 +117,25 @@ def with_overrides(study: Study, **options: Any) -> Study:
     return study_of_table(table)
 
 
+def with_target(study: Study, target: float | None) -> Study:
+    """Return the study with another target, which is given in the units of its table; None leaves its own.
+
+    Runs on standardized columns have losses in other units, in which the target of a study is.
+
+    Raises
+    ------
+    ValueError
+        As from `with_overrides` and `Study.dataset`.
+    """
+    changed = with_overrides(study, target=target)
+    if target is not None and study.data.standardize:
+        from bench.data.units import standardized_target  # noqa: PLC0415
+
+        _, scaling = study.dataset()
+        changed = with_overrides(study, target=scaling and standardized_target(target, scaling))
+    return changed
+
+
 def with_search(study: Study, **options: Any) -> Study:
     """Return the study with other settings of its search, the keys of [tune]; None leaves the study's own.
 

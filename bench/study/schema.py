@@ -5,6 +5,7 @@ refused with the same sentence. They are imported where they are needed: this mo
 pandas.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -287,10 +288,10 @@ class Study(Table):
 
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
-            data = load_table(table.path, table.x, table.y, drop_missing=table.drop_missing)
+            load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing, loss=self.run.loss)
+            data = load(table.path)
             if table.validation_path is not None:
-                other = load_table(table.validation_path, table.x, table.y, drop_missing=table.drop_missing)
-                data = add_held_out(data, other)
+                data = add_held_out(data, load(table.validation_path, like=data))
         else:
             data = builtin(str(table.builtin))
         if table.validation is not None:
