@@ -476,7 +476,7 @@ def with_bad(value, row):
         ({"y": Y[:, np.newaxis]}, "y must have shape (60,), one value for each sample of x, not (60, 1)"),
         ({"x": np.ones((60, 2))}, "x must have shape (n,) or (n, 1) for inputs ('x',), not (60, 2)"),
         ({"x": X + 0j}, "x must hold real numbers, not values of type complex128"),
-        ({"y": ["1"] * 60}, "y must hold real numbers, not values of type <U1"),
+        ({"y": ["1"] * 60}, "y must hold real numbers for the loss 'squared', not labels such as '1'"),
         ({"x": with_bad(np.nan, 7)}, "x must be finite, and is nan in row 7 (counted from 0)"),
         ({"y": with_bad(-np.inf, 59)}, "y must be finite, and is -inf in row 59 (counted from 0)"),
         ({"init": [1, 2]}, "init must be 3 numbers for a, b, c, not an array of shape (2,)"),
