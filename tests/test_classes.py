@@ -1,17 +1,17 @@
-"""Two labels as the classes 0 and 1: of arrays, Series, tables and studies, for fits and sweeps, and what is refused."""
+"""Two labels as the classes 0 and 1: of arrays, Series, tables and studies, in fits and sweeps; what is refused."""
 
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.preprocessing import LabelEncoder
 
 from bench import Grid, load_run, sweep
 from bench.data import load_table
 from bench.study.load import load_study
 from kernels import fit
 from kernels.classes import Classes
-from sklearn.preprocessing import LabelEncoder
 
 X = np.linspace(-1, 1, 40)
 ZERO_ONE = (X + 0.3 * np.sin(40 * X) > 0).astype(float)
@@ -133,7 +133,7 @@ def test_a_column_of_labels_is_read_for_a_loss_of_classes(table, suffix, column)
 def test_labels_of_a_table_are_refused_in_one_line(table, suffix):
     with pytest.raises(ValueError, match=rf"t.{suffix}.* column 'text' .*; classes are for the losses logistic and"):
         load_table(table / f"t.{suffix}", "x", "text")
-    with pytest.raises(ValueError, match="column 'three' must hold two classes .* and holds 3 values: 'a', 'b', 'c'$"):
+    with pytest.raises(ValueError, match=r"column 'three' must hold two classes .* and holds 3 values: 'a', 'b', 'c'$"):
         load_table(table / f"t.{suffix}", "x", "three", loss="hinge")
     with pytest.raises(ValueError, match="column 'text' must") as caught:
         load_table(table / f"t.{suffix}", ["x", "text"], "sign", loss="hinge")  # as an input

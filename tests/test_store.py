@@ -606,7 +606,7 @@ def test_a_run_that_came_to_nothing_may_become_another(tmp_path):
         pass
     with opened(tmp_path / "run", {"model": "another"}, resume=False) as run:
         run.append(make_rows([0]))
-    with pytest.raises(ValueError, match="model 'another'"), opened(tmp_path / "run"):
+    with pytest.raises(ValueError, match=r"\(model: another there, "), opened(tmp_path / "run"):
         pass
 
 

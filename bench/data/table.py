@@ -481,8 +481,9 @@ def _is_number(field: str, point: str) -> bool:
 
 
 def _hint_at_classes(field: str) -> str:
-    """Return where a text may stand as it is, if it is one and not a number with a flaw."""
-    return "" if any(map(str.isdigit, field)) else f"; {losses_of_classes()}"
+    """Return where a word may stand as it is, if the field is one and not a number with a flaw."""
+    is_word = any(map(str.isalpha, field)) and not any(map(str.isdigit, field))
+    return f"; {losses_of_classes()}" if is_word else ""
 
 
 def _read_parquet(path: Path, names: Sequence[str], *, labels: bool) -> _Table:
