@@ -70,7 +70,13 @@ TableModel = Annotated[
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Of a table: skip rows with missing values.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with, or extend, what the folder holds.")]
 Epochs = Annotated[int | None, typer.Option(metavar="COUNT", help="Passes over the data, at most.")]
-Target = Annotated[float | None, typer.Option(metavar="LOSS", help="Stop when the loss is this low.")]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        metavar="LOSS",
+        help="Stop when the loss, in the table's units also where columns are standardized, is this low.",
+    ),
+]
 Loss = Annotated[
     str | None,
     typer.Option(metavar="NAME", help='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'),
@@ -159,10 +165,17 @@ def fit(
         ),
     ],
     model: Annotated[
-        str,
-        typer.Option(metavar="EXPR", help='Such as "a*x**2 + b*x + c", or a ready-made one: "polynomial(3)".'),
-    ],
-    x: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help=X_HELP)] = None,
+        str | None,
+        typer.Option(
+            metavar="EXPR",
+            help='Such as "a*x**2 + b*x + c", or a ready-made one: "polynomial(3)"; without it, a weighted sum of the '
+            "inputs.",
+        ),
+    ] = None,
+    x: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help=f"{X_HELP} Without it, all other columns of numbers."),
+    ] = None,
     y: Annotated[str | None, typer.Option(metavar="COLUMN", help="What is to be fitted.")] = None,
     lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate.")] = 0.1,
     batch_size: Annotated[str, typer.Option(metavar="SIZE", help='Samples per update, or "full".')] = "1",
@@ -181,10 +194,7 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="SEED", help="Of the order of the samples and of the start.")] = 0,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Visit the samples in a new order each epoch.")] = False,
-    target: Annotated[
-        float | None,
-        typer.Option(metavar="LOSS", help="Stop when the loss, in the data's units, is this low."),
-    ] = None,
+    target: Target = None,
     kernel: Annotated[
         str, typer.Option(metavar="NAME", help='"fused", "fused-fma", "epoch-map" or (slow) "reference".')
     ] = "fused",
@@ -351,7 +361,6 @@ def run(
         "shuffle": shuffle,
         "dtype": options.split_list(dtype),
         "epochs": epochs,
-        "target": target,
         "loss": loss,
         "kernel": kernel,
         "record": options.parse_record(record),
@@ -367,14 +376,14 @@ def run(
     if suite:
         from bench.commands.suite import run_suite  # noqa: PLC0415
 
-        sound = run_suite(override_all(suite, **changes), out, **shared)
+        sound = run_suite(override_all(suite, target, **changes), out, **shared)
     else:
         with figure_process(svg=shared["svg"]) as drawing:
             from bench.commands.run import overridden, run_study, study_or_table  # noqa: PLC0415
 
             about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss}
             about |= {"validation": validation, "test": test}
-            chosen = overridden(study_or_table(study, x, y, model, **about), **changes)
+            chosen = overridden(study_or_table(study, x, y, model, **about), target, **changes)
             gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
             sound = run_study(chosen, out, verbose=verbose, figures=drawing, **shared)
     if not sound:
@@ -448,9 +457,9 @@ def tune(
     about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss, "validation": validation, "test": test}
     chosen = overridden(
         study_or_table(study, x, y, model, **about),
+        target,
         seed=options.parse_seeds(seed),
         epochs=epochs,
-        target=target,
         loss=loss,
         confirm=confirm,
         validation=validation,
@@ -625,8 +634,8 @@ def new(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The study; without it, FILE's name with .toml, here.")
     ] = None,
-    loss: Loss = None,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Skip rows with missing values.")] = False,
+    loss: Loss = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -637,7 +646,7 @@ def new(
     """
     from bench.commands.new import write_new_study  # noqa: PLC0415
 
-    write_new_study(data, x, y, model, out, loss=loss, drop_missing=drop_missing, overwrite=overwrite)
+    write_new_study(data, x, y, model, out, drop_missing=drop_missing, loss=loss or "squared", overwrite=overwrite)
 
 
 @app.command(epilog=help_ending("schema"))

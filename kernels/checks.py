@@ -1,7 +1,8 @@
 """Checks of single values: each returns the value as what it is used as, or says what would be accepted."""
 
+import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 
 import numpy as np
@@ -105,6 +106,25 @@ def describe(value: object) -> str:
     """Return `value` as an error message shows it: on one line, and not too long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def closest_name(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that one which is not known was meant to be, or None; case does not count."""
+    spelt = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=cutoff)
+    return spelt[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question to be put behind a name that is not known; empty where nothing is close to it."""
+    close = closest_name(name, known)
+    return f" (did you mean {close!r}?)" if close else ""
+
+
+def meant_by(name: str, used: Iterable[str]) -> str:
+    """Return a question whether one of the names that are used was meant to be this one; empty if none is close."""
+    close = closest_name(name, used)
+    return f" (did you mean {name!r} in place of {close!r}?)" if close else ""
 
 
 def _count_masked(values: ArrayLike, depth: int) -> int:

@@ -14,6 +14,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from kernels.checks import did_you_mean
+
 T = TypeVar("T")
 
 
@@ -358,7 +360,8 @@ def _function_name(node: ast.Call) -> str:
     if not isinstance(node.func, ast.Name):
         raise _error_at(node.func, "{} is not a function; a product needs its sign, as in 2*(x + 1)")
     if node.func.id not in _SPELLINGS:
-        raise _error_at(node.func, "unknown function {}; known are " + ", ".join(_SPELLINGS))
+        close = did_you_mean(node.func.id, _SPELLINGS)
+        raise _error_at(node.func, f"unknown function {{}}{close}; known are {', '.join(_SPELLINGS)}")
     function = _SPELLINGS[node.func.id]
     count = _ARGUMENTS.get(function, 1)
     if len(node.args) != count or node.keywords:

@@ -15,6 +15,7 @@ from kernels import reference
 from kernels.agreement import KERNELS, SINGLE, check_dtype, check_kernel
 from kernels.block_shuffle import BLOCK, BlockShuffle, describe_order, make_block_shuffle
 from kernels.checks import check_bool, check_integer, check_seed, check_target
+from kernels.classes import encode_classes, find_classes
 from kernels.columns import Inputs
 from kernels.epoch_map_training import EpochMapTrainer
 from kernels.fit_result import FitResult, whole_or_fraction
@@ -98,7 +99,9 @@ def fit(
         Parquet and Arrow files, is read anew in each epoch, so that there may be more of them than memory holds; it has
         y too. The results are those of the same samples in arrays, bit for bit, where they are visited as they stand.
     y : array, shape (n,)
-        0 and 1 for the losses ``"logistic"`` and ``"hinge"``, counts for ``"poisson"``.
+        0 and 1, or two labels of any kind, for the losses ``"logistic"`` and ``"hinge"``: of labels, such as texts,
+        truth values or -1 and 1, the greater one is class 1, and `FitResult.classes` tells them. Counts for
+        ``"poisson"``.
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, standard normal draws of the seed.
     lr : float
@@ -174,6 +177,8 @@ def fit(
     model = model if isinstance(model, Model) else make_model(model)
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
     blocks = make_block_shuffle(shuffle) if isinstance(shuffle, str) else None
+    classes = None if isinstance(x, SampleStream) or y is None else find_classes(loss, y)
+    y, validation, test = encode_classes(classes, y, validation, test)
     (columns, targets), held_out, for_test, stream = _prepare(model, loss, x, y, validation, test, blocks)
     n = targets.size if stream is None else stream.samples
     epochs = check_integer("epochs", epochs)
@@ -258,6 +263,7 @@ def fit(
             order=order,
             stream=x if isinstance(x, SampleStream) else None,
             kept_mark=mark,
+            classes=classes,
         )
         if callback:
             callback(result)

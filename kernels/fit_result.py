@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.block_shuffle import describe_order
+from kernels.classes import Classes
 from kernels.columns import Inputs, stack_columns
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, unknown
 from kernels.loss import SQUARES, Loss
@@ -86,6 +87,8 @@ class FitResult:
         Where the samples were read from, if they were streamed.
     kept_mark : int
         The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
+    classes : Classes or None
+        The labels of the classes 0 and 1, where y held labels; `y` has the classes.
     """
 
     model: Model
@@ -113,6 +116,7 @@ class FitResult:
     order: str = describe_order(False)
     stream: SampleStream | None = field(default=None, repr=False)
     kept_mark: int = -1
+    classes: Classes | None = None
 
     def predict(self, x: Inputs) -> Floats:
         """Return the model at x with `params`.
@@ -312,6 +316,8 @@ class FitResult:
             lines.append(f"  no standard errors: {self.uncertainty.reason}")
         if is_found_at_once(self.model, self.criterion, self.as_stream()):
             lines.append(f"  lowest loss {self.optimum.describe(self.kept.loss)}")
+        if self.classes:
+            lines.append(f"  classes     {self.classes}")
         lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 

@@ -27,10 +27,13 @@ class Targets:
         From targets, shape (n,), to which of them are accepted.
     described : str
         What would be, for the sentence about those that are not.
+    classes : bool
+        Whether they are classes, which may come as labels: `kernels.classes`.
     """
 
     accepts: Callable[[Floats], NDArray[np.bool_]]
     described: str
+    classes: bool = False
 
 
 @dataclass(frozen=True)

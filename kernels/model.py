@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.checks import check_array
+from kernels.checks import check_array, did_you_mean, meant_by
 from kernels.column_names import is_name
 from kernels.columns import Inputs, input_columns, stack_columns
 from kernels.expression import Name, names, parse, reads_as_number
@@ -37,7 +37,7 @@ class Model:
         ``where`` is the one of the branch taken. ``w @ x`` is written out as a sum of products with all inputs, as in
         ``w1*x1 + w2*x2``; see `kernels.products.expand_products`.
     inputs : sequence of str
-        The names that stand for data; there may be none.
+        The names that stand for data, all of which the expression uses; there may be none.
     params : sequence of str, optional
         The names that are fitted, in the order in which parameter vectors list them. Without it: all names that are
         no inputs, in order of appearance.
@@ -70,6 +70,14 @@ class Model:
         for name in self.params:
             if name not in found:
                 raise ValueError(f"the parameter {name!r} does not occur in the expression {expression!r}")
+        # A misspelt or renamed column would be a parameter.
+        for name in self.inputs:
+            if name not in found:
+                meant = meant_by(name, found)
+                raise ValueError(
+                    f"the expression {expression!r} must use its input {name!r}{meant}: inputs must say which of "
+                    f"{', '.join(found) or 'no names'} stand for data"
+                )
 
     def __repr__(self) -> str:
         return f"Model({self.expression!r}, inputs={self.inputs}, params={self.params})"
@@ -191,10 +199,12 @@ class Model:
             If there are not as many as parameters, a name is missing or unknown, or a value is not finite.
         """
         if isinstance(params, Mapping):
-            if set(params) != set(self.params):
-                raise ValueError(
-                    f"{what} must name exactly {', '.join(self.params)}, not {', '.join(map(str, params)) or 'none'}"
-                )
+            named = ", ".join(self.params)
+            if unknown := next((name for name in params if name not in self.params), None):
+                close = did_you_mean(str(unknown), self.params)
+                raise ValueError(f"{what} has a value for {unknown}, which is no parameter{close}; these are {named}")
+            if missing := [name for name in self.params if name not in params]:
+                raise ValueError(f"{what} has no value for {', '.join(missing)}; the parameters are {named}")
             params = [params[name] for name in self.params]
         vector = check_array(what, params)
         if vector.shape != (len(self.params),):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from kernels.checks import check_integer
+from kernels.checks import check_integer, meant_by
 from kernels.column_names import column_names, is_name
 from kernels.expression import names, parse
 from kernels.model import MAX_PARAMS, Model
@@ -86,11 +86,8 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
     ValueError
         If the text is neither; if a ready-made model has other inputs.
     """
-    if not is_ready_made(text, inputs):
-        try:
-            return Model(text, inputs)
-        except ValueError as error:
-            raise ValueError(f"{error}{KNOWN.hint if _is_a_call(text) else ''}") from None
+    if not is_ready_made(text, inputs) and not _must_be_ready_made(text, inputs):
+        return Model(text, inputs)
     model = make_from_spec(text, KNOWN, "model")
     if len(model.inputs) != len(inputs):
         has, given = (", ".join(names) or "none" for names in (model.inputs, inputs))
@@ -99,12 +96,14 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
     return model
 
 
-def _is_a_call(text: str) -> bool:
-    """Return whether the text could be the name of a model with options."""
+def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
+    """Return whether the text can only be meant as the name of a ready-made model, such as ``mlp(8)``."""
     try:
-        return is_name(parse_spec(text, "model")[0]) and "(" in text
+        name = parse_spec(text, "model")[0]
     except ValueError:
         return False
+    # Without inputs a name alone is a parameter to be minimized.
+    return is_name(name) and ("(" in text or (len(inputs) > 0 and name not in inputs))
 
 
 def is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
@@ -147,18 +146,17 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
         used = () if is_ready_made(expression) else names(parse(expression))
     except ValueError:
         used = ()
-    if not used:
-        return make_model(expression, usual)
     ways = list(dict.fromkeys([column_names(columns), usual]))
+    if not used or (is_name(expression) and not any(expression in way for way in ways)):
+        return make_model(expression, usual)
     fitting = [way for way in ways if set(way) <= set(used)]
     if len(fitting) != 1:
         written = [" and ".join(way) for way in ways]
+        close = next((close for way in ways for name in set(way) - set(used) if (close := meant_by(name, used))), "")
         problem = (
             f"uses {' as well as '.join(written)}: inputs must say which of them are data"
             if fitting
-            else f"must use {' or '.join(written)} as the data, or inputs must say what it calls them"
+            else f"must use {' or '.join(written)} as the data{close}, or inputs must say what it calls them"
         )
-        if is_name(expression):
-            problem += KNOWN.hint
         raise ValueError(f"the expression {expression!r} {problem}")
     return make_model(expression, fitting[0])

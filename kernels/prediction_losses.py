@@ -14,7 +14,7 @@ from kernels.loss import Loss, Metric, Targets
 from kernels.run import Floats
 
 TINY = 1e-300
-CLASSES = Targets(lambda y: (y == 0.0) | (y == 1.0), "0 or 1")
+CLASSES = Targets(lambda y: (y == 0.0) | (y == 1.0), "0 or 1", classes=True)
 COUNTS = Targets(lambda y: y >= 0.0, "0 or more")
 
 

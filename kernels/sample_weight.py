@@ -21,7 +21,8 @@ class WeightedModel(Model):
     """
 
     def __init__(self, model: Model) -> None:
-        super().__init__(model.expression, (*model.inputs, free_name(model)), model.params)
+        super().__init__(model.expression, model.inputs, model.params)
+        self.inputs = (*model.inputs, free_name(model))
 
     @property
     def program(self) -> Program:

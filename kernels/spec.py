@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from kernels.checks import describe
+from kernels.checks import describe, did_you_mean
 
 LONGEST = 200
 
@@ -98,7 +98,8 @@ def make_from_spec(
     name, args, kwargs = parse_spec(text, what, composed=inner is not None)
     if name not in table:
         hint = getattr(table, "hint", "")  # of a `kernels.registry.Table`
-        raise ValueError(f"{what} {name!r} is not known; known are {', '.join(table)}{hint}")
+        close = did_you_mean(name, table)
+        raise ValueError(f"{what} {name!r} is not known{close}; known are {', '.join(table)}{hint}")
 
     def made(option: Option) -> Option | T:
         return inner(option) if inner and isinstance(option, str) else option
@@ -107,7 +108,8 @@ def make_from_spec(
     takes = ", ".join(signature.parameters) or "no options"
     for option in kwargs:
         if option not in signature.parameters:
-            raise ValueError(f"{what} {text!r}: {name} has no option {option}; it takes {takes}")
+            close = did_you_mean(option, signature.parameters)
+            raise ValueError(f"{what} {text!r}: {name} has no option {option}{close}; it takes {takes}")
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:

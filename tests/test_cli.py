@@ -31,6 +31,7 @@ CARS += ["--lr", "0.05", "--schedule", "halve(10)"]
 SMALL = ["--epochs", "2", "--lr", "0.1,0.5", "--batch-size", "16", "--seed", "0", "--optimizer", "sgd"]
 SMALL += ["--kernel", "fused"]
 KEYS = ["params", "loss", "status", "epochs", "epochs_to_target", "seconds", "compile_seconds"]
+KEYS += ["rmse", "r2", "stderr"]
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_a_fit_prints_a_table(sgdbench):
     assert cells[1] == ["parameter", "value", "standard", "error", "least", "squares"]
     assert [(*row[:2], row[3]) for row in cells[2:5]] == [("a", "2", "2"), ("b", "-4", "-4"), ("c", "3", "3")]
     assert ["R²", "1"] in cells
-    assert "Least squares: the parameters are " in out
+    assert "Least squares: no parameter is farther than " in out
     assert "Advice" not in out
 
 
@@ -122,8 +123,12 @@ def test_a_standardized_fit_tells_its_quality_in_the_tables_units(sgdbench, cars
     expected = deviation * np.sqrt(np.diag(np.linalg.inv(powers.T @ powers)))
     np.testing.assert_allclose([float(rows[name][1]) for name in "abc"], expected, rtol=0.01)
     np.testing.assert_allclose([float(rows[name][2]) for name in "abc"], best, rtol=1e-8)
-    assert float(rows["RMSE"][0]) == pytest.approx(np.sqrt(total / data.y.size), rel=1e-3)
-    assert "from their optimum in the table's units, at most 0.01 standard errors" in out
+    root = np.sqrt(total / data.y.size)
+    assert float(rows["RMSE"][0]) == pytest.approx(root, rel=1e-3)
+    assert (
+        f"Least squares: every parameter is within one standard error of its optimum; the RMSE there is {root:.6g}."
+        in out
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,6 +162,68 @@ def test_a_model_that_is_not_finite_at_a_sample_is_a_fit_that_diverged(sgdbench,
     assert "diverged" in out
     assert "\nAdvice: The loss is not finite where the run starts: no rate helps" in out
     assert sgdbench("new", *about, "--out", "zero.toml")[::2] == (0, "")
+
+
+def test_a_fit_that_is_off_names_the_parameter_that_is_farthest(sgdbench, cars):
+    _, out, _ = sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--standardize", "--epochs", "1", "--lr", "0.001")
+    far = re.search(r"Least squares: ([ab]) is (\S+) standard errors from its optimum, farther than any other", out)
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    errors = {name: abs(float(rows[name][0]) - float(rows[name][2])) / float(rows[name][1]) for name in "ab"}
+    assert far[1] == max(errors, key=errors.get)
+    assert float(far[2]) == pytest.approx(errors[far[1]], rel=0.06)
+
+
+def test_a_fit_takes_the_columns_and_the_model_that_a_run_takes(sgdbench, cars):
+    given = ["--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01", "--kernel", "reference", "--epochs", "2"]
+    code, out, err = sgdbench("fit", "cars.csv", *given)
+    assert (code, err) == (0, "")
+    assert out.startswith("Left out: name (no numbers: 'x' in line 2).\nmpg = a*hp + b\n")
+    short, full = (
+        json.loads(sgdbench("fit", "cars.csv", *given, *more, "--json")[1])
+        for more in ([], ["--x", "hp", "--model", "a*hp + b"])
+    )
+    assert short["params"] == full["params"]
+    assert short["left_out"] == {"name": "no numbers: 'x' in line 2"}
+    assert "left_out" not in full
+    assert sgdbench("fit", "auto-mpg", "--epochs", "1", "--kernel", "reference")[1].startswith("mpg = a*hp + b\n")
+
+
+def test_json_tells_how_good_the_fit_is_in_the_tables_units(sgdbench, cars):
+    given = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01"]
+    said = json.loads(sgdbench(*given, "--json")[1])
+    x, y = builtin("auto-mpg").x[:, 0], builtin("auto-mpg").y
+    residuals = said["params"]["a"] * x + said["params"]["b"] - y
+    assert said["rmse"] == pytest.approx(np.sqrt(np.mean(residuals**2)))
+    assert said["r2"] == pytest.approx(1 - np.mean(residuals**2) / np.var(y))
+    design = np.stack([x, np.ones_like(x)], axis=1)
+    expected = np.sqrt(residuals @ residuals / (y.size - 2) * np.diag(np.linalg.inv(design.T @ design)))
+    assert list(said["stderr"].values()) == pytest.approx(expected.tolist(), rel=1e-6)
+
+
+@pytest.mark.parametrize("command", ["run", "tune"])
+@pytest.mark.usefixtures("no_report")
+def test_a_target_on_the_command_line_is_in_the_tables_units(sgdbench, cars, tmp_path, command):
+    fit = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01", "--target", "30"]
+    fitted = json.loads(sgdbench(*fit, "--json")[1])
+    assert (fitted["status"], 20 < fitted["loss"] <= 30) == ("converged", True)
+    seen = {}
+
+    def keep(study, *args, **kwargs):
+        seen["target"] = study.run.target
+        return True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"bench.commands.{command}.{'run_study' if command == 'run' else 'run_tune'}", keep)
+        table = ["cars.csv", "--x", "hp", "--y", "mpg"]
+        assert sgdbench(command, *table, "--target", "30")[0] == 0
+        assert seen["target"] == pytest.approx(30 / np.var(builtin("auto-mpg").y), rel=1e-12)
+        # Deviations are those of the rows that are trained on.
+        assert sgdbench(command, *table, "--target", "30", "--validation", "0.5")[0] == 0
+        assert seen["target"] != pytest.approx(30 / np.var(builtin("auto-mpg").y), rel=1e-6)
+        assert sgdbench(command, "quadratic", "--target", "0.25")[0] == 0
+        assert seen["target"] == 0.25
+        code, _, err = sgdbench(command, *table, "--target", "-3")
+        assert (code, "target must be a finite number >= 0 or None, not -3.0" in err) == (2, True)
 
 
 def test_the_rate_that_is_advised_is_stable(sgdbench, cars):
@@ -289,13 +356,16 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
     [
         (["frobnicate"], "frobnicate"),
         (["fit"], "DATA"),
-        (["fit", "cars.csv"], "--model"),
+        (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted; only quadratic and "),
+        ([*FIT_CARS, "--patience", "3"], "--patience needs --validation"),
+        (["run", "cars.csv", "--x", "hp", "--y", "mpg", "--patience", "3"], "--patience needs --validation"),
+        (["fit", "cars.csv", "--y", "name"], "not 'x'; classes are for the losses logistic and hinge"),
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
         ([*FIT_CARS, "--learning-rate", "1"], "there is no option --learning-rate; did you mean --lr?"),
         ([*FIT_CARS, "--epoch", "1"], "did you mean --epochs?"),
         (["run", "--seed", "4-0"], 'ranges such as "0-4,9", each from low to high with at most 1,000,000 seeds'),
         (["run", "--seed", "0-99999999999"], "not '0-99999999999'"),
-        (["fit", "cars.csv", "--x", "hp", "--model", "a*x"], "--x and --y must both name columns of cars.csv"),
+        (["fit", "cars.csv", "--x", "hp", "--model", "a*x"], "--y must name the column of cars.csv"),
         (["fit", "none.csv", *FIT_CARS[2:]], "none.csv cannot be read: No such file"),
         (["fit", ".", *FIT_CARS[2:]], ". must be a .csv, .tsv or .parquet file"),
         ([*FIT_CARS, "--x", "weight"], "cars.csv has no column 'weight'"),
@@ -304,11 +374,19 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--model", "a*x +"], "column 6: a number or a name is missing"),
         ([*FIT_CARS, "--model", "a*x + foo(b)"], "unknown function 'foo'"),
         ([*FIT_CARS, "--model", "a*z + b"], "must use hp or x as the data"),
-        ([*FIT_CARS, "--optimizer", "sdg"], "'sdg' is not known; known are sgd"),
-        ([*FIT_CARS, "--schedule", "half"], "'half' is not known; known are constant"),
+        ([*FIT_CARS, "--model", "a*mgp + hpp"], "(did you mean 'hp' in place of 'hpp'?)"),
+        ([*FIT_CARS, "--model", "mlp(8)"], "model 'mlp' is not known; known are linear, quadratic, "),
+        ([*FIT_CARS, "--model", "linaer"], "model 'linaer' is not known (did you mean 'linear'?); known are"),
+        (
+            ["fit", "cars.csv", "--x", "power=hp", "--y", "mpg", "--model", "a*hp + b"],
+            "must use its input 'power': inputs must say which of a, hp, b stand for data",
+        ),
+        ([*FIT_CARS, "--optimizer", "sdg"], "'sdg' is not known (did you mean 'sgd'?); known are sgd"),
+        ([*FIT_CARS, "--optimizer", "adam(beta=0.9)"], "adam has no option beta (did you mean 'beta2'?)"),
+        ([*FIT_CARS, "--schedule", "half"], "'half' is not known (did you mean 'halve'?); known are constant"),
         ([*FIT_CARS, "--loss", "l1"], "'l1' is not known; known are squared"),
         ([*FIT_CARS, "--kernel", "cuda"], "kernel must be one of reference, fused"),
-        ([*FIT_CARS, "--init", "a=1"], "must name exactly a, b, not a"),
+        ([*FIT_CARS, "--init", "a=1"], "init has no value for b; the parameters are a, b"),
         ([*FIT_CARS, "--init", "1,2"], "init must be distinct names with their values"),
         ([*FIT_CARS, "--lr", "0"], "lr must be a positive finite number, not 0"),
         ([*FIT_CARS, "--lr", "fast"], "--lr"),
@@ -320,13 +398,13 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--every", "1", "--json"], "give one of them"),
         ([*FIT_CARS, "--plot", "fit.jpg"], "--plot must end in .png or .svg, not 'fit.jpg'"),
         (["fit", "a\nb\x1b[2J.csv", *FIT_CARS[2:]], "a b [2J.csv cannot be read"),
-        (["run", "quadratics"], "study 'quadratics' is none of the built-in ones (auto-mpg, diabetes, quadratic)"),
+        (["run", "quadratics"], "no study or file is called 'quadratics' (did you mean 'quadratic'?)"),
         (["run", "."], "Is a directory"),
         (["run", "wrong.toml"], "wrong.toml, line 5: grid.rate is no key in [grid]"),
         (["run", "--lr", "0.1,fast"], "lr must be a number such as 0.5 or 1e-3, not 'fast'"),
         (["run", "--lr", "log:1:2"], "not 'log:1:2'"),
         (["run", "--lr", "-1"], "lr must be a positive finite number, not -1"),
-        (["run", "--init", "a=1"], "must name exactly a, b, c, not a"),
+        (["run", "--init", "a=1"], "has no value for b, c; the parameters are a, b, c"),
         (["run", "--lr", "lin:0.1:1:100000"], "confirm with --yes"),
         (["run", *SMALL, "--out", "folder"], "folder is not a run folder, and is left as it is"),
         (["run", *SMALL, "--out", "cars.csv"], "cars.csv is not a run folder"),
@@ -408,7 +486,7 @@ def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdben
     assert "holds results already: go on with --resume" in err
     code, _, err = sgdbench("run", "auto-mpg", *SMALL, "--out", "results/quadratic", "--resume")
     assert code == 2
-    assert "results/quadratic holds a run with" in err
+    assert "results/quadratic holds another run (model: " in err
     code, out, _ = sgdbench("run", *SMALL, "--epochs", "3", "--resume")
     assert code == 0
     assert "Report: " in out

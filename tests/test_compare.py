@@ -590,10 +590,10 @@ def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["fusde", "fused"], "'fusde' is no variant (did you mean 'fused'?)"),
+        (["fusde", "fused"], "'fusde' is not a variant, results folder or JSON file (did you mean 'fused'?)"),
         (["c ", "fused"], "(did you mean 'C'?)"),
-        (["fused", "nothing-like-it"], "'nothing-like-it' is no variant, no folder with results"),
-        (["fused", "."], "'.' is no variant"),
+        (["fused", "nothing-like-it"], "'nothing-like-it' is not a variant, results folder or JSON file; variants are"),
+        (["fused", "."], "'.' is not a variant"),
         (["fused", "fused"], "both the variant 'fused'"),
         (["fused", "a.json"], "A, fused, is a variant and B, a.json, is a file of pytest-benchmark"),
         (["a.json", "RUN"], "B, RUN, is the folder of a run: both must be of the same kind"),
@@ -605,7 +605,7 @@ def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
         (["a.json", "b.json", "--tolerances", "none.toml"], "none.toml: No such file"),
         (["fused", "C", "--study", "small.toml", "--optimizer", "adam"], "C cannot be timed here: has no adam"),
         (["fused", "C", "--batch-size", "0"], "batch_size"),
-        (["fused", "C", "--study", "none"], "study 'none'"),
+        (["fused", "C", "--study", "none"], "no study or file is called 'none'"),
         (["a.json"], "B"),
     ],
 )

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from bench.data.table import builtin, load_table
 
+CLASSES = "; classes are for the losses logistic and hinge"
+NO_HEADER = " has no header line: its first line holds numbers only, {}; write the names of the columns above it"
+
 
 @pytest.fixture
 def write(tmp_path):
@@ -95,7 +98,7 @@ def test_semicolons_and_decimal_commas(write, text):
     np.testing.assert_array_equal(np.column_stack([data.x, data.y]), [[1.5, 2], [-2, 32.5]])
 
 
-@pytest.mark.parametrize("word", ["", "n/a", "NA", "-", "NaN", "null", " -", " n/a"])
+@pytest.mark.parametrize("word", ["", "?", "n/a", "NA", "-", "NaN", "null", " -", " n/a", " ?"])
 def test_words_for_a_missing_value(write, word):
     data = load_table(write(f"a,b\n1,2\n3,{word}\n-5,6\n"), ["a"], "b", drop_missing=True)
     assert (data.x[:, 0].tolist(), data.dropped) == ([1, -5], 1)
@@ -124,6 +127,15 @@ def test_integers_beyond_floats_are_rounded(write):
     table = pa.table({"a": [big], "b": pa.array([2**64 - 1], pa.uint64())})
     data = load_table(write(table, "t.parquet"), ["a"], "b")
     assert (data.x[0, 0], data.y[0]) == (float(big), 2.0**64)
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(20, 9), pa.decimal256(60, 9)])
+def test_decimals_become_the_nearest_float(write, kind):
+    numbers = [Decimal(int(n)).scaleb(-9) for n in np.random.default_rng(0).integers(-(10**17), 10**17, 2000)]
+    table = pa.table({"a": pa.array(numbers, kind), "b": pa.array([*numbers[1:], None], kind)})
+    data = load_table(write(table, "t.parquet"), ["a"], "b", drop_missing=True)
+    assert data.x[:, 0].tolist() == [float(number) for number in numbers[:-1]]
+    assert data.y.tolist() == [float(number) for number in numbers[1:]]
 
 
 def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_path):
@@ -162,14 +174,18 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
             "semicolons separate the fields, and between thousands nowhere",
         ),
         ("a,a,b\n1,1,2\n", " must have one column 'a', not 2"),
-        ("a,b\n1,2\n3,?\n", ": line 3, column 'b' must be a number such as -1234.5, not '?'"),
+        ("a,b\n1,2\n3,!\n", ": line 3, column 'b' must be a number such as -1234.5, not '!'"),
+        ("1,2\n3,4\n", NO_HEADER.format("'1', '2'")),
+        ("1.5e3; -2\n3;4\n", NO_HEADER.format("'1.5e3', '-2'")),
+        ("1\tNaN\t3\t4\n3\t4\t5\t6\n", NO_HEADER.format("'1', 'NaN', '3' and 1 more")),
         (
             'a,b\n"1,234",2\n',
             ": line 2, column 'a' must be a number such as -1234.5, not '1,234'; a comma before decimals is read where "
             "semicolons separate the fields, and between thousands nowhere",
         ),
         ("a,b\n1_000,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1_000'"),
-        ("a,b\n1,True\n", ": line 2, column 'b' must be a number such as -1234.5, not 'True'"),
+        ("a,b\n1,True\n", f": line 2, column 'b' must be a number such as -1234.5, not 'True'{CLASSES}"),
+        ("a,b\nTrue,1\n", ": line 2, column 'a' must be a number such as -1234.5, not 'True'"),
         ("a,b\n1,2+3j\n", ": line 2, column 'b' must be a number such as -1234.5, not '2+3j'"),
         ("a,b\n1,2020-01-31\n", ": line 2, column 'b' must be a number such as -1234.5, not '2020-01-31'"),
         ('c,a,b\n"x\ny",1,2\n0,z,1\n', ": line 4, column 'a' must be a number such as -1234.5, not 'z'"),

@@ -207,7 +207,7 @@ def test_frame_stands_for_itself():
         ({"init": {3: NEAR}}, "init must name its starts by text, not 3"),
         ({"init": [1, 2]}, "init 'init[0]': params must be 3 numbers for a, b, c, not an array of shape (2,)"),
         ({"init": {"p": [[0], [1], [2]]}}, "init 'p': params must be 3 numbers for a, b, c"),
-        ({"init": {"p": {"a": 1, "b": 2}}}, "init 'p': params must name exactly a, b, c, not a, b"),
+        ({"init": {"p": {"a": 1, "b": 2}}}, "init 'p': params has no value for c; the parameters are a, b, c"),
         ({"init": {"p": [1, 2, math.inf]}}, "init 'p': params must be finite numbers, not [1.0, 2.0, inf]"),
         ({"init": {"p": None}}, "init 'p': params must hold real numbers, not values of type object"),
         ({"init": {"p": NEAR, "q": NEAR}}, "init must have distinct starts, and 'q' is the same as 'p'"),
@@ -292,7 +292,7 @@ def test_every_setting_is_in_the_id(change):
         {"drop_last": False},
         {"model": Model("a*x**2 + b*x + 1*c")},
         {"model": Model("a*x**2 + b*x + c", params=("b", "a", "c"))},
-        {"model": Model("a*x**2 + b*x + c", inputs=("x", "z"))},
+        {"model": Model("a*x**2 + b*x + c", inputs=("b",), params=("a", "x", "c"))},
     ],
     ids=["data", "loss", "drop_last", "expression", "params", "inputs"],
 )

@@ -91,8 +91,7 @@ def test_thinned_curves_keep_both_losses_at_the_same_marks(undisturbed, tmp_path
 )
 def test_what_cannot_stand_beside_the_results_is_refused(tmp_path, what, changed):
     swept(tmp_path)
-    named = "data|validation" if what == "validation" else what
-    with pytest.raises(ValueError, match=rf"holds a run with ({named}) '.*', not '.*': choose another folder"):
+    with pytest.raises(ValueError, match=rf"holds another run \((.*; )?{what}: .*\): choose another folder"):
         swept(tmp_path, **changed)
 
 

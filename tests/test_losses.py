@@ -266,7 +266,7 @@ OWN = "; your own come with --plugin FILE or kernels.register_loss"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hubert", "loss 'hubert' is not known; known are " + ", ".join(LOSSES) + OWN),
+        ("hubert", "loss 'hubert' is not known (did you mean 'huber'?); known are " + ", ".join(LOSSES) + OWN),
         ("quantile(1)", "loss 'quantile(1)': tau must be a number between 0 and 1, not 1.0"),
         ("cauchy(-1)", "loss 'cauchy(-1)': scale must be a positive finite number, not -1.0"),
         (

@@ -472,7 +472,10 @@ def test_canonical_text(spec, text):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("adam(beta3=1)", "adam has no option beta3; it takes beta1, beta2, eps, weight_decay, amsgrad"),
+        (
+            "adam(beta3=1)",
+            "adam has no option beta3 (did you mean 'beta2'?); it takes beta1, beta2, eps, weight_decay, amsgrad",
+        ),
         ("momentum(1)", "momentum must be a number in [0, 1), not 1.0"),
         ("nesterov(-0.1)", "momentum must be a number in [0, 1), not -0.1"),
         ("rmsprop(1.5)", "alpha must be a number in [0, 1), not 1.5"),
@@ -490,5 +493,7 @@ def test_errors(text, reason):
 
 
 def test_error_of_an_unknown_name():
-    with pytest.raises(ValueError, match=r"^optimizer 'adamm' is not known; known are sgd, momentum, "):
+    with pytest.raises(
+        ValueError, match=r"^optimizer 'adamm' is not known \(did you mean 'adam'\?\); known are sgd, momentum, "
+    ):
         make_optimizer("adamm(0.9)")

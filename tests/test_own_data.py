@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from bench.analysis.advice import predicted_edge
-from bench.analysis.default_study import default_study, linear_expression
-from bench.data.columns import numeric_columns, split_renames
+from bench.analysis.default_study import default_study
+from bench.data.columns import describe_left_out, linear_expression, numeric_columns, split_renames
 from bench.data.scaling import standardize
 from bench.data.table import builtin, load_table
 from bench.data.units import original_units
@@ -52,6 +52,24 @@ def test_one_rule_makes_names_of_headings(heading, name):
     assert make_model_for_columns(f"p*{name} + q", [heading]).inputs == (name,)
 
 
+def test_why_columns_are_left_out(tmp_path):
+    rows = ["y,a,a,,text,void,same,late,twice", "1,2,3,4,u,?,7,5,1", "2,3,4,5,v,,7,?,-2", "3,4,5,6,w,NA,7,6,z"]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    assert numeric_columns(tmp_path / "t.csv", "y") == (
+        ["late"],  # in which a value is missing: without it the row is refused or dropped, and counted
+        {
+            "a": "2 columns have this heading",
+            "": "it has no heading",
+            "text": "no numbers: 'u' in line 2",
+            "void": "no values",
+            "same": "always 7",
+            "twice": "no numbers: 'z' in line 4",
+        },
+    )
+    many = {f"c{k}": "no values" for k in range(12)}
+    assert describe_left_out(many).endswith("c7 (no values) and 4 more")
+
+
 def test_headings_that_would_have_one_name_are_refused():
     with pytest.raises(ValueError, match=r"'a b' and 'a-b' would both be called a_b; give one of them another name"):
         column_names(["a b", "a-b"])
@@ -80,7 +98,8 @@ def test_a_renamed_column_is_fitted(sgdbench, cars):
 
 
 def test_columns_of_numbers_that_vary_are_inputs(cars):
-    assert numeric_columns(cars, "mpg") == ["Engine Power (PS)"]
+    left_out = {"name": "no numbers: 'x' in line 2", "constant": "always 1"}
+    assert numeric_columns(cars, "mpg") == (["Engine Power (PS)"], left_out)
     with pytest.raises(ValueError, match=r"has no column 'mgp' \(did you mean 'mpg'\?\)"):
         numeric_columns(cars, "mgp")
 
@@ -151,10 +170,12 @@ def test_columns_are_centered_only_where_that_carries_back(cars, model, center):
 def test_a_new_study_is_the_default_one_with_comments(sgdbench, cars, options):
     code, out, err = sgdbench("new", "cars.csv", "--y", "mpg", *options, "--out", "deep/mine.toml")
     assert (code, err) == (0, "")
-    assert out == "Study: deep/mine.toml\nRun it with: sgdbench run deep/mine.toml\n"
+    left_out = "" if options else "Left out: name (no numbers: 'x' in line 2), constant (always 1).\n"
+    assert out == f"{left_out}Study: deep/mine.toml\nRun it with: sgdbench run deep/mine.toml\n"
     path = cars.parent / "deep" / "mine.toml"
     content = path.read_text("utf-8")
     assert content.count("\n# ") > 8
+    assert (f"\n# {left_out}" in content) or options
     assert tomllib.loads(content)["data"]["path"] == "../cars.csv"
     study = load_study(path)
     x = options[1:2] or None
@@ -198,7 +219,7 @@ def test_a_table_is_swept_without_a_study(sgdbench, cars, monkeypatch):
 @pytest.mark.parametrize("command", [["new"], ["run", "--out", "run"]])
 def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, monkeypatch, command):
     (tmp_path / "wide.csv").write_text("\n".join(",".join(f"c{k}" for k in range(1001)) for _ in range(2)))
-    monkeypatch.setattr("bench.data.columns._varies", None)
+    monkeypatch.setattr("bench.data.columns.read_numbers", None)
     code, _, err = sgdbench(command[0], "wide.csv", "--y", "c1", *command[1:])
     assert code == 2
     assert err.endswith("wide.csv has 1,001 columns, more than 1,000; name the inputs with --x\n")
@@ -214,14 +235,25 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, monke
         ),
         (["run", "quadratic", "--drop-missing"], "--drop-missing is for a .csv"),
         (["run", "none.csv", "--y", "mpg"], "none.csv cannot be read"),
-        (["new", "cars.csv", "--y", "name"], "has no column of numbers besides 'name'"),
+        (
+            ["new", "cars.csv", "--y", "name"],
+            "column 'name' must be a number such as -1234.5, not 'x'; classes are for",
+        ),
+        (["new", "bare.csv", "--y", "1"], "bare.csv has no header line: its first line holds numbers only, '1', '2'"),
+        (["run", "bare.csv", "--y", "y"], "bare.csv has no header line"),
+        (
+            ["new", "texts.csv", "--y", "b"],
+            "no column of numbers besides 'b': left out are a (no numbers: 'z' in line 3)",
+        ),
         (["new", "cars.csv", "--y", "mpg", "--x", "constant"], "column 'constant' must vary"),
         (["new", "cars.txt", "--y", "mpg"], "cars.txt must be a .csv, .tsv or .parquet file"),
         (["new", "cars.csv", "--y", "mpg", "--model", "a*b"], "must use engine_power_ps or x as the data"),
     ],
 )
 @pytest.mark.usefixtures("cars")
-def test_bad_input_is_one_line(sgdbench, args, words):
+def test_bad_input_is_one_line(sgdbench, args, words, tmp_path):
+    (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "texts.csv").write_text("a,b\n?,4\nz,5\n")
     code, out, err = sgdbench(*args)
     assert (code, out) == (2, "")
     assert err.startswith("sgdbench: ")

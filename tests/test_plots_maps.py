@@ -370,6 +370,22 @@ def test_a_surface_without_levels_still_has_its_path(loss, tmp_path):
     save(figure, tmp_path, "flat")
 
 
+@pytest.mark.parametrize("power", [0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.8])
+def test_a_single_level_is_filled_on_both_sides(power, tmp_path):
+    figure = contours(lambda params: bowl(params) ** power, paths(run=[1.0, 1.0]), names="ab")
+    if drawn := figure.axes[0].collections:
+        assert len(drawn[0].get_facecolor()) == len(drawn[1].levels) + 1
+    assert (len(drawn) == 2 and len(drawn[1].levels) == 1) == (0.2 <= power <= 0.4)
+    save(figure, tmp_path, "one")
+
+
+def test_losses_that_differ_by_rounding_have_levels_that_differ(tmp_path):
+    figure = contours(lambda params: 1 + 2e-16 * bowl(params), paths(run=[3.0, 2.0]), names="ab")
+    for drawn in figure.axes[0].collections:
+        assert (np.diff(drawn.levels) > 0).all()
+    save(figure, tmp_path, "rounding")
+
+
 @pytest.mark.parametrize(
     ("runs", "names"),
     [({}, "ab"), (paths(one=[1.0]), "a"), ({"still": np.ones((5, 2))}, "ab"), ({"s": [[1, 2]]}, "ab")],

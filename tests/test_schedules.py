@@ -165,7 +165,9 @@ def test_errors_of_text(text, reason):
 
 
 def test_error_of_an_unknown_name():
-    with pytest.raises(ValueError, match=r"^schedule 'halv' is not known; known are constant, halve, step, "):
+    with pytest.raises(
+        ValueError, match=r"^schedule 'halv' is not known \(did you mean 'halve'\?\); known are constant, halve, step, "
+    ):
         learning_rates("halv(10)", 1.0, 3)
 
 

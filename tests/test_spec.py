@@ -116,7 +116,7 @@ def test_bind_calls_with_the_options():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("line(1, slop=2)", "line has no option slop; it takes slope, offset, at"),
+        ("line(1, slop=2)", "line has no option slop (did you mean 'slope'?); it takes slope, offset, at"),
         ("line", "missing a required argument: 'slope'; line takes slope, offset, at"),
         ("line(1, slope=2)", "multiple values for argument 'slope'; line takes slope, offset, at"),
         ("line(1, 2, 3, 4)", "too many positional arguments; line takes slope, offset, at"),
@@ -132,7 +132,9 @@ def test_bind_errors(text, reason):
 
 
 def test_error_of_an_unknown_name():
-    with pytest.raises(ValueError, match=r"^thing 'lin' is not known; known are line, nothing$"):
+    with pytest.raises(
+        ValueError, match=r"^thing 'lin' is not known \(did you mean 'line'\?\); known are line, nothing$"
+    ):
         make_from_spec("lin(1)", TABLE, "thing")
 
 
@@ -206,7 +208,10 @@ def test_options_of_an_optimizer_may_be_true_false_or_another_optimizer():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("averaged(adamm)", r"optimizer 'averaged\(adamm\)': optimizer 'adamm' is not known; known are "),
+        (
+            "averaged(adamm)",
+            r"optimizer 'averaged\(adamm\)': optimizer 'adamm' is not known \(did you mean 'adam'\?\); known are ",
+        ),
         ("averaged(1)", r".*averaged is made of another optimizer, as in averaged\(adam\), not of 1$"),
         (
             "averaged(averaged)",

@@ -578,9 +578,13 @@ def test_a_run_in_progress_can_be_read(folder):
 @pytest.mark.parametrize(
     ("identity", "message"),
     [
-        (IDENTITY | {"model": "a*x"}, "holds a run with model 'a\\*x \\+ b', not 'a\\*x': .*--out.*delete"),
-        (IDENTITY | {"target": "1e-5"}, "holds a run without target, which is '1e-5' in this one"),
-        ({"model": "a*x + b"}, "holds a run with data '3f2a', which this one has not"),
+        (IDENTITY | {"model": "a*x"}, r"holds another run \(model: a\*x \+ b there, a\*x here\): .*--out.*delete"),
+        (IDENTITY | {"target": "1e-5"}, r"holds another run \(target: none there, 1e-5 here\): "),
+        (
+            IDENTITY | {"data": "4a2f", "loss": "huber"},
+            r"run \(data: other samples; loss: none there, huber ",
+        ),
+        ({"model": "a*x + b"}, r"holds another run \(data: 3f2a there, none here\): "),
     ],
 )
 @pytest.mark.parametrize("resume", [True, False])
@@ -602,7 +606,7 @@ def test_a_run_that_came_to_nothing_may_become_another(tmp_path):
         pass
     with opened(tmp_path / "run", {"model": "another"}, resume=False) as run:
         run.append(make_rows([0]))
-    with pytest.raises(ValueError, match="model 'another'"), opened(tmp_path / "run"):
+    with pytest.raises(ValueError, match=r"\(model: another there, "), opened(tmp_path / "run"):
         pass
 
 

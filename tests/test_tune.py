@@ -155,8 +155,8 @@ def test_a_search_that_is_stopped_goes_on_to_the_same_trials(data, tmp_path, sam
 
 def test_another_search_is_refused_in_the_same_folder(tuned, data):
     for changes, message in (
-        ({"sampler": "random"}, "a run with sampler 'tpe', not 'random'"),
-        ({"space": {"lr": "log:0.1:1"}}, "a run with range of lr 'log:0.01:40', not 'log:0.1:1'"),
+        ({"sampler": "random"}, r"another run \(sampler: tpe there, random here\)"),
+        ({"space": {"lr": "log:0.1:1"}}, "range of lr: log:0.01:40 there, log:0.1:1 here"),
         ({"resume": False}, "holds results already"),
     ):
         with pytest.raises(ValueError, match=message):

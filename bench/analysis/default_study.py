@@ -3,13 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from string import ascii_lowercase
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.analysis.curvature import edges_at
-from bench.data.columns import numeric_columns, split_renames
+from bench.data.columns import choose_inputs
 from bench.data.held_out import hold_out_share
 from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset, load_table
@@ -17,10 +16,9 @@ from bench.data.units import original_units
 from bench.study.load import study_of_table
 from bench.study.schema import Study
 from kernels import Model
-from kernels.column_names import column_names
+from kernels.classes import Classes
 from kernels.loss import Loss
 from kernels.losses import make_loss
-from kernels.model import MAX_PARAMS
 from kernels.models import make_model_for_columns
 from kernels.sample_stream import ArrayStream
 from kernels.yardstick import Yardstick, find_yardstick
@@ -51,6 +49,10 @@ class DefaultStudy(NamedTuple):
         How the columns are scaled and why, in words.
     rows : int
         Of the table, without those that are dropped.
+    left_out : dict
+        Which columns are no inputs although nobody said so, and why.
+    classes : Classes or None
+        The labels that y has, where they are classes.
     """
 
     study: Study
@@ -58,6 +60,8 @@ class DefaultStudy(NamedTuple):
     yardstick: Yardstick
     scaling: str
     rows: int
+    left_out: dict[str, str]
+    classes: Classes | None = None
 
 
 def default_study(
@@ -67,8 +71,8 @@ def default_study(
     model: str | None = None,
     *,
     drop_missing: bool = False,
+    loss: str = "squared",
     name: str | None = None,
-    loss: str | None = None,
     validation: float | None = None,
     test: float | None = None,
 ) -> DefaultStudy:
@@ -85,10 +89,10 @@ def default_study(
         An expression, or the name of a ready-made model; without it, a weighted sum of the inputs and a constant.
     drop_missing : bool
         Whether to skip rows with missing values.
+    loss : str
+        What is trained; with one of classes, y may hold two labels.
     name : str, optional
         Of the study; without it, that of the file.
-    loss : str, optional
-        What is trained; without it, the squared loss.
     validation, test : float, optional
         Shares of the rows that the study holds out: rates and the target are made without them.
 
@@ -97,10 +101,10 @@ def default_study(
     ValueError
         If the table, the model or the loss is not as it should be.
     """
-    criterion = make_loss(loss or "squared")
-    columns, names = split_renames(x or numeric_columns(path, y))
-    table = hold_out_share(load_table(path, columns, y, drop_missing=drop_missing), validation, test=test)
-    expression = model or linear_expression(names or column_names(columns))
+    criterion = make_loss(loss)
+    columns, names, expression, left_out = choose_inputs(path, x, y, model)
+    table = load_table(path, columns, y, drop_missing=drop_missing, loss=loss)
+    table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names)
     criterion.check_targets(table.y)
     center, reason = ("both", "") if model is None else choose_centering(made, table, criterion)
@@ -124,10 +128,10 @@ def default_study(
             "init": {"zero": [0.0] * len(made.params)} if made.is_linear else {"random": "normal:1:3"},
         },
         "run": {"epochs": _epochs(data.y.size)}
-        | ({} if loss is None else {"loss": criterion.text})
+        | ({} if criterion.is_squared else {"loss": criterion.text})
         | ({} if yardstick.target is None else {"target": yardstick.target, "target_loss": criterion.text}),
     }
-    return DefaultStudy(study_of_table(sections), edges, yardstick, reason, data.y.size)
+    return DefaultStudy(study_of_table(sections), edges, yardstick, reason, data.y.size, left_out, table.classes)
 
 
 def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | None, str]:
@@ -156,25 +160,6 @@ def _carries_back(model: Model, scaling: Scaling) -> bool:
     """Return whether fitted parameters have counterparts in the table's units."""
     draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED, len(model.params)))
     return all(original_units(model, draw, scaling).params is not None for draw in draws)
-
-
-def linear_expression(inputs: Sequence[str]) -> str:
-    """Return a weighted sum of inputs and a constant, such as ``a*hp + b*weight + c``.
-
-    Raises
-    ------
-    ValueError
-        If there are more inputs than a model has room for.
-    """
-    if len(inputs) >= MAX_PARAMS:
-        raise ValueError(
-            f"a model has at most {MAX_PARAMS - 1} inputs of its own, not {len(inputs)}; name some with --x"
-        )
-    letters = [letter for letter in ascii_lowercase if letter not in inputs]
-    if len(letters) <= len(inputs):
-        letters = [name for k in range(2 * MAX_PARAMS) if (name := f"w{k}") not in inputs]
-    terms = [f"{letter}*{name}" for letter, name in zip(letters, inputs, strict=False)]
-    return " + ".join([*terms, letters[len(terms)]])
 
 
 def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tuple[float, float] | None:

@@ -1,7 +1,7 @@
 """What a person sees in a terminal: tables, and progress with the time left; plain text and no progress in a pipe."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +21,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from bench.data.columns import describe_left_out
 from bench.tables.formatting import display, text, to_rich
 from bench.tables.layout import GAP, lay_out, stack_rows
 from kernels.activity import listening
+from kernels.classes import Classes
 
 PATIENCE = 1.0  # seconds without a word
 
@@ -58,6 +60,14 @@ def print_sentence(about: str, sentence: str) -> None:
         Console().print(Text.assemble((f"{about}: ", "bold"), text(sentence)))
     else:
         print(f"{about}: {text(sentence)}")
+
+
+def print_choices(left_out: Mapping[str, str], classes: Classes | None) -> None:
+    """Print which columns of a table are no inputs although nobody said so, and what its labels stand for."""
+    if left_out:
+        print_sentence("Left out", f"{describe_left_out(left_out)}.")
+    if classes:
+        print_sentence("Classes", f"{classes}.")
 
 
 def print_place(what: str, path: Path) -> None:

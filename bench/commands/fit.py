@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.advice import advise
-from bench.commands.console import print_place, print_sentence, print_table, progress
+from bench.commands.console import print_choices, print_place, print_sentence, print_table, progress
 from bench.commands.trace import Trace
-from bench.data.columns import split_renames
+from bench.data.columns import Inputs, choose_inputs, linear_expression
 from bench.data.fit_table import SHOWN, TableFit, fit_table
 from bench.data.held_out import hold_out_share
 from bench.data.stream import ARROW, MappedStream, RowCounter, Table, TableStream, check_room, open_table, thin_rows
@@ -81,7 +81,7 @@ class FitOutput(NamedTuple):
 
 def run_fit(
     path: Path,
-    model: str,
+    model: str | None,
     x: Sequence[str] | None,
     y: str | None,
     rows: FitRows,
@@ -96,10 +96,10 @@ def run_fit(
     ----------
     path : Path
         The table, or the name of built-in data.
-    model : str
-        An expression, or the name of a ready-made model.
+    model : str or None
+        An expression, or the name of a ready-made model; None for a weighted sum of the inputs.
     x, y
-        The columns; None for those of built-in data.
+        The columns; None for those of built-in data, and as x for all other columns of numbers.
     rows : FitRows
     output : FitOutput
     standardize : bool
@@ -118,13 +118,17 @@ def run_fit(
         For bad input.
     """
     _check_output(output)
-    if rows.buffer is not None and not (rows.stream and settings["shuffle"]):
-        raise ValueError("--buffer is for rows that are read in pieces and shuffled: give --stream and --shuffle too")
-    columns, names = split_renames(x or [])
-    table = _open_stream(path, columns, y, rows, output) if rows.stream else _load(path, columns, y, rows)
-    if isinstance(table, TableStream):
+    _check_rows(rows, settings)
+    table: Dataset | TableStream
+    if rows.stream:
+        table, inputs = _open_stream(path, x or [], y, model, rows, output)
         settings["shuffle"] = _shuffle_of_stream(table, rows, asked=settings["shuffle"])
-    formula = make_model_for_columns(model, table.x_names, names)
+    else:
+        table, inputs = _load(path, x, y, model, rows, settings["loss"])
+    classes = table.classes if isinstance(table, Dataset) else None
+    if not output.as_json:
+        print_choices(inputs.left_out, classes)
+    formula = make_model_for_columns(inputs.expression, table.x_names, inputs.names)
     window = _open_window(f"{table.y_name} = {formula.expression}") if output.watch else None
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
     watchers: list[Callable[[FitResult, Any], None]] = [watcher for watcher in (trace, window) if watcher]
@@ -145,22 +149,32 @@ def run_fit(
         fitted = fit_table(formula, counted, standardized=standardize, watch=watch, **settings)
     if trace:
         trace.finish(fitted.result, fitted.data)
+    quality = _quality(fitted, counted, read)
     if output.as_json:
-        print(json.dumps(fitted.summary()))
+        chosen = {"left_out": inputs.left_out, "classes": classes and classes.labels}
+        known = {name: value for name, value in chosen.items() if value}
+        print(json.dumps(fitted.summary() | quality.summary(fitted) | known))
     else:
-        _print_fit(fitted, table, _quality(fitted, counted, read), settings)
+        _print_fit(fitted, table, quality, settings)
     if output.plot:
         _plot_fit(output.plot, fitted, table)
     if isinstance(table, Dataset) and (output.animate or window):
         film_settings = {name: settings[name] for name in FILM_SETTINGS}
         _show_film(output.animate, None if fitted.interrupted else window, fitted, table, film_settings)
-    if not output.as_json:
-        for about, written in (("Plot", output.plot), ("Animation", output.animate)):
-            if written:
-                print_place(about, written)
+    for about, written in (("Plot", output.plot), ("Animation", output.animate)):
+        if written and not output.as_json:
+            print_place(about, written)
     if fitted.interrupted:
         print(f"sgdbench: interrupted after epoch {fitted.result.epochs:,}", file=sys.stderr)
     return not fitted.interrupted
+
+
+def _check_rows(rows: FitRows, settings: dict[str, Any]) -> None:
+    """Refuse options that need others."""
+    if rows.buffer is not None and not (rows.stream and settings["shuffle"]):
+        raise ValueError("--buffer is for rows that are read in pieces and shuffled: give --stream and --shuffle too")
+    if settings["patience"] is not None and rows.validation is None:
+        raise ValueError("--patience needs --validation: a share of the rows to hold out")
 
 
 def _check_output(output: FitOutput) -> None:
@@ -175,8 +189,10 @@ def _check_output(output: FitOutput) -> None:
         check_writable(output.animate, "--animate")
 
 
-def _open_stream(path: Path, x: Sequence[str], y: str | None, rows: FitRows, output: FitOutput) -> TableStream:
-    """Return the columns of a table that is read in pieces; refuse what needs all of its rows at once."""
+def _open_stream(
+    path: Path, x: Sequence[str], y: str | None, model: str | None, rows: FitRows, output: FitOutput
+) -> tuple[TableStream, Inputs]:
+    """Return the columns of a table that is read in pieces, and its inputs; refuse what needs all rows at once."""
     asked = {
         "--validation": rows.validation is not None,
         "--test": rows.test is not None,
@@ -189,7 +205,8 @@ def _open_stream(path: Path, x: Sequence[str], y: str | None, rows: FitRows, out
             raise ValueError(f"{option} needs all rows in memory, and --stream reads them in pieces: give one of them")
     if not x or y is None:
         raise ValueError(f"--x and --y must both name columns of {path} with --stream")
-    return open_table(path, list(x), y)
+    inputs = choose_inputs(path, x, y, model)
+    return open_table(path, inputs.columns, y), inputs
 
 
 def _shuffle_of_stream(table: TableStream, rows: FitRows, *, asked: bool) -> bool | str:
@@ -200,23 +217,30 @@ def _shuffle_of_stream(table: TableStream, rows: FitRows, *, asked: bool) -> boo
     return "blocks" if rows.buffer is None else f"blocks(buffer={rows.buffer})"
 
 
-def _load(path: Path, x: Sequence[str] | None, y: str | None, rows: FitRows) -> Dataset:
-    """Return the columns of a table, or built-in data, with the shares that are held out."""
-    table = _load_all(path, x, y, drop_missing=rows.drop_missing)
-    return hold_out_share(table, rows.validation, test=rows.test)
-
-
-def _load_all(path: Path, x: Sequence[str] | None, y: str | None, *, drop_missing: bool) -> Dataset:
-    """Return the columns of a table, or built-in data."""
+def _load(
+    path: Path, x: Sequence[str] | None, y: str | None, model: str | None, rows: FitRows, loss: str
+) -> tuple[Dataset, Inputs]:
+    """Return the columns of a table, or built-in data, with the shares that are held out, and the inputs."""
     if str(path) in BUILTIN and not x and y is None:
-        return builtin(str(path))
+        table = builtin(str(path))
+        inputs = Inputs(list(table.x_names), None, model or linear_expression(table.x_names), {})
+    else:
+        inputs = _inputs_of_table(path, x, y, model)
+        table = load_table(path, inputs.columns, str(y), drop_missing=rows.drop_missing, loss=loss)
+    return hold_out_share(table, rows.validation, test=rows.test), inputs
+
+
+def _inputs_of_table(path: Path, x: Sequence[str] | None, y: str | None, model: str | None) -> Inputs:
+    """Return the inputs and the model for a table that is read as a whole."""
     if path.is_dir() or path.suffix.lower() in ARROW:
         raise ValueError(
             f"{path} must be a {either(TABLES)} file; folders and Arrow files are read in pieces, with --stream"
         )
-    if x and y is not None:
-        return load_table(path, list(x), y, drop_missing=drop_missing)
-    raise ValueError(f"--x and --y must both name columns of {path}; only {' and '.join(BUILTIN)} go without")
+    if y is None:
+        raise ValueError(
+            f"--y must name the column of {path} that is to be fitted; only {' and '.join(BUILTIN)} go without"
+        )
+    return choose_inputs(path, x, y, model)
 
 
 def _quality(fitted: TableFit, table: Table, read: RowCounter) -> TableQuality:
@@ -316,7 +340,8 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
     if errors.max() <= 1:
         return " Every parameter is within one standard error of its optimum."
     name = list(fitted.params)[int(np.argmax(errors))]
-    return f" {name} is {text(float(f'{errors.max():.2g}'))} standard errors from its optimum, and no other is farther."
+    farther = ", farther than any other parameter" if len(errors) > 1 else ""
+    return f" {name} is {errors.max():.2g} standard errors from its optimum{farther}."
 
 
 def _test_facts(fitted: TableFit) -> dict[str, str]:

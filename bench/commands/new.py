@@ -8,7 +8,9 @@ from typing import Any
 import tomli_w
 
 from bench.analysis.default_study import DefaultStudy, default_study
-from bench.commands.console import print_place
+from bench.commands.console import print_choices, print_place
+from bench.commands.streams import one_line
+from bench.data.columns import describe_left_out
 from bench.study.load import to_table
 from bench.system.atomic import write_text
 from bench.tables.formatting import text
@@ -21,8 +23,8 @@ def write_new_study(
     model: str | None,
     out: Path | None,
     *,
-    loss: str | None,
     drop_missing: bool,
+    loss: str,
     overwrite: bool,
 ) -> None:
     """Write a study for a table and say how to run it.
@@ -35,9 +37,10 @@ def write_new_study(
     target = out or Path(f"{path.stem or 'study'}.toml")
     if target.exists() and not overwrite:
         raise ValueError(f"{target} is there already, and is left as it is; give --overwrite, or another --out")
-    made = default_study(path, x, y, model, drop_missing=drop_missing, name=target.stem, loss=loss)
+    made = default_study(path, x, y, model, drop_missing=drop_missing, loss=loss, name=target.stem)
     content = commented_study(made, os.path.relpath(path, target.parent))
     write_text(target, content)
+    print_choices(made.left_out, made.classes)
     print_place("Study", target)
     print(f"Run it with: sgdbench run {text(str(target))}")
 
@@ -60,7 +63,10 @@ def commented_study(made: DefaultStudy, path: str) -> str:
         "",
         "[data]",
         "# Relative to this file.",
-        *_keys(data, "path", "x", "y"),
+        *_keys(data, "path", "x"),
+        *_comment(made.left_out and f"Left out: {describe_left_out(made.left_out)}."),
+        *_keys(data, "y"),
+        *_comment(made.classes and f"{made.classes}."),
         *_comment_on_scaling(made),
         *_keys(data, "standardize", "center"),
         "# Rows with a missing value are skipped, not refused.",
@@ -88,12 +94,17 @@ def commented_study(made: DefaultStudy, path: str) -> str:
         *_keys(grid["init"], *grid["init"]),
         "",
         "[run]",
-        *_keys(run, "epochs", "loss"),
+        *_keys(run, "epochs", *(["loss"] if run["loss"] != "squared" else [])),
         *_comment_on_target(made),
         *_keys(run, "target", "target_loss"),
         "",
     ]
     return "\n".join(lines)
+
+
+def _comment(sentence: object) -> list[str]:
+    """Return a sentence as a comment, in which whatever it holds stays on one line; nothing for no sentence."""
+    return [f"# {one_line(str(sentence))}"] if sentence else []
 
 
 def _keys(table: dict[str, Any], *names: str) -> list[str]:

@@ -20,7 +20,7 @@ from bench.analysis.default_study import default_study
 from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.cluster import open_cluster
-from bench.commands.console import print_place, print_sentence, print_table, progress
+from bench.commands.console import print_choices, print_place, print_sentence, print_table, progress
 from bench.commands.figure_process import FigureProcess
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.speed import print_speed
@@ -30,6 +30,7 @@ from bench.engine.check import SAMPLES, check
 from bench.engine.confirm import confirm_choices
 from bench.engine.final_test import judge_choice
 from bench.engine.problem import make_problem
+from bench.engine.recording import record_settings
 from bench.engine.sweep import sweep
 from bench.engine.train import Executor, train_in_threads
 from bench.report.figure_list import Stage
@@ -38,7 +39,7 @@ from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
 from bench.study.grid import Grid, question_if_large
-from bench.study.load import load_study, to_toml, with_overrides, without_target
+from bench.study.load import load_study, to_toml, with_overrides, with_target, without_target
 from bench.study.schema import Study
 from bench.tables.choice_ranking import ranking
 from bench.tables.excess import add_excess
@@ -80,7 +81,7 @@ def study_or_table(
     validation: float | None = None,
     test: float | None = None,
 ) -> Study:
-    """Return the study that a name or a file stands for; for a table, the default one for a loss and a held-out share.
+    """Return the study that a name or a file stands for; for a table, the default one, and say what it leaves out.
 
     Raises
     ------
@@ -90,8 +91,9 @@ def study_or_table(
     if Path(name).suffix.lower() in TABLES:
         if y is None:
             raise ValueError(f"--y must name the column of {name} that is to be fitted")
-        about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss, "validation": validation, "test": test}
-        made = default_study(Path(name).absolute(), x, y, model, **about)
+        about: dict[str, Any] = {"drop_missing": drop_missing, "validation": validation, "test": test}
+        made = default_study(Path(name).absolute(), x, y, model, loss=loss or "squared", **about)
+        print_choices(made.left_out, made.classes)
         if made.scaling:
             print_sentence("Scaling", made.scaling)
         if made.study.run.target is None:
@@ -105,14 +107,16 @@ def study_or_table(
     return load_study(name)
 
 
-def overridden(study: Study, **options: Any) -> Study:
+def overridden(study: Study, target: float | None, **options: Any) -> Study:
     """Return the study with other settings; with another loss, with a target that is made for it.
 
     A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given.
+    The target that is given is in the units of the table; see `bench.study.load.with_target`.
     """
     changed = with_overrides(study, **options)
     made_for = study.run.target_loss or study.run.loss
-    if options.get("target") is not None:
+    if target is not None:
+        changed = with_target(changed, target)
         return with_overrides(changed, target_loss=changed.run.loss) if study.run.target_loss else changed
     if study.run.target is None or make_loss(made_for).text == make_loss(changed.run.loss).text:
         return changed
@@ -182,6 +186,8 @@ def run_study(
         On Ctrl-C; the folder then holds what was done.
     """
     data, scaling = study.dataset()
+    if study.run.patience is not None and data.validation is None:
+        raise ValueError("--patience needs --validation: a share of the rows to hold out")
     model, grid = study.make_model(data), study.make_grid()
     if not confirmed and (question := question_if_large(grid.size)):
         raise ValueError(question)
@@ -265,7 +271,7 @@ def train_study(
         _import_in_background("scipy.stats"),
         progress("configurations", grid.size) as advance,
     ):
-        return sweep(
+        result = sweep(
             model,
             data.x,
             data.y,
@@ -278,6 +284,9 @@ def train_study(
             resume=resume,
             progress=advance,
         )
+        # Of labels the sweep has seen the classes alone, and of shares the samples.
+        record_settings(folder, study.run.epochs, study.data.validation, study.data.test, data.classes)
+        return result
 
 
 def confirm_winners(

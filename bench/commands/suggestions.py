@@ -1,6 +1,5 @@
 """What somebody who typed an option that does not exist may have meant."""
 
-import difflib
 from collections.abc import Collection
 
 # What other tools, papers and people call our options.
@@ -37,5 +36,7 @@ def describe_unknown_option(option: str, known: Collection[str]) -> str:
     """
     meant = OTHER_NAMES.get(option)
     if meant not in known:
-        meant = next(iter(difflib.get_close_matches(option, sorted(known), n=1, cutoff=0.7)), None)
+        from kernels.checks import closest_name  # noqa: PLC0415 (takes half a second, after a mistake only)
+
+        meant = closest_name(option, sorted(known), cutoff=0.7)
     return f"there is no option {option}; did you mean {meant}?" if meant else f"there is no option {option}"

@@ -57,6 +57,7 @@ def run_tune(
         On Ctrl-C; the folder then holds what was done.
     """
     try:
+        from bench.engine.sweep import record_settings  # noqa: PLC0415
         from bench.engine.tune import tune  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"optuna", "cmaes", "sqlalchemy"}:
@@ -92,6 +93,7 @@ def run_tune(
             resume=resume,
             progress=advance,
         )
+        record_settings(folder, study.run.epochs, study.data.validation, study.data.test, data.classes)
     with keep_results(folder):
         result = tuning.result
         if len(result.frame) and not (verify_program(result, data) and verify_runs(result, study, data)):

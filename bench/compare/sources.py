@@ -1,6 +1,5 @@
 """What can be compared: two variants, timed in turns; the folders of two runs; two files of pytest-benchmark."""
 
-import difflib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -24,7 +23,7 @@ from bench.timing.registered import find_variant
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import problem_for, study_problems
-from kernels.checks import describe
+from kernels.checks import describe, did_you_mean
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
@@ -110,11 +109,8 @@ def kind_of_source(name: str) -> str:
         return FOLDER
     if find_variant(name):  # of a plug-in that is installed
         return VARIANT
-    spelt = {known.lower(): known for known in BY_NAME}
-    close = difflib.get_close_matches(name.lower(), spelt, n=1)
-    hint = f" (did you mean {spelt[close[0]]!r}?)" if close else ""
     raise ValueError(
-        f"{describe(name)} is no variant{hint}, no folder with results and no .json file of pytest-benchmark; "
+        f"{describe(name)} is not a variant, results folder or JSON file{did_you_mean(name, BY_NAME)}; "
         f"variants are {'; '.join(BY_NAME)}"
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from bench.data.scaling import Scaling, standardize, standardize_stream
 from bench.data.stream import Table, thin_rows
 from bench.data.table import Dataset
-from bench.data.units import in_table_units, original_loss
+from bench.data.units import in_table_units, original_loss, standardized_target
 from kernels import FitResult, Model
 from kernels import fit as kernels_fit
 from kernels.loss import Loss
@@ -65,7 +65,7 @@ class TableFit:
     def metrics(self) -> dict[str, float | None]:
         """What else is known of these parameters, by name, such as the accuracy; of losses of the residual nothing."""
         known = {} if self.result.criterion.of_residual else self.result.metrics
-        return {name: _finite_or_none(value) for name, value in known.items()}
+        return {name: finite_or_none(value) for name, value in known.items()}
 
     @property
     def validation_losses(self) -> Floats | None:
@@ -88,8 +88,8 @@ class TableFit:
     def summary(self) -> dict[str, Any]:
         """Return the numbers that scripts read; None for what is not finite."""
         numbers: dict[str, Any] = {
-            "params": {name: _finite_or_none(value) for name, value in self.params.items()},
-            "loss": _finite_or_none(self.loss),
+            "params": {name: finite_or_none(value) for name, value in self.params.items()},
+            "loss": finite_or_none(self.loss),
             **({} if self.result.criterion.of_residual else {"records": self.result.records}),
             **({"metrics": self.metrics} if self.metrics else {}),
             "status": self.status,
@@ -101,10 +101,10 @@ class TableFit:
         }
         if (losses := self.validation_losses) is not None:
             kept, lowest = losses[self.result.kept_mark], losses[self.result.best.mark]
-            numbers |= {"validation_loss": _finite_or_none(kept), "best_validation_loss": _finite_or_none(lowest)}
+            numbers |= {"validation_loss": finite_or_none(kept), "best_validation_loss": finite_or_none(lowest)}
         if self.test_loss is not None:
-            metrics = {name: _finite_or_none(value) for name, value in self.test_metrics.items()}
-            numbers |= {"test_loss": _finite_or_none(self.test_loss), "test_metrics": metrics}
+            metrics = {name: finite_or_none(value) for name, value in self.test_metrics.items()}
+            numbers |= {"test_loss": finite_or_none(self.test_loss), "test_metrics": metrics}
         numbers |= {"notes": list(self.result.notes)} if self.result.notes else {}
         return numbers | ({"note": self.note} if self.note else {})
 
@@ -147,8 +147,7 @@ def fit_table(
     """
     data, scaling = _standardize(table, targets=make_loss(loss).scales_targets) if standardized else (table, None)
     if scaling and target is not None:
-        for _ in range(make_loss(loss).degree or 0):
-            target /= scaling.y_scale  # whose square may be too small for a float
+        target = standardized_target(target, scaling, make_loss(loss))
     so_far: FitResult | None = None
 
     def remember(result: FitResult) -> None:
@@ -196,6 +195,6 @@ def _standardize(table: Table, *, targets: bool) -> tuple[Table, Scaling]:
     )
 
 
-def _finite_or_none(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """Return the value, or None if it is not finite, which JSON cannot hold."""
     return value if np.isfinite(value) else None

@@ -5,7 +5,6 @@ too many, such as `1,234,18` in a file of two columns, and a wrong number in the
 """
 
 import csv
-import difflib
 import re
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +14,11 @@ from functools import partial
 from importlib import resources
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -25,13 +26,17 @@ from bench.data.dialect import decimal_points, describe_comma, find_separator
 from bench.data.generated import GENERATED, NO_DATA
 from bench.system.files import check_regular_file
 from bench.system.memory import available_memory
+from kernels.checks import did_you_mean
+from kernels.classes import Classes, find_classes, losses_of_classes, takes_classes
+from kernels.loss import Loss
+from kernels.losses import make_loss
 from kernels.run import Floats
 from kernels.sample_stream import ArrayStream, SampleStream
 
 BUILTIN = ("quadratic", "auto-mpg", "diabetes", "noisy-quadratic", "exponential", "polynomial", "none")
 # Of the built-in files: the columns that are inputs, and the target.
 _BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
+MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
 # As text files may write them: a blank often follows a separator.
 _MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
 
@@ -40,9 +45,37 @@ IN_PIECES = "'sgdbench fit --stream' (bench.data.open_table) reads such a table 
 # Of a text file, in bytes; pyarrow reads it in blocks that hold whole lines.
 _LONGEST_LINE = 2**26
 
-# What a reader returns: float64 values, shape (n, columns), and the words that tell a person where a row is.
-_Table = tuple[Floats, Callable[[int], str]]
-_Reader = Callable[[Path, Sequence[str]], _Table]
+
+class _Table(NamedTuple):
+    """What a reader returns.
+
+    Attributes
+    ----------
+    values : array, shape (n, columns)
+        Of the last column, where it holds labels, which of them; nan where a value is missing.
+    locate_row : callable
+        Tells a person where a row is.
+    labels : list or None
+        Those of the last column.
+    """
+
+    values: Floats
+    locate_row: Callable[[int], str]
+    labels: list[Any] | None = None
+
+
+class _Reader(Protocol):
+    """Reads columns of a file, of which the last one may hold labels."""
+
+    def __call__(self, path: Path, names: Sequence[str], *, labels: bool) -> _Table: ...
+
+
+class NoNumbersError(ValueError):
+    """A column does not hold numbers; `found` is what it holds instead, in a few words."""
+
+    def __init__(self, message: str, found: str) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +99,8 @@ class Dataset:
         shape (m,).
     test : tuple or None
         Samples that are held out too, and decide nothing.
+    classes : Classes or None
+        The labels that `y` has as 0 and 1, where the column holds labels.
     """
 
     x: Floats
@@ -76,6 +111,7 @@ class Dataset:
     dropped: int = 0
     validation: tuple[Floats, Floats] | None = None
     test: tuple[Floats, Floats] | None = None
+    classes: Classes | None = None
 
     def as_stream(self) -> SampleStream:
         """Return the samples that are not held out, to be read part by part."""
@@ -108,13 +144,21 @@ def builtin(name: str) -> Dataset:
     raise ValueError(f"built-in data must be one of {_join_names(BUILTIN)}, not {name!r}")
 
 
-def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing: bool = False) -> Dataset:
+def load_table(
+    path: str | Path,
+    x: str | Sequence[str],
+    y: str,
+    *,
+    drop_missing: bool = False,
+    loss: str | Loss = "squared",
+    like: Dataset | None = None,
+) -> Dataset:
     """Read the columns `x` and `y` of a .csv, .tsv or .parquet file.
 
     Text files are UTF-8 and start with a header line; spaces around column names do not count. Fields are separated by
     commas, or by semicolons or tabs where the header is. Numbers have a decimal point, or a decimal comma where
-    semicolons separate the fields, and no thousands separators. Empty fields, NA, n/a, NaN, null and - are missing
-    values.
+    semicolons separate the fields, and no thousands separators. Empty fields, ?, NA, n/a, NaN, null and - are
+    missing values.
 
     Parameters
     ----------
@@ -126,6 +170,11 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
         The target column.
     drop_missing
         Skip rows in which one of these columns is missing or infinite, and count them in `Dataset.dropped`.
+    loss : str
+        What is to be trained. For one of classes, such as ``"logistic"``, y may hold two labels: texts, truth values or
+        any two numbers, which `Dataset.classes` tells.
+    like : Dataset, optional
+        Other rows, such as those that are trained on, whose labels have told the classes.
 
     Raises
     ------
@@ -133,11 +182,12 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
         In one line that says where: for a file that cannot be read or is damaged; columns that do not exist,
         are not unique or do not hold real numbers; missing or infinite values; and files without rows.
     """
+    loss = make_loss(loss)
     path = Path(path)
     names = (x, y) if isinstance(x, str) else (*x, y)
     check_names(names)
     _check_suffix(path)
-    values, locate_row = _read_values(path, names, _READERS[path.suffix.lower()])
+    values, locate_row, labels = _read_values(path, names, _READERS[path.suffix.lower()], labels=takes_classes(loss))
     complete = np.isfinite(values).all(axis=1)
     dropped = len(values) - int(complete.sum())
     if dropped and not drop_missing:
@@ -146,14 +196,47 @@ def load_table(path: str | Path, x: str | Sequence[str], y: str, *, drop_missing
         raise ValueError(f"{path} has no complete row: in each of {dropped} a value is missing or infinite")
     if dropped:
         values = values[complete]
+    targets, classes = _encode_target(f"{path}: column {y!r}", values[:, -1].copy(), labels, loss, like)
     return Dataset(
         x=np.ascontiguousarray(values[:, :-1]),
-        y=values[:, -1].copy(),
+        y=targets,
         x_names=names[:-1],
         y_name=y,
         source=str(path),
         dropped=dropped,
+        classes=classes,
     )
+
+
+def _encode_target(
+    what: str, y: Floats, labels: list[Any] | None, loss: Loss, like: Dataset | None
+) -> tuple[Floats, Classes | None]:
+    """Return a target column as classes, and their labels, where it holds labels; else as it is."""
+    present = y if labels is None else np.array([labels[int(code)] for code in np.unique(y)], dtype=object)
+    classes = like.classes if like else find_classes(loss, present, what)
+    if classes is None:
+        return y, None
+    if labels is None:
+        return classes.encode(y, what), classes
+    codes = np.full(len(labels), np.nan)
+    codes[np.unique(y).astype(np.int64)] = classes.encode(present, what)
+    return codes[y.astype(np.int64)], classes
+
+
+def read_numbers(path: str | Path, name: str) -> Floats:
+    """Return a column of a file, nan where a value is missing.
+
+    Raises
+    ------
+    NoNumbersError
+        If it holds anything else.
+    ValueError
+        As from `load_table`.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    values: Floats = _read_values(path, (name,), _READERS[path.suffix.lower()], labels=False).values[:, 0]
+    return values
 
 
 def column_headings(path: str | Path) -> list[str]:
@@ -171,7 +254,18 @@ def column_headings(path: str | Path) -> list[str]:
         if suffix == ".parquet":
             with pa.parquet.ParquetFile(path) as file:
                 return list(file.schema_arrow.names)
-        return _header(path, find_separator("\t" if suffix == ".tsv" else ",", (), partial(_header, path)))
+        header = _header(path, find_separator("\t" if suffix == ".tsv" else ",", (), partial(_header, path)))
+        _check_header(path, header)
+        return header
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    """Refuse a first line of numbers alone, which is a row of data."""
+    if header and all(_is_number(name, ".") or _is_number(name, ",") for name in header):
+        raise ValueError(
+            f"{path} has no header line: its first line holds numbers only, {_join_names(header, 3)}; write the names "
+            "of the columns above it"
+        )
 
 
 def _check_suffix(path: Path) -> None:
@@ -186,13 +280,13 @@ def either(words: Sequence[str]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _read_values(path: Path, names: Sequence[str], read: _Reader) -> _Table:
+def _read_values(path: Path, names: Sequence[str], read: _Reader, *, labels: bool) -> _Table:
     """Return the columns of a file, with one wording of what is wrong for every kind of file."""
     with explain_failures(path):
-        values, locate_row = read(path, names)
-    if not len(values):
+        table = read(path, names, labels=labels)
+    if not len(table.values):
         raise ValueError(f"{path} has column names but no rows of data")
-    return values, locate_row
+    return table
 
 
 @contextmanager
@@ -233,7 +327,7 @@ def missing_or_infinite(value: float) -> str:
     return "missing" if np.isnan(value) else "infinite"
 
 
-def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
+def _read_text(path: Path, names: Sequence[str], *, labels: bool, separator: str) -> _Table:
     """Return columns of a text file; the separator is that of its suffix, and the header may have another."""
     separator = find_separator(separator, names, partial(_header, path))
     rows = _read_rows(path, separator)
@@ -242,19 +336,31 @@ def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
         raise ValueError(f"{path} is empty; it needs a header line with column names, then rows of numbers")
     if any("\N{REPLACEMENT CHARACTER}" in name for name in header):
         raise ValueError(f"{path}: the header must be UTF-8 text; save the file as UTF-8")
-    positions = _column_positions(path, names, [name.strip() for name in header])
+    header = [name.strip() for name in header]
+    _check_header(path, header)
+    positions = _column_positions(path, names, header)
     first_line, _ = next(rows, (0, []))
     if not first_line:
-        return np.empty((0, len(names))), str
+        return _Table(np.empty((0, len(names))), str)
 
     # By position: names may be padded with spaces, or not be unique in columns that nobody asked for.
     numbered = [str(position) for position in range(len(header))]
     wanted = [numbered[position] for position in positions]
     options = partial(pa.csv.ReadOptions, column_names=numbered, skip_rows=first_line - 1)
+    texts = None
     try:
-        table = _read_numbers(path, separator, wanted, options)
+        try:
+            table = _read_numbers(path, separator, wanted, options)
+        except pa.ArrowInvalid:
+            if not labels:
+                raise
+            table = _read_numbers(path, separator, wanted, options, text=wanted[-1])
+            texts = pa.compute.utf8_trim_whitespace(table.column(wanted[-1]))
     except pa.ArrowInvalid as error:
-        _raise_first_fault(path, separator, dict(zip(names, positions, strict=True)), len(header))
+        asked = dict(zip(names, positions, strict=True))
+        if labels:
+            del asked[names[-1]]
+        _raise_first_fault(path, separator, asked, len(header), names[-1])
         if "block" in str(error):
             raise ValueError(
                 f"{path} has a line of more than {_LONGEST_LINE:,} bytes; accepted are lines up to that"
@@ -266,13 +372,30 @@ def _read_text(path: Path, names: Sequence[str], *, separator: str) -> _Table:
         line, _ = next(islice(_read_rows(path, separator), row + 1, None))
         return f"line {line}"
 
-    return np.column_stack([table.column(name).to_numpy() for name in wanted]), locate_row
+    if texts is None:
+        return _Table(np.column_stack([table.column(name).to_numpy() for name in wanted]), locate_row)
+    codes, found = _codes_of(texts)
+    missing = [k for k, label in enumerate(found) if label in MISSING and not (label == "-" and "+" in found)]
+    codes[np.isin(codes, missing)] = np.nan
+    return _Table(np.column_stack([*(table.column(name).to_numpy() for name in wanted[:-1]), codes]), locate_row, found)
+
+
+def _codes_of(column: pa.ChunkedArray) -> tuple[Floats, list[Any]]:
+    """Return which of its values a column has in each row, nan where it has none, and the values."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    coded = column.combine_chunks().dictionary_encode()
+    return coded.indices.cast(pa.float64()).to_numpy(zero_copy_only=False).copy(), coded.dictionary.to_pylist()
 
 
 def _read_numbers(
-    path: Path, separator: str, wanted: Sequence[str], options: Callable[..., pa.csv.ReadOptions]
+    path: Path,
+    separator: str,
+    wanted: Sequence[str],
+    options: Callable[..., pa.csv.ReadOptions],
+    text: str | None = None,
 ) -> pa.Table:
-    """Return columns as pyarrow reads them, with the decimal point that fits all of them."""
+    """Return columns as pyarrow reads them, one of them as text, with the decimal point that fits all others."""
     failure: pa.ArrowInvalid | None = None
     for point in decimal_points(separator):
         read = partial(
@@ -281,7 +404,7 @@ def _read_numbers(
             parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
                 include_columns=wanted,
-                column_types=dict.fromkeys(wanted, pa.float64()),
+                column_types={name: pa.string() if name == text else pa.float64() for name in wanted},
                 null_values=_MISSING_FIELDS,
                 decimal_point=point,
             ),
@@ -328,7 +451,7 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
             ) from error
 
 
-def _raise_first_fault(path: Path, separator: str, positions: dict[str, int], width: int) -> None:
+def _raise_first_fault(path: Path, separator: str, positions: dict[str, int], width: int, target: str) -> None:
     """Raise a ValueError for the first row of a wrong length or with text where a number is needed."""
     points = list(decimal_points(separator))  # until a field has told which of them it is
     for line, fields in islice(_read_rows(path, separator), 1, None):
@@ -337,10 +460,11 @@ def _raise_first_fault(path: Path, separator: str, positions: dict[str, int], wi
         for name, position in positions.items():
             field = fields[position]
             if not any(_is_number(field, point) for point in points):
-                hint = describe_comma(field, separator)
-                raise ValueError(
+                hint = describe_comma(field, separator) or (_hint_at_classes(field) if name == target else "")
+                raise NoNumbersError(
                     f"{path}: line {line}, column {name!r} must be a number such as -1234.5, not "
-                    f"{reprlib.repr(field)}{hint}"
+                    f"{reprlib.repr(field)}{hint}",
+                    f"{reprlib.repr(field.strip())} in line {line}",
                 )
             points = [point for point in points if _is_number(field, point)]
 
@@ -359,13 +483,29 @@ def _is_number(field: str, point: str) -> bool:
     return field.isascii() and not re.search("[^-+.0-9A-Za-z]", field.strip(" \t"))
 
 
-def _read_parquet(path: Path, names: Sequence[str]) -> _Table:
+def _hint_at_classes(field: str) -> str:
+    """Return where a word may stand as it is, if the field is one and not a number with a flaw."""
+    is_word = any(map(str.isalpha, field)) and not any(map(str.isdigit, field))
+    return f"; {losses_of_classes()}" if is_word else ""
+
+
+def _read_parquet(path: Path, names: Sequence[str], *, labels: bool) -> _Table:
     """Return columns of a Parquet file."""
     with pa.parquet.ParquetFile(path) as file:
-        check_number_columns(path, names, file.schema_arrow)
+        schema = file.schema_arrow
+        labels = labels and names[-1] in schema.names and _is_label(schema.field(schema.names.index(names[-1])).type)
+        check_number_columns(path, names[:-1] if labels else names, schema, target=names[-1])
         _check_memory(path, file.metadata.num_rows, len(names))
         table = file.read(columns=list(names))
-    return np.column_stack([numbers_of(table.column(name)) for name in names]), lambda row: f"row {row + 1}"
+    numbers = [numbers_of(table.column(name)) for name in (names[:-1] if labels else names)]
+    codes, found = _codes_of(table.column(names[-1])) if labels else (None, None)
+    return _Table(np.column_stack(numbers if codes is None else [*numbers, codes]), lambda row: f"row {row + 1}", found)
+
+
+def _is_label(kind: pa.DataType) -> bool:
+    """Return whether a column of Parquet holds texts or truth values."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _check_memory(path: Path, rows: int, columns: int) -> None:
@@ -378,19 +518,22 @@ def _check_memory(path: Path, rows: int, columns: int) -> None:
         )
 
 
-def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema) -> None:
+def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema, target: str | None = None) -> None:
     """Refuse columns that are not there once, or hold no real numbers."""
     for name, position in zip(names, _column_positions(path, names, schema.names), strict=True):
         kind = schema.field(position).type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-            raise ValueError(f"{path}: column {name!r} must hold real numbers, not {kind}")
+            hint = f"; {losses_of_classes()}" if name == target and _is_label(kind) else ""
+            raise NoNumbersError(f"{path}: column {name!r} must hold real numbers, not {kind}{hint}", f"type {kind}")
 
 
 def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:
     """Return a column as float64, nan where a value is missing; without a copy where it is that already.
 
-    An integer beyond 2**53 becomes the nearest float, as it does in a text file.
+    An integer beyond 2**53 becomes the nearest float, as it does in a text file, and so does a decimal number.
     """
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.string())  # cast to a float at once, a decimal number is off by a rounding error
     floats = column.cast(pa.float64(), safe=False)
     numbers: Floats = (
         floats.to_numpy() if isinstance(floats, pa.ChunkedArray) else floats.to_numpy(zero_copy_only=False)
@@ -421,9 +564,8 @@ def _column_positions(path: Path, names: Sequence[str], existing: Sequence[str])
     """Return where each of `names` stands in `existing`, or refuse one that does not and help to find the right one."""
     for name in names:
         if name not in existing:
-            close = difflib.get_close_matches(name, existing, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ValueError(f"{path} has no column {name!r}{hint}; its columns are {_join_names(existing)}")
+            close = did_you_mean(name, existing)
+            raise ValueError(f"{path} has no column {name!r}{close}; its columns are {_join_names(existing)}")
         if existing.count(name) > 1:
             raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}")
     return [existing.index(name) for name in names]

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from bench.data.fit_table import TableFit
+from bench.data.fit_table import TableFit, finite_or_none
 from bench.data.stream import Table
 from bench.data.units import original_units
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, unknown
@@ -36,6 +37,15 @@ class TableQuality:
     uncertainty: Uncertainty
     yardstick: Yardstick
     optimum: Floats | None
+
+    def summary(self, fitted: TableFit) -> dict[str, Any]:
+        """Return the numbers that scripts read; None for what is not known."""
+        if not fitted.result.criterion.of_residual:
+            return {"stderr": self._named_stderr(fitted)}
+        return {"rmse": finite_or_none(self.rmse), "r2": finite_or_none(self.r2), "stderr": self._named_stderr(fitted)}
+
+    def _named_stderr(self, fitted: TableFit) -> dict[str, float | None]:
+        return dict(zip(fitted.params, map(finite_or_none, self.uncertainty.stderr.tolist()), strict=True))
 
 
 def unknown_quality(fitted: TableFit, reason: str) -> TableQuality:

@@ -33,6 +33,13 @@ def original_loss(loss: ArrayLike, scaling: Scaling | None, criterion: Loss) -> 
     return factor * np.asarray(loss, dtype=np.float64)
 
 
+def standardized_target(target: float, scaling: Scaling, criterion: Loss) -> float:
+    """Return a loss in original units as one in standardized units; the inverse of `original_loss`."""
+    for _ in range(criterion.degree or 0):
+        target /= scaling.y_scale  # whose square may be too small for a float
+    return target
+
+
 def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> OriginalUnits:
     """Return the parameters that give in original units the curve that `params` give in standardized ones.
 

@@ -16,6 +16,7 @@ from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from kernels import Model
 from kernels.block import Runs, train_runs
+from kernels.classes import Classes, encode_classes, find_classes
 from kernels.columns import Inputs
 from kernels.linear_data import add_factors
 from kernels.loss import Loss
@@ -38,6 +39,8 @@ class Problem:
         Samples that have no part in anything that is decided.
     fingerprint : str
         A hash of the samples that are trained on.
+    classes : Classes or None
+        The labels of the classes 0 and 1, where y held labels.
     """
 
     model: Model
@@ -49,6 +52,7 @@ class Problem:
     fingerprint: str
     held_out: Samples | None = None
     test: Samples | None = None
+    classes: Classes | None = None
 
     def train(self, job: Job, stopped: Callable[[], bool]) -> Runs | None:
         """Train a job; None if it is stopped before its end."""
@@ -109,10 +113,12 @@ def make_problem(
         If the data do not fit the model or the loss.
     """
     loss = make_loss(settings.loss)
+    classes = find_classes(loss, y)
+    y, validation, test = encode_classes(classes, y, validation, test)
     (columns, y), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)
     check_patience(settings.patience, validation)
     clock = Clock(settle_record(settings.record, y.size, settings.epochs, folder), y.size, settings.drop_last)
-    return Problem(model, loss, columns, y, settings, clock, hash_columns(*columns, y), held_out, for_test)
+    return Problem(model, loss, columns, y, settings, clock, hash_columns(*columns, y), held_out, for_test, classes)
 
 
 def fingerprint_held_out(problem: Problem) -> str:

@@ -1,5 +1,6 @@
 """How finely a sweep records: as finely as it can afford; and for how many epochs it was to train."""
 
+import json
 from numbers import Real
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from bench.store.evidence import store_tables
 from bench.store.run_folder import ABOUT, explain_os_errors, read_identity
+from kernels.classes import Classes
 from kernels.marks import PER_DECADE, make_marks
 
 # Evaluating the loss once takes about half as long as training an epoch side by side (28 of 80 operations of the lanes
@@ -53,14 +55,17 @@ def settle_record(
     return "epoch"
 
 
-def record_settings(folder: Path, epochs: int, validation: object = None, test: object = None) -> None:
-    """Put on record for how many epochs runs were to be trained, which may end before, and which shares are held out.
+def record_settings(
+    folder: Path, epochs: int, validation: object = None, test: object = None, classes: Classes | None = None
+) -> None:
+    """Put on record for how many epochs runs were to be trained, which shares are held out, and the labels of classes.
 
-    Samples that are held out besides those given are no share, and recorded as nan.
+    Runs may end before. Samples that are held out besides those given are no share, and recorded as nan.
     """
+    labels = json.dumps(classes and classes.labels)
     shares = {
         name: [float(share) if isinstance(share, Real) else np.nan]
         for name, share in (("validation", validation), ("test", test))
     }
     with explain_os_errors(folder):
-        store_tables(folder, settings=pd.DataFrame({"epochs": [epochs], **shares}))
+        store_tables(folder, settings=pd.DataFrame({"epochs": [epochs], "classes": [labels], **shares}))

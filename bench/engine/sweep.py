@@ -135,7 +135,7 @@ def sweep(
             _check_float32(problem, grid)
         plan = grid.frame(model, problem.y.size)
         train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
-        record_settings(folder, settings.epochs, validation, test)
+        record_settings(folder, settings.epochs, validation, test, problem.classes)
         result = load_run(folder)
         settle_yardstick(problem, result.starts, folder)
         for _ in range(settings.refine):

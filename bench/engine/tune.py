@@ -159,7 +159,7 @@ def tune(
             for search in searches
             for name, share in search.importance().items()
         ]
-        record_settings(folder, settings.epochs, validation, test)
+        record_settings(folder, settings.epochs, validation, test, problem.classes)
         columns = ["family", "parameter", "importance"]
         store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
         result = load_tuning(folder)

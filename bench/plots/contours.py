@@ -63,7 +63,9 @@ def contours(
         levels = _contour_levels(height)
         if levels.size:
             grays = np.linspace(0.62, 1.0, levels.size + 1)
-            axis.contourf(x, y, height, levels, colors=[str(gray) for gray in grays], extend="both")
+            # Up to the highest loss: to be filled, a single level needs another one above it.
+            filled = [*levels, np.max(height, where=np.isfinite(height), initial=-np.inf)]
+            axis.contourf(x, y, height, filled, colors=[str(gray) for gray in grays], extend="min")
             axis.contour(x, y, height, levels, colors="#8a8a8a", linewidths=0.5)
         points = path[spread_evenly(range(len(path)), MAX_EPOCHS)]
         axis.plot(points[:, first], points[:, second], ".-", color=PALETTE[0], linewidth=1.5, markersize=5)
@@ -112,5 +114,5 @@ def _contour_levels(height: Floats) -> Floats:
         return np.empty(0)
     powers = np.arange(LEVELS, 0, -1)
     levels: Floats = heights[0] + (heights[-1] - heights[0]) / FACTOR ** powers.astype(float)
-    least: float = heights[MIN_POINTS_INSIDE]
-    return np.array([level for level in levels if level > least])
+    # Where losses differ by little more than rounding, levels may be the same.
+    return np.unique(levels[(levels > heights[MIN_POINTS_INSIDE]) & (levels < heights[-1])])

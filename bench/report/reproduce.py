@@ -8,6 +8,7 @@ import tomli_w
 from bench.report.run_data import RunData
 from bench.study.load import to_table
 from bench.study.schema import DataTable
+from kernels.classes import takes_classes
 from kernels.losses import make_loss
 
 HELD_OUT = ("validation", "test")
@@ -91,16 +92,18 @@ def _data_lines(table: DataTable, loss: str) -> tuple[list[str], str]:
     else:
         missing = ", drop_missing=True" if table.drop_missing else ""
         imports = ["from bench.data import load_table"]
-        data = f"load_table({table.path!r}, {table.x!r}, {table.y!r}{missing})"
+        labels = f", loss={loss!r}" if takes_classes(make_loss(loss)) else ""
+        known = f"{labels}, like=rows" if labels else ""
+        data = f"load_table({table.path!r}, {table.x!r}, {table.y!r}{missing}{labels})"
         paths = {"": table.validation_path, "test=": table.test_path}
         others = [
-            f", {name}load_table({path!r}, {table.x!r}, {table.y!r}{missing})" for name, path in paths.items() if path
+            f", {name}load_table({path!r}, {table.x!r}, {table.y!r}{missing}{known})"
+            for name, path in paths.items()
+            if path
         ]
         if others:
-            imports, data = (
-                ["from bench.data import add_held_out, load_table"],
-                f"add_held_out({data}{''.join(others)})",
-            )
+            imports = ["from bench.data import add_held_out, load_table"]
+            data = f"add_held_out({'rows := ' if labels else ''}{data}{''.join(others)})"
     shares = [f", {name}{share}" for name, share in (("", table.validation), ("test=", table.test)) if share]
     if shares:
         imports, data = [*imports, "from bench.data import hold_out_share"], f"hold_out_share({data}{''.join(shares)})"

@@ -306,8 +306,10 @@ class RunData:
         trained, criterion = self.result.run.identity["loss"], self.criterion
         if trained == "squared":
             return {}
+        classes = {"Classes": f"{self.result.classes}."} if self.result.classes else {}
         return {
-            "Loss": f"The losses, by which runs stop and are ranked, are those trained: the mean {criterion.records}."
+            "Loss": f"The losses, by which runs stop and are ranked, are those trained: the mean {criterion.records}.",
+            **classes,
         }
 
     def _describe_metric(self) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What a sweep gives, read from its folder."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from bench.store.run_folder import ABOUT, PLAN, Run, read_run
 from bench.store.seal import DamagedError, name_owner, read_table
 from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
+from kernels.classes import Classes
 from kernels.run import CONVERGED, STATUS, Floats
 from kernels.views import find_view, load_view
 from kernels.yardstick import Yardstick
@@ -73,6 +75,16 @@ class SweepResult:
     clock: Clock
     run: Run
     planned: int
+
+    @cached_property
+    def classes(self) -> Classes | None:
+        """The labels of the classes 0 and 1, where y held labels."""
+        try:
+            recorded = read_table_of(self.run.folder, "settings").get("classes")
+        except DamagedError:
+            return None
+        labels = None if recorded is None or recorded.empty else json.loads(recorded.iloc[0])
+        return Classes((labels[0], labels[1])) if labels else None
 
     @cached_property
     def confirmation(self) -> "SweepResult | None":

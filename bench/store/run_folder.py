@@ -52,6 +52,8 @@ from bench.system.lock import lock_folder
 FORMAT = 3
 ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
+# What a run's identity has as hashes, which tell a person nothing.
+_HASHES = ("data", "validation")
 # What must be among the columns of any part.
 _COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
 
@@ -303,12 +305,10 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
         leftover.unlink()
     before = read_identity(folder) if (folder / ABOUT).exists() else None
     if before is not None and any(_visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
-        for name in [*identity, *before]:
-            if identity.get(name) != before.get(name):
-                raise ValueError(
-                    f"{folder} holds {_describe_difference(name, before, identity)}: "
-                    "choose another folder with --out, or delete this one"
-                )
+        if differences := _describe_differences(before, identity):
+            raise ValueError(
+                f"{folder} holds another run ({differences}): choose another folder with --out, or delete this one"
+            )
         if not resume:
             raise ValueError(
                 f"{folder} holds results already: go on with --resume, or choose another folder with --out"
@@ -332,13 +332,17 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     parts.sync_folder(folder.parent)
 
 
-def _describe_difference(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Return in which respect another run is in a folder; a search for settings has what a sweep has not."""
-    if name not in now:
-        return f"a run with {name} {before[name]!r}, which this one has not"
-    if name not in before:
-        return f"a run without {name}, which is {now[name]!r} in this one"
-    return f"a run with {name} {before[name]!r}, not {now[name]!r}"
+def _describe_differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return in which respects another run is in a folder; a search for settings has what a sweep has not."""
+    differences = []
+    for name in dict.fromkeys([*now, *before]):
+        there, here = before.get(name, "none"), now.get(name, "none")
+        if there != here:
+            words = (
+                "other samples" if name in _HASHES and "none" not in (there, here) else f"{there} there, {here} here"
+            )
+            differences.append(f"{name}: {words}")
+    return "; ".join(differences)
 
 
 def read_identity(folder: Path) -> dict[str, str]:

@@ -3,10 +3,10 @@
 This module alone loads neither numba nor pandas: what needs them is imported where it is used.
 """
 
-import difflib
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from pydantic import ValidationError
 from bench.study.schema import DataTable, GridTable, RunTable, Study, field_names
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.files import read_regular_file
+
+# So many files of a folder are held against a name that is not there.
+MOST_FILES = 1000
 
 
 def studies() -> dict[str, str]:
@@ -121,6 +124,27 @@ def without_target(study: Study) -> Study:
     return study_of_table(table)
 
 
+def with_target(study: Study, target: float | None) -> Study:
+    """Return the study with another target, which is given in the units of its table; None leaves its own.
+
+    Runs on standardized columns have losses in other units, in which the target of a study is.
+
+    Raises
+    ------
+    ValueError
+        As from `with_overrides` and `Study.dataset`.
+    """
+    changed = with_overrides(study, target=target)
+    if target is not None and study.data.standardize:
+        from bench.data.units import standardized_target  # noqa: PLC0415
+        from kernels.losses import make_loss  # noqa: PLC0415
+
+        _, scaling = study.dataset()
+        loss = make_loss(study.run.loss)
+        changed = with_overrides(study, target=scaling and standardized_target(target, scaling, loss))
+    return changed
+
+
 def with_search(study: Study, **options: Any) -> Study:
     """Return the study with other settings of its search, the keys of [tune]; None leaves the study's own.
 
@@ -157,17 +181,26 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError:
         raise ValueError(f"{path} must be UTF-8 text") from None
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise ValueError(_describe_missing_study(path)) from None
         reason = error.strerror if isinstance(error, OSError) else error
-        known = ", ".join(builtin_paths("studies"))
-        hint = ""
-        if isinstance(error, IsADirectoryError):
-            run = path / "run.toml"
-            hint = f"; the study of that run is {run}" if run.is_file() else "; give a TOML file"
-        elif close := difflib.get_close_matches(str(path), [*builtin_paths("studies"), *builtin_paths("suites")], n=1):
-            hint = f"; did you mean {close[0]}?"
-        raise ValueError(
-            f"study {str(path)!r} is none of the built-in ones ({known}) and no file: {reason}{hint}"
-        ) from None
+        run = path / "run.toml"
+        folder = f"; the study of that run is {run}" if run.is_file() else "; give a TOML file"
+        hint = folder if isinstance(error, IsADirectoryError) else ""
+        raise ValueError(f"study {str(path)!r} cannot be read: {reason}{hint}") from None
+
+
+def _describe_missing_study(path: Path) -> str:
+    """Say that a study does not exist, and which built-in one, suite or file beside it may be meant."""
+    from kernels.checks import did_you_mean  # noqa: PLC0415
+
+    studies, suites = (list(builtin_paths(folder)) for folder in ("studies", "suites"))
+    beside = islice(path.parent.glob("*.*"), MOST_FILES) if path.parent.is_dir() else ()
+    files = [str(file) for file in beside if file.suffix.lower() in (".toml", ".csv", ".tsv", ".parquet")]
+    return (
+        f"no study or file is called {str(path)!r}{did_you_mean(str(path), [*studies, *suites, *files])}; "
+        f"built in are the studies {', '.join(studies)} and the suite {', '.join(suites)}"
+    )
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
@@ -245,8 +278,10 @@ def _describe_unknown_key(key: Key) -> str:
     """Say that a key is unknown, and which one may be meant."""
     *tables, last = map(str, key)
     known = field_names(tuple(tables))
-    close = difflib.get_close_matches(last, known, n=1)
+    from kernels.checks import closest_name  # noqa: PLC0415
+
+    close = closest_name(last, known)
     home = next((name for name in Study.model_fields if last in field_names((name,))), None)
-    hint = f"; did you mean {close[0]}?" if close else f"; it belongs in [{home}]" if home else ""
+    hint = f"; did you mean {close}?" if close else f"; it belongs in [{home}]" if home else ""
     place = f" in [{'.'.join(tables)}]" if tables else ""
     return f"{quote_key(last)} is no key{place}{hint}; known are {', '.join(known)}"

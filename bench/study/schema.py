@@ -324,10 +324,11 @@ class Study(Table):
 
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
-            load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing)
-            others = (None if path is None else load(path) for path in (table.validation_path, table.test_path))
-            validation, test = others
-            data = add_held_out(load(table.path), validation, test=test)
+            load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing, loss=self.run.loss)
+            data = load(table.path)
+            paths = (table.validation_path, table.test_path)
+            validation, test = (None if path is None else load(path, like=data) for path in paths)
+            data = add_held_out(data, validation, test=test)
         else:
             data = builtin(str(table.builtin))
         data = hold_out_share(data, table.validation, test=table.test)

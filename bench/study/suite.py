@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.study.load import builtin_paths, read_study_table, resolve_paths, study_of_table, with_overrides
+from bench.study.load import builtin_paths, read_study_table, resolve_paths, study_of_table, with_overrides, with_target
 from bench.study.schema import Study
 
 SHARED = ("grid", "run")
@@ -77,9 +77,12 @@ def load_suite(name: str) -> Suite | None:
     return Suite(title, str(table.get("title") or title), str(table.get("description") or ""), made)
 
 
-def override_all(suite: Suite, **options: Any) -> Suite:
-    """Return the suite with other settings in all of its studies; see `bench.study.load.with_overrides`."""
-    studies = tuple(with_overrides(study, **options) for study in suite.studies)
+def override_all(suite: Suite, target: float | None = None, **options: Any) -> Suite:
+    """Return the suite with other settings in all of its studies; see `bench.study.load.with_overrides`.
+
+    The target is in the units of each study's table: `bench.study.load.with_target`.
+    """
+    studies = tuple(with_target(with_overrides(study, **options), target) for study in suite.studies)
     return Suite(suite.name, suite.title, suite.description, studies)
 
 

@@ -1,0 +1,203 @@
+"""Two labels as the classes 0 and 1: of arrays, Series, tables and studies, in fits and sweeps; what is refused."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.preprocessing import LabelEncoder
+
+from bench import Grid, load_run, sweep
+from bench.data import load_table
+from bench.study.load import load_study
+from kernels import fit
+from kernels.classes import Classes
+
+X = np.linspace(-1, 1, 40)
+ZERO_ONE = (X + 0.3 * np.sin(40 * X) > 0).astype(float)
+SHARED = {"lr": 0.5, "epochs": 3, "kernel": "reference", "init": [0.1, 0.2]}
+
+
+def labelled(low, high, dtype=None):
+    """The classes as labels, the greater one for class 1."""
+    return np.array([low, high], dtype)[ZERO_ONE.astype(int)]
+
+
+LABELS = {
+    "texts": labelled("no", "yes"),
+    "objects": labelled("no", "yes", object),
+    "list": labelled("no", "yes").tolist(),
+    "series": pd.Series(labelled("no", "yes")),
+    "categories": pd.Series(labelled("no", "yes")).astype("category"),
+    "strings": pd.Series(labelled("no", "yes")).astype("string"),
+    "truth": labelled(False, True),
+    "nullable truth": pd.Series(labelled(False, True)).astype("boolean"),
+    "signs": labelled(-1, 1),
+    "floats": labelled(-1.0, 1.0),
+    "two numbers": labelled(1, 2),
+}
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+@pytest.mark.parametrize("y", LABELS.values(), ids=list(LABELS))
+def test_labels_train_as_the_classes_that_scikit_learn_makes_of_them(loss, y):
+    encoder = LabelEncoder().fit(np.asarray(y))
+    np.testing.assert_array_equal(encoder.transform(np.asarray(y)), ZERO_ONE)
+    result, expected = (fit("a*x + b", X, target, loss=loss, **SHARED) for target in (y, ZERO_ONE))
+    np.testing.assert_array_equal(result.trajectory, expected.trajectory)
+    np.testing.assert_array_equal(result.y, ZERO_ONE)
+    assert list(result.classes.labels) == encoder.classes_.tolist()
+    assert expected.classes is None
+
+
+def test_a_result_says_what_is_class_1():
+    result = fit("a*x + b", X, LABELS["texts"], loss="logistic", **SHARED)
+    assert str(result.classes) == "'yes' is class 1, and 'no' is class 0"
+    assert f"classes     {result.classes}" in str(result)
+    assert "classes" not in str(fit("a*x + b", X, ZERO_ONE, loss="logistic", **SHARED))
+
+
+def test_held_out_labels_are_mapped_as_those_that_are_trained_on():
+    held = (X[:3], ["yes", "yes", "yes"])  # by themselves they would be a single class
+    result = fit("a*x + b", X, LABELS["texts"], loss="logistic", validation=held, **SHARED)
+    np.testing.assert_array_equal(result.validation[1], 1)
+    with pytest.raises(ValueError, match=r"^y of validation must be 'no' or 'yes', and is 'maybe' in row 1 "):
+        fit("a*x + b", X, LABELS["texts"], loss="logistic", validation=(X[:2], ["no", "maybe"]), **SHARED)
+
+
+HOLDS = r"^y must hold two classes for the loss 'logistic', such as 0 and 1, and holds "
+
+
+@pytest.mark.parametrize(
+    ("y", "loss", "message"),
+    [
+        (["a", "b", "c", "a"], "logistic", HOLDS + r"3 values: 'a', 'b', 'c'$"),
+        (["a"] * 4, "logistic", HOLDS + r"only 'a'$"),
+        ([1.0] * 4, "logistic", HOLDS + r"only 1$"),
+        ([0, 1, 2, 1], "logistic", HOLDS + r"3 values: 0, 1, 2$"),
+        (np.arange(4) / 7, "hinge", r"for the loss 'hinge', .* holds 4 values: 0, "),
+        (["a", None, "b", "a"], "logistic", r"^y must have a label for each sample, and has none in row 1 "),
+        (pd.Series(["a", pd.NA, "b", "a"]), "logistic", "has none in row 1 "),
+        ([True, "a", True, "a"], "logistic", None),
+        (np.array([1, "a", 1, "a"], object), "logistic", "^y must hold labels of one kind, not numbers beside texts$"),
+        (["a", "b"] * 2, "squared", r"not labels such as 'a': classes are for the losses logistic and hinge$"),
+        ([True, False] * 2, "huber", r"^y must hold real numbers for the loss 'huber', not labels such as True: "),
+        (["a", "b"] * 2, "poisson", r"^y must hold real numbers for the loss 'poisson', not labels such as 'a': "),
+    ],
+)
+def test_what_is_no_pair_of_classes(y, loss, message):
+    if message is None:  # NumPy makes texts of both
+        assert fit("a*x", X[:4], y, loss=loss, epochs=1, kernel="reference").classes == Classes(("True", "a"))
+        return
+    with pytest.raises(ValueError, match=message) as caught:
+        fit("a*x", X[:4], y, loss=loss, kernel="reference")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sweep_keeps_the_labels_on_record(tmp_path):
+    grid, settings = Grid(lr=[0.1, 0.5], init=[0.1, 0.2]), {"epochs": 2, "kernel": "reference", "confirm": 0}
+    found, expected = (
+        sweep("a*x + b", X, y, grid, loss="hinge", **settings, out=tmp_path / name)
+        for name, y in (("labels", LABELS["series"]), ("numbers", ZERO_ONE))
+    )
+    assert found.frame["final_loss"].tolist() == expected.frame["final_loss"].tolist()
+    assert found.classes == load_run(tmp_path / "labels").classes == Classes(("no", "yes"))
+    assert expected.classes is None
+    with pytest.raises(ValueError, match="not labels such as 'no': classes are for the losses logistic and hinge"):
+        sweep("a*x + b", X, LABELS["texts"], grid, **settings)
+
+
+# In tables
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A CSV and a Parquet file of the same labels."""
+    frame = pd.DataFrame({"x": X, "text": LABELS["texts"], "truth": LABELS["truth"], "sign": LABELS["signs"]})
+    frame["category"], frame["three"] = frame["text"].astype("category"), (["a", "b", "c", "a"] * 10)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    return tmp_path
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("column", ["text", "truth", "sign", "category"])
+def test_a_column_of_labels_is_read_for_a_loss_of_classes(table, suffix, column):
+    data = load_table(table / f"t.{suffix}", "x", column, loss="logistic")
+    np.testing.assert_array_equal(data.y, ZERO_ONE)
+    labels = {"truth": (False, True), "sign": (-1, 1)}.get(column, ("no", "yes"))
+    assert data.classes.labels == (labels if suffix == "parquet" or column != "truth" else ("False", "True"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_labels_of_a_table_are_refused_in_one_line(table, suffix):
+    with pytest.raises(ValueError, match=rf"t.{suffix}.* column 'text' .*; classes are for the losses logistic and"):
+        load_table(table / f"t.{suffix}", "x", "text")
+    with pytest.raises(ValueError, match=r"column 'three' must hold two classes .* and holds 3 values: 'a', 'b', 'c'$"):
+        load_table(table / f"t.{suffix}", "x", "three", loss="hinge")
+    with pytest.raises(ValueError, match="column 'text' must") as caught:
+        load_table(table / f"t.{suffix}", ["x", "text"], "sign", loss="hinge")  # as an input
+    assert "classes" not in str(caught.value)
+
+
+def test_missing_labels_are_missing_values(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n1,+\n2, - \n3,?\n4,\n5,+\n")
+    with pytest.raises(ValueError, match=r"line 4, column 'y' is missing \(2 of 5 rows are incomplete\)"):
+        load_table(tmp_path / "t.csv", "x", "y", loss="hinge")
+    data = load_table(tmp_path / "t.csv", "x", "y", loss="hinge", drop_missing=True)
+    assert (data.classes.labels, data.y.tolist(), data.dropped) == (("+", "-"), [0, 1, 0], 2)
+    (tmp_path / "t.csv").write_text("x,y\n1,a\n2,-\n3,b\nz,c\n")  # without a "+" this is a missing value
+    with pytest.raises(ValueError, match="line 5, column 'x' must be a number"):
+        load_table(tmp_path / "t.csv", "x", "y", loss="hinge", drop_missing=True)
+    (tmp_path / "t.csv").write_text("x,y\n1,a\n2,-\n3,b\n?,c\n")
+    data = load_table(tmp_path / "t.csv", "x", "y", loss="hinge", drop_missing=True)
+    assert (data.classes.labels, data.y.tolist()) == (("a", "b"), [0, 1])
+
+
+def test_the_command_line_fits_labels_and_says_them(sgdbench, table):
+    given = ["fit", "t.csv", "--x", "x", "--loss", "logistic", "--kernel", "reference", "--epochs", "2"]
+    code, out, _ = sgdbench(*given, "--y", "text")
+    assert code == 0
+    assert out.startswith("Classes: 'yes' is class 1, and 'no' is class 0.\ntext = a*x + b\n")
+    said = json.loads(sgdbench(*given, "--y", "text", "--json")[1])
+    assert said["classes"] == ["no", "yes"]
+    assert 0.5 < said["metrics"]["accuracy"] <= 1
+    assert json.loads(sgdbench(*given, "--y", "sign", "--json")[1])["params"] == said["params"]
+    code, _, err = sgdbench("fit", "t.csv", "--x", "x", "--y", "text")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "not 'no'; classes are for the losses logistic and hinge" in err
+
+
+def test_the_command_line_sweeps_labels_and_keeps_them(sgdbench, table, monkeypatch):
+    monkeypatch.setattr(
+        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+    )
+    quick = ["--epochs", "2", "--seed", "0", "--optimizer", "sgd", "--batch-size", "full", "--confirm", "2"]
+    command = ["run", "t.csv", "--x", "x", "--y", "truth", "--loss", "logistic", *quick, "--kernel", "fused"]
+    code, out, _ = sgdbench(*command, "--out", "r")
+    assert code == 0
+    assert out.startswith("Classes: 'True' is class 1, and 'False' is class 0.\n")
+    assert load_run(table / "r").classes == Classes(("False", "True"))
+
+
+def test_a_new_study_of_labels_says_them_in_a_comment(sgdbench, table):
+    code, out, _ = sgdbench("new", "t.csv", "--y", "text", "--x", "x", "--loss", "hinge")
+    assert code == 0
+    assert out.startswith("Classes: 'yes' is class 1, and 'no' is class 0.\n")
+    content = (table / "t.toml").read_text()
+    assert "\n# 'yes' is class 1, and 'no' is class 0.\n" in content
+    study = load_study(table / "t.toml")
+    assert study.run.loss == "hinge"
+    data, scaling = study.dataset()
+    assert (data.classes.labels, scaling.y_scale) == (("no", "yes"), 1.0)
+    np.testing.assert_array_equal(data.y, ZERO_ONE)
+
+
+def test_held_out_rows_of_a_file_have_the_classes_of_the_others(table):
+    (table / "other.csv").write_text("x,text\n0.5,yes\n0.7,yes\n")
+    (table / "s.toml").write_text(
+        "name = 's'\n[data]\npath = 't.csv'\nx = 'x'\ny = 'text'\nvalidation_path = 'other.csv'\n"
+        "[model]\nexpression = 'a*x + b'\n[run]\nloss = 'logistic'\n"
+    )
+    data, _ = load_study(table / "s.toml").dataset()
+    assert data.validation[1].tolist() == [1, 1]
