@@ -40,7 +40,7 @@ def test_what_fails_is_said_to_fail_however_fast_it_is():
     rng = np.random.default_rng(4)
     costs = costs_of(rng, [100, 20, 20, 100], 20, success=[1, 0.3, 0.65, 1])
     table = compare_optimizers(optimizers(costs)).set_index("optimizer")
-    assert table.index[-2:].tolist() == ["adam", "rmsprop"]
+    assert set(table.index[-2:]) == {"adam", "rmsprop"}
     assert table.loc[["adam", "rmsprop"], "verdict"].tolist() == ["fails", "fails"]
     assert set(table.loc[["sgd", "momentum"], "verdict"]) == {"best", "no difference found"}
     assert set(compare_optimizers(optimizers(np.full((2, 5), inf)).assign(final_loss=nan))["verdict"]) == {"fails"}
@@ -150,10 +150,10 @@ def test_the_first_is_the_best_unless_another_is_clearly_better():
 
 def test_where_each_is_beaten_by_another_the_first_remains():
     """Each is the fastest from a third of the starts, so that it beats one of the others."""
-    costs = np.tile([[1.0, 2, 3], [2, 3, 1], [3, 1, 2]], 20)
+    costs = np.tile([[1.0, 2, 3], [2, 3, 1], [3, 1, 2]], 40)
     assert [compare_with(costs, row)["verdict"].tolist().count("faster") for row in range(3)] == [1, 1, 1]
     assert find_best(costs) == 0
-    assert find_best(np.vstack([np.full(60, inf), costs])) == 1
+    assert find_best(np.vstack([np.full(120, inf), costs])) == 1
 
 
 def test_optimizers_must_be_part_of_a_choice():

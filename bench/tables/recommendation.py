@@ -62,7 +62,7 @@ def recommend(
     factors = rate_factors(table, reliable, by)[fastest]
     chosen = int(fastest[np.argmax(factors)])
     tied = int(table["tied"].sum())
-    among = f"Of {tied} choices tied in the sweep,"
+    among = "Of the choices tied in the sweep,"  # of which fresh seeds may leave fewer
     if candidates.size < tied:
         among += f" {candidates.size} cost nearly the same; of these"
     if len(table) == 1:
@@ -70,7 +70,7 @@ def recommend(
     elif tied == 1:
         reason = "No other choice is tied with it in the sweep."
     elif candidates.size == 1:
-        reason = f"Of {tied} choices tied in the sweep, it ranks first by {RANKED_BY[cost]}, compared run by run."
+        reason = f"Of the choices tied in the sweep, it ranks first by {RANKED_BY[cost]}, compared run by run."
     elif fastest.size == 1:
         reason = f"{among} it takes the least time."
     elif factors.max() > factors.min():
