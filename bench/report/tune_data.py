@@ -194,10 +194,13 @@ class TuneData:
         if trials.empty:
             return "no trial was trained to its end yet."
         counts = trials["state"].value_counts()
-        given_up = [f"{text(int(counts[state]))} {state}" for state in ("pruned", "diverged") if counts.get(state)]
+        given_up = "".join(
+            f", {text(int(counts[state]))} {state}" for state in ("pruned", "diverged") if counts.get(state)
+        )
         spent = text(float(f"{trials['samples'].sum():.3g}"))
-        words = f"{format_count(len(trials), 'trial')} by {facts['sampler']}"
-        return f"{words}{', ' if given_up else ''}{', '.join(given_up)}; {spent} samples trained on."
+        return (
+            f"{format_count(len(trials), 'trial')} by {facts['sampler']}{given_up}; trained on {spent} samples in all."
+        )
 
     def _values(self, result: SweepResult) -> pd.DataFrame:
         about = self.runs.target, self.runs.floor

@@ -161,7 +161,7 @@ def find_best(
     settings = {"confidence": confidence, "success_margin": success_margin}
     fails = _fails(costs, confidence, success_margin)
     beaten = fails & ~fails.all()
-    for row in np.flatnonzero(~beaten):
+    for row in np.flatnonzero(~beaten).tolist():
         others = compare_with(costs, row, errors=errors, **settings)
         beaten[row] = (others["verdict"].eq("faster") & (others["ratio"] * (1 + TOLERANCE) < 1)).any()
     candidates = ~fails if beaten.all() else ~beaten

@@ -79,8 +79,9 @@ def value_by_loss(losses: Floats, floor: float, *, nonnegative: bool) -> float:
 def families_of(choices: pd.DataFrame, trials: pd.DataFrame) -> NDArray[np.object_]:
     """Return the family of each of the choices, of which there are trials: the optimizer as the search was given it."""
     distinct = trials.drop_duplicates(CHOICES)
-    families: NDArray[np.object_] = distinct["family"].to_numpy(object)
-    return families[find_choices(choices, distinct, CHOICES).to_numpy(int)]
+    places = find_choices(choices, distinct, CHOICES).to_numpy(int)
+    families: NDArray[np.object_] = distinct["family"].to_numpy(object)[places]
+    return families
 
 
 def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, nonnegative: bool = True) -> pd.DataFrame:

@@ -127,7 +127,7 @@ def _decide(
     )
     ties = ranked["tied"] & ~ranked[rivals].isin(different[rivals])
     ranked["tied"] = ranked["recommended"] | ties | ranked.index.isin(alike.index)
-    if not ranked["recommended"].loc[selected.name]:
+    if ranked["recommended"].idxmax() != selected.name:
         reason = f"Fresh seeds ruled out the choice that came first before: {describe_choice(selected)}."
         ranked["reason"] = np.where(ranked["recommended"], reason, "")
     return ranked
