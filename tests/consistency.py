@@ -112,7 +112,7 @@ def _about_table(ranked: pd.DataFrame, best: pd.Series, compared: pd.DataFrame) 
     shown = leaders(ranked).set_index("optimizer")
     for row in compared.iloc[1:].to_dict("records"):
         name, verdict, low, high = row["optimizer"], row["verdict"], row["ratio_low"], row["ratio_high"]
-        expected = "slower" if low > 1 else "faster" if high < 1 else "no interval" if np.isnan(low) else None
+        expected = "worse" if low > 1 else "better" if high < 1 else "no interval" if np.isnan(low) else None
         if verdict not in ("fails", expected or "no difference found"):
             found.append(f"{name} is called {verdict}, with an interval from {low} to {high}")
         if shown.loc[name, "lr"] != row["lr"]:

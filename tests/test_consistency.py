@@ -89,9 +89,7 @@ def test_what_is_said_of_optimizers_is_true_in_95_of_100_studies():
             list(compared[["optimizer", "lr"]].itertuples(index=False, name=None))
         ]
         ratio = medians.to_numpy() / medians.iloc[0]
-        wrong = compared["verdict"].eq("slower") & (ratio < 1.0001) | compared["verdict"].eq("faster") & (
-            ratio > 0.9999
-        )
+        wrong = compared["verdict"].eq("worse") & (ratio < 1.0001) | compared["verdict"].eq("better") & (ratio > 0.9999)
         right.append(not wrong.any())
     assert np.mean(right) >= 0.95
     assert 5 <= revised < 75

@@ -31,7 +31,7 @@ def test_each_optimizer_is_compared_at_its_own_best():
     ]
     assert table[["optimizer", "lr", "tried", "verdict"]].to_numpy().tolist() == [
         ["sgd", 1, 2, "best"],
-        ["adam", 4, 3, "slower"],
+        ["adam", 4, 3, "worse"],
     ]
     assert table[["ratio", "ratio_low", "ratio_high"]].to_numpy() == pytest.approx(np.array([[1] * 3, [2] * 3]))
 
@@ -67,11 +67,11 @@ def test_fresh_seeds_judge_the_choices_that_the_ranking_made():
     fresh = runs_of(costs_of(rng, [150, 120], 20), optimizer=["sgd", "adam"], lr=[1, 3], seeds=10)
     table = compare_optimizers(fresh, ranked=ranked)
     assert table[["optimizer", "lr", "tried", "runs"]].to_numpy().tolist() == [["sgd", 1, 2, 20], ["adam", 3, 2, 20]]
-    assert table["verdict"].tolist() == ["best", "faster"]
+    assert table["verdict"].tolist() == ["best", "better"]
     # Which is then what is recommended.
     table = compare_optimizers(fresh, ranked=confirm(ranked, fresh))
     assert table["optimizer"].tolist() == ["adam", "sgd"]
-    assert table["verdict"].tolist() == ["best", "slower"]
+    assert table["verdict"].tolist() == ["best", "worse"]
     with pytest.raises(ValueError, match=r"^frame must have runs of .*, and it has none of optimizer=adam, lr=3,"):
         compare_optimizers(fresh.head(20), ranked=ranked)
 
@@ -85,7 +85,7 @@ def test_seconds_are_no_better_known_than_the_time_of_an_update():
     assert table["ratio_high"].tolist() == pytest.approx([1, 1.03 * 1.02 / 0.98], abs=0.005)
     assert table["verdict"].tolist() == ["best", "no difference found"]
     frame = optimizers(costs, seconds_per_update=[1e-6, 1.1e-6])
-    assert compare_optimizers(frame, "seconds")["verdict"].tolist() == ["best", "slower"]
+    assert compare_optimizers(frame, "seconds")["verdict"].tolist() == ["best", "worse"]
 
 
 @pytest.mark.parametrize("rivals", [2, 4])
@@ -98,7 +98,7 @@ def test_equals_are_told_apart_in_5_of_100_studies_at_most(rivals, noise):
         for _ in range(300):
             costs = costs_of(rng, [1.0] * rivals, pairs, noise=noise, unequal=0.3)
             verdicts = pd.concat([compare_with(costs, best)["verdict"] for best in range(rivals)])
-            different += verdicts.isin(["slower", "faster"]).any()
+            different += verdicts.isin(["worse", "better"]).any()
         assert different <= 0.06 * 300
 
 
@@ -111,7 +111,7 @@ def test_of_100_studies_all_intervals_of_ratios_hold_in_95(pairs, rivals):
     for _ in range(400):
         table = compare_with(costs_of(rng, medians, pairs), 0).sort_index()
         held.append((table["ratio_low"] <= 1.002 * medians) & (medians <= 1.002 * table["ratio_high"]))
-        slower += table["verdict"].iloc[-1] == "slower"
+        slower += table["verdict"].iloc[-1] == "worse"
     assert slower > 0.95 * 400
     assert np.all(held, axis=1).mean() >= (0.93 if rivals == 2 else 0.95)
 
@@ -126,10 +126,10 @@ def test_a_difference_is_found_where_the_interval_excludes_1_and_nowhere_else():
             table = compare_with(costs, int(rng.integers(4)))
             for low, high, verdict in table[["ratio_low", "ratio_high", "verdict"]].iloc[1:].itertuples(index=False):
                 found.add(verdict)
-                assert (verdict == "slower") == (low > 1) or verdict == "fails"
-                assert (verdict == "faster") == (high < 1) or verdict == "fails"
+                assert (verdict == "worse") == (low > 1) or verdict == "fails"
+                assert (verdict == "better") == (high < 1) or verdict == "fails"
                 assert (verdict == "no interval") == np.isnan(low) or verdict == "fails"
-    assert found == {"slower", "faster", "no interval", "no difference found", "fails"}
+    assert found == {"worse", "better", "no interval", "no difference found", "fails"}
 
 
 def test_fewer_than_five_pairs_give_no_interval_and_no_verdict():
@@ -151,7 +151,7 @@ def test_the_first_is_the_best_unless_another_is_clearly_better():
 def test_where_each_is_beaten_by_another_the_first_remains():
     """Each is the fastest from a third of the starts, so that it beats one of the others."""
     costs = np.tile([[1.0, 2, 3], [2, 3, 1], [3, 1, 2]], 40)
-    assert [compare_with(costs, row)["verdict"].tolist().count("faster") for row in range(3)] == [1, 1, 1]
+    assert [compare_with(costs, row)["verdict"].tolist().count("better") for row in range(3)] == [1, 1, 1]
     assert find_best(costs) == 0
     assert find_best(np.vstack([np.full(120, inf), costs])) == 1
 

@@ -407,7 +407,7 @@ def compared(ratios, verdicts=None):
     """A comparison of optimizers by name, from their ratios with intervals."""
     ratio, low, high = np.array(list(ratios.values()), dtype=float).T
     plain = {"lr": 0.1, "batch_size": 8, "tried": 12, "runs": 20, "converged": 20, "success": 1.0}
-    verdicts = verdicts or ["best"] + ["slower"] * (len(ratios) - 1)
+    verdicts = verdicts or ["best"] + ["worse"] * (len(ratios) - 1)
     table = pd.DataFrame({"optimizer": list(ratios), "ratio": ratio, "ratio_low": low, "ratio_high": high} | plain)
     return table.assign(verdict=verdicts)
 

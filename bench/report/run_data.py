@@ -189,7 +189,7 @@ class RunData:
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.ranking.standard_tables`."""
-        return standard_tables(self.frame, floor=self.floor)
+        return standard_tables(self.frame, floor=self.floor, ranked=self.ranked[self.choices.columns])
 
     @cached_property
     def verdict(self) -> dict[str, str]:

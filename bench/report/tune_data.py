@@ -220,7 +220,7 @@ def _describe_rivals(rivals: pd.DataFrame) -> dict[str, str]:
     first, *others = [row for _, row in rivals.iterrows()]
     for row in others:
         if row["rival"] == GRID:
-            better = " It is the one to take." if row["verdict"] == "faster" else ""
+            better = " It is the one to take." if row["verdict"] == "better" else ""
             said = f"on fresh seeds the best choice of the grid {describe_rival(row, cost)}"
             sentences["Against the grid"] = f"{said}: {describe_choice(row)}.{better}"
     parts = [f"{row['rival']} {describe_rival(row, cost)}" for row in others if row["rival"] != GRID]

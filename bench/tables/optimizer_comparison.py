@@ -55,7 +55,7 @@ def compare_optimizers(
 
         - "best" for the first one;
         - "fails" if half of its runs or more fail, or clearly more than of the most successful one;
-        - "slower" if the interval is above 1, and "faster" if it is below;
+        - "worse" if the interval is above 1, and "better" if it is below;
         - "no interval" if it is missing;
         - "no difference found" if it contains 1.
 
@@ -132,7 +132,7 @@ def compare_with(
     )
     fails = _fails(costs, confidence, success_margin)
     verdict = np.select(
-        [fails, low > 1, high < 1, np.isnan(low)], ["fails", "slower", "faster", "no interval"], "no difference found"
+        [fails, low > 1, high < 1, np.isnan(low)], ["fails", "worse", "better", "no interval"], "no difference found"
     )
     if np.isfinite(costs[best]).any():
         verdict[best] = "best"
@@ -149,7 +149,7 @@ def find_best(
 ) -> int:
     """Return the row of the best of a few rivals: the first one, unless these runs show that another is better.
 
-    A rival is beaten where it fails and others do not, and where another is faster, by more than `TOLERANCE`. If the
+    A rival is beaten where it fails and others do not, and where another is better, by more than `TOLERANCE`. If the
     first is beaten, the best is the one that ranks first (`ties.rank_choices`) of those that are not. If each of those
     that do not fail is beaten, each from other starts, these runs decide nothing between them.
 
@@ -163,7 +163,7 @@ def find_best(
     beaten = fails & ~fails.all()
     for row in np.flatnonzero(~beaten).tolist():
         others = compare_with(costs, row, errors=errors, **settings)
-        beaten[row] = (others["verdict"].eq("faster") & (others["ratio"] * (1 + TOLERANCE) < 1)).any()
+        beaten[row] = (others["verdict"].eq("better") & (others["ratio"] * (1 + TOLERANCE) < 1)).any()
     candidates = ~fails if beaten.all() else ~beaten
     order = rank_choices(costs, np.zeros(len(costs)), success_margin).order
     return 0 if candidates[0] else int(order[candidates[order]][0])

@@ -72,8 +72,8 @@ def describe_ties(others: int) -> str:
 
 # How a rival compares with the best choice, where there is nothing to add to its ratio, and what else there is to say.
 _REMARKS = {
-    "slower": "",
-    "faster": " (less than 5 % apart)",
+    "worse": "",
+    "better": " (less than 5 % apart)",
     "no interval": " (too few runs for an interval)",
     "no difference found": " (statistically indistinguishable)",
 }
@@ -95,6 +95,6 @@ def describe_rival(row: pd.Series, cost: str) -> str:
         return f"{'ends at a finite loss' if is_loss else 'reaches the target'} in {succeeded} runs"
     verb, what = ("ends at", "the loss") if is_loss else ("needs", "the samples")
     remark = _REMARKS[row["verdict"]]
-    if row["verdict"] == "faster" and row["ratio"] * (1 + TOLERANCE) < 1:  # and yet it is not the best
+    if row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1:  # and yet it is not the best
         remark = " (but needs more than another)"
     return f"{verb} {describe_ratio(row)} times {what}{remark}"

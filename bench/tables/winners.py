@@ -123,7 +123,7 @@ def _decide(
         ranked["recommended"] = ranked.index == tops.index[best]
     verdicts = compare_with(costs[rows], 0, confidence=confidence, errors=errors)["verdict"].sort_index()
     different, alike = (
-        tops[verdicts.isin(found).to_numpy()] for found in (("slower", "faster", "fails"), ("no difference found",))
+        tops[verdicts.isin(found).to_numpy()] for found in (("worse", "better", "fails"), ("no difference found",))
     )
     ties = ranked["tied"] & ~ranked[rivals].isin(different[rivals])
     ranked["tied"] = ranked["recommended"] | ties | ranked.index.isin(alike.index)

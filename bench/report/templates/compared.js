@@ -35,8 +35,8 @@ function paintCompared(plot) {
 }
 
 const verdicts = {
-  slower: "is slower",
-  faster: "is faster",
+  worse: "is worse",
+  better: "is better",
   "no interval": "has too few runs for an interval",
   "no difference found": "is statistically indistinguishable",
 };
