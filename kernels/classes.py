@@ -122,13 +122,12 @@ def encode_classes(classes: Classes | None, y: Any, validation: Any, test: Any) 
     """Return targets, and those of samples that are held out where they are a pair (x, y), as classes."""
     if classes is None:
         return y, validation, test
-    encoded = (
-        (held[0], classes.encode(held[1], f"y of {name}"))
-        if isinstance(held, tuple | list) and len(held) == 2
-        else held
-        for name, held in (("validation", validation), ("test", test))
-    )
-    return (classes.encode(y), *encoded)
+
+    def encode_held_out(name: str, held: Any) -> Any:
+        is_pair = isinstance(held, tuple | list) and len(held) == 2
+        return (held[0], classes.encode(held[1], f"y of {name}")) if is_pair else held
+
+    return classes.encode(y), encode_held_out("validation", validation), encode_held_out("test", test)
 
 
 def _check_present(given: Any, what: str) -> None:

@@ -236,7 +236,7 @@ def _evaluate(
     if figures:
         draw("analyzed", gather())
     confirm_winners(result, study, data, costs, executor)
-    judge_winner(result, study, data, costs)
+    judge_winner(gather(), study, data)
     run_data = draw("confirmed", gather())
     for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
@@ -300,23 +300,18 @@ def confirm_winners(
     if study.run.confirm:
         folder = result.run.folder
         problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
-        ranked = _rank(result, data, costs)
+        floor = loss_floor(data.y)
+        ranked = ranking(add_excess(add_seconds(result.frame, costs), result.yardstick, floor), floor=floor)
         seeds, text = study.run.confirm, to_toml(study)
         confirm_choices(problem, study.make_grid(), ranked, folder, text, seeds=seeds, executor=executor)
 
 
-def _rank(result: SweepResult, data: Dataset, costs: pd.DataFrame | None) -> pd.DataFrame:
-    """Rank the choices of settings, also by the time of their updates."""
-    floor = loss_floor(data.y)
-    return ranking(add_excess(add_seconds(result.frame, costs), result.yardstick, floor), floor=floor)
-
-
-def judge_winner(result: SweepResult, study: Study, data: Dataset, costs: pd.DataFrame | None) -> None:
+def judge_winner(run_data: RunData, study: Study, data: Dataset) -> None:
     """Store how good the best choice is on the rows for the test, if there are any; nothing is decided by it."""
     if data.test is not None:
         loss = make_loss(study.run.loss)
-        ranked = _rank(result, data, costs)
-        judge_choice(result, ranked, loss, hold_out_besides(result.model, loss, data.test, "test"))
+        result = run_data.result
+        judge_choice(result, run_data.ranked, loss, hold_out_besides(result.model, loss, data.test, "test"))
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def run_tune(
         On Ctrl-C; the folder then holds what was done.
     """
     try:
-        from bench.engine.sweep import record_settings  # noqa: PLC0415
+        from bench.engine.recording import record_settings  # noqa: PLC0415
         from bench.engine.tune import tune  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"optuna", "cmaes", "sqlalchemy"}:

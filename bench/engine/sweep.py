@@ -25,6 +25,7 @@ from bench.study.schema import RunTable
 from bench.tables.choice_ranking import ranking
 from bench.tables.excess import add_excess
 from bench.tables.run_costs import loss_floor
+from bench.tables.winners import confirm
 from kernels import Model
 from kernels.agreement import KERNELS, check_dtype, check_kernel
 from kernels.checks import check_bool, check_integer, check_target, describe
@@ -148,7 +149,7 @@ def sweep(
         if settings.confirm:
             ranked = _rank(result, problem)
             confirm_choices(problem, grid, ranked, folder, study, seeds=settings.confirm, executor=run_jobs)
-        judge_choice(result, _rank(result, problem), problem.loss, problem.test)
+        judge_choice(result, _final_ranking(result, problem), problem.loss, problem.test)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 
@@ -188,6 +189,14 @@ def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
     """Rank the choices by samples to the target."""
     floor = loss_floor(problem.y)
     return ranking(add_excess(result.frame, result.yardstick, floor), floor=floor)
+
+
+def _final_ranking(result: SweepResult, problem: Problem) -> pd.DataFrame:
+    """Rank the choices, with what the runs on fresh seeds say, where there are any."""
+    ranked, fresh, floor = _rank(result, problem), result.confirmation, loss_floor(problem.y)
+    if not problem.settings.confirm or fresh is None:
+        return ranked
+    return confirm(ranked, add_excess(fresh.frame, result.yardstick, floor), floor=floor)
 
 
 def check_settings(

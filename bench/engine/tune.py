@@ -22,14 +22,17 @@ from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Asked, Search, halving_epochs
 from bench.engine.sweep import check_settings, find_executor, sweep
 from bench.engine.train import Executor, identity_of, loss_stride, rules_of
+from bench.engine.yardstick import settle_yardstick
 from bench.store.evidence import read_table_of, store_tables
 from bench.store.run_folder import OpenRun, explain_os_errors, open_run
 from bench.store.tuning import GRID, IMPORTANCE, TRIALS, TuneResult, load_tuning
 from bench.study.grid import Grid
 from bench.study.space import Space, check_double, check_pruner, check_sampler
 from bench.tables.choice_ranking import ranking, recommended_choice
+from bench.tables.excess import add_excess
 from bench.tables.run_costs import CHOICES, loss_floor
-from bench.tables.trial_value import value_by_loss, value_by_target
+from bench.tables.trial_value import families_of, value_by_loss, value_by_target
+from bench.tables.winners import confirm as confirm_by_fresh_runs
 from kernels import Model
 from kernels.checks import check_integer, check_seed, describe
 from kernels.columns import Inputs
@@ -37,7 +40,7 @@ from kernels.loss import Loss
 from kernels.models import make_model
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
 
-# So many of the choices that cannot be told from the best one are confirmed, besides the best of each optimizer.
+# So many of the tied choices are confirmed, besides the first of each optimizer.
 MOST_CONFIRMED = 20
 
 
@@ -162,17 +165,17 @@ def tune(
         record_settings(folder, settings.epochs, validation, test, problem.classes)
         columns = ["family", "parameter", "importance"]
         store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
-        result = load_tuning(folder)
+        result, floor = load_tuning(folder), loss_floor(problem.y)
+        settle_yardstick(problem, result.result.starts, folder)
         if settings.confirm:
-            choices = choices_to_confirm(result, loss_floor(problem.y))
+            choices = choices_to_confirm(result, floor)
             if len(choices):
                 used = {*space.repeats.seed, *(grid.seed if grid else ())}
                 seeds = fresh_seeds(used, settings.confirm)
                 train_on_fresh_seeds(problem, choices, seeds, space.repeats, folder, study, executor=run_jobs)
-        ranked = ranking(result.result.frame, floor=loss_floor(problem.y))
-        # Of a search, the first is recommended.
-        ranked = ranked.assign(recommended=ranked.index == 0)
-        judge_choice(result.result, ranked, problem.loss, problem.test)
+        if problem.test is not None and len(result.result.frame):
+            ranked = _final_ranking(result, floor, confirmed=bool(settings.confirm))
+            judge_choice(result.result, ranked, problem.loss, problem.test)
         weakref.finalize(result.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 
@@ -180,21 +183,35 @@ def tune(
 def choices_to_confirm(result: TuneResult, floor: float) -> pd.DataFrame:
     """Return the choices that are trained again with fresh seeds.
 
-    The recommended one and the first of those that cannot be told from it, the best one of each optimizer, and the one
-    that the grid recommends; none where no trial was trained to its end.
+    The first ones of those that are tied, the first one of each optimizer, and the one that the grid recommends; none
+    where no trial was trained to its end.
     """
-    frame = result.result.frame
-    if frame.empty:
+    if result.result.frame.empty:
         return pd.DataFrame(columns=CHOICES)
-    ranked = ranking(frame, floor=floor)
+    ranked = _rank_trials(result, floor)
     leading = ranked["tied"] & (ranked["tied"].cumsum() <= MOST_CONFIRMED)
-    chosen = [ranked[leading | ranked["recommended"]][CHOICES]]
-    complete = result.trials[result.trials["state"] == "complete"]
-    chosen.append(complete.sort_values("value", kind="stable").drop_duplicates("family")[CHOICES])
+    chosen = [ranked[leading | ~ranked["family"].duplicated()][CHOICES]]
     if result.grid is not None and len(result.grid.frame):
-        chosen.append(recommended_choice(ranking(result.grid.frame, floor=floor))[CHOICES].to_frame().T)
+        runs = add_excess(result.grid.frame, result.grid.yardstick, floor)
+        chosen.append(recommended_choice(ranking(runs, floor=floor))[CHOICES].to_frame().T)
     joined = pd.concat([part.astype({"optimizer": object, "schedule": object}) for part in chosen])
     return joined.drop_duplicates().reset_index(drop=True)
+
+
+def _rank_trials(result: TuneResult, floor: float) -> pd.DataFrame:
+    """Rank the choices of the trials that were trained to their end; the first is recommended."""
+    ranked = ranking(add_excess(result.result.frame, result.result.yardstick, floor), floor=floor)
+    recommended = ranked["recommended"].any() & (ranked.index == 0)
+    return ranked.assign(family=families_of(ranked, result.trials), recommended=recommended)
+
+
+def _final_ranking(result: TuneResult, floor: float, *, confirmed: bool) -> pd.DataFrame:
+    """Rank the choices, with what the runs on fresh seeds say, where there are any."""
+    ranked, fresh = _rank_trials(result, floor), result.result.confirmation
+    if not confirmed or fresh is None:
+        return ranked
+    runs = add_excess(fresh.frame, result.result.yardstick, floor)
+    return confirm_by_fresh_runs(ranked, runs, rivals="family", floor=floor)
 
 
 def plan_trials(settings: pd.DataFrame, space: Space, model: Model, n_samples: int) -> pd.DataFrame:

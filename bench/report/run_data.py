@@ -5,6 +5,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 from warnings import warn
 
 import numpy as np
@@ -18,7 +19,7 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
-from bench.tables.choice_ranking import cost_of, ranking, recommended_choice, runs_of
+from bench.tables.choice_ranking import cost_of, leaders, ranking, recommended_choice, runs_of
 from bench.tables.excess import add_excess
 from bench.tables.formatting import text
 from bench.tables.headline import headline
@@ -69,6 +70,9 @@ class RunData:
     data: Dataset | None
     scaling: Scaling | None
     missing_data: str | None
+
+    # The column of a ranking whose values are compared on fresh seeds, each at its best choice.
+    rivals: ClassVar[str] = "optimizer"
 
     def with_evidence(self, evidence: Mapping[str, pd.DataFrame]) -> "RunData":
         """Return the same with other measurements besides, on which nothing rests that has been computed so far."""
@@ -149,24 +153,13 @@ class RunData:
             and asked["epochs"].equals(confirmed["epochs"])
             and set(runs["init"]) == set(self.frame["init"])
             and set(runs["seed"]).isdisjoint(self.frame["seed"])
-            and bool(find_choices(self._leading, runs[by].drop_duplicates(), by).notna().all())
+            and bool(find_choices(leaders(self.choices, self.rivals), runs[by].drop_duplicates(), by).notna().all())
         )
-
-    @cached_property
-    def _leading(self) -> pd.DataFrame:
-        """The choices from which conclusions are drawn: the recommended one, and the best of each optimizer."""
-        ranked = self._selected
-        return ranked[ranked["recommended"] | ~ranked["optimizer"].duplicated()]
-
-    @cached_property
-    def _selected(self) -> pd.DataFrame:
-        """The choices by samples to the target, by the runs of the sweep alone."""
-        return self._select("samples")
 
     @cached_property
     def choices(self) -> pd.DataFrame:
         """The ranking of the runs of the sweep alone, by which figures choose the runs that they show."""
-        return ranking(self.frame)
+        return self.rank("samples")
 
     @cached_property
     def choices_of_best_optimizer(self) -> pd.DataFrame:
@@ -175,8 +168,8 @@ class RunData:
 
     @cached_property
     def best_optimizer(self) -> str:
-        """The optimizer of the best choice of the sweep."""
-        return str(self.choices["optimizer"].iloc[0])
+        """The optimizer of the choice that the sweep alone recommends."""
+        return str(recommended_choice(self.choices)["optimizer"])
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
@@ -185,11 +178,11 @@ class RunData:
 
     def ranked_by(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost, as from `bench.tables.winners.confirm`."""
-        ranked = self._selected if cost == "samples" else self._select(cost)
-        return ranked if self.fresh is None else confirm(ranked, self.fresh, cost)
+        ranked = self.choices if cost == "samples" else self.rank(cost)
+        return ranked if self.fresh is None else confirm(ranked, self.fresh, cost, rivals=self.rivals, floor=self.floor)
 
-    def _select(self, cost: str) -> pd.DataFrame:
-        """Return the choices by a cost, by the runs of the sweep alone."""
+    def rank(self, cost: str) -> pd.DataFrame:
+        """Return the choices of settings by a cost, by the runs of the sweep alone."""
         return ranking(self.frame, cost, floor=self.floor)
 
     @cached_property
@@ -228,7 +221,7 @@ class RunData:
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.ranking.standard_tables`."""
-        return standard_tables(self.frame, floor=self.floor)
+        return standard_tables(self.frame, floor=self.floor, ranked=self.ranked[self.choices.columns])
 
     @cached_property
     def verdict(self) -> dict[str, str]:

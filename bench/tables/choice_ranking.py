@@ -205,6 +205,14 @@ def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
     return (chosen if len(chosen) else ranked).iloc[0]
 
 
+def leaders(ranked: pd.DataFrame, by: str = "optimizer") -> pd.DataFrame:
+    """Return the best choice of each optimizer, or of another setting.
+
+    The recommended choice comes first and stands for its own; of each other it is the one that ranks first.
+    """
+    return ranked.sort_values("recommended", ascending=False, kind="stable").drop_duplicates(by)
+
+
 def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | None:
     """Return which end of the rates that were tried a choice is at, "highest" or "lowest", and of how many.
 
