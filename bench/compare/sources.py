@@ -254,9 +254,10 @@ def _note_unmatched(base: Collection[str], new: Collection[str]) -> list[tuple[s
 def _note_missing(name: str, folder: _Folder, other: _Folder) -> list[tuple[str, str]]:
     """Return why one has no time for what the other has timed."""
     return [
-        (f"Not timed in {name}", remark)
+        (f"{variant} was not timed in {name}", remark.removeprefix(f"{variant}: "))
         for remark in folder.missing
-        if any(remark.startswith(f"{variant}: ") for variant in other.samples)
+        for variant in other.samples
+        if remark.startswith(f"{variant}: ")
     ]
 
 
