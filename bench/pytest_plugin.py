@@ -54,4 +54,4 @@ def variant_benchmark(benchmark: Any) -> Measure:
 @once
 def small(problem: Problem) -> Problem:
     """Return as little of a problem as shows that a variant works."""
-    return problem.part(runs=33, epochs=2, samples=1000)
+    return problem.part(runs=33, epochs=2, samples=100)

@@ -49,6 +49,7 @@ LONGEST += [
 ]
 
 ROOT = Path(__file__).parent.parent
+BENCHMARKS = ROOT / "tests" / "benchmarks"
 
 
 def says_how_to_benchmark(config):
@@ -64,19 +65,16 @@ def pytest_configure(config):
         config.option.benchmark_disable = True
 
 
-def pytest_collection_modifyitems(config, items):
-    """Deselect what is marked `only_measured`, unless the command line says how to benchmark.
+def pytest_ignore_collect(collection_path, config):
+    """Collect nothing else where only benchmarks run: thousands of tests would be collected to be skipped."""
+    if config.option.benchmark_only and collection_path.suffix == ".py" and BENCHMARKS not in collection_path.parents:
+        return True
+    return None
 
-    Not where nothing else is left of its function: no benchmark is left out as a whole, and one can be run by its name.
-    """
+
+def pytest_collection_modifyitems(items):
     # A file is the work of one process: with the long ones first, none is left to work alone in the end.
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
-    if says_how_to_benchmark(config):
-        return
-    marked = {item for item in items if item.get_closest_marker("only_measured")}
-    others = {item.function for item in items if item not in marked}
-    config.hook.pytest_deselected(items=[item for item in marked if item.function in others])
-    items[:] = [item for item in items if item not in marked or item.function not in others]
 
 
 def pytest_collection_finish():

@@ -1,3 +1,4 @@
+import inspect
 import re
 import shlex
 import shutil
@@ -15,7 +16,10 @@ from bench.timing.speed import speed
 from bench.timing.variants import BY_NAME, VARIANTS
 from bench.timing.verify import verify
 from kernels import Model, cache, models
+from kernels.losses import LOSSES
 from kernels.models import MODELS
+from kernels.optimizers import OPTIMIZERS
+from kernels.spec import spec_text
 
 REFERENCE, IN_C = BY_NAME["reference"], BY_NAME["C"]
 RNG = np.random.default_rng(5)
@@ -78,6 +82,10 @@ def pairs():
                 continue
             if not variant.lacks(problem):
                 yield pytest.param(variant, problem, id=f"{variant.name}, {name}")
+
+
+def str_or_name(value):
+    return value if isinstance(value, str) else value.name
 
 
 def ready(variant, problem):
@@ -271,24 +279,48 @@ def test_jax_keeps_the_fastest_of_its_forms(monkeypatch):
     assert len(tried) == 6
 
 
-OPTIONS = ["nesterov(0.5)", "adagrad", "rmsprop", "adamw", "sgd(weight_decay=0.1)", "adam(0.8, 0.9, 1e-7, 0.1)"]
+# Of every option that a peer declares, a value that is not the usual one.
+OPTIONS = {"weight_decay": 0.1, "momentum": 0.5, "dampening": 0.3, "eps": 0.01, "lr_decay": 0.1, "rho": 0.7}
+OPTIONS |= {"initial_accumulator_value": 0.5, "alpha": 0.7, "beta1": 0.8, "beta2": 0.7, "momentum_decay": 0.1}
+OPTIONS |= {"etaminus": 0.3, "etaplus": 1.5, "step_min": 0.001, "step_max": 0.5}
+OPTIONS |= dict.fromkeys(["centered", "amsgrad", "decoupled_weight_decay"], True)
+PEERS = [variant for variant in VARIANTS if not variant.ours]
 
 
-@pytest.mark.parametrize(
-    ("name", "spec"),
-    [
-        (name, spec)
-        for name in ("PyTorch", "JAX")
-        for spec in OPTIONS
-        if not BY_NAME[name].lacks(replace(PLANE, optimizer=spec, batch_size=8))
-    ],
-)
-def test_optimizers_have_their_options(name, spec):
-    problem = replace(PLANE, optimizer=spec, batch_size=8)
+def declared(peer):
+    """Every optimizer that it declares: as it is usually, and with all its options."""
+    for name, options in peer.optimizers.items():
+        yield name
+        if options:
+            yield spec_text(name, {option: OPTIONS[option] for option in options})
+
+
+@pytest.mark.parametrize(("peer", "spec"), [(peer, spec) for peer in PEERS for spec in declared(peer)], ids=str_or_name)
+def test_what_a_peer_declares_it_has(peer, spec):
+    problem = classic(batch_size=8, **SHORT) if peer.batches else classic(**SHORT)
+    problem = replace(problem, optimizer=spec)
+    assert peer.lacks(problem) is None
     expected = REFERENCE.ready(problem)()
-    assert errors(ready(BY_NAME[name], problem)(), expected).largest <= 1e-12
-    plain = REFERENCE.ready(replace(problem, optimizer="sgd"))()
-    assert errors(expected, plain).largest > 1e-4
+    assert errors(ready(peer, problem)(), expected).largest <= 1e-12
+    assert spec == "sgd" or errors(expected, REFERENCE.ready(replace(problem, optimizer="sgd"))()).largest > 1e-4
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=str_or_name)
+def test_what_a_peer_does_not_declare_it_refuses(peer):
+    problem = classic(**SHORT)
+    for name, build in OPTIMIZERS.items():
+        has = peer.optimizers.get(name)
+        if has is None:
+            assert peer.lacks(replace(problem, optimizer=name)) == f"it has no {name}"
+            continue
+        for option in inspect.signature(build).parameters:
+            reason = peer.lacks(replace(problem, optimizer=spec_text(name, {option: OPTIONS[option]})))
+            assert (reason is None) == (option in has), option
+            assert reason is None or option in reason
+    for loss in LOSSES:
+        reason = peer.lacks(replace(problem, loss=loss))
+        assert (reason is None) == (loss in peer.losses)
+        assert reason in (None, "it supports only the squared loss")
 
 
 def test_no_momentum_is_plain_descent_in_torch_too():

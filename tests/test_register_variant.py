@@ -1,6 +1,7 @@
 """Variants of the user's own: verified and timed as the built-in ones, by name everywhere."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,22 @@ def test_what_is_documented_is_right():
     call, errors = verify(BY_NAME["matrices"], PROBLEM)
     assert errors.largest < 1e-12
     assert isinstance(call(), Trained)
+
+
+def test_optimizers_are_names_or_have_their_options():
+    register_variant("mine", right, optimizers=["sgd", "adam"])
+    register_variant("more", right, optimizers={"adam": ["beta1"]}, losses=["squared", "huber"])
+
+    def lacks(name, **changes):
+        return BY_NAME[name].lacks(replace(PROBLEM, **changes))
+
+    assert lacks("mine", optimizer="adam(0.8, 0.9, 0.01)") is None
+    assert lacks("mine", optimizer="adam(weight_decay=0.1)") == "it has adam without weight_decay only"
+    assert lacks("more", optimizer="adam(0.8)") is None
+    assert lacks("more", optimizer="adam(0.8, 0.9, 0.01)") == "it has adam without beta2 and eps only"
+    assert lacks("more", optimizer="sgd") == "it has no sgd"
+    assert lacks("more", optimizer="adam", loss="huber(0.5)") is None
+    assert lacks("more", optimizer="adam", loss="hinge") == "it supports only the squared and huber losses"
 
 
 def test_a_variant_has_its_row_and_its_bar():

@@ -121,8 +121,12 @@ def _run_problem(study: Study, folder: Path, executor: Executor, *, resume: bool
             return None
         store_tables(result.run.folder, trajectories=replayed, paths=paths)
         confirm_winners(result, study, data, None, executor)
-        judge_winner(result, study, data, None)
-        run = RunData(result, read_tables(result.run.folder), study, data, scaling, None)
+
+        def gather() -> RunData:
+            return RunData(result, read_tables(result.run.folder), study, data, scaling, None)
+
+        judge_winner(gather(), study, data)
+        run = gather()
         write_run_report(run, svg=svg, figures=False)
     best = run.verdict["Best choice"].partition(", schedule")[0]
     print_sentence(study.name, f"{best}.")

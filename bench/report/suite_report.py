@@ -140,8 +140,8 @@ def describe_suite(data: SuiteData) -> dict[str, str]:
     sentences = {
         "Over all": (
             f"{first['optimizer']} leads: it solves {_percent(first['solved'])} of "
-            f"{format_count(instances, 'instance')} of {format_count(len(data.ratios), 'problem')} on fresh seeds, and {_percent(first['within_2'])} with at "
-            "most twice the samples of the best optimizer."
+            f"{format_count(instances, 'instance')} of {format_count(len(data.ratios), 'problem')} on fresh seeds, "
+            f"and {_percent(first['within_2'])} with at most twice the samples of the best optimizer."
         )
     }
     for name, table in data.ratios.items():

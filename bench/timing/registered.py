@@ -1,6 +1,6 @@
 """Variants of the user's own, which are verified, timed and compared as the built-in ones are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from bench.timing.problem import Problem, Trained
 from bench.timing.variants import BY_NAME, TOLERANCE, VARIANTS, Call, Variant
 from kernels.checks import describe
+from kernels.optimizers import make_optimizer
 from kernels.plugins import load_installed
 
 Prepare = Callable[[Problem], Callable[[], Any]]
@@ -35,8 +36,9 @@ def register_variant(
     tolerance : float
         Bounds the error against the reference, relative where what is expected exceeds 1; at least 1e-9.
     **facts
-        many, slow, batches, shuffles, optimizers, models, which, package, module, threads: what it can do, as for
-        `bench.timing.variants.Variant`. Unless said, it trains one run at a time with plain sgd.
+        many, slow, batches, shuffles, optimizers, losses, models, which, package, module, threads: what it can do, as
+        for `bench.timing.variants.Variant`. Unless said, it trains one run at a time with plain sgd. Of optimizers that
+        are a list of names, it has the options that they have without any in their text: beta1, beta2 and eps of adam.
 
     Returns
     -------
@@ -60,6 +62,8 @@ def register_variant(
     known = set(Variant._fields) - {"name", "about", "prepare", "tolerance", "kernel"}
     if unknown := sorted(set(facts) - known):
         raise ValueError(f"the variant {name!r} has no fact {unknown[0]}; known are {', '.join(sorted(known))}")
+    if not isinstance(optimizers := facts.get("optimizers", {}), Mapping):
+        facts["optimizers"] = {optimizer: tuple(make_optimizer(optimizer).options) for optimizer in optimizers}
 
     def register(prepare: Prepare) -> Prepare:
         if not callable(prepare):

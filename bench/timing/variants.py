@@ -1,6 +1,6 @@
 """THE registry of implementations, ours and the peers': equality tests, benchmarks and the speed table walk it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +26,8 @@ from kernels.linear_data import make_linear_data
 from kernels.losses import make_loss
 from kernels.marks import make_marks
 from kernels.models import quadratic
-from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.optimizer import Optimizer
+from kernels.optimizers import make_optimizer
 from kernels.run import Hyperparameters, Record, option_values
 from kernels.samples import allocate_data
 
@@ -39,7 +40,23 @@ TOLERANCE = 1e-9
 LONGEST_REASON = 300
 FALLS_BACK = "it falls back to another kernel here: rounding errors could exceed its bound of 1e-12"
 
-IN_JAX = ("sgd", "momentum", "nesterov", "adam")
+# The optimizers that peers have, with the options of each, held against the reference by tests/test_peers.py.
+PLAIN = {"sgd": ()}
+HEAVY_BALL, ADAM = ("momentum", "weight_decay"), ("beta1", "beta2", "eps", "weight_decay")
+IN_JAX = {"sgd": ("weight_decay",), "momentum": HEAVY_BALL, "nesterov": HEAVY_BALL, "adam": ADAM}
+# All of torch.optim that is here too, but ASGD, whose parameters are the iterate and not the average.
+IN_TORCH = IN_JAX | {
+    "momentum": (*HEAVY_BALL, "dampening"),
+    "adagrad": ("eps", "weight_decay", "lr_decay", "initial_accumulator_value"),
+    "adadelta": ("rho", "eps", "weight_decay"),
+    "rmsprop": ("alpha", "eps", "weight_decay", "momentum", "centered"),
+    "rprop": ("etaminus", "etaplus", "step_min", "step_max"),
+    "adam": (*ADAM, "amsgrad"),
+    "adamw": (*ADAM, "amsgrad"),
+    "adamax": ADAM,
+    "nadam": (*ADAM, "momentum_decay", "decoupled_weight_decay"),
+    "radam": (*ADAM, "decoupled_weight_decay"),
+}
 LINEAR = "models that are linear in their parameters"
 
 
@@ -63,8 +80,10 @@ class Variant(NamedTuple):
         Takes microseconds for a sample-update.
     batches, shuffles : bool
         What it can do besides single samples as they stand.
-    optimizers : sequence of str
-        The names of those it has.
+    optimizers : dict of str to sequence of str
+        Those that a peer has, and the options of each that it takes; a kernel of ours has all.
+    losses : sequence of str
+        The names of those that a peer has; a kernel of ours has all.
     models : callable
         Whether it can train a model; `which` says so in words.
     package : str, optional
@@ -85,7 +104,8 @@ class Variant(NamedTuple):
     slow: bool = False
     batches: bool = True
     shuffles: bool = True
-    optimizers: Sequence[str] = ("sgd",)
+    optimizers: Mapping[str, Sequence[str]] = PLAIN
+    losses: Sequence[str] = ("squared",)
     models: Callable[[Model], bool] = lambda model: True
     which: str = "any model"
     package: str | None = None
@@ -100,28 +120,35 @@ class Variant(NamedTuple):
 
     def lacks(self, problem: Problem) -> str | None:
         """Return what the problem asks for and the variant does not have, in words; None if it takes the problem."""
-        optimizer = make_optimizer(problem.optimizer)
+        optimizer, loss = make_optimizer(problem.optimizer), make_loss(problem.loss)
         if self.kernel and KERNELS[self.kernel].maps and problem.dtype == "float64":
-            return find_refusal(problem.model, make_loss(problem.loss), optimizer)
+            refusal = find_refusal(problem.model, loss, optimizer)
+            return refusal and f"it {refusal}"
         refusals = (
-            (not self.models(problem.model), f"it trains only {self.which}"),
-            (not self.ours and optimizer.name not in self.optimizers, f"it does not support {optimizer.name}"),
-            # Options such as amsgrad make another rule of it, which peers were not written for.
-            (
-                not self.ours and optimizer.rule is not make_optimizer(optimizer.name).rule,
-                f"it supports only the usual form of {optimizer.name}",
-            ),
-            # Those that have nothing else have it plain.
-            (optimizer.weight_decay and len(self.optimizers) == 1, "it has no weight decay"),
-            (problem.loss != "squared" and not self.ours, "it supports only the squared loss"),
-            (problem.batch_size > 1 and not self.batches, "it has no minibatches"),
-            (problem.shuffle and not self.shuffles, "it does not shuffle"),
+            (not self.models(problem.model), f"trains only {self.which}"),
+            (not self.ours, self._describe_missing(optimizer)),
+            (not self.ours and loss.name not in self.losses, f"supports only the {self._describe_losses()}"),
+            (problem.batch_size > 1 and not self.batches, "has no minibatches"),
+            (problem.shuffle and not self.shuffles, "does not shuffle"),
             (
                 problem.dtype != "float64" and self.kernel not in DTYPES[problem.dtype],
-                f"it does not support {problem.dtype}",
+                f"does not support {problem.dtype}",
             ),
         )
-        return next((reason for refused, reason in refusals if refused), None)
+        return next((f"it {reason}" for refused, reason in refusals if refused and reason), None)
+
+    def _describe_missing(self, optimizer: Optimizer) -> str:
+        """Return what it lacks of an optimizer, in words: the whole of it, or options that are not the usual ones."""
+        if optimizer.name not in self.optimizers:
+            return f"does not support {optimizer.name}"
+        usual = make_optimizer(optimizer.name)
+        given = {name for name, value in optimizer.options.items() if value != usual.options.get(name, 0.0)}
+        given |= {*optimizer.flags, *["weight_decay"] * bool(optimizer.weight_decay)}
+        missing = sorted(given - set(self.optimizers[optimizer.name]))
+        return f"supports {optimizer.name} only without {' and '.join(missing)}" if missing else ""
+
+    def _describe_losses(self) -> str:
+        return f"{' and '.join(self.losses)} {'loss' if len(self.losses) == 1 else 'losses'}"
 
     def missing(self) -> str | None:
         """Return why it is not there, and what would help; None if it is installed."""
@@ -282,8 +309,7 @@ def _is_linear(model: Model) -> bool:
 
 
 def _ours(name: str, about: str, tolerance: float, *, many: bool = False, slow: bool = False) -> Variant:
-    optimizers = tuple(OPTIMIZERS)
-    return Variant(name, about, partial(kernel, name), tolerance, many, slow, optimizers=optimizers, kernel=name)
+    return Variant(name, about, partial(kernel, name), tolerance, many, slow, kernel=name)
 
 
 VARIANTS = (
@@ -299,7 +325,6 @@ VARIANTS = (
         partial(kernel, "epoch-map", together=True),
         1e-12,
         many=True,
-        optimizers=tuple(OPTIMIZERS),
         kernel="epoch-map",
     ),
     Variant(
@@ -308,7 +333,6 @@ VARIANTS = (
         lanes_in_threads,
         0.0,
         many=True,
-        optimizers=tuple(OPTIMIZERS),
         kernel="lanes",
         threads=processors(),
     ),
@@ -371,12 +395,12 @@ VARIANTS = (
     ),
     Variant(
         "PyTorch",
-        "eager, gradients by hand; all optimizers but plain SGD from torch.optim",
+        "eager, gradients by hand; the optimizers of torch.optim, plain SGD in place",
         _peer("pytorch"),
         1e-12,
         slow=True,
         shuffles=False,
-        optimizers=tuple(OPTIMIZERS),
+        optimizers=IN_TORCH,
         package="torch",
     ),
     Variant(

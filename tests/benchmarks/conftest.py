@@ -1,4 +1,4 @@
-"""What the benchmarks share: verified, compilation-free measurement, and the targets at the end of a measured run."""
+"""What the benchmarks share: compilation-free measurement, tables in one unit, and the targets at the end."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,13 @@ import pytest
 
 from bench.pytest_plugin import variant_benchmark  # noqa: F401 (a fixture)
 from bench.system.environment import environment
+from bench.timing.variants import BY_NAME
 from bench.timing.verify import no_compilation
+from tests.benchmarks.contestants import ABSENT
 
-TARGETS, SPEEDS = pytest.StashKey[list](), pytest.StashKey[list]()
+TARGETS = pytest.StashKey[list]()
+# Of what pytest-benchmark shows of a benchmark, the times.
+TIMES = ("min", "max", "mean", "stddev", "median", "iqr")
 
 
 class Target(NamedTuple):
@@ -27,48 +31,56 @@ class Target(NamedTuple):
         past = self.least / middle if self.least else middle / self.most
         verdict = "met" if past <= 1 else f"missed by {100 * (past - 1):.1f} %"
         spread = f"{middle:.4g}{self.unit} [{low:.4g} .. {high:.4g}]"
-        return f"{self.what:72} {spread:30} {wanted + self.unit:20} {verdict}"
+        return f"{self.what:60} {spread:26} {wanted + self.unit:14} {verdict}"
 
 
 def pytest_configure(config):
-    config.stash[TARGETS], config.stash[SPEEDS] = [], []
+    config.stash[TARGETS] = []
 
 
 def pytest_benchmark_update_machine_info(config, machine_info):
     machine_info["sgdbench"] = environment()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_benchmark_group_stats(config, benchmarks, group_by):
+    """Show the times of what a call consists of, since the calls of a group do not all do as much; and short names."""
+    # Their single rounds are of no interest: the ratios have a section of their own.
+    benchmarks[:] = [row for row in benchmarks if row["group"] != "targets"]
+    for row in benchmarks:
+        row["name"] = row["param"] or row["name"].removeprefix("test_").replace("_", " ")
+        count = row["extra_info"].get("sample_updates") or row["extra_info"].get("items") or 1
+        row.update({time: row[time] / count for time in TIMES} | {"ops": row["ops"] * count})
+
+
 def pytest_terminal_summary(terminalreporter, config):
-    if config.stash[SPEEDS]:
-        terminalreporter.section("sgdbench: ns per sample-update, median")
-        for group, ns, variant in sorted(config.stash[SPEEDS]):
-            terminalreporter.line(f"{group:44} {variant:24} {ns:12,.3f}")
+    if not config.option.benchmark_only:
+        return
     if config.stash[TARGETS]:
-        terminalreporter.section("sgdbench targets: median [quartiles], or the ratio [95 % interval]")
+        terminalreporter.section("targets: median [quartiles], or the ratio [95 % interval]")
         for target in config.stash[TARGETS]:
             terminalreporter.line(str(target))
+    if ABSENT:
+        terminalreporter.section("not measured everywhere")
+        for name, reasons in ABSENT.items():
+            terminalreporter.line(f"{name}: {'; '.join(sorted(reasons))}")
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(benchmark, monkeypatch):
+    """Untimed, torch compiles two samples, in less time than 25."""
+    if not benchmark.enabled and BY_NAME["PyTorch"].missing() is None:
+        monkeypatch.setattr("bench.timing.peers.pytorch.CHUNK", 2)
 
 
 @pytest.fixture
 def timed(benchmark):
-    """Time a call that has been made before."""
+    """Time a call that has been made before, and say how many items it has to do with."""
 
-    def measured(call, *args):
+    def measured(call, *args, items):
         with no_compilation():
             benchmark(call, *args)
-
-    return measured
-
-
-@pytest.fixture
-def measure(variant_benchmark, benchmark, request):  # noqa: F811 (that fixture)
-    """Time a variant on a problem as `variant_benchmark` does, and show it at the end of a measured run."""
-
-    def measured(variant, problem):
-        variant_benchmark(variant, problem)
-        if benchmark.enabled:
-            ns = benchmark.extra_info["ns_per_sample_update"]
-            request.config.stash[SPEEDS].append((benchmark.group, ns, variant.name))
+        benchmark.extra_info["items"] = items
 
     return measured
 

@@ -1,27 +1,29 @@
-"""Every optimizer on the quadratic in batches of 16: one run, and many side by side; PyTorch where it is installed."""
+"""Optimizers on the quadratic in batches of 16: one run, and many side by side; PyTorch where it has them.
+
+There is one of each kind: without state, with one slot, with two that are divided, and by sign.
+"""
 
 import pytest
 
 from bench.timing.problem import classic
 from bench.timing.variants import BY_NAME
 from bench.timing.workload import batch_of_runs
-from kernels.optimizers import OPTIMIZERS
+from tests.benchmarks.contestants import contestants
 
+OPTIMIZERS = ("sgd", "momentum", "adam", "lion")
 ONE = {optimizer: classic(100, 16, optimizer=optimizer) for optimizer in OPTIMIZERS}
 MANY = {optimizer: batch_of_runs(problem).part(epochs=10) for optimizer, problem in ONE.items()}
 
 
-# Those of which other tests have the kernels.
-COMPILED = ("sgd", "momentum", "adam")
-
-
+@pytest.mark.benchmark(group="optimizers, batches of 16: time of a sample-update")
 @pytest.mark.parametrize(
-    "optimizer",
-    [pytest.param(name, marks=() if name in COMPILED else pytest.mark.only_measured) for name in OPTIMIZERS],
+    ("variant", "optimizer"),
+    [
+        pytest.param(variant, optimizer, id=f"{optimizer}, {variant.name}")
+        for optimizer, problem in ONE.items()
+        for variant in contestants(problem, [BY_NAME[name] for name in ("fused", "lanes", "PyTorch")])
+    ],
 )
-@pytest.mark.parametrize("name", ["fused", "lanes", "PyTorch"])
-def test_optimizer(name, optimizer, measure, benchmark):
-    benchmark.group = f"optimizers: {optimizer}"
-    variant = BY_NAME[name]
+def test_optimizer(variant, optimizer, variant_benchmark):
     problem = (MANY if variant.many else ONE)[optimizer]
-    measure(variant, problem.part(epochs=1) if variant.slow else problem)
+    variant_benchmark(variant, problem.part(epochs=1) if variant.slow else problem)

@@ -13,8 +13,8 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize(("n", "order"), PROBLEMS)
+@pytest.mark.benchmark(group="by the number of samples: time of a sample-update")
+@pytest.mark.parametrize(("n", "order"), PROBLEMS, ids=lambda fact: fact if isinstance(fact, str) else f"{fact:,}")
 @pytest.mark.parametrize("name", ["fused", "C"])
-def test_samples(name, n, order, measure, benchmark):
-    benchmark.group = f"by samples: {n:,}, {order}"
-    measure(BY_NAME[name], PROBLEMS[n, order])
+def test_samples(name, n, order, variant_benchmark):
+    variant_benchmark(BY_NAME[name], PROBLEMS[n, order])

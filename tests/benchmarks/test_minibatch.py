@@ -1,32 +1,26 @@
-"""Minibatches on the quadratic, 800 samples: every variant, by batch size, as they stand and shuffled every epoch."""
+"""Minibatches on the quadratic, 800 samples: every variant, in sequence, shuffled every epoch, and full batches."""
 
 import pytest
 
 from bench.timing.problem import classic
-from bench.timing.variants import VARIANTS
+from tests.benchmarks.contestants import contestants
 
-PROBLEMS = [
-    classic(epochs, size, shuffle=shuffle)
-    for size, epochs in ((1, 10), (16, 100), (100, 100), (800, 100))
-    for shuffle in (False, True)
-]
-SHORT = {problem: problem.part(epochs=2) for problem in PROBLEMS}
-
-
-def question(problem):
-    size = "full" if problem.batch_size == problem.y.size else problem.batch_size
-    return f"batches of {size}, {'shuffled' if problem.shuffle else 'in sequence'}"
+PROBLEMS = {
+    "batches of 16, in sequence": classic(100, 16),
+    "batches of 16, shuffled": classic(100, 16, shuffle=True),
+    "full batches": classic(100, 800),
+}
+SHORT = {question: problem.part(epochs=2) for question, problem in PROBLEMS.items()}
 
 
 @pytest.mark.parametrize(
-    ("variant", "problem"),
+    ("variant", "question"),
     [
-        pytest.param(variant, problem, id=f"{variant.name}, {question(problem)}")
-        for problem in PROBLEMS
-        for variant in VARIANTS
-        if not variant.many and not variant.lacks(problem)
+        pytest.param(variant, question, id=f"{variant.name}, {question}")
+        for question, problem in PROBLEMS.items()
+        for variant in contestants(problem, many=False)
     ],
 )
-def test_minibatch(variant, problem, measure, benchmark):
-    benchmark.group = question(problem)
-    measure(variant, SHORT[problem] if variant.slow else problem)
+def test_minibatch(variant, question, variant_benchmark, benchmark):
+    benchmark.group = f"one run, {question}: time of a sample-update"
+    variant_benchmark(variant, (SHORT if variant.slow else PROBLEMS)[question])

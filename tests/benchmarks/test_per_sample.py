@@ -3,13 +3,13 @@
 import pytest
 
 from bench.timing.problem import classic
-from bench.timing.variants import VARIANTS
+from tests.benchmarks.contestants import contestants
 
 FULL, SHORT = classic(100), classic(2)
 
 
-@pytest.mark.benchmark(group="per-sample")
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if not v.many], ids=lambda variant: variant.name)
-def test_per_sample(variant, measure):
+@pytest.mark.benchmark(group="one run, sample by sample: time of a sample-update")
+@pytest.mark.parametrize("variant", contestants(FULL, many=False), ids=lambda variant: variant.name)
+def test_per_sample(variant, variant_benchmark):
     # Few epochs of a slow one will do: what is compared is the time of an update.
-    measure(variant, SHORT if variant.slow else FULL)
+    variant_benchmark(variant, SHORT if variant.slow else FULL)

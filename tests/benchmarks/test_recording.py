@@ -16,9 +16,9 @@ from kernels.samples import allocate_data
 
 
 @pytest.mark.parametrize("record", ["epoch", "log", "log:100"])
-@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize("batch_size", [1, 16], ids=lambda size: f"batches of {size}")
+@pytest.mark.benchmark(group="recording a run of 100 epochs")
 def test_recording(batch_size, record, classic, benchmark):
-    benchmark.group = f"recording a run of 100 epochs, batches of {batch_size}"
     x, y = classic
     settings = {"init": [-1, 10, 26], "lr": 0.5, "schedule": "halve(10)", "batch_size": batch_size, "record": record}
     result = benchmark(lambda: fit(models.quadratic, x, y, **settings))
@@ -26,9 +26,9 @@ def test_recording(batch_size, record, classic, benchmark):
 
 
 @pytest.mark.parametrize("record", ["epoch", "log"])
+@pytest.mark.benchmark(group="recording 1,024 runs of 100 epochs, side by side")
 def test_recording_a_sweep(record, classic, benchmark):
     """Runs at rates so small that none reaches the target before its end, as a sweep records them."""
-    benchmark.group = "recording 1,024 runs of 100 epochs, side by side"
     x, y = classic
     grid = Grid(lr=np.geomspace(1e-6, 1e-5, 1024), batch_size=1, init={"near": [-1, 10, 26]})
     problem = make_problem(models.quadratic, x, y, RunTable(record=record), Path("nowhere"))

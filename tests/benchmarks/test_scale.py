@@ -55,6 +55,6 @@ def test_ten_thousand_configurations(tmp_path, benchmark, reach):
 
     # Besides the ends of epochs, a few marks within the first of them.
     assert grid.size * (epochs + 1) <= len(run()) <= grid.size * (1.4 * epochs + 1)
-    benchmark.pedantic(run, rounds=10)
+    benchmark.pedantic(run, rounds=5)
     seconds = benchmark.stats.stats.data if benchmark.enabled else []
     reach("10,000 configurations x 100 epochs x 800 samples", seconds, most=1.5, unit=" s")

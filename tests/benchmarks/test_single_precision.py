@@ -10,10 +10,8 @@ from bench.timing.variants import BY_NAME
 RUNS = many(runs=1024, epochs=40)
 
 
+@pytest.mark.benchmark(group="precision, 1,024 runs: time of a sample-update")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("batch_size", [1, 16])
-@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adam", marks=pytest.mark.only_measured)])
-def test_float32(optimizer, batch_size, dtype, measure, benchmark):
-    benchmark.group = f"precision: {optimizer}, batches of {batch_size}"
-    variant = BY_NAME["lanes"]._replace(name=f"lanes, {dtype}")
-    measure(variant, replace(RUNS, optimizer=optimizer, batch_size=batch_size, dtype=dtype))
+@pytest.mark.parametrize("batch_size", [1, 16], ids=lambda size: f"batches of {size}")
+def test_float32(batch_size, dtype, variant_benchmark):
+    variant_benchmark(BY_NAME["lanes"], replace(RUNS, batch_size=batch_size, dtype=dtype))

@@ -26,6 +26,10 @@ from kernels.optimizers import make_optimizer
 CHUNK = 25
 # Residuals that are computed at a time after an epoch: as many as the processor's cache holds.
 PIECE = 2**15
+# What torch takes as a pair.
+PAIRS = {"betas": ("beta1", "beta2"), "etas": ("etaminus", "etaplus"), "step_sizes": ("step_min", "step_max")}
+# Faster for few parameters.
+FUSED = ("adam", "adamw")
 
 Batch = tuple[Any, ...]
 
@@ -194,22 +198,20 @@ def _losses(form: Form, problem: Problem, epoch: Callable[[Any], None], rates: A
 
 
 def _make_torch_optimizer(optimizer: Optimizer, theta: Any) -> Any:
-    """Return the optimizer of torch.optim with the same constants; fused where that is faster for few parameters."""
-    options = dict(optimizer.options)
-    betas = options.pop("beta1", None), options.pop("beta2", None)
-    given: dict[str, Any] = {"weight_decay": optimizer.weight_decay} | options
+    """Return the optimizer of torch.optim with the same options."""
+    given: dict[str, Any] = optimizer.options | dict.fromkeys(optimizer.flags, True)
+    if optimizer.weight_decay:
+        given["weight_decay"] = optimizer.weight_decay
+    for name, (first, second) in PAIRS.items():
+        if first in given:
+            given[name] = given.pop(first), given.pop(second)
+    name = optimizer.name
+    if name == "nesterov":
+        given["nesterov"] = given["momentum"] > 0
+    given |= {"fused": True} if name in FUSED else {"foreach": False}
     theta.grad = torch.zeros_like(theta)
-    match optimizer.name:
-        case "adam" | "adamw" as name:
-            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
-            return kind([theta], betas=betas, fused=True, **given)
-        case "adagrad" | "rmsprop" as name:
-            kind = {"adagrad": torch.optim.Adagrad, "rmsprop": torch.optim.RMSprop}[name]
-            return kind([theta], foreach=False, **given)
-        case name:
-            return torch.optim.SGD(
-                [theta], nesterov=name == "nesterov" and options["momentum"] > 0, foreach=False, **given
-            )
+    kinds = {name.lower(): kind for name, kind in vars(torch.optim).items()}
+    return kinds["sgd" if name in ("momentum", "nesterov") else name]([theta], **given)
 
 
 def _form(problem: Problem, theta: Any) -> Form:
@@ -317,9 +319,12 @@ def _columns(problem: Problem, size: int, *, many: bool = False) -> Iterator[Bat
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
+    """Train in one thread, where the numbers that belong to no parameter are of 64 bits too."""
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)

@@ -1,0 +1,70 @@
+"""What `pytest --benchmark-only` collects, shows and writes: with and without peers, all that the suite runs untimed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from bench.compare.pytest_benchmark import read_benchmarks
+from bench.timing.paired import FEWEST
+from bench.timing.variants import VARIANTS
+from tests.conftest import BENCHMARKS, ROOT
+
+PEERS = sorted({variant.module or variant.package for variant in VARIANTS if variant.package})
+# Blocked, as if they were not installed.
+WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({PEERS})); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+# All benchmarks together may write 3 MB, and there are fewer than so many of them.
+MOST_BYTES = 3_000_000 / 160
+
+
+def run(*arguments, code="import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"):
+    """Return what pytest prints in a process of its own, which is to succeed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-p", "no:cacheprovider", *map(str, arguments)],
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_what_is_measured_without_peers_is_what_runs_untimed():
+    measured, untimed = (
+        run("--collect-only", "-q", option, code=WITHOUT) for option in ("--benchmark-only", "tests/benchmarks")
+    )
+    names = {text: re.findall("^tests/benchmarks/.*", text, re.MULTILINE) for text in (measured, untimed)}
+    assert names[measured] == names[untimed]
+    assert len(names[measured]) > 50
+    for variant in (variant for variant in VARIANTS if variant.package):
+        assert not any(re.search(rf"\b{variant.name}\b", name) for name in names[measured])
+        assert f"{variant.name}: not installed: pip install {variant.package}" in measured.splitlines()
+
+
+def test_tables_fit_on_a_screen_and_files_keep_some_hundred_rounds(tmp_path):
+    path = tmp_path / "times.json"
+    told = run(BENCHMARKS / "test_per_sample.py", "-k", "fused or C", "--benchmark-only", f"--benchmark-json={path}")
+    rows = json.loads(path.read_text())["benchmarks"]
+    assert len(rows) == len(re.findall(r"^(?:fused|fused-fma|C|C in our order) +\d", told, re.MULTILINE))
+    assert max(map(len, told.splitlines())) <= 120
+    assert path.stat().st_size <= MOST_BYTES * len(rows)
+    samples, _ = read_benchmarks(path)
+    for row in rows:
+        assert samples[row["fullname"]].seconds.size == row["stats"]["rounds"] >= FEWEST
+        shown = float(re.search(rf"^{row['param']} +([\d.,]+)", told, re.MULTILINE)[1])
+        assert shown == pytest.approx(1e9 * row["stats"]["min"] / row["extra_info"]["sample_updates"], abs=1e-3)
+
+
+def test_benchmarks_are_where_they_are_looked_for():
+    """No other file is collected for `--benchmark-only`."""
+    using = re.compile(r"^def test_\w+\([^)]*\b(benchmark|variant_benchmark|timed|reach)\b", re.MULTILINE)
+    found = {path for path in (ROOT / "tests").rglob("*.py") if using.search(path.read_text("utf-8"))}
+    assert found
+    assert {path.parent for path in found} == {BENCHMARKS}
