@@ -191,15 +191,33 @@ def test_optuna_reads_the_file_of_trials(tuned):
     storage.engine.dispose()
 
 
-@pytest.mark.parametrize("damage", ["other", "no database", "link"])
+@pytest.fixture
+def connections(monkeypatch):
+    """Those to the file of trials, all of which are closed in the end."""
+    opened, connect = [], sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *args, **settings: opened.append(connect(*args, **settings)) or opened[-1]
+    )
+    yield opened
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.total_changes  # noqa: B018 (none is told of one that is closed)
+
+
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize("damage", ["other", "another version", "no database", "link"])
 def test_a_file_of_trials_that_is_not_what_was_written(data, tmp_path, damage):
     """It is only a copy: what the search goes on from is the sealed table."""
     out, file = tmp_path / "run", tmp_path / "run" / FILE
     changes = {"space": {"optimizer": "sgd"}, "confirm": 0}
     before = search(data, out, trials=8, **changes)
-    if damage == "other":
+    changed = {
+        "other": "UPDATE trial_intermediate_values SET intermediate_value = 0.5",
+        "another version": "UPDATE alembic_version SET version_num = 'v0.9.0.a'",
+    }
+    if damage in changed:
         with sqlite3.connect(file) as database:
-            database.execute("UPDATE trial_intermediate_values SET intermediate_value = 0.5")
+            database.execute(changed[damage])
         database.close()
     elif damage == "no database":
         file.write_bytes(b"nothing" * 1000)
@@ -220,7 +238,7 @@ def test_a_file_of_trials_that_is_not_what_was_written(data, tmp_path, damage):
 
 
 @pytest.mark.parametrize("step", ["__init__", "add"])
-def test_a_file_of_trials_that_cannot_be_written_is_done_without(data, tmp_path, monkeypatch, step):
+def test_a_file_of_trials_that_cannot_be_written_is_done_without(data, tmp_path, monkeypatch, step, connections):
     def fail(*_):
         raise sqlite3.OperationalError("database or disk is full")
 

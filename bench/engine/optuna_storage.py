@@ -5,7 +5,7 @@ What a search goes on from is the sealed table of trials in the run's folder: a 
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from warnings import catch_warnings, simplefilter, warn
 
@@ -24,15 +24,19 @@ class TrialsFile:
     """The file, open to add trials to."""
 
     def __init__(self, path: Path, searches: Sequence[Search]) -> None:
+        self._opened = ExitStack()
+
         def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(path, timeout=30)
+            connection = self._opened.enter_context(closing(sqlite3.connect(path, timeout=30)))
             # One write to the disk for a round, not for each of its numbers: a trial took 30 ms, and takes 11.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             return connection
 
-        self._storage = RDBStorage("sqlite://", engine_kwargs={"creator": connect})
         try:
+            self._storage = RDBStorage("sqlite://", engine_kwargs={"creator": connect})
+            self._opened.callback(self._storage.engine.dispose)
+            self._opened.callback(self._storage.remove_session)
             self._studies = {search: self._open_study(search) for search in searches}
             self._kept = {search: self._count_kept(search) for search in searches}
         except BaseException:
@@ -48,8 +52,7 @@ class TrialsFile:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        self._opened.close()
 
     def _open_study(self, search: Search) -> optuna.Study:
         with quiet():
@@ -97,6 +100,7 @@ def open_trials_file(folder: Path, searches: Sequence[Search]) -> Iterator[Calla
             opened.add(search)
         except Exception as error:
             _warn_of(path, error)
+            opened.close()
             opened = None
 
     try:

@@ -42,8 +42,9 @@ def run_in_threads(
                 for future in sorted(done, key=lambda future: future.exception() is not None):
                     yield future.result()
         finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # first, or a thread that is stopped takes the next task
             stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown()
             # Ctrl-C while the pool starts a thread leaves that one unknown to the pool, which waits for others only.
             for thread in enumerate_threads():
                 if thread.name.startswith(name):
