@@ -286,8 +286,8 @@ def test_a_speed_is_told_only_of_what_is_verified():
     assert "9,999" not in str(shown)
     assert [set(row[2:-1]) for row in shown.rows][-1] == {MISSING}
     said = caption("speed", SPEED)
-    assert "<b>wrong</b>: it differs by 0.5." in said
-    assert "absent: not installed: pip install torch." in said
+    assert "<b>wrong</b> was not timed: it differs by 0.5." in said
+    assert "absent was not timed: not installed: pip install torch." in said
 
 
 def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
@@ -303,4 +303,4 @@ def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
     texts = [text.strip() for text in told.texts]
     for expected in ("Speed of the variants", "✓ bit for bit", "predicted edge", "0.75"):
         assert expected in texts
-    assert "&lt;b&gt;wrong&lt;/b&gt;: it differs by 0.5." in page
+    assert "&lt;b&gt;wrong&lt;/b&gt; was not timed: it differs by 0.5." in page

@@ -87,7 +87,7 @@ def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(wrong
     assert (code, err) == (1, "")
     assert re.search(rf"^ *fused +no: off by 0\.\d+ +{MISSING} ", out, re.MULTILINE)
     assert re.search(r"^ +lanes +bit for bit +\d", out, re.MULTILINE)
-    assert re.search(r"^fused: not verified: the first call is off by 0\.\d+, and may be by 0$", out, re.MULTILINE)
+    assert re.search(r"^fused was not timed: the first call is off by 0\.\d+, and may be by 0$", out, re.MULTILINE)
     assert "Noise: lanes against itself differs by" in out
     table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
     assert table.set_index("variant")["verified"].to_dict() == {"fused": False, "lanes": True, "C": True}
@@ -132,7 +132,7 @@ def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
     target = Target("no adam in C", "fused", classic, "C", lambda: classic(1, optimizer="adam"), 2)
     monkeypatch.setattr("bench.timing.budget.TARGETS", (target,))
     (row,) = targets_table(seconds=0.1).to_dict("records")
-    assert row["note"] == "C: has no adam"
+    assert row["note"] == "C: it does not support adam"
     assert pd.isna(row["faster"])
     assert pd.isna(row["met"])
     assert pd.isna(row["verified"])

@@ -64,8 +64,8 @@ def test_what_is_wrong_is_named_with_its_error_and_has_no_speed():
 
 def test_what_was_not_measured_is_told_in_a_sentence():
     assert footnotes(TABLE) == [
-        "river: not installed: pip install river",
-        "unknown: not verified: nothing is known",
+        "river was not timed: not installed: pip install river",
+        "unknown was not timed: nothing is known",
     ]
 
 

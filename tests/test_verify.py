@@ -62,7 +62,7 @@ def test_another_shape_is_refused():
 
 
 def test_what_cannot_run_says_why():
-    with pytest.raises(UnavailableError, match="has no adam"):
+    with pytest.raises(UnavailableError, match="it does not support adam"):
         verify(variant(None), classic(3, optimizer="adam"))
     with pytest.raises(UnavailableError, match="not installed: pip install nothing-of-this-name"):
         verify(variant(None, package="nothing-of-this-name"), ONE)

@@ -18,8 +18,8 @@ from bench.timing.verify import NotVerifiedError
 
 TITLES = {"times": "Time of B / time of A", "epochs": "Epochs of B to the target / epochs of A"}
 RATIO = (
-    "of B to A: above 1, B takes longer. A row is past its gate where its whole interval is above it: B is then slower "
-    "by more than the gate allows, beyond chance. Intervals are of 95 %: of many, one in twenty misses by chance."
+    "B divided by A; above 1, B takes longer. A row is past its gate if its whole interval is above the gate: B is "
+    "then slower by more than the gate allows, beyond chance. Of 95 % intervals, one in twenty misses the truth."
 )
 
 COMMON = ["row", "ratio", "low", "high", "note", "gate", "verdict"]

@@ -60,11 +60,11 @@ def describe_verdict(rows: pd.DataFrame) -> str:
 
 
 def summarize_rows(table: pd.DataFrame) -> str:
-    """Return how many rows of a table have which verdict: "2 slower, 1 faster, 5 no difference"."""
+    """Return how many rows of a table have which verdict: "2 slower, 1 faster, 5 without a difference"."""
     counts = table["verdict"].value_counts()
-    return ", ".join(
-        f"{text(int(counts[word]))} {word}" for word in (PAST, SLOWER, FASTER, SAME, UNSURE) if word in counts
-    )
+    words = {word: word for word in (PAST, SLOWER, FASTER)}
+    words |= {SAME: "without a difference", UNSURE: "without an interval"}
+    return ", ".join(f"{text(int(counts[word]))} {said}" for word, said in words.items() if word in counts)
 
 
 def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:

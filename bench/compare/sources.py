@@ -17,7 +17,7 @@ from bench.study.load import load_study
 from bench.system.environment import ENVIRONMENT
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_choice
-from bench.tables.readable import describe_noise, footnotes
+from bench.tables.readable import describe_noise, find_untimed
 from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
 from bench.timing.registered import find_variant
@@ -171,7 +171,7 @@ class _Folder(NamedTuple):
     """What a folder holds that can be compared; `missing` says why a variant was not timed."""
 
     samples: dict[str, Sample]
-    missing: list[str]
+    missing: dict[str, str]
     frame: pd.DataFrame
     facts: dict[str, str]
     environment: dict[str, str]
@@ -209,9 +209,9 @@ def _read_folder(folder: Path) -> _Folder:
     return _Folder(*_speed_samples(read_tables(folder)), frame, result.run.identity, environment)
 
 
-def _speed_samples(evidence: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Sample], list[str]]:
-    """Return the rounds of each variant in seconds for a sample-update, and what is to be said of the others."""
-    missing = footnotes(evidence["speed"]) if "speed" in evidence else []
+def _speed_samples(evidence: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Sample], dict[str, str]]:
+    """Return the rounds of each variant in seconds for a sample-update, and why the others were not timed."""
+    missing = find_untimed(evidence["speed"]) if "speed" in evidence else {}
     if "speed_rounds" not in evidence:
         return {}, missing
     rounds = evidence["speed_rounds"].groupby("variant", sort=False)["ns"]
@@ -254,9 +254,9 @@ def _note_unmatched(base: Collection[str], new: Collection[str]) -> list[tuple[s
 def _note_missing(name: str, folder: _Folder, other: _Folder) -> list[tuple[str, str]]:
     """Return why one has no time for what the other has timed."""
     return [
-        (f"Not timed in {name}", remark)
-        for remark in folder.missing
-        if any(remark.startswith(f"{variant}: ") for variant in other.samples)
+        (f"{variant} was not timed in {name}", f"{reason}.")
+        for variant, reason in folder.missing.items()
+        if variant in other.samples
     ]
 
 

@@ -139,9 +139,9 @@ def describe_suite(data: SuiteData) -> dict[str, str]:
     instances = sum(table.shape[1] for table in data.ratios.values())
     sentences = {
         "Over all": (
-            f"{first['optimizer']} comes first: of {format_count(instances, 'instance')} of "
-            f"{format_count(len(data.ratios), 'problem')} on fresh seeds it is within twice the samples of the best "
-            f"optimizer in {_percent(first['within_2'])}, and solves {_percent(first['solved'])}."
+            f"{first['optimizer']} leads: it solves {_percent(first['solved'])} of "
+            f"{format_count(instances, 'instance')} of {format_count(len(data.ratios), 'problem')} on fresh seeds, and "
+            f"{_percent(first['within_2'])} with at most twice the samples of the best optimizer."
         )
     }
     for name, table in data.ratios.items():

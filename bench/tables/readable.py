@@ -107,12 +107,13 @@ def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:
 _CAPTIONS = {
     "best": (
         "Medians over all starts and seeds with 95 % intervals; a run that missed the target counts as infinitely "
-        "expensive. Tied choices cannot be told from the first one."
+        "expensive. Tied choices are statistically indistinguishable from the best one."
     ),
     "optimizers": (
         "Each optimizer has its own best choice of the other settings. Its cost is compared with that of the best "
-        "optimizer run by run, from the same starts with the same seeds. The ratio is the median, with its 95 % "
-        "interval. The more choices are tried, the more likely a lucky one is among them, which fresh seeds mend."
+        "choice run by run, from the same starts with the same seeds. The ratio is the median; its interval is wide "
+        "enough for all of them to hold with a confidence of 95 %. The more choices are tried, the more the best one "
+        "owes to luck; fresh seeds show what it is worth without."
     ),
     "importance": (
         "Main effects on the logarithm of the cost over the whole grid, as in an analysis of variance: the share of "
@@ -268,10 +269,16 @@ def describe_noise(name: str, noise: tuple[float, float, float]) -> str:
     return f"{name} against itself differs by {middle} % [{low}, {high}]."
 
 
-def footnotes(speed: pd.DataFrame) -> list[str]:
-    """Return a sentence for each variant that was not measured."""
+def find_untimed(speed: pd.DataFrame) -> dict[str, str]:
+    """Return the variants that were not timed, each with the reason."""
     left_out = speed[speed["ns"].isna()]
-    return [f"{variant}: {note}" for variant, note in zip(left_out["variant"], left_out["note"], strict=True)]
+    reasons = left_out["note"].str.removeprefix("not verified: ")
+    return dict(zip(left_out["variant"], reasons, strict=True))
+
+
+def footnotes(speed: pd.DataFrame) -> list[str]:
+    """Return a sentence for each variant that was not timed."""
+    return [f"{variant} was not timed: {reason}" for variant, reason in find_untimed(speed).items()]
 
 
 def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:

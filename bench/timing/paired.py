@@ -252,8 +252,8 @@ def noise_warning(timings: Timings) -> str | None:
     if reach <= NOISE:
         return None
     return (
-        f"The machine is noisy: the baseline took {floor.low:.3f} to {floor.high:.3f} times as long as itself, so a "
-        f"difference below {100 * reach:.1f} % may be chance."
+        f"The machine is noisy: the baseline, timed twice, took {floor.low:.3f} to {floor.high:.3f} times as long the "
+        f"second time, so a difference below {100 * reach:.1f} % may be chance."
     )
 
 

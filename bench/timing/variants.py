@@ -37,7 +37,7 @@ TOLERANCE = 1e-9
 
 # Of what packages say that fail, some write pages.
 LONGEST_REASON = 300
-FALLS_BACK = "falls back to another kernel here: rounding errors could exceed its bound of 1e-12"
+FALLS_BACK = "it falls back to another kernel here: rounding errors could exceed its bound of 1e-12"
 
 IN_JAX = ("sgd", "momentum", "nesterov", "adam")
 LINEAR = "models that are linear in their parameters"
@@ -104,19 +104,22 @@ class Variant(NamedTuple):
         if self.kernel and KERNELS[self.kernel].maps and problem.dtype == "float64":
             return find_refusal(problem.model, make_loss(problem.loss), optimizer)
         refusals = (
-            (not self.models(problem.model), f"trains {self.which} only"),
-            (not self.ours and optimizer.name not in self.optimizers, f"has no {optimizer.name}"),
+            (not self.models(problem.model), f"it trains only {self.which}"),
+            (not self.ours and optimizer.name not in self.optimizers, f"it does not support {optimizer.name}"),
             # Options such as amsgrad make another rule of it, which peers were not written for.
             (
                 not self.ours and optimizer.rule is not make_optimizer(optimizer.name).rule,
-                f"has {optimizer.name} in its usual form only",
+                f"it supports only the usual form of {optimizer.name}",
             ),
             # Those that have nothing else have it plain.
-            (optimizer.weight_decay and len(self.optimizers) == 1, "has no weight decay"),
-            (problem.loss != "squared" and not self.ours, "has the squared loss only"),
-            (problem.batch_size > 1 and not self.batches, "has no minibatches"),
-            (problem.shuffle and not self.shuffles, "does not shuffle"),
-            (problem.dtype != "float64" and self.kernel not in DTYPES[problem.dtype], f"has no {problem.dtype}"),
+            (optimizer.weight_decay and len(self.optimizers) == 1, "it has no weight decay"),
+            (problem.loss != "squared" and not self.ours, "it supports only the squared loss"),
+            (problem.batch_size > 1 and not self.batches, "it has no minibatches"),
+            (problem.shuffle and not self.shuffles, "it does not shuffle"),
+            (
+                problem.dtype != "float64" and self.kernel not in DTYPES[problem.dtype],
+                f"it does not support {problem.dtype}",
+            ),
         )
         return next((reason for refused, reason in refusals if refused), None)
 
