@@ -70,7 +70,7 @@ def describe_ties(others: int) -> str:
     return f"{format_count(others, 'other choice')} {verb} statistically indistinguishable from it"
 
 
-# How a rival compares with the best choice, where there is nothing to add to its ratio, and what else there is to say.
+# What is added to the ratio of a rival, by its verdict.
 _REMARKS = {
     "worse": "",
     "better": " (less than 5 % apart)",
