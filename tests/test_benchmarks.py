@@ -1,4 +1,4 @@
-"""What `pytest --benchmark-only` collects, shows and writes, with and without peers; the suite runs all of it untimed."""
+"""What `pytest --benchmark-only` collects, shows and writes; the suite runs all of it untimed."""
 
 import json
 import os
