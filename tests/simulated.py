@@ -52,3 +52,19 @@ def runs_of(costs, *, seeds=0, batch_size=1, seconds_per_update=None, **settings
             seconds_per_update_high=1.02 * seconds,
         )
     return frame
+
+
+def study(rng, pairs, noise):
+    """Two optimizers with 15 rates and 2 batch sizes; rates above an edge fail, and below it cost more and more."""
+    lr, optimizer, batch_size = (
+        grid.ravel() for grid in np.meshgrid(np.geomspace(0.01, 1, 15), ["sgd", "adam"], [1, 16], indexing="ij")
+    )
+    batch_size = batch_size.astype(int)
+    edge = np.where(optimizer == "sgd", rng.uniform(0.3, 1), rng.uniform(0.1, 0.5))
+    distance = np.log(lr / (0.6 * edge))
+    medians = 2000 * np.exp(0.2 * distance**2 + 0.1 * rng.random() * (batch_size > 1) + 0.1 * (optimizer == "sgd"))
+    success = np.clip(1 - 4 * np.log(lr / edge), 0, 1)
+    costs = costs_of(rng, medians, pairs, noise=noise, spread=0.1, unequal=0.3, success=success)
+    seconds = np.where(batch_size > 1, 2e-8, 1e-8)
+    frame = runs_of(costs, optimizer=optimizer, lr=lr, batch_size=batch_size, seconds_per_update=seconds)
+    return frame, medians, success

@@ -61,7 +61,7 @@ def test_a_batch_of_all_samples_is_called_full(tmp_path):
 def test_where_nothing_was_reached_it_is_about_the_final_loss(tmp_path, target, heading):
     answer = find_answer(data_of(tmp_path / "run", target=target))
     assert heading in answer.heading
-    assert [tile.meaning for tile in answer.tiles] == ["median final loss", "runs ended at a finite loss"]
+    assert [tile.meaning for tile in answer.tiles] == ["median final loss", "run diverged"]
 
 
 def test_where_all_diverged_there_is_no_choice(tmp_path):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy import inf, nan
 from scipy.stats import binomtest
-from simulated import costs_of, runs_of
+from simulated import costs_of, runs_of, study
 
 from bench.tables.choice_ranking import ranking
 from bench.tables.run_costs import CHOICES, LOSS_FLOOR, loss_floor
@@ -77,7 +77,7 @@ def test_without_a_target_the_final_loss_decides():
     assert table["final_loss"].tolist() == [0.1, 0.3, 0.2]
     assert table["final_loss_high"].tolist() == [0.1, 0.3, inf]
     assert table[["samples", "updates", "samples_low", "seconds_high"]].isna().all(axis=None)
-    assert table["reason"].tolist()[0] == "It has the lowest final loss, and no other choice is tied with it."
+    assert table["reason"].tolist()[0] == "No other choice is tied with it in the sweep."
 
 
 def test_a_target_that_no_run_reached_counts_as_none():
@@ -143,7 +143,7 @@ def test_the_cheapest_in_seconds_is_recommended_of_those_that_tie():
     table = ranking(runs_of(costs, batch_size=[1, 16, 16], seconds_per_update=[1e-8, 2e-8, 2e-8], lr=[0.1, 0.1, 0.2]))
     assert table["batch_size"].tolist()[:2] == [1, 16]
     assert table["recommended"].tolist() == [False, True, False]
-    assert table["reason"].tolist()[1] == "Of 2 tied choices, it takes the least time."
+    assert table["reason"].tolist()[1] == "Of the choices tied in the sweep, it takes the least time."
 
 
 def test_with_few_runs_seconds_differ_where_their_ranges_do():
@@ -161,7 +161,7 @@ def test_far_from_the_edge_of_stability_is_better():
     table = ranking(runs_of(costs, lr=[0.1, 0.2, 0.4, 0.8]))
     assert table["lr"].tolist() == [0.4, 0.2, 0.1, 0.8]
     assert table.loc[table["recommended"], "lr"].tolist() == [0.2]
-    assert "leaves the most room" in table["reason"][1]
+    assert "is farthest from failing" in table["reason"][1]
 
 
 def test_what_a_run_is_paired_with_is_its_start_and_seed():
@@ -263,22 +263,6 @@ def test_a_choice_that_converges_and_has_no_time_cannot_be_ranked_by_seconds():
     with pytest.raises(ValueError, match=r"^seconds_per_update must be there .*, not missing: optimizer=sgd, lr=0\.4,"):
         ranking(frame, "seconds")
     assert ranking(frame)["seconds"].isna().tolist() == [False, True, True]
-
-
-def study(rng, pairs, noise):
-    """Two optimizers with 15 rates and 2 batch sizes; rates above an edge fail, and below it cost more and more."""
-    lr, optimizer, batch_size = (
-        grid.ravel() for grid in np.meshgrid(np.geomspace(0.01, 1, 15), ["sgd", "adam"], [1, 16], indexing="ij")
-    )
-    batch_size = batch_size.astype(int)
-    edge = np.where(optimizer == "sgd", rng.uniform(0.3, 1), rng.uniform(0.1, 0.5))
-    distance = np.log(lr / (0.6 * edge))
-    medians = 2000 * np.exp(0.2 * distance**2 + 0.1 * rng.random() * (batch_size > 1) + 0.1 * (optimizer == "sgd"))
-    success = np.clip(1 - 4 * np.log(lr / edge), 0, 1)
-    costs = costs_of(rng, medians, pairs, noise=noise, spread=0.1, unequal=0.3, success=success)
-    seconds = np.where(batch_size > 1, 2e-8, 1e-8)
-    frame = runs_of(costs, optimizer=optimizer, lr=lr, batch_size=batch_size, seconds_per_update=seconds)
-    return frame, medians, success
 
 
 @pytest.mark.parametrize("pairs", [3, 5, 10, 30])

@@ -49,7 +49,7 @@ def test_without_a_target_and_where_all_diverged():
 
 
 def test_one_run_is_not_all():
-    assert [format_share(*share) for share in ((1, 1), (2, 2), (0, 1))] == ["1 of 1", "all 2", "0 of 1"]
+    assert [format_share(*share) for share in ((1, 1), (2, 2), (3, 3), (0, 1))] == ["1 of 1", "both", "all 3", "0 of 1"]
 
 
 @pytest.mark.parametrize(

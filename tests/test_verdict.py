@@ -58,8 +58,8 @@ APART = joined(
 def test_the_best_choice_with_its_cost_in_samples_and_updates():
     assert say(APART)["Best choice"] == (
         "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 6 runs, over 1 start and 6 seeds, "
-        "reached the target loss 0.001, after a median of 125 [103.5, 146.3] samples, 125 [103.5, 146.3] updates. It "
-        "has the fewest samples to the target, and no other choice is tied with it."
+        "reached the target loss 0.001, after a median of 125 [103.5, 146.3] samples, 125 [103.5, 146.3] updates. No "
+        "other choice is tied with it in the sweep."
     )
 
 
@@ -71,8 +71,8 @@ def test_seconds_come_with_the_kernel_whose_time_they_are():
 def test_what_cannot_be_told_apart_is_named():
     alike = [runs_of([100, 110, 120, 130, 140, 150 + k], lr=0.1 + 0.01 * k) for k in range(6)]
     told = say(joined(*alike))
-    assert told["Ties"].startswith("5 other choices cannot be told from the best one: sgd, learning rate ")
-    assert told["Ties"].endswith("; and 2 more choices. More seeds would separate them.")
+    assert told["Ties"].startswith("5 other choices are statistically indistinguishable from it: sgd, learning rate ")
+    assert told["Ties"].endswith("; and 2 more choices. More seeds may separate them.")
     assert "Ties" not in say(APART)
 
 
@@ -80,7 +80,7 @@ def test_fresh_seeds_are_set_beside_the_runs_that_chose():
     fresh = joined(runs_of([140, 150, 160, 170, 180, None], lr=0.1), runs_of([300] * 6, lr=0.2))
     assert say(APART, fresh=fresh)["Confirmed"] == (
         "On fresh seeds, 5 of 6 runs of this choice reached the target, after a median of 165 [143.5, ∞] samples, 165 "
-        "[143.5, ∞] updates. In the runs by which it was selected the median was 125 samples."
+        "[143.5, ∞] updates. In the sweep the median was 125 samples."
     )
     assert "Confirmed" not in say(APART)
 
@@ -89,8 +89,8 @@ def test_fresh_seeds_without_a_target():
     frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
     fresh = make_frame(6, lr=1.0, seed=range(6), final_loss=[1, 2, 3, 4, 5, 6.0])
     told = say(frame, None, fresh)
-    assert told["Confirmed"].startswith("6 runs of this choice on fresh seeds had a median final loss of 3.5 [")
-    assert told["Confirmed"].endswith("; in the runs by which it was selected it was 1.25.")
+    assert told["Confirmed"].startswith("On fresh seeds, 6 runs of this choice had a median final loss of 3.5 [")
+    assert told["Confirmed"].endswith("; in the sweep it was 1.25.")
 
 
 @pytest.mark.parametrize(
@@ -124,19 +124,18 @@ def test_optimizers_are_compared_on_fresh_seeds():
 
     frame = joined(*(runs(name, 6) for name in costs), runs_of([800] * 6, lr=0.2, optimizer="adam"))
     told = say(frame, fresh=joined(*(runs(name, 20) for name in costs)))["Optimizers"]
-    assert told.startswith("Compared each at its best choice of ")
+    assert told.startswith("Compared with sgd, each at its best choice of 1 for sgd, ")
     assert "2 for adam" in told
-    assert "on 20 fresh seeds, " in told
-    assert "adam needs 2.56 [" in told
-    assert "no difference was found for " in told
-    assert "nesterov reached the target in 0 of 20 runs" in told
+    assert "on 20 fresh seeds: momentum needs 1 times the samples (statistically indistinguishable); " in told
+    assert "; adam needs 2.56 [" in told
+    assert "; nesterov reaches the target in 0 of 20 runs" in told
 
 
 def test_optimizers_between_which_there_is_no_difference():
     runs = [runs_of(100 + np.arange(6), optimizer=name) for name in ("sgd", "adam")]
     assert say(joined(*runs), fresh=joined(*runs))["Optimizers"] == (
-        "Compared each at its only choice, on 6 fresh seeds, no difference was found: adam 1 times as many samples "
-        "as sgd."
+        "Compared with sgd, each at its only choice, on 6 fresh seeds: adam needs 1 times the samples (statistically "
+        "indistinguishable)."
     )
 
 
@@ -144,7 +143,7 @@ def test_optimizers_with_as_many_choices_each():
     runs = {name: runs_of(cost + np.arange(6), optimizer=name) for name, cost in (("sgd", 100), ("adam", 300))}
     fresh = joined(*runs.values())
     told = say(fresh, fresh=fresh)["Optimizers"]
-    assert told.startswith("Compared each at its only choice, on 6 fresh seeds, sgd comes first; adam needs ")
+    assert told.startswith("Compared with sgd, each at its only choice, on 6 fresh seeds: adam needs ")
 
 
 def test_without_a_target_nothing_speaks_of_reaching_one():

@@ -28,7 +28,7 @@ from bench.study.grid import Grid
 from bench.study.space import Space, check_double, check_pruner, check_sampler
 from bench.tables.choice_ranking import ranking, recommended_choice
 from bench.tables.run_costs import CHOICES, loss_floor
-from bench.tables.trial_value import value_by_loss, value_by_target
+from bench.tables.trial_value import families_of, value_by_loss, value_by_target
 from kernels import Model
 from kernels.checks import check_integer, check_seed, describe
 from kernels.columns import Inputs
@@ -36,7 +36,7 @@ from kernels.loss import Loss
 from kernels.models import make_model
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
 
-# So many of the choices that cannot be told from the best one are confirmed, besides the best of each optimizer.
+# So many of the tied choices are confirmed, besides the first of each optimizer.
 MOST_CONFIRMED = 20
 
 
@@ -173,17 +173,16 @@ def tune(
 def choices_to_confirm(result: TuneResult, floor: float) -> pd.DataFrame:
     """Return the choices that are trained again with fresh seeds.
 
-    The recommended one and the first of those that cannot be told from it, the best one of each optimizer, and the one
-    that the grid recommends; none where no trial was trained to its end.
+    The first ones of those that are tied, the first one of each optimizer, and the one that the grid recommends; none
+    where no trial was trained to its end.
     """
     frame = result.result.frame
     if frame.empty:
         return pd.DataFrame(columns=CHOICES)
     ranked = ranking(frame, floor=floor)
     leading = ranked["tied"] & (ranked["tied"].cumsum() <= MOST_CONFIRMED)
-    chosen = [ranked[leading | ranked["recommended"]][CHOICES]]
-    complete = result.trials[result.trials["state"] == "complete"]
-    chosen.append(complete.sort_values("value", kind="stable").drop_duplicates("family")[CHOICES])
+    first = ~pd.Series(families_of(ranked, result.trials)).duplicated()
+    chosen = [ranked[leading | first][CHOICES]]
     if result.grid is not None and len(result.grid.frame):
         chosen.append(recommended_choice(ranking(result.grid.frame, floor=floor))[CHOICES].to_frame().T)
     joined = pd.concat([part.astype({"optimizer": object, "schedule": object}) for part in chosen])

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import ranking
+from bench.tables.choice_ranking import leaders, ranking
 from bench.tables.ranking import best_choices
 from bench.tables.run_costs import choice_columns
 
@@ -34,7 +34,7 @@ def select_best_runs(
     thousands of runs takes as long as to draw them.
     """
     ranked = ranking(frame) if ranked is None else ranked
-    chosen = ranked.sort_values("recommended", ascending=False, kind="stable").drop_duplicates(by)
+    chosen = leaders(ranked, by)
     choices = choice_columns(frame)
     shared = [name for name in choices if names is None or name == by or name in names]
     return frame.merge(chosen[shared], on=shared)

@@ -23,7 +23,7 @@ def optimizer_ratios(
     named: Sequence[str] | None = None,
     samples: int | None = None,
 ) -> Figure:
-    """Draw how many times the cost of the best optimizer each of them has, with intervals.
+    """Draw how many times the cost of the best choice each optimizer has, with intervals.
 
     Each optimizer has its own best choice of the other settings, and costs are compared run by run, from the same
     starts with the same seeds. One that mostly fails has no ratio.
@@ -74,11 +74,13 @@ def optimizer_ratios(
             ).set_in_layout(False)
     axis.set_yticks(range(len(compared)), [shorten(str(name), 20) for name in compared["optimizer"]])
     axis.grid(visible=False, axis="y")
-    axis.set(xlim=(left, right), ylim=(len(compared) - 0.4, -0.8), xlabel=f"{cost}, relative to the best optimizer")
+    axis.set(xlim=(left, right), ylim=(len(compared) - 0.4, -0.8), xlabel=f"{cost}, relative to the best choice")
     add_caption(
         figure,
         f"Each optimizer at its own best choice, on {seeds}: medians of the ratios of paired runs",
-        "with 95 % intervals." if np.isfinite(low).any() else "(too few runs for intervals).",
+        "with intervals, all of which hold with a confidence of 95 %."
+        if np.isfinite(low).any()
+        else "(too few runs for intervals).",
     )
     return figure
 

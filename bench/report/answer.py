@@ -84,7 +84,8 @@ def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> lis
     prefix = "confirmed_" if is_confirmed(best) else ""
     runs, converged = (best[f"{prefix}{name}"] for name in ("runs", "converged"))
     if target is None or not best["converged"]:
-        ended = Tile(format_share(runs - best[f"{prefix}diverged"], runs), "", "runs ended at a finite loss")
+        diverged = best[f"{prefix}diverged"]
+        ended = Tile(format_share(diverged, runs), "", "runs diverged") if diverged else Tile("no", "", "run diverged")
         name = cost_of(run_data.ranked, "samples")
         return [_estimate_tile(best, f"{prefix}{name}", text, f"median {run_data.cost}"), ended]
     tiles = [

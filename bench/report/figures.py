@@ -244,7 +244,7 @@ def _best_rate_figures(run_data: RunData) -> Iterator[PlannedFigure]:
     start_note = f" Runs from the hardest start, {start}." if start else ""
     winner = run_data.best_optimizer
     runs = from_start[from_start["optimizer"] == winner]
-    which = f"{winner}, the best optimizer," if varies(frame, "optimizer") else winner
+    which = f"{winner}, which leads the sweep," if varies(frame, "optimizer") else winner
     if varies(frame, "lr") or not varies(frame, "optimizer"):
         draw = partial(_draw_losses, run_data, runs)
         yield PlannedFigure("loss_by_lr", f"Loss curves of {which} by learning rate.{start_note}", draw)

@@ -5,6 +5,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 from warnings import warn
 
 import numpy as np
@@ -65,6 +66,9 @@ class RunData:
     scaling: Scaling | None
     missing_data: str | None
 
+    # The column of a ranking whose values are compared on fresh seeds, each at its best choice.
+    rivals: ClassVar[str] = "optimizer"
+
     def with_evidence(self, evidence: Mapping[str, pd.DataFrame]) -> "RunData":
         """Return the same with other measurements besides, on which nothing rests that has been computed so far."""
         run_data = copy(self)
@@ -123,7 +127,7 @@ class RunData:
     @cached_property
     def choices(self) -> pd.DataFrame:
         """The ranking of the runs of the sweep alone, by which figures choose the runs that they show."""
-        return ranking(self.frame)
+        return self.rank("samples")
 
     @cached_property
     def choices_of_best_optimizer(self) -> pd.DataFrame:
@@ -132,8 +136,8 @@ class RunData:
 
     @cached_property
     def best_optimizer(self) -> str:
-        """The optimizer of the best choice of the sweep."""
-        return str(self.choices["optimizer"].iloc[0])
+        """The optimizer of the choice that the sweep alone recommends."""
+        return str(recommended_choice(self.choices)["optimizer"])
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
@@ -142,8 +146,12 @@ class RunData:
 
     def ranked_by(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost, as from `bench.tables.winners.confirm`."""
-        ranked = ranking(self.frame, cost, floor=self.floor)
-        return ranked if self.fresh is None else confirm(ranked, self.fresh, cost)
+        ranked = self.choices if cost == "samples" else self.rank(cost)
+        return ranked if self.fresh is None else confirm(ranked, self.fresh, cost, rivals=self.rivals, floor=self.floor)
+
+    def rank(self, cost: str) -> pd.DataFrame:
+        """Return the choices of settings by a cost, by the runs of the sweep alone."""
+        return ranking(self.frame, cost, floor=self.floor)
 
     @cached_property
     def compared(self) -> pd.DataFrame | None:
@@ -181,7 +189,7 @@ class RunData:
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.ranking.standard_tables`."""
-        return standard_tables(self.frame, floor=self.floor)
+        return standard_tables(self.frame, floor=self.floor, ranked=self.ranked[self.choices.columns])
 
     @cached_property
     def verdict(self) -> dict[str, str]:

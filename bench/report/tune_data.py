@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -10,20 +10,31 @@ import pandas as pd
 from bench.report.run_data import RunData, run_data_of
 from bench.store.results import SweepResult
 from bench.store.tuning import TuneResult
-from bench.tables.choice_ranking import ranking, recommended_choice, summarize
+from bench.tables.choice_ranking import cost_of, leaders, ranking, recommended_choice, summarize
 from bench.tables.formatting import text
 from bench.tables.headline import headline
-from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
-from bench.tables.phrases import describe_choice, describe_ratio, format_count, format_share
+from bench.tables.optimizer_comparison import compare_with
+from bench.tables.phrases import describe_choice, describe_rival, format_count
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.search_history import grid_in_random_order, regret, search_history
-from bench.tables.trial_value import choice_values
+from bench.tables.trial_value import choice_values, families_of
 
 GRID = "the grid"
 
 
+@dataclass(frozen=True, eq=False)
 class TunedRuns(RunData):
-    """The runs of the trials that were trained to their end; nearly each has an optimizer of its own."""
+    """The runs of the trials that were trained to their end; nearly each has an optimizer of its own.
+
+    Attributes
+    ----------
+    trials : DataFrame
+        As of `bench.store.tuning.TuneResult`.
+    """
+
+    trials: pd.DataFrame
+
+    rivals: ClassVar[str] = "family"
 
     @cached_property
     def verdict(self) -> dict[str, str]:
@@ -36,13 +47,14 @@ class TunedRuns(RunData):
         """Nothing: see `TuneData.rivals`."""
         return
 
-    def ranked_by(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost; the first is recommended.
+    def rank(self, cost: str) -> pd.DataFrame:
+        """Return the choices of settings by a cost, with the `family` of their optimizers; the first is recommended.
 
         What recommends a choice of a grid, that rates around it succeed too, says nothing where each has settings of
         its own.
         """
-        ranked = super().ranked_by(cost)
+        ranked = super().rank(cost)
+        ranked["family"] = families_of(ranked, self.trials)
         if ranked["recommended"].any():
             ranked["recommended"] = ranked.index == ranked.index[0]
             others = int(ranked["tied"].sum()) - 1
@@ -131,17 +143,12 @@ class TuneData:
 
     @cached_property
     def leaders(self) -> pd.DataFrame:
-        """The best choice, the best trials of the other optimizers, and what the grid recommends.
+        """The best choice, the best ones of the other optimizers, and what the grid recommends.
 
-        `rival`, what it is called, and the settings; the best choice first.
+        `rival`, what it is called, and the settings; the best choice first, the grid last.
         """
-        trials = self.tuning.trials
-        complete = trials[trials["state"] == "complete"].sort_values("value", kind="stable")
-        best = recommended_choice(self.runs.ranked)[CHOICES]
-        same = find_choices(complete, best.to_frame().T, CHOICES).notna().to_numpy()
-        others = complete[complete["family"] != complete["family"].to_numpy()[same][0]].drop_duplicates("family")
-        rows = [complete[same].head(1), others]
-        rows = [part.assign(rival=part["family"].map(self.names))[["rival", *CHOICES]] for part in rows]
+        best = leaders(self.runs.ranked, "family")
+        rows = [best.assign(rival=best["family"].map(self.names))[["rival", *CHOICES]]]
         if self.grid_values is not None and self.tuning.grid is not None:
             row = recommended_choice(ranking(self.tuning.grid.frame, floor=self.runs.floor))
             rows.append(row[CHOICES].to_frame().T.assign(rival=GRID)[["rival", *CHOICES]])
@@ -151,11 +158,10 @@ class TuneData:
 
     @cached_property
     def rivals(self) -> pd.DataFrame | None:
-        """The leaders compared on fresh seeds, in their order; None where there are no fresh runs.
+        """The leaders compared with the best choice on fresh seeds; None where there are no fresh runs.
 
-        `rival`; the columns of a ranking up to `final_loss_high`; `ratio`, the median over pairs of runs of the cost
-        relative to that of the best choice, with an interval that allows for the number of rivals; and `verdict`:
-        "best choice", "fails" where half of the runs do, "slower", "faster" or "no difference found".
+        `rival`; the columns of a ranking up to `final_loss_high`; and those from `ratio` to `verdict` of
+        `bench.tables.optimizer_comparison.compare_with`: of the optimizers together, and of the grid by itself, last.
         """
         fresh = self.runs.fresh
         if fresh is None or self.runs.frame.empty:
@@ -169,14 +175,11 @@ class TuneData:
         table = summarize(runs, cost).iloc[order].reset_index(drop=True)
         table.insert(0, "rival", self.leaders["rival"])
         costs = runs.comparable(cost, self.runs.floor)[order]
-        with np.errstate(invalid="ignore"):
-            ratios = costs / costs[0]  # NaN where both failed
-        low, high = median_interval(ratios, 1 - (1 - CONFIDENCE) / max(1, len(order) - 1))
-        succeeded = np.isfinite(costs)
-        fails = 2 * np.count_nonzero(succeeded, axis=1) <= np.count_nonzero(~np.isnan(costs), axis=1)
-        verdict = np.select([fails, low > 1, high < 1], ["fails", "slower", "faster"], "no difference found")
-        verdict[0] = "best choice"
-        return table.assign(ratio=row_medians(ratios), ratio_low=low, ratio_high=high, verdict=verdict)
+        of_grid = np.flatnonzero(self.leaders["rival"] == GRID)
+        verdicts = compare_with(np.delete(costs, of_grid, axis=0), 0)
+        grid = [compare_with(costs[[0, row]], 0).iloc[[1]].set_axis([row]) for row in of_grid]
+        verdicts = pd.concat([verdicts, *grid])
+        return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
     @cached_property
     def sentences(self) -> dict[str, str]:
@@ -191,10 +194,13 @@ class TuneData:
         if trials.empty:
             return "no trial was trained to its end yet."
         counts = trials["state"].value_counts()
-        given_up = [f"{text(int(counts[state]))} {state}" for state in ("pruned", "diverged") if counts.get(state)]
+        given_up = "".join(
+            f", {text(int(counts[state]))} {state}" for state in ("pruned", "diverged") if counts.get(state)
+        )
         spent = text(float(f"{trials['samples'].sum():.3g}"))
-        words = f"{format_count(len(trials), 'trial')} by {facts['sampler']}"
-        return f"{words}{', ' if given_up else ''}{', '.join(given_up)}; {spent} samples trained on."
+        return (
+            f"{format_count(len(trials), 'trial')} by {facts['sampler']}{given_up}; trained on {spent} samples in all."
+        )
 
     def _values(self, result: SweepResult) -> pd.DataFrame:
         about = self.runs.target, self.runs.floor
@@ -204,33 +210,20 @@ class TuneData:
 def read_tune_data(tuning: TuneResult) -> TuneData:
     """Return what the folder of a search holds besides its results."""
     found = run_data_of(tuning.result)
-    runs = TunedRuns(**{part.name: getattr(found, part.name) for part in fields(found)})
+    runs = TunedRuns(**{part.name: getattr(found, part.name) for part in fields(found)}, trials=tuning.trials)
     return TuneData(tuning, runs)
 
 
 def _describe_rivals(rivals: pd.DataFrame) -> dict[str, str]:
     """Say what the search gained over the grid on fresh seeds, and how optimizers compare, each tuned."""
-    first, others = rivals.iloc[0], rivals.iloc[1:]
-    what = "samples" if np.isfinite(first["samples"]) else "loss"
-    sentences = {}
-    for _, row in others[others["rival"] == GRID].iterrows():
-        said = _describe_rival(row, first, what)
-        sentences["Against the grid"] = f"on fresh seeds its best choice {said}: {describe_choice(row)}."
-    parts = [
-        f"{row['rival']} {_describe_rival(row, first, what)}" for _, row in others.iterrows() if row["rival"] != GRID
-    ]
+    cost, sentences = cost_of(rivals, "samples"), {}
+    first, *others = [row for _, row in rivals.iterrows()]
+    for row in others:
+        if row["rival"] == GRID:
+            better = " It is the one to take." if row["verdict"] == "better" else ""
+            said = f"on fresh seeds the best choice of the grid {describe_rival(row, cost)}"
+            sentences["Against the grid"] = f"{said}: {describe_choice(row)}.{better}"
+    parts = [f"{row['rival']} {describe_rival(row, cost)}" for row in others if row["rival"] != GRID]
     if parts:
-        sentences["Optimizers, each tuned"] = f"{first['rival']} is the best choice; {'; '.join(parts)}."
+        sentences["Optimizers, each tuned"] = f"compared with {first['rival']}, {'; '.join(parts)}."
     return sentences
-
-
-def _describe_rival(row: pd.Series, first: pd.Series, what: str) -> str:
-    """Return how a rival compares with the best choice: "takes 1.3 [1.2, 1.4] times the samples"."""
-    reached = ""
-    if what == "samples" and row["success"] < first["success"]:
-        reached = f"reaches the target in {format_share(row['converged'], int(row['runs']))} runs"
-    if row["verdict"] == "fails":
-        return reached or "fails in most runs"
-    verb = "takes" if what == "samples" else "ends at"
-    unsure = " (no difference found)" if row["verdict"] == "no difference found" else ""
-    return f"{f'{reached} and ' if reached else ''}{verb} {describe_ratio(row)} times the {what}{unsure}"

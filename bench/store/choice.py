@@ -31,7 +31,7 @@ class Choice:
     row : Series
         Its row of the ranking: success, costs and their intervals.
     ties : DataFrame
-        The other choices that cannot be told from the best one; empty if this one is not tied with it.
+        The other choices tied with the best one; empty if this one is not tied with it.
     recipe : dict
         "python" and "toml" -> the text before and after the settings.
     """

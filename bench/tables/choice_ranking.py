@@ -101,7 +101,7 @@ def ranking(
           bound no median at 95 % (`intervals.median_interval`). For seconds they are those of updates times those
           of the seconds per update, an interval that is rather too wide;
         - `ratio`, how many times the cost of the first row, compared run by run;
-        - `tied`, true for the first row and those that cannot be told from it; false everywhere if no run succeeded;
+        - `tied`, true for the first row and those indistinguishable from it; false everywhere if no run succeeded;
         - `recommended`, true in one row, or in none if no run succeeded;
         - `reason`, why that row is recommended; empty in the others.
 
@@ -203,6 +203,14 @@ def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
     """Return the row of a ranking that is recommended, or the first one where none is."""
     chosen = ranked[ranked["recommended"]]
     return (chosen if len(chosen) else ranked).iloc[0]
+
+
+def leaders(ranked: pd.DataFrame, by: str = "optimizer") -> pd.DataFrame:
+    """Return the best choice of each optimizer, or of another setting.
+
+    The recommended choice comes first and stands for its own; of each other it is the one that ranks first.
+    """
+    return ranked.sort_values("recommended", ascending=False, kind="stable").drop_duplicates(by)
 
 
 def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | None:

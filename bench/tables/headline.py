@@ -4,9 +4,8 @@ import pandas as pd
 
 from bench.tables.choice_ranking import cost_of, edge_of_rates, recommended_choice
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_estimate, describe_order, describe_ratio, format_count, format_share
+from bench.tables.phrases import describe_estimate, describe_order, describe_rival, describe_ties, format_share
 from bench.tables.ranking import varies
-from bench.tables.run_costs import LOSSES
 from bench.tables.winners import is_confirmed
 
 # So many tied choices, and so many optimizers besides the first one, are named.
@@ -73,7 +72,7 @@ def _ties(ranked: pd.DataFrame, best: pd.Series) -> str:
         return ""
     named = "; ".join(_settings(row, ranked) for _, row in others.head(MAX_TIES).iterrows())
     more = f"; {text(len(others) - MAX_TIES)} more" if len(others) > MAX_TIES else ""
-    return f"{format_count(len(others), 'other choice')} cannot be told from it: {named}{more}."
+    return f"{describe_ties(len(others))}: {named}{more}."
 
 
 def _confirmation(best: pd.Series, target: float | None) -> str:
@@ -96,13 +95,7 @@ def _edge(ranked: pd.DataFrame, best: pd.Series) -> str:
 
 def _optimizers(compared: pd.DataFrame) -> str:
     first, *others = [row for _, row in compared.iterrows()]
-    what = "the loss" if cost_of(compared, "samples") in LOSSES else "the samples"
-    parts = []
-    for row in others[:MAX_OPTIMIZERS]:
-        if row["verdict"] == "fails":
-            reached = format_share(round(row["success"] * row["runs"]), int(row["runs"]))
-            parts.append(f"{row['optimizer']} reaches the target in {reached} runs")
-        else:
-            unsure = "" if row["verdict"] == "slower" else " (no difference found)"
-            parts.append(f"{row['optimizer']} {describe_ratio(row)} times {what}{unsure}")
-    return f"{first['optimizer']} first; {'; '.join(parts)}."
+    cost = cost_of(compared, "samples")
+    parts = [f"{row['optimizer']} {describe_rival(row, cost)}" for row in others[:MAX_OPTIMIZERS]]
+    more = f"; {text(len(others) - MAX_OPTIMIZERS)} more" if len(others) > MAX_OPTIMIZERS else ""
+    return f"compared with {first['optimizer']}, {'; '.join(parts)}{more}."

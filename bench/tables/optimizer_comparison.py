@@ -4,15 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from bench.tables.choice_ranking import cost_of, ranking, summarize
-from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians
+from bench.tables.choice_ranking import TOLERANCE, cost_of, leaders, ranking, summarize
+from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
 from bench.tables.run_costs import LOSS_FLOOR, check_columns, choice_columns, describe, find_choices, run_costs
-from bench.tables.ties import SUCCESS_MARGIN, fails_more_often, rank_choices, tied_with_best
+from bench.tables.ties import SUCCESS_MARGIN, SUCCESS_SHARE, fails_more_often, rank_choices
 from kernels.run import Floats
-
-# Costs that differ by no more than this share are not said to differ.
-DIFFERENCE = 0.01
 
 
 def compare_optimizers(
@@ -22,11 +20,10 @@ def compare_optimizers(
     ranked: pd.DataFrame | None = None,
     by: Sequence[str] | None = None,
     confidence: float = CONFIDENCE,
-    tolerance: float = DIFFERENCE,
     success_margin: float = SUCCESS_MARGIN,
     floor: float = LOSS_FLOOR,
 ) -> pd.DataFrame:
-    """Compare the optimizers, each at its own best choice of the other settings.
+    """Compare the optimizers, each at its own best choice of the other settings, with that of the recommended choice.
 
     An optimizer for which more choices were tried is more likely to have a lucky one among them. Fresh seeds mend that:
     give the ranking as `ranked` and the fresh runs as `frame`.
@@ -38,30 +35,29 @@ def compare_optimizers(
     cost : str
         What is compared: "samples", "updates", "seconds" or "final_loss", as there.
     ranked : DataFrame, optional
-        The ranking that says which choice of each optimizer is the best; without it, that of `frame`.
+        The ranking that says which choice of each optimizer is the best, and which of them is recommended; without it,
+        that of `frame`.
     by : sequence of str
         The columns that make up a choice, `optimizer` among them.
     confidence : float
-        Of each interval; and that none of them is called slower if there is no difference. So where there are many
-        optimizers, an interval that does not contain 1 may go with "no difference found".
-    tolerance : float
-        By how much costs may differ, as a share, and still count as equal.
+        That all intervals and verdicts are right, whichever optimizer the others are compared with.
     success_margin, floor : float
         As for `ranking`.
 
     Returns
     -------
     DataFrame
-        One row per optimizer, best first: `optimizer`, the other columns of `by`, `tried`, the number of choices tried;
-        the columns of the ranking from `runs` to `final_loss_high`; `ratio`, the median over the pairs of runs of its
-        cost relative to that of the best optimizer, where a failed run is infinitely expensive and pairs in which both
-        failed do not count; its interval from `ratio_low` to `ratio_high`, missing for fewer than five pairs; and
-        `verdict`:
+        One row per optimizer, that of the recommended choice first: `optimizer`, the other columns of `by`, `tried`,
+        the number of choices tried; the columns of the ranking from `runs` to `final_loss_high`; `ratio`, the median
+        over the pairs of runs of its cost relative to that of the first, where a failed run is infinitely expensive and
+        pairs in which both failed do not count; its interval from `ratio_low` to `ratio_high`, missing where there are
+        fewer pairs than six for two optimizers, or eight for four; and `verdict`:
 
         - "best" for the first one;
-        - "fails" if half of its runs or more fail, or clearly more than of the best one;
-        - "slower" if its cost is clearly higher;
-        - "no difference found" otherwise.
+        - "fails" if half of its runs or more fail, or clearly more than of the most successful one;
+        - "worse" if the interval is above 1, and "better" if it is below;
+        - "no interval" if it is missing;
+        - "no difference found" if it contains 1.
 
     Raises
     ------
@@ -70,50 +66,49 @@ def compare_optimizers(
     """
     by = choice_columns(frame) if by is None else by
     check_columns(frame, cost, by)
-    check_share("tolerance", tolerance)
     if "optimizer" not in by:
         raise ValueError(f"by must have 'optimizer' among its columns, not only {', '.join(map(repr, by))}")
     if ranked is None:
         ranked = ranking(frame, cost, by=by, confidence=confidence, success_margin=success_margin, floor=floor)
     cost = cost_of(ranked, cost)
-    tops = ranked.drop_duplicates("optimizer")
+    tops = leaders(ranked)
     runs = run_costs(frame[find_choices(frame, tops, by).notna().to_numpy()], by)
     lacking = find_choices(tops, runs.choices, by).isna().to_numpy()
     if lacking.any():
         choice = describe(tops[list(by)].iloc[int(np.argmax(lacking))])
         raise ValueError(f"frame must have runs of the best choice of each optimizer, and it has none of {choice}")
+    order = find_choices(tops, runs.choices, by).to_numpy(int)
     table = summarize(runs, cost, confidence)
     table.insert(0, "optimizer", table.pop("optimizer"))
     table.insert(len(by), "tried", table["optimizer"].map(ranked["optimizer"].value_counts()).astype(int))
-    verdicts = judge(
-        runs.comparable(cost, floor),
-        np.maximum(table["final_loss"].to_numpy(), floor),
+    table = table.iloc[order].reset_index(drop=True)
+    verdicts = compare_with(
+        runs.comparable(cost, floor)[order],
+        0,
         confidence=confidence,
-        tolerance=tolerance,
         success_margin=success_margin,
-        errors=runs.timing_errors if cost == "seconds" else None,
+        errors=runs.errors_of(cost, order),
     )
     return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
 
-def judge(
+def compare_with(
     costs: Floats,
-    tiebreak: Floats,
+    best: int,
     *,
     confidence: float = CONFIDENCE,
-    tolerance: float = DIFFERENCE,
     success_margin: float = SUCCESS_MARGIN,
     errors: tuple[Floats, Floats] | None = None,
 ) -> pd.DataFrame:
-    """Compare a few rivals, each with the one that turns out to be the best.
+    """Compare a few rivals with one of them.
 
     Parameters
     ----------
     costs : array, shape (rivals, pairs)
         Positive; infinite for a run that failed, NaN for one that was not made.
-    tiebreak : array, shape (rivals,)
-        What decides, the smaller the better, where everything else is equal.
-    confidence, tolerance, success_margin : float
+    best : int
+        The row of the one that the others are compared with.
+    confidence, success_margin : float
         As for `compare_optimizers`.
     errors : tuple of array, shape (rivals,), optional
         The ends of an interval, relative to its middle, by which all costs of a rival may be off.
@@ -121,24 +116,70 @@ def judge(
     Returns
     -------
     DataFrame
-        `ratio`, `ratio_low`, `ratio_high` and `verdict` of each rival, best first; the index is its row in `costs`.
+        `ratio`, `ratio_low`, `ratio_high` and `verdict` of each rival as in `compare_optimizers`; the index is its row
+        in `costs`. The best comes first, then the others by their ratio, last those that fail.
     """
-    ranks = rank_choices(costs, tiebreak, success_margin)
-    best = ranks.order[0]
     with np.errstate(invalid="ignore"):
         ratios = costs / costs[best]  # NaN where both failed
-    low, high = median_interval(ratios, confidence)
+    # What is left of the errors is for the conclusion that one fails.
+    low, high = median_interval(ratios, _for_each_pair(1 - (1 - SUCCESS_SHARE) * (1 - confidence), len(costs)))
     if errors is not None:
         low, high = low * errors[0] / errors[1][best], high * errors[1] / errors[0][best]
         low[best] = high[best] = 1.0
-    # Any of them might have come first, so that there are as many times more comparisons to go wrong.
-    strict = {"confidence": 1 - (1 - confidence) / len(costs), "success_margin": success_margin}
-    dearer = ~tied_with_best(costs, ranks, tolerance=tolerance, **strict) & ~(low <= 1)
-    succeeded, made = np.isfinite(costs), ~np.isnan(costs)
-    mostly = 2 * np.count_nonzero(succeeded, axis=1) > np.count_nonzero(made, axis=1)
-    fails = ~mostly | fails_more_often(costs, **strict)
-    verdict = np.select([fails, dearer], ["fails", "slower"], "no difference found")
-    if succeeded[best].any():
+    # As they are printed: a difference that shows in no digit is none.
+    ratio, low, high = (
+        np.array([float(f"{value:.3g}") for value in ends]) for ends in (row_medians(ratios), low, high)
+    )
+    fails = _fails(costs, confidence, success_margin)
+    verdict = np.select(
+        [fails, low > 1, high < 1, np.isnan(low)], ["fails", "worse", "better", "no interval"], "no difference found"
+    )
+    if np.isfinite(costs[best]).any():
         verdict[best] = "best"
-    table = pd.DataFrame({"ratio": row_medians(ratios), "ratio_low": low, "ratio_high": high, "verdict": verdict})
-    return table.iloc[ranks.order]
+    table = pd.DataFrame({"ratio": ratio, "ratio_low": low, "ratio_high": high, "verdict": verdict})
+    return table.iloc[np.lexsort([ratio, fails, np.arange(len(costs)) != best])]
+
+
+def find_best(
+    costs: Floats,
+    *,
+    confidence: float = CONFIDENCE,
+    success_margin: float = SUCCESS_MARGIN,
+    errors: tuple[Floats, Floats] | None = None,
+) -> int:
+    """Return the row of the best of a few rivals: the first one, unless these runs show that another is better.
+
+    A rival is beaten where it fails and others do not, and where another is better, by more than `TOLERANCE`. If the
+    first is beaten, the best is the one that ranks first (`ties.rank_choices`) of those that are not. If each of those
+    that do not fail is beaten, each from other starts, these runs decide nothing between them.
+
+    Parameters
+    ----------
+    costs, confidence, success_margin, errors
+        As for `compare_with`.
+    """
+    settings = {"confidence": confidence, "success_margin": success_margin}
+    fails = _fails(costs, confidence, success_margin)
+    beaten = fails & ~fails.all()
+    for row in np.flatnonzero(~beaten).tolist():
+        others = compare_with(costs, row, errors=errors, **settings)
+        beaten[row] = (others["verdict"].eq("better") & (others["ratio"] * (1 + TOLERANCE) < 1)).any()
+    candidates = ~fails if beaten.all() else ~beaten
+    order = rank_choices(costs, np.zeros(len(costs)), success_margin).order
+    return 0 if candidates[0] else int(order[candidates[order]][0])
+
+
+def _for_each_pair(confidence: float, rivals: int) -> float:
+    """Return the confidence of one comparison, so that all of any two rivals are right with the one that is given.
+
+    Whichever of them is the best, it is then compared with all others at that confidence (Bonferroni).
+    """
+    return 1 - (1 - confidence) / max(1, rivals * (rivals - 1) // 2)
+
+
+def _fails(costs: Floats, confidence: float, success_margin: float) -> NDArray[np.bool_]:
+    """Tell which rivals fail in half of their runs or more, or clearly more often than the most successful one."""
+    succeeded, made = np.isfinite(costs), ~np.isnan(costs)
+    mostly: NDArray[np.bool_] = 2 * np.count_nonzero(succeeded, axis=1) > np.count_nonzero(made, axis=1)
+    strict = _for_each_pair(confidence, len(costs))
+    return ~mostly | fails_more_often(costs, confidence=strict, success_margin=success_margin)

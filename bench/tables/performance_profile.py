@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import cost_of
+from bench.tables.choice_ranking import cost_of, leaders
 from bench.tables.intervals import median_interval, row_medians, wilson_interval
 from bench.tables.run_costs import choice_columns, find_choices, run_costs
 from kernels.run import Floats
@@ -37,7 +37,7 @@ def cost_ratios(ranked: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
         A row for each optimizer and a column for each start and seed. Infinite where a run missed the target, NaN in
         instances that no optimizer solves.
     """
-    tops = ranked.drop_duplicates("optimizer")
+    tops = leaders(ranked)
     choices = choice_columns(fresh)
     runs = run_costs(fresh[find_choices(fresh, tops, choices).notna().to_numpy()], choices)
     costs = np.maximum(runs.costs["samples"], 1.0)

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from bench.tables.choice_ranking import TOLERANCE
 from bench.tables.estimates import format_estimate
 from bench.tables.formatting import text
+from bench.tables.run_costs import LOSSES
 
 # How a run may end, by its status.
 ENDINGS = {
@@ -41,8 +43,10 @@ def format_count(number: float, noun: str) -> str:
 
 
 def format_share(part: int, total: int) -> str:
-    """Return a share in words: "all 25", "3 of 25", "1 of 1"."""
-    return f"all {text(int(total))}" if part == total > 1 else f"{text(int(part))} of {text(int(total))}"
+    """Return a share in words: "all 25", "both", "3 of 25", "1 of 1"."""
+    if part == total > 1:
+        return "both" if total == 2 else f"all {text(int(total))}"
+    return f"{text(int(part))} of {text(int(total))}"
 
 
 def describe_range(low: float, high: float) -> str:
@@ -58,3 +62,39 @@ def describe_estimate(row: pd.Series, name: str, as_text: Callable[[float], str]
 def describe_ratio(row: pd.Series) -> str:
     """Return a ratio with its interval to three digits: "2.5 [2.1, 2.9]"."""
     return describe_estimate(row, "ratio", lambda value: text(float(f"{value:.3g}")))
+
+
+def describe_ties(others: int) -> str:
+    """Return how many choices are tied with the best one: "3 other choices are statistically indistinguishable ..."."""
+    verb = "is" if others == 1 else "are"
+    return f"{format_count(others, 'other choice')} {verb} statistically indistinguishable from it"
+
+
+# What is added to the ratio of a rival, by its verdict.
+_REMARKS = {
+    "worse": "",
+    "better": " (less than 5 % apart)",
+    "no interval": " (too few runs for an interval)",
+    "no difference found": " (statistically indistinguishable)",
+}
+
+
+def describe_rival(row: pd.Series, cost: str) -> str:
+    """Return how a rival compares with the best choice: "needs 2.5 [2.1, 2.9] times the samples".
+
+    Parameters
+    ----------
+    row : Series
+        Of a table as from `bench.tables.optimizer_comparison.compare_optimizers`.
+    cost : str
+        What is compared, a key of `bench.tables.run_costs.COSTS`.
+    """
+    is_loss = cost in LOSSES
+    if row["verdict"] == "fails":
+        succeeded = format_share(round(row["success"] * row["runs"]), int(row["runs"]))
+        return f"{'ends at a finite loss' if is_loss else 'reaches the target'} in {succeeded} runs"
+    verb, what = ("ends at", "the loss") if is_loss else ("needs", "the samples")
+    remark = _REMARKS[row["verdict"]]
+    if row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1:  # and yet it is not the best
+        remark = " (but needs more than another)"
+    return f"{verb} {describe_ratio(row)} times {what}{remark}"

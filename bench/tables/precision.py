@@ -39,9 +39,10 @@ def _describe_success(row: pd.Series, target: float | None) -> str:
         return f"{format_share(row['converged'], row['runs'])} runs reached the target, after {samples} samples"
     cost = cost_of(row.to_frame().T, "samples")
     name = cost if cost in LOSSES else "final_loss"
-    finite = format_share(row["runs"] - row["diverged"], row["runs"])
+    diverged = f"{format_share(row['diverged'], row['runs'])} runs" if row["diverged"] else "no run"
     missed = "" if target is None else "no run reached the target; "
-    return f"{missed}{finite} runs ended at a finite loss, {describe_estimate(row, name, text)}"
+    what = "loss on held-out samples" if name == "validation_loss" else "final loss"
+    return f"{missed}{diverged} diverged; {what} {describe_estimate(row, name, text)}"
 
 
 def _describe_pairs(ranked: pd.DataFrame, others: list[str]) -> str:

@@ -111,9 +111,16 @@ def _counts(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return counted
 
 
-def standard_tables(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> dict[str, pd.DataFrame]:
-    """Make a report's tables: the ten best choices, the best by optimizer and batch size, the effects."""
-    by, ranked = ["optimizer", "batch_size"], ranking(frame, floor=floor)
+def standard_tables(
+    frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
+) -> dict[str, pd.DataFrame]:
+    """Make a report's tables: the ten best choices, the best by optimizer and batch size, the effects.
+
+    The recommended choice comes first. With `ranked`, which choice that is and which are tied is what it says.
+    """
+    by = ["optimizer", "batch_size"]
+    ranked = ranking(frame, floor=floor) if ranked is None else ranked
+    ranked = ranked.sort_values("recommended", ascending=False, kind="stable", ignore_index=True)
     return {
         "best": best_choices(frame, floor=floor, ranked=ranked).head(10),
         "best_by_optimizer_and_batch_size": best_choices(frame, by, floor=floor, ranked=ranked),

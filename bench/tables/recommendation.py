@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from kernels.run import Floats
 
-LOWEST = {
-    "samples": "the fewest samples to the target",
-    "updates": "the fewest updates to the target",
-    "seconds": "the least time to the target",
-    "final_loss": "the lowest final loss",
-    "validation_loss": "the lowest loss on held-out samples",
+RANKED_BY = {
+    "samples": "samples to the target",
+    "updates": "updates to the target",
+    "seconds": "time to the target",
+    "final_loss": "final loss",
+    "validation_loss": "loss on held-out samples",
 }
 
 
@@ -62,24 +62,24 @@ def recommend(
     factors = rate_factors(table, reliable, by)[fastest]
     chosen = int(fastest[np.argmax(factors)])
     tied = int(table["tied"].sum())
-    among = f"Of {tied} tied choices,"
+    among = "Of the choices tied in the sweep,"  # of which fresh seeds may leave fewer
     if candidates.size < tied:
         among += f" {candidates.size} cost nearly the same; of these"
     if len(table) == 1:
         reason = "It is the only choice."
     elif tied == 1:
-        reason = f"It has {LOWEST[cost]}, and no other choice is tied with it."
+        reason = "No other choice is tied with it in the sweep."
     elif candidates.size == 1:
-        reason = f"Of {tied} tied choices, it has {LOWEST[cost]}."
+        reason = f"Of the choices tied in the sweep, it ranks first by {RANKED_BY[cost]}, compared run by run."
     elif fastest.size == 1:
         reason = f"{among} it takes the least time."
     elif factors.max() > factors.min():
         reason = (
-            f"{among} its learning rate leaves the most room: "
+            f"{among} its learning rate is farthest from failing: "
             f"rates up to {factors.max():.3g} times higher and lower succeed as well."
         )
     else:
-        reason = f"{among} it comes first, and nothing else tells them apart."
+        reason = f"{among} it is listed first; they are otherwise equivalent."
     return chosen, reason
 
 

@@ -66,6 +66,10 @@ class RunCosts:
         """Tell whether each run succeeded in terms of a cost, shape (choices, pairs)."""
         return np.isfinite(self.costs["updates" if cost == "seconds" else cost])
 
+    def errors_of(self, cost: str, rows: NDArray[np.intp]) -> tuple[Floats, Floats] | None:
+        """Return the timing errors of some choices; None where costs are counted, not measured."""
+        return (self.timing_errors[0][rows], self.timing_errors[1][rows]) if cost == "seconds" else None
+
     def comparable(self, cost: str, floor: float) -> Floats:
         """Return a cost without zeros and rounding errors, so that runs can be compared by ratios.
 

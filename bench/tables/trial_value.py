@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.run_costs import CHOICES
+from bench.tables.run_costs import CHOICES, find_choices
 from kernels.run import Floats
 
 HOPELESS = 4.0
@@ -74,6 +74,14 @@ def value_by_loss(losses: Floats, floor: float, *, nonnegative: bool) -> float:
         Whether no loss is negative.
     """
     return float(np.mean(np.log10(np.maximum(losses, floor)) if nonnegative else losses))
+
+
+def families_of(choices: pd.DataFrame, trials: pd.DataFrame) -> NDArray[np.object_]:
+    """Return the family of each of the choices, of which there are trials: the optimizer as the search was given it."""
+    distinct = trials.drop_duplicates(CHOICES)
+    places = find_choices(choices, distinct, CHOICES).to_numpy(int)
+    families: NDArray[np.object_] = distinct["family"].to_numpy(object)[places]
+    return families
 
 
 def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, nonnegative: bool = True) -> pd.DataFrame:

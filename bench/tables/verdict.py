@@ -10,12 +10,12 @@ from bench.tables.formatting import duration, text
 from bench.tables.phrases import (
     describe_choice,
     describe_estimate,
-    describe_ratio,
+    describe_rival,
+    describe_ties,
     format_count,
     format_share,
 )
 from bench.tables.precision import describe_precision
-from bench.tables.run_costs import LOSSES
 from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
 from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
@@ -131,10 +131,7 @@ def _describe_ties(ranked: pd.DataFrame, best: pd.Series) -> str:
         return ""
     named = [describe_choice(row) for _, row in others.head(MAX_NAMED).iterrows()]
     more = f"; and {format_count(len(others) - MAX_NAMED, 'more choice')}" if len(others) > MAX_NAMED else ""
-    return (
-        f"{format_count(len(others), 'other choice')} cannot be told from the best one: {'; '.join(named)}{more}. "
-        "More seeds would separate them."
-    )
+    return f"{describe_ties(len(others))}: {'; '.join(named)}{more}. More seeds may separate them."
 
 
 def _describe_confirmation(best: pd.Series, target: float | None) -> str:
@@ -143,14 +140,13 @@ def _describe_confirmation(best: pd.Series, target: float | None) -> str:
         name = "validation_loss" if "validation_loss" in best else "final_loss"
         loss = describe_loss(best, "confirmed_")
         return (
-            f"{format_count(runs, 'run')} of this choice on fresh seeds had a median {loss}; in the runs by which it "
-            f"was selected it was {text(best[name])}."
+            f"On fresh seeds, {format_count(runs, 'run')} of this choice had a median {loss}; in the sweep it was "
+            f"{text(best[name])}."
         )
     reached = format_share(best["confirmed_converged"], runs)
     return (
         f"On fresh seeds, {reached} runs of this choice reached the target, after a median of "
-        f"{describe_costs(best, 'confirmed_')}. In the runs by which it was selected the median was "
-        f"{text(best['samples'])} samples."
+        f"{describe_costs(best, 'confirmed_')}. In the sweep the median was {text(best['samples'])} samples."
     )
 
 
@@ -167,23 +163,9 @@ def _describe_edge(ranked: pd.DataFrame, best: pd.Series) -> str:
 
 
 def _describe_optimizers(compared: pd.DataFrame, seeds: str) -> str:
-    """Say how the optimizers compare, each at its own best choice."""
+    """Say how the optimizers compare with that of the best choice, each at its own best choice."""
     first, *others = [row for _, row in compared.iterrows()]
     cost = cost_of(compared, "samples")
-    verb, what, how, than = (
-        ("needs", "as many samples", "reached the target", "as")
-        if cost not in LOSSES
-        else ("has", "the loss", "ended", "of")
-    )
-    parts = []
-    for row in others:
-        if row["verdict"] == "fails":
-            succeeded = round(row["success"] * row["runs"])
-            parts.append(f"{row['optimizer']} {how} in {format_share(succeeded, row['runs'])} runs")
-        elif row["verdict"] == "slower":
-            parts.append(f"{row['optimizer']} {verb} {describe_ratio(row)} times {what}")
-        else:
-            parts.append(f"no difference was found for {row['optimizer']} ({describe_ratio(row)} times {what})")
     tried = compared["tried"].unique()
     if tried.tolist() == [1]:
         counts = "each at its only choice"
@@ -192,11 +174,8 @@ def _describe_optimizers(compared: pd.DataFrame, seeds: str) -> str:
     else:
         named = ", ".join(f"{text(int(row['tried']))} for {row['optimizer']}" for _, row in compared.iterrows())
         counts = f"each at its best choice of {named}"
-    if (compared["verdict"].iloc[1:] == "no difference found").all():
-        ratios = ", ".join(f"{row['optimizer']} {describe_ratio(row)}" for row in others)
-        found = f"no difference was found: {ratios} times {what} {than} {first['optimizer']}"
-        return f"Compared {counts}, on {seeds}, {found}."
-    return f"Compared {counts}, on {seeds}, {first['optimizer']} comes first; {'; '.join(parts)}."
+    parts = "; ".join(f"{row['optimizer']} {describe_rival(row, cost)}" for row in others)
+    return f"Compared with {first['optimizer']}, {counts}, on {seeds}: {parts}."
 
 
 def _describe_robustness(ranked: pd.DataFrame, target: float | None) -> str:

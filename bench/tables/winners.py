@@ -6,11 +6,14 @@ lucky ones among the good. Seeds that had no part in the selection give figures 
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import cost_of, summarize
+from bench.tables.choice_ranking import cost_of, leaders, recommended_choice, summarize
 from bench.tables.intervals import CONFIDENCE, check_share
-from bench.tables.run_costs import check_columns, choice_columns, find_choices, run_costs
+from bench.tables.optimizer_comparison import compare_with, find_best
+from bench.tables.phrases import describe_choice
+from bench.tables.run_costs import LOSS_FLOOR, RunCosts, check_columns, choice_columns, find_choices, run_costs
 
 # So many of the tied choices are run again.
 MOST = 20
@@ -49,9 +52,16 @@ def confirm(
     cost: str = "samples",
     *,
     by: Sequence[str] | None = None,
+    rivals: str = "optimizer",
     confidence: float = CONFIDENCE,
+    floor: float = LOSS_FLOOR,
 ) -> pd.DataFrame:
-    """Add to a ranking what runs on fresh seeds say.
+    """Add to a ranking what runs on fresh seeds say, and let them decide between the best choices of the optimizers.
+
+    The choice that was recommended remains so unless fresh seeds show that the best one of another optimizer is better
+    (`bench.tables.optimizer_comparison.find_best`), which is then recommended. So nearly all choices that are reported
+    were selected by other runs; those that were not are the best of a handful, and beyond chance. Of the best choices
+    fresh seeds also decide which are tied, and no choice of an optimizer is tied whose best one is not.
 
     Parameters
     ----------
@@ -59,28 +69,68 @@ def confirm(
         As from `bench.tables.choice_ranking.ranking`.
     fresh : DataFrame
         Runs of some of its choices, with seeds that the ranking has not seen; columns as for `ranking`.
-    cost, by, confidence
+    cost, by, confidence, floor
         As they were for the ranking.
+    rivals : str
+        The column whose values are compared, each at its best choice.
 
     Returns
     -------
     DataFrame
         `ranked` with `confirmed_runs`, `confirmed_converged`, and `confirmed_` in front of `success`, `samples`,
         `updates`, `seconds` and `final_loss` with their `_low` and `_high`; missing for choices without fresh runs.
-        The order and the ties remain as they were.
+        The order of the rows remains as it was.
     """
     check_share("confidence", confidence)
     by = choice_columns(fresh) if by is None else by
     check_columns(fresh, cost, by)
     runs = run_costs(fresh, by)
-    summary = summarize(runs, cost_of(ranked, cost), confidence)
+    cost = cost_of(ranked, cost)
+    summary = summarize(runs, cost, confidence)
     places = find_choices(ranked, summary, by)
     found = (
         summary.drop(columns=list(by))
         .astype({"runs": "Int64", "converged": "Int64", "diverged": "Int64"})
         .add_prefix("confirmed_")
     )
-    return ranked.join(found.reindex(places).set_axis(ranked.index))
+    confirmed = ranked.join(found.reindex(places).set_axis(ranked.index))
+    return _decide(confirmed, runs, cost, by, rivals, confidence, floor) if rivals in ranked else confirmed
+
+
+def _decide(
+    ranked: pd.DataFrame,
+    runs: RunCosts,
+    cost: str,
+    by: Sequence[str],
+    rivals: str,
+    confidence: float,
+    floor: float,
+) -> pd.DataFrame:
+    """Recommend the best of the best choices of the rivals, and tie with it those that do not differ from it."""
+    selected = recommended_choice(ranked)
+    costs = runs.comparable(cost, floor)
+    # Once the selected choice is ruled out, the first one of its optimizer is a rival: the third round is the last.
+    while True:
+        tops = leaders(ranked, rivals)
+        places = find_choices(tops, runs.choices, by).to_numpy(float)
+        tops, rows = tops[np.isfinite(places)], places[np.isfinite(places)].astype(np.intp)
+        if tops.empty or not tops["recommended"].iloc[0]:
+            return ranked
+        errors = runs.errors_of(cost, rows)
+        best = find_best(costs[rows], confidence=confidence, errors=errors)
+        if best == 0:
+            break
+        ranked["recommended"] = ranked.index == tops.index[best]
+    verdicts = compare_with(costs[rows], 0, confidence=confidence, errors=errors)["verdict"].sort_index()
+    different, alike = (
+        tops[verdicts.isin(found).to_numpy()] for found in (("worse", "better", "fails"), ("no difference found",))
+    )
+    ties = ranked["tied"] & ~ranked[rivals].isin(different[rivals])
+    ranked["tied"] = ranked["recommended"] | ties | ranked.index.isin(alike.index)
+    if ranked["recommended"].idxmax() != selected.name:
+        reason = f"Fresh seeds ruled out the choice that came first before: {describe_choice(selected)}."
+        ranked["reason"] = np.where(ranked["recommended"], reason, "")
+    return ranked
 
 
 def is_confirmed(choice: pd.Series) -> bool:

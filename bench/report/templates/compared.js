@@ -1,5 +1,5 @@
 "use strict";
-// The chart of the optimizers' costs relative to the best one, each at its own best choice, with intervals.
+// The chart of the optimizers' costs relative to the best choice, each at its own best choice, with intervals.
 
 function paintCompared(plot) {
   const rows = run.compared;
@@ -30,9 +30,16 @@ function paintCompared(plot) {
     }),
     shapes: [{ ...best, line: { color: color("target"), width: 1.5, dash: "6px,4px" } }],
   });
-  const others = rows.slice(1).map((one) => `${one.optimizer}: ${one.verdict}`);
-  return `${rows[0].optimizer} comes first; ${others.join("; ")}. Lines are 95 % intervals.`;
+  const others = rows.slice(1).map((one) => `${one.optimizer} ${verdicts[one.verdict] ?? one.verdict}`);
+  return `Compared with ${rows[0].optimizer}: ${others.join("; ")}. Lines are intervals, all of which hold with a confidence of 95 %.`;
 }
+
+const verdicts = {
+  worse: "is worse",
+  better: "is better",
+  "no interval": "has too few runs for an interval",
+  "no difference found": "is statistically indistinguishable",
+};
 
 function ratioTicks(range) {
   const { tickvals, ticktext } = ticks(...range);

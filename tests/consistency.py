@@ -1,0 +1,161 @@
+"""What a run says in words, held against its tables and against what it says elsewhere."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from bench.tables.choice_ranking import leaders, recommended_choice
+from bench.tables.phrases import describe_choice
+from bench.tables.run_costs import choice_columns, find_choices
+from bench.tables.winners import is_confirmed
+
+NUMBER = r"-?[\d,.]+(?:e-?\d+)?|-?∞"
+RATIO = re.compile(
+    rf"(?:needs|ends at) (?P<value>{NUMBER})(?: \[(?P<low>{NUMBER}), (?P<high>{NUMBER})\]| ± (?P<half>{NUMBER}))? "
+    r"times the (?:samples|loss)(?: \((?P<remark>[^)]*)\))?"
+)
+EDGE = re.compile(r"(?P<rate>\S+?),? is the (?P<end>highest|lowest) of (?:the )?(?P<tried>\d+) ")
+TIES = re.compile(r"(?P<count>[\d,]+) other choices? (?:is|are) statistically indistinguishable from it")
+ROOM = "its learning rate is farthest from failing"
+
+
+def contradictions(
+    ranked: pd.DataFrame,
+    compared: pd.DataFrame | None,
+    headline: dict[str, str],
+    verdict: dict[str, str],
+) -> list[str]:
+    """Return what of the words about a run disagrees with its tables or with other words, a sentence for each.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        As `RunData.ranked`.
+    compared : DataFrame or None
+        As `RunData.compared` where that is on fresh seeds.
+    headline, verdict : dict of str to str
+        As from `bench.tables.headline.headline` and `bench.tables.verdict.verdict`.
+    """
+    if not ranked["recommended"].any():
+        said = [about for about in ("Ties", "Optimizers", "Edge of the grid") if about in headline or about in verdict]
+        return [f"nothing succeeded, and yet there is something about {about}" for about in said]
+    best = recommended_choice(ranked)
+    found = [*_about_best(ranked, best, verdict), *_about_ties(ranked, best, headline, verdict)]
+    found += _about_edges(ranked, best, headline, verdict)
+    if compared is not None:
+        found += [*_about_table(ranked, best, compared), *_about_optimizers(compared, headline, verdict)]
+    return found
+
+
+def _about_best(ranked: pd.DataFrame, best: pd.Series, verdict: dict[str, str]) -> list[str]:
+    found = []
+    if ranked["recommended"].sum() != 1:
+        found.append(f"{ranked['recommended'].sum()} choices are recommended")
+    if not best["tied"]:
+        found.append("the best choice is not tied with itself")
+    if describe_choice(best) not in verdict["Best choice"]:
+        found.append(f"the best choice is {describe_choice(best)}, and it says {verdict['Best choice']!r}")
+    if best["reason"] and best["reason"] not in verdict["Best choice"]:
+        found.append(f"the reason is {best['reason']!r}, and it says {verdict['Best choice']!r}")
+    for superlative, name in (("the lowest final loss", "final_loss"), ("the fewest samples", "samples")):
+        if superlative in verdict["Best choice"] and best[name] > ranked[name].min():
+            found.append(f"it says {superlative}, and {ranked[name].min()} is lower than {best[name]}")
+    if ("Confirmed" in verdict) != is_confirmed(best):
+        found.append("what is confirmed is not the best choice")
+    return found
+
+
+def _about_ties(ranked: pd.DataFrame, best: pd.Series, headline: dict[str, str], verdict: dict[str, str]) -> list[str]:
+    found, others = [], int(ranked["tied"].sum()) - 1
+    for words in (headline, verdict):
+        told = TIES.search(words.get("Ties", ""))
+        if (int(told["count"].replace(",", "")) if told else 0) != others:
+            found.append(f"{others} other choices are tied, and it says {words.get('Ties', 'nothing')!r}")
+    named = ranked[ranked["tied"] & (ranked.index != best.name)].head(3)
+    missing = [
+        describe_choice(row) for _, row in named.iterrows() if describe_choice(row) not in verdict.get("Ties", "")
+    ]
+    return [*found, *(f"{choice} is tied, and not named" for choice in missing)]
+
+
+def _about_edges(ranked: pd.DataFrame, best: pd.Series, headline: dict[str, str], verdict: dict[str, str]) -> list[str]:
+    alike = [name for name in choice_columns(ranked) if name != "lr"]
+    rates = ranked["lr"][find_choices(ranked, best.to_frame().T, alike).notna().to_numpy()]
+    at_edge = len(rates) > 1 and best["lr"] in (rates.min(), rates.max())
+    found = []
+    for words in (headline, verdict):
+        told = EDGE.search(words.get("Edge of the grid", ""))
+        if bool(told) != at_edge:
+            found.append(f"the best rate is {best['lr']} of {sorted(rates)}, and it says {told and told[0]!r}")
+        elif told:
+            end = rates.max() if told["end"] == "highest" else rates.min()
+            if end != best["lr"] or int(told["tried"]) != len(rates):
+                found.append(f"the best rate is {best['lr']} of {sorted(rates)}, and it says {told[0]!r}")
+    if at_edge and ROOM in verdict["Best choice"]:
+        found.append("the best rate is at the edge of the grid, and it is said to be far from failing")
+    return found
+
+
+def _about_table(ranked: pd.DataFrame, best: pd.Series, compared: pd.DataFrame) -> list[str]:
+    by, found = choice_columns(ranked), []
+    first = compared.iloc[0]
+    if any(first[name] != best[name] for name in by):
+        found.append(
+            f"the best choice is {describe_choice(best)}, and the first optimizer has {describe_choice(first)}"
+        )
+    if is_confirmed(best):
+        pairs = [(first[name], best[f"confirmed_{name}"]) for name in ("runs", "converged", "samples", "final_loss")]
+        if not all(one == other or (pd.isna(one) and pd.isna(other)) for one, other in pairs):
+            found.append(f"the first optimizer and the confirmed figures differ: {pairs}")
+    tied = ranked.set_index(by)["tied"]
+    shown = leaders(ranked).set_index("optimizer")
+    for row in compared.iloc[1:].to_dict("records"):
+        name, verdict, low, high = row["optimizer"], row["verdict"], row["ratio_low"], row["ratio_high"]
+        expected = "worse" if low > 1 else "better" if high < 1 else "no interval" if np.isnan(low) else None
+        if verdict not in ("fails", expected or "no difference found"):
+            found.append(f"{name} is called {verdict}, with an interval from {low} to {high}")
+        if shown.loc[name, "lr"] != row["lr"]:
+            found.append(f"the best choice of {name} is another one in the ranking")
+        alike = verdict in ("no difference found", "no interval")
+        if verdict != "no interval" and tied[tuple(row[name] for name in by)] != alike:
+            found.append(f"{name} is called {verdict}, and its best choice is {'' if not alike else 'not '}tied")
+        if not alike and ranked.loc[ranked["optimizer"] == name, "tied"].any():
+            found.append(f"{name} is called {verdict}, and a choice of it is tied")
+    if compared["verdict"].eq("best").tolist() != [first["success"] > 0, *[False] * (len(compared) - 1)]:
+        found.append(f"the verdicts are {compared['verdict'].tolist()}")
+    return found
+
+
+def _about_optimizers(compared: pd.DataFrame, headline: dict[str, str], verdict: dict[str, str]) -> list[str]:
+    found = []
+    rows = compared.set_index("optimizer")
+    for words in (headline.get("Optimizers", ""), verdict.get("Optimizers", "")):
+        if not words.lower().startswith(f"compared with {compared['optimizer'].iloc[0]}".lower()):
+            found.append(f"{compared['optimizer'].iloc[0]} is the first, and it says {words!r}")
+        for part in re.split(r"; |: |, (?=\w+ (?:needs|ends|reaches))", words.removesuffix(".")):
+            name, ratio = part.split(" ", 1)[0], RATIO.search(part)
+            if ratio is None or name not in rows.index:
+                continue
+            low, high = _ends(ratio)
+            remark, is_inside = ratio["remark"] or "", low <= 1 <= high
+            if (remark == "statistically indistinguishable") != is_inside and remark[:8] != "too few ":
+                found.append(f"1 is {'in' if is_inside else 'out'}side of the interval of {part!r}")
+            if not remark and float(ratio["value"].replace(",", "").replace("∞", "inf")) <= 1:
+                found.append(f"it is not slower, and there is no remark: {part!r}")
+            if remark.startswith("less than 5 %") and float(ratio["value"]) * 1.05 < 1:
+                found.append(f"it is more than 5 %: {part!r}")
+            if rows.loc[name, "verdict"] == "fails":
+                found.append(f"{name} fails, and it says {part!r}")
+    return found
+
+
+def _ends(ratio: re.Match[str]) -> tuple[float, float]:
+    """Return the ends of a printed interval."""
+    value, low, high, half = (
+        float(part.replace(",", "").replace("∞", "inf")) if part else np.nan
+        for part in ratio.group("value", "low", "high", "half")
+    )
+    if half == half:
+        return round(value - half, 9), round(value + half, 9)
+    return (low, high) if low == low else (value, value)

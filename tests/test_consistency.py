@@ -1,0 +1,171 @@
+"""No two sentences of a run disagree, in simulated studies whose truth is known, and the check notices if they do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy import inf
+from simulated import costs_of, runs_of
+
+from bench.tables.choice_ranking import ranking, recommended_choice
+from bench.tables.headline import headline
+from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.ranking import varies
+from bench.tables.run_costs import CHOICES, find_choices
+from bench.tables.verdict import verdict
+from bench.tables.winners import confirm, winners
+from kernels import Model
+from tests.consistency import contradictions
+
+LINE = Model("a*x")
+NAMES = ["sgd", "adam", "momentum", "nesterov"]
+
+
+def choices_of(rng, optimizers):
+    """Settings with their median cost and their rate of success; optimizers differ a little, much, or not at all."""
+    optimizer, lr = (grid.ravel() for grid in np.meshgrid(NAMES[:optimizers], np.geomspace(0.1, 1.6, 5), indexing="ij"))
+    gaps = rng.choice([1.0, 1.0, 1.04, 1.15, 1.5], optimizers)
+    best = rng.choice([0.1, 0.2, 0.4, 0.8, 1.6], optimizers)
+    distance = np.log(lr / np.repeat(best, 5))
+    success = np.where(lr > 2.1 * np.repeat(best, 5), 0.2, np.repeat(rng.choice([1.0, 1.0, 0.9, 0.5], optimizers), 5))
+    medians = 1e4 * np.repeat(gaps, 5) * np.exp(rng.choice([0.02, 0.3]) * distance**2)
+    return pd.DataFrame({"optimizer": optimizer, "lr": lr, "median": medians, "success": success})
+
+
+def train(rng, choices, pairs, *, noise, spread, target, seeds=0):
+    costs = costs_of(
+        rng, choices["median"].to_numpy(), pairs, noise=noise, spread=spread, success=choices["success"].to_numpy()
+    )
+    settings = {name: choices[name].to_numpy() for name in ("optimizer", "lr")}
+    if target is not None:
+        return runs_of(costs, seeds=seeds, **settings)
+    lost = ~np.isfinite(costs.ravel())
+    losses = np.where(lost, np.nan, 1e-6 * costs.ravel())
+    frame = runs_of(np.full(costs.shape, inf), seeds=seeds, **settings)
+    return frame.assign(final_loss=losses, status=pd.Categorical(np.where(lost, "diverged", "max_epochs")))
+
+
+def judge_study(rng, number):
+    """Return what is said of a simulated study, and its truth."""
+    choices = choices_of(rng, 1 + number % 4)
+    target = 1e-3 if number % 3 else None
+    about = {"noise": ["normal", "heavy", "skewed"][number % 3], "spread": rng.choice([0.0, 0.02, 0.1, 0.4])}
+    frame = train(rng, choices, int(rng.choice([1, 3, 5, 10])), target=target, **about)
+    ranked = ranking(frame)
+    truth = choices.set_index(["optimizer", "lr"])
+    fresh = None
+    if ranked["tied"].any() and number % 5:
+        again = choices[find_choices(choices, winners(ranked), ["optimizer", "lr"]).notna().to_numpy()]
+        fresh = train(rng, again, int(rng.choice([3, 8, 20, 40])), target=target, seeds=100, **about)
+        ranked = confirm(ranked, fresh)
+    compared = None
+    if fresh is not None and varies(fresh, "optimizer"):
+        compared = compare_optimizers(fresh, ranked=ranked)
+    said = verdict(frame, ranked, LINE, target, None, compared, "fresh seeds")
+    return ranked, compared, headline(ranked, target, compared), said, truth
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_two_sentences_disagree(seed):
+    rng = np.random.default_rng(seed)
+    for number in range(40):
+        ranked, compared, lines, said, _ = judge_study(rng, number)
+        assert contradictions(ranked, compared, lines, said) == [], (number, lines, said)
+
+
+def test_what_is_said_of_optimizers_is_true_in_95_of_100_studies():
+    """Whether the best choice was selected by the sweep or by the fresh seeds themselves."""
+    rng = np.random.default_rng(10)
+    right, revised = [], 0
+    for number in range(100):
+        choices = choices_of(rng, 4).assign(success=1.0)
+        about = {"noise": ["normal", "heavy", "skewed"][number % 3], "spread": 0.1, "target": 1e-3}
+        ranked = ranking(train(rng, choices, 3, **about))
+        again = choices[find_choices(choices, winners(ranked), ["optimizer", "lr"]).notna().to_numpy()]
+        fresh = train(rng, again, 20, seeds=100, **about)
+        confirmed = confirm(ranked, fresh)
+        revised += not confirmed["recommended"].equals(ranked["recommended"])
+        compared = compare_optimizers(fresh, ranked=confirmed)
+        medians = choices.set_index(["optimizer", "lr"])["median"].loc[
+            list(compared[["optimizer", "lr"]].itertuples(index=False, name=None))
+        ]
+        ratio = medians.to_numpy() / medians.iloc[0]
+        wrong = compared["verdict"].eq("worse") & (ratio < 1.0001) | compared["verdict"].eq("better") & (ratio > 0.9999)
+        right.append(not wrong.any())
+    assert np.mean(right) >= 0.95
+    assert 3 <= revised < 50
+
+
+def test_fresh_seeds_that_beat_the_choice_of_the_sweep_take_its_place():
+    rng = np.random.default_rng(11)
+    lucky = costs_of(rng, [90, 110, 100, 300], 5, spread=0.01)
+    settings = {"optimizer": ["sgd", "sgd", "adam", "momentum"], "lr": [0.1, 0.2, 0.1, 0.1]}
+    ranked = ranking(runs_of(lucky, **settings))
+    assert recommended_choice(ranked)["optimizer"] == "sgd"
+    fresh = runs_of(costs_of(rng, [140, 110, 100, 300], 20, spread=0.01), seeds=10, **settings)
+    confirmed = confirm(ranked, fresh)
+    best = recommended_choice(confirmed)
+    assert best["optimizer"] == "adam"
+    assert best["reason"] == (
+        "Fresh seeds ruled out the choice that came first before: sgd, learning rate 0.1, batch size 1, schedule "
+        "constant, shuffled."
+    )
+    assert confirmed["reason"].ne("").sum() == 1
+    assert confirmed.loc[confirmed["tied"], "optimizer"].tolist() == ["adam"]
+    pd.testing.assert_frame_equal(confirmed[CHOICES], ranked[CHOICES])
+
+
+def test_a_choice_that_is_cheaper_by_less_than_five_percent_does_not():
+    rng = np.random.default_rng(12)
+    settings = {"optimizer": ["sgd", "adam"], "lr": 0.1}
+    ranked = ranking(runs_of(costs_of(rng, [99, 100], 5, spread=0.01), **settings))
+    fresh = runs_of(1000 * costs_of(rng, [100, 97], 30, spread=0.01), seeds=10, **settings)
+    confirmed = confirm(ranked, fresh)
+    assert recommended_choice(confirmed)["optimizer"] == "sgd"
+    told = headline(confirmed, 1e-3, compare_optimizers(fresh, ranked=confirmed))["Optimizers"]
+    assert told.startswith("compared with sgd, adam needs 0.96")
+    assert told.endswith(" times the samples (less than 5 % apart).")
+
+
+@pytest.fixture(scope="module")
+def sound():
+    """A study of which there is something to say about everything."""
+    rng = np.random.default_rng(13)
+    costs = [100, 150, 180, 101, 180]
+    settings = {"optimizer": ["sgd", "sgd", "sgd", "adam", "momentum"], "lr": [0.1, 0.2, 0.4, 0.1, 0.1]}
+    frame = runs_of(1000 * costs_of(rng, costs, 5, spread=0.05), **settings)
+    ranked = ranking(frame)
+    fresh = runs_of(1000 * costs_of(rng, costs, 20, spread=0.05), seeds=10, **settings)
+    ranked = confirm(ranked, fresh)
+    compared = compare_optimizers(fresh, ranked=ranked)
+    found = ranked, compared, headline(ranked, 1e-3, compared), verdict(frame, ranked, LINE, 1e-3, None, compared, "it")
+    assert contradictions(*found) == []
+    assert set(found[2]) == {"Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers"}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("about", "old", "new"),
+    [
+        ("Optimizers", "compared with sgd", "compared with adam"),
+        ("Optimizers", " (statistically indistinguishable)", ""),
+        ("Optimizers", " times the samples.", " times the samples (statistically indistinguishable)."),
+        ("Ties", "1 other choice is", "2 other choices are"),
+        ("Edge of the grid", "lowest", "highest"),
+        ("Edge of the grid", "of 3", "of 4"),
+    ],
+)
+def test_the_check_notices_a_headline_that_disagrees(sound, about, old, new):
+    ranked, compared, lines, said = sound
+    assert old in lines[about], lines[about]
+    assert contradictions(ranked, compared, lines | {about: lines[about].replace(old, new)}, said)
+
+
+def test_the_check_notices_tables_that_disagree(sound):
+    ranked, compared, lines, said = sound
+    swapped = ranked.assign(recommended=ranked["optimizer"].eq("adam"))
+    assert contradictions(swapped, compared, lines, said)
+    assert contradictions(ranked.assign(tied=True), compared, lines, said)
+    assert contradictions(ranked, compared.iloc[::-1].reset_index(drop=True), lines, said)
+    assert contradictions(ranked, compared.assign(ratio_low=0.9), lines, said)
+    assert contradictions(ranked, compared, lines, said | {"Best choice": "It has the fewest samples."})
+    assert contradictions(ranked, compared, lines, {name: said[name] for name in said if name != "Confirmed"})
