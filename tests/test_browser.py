@@ -653,7 +653,13 @@ def test_the_answer_can_be_copied(page, folder):
     for anchor, expected in (("answer-python", choice.code()), ("answer-toml", choice.to_study())):
         assert run(page, f"document.getElementById('{anchor}').textContent") == expected
     command = run(page, "document.getElementById('answer-command').textContent")
-    assert shlex.split(command)[:5] == ["sgdbench", "run", "run.toml", "--optimizer", choice.settings["optimizer"]]
+    assert shlex.split(command)[:5] == [
+        "sgdbench",
+        "run",
+        str(folder / "run.toml"),
+        "--optimizer",
+        choice.settings["optimizer"],
+    ]
     click(page, ".copies button", "Copy as command")
     from selenium.webdriver.support.wait import WebDriverWait
 

@@ -354,7 +354,7 @@ class RunData:
 
     @cached_property
     def plugins(self) -> list[str]:
-        """The names of the files in which these rules were, where they were given as plug-ins."""
+        """The files in which these rules were, where they were given as plug-ins."""
         return list(dict.fromkeys(rule["plugin"] for rule in self.result.run.rules.values() if rule["plugin"]))
 
     @property
