@@ -125,11 +125,12 @@ class RunData:
     def _is_confirmed_by(self, confirmation: SweepResult) -> bool:
         """Return whether runs on fresh seeds are all there, and are about this sweep as it stands."""
         runs, by = confirmation.frame, choice_columns(confirmation.frame)
-        epochs = self.evidence.get("settings")
+        of_sweep, of_fresh = self.evidence.get("settings"), read_tables(confirmation.run.folder).get("settings")
         return (
             len(runs) == confirmation.planned
-            and epochs is not None
-            and epochs.equals(read_tables(confirmation.run.folder).get("settings"))
+            and of_sweep is not None
+            and of_fresh is not None
+            and of_sweep.equals(of_fresh)
             and set(runs["init"]) == set(self.frame["init"])
             and set(runs["seed"]).isdisjoint(self.frame["seed"])
             and bool(find_choices(self._leading, runs[by].drop_duplicates(), by).notna().all())
