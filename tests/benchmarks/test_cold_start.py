@@ -81,7 +81,7 @@ def test_kernel(cached, python, cache, benchmark):
 
     if cached and not any(cache.glob("*.nbc")):
         python("-c", code)
-    benchmark.pedantic(fit, setup=forget, rounds=3)
+    benchmark.pedantic(fit, setup=forget, rounds=2)
     benchmark.extra_info["compile_seconds"] = statistics.median(compile_seconds)
 
 

@@ -8,7 +8,7 @@ from tests.benchmarks.contestants import contestants
 
 PROBLEMS = {"quadratic": many(quadratic, 1024, 40), "exponential": many(exponential, 1024, 40)}
 # PyTorch takes so long for every update that the time of a call by itself does not count.
-SHORT = {name: problem.part(epochs=1) for name, problem in PROBLEMS.items()}
+SHORT = {name: problem.part(epochs=1, samples=200) for name, problem in PROBLEMS.items()}
 
 
 @pytest.mark.parametrize(
