@@ -1,16 +1,30 @@
 # `make run` and `make test` do everything on a machine with Python (3.11 or newer) and make.
 PYTHON ?= python3
+OLDEST ?= python3.11
 EXTRAS ?= test
 VENV := .venv
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
+PYTEST = $(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(3 * (os.cpu_count() or 2) // 2)')
 
-.PHONY: run test bench lint clean
+.PHONY: run test core oldest bench lint clean
 
 run: $(VENV)/installed
 	$(BIN)/sgdbench run --resume
 
 test: $(VENV)/installed-$(EXTRAS)
-	$(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(3 * (os.cpu_count() or 2) // 2)') --dist=loadfile --no-loadscope-reorder
+	$(PYTEST) --dist=loadfile --no-loadscope-reorder
+
+# What everything else rests on: for a second Python, or other versions of what is installed.
+core: $(VENV)/installed-$(EXTRAS)
+	$(PYTEST) tests/test_equality.py tests/test_fit.py tests/test_store.py tests/test_sweep.py
+
+# Each direct dependency at its lower bound, as pyproject.toml has it, on the oldest Python.
+oldest: VENV := .venv-oldest
+oldest:
+	$(MAKE) $(VENV)/made VENV=$(VENV) PYTHON=$(OLDEST)
+	grep -oE '"[A-Za-z0-9-]+>=[0-9.]+' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u >$(VENV)/bounds.txt
+	PIP_CONSTRAINT=$(VENV)/bounds.txt $(MAKE) core VENV=$(VENV) EXTRAS=test
+	$(BIN)/sgdbench run --epochs 20 --optimizer sgd,adam --out $$(mktemp -d)/quadratic
 
 bench: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/pytest --benchmark-only
@@ -36,4 +50,4 @@ $(VENV)/installed-%: $(VENV)/made pyproject.toml
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv* build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

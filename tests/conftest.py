@@ -49,6 +49,9 @@ LONGEST += [
 ]
 
 ROOT = Path(__file__).parent.parent
+
+# Seconds after which something hangs; nothing takes so long, on a machine that is busy with other things either.
+HANG = 600
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 
 
@@ -136,7 +139,7 @@ def python():
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=HANG,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -223,7 +226,7 @@ def pytester_run():
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=HANG,
             check=False,
         )
         return done.stdout

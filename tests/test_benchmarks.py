@@ -11,7 +11,7 @@ import pytest
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.timing.paired import FEWEST
 from bench.timing.variants import VARIANTS
-from tests.conftest import BENCHMARKS, ROOT
+from tests.conftest import BENCHMARKS, HANG, ROOT
 
 PEERS = sorted({variant.module or variant.package for variant in VARIANTS if variant.package})
 # Blocked, as if they were not installed.
@@ -29,7 +29,7 @@ def run(*arguments, code="import sys, pytest; sys.exit(pytest.main(sys.argv[1:])
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

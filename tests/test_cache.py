@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kernels import cache, fit
+from tests.conftest import HANG
 from tests.drills.cache_flips import damaged_files
 from tests.drills.flips import flip
 from tests.short_kernel import USE_SHORT_KERNELS
@@ -105,7 +106,7 @@ def test_processes_at_once_in_an_empty_folder(filled, tmp_path):
     command = [sys.executable, "-c", CHILD]
     children = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for child in children:
-        output, _ = child.communicate(timeout=120)
+        output, _ = child.communicate(timeout=HANG)
         assert child.returncode == 0
         assert json.loads(output)["params"] == filled[1]["params"]
         assert json.loads(output)["warnings"] == []

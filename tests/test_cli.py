@@ -21,7 +21,7 @@ from bench.cli import app
 from bench.commands.examples import EXAMPLES
 from bench.data.table import builtin
 from bench.system.atomic import replace_atomically
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 PARABOLA = "a*x**2 + b*x + c"
 QUADRATIC = ["fit", "quadratic", "--model", PARABOLA]
@@ -86,7 +86,7 @@ def test_the_help_of_each_command_ends_with_two_examples_that_it_understands(sgd
 def test_shells_complete_commands_and_options():
     environment = os.environ | {"_SGDBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "sgdbench re", "COMP_CWORD": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "bench.cli"], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "bench.cli"], env=environment, capture_output=True, text=True, check=False, timeout=HANG
     )
     assert done.stdout.split() == ["report"]
 
@@ -437,7 +437,7 @@ def test_ctrl_c_prints_what_was_reached():
     )
     started = [process.stdout.readline(), process.stdout.readline()]
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG)
     assert [line.split()[0] for line in started] == ["epoch", "0"]
     assert process.returncode == 130
     assert "interrupted" in out
@@ -604,7 +604,7 @@ def shell(tmp_path):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
+            timeout=HANG,
             check=False,
         )
         return done.returncode, done.stderr
@@ -726,4 +726,4 @@ def test_a_closed_pipe_is_no_complaint():
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    process.wait(timeout=60)
+    process.wait(timeout=HANG)

@@ -33,12 +33,11 @@ from bench.study.schema import RunTable
 from kernels import models, register_optimizer
 from kernels.optimizer import Optimizer
 from kernels.registry import REGISTERED
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 from tests.test_sweep import X, Y, assert_same
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX's signals")
-WAIT = 120  # seconds; nothing takes so long, even on a busy machine
 SLOWER = 0.5
 
 
@@ -92,7 +91,7 @@ def swept(grid, **changed):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + HANG
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -226,18 +225,23 @@ class Killer(threading.Thread):
 
 
 def test_workers_that_die_change_nothing(client, workers, heavy, small_jobs):
-    """Both at once, too, with which the problem is lost."""
+    """Both at once, too, with which the problem is lost.
+
+    On a busy machine a sweep may end before all of them are caught at work: the next one is for those that are left.
+    """
     grid, long = grid_of(["sgd", heavy], 32), {"epochs": 3000, "target": None}
     expected = swept(grid, **long)
-    killer = Killer(workers, [[0], [0, 1], [1]])
-    killer.start()
-    try:
-        found = swept(grid, **long, executor=client, progress=killer.progress)
-    finally:
-        killer.ended.set()
-        killer.join(WAIT)
-    assert_same(found, expected)
-    assert killer.killed == [[0], [0, 1], [1]]
+    victims = [[0], [0, 1], [1]]
+    while victims:
+        killer = Killer(workers, victims)
+        killer.start()
+        try:
+            found = swept(grid, **long, executor=client, progress=killer.progress)
+        finally:
+            killer.ended.set()
+            killer.join(HANG)
+        assert_same(found, expected)
+        victims = victims[len(killer.killed) :]
 
 
 def test_whoever_stops_early_ends_what_workers_do(client, workers):
@@ -451,7 +455,7 @@ def test_where_no_scheduler_answers_it_ends_in_time(sgdbench, monkeypatch):
         stranger = threading.Thread(target=greet)
         stranger.start()
         assert sgdbench("run", "quadratic", "--cluster", address) == (2, "", refused)
-        stranger.join(WAIT)
+        stranger.join(HANG)
     assert sgdbench("run", "quadratic", "--cluster", address) == (2, "", refused)
 
 
@@ -481,7 +485,7 @@ def test_ctrl_c_keeps_what_arrived_and_leaves_no_process(tmp_path):
     )
     wait_until(lambda: list(tmp_path.glob("run/parts/*.parquet")) or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=WAIT)
+    out, err = process.communicate(timeout=HANG)
     assert (process.returncode, out) == (130, "")
     first, second = err.splitlines()
     assert first.startswith("sgdbench: cluster of 1 worker with 1 thread in all, dashboard: http://127.0.0.1:")

@@ -11,6 +11,7 @@ import pytest
 from bench.engine import threads as executors
 from bench.engine.threads import join_when_started, run_in_threads
 from bench.system.environment import processors
+from tests.conftest import HANG
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +33,12 @@ def test_there_are_as_many_threads_as_processors(monkeypatch):
     monkeypatch.setattr(executors, "processors", lambda: 3)
     together = Barrier(3)
     # Three at a time: with fewer threads none would get past the barrier, and it would break.
-    assert len(list(run_in_threads(lambda job: together.wait(60), range(6), Event()))) == 6
+    assert len(list(run_in_threads(lambda job: together.wait(HANG), range(6), Event()))) == 6
 
 
 def test_results_come_as_soon_as_they_are_there():
     slow = Event()
-    results = run_in_threads(lambda job: slow.wait(60) if job == 0 else job, range(4), Event(), threads=2)
+    results = run_in_threads(lambda job: slow.wait(HANG) if job == 0 else job, range(4), Event(), threads=2)
     assert sorted(next(results) for _ in range(3)) == [1, 2, 3]
     slow.set()
     assert list(results) == [True]
@@ -73,12 +74,12 @@ def test_whoever_stops_early_stops_the_jobs_that_run_and_begins_no_other():
     def work(job):
         begun.append(job)
         if job in {1, 2}:
-            at_work.wait(60)
-            assert stop.wait(60)
+            at_work.wait(HANG)
+            assert stop.wait(HANG)
 
     with closing(run_in_threads(work, range(100), stop, threads=2)) as results:
         next(results)
-        at_work.wait(60)
+        at_work.wait(HANG)
     assert stop.is_set()
     assert sorted(begun) == [0, 1, 2]
 
@@ -89,7 +90,7 @@ def test_an_error_in_a_job_reaches_the_caller_and_stops_the_others():
     def work(job):
         if job == 1:
             raise MemoryError("of job 1")
-        assert stop.wait(60)
+        assert stop.wait(HANG)
 
     with pytest.raises(MemoryError, match="of job 1"):
         list(run_in_threads(work, range(100), stop, threads=2))
@@ -130,12 +131,12 @@ def test_no_job_runs_on_after_an_interruption_while_its_thread_is_started(monkey
 
     def interrupted(thread):
         start(thread)
-        assert begun.wait(60)
+        assert begun.wait(HANG)
         raise KeyboardInterrupt
 
     def work(job):
         begun.set()
-        assert stop.wait(60)
+        assert stop.wait(HANG)
         time.sleep(0.05)
         ended.append(job)
 

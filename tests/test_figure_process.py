@@ -15,7 +15,7 @@ import bench.commands.figure_process
 from bench.commands.figure_process import _RANKINGS, FigureProcess, figure_process
 from bench.report.figure_list import FIGURES, STAGES
 from bench.report.report import write_report
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 
 def names_of(stages, where):
@@ -113,7 +113,7 @@ def test_a_run_draws_elsewhere_what_a_report_draws_here(tmp_path):
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -157,11 +157,11 @@ def test_the_process_ends_with_the_one_that_started_it(strike, code):
         text=True,
         start_new_session=True,
     )
-    out, err = process.communicate(timeout=120)  # which waits for all that have the pipe
+    out, err = process.communicate(timeout=HANG)  # which waits for all that have the pipe
     assert process.returncode == code
     assert err.count("Traceback") == (code != -9)
     child = int(out)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG
     while _runs(child) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not _runs(child)

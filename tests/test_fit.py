@@ -14,6 +14,7 @@ from sklearn.linear_model import SGDRegressor
 
 from kernels import fit, models, reference, slices
 from kernels.agreement import SINGLE
+from tests.conftest import HANG
 
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
@@ -364,7 +365,7 @@ def test_ctrl_c_ends_a_long_fit(kernel):
         try:
             assert child.stdout.readline() == "running\n"
             child.send_signal(signal.SIGINT)
-            output, errors = child.communicate(timeout=30)
+            output, errors = child.communicate(timeout=HANG)
         finally:
             child.kill()
     assert output == ""

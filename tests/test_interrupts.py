@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bench.commands.interrupts import Interruption, interruptible, shielded_from_ctrl_c
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX's signals")
 
@@ -33,7 +33,7 @@ def test_a_fit_says_what_was_reached(name, code):
     process.stdout.readline(), process.stdout.readline()
     for _ in range(2):  # a terminal that closes sends it twice
         process.send_signal(getattr(signal, name))
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG)
     assert process.returncode == code
     assert "interrupted" in out
     assert err.startswith("sgdbench: interrupted after epoch ")
@@ -47,11 +47,11 @@ HASTY = "from bench import cli; from bench.engine import train; train.FLUSH_SECO
 def test_a_sweep_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     grid = ["--lr", "log:0.001:0.1:20000", "--seed", "0", "--kernel", "fused", "--epochs", "1000", "--yes"]
     process = start("run", "quadratic", "--out", str(tmp_path / "run"), *grid, command=("-c", HASTY))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG
     while not list(tmp_path.glob("run/parts/*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.terminate()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 143
     assert f"sgdbench: what is done is kept in {tmp_path / 'run'}; --resume goes on from there" in err
     assert "Traceback" not in err
@@ -72,7 +72,7 @@ except BaseException:
 user_cache_path = None
 """)
     process = start("compare", "fused", "reference", "--seconds", "1000", before=tmp_path)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG)
     assert process.returncode == 128 + getattr(signal, name)
     assert (out, err.strip()) == ("", "")
 
@@ -108,7 +108,7 @@ def test_what_is_imported_is_imported_whole(tmp_path, monkeypatch):
         import slow_module
 
         seen.append(slow_module.loaded)
-        time.sleep(10)
+        time.sleep(HANG)
 
     with interruptible() as interruption:
         with pytest.raises(KeyboardInterrupt):
@@ -124,7 +124,7 @@ def test_an_interrupt_in_a_destructor_is_not_lost(capsys):
 
     def work():
         Interrupted()
-        time.sleep(10)
+        time.sleep(HANG)
 
     with interruptible(), pytest.raises(KeyboardInterrupt):
         work()

@@ -27,6 +27,7 @@ from bench.store.seal import name_owner, read_text, seal_text, write_table
 from bench.study.load import load_study, with_overrides
 from bench.timing.update import update_seconds
 from kernels.program_cache import compile_program
+from tests.conftest import HANG
 
 pytestmark = pytest.mark.usefixtures("_short_measurements")
 
@@ -200,7 +201,7 @@ def test_no_thread_is_left_by_a_sweep_that_does_not_end(folder, tmp_path, monkey
         ended.append(name)
 
     def failing(*args, **kwargs):
-        assert begun.wait(60)
+        assert begun.wait(HANG)
         raise error
 
     monkeypatch.setattr(bench.commands.run, "import_module", slow_import)

@@ -20,6 +20,7 @@ from kernels.models import make_model
 from kernels.partial_fit import partial_fit, start_run
 from kernels.sample_stream import ArrayStream, SampleStream, column_moments, read_ahead
 from kernels.stream_training import add_pairwise, pairwise_parts
+from tests.conftest import HANG
 
 MODEL = "a*x**2 + b*x + c"
 START = {"init": [1.0, -2.0, 0.5], "lr": 0.02}
@@ -305,7 +306,7 @@ def test_the_next_part_is_read_while_the_last_is_used():
 
     ahead = read_ahead(parts())
     assert next(ahead)[1].size == 3
-    assert second.wait(10)
+    assert second.wait(HANG)
     ahead.close()
     assert not [thread for thread in threading.enumerate() if "read-ahead" in thread.name]
 

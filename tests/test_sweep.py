@@ -28,6 +28,7 @@ from kernels import Model, fit, models
 from kernels.block import train_runs
 from kernels.marks import make_marks
 from kernels.run import STATUS
+from tests.conftest import HANG
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, 61)
@@ -691,7 +692,7 @@ def test_the_command_hears_ctrl_c_and_says_how_to_go_on(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "training\n"
         process.send_signal(signal.SIGINT)
-        _out, err = process.communicate(timeout=30)
+        _out, err = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert err == f"sgdbench: what is done is kept in {folder}; --resume goes on from there\n"
     found = load_run(folder).frame

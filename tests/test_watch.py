@@ -18,6 +18,7 @@ from bench.data.table import builtin
 from bench.plots.film.film import TICK_SECONDS, fit_film
 from bench.plots.film.window import Window
 from kernels import Model, fit, models
+from tests.conftest import HANG
 
 SETTINGS = {"batch_size": 16, "kernel": "reference", "epochs": 5, "init": [-1, 10, 26], "lr": 0.5}
 QUADRATIC = ["fit", "quadratic", "--model", "quadratic", "--epochs", "3", "--batch-size", "16", "--kernel", "reference"]
@@ -206,7 +207,7 @@ def test_a_person_closes_the_window(milliseconds):
         env=os.environ | {"MPLBACKEND": "tkagg"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
