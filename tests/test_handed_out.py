@@ -62,7 +62,8 @@ def write_study_file(
     source = f'builtin = "{builtin}"' if builtin else f'path = "table.csv"\nx = ["hp"]\ny = "{y}"\nstandardize = true'
     text = (
         f'name = "one"\n[data]\n{source}\n{data}\n[model]\nexpression = "{model}"\n'
-        f'[grid]\nlr = [0.01, 0.1]\nbatch_size = [1]\nseed = [0, 1]\nshuffle = true\noptimizer = "{optimizer}"\n{grid}\n'
+        f"[grid]\nlr = [0.01, 0.1]\nbatch_size = [1]\nseed = [0, 1]\nshuffle = true\n"
+        f'optimizer = "{optimizer}"\n{grid}\n'
         f'[run]\nepochs = 6\nkernel = "fused"\nconfirm = 5\n{run}\n'
     )
     (folder / "mine.toml").write_text(text, "utf-8")
