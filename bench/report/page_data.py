@@ -67,7 +67,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "ids": pack(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
         "starts": {"values": pack(starts), "codes": pack(shrink_codes(start_of.ravel())), "size": len(params)},
         "curves": _encode_curves(run_data, rows),
-        "cost": run_data.cost,
+        "compared_cost": run_data.compared_cost,
         "effects_on": run_data.effects_on,
         "compared": _encode_compared(run_data),
         "effects": run_data.effects.to_dict("records"),

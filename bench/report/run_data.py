@@ -214,6 +214,12 @@ class RunData:
         return COST_NAMES[cost_of(self.ranked, "samples")]
 
     @property
+    def compared_cost(self) -> str:
+        """What optimizers are compared by, in words."""
+        by_distance = self.compared is not None and self.compared["by_distance"].any()
+        return "distance to the lowest loss" if by_distance else self.cost
+
+    @property
     def effects_on(self) -> str:
         """The cost that `effects` are about, in words."""
         return COST_NAMES["samples" if self.frame["samples_to_target"].notna().any() else "final_loss"]

@@ -93,8 +93,10 @@ def describe_rival(row: pd.Series, cost: str) -> str:
     if row["verdict"] == "fails":
         succeeded = format_share(round(row["success"] * row["runs"]), int(row["runs"]))
         return f"{'ends at a finite loss' if is_loss else 'reaches the target'} in {succeeded} runs"
-    verb, what = ("ends at", "the loss") if is_loss else ("needs", "the samples")
+    verb, what = ("ends at", "times the loss") if is_loss else ("needs", "times the samples")
+    if is_loss and row.get("by_distance"):
+        verb, what = "ends", "times as far above the lowest loss"
     remark = _REMARKS[row["verdict"]]
     if row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1:  # and yet it is not the best
         remark = " (but needs more than another)"
-    return f"{verb} {describe_ratio(row)} times {what}{remark}"
+    return f"{verb} {describe_ratio(row)} {what}{remark}"
