@@ -60,24 +60,7 @@ FACTORS = {
     "scaling": ["none", "both", "x", "none of them"],
     "by": ["Python", "the command line"],
 }
-RULES = """
-from kernels import register_loss, register_optimizer, register_schedule
-
-
-@register_optimizer
-def own_step(theta, state, gradient, lr, clock, options):
-    return theta - 0.5 * lr * gradient, state
-
-
-@register_loss
-def own_loss(residual, options):
-    return 0.25 * residual * residual, 0.5 * residual
-
-
-@register_schedule
-def own_fall(epoch, epochs):
-    return 1 / (1 + epoch)
-"""
+RULES = Path(__file__).parent / "pair_rules.py"
 
 
 def is_possible(case):
@@ -220,7 +203,7 @@ def train(case, folder, target, *, extended=False):
     study = study_of(case, folder, target)
     if case["by"] == "the command line":
         command = [sys.executable, "-m", "bench.cli", "run", str(study), "--out", str(folder / "run")]
-        command += ["--epochs", str(epochs), "--seed", f"0-{seeds - 1}", "--plugin", str(folder / "rules.py")]
+        command += ["--epochs", str(epochs), "--seed", f"0-{seeds - 1}", "--plugin", str(RULES)]
         command += ["--resume"] * extended
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         wrong = ended.returncode or "Traceback" in ended.stderr
@@ -283,8 +266,7 @@ def _load(case, folder):
 def conduct(case, folder):
     """Run a case in a folder; return what goes wrong, a sentence for each."""
     write_table(folder / "table.csv")
-    (folder / "rules.py").write_text(RULES, "utf-8")
-    load_plugin(folder / "rules.py")
+    load_plugin(RULES)
     try:
         study = study_of(case, folder, None)
         data, _ = load_study(study).dataset()
