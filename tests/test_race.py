@@ -132,7 +132,7 @@ def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
     target = Target("no adam in C", "fused", classic, "C", lambda: classic(1, optimizer="adam"), 2)
     monkeypatch.setattr("bench.timing.budget.TARGETS", (target,))
     (row,) = targets_table(seconds=0.1).to_dict("records")
-    assert row["note"] == "C: has no adam"
+    assert row["note"] == "C: it has no adam"
     assert pd.isna(row["faster"])
     assert pd.isna(row["met"])
     assert pd.isna(row["verified"])
