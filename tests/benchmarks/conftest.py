@@ -26,10 +26,10 @@ class Target(NamedTuple):
     unit: str = ""
 
     def __str__(self):
-        low, middle, high = self.measured
+        low, middle, high = (f"{value:.{3 if value < 1000 else 4}g}" for value in self.measured)
         wanted = f">= {self.least:g}" if self.least else f"<= {self.most:g}"
-        met = middle >= self.least if self.least else middle <= self.most
-        spread = f"{middle:.3g}{self.unit} [{low:.3g} .. {high:.3g}]"
+        met = self.measured[1] >= self.least if self.least else self.measured[1] <= self.most
+        spread = f"{middle}{self.unit} [{low} .. {high}]"
         return f"{self.what:77} {spread:24} {wanted + self.unit:10} {'met' if met else 'missed'}"
 
 
