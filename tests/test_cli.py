@@ -106,10 +106,10 @@ def test_a_fit_prints_a_table(sgdbench):
     cells = [line.split() for line in out.splitlines()]
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == f"y = {PARABOLA}"
-    assert cells[1] == ["parameter", "value", "standard", "error", "least", "squares"]
+    assert cells[1] == ["parameter", "value", "standard", "error", "lowest", "loss"]
     assert [(*row[:2], row[3]) for row in cells[2:5]] == [("a", "2", "2"), ("b", "-4", "-4"), ("c", "3", "3")]
     assert ["R²", "1"] in cells
-    assert "Least squares: no parameter is farther than " in out
+    assert "by least squares; the run ends less than 0.01 % of the improvement away." in out
     assert "Advice" not in out
 
 
@@ -125,10 +125,8 @@ def test_a_standardized_fit_tells_its_quality_in_the_tables_units(sgdbench, cars
     np.testing.assert_allclose([float(rows[name][2]) for name in "abc"], best, rtol=1e-8)
     root = np.sqrt(total / data.y.size)
     assert float(rows["RMSE"][0]) == pytest.approx(root, rel=1e-3)
-    assert (
-        f"Least squares: every parameter is within one standard error of its optimum; the RMSE there is {root:.6g}."
-        in out
-    )
+    assert f"\nLowest loss: {root**2:.6g} by least squares; the run ends " in out
+    assert out.rstrip().endswith("Every parameter is within one standard error of its optimum.")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +164,7 @@ def test_a_model_that_is_not_finite_at_a_sample_is_a_fit_that_diverged(sgdbench,
 
 def test_a_fit_that_is_off_names_the_parameter_that_is_farthest(sgdbench, cars):
     _, out, _ = sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--standardize", "--epochs", "1", "--lr", "0.001")
-    far = re.search(r"Least squares: ([ab]) is (\S+) standard errors from its optimum, farther than any other", out)
+    far = re.search(r"Lowest loss: .* ([ab]) is (\S+) standard errors from its optimum, farther than any other", out)
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
     errors = {name: abs(float(rows[name][0]) - float(rows[name][2])) / float(rows[name][1]) for name in "ab"}
     assert far[1] == max(errors, key=errors.get)
@@ -520,6 +518,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
         "confirm": 7,
         "refine": 3,
         "patience": 4,
+        "target_loss": None,
     }
 
 

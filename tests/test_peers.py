@@ -326,7 +326,7 @@ def test_what_a_peer_does_not_declare_it_refuses(peer):
     for name, build in OPTIMIZERS.items():
         has = peer.optimizers.get(name)
         if has is None:
-            assert peer.lacks(replace(problem, optimizer=name)) == f"it has no {name}"
+            assert peer.lacks(replace(problem, optimizer=name)) == f"it does not support {name}"
             continue
         for option in inspect.signature(build).parameters:
             reason = peer.lacks(replace(problem, optimizer=spec_text(name, {option: OPTIONS[option]})))

@@ -113,7 +113,7 @@ EDITS = [
     (("adam_rules.py", "TINY = 1e-300", "TINY = 1e-30"), [True, False]),
     (("optimizer.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta"), [False, True]),
     (("residual_losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)"), [True, False]),
-    (("residual_losses.py", "size - 0.5 * clipped", "size"), [False, False]),  # a kernel has the derivative only
+    (("residual_losses.py", "size - 0.5 * clipped", "size"), [True, False]),  # its value is recorded
     (("descent_rules.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()"), [False, False]),
     (("fit.py", "import time\n", "import time\n\n"), [False, False]),
 ]
@@ -176,7 +176,7 @@ def test_options_of_the_compiler_make_other_kernels(bound_alone):
 def stored(tmp_path_factory):
     """A cache folder that holds one kernel, and a way to build that kernel anew with the folder given."""
     made_of = Ingredients(
-        Model(*CLASSIC).program, make_loss("squared").derivative, None, 0, True, False, OPTIMIZERS["sgd"]().rule, 0, 0,
+        Model(*CLASSIC).program, make_loss("squared").derivative, None, 0, True, True, False, OPTIMIZERS["sgd"]().rule, 0, 0,
         None, 0, None, None, needs_norm=False, decays=False, fma=False, width=1,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("stored")

@@ -232,7 +232,7 @@ class TestEvidence:
         with pytest.warns(RuntimeWarning, match=r"rounds.parquet .*: it is left out") as told:
             tables = read_tables(folder)
         assert len(told) == 1
-        assert list(tables) == ["others", "settings"]
+        assert list(tables) == ["others", "settings", "yardstick"]
 
     def test_a_table_that_is_whole_and_has_other_columns_is_left_out(self, folder):
         """As another version may have written it."""
@@ -331,7 +331,7 @@ class TestRecords:
             found = load_run(folder)
             assert found.run.environment
             assert found.run.study == ""
-            assert list(read_tables(folder)) == ["rounds", "settings"]
+            assert list(read_tables(folder)) == ["rounds", "settings", "yardstick"]
 
 
 class TestParts:

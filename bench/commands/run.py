@@ -37,7 +37,7 @@ from bench.report.figure_list import Stage
 from bench.report.report import TITLES, write_run_report, write_run_tables
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
-from bench.store.results import SweepResult
+from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid, question_if_large
 from bench.study.load import load_study, to_toml, with_overrides, with_target, without_target
 from bench.study.schema import Study
@@ -236,6 +236,7 @@ def _evaluate(
     if figures:
         draw("analyzed", gather())
     confirm_winners(result, study, data, costs, executor)
+    result = load_run(folder)  # which has looked for runs on fresh seeds before
     judge_winner(gather(), study, data)
     run_data = draw("confirmed", gather())
     for about, sentence in run_data.headline.items():

@@ -17,6 +17,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
 from bench.store.evidence import read_tables, store_tables
+from bench.store.results import load_run
 from bench.study.grid import question_if_large
 from bench.study.schema import Study
 from bench.study.suite import Suite
@@ -121,6 +122,7 @@ def _run_problem(study: Study, folder: Path, executor: Executor, *, resume: bool
             return None
         store_tables(result.run.folder, trajectories=replayed, paths=paths)
         confirm_winners(result, study, data, None, executor)
+        result = load_run(folder)
 
         def gather() -> RunData:
             return RunData(result, read_tables(result.run.folder), study, data, scaling, None)

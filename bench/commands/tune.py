@@ -72,7 +72,8 @@ def run_tune(
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
     folder = out or Path("results") / f"{folder_name(study.name)}-tuned"
     trials = study.tune.trials or TRIALS
-    shared = study.run.model_dump(exclude={"refine"})
+    shared = study.run.of_sweep()
+    del shared["refine"]
     with keep_parts(folder), open_cluster(cluster) as executor, progress("trials", trials) as advance:
         tuning = tune(
             model,

@@ -149,6 +149,7 @@ def sweep(
         if settings.confirm:
             ranked = _rank(result, problem)
             confirm_choices(problem, grid, ranked, folder, study, seeds=settings.confirm, executor=run_jobs)
+            result = load_run(folder)
         judge_choice(result, _final_ranking(result, problem), problem.loss, problem.test)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
