@@ -176,8 +176,8 @@ def test_options_of_the_compiler_make_other_kernels(bound_alone):
 def stored(tmp_path_factory):
     """A cache folder that holds one kernel, and a way to build that kernel anew with the folder given."""
     made_of = Ingredients(
-        Model(*CLASSIC).program, make_loss("squared").derivative, None, 0, True, True, False, OPTIMIZERS["sgd"]().rule, 0, 0,
-        None, 0, None, None, needs_norm=False, decays=False, fma=False, width=1,
+        Model(*CLASSIC).program, make_loss("squared").derivative, None, 0, True, True, False,
+        OPTIMIZERS["sgd"]().rule, 0, 0, None, 0, None, None, needs_norm=False, decays=False, fma=False, width=1,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("stored")
 
