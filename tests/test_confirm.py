@@ -12,6 +12,7 @@ from bench.engine import problem as common
 from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
 from bench.engine.problem import make_problem
 from bench.engine.refine import new_rates
+from bench.report.run_data import run_data_of
 from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
 from bench.tables.winners import winners
@@ -46,7 +47,7 @@ def test_the_first_seeds_that_were_not_used_are_fresh():
 def test_the_leading_choices_come_from_the_same_starts_with_fresh_seeds(confirmed):
     fresh = confirmed.confirmation.frame
     assert set(fresh["seed"]) == {1, 3, 4, 5, 6, 7}
-    leading = winners(confirmed.ranking())[CHOICES].astype({"optimizer": str, "schedule": str})
+    leading = winners(run_data_of(confirmed).choices)[CHOICES].astype({"optimizer": str, "schedule": str})
     assert set(fresh[CHOICES].drop_duplicates().itertuples(index=False, name=None)) == set(
         leading.itertuples(index=False, name=None)
     )
@@ -102,7 +103,7 @@ def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
         target=1e-4, record="log:50",
     )  # fmt: skip
     assert row["samples_to_target"] == alone.samples_seen[-1]
-    assert "selected, whose losses were evaluated less often, the median was" in found.verdict()["Confirmed"]
+    assert "In the sweep, whose losses were evaluated less often, the median was" in found.verdict()["Confirmed"]
     # As finely when it goes on.
     sweep(models.quadratic, X, Y, grid, **given | {"epochs": 200})
     assert load_run(tmp_path).confirmation.clock.record == "log:50"

@@ -91,10 +91,11 @@ def test_a_linear_model_that_is_not_finite_at_a_sample_diverges(kernel, capfd):
     x = np.linspace(0, 1, 30)
     found = fit_with("a*log(x) + b", x, 2 * x, lr=0.1, epochs=3, kernel=kernel)
     assert found.status == "diverged"
-    assert found.optimum is None
+    assert np.isnan(found.optimum.loss)
+    assert found.optimum.note == "the model is not finite at a sample"
     assert found.uncertainty.reason == "the run diverged"
     text = str(found)
-    assert "least-squares" not in text
+    assert "lowest loss unknown: the model is not finite at a sample" in text
     assert capfd.readouterr() == ("", "")
 
 

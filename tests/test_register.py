@@ -432,7 +432,7 @@ def test_a_report_names_rules_that_are_not_there(rules, tmp_path):
     for made in (page, text.replace("\\", "")):
         assert re.search(r"The optimizer heavy \(line 10 of my_rules.py, sha256 [0-9a-f]{16}\)", made)
         assert "return SLOWER * gradient" in made
-        assert "sgdbench run run.toml --out FOLDER --plugin my_rules.py" in made
+        assert re.search(r"sgdbench run run.toml --out FOLDER --plugin \S*my_rules.py", made)
 
 
 @pytest.mark.parametrize(

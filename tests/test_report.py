@@ -61,7 +61,7 @@ def test_the_report_opens_with_a_verdict(report):
     verdict, _ = report.split("\n## ", 1)
     said = dict(re.findall(r"- \*\*(.+?)\.\*\* (.+)\n", verdict))
     leading = ["Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers"]
-    others = ["Robustness", "Safe learning rates", "Divergence", "Solution", "Units"]
+    others = ["Robustness", "Safe learning rates", "Divergence", "Solution", "Units", "Lowest loss"]
     assert [about for about in said if about not in leading] == others
     assert list(said)[: -len(others)] == [about for about in leading if about in said]
     assert "over 3 starts and 2 seeds, reached the target loss 0.02" in said["Best choice"]
@@ -92,7 +92,8 @@ def test_every_figure_and_table_is_there(folder, report):
 
 def test_the_columns_that_are_read_of_the_evidence_are_those_that_a_run_writes(folder):
     written = {path.stem: set(pd.read_parquet(path)) for path in (folder / "evidence").iterdir()}
-    assert written.keys() == COLUMNS.keys() - {"trials"}  # which a search writes
+    # A search writes the one, and a study with rows for the test the other.
+    assert written.keys() == COLUMNS.keys() - {"trials", "test"}
     assert not set().union(*(COLUMNS[name] - columns for name, columns in written.items()))
 
 

@@ -149,7 +149,7 @@ def test_blocks_of_sorted_samples_are_nearly_a_full_shuffle():
     x, y = samples(10_000)
     x, y = (column[np.argsort(x)] for column in (x, y))
     lowest = fit(MODEL, x, y, epochs=1)
-    lowest = lowest.loss_at(lowest.optimum)
+    lowest = lowest.optimum.loss
 
     def excess(shuffle):
         asked = START | {"epochs": 3, "batch_size": 16, "lr": 0.05, "shuffle": shuffle}

@@ -237,7 +237,8 @@ def _evaluate(
         draw("analyzed", gather())
     confirm_winners(result, study, data, costs, executor)
     result = load_run(folder)  # which has looked for runs on fresh seeds before
-    judge_winner(gather(), study, data)
+    if data.test is not None:
+        judge_winner(gather(), study, data)
     run_data = draw("confirmed", gather())
     for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
@@ -308,11 +309,9 @@ def confirm_winners(
 
 
 def judge_winner(run_data: RunData, study: Study, data: Dataset) -> None:
-    """Store how good the best choice is on the rows for the test, if there are any; nothing is decided by it."""
-    if data.test is not None:
-        loss = make_loss(study.run.loss)
-        result = run_data.result
-        judge_choice(result, run_data.ranked, loss, hold_out_besides(result.model, loss, data.test, "test"))
+    """Store how good the best choice is on the rows for the test; nothing is decided by it."""
+    loss, result = make_loss(study.run.loss), run_data.result
+    judge_choice(result, run_data.ranked, loss, hold_out_besides(result.model, loss, data.test, "test"))
 
 
 @contextmanager

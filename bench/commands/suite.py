@@ -127,7 +127,8 @@ def _run_problem(study: Study, folder: Path, executor: Executor, *, resume: bool
         def gather() -> RunData:
             return RunData(result, read_tables(result.run.folder), study, data, scaling, None)
 
-        judge_winner(gather(), study, data)
+        if data.test is not None:
+            judge_winner(gather(), study, data)
         run = gather()
         write_run_report(run, svg=svg, figures=False)
     best = run.verdict["Best choice"].partition(", schedule")[0]

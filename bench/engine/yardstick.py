@@ -6,6 +6,7 @@ import numpy as np
 
 from bench.engine.problem import Problem
 from bench.store.evidence import read_table_of
+from bench.store.run_folder import explain_os_errors
 from bench.store.yardstick import NAME, store_yardstick
 from kernels.run import Floats
 from kernels.sample_stream import ArrayStream
@@ -28,4 +29,6 @@ def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
     if read_table_of(folder, NAME).empty:
         some = np.unique(starts, axis=0)[:MOST_STARTS]
         samples = ArrayStream(problem.columns, problem.y)
-        store_yardstick(folder, find_yardstick(problem.model, problem.loss, samples, list(some)))
+        found = find_yardstick(problem.model, problem.loss, samples, list(some))
+        with explain_os_errors(folder):
+            store_yardstick(folder, found)

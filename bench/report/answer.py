@@ -78,7 +78,7 @@ def find_answer(run_data: RunData) -> Answer:
         settings,
         [*_test_tile(run_data), *_make_tiles(best, target, run_data)],
         [note for note in notes if note],
-        _copies(choice, run_data.plugins, run_data.result.run.folder),
+        _copies(choice, run_data.plugins, path_from_here(run_data.result.run.folder)),
     )
 
 
@@ -121,10 +121,16 @@ def describe_sample(run_data: RunData, best: pd.Series) -> str:
     return f"{format_count(runs['init'].nunique(), 'start')} and {seeds}"
 
 
+def path_from_here(folder: Path) -> Path:
+    """Return a folder as it is named from the working directory, or in full where it lies elsewhere."""
+    full, here = folder.absolute(), Path.cwd()
+    return full.relative_to(here) if full.is_relative_to(here) else full
+
+
 def _copies(choice: Choice, files: Sequence[str], folder: Path) -> list[Copy]:
     """Return the choice as Python, as a study, and as a command that runs it by the study of this run.
 
-    The command names the study where the run was written, from the folder in which it was started.
+    The command names the study of the run by its place from the working directory.
     """
     settings = choice.settings
     options = {

@@ -21,7 +21,7 @@ from bench import sweep
 from bench.engine.confirm import confirm_choices
 from bench.engine.problem import make_problem
 from bench.report.run_data import read_run_data
-from bench.store.evidence import COLUMNS, store_tables
+from bench.store.evidence import COLUMNS, read_tables, store_tables
 from bench.study.load import load_study, to_toml
 from bench.tables.choice_ranking import ranking
 
@@ -87,12 +87,12 @@ def what_is_read(folder):
         pieces["study",] = data.result.run.study
     for fact, value in data.result.run.environment.items():
         pieces["environment", fact] = value
-    for name, table in data.evidence.items():
-        pieces["evidence", name] = [_bits(row) for row in table.itertuples(index=False)]
     for name, result in (("run", data.result), ("fresh", data.result.confirmation)):
         if result is None:
             continue
         pieces[name, "identity"] = result.run.identity
+        for about, table in read_tables(result.run.folder).items():
+            pieces[name, "evidence", about] = [_bits(row) for row in table.itertuples(index=False)]
         for row, start in zip(result.frame.itertuples(index=False), result.starts, strict=True):
             pieces[name, "row", row.config_id] = _bits(row)
             pieces[name, "start", row.config_id] = _bits(start)
