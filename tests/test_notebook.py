@@ -283,11 +283,12 @@ assert (tuned.trials["state"] == "pruned").mean() > 0.5
 assert "no clear difference" not in tuned.verdict()["Against the grid"]
 trials = tuned.trials[tuned.trials["state"] == "complete"]
 assert (trials[list(mine)] == pd.Series(mine)).all(axis=1).any()
-assert again["recommended"].sum() == 1
-assert again["tied"].all()
-assert again.iloc[0]["confirmed_samples"] > again.iloc[0]["samples"]
+first, lead = again.iloc[0], again[again["recommended"]].iloc[0]
+assert (again["recommended"].sum(), lead["tied"], first["tied"]) == (1, True, False)
+assert (first["optimizer"].partition("(")[0], lead["optimizer"]) == ("momentum", "sgd")
+assert first["confirmed_samples"] > first["samples"]
+assert lead["confirmed_samples"] < first["confirmed_samples"] / 1.05
 assert (again["confirmed_samples"] < again["samples"]).any()
-assert again["confirmed_samples"].max() > 2 * again.iloc[0]["confirmed_samples"]
 
 # What is refitted is the least squares of all rows, in the table's units.
 exact, covariance = np.polyfit(whole.x[:, 0], whole.y, 2, cov=True)

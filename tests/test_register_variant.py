@@ -70,7 +70,7 @@ def test_optimizers_are_names_or_have_their_options():
     assert lacks("mine", optimizer="adam(weight_decay=0.1)") == "it supports adam only without weight_decay"
     assert lacks("more", optimizer="adam(0.8)") is None
     assert lacks("more", optimizer="adam(0.8, 0.9, 0.01)") == "it supports adam only without beta2 and eps"
-    assert lacks("more", optimizer="sgd") == "it has no sgd"
+    assert lacks("more", optimizer="sgd") == "it does not support sgd"
     assert lacks("more", optimizer="adam", loss="huber(0.5)") is None
     assert lacks("more", optimizer="adam", loss="hinge") == "it supports only the squared and huber losses"
 
