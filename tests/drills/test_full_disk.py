@@ -8,7 +8,7 @@ from tests.drills.full_disk import in_a_namespace
 
 
 def test_a_disk_that_is_full_or_read_only_loses_nothing_and_names_what_the_user_knows():
-    done = in_a_namespace("--sweep", "--sizes", "6")
+    done = in_a_namespace("--sweep", "--sizes", "3")
     if done is None:
         pytest.skip("needs `unshare`, and the permission to mount a file system in memory")
     assert done.returncode == 0, done.stdout + done.stderr
