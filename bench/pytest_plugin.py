@@ -11,6 +11,7 @@ from bench.timing.registered import find_variant
 from bench.timing.speed import compile_times
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
+from kernels.checks import did_you_mean
 
 Measure = Callable[[str | Variant, Problem], None]
 
@@ -31,7 +32,8 @@ def variant_benchmark(benchmark: Any) -> Measure:
     def measure(variant: str | Variant, problem: Problem) -> None:
         known = find_variant(variant) if isinstance(variant, str) else variant
         if known is None:
-            raise ValueError(f"there is no variant {variant!r}; known are {'; '.join(BY_NAME)}")
+            close = did_you_mean(str(variant), BY_NAME)
+            raise ValueError(f"there is no variant {variant!r}{close}; known are {'; '.join(BY_NAME)}")
         problem = problem if benchmark.enabled else small(problem)
         try:
             call, errors = verify(known, problem)

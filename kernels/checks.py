@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -139,3 +140,20 @@ def _count_masked(values: ArrayLike, depth: int) -> int:
 def describe_row(row: int) -> str:
     """Return what a row of arrays is called in a message."""
     return f"row {row} (counted from 0)"
+
+
+@contextmanager
+def errors_in_one_line(subject: str) -> Iterator[None]:
+    """Make a ValueError in one line of an error of any other kind, as of a user's rule or of the compiler."""
+    try:
+        yield
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{subject}: {type(error).__name__}: {first_sentence(str(error))}") from error
+
+
+def first_sentence(message: str) -> str:
+    """Return the first line of an error message that says anything; numba's begin with where it was at work."""
+    lines = [line.strip() for line in message.splitlines()]
+    return next((line for line in lines if line and not line.startswith("Failed in")), "it does not say why")

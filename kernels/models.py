@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from kernels.checks import check_integer, meant_by
+from kernels.checks import check_integer, closest_name, meant_by
 from kernels.column_names import column_names, is_name
 from kernels.expression import names, parse
 from kernels.model import MAX_PARAMS, Model
@@ -102,8 +102,10 @@ def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
         name = parse_spec(text, "model")[0]
     except ValueError:
         return False
-    # Without inputs a name alone is a parameter to be minimized.
-    return is_name(name) and ("(" in text or (len(inputs) > 0 and name not in inputs))
+    if not is_name(name) or name in inputs:
+        return False
+    # Without inputs a name alone is a parameter to be minimized, if it is not that of a model, misspelt.
+    return "(" in text or len(inputs) > 0 or closest_name(name, MODELS) is not None
 
 
 def is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:

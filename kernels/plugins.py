@@ -33,21 +33,21 @@ def load_installed() -> None:
             warnings.warn(f"the plug-in {point.name} of {package} is left out: {reason}", RuntimeWarning, stacklevel=2)
 
 
-def load_plugin(path: Path) -> ModuleType:
+def load_plugin(path: str | Path) -> ModuleType:
     """Import a file of the user's own, whose registrations are known from then on; the same file only once.
 
     Modules that lie beside it can be imported by it. Nothing is written beside it.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
 
     Raises
     ------
     ValueError
         In one line, with the file and the line, if it cannot be read or something in it goes wrong.
     """
-    path = path.absolute()
+    path = Path(path).absolute()
     name = f"{PREFIX}{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]

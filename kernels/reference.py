@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.checks import errors_in_one_line
 from kernels.columns import stack_columns
 from kernels.loss import Loss
 from kernels.optimizer import Optimizer, add_weight_decay
@@ -43,7 +44,7 @@ def train(
     state = _state_from(record.memory, optimizer, theta)
     done = first
     order, drawn = np.arange(n), -1  # the epoch that the order belongs to
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), errors_in_one_line(f"optimizer {optimizer.text} with the loss {loss.text}"):
         while True:
             recorded = _recorded_loss(program, loss, theta, x, y)
             record.losses[done], record.trajectory[done] = recorded, theta
@@ -80,7 +81,7 @@ def train_part(
     """Evaluate, shuffle and train samples, each where there is work of the kind; see `kernels.stream_part`."""
     x, y = stack_columns(samples.x, samples.y.size), samples.y
     chosen = slice(work.first, work.first + max(work.evaluated, work.shuffled))
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), errors_in_one_line(f"optimizer {optimizer.text} with the loss {loss.text}"):
         if work.evaluated:
             given, _ = loss.evaluate(program, run.params[AT_MARK], x[:, chosen], y[chosen])
             run.total[0] = np.add.reduce(loss.recorded(given))

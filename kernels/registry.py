@@ -52,8 +52,8 @@ class Registered:
 
     @property
     def plugin(self) -> str:
-        """The name of the file, where it was given as a plug-in; else nothing."""
-        return self.place.rpartition("/")[2] if self.origin[0].startswith(PREFIX) else ""
+        """The path of the file, where it was given as a plug-in; else nothing."""
+        return self.place.rpartition(" of ")[2] if self.origin[0].startswith(PREFIX) else ""
 
 
 REGISTERED: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}

@@ -19,6 +19,7 @@ from numba import types
 from kernels import cache, lane_math, reference, short_run
 from kernels.agreement import KERNELS, largest_error
 from kernels.binding import compile_bound, constants_and_functions, place_of
+from kernels.checks import first_sentence
 from kernels.loss import Loss
 from kernels.marks import with_marks
 from kernels.model import Model
@@ -149,12 +150,7 @@ def _name_fault(message: str) -> str:
             "a number is of another kind after an update than before: what it returns must follow from theta or the "
             "gradient, such as 0.0 * gradient in the place of 0"
         )
-    return f"numba cannot compile it: {_first_sentence(message)}"
-
-
-def _first_sentence(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines()]
-    return next((line for line in lines if line and not line.startswith("Failed in")), "it does not say why")
+    return f"numba cannot compile it: {first_sentence(message)}"
 
 
 def is_rounded_alike(function: FunctionType) -> bool:

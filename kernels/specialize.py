@@ -41,6 +41,7 @@ from kernels import (
 )
 from kernels.activity import announce
 from kernels.binding import Binder, compile_bound, source_of
+from kernels.checks import errors_in_one_line
 from kernels.code_cache import CodeCache
 from kernels.forking import wait_when_forking
 from kernels.inner_functions import InnerCompiler, PlainInnerCompiler
@@ -204,7 +205,8 @@ def compile_or_load(
     sys.modules[name] = ModuleType(name)
     compile_bound(functions, name, inner_options)
     load = partial(_compile, entry, source, signature, options)
-    dispatcher = load()
+    with errors_in_one_line("no kernel can be compiled of this"):
+        dispatcher = load()
     seconds = time.perf_counter() - started
     note = f"{name}.seconds"
     if not dispatcher.stats.cache_hits:

@@ -12,8 +12,8 @@ from bench.tables.winners import is_confirmed
 
 NUMBER = r"-?[\d,.]+(?:e-?\d+)?|-?∞"
 RATIO = re.compile(
-    rf"(?:needs|ends at) (?P<value>{NUMBER})(?: \[(?P<low>{NUMBER}), (?P<high>{NUMBER})\]| ± (?P<half>{NUMBER}))? "
-    r"times the (?:samples|loss)(?: \((?P<remark>[^)]*)\))?"
+    rf"(?:needs|ends at|ends) (?P<value>{NUMBER})(?: \[(?P<low>{NUMBER}), (?P<high>{NUMBER})\]| ± (?P<half>{NUMBER}))? "
+    r"times (?:the (?:samples|loss)|as far above the lowest loss)(?: \((?P<remark>[^)]*)\))?"
 )
 EDGE = re.compile(r"(?P<rate>\S+?),? is the (?P<end>highest|lowest) of (?:the )?(?P<tried>\d+) ")
 TIES = re.compile(r"(?P<count>[\d,]+) other choices? (?:is|are) statistically indistinguishable from it")

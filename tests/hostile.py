@@ -55,7 +55,13 @@ def hostile_run(place):
     study, folder = hostile_study(place), place / "run"
     data, _ = study.dataset()
     result = sweep(
-        study.make_model(data), data.x, data.y, study.make_grid(), out=folder, study=to_toml(study), **dict(study.run)
+        study.make_model(data),
+        data.x,
+        data.y,
+        study.make_grid(),
+        out=folder,
+        study=to_toml(study),
+        **study.run.of_sweep(),
     )
     chosen = result.frame.head(2)
     curves = result.run.curves(chosen["config_id"].tolist())

@@ -83,4 +83,4 @@ def test_what_is_copied_is_the_choice(tmp_path):
     assert (grid.optimizer, grid.lr) == (shown["optimizer"], float(shown["learning rate"]))
     words = shlex.split(command)
     assert words[words.index("--optimizer") + 1] == "momentum(0.9)"
-    assert words[-3:] == ["--shuffle", "--out", "FOLDER"]
+    assert words[-3:] == ["--shuffle", "--out", f"{tmp_path / 'run'}-best"]

@@ -141,6 +141,34 @@ def test_an_array_that_can_be_changed_in_place_is_refused(name):
         register_optimizer(scope["rule"], name="own_table")
 
 
+def breaks(theta, slots, gradient, lr, clock, options):
+    return theta - [lr][int(options[0])] * gradient, ()
+
+
+def adds_text(theta, slots, gradient, lr, clock, options):
+    return theta - "lr" + gradient, ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "kernel", "message"),
+    [
+        (breaks, "reference", "optimizer own(late=3.0) with the loss squared: IndexError: list index out of range"),
+        (
+            adds_text,
+            "reference",
+            "optimizer own(late=3.0) with the loss squared: UFuncTypeError: ufunc 'subtract' did no",
+        ),
+        (adds_text, "fused", "no kernel can be compiled of this: TypingError: No implementation of function Function("),
+    ],
+)
+@pytest.mark.parametrize("shuffle", [False, "blocks"])
+def test_what_a_rule_breaks_is_told_in_one_line(rule, kernel, message, shuffle):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
+        fit(models.quadratic, X, Y, optimizer=Optimizer("own", rule, {"late": 3.0}), kernel=kernel, shuffle=shuffle)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
 def digest(function, **given):
     binder = Binder(given)
     binder.bind(function)

@@ -9,6 +9,7 @@ from sklearn.preprocessing import LabelEncoder
 
 from bench import Grid, load_run, sweep
 from bench.data import load_table
+from bench.report.run_data import read_run_data
 from bench.study.load import load_study
 from kernels import fit
 from kernels.classes import Classes
@@ -177,7 +178,13 @@ def test_the_command_line_sweeps_labels_and_keeps_them(sgdbench, table, monkeypa
     code, out, _ = sgdbench(*command, "--out", "r")
     assert code == 0
     assert out.startswith("Classes: 'True' is class 1, and 'False' is class 0.\n")
-    assert load_run(table / "r").classes == Classes(("False", "True"))
+    found = load_run(table / "r")
+    assert found.classes == Classes(("False", "True"))
+    assert read_run_data(table / "r").verdict["Classes"] == "'True' is class 1, and 'False' is class 0."
+    handed_out = {}
+    exec(found.best().code(), handed_out)
+    assert handed_out["data"].classes == found.classes
+    assert handed_out["result"].loss[-1] in found.frame["final_loss"].tolist()
 
 
 def test_a_new_study_of_labels_says_them_in_a_comment(sgdbench, table):

@@ -102,7 +102,7 @@ def some_jobs(optimizer, **changed):
     settings = RunTable(epochs=3, **{"kernel": "fused"} | changed)
     problem = make_problem(models.quadratic, X, Y, settings, ROOT / "nowhere", 0.2)
     plan = problem.with_ids(grid_of([optimizer], 8).frame(problem.model, problem.y.size))
-    progress = read_progress(Run(ROOT, {}, []), plan, problem.model, problem.clock, settings.epochs)
+    progress = read_progress(Run(ROOT, {}, []), plan, problem.model, problem.clock, settings)
     memory = Memory.of(problem.model, settings, held_out=True)
     return problem, list(plan_jobs(plan, progress, settings, problem.clock, memory))[:2]
 

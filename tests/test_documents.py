@@ -278,7 +278,7 @@ def test_toml_is_what_it_is_said_to_be(block, own_folder):
         data, scaling = study.dataset()
         assert scaling
         assert study.make_model(data).inputs == ("power",)
-        assert (data.y.size, len(data.validation[1])) == (314, 78)
+        assert (data.y.size, len(data.validation[1]), len(data.test[1])) == (236, 78, 78)
         assert study.make_grid().size == 9 * 3 * 5 * 2
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kernels import Model
+from kernels.expression import names, parse
 from kernels.functions import less, less_equal, maximum, minimum, where
 from kernels.program import evaluate
 
@@ -16,9 +17,10 @@ SIZES = [1e-300, 1e-20, 1e-9, 1e-3, 0.5, 1.0, 17.0, 36.0, 37.5, 40.0, 300.0, 700
 
 def compute(text, *params, x=0.0):
     """Return the value of an expression in a, b, ... and x, and its derivatives by a, b, ..."""
-    model = Model(text, params=("a", "b", "c")[: len(params)])
+    inputs = ("x",) if "x" in names(parse(text)) else ()
+    model, columns = Model(text, inputs, ("a", "b", "c")[: len(params)]), np.full(len(inputs), x)
     with np.errstate(all="ignore"):
-        residual, derivatives = evaluate(model.program, np.array(params, float), np.array([x]), np.float64(-0.0))
+        residual, derivatives = evaluate(model.program, np.array(params, float), columns, np.float64(-0.0))
     return float(residual), [float(derivative) for derivative in derivatives]
 
 

@@ -206,7 +206,7 @@ def test_patience_needs_held_out_samples(folder):
     study = load_study(folder / "study.toml")
     data, _ = study.dataset()
     with pytest.raises(ValueError, match=r"^patience must be None without validation, not 3$"):
-        sweep(study.make_model(data), data.x, data.y, study.make_grid(), **study.run.model_dump())
+        sweep(study.make_model(data), data.x, data.y, study.make_grid(), **study.run.of_sweep())
     assert with_overrides(study, validation=0.2).data.validation == 0.2
 
 
@@ -255,7 +255,7 @@ def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, lin
     study = load_study(folder / "study.toml")
     data, _ = study.dataset()
     model, grid = study.make_model(data), study.make_grid()
-    settings = study.run.model_dump() | {"validation": data.validation, "test": data.test, "study": to_toml(study)}
+    settings = study.run.of_sweep() | {"validation": data.validation, "test": data.test, "study": to_toml(study)}
     result = sweep(model, data.x, data.y, grid, out=folder / "run", **settings)
     best, names = result.best(), {}
     assert ("On test rows" in result.verdict()) == ("test" in line)

@@ -201,6 +201,7 @@ def test_make_model_reads_expressions_too():
         ("plane", ("x",), "the model 'plane' has the inputs x1, x2, not x"),
         ("linear", ("u", "v"), "the model 'linear' has the inputs x, not u, v"),
         ("cubic(3)", ("x",), "model 'cubic' is not known; known are linear, quadratic, "),
+        ("rosenbrok", (), "model 'rosenbrok' is not known (did you mean 'rosenbrock'?); known are linear, quadratic, "),
         ("linaer", ("x",), "model 'linaer' is not known (did you mean 'linear'?); known are linear, quadratic, "),
         ("a*hp + b", ("x",), "the expression 'a*hp + b' must use its input 'x': inputs must say which of a, hp, b "),
         ("a*x + sim(x)", ("x",), "expression, column 7: unknown function 'sim' (did you mean 'sin'?); known are "),

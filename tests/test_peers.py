@@ -1,4 +1,5 @@
 import inspect
+import itertools
 import re
 import shlex
 import shutil
@@ -259,6 +260,20 @@ def test_all_forms_of_jax_compute_the_same(form, name, together, unroll):
 
     problem = PROBLEMS[name]
     call = xla._compiled(problem, xla._by_hand(problem)[form], unroll, together=together)
+    assert errors(call(), REFERENCE.ready(problem)()).largest <= 1e-12
+
+
+def test_jax_with_grad_computes_the_same_in_its_last_form(monkeypatch):
+    """The first is what benchmarks run untimed."""
+    pytest.importorskip("jax", reason="needs JAX: pip install jax")
+    from bench.timing.peers import xla
+
+    tried = itertools.count()
+    monkeypatch.setattr(xla, "FEW", 0)
+    monkeypatch.setattr(xla, "_seconds", lambda call: -next(tried))
+    problem = PROBLEMS["33 runs in minibatches"]
+    call = xla.prepare_grad(problem)
+    assert next(tried) == 4
     assert errors(call(), REFERENCE.ready(problem)()).largest <= 1e-12
 
 

@@ -256,7 +256,7 @@ def test_what_does_not_stay_real_and_finite_is_refused(text, words):
     ("text", "instead"),
     [
         ("a*x + b**sin(0*x)", "a*x + b**0"),
-        ("a**arcsin(0/x)", "a**0"),
+        ("a**arcsin(0/x) + 0*x", "a**0 + 0*x"),
         ("a*x + log(b - x)**arctan(0*x)", "a*x + log(b - x)**0"),
         ("a*x + c*tanh(b)**sin(c - c)", "a*x + c"),
     ],

@@ -53,6 +53,8 @@ def test_variants_by_name_come_with_the_baseline():
     assert select_variants(None, peers=True) == list(VARIANTS)
     with pytest.raises(ValueError, match=r"--only must name variants among reference; fused; .*, not 'warp'"):
         select_variants(["warp"], peers=False)
+    with pytest.raises(ValueError, match=r"not 'fusedd' \(did you mean 'fused'\?\); your own come"):
+        select_variants(["fusedd"], peers=False)
 
 
 def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):

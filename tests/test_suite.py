@@ -115,9 +115,9 @@ def frame(costs, optimizer="optimizer"):
 
 
 def ranked(order):
-    return pd.DataFrame(
-        [{"optimizer": name, "lr": lr, "schedule": "constant", "batch_size": 1, "shuffle": False} for name, lr in order]
-    )
+    shared = {"schedule": "constant", "batch_size": 1, "shuffle": False}
+    rows = [{"optimizer": name, "lr": lr} | shared for name, lr in order]
+    return pd.DataFrame(rows).assign(recommended=[row == 0 for row in range(len(rows))])
 
 
 FRESH = {("a", 0.1): [10, 20, None, None], ("b", 0.3): [20, 10, 40, None], ("c", 0.1): [None, 50, 10, None]}

@@ -119,10 +119,25 @@ def test_lanes_are_full(data, tmp_path, monkeypatch):
     assert all(size % KERNELS["lanes"].width == 0 for size in first)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "qmc"])
-def test_a_search_that_is_stopped_goes_on_to_the_same_trials(data, tmp_path, sampler, monkeypatch):
+HELD = {"target": None, "validation": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "judged"),
+    [
+        ("tpe", {}),
+        ("cmaes", {}),
+        ("qmc", {}),
+        ("tpe", HELD),
+        ("tpe", HELD | {"patience": 3}),
+        ("tpe", {"validation": 0.25, "patience": 3}),
+    ],
+)
+def test_a_search_that_is_stopped_goes_on_to_the_same_trials(data, tmp_path, sampler, judged, monkeypatch):
     """Between rounds, and within one whose runs are kept, but of which no trial is."""
-    shared = {"sampler": sampler, "confirm": 0, "trials": 70, "space": {"optimizer": ADAM}}
+    shared = {"sampler": sampler, "confirm": 0, "trials": 70, "space": {"optimizer": ADAM}} | judged
+    if judged:
+        data = data[0], data[1] + np.random.default_rng(0).normal(0, 0.5, data[1].size)
     whole = search(data, tmp_path / "whole", **shared)
     out = tmp_path / "stopped"
 

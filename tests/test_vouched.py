@@ -47,7 +47,7 @@ def made(tmp_path_factory):
     (place / "study.toml").write_text(STUDY, encoding="utf-8")
     study = load_study(place / "study.toml")
     data, _ = study.dataset()
-    settings = study.run.model_dump()
+    settings = study.run.of_sweep()
     sweep("a*x**2 + b*x + c", data.x, data.y, study.make_grid(), out=place / "run", study=to_toml(study), **settings)
     store_tables(place / "run", rounds=TABLE, others=TABLE)
     return place
@@ -173,7 +173,7 @@ class TestData:
         (tmp_path / "study.toml").write_text(text, encoding="utf-8")
         study = load_study(tmp_path / "study.toml")
         data, _ = study.dataset()
-        settings = study.run.model_dump() | {"validation": data.validation, "study": to_toml(study)}
+        settings = study.run.of_sweep() | {"validation": data.validation, "study": to_toml(study)}
         sweep("a*x**2 + b*x + c", data.x, data.y, study.make_grid(), out=tmp_path / "run", **settings)
         with silence():
             assert read_run_data(tmp_path / "run").data.validation is not None
@@ -197,7 +197,7 @@ class TestPlan:
         monkeypatch.setattr("bench.engine.problem.train_runs", None)
         study = load_study(made / "study.toml")
         data, _ = study.dataset()
-        again = sweep("a*x**2 + b*x + c", data.x, data.y, study.make_grid(), out=folder, **study.run.model_dump())
+        again = sweep("a*x**2 + b*x + c", data.x, data.y, study.make_grid(), out=folder, **study.run.of_sweep())
         pd.testing.assert_frame_equal(again.frame, expected)
         pd.testing.assert_frame_equal(load_run(folder).frame, expected)
 
@@ -426,7 +426,7 @@ def one_more(folder, lr=0.3):
     """Train one configuration more."""
     study = load_study(folder / "run.toml")
     data, _ = study.dataset()
-    settings = study.run.model_dump()
+    settings = study.run.of_sweep()
     sweep("a*x**2 + b*x + c", data.x, data.y, Grid(lr=[0.1, 0.2, lr]), out=folder, study=to_toml(study), **settings)
 
 

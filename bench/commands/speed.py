@@ -32,7 +32,7 @@ from bench.timing.registered import HINT, all_variants, find_variant
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems
-from kernels.checks import describe
+from kernels.checks import describe, did_you_mean
 
 # The share of a run's time that goes into the budget, row by row.
 TARGET_SECONDS = 6.0
@@ -61,7 +61,8 @@ def _match_names(parts: Sequence[str]) -> Iterator[str]:
         end = next((end for end in ends if find_variant(", ".join(parts[:end]))), None)
         if end is None:
             known = "; ".join(BY_NAME)
-            raise ValueError(f"--only must name variants among {known}, not {describe(parts[0])}{HINT}")
+            close = did_you_mean(parts[0], BY_NAME)
+            raise ValueError(f"--only must name variants among {known}, not {describe(parts[0])}{close}{HINT}")
         yield ", ".join(parts[:end])
         parts = parts[end:]
 

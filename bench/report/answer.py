@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ def find_answer(run_data: RunData) -> Answer:
         settings,
         [*_test_tile(run_data), *_make_tiles(best, target, run_data)],
         [note for note in notes if note],
-        _copies(choice, run_data.plugins),
+        _copies(choice, run_data.plugins, run_data.result.run.folder),
     )
 
 
@@ -120,8 +121,11 @@ def describe_sample(run_data: RunData, best: pd.Series) -> str:
     return f"{format_count(runs['init'].nunique(), 'start')} and {seeds}"
 
 
-def _copies(choice: Choice, files: Sequence[str]) -> list[Copy]:
-    """Return the choice as Python, as a study, and as a command that runs it by the study of this run."""
+def _copies(choice: Choice, files: Sequence[str], folder: Path) -> list[Copy]:
+    """Return the choice as Python, as a study, and as a command that runs it by the study of this run.
+
+    The command names the study where the run was written, from the folder in which it was started.
+    """
     settings = choice.settings
     options = {
         "--optimizer": settings["optimizer"],
@@ -132,9 +136,15 @@ def _copies(choice: Choice, files: Sequence[str]) -> list[Copy]:
     }
     order = "--shuffle" if settings["shuffle"] else "--no-shuffle"
     plugins = [word for file in files for word in ("--plugin", file)]
-    words = ["sgdbench", "run", "run.toml", *(word for option in options.items() for word in option), order]
+    words = [
+        "sgdbench",
+        "run",
+        str(folder / "run.toml"),
+        *(word for option in options.items() for word in option),
+        order,
+    ]
     return [
         Copy("Copy as Python", "answer-python", choice.code()),
         Copy("Copy as study (TOML)", "answer-toml", choice.to_study()),
-        Copy("Copy as command", "answer-command", shlex.join([*words, *plugins, "--out", "FOLDER"])),
+        Copy("Copy as command", "answer-command", shlex.join([*words, *plugins, "--out", f"{folder}-best"])),
     ]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, reproduction
 from bench.report.run_data import RunData
@@ -48,12 +49,29 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         settings,
         common_settings(run_data) | _held_out(run_data),
         start,
+        _starts_of(run_data, runs),
         seeds,
         rank,
         row,
         tied[[*choice_columns(ranked), "ratio"]].reset_index(drop=True),
         reproduction(run_data),
     )
+
+
+def _starts_of(run_data: RunData, runs: pd.DataFrame) -> Any:
+    """Return the starts of the runs of a choice as the `init` of a grid.
+
+    Those of the study, of which random ones differ from seed to seed; of a sweep in Python those that it names, which
+    are the same for all seeds, or else the first.
+    """
+    if run_data.study:
+        return run_data.study.grid.init
+    starts = run_data.result.starts[run_data.frame.index.get_indexer(runs.index)]
+    found: dict[str, list[float]] = {}
+    for name, start in zip(runs["init"].astype(str), starts.tolist(), strict=True):
+        if found.setdefault(name, start) != start:
+            return {"start": starts[0].tolist()}
+    return found
 
 
 def _held_out(run_data: RunData) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _confirmed_figures(run_data: RunData) -> Iterator[PlannedFigure]:
         draw = partial(
             optimizer_ratios,
             run_data.compared,
-            cost=run_data.cost,
+            cost=run_data.compared_cost,
             seeds=run_data.compared_on,
             named=best_optimizers(run_data.frame),
             samples=run_data.samples,

@@ -28,6 +28,8 @@ MAX_MARKS = 101
 MAX_SAMPLES = 1000
 CURVE_POINTS = 161
 
+# What axes call what optimizers are compared by.
+SHORT_COSTS = {"samples to the target": "samples", "distance to the lowest loss": "excess loss"}
 NUMBERS = ["samples_seen", "updates", "samples_to_target", "updates_to_target", "final_loss", "seconds"]
 # Losses are stored as steps on a logarithmic scale. The two lowest codes stand for losses without a logarithm.
 LOST, ZERO, LOWEST, HIGHEST = 0, 1, 2, 65535
@@ -67,7 +69,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "ids": pack(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
         "starts": {"values": pack(starts), "codes": pack(shrink_codes(start_of.ravel())), "size": len(params)},
         "curves": _encode_curves(run_data, rows),
-        "cost": run_data.cost,
+        "compared_cost": SHORT_COSTS.get(run_data.compared_cost, "loss"),
         "effects_on": run_data.effects_on,
         "compared": _encode_compared(run_data),
         "effects": run_data.effects.to_dict("records"),

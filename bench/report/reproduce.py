@@ -62,7 +62,9 @@ def _python_parts(run_data: RunData) -> list[str]:
         *_rule_comments(run_data),
         *imports,
         "from kernels import Model, fit",
+        *(["from kernels.plugins import load_plugin"] if run_data.plugins else []),
         "",
+        *(f"load_plugin({file!r})" for file in run_data.plugins),
         data,
         f"model = Model({model.expression!r}, inputs={tuple(model.inputs)!r}, params={tuple(model.params)!r})",
         f"result = fit(\n    model,\n    {x},\n    {y},\n",
@@ -81,8 +83,9 @@ def _python_parts(run_data: RunData) -> list[str]:
 
 
 def _rule_comments(run_data: RunData) -> list[str]:
-    """Return what has to be registered before anything below is run."""
-    return [f"# Register the {name} first: {place}" for name, place, _ in run_data.rules]
+    """Return which rules of the user's own have to be registered before anything below is run, but for plug-ins."""
+    given = run_data.result.run.rules
+    return [f"# Register the {name} first: {place}" for name, place, _ in run_data.rules if not given[name]["plugin"]]
 
 
 def _data_lines(table: DataTable, loss: str) -> tuple[list[str], str]:

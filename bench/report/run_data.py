@@ -214,6 +214,12 @@ class RunData:
         return COST_NAMES[cost_of(self.ranked, "samples")]
 
     @property
+    def compared_cost(self) -> str:
+        """What optimizers are compared by, in words."""
+        by_distance = self.compared is not None and self.compared["by_distance"].any()
+        return "distance to the lowest loss" if by_distance else self.cost
+
+    @property
     def effects_on(self) -> str:
         """The cost that `effects` are about, in words."""
         return COST_NAMES["samples" if self.frame["samples_to_target"].notna().any() else "final_loss"]
@@ -354,7 +360,7 @@ class RunData:
 
     @cached_property
     def plugins(self) -> list[str]:
-        """The names of the files in which these rules were, where they were given as plug-ins."""
+        """The files in which these rules were, where they were given as plug-ins."""
         return list(dict.fromkeys(rule["plugin"] for rule in self.result.run.rules.values() if rule["plugin"]))
 
     @property

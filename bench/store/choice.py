@@ -24,6 +24,8 @@ class Choice:
         epochs, target, loss, drop_last, patience and what is held out: what all runs of the sweep have in common.
     init : array, shape (P,)
         The first of the starts from which it was trained.
+    starts : dict or str or None
+        All of them, as `init` of a grid.
     seeds : list of int
         Those with which it was trained.
     rank : int
@@ -31,7 +33,7 @@ class Choice:
     row : Series
         Its row of the ranking: success, costs and their intervals.
     ties : DataFrame
-        The other choices that cannot be told from the best one; empty if this one is not tied with it.
+        The other choices tied with the best one; empty if this one is not tied with it.
     recipe : dict
         "python" and "toml" -> the text before and after the settings.
     """
@@ -40,6 +42,7 @@ class Choice:
     settings: dict[str, Any]
     common: dict[str, Any]
     init: Floats
+    starts: Any
     seeds: list[int]
     rank: int
     row: pd.Series
@@ -83,8 +86,7 @@ class Choice:
         return head + "".join(f"    {name}={value!r},\n" for name, value in given.items()) + tail
 
     def to_study(self) -> str:
-        """Return a study, a TOML text, of this choice alone with all its seeds."""
+        """Return a study, a TOML text, of this choice alone with all its starts and seeds."""
         head, tail = self.recipe["toml"]
-        start = dict(zip(self.model.params, self.init.tolist(), strict=True))
-        grid = {**self.settings, "seed": self.seeds, "init": {"start": start}}
+        grid = {**self.settings, "seed": self.seeds} | ({} if self.starts is None else {"init": self.starts})
         return head + tomli_w.dumps({"grid": grid}) + tail

@@ -101,7 +101,7 @@ def ranking(
           bound no median at 95 % (`intervals.median_interval`). For seconds they are those of updates times those
           of the seconds per update, an interval that is rather too wide;
         - `ratio`, how many times the cost of the first row, compared run by run;
-        - `tied`, true for the first row and those that cannot be told from it; false everywhere if no run succeeded;
+        - `tied`, true for the first row and those indistinguishable from it; false everywhere if no run succeeded;
         - `recommended`, true in one row, or in none if no run succeeded;
         - `reason`, why that row is recommended; empty in the others.
 

@@ -59,6 +59,8 @@ def compare_optimizers(
         - "no interval" if it is missing;
         - "no difference found" if it contains 1.
 
+        `by_distance` says whether final losses were compared by their distances to the lowest.
+
     Raises
     ------
     ValueError
@@ -89,6 +91,7 @@ def compare_optimizers(
         success_margin=success_margin,
         errors=runs.errors_of(cost, order),
     )
+    table["by_distance"] = cost == "final_loss" and runs.excess is not None
     return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
 

@@ -70,7 +70,7 @@ def describe_ties(others: int) -> str:
     return f"{format_count(others, 'other choice')} {verb} statistically indistinguishable from it"
 
 
-# How a rival compares with the best choice, where there is nothing to add to its ratio, and what else there is to say.
+# What is added to the ratio of a rival, by its verdict.
 _REMARKS = {
     "worse": "",
     "better": " (less than 5 % apart)",
@@ -93,8 +93,10 @@ def describe_rival(row: pd.Series, cost: str) -> str:
     if row["verdict"] == "fails":
         succeeded = format_share(round(row["success"] * row["runs"]), int(row["runs"]))
         return f"{'ends at a finite loss' if is_loss else 'reaches the target'} in {succeeded} runs"
-    verb, what = ("ends at", "the loss") if is_loss else ("needs", "the samples")
+    verb, what = ("ends at", "times the loss") if is_loss else ("needs", "times the samples")
+    if is_loss and row.get("by_distance"):
+        verb, what = "ends", "times as far above the lowest loss"
     remark = _REMARKS[row["verdict"]]
     if row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1:  # and yet it is not the best
         remark = " (but needs more than another)"
-    return f"{verb} {describe_ratio(row)} times {what}{remark}"
+    return f"{verb} {describe_ratio(row)} {what}{remark}"

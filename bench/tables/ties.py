@@ -1,4 +1,4 @@
-"""Which choices of settings are best, and which of them cannot be told from the best, from runs in pairs.
+"""Which choice of settings is best, and which are statistically indistinguishable from it, from runs in pairs.
 
 All choices are run from the same starts with the same seeds, so that what a start makes easy or hard for all of them
 falls out of their differences. A matrix of costs has a row for each choice and a column for each start and seed; a

@@ -26,12 +26,11 @@ class Target(NamedTuple):
     unit: str = ""
 
     def __str__(self):
-        low, middle, high = self.measured
-        wanted = f"at least {self.least:g}" if self.least else f"at most {self.most:g}"
-        past = self.least / middle if self.least else middle / self.most
-        verdict = "met" if past <= 1 else f"missed by {100 * (past - 1):.1f} %"
-        spread = f"{middle:.4g}{self.unit} [{low:.4g} .. {high:.4g}]"
-        return f"{self.what:60} {spread:26} {wanted + self.unit:14} {verdict}"
+        low, middle, high = (f"{value:.{3 if value < 1000 else 4}g}" for value in self.measured)
+        wanted = f">= {self.least:g}" if self.least else f"<= {self.most:g}"
+        met = self.measured[1] >= self.least if self.least else self.measured[1] <= self.most
+        spread = f"{middle}{self.unit} [{low} .. {high}]"
+        return f"{self.what:77} {spread:24} {wanted + self.unit:10} {'met' if met else 'missed'}"
 
 
 def pytest_configure(config):
@@ -54,13 +53,11 @@ def pytest_benchmark_group_stats(config, benchmarks, group_by):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    if not config.option.benchmark_only:
-        return
     if config.stash[TARGETS]:
         terminalreporter.section("targets: median [quartiles], or the ratio [95 % interval]")
         for target in config.stash[TARGETS]:
             terminalreporter.line(str(target))
-    if ABSENT:
+    if ABSENT and not config.option.benchmark_disable:
         terminalreporter.section("not measured everywhere")
         for name, reasons in ABSENT.items():
             terminalreporter.line(f"{name}: {'; '.join(sorted(reasons))}")

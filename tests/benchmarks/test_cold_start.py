@@ -62,7 +62,7 @@ def test_run(python, cache, tmp_path, benchmark, reach):
         start = time.perf_counter()
         run()
         reach("sgdbench run, nothing cached", [time.perf_counter() - start], most=20, unit=" s")
-    benchmark.pedantic(run, rounds=3)
+    benchmark.pedantic(run, rounds=2)
     reach("sgdbench run, warm", seconds(benchmark), most=3, unit=" s")
 
 
@@ -81,7 +81,7 @@ def test_kernel(cached, python, cache, benchmark):
 
     if cached and not any(cache.glob("*.nbc")):
         python("-c", code)
-    benchmark.pedantic(fit, setup=forget, rounds=3)
+    benchmark.pedantic(fit, setup=forget, rounds=2)
     benchmark.extra_info["compile_seconds"] = statistics.median(compile_seconds)
 
 

@@ -45,10 +45,10 @@ def test_a_sample_costs_the_same_whatever_their_number(mapped, benchmark, reach)
     }
     assert calls["many"]().updates[-1] == calls["few"]().updates[-1]
     if benchmark.enabled:
-        times = ratio(take_turns(calls, rounds=9, seconds=60), "many", "few")
+        times = ratio(take_turns(calls, rounds=5, seconds=10), "many", "few")
         # Of what a fit of many samples takes, a quarter is to see that all are finite, which is no part of an epoch.
         benchmark.extra_info["fit"] = times._asdict()
-        seconds = {name: min(call().seconds for _ in range(5)) for name, call in calls.items()}
+        seconds = {name: min(call().seconds for _ in range(3)) for name, call in calls.items()}
         reach(f"a sample of {y.size:,} against one of {SMALL:,}", [seconds["many"] / seconds["few"]], most=1.3)
     benchmark.pedantic(calls["many"])
 

@@ -9,7 +9,7 @@ from bench.report.report import write_report
 from bench.timing.problem import classic
 from kernels.models import quadratic
 
-OPENED = 5
+OPENED = 3
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.benchmark(group="report")
 def test_building(folder, benchmark):
-    page = benchmark.pedantic(write_report, [folder], rounds=3, warmup_rounds=1)
+    page = benchmark.pedantic(write_report, [folder], rounds=2, warmup_rounds=1)
     benchmark.extra_info["bytes"] = page.stat().st_size
     assert page.stat().st_size < 8_000_000
 

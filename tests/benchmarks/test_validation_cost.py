@@ -20,7 +20,7 @@ def test_validation(batch_size, classic, benchmark, reach):
     if not benchmark.enabled:
         benchmark(lambda: None)
         return
-    timings = benchmark.pedantic(take_turns, (calls,), {"baseline": "none", "seconds": 3.0})
+    timings = benchmark.pedantic(take_turns, (calls,), {"baseline": "none", "seconds": 2.0})
     ratio = ratio_of(timings.of("held out"), timings.of("none"), paired=True)
     reach(
         f"as many samples held out as trained on, batches of {batch_size}",

@@ -64,7 +64,7 @@ def make_run(place):
 
 def resume(place, study, **changed):
     """Train what is missing in the folder of a run."""
-    settings = study.run.model_dump() | {"confirm": 0} | changed
+    settings = study.run.of_sweep() | {"confirm": 0} | changed
     model, text = study.make_model(study.dataset()[0]), to_toml(study)
     return sweep(model, *samples(study), study.make_grid(), out=place / "run", study=text, **settings)
 

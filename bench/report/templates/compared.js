@@ -23,7 +23,7 @@ function paintCompared(plot) {
   });
   const best = { type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, layer: "below" };
   draw(plot, traces, {
-    xaxis: axis(`${run.cost.split(" ")[0] === "samples" ? "samples" : "loss"}, relative to the best`, { log: true, range, ...ratioTicks(range) }),
+    xaxis: axis(`${run.compared_cost}, relative to the best`, { log: true, range, ...ratioTicks(range) }),
     yaxis: axis("", {
       range: [rows.length - 0.5, -0.5],
       ...{ tickvals: rows.map((_, place) => place), ticktext: rows.map((one) => literal(one.optimizer)) },

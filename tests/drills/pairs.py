@@ -1,0 +1,303 @@
+"""A drill: every pair of features meets in some run, which must train, print, report, extend and hand out what holds.
+
+The suite takes every tenth of the runs (`tests/drills/test_pairs.py`). By hand, all of them, or those of some numbers:
+
+    python -m tests.drills.pairs
+    python -m tests.drills.pairs 3 14
+
+Printed is what goes wrong with each; the exit code is 1 if anything does.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+
+from bench import Grid, load_run, sweep
+from bench.report.answer import find_answer
+from bench.report.report import write_run_report
+from bench.report.run_data import run_data_of
+from bench.study.load import load_study
+from bench.tables.choice_ranking import recommended_choice, runs_of
+from kernels import Model
+from kernels.agreement import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
+from kernels.losses import make_loss
+from kernels.plugins import load_plugin
+from kernels.sample_stream import ArrayStream
+from kernels.yardstick import find_yardstick
+from tests.consistency import contradictions
+
+ROWS, EPOCHS = 48, 4
+MODELS = {
+    "line": ("a*u + b", ("u",)),
+    "plane": ("a*u + b*v + c", ("u", "v")),
+    "decay": ("a*exp(b*u) + c", ("u",)),
+    "objective": ("(1 - p)**2 + 2*(q - p)**2 - 1", ()),
+}
+TARGETS = {"logistic": "label", "hinge": "label", "poisson": "count"}
+FACTORS = {
+    "model": list(MODELS),
+    "loss": ["squared", "huber(0.5)", "absolute", "own_loss", "logistic", "hinge", "poisson", "objective"],
+    "optimizer": ["sgd", "momentum(0.9)", "adam", "polyak", "averaged(sgd)", "own_step"],
+    "dtype": ["float64", "float32", "float64,float32"],
+    "kernel": ["reference", "fused", "lanes", "lanes-fma"],
+    "batch": [1, 7, "full"],
+    "shuffle": [False, True],
+    "schedule": ["constant", "halve(2)", "own_fall"],
+    "record": ["log", "epoch", 1],
+    "target": ["none", "met by the start", "easy", "out of reach"],
+    "held_out": ["nothing", "validation", "patience"],
+    "test": [False, True],
+    "confirm": [0, 3],
+    "refine": [0, 1],
+    "extension": ["none", "epochs", "seeds"],
+    "starts": ["one", "two", "random"],
+    "scaling": ["none", "both", "x", "none of them"],
+    "by": ["Python", "the command line"],
+}
+RULES = Path(__file__).parent / "pair_rules.py"
+
+
+def is_possible(case):
+    """Whether features go together, of which some may not be chosen yet."""
+
+    def clash(**allowed):
+        return all(name in case for name in allowed) and not all(
+            case[name] in values for name, values in allowed.items()
+        )
+
+    objective = case.get("model") == "objective" or case.get("loss") == "objective"
+    if objective and (
+        clash(model=["objective"], loss=["objective"])
+        or clash(batch=[1])  # one sample of no inputs
+        or clash(held_out=["nothing"])
+        or clash(test=[False])
+        or clash(scaling=["none"])
+    ):
+        return False
+    if "float32" in case.get("dtype", ""):
+        losses = [name for name in FACTORS["loss"] if name.partition("(")[0] in FLOAT32_LOSSES]
+        optimizers = [name for name in FACTORS["optimizer"] if name.partition("(")[0] in FLOAT32_OPTIMIZERS]
+        exact = [name for name in MODELS if name != "decay"]
+        others = {"loss": losses, "optimizer": optimizers, "model": exact, "kernel": ["reference", "fused", "lanes"]}
+        return not any(clash(**{name: values}) for name, values in others.items())
+    return True
+
+
+def make_cases(seed=0):
+    """The features of each run, so that every pair of them that goes together is in one: greedily, at random."""
+    rng = np.random.default_rng(seed)
+    pairs = {
+        frozenset(pair)
+        for one, other in combinations(FACTORS, 2)
+        for pair in product(((one, value) for value in FACTORS[one]), ((other, value) for value in FACTORS[other]))
+        if is_possible(dict(pair))
+    }
+    cases, left = [], set(pairs)
+    while left:
+        first = min(left, key=lambda pair: sorted(map(repr, pair)))
+        found = [case for _ in range(12) if (case := _complete(dict(first), left, rng))]
+        if not found:
+            left.discard(first)  # each goes with something, and both with nothing
+            continue
+        best = max(found, key=lambda case: len(left & _pairs_of(case)))
+        cases.append({name: best[name] for name in FACTORS})
+        left -= _pairs_of(best)
+    return cases
+
+
+def _pairs_of(case):
+    return {frozenset(pair) for pair in combinations(case.items(), 2)}
+
+
+def _complete(case, left, rng):
+    """Choose the other features, each for the pairs that are left; None where nothing goes with what is chosen."""
+    for name in rng.permutation([name for name in FACTORS if name not in case]).tolist():
+        options = [case | {name: value} for value in FACTORS[name] if is_possible(case | {name: value})]
+        if not options:
+            return None
+        gains = [len(left & {frozenset([(name, one[name]), item]) for item in case.items()}) for one in options]
+        case = options[int(rng.choice(np.flatnonzero(np.array(gains) == max(gains))))]
+    return case
+
+
+def write_table(path):
+    rng = np.random.default_rng(5)
+    u, v = rng.uniform(0, 2, (2, ROWS)).round(3)
+    y = (3 * np.exp(-u) + 0.5 * v + 0.2 * rng.normal(size=ROWS)).round(3)
+    columns = {"u": u, "v": v, "number": y, "label": np.where(y > 1.5, "high", "low"), "count": rng.poisson(y.clip(0))}
+    rows = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    path.write_text("\n".join([",".join(columns), *rows]) + "\n", "utf-8")
+
+
+def find_target(case, model, x, y):
+    """The target in units of training."""
+    if case["target"] in ("none", "met by the start"):
+        return None if case["target"] == "none" else 1e6
+    loss = make_loss(case["loss"])
+    samples = ArrayStream(model.columns(x) if model.inputs else (), y)
+    found = find_yardstick(model, loss, samples, [np.full(len(model.params), 0.1)])
+    if case["target"] == "easy":
+        return found.target if found.target is not None else found.loss + 0.5
+    return found.loss - 1 if not loss.nonnegative else 0.5 * found.loss
+
+
+def study_of(case, folder, target):
+    """The study of a case as a file."""
+    expression, inputs = MODELS[case["model"]]
+    path = folder / "table.csv"
+    data = ['builtin = "none"']
+    if inputs:
+        data = [f'path = "{path}"', f"x = {list(inputs)!r}", f'y = "{TARGETS.get(case["loss"], "number")}"']
+    if case["scaling"] != "none":
+        center = "none" if case["scaling"] == "none of them" else case["scaling"]
+        data += ["standardize = true", f'center = "{center}"']
+    data += ["validation = 0.25"] * (case["held_out"] != "nothing") + ["test = 0.2"] * case["test"]
+    size = len(Model(expression, inputs).params)
+    near, far = f"near = {[0.1] * size}", f"far = {[0.3] * size}"
+    starts = {"one": near, "two": f"{near}\n{far}", "random": 'drawn = "normal:0.3:2"'}
+    batch = f'"{case["batch"]}"' if case["batch"] == "full" else case["batch"]
+    dtypes = [] if case["dtype"] == "float64" else [f"dtype = {case['dtype'].split(',')!r}"]
+    run = [] if target is None else [f"target = {target!r}"]
+    run += ["patience = 1"] if case["held_out"] == "patience" else []
+    record = f'"{case["record"]}"' if isinstance(case["record"], str) else case["record"]
+    lines = [
+        'name = "pair"',
+        "[data]",
+        *data,
+        "[model]",
+        f'expression = "{expression}"',
+        "[grid]",
+        "lr = [0.01, 0.05, 0.2]",
+        f"batch_size = {batch}",
+        f'optimizer = ["{case["optimizer"]}", "sgd(weight_decay=0.001)"]',
+        f'schedule = "{case["schedule"]}"',
+        "seed = [0, 1]",
+        f"shuffle = {str(case['shuffle']).lower()}",
+        *dtypes,
+        "[grid.init]",
+        starts[case["starts"]],
+        "[run]",
+        f"epochs = {EPOCHS}",
+        f'loss = "{case["loss"]}"',
+        f'kernel = "{case["kernel"]}"',
+        f"record = {record}",
+        f"confirm = {case['confirm']}",
+        f"refine = {case['refine']}",
+        *run,
+    ]
+    study = folder / "pair.toml"
+    study.write_text("\n".join(lines).replace("'", '"') + "\n", "utf-8")
+    return study
+
+
+def train(case, folder, target, *, extended=False):
+    """Train the runs of a case, or more of them; return what the command line said that it should not."""
+    epochs = 2 * EPOCHS if extended and case["extension"] == "epochs" else EPOCHS
+    seeds = 4 if extended and case["extension"] == "seeds" else 2
+    study = study_of(case, folder, target)
+    if case["by"] == "the command line":
+        command = [sys.executable, "-m", "bench.cli", "run", str(study), "--out", str(folder / "run")]
+        command += ["--epochs", str(epochs), "--seed", f"0-{seeds - 1}", "--plugin", str(RULES)]
+        command += ["--resume"] * extended
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        wrong = ended.returncode or "Traceback" in ended.stderr
+        return f"exit code {ended.returncode}: {ended.stderr[-800:]}" if wrong else ""
+    loaded = load_study(study)
+    data, _ = loaded.dataset()
+    grid = Grid(**dict(loaded.grid) | {"seed": range(seeds)})
+    settings = loaded.run.of_sweep() | {"epochs": epochs, "validation": data.validation, "test": data.test}
+    sweep(loaded.make_model(data), data.x, data.y, grid, **settings, out=folder / "run")
+    return ""
+
+
+def faults_of(case, folder):
+    """What is wrong with the results of a case, and with what they say and hand out."""
+    result = load_run(folder / "run")
+    run_data = run_data_of(result)
+    found = contradictions(
+        run_data.ranked, None if run_data.fresh is None else run_data.compared, run_data.headline, run_data.verdict
+    )
+    text, page = str(result), write_run_report(run_data)
+    if "Best choice" not in text or not page.exists():
+        found.append("there is no best choice, or no page")
+    yardstick, frame = result.yardstick, result.frame
+    lowest = frame["final_loss"][np.isfinite(frame["final_loss"])].min()
+    if np.isfinite(yardstick.loss) and lowest < yardstick.loss - 1e-6 * max(abs(yardstick.loss), 1e-12):
+        found.append(f"a run ends at {lowest}, below the yardstick {yardstick.loss}")
+    return found + _faults_of_code(case, run_data)
+
+
+def _faults_of_code(case, run_data):
+    """Execute what the page hands out as Python; it must end in a row of the sweep."""
+    best = recommended_choice(run_data.ranked)
+    copies = find_answer(run_data).copies
+    if not copies:
+        return []  # every run diverged
+    code = copies[0].content
+    if run_data.study is None:
+        data, _ = _load(case, run_data.result.run.folder.parent)
+        code = code.replace("x, y = ..., ...  # your data", "").replace("...,  # your held-out data", "None,\n")
+        scope = {"x": data.x, "y": data.y}
+        code = "\n".join(line for line in code.splitlines() if not line.strip().startswith(("validation=", "test=")))
+        code = code.rstrip().removesuffix(")") + "    validation=held,\n)\n"
+        scope["held"] = data.validation
+    else:
+        scope = {}
+    exec(code, scope)
+    params = scope["result"].params
+    own = runs_of(run_data.frame, best)[[f"param_{name}" for name in run_data.result.model.params]].to_numpy(float)
+    run = run_data.result.run.identity
+    exact = is_exact(run_data.result.model, case["kernel"], run["loss"])
+    alike = (own == params) if exact else np.isclose(own, params, rtol=1e-5, atol=1e-8)
+    alike |= np.isnan(own) & np.isnan(params)
+    return [] if alike.all(axis=1).any() else [f"the code ends at {params}, and the runs at {own.tolist()}"]
+
+
+def _load(case, folder):
+    return load_study(folder / "pair.toml").dataset()
+
+
+def conduct(case, folder):
+    """Run a case in a folder; return what goes wrong, a sentence for each."""
+    write_table(folder / "table.csv")
+    load_plugin(RULES)
+    try:
+        study = study_of(case, folder, None)
+        data, _ = load_study(study).dataset()
+        target = find_target(case, load_study(study).make_model(data), data.x, data.y)
+        if fault := train(case, folder, target):
+            return [fault]
+        found = faults_of(case, folder)
+        if case["extension"] != "none":
+            if fault := train(case, folder, target, extended=True):
+                return [*found, f"extended: {fault}"]
+            found += [f"extended: {fault}" for fault in faults_of(case, folder)]
+    except Exception:
+        return [traceback.format_exc(limit=-6)]
+    return found
+
+
+def main():
+    cases = make_cases()
+    chosen = [int(number) for number in sys.argv[1:]] or range(len(cases))
+    wrong = 0
+    for number in chosen:
+        with tempfile.TemporaryDirectory() as name:
+            faults = conduct(cases[number], Path(name))
+        wrong += bool(faults)
+        print(f"{number}: {'; '.join(f'{key}={value}' for key, value in cases[number].items())}", flush=True)
+        for fault in faults:
+            print(f"    {fault}", flush=True)
+    print(f"{len(chosen)} runs of {len(cases)}, {wrong} with faults.")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONWARNINGS", "error")
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""The drill of pairs in its short form: every tenth of its runs."""
+
+import pytest
+
+from tests.drills.pairs import FACTORS, conduct, is_possible, make_cases
+
+CASES = make_cases()
+
+
+def test_every_pair_of_features_that_go_together_is_in_a_run():
+    met = {frozenset([one, other]) for case in CASES for one in case.items() for other in case.items() if one != other}
+    for name, values in FACTORS.items():
+        for other, others in FACTORS.items():
+            for pair in ({name: value, other: another} for value in values for another in others):
+                if name != other and frozenset(pair.items()) not in met:
+                    # What goes together by itself may be kept apart by what each of them needs.
+                    assert not is_possible(pair) or "objective" in pair.values() or "float32" in str(pair)
+
+
+@pytest.mark.parametrize("number", range(0, len(CASES), 10))
+def test_a_run_holds_what_it_says(number, tmp_path):
+    assert conduct(CASES[number], tmp_path) == []

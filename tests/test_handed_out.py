@@ -1,0 +1,171 @@
+"""What the page hands out for copying gives what the page announces: run as Python, as a study and as a command."""
+
+import re
+import shlex
+from html import unescape
+
+import numpy as np
+import pytest
+
+from bench import load_run, sweep
+from bench.engine.tune import tune
+from bench.report.answer import find_answer
+from bench.report.report import write_run_report
+from bench.report.run_data import run_data_of
+from bench.report.tune_data import read_tune_data
+from bench.report.tune_report import write_tune_report
+from bench.store.tuning import load_tuning
+from bench.study.load import load_study, to_toml
+from bench.study.suite import load_suite
+from bench.tables.choice_ranking import recommended_choice, runs_of
+
+RNG = np.random.default_rng(3)
+ROWS = 60
+HP = np.round(RNG.uniform(50, 200, ROWS), 1)
+TABLE = {
+    "hp": HP,
+    "mpg": np.round(45 - 0.2 * HP + RNG.normal(size=ROWS), 2),
+    "good": np.where(HP + 20 * RNG.normal(size=ROWS) < 110, "yes", "no"),
+    "count": RNG.poisson(np.exp(HP / 100)),
+    "speed": np.round(200 * HP / (60 + HP) + RNG.normal(size=ROWS), 2),
+}
+LINEAR = {"y": "mpg", "model": "a*hp + b"}
+KINDS = {
+    "squared": LINEAR,
+    "robust": LINEAR | {"run": 'loss = "huber(0.5)"'},
+    "classes": LINEAR | {"y": "good", "run": 'loss = "logistic"'},
+    "counts": LINEAR | {"y": "count", "run": 'loss = "poisson"'},
+    "objective": {"builtin": "none", "model": "(1 - u)**2 + 2*(v - u)**2 - 1", "run": 'loss = "objective"'},
+    "nonlinear": LINEAR | {"y": "speed", "model": "V*hp/(K + hp)", "data": 'center = "none"'},
+    "held-out": LINEAR | {"data": "validation = 0.25\ntest = 0.2"},
+    "patience": LINEAR | {"data": "validation = 0.25", "run": "patience = 2"},
+    "random starts": LINEAR | {"grid": 'init = "normal:0.5:2"'},
+    "target": LINEAR | {"run": "target = 0.9"},
+    "float32": LINEAR | {"grid": 'dtype = "float32"\ninit = [0.0, 0.0]'},
+    "plug-in": LINEAR | {"optimizer": "halved"},
+}
+PLUGIN = """
+from kernels import register_optimizer
+
+
+@register_optimizer
+def halved(theta, state, gradient, lr, clock, options):
+    return theta - 0.5 * lr * gradient, state
+"""
+
+
+def write_study_file(
+    folder, *, y="mpg", builtin=None, model, data="", grid="init = [0.1, 0.2]", run="", optimizer="sgd"
+):
+    lines = [",".join(TABLE), *(",".join(map(str, row)) for row in zip(*TABLE.values(), strict=True))]
+    (folder / "table.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    source = f'builtin = "{builtin}"' if builtin else f'path = "table.csv"\nx = ["hp"]\ny = "{y}"\nstandardize = true'
+    text = (
+        f'name = "one"\n[data]\n{source}\n{data}\n[model]\nexpression = "{model}"\n'
+        f"[grid]\nlr = [0.01, 0.1]\nbatch_size = [1]\nseed = [0, 1]\nshuffle = true\n"
+        f'optimizer = "{optimizer}"\n{grid}\n'
+        f'[run]\nepochs = 6\nkernel = "fused"\nconfirm = 5\n{run}\n'
+    )
+    (folder / "mine.toml").write_text(text, "utf-8")
+    return load_study(folder / "mine.toml")
+
+
+def train(study, folder):
+    """What `sgdbench run` trains, without what it times and draws."""
+    data, _ = study.dataset()
+    settings = study.run.of_sweep() | {"validation": data.validation, "test": data.test}
+    about = study.make_model(data), data.x, data.y, study.make_grid()
+    return sweep(*about, **settings, out=folder, study=to_toml(study))
+
+
+def announced(run_data):
+    """What is said of the best choice: its settings, and its figures on fresh seeds."""
+    answer = find_answer(run_data)
+    return answer.settings, [(tile.value, tile.interval) for tile in answer.tiles], run_data.on_test_rows
+
+
+def copied(page):
+    """The texts that the buttons of a page copy."""
+    text = page.read_text("utf-8")
+    found = re.findall(r'<pre id="(answer-\w+)" hidden>(.*?)</pre>', text, re.DOTALL)
+    return {name: unescape(content) for name, content in found}
+
+
+def check_python(code, run_data):
+    """The code ends where a run of the sweep ended, bit for bit, whose figures those of the page are."""
+    made = {}
+    exec(code, made)
+    result, row = made["result"], recommended_choice(run_data.ranked)
+    own = runs_of(run_data.frame, row)
+    params = own[[f"param_{name}" for name in result.model.params]].to_numpy(float)
+    same = np.flatnonzero((params == result.params).all(axis=1))
+    assert same.size
+    assert result.kept.loss == own["final_loss"].iloc[same[0]]
+    assert result.status == own["status"].iloc[same[0]]
+    if result.validation is not None:
+        assert result.kept.validation_loss == own["validation_loss"].iloc[same[0]]
+    # What is kept is what is handed out: predictions have that loss.
+    assert result.loss_at(result.params) == pytest.approx(
+        result.kept.loss, rel=1e-5 if result.dtype == "float32" else 1e-12
+    )
+
+
+@pytest.fixture(autouse=True)
+def _without_figures(monkeypatch):
+    monkeypatch.setattr("bench.report.report.draw_figures", lambda *args, **kwargs: {}, raising=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypatch):
+    if kind == "plug-in":
+        (tmp_path / "rules.py").write_text(PLUGIN, "utf-8")
+        from kernels.plugins import load_plugin
+
+        load_plugin(tmp_path / "rules.py")
+    study = write_study_file(tmp_path, **KINDS[kind])
+    run_data = run_data_of(train(study, tmp_path / "run"))
+    texts = copied(write_run_report(run_data))
+    check_python(texts["answer-python"], run_data)
+    (tmp_path / "copied.toml").write_text(texts["answer-toml"], "utf-8")
+    again = run_data_of(train(load_study(tmp_path / "copied.toml"), tmp_path / "again"))
+    assert announced(again) == announced(run_data)
+
+    def run_quickly(given, out, **_):
+        train(given, out)
+        return True
+
+    monkeypatch.setattr("bench.commands.run.run_study", run_quickly)
+    command, *words = shlex.split(texts["answer-command"])
+    assert command == "sgdbench"
+    code, _, err = sgdbench(*words)
+    assert (code, err) == (0, "")
+    assert announced(run_data_of(load_run(words[-1]))) == announced(run_data)
+
+
+def test_a_search_hands_out_what_it_announces(tmp_path):
+    study = write_study_file(tmp_path, **LINEAR, run="target = 0.9")
+    data, _ = study.dataset()
+    settings = study.run.of_sweep()
+    del settings["refine"]
+    space = study.make_space(data.y.size)
+    about = study.make_model(data), data.x, data.y, space
+    tune(*about, **settings, trials=6, out=tmp_path / "search", study=to_toml(study))
+    tune_data = read_tune_data(load_tuning(tmp_path / "search"))
+    texts = copied(write_tune_report(tune_data))
+    check_python(texts["answer-python"], tune_data.runs)
+    (tmp_path / "copied.toml").write_text(texts["answer-toml"], "utf-8")
+    again = run_data_of(train(load_study(tmp_path / "copied.toml"), tmp_path / "again"))
+    assert announced(again)[1] == announced(tune_data.runs)[1]
+
+
+def test_each_problem_of_a_suite_hands_out_what_it_announces(tmp_path):
+    study = load_suite("optimizers").studies[0].model_copy(update={"name": "first"})
+    run = study.run.model_copy(update={"epochs": 3, "kernel": "fused", "confirm": 5})
+    grid = study.grid.model_copy(update={"lr": [0.01, 0.1], "optimizer": "sgd", "seed": [0, 1]})
+    study = study.model_copy(update={"run": run, "grid": grid})
+    run_data = run_data_of(train(study, tmp_path / "run"))
+    texts = copied(write_run_report(run_data))
+    check_python(texts["answer-python"], run_data)
+    (tmp_path / "copied.toml").write_text(texts["answer-toml"], "utf-8")
+    again = run_data_of(train(load_study(tmp_path / "copied.toml"), tmp_path / "again"))
+    assert announced(again) == announced(run_data)
