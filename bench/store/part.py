@@ -96,7 +96,7 @@ def _to_arrow(column: "pd.Series[Any]", kind: pa.DataType) -> pa.Array:
     # Versions of pandas differ in which of the two types of text they ask for.
     kind = pa.string() if pa.types.is_large_string(kind) else kind
     values = column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
-    return pa.array(values, kind, from_pandas=False).cast(kind)  # which some versions of pyarrow leave to us
+    return pa.array(values, kind, from_pandas=False)
 
 
 def write_part(folder: Path, number: int, table: pa.Table) -> Path:
