@@ -81,15 +81,11 @@ def _common(kinds: Iterable[types.Type]) -> Float32 | None:
 def _define(function: Callable[..., Any], arity: int, emit: Emit) -> None:
     """Teach numba `function`."""
 
+    @infer_global(function)
     class _Template(AbstractTemplate):
-        key = function
-
         def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
             kind = _common(args) if len(args) == arity and not kws else None
             return None if kind is None else signature(*[kind] * (arity + 1))
-
-    # Not as a decorator, which looks for the function's module: ufuncs have none before NumPy 2.2.
-    infer_global(function, types.Function(_Template))
 
     @lower_builtin(function, *[Float32] * arity)
     def _lower(_context: Any, builder: Any, _sig: Any, args: Any) -> ir.Value:

@@ -57,18 +57,14 @@ def _broadcast(context: Any, builder: Any, fromty: Any, toty: Lane, value: ir.Va
 def _define(function: Callable[..., Any], arity: int, emit: Emit) -> None:
     """Teach numba `function` on lanes; a number among its operands is repeated first."""
 
+    @infer_global(function)
     class _Template(AbstractTemplate):
-        key = function
-
         def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
             lanes = {arg for arg in args if isinstance(arg, Lane)}
             rest = [arg for arg in args if not isinstance(arg, (Lane, types.Number))]
             if len(args) != arity or len(lanes) != 1 or rest or kws:
                 return None
             return signature(*list(lanes) * (arity + 1))
-
-    # Not as a decorator, which looks for the function's module: ufuncs have none before NumPy 2.2.
-    infer_global(function, types.Function(_Template))
 
     @lower_builtin(function, *[Lane] * arity)
     def _lower(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
