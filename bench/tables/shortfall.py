@@ -9,8 +9,8 @@ from bench.tables.formatting import text
 from bench.tables.winners import is_confirmed
 from kernels.yardstick import ARRIVED, Yardstick, format_share
 
-# Over the last half of the epochs, the excess of a run that would gain from more of them falls by this share or more.
-FALLING = 0.2
+# Runs would gain from more epochs where, over the last half of them, the excess of most falls, and by this share or more.
+FALLING, MOST = 0.05, 0.75
 # Ends of runs from different starts that differ by more than this factor are ends in different places.
 APART = 3.0
 ROUNDED = 1e-9
@@ -113,7 +113,7 @@ def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool
         middle = int(np.searchsorted(run["samples"].to_numpy(float), run["samples"].iloc[-1] / 2))
         if np.isfinite(losses[[middle, -1]]).all() and losses[middle] > lowest:
             gains.append(1 - (losses[-1] - lowest) / (losses[middle] - lowest))
-    return bool(gains) and bool(np.median(gains) > FALLING)
+    return bool(gains) and bool(np.median(gains) > FALLING and np.mean(np.array(gains) > 0) >= MOST)
 
 
 def _starts_differ(own: pd.DataFrame) -> bool:

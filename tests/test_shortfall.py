@@ -1,0 +1,138 @@
+"""What is said where the best choice ends far from the lowest loss, by which final losses are compared."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bench.commands.run
+from bench import Grid, sweep
+from bench.report.run_data import run_data_of
+from bench.tables.choice_ranking import ranking
+from bench.tables.excess import EXCESS, add_excess
+from bench.tables.run_costs import loss_floor
+from kernels import Model
+from kernels.yardstick import Yardstick, unknown_yardstick
+
+SETTINGS = {"optimizer": "sgd", "schedule": "constant", "batch_size": 1, "shuffle": True}
+RNG = np.random.default_rng(2)
+X = RNG.normal(size=200)
+Y = 2 * X + RNG.normal(size=200)
+NEAR = {"init": [0.0, 0.0], "seed": range(4), "shuffle": True}
+
+
+def swept(**changes):
+    grid = {name: changes.pop(name) for name in ("lr", "batch_size", "schedule", "init") if name in changes}
+    settings = {"epochs": 20, "kernel": "fused", "confirm": 0} | changes
+    return run_data_of(sweep("a*x + b", X, Y, Grid(**NEAR | grid), **settings))
+
+
+def test_a_choice_that_has_arrived_has_no_such_line():
+    run_data = swept(lr=[0.05], schedule="halve(3)")
+    assert "Not arrived" not in run_data.headline
+    assert "Not arrived" not in run_data.verdict
+    assert run_data.verdict["Lowest loss"].startswith("The best choice ends less than 0.01 % of")
+    assert "of the improvement over the best constant above the lowest loss" in run_data.verdict["Lowest loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        (
+            {"lr": [1e-4, 3e-4], "epochs": 2},
+            "higher learning rates than the highest of 2, with --refine 2; more",
+        ),
+        ({"lr": [0.4]}, "a schedule that lowers the rate, such as halve(10), or larger batches, as it no longer falls"),
+        ({"lr": [0.05], "schedule": "halve(3)", "target": 3.0}, "a lower target, such as "),
+    ],
+)
+def test_one_that_has_not_comes_with_advice_in_front(changes, advice):
+    run_data = swept(**changes)
+    first, sentence = next(iter(run_data.headline.items()))
+    assert first == "Not arrived"
+    assert advice in sentence
+    assert next(iter(run_data.verdict)) == "Not arrived"
+    assert str(run_data.result).index("Not arrived") < str(run_data.result).index("Best choice")
+
+
+def test_a_target_below_the_lowest_loss_is_said_to_be_out_of_reach():
+    run_data = swept(lr=[0.05], schedule="halve(3)", target=0.1)
+    said = run_data.headline["Not arrived"]
+    assert said.startswith("the target 0.1 is below the lowest loss that was found, ")
+    assert said.endswith(" leaves 1 % of the improvement.")
+
+
+def test_patience_ends_runs_before_the_lowest_loss_on_purpose():
+    held_out = {"validation": (X[:20], Y[:20]), "patience": 1}
+    assert "Not arrived" not in swept(lr=[1e-4], epochs=2, **held_out).headline
+
+
+def frame_of(losses):
+    rows = [
+        {**SETTINGS, "lr": lr, "init": "a", "seed": seed, "status": "max_epochs", "final_loss": loss + 1e-4 * seed}
+        | {"samples_to_target": np.nan, "updates_to_target": np.nan}
+        for lr, loss in losses.items()
+        for seed in range(6)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_losses_that_leave_a_third_of_the_improvement_are_not_tied_with_the_lowest():
+    """By their ratios they were: 0.63 is 1.05 times 0.60."""
+    frame = frame_of({0.1: 0.6, 0.2: 0.63})
+    assert ranking(frame)["tied"].all()
+    ranked = ranking(add_excess(frame, Yardstick(0.599, 0.69, None, "L-BFGS"), 1e-28))
+    assert ranked["tied"].tolist() == [True, False]
+    assert ranked["lr"].tolist() == [0.1, 0.2]
+
+
+def test_losses_below_zero_are_ranked_by_their_distance_to_the_lowest():
+    frame = frame_of({0.1: -0.28, 0.2: -1.0})
+    ranked = ranking(add_excess(frame, Yardstick(-1.001, 2.0, None, "L-BFGS"), 1e-28))
+    assert (ranked["lr"].tolist(), ranked["tied"].tolist()) == ([0.2, 0.1], [True, False])
+
+
+def test_losses_that_differ_by_less_than_a_hundredth_of_the_lowest_are_equal():
+    frame = frame_of({0.1: 0.6001, 0.2: 0.6003})
+    ranked = ranking(add_excess(frame, Yardstick(0.6, 3.0, None, "L-BFGS"), 1e-28))
+    assert ranked["tied"].all()
+    assert add_excess(frame, unknown_yardstick("nothing is known"), 1e-28) is frame
+    # Of data without noise every power of ten counts, down to rounding.
+    exact = add_excess(frame_of({0.1: 1e-12, 0.2: 1e-20}), Yardstick(0.0, 3.0, None, "least squares"), loss_floor(Y))
+    assert exact[EXCESS].min() < 1e-19
+
+
+def test_objectives_are_compared_where_they_are_negative():
+    grid = Grid(lr=[0.01, 0.3], init=[1.0, 1.0])
+    result = sweep(
+        Model("x**2 + y**2 - x", ()), None, [0.0], grid, epochs=30, loss="objective", confirm=0, kernel="reference"
+    )
+    assert result.ranking()["lr"].iloc[0] == 0.3
+    assert result.yardstick.loss == pytest.approx(-0.25)
+
+
+def test_another_loss_on_the_command_line_gets_a_target_of_its_own(sgdbench, monkeypatch):
+    seen = []
+    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study.run) or True)
+    code, out, _ = sgdbench("run", "auto-mpg", "--loss", "absolute")
+    assert code == 0
+    (run,) = seen
+    assert out == f"Target: {run.target:.4g} for the loss absolute; 0.3127 was made for the loss squared.\n"
+    assert (run.loss, run.target_loss) == ("absolute", "absolute")
+    # One that is given is kept, in the table's units.
+    assert sgdbench("run", "auto-mpg", "--loss", "absolute", "--target", "3")[1] == ""
+    assert seen[-1].target == pytest.approx(3 / 7.795, rel=1e-3)
+    # The same loss needs no other target.
+    assert sgdbench("run", "auto-mpg", "--loss", "squared")[1] == ""
+    assert seen[-1].target == 0.31275
+
+
+def test_without_an_improvement_there_is_no_target_and_it_is_said(sgdbench, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study.run) or True)
+    (tmp_path / "flat.csv").write_text("u,y\n1,5\n2,5.1\n3,4.9\n4,5\n", "utf-8")
+    code, out, _ = sgdbench("run", "flat.csv", "--y", "y", "--model", "a*u**3")
+    assert code == 0
+    assert "Scaling: Columns are scaled and not centered: the model has no parameters for a shift of them.\n" in out
+    assert "Target: none: the lowest loss, " in out
+    assert "is no improvement over that of the best constant." in out
+    assert seen[0].target is None
