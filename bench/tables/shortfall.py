@@ -9,7 +9,7 @@ from bench.tables.formatting import text
 from bench.tables.winners import is_confirmed
 from kernels.yardstick import ARRIVED, Yardstick, format_share
 
-# Runs would gain from more epochs where, over the last half of them, the excess of most falls, and by this share or more.
+# More epochs help where, over the last half of them, the excess of most runs falls, and by this share or more.
 FALLING, MOST = 0.05, 0.75
 # Ends of runs from different starts that differ by more than this factor are ends in different places.
 APART = 3.0
