@@ -232,3 +232,18 @@ def pytester_run():
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def rules_forgotten():
+    """What a test registers is not there for the next ones."""
+    from kernels.plugins import PREFIX
+    from kernels.registry import REGISTERED
+
+    before = {kind: dict(known) for kind, known in REGISTERED.items()}
+    yield
+    for kind, known in REGISTERED.items():
+        known.clear()
+        known.update(before[kind])
+    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
+        del sys.modules[name]

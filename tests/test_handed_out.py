@@ -115,6 +115,7 @@ def _without_figures(monkeypatch):
     monkeypatch.setattr("bench.report.report.draw_figures", lambda *args, **kwargs: {}, raising=False)
 
 
+@pytest.mark.usefixtures("rules_forgotten")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypatch):
     if kind == "plug-in":
