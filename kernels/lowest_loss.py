@@ -71,10 +71,9 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
 
     In the coordinates of the design's singular directions, so that neither units nor near collinearity matter.
     """
-    table = np.stack(x, axis=1) if x else None
-    design = model.design_matrix(table) if x else np.ones((y.size, len(model.params)))
-    offset = model.predict_columns(np.zeros(len(model.params)), x) if x else np.zeros(y.size)
-    offset = np.broadcast_to(offset, y.shape)
+    size = len(model.params)
+    design = np.broadcast_to(model.design_matrix(np.stack(x, axis=1) if x else None), (y.size, size))
+    offset = np.broadcast_to(model.predict_columns(np.zeros(size), x), y.shape)
     if not (np.isfinite(design).all() and np.isfinite(offset).all()):
         return None
     # Columns of one length, so that what counts as rank does not depend on units.

@@ -140,8 +140,10 @@ class Model:
         self.check_linear()
         columns = self.columns(x)
         with np.errstate(all="ignore"):
-            _, derivatives = evaluate(self.program, np.zeros(len(self.params)), np.stack(columns), np.zeros(()))
-        return np.stack([np.broadcast_to(derivative, columns[0].shape) for derivative in derivatives], axis=1)
+            n = columns[0].size if columns else 1
+            at = np.zeros(len(self.params)), stack_columns(columns, n), np.zeros(())
+            _, derivatives = evaluate(self.program, *at)
+        return np.stack([np.broadcast_to(derivative, (n,)) for derivative in derivatives], axis=1)
 
     def check_linear(self) -> None:
         """Raise a ValueError if the model is not linear in its parameters."""

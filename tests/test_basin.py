@@ -7,7 +7,7 @@ import pytest
 from bench import Grid, sweep
 from bench.analysis.basin import basin, best_run_of_each_optimizer
 from bench.analysis.surface import loss_surface
-from bench.data.table import Dataset
+from bench.data.table import Dataset, builtin
 from bench.study.schema import RunTable
 from bench.tables.ranking import varies
 from kernels import Model, fit
@@ -169,3 +169,13 @@ def test_the_surface_of_two_inputs_and_a_constant():
     assert loss_surface(model, SQUARED, data)(np.array([[1.0, 2.0, 3.0]]))[0] == pytest.approx(0, abs=1e-25)
     constant = loss_surface(Model("c + 0*x"), SQUARED, dataset(x[:, 0], x[:, 0]))(np.array([[0.0], [1.0]]))
     np.testing.assert_allclose(constant, [np.mean(x[:, 0] ** 2), np.mean((1 - x[:, 0]) ** 2)])
+
+
+def test_a_function_without_inputs_has_a_basin():
+    model = Model("(1 - p)**2 + 2*(q - p)**2 - 1", ())
+    settings = {"epochs": 4, "loss": "objective", "kernel": "fused"}
+    result = sweep(model, None, [0.0], Grid(lr=[0.1], init=[[0.1, 0.1], [0.3, 0.3]]), confirm=0, **settings)
+    data = builtin("none")
+    table = basin(result, RunTable(**settings), data)
+    assert len(table) > 100
+    assert table["final_loss"].min() < -0.5

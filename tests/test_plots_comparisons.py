@@ -429,6 +429,14 @@ def test_an_optimizer_is_a_point_with_its_interval(tmp_path):
     save(figure, tmp_path, "ratios")
 
 
+def test_an_optimizer_whose_start_meets_the_target_has_no_place_on_a_logarithmic_axis():
+    table = compared({"sgd": [1, 1, 1], "adam": [0, 0, 2], "rmsprop": [0.5, 0, 2]})
+    (axis,) = optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds").axes
+    points = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
+    assert points == [[[1, 0]], [[0.5, 2]]]
+    assert 0 < axis.get_xlim()[0] < 0.5
+
+
 def test_an_optimizer_that_fails_has_no_ratio(tmp_path):
     table = compared({"sgd": [1, 1, 1], "adam": [np.inf, 4, np.inf]}, ["best", "fails"]).assign(converged=[20, 0])
     figure = optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds")

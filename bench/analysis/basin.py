@@ -16,6 +16,7 @@ from bench.tables.run_costs import CHOICES, choice_columns
 from kernels import Model
 from kernels.block import train_runs
 from kernels.checks import check_target
+from kernels.columns import stack_columns
 from kernels.epoch_map import find_refusal
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -165,7 +166,7 @@ def _choose_parameters(model: Model, end: Floats, starts: Floats, columns: tuple
     def derivatives(theta: Floats) -> list[Floats]:
         """Return the derivatives of the model at some samples."""
         with np.errstate(all="ignore"):
-            return evaluate(model.program, theta, np.stack(few), np.zeros(()))[1]
+            return evaluate(model.program, theta, stack_columns(few, few[0].size if few else 1), np.zeros(()))[1]
 
     here = derivatives(end)
     curved = []

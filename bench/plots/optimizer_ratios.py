@@ -44,8 +44,10 @@ def optimizer_ratios(
     if len(compared) < 2:
         return empty_figure("No optimizers to compare: there is only one.")
     ratio, low, high = compared[["ratio", "ratio_low", "ratio_high"]].to_numpy(float).T
-    drawn = np.isfinite(ratio)
-    ends = np.concatenate([ratio[drawn], low[np.isfinite(low)], high[np.isfinite(high)], [1.0]])
+    # A run whose start meets the target costs nothing: a ratio of 0 has no place on a logarithmic axis.
+    drawn = np.isfinite(ratio) & (ratio > 0)
+    ends = np.concatenate([ratio[drawn], low, high, [1.0]])
+    ends = ends[np.isfinite(ends) & (ends > 0)]
     # Optimizers that hardly differ fill the figure too, but differences of a thousandth do not look large.
     margin = max((ends.max() / ends.min()) ** 0.15, 1.005)
     left, right = ends.min() / margin, ends.max() * margin
@@ -57,7 +59,7 @@ def optimizer_ratios(
     for place, row in enumerate(compared.to_dict("records")):
         color = colors.get(str(row["optimizer"]), FAINT)
         if drawn[place]:
-            reach = [low[place] if np.isfinite(low[place]) else ratio[place], min(high[place], right)]
+            reach = [max(low[place], left) if np.isfinite(low[place]) else ratio[place], min(high[place], right)]
             if not np.isnan(high[place]):
                 axis.plot(reach, [place, place], color=color, linewidth=2.5, solid_capstyle="butt")
             axis.plot(ratio[place], place, "o", color=color, markersize=7)

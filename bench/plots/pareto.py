@@ -69,8 +69,11 @@ def pareto(
     ended = ended.assign(color=ended["optimizer"].astype(object).where(ended["optimizer"].isin(named), OTHERS))
     reached = ended[ended["final_loss"] <= (-np.inf if target is None else target)]
     missed = ended.drop(reached.index)
-    # A loss far above nearly all the others would leave them no room.
-    missed = missed[missed["final_loss"] <= 10 * missed["final_loss"].quantile(0.8, interpolation="nearest")]
+    if len(missed):
+        # A loss far above nearly all the others would leave them no room.
+        heights = shown.place(missed["final_loss"].to_numpy(float))
+        usual = np.quantile(heights, 0.8, method="nearest")
+        missed = missed[heights <= max(10 * usual, usual)]
     points_in_view = pd.concat([missed, reached])
     factor, unit = time_unit(np.sqrt(points_in_view["seconds"].min() * points_in_view["seconds"].max()))
     colors = colors_of(set(points_in_view["color"]) - {OTHERS})

@@ -42,7 +42,7 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
     ticks = MaxNLocator(5, steps=ROUND).tick_values(0, 1.2 * effects["share"].max())
     axis.set_xticks([tick for tick in ticks if 0 <= tick <= 1])
     # Room for the words behind the longest bar.
-    axis.set(xlim=(0, 2.4 * effects["share"].max()), ylim=(len(effects) - 0.4, -0.6))
+    axis.set(xlim=(0, 2.4 * (effects["share"].max() or 1.0)), ylim=(len(effects) - 0.4, -0.6))
     axis.set_xlabel(f"share of the variance of log {cost}")
     penalty = "the longest run" if cost.startswith("samples") else "the median"
     add_caption(
