@@ -71,9 +71,9 @@ def pareto(
     missed = ended.drop(reached.index)
     if len(missed):
         # A loss far above nearly all the others would leave them no room.
-        heights = shown.place(missed["final_loss"].to_numpy(float))
-        usual = np.quantile(heights, 0.8, method="nearest")
-        missed = missed[heights <= max(10 * usual, usual)]
+        shown_at = shown.place(missed["final_loss"].to_numpy(float))
+        usual = np.quantile(shown_at, 0.8, method="nearest")
+        missed = missed[shown_at <= max(10 * usual, usual)]
     points_in_view = pd.concat([missed, reached])
     factor, unit = time_unit(np.sqrt(points_in_view["seconds"].min() * points_in_view["seconds"].max()))
     colors = colors_of(set(points_in_view["color"]) - {OTHERS})
