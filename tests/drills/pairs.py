@@ -8,6 +8,7 @@ The suite takes every tenth of the runs (`tests/drills/test_pairs.py`). By hand,
 Printed is what goes wrong with each; the exit code is 1 if anything does.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -284,8 +285,11 @@ def conduct(case, folder):
 
 
 def main():
+    parser = argparse.ArgumentParser(description="Conduct runs in which every two features meet.")
+    parser.add_argument("numbers", nargs="*", type=int, help="the runs to conduct; all without")
+    numbers = parser.parse_args().numbers
     cases = make_cases()
-    chosen = [int(number) for number in sys.argv[1:]] or range(len(cases))
+    chosen = numbers or range(len(cases))
     wrong = 0
     for number in chosen:
         with tempfile.TemporaryDirectory() as name:
