@@ -42,7 +42,6 @@ LONGEST += [
     "test_suite",
     "test_timing",
     "test_race",
-    "test_epoch_map",
     "test_interrupts",
     "test_study",
     "test_held_out",
