@@ -61,8 +61,8 @@ def says_how_to_benchmark(config):
 
 def pytest_configure(config):
     """Benchmarks run once and untimed, unless the command line says how."""
-    # A process that a shell starts in the background ignores Ctrl-C, under nohup also the end of its terminal, and so do
-    # the processes that it starts; tests send both.
+    # A process that a shell starts in the background ignores Ctrl-C, under nohup the end of its terminal too, as do the
+    # processes that it starts; tests send both.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
