@@ -20,7 +20,6 @@ from kernels.run import (
     MAX_EPOCHS,
     Block,
     Data,
-    FactoredData,
     Floats,
     Hyperparameters,
     Record,
@@ -106,7 +105,6 @@ def train_runs(
     first: int = 0,
     lowest: Floats | None = None,
     stopped: Callable[[], bool] = lambda: False,
-    factors: tuple[Floats, Floats] | None = None,
 ) -> Runs | None:
     """Train from mark `first` to the last one; return None if `stopped` before that.
 
@@ -115,7 +113,8 @@ def train_runs(
     kernel : str
         One of `KERNELS`.
     data : Data
-        What it is of, float64 or float32, is what runs compute with.
+        What it is of, float64 or float32, is what runs compute with. Without QR factors, they are made where the kernel
+        takes losses from them (`kernels.loss_factor`).
     hyper : Hyperparameters
         With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch. With
         settings of shape (S, R), runs have options of their own (`kernels.run_options`).
@@ -125,9 +124,6 @@ def train_runs(
         Of runs that go on at mark `first`: `Runs.lowest` as it was then.
     stopped : callable
         Asked about twenty times a second.
-    factors : pair of array, shape (P + 1, P + 1), optional
-        QR factors of the samples and of those held out, which kernels in lanes may take losses from
-        (`kernels.loss_factor`); else they are made where they are needed.
     """
     check_kernel(kernel)
     dtype = data.y.dtype.name
@@ -150,7 +146,7 @@ def train_runs(
         own = hyper.settings.ndim == 2
         lanes = compile_kernel(kernel, model, loss, optimizer, options_per_run=own, dtype=dtype).train
         width = lane_width(kernel, dtype, model.program, loss)
-        given = with_factors(kernel, model, loss, data, hyper, factors)
+        given = with_factors(kernel, model, loss, data, last + 1)
         finished = _train_side_by_side(lanes, given, hyper, runs, first, stopped, width)
     else:
         slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
@@ -186,7 +182,7 @@ def _train_in_turn(
 
 def _train_side_by_side(
     train: Callable[..., tuple[int, int]],
-    data: Data | FactoredData,
+    data: Data,
     hyper: Hyperparameters,
     runs: Runs,
     first: int,

@@ -1,4 +1,4 @@
-"""The samples of a model that is linear in its parameters: the rows of its design, and their QR factor for the loss."""
+"""The design of a model that is linear in its parameters, and the QR decomposition of many rows."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -7,10 +7,8 @@ import numpy as np
 
 from kernels.columns import stack_columns
 from kernels.program import Program, evaluate
-from kernels.run import Data, FactoredData, Floats
+from kernels.run import Floats
 
-MAX_PARAMS = 12
-"""Of a model whose losses come from a factor; with many more, the samples are faster."""
 # Rows that are factored at a time: as long as they stay in the caches LAPACK takes 8 ns for a row of four, beyond 50.
 CHUNK = 8192
 
@@ -50,29 +48,6 @@ def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:
         factor = np.zeros((size, size))
         factor[: len(part)] = part
     return factor
-
-
-def has_factor(program: Program, *, squared: bool) -> bool:
-    """Return whether the squared residual is recorded of a model that is linear in few parameters.
-
-    Then a factor has the sum of the squares, whatever the optimizer needs besides.
-    """
-    return squared and program.is_linear and program.params <= MAX_PARAMS
-
-
-def make_factor(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
-    """Return the triangle of samples, without the memory that all their rows would take; empty if it is not finite."""
-    parts = (slice(first, first + CHUNK) for first in range(0, y.size, CHUNK))
-    factor = triangle_of_pieces(make_rows(program, tuple(column[part] for column in x), y[part]) for part in parts)
-    return factor if np.isfinite(factor).all() else np.zeros((0, 0))
-
-
-def add_factors(program: Program, data: Data) -> FactoredData:
-    """Return the samples with their QR factors; without any where one of them is not finite."""
-    factor = held_out = make_factor(program, data.x, data.y)
-    if data.validation_y.size:
-        held_out = make_factor(program, data.validation_x, data.validation_y)
-    return FactoredData(*data, factor, held_out) if factor.size and held_out.size else FactoredData(*data)
 
 
 def _cut(rows: Floats) -> Iterator[Floats]:

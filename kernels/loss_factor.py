@@ -1,66 +1,66 @@
-"""Where losses come from the QR factor of the samples, made once, in place of a pass over the samples at each mark.
+"""The QR factor of the samples of a linear model, from which losses are computed in place of a pass over the samples.
 
-The sum of the squared residuals of a model that is linear in its parameters is |R (theta, -1)|^2, with the triangle R
-of the samples (`kernels.linear_data`). The triangle that is computed is that of samples which are off by a few eps
-of their size, so that the root of the sum is off by about
+The sum of the squared residuals of a model that is linear in its parameters is |R (theta, -1)|^2, where R is the upper
+triangle of the QR decomposition of the design and the targets side by side. Unlike the normal equations it does not
+square the condition of the design (G. H. Golub, Numerical methods for solving linear least squares problems, 1965).
+The computed R is that of samples perturbed by a few eps of their size, so that the root of the sum is off by about
 
-    eps * |R| * |(theta, -1)|,
+    eps * |R| * |(theta, -1)|
 
-and the loss, relatively, by twice that over the root. It is within 1e-12 of a sum over the samples where residuals are
-a thousandth of what they are the difference of. N. J. Higham, Accuracy and Stability of Numerical Algorithms (2002),
-theorem 19.4.
+(N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2002, theorem 19.4). The loss is within 1e-12 of the sum
+over the samples as long as residuals are above a thousandth of the numbers that they are the difference of.
 """
+
+import numpy as np
 
 from kernels.agreement import KERNELS
 from kernels.lane_width import lane_width
-from kernels.linear_data import add_factors, has_factor
+from kernels.linear_data import CHUNK, make_rows, triangle_of_pieces
 from kernels.loss import Loss
 from kernels.model import Model
-from kernels.run import Data, FactoredData, Floats, Hyperparameters
+from kernels.program import Program
+from kernels.run import Data, Floats
 
-# A factor takes as long as about so many passes over the samples, for one run; those side by side share it. One run
-# alone would gain little, since its updates wait for each other and its passes do not.
+# With many more parameters, a pass over the samples is faster.
+MAX_PARAMS = 12
+# A factor takes about as long as this many passes of one run over the samples; runs side by side share it.
 PASSES = 1024
 
 
-def may_take_factor(kernel: str, model: Model, loss: Loss) -> bool:
-    """Return whether a kernel is compiled for losses from a factor."""
-    side_by_side = KERNELS[kernel].fma and KERNELS[kernel].width > 1
-    return side_by_side and has_factor(model.program, squared=loss.is_squared)
+def has_factor(program: Program, *, squared: bool) -> bool:
+    """Return whether the recorded loss of a model is a sum of squares that a factor has."""
+    return squared and program.is_linear and program.params <= MAX_PARAMS
 
 
 def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
-    """Return whether a kernel takes so many losses of a run from a factor.
+    """Return whether a kernel takes the losses of a run, of which there are `losses`, from a factor.
 
-    It does not depend on how many runs there are: a run has the same losses in any company.
+    It does not depend on the number of runs: a run has the same losses whatever is trained beside it.
     """
-    width = lane_width(kernel, "float64", model.program, loss)
-    return may_take_factor(kernel, model, loss) and losses * width >= PASSES
+    kind = KERNELS[kernel]
+    if not (kind.fma and kind.width > 1 and has_factor(model.program, squared=loss.is_squared)):
+        return False
+    return losses * lane_width(kernel, "float64", model.program, loss) >= PASSES
 
 
-def with_factors(
-    kernel: str,
-    model: Model,
-    loss: Loss,
-    data: Data,
-    hyper: Hyperparameters,
-    factors: tuple[Floats, Floats] | None = None,
-) -> Data | FactoredData:
-    """Return samples as a kernel takes them: with their factors, if it takes any.
-
-    Parameters
-    ----------
-    kernel : str
-    model : Model
-    loss : Loss
-    data : Data
-    hyper : Hyperparameters
-        With marks.
-    factors : pair of array, shape (P + 1, P + 1), optional
-        Those of the samples and of those held out, where they have been made.
-    """
-    if not may_take_factor(kernel, model, loss):
+def with_factors(kernel: str, model: Model, loss: Loss, data: Data, losses: int) -> Data:
+    """Return the samples with their factors where a kernel takes losses from them."""
+    if data.factor.size or not takes_factor(kernel, model, loss, losses):
         return data
-    if not takes_factor(kernel, model, loss, hyper.marks.size):
-        return FactoredData(*data)
-    return FactoredData(*data, *factors) if factors else add_factors(model.program, data)
+    return data._replace(**make_factors(model.program, data))
+
+
+def make_factors(program: Program, data: Data) -> dict[str, Floats]:
+    """Return `factor` and `validation_factor` of samples; empty arrays where a number is not finite."""
+    factor = held_out = _make_factor(program, data.x, data.y)
+    if data.validation_y.size:
+        held_out = _make_factor(program, data.validation_x, data.validation_y)
+    if not (np.isfinite(factor).all() and np.isfinite(held_out).all()):
+        factor = held_out = np.zeros((0, 0))
+    return {"factor": factor, "validation_factor": held_out}
+
+
+def _make_factor(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
+    """Return the triangle of samples, without the memory that all rows of the design would take."""
+    parts = (slice(first, first + CHUNK) for first in range(0, y.size, CHUNK))
+    return triangle_of_pieces(make_rows(program, tuple(column[part] for column in x), y[part]) for part in parts)

@@ -19,7 +19,6 @@ from kernels.run import (
     MAX_EPOCHS,
     NO_LOWEST,
     Data,
-    FactoredData,
     Floats,
     Hyperparameters,
     Marks,
@@ -72,7 +71,7 @@ def record_paths(
     if KERNELS[kernel].width > 1:
         lanes = compile_kernel(kernel, model, loss, optimizer, dtype=dtype).train
         width = lane_width(kernel, dtype, model.program, loss)
-        given = with_factors(kernel, model, loss, data, hyper)
+        given = with_factors(kernel, model, loss, data, hyper.marks.size)
         _record_side_by_side(lanes, given, hyper, params, memory, at, paths, width)
     else:
         _record_in_turn(trainer(kernel, model, loss, optimizer, dtype), data, hyper, params, memory, at, paths)
@@ -81,7 +80,7 @@ def record_paths(
 
 def _record_side_by_side(
     train: Callable[..., tuple[int, int]],
-    data: Data | FactoredData,
+    data: Data,
     hyper: Hyperparameters,
     params: Floats,
     memory: Floats,

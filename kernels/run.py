@@ -25,19 +25,9 @@ NO_LOWEST = (math.inf, 0.0)
 class Data(NamedTuple):
     """The samples, and room for them in visiting order (none where they are visited as they stand).
 
-    On those of `validation_x` and `validation_y`, of which there may be none, a run is not trained.
+    On those of `validation_x` and `validation_y`, of which there may be none, a run is not trained. The factors are
+    those of `kernels.loss_factor`, empty where losses are summed over the samples.
     """
-
-    x: tuple[Floats, ...]
-    y: Floats
-    visited_x: tuple[Floats, ...]
-    visited_y: Floats
-    validation_x: tuple[Floats, ...]
-    validation_y: Floats
-
-
-class FactoredData(NamedTuple):
-    """`Data` for kernels that may take losses from QR factors of the samples, which have no rows where they do not."""
 
     x: tuple[Floats, ...]
     y: Floats
@@ -49,7 +39,7 @@ class FactoredData(NamedTuple):
     validation_factor: Floats = np.zeros((0, 0))
 
 
-def count_evaluated(data: Data | FactoredData) -> int:
+def count_evaluated(data: Data) -> int:
     """Return how many samples the losses at a mark are evaluated on."""
     return data.y.size + data.validation_y.size
 

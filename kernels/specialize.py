@@ -271,7 +271,6 @@ def make_binder(made_of: Ingredients) -> Binder:
             "WIDTH": made_of.width,
             "PART": made_of.part,
             "PARAMS": made_of.program.params,
-            "SIDE": made_of.width,
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
         },
         float32.IN_PLACE_OF if made_of.dtype == "float32" else (),
@@ -358,14 +357,15 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
 
     return (
         named(
-            run.FactoredData if made_of.by_factor else run.Data,
+            run.Data,
             types.UniTuple(samples, inputs),
             samples,
             types.UniTuple(visited, inputs),
             visited,
             types.UniTuple(samples, inputs),
             samples,
-            *([table, table] if made_of.by_factor else []),
+            table,
+            table,
         ),
         named(
             run.Hyperparameters,

@@ -16,7 +16,7 @@ import numpy as np
 from kernels import float32
 from kernels.compiled_functions import COMPILED
 from kernels.lanes import broadcast, read_lane, read_last, read_repeated, write_lane
-from kernels.linear_data import has_factor
+from kernels.loss_factor import has_factor
 from kernels.program import Program, check_program
 
 FLOAT32 = ("read_lane", "write_lane", "write_repeated", "broadcast", "as_float32", "as_scalar")
@@ -257,7 +257,6 @@ def _lanes(made_of: Ingredients) -> list[str]:
         _function("gradient_zeros()", f"return ({_listed(zero, sums)})"),
         _function("recorded_zeros()", f"return ({_listed(zero, 1)})"),
         *(in_parts if part < width else []),
-        *([_function("one_run()", "return broadcast(1.0, WIDTH)")] if made_of.by_factor else []),
     ]
 
 

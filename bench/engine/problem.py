@@ -18,9 +18,8 @@ from kernels import Model
 from kernels.block import Runs, train_runs
 from kernels.classes import Classes, encode_classes, find_classes
 from kernels.columns import Inputs
-from kernels.linear_data import add_factors
 from kernels.loss import Loss
-from kernels.loss_factor import takes_factor
+from kernels.loss_factor import make_factors, takes_factor
 from kernels.losses import make_loss
 from kernels.run import Floats
 from kernels.samples import Samples, allocate_data, check_samples
@@ -58,7 +57,8 @@ class Problem:
         """Train a job; None if it is stopped before its end."""
         shuffle = job.hyperparameters.shuffle
         data = allocate_data(self.columns, self.y, shuffle=shuffle, validation=self.held_out, dtype=job.dtype)
-        takes = takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size)
+        if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size):
+            data = data._replace(**self._factors)
         return train_runs(
             job.kernel,
             self.model,
@@ -71,16 +71,14 @@ class Problem:
             first=job.first,
             lowest=job.lowest,
             stopped=stopped,
-            factors=self._factors if takes else None,
         )
 
     @cached_property
-    def _factors(self) -> tuple[Floats, Floats]:
+    def _factors(self) -> dict[str, Floats]:
         """The QR factors of the samples and of those held out, which jobs share."""
-        data = add_factors(
+        return make_factors(
             self.model.program, allocate_data(self.columns, self.y, shuffle=False, validation=self.held_out)
         )
-        return data.factor, data.validation_factor
 
     def with_ids(self, plan: pd.DataFrame) -> pd.DataFrame:
         """Return the plan with an id in front of each row."""

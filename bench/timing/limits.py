@@ -23,14 +23,12 @@ from bench.timing.verify import no_compilation
 from kernels.assembly import assembly
 from kernels.block import allocate_block, compile_kernel
 from kernels.lane_width import lane_width
-from kernels.loss_factor import may_take_factor
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.run import (
     MAX_EPOCHS,
     NO_LOWEST,
     Data,
-    FactoredData,
     Hyperparameters,
     Record,
     allocate_scratch,
@@ -224,7 +222,7 @@ def _make_call(kernel: str, train: Callable[..., tuple[int, int]], problem: Prob
     plan = Hyperparameters(rates, option_values(loss, optimizer), 1, True, True, 0, -np.inf, marks)
     given = Data(*few, *leg, *none)
     # So few losses come from no factor.
-    data = FactoredData(*given) if may_take_factor(kernel, problem.model, loss) else given
+    data = given
     scratch = allocate_scratch(start.shape[1], runs)
     memory = optimizer.initial_memory(start)
     trajectory, losses = np.empty((LEGS + 1, start.shape[1])), np.empty(LEGS + 1)
