@@ -161,7 +161,7 @@ def fit(
         typer.Argument(
             metavar="DATA",
             help="A CSV, TSV or Parquet file, or built-in data: 'quadratic', 'auto-mpg' or 'diabetes'; "
-            "with --stream a Parquet or Arrow file, or a folder of them.",
+            "an Arrow file, or a folder of files.",
         ),
     ],
     model: Annotated[
@@ -229,7 +229,8 @@ def fit(
     stream: Annotated[
         bool,
         typer.Option(
-            "--stream", help="Read the rows in pieces, again in each epoch: there may be more than fit in memory."
+            "--stream",
+            help="Map the rows from the disk, so that there may be more than fit in memory, whatever the size.",
         ),
     ] = False,
     buffer: Annotated[
@@ -237,8 +238,12 @@ def fit(
         typer.Option(
             min=1,
             metavar="ROWS",
-            help="With --stream --shuffle, which shuffles row groups: how many rows are shuffled together.",
+            help="Of a mapped table that is shuffled, in blocks: how many rows are shuffled together.",
         ),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where columns are written that are mapped; beside the table without it."),
     ] = None,
     every: Annotated[
         int | None,
@@ -263,7 +268,7 @@ def fit(
         model,
         x,
         y,
-        FitRows(drop_missing, validation, stream, buffer, test),
+        FitRows(drop_missing, validation, stream, cache_dir, buffer, test),
         FitOutput(every, plot, animate, watch, as_json),
         standardize=standardize,
         target=target,

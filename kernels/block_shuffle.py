@@ -1,10 +1,12 @@
-"""The order of an epoch whose samples are too many, or too far away, to be shuffled all together.
+"""The orders in which an epoch visits the samples: drawn from (seed, epoch) with NumPy's own generator.
 
-The blocks of the data come in an order that is drawn anew for each epoch. As many as a buffer holds are read at a time,
-and the samples in it are shuffled as by `kernels.order`. All draws are from (seed, epoch), so that the order does not
-depend on how the samples are read. A sample may come at any time of an epoch, but next to it come only samples of the
-blocks in its buffer. Where blocks differ much, as in data that are sorted, that is less than a full shuffle: L. Xu and
-others, In-database machine learning with CorgiPile: stochastic gradient descent without full data shuffle, SIGMOD 2022.
+A full shuffle permutes all samples. A block shuffle permutes blocks of consecutive samples, takes as many blocks as a
+buffer holds at a time, and permutes the samples in it. A sample may come at any time of an epoch, but next to it come
+only samples of the blocks in its buffer. Where blocks differ much, as in data that are sorted, that is less than a full
+shuffle: L. Xu and others, In-database machine learning with CorgiPile: stochastic gradient descent without full data
+shuffle, SIGMOD 2022.
+
+The kernels draw the same orders by `kernels.order`.
 """
 
 from collections.abc import Sequence
@@ -13,16 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.checks import check_integer
-from kernels.reference import permutation
+from kernels.checks import check_bool, check_integer
+from kernels.order import BLOCKS, COUNT, FIRST_BUFFER, HEAD, NEXT_PART, SIZE
 from kernels.spec import make_from_spec
 
 BLOCK = 8192
 BUFFER = 2**18
-# Parts of what is drawn in an epoch: the order of the blocks, and that of the samples in each buffer. Part 0 would be
-# the order of all samples, of a full shuffle.
-BLOCKS, FIRST_BUFFER = 1, 2
-NEXT_PART = 2**32
+# Up to as many samples are swapped themselves, in a copy; of more, their places, by which they are gathered.
+SWAPPED = 2**18
 
 
 class BlockShuffle(NamedTuple):
@@ -30,57 +30,96 @@ class BlockShuffle(NamedTuple):
 
     Attributes
     ----------
-    size : int or None
-        Samples in a block; None for those that the data have, such as the row groups of a file.
+    size : int
+        Samples in a block; the last block may have fewer.
     buffer : int
-        The samples that are shuffled together, at most; a block that is larger is by itself.
+        The samples that are shuffled together, at most; a block that is larger is shuffled by itself.
     """
 
-    size: int | None = None
+    size: int = BLOCK
     buffer: int = BUFFER
 
 
-def make_block_shuffle(text: str) -> BlockShuffle:
-    """Return what ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"`` says.
+def make_shuffle(shuffle: bool | str) -> bool | BlockShuffle:
+    """Return what an argument `shuffle` says: True, False, ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"``.
 
     Raises
     ------
     ValueError
-        For any other text.
+        For anything else.
     """
-    return make_from_spec(text, {"blocks": _blocks}, "shuffle")
+    if isinstance(shuffle, str):
+        return make_from_spec(shuffle, {"blocks": _blocks}, "shuffle")
+    return check_bool("shuffle", shuffle)
 
 
-def _blocks(size: int | None = None, buffer: int = BUFFER) -> BlockShuffle:
-    return BlockShuffle(None if size is None else check_integer("size", size), check_integer("buffer", buffer))
+def _blocks(size: int = BLOCK, buffer: int = BUFFER) -> BlockShuffle:
+    return BlockShuffle(check_integer("size", size), check_integer("buffer", buffer))
 
 
-def cut_into_blocks(n: int, size: int | None) -> list[int]:
-    """Return the sizes of the blocks of n samples in arrays; the last one may be smaller."""
-    size = size or BLOCK
-    whole, rest = divmod(n, size)
-    return [size] * whole + [rest] * (rest > 0)
+def allocate_order(n: int, shuffle: bool | BlockShuffle) -> NDArray[np.uint32]:
+    """Return room for the order of n samples, as `kernels.order` has it; none for few that are not shuffled in blocks.
+
+    Raises
+    ------
+    ValueError
+        If there are too many samples to be shuffled.
+    """
+    if shuffle and n >= 2**31:
+        raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {n}")
+    if isinstance(shuffle, BlockShuffle):
+        block = min(shuffle.size, n)
+        places, blocks = min(n, max(shuffle.buffer, block)), -(-n // block)
+    else:
+        block, places, blocks = n, n, 0
+        if not shuffle or n <= SWAPPED:
+            return np.empty(0, np.uint32)
+    order = np.zeros(HEAD + blocks + places, np.uint32)
+    order[[SIZE, COUNT]] = block, blocks
+    return order
 
 
-def draw_key(epoch: int, part: int) -> int:
-    """Return what takes the place of the epoch where the order of a part of it is drawn."""
-    return epoch + part * NEXT_PART
+def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Fisher and Yates' shuffle of 0..n-1 with the draws of NumPy's SFC64, started from (seed, epoch)."""
+    bits = np.random.SFC64()
+    words = np.array([seed, epoch, 0, 1], dtype=np.uint64)
+    bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 0, "uinteger": 0}
+    bits.random_raw(18, output=False)
+    order = np.arange(n)
+    if n > 1:
+        for i, j in zip(range(n - 1, 0, -1), np.random.Generator(bits).integers(np.arange(n, 1, -1)), strict=True):
+            order[i], order[j] = order[j], order[i]
+    return order
+
+
+def visiting_order(n: int, order: NDArray[np.uint32], seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the places of n samples in the order in which an epoch visits them, shape (n,)."""
+    if not order.size or not order[COUNT]:
+        return permutation(n, seed, epoch)
+    block, capacity = int(order[SIZE]), order.size - HEAD - int(order[COUNT])
+    begins = np.arange(0, n, block)
+    sizes = np.minimum(block, n - begins)
+    parts = []
+    for number, group in enumerate(buffers(sizes.tolist(), capacity, seed, epoch)):
+        read = np.concatenate([np.arange(begins[block], begins[block] + sizes[block]) for block in group])
+        parts.append(read[permutation(read.size, seed, epoch + (FIRST_BUFFER + number) * NEXT_PART)])
+    return np.concatenate(parts)
 
 
 def buffers(blocks: Sequence[int], buffer: int, seed: int, epoch: int) -> list[list[int]]:
-    """Return the blocks that an epoch reads into its buffer each time, in the order in which it does.
+    """Return the blocks that an epoch takes into its buffer each time, in their order.
 
     Parameters
     ----------
     blocks : sequence of int
         The samples in each.
     buffer : int
-        How many it holds, at least one block.
+        How many samples it holds; at least one block is taken.
     seed, epoch : int
     """
     found: list[list[int]] = []
     room = 0
-    for block in permutation(len(blocks), seed, draw_key(epoch, BLOCKS)).tolist():
+    for block in permutation(len(blocks), seed, epoch + BLOCKS * NEXT_PART).tolist():
         if blocks[block] > room or not found:
             found.append([])
             room = buffer
@@ -89,40 +128,17 @@ def buffers(blocks: Sequence[int], buffer: int, seed: int, epoch: int) -> list[l
     return found
 
 
-def visiting_order(blocks: Sequence[int], buffer: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the order in which an epoch visits the samples, as places in the data, shape (n,).
-
-    The parameters are those of `buffers`.
-    """
-    begins = np.cumsum(blocks) - blocks
-    order = []
-    for number, group in enumerate(buffers(blocks, buffer, seed, epoch)):
-        read = np.concatenate([np.arange(begins[block], begins[block] + blocks[block]) for block in group])
-        order.append(read[permutation(read.size, seed, draw_key(epoch, FIRST_BUFFER + number))])
-    return np.concatenate(order)
-
-
-def describe_order(shuffle: bool | BlockShuffle, blocks: Sequence[int] = ()) -> str:
-    """Return the order in which epochs visit the samples, for people.
-
-    Parameters
-    ----------
-    shuffle : bool or BlockShuffle
-    blocks : sequence of int
-        The samples in each, where they are shuffled.
-    """
+def describe_order(n: int, shuffle: bool | BlockShuffle) -> str:
+    """Return the order in which epochs visit n samples, for people."""
     if not isinstance(shuffle, BlockShuffle):
         return "all samples shuffled" if shuffle else "as they stand"
-    least, most = min(blocks), max(blocks)
-    if len(blocks) == 1:
-        return f"one block of {most:,} samples, shuffled"
-    alike = len(set(blocks[:-1])) == 1 and blocks[-1] <= blocks[0]
-    sizes = f"{most:,}" if alike else f"{least:,} to {most:,}"
-    if shuffle.buffer >= sum(blocks):
+    size = min(shuffle.size, n)
+    count = -(-n // size)
+    if count == 1:
+        return f"one block of {n:,} samples, shuffled"
+    together = shuffle.buffer // size
+    if shuffle.buffer >= n:
         within = "all samples shuffled together"
-    elif alike:
-        together = shuffle.buffer // most
-        within = f"the samples of {together:,} at a time shuffled" if together > 1 else "the samples of each shuffled"
     else:
-        within = f"up to {shuffle.buffer:,} samples at a time, or those of one block, shuffled"
-    return f"{len(blocks):,} blocks of {sizes} {'sample' if most == 1 else 'samples'} in a random order, and {within}"
+        within = f"the samples of {together:,} at a time shuffled" if together > 1 else "the samples of each shuffled"
+    return f"{count:,} blocks of {size:,} {'sample' if size == 1 else 'samples'} in a random order, and {within}"

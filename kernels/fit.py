@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from os import PathLike
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels import reference
 from kernels.agreement import KERNELS, SINGLE, check_dtype, check_kernel
-from kernels.block_shuffle import BLOCK, BlockShuffle, describe_order, make_block_shuffle
+from kernels.block_shuffle import describe_order, make_shuffle
 from kernels.checks import check_bool, check_integer, check_seed, check_target
 from kernels.classes import encode_classes, find_classes
 from kernels.columns import Inputs
@@ -34,24 +34,17 @@ from kernels.run import (
     Data,
     Floats,
     Hyperparameters,
+    Marks,
     Record,
     allocate_scratch,
     count_evaluated,
     option_values,
 )
-from kernels.sample_stream import (
-    ArrayStream,
-    SampleStream,
-    check_stream,
-    check_streamed,
-)
-from kernels.samples import Samples, allocate_data, check_batch_size, check_samples, to_dtype
+from kernels.samples import allocate_data, check_batch_size, check_samples, to_dtype
 from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE_SLOWDOWN, train_in_slices
-from kernels.specialize import ingredients_of, specialize
-from kernels.stream_kernel import compile_stream_kernel
-from kernels.stream_training import StreamTrainer, TrainPart
-from kernels.validation import check_patience, hold_out, hold_out_besides
+from kernels.specialize import specialize
+from kernels.validation import check_patience, hold_out
 
 T = TypeVar("T", bound=np.generic)
 Train = Callable[[Data, Hyperparameters, Record, int, int], tuple[int, int]]
@@ -59,7 +52,7 @@ Train = Callable[[Data, Hyperparameters, Record, int, int], tuple[int, int]]
 
 def fit(
     model: Model | str,
-    x: Inputs | SampleStream,
+    x: Inputs,
     y: ArrayLike | None = None,
     *,
     init: ArrayLike | Mapping[str, float] | None = None,
@@ -94,9 +87,8 @@ def fit(
     x : array, shape (n,) or (n, inputs), or a table
         An array is taken by position. Of a table, which is a data frame or a mapping of names to columns, each input is
         the column of its name, whatever their order; other columns are left alone.
-        None for a model without inputs, see `minimize`. A stream of samples, as `bench.data.open_table` returns it for
-        Parquet and Arrow files, is read anew in each epoch, so that there may be more of them than memory holds; it has
-        y too. The results are those of the same samples in arrays, bit for bit, where they are visited as they stand.
+        None for a model without inputs, see `minimize`. Columns may be memory maps, as those of
+        `bench.data.open_table`, so that there may be more samples than memory holds.
     y : array, shape (n,)
         0 and 1, or two labels of any kind, for the losses ``"logistic"`` and ``"hinge"``: of labels, such as texts,
         truth values or -1 and 1, the greater one is class 1, and `FitResult.classes` tells them. Counts for
@@ -115,9 +107,7 @@ def fit(
         Visit the samples in an order drawn anew for each epoch from (seed, epoch); else as they stand. ``"blocks"``
         shuffles the order of blocks of 8,192 samples, and then the samples of as many blocks as a buffer of 262,144
         holds; ``"blocks(size=1000, buffer=50000)"`` has other numbers. It is faster than a full shuffle from a million
-        samples on, and needs no second copy of them: see `kernels.block_shuffle` for what it shuffles less well. The
-        blocks of a stream are its own, such as the row groups of a file, and it cannot be shuffled in any other way.
-        The loss is summed block by block then.
+        samples on: see `kernels.block_shuffle` for what it shuffles less well.
     seed : int
         Of the order, and of the start where `init` is not given.
     drop_last : bool
@@ -172,118 +162,93 @@ def fit(
         Naming the argument, its value and what would be accepted.
     """
     model = model if isinstance(model, Model) else make_model(model)
-    loss, optimizer = make_loss(loss), make_optimizer(optimizer)
-    blocks = make_block_shuffle(shuffle) if isinstance(shuffle, str) else None
-    classes = None if isinstance(x, SampleStream) or y is None else find_classes(loss, y)
+    loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
+    if y is None:
+        hint = "; bench.data.open_table maps the columns of a file" if isinstance(x, str | PathLike) else ""
+        raise ValueError(f"y must be given{hint}")
+    classes = find_classes(loss, y)
     y, validation, test = encode_classes(classes, y, validation, test)
-    (columns, targets), held_out, for_test, stream = _prepare(model, loss, x, y, validation, test, blocks)
-    n = targets.size if stream is None else stream.samples
-    epochs = check_integer("epochs", epochs)
-    seed = check_seed(seed)
+    (columns, targets), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)
+    n, epochs, seed = targets.size, check_integer("epochs", epochs), check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
     check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
     size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
-    if stream is not None:
-        check_streamed(kernel, dtype, record, size, shuffle)
     marks = make_marks(record, n, size, epochs, drop_last=drop_last)
     hyper = Hyperparameters(
         rates,
         option_values(loss, optimizer),
         size,
         drop_last,
-        not isinstance(shuffle, str) and check_bool("shuffle", shuffle),
+        bool(order),
         seed,
         check_target(target, nonnegative=loss.nonnegative),
         marks,
         check_patience(patience, validation),
     )
-    shape = marks.size, len(model.params)
-    start = draw_start(model, seed) if init is None else model.vector(init, "init")
-    kept = Record(
-        np.empty(shape[0]),
-        np.empty(shape),
-        optimizer.initial_memory(start),
-        np.empty(shape[0] if held_out else 0),
-        np.array(NO_LOWEST),
-    )
-    kept.trajectory[0] = to_dtype("init", start, dtype)
-    if stream is not None:
-        asked = time.perf_counter()
-        train_part = part_trainer(kernel, model, loss, optimizer)
-        compile_seconds = time.perf_counter() - asked
-        steps = StreamTrainer(train_part, stream, loss, hyper, blocks, held_out, checked=stream is not x).train(kept)
-    else:
-        data = allocate_data(columns, targets, shuffle=hyper.shuffle, validation=held_out, dtype=dtype)
-        asked = time.perf_counter()
-        train = trainer(kernel, model, loss, optimizer, dtype)
-        compile_seconds = time.perf_counter() - asked
-        slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
-        legs = partial(train, data, hyper, kept)
-        steps = train_in_slices(legs, marks, samples=count_evaluated(data), slowdown=slowdown)
+    start = to_dtype("init", draw_start(model, seed) if init is None else model.vector(init, "init"), dtype)
+    kept = allocate_record(start, optimizer, marks.size, held_out=held_out is not None)
+    data = allocate_data(columns, targets, shuffle=order, batch_size=size, validation=held_out, dtype=dtype)
 
-    seconds = 0.0
-    keeps_lowest = np.isfinite(hyper.patience)
-    updates = count_updates(marks, n, size, drop_last=drop_last)
+    asked = time.perf_counter()
+    train = trainer(kernel, model, loss, optimizer, dtype)
     per_epoch = samples_per_epoch(n, size, drop_last)
-    order = describe_order(blocks or hyper.shuffle, () if stream is None else stream.blocks)
+    about = {
+        "model": model,
+        "criterion": loss,
+        "x": columns,
+        "y": targets,
+        "validation": held_out,
+        "test": for_test,
+        "classes": classes,
+        "dtype": dtype,
+        "order": describe_order(n, order),
+        "samples_per_epoch": per_epoch,
+        "compile_seconds": time.perf_counter() - asked,
+    }
+    updates = count_updates(marks, n, size, drop_last=drop_last)
+    slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
+    steps = train_in_slices(partial(train, data, hyper, kept), marks, samples=count_evaluated(data), slowdown=slowdown)
+    seconds = 0.0
     for status, done, spent in steps:
         seconds += spent
-        # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between
-        # two callbacks.
-        protect = _read_only if status == MAX_EPOCHS and done < marks.size - 1 else np.copy
-        seen = int(marks[done])
-        mark = int(np.searchsorted(marks, kept.lowest[1])) if keeps_lowest else done
-        result = FitResult(
-            model=model,
-            params=kept.trajectory[mark].copy(),
-            loss=protect(kept.losses[: done + 1]),
-            trajectory=protect(kept.trajectory[: done + 1]),
-            rates=protect(rates[: -(-seen // per_epoch)]),
-            status=STATUS[status],
-            epochs=seen // per_epoch,
-            epochs_to_target=whole_or_fraction(seen, per_epoch) if status == CONVERGED else None,
-            seconds=seconds,
-            compile_seconds=compile_seconds,
-            samples_seen=protect(marks[: done + 1]),
-            updates=protect(updates[: done + 1]),
-            samples_per_epoch=per_epoch,
-            criterion=loss,
-            x=columns,
-            y=targets,
-            validation_loss=protect(kept.validation_losses[: done + 1]) if held_out else None,
-            validation=held_out,
-            test=for_test,
-            memory=kept.memory.copy(),
-            dtype=dtype,
-            order=order,
-            stream=x if isinstance(x, SampleStream) else None,
-            kept_mark=mark,
-            classes=classes,
-        )
+        result = FitResult(**about, **_state_at(done, status, hyper, kept, updates, per_epoch), seconds=seconds)
         if callback:
             callback(result)
     return result
 
 
-def _prepare(
-    model: Model,
-    loss: Loss,
-    x: Inputs | SampleStream,
-    y: ArrayLike | None,
-    validation: float | tuple[Inputs, ArrayLike] | None,
-    test: float | tuple[Inputs, ArrayLike] | None,
-    blocks: BlockShuffle | None,
-) -> tuple[Samples, Samples | None, Samples | None, SampleStream | None]:
-    """Return x and y, what is held out, and a stream where the samples do not go into the kernel as they stand."""
-    if isinstance(x, SampleStream):
-        stream = check_stream(model, x, y, blocks)
-        held = hold_out_besides(model, loss, validation), hold_out_besides(model, loss, test, "test")
-        return ((), np.empty(0)), *held, stream
-    if y is None:
-        hint = "; bench.data.open_table makes one of a file" if isinstance(x, str | PathLike) else ""
-        raise ValueError(f"y must be given, but with a stream of samples as x, which has it{hint}")
-    split = hold_out(model, loss, *check_samples(model, x, y), validation, test)
-    return *split, ArrayStream(*split.train, blocks.size or BLOCK) if blocks else None
+def allocate_record(start: Floats, optimizer: Optimizer, marks: int, *, held_out: bool) -> Record:
+    """Return room for what a run leaves at its marks, of which the first is the start."""
+    trajectory = np.empty((marks, start.size))
+    trajectory[0] = start
+    memory, validation_losses = optimizer.initial_memory(trajectory[0]), np.empty(marks if held_out else 0)
+    return Record(np.empty(marks), trajectory, memory, validation_losses, np.array(NO_LOWEST))
+
+
+def _state_at(
+    done: int, status: int, hyper: Hyperparameters, kept: Record, updates: Marks, per_epoch: int
+) -> dict[str, Any]:
+    """Return what a run is at a mark, as the fields of a result."""
+    marks = hyper.marks
+    # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between two
+    # callbacks.
+    protect = _read_only if status == MAX_EPOCHS and done < marks.size - 1 else np.copy
+    seen = int(marks[done])
+    mark = int(np.searchsorted(marks, kept.lowest[1])) if np.isfinite(hyper.patience) else done
+    return {
+        "params": kept.trajectory[mark].copy(),
+        "loss": protect(kept.losses[: done + 1]),
+        "trajectory": protect(kept.trajectory[: done + 1]),
+        "validation_loss": protect(kept.validation_losses[: done + 1]) if kept.validation_losses.size else None,
+        "rates": protect(hyper.rates[: -(-seen // per_epoch)]),
+        "samples_seen": protect(marks[: done + 1]),
+        "updates": protect(updates[: done + 1]),
+        "status": STATUS[status],
+        "epochs": seen // per_epoch,
+        "epochs_to_target": whole_or_fraction(seen, per_epoch) if status == CONVERGED else None,
+        "memory": kept.memory.copy(),
+        "kept_mark": mark,
+    }
 
 
 def _read_only(view: NDArray[T]) -> NDArray[T]:
@@ -310,15 +275,6 @@ def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer, dtype: 
     return lambda data, hyper, record, first, last: compiled(
         data, with_marks(hyper, data.y.size), record, sums, first, last
     )
-
-
-def part_trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> TrainPart:
-    """Return the function that trains a part of an epoch with a kernel, compiled where it has to be."""
-    if kernel == "reference":
-        return partial(reference.train_part, model.program, loss, optimizer)
-    compiled = compile_stream_kernel(ingredients_of(model.program, loss, optimizer, fma=KERNELS[kernel].fma)).train
-    sums = allocate_scratch(len(model.params))
-    return lambda samples, run, work: compiled(samples, run, work, sums)
 
 
 def draw_start(model: Model, seed: int) -> Floats:

@@ -13,9 +13,10 @@ import numpy as np
 from kernels.columns import stack_columns
 from kernels.linear_data import make_rows, triangle_of_pieces
 from kernels.model import Model
+from kernels.pieces import cut
 from kernels.program import evaluate
 from kernels.run import Floats
-from kernels.sample_stream import SampleStream, small_parts
+from kernels.samples import Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Uncertainty:
     reason: str = ""
 
 
-def estimate_uncertainty(model: Model, params: Floats, samples: SampleStream) -> Uncertainty:
+def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Uncertainty:
     """Return the standard errors and correlations of parameters, by the Jacobian of the model there.
 
     Its QR factor is all that is kept of it, so that it takes no memory of the size of the data.
@@ -45,13 +46,13 @@ def estimate_uncertainty(model: Model, params: Floats, samples: SampleStream) ->
     ----------
     model : Model
     params : array, shape (P,)
-    samples : SampleStream
+    samples : (x, y)
     """
-    size, n = params.size, samples.samples
+    size, n = params.size, samples[1].size
     if n <= size:
         return unknown(size, f"{n} samples leave no freedom for {size} parameters")
     # With the residual as a last column, whose length is then that of the last column of the factor.
-    rows = (_jacobian_and_residual(model, params, x, y) for x, y in small_parts(samples))
+    rows = (_jacobian_and_residual(model, params, x, y) for x, y in cut(samples))
     factor = triangle_of_pieces(rows)
     if not np.isfinite(factor).all():
         return unknown(size, "the residuals or their derivatives are not finite")
@@ -92,7 +93,7 @@ class LeastSquares(NamedTuple):
     loss: float
 
 
-def least_squares(model: Model, samples: SampleStream) -> LeastSquares:
+def least_squares(model: Model, samples: Samples) -> LeastSquares:
     """Return the best parameters of a model that is linear in them, and the loss there; a pass over the samples.
 
     All are nan where the model is not finite at a sample, as `a*log(x)` at 0.
@@ -104,11 +105,11 @@ def least_squares(model: Model, samples: SampleStream) -> LeastSquares:
     """
     params = len(model.params)
     model.check_linear()
-    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in small_parts(samples))
-    rcond = np.finfo(float).eps * max(samples.samples, params)
+    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in cut(samples))
+    rcond = np.finfo(float).eps * max(samples[1].size, params)
     if not np.isfinite(factor).all():
         return LeastSquares(np.full(params, np.nan), np.nan)
     design, targets = factor[:, :-1], factor[:, -1]
     found, *_ = np.linalg.lstsq(design, targets, rcond=rcond)
     residual = design @ found - targets
-    return LeastSquares(found.astype(np.float64, copy=False), float(residual @ residual / samples.samples))
+    return LeastSquares(found.astype(np.float64, copy=False), float(residual @ residual / samples[1].size))

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.block_shuffle import describe_order
 from kernels.classes import Classes
 from kernels.columns import Inputs, stack_columns
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, unknown
 from kernels.loss import SQUARES, Loss
 from kernels.model import Model
+from kernels.pieces import mean_over, variance
 from kernels.run import Floats, Marks
-from kernels.sample_stream import ArrayStream, SampleStream, mean_over, variance_of_targets
 from kernels.samples import Samples
 from kernels.snapshot import Snapshot
 from kernels.views import find_view, load_view
@@ -51,8 +50,8 @@ class FitResult:
     criterion : Loss
         The loss that was trained.
     x : tuple of array, shape (n,)
-        The inputs that were trained on, one array for each; not copied where they were float64 columns already. Of
-        samples that were streamed there are none here, and none in `y`.
+        The inputs that were trained on, one array for each; not copied where they were float64 columns already, such
+        as memory maps.
     y : array, shape (n,)
     rates : array
         The learning rate of each epoch that was begun.
@@ -83,8 +82,6 @@ class FitResult:
     order : str
         The order in which epochs visited the samples, for people: ``"as they stand"``, ``"all samples shuffled"``, or
         which blocks were shuffled, and how many of them together.
-    stream : SampleStream or None
-        Where the samples were read from, if they were streamed.
     kept_mark : int
         The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
     classes : Classes or None
@@ -113,8 +110,7 @@ class FitResult:
     notes: tuple[str, ...] = ()
     memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     dtype: str = "float64"
-    order: str = describe_order(False)
-    stream: SampleStream | None = field(default=None, repr=False)
+    order: str = "as they stand"
     kept_mark: int = -1
     classes: Classes | None = None
 
@@ -157,11 +153,7 @@ class FitResult:
 
     def loss_at(self, params: Floats) -> float:
         """Return what the run records, at other parameters, shape (P,)."""
-        return mean_over(self.as_stream(), partial(mean_loss, self.model, self.criterion, params))
-
-    def as_stream(self) -> SampleStream:
-        """Return the samples that were trained on, to be read part by part."""
-        return ArrayStream(self.x, self.y) if self.stream is None else self.stream
+        return mean_over((self.x, self.y), partial(mean_loss, self.model, self.criterion, params))
 
     @property
     def trained(self) -> str:
@@ -183,7 +175,7 @@ class FitResult:
         def metrics_of(x: tuple[Floats, ...], y: Floats) -> Floats:
             return np.array(list(self.criterion.metrics(self.model.predict_columns(self.params, x), y).values()))
 
-        return dict(zip(names, np.atleast_1d(mean_over(self.as_stream(), metrics_of)).tolist(), strict=True))
+        return dict(zip(names, np.atleast_1d(mean_over((self.x, self.y), metrics_of)).tolist(), strict=True))
 
     @cached_property
     def test_loss(self) -> float | None:
@@ -248,7 +240,7 @@ class FitResult:
     @cached_property
     def target_variance(self) -> float:
         """The variance of y, that of the population; a pass over the samples."""
-        return variance_of_targets(self.as_stream())
+        return variance(self.y)
 
     @property
     def r2(self) -> float:
@@ -266,7 +258,7 @@ class FitResult:
             return unknown(self.params.size, "the run diverged")
         if self.trained != "squared":
             return unknown(self.params.size, f"they are known for the squared loss only, not for {self.trained}")
-        return estimate_uncertainty(self.model, self.params, self.as_stream())
+        return estimate_uncertainty(self.model, self.params, (self.x, self.y))
 
     @property
     def stderr(self) -> Floats:
@@ -282,7 +274,7 @@ class FitResult:
 
         See `kernels.yardstick.find_yardstick`, which takes a moment where it is not least squares of a linear model.
         """
-        found = find_yardstick(self.model, self.criterion, self.as_stream(), [self.trajectory[0]])
+        found = find_yardstick(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
         return found.lowered(self.kept.loss, self.params, "this run")
 
     @property
@@ -314,7 +306,7 @@ class FitResult:
         ]
         if self.uncertainty.reason:
             lines.append(f"  no standard errors: {self.uncertainty.reason}")
-        if is_found_at_once(self.model, self.criterion, self.as_stream()):
+        if is_found_at_once(self.model, self.criterion, (self.x, self.y)):
             lines.append(f"  lowest loss {self.optimum.describe(self.kept.loss)}")
         if self.classes:
             lines.append(f"  classes     {self.classes}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kernels.lanes import broadcast, read_lane, write_lane
-from kernels.order import permute
+from kernels.order import COUNT, DRAWN, HEAD, NEXT, begin_order, draw_places, permute
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, POINT, STOPPED, TOTAL
 from kernels.tuples import add, all_finite, load, scale, store, sum_lanes
 
@@ -59,24 +59,25 @@ def train(data, hyper, record, scratch, first, last):
     theta = load(record.trajectory, first, zeros())
     state = read_state(record.memory)
     validated = data.validation_y.size > 0
-    done = first
+    done, epoch, start, stop = first, 0, 0, 0
     while True:
-        store(record.trajectory, done, theta)
-        x, y, losses = data.x, data.y, record.losses
-        for held_out in range(1 + validated):
-            # In one place, as it is inlined: another takes a tenth longer to compile, a call 50 ns at every mark.
-            losses[done] = recorded_loss(theta, x, y, data, held_out, options, scratch)
-            x, y, losses = data.validation_x, data.validation_y, record.validation_losses
-        status = status_of(record.losses[done], all_finite(theta), hyper.target)
-        if validated:
-            loss, patience = record.validation_losses[done], hyper.patience * per_epoch
-            status = status_by_validation(status, loss, record.lowest, hyper.marks[done], patience)
-        if done == last or status != MAX_EPOCHS:
-            break
-        epoch, start, stop = leg_from(hyper, done, per_epoch)
+        if start == stop:
+            store(record.trajectory, done, theta)
+            x, y, losses = data.x, data.y, record.losses
+            for held_out in range(1 + validated):
+                # In one place, as it is inlined: another takes a tenth longer to compile, a call 50 ns at every mark.
+                losses[done] = recorded_loss(theta, x, y, data.factors, held_out, options, scratch)
+                x, y, losses = data.validation_x, data.validation_y, record.validation_losses
+            status = status_of(record.losses[done], all_finite(theta), hyper.target)
+            if validated:
+                loss, patience = record.validation_losses[done], hyper.patience * per_epoch
+                status = status_by_validation(status, loss, record.lowest, hyper.marks[done], patience)
+            if done == last or status != MAX_EPOCHS:
+                break
+            epoch, start, stop = leg_from(hyper, done, per_epoch)
+            done += 1
         lr = hyper.rates[epoch]
-        theta, state = train_leg(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
-        done += 1
+        theta, state, start = train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
     write_state(record.memory, state)
     return status, done
 
@@ -91,21 +92,22 @@ def train_block(data, hyper, block, scratch, first, last):
     theta = read_theta(block.now)
     state = read_state(block.memory_now)
     validated = data.validation_y.size > 0
-    done = first
+    done, epoch, start, stop = first, 0, 0, 0
     while True:
-        x, y, losses = data.x, data.y, block.losses
-        for held_out in range(1 + validated):
-            write_lane(recorded_loss(theta, x, y, data, held_out, options, scratch), losses[done], 0)
-            x, y, losses = data.validation_x, data.validation_y, block.validation_losses
-        write_theta(block.now, theta)
-        write_state(block.memory_now, state)
-        running = update_status(block, hyper, done, per_epoch)
-        if done == last or running == 0:
-            break
-        epoch, start, stop = leg_from(hyper, done, per_epoch)
+        if start == stop:
+            x, y, losses = data.x, data.y, block.losses
+            for held_out in range(1 + validated):
+                write_lane(recorded_loss(theta, x, y, data.factors, held_out, options, scratch), losses[done], 0)
+                x, y, losses = data.validation_x, data.validation_y, block.validation_losses
+            write_theta(block.now, theta)
+            write_state(block.memory_now, state)
+            running = update_status(block, hyper, done, per_epoch)
+            if done == last or running == 0:
+                break
+            epoch, start, stop = leg_from(hyper, done, per_epoch)
+            done += 1
         lr = read_lane(hyper.rates[epoch], 0, WIDTH)
-        theta, state = train_leg(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
-        done += 1
+        theta, state, start = train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
     return (MAX_EPOCHS if running else CONVERGED), done
 
 
@@ -141,16 +143,23 @@ def leg_from(hyper, mark, per_epoch):
     return epoch, hyper.marks[mark] - epoch * per_epoch, hyper.marks[mark + 1] - epoch * per_epoch
 
 
-def train_leg(theta, state, data, hyper, epoch, start, stop, lr, options, scratch):
-    """Train part of an epoch, sample by sample or in minibatches; the leg that begins an epoch draws its order."""
-    x, y = data.x, data.y
+def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch):
+    """Train the samples of a leg, or as many as are gathered at a time; return where the next part begins too.
+
+    Sample by sample, or in minibatches. What begins an epoch draws its order.
+    """
+    x, y, first, last = data.x, data.y, start, stop
     if hyper.shuffle:
-        if start == 0:
-            shuffle_samples(data, hyper.seed, epoch)
         x, y = data.visited_x, data.visited_y
+        if data.order.size > 0:
+            first, last = 0, min(y.size, stop - start)
+        visit(data, hyper.seed, epoch, start, last)
+    # Each is called in one place, so that it is inlined.
     if hyper.batch_size == 1:
-        return per_sample_leg(theta, state, inputs_between(x, start, stop), y[start:stop], lr, options)
-    return minibatch_leg(theta, state, x, y, start, stop, lr, options, hyper.batch_size, scratch)
+        theta, state = per_sample_leg(theta, state, inputs_between(x, first, last), y[first:last], lr, options)
+    else:
+        theta, state = minibatch_leg(theta, state, x, y, first, last, lr, options, hyper.batch_size, scratch)
+    return theta, state, start + last - first
 
 
 def samples_per_epoch(n, batch_size, drop_last):
@@ -181,17 +190,17 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
     return theta, state
 
 
-def direct_loss(theta, x, y, data, held_out, options, scratch):
+def direct_loss(theta, x, y, factors, held_out, options, scratch):
     """Return the mean over all samples of what is recorded: the squared residual, or the loss itself."""
     (total,) = recorded_sum(theta, x, y, 0, y.size, options, scratch)
     return total / y.size
 
 
-def loss_by_factor(theta, x, y, data, held_out, options, scratch):
+def loss_by_factor(theta, x, y, factors, held_out, options, scratch):
     """Return the mean squared residual from the QR factor of the samples, or from the samples where there is none."""
-    factor = data.validation_factor if held_out else data.factor
-    if factor.shape[0] == 0:
-        return direct_loss(theta, x, y, data, held_out, options, scratch)
+    if factors.shape[0] == 0:
+        return direct_loss(theta, x, y, factors, held_out, options, scratch)
+    factor = factors[held_out]
     store(scratch.partials, POINT, theta)
     rest = broadcast(factor[PARAMS, PARAMS], WIDTH)
     total = rest * rest
@@ -217,6 +226,14 @@ def status_by_validation(status, loss, lowest, seen, patience):
     return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
 
 
+def visit(data, seed, epoch, start, count):
+    """Copy samples into their room, in the order of the epoch: a part from `start` on, or all where they are few."""
+    if data.order.size > 0:
+        gather(data, seed, epoch, start, count)
+    elif start == 0:
+        shuffle_samples(data, seed, epoch)
+
+
 def shuffle_samples(data, seed, epoch):
     """Copy the samples and shuffle them into the order in which this epoch visits them."""
     # Bound to a name here, the tuple is taken apart by the compiler; numba knows neither unpacking nor `strict`.
@@ -225,6 +242,27 @@ def shuffle_samples(data, seed, epoch):
         for i in range(column.size):
             visited[i] = column[i]
     permute(columns, seed, epoch)
+
+
+def gather(data, seed, epoch, start, count):
+    """Copy samples start..start+count-1 in the order of the epoch, which is drawn as far as needed, into their room."""
+    order, filled = data.order, 0
+    if start == 0:
+        begin_order(order, seed, epoch)
+    places = order[HEAD + np.int64(order[COUNT]) :]
+    columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
+    while filled < count:
+        if order[NEXT] == order[DRAWN]:
+            draw_places(order, data.y.size, seed, epoch)
+        first = np.int64(order[NEXT])
+        size = min(count - filled, np.int64(order[DRAWN]) - first)
+        chosen = places[first : first + size]
+        for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
+            room = visited[filled : filled + size]
+            for k in range(size):
+                room[k] = column[chosen[k]]
+        order[NEXT] += size
+        filled += size
 
 
 def pairwise_sum(theta, x, y, start, count, options, scratch):

@@ -45,19 +45,20 @@ def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
 
 def with_factors(kernel: str, model: Model, loss: Loss, data: Data, losses: int) -> Data:
     """Return the samples with their factors where a kernel takes losses from them."""
-    if data.factor.size or not takes_factor(kernel, model, loss, losses):
+    if data.factors.size or not takes_factor(kernel, model, loss, losses):
         return data
-    return data._replace(**make_factors(model.program, data))
+    return data._replace(factors=make_factors(model.program, data))
 
 
-def make_factors(program: Program, data: Data) -> dict[str, Floats]:
-    """Return `factor` and `validation_factor` of samples; empty arrays where a number is not finite."""
-    factor = held_out = _make_factor(program, data.x, data.y)
+def make_factors(program: Program, data: Data) -> Floats:
+    """Return the factors of samples and of those held out, if any, shape (1 or 2, P + 1, P + 1).
+
+    There are none where a number is not finite.
+    """
+    factors = [_make_factor(program, data.x, data.y)]
     if data.validation_y.size:
-        held_out = _make_factor(program, data.validation_x, data.validation_y)
-    if not (np.isfinite(factor).all() and np.isfinite(held_out).all()):
-        factor = held_out = np.zeros((0, 0))
-    return {"factor": factor, "validation_factor": held_out}
+        factors.append(_make_factor(program, data.validation_x, data.validation_y))
+    return np.array(factors) if np.isfinite(factors).all() else np.zeros((0, 0, 0))
 
 
 def _make_factor(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The order in which an epoch visits the samples, from (seed, epoch) alone.
+"""Drawing the order in which an epoch visits the samples, from (seed, epoch) alone.
 
 The generator is SFC64 (C. Doty-Humphrey, PractRand), started from the words (seed, epoch, 0) and run for 18 steps to
 mix them; the shuffle is Fisher and Yates' with Lemire's unbiased bounded integers (ACM TOMACS 29, 2019). The reference
@@ -13,6 +13,48 @@ import numpy as np
 # Mixing a uint64 with a plain integer would turn it into a float in numba.
 U1, U3, U11, U24, U32, U40 = (np.uint64(n) for n in (1, 3, 11, 24, 32, 40))
 U0, LOW32, WARM_UP = np.uint64(0), np.uint64(0xFFFFFFFF), 18
+# What is drawn in an epoch, besides the order of all samples: the order of the blocks, and that of each buffer.
+BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
+# An order is one array, for which a kernel counts references once: this head, the blocks, and the places of the samples
+# that are shuffled together. In the head are the next of the places, how many were drawn, the next of the blocks, how
+# many times places were drawn, the samples in a block, and the number of blocks, which is 0 for a full shuffle.
+HEAD, NEXT, DRAWN, NEXT_BLOCK, BUFFERS, SIZE, COUNT = 6, 0, 1, 2, 3, 4, 5
+
+
+def begin_order(order, seed, epoch):
+    """Draw the order of the blocks; no places are drawn then."""
+    for place in range(SIZE):
+        order[place] = 0
+    blocks = order[HEAD : HEAD + np.int64(order[COUNT])]
+    for block in range(blocks.size):
+        blocks[block] = block
+    permute((blocks,), seed, epoch + BLOCKS * NEXT_PART)
+
+
+def draw_places(order, n, seed, epoch):
+    """Draw the order of the next samples: of as many blocks as the buffer holds, or of all n samples."""
+    blocks, part, count = np.int64(order[COUNT]), 0, 0
+    places = order[HEAD + blocks :]
+    if blocks == 0:
+        for place in range(n):
+            places[place] = place
+        count = n
+    else:
+        block, block_size = np.int64(order[NEXT_BLOCK]), np.int64(order[SIZE])
+        while block < blocks:
+            first = order[HEAD + block] * block_size
+            size = min(block_size, n - first)
+            if count > 0 and count + size > places.size:
+                break
+            for place in range(size):
+                places[count + place] = first + place
+            count += size
+            block += 1
+        part = FIRST_BUFFER + np.int64(order[BUFFERS])
+        order[NEXT_BLOCK] = block
+        order[BUFFERS] += 1
+    permute((places[:count],), seed, epoch + part * NEXT_PART)
+    order[NEXT], order[DRAWN] = 0, count
 
 
 def sfc64(state):
@@ -23,10 +65,7 @@ def sfc64(state):
 
 
 def permute(columns, seed, epoch):
-    """Permute the columns, arrays of one length, all alike: as (seed, epoch) has it.
-
-    To swap the samples themselves is faster than to permute an index and to gather by it, and takes no index.
-    """
+    """Permute the columns, arrays of one length, all alike: as (seed, epoch) has it."""
     state = (np.uint64(seed), np.uint64(epoch), U0, U1)
     for _ in range(WARM_UP):
         state, _bits = sfc64(state)

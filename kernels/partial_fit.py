@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.agreement import SINGLE, check_kernel
-from kernels.block_shuffle import BLOCK, make_block_shuffle
+from kernels.block_shuffle import make_shuffle
 from kernels.checks import check_bool, check_real, check_seed, check_target
 from kernels.columns import Inputs
-from kernels.fit import part_trainer, trainer
+from kernels.fit import trainer
 from kernels.loops import samples_per_epoch
 from kernels.loss import Loss
 from kernels.losses import make_loss
@@ -18,9 +17,7 @@ from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
 from kernels.run import NO_LOWEST, Floats, Hyperparameters, Record, option_values
-from kernels.sample_stream import ArrayStream, check_streamed
 from kernels.samples import allocate_data, check_batch_size, check_samples
-from kernels.stream_training import StreamTrainer
 
 
 class RunState(NamedTuple):
@@ -78,7 +75,7 @@ def partial_fit(
     _check_state(model, optimizer, state)
     columns, y = check_samples(model, x, y)
     loss.check_targets(y)
-    blocks = make_block_shuffle(shuffle) if isinstance(shuffle, str) else None
+    order = make_shuffle(shuffle)
     size, drop_last = check_batch_size(batch_size, y.size), check_bool("drop_last", drop_last)
     rate = check_real("lr", lr, lambda number: number >= 0.0, "a finite number >= 0")
     epoch = np.arange(state.epochs, state.epochs + 2)
@@ -87,20 +84,14 @@ def partial_fit(
         option_values(loss, optimizer),
         size,
         drop_last,
-        not isinstance(shuffle, str) and check_bool("shuffle", shuffle),
+        bool(order),
         check_seed(seed),
         check_target(None),
         epoch * samples_per_epoch(y.size, size, drop_last),
     )
     record = Record(np.empty(2), np.tile(state.params, (2, 1)), state.memory.copy(), np.empty(0), np.array(NO_LOWEST))
-    if blocks is None:
-        data = allocate_data(columns, y, shuffle=hyper.shuffle)
-        _, done = trainer(kernel, model, loss, optimizer)(data, hyper, record, 0, 1)
-    else:
-        check_streamed(check_kernel(kernel, SINGLE), "float64", "epoch", size, shuffle)
-        train_part, stream = part_trainer(kernel, model, loss, optimizer), ArrayStream(columns, y, blocks.size or BLOCK)
-        steps = StreamTrainer(train_part, stream, loss, hyper, blocks, None, checked=True, first_epoch=state.epochs)
-        *_, (_, done, _) = steps.train(record)
+    data = allocate_data(columns, y, shuffle=order, batch_size=size)
+    _, done = trainer(kernel, model, loss, optimizer)(data, hyper, record, 0, 1)
     return RunState(record.trajectory[done].copy(), record.memory, state.epochs + 1), float(record.losses[done])
 
 

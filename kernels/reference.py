@@ -13,13 +13,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.block_shuffle import visiting_order
 from kernels.checks import errors_in_one_line
 from kernels.columns import stack_columns
 from kernels.loss import Loss
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
-from kernels.stream_part import AT_MARK, NOW, Part, PartTask, StreamState
 from kernels.weak import as_scalars
 
 State = tuple[tuple[Floats, ...], tuple[float, ...]]
@@ -66,49 +66,13 @@ def train(
                 break
             epoch, start = divmod(int(marks[done]), per_epoch)
             if hyper.shuffle and epoch != drawn:
-                order, drawn = permutation(n, hyper.seed, epoch), epoch
+                order, drawn = visiting_order(n, data.order, hyper.seed, epoch), epoch
             for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
                 lr = theta.dtype.type(hyper.rates[epoch])
                 theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], lr)
             done += 1
     record.memory[:] = _memory_of(state, theta)
     return status, done
-
-
-def train_part(
-    program: Program, loss: Loss, optimizer: Optimizer, samples: Part, run: StreamState, work: PartTask
-) -> None:
-    """Evaluate, shuffle and train samples, each where there is work of the kind; see `kernels.stream_part`."""
-    x, y = stack_columns(samples.x, samples.y.size), samples.y
-    chosen = slice(work.first, work.first + max(work.evaluated, work.shuffled))
-    with np.errstate(all="ignore"), errors_in_one_line(f"optimizer {optimizer.text} with the loss {loss.text}"):
-        if work.evaluated:
-            given, _ = loss.evaluate(program, run.params[AT_MARK], x[:, chosen], y[chosen])
-            run.total[0] = np.add.reduce(loss.recorded(given))
-        if work.shuffled:
-            order = permutation(work.shuffled, work.seed, work.key)
-            for column in (*samples.x, samples.y):
-                column[chosen] = column[chosen][order]
-            x = stack_columns(samples.x, samples.y.size)
-        theta = run.params[NOW].copy()
-        state = _state_from(run.memory, optimizer, theta)
-        for batch in _batches(np.arange(work.trained), work.batch_size):
-            theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], np.float64(work.lr))
-    run.params[NOW] = theta
-    run.memory[:] = _memory_of(state, theta)
-
-
-def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Fisher and Yates' shuffle of 0..n-1 with the draws of NumPy's SFC64, started from (seed, epoch)."""
-    bits = np.random.SFC64()
-    words = np.array([seed, epoch, 0, 1], dtype=np.uint64)
-    bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 0, "uinteger": 0}
-    bits.random_raw(18, output=False)
-    order = np.arange(n)
-    if n > 1:
-        for i, j in zip(range(n - 1, 0, -1), np.random.Generator(bits).integers(np.arange(n, 1, -1)), strict=True):
-            order[i], order[j] = order[j], order[i]
-    return order
 
 
 def _batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64] | np.int64]:

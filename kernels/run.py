@@ -23,20 +23,21 @@ NO_LOWEST = (math.inf, 0.0)
 
 
 class Data(NamedTuple):
-    """The samples, and room for them in visiting order (none where they are visited as they stand).
+    """The samples, room for some of them in visiting order, and for that order (none where they stand in it already).
 
-    On those of `validation_x` and `validation_y`, of which there may be none, a run is not trained. The factors are
-    those of `kernels.loss_factor`, empty where losses are summed over the samples.
+    `order` is empty where few enough samples are shuffled to be copied and shuffled themselves; see `kernels.order`.
+    On those of `validation_x` and `validation_y`, of which there may be none, a run is not trained. `factors` are
+    those of the samples and of these (`kernels.loss_factor`), none where losses are summed over the samples.
     """
 
     x: tuple[Floats, ...]
     y: Floats
     visited_x: tuple[Floats, ...]
     visited_y: Floats
+    order: NDArray[np.uint32]
     validation_x: tuple[Floats, ...]
     validation_y: Floats
-    factor: Floats = np.zeros((0, 0))
-    validation_factor: Floats = np.zeros((0, 0))
+    factors: Floats = np.zeros((0, 0, 0))
 
 
 def count_evaluated(data: Data) -> int:

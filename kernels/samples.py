@@ -5,12 +5,15 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernels.block_shuffle import BlockShuffle, allocate_order
 from kernels.checks import check_array, describe, describe_row
 from kernels.columns import Inputs
 from kernels.model import Model
 from kernels.run import Data, Floats
 
 CHUNK = 1_000_000
+# Samples that are gathered at a time, few enough for the first cache of a core.
+GATHERED = 1024
 Samples = tuple[tuple[Floats, ...], Floats]
 
 
@@ -73,17 +76,20 @@ def allocate_data(
     columns: tuple[Floats, ...],
     y: Floats,
     *,
-    shuffle: bool,
+    shuffle: bool | BlockShuffle = False,
+    batch_size: int | None = None,
     validation: Samples | None = None,
     dtype: str = "float64",
 ) -> Data:
-    """Return the samples with room to gather them in visiting order, where they are shuffled.
+    """Return the samples with room to gather some at a time in visiting order, where they are shuffled.
 
     Parameters
     ----------
     columns : tuple of array, shape (n,)
     y : array, shape (n,)
-    shuffle : bool
+    shuffle : bool or BlockShuffle
+    batch_size : int, optional
+        Samples per update, which are gathered together; without it there is room for all samples.
     validation : tuple, optional
         The inputs, one array for each, and y of samples that are not trained on.
     dtype : str
@@ -94,16 +100,17 @@ def allocate_data(
     ValueError
         If there are too many of them to be shuffled, or one is beyond the range of float32.
     """
-    if shuffle and y.size >= 2**31:
-        raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {y.size}")
+    order = allocate_order(y.size, shuffle)
     size = y.size if shuffle else 0
+    if batch_size and order.size:
+        size = min(size, max(1, GATHERED // batch_size) * batch_size)
     held_out = validation or (tuple(np.empty(0) for _ in columns), np.empty(0))
     columns, held_out_x = (
         tuple(to_dtype(f"the input {k}", column, dtype) for k, column in enumerate(x, 1))
         for x in (columns, held_out[0])
     )
     room = tuple(np.empty(size, dtype) for _ in columns), np.empty(size, dtype)
-    return Data(columns, to_dtype("y", y, dtype), *room, held_out_x, to_dtype("y", held_out[1], dtype))
+    return Data(columns, to_dtype("y", y, dtype), *room, order, held_out_x, to_dtype("y", held_out[1], dtype))
 
 
 def to_dtype(name: str, values: Floats, dtype: str) -> Floats:

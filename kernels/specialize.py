@@ -54,7 +54,8 @@ from kernels.unrolled import Ingredients, define, unroll
 EMITTERS = (compiled_functions, lane_avx512, lane_exp, lane_exp512, lane_log512, lane_math, lane_vector, lanes, tuples)
 # The others are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
-    loops.shuffle_samples.__name__,
+    loops.visit.__name__,
+    loops.gather.__name__,
     loops.status_of.__name__,
     loops.status_by_validation.__name__,
     loops.update_status.__name__,
@@ -362,10 +363,10 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
             samples,
             types.UniTuple(visited, inputs),
             visited,
+            types.uint32[::1],
             types.UniTuple(samples, inputs),
             samples,
-            table,
-            table,
+            types.float64[:, :, ::1],
         ),
         named(
             run.Hyperparameters,

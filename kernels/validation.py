@@ -4,8 +4,9 @@ The loss on those for validation tells whether it still learns, and which settin
 the test decide nothing, so that the loss on them is what to expect of new data.
 """
 
+from collections.abc import Sequence
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,7 +62,7 @@ def hold_out(
     besides: dict[str, Samples | None] = {"validation": None, "test": None}
     for name, asked in (("validation", validation), ("test", test)):
         if isinstance(asked, tuple | list) and len(asked) == 2:
-            besides[name] = hold_out_besides(model, loss, asked, name)
+            besides[name] = check_held_out(model, loss, asked, name)
         elif isinstance(asked, Real) and not isinstance(asked, bool) and 0 < asked < 1:
             shares[name] = float(asked)
         elif asked is not None:
@@ -77,22 +78,11 @@ def hold_out(
     return Split((tuple(column[train] for column in x), y[train]), **besides | held)
 
 
-def hold_out_besides(
-    model: Model, loss: Loss, held: float | tuple[Inputs, ArrayLike] | None, name: str = "validation"
-) -> Samples | None:
-    """Return samples that are held out besides those that are trained on, or None.
-
-    Raises
-    ------
-    ValueError
-        If they are no pair (x, y), or do not fit the model or the loss.
-    """
-    if held is None:
-        return None
-    if not isinstance(held, tuple | list) or len(held) != 2:
-        raise ValueError(f"{name} must be a pair (x, y) beside samples that are streamed, not {describe(held)}")
+def check_held_out(model: Model, loss: Loss, held: Sequence[Any], name: str) -> Samples:
+    """Return samples (x, y) that are held out besides those that are trained on, checked."""
+    x, y = held
     try:
-        samples = check_samples(model, *held)
+        samples = check_samples(model, x, y)
         loss.check_targets(samples[1])
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None

@@ -10,8 +10,9 @@ from kernels.fit_quality import least_squares
 from kernels.loss import Loss
 from kernels.lowest_loss import MANY, Found, Unbounded, lowest_of_linear, lowest_of_nonlinear
 from kernels.model import Model
+from kernels.pieces import variance
 from kernels.run import Floats
-from kernels.sample_stream import ArrayStream, SampleStream, variance_of_targets
+from kernels.samples import Samples
 
 TARGET_SHARE = 0.01
 """A run has arrived where this share of the improvement over the best constant is left, by default."""
@@ -19,6 +20,8 @@ ARRIVED = 0.05
 """A run that leaves more than this share of it has not arrived, and is given advice."""
 ROUNDING = 1e-9
 """A model that improves on the best constant by no more than this share of its loss does so by rounding."""
+# Samples whose intermediate results SciPy's minimizers may keep side by side.
+MOST = 10_000_000
 CONSTANT, START = "the best constant", "the best start"
 
 
@@ -92,18 +95,18 @@ def format_share(share: float) -> str:
     return "less than 0.01 %" if percent < 0.01 else f"{percent:.2g} %" if percent < 99.5 else f"{percent:,.0f} %"
 
 
-def find_yardstick(model: Model, loss: Loss, samples: SampleStream, starts: Sequence[Floats] = ()) -> Yardstick:
+def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[Floats] = ()) -> Yardstick:
     """Return the yardstick of a model and a loss on samples.
 
-    Least squares by QR factors for linear models with the squared loss, from samples that may be streamed. SciPy for
-    all else: `scipy.optimize.least_squares` for squares of nonlinear residuals, linear programming for losses with
+    Least squares by QR factors for linear models with the squared loss, piece by piece. SciPy for all
+    else: `scipy.optimize.least_squares` for squares of nonlinear residuals, linear programming for losses with
     kinks of linear models, L-BFGS-B otherwise; from the starts and from random ones where there may be several minima.
 
     Parameters
     ----------
     model : Model
     loss : Loss
-    samples : SampleStream
+    samples : (x, y)
     starts : sequence of array, shape (P,)
         Where runs start.
     """
@@ -111,10 +114,10 @@ def find_yardstick(model: Model, loss: Loss, samples: SampleStream, starts: Sequ
         best = least_squares(model, samples)
         if not np.isfinite(best.loss):
             return unknown_yardstick("the model is not finite at a sample")
-        return Yardstick(best.loss, variance_of_targets(samples), best.params, "least squares")
-    if not isinstance(samples, ArrayStream):
-        return unknown_yardstick("samples that are streamed are only measured for least squares of linear models")
-    x, y = samples.x, samples.y
+        return Yardstick(best.loss, variance(samples[1]), best.params, "least squares")
+    x, y = samples
+    if y.size > MOST:
+        return unknown_yardstick(f"of more than {MOST:,} samples only least squares of linear models are measured")
     if not loss.nonnegative and loss.name == "objective":
         return _yardstick_of_objective(model, loss, x, y, starts)
     found: Found | Unbounded | None
@@ -124,9 +127,9 @@ def find_yardstick(model: Model, loss: Loss, samples: SampleStream, starts: Sequ
     return Yardstick(found.loss, constant_loss(loss, y), found.params, found.method, found.note)
 
 
-def is_found_at_once(model: Model, loss: Loss, samples: SampleStream) -> bool:
+def is_found_at_once(model: Model, loss: Loss, samples: Samples) -> bool:
     """Return whether finding the yardstick takes no longer than some passes over the samples, or there are few."""
-    return (loss.is_squared and model.is_linear) or (isinstance(samples, ArrayStream) and samples.samples <= MANY)
+    return (loss.is_squared and model.is_linear) or samples[1].size <= MANY
 
 
 def unknown_yardstick(reason: str) -> Yardstick:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data.table import builtin, load_table
+from bench.data import builtin, load_table
 
 CLASSES = "; classes are for the losses logistic and hinge"
 NO_HEADER = " has no header line: its first line holds numbers only, {}; write the names of the columns above it"

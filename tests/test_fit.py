@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import SGDRegressor
 
-from kernels import fit, models, reference, slices
+from kernels import block_shuffle, fit, models, slices
 from kernels.agreement import SINGLE
 from tests.conftest import HANG
 
@@ -48,7 +48,7 @@ def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
     ours = fit(models.quadratic, u, y, init=[0.1, 0.2, 0.3], lr=0.01, epochs=epochs, loss=loss, shuffle=shuffle, seed=3,
                kernel=kernel)  # fmt: skip
     # It keeps no state but the parameters, so one pass over all our epochs, one after the other, is the same training.
-    order = np.concatenate([reference.permutation(200, 3, e) if shuffle else np.arange(200) for e in range(epochs)])
+    order = np.concatenate([block_shuffle.permutation(200, 3, e) if shuffle else np.arange(200) for e in range(epochs)])
     options = {"penalty": None, "learning_rate": "constant", "eta0": 0.01, "shuffle": False, "max_iter": 1, "tol": None}
     regressor = SGDRegressor(**options, **theirs)
     regressor.fit(x[order], y[order], coef_init=[0.1, 0.2], intercept_init=0.3)
@@ -106,7 +106,7 @@ def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
     stepper = getattr(torch.optim, theirs)([theta], lr=1.0, foreach=False, **options)
     for epoch, rate in enumerate([0.02, 0.02, 0.01, 0.01]):
         stepper.param_groups[0]["lr"] = rate
-        for batch in np.split(reference.permutation(50, 5, epoch), range(batch_size, 50, batch_size)):
+        for batch in np.split(block_shuffle.permutation(50, 5, epoch), range(batch_size, 50, batch_size)):
             residual = formula(torch, torch.tensor(x[batch]), *theta) - torch.tensor(y[batch])
             stepper.zero_grad()
             TORCH_LOSSES[loss](torch, residual).mean().backward()
@@ -196,7 +196,7 @@ def test_orders_and_seeds():
     assert len({run.params.tobytes() for run in (sequential, first, second)}) == 3
     np.testing.assert_array_equal(quadratic(shuffle=True, seed=1).params, first.params)
     # Whoever visits the samples of epoch 0 in that order one after the other takes the same steps.
-    order = reference.permutation(X.size, 1, 0)
+    order = block_shuffle.permutation(X.size, 1, 0)
     by_hand = fit(models.quadratic, X[order], Y[order], init=[0, 0, 0], lr=0.3, epochs=1)
     np.testing.assert_array_equal(by_hand.params, first.trajectory[1])
 

@@ -36,7 +36,7 @@ def test_the_root_of_the_sum_is_within_its_bound(n, degree):
         for noise in (10.0, 1e-3, 1e-9):
             y = model.predict(theta, x) + noise * rng.standard_normal(n)
             end = np.append(theta, -1.0)
-            factor = make_factors(model.program, allocate_data((x,), y, shuffle=False))["factor"]
+            factor = make_factors(model.program, allocate_data((x,), y))[0]
             terms = np.column_stack([x.astype(np.longdouble) ** k for k in range(degree + 1)])
             true = np.sqrt(np.sum((terms @ theta.astype(np.longdouble) - y) ** 2))
             bound = EPS * np.linalg.norm(factor, 2) * np.linalg.norm(end)
@@ -53,7 +53,7 @@ def block(kernel, data, record, runs=40):
 
 def test_losses_are_those_of_the_samples_and_parameters_have_the_same_bits():
     """There are too few losses for a factor at the ends of epochs, and enough after every ten updates."""
-    data = allocate_data((X,), Y, shuffle=False, validation=((HELD_OUT[0],), HELD_OUT[1]))
+    data = allocate_data((X,), Y, validation=((HELD_OUT[0],), HELD_OUT[1]))
     (marks, found), (few, direct) = block("lanes-fma", data, 10), block("lanes-fma", data, "epoch")
     assert takes_factor("lanes-fma", quadratic, SQUARED, marks.size)
     assert not takes_factor("lanes-fma", quadratic, SQUARED, few.size)
@@ -72,18 +72,15 @@ def test_losses_are_those_of_the_samples_and_parameters_have_the_same_bits():
 
 def test_where_the_design_is_not_finite_there_is_no_factor():
     good, bad = ((X,), Y), ((np.array([1.0, 2.0, 1e200]),), np.ones(3))
-    for data in (allocate_data(*bad, shuffle=False), allocate_data(*good, shuffle=False, validation=bad)):
-        assert {name: factor.size for name, factor in make_factors(quadratic.program, data).items()} == {
-            "factor": 0,
-            "validation_factor": 0,
-        }
+    for data in (allocate_data(*bad), allocate_data(*good, validation=bad)):
+        assert make_factors(quadratic.program, data).size == 0
 
 
 @pytest.mark.parametrize("optimizer", ["polyak", "averaged(polyak)"])
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_optimizers_that_need_the_loss_of_a_batch_have_it(optimizer, batch_size):
     assert make_optimizer(optimizer).needs_loss
-    data, marks = allocate_data((X,), Y, shuffle=False), make_marks("epoch", 40, batch_size, 40, drop_last=True)
+    data, marks = allocate_data((X,), Y), make_marks("epoch", 40, batch_size, 40, drop_last=True)
     made = make_optimizer(optimizer)
     starts = RNG.normal(2, 1, (5, 3))
     rates = np.full((40, 5), 0.1)

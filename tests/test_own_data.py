@@ -9,9 +9,9 @@ import pytest
 
 from bench.analysis.advice import predicted_edge
 from bench.analysis.default_study import default_study
+from bench.data import builtin, load_table
 from bench.data.columns import describe_left_out, linear_expression, numeric_columns, split_renames
 from bench.data.scaling import standardize
-from bench.data.table import builtin, load_table
 from bench.data.units import original_units
 from bench.study.load import load_study
 from bench.study.schema_page import schema_page

@@ -11,6 +11,7 @@ from bench.timing.paired import Timings
 from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME
 from kernels import fit, models, reference
+from kernels.block_shuffle import permutation
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 
@@ -171,7 +172,7 @@ def test_sampling_the_curve_changes_nothing(classic, kernel, batch_size):
     loss, optimizer = make_loss("squared"), make_optimizer("sgd")
     theta, state, columns = np.array([-1.0, 10.0, 26.0]), ((), ()), x[np.newaxis]
     for epoch, lr in enumerate(sampled.rates):
-        for batch in reference._batches(reference.permutation(y.size, 3, epoch), batch_size):
+        for batch in reference._batches(permutation(y.size, 3, epoch), batch_size):
             theta, state = reference._step(
                 models.quadratic.program, loss, optimizer, theta, state, columns[:, batch], y[batch], lr
             )

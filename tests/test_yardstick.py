@@ -13,7 +13,6 @@ from kernels import Model, fit
 from kernels.losses import LOSSES, make_loss
 from kernels.lowest_loss import lowest_of_linear, solve_linear_params
 from kernels.models import make_model
-from kernels.sample_stream import ArrayStream
 from kernels.yardstick import Yardstick, constant_loss, find_yardstick, format_share
 
 DIABETES = load_diabetes(return_X_y=True)
@@ -29,7 +28,7 @@ def linear_model(columns):
 
 def yardstick(model, x, y, loss="squared", starts=()):
     model = make_model(model, ("x",)) if isinstance(model, str) else model
-    return find_yardstick(model, make_loss(loss), ArrayStream(model.columns(x), np.asarray(y, float)), list(starts))
+    return find_yardstick(model, make_loss(loss), (model.columns(x), np.asarray(y, float)), list(starts))
 
 
 def test_least_squares_is_that_of_scikit_learn():
@@ -137,14 +136,14 @@ def test_a_model_that_is_not_finite_at_a_sample_has_none_for_any_loss(capfd):
 
 def test_objectives_are_measured_from_the_best_start():
     model = Model("x**2 + y**2 - x", ())
-    found = find_yardstick(model, make_loss("objective"), ArrayStream((), np.zeros(1)), [np.ones(2), np.zeros(2)])
+    found = find_yardstick(model, make_loss("objective"), ((), np.zeros(1)), [np.ones(2), np.zeros(2)])
     assert found.loss == pytest.approx(-0.25)
     assert (found.constant_loss, found.baseline) == (0.0, "the best start")
     assert found.remaining(-0.125) == pytest.approx(0.5)
 
 
 def test_an_objective_without_a_lower_bound_has_no_target():
-    found = find_yardstick(Model("x*y", ()), make_loss("objective"), ArrayStream((), np.zeros(1)), [np.ones(2)])
+    found = find_yardstick(Model("x*y", ()), make_loss("objective"), ((), np.zeros(1)), [np.ones(2)])
     assert "no lower bound" in found.note
     assert found.target is None
 

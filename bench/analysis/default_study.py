@@ -10,8 +10,9 @@ import numpy as np
 from bench.analysis.curvature import edges_at
 from bench.data.columns import choose_inputs
 from bench.data.held_out import hold_out_share
+from bench.data.mapped import load_table
 from bench.data.scaling import Scaling, standardize
-from bench.data.table import Dataset, load_table
+from bench.data.table import Dataset
 from bench.data.units import original_units
 from bench.study.load import study_of_table
 from bench.study.schema import Study
@@ -20,7 +21,6 @@ from kernels.classes import Classes
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.models import make_model_for_columns
-from kernels.sample_stream import ArrayStream
 from kernels.yardstick import Yardstick, find_yardstick
 
 RATES = 9
@@ -109,7 +109,7 @@ def default_study(
     criterion.check_targets(table.y)
     center, reason = ("both", "") if model is None else choose_centering(made, table, criterion)
     data = table if center is None else standardize(table, targets=criterion.scales_targets, center=center)[0]
-    yardstick = find_yardstick(made, criterion, ArrayStream(made.columns(data.x), data.y))
+    yardstick = find_yardstick(made, criterion, (made.columns(data.x), data.y))
     edges = _edges(made, criterion, data, yardstick)
     shares = {key: share for key, share in (("validation", validation), ("test", test)) if share is not None}
     sections: dict[str, Any] = {

@@ -143,7 +143,8 @@ def _train(
     starts = result.starts[group.index.to_numpy()]
     memory = optimizer.initial_memory(starts)
     dtype = first.get("dtype", "float64")
-    place = allocate_data(*samples.train, shuffle=shuffle, validation=samples.validation, dtype=dtype)
+    size = int(first["batch_size"])
+    place = allocate_data(*samples.train, shuffle=shuffle, batch_size=size, validation=samples.validation, dtype=dtype)
     kernel = "fused" if settings.kernel == "reference" else settings.kernel
     return record_paths(kernel, result.model, loss, optimizer, place, hyper, starts, memory, at)
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.analysis.epoch_matrix import AFFINE, batch_curvatures, epoch_matrices
+from kernels.block_shuffle import permutation
 from kernels.checks import describe
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
-from kernels.reference import permutation
 from kernels.run import Floats
 from kernels.samples import check_batch_size
 

@@ -16,10 +16,10 @@ from bench.analysis.advice import advise
 from bench.commands.console import print_choices, print_place, print_sentence, print_table, progress
 from bench.commands.trace import Trace
 from bench.data.columns import Inputs, choose_inputs, linear_expression
-from bench.data.fit_table import SHOWN, TableFit, fit_table
+from bench.data.fit_table import TableFit, fit_table, thin_rows
 from bench.data.held_out import hold_out_share
-from bench.data.stream import ARROW, MappedStream, RowCounter, Table, TableStream, check_room, open_table, thin_rows
-from bench.data.table import BUILTIN, TABLES, Dataset, builtin, either, load_table
+from bench.data.mapped import is_mapped, open_table
+from bench.data.table import BUILTIN, Dataset, builtin, read_table
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss
 from bench.tables.formatting import duration, text
@@ -45,14 +45,17 @@ class FitRows(NamedTuple):
     validation, test : float or None
         The shares of the rows to hold out.
     stream : bool
-        Whether to read the table in pieces, in each epoch again.
+        Whether to map the table into memory, whatever its size.
+    cache_dir : Path or None
+        Where columns that are mapped are written, if the file does not have them as they are needed.
     buffer : int or None
-        Of a streamed table that is shuffled, how many rows are shuffled together.
+        Of a mapped table that is shuffled, how many rows are shuffled together.
     """
 
     drop_missing: bool
     validation: float | None
     stream: bool
+    cache_dir: Path | None
     buffer: int | None
     test: float | None = None
 
@@ -119,37 +122,29 @@ def run_fit(
     """
     _check_output(output)
     _check_rows(rows, settings)
-    table: Dataset | TableStream
-    if rows.stream:
-        table, inputs = _open_stream(path, x or [], y, model, rows, output)
-        settings["shuffle"] = _shuffle_of_stream(table, rows, asked=settings["shuffle"])
-    else:
-        table, inputs = _load(path, x, y, model, rows, settings["loss"])
-    classes = table.classes if isinstance(table, Dataset) else None
+    table, inputs = _load(path, x, y, model, rows, settings["loss"], quiet=output.as_json)
+    if table.mapped_in and settings["shuffle"]:
+        settings["shuffle"] = "blocks" if rows.buffer is None else f"blocks(buffer={rows.buffer})"
+    elif rows.buffer is not None:
+        raise ValueError("--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too")
+    classes = table.classes
     if not output.as_json:
         print_choices(inputs.left_out, classes)
     formula = make_model_for_columns(inputs.expression, table.x_names, inputs.names)
     window = _open_window(f"{table.y_name} = {formula.expression}") if output.watch else None
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
     watchers: list[Callable[[FitResult, Any], None]] = [watcher for watcher in (trace, window) if watcher]
-    # A stream is read once more than there are epochs, for the last loss, and once for means and deviations.
-    unit, total = ("epochs", settings["epochs"])
-    if not isinstance(table, Dataset):
-        unit, total = "rows", table.samples * (settings["epochs"] + 1 + standardize)
-    read = RowCounter()
-    with progress(unit, total, hidden=trace is not None) as read.advance:
+    with progress("epochs", settings["epochs"], hidden=trace is not None) as advance:
 
-        def watch(result: FitResult, trained: Table) -> None:
-            if unit == "epochs":
-                read.advance(result.epochs)
+        def watch(result: FitResult, trained: Dataset) -> None:
+            advance(result.epochs)
             for watcher in watchers:
                 watcher(result, trained)
 
-        counted = table if isinstance(table, Dataset) else MappedStream(table, read.count)
-        fitted = fit_table(formula, counted, standardized=standardize, watch=watch, **settings)
+        fitted = fit_table(formula, table, standardized=standardize, watch=watch, **settings)
     if trace:
         trace.finish(fitted.result, fitted.data)
-    quality = _quality(fitted, counted, read)
+    quality = _quality(fitted, table)
     if output.as_json:
         chosen = {"left_out": inputs.left_out, "classes": classes and classes.labels}
         known = {name: value for name, value in chosen.items() if value}
@@ -158,7 +153,7 @@ def run_fit(
         _print_fit(fitted, table, quality, settings)
     if output.plot:
         _plot_fit(output.plot, fitted, table)
-    if isinstance(table, Dataset) and (output.animate or window):
+    if output.animate or window:
         film_settings = {name: settings[name] for name in FILM_SETTINGS}
         _show_film(output.animate, None if fitted.interrupted else window, fitted, table, film_settings)
     for about, written in (("Plot", output.plot), ("Animation", output.animate)):
@@ -171,8 +166,6 @@ def run_fit(
 
 def _check_rows(rows: FitRows, settings: dict[str, Any]) -> None:
     """Refuse options that need others."""
-    if rows.buffer is not None and not (rows.stream and settings["shuffle"]):
-        raise ValueError("--buffer is for rows that are read in pieces and shuffled: give --stream and --shuffle too")
     if settings["patience"] is not None and rows.validation is None:
         raise ValueError("--patience needs --validation: a share of the rows to hold out")
 
@@ -189,76 +182,51 @@ def _check_output(output: FitOutput) -> None:
         check_writable(output.animate, "--animate")
 
 
-def _open_stream(
-    path: Path, x: Sequence[str], y: str | None, model: str | None, rows: FitRows, output: FitOutput
-) -> tuple[TableStream, Inputs]:
-    """Return the columns of a table that is read in pieces, and its inputs; refuse what needs all rows at once."""
-    asked = {
-        "--validation": rows.validation is not None,
-        "--test": rows.test is not None,
-        "--drop-missing": rows.drop_missing,
-        "--animate": output.animate is not None,
-        "--watch": output.watch,
-    }
-    for option, given in asked.items():
-        if given:
-            raise ValueError(f"{option} needs all rows in memory, and --stream reads them in pieces: give one of them")
-    if not x or y is None:
-        raise ValueError(f"--x and --y must both name columns of {path} with --stream")
-    inputs = choose_inputs(path, x, y, model)
-    return open_table(path, inputs.columns, y), inputs
-
-
-def _shuffle_of_stream(table: TableStream, rows: FitRows, *, asked: bool) -> bool | str:
-    """Return how row groups are shuffled, where they are to be and fit into memory."""
-    if not asked:
-        return False
-    check_room(table, rows.buffer)
-    return "blocks" if rows.buffer is None else f"blocks(buffer={rows.buffer})"
-
-
 def _load(
-    path: Path, x: Sequence[str] | None, y: str | None, model: str | None, rows: FitRows, loss: str
+    path: Path, x: Sequence[str] | None, y: str | None, model: str | None, rows: FitRows, loss: str, *, quiet: bool
 ) -> tuple[Dataset, Inputs]:
     """Return the columns of a table, or built-in data, with the shares that are held out, and the inputs."""
     if str(path) in BUILTIN and not x and y is None:
         table = builtin(str(path))
         inputs = Inputs(list(table.x_names), None, model or linear_expression(table.x_names), {})
-    else:
-        inputs = _inputs_of_table(path, x, y, model)
-        table = load_table(path, inputs.columns, str(y), drop_missing=rows.drop_missing, loss=loss)
-    return hold_out_share(table, rows.validation, test=rows.test), inputs
-
-
-def _inputs_of_table(path: Path, x: Sequence[str] | None, y: str | None, model: str | None) -> Inputs:
-    """Return the inputs and the model for a table that is read as a whole."""
-    if path.is_dir() or path.suffix.lower() in ARROW:
-        raise ValueError(
-            f"{path} must be a {either(TABLES)} file; folders and Arrow files are read in pieces, with --stream"
-        )
-    if y is None:
+    elif y is None:
         raise ValueError(
             f"--y must name the column of {path} that is to be fitted; only {' and '.join(BUILTIN)} go without"
         )
-    return choose_inputs(path, x, y, model)
+    elif rows.stream or is_mapped(path):
+        table, inputs = _map(path, x, y, model, rows, quiet=quiet)
+    else:
+        inputs = choose_inputs(path, x, y, model)
+        table = read_table(path, inputs.columns, y, drop_missing=rows.drop_missing, loss=loss)
+    return hold_out_share(table, rows.validation, test=rows.test), inputs
 
 
-def _quality(fitted: TableFit, table: Table, read: RowCounter) -> TableQuality:
-    """Return how good a fit is; of a stream that takes some passes, and what is known where they end early."""
-    if isinstance(table, Dataset):
+def _map(
+    path: Path, x: Sequence[str] | None, y: str, model: str | None, rows: FitRows, *, quiet: bool
+) -> tuple[Dataset, Inputs]:
+    """Return the columns of a table as memory maps, and the inputs."""
+    if rows.drop_missing:
+        raise ValueError("--drop-missing needs the rows in memory, and this table is mapped: write it without them")
+    if not x:
+        raise ValueError(f"--x must name columns of {path}, whose rows are mapped from the disk")
+    inputs = choose_inputs(path, x, y, model)
+
+    def announce(sentence: str) -> None:
+        if not quiet:
+            print_sentence("Columns", sentence)
+
+    return open_table(path, inputs.columns, y, cache_dir=rows.cache_dir, announce=announce, progress=progress), inputs
+
+
+def _quality(fitted: TableFit, table: Dataset) -> TableQuality:
+    """Return how good a fit is; Ctrl-C in what takes some passes over the rows leaves what is known without them."""
+    try:
         return table_quality(fitted, table)
-    passes = 4 + (fitted.scaling is not None)
-    read.rows = 0
-    with progress("rows for R² and errors", passes * table.as_stream().samples) as read.advance:
-        try:
-            return table_quality(fitted, table)
-        except KeyboardInterrupt:
-            return unknown_quality(fitted, "interrupted before the rows were read once more")
-        except ValueError as error:
-            return unknown_quality(fitted, str(error))
+    except KeyboardInterrupt:
+        return unknown_quality(fitted, "interrupted before the rows were read once more")
 
 
-def _print_fit(fitted: TableFit, table: Table, quality: TableQuality, settings: dict[str, Any]) -> None:
+def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings: dict[str, Any]) -> None:
     """Print the parameters, how the run ended, how good the fit is and what would help where it is not."""
     result = fitted.result
     # More digits than a table of many runs would show: these are the answer.
@@ -274,12 +242,12 @@ def _print_fit(fitted: TableFit, table: Table, quality: TableQuality, settings: 
         "epochs": text(result.epochs),
         "epochs to target": text(result.epochs_to_target),
         **_validation_facts(fitted),
-        "samples": text(table.as_stream().samples),
-        **({"order": result.order} if result.stream is not None else {}),
+        "samples": text(table.y.size),
+        **({"order": result.order} if table.mapped_in else {}),
         "training": duration(result.seconds),
         "compile or load time": duration(result.compile_seconds),
     }
-    if isinstance(table, Dataset) and table.dropped:
+    if table.dropped:
         rows["rows dropped"] = text(table.dropped)
     title = f"{table.y_name} = {result.model.expression}"
     print_table(pd.DataFrame(params), title)
@@ -366,13 +334,13 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
     }
 
 
-def _plot_fit(path: Path, fitted: TableFit, table: Table) -> None:
+def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     """Draw data and curve into a file; of many rows, some."""
     from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
-    shown = table if isinstance(table, Dataset) else thin_rows(table, SHOWN)
+    shown = thin_rows(table)
     with _explain_failure("--plot", path):
         figure = fitted_curve(
             curve_in_table_units(result.model, result.criterion, fitted.scaling),
@@ -382,7 +350,7 @@ def _plot_fit(path: Path, fitted: TableFit, table: Table) -> None:
             start=result.trajectory[0],
             names=(shown.x_names[0], shown.y_name),
             differences=result.criterion.has_mean,
-            samples=table.as_stream().samples,
+            samples=table.y.size,
         )
         save_as(figure, path)
 

@@ -24,8 +24,9 @@ from bench.commands.console import print_choices, print_place, print_sentence, p
 from bench.commands.figure_process import FigureProcess
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.speed import print_speed
+from bench.data.batches import MAPPED
 from bench.data.scaling import Scaling
-from bench.data.table import TABLES, Dataset
+from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
 from bench.engine.confirm import confirm_choices
 from bench.engine.final_test import judge_choice
@@ -56,8 +57,7 @@ from kernels import Model
 from kernels.agreement import is_exact
 from kernels.derivative_check import WrongProgramError, check_derivatives
 from kernels.losses import make_loss
-from kernels.sample_stream import ArrayStream
-from kernels.validation import hold_out_besides
+from kernels.validation import check_held_out
 from kernels.yardstick import Yardstick, find_yardstick
 
 # Fewer where an epoch of the reference takes long.
@@ -88,7 +88,7 @@ def study_or_table(
     ValueError
         For bad input; if columns or a model are given for a study, which has its own.
     """
-    if Path(name).suffix.lower() in TABLES:
+    if Path(name).suffix.lower() in MAPPED:
         if y is None:
             raise ValueError(f"--y must name the column of {name} that is to be fitted")
         about: dict[str, Any] = {"drop_missing": drop_missing, "validation": validation, "test": test}
@@ -102,7 +102,7 @@ def study_or_table(
     given = {"--x": x, "--y": y, "--model": model, "--drop-missing": drop_missing}
     if wrong := next((option for option, value in given.items() if value), None):
         raise ValueError(
-            f"{wrong} is for a {', '.join(TABLES)} file; the study {name} says what its data and model are"
+            f"{wrong} is for a {', '.join(MAPPED)} file; the study {name} says what its data and model are"
         )
     return load_study(name)
 
@@ -123,7 +123,7 @@ def overridden(study: Study, target: float | None, **options: Any) -> Study:
     data, _ = changed.dataset()
     model = changed.make_model(data)
     starts = list(changed.make_grid().starts(model))
-    yardstick = find_yardstick(model, make_loss(changed.run.loss), ArrayStream(model.columns(data.x), data.y), starts)
+    yardstick = find_yardstick(model, make_loss(changed.run.loss), (model.columns(data.x), data.y), starts)
     old = f"{text(study.run.target)} was made for the loss {made_for}"
     if yardstick.target is None:
         print_sentence("Target", f"{old}, and there is none for {changed.run.loss}: {describe_no_target(yardstick)}")
@@ -311,7 +311,7 @@ def confirm_winners(
 def judge_winner(run_data: RunData, study: Study, data: Dataset) -> None:
     """Store how good the best choice is on the rows for the test; nothing is decided by it."""
     loss, result = make_loss(study.run.loss), run_data.result
-    judge_choice(result, run_data.ranked, loss, hold_out_besides(result.model, loss, data.test, "test"))
+    judge_choice(result, run_data.ranked, loss, data.test and check_held_out(result.model, loss, data.test, "test"))
 
 
 @contextmanager

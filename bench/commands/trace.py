@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from bench.data.stream import Table
+from bench.data.table import Dataset
 from kernels import FitResult, Model
 from kernels.columns import stack_columns
+from kernels.pieces import mean_over
 from kernels.run import Floats
-from kernels.sample_stream import mean_over
 
 _WIDTH = len("-1.2346e-09")
 
@@ -33,18 +33,18 @@ class Trace:
             print(remark)
         self._print(columns)
 
-    def __call__(self, result: FitResult, data: Table) -> None:
+    def __call__(self, result: FitResult, data: Dataset) -> None:
         """Print what is new since the last call."""
         first = 0 if self.printed < 0 else self.printed + self.every
         for epoch in range(first, result.epochs + 1, self.every):
             self._print_epoch(result, data, epoch)
 
-    def finish(self, result: FitResult, data: Table) -> None:
+    def finish(self, result: FitResult, data: Dataset) -> None:
         """Print the last epoch, which need not be one of every so many."""
         if result.epochs > self.printed:
             self._print_epoch(result, data, result.epochs)
 
-    def _print_epoch(self, result: FitResult, data: Table, epoch: int) -> None:
+    def _print_epoch(self, result: FitResult, data: Dataset, epoch: int) -> None:
         mark = result.epoch_marks[epoch]
         params = result.trajectory[mark]
         # The start has no rate: nothing led there.
@@ -57,7 +57,7 @@ class Trace:
         print(" ".join(cell.rjust(width) for cell, width in zip(cells, self.widths, strict=True)), flush=True)
 
 
-def gradient(result: FitResult, data: Table, params: Floats) -> Floats:
+def gradient(result: FitResult, data: Dataset, params: Floats) -> Floats:
     """Return the gradient of the loss that is trained, its mean over all samples, shape (P,).
 
     For the squared loss it is that of half the mean squared residual.
@@ -70,4 +70,4 @@ def gradient(result: FitResult, data: Table, params: Floats) -> Floats:
         return np.array([np.mean(slope * derivative) for derivative in derivatives])
 
     with np.errstate(all="ignore"):
-        return np.asarray(mean_over(data.as_stream(), gradient_of))
+        return np.asarray(mean_over(data.samples, gradient_of))

@@ -1,8 +1,8 @@
 """Samples in, and results back in the data's units."""
 
 from bench.data.held_out import add_held_out, hold_out_share
+from bench.data.mapped import load_table, open_table
 from bench.data.scaling import standardize
-from bench.data.stream import open_table
-from bench.data.table import builtin, load_table
+from bench.data.table import builtin
 
 __all__ = ["add_held_out", "builtin", "hold_out_share", "load_table", "open_table", "standardize"]

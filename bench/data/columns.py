@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data.table import NoNumbersError, column_headings, load_table, read_numbers
+from bench.data.table import NoNumbersError, column_headings, read_numbers, read_table
 from kernels.column_names import column_name, column_names, is_name
 from kernels.model import MAX_PARAMS
 
@@ -118,7 +118,7 @@ def numeric_columns(path: str | Path, y: str) -> tuple[list[str], dict[str, str]
     """
     headings = column_headings(path)
     if y not in headings:
-        load_table(path, headings[0] if headings else "x", y)  # says it, and which columns there are
+        read_table(path, headings[0] if headings else "x", y)  # says it, and which columns there are
     if len(headings) > MOST_COLUMNS:
         raise ValueError(f"{path} has {len(headings):,} columns, more than {MOST_COLUMNS:,}; name the inputs with --x")
     reasons = {name: _why_left_out(path, name, headings.count(name)) for name in headings if name != y}

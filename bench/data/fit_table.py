@@ -1,14 +1,13 @@
 """One fit of a table's columns, with results in the table's own units."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from bench.data.scaling import Scaling, standardize, standardize_stream
-from bench.data.stream import Table, thin_rows
+from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset
 from bench.data.units import in_table_units, original_loss, standardized_target
 from kernels import FitResult, Model
@@ -28,7 +27,7 @@ class TableFit:
     ----------
     result : FitResult
         In the units that were trained.
-    data : Dataset or stream
+    data : Dataset
         What was trained: the table, or the table standardized.
     scaling : Scaling or None
         What lies between the two.
@@ -44,7 +43,7 @@ class TableFit:
     """
 
     result: FitResult
-    data: Table
+    data: Dataset
     scaling: Scaling | None
     params: dict[str, float]
     loss: float
@@ -53,8 +52,8 @@ class TableFit:
 
     @cached_property
     def rows(self) -> Dataset:
-        """What was trained, or of a stream so many rows as stand for all where they are drawn or reasoned about."""
-        return self.data if isinstance(self.data, Dataset) else thin_rows(self.data, SHOWN)
+        """What was trained, or of a memory map the rows that stand for all where they are drawn or reasoned about."""
+        return thin_rows(self.data)
 
     @property
     def status(self) -> str:
@@ -94,7 +93,7 @@ class TableFit:
             **({"metrics": self.metrics} if self.metrics else {}),
             "status": self.status,
             "epochs": self.result.epochs,
-            **({"order": self.result.order} if self.result.stream is not None else {}),
+            **({"order": self.result.order} if self.data.mapped_in else {}),
             "epochs_to_target": self.result.epochs_to_target,
             "seconds": self.result.seconds,
             "compile_seconds": self.result.compile_seconds,
@@ -111,12 +110,12 @@ class TableFit:
 
 def fit_table(
     model: Model,
-    table: Table,
+    table: Dataset,
     *,
     standardized: bool = False,
     loss: str | Loss = "squared",
     target: float | None = None,
-    watch: Callable[[FitResult, Table], None] = lambda result, data: None,
+    watch: Callable[[FitResult, Dataset], None] = lambda result, data: None,
     **settings: Any,
 ) -> TableFit:
     """Fit a model to a table.
@@ -125,7 +124,7 @@ def fit_table(
     ----------
     model : Model
         With as many inputs as the table has columns x.
-    table : Dataset, or a stream of `bench.data.open_table`
+    table : Dataset
     standardized : bool
         Train on columns of mean 0 and standard deviation 1, and carry the parameters back where the model allows it.
         A start is then one in standardized units. Classes and counts stay as they are.
@@ -145,7 +144,7 @@ def fit_table(
     KeyboardInterrupt
         On Ctrl-C before there is any result; later the result so far is returned.
     """
-    data, scaling = _standardize(table, targets=make_loss(loss).scales_targets) if standardized else (table, None)
+    data, scaling = standardize(table, targets=make_loss(loss).scales_targets) if standardized else (table, None)
     if scaling and target is not None:
         target = standardized_target(target, scaling, make_loss(loss))
     so_far: FitResult | None = None
@@ -157,10 +156,7 @@ def fit_table(
         watch(result, data)
 
     try:
-        if isinstance(data, Dataset):
-            settings = {"x": data.x, "y": data.y, "validation": data.validation, "test": data.test} | settings
-        else:
-            settings = {"x": data} | settings
+        settings = {"x": data.x, "y": data.y, "validation": data.validation, "test": data.test} | settings
         result = kernels_fit(model, loss=loss, target=target, callback=remember, **settings)
     except KeyboardInterrupt:
         if so_far is None:
@@ -169,13 +165,13 @@ def fit_table(
     return carry_back(result, data, scaling)
 
 
-def carry_back(result: FitResult, data: Table, scaling: Scaling | None, *, interrupted: bool = False) -> TableFit:
+def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool = False) -> TableFit:
     """Return a fit with its parameters and its loss in the table's units.
 
     Parameters
     ----------
     result : FitResult
-    data : Dataset or stream
+    data : Dataset
         What was trained.
     scaling : Scaling or None
         As `bench.data.standardize` returned it with the data; None where they were not standardized.
@@ -186,13 +182,12 @@ def carry_back(result: FitResult, data: Table, scaling: Scaling | None, *, inter
     return TableFit(result, data, scaling, named, loss, note, interrupted)
 
 
-def _standardize(table: Table, *, targets: bool) -> tuple[Table, Scaling]:
-    """Return a table with mean 0 and standard deviation 1 in every column, and how to get back."""
-    return (
-        standardize(table, targets=targets)
-        if isinstance(table, Dataset)
-        else standardize_stream(table, targets=targets)
-    )
+def thin_rows(table: Dataset) -> Dataset:
+    """Return a table as it is, or of a memory map at most `SHOWN` rows, at equal distances, in memory."""
+    if table.mapped_in is None:
+        return table
+    step = -(-table.y.size // SHOWN)
+    return replace(table, x=np.ascontiguousarray(table.x[::step]), y=table.y[::step].copy(), mapped_in=None)
 
 
 def finite_or_none(value: float) -> float | None:

@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
+
+from bench.data.column_file import ROWS, temporary_columns
 from bench.data.table import Dataset
-from kernels.validation import choose_split
+from kernels.run import Floats
+from kernels.validation import Places, choose_split
 
 
 def hold_out_share(data: Dataset, share: float | None = None, *, test: float | None = None) -> Dataset:
@@ -18,11 +22,25 @@ def hold_out_share(data: Dataset, share: float | None = None, *, test: float | N
     """
     held_out, for_test = choose_split(data.y.size, share, test)
     if share is not None:
-        data = replace(data, validation=(data.x[held_out], data.y[held_out]))
+        data = replace(data, validation=_take(data, held_out))
     if test is not None:
-        data = replace(data, test=(data.x[for_test], data.y[for_test]))
-    left = ~(held_out | for_test)
-    return replace(data, x=data.x[left], y=data.y[left])
+        data = replace(data, test=_take(data, for_test))
+    x, y = _take(data, ~(held_out | for_test))
+    return replace(data, x=x, y=y)
+
+
+def _take(data: Dataset, chosen: Places) -> tuple[Floats, Floats]:
+    """Return some of the samples; those of memory maps are written to a file, and mapped too."""
+    if data.mapped_in is None:
+        return data.x[chosen], data.y[chosen]
+    taken = temporary_columns(data.mapped_in, int(np.count_nonzero(chosen)), data.x.shape[1] + 1)
+    first = 0
+    for begin in range(0, data.y.size, ROWS):
+        piece = slice(begin, begin + ROWS)
+        rows = np.column_stack([data.x[piece], data.y[piece]])[chosen[piece]]
+        taken[first : first + len(rows)] = rows
+        first += len(rows)
+    return taken[:, :-1], taken[:, -1]
 
 
 def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset | None = None) -> Dataset:

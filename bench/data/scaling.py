@@ -1,15 +1,14 @@
 """Columns of one size: mean 0 and standard deviation 1, or a root mean square of 1 where they are not centered."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from bench.data.stream import MappedStream, Stream, Table
+from bench.data.column_file import ROWS, temporary_columns
 from bench.data.table import Dataset
+from kernels.pieces import column_moments
 from kernels.run import Floats
-from kernels.sample_stream import column_moments
-from kernels.samples import Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,56 +56,32 @@ def standardize(dataset: Dataset, *, targets: bool = True, center: str = "both")
     """
     if center not in CENTERED:
         raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {center!r}")
-    columns = np.column_stack([dataset.x, dataset.y]) if targets else dataset.x
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = columns.mean(axis=0), columns.std(axis=0)
-    scaling = _make_scaling(dataset, mean, scale, columns.min(axis=0), columns.max(axis=0), targets=targets)
+        scaling = _make_scaling(dataset, *_describe_columns(dataset, targets=targets), targets=targets)
     scaling = _without_centering(scaling, *CENTERED[center], targets=targets)
-    x, y = _scaled(dataset.x, dataset.y, scaling)
-    held_out = (samples and _scaled(*samples, scaling) for samples in (dataset.validation, dataset.test))
+    x, y = _scaled(dataset.x, dataset.y, scaling, dataset.mapped_in)
+    held_out = (
+        samples and _scaled(*samples, scaling, dataset.mapped_in) for samples in (dataset.validation, dataset.test)
+    )
     validation, test = held_out
     return replace(dataset, x=x, y=y, validation=validation, test=test), scaling
 
 
-def standardize_stream(stream: Stream, *, targets: bool = True) -> tuple[MappedStream, Scaling]:
-    """Return the same of a table that is read in pieces; it is read once for the means and the deviations.
-
-    Parameters
-    ----------
-    stream : TableStream or MappedStream
-    targets : bool
-
-    Raises
-    ------
-    ValueError
-        As from `standardize`.
-    """
-    columns = len(stream.x_names) + targets
-    lowest, highest = np.full(columns, np.inf), np.full(columns, -np.inf)
-
-    def parts() -> Iterator[Sequence[Floats]]:
-        for x, y in stream.parts():
-            part = (*x, y)[:columns]
-            np.minimum(lowest, [column.min() for column in part], out=lowest)
-            np.maximum(highest, [column.max() for column in part], out=highest)
-            yield part
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, variance = column_moments(parts())
-    scaling = _make_scaling(stream, mean, np.sqrt(variance), lowest, highest, targets=targets)
-
-    def scale(x: tuple[Floats, ...], y: Floats) -> Samples:
-        scaled = (
-            (column - mean) / deviation
-            for column, mean, deviation in zip(x, scaling.x_mean, scaling.x_scale, strict=True)
-        )
-        return tuple(scaled), (y - scaling.y_mean) / scaling.y_scale
-
-    return MappedStream(stream, scale), scaling
+def _describe_columns(dataset: Dataset, *, targets: bool) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return mean, deviation, lowest and highest value of each column, y last; of memory maps piece by piece."""
+    if dataset.mapped_in is None:
+        columns = np.column_stack([dataset.x, dataset.y]) if targets else dataset.x
+        return columns.mean(axis=0), columns.std(axis=0), columns.min(axis=0), columns.max(axis=0)
+    all_columns = [*dataset.x.T, *([dataset.y] if targets else [])]
+    mean, variance = column_moments(
+        [column[first : first + ROWS] for column in all_columns] for first in range(0, dataset.y.size, ROWS)
+    )
+    lowest, highest = np.array([[column.min(), column.max()] for column in all_columns]).T
+    return mean, np.sqrt(variance), lowest, highest
 
 
 def _make_scaling(
-    table: Table, mean: Floats, deviation: Floats, lowest: Floats, highest: Floats, *, targets: bool
+    table: Dataset, mean: Floats, deviation: Floats, lowest: Floats, highest: Floats, *, targets: bool
 ) -> Scaling:
     """Return the scaling by means and deviations of the columns, y last where it is scaled."""
     # Rounding of the mean gives a constant column a standard deviation that is small and not 0.
@@ -132,6 +107,12 @@ def _without_centering(scaling: Scaling, inputs: bool, target: bool, *, targets:
     return Scaling(x_mean, x_scale, y_mean, y_scale)
 
 
-def _scaled(x: Floats, y: Floats, scaling: Scaling) -> tuple[Floats, Floats]:
-    """Return inputs and targets in the units of training."""
-    return (x - scaling.x_mean) / scaling.x_scale, (y - scaling.y_mean) / scaling.y_scale
+def _scaled(x: Floats, y: Floats, scaling: Scaling, mapped_in: Path | None) -> tuple[Floats, Floats]:
+    """Return inputs and targets in the units of training; those of memory maps become maps of a temporary file."""
+    if mapped_in is None:
+        return (x - scaling.x_mean) / scaling.x_scale, (y - scaling.y_mean) / scaling.y_scale
+    columns = temporary_columns(mapped_in, y.size, x.shape[1] + 1)
+    for first in range(0, y.size, ROWS):
+        piece = slice(first, first + ROWS)
+        columns[piece, :-1], columns[piece, -1] = _scaled(x[piece], y[piece], scaling, None)
+    return columns[:, :-1], columns[:, -1]

@@ -14,7 +14,7 @@ from functools import partial
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +31,7 @@ from kernels.classes import Classes, find_classes, losses_of_classes, takes_clas
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.run import Floats
-from kernels.sample_stream import ArrayStream, SampleStream
+from kernels.samples import Samples
 
 BUILTIN = ("quadratic", "auto-mpg", "diabetes", "noisy-quadratic", "exponential", "polynomial", "none")
 # Of the built-in files: the columns that are inputs, and the target.
@@ -41,7 +41,7 @@ MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "n
 _MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
 
 TABLES = (".csv", ".tsv", ".parquet")
-IN_PIECES = "'sgdbench fit --stream' (bench.data.open_table) reads such a table in pieces"
+MAP_IT = "bench.data.open_table maps such a table from the disk"
 # Of a text file, in bytes; pyarrow reads it in blocks that hold whole lines.
 _LONGEST_LINE = 2**26
 
@@ -85,7 +85,7 @@ class Dataset:
     Attributes
     ----------
     x : array, shape (n, inputs)
-        Inputs, float64, C-contiguous.
+        Inputs, float64; memory maps have one column after the other, all others one row after the other.
     y : array, shape (n,)
         Targets, float64.
     x_names, y_name
@@ -101,6 +101,8 @@ class Dataset:
         Samples that are held out too, and decide nothing.
     classes : Classes or None
         The labels that `y` has as 0 and 1, where the column holds labels.
+    mapped_in : Path or None
+        Of memory maps, the folder that has room for what is made of them, such as standardized columns.
     """
 
     x: Floats
@@ -112,10 +114,12 @@ class Dataset:
     validation: tuple[Floats, Floats] | None = None
     test: tuple[Floats, Floats] | None = None
     classes: Classes | None = None
+    mapped_in: Path | None = None
 
-    def as_stream(self) -> SampleStream:
-        """Return the samples that are not held out, to be read part by part."""
-        return ArrayStream(tuple(map(np.ascontiguousarray, self.x.T)), self.y)
+    @property
+    def samples(self) -> Samples:
+        """The samples that are not held out: the inputs, one array for each, and y."""
+        return tuple(map(np.ascontiguousarray, self.x.T)), self.y
 
 
 def builtin(name: str) -> Dataset:
@@ -140,11 +144,11 @@ def builtin(name: str) -> Dataset:
     if name in _BUILTIN_COLUMNS:
         x_names, y_name = _BUILTIN_COLUMNS[name]
         with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:
-            return replace(load_table(path, x=x_names, y=y_name), source=f"built-in {name}")
+            return replace(read_table(path, x=x_names, y=y_name), source=f"built-in {name}")
     raise ValueError(f"built-in data must be one of {_join_names(BUILTIN)}, not {name!r}")
 
 
-def load_table(
+def read_table(
     path: str | Path,
     x: str | Sequence[str],
     y: str,
@@ -153,34 +157,12 @@ def load_table(
     loss: str | Loss = "squared",
     like: Dataset | None = None,
 ) -> Dataset:
-    """Read the columns `x` and `y` of a .csv, .tsv or .parquet file.
-
-    Text files are UTF-8 and start with a header line; spaces around column names do not count. Fields are separated by
-    commas, or by semicolons or tabs where the header is. Numbers have a decimal point, or a decimal comma where
-    semicolons separate the fields, and no thousands separators. Empty fields, ?, NA, n/a, NaN, null and - are
-    missing values.
-
-    Parameters
-    ----------
-    path
-        The file; its suffix says how to read it.
-    x
-        The input column, or several in the order of the model's inputs.
-    y
-        The target column.
-    drop_missing
-        Skip rows in which one of these columns is missing or infinite, and count them in `Dataset.dropped`.
-    loss : str
-        What is to be trained. For one of classes, such as ``"logistic"``, y may hold two labels: texts, truth values or
-        any two numbers, which `Dataset.classes` tells.
-    like : Dataset, optional
-        Other rows, such as those that are trained on, whose labels have told the classes.
+    """Read the columns `x` and `y` of a .csv, .tsv or .parquet file into memory, as `bench.data.load_table` does.
 
     Raises
     ------
     ValueError
-        In one line that says where: for a file that cannot be read or is damaged; columns that do not exist,
-        are not unique or do not hold real numbers; missing or infinite values; and files without rows.
+        As from `bench.data.load_table`.
     """
     loss = make_loss(loss)
     path = Path(path)
@@ -231,7 +213,7 @@ def read_numbers(path: str | Path, name: str) -> Floats:
     NoNumbersError
         If it holds anything else.
     ValueError
-        As from `load_table`.
+        As from `read_table`.
     """
     path = Path(path)
     _check_suffix(path)
@@ -303,7 +285,7 @@ def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[N
     except csv.Error as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     except pa.ArrowMemoryError as error:
-        hint = f"; {IN_PIECES}" if accepted == TABLES else ""
+        hint = f"; {MAP_IT}" if accepted == TABLES else ""
         raise ValueError(f"{path} does not fit into memory{hint}") from error
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
@@ -329,24 +311,10 @@ def missing_or_infinite(value: float) -> str:
 
 def _read_text(path: Path, names: Sequence[str], *, labels: bool, separator: str) -> _Table:
     """Return columns of a text file; the separator is that of its suffix, and the header may have another."""
-    separator = find_separator(separator, names, partial(_header, path))
-    rows = _read_rows(path, separator)
-    _, header = next(rows, (0, []))
-    if not header:
-        raise ValueError(f"{path} is empty; it needs a header line with column names, then rows of numbers")
-    if any("\N{REPLACEMENT CHARACTER}" in name for name in header):
-        raise ValueError(f"{path}: the header must be UTF-8 text; save the file as UTF-8")
-    header = [name.strip() for name in header]
-    _check_header(path, header)
-    positions = _column_positions(path, names, header)
-    first_line, _ = next(rows, (0, []))
-    if not first_line:
+    found = _find_columns(path, names, separator)
+    if found is None:
         return _Table(np.empty((0, len(names))), str)
-
-    # By position: names may be padded with spaces, or not be unique in columns that nobody asked for.
-    numbered = [str(position) for position in range(len(header))]
-    wanted = [numbered[position] for position in positions]
-    options = partial(pa.csv.ReadOptions, column_names=numbered, skip_rows=first_line - 1)
+    separator, positions, width, wanted, options = found
     texts = None
     try:
         try:
@@ -360,12 +328,7 @@ def _read_text(path: Path, names: Sequence[str], *, labels: bool, separator: str
         asked = dict(zip(names, positions, strict=True))
         if labels:
             del asked[names[-1]]
-        _raise_first_fault(path, separator, asked, len(header), names[-1])
-        if "block" in str(error):
-            raise ValueError(
-                f"{path} has a line of more than {_LONGEST_LINE:,} bytes; accepted are lines up to that"
-            ) from error
-        raise
+        _raise_fault(path, separator, asked, width, names[-1], error)
 
     def locate_row(row: int) -> str:
         """Return where a row is, for people."""
@@ -374,10 +337,87 @@ def _read_text(path: Path, names: Sequence[str], *, labels: bool, separator: str
 
     if texts is None:
         return _Table(np.column_stack([table.column(name).to_numpy() for name in wanted]), locate_row)
-    codes, found = _codes_of(texts)
-    missing = [k for k, label in enumerate(found) if label in MISSING and not (label == "-" and "+" in found)]
+    codes, labels_found = _codes_of(texts)
+    kept = "+" in labels_found
+    missing = [k for k, label in enumerate(labels_found) if label in MISSING and not (label == "-" and kept)]
     codes[np.isin(codes, missing)] = np.nan
-    return _Table(np.column_stack([*(table.column(name).to_numpy() for name in wanted[:-1]), codes]), locate_row, found)
+    numbers = [table.column(name).to_numpy() for name in wanted[:-1]]
+    return _Table(np.column_stack([*numbers, codes]), locate_row, labels_found)
+
+
+class _Columns(NamedTuple):
+    """The columns of a text file that were asked for: their places, how many fields a line has, how they are read."""
+
+    separator: str
+    positions: list[int]
+    width: int
+    wanted: list[str]
+    options: Callable[..., pa.csv.ReadOptions]
+
+
+def _find_columns(path: Path, names: Sequence[str], separator: str) -> _Columns | None:
+    """Return where the columns of a text file are; None for a file without rows."""
+    separator = find_separator(separator, names, partial(_header, path))
+    rows = _read_rows(path, separator)
+    _, header = next(rows, (0, []))
+    if not header:
+        raise ValueError(f"{path} is empty; it needs a header line with column names, then rows of numbers")
+    if any("\N{REPLACEMENT CHARACTER}" in name for name in header):
+        raise ValueError(f"{path}: the header must be UTF-8 text; save the file as UTF-8")
+    header = [name.strip() for name in header]
+    _check_header(path, header)
+    positions = _column_positions(path, names, header)
+    first_line, _ = next(rows, (0, []))
+    if not first_line:
+        return None
+    # By position: names may be padded with spaces, or not be unique in columns that nobody asked for.
+    numbered = [str(position) for position in range(len(header))]
+    wanted = [numbered[position] for position in positions]
+    options = partial(pa.csv.ReadOptions, column_names=numbered, skip_rows=first_line - 1)
+    return _Columns(separator, positions, len(header), wanted, options)
+
+
+def text_batches(path: Path, names: Sequence[str]) -> Iterator[list[pa.Array]]:
+    """Yield the columns of a .csv or .tsv file, some rows at a time.
+
+    Raises
+    ------
+    ValueError
+        As from `read_table`.
+    """
+    found = _find_columns(path, names, "\t" if path.suffix.lower() == ".tsv" else ",")
+    if found is None:
+        return
+    separator, positions, width, wanted, options = found
+    failure: pa.ArrowInvalid | None = None
+    for point in decimal_points(separator):
+        begun = False
+        try:
+            for batch in pa.csv.open_csv(
+                path, options(block_size=_LONGEST_LINE // 4), **_csv_options(separator, wanted, point)
+            ):
+                begun = True
+                yield [batch.column(name) for name in wanted]
+            return
+        except pa.ArrowInvalid as error:
+            failure = error
+            if begun:
+                break
+    assert failure  # noqa: S101 (every way ended in one)
+    _raise_fault(path, separator, dict(zip(names, positions, strict=True)), width, names[-1], failure)
+
+
+def _csv_options(separator: str, wanted: Sequence[str], point: str, text: str | None = None) -> dict[str, Any]:
+    """Return how pyarrow takes a text file apart, and what it makes of the fields."""
+    return {
+        "parse_options": pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        "convert_options": pa.csv.ConvertOptions(
+            include_columns=wanted,
+            column_types={name: pa.string() if name == text else pa.float64() for name in wanted},
+            null_values=_MISSING_FIELDS,
+            decimal_point=point,
+        ),
+    }
 
 
 def _codes_of(column: pa.ChunkedArray) -> tuple[Floats, list[Any]]:
@@ -398,17 +438,7 @@ def _read_numbers(
     """Return columns as pyarrow reads them, one of them as text, with the decimal point that fits all others."""
     failure: pa.ArrowInvalid | None = None
     for point in decimal_points(separator):
-        read = partial(
-            pa.csv.read_csv,
-            path,
-            parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
-                include_columns=wanted,
-                column_types={name: pa.string() if name == text else pa.float64() for name in wanted},
-                null_values=_MISSING_FIELDS,
-                decimal_point=point,
-            ),
-        )
+        read = partial(pa.csv.read_csv, path, **_csv_options(separator, wanted, point, text))
         try:
             try:
                 return read(read_options=options())
@@ -449,6 +479,17 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
                 f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters; accepted are "
                 "fields up to that; is a quotation mark never closed?"
             ) from error
+
+
+def _raise_fault(
+    path: Path, separator: str, positions: dict[str, int], width: int, target: str, error: pa.ArrowInvalid
+) -> NoReturn:
+    """Raise a ValueError that says what pyarrow could not read."""
+    _raise_first_fault(path, separator, positions, width, target)
+    if "block" in str(error):
+        longest = f"{_LONGEST_LINE:,} bytes"
+        raise ValueError(f"{path} has a line of more than {longest}; accepted are lines up to that") from error
+    raise error
 
 
 def _raise_first_fault(path: Path, separator: str, positions: dict[str, int], width: int, target: str) -> None:
@@ -514,7 +555,7 @@ def _check_memory(path: Path, rows: int, columns: int) -> None:
     if available is not None and needed > available:
         raise ValueError(
             f"{path} has {rows:,} rows, which take {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are "
-            f"available; {IN_PIECES}"
+            f"available; {MAP_IT}"
         )
 
 

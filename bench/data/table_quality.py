@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.fit_table import TableFit, finite_or_none
-from bench.data.stream import Table
+from bench.data.table import Dataset
 from bench.data.units import original_units
 from kernels.fit_quality import Uncertainty, estimate_uncertainty, unknown
 from kernels.run import Floats
@@ -55,13 +55,13 @@ def unknown_quality(fitted: TableFit, reason: str) -> TableQuality:
     return TableQuality(rmse, math.nan, unsure, unknown_yardstick(reason), None)
 
 
-def table_quality(fitted: TableFit, table: Table) -> TableQuality:
+def table_quality(fitted: TableFit, table: Dataset) -> TableQuality:
     """Return how good a fit is.
 
     Parameters
     ----------
     fitted : TableFit
-    table : Dataset or TableStream
+    table : Dataset
         What was fitted, before it was standardized.
     """
     result, model, scaling = fitted.result, fitted.result.model, fitted.scaling
@@ -70,7 +70,7 @@ def table_quality(fitted: TableFit, table: Table) -> TableQuality:
     if scaling is not None and fitted.note is None:
         if not uncertainty.reason:
             params = np.array([fitted.params[name] for name in model.params])
-            uncertainty = estimate_uncertainty(model, params, table.as_stream())
+            uncertainty = estimate_uncertainty(model, params, table.samples)
         if optimum is not None:
             optimum = original_units(model, optimum, scaling).params
     scale = 1.0 if scaling is None else scaling.y_scale

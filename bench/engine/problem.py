@@ -56,9 +56,12 @@ class Problem:
     def train(self, job: Job, stopped: Callable[[], bool]) -> Runs | None:
         """Train a job; None if it is stopped before its end."""
         shuffle = job.hyperparameters.shuffle
-        data = allocate_data(self.columns, self.y, shuffle=shuffle, validation=self.held_out, dtype=job.dtype)
+        size = job.hyperparameters.batch_size
+        data = allocate_data(
+            self.columns, self.y, shuffle=shuffle, batch_size=size, validation=self.held_out, dtype=job.dtype
+        )
         if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size):
-            data = data._replace(**self._factors)
+            data = data._replace(factors=self._factors)
         return train_runs(
             job.kernel,
             self.model,
@@ -74,11 +77,9 @@ class Problem:
         )
 
     @cached_property
-    def _factors(self) -> dict[str, Floats]:
+    def _factors(self) -> Floats:
         """The QR factors of the samples and of those held out, which jobs share."""
-        return make_factors(
-            self.model.program, allocate_data(self.columns, self.y, shuffle=False, validation=self.held_out)
-        )
+        return make_factors(self.model.program, allocate_data(self.columns, self.y, validation=self.held_out))
 
     def with_ids(self, plan: pd.DataFrame) -> pd.DataFrame:
         """Return the plan with an id in front of each row."""

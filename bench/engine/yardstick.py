@@ -9,7 +9,6 @@ from bench.store.evidence import read_table_of
 from bench.store.run_folder import explain_os_errors
 from bench.store.yardstick import NAME, store_yardstick
 from kernels.run import Floats
-from kernels.sample_stream import ArrayStream
 from kernels.yardstick import find_yardstick
 
 MOST_STARTS = 8
@@ -28,7 +27,7 @@ def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
     """
     if read_table_of(folder, NAME).empty:
         some = np.unique(starts, axis=0)[:MOST_STARTS]
-        samples = ArrayStream(problem.columns, problem.y)
+        samples = problem.columns, problem.y
         found = find_yardstick(problem.model, problem.loss, samples, list(some))
         with explain_os_errors(folder):
             store_yardstick(folder, found)

@@ -55,7 +55,7 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
     """
     if (x is None) != (y is None):
         raise ValueError("plot needs x and y, or neither of them")
-    if result.stream is None and not result.x and result.params.size > 1:
+    if not result.x and result.params.size > 1:
         surface = loss_surface(result.model, result.criterion, builtin("none"))
         return _add_png_display(contours(surface, {"": result.trajectory}, names=result.model.params))
     if x is None or y is None or not np.isfinite(result.loss[0]):

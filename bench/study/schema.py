@@ -316,8 +316,9 @@ class Study(Table):
             If the file, or a value in it, is not as it should be.
         """
         from bench.data.held_out import add_held_out, hold_out_share  # noqa: PLC0415
+        from bench.data.mapped import load_table  # noqa: PLC0415
         from bench.data.scaling import standardize  # noqa: PLC0415
-        from bench.data.table import builtin, load_table  # noqa: PLC0415
+        from bench.data.table import builtin  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
 
         table = self.data

@@ -189,7 +189,9 @@ class Variant(NamedTuple):
 def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
     """Return a call that trains with one of our kernels, in one thread: run by run, or `together` as a sweep does."""
     loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
-    data = allocate_data(problem.x, problem.y, shuffle=problem.shuffle, dtype=problem.dtype)
+    data = allocate_data(
+        problem.x, problem.y, shuffle=problem.shuffle, batch_size=problem.batch_size, dtype=problem.dtype
+    )
     options = option_values(loss, optimizer)
     plan = Hyperparameters(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
     memories = optimizer.initial_memory(problem.inits)

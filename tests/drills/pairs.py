@@ -31,7 +31,6 @@ from kernels import Model
 from kernels.agreement import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
 from kernels.losses import make_loss
 from kernels.plugins import load_plugin
-from kernels.sample_stream import ArrayStream
 from kernels.yardstick import find_yardstick
 from tests.consistency import contradictions
 
@@ -143,7 +142,7 @@ def find_target(case, model, x, y):
     if case["target"] in ("none", "met by the start"):
         return None if case["target"] == "none" else 1e6
     loss = make_loss(case["loss"])
-    samples = ArrayStream(model.columns(x) if model.inputs else (), y)
+    samples = model.columns(x) if model.inputs else (), y
     found = find_yardstick(model, loss, samples, [np.full(len(model.params), 0.1)])
     if case["target"] == "easy":
         return found.target if found.target is not None else found.loss + 0.5

@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pandas as pd
 
-from bench.data.table import column_headings, load_table
+from bench.data import load_table
+from bench.data.table import column_headings
 from tests.fuzz.harness import Target, refusal
 
 SUFFIXES = (".csv", ".tsv", ".parquet")

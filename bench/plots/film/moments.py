@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels import FitResult, fit
-from kernels.block_shuffle import cut_into_blocks, make_block_shuffle, visiting_order
+from kernels.block_shuffle import allocate_order, make_shuffle, visiting_order
 from kernels.fit import trainer
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.reference import permutation
 from kernels.run import Data, Floats, Hyperparameters, Record, option_values
 from kernels.samples import allocate_data, check_batch_size, check_samples
 
@@ -100,9 +99,7 @@ def update_moments(
         order = _visiting_order(shuffle, y.size, seed, epoch)
         pieces = _split_epoch(order, batch_size, drop_last=drop_last)
         for number, piece in enumerate(pieces, 1):
-            data = allocate_data(
-                tuple(column[piece] for column in columns), y[piece], shuffle=False, dtype=result.dtype
-            )
+            data = allocate_data(tuple(column[piece] for column in columns), y[piece], dtype=result.dtype)
             states.append(train(data, result.rates[epoch], batch_size, states[-1]))
             epochs.append(epoch + number / len(pieces))
             losses.append(result.loss[ends[epoch + 1]] if number == len(pieces) else np.nan)
@@ -117,10 +114,7 @@ def update_moments(
 
 def _visiting_order(shuffle: bool | str, n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """Return the order in which an epoch visits n samples."""
-    if isinstance(shuffle, str):
-        blocks = make_block_shuffle(shuffle)
-        return visiting_order(cut_into_blocks(n, blocks.size), blocks.buffer, seed, epoch)
-    return permutation(n, seed, epoch) if shuffle else np.arange(n)
+    return visiting_order(n, allocate_order(n, make_shuffle(shuffle)), seed, epoch) if shuffle else np.arange(n)
 
 
 def _check_names(settings: Iterable[str]) -> None:

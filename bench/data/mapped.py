@@ -1,0 +1,292 @@
+"""Tables that may be larger than memory: their columns are memory maps, which fits and sweeps take as they take arrays.
+
+An uncompressed Arrow file has its columns as they are needed, and is mapped itself. Any other file is converted once:
+its columns are checked and written to a file beside it, piece by piece.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bench.data.batches import ARROW, MAPPED, Batch, count_rows, find_incomplete, read_batches
+from bench.data.table import (
+    TABLES,
+    Dataset,
+    check_names,
+    check_number_columns,
+    either,
+    explain_failures,
+    read_table,
+)
+from bench.system.atomic import replace_atomically
+from kernels.checks import describe
+from kernels.checksum import LAST_LINE, add_checksum, find_flaw
+from kernels.loss import Loss
+from kernels.run import Floats
+
+# Bytes of a file that is larger than what is read into memory.
+LARGE = 10**9
+ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Called with what is counted and how many there are; what it opens is called with how many are done."""
+
+
+@contextmanager
+def _no_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    yield lambda done: None
+
+
+def open_table(
+    path: str | Path,
+    x: str | Sequence[str],
+    y: str,
+    *,
+    cache_dir: str | Path | None = None,
+    announce: Callable[[str], None] = lambda sentence: None,
+    progress: ShowProgress = _no_progress,
+) -> Dataset:
+    """Map the columns `x` and `y` of a file, or of a folder of files, into memory.
+
+    A single uncompressed Arrow file is mapped as it is, if its columns are float64, lie in one record batch and, where
+    there are more than two inputs, at equal distances. Everything else is converted once to a file of columns, which
+    takes 8 bytes a value on the disk, and is used as long as the files that it was made of have not changed.
+
+    Parameters
+    ----------
+    path
+        A .csv, .tsv, .parquet, .arrow, .feather or .ipc file, or a folder: then all such files in it and below, in the
+        order of their paths. Those whose names begin with a dot or an underscore are left out, as writers leave notes
+        there, and links to folders are not followed.
+    x
+        The input column, or several in the order of the model's inputs.
+    y
+        The target column.
+    cache_dir
+        Where the file of columns is written. Without it, in a folder beside `path`, called like it with ``.columns``
+        behind.
+    announce
+        Called with a sentence that says what is about to be written, where, and how large it is.
+    progress
+        Shows how many rows are converted.
+
+    Returns
+    -------
+    Dataset
+        Whose columns are read-only memory maps.
+
+    Raises
+    ------
+    ValueError
+        In one line that says where: for files that cannot be read or are damaged; columns that do not exist, are not
+        unique or do not hold real numbers; values that are missing or infinite, with their file and row; and where
+        there are no rows.
+    OSError
+        If the file of columns cannot be written.
+
+    Examples
+    --------
+    >>> from kernels import fit
+    >>> trips = open_table("trips/", x="distance", y="fare")  # doctest: +SKIP
+    >>> fit("a*x + b", trips.x, trips.y, epochs=2)  # doctest: +SKIP
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path must be a file or a folder, not {describe(path)}")
+    path = Path(path)
+    names = (x, y) if isinstance(x, str) else (*x, y)
+    check_names(names)
+    files = _files(path)
+    folder = path.with_name(f"{path.name}.columns") if cache_dir is None else Path(cache_dir)
+    columns = _map_arrow(files[0], names) if len(files) == 1 and files[0].suffix.lower() in ARROW else None
+    if columns is None:
+        columns = _map_converted(path, files, names, folder, announce, progress)
+    return Dataset(columns[:, :-1], columns[:, -1], names[:-1], y, str(path), mapped_in=folder)
+
+
+def is_mapped(path: str | Path) -> bool:
+    """Return whether a table is mapped and not read into memory: Arrow files, folders, and files of more than 1 GB."""
+    path = Path(path)
+    if path.is_dir() or path.suffix.lower() in ARROW:
+        return True
+    return path.suffix.lower() in TABLES and path.is_file() and path.stat().st_size > LARGE
+
+
+def load_table(
+    path: str | Path,
+    x: str | Sequence[str],
+    y: str,
+    *,
+    drop_missing: bool = False,
+    loss: str | Loss = "squared",
+    like: Dataset | None = None,
+) -> Dataset:
+    """Read the columns `x` and `y` of a .csv, .tsv or .parquet file, or map them where `is_mapped`.
+
+    What is mapped, by `open_table`, are Arrow files, folders, and files of more than 1 GB: they may have more rows than
+    memory holds.
+
+    Text files are UTF-8 and start with a header line; spaces around column names do not count. Fields are separated by
+    commas, or by semicolons or tabs where the header is. Numbers have a decimal point, or a decimal comma where
+    semicolons separate the fields, and no thousands separators. Empty fields, ?, NA, n/a, NaN, null and - are
+    missing values.
+
+    Parameters
+    ----------
+    path
+        The file; its suffix says how to read it.
+    x
+        The input column, or several in the order of the model's inputs.
+    y
+        The target column.
+    drop_missing
+        Skip rows in which one of these columns is missing or infinite, and count them in `Dataset.dropped`.
+    loss : str
+        What is to be trained. For one of classes, such as ``"logistic"``, y may hold two labels: texts, truth values or
+        any two numbers, which `Dataset.classes` tells.
+    like : Dataset, optional
+        Other rows, such as those that are trained on, whose labels have told the classes.
+
+    Raises
+    ------
+    ValueError
+        In one line that says where: for a file that cannot be read or is damaged; columns that do not exist,
+        are not unique or do not hold real numbers; missing or infinite values; and files without rows.
+    """
+    if not is_mapped(path):
+        return read_table(path, x, y, drop_missing=drop_missing, loss=loss, like=like)
+    if drop_missing:
+        raise ValueError(
+            f"{path} is mapped into memory, and a map has all rows: write the file without those that have missing "
+            "values, in place of --drop-missing (drop_missing=True)"
+        )
+    return open_table(path, x, y)
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the files that a path stands for."""
+    if not path.is_dir():
+        if not path.exists() and not path.suffix:
+            raise ValueError(f"{path} is no file and no folder; give a {either(MAPPED)} file, or a folder of them")
+        if path.suffix.lower() not in MAPPED:
+            raise ValueError(f"{path} must be a {either(MAPPED)} file, or a folder of such files")
+        return [path]
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in MAPPED
+        and not file.is_dir()
+        and not any(name.startswith((".", "_")) for name in file.relative_to(path).parts)
+    )
+    if not found:
+        raise ValueError(f"{path} has no {either(MAPPED)} files")
+    return found
+
+
+def _map_arrow(path: Path, names: Sequence[str]) -> Floats | None:
+    """Return the columns of an Arrow file as they lie in it, shape (n, columns); None where they do not lie so."""
+    with explain_failures(path, MAPPED), pa.memory_map(str(path)) as source:
+        if source.size() and source.read(6) != b"ARROW1":
+            raise ValueError(f"{path} must be in Arrow's file format, which is Feather version 2 too")
+        source.seek(0)
+        begin = source.read_buffer().address  # of the whole file, without a copy
+        source.seek(0)
+        reader = pa.ipc.open_file(source)
+        check_number_columns(path, names, reader.schema)
+        if reader.num_record_batches != 1 or any(reader.schema.field(name).type != pa.float64() for name in names):
+            return None
+        batch = reader.get_batch(0)
+        found = [batch.column(name) for name in names]
+        places = [column.buffers()[1].address - begin + 8 * column.offset for column in found]
+        # What was decompressed lies elsewhere.
+        in_file = all(0 <= place <= source.size() - 8 * batch.num_rows for place in places)
+        distances = set(np.diff(places).tolist())
+        if not batch.num_rows or not in_file or len(distances) > 1 or any(column.null_count for column in found):
+            return None
+    whole = np.memmap(path, np.uint8, "r")
+    shape, distance = (batch.num_rows, len(names)), distances.pop()
+    columns: Floats = np.ndarray(shape, np.float64, whole, places[0], (8, distance))
+    columns.flags.writeable = False
+    find_incomplete(path, names, Batch(0, [columns[:, k] for k in range(len(names))]))
+    return columns
+
+
+def _map_converted(
+    path: Path,
+    files: Sequence[Path],
+    names: Sequence[str],
+    folder: Path,
+    announce: Callable[[str], None],
+    progress: ShowProgress,
+) -> Floats:
+    """Return the columns of files from the file that they were converted to, shape (n, columns)."""
+    with explain_failures(files[0], MAPPED):
+        versions = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    made_of: dict[str, Any] = {"files": versions, "columns": list(names)}
+    name = hashlib.sha256(json.dumps([[file for file, *_ in versions], list(names)]).encode()).hexdigest()[:16]
+    target, about = folder / f"{name}.float64", folder / f"{name}.json"
+    rows = _converted_rows(target, about, made_of)
+    if rows is None:
+        rows = sum(count_rows(file, names[-1]) for file in files)
+        if not rows:
+            raise ValueError(f"{path} has columns but no rows of data")
+        size = 8 * rows * len(names)
+        _check_room(folder, size)
+        announce(f"{rows:,} rows of {path} are written to {folder}, once: {size / 1e9:,.2f} GB.")
+        _convert(files, names, target, rows, progress)
+        with target.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        note = json.dumps(made_of | {"rows": rows, "sha256": digest}).encode() + LAST_LINE
+        with replace_atomically(about) as temporary:
+            temporary.write_bytes(add_checksum(note))
+    return np.memmap(target, np.float64, "r", shape=(rows, len(names)), order="F")
+
+
+def _converted_rows(target: Path, about: Path, made_of: dict[str, Any]) -> int | None:
+    """Return how many rows a file of columns has; None where there is none, or it is not what was written."""
+    try:
+        note = about.read_bytes()
+        if find_flaw(note) is not None:
+            return None
+        known = json.loads(note.splitlines()[0])
+        if {key: known[key] for key in made_of} != made_of:
+            return None
+        with target.open("rb") as content:
+            intact = hashlib.file_digest(content, "sha256").hexdigest() == known["sha256"]
+        return int(known["rows"]) if intact else None
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _convert(files: Sequence[Path], names: Sequence[str], target: Path, rows: int, progress: ShowProgress) -> None:
+    """Write the columns of files to one file, one column after the other."""
+    begin = 0
+    with replace_atomically(target) as temporary, progress("rows", rows) as advance:
+        columns = np.memmap(temporary, np.float64, "w+", shape=(rows, len(names)), order="F")
+        for file in files:
+            for batch in read_batches(file, names):
+                find_incomplete(file, names, batch)
+                end = begin + batch.columns[0].size
+                for k, values in enumerate(batch.columns):
+                    columns[begin:end, k] = values
+                begin = end
+                advance(begin)
+        if begin != rows:
+            raise ValueError(f"{files[-1]} has changed while it was read: there were {rows:,} rows, and now {begin:,}")
+        columns.flush()
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Refuse columns that the disk has no room for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"{folder} has room for {free / 1e9:,.1f} GB, and the columns take {needed / 1e9:,.1f} GB; name another "
+            "place with --cache-dir (cache_dir)"
+        )

@@ -1,0 +1,159 @@
+"""Orders of many samples, in blocks or gathered part by part: the same in every kernel, and those of NumPy's draws."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import Grid, sweep
+from kernels import block_shuffle, fit
+from kernels.block_shuffle import allocate_order, buffers, describe_order, make_shuffle, visiting_order
+from kernels.models import make_model
+from kernels.partial_fit import partial_fit, start_run
+
+MODEL = "a*x**2 + b*x + c"
+START = {"init": [1.0, -2.0, 0.5], "lr": 0.02}
+
+
+def samples(n, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, n)
+    return x, 2 * x * x - 4 * x + 3 + 0.1 * rng.standard_normal(n)
+
+
+def order_of(n, shuffle, seed, epoch):
+    return visiting_order(n, allocate_order(n, make_shuffle(shuffle)), seed, epoch)
+
+
+@given(st.integers(1, 400), st.integers(1, 40), st.integers(1, 200), st.integers(0, 2**64 - 1))
+def test_blocks_go_into_the_buffer_whole(n, size, buffer, seed):
+    blocks = [size] * (n // size) + [n % size] * (n % size > 0)
+    groups = buffers(blocks, buffer, seed, 3)
+    assert sorted(chain.from_iterable(groups)) == list(range(len(blocks)))
+    rooms = [sum(blocks[block] for block in group) for group in groups]
+    assert all(room <= buffer or len(group) == 1 for room, group in zip(rooms, groups, strict=True))
+    # No group is smaller than it has to be.
+    assert all(room + blocks[after[0]] > buffer for room, after in zip(rooms, groups[1:], strict=False))
+    order = order_of(n, f"blocks(size={size}, buffer={buffer})", seed, 3)
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+    ends = np.cumsum(rooms)
+    for group, part in zip(groups, np.split(order, ends[:-1]), strict=True):
+        assert set(part // size) == set(group)
+
+
+def test_every_order_of_blocks_and_of_samples_comes_about():
+    """Of four samples in blocks of two, taken one by one: two orders of the blocks, and two in each."""
+    orders = [tuple(order_of(4, "blocks(size=2, buffer=2)", seed, 0)) for seed in range(400)]
+    assert len(set(orders)) == 8
+    assert min(map(orders.count, set(orders))) > 400 / 8 / 2  # the chance of fewer is 1e-4, and the seeds are fixed
+
+
+@pytest.mark.parametrize("kernel", ["fused", "reference"])
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"batch_size": 7}, {"batch_size": 16, "drop_last": False, "optimizer": "adam"}, {"batch_size": 500}],
+    ids=str,
+)
+@pytest.mark.parametrize("shuffle", ["blocks(size=100, buffer=450)", "blocks(size=300, buffer=1)", True])
+def test_samples_are_trained_in_their_order(kernel, asked, shuffle, monkeypatch):
+    """Against epochs that are trained one by one on arrays in that order; a full shuffle is gathered too."""
+    monkeypatch.setattr(block_shuffle, "SWAPPED", 100)
+    x, y = samples(1003)
+    found = fit(MODEL, x, y, **START, epochs=3, shuffle=shuffle, seed=5, kernel=kernel, **asked)
+    model = make_model(MODEL)
+    state = start_run(model, START["init"], asked.get("optimizer", "sgd"))
+    for epoch in range(3):
+        order = order_of(1003, shuffle, 5, epoch)
+        state, _ = partial_fit(model, x[order], y[order], state, lr=START["lr"], **asked)
+        np.testing.assert_array_equal(found.trajectory[epoch + 1], state.params)
+    np.testing.assert_array_equal(found.memory, state.memory)
+    # The loss is that of the samples as they stand, whatever the order in which they are visited.
+    assert found.loss[0] == fit(MODEL, x, y, **START, epochs=1).loss[0]
+
+
+def test_gathered_samples_are_those_that_are_swapped(monkeypatch):
+    x, y = samples(3000)
+    asked = START | {"epochs": 2, "shuffle": True, "seed": 1, "record": "log"}
+    swapped = fit(MODEL, x, y, **asked)
+    monkeypatch.setattr(block_shuffle, "SWAPPED", 100)
+    np.testing.assert_array_equal(fit(MODEL, x, y, **asked).trajectory, swapped.trajectory)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_marks_held_out_samples_and_float32_work_in_blocks(dtype):
+    x, y = samples(700)
+    asked = START | {"epochs": 8, "shuffle": "blocks(size=50, buffer=120)", "record": 3, "batch_size": 8}
+    asked |= {"validation": 0.2, "patience": 2, "lr": 0.3, "dtype": dtype}
+    found, expected = (fit(MODEL, x, y, kernel=kernel, **asked) for kernel in ("fused", "reference"))
+    assert found.loss.size > 9
+    for name in ("params", "loss", "trajectory", "validation_loss", "memory"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+
+
+def test_lanes_gather_as_single_runs_do(monkeypatch):
+    monkeypatch.setattr(block_shuffle, "SWAPPED", 100)
+    x, y = samples(1500)
+    grid = Grid(lr=[0.01, 0.05], batch_size=[1, 7], init={"start": START["init"]}, shuffle=True, seed=[2])
+    found = sweep(MODEL, x, y, grid, epochs=2, confirm=0, record="epoch").frame
+    for row in found.itertuples():
+        asked = {"lr": row.lr, "batch_size": row.batch_size, "shuffle": True, "seed": 2, "epochs": 2}
+        alone = fit(MODEL, x, y, init=START["init"], **asked)
+        assert [row.param_a, row.param_b, row.param_c] == alone.params.tolist()
+        assert row.final_loss == alone.loss[-1]
+
+
+def test_blocks_of_sorted_samples_are_nearly_a_full_shuffle():
+    """Sorted by x, samples in their order end far away; in blocks they end as near as fully shuffled ones."""
+    x, y = samples(10_000)
+    x, y = (column[np.argsort(x)] for column in (x, y))
+    lowest = fit(MODEL, x, y, epochs=1).optimum.loss
+
+    def excess(shuffle):
+        asked = START | {"epochs": 3, "batch_size": 16, "lr": 0.05, "shuffle": shuffle}
+        return np.mean([fit(MODEL, x, y, **asked, seed=seed).loss[-1] / lowest - 1 for seed in range(5)])
+
+    order, full, blocks = excess(False), excess(True), excess("blocks(size=200, buffer=1000)")
+    assert blocks < 3 * full < 0.1 * order
+
+
+def test_the_order_is_part_of_the_result():
+    x, y = samples(1003)
+    told = {
+        shuffle: fit(MODEL, x, y, **START, epochs=1, kernel="reference", batch_size=100, shuffle=shuffle)
+        for shuffle in (False, True, "blocks(size=100, buffer=450)")
+    }
+    assert told[False].order == "as they stand"
+    assert told[True].order == "all samples shuffled"
+    order = "11 blocks of 100 samples in a random order, and the samples of 4 at a time shuffled"
+    assert told["blocks(size=100, buffer=450)"].order == order
+    assert f"order       {order}" in str(told["blocks(size=100, buffer=450)"])
+
+
+@pytest.mark.parametrize(
+    ("n", "shuffle", "order"),
+    [
+        (10, "blocks", "one block of 10 samples, shuffled"),
+        (300, "blocks(size=100, buffer=50)", "3 blocks of 100 samples, and the samples of each shuffled"),
+        (203, "blocks(size=100, buffer=210)", "3 blocks of 100 samples, and all samples shuffled together"),
+        (9, "blocks(size=1, buffer=3)", "9 blocks of 1 sample, and the samples of 3 at a time shuffled"),
+    ],
+)
+def test_the_words_for_an_order(n, shuffle, order):
+    assert describe_order(n, make_shuffle(shuffle)).replace(" in a random order", "") == order
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "message"),
+    [
+        ("blocks(buffer=0)", "buffer must be a whole number of at least 1, not 0"),
+        ("blocks(size=0)", "size must be a whole number of at least 1, not 0"),
+        ("rows", "shuffle 'rows' is not known; known are blocks"),
+        (1, "shuffle must be True or False, not 1"),
+    ],
+)
+def test_what_is_no_order(shuffle, message):
+    x, y = samples(30)
+    with pytest.raises(ValueError, match=message):
+        fit(MODEL, x, y, epochs=1, shuffle=shuffle)

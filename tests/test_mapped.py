@@ -1,0 +1,342 @@
+"""Tables that are mapped into memory: the fits of the same table in memory, and faults with their file and row."""
+
+import json
+import os
+import tracemalloc
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from bench import Grid, sweep
+from bench.data import hold_out_share, load_table, mapped, open_table, standardize
+from bench.data import table as tables
+from kernels import fit
+
+MODEL = "a*x**2 + b*x + c"
+START = {"init": [1.0, -2.0, 0.5], "lr": 0.02}
+COMMAND = ["--x", "x", "--y", "y", "--model", MODEL, "--init", "a=1,b=-2,c=0.5", "--lr", "0.02", "--epochs", "2"]
+
+
+def samples(n, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, n)
+    return x, 2 * x * x - 4 * x + 3 + 0.1 * rng.standard_normal(n)
+
+
+@pytest.fixture
+def rows():
+    """A thousand of them, with a column of text that is not asked for."""
+    x, y = samples(1003)
+    return pa.table({"name": ["a"] * 1003, "y": y, "x": x})
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write rows in a form that can be mapped, in groups of a hundred, and return their path."""
+
+    def write(rows, form):
+        path = tmp_path / f"rows.{form}"
+        if form == "folder":
+            path = tmp_path / "rows"
+            (path / "later").mkdir(parents=True)
+            pa.parquet.write_table(rows[:400], path / "a.parquet", row_group_size=100)
+            pa.feather.write_feather(rows[400:700], path / "b.feather", chunksize=100)
+            pa.csv.write_csv(rows[700:], path / "later" / "a.csv")
+            (path / "_SUCCESS.parquet").write_text("no rows")
+            (path / "notes.txt").write_text("no rows")
+        elif form == "parquet":
+            pa.parquet.write_table(rows, path, row_group_size=100)
+        elif form == "csv":
+            pa.csv.write_csv(rows, path)
+        else:
+            packed = "lz4" if form == "feather" else "uncompressed"
+            pa.feather.write_feather(rows, path, chunksize=2000 if form == "arrow" else 100, compression=packed)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("form", ["parquet", "feather", "arrow", "csv", "folder"])
+def test_columns_are_those_of_the_file(rows, write, form):
+    table = open_table(write(rows, form), "x", "y")
+    np.testing.assert_array_equal(table.x[:, 0], rows["x"])
+    np.testing.assert_array_equal(table.y, rows["y"])
+    assert not table.x.flags.writeable
+    assert (table.mapped_in.exists(), table.mapped_in.suffix) == (form != "arrow", ".columns")
+
+
+def test_an_uncompressed_arrow_file_is_mapped_itself(tmp_path):
+    columns = {name: np.random.default_rng(k).standard_normal(999) for k, name in enumerate("uvwz")}
+    path = tmp_path / "rows.arrow"
+    pa.feather.write_feather(pa.table(columns), path, compression="uncompressed", chunksize=2000)
+    table = open_table(path, ["w", "u"], "z")
+    converted = open_table(path, ["u", "z"], "v")
+    np.testing.assert_array_equal(converted.x, np.column_stack([columns["u"], columns["z"]]))
+    for found, name in ((table.x[:, 0], "w"), (table.x[:, 1], "u"), (table.y, "z"), (converted.y, "v")):
+        assert found.flags.c_contiguous
+        np.testing.assert_array_equal(found, columns[name])
+    # Three columns at distances that differ cannot be one array.
+    assert {path.suffix for path in tmp_path.rglob("*")} == {".arrow", ".columns", ".float64", ".json"}
+
+
+def test_numbers_of_all_kinds(tmp_path):
+    path = tmp_path / "kinds.parquet"
+    whole = pa.array([1, 2, 3], pa.int16())
+    pa.parquet.write_table(pa.table({"u": whole, "v": pa.array([0.5, 1, 2], pa.float32()), "w": [1, 2, 3]}), path)
+    found, table = open_table(path, ["u", "v"], "w"), load_table(path, ["u", "v"], "w")
+    np.testing.assert_array_equal(found.x, table.x)
+    np.testing.assert_array_equal(found.y, table.y)
+
+
+def test_a_text_file_with_semicolons_and_decimal_commas(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("x;y\n" + "".join(f"{k},5;-{k},25\n" for k in range(200)))
+    table = open_table(path, "x", "y")
+    np.testing.assert_array_equal(table.x[:, 0], np.arange(200) + 0.5)
+    np.testing.assert_array_equal(table.y, -np.arange(200) - 0.25)
+
+
+def test_what_is_converted_is_said_and_done_once(rows, write):
+    path, said, seen = write(rows, "parquet"), [], []
+
+    class Bar:
+        def __init__(self, what, total):
+            seen.append((what, total))
+
+        def __enter__(self):
+            return seen.append
+
+        def __exit__(self, *_):
+            pass
+
+    def opened():
+        return open_table(path, "x", "y", announce=said.append, progress=Bar)
+
+    first = opened()
+    assert said == [f"1,003 rows of {path} are written to {path}.columns, once: 0.00 GB."]
+    assert seen[0] == ("rows", 1003)
+    assert seen[-1] == 1003
+    np.testing.assert_array_equal(opened().y, first.y)
+    assert len(said) == 1
+    write(rows[:900], "parquet")  # another file of that name
+    assert opened().y.size == 900
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("suffix", [".float64", ".json"])
+def test_columns_that_have_changed_are_written_anew(rows, write, suffix):
+    path, said = write(rows, "parquet"), []
+    open_table(path, "x", "y")
+    (file,) = path.with_name("rows.parquet.columns").glob(f"*{suffix}")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    np.testing.assert_array_equal(open_table(path, "x", "y", announce=said.append).y, rows["y"])
+    assert len(said) == 1
+
+
+def test_another_folder_for_the_columns(rows, write, tmp_path):
+    path = write(rows, "parquet")
+    table = open_table(path, "x", "y", cache_dir=tmp_path / "elsewhere")
+    assert table.mapped_in == tmp_path / "elsewhere"
+    assert not path.with_name("rows.parquet.columns").exists()
+
+
+def test_a_disk_without_room_is_said_beforehand(rows, write, monkeypatch):
+    monkeypatch.setattr(mapped.shutil, "disk_usage", lambda folder: os.terminal_size((0, 0)) and Usage)
+    path = write(rows, "parquet")
+    with pytest.raises(ValueError, match=r"has room for 0\.0 GB, and the columns take 0\.0 GB; .* --cache-dir"):
+        open_table(path, "x", "y")
+    assert not list(path.with_name("rows.parquet.columns").iterdir())
+
+
+class Usage:
+    free = 100
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+@pytest.mark.parametrize("asked", [{}, {"batch_size": 16, "shuffle": True}, {"shuffle": "blocks(size=99, buffer=300)"}])
+def test_a_fit_is_that_of_arrays(rows, write, form, asked):
+    table = open_table(write(rows, form), "x", "y")
+    found = fit(MODEL, table.x, table.y, **START, epochs=3, **asked)
+    expected = fit(MODEL, rows["x"].to_numpy(), rows["y"].to_numpy(), **START, epochs=3, **asked)
+    np.testing.assert_array_equal(found.trajectory, expected.trajectory)
+    np.testing.assert_array_equal(found.loss, expected.loss)
+    assert found.r2 == expected.r2
+
+
+def test_held_out_standardized_and_swept_it_is_the_table_in_memory(rows, write):
+    path = write(rows, "parquet")
+    table, other = open_table(path, "x", "y"), load_table(path, "x", "y")
+    (found, scaling), (expected, expected_scaling) = (
+        standardize(hold_out_share(data, 0.2, test=0.1)) for data in (table, other)
+    )
+    assert isinstance(found.y.base, np.memmap)
+    np.testing.assert_allclose(scaling.x_scale, expected_scaling.x_scale, rtol=1e-13)
+    np.testing.assert_allclose(found.x, expected.x, rtol=1e-12, atol=1e-14)
+    for held in ("validation", "test"):
+        for one, same in zip(getattr(found, held), getattr(expected, held), strict=True):
+            np.testing.assert_allclose(one, same, rtol=1e-12, atol=1e-13)
+    grid = Grid(lr=[0.01, 0.1], batch_size=[1, "full"], init={"start": START["init"]}, shuffle=[True, False])
+    frames = [sweep(MODEL, data.x, data.y, grid, epochs=2, validation=0.2, confirm=0).frame for data in (table, other)]
+    assert frames[0].equals(frames[1])
+
+
+def test_a_constant_column_cannot_be_standardized(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pa.parquet.write_table(pa.table({"u": np.arange(300.0), "v": np.full(300, 0.1), "w": np.arange(300.0)}), path)
+    with pytest.raises(ValueError, match="column 'v' must vary to be standardized"):
+        standardize(open_table(path, ["u", "v"], "w"))
+
+
+def test_it_takes_little_memory(tmp_path):
+    """Of samples in a memory map there is no copy, and of shuffled ones only their places or the buffer."""
+    x, y = samples(600_000)
+    path = tmp_path / "rows.parquet"
+    pa.parquet.write_table(pa.table({"x": x, "y": y}), path)
+    table = open_table(path, "x", "y")
+    for shuffle in (False, True, "blocks(size=4000, buffer=16000)"):
+        fit(MODEL, table.x[:300_000], table.y[:300_000], **START, epochs=1, shuffle=shuffle)
+        tracemalloc.start()
+        fit(MODEL, table.x, table.y, **START, epochs=1, shuffle=shuffle).best  # noqa: B018
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 0.5 * (x.nbytes + y.nbytes)
+
+
+@pytest.mark.parametrize(("value", "found"), [(None, "missing"), (np.nan, "missing"), (-np.inf, "infinite")])
+@pytest.mark.parametrize(("form", "place"), [("parquet", 858), ("feather", 858), ("arrow", 858), ("folder", 158)])
+def test_a_value_that_is_no_number_is_named_with_its_file_and_row(write, rows, value, found, form, place):
+    y = rows["y"].to_pylist()
+    y[857] = value
+    path = write(rows.set_column(1, "y", pa.array(y)), form)
+    file = path / "later" / "a.csv" if form == "folder" else path
+    with pytest.raises(ValueError, match=f"^{file}: row {place}, column 'y' is {found}; fill it in, or write"):
+        open_table(path, "x", "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "asked", "message"),
+    [
+        ("rows.txt", b"x,y", ("x", "y"), "must be a .csv, .tsv, .parquet, .arrow, .feather or .ipc file, or a folder"),
+        ("rows.csv", b"x,y\n1,2\n1,b\n", ("x", "y"), "line 3, column 'y' must be a number such as -1234.5, not 'b'"),
+        ("rows.csv", b"x,y\n1,2\n1,2,3\n", ("x", "y"), "line 3 must have 2 fields like the header, not 3"),
+        ("rows.parquet", b"PAR1 and no more", ("x", "y"), "is damaged: "),
+        ("rows.arrow", b"", ("x", "y"), "is damaged: "),
+        ("rows.arrow", b"FEA1 and more", ("x", "y"), "must be in Arrow's file format, which is Feather version 2 too"),
+        ("rows.parquet", None, ("x", "z"), "has no column 'z'; its columns are 'name', 'y', 'x'"),
+        ("rows.feather", None, ("name", "y"), "column 'name' must hold real numbers, not string"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, rows, name, content, asked, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    elif path.suffix == ".parquet":
+        pa.parquet.write_table(rows, path)
+    else:
+        pa.feather.write_feather(rows, path)
+    with pytest.raises(ValueError, match=f"^{path}.*{message}") as caught:
+        open_table(path, *asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_that_hold_no_rows(tmp_path, rows):
+    for path, message in (
+        (tmp_path, "has no .csv, .tsv, .parquet, .arrow, .feather or .ipc files"),
+        (tmp_path / "none", "is no file and no folder; give a .csv, .tsv, .parquet, .arrow,"),
+        (tmp_path / "none.parquet", "cannot be read: No such file or directory; give a .csv, .tsv, .parquet, .arrow,"),
+        ("/dev/null", "must be a .csv"),
+    ):
+        with pytest.raises(ValueError, match=f"^{path} {message}"):
+            open_table(path, "x", "y")
+    pa.parquet.write_table(rows[:0], tmp_path / "empty.parquet")
+    with pytest.raises(ValueError, match="has columns but no rows of data"):
+        open_table(tmp_path, "x", "y")
+    os.mkfifo(tmp_path / "pipe.parquet")
+    with pytest.raises(ValueError, match="it is a named pipe, and only regular files are read"):
+        open_table(tmp_path, "x", "y")
+
+
+def test_a_list_of_files_is_no_path():
+    with pytest.raises(ValueError, match=r"^path must be a file or a folder, not \['a.parquet', 'b.parquet'\]$"):
+        open_table(["a.parquet", "b.parquet"], "x", "y")
+
+
+def test_a_folder_that_is_called_like_a_file(tmp_path, rows):
+    (tmp_path / "all.parquet").mkdir()
+    pa.parquet.write_table(rows, tmp_path / "all.parquet" / "part-0.parquet")
+    assert open_table(tmp_path, "x", "y").y.size == open_table(tmp_path / "all.parquet", "x", "y").y.size == 1003
+
+
+def test_a_table_that_memory_cannot_hold_is_refused_with_a_way_out(monkeypatch, write, rows):
+    monkeypatch.setattr(tables, "available_memory", lambda: 20_000)
+    with pytest.raises(
+        ValueError, match=r"has 1,003 rows, which take 0\.0 GB of memory, .*; bench.data.open_table maps"
+    ):
+        load_table(write(rows, "parquet"), "x", "y")
+
+
+def test_the_command_fits_a_map_as_it_fits_a_table_in_memory(sgdbench, write, rows, monkeypatch):
+    path = write(rows, "parquet")
+    found, expected = (
+        json.loads(sgdbench("fit", path, *COMMAND, "--json", "--validation", "0.2", *options)[1])
+        for options in ([], ["--stream"])
+    )
+    assert (found["params"], found["validation_loss"]) == (expected["params"], expected["validation_loss"])
+    assert (found["loss"], expected["order"]) == (expected["loss"], "as they stand")
+    monkeypatch.setattr(mapped, "LARGE", 1000)
+    large = json.loads(sgdbench("fit", path, *COMMAND, "--json", "--validation", "0.2")[1])
+    assert (large["order"], large["params"]) == ("as they stand", found["params"])
+
+
+def test_the_command_shuffles_a_map_in_blocks(sgdbench, write, rows, tmp_path):
+    plot = tmp_path / "fit.png"
+    options = ["--shuffle", "--buffer", "300", "--standardize", "--every", "1", "--plot", plot]
+    code, out, err = sgdbench("fit", write(rows, "folder"), *COMMAND, *options, "--cache-dir", tmp_path / "elsewhere")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Columns: 1,003 rows of {tmp_path / 'rows'} are written to {tmp_path / 'elsewhere'}, once: ")
+    assert "one block of 1,003 samples, shuffled" in out
+    assert "In standardized units:" in out
+    assert "standard error" in out
+    assert plot.stat().st_size > 10_000
+
+
+def test_a_run_of_an_arrow_file(sgdbench, write, rows, tmp_path):
+    path = write(rows, "arrow")
+    options = ["--x", "x", "--y", "y", "--epochs", "3", "--confirm", "0", "--out", tmp_path / "out"]
+    code, out, err = sgdbench("run", path, *options)
+    assert (code, err) == (0, "")
+    assert "(1,003 samples)" in out
+
+
+def test_a_fit_is_printed_also_where_ctrl_c_ends_what_is_said_of_it(sgdbench, write, rows, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.commands.fit.table_quality", stop)
+    code, out, _ = sgdbench("fit", write(rows, "parquet"), *COMMAND)
+    assert code == 0
+    assert "max_epochs" in out
+    assert "Standard errors: none: interrupted before the rows were read once more." in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stream", "--drop-missing"], "--drop-missing needs the rows in memory"),
+        (["--buffer", "10"], "--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle"),
+        (["--stream", "--buffer", "10"], "--buffer is for rows of a mapped table that are shuffled: give --stream and"),
+        (["--stream", "--batch-size", "2000"], "batch_size must be "),
+    ],
+    ids=str,
+)
+def test_what_the_command_refuses(sgdbench, write, rows, options, message):
+    code, _, err = sgdbench("fit", write(rows, "parquet"), *COMMAND, *options)
+    assert code == 2
+    assert err.startswith(f"sgdbench: {message}")
+    assert err.count("\n") == 1
