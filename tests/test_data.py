@@ -257,7 +257,7 @@ def test_damaged_parquet(write):
     [
         ("none.csv", " cannot be read: No such file or directory; give a .csv, .tsv or .parquet file"),
         ("none.parquet", " cannot be read: No such file or directory; give a .csv, .tsv or .parquet file"),
-        ("folder.csv", " cannot be read: Is a directory; give a .csv, .tsv or .parquet file"),
+        ("folder.csv", " has no .csv, .tsv, .parquet, .arrow, .feather or .ipc files"),
         ("cars.xlsx", " must be a .csv, .tsv or .parquet file"),
     ],
 )
@@ -285,8 +285,8 @@ def test_only_regular_files_are_read(tmp_path, suffix):
     assert load_table(link, "a", "b").y == [2.0]
 
 
-def test_a_folder_is_no_table(tmp_path):
-    assert refusal(tmp_path, ["a"], "b") == " must be a .csv, .tsv or .parquet file, not a directory"
+def test_a_folder_without_tables(tmp_path):
+    assert refusal(tmp_path, ["a"], "b") == " has no .csv, .tsv, .parquet, .arrow, .feather or .ipc files"
 
 
 @pytest.mark.parametrize(

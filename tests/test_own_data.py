@@ -231,7 +231,7 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, monke
         (["run", "cars.csv"], "--y must name the column of cars.csv that is to be fitted"),
         (
             ["run", "quadratic", "--model", "a*x"],
-            "--model is for a .csv, .tsv, .parquet file; the study quadratic says",
+            "--model is for a .csv, .tsv, .parquet, .arrow, .feather, .ipc file; the study quadratic says",
         ),
         (["run", "quadratic", "--drop-missing"], "--drop-missing is for a .csv"),
         (["run", "none.csv", "--y", "mpg"], "none.csv cannot be read"),

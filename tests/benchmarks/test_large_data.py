@@ -55,7 +55,7 @@ def test_a_sample_costs_the_same_whatever_their_number(mapped, benchmark, reach)
 @pytest.mark.parametrize("order", ["as they stand", "blocks", "all shuffled", "a converted file"])
 @pytest.mark.benchmark(group="ten million samples, an epoch")
 def test_orders(order, folder, mapped, benchmark, reach):
-    """Two epochs, in memory maps or of a Parquet file that is converted, three times: the last loss takes a pass too."""
+    """Two epochs, in memory maps or of a Parquet file that is converted: the last loss takes a third pass."""
     table = open_table(folder / "samples.parquet", "x", "y")
     samples = (table.x, table.y) if "file" in order else mapped
     shuffle = "blocks" if order == "blocks" else order == "all shuffled"
