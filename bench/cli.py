@@ -492,7 +492,7 @@ def speed(
         str | None, typer.Option(metavar="NAMES", help='Variants, such as "fused,lanes,C"; without it, all.')
     ] = None,
     peers: Annotated[
-        bool, typer.Option("--peers", help="Those too that other packages bring: JAX, PyTorch, scikit-learn, river.")
+        bool, typer.Option("--peers", help="Those too that other packages bring: JAX, PyTorch, scikit-learn.")
     ] = False,
     batch_size: Annotated[str, typer.Option(metavar="SIZE", help='Samples per update, or "full".')] = "1",
     optimizer: Annotated[str, typer.Option(metavar="NAME", help='Such as "momentum(0.9)" or "adam".')] = "sgd",
@@ -507,7 +507,7 @@ def speed(
     """Verify and time the variants, and compare them.
 
     Each is held against the reference before it is timed, and all take turns. Exit code 1 if one gives another result.
-    The table of limits says what an update by the kernels takes at least on this processor.
+    The share of the roof says how near a kernel comes to the time that its arithmetic takes by itself.
     """
     from bench.commands import options  # noqa: PLC0415
     from bench.commands.speed import run_speed  # noqa: PLC0415

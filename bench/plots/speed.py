@@ -26,13 +26,14 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
 
     On a logarithmic axis only the ends of bars can be compared, not their lengths. Lines go up from the ends of
     `reference` and of C. A speedup is stated only for verified results; the bars of other results are hatched.
+    Shares of the roof, where they were measured, stand to the right.
     Variants that were not measured are listed below.
 
     Parameters
     ----------
     speed : DataFrame
         One row per variant: `variant`, `ours`, `verified`, `ns`, `ns_low` and `ns_high` (of a sample-update),
-        `to_reference` and `to_c` (speedups), `note` (why there is no measurement); see
+        `to_reference` and `to_c` (speedups), `share` (of the roof), `note` (why there is no measurement); see
         `bench.timing.speed.Speed`.
     """
     ns = speed["ns"].astype("Float64").to_numpy(float, na_value=np.nan)
@@ -53,6 +54,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     axis.grid(visible=False, axis="y")
     axis.set(xlim=(left, right), ylim=(len(measured) - 0.4, -0.6), xlabel="ns per sample-update")
     _draw_baselines(axis, measured)
+    _write_shares(axis, measured)
     handles = [Patch(color=OURS, label="sgdbench"), Patch(color=OTHERS, label="others")]
     if measured["verified"].fillna(False).ne(True).any():
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="results not verified"))
@@ -102,6 +104,16 @@ def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:
     for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
         axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
         axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
+
+
+def _write_shares(axis: Axes, measured: pd.DataFrame) -> None:
+    """Write the shares of the roof to the right of the axis, where roofs were measured."""
+    shares = measured["share"].dropna() if "share" in measured else pd.Series(dtype=float)
+    look: Any = {"xytext": (8, 0), "textcoords": "offset points", "fontsize": 9}
+    for place, share in shares.items():
+        axis.annotate(f"{share:.2f}", (1, place), xycoords=("axes fraction", "data"), va="center", **look)
+    if len(shares):
+        axis.annotate("of the\nroof", (1, 1), xycoords="axes fraction", va="bottom", **look)
 
 
 def _describe_missing(missing: pd.DataFrame) -> str:
