@@ -21,8 +21,9 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.dispatcher import Dispatcher
-from numba.core.extending import _Intrinsic
+from numba.extending import is_jitted
+
+from kernels.numba_internals import Intrinsic
 
 # Modules whose functions numba compiles by itself.
 KNOWN_MODULES = (np, math)
@@ -35,13 +36,10 @@ class Binder:
     ----------
     given : mapping
         From the names that functions declare without defining them to what they stand for.
-    in_place_of : iterable of pairs, optional
-        Objects that functions name, and others that stand in their places.
     """
 
-    def __init__(self, given: Mapping[str, Any], in_place_of: Iterable[tuple[Any, Any]] = ()) -> None:
+    def __init__(self, given: Mapping[str, Any]) -> None:
         self.given = dict(given)
-        self.in_place_of = {id(one): other for one, other in in_place_of}
         self.functions: list[FunctionType] = []
         self._known: dict[tuple[Any, ...], FunctionType] = {}
         self._digests: dict[int, str] = {}
@@ -99,7 +97,6 @@ class Binder:
         """Return what a name in a function stands for; Python functions are bound too."""
         if name in source.__globals__:
             value = source.__globals__[name]
-            value = self.in_place_of.get(id(value), value)
         elif name in scope:
             value = scope[name]
         elif hasattr(builtins, name):
@@ -234,7 +231,7 @@ _BUILTIN = object()
 
 def python_function(value: Any) -> FunctionType | None:
     """Return the Python function that a value is or was compiled from; None for all else, and for those of NumPy."""
-    if isinstance(value, Dispatcher):
+    if is_jitted(value):
         value = value.py_func
     return value if isinstance(value, FunctionType) and not _is_of_numpy(value) else None
 
@@ -270,7 +267,7 @@ def _describe(value: Any) -> str | None:
             text = value.__name__
         case BuiltinFunctionType():
             text = f"{value.__module__}.{value.__qualname__}"
-        case _Intrinsic():
+        case Intrinsic():
             text = _describe_code(value._defn.__code__)
         case ModuleType() if value in KNOWN_MODULES:
             text = value.__name__

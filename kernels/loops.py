@@ -37,6 +37,7 @@ recorded_loss: Bound  # direct_loss or loss_by_factor
 term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of what is added up
 zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
+as_number: Bound  # a number or a lane -> the same, rounded to what the kernel computes with
 # In a block of runs
 WIDTH: int  # how many
 PART: int  # how many of them are added up side by side
@@ -76,7 +77,7 @@ def train(data, hyper, record, scratch, first, last):
                 break
             epoch, start, stop = leg_from(hyper, done, per_epoch)
             done += 1
-        lr = hyper.rates[epoch]
+        lr = as_number(hyper.rates[epoch])
         theta, state, start = train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
     write_state(record.memory, state)
     return status, done
@@ -106,7 +107,7 @@ def train_block(data, hyper, block, scratch, first, last):
                 break
             epoch, start, stop = leg_from(hyper, done, per_epoch)
             done += 1
-        lr = read_lane(hyper.rates[epoch], 0, WIDTH)
+        lr = as_number(read_lane(hyper.rates[epoch], 0, WIDTH))
         theta, state, start = train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
     return (MAX_EPOCHS if running else CONVERGED), done
 

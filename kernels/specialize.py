@@ -11,7 +11,7 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache as once
 from functools import partial
@@ -20,18 +20,13 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from llvmlite.binding.ffi import lib as llvm
 from numba import types
-from numba.core.compiler_lock import global_compiler_lock
 
 from kernels import (
     cache,
     compiled_functions,
-    float32,
-    lane_avx512,
     lane_exp,
-    lane_exp512,
-    lane_log512,
+    lane_log,
     lane_math,
     lane_vector,
     lanes,
@@ -42,16 +37,15 @@ from kernels import (
 from kernels.activity import announce
 from kernels.binding import Binder, compile_bound, source_of
 from kernels.checks import errors_in_one_line
-from kernels.code_cache import CodeCache
 from kernels.forking import wait_when_forking
-from kernels.inner_functions import InnerCompiler, PlainInnerCompiler
 from kernels.loss import Loss
+from kernels.numba_internals import LOCKS, InnerCompiler, PlainInnerCompiler, global_compiler_lock, use_cache
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program
 from kernels.unrolled import Ingredients, define, unroll
 
 # What the intrinsics of these modules emit is not in the code of the functions that call them.
-EMITTERS = (compiled_functions, lane_avx512, lane_exp, lane_exp512, lane_log512, lane_math, lane_vector, lanes, tuples)
+EMITTERS = (compiled_functions, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
 # The others are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.visit.__name__,
@@ -63,7 +57,7 @@ CALLED = {
     loops.minibatch_leg.__name__,
 }
 
-wait_when_forking(global_compiler_lock, llvm._lock)
+wait_when_forking(*LOCKS)
 
 
 class Kernel(NamedTuple):
@@ -257,7 +251,7 @@ def _bind_sum(binder: Binder, name: str, *, in_parts: bool) -> FunctionType:
 
 def make_binder(made_of: Ingredients) -> Binder:
     """Return what binds the names that `loops` declares to what a kernel is made of."""
-    written = define(unroll(made_of), made_of.dtype)
+    written = define(unroll(made_of))
     return Binder(
         written
         | {
@@ -269,28 +263,20 @@ def make_binder(made_of: Ingredients) -> Binder:
             "step_clock": made_of.clock,
             "per_sample_step": made_of.per_sample,
             "add_weight_decay": add_weight_decay,
+            "as_number": lanes.as_float32 if made_of.dtype == "float32" else lanes.as_float64,
             "WIDTH": made_of.width,
             "PART": made_of.part,
             "PARAMS": made_of.program.params,
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
-        },
-        float32.IN_PLACE_OF if made_of.dtype == "float32" else (),
+        }
     )
 
 
 def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
     """Return the digest and the source of what is bound; see `bind_loops`."""
-    emitters = (*EMITTERS, float32) if made_of.dtype == "float32" else EMITTERS
-    return describe_functions(binder, options_of(made_of), CALLED, emitters)
-
-
-def describe_functions(
-    binder: Binder, options: dict[str, Any], called: Set[str], emitters: tuple[ModuleType, ...] = EMITTERS
-) -> tuple[str, str]:
-    """Return the digest and the source of bound functions, of which those `called` are not inlined."""
-    emitted = "".join(map(inspect.getsource, emitters))
-    source = f"# numba.njit({options})\n\n{source_of(binder.functions)}"
-    everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(called))
+    emitted = "".join(map(inspect.getsource, EMITTERS))
+    source = f"# numba.njit({options_of(made_of)})\n\n{source_of(binder.functions)}"
+    everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(CALLED))
     return hashlib.sha256(repr(everything).encode()).hexdigest(), source
 
 
@@ -327,7 +313,7 @@ def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...]
     if cache.read(f"{name}.py") != source:  # nothing loads it; it is there to be read
         cache.write(f"{name}.py", source)
     dispatcher = numba.njit(**options)(entry)
-    dispatcher._cache = CodeCache(name)  # as `cache=True` would, with a cache of numba's
+    use_cache(dispatcher, name)
     # While another thread holds the lock, nobody forks, so that no process begins without its collections.
     with global_compiler_lock, _collections_paused():
         dispatcher.compile(signature)
@@ -348,7 +334,7 @@ def _collections_paused() -> Iterator[None]:
 
 def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     """Return the argument types of the kernel; the data may be read-only, such as a memory map."""
-    element = types.float32 if made_of.dtype == "float32" else types.float64
+    element = numba.from_dtype(np.dtype(made_of.dtype))
     samples, visited = types.Array(element, 1, "C", readonly=True), types.Array(element, 1, "C")
     vector, table = types.float64[::1], types.float64[:, ::1]
     inputs = made_of.program.inputs
