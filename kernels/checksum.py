@@ -1,0 +1,36 @@
+"""The checksums of files: every file that is written to be read again holds its own.
+
+A file has room for the checksum somewhere in it: as a last line, a value of JSON, a piece of the metadata of Parquet.
+So whatever reads files of its kind can read it, and one rename publishes content and checksum together. The checksum is
+the SHA-256 of the file with zeros in the room, and of the file's owner: a file of another run, or under another name,
+is refused like one whose bits have changed.
+"""
+
+import hashlib
+
+_MARK = b"sgdbench-sha256-"
+ROOM = _MARK + 64 * b"0"
+LAST_LINE = b"\n# " + ROOM + b"\n"
+
+
+def add_checksum(content: bytes, owner: bytes = b"") -> bytes:
+    """Return a content with its checksum in the last room for one, which it must have."""
+    start = content.rindex(_MARK)
+    return content[:start] + _checksum(content, start, owner) + content[start + len(ROOM) :]
+
+
+def find_flaw(content: bytes, owner: bytes = b"") -> str | None:
+    """Return what is wrong with the content of a file, or None if it is as it was written."""
+    start = content.rfind(_MARK)
+    if start < 0:
+        return "it holds no checksum"
+    intact = content[start : start + len(ROOM)] == _checksum(content, start, owner)
+    return None if intact else "its content has changed, or is that of another run"
+
+
+def _checksum(content: bytes, start: int, owner: bytes) -> bytes:
+    """Return the checksum of a content whose room for one begins at `start`."""
+    digest = hashlib.sha256(hashlib.sha256(owner).digest())
+    for piece in (memoryview(content)[:start], ROOM, memoryview(content)[start + len(ROOM) :]):
+        digest.update(piece)
+    return _MARK + digest.hexdigest().encode()
