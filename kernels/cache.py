@@ -1,10 +1,9 @@
 """The private folder on disk that keeps derived programs and compiled kernels between processes.
 
-Every file begins with a line that holds a checksum of its name and of all that follows. What does not have the right
-one is as good as missing: whoever asks for it makes it anew and writes it over.
+Every file ends in a line that holds its checksum (`kernels.checksum`); the owner is the file's name. A file without the
+right checksum counts as missing: its content is made anew and written over it.
 """
 
-import hashlib
 import os
 import tempfile
 import warnings
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from kernels.checksum import LAST_LINE, add_checksum, find_flaw
 from kernels.private_folder import open_folder
 
 
@@ -65,8 +65,7 @@ def read_bytes(name: str) -> bytes | None:
             stored = private.read(name)
     except OSError:
         return None
-    first_line, _, content = stored.partition(b"\n")
-    return content if first_line == _first_line(name, content) else None
+    return None if find_flaw(stored, name.encode()) else stored[: -len(LAST_LINE)]
 
 
 def write_bytes(name: str, content: bytes) -> None:
@@ -82,7 +81,7 @@ def write_bytes(name: str, content: bytes) -> None:
     path = folder()
     if path is not None:
         with open_folder(path) as private:
-            private.write(name, _first_line(name, content) + b"\n" + content)
+            private.write(name, add_checksum(content + LAST_LINE, name.encode()))
 
 
 def read(name: str) -> str | None:
@@ -95,8 +94,3 @@ def write(name: str, text: str) -> None:
     """Store a text whole or not at all: not where there is no folder, or no room in it."""
     with suppress(OSError):
         write_bytes(name, text.encode("utf-8"))
-
-
-def _first_line(name: str, content: bytes) -> bytes:
-    """Return the line that vouches for a file; a comment, because one kind of file is Python to be read."""
-    return b"# sha256 " + hashlib.sha256(name.encode() + b"\n" + content).hexdigest().encode()

@@ -462,9 +462,7 @@ def _optimizer_from_rule(
         return replace(made, options=options.read(*args, **kwargs))
 
     digest = _digest(fingerprint(functions), facts, made.options)
-    registered = _registered("optimizer", name, own, options.sign(build), source_of(functions), digest)
-    settings = rules | dict(zip(parts, frozen, strict=True)) | {"options": made.options, "bounds": options.bounds}
-    return replace(registered, function=settings.pop("rule"), settings=settings)
+    return _registered("optimizer", name, own, options.sign(build), source_of(functions), digest)
 
 
 def _optimizer_from_builder(own: FunctionType, name: str, subject: str) -> Registered:
@@ -490,7 +488,7 @@ def _optimizer_from_builder(own: FunctionType, name: str, subject: str) -> Regis
     facts = (made.slots, made.clock_start, made.slots_start, made.needs_norm, made.needs_loss, made.flags)
     digest = _digest(plain_source(own.__code__), fingerprint(functions), facts, made.options)
     source = f"{text_of(own.__code__) or name}\n\n{source_of(functions)}"
-    return replace(_registered("optimizer", name, own, build, source, digest), function=own)
+    return _registered("optimizer", name, own, build, source, digest)
 
 
 def _try_optimizer(subject: str, made: Optimizer, functions: list[FunctionType]) -> bool:
@@ -516,8 +514,7 @@ def _loss_from_function(own: FunctionType, name: str, subject: str, options: _Op
         return replace(made, options=options.read(*args, **kwargs))
 
     digest = _digest(fingerprint(functions), made.options)
-    registered = _registered("loss", name, own, options.sign(build), source_of(functions), digest)
-    return replace(registered, function=frozen[0], settings={"options": made.options, "bounds": options.bounds})
+    return _registered("loss", name, own, options.sign(build), source_of(functions), digest)
 
 
 def _loss_from_builder(own: FunctionType, name: str, subject: str) -> Registered:
@@ -543,7 +540,7 @@ def _loss_from_builder(own: FunctionType, name: str, subject: str) -> Registered
     exact = _try_loss(subject, made, functions)
     digest = _digest(plain_source(own.__code__), fingerprint(functions), made.options)
     source = f"{text_of(own.__code__) or name}\n\n{source_of(functions)}"
-    return replace(_registered("loss", name, own, build, source, digest), function=own)
+    return _registered("loss", name, own, build, source, digest)
 
 
 def _try_loss(subject: str, made: Loss, functions: list[FunctionType]) -> bool:

@@ -5,7 +5,7 @@ registered in this process, and, for a name that is in neither, loads the plug-i
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kernels.plugins import PREFIX, load_installed
@@ -34,10 +34,6 @@ class Registered:
         It and all that it uses, to be read.
     digest : str
         Differs where what it computes may differ; comments and the layout of the text do not count.
-    function : callable or None
-        What was registered, as it is used: fixed to what its names stood for. None for an expression.
-    settings : mapping
-        The arguments that it was registered with besides its name, of which functions are fixed in the same way.
     """
 
     kind: str
@@ -47,8 +43,6 @@ class Registered:
     place: str
     source: str
     digest: str
-    function: Callable[..., Any] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def plugin(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("sgdbench", deadline=None)
@@ -96,18 +97,12 @@ def pytest_unconfigure():
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once():
     """Workers wait for a kernel that another one compiles already."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
     from kernels import specialize
 
     places, compile_or_load = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent, specialize._compile
 
     def compile_in_turn(entry, *others):
-        with open(places / f"{entry.__module__}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(places / f"{entry.__module__}.lock"):
             return compile_or_load(entry, *others)
 
     with pytest.MonkeyPatch.context() as patched:

@@ -1,7 +1,6 @@
 """A sweep on a Dask cluster gives the bits that threads give, whatever happens to workers and scheduler."""
 
 import os
-import pickle
 import re
 import signal
 import socket
@@ -25,12 +24,11 @@ from bench.engine.jobs import plan_jobs, read_progress
 from bench.engine.memory import Memory
 from bench.engine.problem import make_problem
 from bench.engine.processors import describe_worker
-from bench.engine.remote import OtherPackageError, train_jobs
+from bench.engine.remote import train_jobs
 from bench.engine.tune import tune
-from bench.engine.wire import pack_job, pack_problem, unpack_job, unpack_problem
 from bench.store.run_folder import Run
 from bench.study.schema import RunTable
-from kernels import models, register_optimizer
+from kernels import models, register_loss, register_optimizer
 from kernels.optimizer import Optimizer
 from kernels.registry import REGISTERED
 from tests.conftest import HANG, ROOT
@@ -39,10 +37,16 @@ from tests.test_sweep import X, Y, assert_same
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX's signals")
 SLOWER = 0.5
+TABLE = np.array([1.0, 2.0])
+TABLE.setflags(write=False)
 
 
 def scaled(gradient):
     return SLOWER * gradient
+
+
+def advanced(clock, options):
+    return (clock[0] + 1.0,)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,43 @@ def heavy():
 
     yield "heavy(0.8)"
     del REGISTERED["optimizer"]["heavy"]
+
+
+@pytest.fixture
+def rules():
+    @register_optimizer(slots=1, options={"beta": 0.9})
+    def tabled(theta, slots, gradient, lr, clock, options):
+        velocity = options[0] * slots[0] + gradient / TABLE[1]
+        return theta - lr * velocity, (velocity,)
+
+    @register_optimizer(clock=advanced, clock_start=(0.0,))
+    def fading(theta, slots, gradient, lr, clock, options):
+        return theta - lr / np.sqrt(clock[0]) * gradient, ()
+
+    def make(scale):
+        def shorter(theta, slots, gradient, lr, clock, options):
+            return theta - lr * scale * gradient, ()
+
+        return shorter
+
+    register_optimizer(make(0.25))
+
+    @register_optimizer
+    def doubled(times=2.0):
+        def rule(theta, slots, gradient, lr, clock, options):
+            return theta - lr * options[0] * gradient, ()
+
+        return Optimizer("doubled", rule, {"times": times})
+
+    @register_loss(options={"scale": 1.0})
+    def fair(residual, options):
+        size = np.abs(residual) / options[0]
+        return options[0] ** 2 * (size - np.log1p(size)), residual / (1.0 + size)
+
+    yield
+    for name in ("tabled", "fading", "shorter", "doubled"):
+        del REGISTERED["optimizer"][name]
+    del REGISTERED["loss"]["fair"]
 
 
 @pytest.fixture(scope="module")
@@ -107,65 +148,11 @@ def some_jobs(optimizer, **changed):
     return problem, list(plan_jobs(plan, progress, settings, problem.clock, memory))[:2]
 
 
-# What travels
-
-
-def contents(value):
-    """All that a thing is made of."""
-    yield value
-    if isinstance(value, dict):
-        value = (*value, *value.values())
-    if isinstance(value, tuple | list):
-        for one in value:
-            yield from contents(one)
-
-
-def test_texts_numbers_and_arrays_travel_and_nothing_else(heavy):
-    problem, (job, _) = some_jobs(heavy)
-    packed = pack_problem(problem), pack_job(job)
-    assert heavy.partition("(")[0] in packed[1]["optimizer"]
-    assert "velocity" in packed[1]["rules"][0]["function"]["function"]["text"]
-    plain = (str, int, float, bool, type(None), np.ndarray, dict, tuple, list)
-    assert {type(one) for one in contents(packed)} <= set(plain)
-    assert all(one.dtype.kind in "fib" for one in contents(packed) if isinstance(one, np.ndarray))
-    assert b"numba" not in pickle.dumps(packed)
-
-
-def test_jobs_and_problems_arrive_as_they_were(heavy):
-    problem, (job, _) = some_jobs(heavy, loss="huber(0.5)", patience=2, target=1e-3)
-    again, copy = unpack_problem(pack_problem(problem)), unpack_job(pickle.loads(pickle.dumps(pack_job(job))))
-    assert (again.settings, again.clock, again.loss.text) == (problem.settings, problem.clock, "huber(delta=0.5)")
-    assert (again.model.expression, again.fingerprint) == (problem.model.expression, problem.fingerprint)
-    assert (copy.optimizer.text, copy.kernel, copy.first) == (job.optimizer.text, job.kernel, job.first)
-    for name, value in job.hyperparameters._asdict().items():
-        np.testing.assert_array_equal(getattr(copy.hyperparameters, name), value, err_msg=name)
-    for name in ("params", "memory", "lowest"):
-        assert getattr(copy, name).tobytes() == getattr(job, name).tobytes()
-
-
-def test_rates_that_stay_from_epoch_to_epoch_travel_once():
-    _, (job, _) = some_jobs("sgd")
-    rates = np.repeat(job.hyperparameters.rates[:1], 1000, axis=0)
-    rates[500:] *= 0.5
-    long = replace(job, hyperparameters=job.hyperparameters._replace(rates=rates))
-    assert unpack_job(pack_job(long)).hyperparameters.rates.tobytes() == rates.tobytes()
-    assert pack_job(long)["hyperparameters"]["rates"][0].shape == (2, rates.shape[1])
-
-
 # The same bits
-
-
-# On a worker: what problems it makes, and how often.
-COUNT_PROBLEMS = """
-import bench.engine.wire as wire
-wire.made, wire.make = [], wire.unpack_problem
-wire.unpack_problem = lambda packed: (wire.made.append(packed["name"]), wire.make(packed))[1]
-"""
 
 
 def test_frames_and_curves_are_those_of_threads(client, heavy, small_jobs):
     """With a rule of the user's own, samples held out, an order of them, and more rates around the best."""
-    client.run(exec, COUNT_PROBLEMS, {})
     seen = []
     found = swept(grid_of(["sgd", heavy]), refine=1, confirm=2, executor=client, progress=seen.append)
     expected = swept(grid_of(["sgd", heavy]), refine=1, confirm=2)
@@ -173,9 +160,13 @@ def test_frames_and_curves_are_those_of_threads(client, heavy, small_jobs):
     assert_same(*(load_run(one.run.folder / "confirmation") for one in (found, expected)))
     assert seen[-1] == 16 * 2 * 2 * 4
     assert len(seen) > 5
-    made = client.run(eval, "__import__('bench.engine.wire').engine.wire.made", {}).values()
-    client.run(exec, "import bench.engine.wire as w; w.unpack_problem = w.make", {})
-    assert max(len(names) for names in made) == 1, "the problem came more than once"
+
+
+def test_rules_of_all_shapes_are_the_same_on_workers(client, rules):
+    """A clock, a closure, a function that returns an optimizer, an array, and a loss."""
+    grid = grid_of(["averaged(tabled(0.8))", "tabled(0.7)", "fading", "shorter", "doubled(3)"], 2)
+    settings = {"loss": "fair(2)", "target": None}
+    assert_same(swept(grid, executor=client, **settings), swept(grid, **settings))
 
 
 # Workers
@@ -264,20 +255,6 @@ def test_whoever_stops_early_ends_what_workers_do(client, workers):
     assert not any(worker.processing for worker in workers.scheduler.workers.values())
 
 
-def test_a_worker_that_dies_while_the_problem_is_sent_to_it_is_survived(client, monkeypatch):
-    """The scheduler then closes the connection that it was asked on."""
-    scatter, failures = client.scatter, [OSError("Stream is closed"), KeyError("tcp://127.0.0.1:1")]
-
-    def fail_at_first(*args, **settings):
-        if failures:
-            raise failures.pop()
-        return scatter(*args, **settings)
-
-    monkeypatch.setattr(client, "scatter", fail_at_first)
-    assert_same(swept(grid_of(["sgd"], 2), executor=client), swept(grid_of(["sgd"], 2)))
-    assert not failures
-
-
 def test_an_error_of_a_worker_is_an_error_here(client, monkeypatch):
     """A worker that is not there any more, for one, or whose memory is full."""
     client.run(exec, "import bench.engine.problem as p; p.kept, p.train_runs = p.train_runs, None", {})
@@ -290,8 +267,6 @@ def test_a_worker_with_another_sgdbench_is_refused(client, monkeypatch):
     monkeypatch.setattr(dask, "source_digest", lambda: "another")
     with pytest.raises(ValueError, match="a worker cannot take part, because it runs another sgdbench: i"):
         swept(grid_of(["sgd"]), executor=client)
-    with pytest.raises(OtherPackageError):
-        train_jobs("another", "", None, [])
 
 
 @pytest.mark.parametrize(
@@ -316,42 +291,38 @@ def test_another_kind_of_worker_is_said_once_with_what_follows(client, kernel, c
 
 
 def test_tasks_grow_where_jobs_are_short(client, monkeypatch):
+    grid, count = grid_of(["sgd"], 128), 2 * 4 * 4  # jobs: batch sizes, seeds, 128 rates by 32
     sent = []
     submit = client.submit
     monkeypatch.setattr(dask, "TASK_SECONDS", 10)
     monkeypatch.setattr(jobs, "JOB_UPDATES", 1)
-    monkeypatch.setattr(client, "submit", lambda *args, **more: sent.append(len(args[4])) or submit(*args, **more))
-    found = swept(grid_of(["sgd"], 128), executor=client)
-    assert sum(sent) >= 2 * 4 * 4  # batch sizes, seeds, 128 rates by 32
-    assert sent[0] == 1
-    assert max(sent) > 1
+    monkeypatch.setattr(client, "submit", lambda *task, **more: sent.append(task[0]) or submit(*task, **more))
+    found = swept(grid, executor=client)
+    assert 0 < sent.count(train_jobs) < count
     monkeypatch.setattr(dask, "TASK_LOSSES", 1)
     sent.clear()
-    assert_same(swept(grid_of(["sgd"], 128), executor=client), found)
-    assert set(sent) == {1}
+    assert_same(swept(grid, executor=client), found)
+    assert sent.count(train_jobs) == count
 
 
 @pytest.fixture
-def deadly():
-    """An optimizer that kills every process but this one."""
+def deadly(client):
+    """Workers that die when they train."""
 
-    this = float(os.getpid())
+    class Deadly(distributed.WorkerPlugin):
+        name = "deadly"
 
-    @register_optimizer
-    def deadly(home=this):
-        import os
-        import signal
+        def setup(self, worker):
+            import os
+            import signal
 
-        if os.getpid() != home:
-            os.kill(os.getpid(), signal.SIGKILL)
+            import bench.engine.problem
 
-        def rule(theta, slots, gradient, lr, clock, options):
-            return theta - lr * gradient, ()
+            bench.engine.problem.train_runs = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 
-        return Optimizer("deadly", rule, {"home": home})
-
-    yield f"deadly({float(os.getpid())})"
-    del REGISTERED["optimizer"]["deadly"]
+    client.register_plugin(Deadly())
+    yield
+    client.unregister_worker_plugin("deadly")
 
 
 # The last test of these workers: one that dies as soon as it is there may not be started again by its nanny.
@@ -359,9 +330,9 @@ def test_a_job_that_kills_all_its_workers_ends_in_one_line(client, workers, dead
     monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)
     monkeypatch.setattr(dask, "ATTEMPTS", 2)
     with pytest.raises(ConnectionError) as caught:
-        swept(Grid(lr=0.1, optimizer=deadly, init=[[1, 1, 1]]), kernel="reference", executor=client, out=tmp_path)
+        swept(Grid(lr=0.1, batch_size=16, init=[[1, 1, 1]]), executor=client, out=tmp_path)
     line = str(caught.value)
-    assert line.startswith("2 workers died while they had a task of 1 configuration (deadly(home=")
+    assert line.startswith("a task of 1 configuration (sgd, batches of 16) was lost 2 times with the workers that had ")
     assert line.endswith(
         "what has arrived is stored; the same run goes on from there with --resume, on threads as well"
     )

@@ -86,7 +86,6 @@ import resource
 import pandas as pd
 from matplotlib.figure import Figure
 from bench.system.atomic import replace_atomically
-from bench.system.lock import lock_folder
 frame, figure = pd.DataFrame({"a": range(10_000)}), Figure()
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 for write in (frame.to_csv, frame.to_parquet, lambda temporary: figure.savefig(temporary, format="png")):
@@ -101,7 +100,8 @@ for write in (frame.to_csv, frame.to_parquet, lambda temporary: figure.savefig(t
 
 
 def test_a_lock_that_cannot_be_had_names_the_folder(tmp_path):
-    folder = tmp_path / "none"
-    with pytest.raises(FileNotFoundError) as caught, lock_folder(folder):
+    folder = tmp_path / "run"
+    (folder / ".lock").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError) as caught, lock_folder(folder):
         pass
     assert caught.value.filename == str(folder)

@@ -1,5 +1,4 @@
 import errno
-import fcntl
 import itertools
 import json
 import multiprocessing
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -316,8 +316,8 @@ def kill_before_step(folder, step):
 def wait_until_let_go(folder):
     """The kernel is not quite through with a process when others are told of its death."""
     if (folder / ".lock").exists():
-        with (folder / ".lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with FileLock(folder / ".lock", preserve_lock_file=True):
+            pass
 
 
 @contextmanager
@@ -458,8 +458,8 @@ def test_damage_is_named_and_set_aside(folder, damage, seed):
     assert_holds(read_run(folder), [*left, 2 * which, 2 * which + 1])
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "000001.parquet", "000001-" + 64 * "0" + ".parquet"])
-def test_a_part_must_have_its_checksum(folder, name):
+@pytest.mark.parametrize("name", ["notes.txt", "1.parquet", "000001-copy.parquet"])
+def test_a_part_must_have_its_name(folder, name):
     stored(folder)[0].rename(folder / "parts" / name)
     with opened_damaged(folder, match=f"{name} is damaged") as run:
         assert_holds(run, range(2, 6))
@@ -545,9 +545,8 @@ def test_a_run_has_one_writer(folder):
         with pytest.raises(ValueError, match=holder), opened(folder):
             pass
         assert_holds(read_run(folder), range(6))
-        pid = child.pid
-    # Killed by now. What it wrote into the lock file does not keep the lock.
-    assert f"process {pid} " in (folder / ".lock").read_text()
+    # Killed by now. The text in the lock file does not keep the lock.
+    (folder / ".lock").write_text("process 1 on another host\n")
     with opened(folder) as run:
         assert_holds(run, range(6))
         with pytest.raises(ValueError, match=f"in use by process {os.getpid()} "), opened(folder):
@@ -610,11 +609,11 @@ def test_a_run_that_came_to_nothing_may_become_another(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("about", [{"format": 4, "identity": IDENTITY}, {"format": 4}])
+@pytest.mark.parametrize("about", [{"format": 5, "identity": IDENTITY}, {"format": 5}])
 def test_a_newer_version_is_refused(folder, about):
     (folder / "sgdbench.json").write_text(json.dumps(about))
     for attempt in (lambda: opened(folder).__enter__(), lambda: read_run(folder)):
-        with pytest.raises(ValueError, match=r"newer sgdbench \(format 4; this one knows 3\): update"):
+        with pytest.raises(ValueError, match=r"newer sgdbench \(format 5; this one knows 4\): update"):
             attempt()
     assert json.loads((folder / "sgdbench.json").read_text()) == about
 

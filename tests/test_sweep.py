@@ -358,10 +358,10 @@ class TestRecording:
     def test_an_older_folder_is_refused_with_what_to_do(self, tmp_path):
         swept(tmp_path, Grid(lr=0.1))
         about = tmp_path / "sgdbench.json"
-        about.write_text(about.read_text().replace('"format": 3', '"format": 2'))
+        about.write_text(about.read_text().replace('"format": 4', '"format": 3'))
         for read in (load_run, swept):
             with pytest.raises(
-                ValueError, match=r"older sgdbench \(format 2; this one knows 3\): run the study again into another"
+                ValueError, match=r"older sgdbench \(format 3; this one knows 4\): run the study again into another"
             ):
                 read(tmp_path)
 

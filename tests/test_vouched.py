@@ -6,7 +6,6 @@ import shutil
 import signal
 import warnings
 from contextlib import contextmanager
-from hashlib import sha256
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from bench.store.run_folder import read_identity, read_run
 from bench.store.seal import name_owner, read_json, seal_json
 from bench.study.load import load_study, to_toml
 from kernels import models
+from kernels.checksum import LAST_LINE, add_checksum, find_flaw
 
 X = np.linspace(-1, 1, 40)
 Y = 2 * X**2 - 4 * X + 3
@@ -96,14 +96,14 @@ class TestSeal:
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), table)
 
     def test_no_bit_can_change(self):
-        content = seal.seal_text("a = 1\n", b"me")
-        assert seal.find_flaw(content, b"me") is None
+        content = add_checksum(b"a = 1\n" + LAST_LINE, b"me")
+        assert find_flaw(content, b"me") is None
         for place in range(8 * len(content)):
             changed = bytearray(content)
             changed[place // 8] ^= 1 << place % 8
-            assert seal.find_flaw(bytes(changed), b"me")
-        assert seal.find_flaw(content, b"you")
-        assert seal.find_flaw(content + content, b"me")
+            assert find_flaw(bytes(changed), b"me")
+        assert find_flaw(content, b"you")
+        assert find_flaw(content + content, b"me")
 
     def test_one_rename_publishes_content_and_checksum(self, tmp_path, monkeypatch):
         """So whatever a crash falls between, there is the file before or the file after."""
@@ -128,8 +128,8 @@ class TestSeal:
         ids=["no seal", "a list", "no JSON", "nested", "no UTF-8", "no table"],
     )
     def test_the_right_checksum_of_something_else_is_refused_in_one_line(self, tmp_path, read, content):
-        (tmp_path / "a").write_bytes(seal._seal(content, b""))
-        assert seal.find_flaw((tmp_path / "a").read_bytes()) is None
+        (tmp_path / "a").write_bytes(add_checksum(content))
+        assert find_flaw((tmp_path / "a").read_bytes()) is None
         with pytest.raises(seal.DamagedError, match=r"a is damaged \(.+\)$") as caught:
             read(tmp_path / "a")
         assert len(str(caught.value).splitlines()) == 1
@@ -138,7 +138,7 @@ class TestSeal:
     def test_the_right_checksum_of_a_table_that_pandas_cannot_read(self, tmp_path, metadata):
         table = pa.Table.from_pandas(TABLE, preserve_index=False)
         pq.write_table(table.replace_schema_metadata({"pandas": metadata, "seal": ROOM}), tmp_path / "a.parquet")
-        (tmp_path / "a.parquet").write_bytes(seal._seal((tmp_path / "a.parquet").read_bytes(), b"me"))
+        (tmp_path / "a.parquet").write_bytes(add_checksum((tmp_path / "a.parquet").read_bytes(), b"me"))
         with pytest.raises(seal.DamagedError, match=r"a.parquet is damaged \([^\n]+\)$"):
             seal.read_table(tmp_path / "a.parquet", b"me")
 
@@ -291,8 +291,10 @@ class TestRecords:
     def test_also_where_all_checksums_are_right(self, folder):
         """As a program that writes them in another order would make them."""
         plan = pd.read_parquet(folder / "plan.parquet")
+        (part,) = (folder / "parts").iterdir()
         identity = read_identity(folder) | {"parameters": "c, b, a"}
-        (folder / "sgdbench.json").write_bytes(seal_json({"format": 3, "identity": identity}))
+        (folder / "sgdbench.json").write_bytes(seal_json({"format": 4, "identity": identity}))
+        rewrite(part, pq.read_table(part), number=1)
         seal.write_table(folder / "plan.parquet", plan, name_owner(identity))
         with pytest.raises(ValueError, match=r"plan.parquet has the columns start_a, .* the parameters c, b, a"):
             load_run(folder)
@@ -308,8 +310,10 @@ class TestRecords:
             load_run(folder)
 
     def test_an_identity_without_what_a_sweep_needs(self, folder):
+        for part in (folder / "parts").iterdir():
+            part.unlink()
         for identity in ({}, {"model": "a*"}, {**read_identity(folder), "samples": "many"}):
-            (folder / "sgdbench.json").write_bytes(seal_json({"format": 3, "identity": identity}))
+            (folder / "sgdbench.json").write_bytes(seal_json({"format": 4, "identity": identity}))
             with pytest.raises(ValueError, match="is not that of a sweep") as error:
                 load_run(folder)
             assert "\n" not in str(error.value)
@@ -357,7 +361,7 @@ class TestParts:
 
     @pytest.mark.parametrize("kind", ["device", "pipe", "folder", "dangling link"])
     def test_what_is_no_regular_file_is_not_read(self, folder, kind):
-        path = folder / "parts" / f"000009-{64 * '0'}.parquet"
+        path = folder / "parts" / "000009.parquet"
         if kind == "pipe":
             os.mkfifo(path)
         elif kind == "folder":
@@ -391,7 +395,7 @@ class TestParts:
         one_more(folder)
         (part, *_) = sorted((folder / "parts").iterdir())
         rewrite(part, pq.read_table(part).select(columns), number=7)
-        with pytest.warns(RuntimeWarning, match=r"000007-\w+.parquet is damaged \(it"):
+        with pytest.warns(RuntimeWarning, match=r"000007.parquet is damaged \(it"):
             assert len(load_run(folder).frame) == 1
 
     def test_parts_that_are_all_without_results_are_refused_in_a_line(self, folder):
@@ -406,12 +410,21 @@ class TestParts:
         with pytest.warns(RuntimeWarning, match="it is no Parquet file"):
             assert load_run(folder).frame.empty
 
-    def test_a_part_whose_pages_are_damaged_under_its_right_name_is_refused_in_a_line(self, folder):
+    def test_a_part_without_a_checksum_or_of_another_run_is_none(self, folder, tmp_path):
+        (part,) = (folder / "parts").iterdir()
+        (other,) = (another_run(tmp_path / "other") / "parts").iterdir()
+        shutil.copy(other, part)
+        with pytest.warns(RuntimeWarning, match="000001.parquet is damaged .*or is that of another run"):
+            assert load_run(folder).frame.empty
+        pq.write_table(pq.read_table(part).replace_schema_metadata(), part)
+        with pytest.warns(RuntimeWarning, match="000001.parquet is damaged .*it holds no checksum"):
+            assert load_run(folder).frame.empty
+
+    def test_a_part_whose_pages_are_damaged_and_whose_checksum_is_right_is_refused_in_a_line(self, folder):
         (part,) = (folder / "parts").iterdir()
         content = b"PAR1" + bytes(40) + part.read_bytes()[44:]
-        part.unlink()
-        part.with_name(f"000001-{sha256(content).hexdigest()}.parquet").write_bytes(content)
-        with pytest.raises(ValueError, match=r"000001-\w+.parquet is damaged: [^\n]+$"):
+        part.write_bytes(add_checksum(content, name_owner(read_identity(folder))))
+        with pytest.raises(ValueError, match=r"000001.parquet is damaged: [^\n]+$"):
             load_run(folder)
 
     def test_a_part_whose_notes_of_pandas_are_others_is_refused_in_a_line(self, folder):
@@ -431,11 +444,13 @@ def one_more(folder, lr=0.3):
 
 
 def rewrite(part, table, number):
-    """Put another table in the place of a part, with a name that vouches for it."""
+    """Put another table in the place of a part, with its checksum."""
     part.unlink()
-    path = part.with_name("new")
-    path.write_bytes(b"text") if table is None else pq.write_table(table, path)
-    path.rename(part.with_name(f"{number:06}-{sha256(path.read_bytes()).hexdigest()}.parquet"))
+    path, owner = part.with_name(f"{number:06}.parquet"), name_owner(read_identity(part.parents[1]))
+    if table is None:
+        path.write_bytes(add_checksum(b"text" + LAST_LINE, owner))
+    else:
+        seal.write_table(path, table, owner)
 
 
 def test_a_disk_that_fills_during_the_sweep_says_how_to_go_on(tmp_path, monkeypatch):

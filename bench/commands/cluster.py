@@ -4,7 +4,6 @@ import logging
 import re
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -100,14 +99,9 @@ def _check_greeting(address: str) -> None:
         If there is none, or another one.
     """
     host, _, port = address.removeprefix("tcp://").rpartition(":")
-    deadline, first = time.monotonic() + CONNECT_SECONDS, b""
-    with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as connection:
-        while len(first) < 8 and (left := deadline - time.monotonic()) > 0:
-            connection.settimeout(left)
-            if not (more := connection.recv(8 - len(first))):
-                break
-            first += more
-    # The length of what follows, in eight bytes.
+    place = host.strip("[]"), int(port)
+    with socket.create_connection(place, CONNECT_SECONDS) as connection, connection.makefile("rb") as stream:
+        first = stream.read(8)  # the length of what follows
     if len(first) < 8 or int.from_bytes(first, "little") > LONGEST_GREETING:
         raise ConnectionError("this is no scheduler")
 

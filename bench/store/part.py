@@ -1,11 +1,9 @@
 """A part of a run's results: one Parquet file that is complete, or known to be damaged.
 
-Its name ends in the SHA-256 of its content, so that one rename publishes both and no moment lies between them.
 Of a curve, the losses at every so many marks are stored, and the last one. `losses_after` is the mark that they come
 after: -1 where they are all there are, and else the mark at which another part had stopped.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -18,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bench.system.atomic import replace_atomically
+from bench.store.seal import write_table
 
 FROM_THE_START = -1
 CURVES = ("losses", "validation_losses")
 OF_THE_CURVE = ("losses_after", "losses_every", *CURVES)
-_NAME = re.compile(r"(\d{6,})-([0-9a-f]{64})\.parquet")
+_NAME = re.compile(r"(\d{6,})\.parquet")
 
 Integers = NDArray[np.int32]
 Flags = NDArray[np.bool_]
@@ -99,21 +97,18 @@ def _to_arrow(column: "pd.Series[Any]", kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind, from_pandas=False)
 
 
-def write_part(folder: Path, number: int, table: pa.Table) -> Path:
+def write_part(folder: Path, number: int, table: pa.Table, owner: bytes) -> Path:
     """Write a part, so that it is there for good when this returns and not at all when this raises."""
-    content = pa.BufferOutputStream()
-    pq.write_table(
+    path = folder / f"{number:06}.parquet"
+    write_table(
+        path,
         table,
-        content,
+        owner,
         compression="zstd",
         # Hardly a value of a result comes twice, and the bytes of floats compress better in eight streams.
         use_dictionary=False,
         use_byte_stream_split=[f"{name}.list.element" for name in CURVES if name in table.column_names],
     )
-    content = content.getvalue()
-    path = folder / f"{number:06}-{hashlib.sha256(content).hexdigest()}.parquet"
-    with replace_atomically(path) as temporary:
-        temporary.write_bytes(content)
     sync_folder(folder)
     return path
 
@@ -132,15 +127,6 @@ def part_number(path: Path) -> int:
     """Return the place of a part in the order of writing, or 0 if its name tells none."""
     name = _NAME.fullmatch(path.name)
     return int(name[1]) if name else 0
-
-
-def find_damage(path: Path) -> str | None:
-    """Return what is wrong with a part, or None if it is as it was written."""
-    name = _NAME.fullmatch(path.name)
-    if not name:
-        return "its name holds no checksum"
-    with path.open("rb") as file:
-        return None if hashlib.file_digest(file, "sha256").hexdigest() == name[2] else "its content has changed"
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -15,8 +15,8 @@ A run folder holds
 A run that is stopped at any moment, be it by kill -9, a full disk or a power failure, keeps every part whose `append`
 had returned. What cannot be read back as it was written counts as not done.
 
-Nothing is believed unless it is what was written, for this run. A part has its checksum in its name. All other files
-hold their own (`bench.store.seal`), and but for the first, whose identity it is, that is over the run's identity too.
+Nothing is believed unless it is what was written, for this run: each file holds its checksum (`kernels.checksum`). The
+owner of a file is the run's identity; the first file, which holds that identity, has none.
 """
 
 import json
@@ -36,7 +36,6 @@ from bench.store import part as parts
 from bench.store.history import join_curves, newest_rows
 from bench.store.seal import (
     DamagedError,
-    find_flaw,
     name_owner,
     read_json,
     read_text,
@@ -46,10 +45,11 @@ from bench.store.seal import (
 )
 from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
-from bench.system.files import check_regular_file, read_regular_file
+from bench.system.files import read_regular_file
 from bench.system.lock import lock_folder
+from kernels.checksum import find_flaw
 
-FORMAT = 3
+FORMAT = 4
 ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
 # What a run's identity has as hashes, which tell a person nothing.
@@ -225,7 +225,7 @@ class OpenRun(Run):
             raise ValueError(f"rows must have the columns ({wanted}) as before, not ({found})")
         self._number += 1
         with explain_os_errors(self.folder):
-            self._parts.append(parts.write_part(self.folder / _PARTS, self._number, table))
+            self._parts.append(parts.write_part(self.folder / _PARTS, self._number, table, self._owner))
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
@@ -245,7 +245,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         if not (folder / name).exists():
             raise ValueError(f"{folder} is no run folder: it has no {name}")
     identity = read_identity(folder)
-    examined = _examine_parts(folder)
+    examined = _examine_parts(folder, identity)
     for path, flaw in examined.items():
         if flaw:
             _warn(f"{path} is damaged ({flaw}): its configurations count as not done")
@@ -295,7 +295,7 @@ def open_run(
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(lock_folder(folder))
             _prepare_folder(folder, study, identity, resume)
-            sound, number = _set_aside_damaged(folder)
+            sound, number = _set_aside_damaged(folder, identity)
         yield OpenRun(folder, dict(identity), sound, number, every)
 
 
@@ -379,21 +379,22 @@ def read_identity(folder: Path) -> dict[str, str]:
     return identity
 
 
-def _examine_parts(folder: Path) -> dict[Path, str | None]:
+def _examine_parts(folder: Path, identity: Mapping[str, str]) -> dict[Path, str | None]:
     """Return the parts in the order of writing, with what is wrong with each."""
     paths = sorted(_visible_files(folder / _PARTS), key=parts.part_number)
-    flaws = {path: _find_flaw(path) for path in paths}
+    flaws = {path: _find_flaw_of_part(path, name_owner(identity)) for path in paths}
     columns = {path: _describe_schema(parts.read_schema(path)) for path, flaw in flaws.items() if not flaw}
     for usual, _ in Counter(columns.values()).most_common(1):
         flaws |= {path: "its columns are not those of the others" for path, own in columns.items() if own != usual}
     return flaws
 
 
-def _find_flaw(path: Path) -> str | None:
-    """Return what is wrong with a part, or None; what may never come to an end is not even opened."""
+def _find_flaw_of_part(path: Path, owner: bytes) -> str | None:
+    """Return what is wrong with a part, or None."""
+    if not parts.part_number(path):
+        return "its name is not that of a part"
     try:
-        check_regular_file(path)
-        flaw = parts.find_damage(path)
+        flaw = find_flaw(read_regular_file(path), owner)
         missing = None if flaw else _COLUMNS - set(parts.read_schema(path).names)
     except PermissionError:
         raise  # which says nothing of the part
@@ -404,9 +405,9 @@ def _find_flaw(path: Path) -> str | None:
     return flaw or (f"it has no {', '.join(sorted(missing))}" if missing else None)
 
 
-def _set_aside_damaged(folder: Path) -> tuple[list[Path], int]:
+def _set_aside_damaged(folder: Path, identity: Mapping[str, str]) -> tuple[list[Path], int]:
     """Move damaged parts away; return the sound ones, and the highest number ever given to one."""
-    examined = _examine_parts(folder)
+    examined = _examine_parts(folder, identity)
     damaged = folder / _DAMAGED
     for path, flaw in examined.items():
         if flaw:

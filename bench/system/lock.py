@@ -3,21 +3,19 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
 
 NAME = ".lock"
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which must exist.
+    """Hold the lock of a folder, which is made if it is missing.
 
-    The kernel holds the lock for as long as the process lives, however that ends, so there is nothing stale to clean
-    up. The file stays: were it removed, two processes could hold locks on two files of the same name. What it says
-    about the holder is for people alone.
+    The operating system releases the lock when the process ends, however it ends. The file stays: were it removed, two
+    processes could hold locks on two files of the same name. Its text describes the holder to people alone.
 
     Raises
     ------
@@ -26,31 +24,27 @@ def lock_folder(folder: Path) -> Iterator[None]:
     OSError
         If the folder cannot be written, or its file system has no locks; names the folder.
     """
-    # POSIX; on Windows this would be msvcrt.locking.
-    import fcntl  # noqa: PLC0415 (reading a run needs no lock, so it should not need fcntl either)
+    from filelock import FileLock, Timeout  # noqa: PLC0415 (reading a run needs no lock)
 
-    # "a": to open the file must not wipe what the holder wrote. flock and not lockf: that lets go of the lock as soon
-    # as anything in the process closes the file, and it would not keep two threads apart.
-    with _open_lock(folder) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.readline(200).strip() or "another process"
-            raise ValueError(f"{folder} is in use by {holder}: wait for it to end, or choose another folder") from None
-        file.truncate(0)
-        since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
-        file.flush()
+    path = folder / NAME
+    lock = FileLock(path, blocking=False, thread_local=False, preserve_lock_file=True, on_acquired=_write_holder)
+    try:
+        held = lock.acquire()
+    except Timeout:
+        holder = path.read_text(encoding="utf-8").strip() or "another process"
+        raise ValueError(f"{folder} is in use by {holder}: wait for it to end, or choose another folder") from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    with held:
         try:
             yield
         finally:
-            file.truncate(0)
+            with suppress(OSError):  # the folder may have been removed
+                os.truncate(path, 0)
 
 
-def _open_lock(folder: Path) -> TextIO:
-    """Return the file of the lock; an error names the folder, which is what the user knows."""
-    try:
-        return (folder / NAME).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from error
+def _write_holder(descriptor: int) -> None:
+    """Write which process holds the lock into its file."""
+    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode())

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from kernels import cache
+from kernels.checksum import LAST_LINE, add_checksum
 
 OWNER, OTHER = 4001, 65534
 SAFE, OPEN = (0o700, 0o755, 0o711), (0o777, 0o775, 0o1777, 0o757)
@@ -86,7 +87,7 @@ def look(folder, write):
 
 def attack(folders, scratch, order):
     """Try to make the cache hold what is planted, which has the checksum that it should have."""
-    content = cache._first_line("kernel", PLANTED.encode()) + b"\n" + PLANTED.encode()
+    content = add_checksum(PLANTED.encode() + LAST_LINE, b"kernel")
     file = folders[-1] / "kernel"
 
     def attempt(number, kind, folder):
