@@ -20,10 +20,10 @@ from numba.core.registry import cpu_target
 from bench.timing.operations import count_sections, longest_chain
 from bench.timing.problem import Problem, UnavailableError
 from kernels.agreement import KERNELS
-from kernels.lane_vector import features_of
 from kernels.lanes import read_lane, write_lane
 from kernels.loss_factor import takes_factor
 from kernels.losses import make_loss
+from kernels.numba_internals import features_of
 
 STATEMENTS = {
     "add": "{0} = {0} + zero",
