@@ -15,7 +15,6 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import types
-from numba.core.registry import cpu_target
 
 from bench.timing.operations import count_sections, longest_chain
 from bench.timing.problem import Problem, UnavailableError
@@ -72,7 +71,7 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
 
 def vector_registers() -> tuple[int, int]:
     """Return how many doubles a vector register has, and how many registers are used: some are left for constants."""
-    features = features_of(cpu_target.target_context)
+    features = features_of()
     if "+avx512f" in features:
         return 8, 24
     if llvm.get_process_triple().startswith("x86_64"):
