@@ -304,7 +304,7 @@ def test_without_a_target_the_loss_on_held_out_samples_decides(data, tmp_path, p
     assert set(found.trials["batch_size"]) <= {1, 10}
     assert found.best().row["validation_loss"] <= own["validation_loss"].max()
     handed_out = found.best().refit(x, y)
-    settings = {name: found.best().settings[name] for name in ("lr", "batch_size")}
+    settings = {name: found.best().settings[name] for name in ("lr", "batch_size")} | {"seed": found.best().seed}
     row = frame[(frame[list(settings)] == pd.Series(settings)).all(axis=1)].iloc[0]
     assert handed_out.params.tolist() == row[[f"param_{name}" for name in "abc"]].tolist()
     kept = handed_out.kept
