@@ -365,7 +365,6 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["run", "--seed", "0-99999999999"], "not '0-99999999999'"),
         (["fit", "cars.csv", "--x", "hp", "--model", "a*x"], "--y must name the column of cars.csv"),
         (["fit", "none.csv", *FIT_CARS[2:]], "none.csv cannot be read: No such file"),
-        (["fit", ".", *FIT_CARS[2:]], ". must be a .csv, .tsv or .parquet file"),
         ([*FIT_CARS, "--x", "weight"], "cars.csv has no column 'weight'"),
         (["fit", "cars.csv", "--x", "hpp", *FIT_CARS[4:]], "did you mean 'hp'?"),
         (["fit", "cars.csv", "--x", "name", *FIT_CARS[4:]], "line 2, column 'name' must be a number"),

@@ -102,7 +102,9 @@ def open_table(
     names = (x, y) if isinstance(x, str) else (*x, y)
     check_names(names)
     files = _files(path)
-    folder = path.with_name(f"{path.name}.columns") if cache_dir is None else Path(cache_dir)
+    # A path such as "." has no name of its own.
+    place = path.absolute()
+    folder = place.with_name(f"{place.name}.columns") if cache_dir is None else Path(cache_dir)
     columns = _map_arrow(files[0], names) if len(files) == 1 and files[0].suffix.lower() in ARROW else None
     if columns is None:
         columns = _map_converted(path, files, names, folder, announce, progress)
