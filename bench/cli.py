@@ -502,7 +502,7 @@ def speed(
     """Verify and time the variants, and compare them.
 
     Each is held against the reference before it is timed, and all take turns. Exit code 1 if one gives another result.
-    The table of limits says what an update by the kernels takes at least on this processor.
+    The share of the roof says how near a kernel comes to the time that its arithmetic takes by itself.
     """
     from bench.commands import options  # noqa: PLC0415
     from bench.commands.speed import run_speed  # noqa: PLC0415

@@ -1,101 +1,95 @@
-"""The machine code of the lanes: what the loop of the updates may contain, and that a spoiled one is noticed."""
+"""The machine code of lanes and roofs: vector arithmetic in registers, and as much of it as was counted."""
 
 from functools import cache
 
 import llvmlite.binding as llvm
-import numba
 import pytest
 
-from bench.timing.machine_code import innermost_loops, parse_instruction, update_loop
-from kernels.assembly import assembly
+from bench.timing.operations import count_sections
+from bench.timing.problem import classic, many
+from bench.timing.roof import compile_loops, dependent, independent, longest_chain
 from kernels.block import WIDTH
 from kernels.losses import make_loss
 from kernels.models import quadratic
 from kernels.optimizers import make_optimizer
-from kernels.specialize import Kernel, specialize
+from kernels.specialize import specialize
+from tests.assembly import AVX2, AVX512, Loop, assembly_of, innermost_loops, skip_without_assembly
 
-if numba.config.DISABLE_JIT:
-    pytest.skip("there is no machine code: numba's JIT is off", allow_module_level=True)
-if not llvm.get_process_triple().startswith("x86_64"):
-    pytest.skip(f"reads assembly of x86-64, and this is {llvm.get_process_triple()}", allow_module_level=True)
+skip_without_assembly()
 
+# The doubles in a register, the registers that a roof uses, and the accesses to the stack that an update may have. Of
+# the quadratic with sgd, theta and the rate are 4 * 32 doubles: 16 of the 32 registers of AVX-512, so that nothing has
+# to leave them; and 32 of the 16 that AVX2 has, so that half of it waits on the stack. There were 98 accesses, and 113
+# with FMA.
+PROCESSORS = {AVX512: (8, 24, 0), "skylake-avx512": (8, 24, 0), AVX2: (4, 12, 115)}
 HOST = "this processor"
-# What code is emitted for, with the doubles in a register and the accesses to the stack that are allowed.
-#
-# Of the quadratic with sgd, theta and the rate are 4 * 32 doubles: 16 of the 32 registers of AVX-512, so that nothing
-# has to leave them; and 32 of the 16 that AVX2 has, so that half of it waits on the stack. There were 98 accesses.
-AVX512, AVX2 = (8, 0), (4, 110)
-PROCESSORS = {"x86-64-v4": AVX512, "skylake-avx512": AVX512, "x86-64-v3": AVX2, HOST: None}
-# Of an update: b*x, x*x*a, lr times two derivatives that are not 1, and that times r for three parameters; x*x + c, the
-# tree of r, and three steps. x*x itself is of the sample, the same for all runs: a scalar is right there.
-MULTIPLICATIONS, ADDITIONS, OF_THE_SAMPLE = 7, 6, 1
-
-
-def kernel_of(optimizer, width=WIDTH):
-    return specialize(quadratic.program, make_loss("squared"), make_optimizer(optimizer), width=width)
-
-
-@cache
-def loop_of(optimizer, processor):
-    """The loop that makes the updates of lanes."""
-    return update_loop(assembly(kernel_of(optimizer), None if processor == HOST else processor))
+# x*x is of the sample, the same for all runs: a scalar is right there.
+OF_THE_SAMPLE = {"multiply": 1}
 
 
 def limits_of(processor):
-    """The doubles in a register, and the accesses to the stack that are allowed."""
-    found = PROCESSORS[processor]
-    if found is None:
-        features = llvm.get_host_cpu_features()
-        if not (features.get("avx512f") or features.get("avx2")):
-            pytest.skip(f"{llvm.get_host_cpu_name()} has neither AVX-512 nor AVX2")
-        found = AVX512 if features.get("avx512f") else AVX2
-    return found
+    if processor != HOST:
+        return PROCESSORS[processor]
+    features = llvm.get_host_cpu_features()
+    if not (features.get("avx512f") or features.get("avx2")):
+        pytest.skip(f"{llvm.get_host_cpu_name()} has neither AVX-512 nor AVX2")
+    return PROCESSORS[AVX512 if features.get("avx512f") else AVX2]
 
 
-def faults(loop, doubles, stack_accesses):
+def counted(optimizer, *, fma=False):
+    ((operations, _),) = count_sections(classic(1, optimizer=optimizer), fma=fma, losses=False)
+    return operations
+
+
+@cache
+def loops_of(optimizer, processor, *, fma=False):
+    """The innermost loops of lanes that do the arithmetic of an update, as it was counted for the formula."""
+    kernel = specialize(quadratic.program, make_loss("squared"), make_optimizer(optimizer), width=WIDTH, fma=fma)
+    text = assembly_of(kernel.load(), None if processor == HOST else processor)
+    vectors = WIDTH // limits_of(processor)[0]
+    wanted = {kind: vectors * count for kind, count in counted(optimizer, fma=fma).items()}
+    return [loop for loop in innermost_loops(text) if loop.count() == wanted]
+
+
+def faults(loop, stack_accesses):
     """What is wrong with the loop that makes the updates of lanes, in words."""
-    registers = WIDTH // doubles
-    wanted = {"multiply": MULTIPLICATIONS * registers, "add": ADDITIONS * registers}
-    scalars = {kind: loop.count_of(kind, scalar=True) for kind in ("multiply", "add", "fma", "divide", "sqrt")}
     found = []
-    if scalars.pop("multiply") > OF_THE_SAMPLE or any(scalars.values()):
+    if loop.count(scalar=True) != OF_THE_SAMPLE:
         found.append("scalar arithmetic")
-    if any(loop.count_of(kind, scalar=False) != count for kind, count in wanted.items()):
-        found.append("more or less arithmetic than the formula has")
     if loop.stack_accesses > stack_accesses:
         found.append(f"{loop.stack_accesses} accesses to the stack")
     if not loop.is_straight:
         found.append("calls or branches")
-    if loop.samples != 1:
-        found.append(f"{loop.samples} samples in a turn")
     return found
 
 
-@pytest.mark.parametrize("processor", PROCESSORS)
-def test_the_loop_of_the_lanes_is_vector_arithmetic_in_registers(processor):
-    assert faults(loop_of("sgd", processor), *limits_of(processor)) == []
+@pytest.mark.parametrize("fma", [False, True])
+@pytest.mark.parametrize("processor", [*PROCESSORS, HOST])
+def test_the_loop_of_the_lanes_is_vector_arithmetic_in_registers(processor, fma):
+    (loop,) = loops_of("sgd", processor, fma=fma)
+    assert faults(loop, limits_of(processor)[-1]) == []
 
 
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("vmulsd\t%xmm0, %xmm1, %xmm1", "scalar arithmetic"),
-        ("vaddsd\t%xmm0, %xmm1, %xmm31", "scalar arithmetic"),
-        ("vmulpd\t%zmm0, %zmm1, %zmm31", "more or less arithmetic than the formula has"),
-        ("vmovupd\t%zmm0, 64(%rsp)", "1 accesses to the stack"),
-        ("vaddpd\t64(%rsp), %zmm0, %zmm31", "1 accesses to the stack"),
-        ("callq\t*%rax", "calls or branches"),
+        ("\tvmulsd\t%xmm0, %xmm1, %xmm1", "scalar arithmetic"),
+        ("\tvaddsd\t%xmm0, %xmm1, %xmm31", "scalar arithmetic"),
+        ("\tvmovupd\t%zmm0, 64(%rsp)", "1 accesses to the stack"),
+        ("\tvaddpd\t64(%rsp), %zmm0, %zmm31", "1 accesses to the stack"),
+        ("\tcallq\t*%rax", "calls or branches"),
     ],
 )
 def test_a_line_that_spoils_the_loop_is_noticed(line, fault):
-    loop = loop_of("sgd", "skylake-avx512")
-    spoiled = loop._replace(instructions=(parse_instruction(line), *loop.instructions))
-    assert fault in faults(spoiled, *AVX512)
+    (loop,) = loops_of("sgd", "skylake-avx512")
+    assert fault in faults(Loop([line, *loop.lines]), 0)
+    assert Loop(["\tvmulpd\t%zmm0, %zmm1, %zmm31", *loop.lines]).count() != loop.count()
 
 
 def test_a_kernel_whose_registers_spill_is_noticed():
     """The code for AVX2, under the rules for AVX-512. (48 lanes, which take seconds to compile, have 374 accesses.)"""
-    (fault,) = faults(loop_of("sgd", "x86-64-v3"), AVX2[0], AVX512[1])
+    (loop,) = loops_of("sgd", AVX2)
+    (fault,) = faults(loop, 0)
     assert int(fault.removesuffix(" accesses to the stack")) > 50
 
 
@@ -104,32 +98,35 @@ def test_adam_needs_the_stack_because_its_moments_do_not_fit():
 
     Scalars are its clock: two powers, and what is divided out for them.
     """
-    loop = loop_of("adam", "skylake-avx512")
+    (loop,) = loops_of("adam", "skylake-avx512")
     assert 8 < loop.stack_accesses <= 115
-    scalars = {kind: loop.count_of(kind, scalar=True) for kind in ("multiply", "add", "divide", "sqrt")}
-    assert scalars == {"multiply": OF_THE_SAMPLE + 2, "add": 2, "divide": 2, "sqrt": 1}
-    assert loop.count_of("divide", scalar=False) == loop.count_of("sqrt", scalar=False) == 3 * WIDTH // 8
+    assert loop.count(scalar=True) == {"multiply": 3, "add": 2, "divide": 2, "sqrt": 1}
 
 
-def test_the_chain_of_one_run_is_the_one_that_the_formula_has():
-    """From theta to theta: a multiplication, two additions, a multiplication by lr * df/dtheta, the subtraction."""
-    loop = update_loop(assembly(kernel_of("sgd", width=1)))
-    for kind, length in (("multiply", 2), ("add", 3)):
-        assert loop.chain(lambda one, kind=kind: float(one.kind == kind)) == length * loop.samples
-    assert loop.stack_accesses == 0
+@pytest.mark.parametrize("fma", [False, True])
+@pytest.mark.parametrize("processor", [AVX512, AVX2])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_roof_is_the_arithmetic_that_was_counted_and_nothing_else(optimizer, processor, fma):
+    """In as many registers as it asks for: no load, no store, no call; nothing is simplified, fused or left out."""
+    width, registers, _ = PROCESSORS[processor]
+    sections = count_sections(many(runs=64, optimizer=optimizer), fma=fma, losses=True)
+    made = [independent(*section, registers) for section in sections]
+    text = assembly_of(compile_loops(made, width, registers, fma=fma).func, processor)
+    found = [loop for loop in innermost_loops(text) if loop.count()]
+    for loop, (body, _), (operations, _) in zip(found, made, sections, strict=True):
+        repeats = len(body) // operations.total()
+        assert loop.count() == {kind: repeats * count for kind, count in operations.items()}
+        assert loop.count(scalar=True) == {}
+        assert loop.memory_accesses == 0
+        assert loop.is_straight
+        assert len({line.rpartition(" ")[2] for line in loop.lines if "mm" in line}) == registers
 
 
-def test_what_was_loaded_from_the_cache_has_the_assembly_of_what_was_compiled():
-    kernel = kernel_of("sgd", width=1)
-    dispatcher = kernel.load()
-    assert dispatcher.stats.cache_hits
-    with pytest.warns(UserWarning, match="Inspection disabled for cached code"):
-        (nothing,) = dispatcher.inspect_asm().values()
-    assert list(innermost_loops(nothing)) == []
-    assert len(list(innermost_loops(assembly(kernel)))) > 10
-
-
-def test_what_has_no_assembly_is_refused():
-    plain = Kernel("kernel_1", lambda: None, 0.0, "", 0.0, lambda: print)
-    with pytest.raises(ValueError, match=r"^kernel_1 is not compiled: numba's JIT is off$"):
-        assembly(plain)
+@pytest.mark.parametrize("fma", [False, True])
+def test_a_roof_of_one_run_is_a_chain(fma):
+    chain = longest_chain(classic(1, optimizer="adam"), fma=fma)
+    body, turns = dependent(chain, 1000)
+    text = assembly_of(compile_loops([(body, turns)], 1, 1, fma=fma).func)
+    (loop,) = [loop for loop in innermost_loops(text) if loop.count(scalar=True)]
+    assert loop.count(scalar=True) == {kind: len(body) // len(chain) * chain.count(kind) for kind in {*chain}}
+    assert loop.memory_accesses == 0

@@ -354,10 +354,10 @@ def test_ours_and_others_differ_in_color():
 def test_speed_is_compared_with_c_or_else_with_the_reference():
     slow = speeds().assign(variant=["lanes", "NumPy scalars", "C", "reference"], ns=[0.2, 450.0, 6.0, 9000.0])
     slow = slow.assign(ns_low=slow["ns"], ns_high=slow["ns"], to_c=6 / slow["ns"], to_reference=9000 / slow["ns"])
-    figure = speed_bars(slow)
+    figure = speed_bars(slow.assign(share=[0.868, np.nan, np.nan, np.nan]))
     written = [text.get_text() for text in figure.axes[0].texts]
     assert written[:4] == [
-        "0.2 ns, 30 times as fast as C",
+        "0.2 ns, 30 times as fast as C, 0.87 of the roof",
         "6 ns",
         "450 ns, 20 times as fast as the reference",
         "9,000 ns",

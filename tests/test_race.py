@@ -10,10 +10,9 @@ from bench.commands.speed import run_speed, select_variants
 from bench.study.load import load_study, with_overrides
 from bench.tables.formatting import MISSING
 from bench.timing import budget as targets
-from bench.timing.budget import BOUND, TARGETS, Target, measure_target, targets_table
-from bench.timing.limits import find_refusal
+from bench.timing.budget import ROOF, TARGETS, Target, measure_target, targets_table
 from bench.timing.paired import Timings
-from bench.timing.problem import Trained, classic
+from bench.timing.problem import Trained, classic, many
 from bench.timing.variants import BY_NAME, VARIANTS
 from bench.timing.verify import NotVerifiedError, verify
 from bench.timing.workload import BATCH_RUNS, BATCH_UPDATES, batch_of_runs, study_problems
@@ -62,9 +61,7 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     study = with_overrides(STUDY, epochs=2)
     assert run_speed(study, ["reference", "C"], seconds=0.1, out=tmp_path / "speed", **settings)
     written = {path.name for path in (tmp_path / "speed").iterdir()}
-    with_limits = find_refusal(classic()) is None
-    names = ("speed", "limits") if with_limits else ("speed",)
-    tables = {f"{name}.{kind}" for name in names for kind in ("csv", "parquet", "md", "tex")}
+    tables = {f"speed.{kind}" for kind in ("csv", "parquet", "md", "tex")}
     assert written == tables | {"speed_rounds.parquet", "environment.json", "speed.png"}
     assert "| ✓ bit for bit |" in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
     said = capsys.readouterr().out
@@ -72,16 +69,18 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     assert (first.partition(":")[0], blank) == ("Fastest", "")
     assert problem == "a*x**2 + b*x + c, 800 samples, sgd, sample by sample, in sequence"
     assert "Noise: fused against itself differs by " in said
-    assert ("Clock: measured by a chain of integer operations" in said) == with_limits
+    assert " share of the roof " in said
     table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
     assert table["variant"].tolist() == ["reference", "fused", "C"]
+    assert table["share"].notna().tolist() == [False, True, False]
 
 
-def test_batches_have_a_speed_and_no_limits(tmp_path, capsys):
+def test_where_there_is_no_roof_the_reason_is_said(tmp_path, capsys):
     settings = {"peers": False, "optimizer": "sgd", "batch_size": 16, "shuffle": False, "targets": False}
     assert run_speed(with_overrides(STUDY, epochs=2), ["C"], seconds=0.1, out=tmp_path / "speed", **settings)
-    assert "Limits: not measured, because " in capsys.readouterr().out
-    assert not list((tmp_path / "speed").glob("limits*"))
+    said = capsys.readouterr().out
+    assert "fused: no roof, because in batches neither the latencies nor the units alone limit one run" in said
+    assert "share of the roof" not in said
 
 
 def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(wrong_fused, sgdbench, tmp_path):
@@ -115,7 +114,7 @@ def test_a_wrong_baseline_does_not_make_a_study_diverge(monkeypatch):
 
 def test_every_target_is_of_variants_that_take_its_problem():
     for target in TARGETS:
-        others = [] if target.other == BOUND else [(target.other, target.other_on())]
+        others = [] if target.other == ROOF else [(target.other, target.other_on())]
         for name, problem in [(target.ours, target.ours_on()), *others]:
             assert BY_NAME[name].lacks(problem) is None
             assert BY_NAME[name].many == (problem.runs > 1)
@@ -128,6 +127,16 @@ def test_a_target_is_held_against_the_time_of_a_sample_update(monkeypatch):
     whole, tenth = (lambda: classic(200)), (lambda: classic(20))
     found = measure_target(Target("itself", "fused", whole, "fused", tenth, 1), seconds=0.2)
     assert found.faster == pytest.approx((5, 5, 5))
+
+
+def test_the_share_of_the_roof_is_a_row_of_the_budget(monkeypatch):
+    turns = Timings(("ours", "other", "ours again"), np.tile([2.0, 1.8, 2.0], (20, 1)), (1, 1, 1))
+    monkeypatch.setattr("bench.timing.budget.take_turns", lambda *args, **kwargs: turns)
+    (target,) = [target for target in TARGETS if target.other == ROOF]
+    few = target._replace(ours_on=lambda: many(runs=32, epochs=1), other_on=lambda: many(runs=32, epochs=1))
+    assert measure_target(few, seconds=0.2).faster == pytest.approx((0.9, 0.9, 0.9))
+    none = few._replace(ours="fused", ours_on=lambda: classic(1, 16), other_on=lambda: classic(1, 16))
+    assert measure_target(none, seconds=0.2).note.startswith("its roof: in batches neither")
 
 
 def test_a_target_that_cannot_be_measured_says_why(monkeypatch):

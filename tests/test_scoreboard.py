@@ -16,7 +16,7 @@ ROWS = [
      "ns_high": 2010.0, "updates_per_second": 5e5, "note": ""},
     {"variant": "C", "threads": 1, "verified": True, "error": 3.2e-15, "ns": 5.5, "ns_low": 5.4, "ns_high": 5.6,
      "updates_per_second": 1.8e8, "note": ""},
-    {"variant": "river", "threads": 1, "note": "not installed: pip install river"},
+    {"variant": "JAX", "threads": 1, "note": "not installed: pip install jax"},
     {"variant": "wrong", "threads": 1, "verified": False, "error": 0.12345, "ns": 0.1, "ns_low": 0.1, "ns_high": 0.1,
      "to_c": 99.0, "to_c_low": 98.0, "to_c_high": 99.0, "compile_seconds": 1.0, "note": "off by 0.12345"},
     {"variant": "unknown", "threads": 1, "verified": False, "note": "not verified: nothing is known"},
@@ -55,6 +55,23 @@ def test_of_kernels_that_fuse_the_losses_are_told_apart():
     assert speed_summary(before)["verified"].tolist() == ["within 3e-15"]
 
 
+def test_the_share_of_the_roof_has_a_column_where_there_are_roofs():
+    fused, reference, *_ = ROWS
+    roofed = fused | {"share": 0.868, "share_low": 0.851, "share_high": 0.88}
+    board = speed_summary(pd.DataFrame([roofed, reference], columns=COLUMNS))
+    assert board["share of the roof"].tolist() == ["0.868 [0.851, 0.880]", MISSING]
+    assert "share of the roof" not in speed_summary(TABLE)
+    before = TABLE.drop(columns=["share", "share_low", "share_high"])
+    assert "share of the roof" not in speed_summary(before)
+
+
+def test_kernels_without_a_roof_are_named_with_the_reason():
+    note = {"note": "the operations of exp are not counted"}
+    rows = [ROWS[0] | note, ROWS[0] | {"variant": "lanes"} | note, ROWS[2]]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    assert footnotes(table) == ["fused, lanes: no roof, because the operations of exp are not counted"]
+
+
 def test_what_is_wrong_is_named_with_its_error_and_has_no_speed():
     board = speed_summary(TABLE).set_index("variant")
     assert board.index.tolist() == ["fused", "reference", "C", "wrong", "unknown"]
@@ -64,7 +81,7 @@ def test_what_is_wrong_is_named_with_its_error_and_has_no_speed():
 
 def test_what_was_not_measured_is_told_in_a_sentence():
     assert footnotes(TABLE) == [
-        "river was not timed: not installed: pip install river",
+        "JAX was not timed: not installed: pip install jax",
         "unknown was not timed: nothing is known",
     ]
 

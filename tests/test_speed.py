@@ -22,6 +22,8 @@ VARIANTS = [*(BY_NAME[name] for name in NAMES), WRONG, ABSENT]
 # The ns of a sample-update, and the sample-updates of a call: a slow variant is given an epoch.
 NS = {"reference": 10_000.0, "NumPy scalars": 9_000.0, "fused": 5.0, "lanes": 0.5, "C": 10.0}
 UPDATES = {"reference": 800, "NumPy scalars": 800, "fused": 3 * 800, "lanes": 33 * 2 * 800, "C": 3 * 800}
+for kernel, share in (("fused", 0.8), ("lanes", 0.9)):
+    NS[f"the roof of {kernel}"], UPDATES[f"the roof of {kernel}"] = share * NS[kernel], UPDATES[kernel]
 # How many times as long everything takes, round by round.
 SLOWNESS = np.array([1.0, 0.9, 1.1, 0.95, 1.05, 0.97, 1.03])
 
@@ -42,7 +44,7 @@ def measured():
         patch.setattr(timing.speed, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
         kernel = SimpleNamespace(cold_seconds=2.0, load=lambda: None)
         patch.setattr(timing.speed, "compile_kernel", lambda *_: kernel)
-        return speed(VARIANTS, classic(3), many(runs=33, epochs=2), seconds=0.2)
+        return speed(VARIANTS, classic(3), many(runs=33, epochs=2), seconds=0.2, roofs=True)
 
 
 def test_every_variant_has_its_row(measured):
@@ -74,6 +76,14 @@ def test_ratios_are_those_of_a_sample_update(measured):
     for end in ("", "_low", "_high"):
         np.testing.assert_allclose(table[f"to_reference{end}"].astype(float), [np.nan, 2000, 20_000, 1000])
         np.testing.assert_allclose(table[f"to_c{end}"].astype(float), [0.001, 2, 20, np.nan])
+
+
+def test_the_share_is_the_time_of_the_roof_by_that_of_the_kernel(measured):
+    """No other variant has a roof, and a roof is none of the variants."""
+    table = measured.table.set_index("variant")
+    for end in ("", "_low", "_high"):
+        np.testing.assert_allclose(table[f"share{end}"].astype(float)[NAMES], [np.nan, 0.8, 0.9, np.nan])
+    assert table.loc[NAMES, "note"].tolist() == [""] * 4
 
 
 def test_compile_times_and_break_even(measured):

@@ -6,8 +6,6 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import pandas as pd
-
 from bench.commands.console import print_sentence, print_table, progress
 from bench.plots.failures import skip_failed_figure
 from bench.study.schema import Study
@@ -20,13 +18,10 @@ from bench.tables.readable import (
     budget_summary,
     describe_noise,
     footnotes,
-    limits_footnotes,
-    limits_summary,
     readable_table,
     speed_summary,
 )
 from bench.timing.budget import TARGETS, targets_table
-from bench.timing.limits import BOUNDED, find_refusal, limits_table
 from bench.timing.problem import Problem
 from bench.timing.registered import HINT, all_variants, find_variant
 from bench.timing.speed import Speed, speed
@@ -36,8 +31,6 @@ from kernels.checks import describe, did_you_mean
 
 # The share of a run's time that goes into the budget, row by row.
 TARGET_SECONDS = 6.0
-# The share of the time to measure that the table of limits takes on top.
-LIMITS_SHARE = 0.2
 
 
 def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
@@ -95,18 +88,12 @@ def run_speed(
     data, _ = study.dataset()
     problem, batch = study_problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
     with progress("variants", len(variants)) as advance:
-        measured = speed(variants, problem, batch, seconds=seconds, progress=advance)
+        measured = speed(variants, problem, batch, seconds=seconds, roofs=True, progress=advance)
     tables = {"speed": measured.table}
     if conclusion := describe_fastest(measured.table):
         print_sentence("Fastest", conclusion)
         print()
     print_speed(measured, f"{problem.model.expression}, {_describe_problem(problem)}")
-    bounded = [kernel for kernel in BOUNDED if kernel in _verified(measured)]
-    if reason := find_refusal(problem):
-        print_sentence("Limits", reason)
-    elif bounded:
-        tables["limits"] = limits_table(problem, bounded, seconds=LIMITS_SHARE * seconds)
-        print_limits(tables["limits"])
     if targets:
         with progress("targets", len(TARGETS)) as advance:
             tables["targets"] = targets_table(seconds=TARGET_SECONDS, progress=advance)
@@ -128,11 +115,6 @@ def run_speed(
     return not any(tables[name]["verified"].eq(False).any() for name in ("speed", "targets") if name in tables)
 
 
-def _verified(measured: Speed) -> set[str]:
-    """Return the names of the variants that give what the reference gives."""
-    return set(measured.table.loc[measured.table["verified"].fillna(False).astype(bool), "variant"])
-
-
 def _versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of packages; a folder that happens to be called like one has none."""
     versions = {}
@@ -151,14 +133,6 @@ def print_speed(measured: Speed, title: str) -> None:
         print_sentence("Noise", describe_noise(measured.baseline, measured.noise))
     if measured.warning:
         print_sentence("Careful", measured.warning)
-
-
-def print_limits(limits: pd.DataFrame) -> None:
-    """Print how close kernels are to the limit, and how their cycles were obtained."""
-    print_table(limits_summary(limits).drop(columns="processor"), f"Limits of {limits['processor'].iloc[0]}")
-    print_sentence("Clock", "measured by a chain of integer operations, in turns with the kernels.")
-    for remark in limits_footnotes(limits):
-        print_sentence(*remark.split(": ", 1))
 
 
 def _describe_problem(problem: Problem) -> str:

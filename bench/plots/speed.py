@@ -32,7 +32,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     ----------
     speed : DataFrame
         One row per variant: `variant`, `ours`, `verified`, `ns`, `ns_low` and `ns_high` (of a sample-update),
-        `to_reference` and `to_c` (speedups), `note` (why there is no measurement); see
+        `to_reference` and `to_c` (speedups), `share` (of the roof), `note` (why there is no measurement); see
         `bench.timing.speed.Speed`.
     """
     ns = speed["ns"].astype("Float64").to_numpy(float, na_value=np.nan)
@@ -69,7 +69,8 @@ def _draw_bar(axis: Axes, place: int, row: Mapping[Hashable, Any], left: float, 
     look: Any = {"color": color, "edgecolor": "white", "linewidth": 0, "hatch": "" if verified else HATCH}
     axis.barh(place, row["ns"] - left, left=left, height=0.7, **look)
     axis.plot([row["ns_low"], row["ns_high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=6)
-    label = f"{_round_to_three_digits(row['ns'])} ns{_describe_speedup(row) if verified else ', not verified'}"
+    what = f"{_describe_speedup(row)}{_describe_share(row)}" if verified else ", not verified"
+    label = f"{_round_to_three_digits(row['ns'])} ns{what}"
     # A long bar has more room inside.
     inside = np.log(row["ns"] / left) > 0.55 * np.log(right / left)
     axis.annotate(
@@ -91,6 +92,11 @@ def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
         if row["variant"] not in BASELINES and pd.notna(row[column]) and row[column] >= least:
             return f", {_round_to_three_digits(row[column])} times as fast as {name}"
     return ""
+
+
+def _describe_share(row: Mapping[Hashable, Any]) -> str:
+    """Return the share of the roof, where it was measured."""
+    return f", {row['share']:.2f} of the roof" if pd.notna(row.get("share")) else ""
 
 
 def _round_to_three_digits(value: float) -> str:

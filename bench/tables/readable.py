@@ -74,7 +74,6 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
 def _select_columns(name: str, table: pd.DataFrame) -> pd.DataFrame:
     summaries = {
         "targets": budget_summary,
-        "limits": limits_summary,
         "best": ranking_summary,
         "best_by_optimizer_and_batch_size": ranking_summary,
         "optimizers": optimizer_summary,
@@ -124,13 +123,8 @@ _CAPTIONS = {
     "speed": (
         "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
         "before it was timed. Break-even is the number of sample-updates that repay the compile time (cold), compared "
-        "with the reference."
-    ),
-    "limits": (
-        "Cycles of one run's update, measured, and the bound from the compiled loop: the latency of the chain from one "
-        "update to the next, or the time for which the units that add and multiply, or the divider, are busy. The "
-        "ideal schedule is what latencies and units take together. Losses at marks are left out. The clock was "
-        "measured by a chain of integer operations, in turns with the kernels."
+        "with the reference. The roof is the arithmetic of a kernel by itself, timed in the same turns; the share is "
+        "its time divided by the kernel's."
     ),
     "times": (
         "The best choice of each optimizer with each kernel. Success is the share of runs that reach the target, as "
@@ -232,7 +226,8 @@ def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         `variant`; `verified`, the largest difference from the reference, with "no" where it is too large, and that of
         the losses, relative, where a kernel of ours fuses operations; `ns per
-        sample-update`; `million per second`; `speedup over reference`; `speedup over C`; `compile time (cold)`;
+        sample-update`; `million per second`; `speedup over reference`; `speedup over C`; `share of the roof`,
+        where roofs were measured; `compile time (cold)`;
         `compile time (cached)`; `break-even`, the number of sample-updates that repay the cold compile time compared
         with the reference; and `threads`. Times and speedups come with 95 % intervals, and are missing where the
         results are wrong.
@@ -253,12 +248,15 @@ def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
             "million per second": (rows["updates_per_second"] / 1e6).map(_format_three_digits),
             "speedup over reference": _format_intervals(rows, "to_reference"),
             "speedup over C": _format_intervals(rows, "to_c"),
+            "share of the roof": _format_intervals(rows, "share"),
             "compile time (cold)": rows["compile_seconds"].map(duration),
             "compile time (cached)": rows["load_seconds"].map(duration),
             "break-even": rows["break_even"].map(_format_two_digits),
             "threads": rows["threads"],
         }
     )
+    if cells["share of the roof"].eq(MISSING).all():
+        cells = cells.drop(columns="share of the roof")
     measured = ~cells.columns.isin(["variant", "verified", "threads"])
     return cells.mask(np.outer(wrong[rows.index], measured), MISSING)
 
@@ -277,8 +275,11 @@ def find_untimed(speed: pd.DataFrame) -> dict[str, str]:
 
 
 def footnotes(speed: pd.DataFrame) -> list[str]:
-    """Return a sentence for each variant that was not timed."""
-    return [f"{variant} was not timed: {reason}" for variant, reason in find_untimed(speed).items()]
+    """Return a sentence for each variant that was not timed, and for each reason why kernels have no roof."""
+    untimed = [f"{variant} was not timed: {reason}" for variant, reason in find_untimed(speed).items()]
+    without = speed[speed["verified"].eq(True).fillna(False) & speed["note"].ne("")]
+    reasons = without.groupby("note", sort=False)["variant"].agg(", ".join)
+    return untimed + [f"{variants}: no roof, because {reason}" for reason, variants in reasons.items()]
 
 
 def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
@@ -300,36 +301,6 @@ def budget_footnotes(targets: pd.DataFrame) -> list[str]:
     """Return a sentence for each row of the budget that was not measured, with the reason."""
     left_out = targets[targets["faster"].isna()]
     return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
-
-
-LIMITS = {
-    "latency": "latency of the chain",
-    "units": "units that add and multiply",
-    "divider": "divider",
-}
-
-
-def limits_summary(limits: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `bench.timing.limits.limits_table` as text."""
-    return pd.DataFrame(
-        {
-            "variant": limits["variant"],
-            "ns per update": limits["ns"].map(_format_three_digits),
-            "cycles per update": _format_intervals(limits, "cycles"),
-            "bound in cycles": limits["bound"].map(_format_three_digits),
-            "bound by": limits["limit"].map(LIMITS).fillna(MISSING),
-            "share of the bound": _format_intervals(limits, "share"),
-            "ideal schedule": limits["ideal"].map(_format_three_digits),
-            "clock": [MISSING if pd.isna(ghz) else f"{ghz:.2f} GHz" for ghz in limits["ghz"]],
-            "processor": limits["processor"],
-        }
-    )
-
-
-def limits_footnotes(limits: pd.DataFrame) -> list[str]:
-    """Return a sentence for each kernel that has no bound, with the reason."""
-    left_out = limits[limits["bound"].isna()]
-    return [f"{variant}: {note}" for variant, note in zip(left_out["variant"], left_out["note"], strict=True)]
 
 
 def _describe_target(faster: float, target: float, verified: bool | None) -> str:
@@ -359,6 +330,8 @@ def _describe_disagreement(error: float) -> str:
 
 
 def _format_intervals(table: pd.DataFrame, name: str) -> pd.Series:
+    if name not in table:  # which runs of before have not measured
+        return pd.Series(MISSING, table.index)
     cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
     return pd.Series(
         [MISSING if pd.isna(value) else _format_interval(value, low, high) for value, low, high in cells], table.index

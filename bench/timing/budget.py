@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.timing.limits import find_refusal, limits_table
 from bench.timing.paired import Ratio, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError, classic, exponential, many
-from bench.timing.variants import BY_NAME, Call
+from bench.timing.roof import make_roof
+from bench.timing.variants import BY_NAME
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 
 COLUMNS = ["what", "variant", "against", "verified", "faster", "faster_low", "faster_high", "target", "met", "note"]
@@ -19,7 +19,7 @@ class Target(NamedTuple):
     """A row of the budget: how many times as fast `ours` should be as `other`, for a sample-update, at least.
 
     The problems are made when they are asked for, and may differ: a slow contestant is given less to do, and lanes are
-    given many runs. Where `other` is `BOUND`, it is the share of the speed that is possible.
+    given many runs. Where `other` is `ROOF`, it is the share of the roof of `ours`.
     """
 
     what: str
@@ -51,15 +51,14 @@ ADAMS = partial(many, runs=1024, epochs=40, optimizer="adam", noise=0.1)
 LONG = partial(many, runs=4096, epochs=100)
 SHUFFLED = partial(classic, 100, 16, shuffle=True)
 
-# Nobody can be faster: what is missing to 1 is all that could be gained.
-BOUND = "the bound of this processor"
+ROOF = "its roof"
 
 TARGETS = (
     Target("sample by sample", "fused", classic, "C", classic, 1.4),
     Target("sample by sample, fused multiply-add", "fused-fma", classic, "C", classic, 1.9),
     Target("many runs, one core", "lanes", BATCH_OF_RUNS, "C", classic, 22),
     Target("many runs, one core", "lanes", BATCH_OF_RUNS, "JAX, many runs", BATCH_OF_RUNS, 3.5),
-    Target("many runs, one core, as a share", "lanes", BATCH_OF_RUNS, BOUND, BATCH_OF_RUNS, 0.85),
+    Target("many runs, one core, as a share", "lanes", BATCH_OF_RUNS, ROOF, BATCH_OF_RUNS, 0.85),
     Target("many runs in float32 and in float64, one core", "lanes", SINGLE, "lanes", BATCH_OF_RUNS, 1.8),
     Target("many runs, all cores", "lanes, all cores", LONG, "lanes", LONG, 1.85),
     # 1.40 on Zen 5: 43 % is the shuffle, faster than C's with the same draws, and the rest the latency of a batch.
@@ -82,13 +81,11 @@ def measure_target(target: Target, *, seconds: float) -> TargetResult:
     seconds : float
         About how long.
     """
-    if target.other == BOUND:
-        return _measure_share(target, seconds=seconds)
     ours, other = target.ours_on(), target.other_on()
-    calls: dict[str, Call] = {}
+    calls: dict[str, Callable[[], object]] = {}
     for turn, name, problem in (("ours", target.ours, ours), ("other", target.other, other)):
         try:
-            calls[turn] = verify(BY_NAME[name], problem)[0]
+            calls[turn] = make_roof(target.ours, problem) if name == ROOF else verify(BY_NAME[name], problem)[0]
         except UnavailableError as reason:
             return TargetResult(None, None, f"{name}: {reason}")
         except NotVerifiedError as reason:
@@ -126,19 +123,3 @@ def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda do
         rows.append(row | {"verified": verified, "target": target.least, "met": met, "note": note})
         progress(done)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"verified": "boolean", "met": "boolean"})
-
-
-def _measure_share(target: Target, *, seconds: float) -> TargetResult:
-    """Verify a kernel, and measure its updates against what they take at least; see `bench.timing.limits`."""
-    problem = target.ours_on()
-    if refusal := find_refusal(problem):
-        return TargetResult(None, None, refusal)
-    try:
-        verify(BY_NAME[target.ours], problem)
-    except NotVerifiedError as reason:
-        return TargetResult(None, False, f"{target.ours}: {reason}")
-    limits = limits_table(problem, [target.ours], seconds=seconds)
-    if limits["share"].isna().all():
-        return TargetResult(None, None, limits["note"].iloc[0])
-    low, share, high = limits[["share_low", "share", "share_high"]].to_numpy(float)[0]
-    return TargetResult(Ratio(low, share, high), True, "")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.timing.paired import Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
 from bench.timing.problem import Errors, FailedError, Problem, UnavailableError
+from bench.timing.roof import make_roof
 from bench.timing.variants import Call, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import BASELINE, problem_for
@@ -17,6 +18,8 @@ from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 
 LOADS = 5
+ROOFED = ("fused", "fused-fma", "lanes", "lanes-fma")
+"""The kernels that make updates one by one, in one thread."""
 
 
 class Speed(NamedTuple):
@@ -30,9 +33,10 @@ class Speed(NamedTuple):
         parameters `error_absolute`, `error_relative` and `error_ulp`, and of the losses `error_loss`, relative; and of
         what is verified `ns`, `ns_low`, `ns_high` (of a sample-update, the median and its 95 % interval),
         `updates_per_second` (sample-updates), `to_reference`, `to_reference_low`, `to_reference_high` and `to_c`,
-        `to_c_low`, `to_c_high` (how many times as fast), `compile_seconds` (with nothing cached), `load_seconds`
-        (cached) and `break_even` (sample-updates that repay the compile time, compared with the reference); `note`, why
-        there are no more columns.
+        `to_c_low`, `to_c_high` (how many times as fast), `share`, `share_low`, `share_high` (the time of the roof
+        divided by that of the variant, where roofs are measured), `compile_seconds` (with nothing cached),
+        `load_seconds` (cached) and `break_even` (sample-updates that repay the compile time, compared with the
+        reference); `note`, why there are no more columns.
     rounds : DataFrame
         What the table is made of: `variant`, `round`, `ns`.
     baseline : str or None
@@ -66,6 +70,7 @@ def speed(
     batch: Problem,
     *,
     seconds: float = 20.0,
+    roofs: bool = False,
     progress: Callable[[int], None] = lambda done: None,
     wait: Callable[[], None] | None = None,
 ) -> Speed:
@@ -81,6 +86,8 @@ def speed(
         Many runs of the same kind, for those that train them side by side.
     seconds : float
         About how long to measure, after everything is compiled and verified.
+    roofs : bool
+        Whether to measure the roofs of kernels too (`bench.timing.roof`), which are compiled in each process.
     progress : callable
         Called with the number of variants that are ready to be timed.
     wait : callable, optional
@@ -93,6 +100,8 @@ def speed(
     """
     contestants: dict[str, Contestant] = {}
     failures: dict[str, dict[str, Any]] = {}
+    above: dict[str, Callable[[], object]] = {}
+    notes: dict[str, str] = {}
     for done, variant in enumerate(variants, start=1):
         own = problem_for(variant, problem, batch)
         try:
@@ -103,16 +112,22 @@ def speed(
             failures[variant.name] = {"verified": None, "note": str(reason)}
         except NotVerifiedError as reason:
             failures[variant.name] = {"verified": False, "note": str(reason)} | _error_columns(reason.errors)
+        if roofs and variant.name in contestants and variant.name in ROOFED:
+            try:
+                above[roof_of(variant.name)] = make_roof(variant.name, own)
+            except UnavailableError as reason:
+                notes[variant.name] = str(reason)
         progress(done)
     if wait:
         wait()
     baseline = BASELINE if BASELINE in contestants else next(iter(contestants), None)
-    timings = _timings(contestants, baseline, seconds)
+    timings = _timings(contestants, above, baseline, seconds)
     compiled: dict[str | None, dict[str, float]] = {}
     rows = [
         failures[variant.name]
         if timings is None or variant.name in failures
-        else _make_row(contestants[variant.name], contestants, timings, compiled)
+        else {"note": notes.get(variant.name, "")}
+        | _make_row(contestants[variant.name], contestants, timings, compiled)
         for variant in variants
     ]
     named = [
@@ -134,19 +149,30 @@ COLUMNS = [
     *("ns", "ns_low", "ns_high", "updates_per_second"),
     *("to_reference", "to_reference_low", "to_reference_high"),
     *("to_c", "to_c_low", "to_c_high"),
+    *("share", "share_low", "share_high"),
     *("compile_seconds", "load_seconds", "break_even"),
     "note",
 ]
 ROUNDS = ["variant", "round", "ns"]
 
 
-def _timings(contestants: Mapping[str, Contestant], baseline: str | None, seconds: float) -> Timings | None:
-    """Time them in turns; None where there is nobody to be timed."""
+def roof_of(variant: str) -> str:
+    """Return what the roof of a variant is called among the calls that are timed."""
+    return f"the roof of {variant}"
+
+
+def _timings(
+    contestants: Mapping[str, Contestant],
+    roofs: Mapping[str, Callable[[], object]],
+    baseline: str | None,
+    seconds: float,
+) -> Timings | None:
+    """Return the times of contestants and roofs, which take turns; None without contestants."""
     if baseline is None:
         return None
     with no_compilation():
-        calls = {name: contestant.call for name, contestant in contestants.items()}
-        return take_turns(calls, baseline=baseline, seconds=seconds)
+        calls: dict[str, Callable[[], object]] = {name: contestant.call for name, contestant in contestants.items()}
+        return take_turns(calls | dict(roofs), baseline=baseline, seconds=seconds)
 
 
 def _error_columns(errors: Errors | None) -> dict[str, float]:
@@ -180,12 +206,14 @@ def _make_row(
         "ns_low": low,
         "ns_high": high,
         "updates_per_second": 1e9 / median,
-        "note": "",
     }
     for name, column in (("reference", "to_reference"), ("C", "to_c")):
         if name in all_ and name != variant.name:
             faster = ratio(timings, name, variant.name).scaled(updates / all_[name].problem.sample_updates)
             row |= {column: faster.ratio, f"{column}_low": faster.low, f"{column}_high": faster.high}
+    if roof_of(variant.name) in timings.names:
+        share = ratio(timings, roof_of(variant.name), variant.name)
+        row |= {"share": share.ratio, "share_low": share.low, "share_high": share.high}
     if variant.kernel not in compiled:
         compiled[variant.kernel] = compile_times(variant, problem)
     row |= compiled[variant.kernel]

@@ -6,7 +6,7 @@ They are recorded, never asserted: how fast a machine is makes no test fail.
 import pytest
 
 from bench.pytest_plugin import small
-from bench.timing.budget import BOUND, TARGETS, measure_target
+from bench.timing.budget import ROOF, TARGETS, measure_target
 from bench.timing.problem import FailedError, UnavailableError
 from bench.timing.variants import BY_NAME
 from bench.timing.verify import verify
@@ -21,7 +21,7 @@ def about(target):
 
 
 def has_other(target):
-    return target.other == BOUND or contestants(target.other_on(), [BY_NAME[target.other]])
+    return target.other == ROOF or contestants(target.other_on(), [BY_NAME[target.other]])
 
 
 @pytest.mark.benchmark(group="targets")
@@ -37,7 +37,7 @@ def test_target(target, benchmark, reach):
 
 
 def verify_both(target):
-    others = [] if target.other == BOUND else [(target.other, target.other_on())]
+    others = [] if target.other == ROOF else [(target.other, target.other_on())]
     for name, problem in [(target.ours, target.ours_on()), *others]:
         try:
             verify(BY_NAME[name], small(problem))

@@ -1,0 +1,249 @@
+"""The arithmetic of a training run, counted: the model's program, the loss and the rule are called with symbols.
+
+The counts are bounds from below. Only operations on numbers that differ from run to run and from sample to sample
+count: the others are scalars beside the vectors, or computed once for all samples. Equal subexpressions count once.
+Signs, absolute values, comparisons, minima and multiplications by 1 or 2 count nothing, and a division by a constant
+counts as a multiplication, because a compiler may make another instruction of them or none.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from bench.timing.problem import Problem, UnavailableError
+from kernels.losses import make_loss
+from kernels.optimizer import add_weight_decay
+from kernels.optimizers import make_optimizer
+from kernels.program import EXACT, numpy_function
+
+KIND_OF = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "divide", "sqrt": "sqrt"}
+"""The kinds of operations that are counted, by the functions that they are."""
+ORDERED = {"divide", "where", "less", "less_equal", "power"}
+
+
+class Node(NamedTuple):
+    """A number in an update.
+
+    Attributes
+    ----------
+    kind : str
+        What the operation that makes it is counted as; empty where it counts nothing.
+    operands : tuple of int
+        The nodes that it is made of.
+    by_run, by_sample : bool
+        Whether it differs from run to run, and from sample to sample.
+    """
+
+    kind: str
+    operands: tuple[int, ...]
+    by_run: bool
+    by_sample: bool
+
+
+class Symbol(NDArrayOperatorsMixin):
+    """Stands for a node in the arithmetic of rules and losses: operators and NumPy's functions make further nodes."""
+
+    def __init__(self, tape: "Tape", node: int) -> None:
+        self.tape, self.node = tape, node
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+        return self.tape.apply(ufunc.__name__, operands)
+
+    def __array_function__(self, function: Any, types: Any, operands: Any, options: Any) -> Any:
+        return self.tape.apply(function.__name__, operands)
+
+
+class Tape:
+    """The nodes of an update, each behind those that it is made of."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._known: dict[tuple[str, ...], int] = {}
+
+    def symbol(self, *, by_run: bool = False, by_sample: bool = False) -> Symbol:
+        """Return a number that is given: a parameter, an input, a rate."""
+        return self._append(Node("", (), by_run, by_sample))
+
+    def symbols(self, count: int, *, by_run: bool = False, by_sample: bool = False) -> list[Symbol]:
+        """Return several numbers that are given."""
+        return [self.symbol(by_run=by_run, by_sample=by_sample) for _ in range(count)]
+
+    def apply(self, function: str, operands: Sequence[Any]) -> Any:
+        """Return the value of an elementwise function of symbols and numbers.
+
+        Raises
+        ------
+        UnavailableError
+            If it is a function such as exp, whose operations are not counted.
+        """
+        symbols = [one for one in operands if isinstance(one, Symbol)]
+        numbers = [abs(one) for one in operands if not isinstance(one, Symbol)]
+        if not symbols:
+            return numpy_function(function)(*operands)
+        if (function, numbers) == ("power", [2]):
+            return self.apply("multiply", (symbols[0], symbols[0]))
+        if (function, numbers) in (("negative", []), ("add", [0]), ("subtract", [0]), ("multiply", [1])):
+            return symbols[0]
+        texts = [str(one.node) if isinstance(one, Symbol) else f"number {one!r}" for one in operands]
+        key = (function, *(texts if function in ORDERED else sorted(texts)))
+        if key not in self._known:
+            made_of = tuple(one.node for one in symbols)
+            by_run, by_sample = (any(getattr(self.nodes[node], name) for node in made_of) for name in Node._fields[2:])
+            kind = ""
+            if by_run and by_sample:
+                if function not in EXACT:
+                    raise UnavailableError(f"the operations of {function} are not counted")
+                kind = "" if (function, numbers) == ("multiply", [2]) else KIND_OF.get(function, "")
+                if function == "divide" and not isinstance(operands[1], Symbol):
+                    kind = "multiply"
+            self._known[key] = self._append(Node(kind, made_of, by_run, by_sample)).node
+        return Symbol(self, self._known[key])
+
+    def count(self, outputs: Iterable[Any], *, fma: bool) -> Counter[str]:
+        """Return how many operations of each kind the outputs need, with as few as possible where they may be fused.
+
+        An addition takes in one multiplication whose product nothing but additions needs.
+        """
+        ends = [one.node for one in outputs if isinstance(one, Symbol)]
+        needed = set(ends)
+        for node in reversed(range(len(self.nodes))):
+            if node in needed:
+                needed.update(self.nodes[node].operands)
+        kinds = Counter(self.nodes[node].kind for node in needed if self.nodes[node].kind)
+        if fma:
+            elsewhere = {
+                operand for node in needed if self.nodes[node].kind != "add" for operand in self.nodes[node].operands
+            }
+            products = {node for node in needed if self.nodes[node].kind == "multiply"} - elsewhere - set(ends)
+            sums = [node for node in needed if self.nodes[node].kind == "add"]
+            fused = min(len(products), sum(not products.isdisjoint(self.nodes[node].operands) for node in sums))
+            kinds = kinds - Counter(add=fused, multiply=fused) + Counter(fma=fused)
+        return kinds
+
+    def chain(self, start: Symbol, end: Symbol, *, fma: bool) -> tuple[str, ...]:
+        """Return the longest chain of operations from one number to another, with as few as possible if fused."""
+        chains: dict[int, tuple[str, ...]] = {start.node: ()}
+        for place, node in enumerate(self.nodes):
+            before = [chains[operand] for operand in node.operands if operand in chains]
+            if before:
+                steps = (node.kind,) if node.kind else ()
+                fused = fma and steps == ("add",)
+                chains[place] = max(
+                    ((*one[:-1], "fma") if fused and one[-1:] == ("multiply",) else one + steps for one in before),
+                    key=len,
+                )
+        return chains.get(end.node, ())
+
+    def _append(self, node: Node) -> Symbol:
+        self.nodes.append(node)
+        return Symbol(self, len(self.nodes) - 1)
+
+
+class Section(NamedTuple):
+    """Operations that a run does again and again: how many of each kind, and how many times."""
+
+    operations: Counter[str]
+    turns: int
+
+
+def count_sections(problem: Problem, *, fma: bool, losses: bool) -> list[Section]:
+    """Return the arithmetic of one run: of its updates, of the samples of a batch, and of the losses after each epoch.
+
+    Parameters
+    ----------
+    problem : Problem
+    fma : bool
+        Whether a multiplication and an addition may be one operation.
+    losses : bool
+        Whether losses are computed from all samples.
+
+    Raises
+    ------
+    UnavailableError
+        If there are functions such as exp, whose operations are not counted.
+    """
+    updates, size, params = problem.updates // problem.runs, problem.batch_size, len(problem.model.params)
+    tape, _, outputs = trace_update(problem)
+    update = tape.count(outputs, fma=fma)
+    sections = [Section(update, updates)]
+    if size > 1:
+        tape = Tape()
+        terms = _terms(problem, tape.symbols(params, by_run=True))
+        totals = [tape.symbol(by_run=True, by_sample=True) + term for term in terms]
+        alone, added = tape.count(terms, fma=fma), tape.count(totals, fma=fma)
+        sections = [Section(update + alone, updates), Section(added, updates * (size - 1))]
+    if losses:
+        loss, tape = make_loss(problem.loss), Tape()
+        given, _ = _evaluate(problem, tape.symbols(params, by_run=True))
+        total = tape.symbol(by_run=True, by_sample=True) + loss.recorded(given)
+        sections.append(Section(tape.count([total], fma=fma), (problem.epochs + 1) * problem.y.size))
+    return sections
+
+
+def longest_chain(problem: Problem, *, fma: bool) -> tuple[str, ...]:
+    """Return the kinds of the longest chain of operations from a number to itself, one update later."""
+    tape, before, after = trace_update(problem)
+    return max((tape.chain(*ends, fma=fma) for ends in zip(before, after, strict=True)), key=len)
+
+
+def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
+    """Return an update: from one sample, or from the sums over a batch.
+
+    Returns
+    -------
+    tape : Tape
+    before, after : list
+        The parameters, and then what the optimizer remembers of each.
+    """
+    optimizer, params, tape = make_optimizer(problem.optimizer), len(problem.model.params), Tape()
+    theta = tape.symbols(params, by_run=True, by_sample=True)
+    slots = [tuple(tape.symbols(optimizer.slots, by_run=True, by_sample=True)) for _ in theta]
+    known = tuple(tape.symbols(len(optimizer.clock_start), by_sample=True))
+    lr, options = tape.symbol(by_run=True), tuple(optimizer.options.values())
+    point = theta
+    if optimizer.gradient_at:
+        point = [optimizer.gradient_at(*own, options) for own in zip(theta, slots, strict=True)]
+    if problem.batch_size == 1 and optimizer.per_sample:
+        given, derivatives = _evaluate(problem, point)
+        slope = make_loss(problem.loss).derivative(*given)
+        moved = [optimizer.per_sample(one, slope, by, lr) for one, by in zip(theta, derivatives, strict=True)]
+        return tape, theta, moved
+    if problem.batch_size == 1:
+        gradient = _terms(problem, point)
+    else:
+        sums, part = tape.symbols(params + optimizer.needs_loss, by_run=True, by_sample=True), tape.symbol()
+        gradient = [total * part for total in sums]
+    if optimizer.needs_loss:
+        known = (*known, gradient.pop())
+    if optimizer.needs_norm:
+        known = (*known, sum((one * one for one in gradient[1:]), start=gradient[0] * gradient[0]))
+    if optimizer.weight_decay:
+        decay = optimizer.weight_decay
+        gradient = [add_weight_decay(*own, decay) for own in zip(point, gradient, strict=True)]
+    updated = [optimizer.rule(*own, lr, known, options) for own in zip(theta, slots, gradient, strict=True)]
+    after, kept = zip(*updated, strict=True)
+    return tape, [*theta, *chain.from_iterable(slots)], [*after, *chain.from_iterable(kept)]
+
+
+def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
+    """Return what is added up over the samples of a batch: the gradient of a sample, and its loss if it is needed."""
+    loss = make_loss(problem.loss)
+    given, derivatives = _evaluate(problem, theta)
+    slope = loss.derivative(*given)
+    terms = [slope * derivative for derivative in derivatives]
+    return [*terms, loss.value(*given)] if make_optimizer(problem.optimizer).needs_loss else terms
+
+
+def _evaluate(problem: Problem, theta: Sequence[Any]) -> tuple[tuple[Any, ...], list[Any]]:
+    """Return what the functions of the loss are called with, and the derivatives of the model, for one sample."""
+    program, loss, tape = problem.model.program, make_loss(problem.loss), theta[0].tape
+    x, y = tape.symbols(program.inputs, by_sample=True), tape.symbol(by_sample=True)
+    values = [*theta, *x, y if loss.of_residual else 0.0, *program.constants]
+    for function, operands in program.instructions:
+        values.append(tape.apply(function, [values[operand] for operand in operands]))
+    residual, options = values[program.residual], tuple(loss.options.values())
+    given = (residual, options) if loss.of_residual else (residual, y, options)
+    return given, [values[derivative] for derivative in program.derivatives]

@@ -1,0 +1,131 @@
+"""The roof: how long the arithmetic of some runs takes by itself, measured on the processor that trains them.
+
+It is a kernel that does nothing but as many additions and multiplications, divisions and square roots as the runs need.
+For runs side by side they are independent operations on vectors: no latency, no load and no access to the stack is in
+the way. A run by itself waits in each update for the one before, so its roof is the longest chain of operations from a
+number to itself. The counts are bounds from below (`bench.timing.operations`), so no kernel is faster than its roof.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from numba import types
+from numba.core.registry import cpu_target
+
+from bench.timing.operations import count_sections, longest_chain
+from bench.timing.problem import Problem, UnavailableError
+from kernels.agreement import KERNELS
+from kernels.lane_vector import features_of
+from kernels.lanes import read_lane, write_lane
+from kernels.loss_factor import may_take_factor
+from kernels.losses import make_loss
+
+STATEMENTS = {
+    "add": "{0} = {0} + zero",
+    "multiply": "{0} = {0} * one",
+    "fma": "{0} = {0} * one + zero",
+    "divide": "{0} = one / {0}",
+    "sqrt": "{0} = sqrt({0})",
+}
+# A turn of a loop has at least so many operations: counting the turns then takes no time of its own.
+BODY = 48
+# A division waits for about as many additions before the next one can use its result.
+SLOW = {"divide": 4, "sqrt": 4}
+
+Loop = tuple[list[str], int]
+
+
+def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
+    """Return a call that does the arithmetic of a problem as a kernel needs it, compiled.
+
+    Parameters
+    ----------
+    kernel : str
+        One of `kernels.agreement.KERNELS`.
+    problem : Problem
+
+    Raises
+    ------
+    UnavailableError
+        Where there is no roof.
+    """
+    kind = KERNELS[kernel]
+    if numba.config.DISABLE_JIT:
+        raise UnavailableError("numba's JIT is off")
+    if problem.dtype != "float64":
+        raise UnavailableError(f"operations on {problem.dtype} are not measured")
+    if kind.width > 1:
+        width, registers = vector_registers()
+        losses = not may_take_factor(kernel, problem.model, make_loss(problem.loss))
+        sections = count_sections(problem, fma=kind.fma, losses=losses)
+        loops = [independent(counts, turns * problem.runs // width, registers) for counts, turns in sections]
+        return compile_loops(loops, width, registers, fma=kind.fma)
+    if problem.batch_size > 1:
+        raise UnavailableError("in batches neither the latencies nor the units alone limit one run")
+    return compile_loops([dependent(longest_chain(problem, fma=kind.fma), problem.updates)], 1, 1, fma=kind.fma)
+
+
+def vector_registers() -> tuple[int, int]:
+    """Return how many doubles a vector register has, and how many registers are used: some are left for constants."""
+    features = features_of(cpu_target.target_context)
+    if "+avx512f" in features:
+        return 8, 24
+    if llvm.get_process_triple().startswith("x86_64"):
+        return 4 if "+avx" in features else 2, 12
+    return 2, 24
+
+
+def independent(counts: Counter[str], turns: int, registers: int) -> Loop:
+    """Return a loop over operations that wait for each other as little as so many registers let them.
+
+    Each register takes operations of one kind, so that the compiler fuses what is to be fused and nothing else.
+
+    Returns
+    -------
+    body : list of str
+        The statements of a turn.
+    turns : int
+    """
+    repeats = -(-BODY // counts.total())
+    shares = Counter(dict.fromkeys(counts, 1))
+    for _ in range(registers - len(counts)):
+        shares[max(counts, key=lambda kind: counts[kind] * SLOW.get(kind, 1) / shares[kind])] += 1
+    placed, first = [], 0
+    for kind, count in counts.items():
+        total = count * repeats
+        placed += [(i / total, STATEMENTS[kind].format(f"v_{first + i % shares[kind]}")) for i in range(total)]
+        first += shares[kind]
+    return [statement for _, statement in sorted(placed)], turns // repeats
+
+
+def dependent(chain: Sequence[str], turns: int) -> Loop:
+    """Return a loop over operations each of which waits for the one before; see `independent`."""
+    repeats = -(-BODY // len(chain))
+    return [STATEMENTS[kind].format("v_0") for kind in chain] * repeats, turns // repeats
+
+
+def compile_loops(loops: Sequence[Loop], width: int, registers: int, *, fma: bool) -> Callable[[], object]:
+    """Return a call of the loops, one after the other, on vectors of so many doubles.
+
+    All numbers are 0 and 1, as arguments that the compiler does not know: nothing overflows, and a processor divides
+    and takes square roots of no other numbers in less time.
+    """
+    read, write = "cells[{0}]", "cells[{0}] = v_{1}"
+    if width > 1:
+        read, write = f"read_lane(cells, {{0}}, {width})", "write_lane(v_{1}, cells, {0})"
+    lines = ["def roof(cells, one, zero, turns):"]
+    lines += [f"    v_{k} = {read.format(k * width)}" for k in range(registers)]
+    for place, (body, _) in enumerate(loops):
+        lines += [f"    for _ in range(turns[{place}]):", *(f"        {statement}" for statement in body)]
+    lines += [f"    {write.format(k * width, k)}" for k in range(registers)]
+    scope: dict[str, Any] = {"read_lane": read_lane, "write_lane": write_lane, "sqrt": np.sqrt}
+    exec("\n".join(lines), scope)  # noqa: S102 (our own text)
+    options: dict[str, Any] = {"fastmath": {"contract"}} if fma else {}
+    signature = types.void(types.float64[::1], types.float64, types.float64, types.int64[::1])
+    compiled = numba.njit(signature, error_model="numpy", **options)(scope["roof"])
+    return partial(compiled, np.ones(width * registers), 1.0, 0.0, np.array([turns for _, turns in loops]))

@@ -1,0 +1,85 @@
+"""Machine code as assembly, read as far as tests need it: the innermost loops, and what is in them.
+
+It is what LLVM prints for x86-64 in the syntax of AT&T, where the operand that is written stands last.
+"""
+
+import re
+from typing import NamedTuple
+
+import llvmlite.binding as llvm
+import numba
+import pytest
+
+KINDS = {
+    "add": r"v?(?:add|sub)",
+    "multiply": r"v?mul",
+    "fma": r"vfn?m(?:add|sub)\d*",
+    "divide": r"v?div",
+    "sqrt": r"v?sqrt",
+}
+AVX512, AVX2 = "x86-64-v4", "x86-64-v3"
+
+
+def skip_without_assembly():
+    """Skip a module of tests where there is no machine code, or it is not that of x86-64."""
+    if numba.config.DISABLE_JIT:
+        pytest.skip("there is no machine code: numba's JIT is off", allow_module_level=True)
+    if not llvm.get_process_triple().startswith("x86_64"):
+        pytest.skip(f"reads assembly of x86-64, and this is {llvm.get_process_triple()}", allow_module_level=True)
+
+
+def assembly_of(dispatcher, processor=None):
+    """The assembly of a compiled function, emitted from its optimized code for this processor or another one.
+
+    numba has no assembly of what it has loaded from a cache.
+    """
+    (compiled,) = dispatcher.overloads.values()
+    # A copy: the back end changes what it is given.
+    module = llvm.parse_bitcode(compiled.library._get_module_for_linking().as_bitcode())
+    machine = compiled.library.codegen._tm
+    if processor:
+        llvm.initialize_native_asmprinter()
+        target = llvm.Target.from_default_triple()
+        machine = target.create_target_machine(cpu=processor, opt=3, reloc="default", codemodel="jitdefault", jit=True)
+    return machine.emit_assembly(module)
+
+
+class Loop(NamedTuple):
+    """The instructions of a loop without loops in it; the last one jumps to the first."""
+
+    lines: list[str]
+
+    def count(self, *, scalar=False):
+        """How many operations on floats there are, by kind: those on vectors, or those on scalars."""
+        ending = "s[sd]" if scalar else "p[sd]"
+        found = {
+            kind: sum(bool(re.match(rf"\t{name}{ending}\t", line)) for line in self.lines)
+            for kind, name in KINDS.items()
+        }
+        return {kind: count for kind, count in found.items() if count}
+
+    @property
+    def stack_accesses(self):
+        return sum("(%rsp" in line or "(%rbp" in line for line in self.lines)
+
+    @property
+    def memory_accesses(self):
+        return sum("(%" in line and not line.startswith("\tlea") for line in self.lines)
+
+    @property
+    def is_straight(self):
+        return not any(re.match(r"\t(?:j|call)", line) for line in self.lines[:-1])
+
+
+def innermost_loops(text, function=""):
+    """The loops without loops in them, of the functions whose label contains a text."""
+    for part in re.split(r"^(?=[^.\s][^\n]*:)", text, flags=re.MULTILINE):
+        lines = part.splitlines()
+        if not lines or function not in lines[0]:
+            continue
+        labels = {line.partition(":")[0]: place for place, line in enumerate(lines) if re.match(r"\.L\w+:", line)}
+        jumps = [(place, re.match(r"\tj\w+\t(\.L\w+)", line)) for place, line in enumerate(lines)]
+        spans = {(labels[jump[1]], place) for place, jump in jumps if jump and labels.get(jump[1], place) < place}
+        for first, last in sorted(spans):
+            if not any((first, last) != other and first <= other[0] and other[1] <= last for other in spans):
+                yield Loop([line for line in lines[first : last + 1] if re.match(r"\t[a-z]", line)])

@@ -1,0 +1,130 @@
+"""The arithmetic of updates and losses, counted by hand; `test_assembly` counts it in machine code."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.timing.operations import Tape, count_sections, longest_chain
+from bench.timing.problem import UnavailableError, classic, exponential, many
+from kernels.losses import LOSSES, make_loss
+from kernels.optimizers import OPTIMIZERS
+
+SGD = classic(100)
+
+
+def counted(problem, *, fma=False, losses=False):
+    return [({**operations}, turns) for operations, turns in count_sections(problem, fma=fma, losses=losses)]
+
+
+def test_an_update_and_a_loss_of_the_quadratic():
+    """r = (b*x - y) + (a*(x*x) + c), theta - r*(lr*dr/dtheta); x*x is the same for all runs. The loss: r*r, summed."""
+    assert counted(SGD, losses=True) == [
+        ({"multiply": 2 + 2 + 3, "add": 3 + 3}, 80_000),
+        ({"multiply": 2 + 1, "add": 3 + 1}, 101 * 800),
+    ]
+
+
+def test_a_multiplication_and_an_addition_that_are_fused_count_as_one():
+    """Not lr times a derivative, which is multiplied again, nor the sum of two sums."""
+    assert counted(SGD, fma=True, losses=True) == [
+        ({"multiply": 2, "add": 1, "fma": 5}, 80_000),
+        ({"add": 1, "fma": 3}, 101 * 800),
+    ]
+
+
+def test_batches():
+    """The gradients of 16 samples are added up in 15 additions each; then the mean, lr times it, and the step."""
+    gradient = {"multiply": 2 + 2, "add": 3}
+    assert counted(classic(100, 16)) == [
+        ({"multiply": gradient["multiply"] + 6, "add": gradient["add"] + 3}, 5000),
+        (gradient | {"add": 3 + 3}, 5000 * 15),
+    ]
+
+
+def test_adam_has_a_square_root_and_a_division_for_each_parameter():
+    ((operations, _),) = counted(classic(1, optimizer="adam"))
+    assert (operations["sqrt"], operations["divide"]) == (3, 3)
+
+
+def test_weight_decay_and_what_a_rule_knows_of_all_parameters_count():
+    plain, decayed, clipped = (
+        Counter(counted(classic(1, optimizer=name))[0][0])
+        for name in ("momentum", "momentum(weight_decay=0.1)", "clipped(momentum)")
+    )
+    assert decayed - plain == {"multiply": 3, "add": 3}
+    assert (clipped - plain)["sqrt"] == 1  # the norm is the same for all of them
+
+
+@pytest.mark.parametrize(
+    ("fma", "chain"),
+    [(False, ("multiply", "add", "add", "multiply", "add")), (True, ("fma", "add", "fma"))],
+)
+def test_the_chain_of_one_run_is_that_of_the_formula(fma, chain):
+    """lr * dr/dtheta does not wait for theta."""
+    assert longest_chain(SGD, fma=fma) == chain
+
+
+def test_the_chain_of_an_average_is_that_of_what_is_averaged():
+    found = longest_chain(classic(1, optimizer="averaged(sgd)"), fma=False)
+    assert found == ("multiply", "add", "add", "multiply", "multiply", "add")
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        (lambda u, x: -abs(u * 1.0) - 0.0, {}),
+        (lambda u, x: u * 2.0, {}),
+        (lambda u, x: np.maximum(u, np.minimum(x, 0.0)) + u, {"add": 1}),
+        (lambda u, x: u / 3.0, {"multiply": 1}),
+        (lambda u, x: 3.0 / u, {"divide": 1}),
+        (lambda u, x: u**2 + u * u, {"multiply": 1, "add": 1}),
+        (lambda u, x: np.sqrt(u) * np.exp(x) * (x * x), {"sqrt": 1, "multiply": 2}),
+        (lambda u, x: u * x + u * x, {"multiply": 1, "add": 1}),
+    ],
+)
+def test_what_a_compiler_may_leave_out_counts_nothing(formula, expected):
+    tape = Tape()
+    u, x = tape.symbol(by_run=True, by_sample=True), tape.symbol(by_sample=True)
+    assert tape.count([formula(u, x)], fma=False) == expected
+
+
+def test_what_all_samples_share_is_computed_once():
+    tape = Tape()
+    lr, u = tape.symbol(by_run=True), tape.symbol(by_run=True, by_sample=True)
+    assert tape.count([(lr * 3.0 + 1.0) * u], fma=False) == {"multiply": 1}
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        (lambda u, v: u * v + u, {"fma": 1}),
+        # Products that are needed as they are stay multiplications, and an addition takes in one of two.
+        (lambda u, v: np.sqrt(u * v) + u * v, {"multiply": 1, "add": 1, "sqrt": 1}),
+        (lambda u, v: u * u + v * v, {"multiply": 1, "fma": 1}),
+    ],
+)
+def test_what_is_fused(formula, expected):
+    tape = Tape()
+    assert tape.count([formula(*tape.symbols(2, by_run=True, by_sample=True))], fma=True) == expected
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_every_optimizer_and_loss_without_functions_is_counted(optimizer, batch_size):
+    made = optimizer if optimizer not in {"averaged", "lookahead", "clipped", "inverse_scaled"} else f"{optimizer}(sgd)"
+    for loss in LOSSES:
+        problem = replace(SGD, optimizer=made, loss=loss, batch_size=batch_size)
+        if optimizer == "asgd" or not make_loss(loss).is_exact:
+            with pytest.raises(UnavailableError, match=r"^the operations of \w+ are not counted$"):
+                count_sections(problem, fma=True, losses=True)
+            continue
+        sections = count_sections(problem, fma=True, losses=True)
+        assert all(operations.total() > 0 and turns > 0 for operations, turns in sections)
+        assert longest_chain(problem, fma=True)
+
+
+def test_functions_are_refused():
+    with pytest.raises(UnavailableError, match=r"^the operations of exp are not counted$"):
+        count_sections(many(exponential, runs=8), fma=False, losses=True)

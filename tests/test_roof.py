@@ -1,0 +1,82 @@
+"""Which roofs there are, and how much they do; `test_assembly` reads what they are compiled to."""
+
+from dataclasses import replace
+
+import numba
+import pytest
+
+from bench.timing.operations import count_sections
+from bench.timing.problem import UnavailableError, classic, exponential, many
+from bench.timing.roof import BODY, dependent, independent, make_roof, vector_registers
+
+RUNS = many(runs=64, epochs=2).part(samples=100)
+jit = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+
+
+def operations_of(body):
+    """How many operations there are of each kind, and the registers that they change."""
+    kinds = {"+ zero": "add", "* one": "multiply", "* one + zero": "fma", "one /": "divide", "sqrt": "sqrt"}
+    found = [max((text for text in kinds if text in line), key=len) for line in body]
+    return [kinds[text] for text in found], [line.split()[0] for line in body]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("fma", [False, True])
+@pytest.mark.parametrize("registers", [12, 24])
+def test_a_loop_has_what_was_counted_in_as_many_registers_as_there_are(optimizer, fma, registers):
+    ((counts, turns),) = count_sections(classic(100, optimizer=optimizer), fma=fma, losses=False)
+    body, repeated = independent(counts, turns, registers)
+    kinds, changed = operations_of(body)
+    repeats = len(body) // counts.total()
+    assert {kind: kinds.count(kind) for kind in counts} == {kind: repeats * count for kind, count in counts.items()}
+    assert repeated == turns // repeats
+    assert len(body) >= BODY
+    assert set(changed) == {f"v_{k}" for k in range(registers)}
+    # A register takes operations of one kind: nothing is fused by chance.
+    assert len(set(zip(changed, kinds, strict=True))) == registers
+
+
+def test_operations_of_one_run_wait_for_each_other():
+    body, turns = dependent(("multiply", "add", "add", "multiply", "add"), 1000)
+    kinds, changed = operations_of(body)
+    assert kinds[:5] == ["multiply", "add", "add", "multiply", "add"]
+    assert set(changed) == {"v_0"}
+    assert len(body) * turns == 5 * 1000
+
+
+@jit
+@pytest.mark.parametrize("kernel", ["fused", "fused-fma", "lanes", "lanes-fma"])
+def test_a_roof_does_the_arithmetic_of_the_whole_problem(kernel):
+    problem = RUNS if kernel.startswith("lanes") else RUNS.part(runs=1)
+    turns = make_roof(kernel, problem).args[-1]
+    again = make_roof(kernel, replace(problem, rates=problem.rates.repeat(50, axis=0))).args[-1]
+    assert (turns > 0).all()
+    assert again[0] == pytest.approx(50 * turns[0], rel=0.2)  # what is left of a turn is left out
+    make_roof(kernel, problem)()
+
+
+@jit
+def test_losses_from_a_factor_are_not_among_the_arithmetic():
+    """Those of the kernels that fuse come from the QR factor of the samples; those of the others from the samples."""
+    assert [make_roof(kernel, RUNS).args[-1].size for kernel in ("lanes", "lanes-fma")] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "problem", "reason"),
+    [
+        ("lanes", many(exponential, runs=8), "the operations of exp are not counted"),
+        ("lanes", replace(RUNS, dtype="float32"), "operations on float32 are not measured"),
+        ("fused", classic(1, 16), "in batches neither the latencies nor the units alone limit one run"),
+    ],
+)
+@jit
+def test_what_has_no_roof_says_why(kernel, problem, reason):
+    with pytest.raises(UnavailableError, match=f"^{reason}$"):
+        make_roof(kernel, problem)
+
+
+@jit
+def test_registers():
+    width, used = vector_registers()
+    assert width in {2, 4, 8}
+    assert used in {12, 24}
