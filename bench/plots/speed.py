@@ -26,6 +26,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
 
     On a logarithmic axis only the ends of bars can be compared, not their lengths. Lines go up from the ends of
     `reference` and of C. A speedup is stated only for verified results; the bars of other results are hatched.
+    Shares of the roof, where they were measured, stand to the right.
     Variants that were not measured are listed below.
 
     Parameters
@@ -53,6 +54,7 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     axis.grid(visible=False, axis="y")
     axis.set(xlim=(left, right), ylim=(len(measured) - 0.4, -0.6), xlabel="ns per sample-update")
     _draw_baselines(axis, measured)
+    _write_shares(axis, measured)
     handles = [Patch(color=OURS, label="sgdbench"), Patch(color=OTHERS, label="others")]
     if measured["verified"].fillna(False).ne(True).any():
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="results not verified"))
@@ -69,8 +71,7 @@ def _draw_bar(axis: Axes, place: int, row: Mapping[Hashable, Any], left: float, 
     look: Any = {"color": color, "edgecolor": "white", "linewidth": 0, "hatch": "" if verified else HATCH}
     axis.barh(place, row["ns"] - left, left=left, height=0.7, **look)
     axis.plot([row["ns_low"], row["ns_high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=6)
-    what = f"{_describe_speedup(row)}{_describe_share(row)}" if verified else ", not verified"
-    label = f"{_round_to_three_digits(row['ns'])} ns{what}"
+    label = f"{_round_to_three_digits(row['ns'])} ns{_describe_speedup(row) if verified else ', not verified'}"
     # A long bar has more room inside.
     inside = np.log(row["ns"] / left) > 0.55 * np.log(right / left)
     axis.annotate(
@@ -94,11 +95,6 @@ def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
     return ""
 
 
-def _describe_share(row: Mapping[Hashable, Any]) -> str:
-    """Return the share of the roof, where it was measured."""
-    return f", {row['share']:.2f} of the roof" if pd.notna(row.get("share")) else ""
-
-
 def _round_to_three_digits(value: float) -> str:
     return text(float(f"{value:.3g}"))
 
@@ -108,6 +104,16 @@ def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:
     for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
         axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
         axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
+
+
+def _write_shares(axis: Axes, measured: pd.DataFrame) -> None:
+    """Write the shares of the roof to the right of the axis, where roofs were measured."""
+    shares = measured["share"].dropna() if "share" in measured else pd.Series(dtype=float)
+    look: Any = {"xytext": (8, 0), "textcoords": "offset points", "fontsize": 9}
+    for place, share in shares.items():
+        axis.annotate(f"{share:.2f}", (1, place), xycoords=("axes fraction", "data"), va="center", **look)
+    if len(shares):
+        axis.annotate("of the\nroof", (1, 1), xycoords="axes fraction", va="bottom", **look)
 
 
 def _describe_missing(missing: pd.DataFrame) -> str:
