@@ -487,7 +487,7 @@ def speed(
         str | None, typer.Option(metavar="NAMES", help='Variants, such as "fused,lanes,C"; without it, all.')
     ] = None,
     peers: Annotated[
-        bool, typer.Option("--peers", help="Those too that other packages bring: JAX, PyTorch, scikit-learn, river.")
+        bool, typer.Option("--peers", help="Those too that other packages bring: JAX, PyTorch, scikit-learn.")
     ] = False,
     batch_size: Annotated[str, typer.Option(metavar="SIZE", help='Samples per update, or "full".')] = "1",
     optimizer: Annotated[str, typer.Option(metavar="NAME", help='Such as "momentum(0.9)" or "adam".')] = "sgd",

@@ -69,19 +69,17 @@ PROBLEMS = {
     "adam": classic(batch_size=8, optimizer="adam", **SHORT),
     "exponential, adam": replace(DECAY, optimizer="adam(beta1=0.8)", batch_size=8),
 }
-# Each of these costs a compilation: by numba, and tests/test_equality.py has them; by torch, and others are like them.
+# Each of these costs a compilation by numba, and tests/test_equality.py has them.
 OTHER_KERNELS = [
     name for name, problem in PROBLEMS.items() if problem.model is not models.quadratic or problem.optimizer != "sgd"
 ]
-SKIPPED = {"reference": (), "PyTorch, compiled": ("two runs", "linear with an offset", "functions")}
 
 
 def pairs():
     for variant in VARIANTS:
         for name, problem in PROBLEMS.items():
-            if name in SKIPPED.get(variant.name, OTHER_KERNELS if variant.kernel else ()):
-                continue
-            if not variant.lacks(problem):
+            elsewhere = variant.kernel not in {None, "reference"} and name in OTHER_KERNELS
+            if not elsewhere and not variant.lacks(problem):
                 yield pytest.param(variant, problem, id=f"{variant.name}, {name}")
 
 
@@ -96,13 +94,6 @@ def ready(variant, problem):
         raise
     except UnavailableError as reason:
         pytest.skip(str(reason))
-
-
-@pytest.fixture(autouse=True)
-def _short_chunks(monkeypatch):
-    """Two samples are compiled by torch in less time than 25."""
-    if BY_NAME["PyTorch"].missing() is None:
-        monkeypatch.setattr("bench.timing.peers.pytorch.CHUNK", 2)
 
 
 @pytest.mark.parametrize(("variant", "problem"), list(pairs()))
@@ -256,42 +247,29 @@ def test_columns_and_rates_need_not_be_contiguous():
 @pytest.mark.parametrize(("name", "together", "unroll"), [("two runs", False, 4), ("33 runs in minibatches", True, 1)])
 def test_all_forms_of_jax_compute_the_same(form, name, together, unroll):
     pytest.importorskip("jax", reason="needs JAX: pip install jax")
-    from bench.timing.peers import xla
+    from bench.timing.peers.xla import compile_form, forms
 
     problem = PROBLEMS[name]
-    call = xla._compiled(problem, xla._by_hand(problem)[form], unroll, together=together)
+    call = compile_form(problem, forms(problem)[form], unroll, together=together)
     assert errors(call(), REFERENCE.ready(problem)()).largest <= 1e-12
 
 
-def test_jax_with_grad_computes_the_same_in_its_last_form(monkeypatch):
-    """The first is what benchmarks run untimed."""
+def test_the_fastest_form_is_the_one_that_takes_least_once_it_is_warm():
     pytest.importorskip("jax", reason="needs JAX: pip install jax")
-    from bench.timing.peers import xla
+    from bench.timing.peers.xla import find_fastest
 
-    tried = itertools.count()
-    monkeypatch.setattr(xla, "FEW", 0)
-    monkeypatch.setattr(xla, "_seconds", lambda call: -next(tried))
-    problem = PROBLEMS["33 runs in minibatches"]
-    call = xla.prepare_grad(problem)
-    assert next(tried) == 4
-    assert errors(call(), REFERENCE.ready(problem)()).largest <= 1e-12
+    now = 0.0
 
+    def taking(first, *others):
+        seconds = itertools.chain([first], itertools.cycle(others))
 
-def test_jax_keeps_the_fastest_of_its_forms(monkeypatch):
-    pytest.importorskip("jax", reason="needs JAX: pip install jax")
-    from bench.timing.peers import xla
+        def call():
+            nonlocal now
+            now += next(seconds)
 
-    tried = []
+        return call
 
-    def seconds(call):
-        tried.append(call)
-        return -len(tried)
-
-    monkeypatch.setattr(xla, "FEW", 0)
-    monkeypatch.setattr(xla, "_seconds", seconds)
-    monkeypatch.setattr(xla, "_compiled", lambda problem, form, unroll, **way: (form.gradient.__name__, unroll))
-    assert xla.prepare(PROBLEMS["per-sample"]) == ("matrix_gradient", 4)
-    assert len(tried) == 6
+    assert find_fastest([taking(0.1, 3.0, 4.0), taking(9.0, 5.0, 2.0), taking(0.1, 3.0)], lambda: now) == 1
 
 
 # Of every option that a peer declares, a value that is not the usual one.
@@ -362,9 +340,3 @@ def test_torch_gets_its_threads_back():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-
-
-def test_without_a_cxx_compiler_the_reason_is_said(monkeypatch):
-    monkeypatch.setenv("CXX", "/no/such/compiler")
-    with pytest.raises(UnavailableError, match=r"no C\+\+ compiler|not installed"):
-        BY_NAME["PyTorch, compiled"].ready(PROBLEMS["per-sample"])

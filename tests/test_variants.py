@@ -39,7 +39,7 @@ def test_all_kernels_of_ours_take_everything():
     [
         ("lesson", {"model": exponential}, "it trains only the quadratic"),
         ("lesson", {"model": models.plane}, "it trains only the quadratic"),
-        ("river", {"model": exponential}, "it trains only models that are linear in their parameters"),
+        ("scikit-learn", {"model": exponential}, "it trains only models that are linear in their parameters"),
         ("C", {"optimizer": "adam(beta1=0.8)"}, "it does not support adam"),
         ("C", {"optimizer": "sgd(weight_decay=0.1)"}, "it supports sgd only without weight_decay"),
         ("JAX", {"optimizer": "momentum(0.5, dampening=0.5)"}, "it supports momentum only without dampening"),
@@ -85,9 +85,7 @@ def test_one_entry_is_all_that_a_peer_needs():
 
 
 def test_nothing_of_a_peer_is_imported_with_the_registry(python):
-    found = python(
-        "import bench.timing.variants, sys; print({'torch', 'jax', 'sklearn', 'river', 'sympy'} & set(sys.modules))"
-    )
+    found = python("import bench.timing.variants, sys; print({'torch', 'jax', 'sklearn', 'sympy'} & set(sys.modules))")
     assert found.strip() == "set()"
 
 

@@ -64,7 +64,6 @@ TARGETS = (
     # 1.40 on Zen 5: 43 % is the shuffle, faster than C's with the same draws, and the rest the latency of a batch.
     Target("batches of 16, a fresh order each epoch", "fused", SHUFFLED, "C", SHUFFLED, 1.5),
     Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, many runs", DECAYS, 3),
-    Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, vmap and grad", DECAYS, 8),
     # 2.6 on Zen 5, whose divider is never idle: a square root and a division for each parameter take the 5.2 cycles.
     Target("adam, many runs, one core", "lanes", ADAMS, "JAX, many runs", ADAMS, 3),
     Target("sample by sample", "fused", classic, "lesson", partial(classic, 1), 1500),

@@ -7,7 +7,6 @@ import pytest
 
 from bench.pytest_plugin import variant_benchmark  # noqa: F401 (a fixture)
 from bench.system.environment import environment
-from bench.timing.variants import BY_NAME
 from bench.timing.verify import no_compilation
 from tests.benchmarks.contestants import ABSENT
 
@@ -61,13 +60,6 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.section("not measured everywhere")
         for name, reasons in ABSENT.items():
             terminalreporter.line(f"{name}: {'; '.join(sorted(reasons))}")
-
-
-@pytest.fixture(autouse=True)
-def _small_chunks(benchmark, monkeypatch):
-    """Untimed, torch compiles two samples, in less time than 25."""
-    if not benchmark.enabled and BY_NAME["PyTorch"].missing() is None:
-        monkeypatch.setattr("bench.timing.peers.pytorch.CHUNK", 2)
 
 
 @pytest.fixture

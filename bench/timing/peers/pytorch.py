@@ -1,12 +1,9 @@
-"""PyTorch: eager, with gradients by hand; many runs as arrays, by vmap and grad, or compiled.
+"""PyTorch: eager, with gradients by hand; run after run, or many runs as arrays.
 
 Parameters are one tensor, (P,) for one run and (P, R) for many. The residual of a linear model is a product with its
 design matrix; that of any other model is computed step by step.
 """
 
-import os
-import shutil
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,13 +14,11 @@ import torch
 from torch import fx
 
 from bench.timing.peers.arrays import residual_and_derivatives
-from bench.timing.problem import Problem, Trained, UnavailableError
+from bench.timing.problem import Problem, Trained
 from kernels import Model
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
 
-# Samples in one compiled step. Twice as many run a third faster, and take twice as long to compile.
-CHUNK = 25
 # Residuals that are computed at a time after an epoch: as many as the processor's cache holds.
 PIECE = 2**15
 # What torch takes as a pair.
@@ -81,82 +76,10 @@ def prepare(problem: Problem) -> Callable[[], Trained]:
 
 def prepare_many(problem: Problem) -> Callable[[], Trained]:
     """Return a call that trains all runs as arrays, with gradients by hand."""
-    return _train_together(problem, lambda form, theta: partial(_descend, form, theta, problem.batch_size))
-
-
-def prepare_grad(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains all runs by `torch.func.grad` of one run's loss and `torch.func.vmap` over the runs."""
-    by_hand = _by_hand(problem.model)
-
-    def half_mean_square(theta: Sequence[Any], x: Sequence[Any], y: Any) -> Any:
-        return by_hand(theta, x, y)[0].square().mean() / 2
-
-    gradients = torch.func.vmap(torch.func.grad(half_mean_square), in_dims=(0, None, None))
-    batches = _batches(problem)
-
-    def epoch_of(_form: Form, theta: Any) -> Callable[[Any], None]:
-        rows = theta.unbind()
-
-        def epoch(lr: Any) -> None:
-            for *x, y in batches:
-                for row, gradient in zip(rows, gradients(rows, x, y), strict=True):
-                    row.sub_(lr * gradient)
-
-        return epoch
-
-    return _train_together(problem, epoch_of)
-
-
-def prepare_compiled(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains all runs as arrays, the updates of several samples compiled to one loop over the runs.
-
-    Raises
-    ------
-    UnavailableError
-        Where there is no C++ compiler.
-    """
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise UnavailableError("no C++ compiler found: install g++ or set CXX")
-    step = _by_hand(problem.model)
-
-    def steps(theta: Any, lr: Any, x: Any, y: Any) -> Any:
-        parts = [theta[k] for k in range(len(problem.model.params))]
-        for i in range(CHUNK):
-            residual, derivatives = step(parts, [x[k][i] for k in range(len(problem.x))], y[i])
-            slope = lr * residual
-            parts = [part - slope * derivative for part, derivative in zip(parts, derivatives, strict=True)]
-        return parts
-
-    whole = problem.y.size // CHUNK
-    chunks = list(_columns(problem, CHUNK))[:whole]
-
-    def epoch_of(form: Form, theta: Any) -> Callable[[Any], None]:
-        def epoch(lr: Any) -> None:
-            parts = theta.unbind()
-            for *x, y in chunks:
-                parts = compiled(parts, lr, x, y)
-            theta.copy_(torch.stack(list(parts)))
-            add = form.adding(theta)
-            for sample in form.batches[whole * CHUNK :]:
-                add(-lr, *sample)
-
-        return epoch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of what torch.compile imports
-        # Traced, the steps have code of their own; torch.compile counts how often it compiles a piece of code.
-        compiled = torch.compile(fx.symbolic_trace(steps), options={"compile_threads": 1})
-        call = _train_together(problem, epoch_of)
-        call()
-    return call
-
-
-def _train_together(problem: Problem, epoch_of: Callable[[Form, Any], Callable[[Any], None]]) -> Callable[[], Trained]:
-    """Return a call that trains all runs together, an epoch by what is returned for the form and theta."""
     start, rates = torch.tensor(problem.inits.T.copy()), torch.tensor(problem.rates)
     theta = torch.empty_like(start)
     form = _form(problem, theta)
-    epoch = epoch_of(form, theta)
+    epoch = partial(_descend, form, theta, problem.batch_size)
 
     def run() -> Trained:
         with _one_thread(), torch.inference_mode():
@@ -168,14 +91,14 @@ def _train_together(problem: Problem, epoch_of: Callable[[Form, Any], Callable[[
 
 
 def _descend(form: Form, theta: Any, size: int, lr: Any) -> None:
-    """Return an epoch of plain SGD."""
+    """Train an epoch with plain SGD."""
     add, scale = form.adding(theta), -lr / size
     for batch in form.batches:
         add(scale, *batch)
 
 
 def _optimize(form: Form, theta: Any, size: int, optimizer: Any, lr: float) -> None:
-    """Return an epoch of an optimizer of torch.optim."""
+    """Train an epoch with an optimizer of torch.optim."""
     optimizer.param_groups[0]["lr"] = lr
     add, scale = form.adding(theta.grad), 1 / size
     for batch in form.batches:
@@ -185,7 +108,7 @@ def _optimize(form: Form, theta: Any, size: int, optimizer: Any, lr: float) -> N
 
 
 def _losses(form: Form, problem: Problem, epoch: Callable[[Any], None], rates: Any) -> list[Any]:
-    """Train; the mean squared residual before the first epoch and after each."""
+    """Train, and return the mean squared residuals before the first epoch and after each."""
 
     def mean_square() -> Any:
         return sum(form.residuals(*piece).square_().sum(0) for piece in form.pieces) / problem.y.size
@@ -219,7 +142,7 @@ def _form(problem: Problem, theta: Any) -> Form:
 
 
 def _linear(problem: Problem, theta: Any) -> Form:
-    """With the design matrix."""
+    """Return the form with the design matrix."""
     matrix, targets = (torch.tensor(array) for array in problem.linear_system())
     many = theta.ndim == 2
     if many:
@@ -243,7 +166,7 @@ def _linear(problem: Problem, theta: Any) -> Form:
 
 
 def _stepwise(problem: Problem, theta: Any) -> Form:
-    """By the model's program."""
+    """Return the form by the model's program."""
     by_hand, parts = _by_hand(problem.model), theta.unbind()
     many, summed = theta.ndim == 2, problem.batch_size > 1
 
@@ -291,7 +214,7 @@ class _Functions:
 
 
 def _by_hand(model: Model) -> Callable[..., tuple[Any, Sequence[Any]]]:
-    """`residual_and_derivatives` as a function of parameters, inputs and y: its text is written by torch.fx."""
+    """Return `residual_and_derivatives` as a function of parameters, inputs and y, written out by torch.fx."""
 
     def walk(theta: Any, x: Any, y: Any) -> Any:
         parts, inputs = (

@@ -56,43 +56,23 @@ class Form(NamedTuple):
     gradient: Callable[[Arrays, Arrays, Any], Arrays]
 
 
-def prepare(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains one run after the other, as arrays of one, with derivatives by hand."""
-    return _select_fastest(problem, _by_hand(problem), together=False)
+def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained]:
+    """Return a call that trains one run after the other, as arrays of one, or all runs together.
+
+    The form is the fastest on enough epochs to tell.
+    """
+    found = forms(problem)
+    if problem.sample_updates < FEW:
+        return compile_form(problem, found[0], UNROLLED[0], together=together)
+    part = problem if together else problem.part(runs=1)
+    part = part.part(epochs=max(1, ENOUGH * part.epochs // part.sample_updates))
+    ways = list(product(found, UNROLLED))
+    fastest = find_fastest([compile_form(part, *way, together=together) for way in ways])
+    return compile_form(problem, *ways[fastest], together=together)
 
 
-def prepare_many(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains all runs together, with derivatives by hand."""
-    return _select_fastest(problem, _by_hand(problem), together=True)
-
-
-def prepare_grad(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains all runs together, with `jax.grad` of one run's loss and `jax.vmap` over the runs."""
-
-    def half_mean_square(theta: Any, x: Sequence[Any], y: Any) -> Any:
-        residual, _ = residual_and_derivatives(problem.model.program, FUNCTIONS, theta, x, y)
-        return jnp.mean(residual**2) / 2
-
-    gradient_of_one = jax.grad(half_mean_square)
-    stacked_gradients = jax.vmap(gradient_of_one, in_axes=(1, None, None), out_axes=1)
-    gradients = jax.vmap(gradient_of_one, in_axes=(0, None, None))
-
-    def separate_gradients(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
-        *x, y = batch
-        return tuple(scale * gradient for gradient in gradients(theta, x, y))
-
-    def stacked_gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
-        *x, y = batch
-        return (scale * stacked_gradients(theta[0], x, y),)
-
-    columns = (*problem.x, problem.y)
-    return _select_fastest(
-        problem, [Form(False, columns, separate_gradients), Form(True, columns, stacked_gradient)], together=True
-    )
-
-
-def _by_hand(problem: Problem) -> list[Form]:
-    """Return the forms with derivatives by hand."""
+def forms(problem: Problem) -> list[Form]:
+    """Return the forms of a step, with derivatives by hand."""
     size = problem.batch_size
 
     def parts(theta: Arrays, batch: Arrays, scale: Any) -> list[Any]:
@@ -118,13 +98,13 @@ def _by_hand(problem: Problem) -> list[Form]:
         return (scale / size * (rows.T @ (rows @ theta[0] - targets[:, None])),)
 
     columns = (*problem.x, problem.y)
-    forms = [Form(False, columns, separate_gradients), Form(True, columns, stacked_gradient)]
+    found = [Form(False, columns, separate_gradients), Form(True, columns, stacked_gradient)]
     if problem.model.is_linear:
-        forms.append(Form(True, problem.linear_system(), matrix_gradient))
-    return forms
+        found.append(Form(True, problem.linear_system(), matrix_gradient))
+    return found
 
 
-def _compiled(problem: Problem, form: Form, unroll: int, *, together: bool) -> Callable[[], Trained]:
+def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -> Callable[[], Trained]:
     """Return a call that trains with this form, all runs together or one after the other."""
     size, whole = problem.batch_size, problem.y.size // problem.batch_size
     optimizer = make_optimizer(problem.optimizer)
@@ -203,22 +183,15 @@ def _rule(optimizer: Optimizer) -> Callable[..., tuple[Any, Arrays]]:
     return decayed if optimizer.weight_decay else rule
 
 
-def _select_fastest(problem: Problem, forms: Sequence[Form], *, together: bool) -> Callable[[], Trained]:
-    """Return the call of the form that is the fastest on enough epochs to tell."""
-    if problem.sample_updates < FEW:
-        return _compiled(problem, forms[0], UNROLLED[0], together=together)
-    part = problem if together else problem.part(runs=1)
-    part = part.part(epochs=max(1, ENOUGH * part.epochs // part.sample_updates))
-    form, unroll = min(product(forms, UNROLLED), key=lambda way: _seconds(_compiled(part, *way, together=together)))
-    return _compiled(problem, form, unroll, together=together)
-
-
-def _seconds(call: Callable[[], Trained]) -> float:
-    """Return what a call takes, the least of several."""
-    call()
-    times: list[float] = []
-    while len(times) < TRIES or sum(times) < TRYING:
-        started = time.perf_counter()
+def find_fastest(calls: Sequence[Callable[[], object]], clock: Callable[[], float] = time.perf_counter) -> int:
+    """Return the place of the call that takes the least time, by the least of several tries after a first one."""
+    least = []
+    for call in calls:
         call()
-        times.append(time.perf_counter() - started)
-    return min(times)
+        times: list[float] = []
+        while len(times) < TRIES or sum(times) < TRYING:
+            started = clock()
+            call()
+            times.append(clock() - started)
+        least.append(min(times))
+    return least.index(min(least))
