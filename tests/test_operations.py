@@ -125,6 +125,14 @@ def test_every_optimizer_and_loss_without_functions_is_counted(optimizer, batch_
         assert longest_chain(problem, fma=True)
 
 
+@pytest.mark.parametrize("formula", [np.exp, lambda u: u**-2, lambda u: 2.0**u, lambda u: u**u])
+def test_functions_of_what_differs_are_refused(formula):
+    tape = Tape()
+    with pytest.raises(UnavailableError, match=r"^the operations of (exp|power) are not counted$"):
+        formula(tape.symbol(by_run=True, by_sample=True))
+    assert tape.count([formula(tape.symbol(by_sample=True))], fma=False) == {}
+
+
 def test_functions_are_refused():
     with pytest.raises(UnavailableError, match=r"^the operations of exp are not counted$"):
         count_sections(many(exponential, runs=8), fma=False, losses=True)

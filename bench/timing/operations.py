@@ -83,8 +83,8 @@ class Tape:
         numbers = [abs(one) for one in operands if not isinstance(one, Symbol)]
         if not symbols:
             return numpy_function(function)(*operands)
-        if (function, numbers) == ("power", [2]):
-            return self.apply("multiply", (symbols[0], symbols[0]))
+        if function == "power" and not isinstance(operands[1], Symbol) and operands[1] == 2:
+            return self.apply("multiply", (operands[0], operands[0]))
         if (function, numbers) in (("negative", []), ("add", [0]), ("subtract", [0]), ("multiply", [1])):
             return symbols[0]
         texts = [str(one.node) if isinstance(one, Symbol) else f"number {one!r}" for one in operands]
@@ -229,7 +229,7 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
 
 
 def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
-    """Return what is added up over the samples of a batch: the gradient of a sample, and its loss if it is needed."""
+    """Return the terms of the sums over a batch: the gradient of a sample, and its loss where the rule needs it."""
     loss = make_loss(problem.loss)
     given, derivatives = _evaluate(problem, theta)
     slope = loss.derivative(*given)
@@ -238,7 +238,7 @@ def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
 
 
 def _evaluate(problem: Problem, theta: Sequence[Any]) -> tuple[tuple[Any, ...], list[Any]]:
-    """Return what the functions of the loss are called with, and the derivatives of the model, for one sample."""
+    """Return the arguments of the loss and the derivatives of the model, for one sample."""
     program, loss, tape = problem.model.program, make_loss(problem.loss), theta[0].tape
     x, y = tape.symbols(program.inputs, by_sample=True), tape.symbol(by_sample=True)
     values = [*theta, *x, y if loss.of_residual else 0.0, *program.constants]

@@ -32,7 +32,7 @@ STATEMENTS = {
     "divide": "{0} = one / {0}",
     "sqrt": "{0} = sqrt({0})",
 }
-# A turn of a loop has at least so many operations: counting the turns then takes no time of its own.
+# The least number of operations in a turn of a loop: counting the turns then takes no time of its own.
 BODY = 48
 # A division waits for about as many additions before the next one can use its result.
 SLOW = {"divide": 4, "sqrt": 4}
@@ -81,7 +81,7 @@ def vector_registers() -> tuple[int, int]:
 
 
 def independent(counts: Counter[str], turns: int, registers: int) -> Loop:
-    """Return a loop over operations that wait for each other as little as so many registers let them.
+    """Return a loop over operations that wait for each other as little as the number of registers lets them.
 
     Each register takes operations of one kind, so that the compiler fuses what is to be fused and nothing else.
 
@@ -110,10 +110,10 @@ def dependent(chain: Sequence[str], turns: int) -> Loop:
 
 
 def compile_loops(loops: Sequence[Loop], width: int, registers: int, *, fma: bool) -> Callable[[], object]:
-    """Return a call of the loops, one after the other, on vectors of so many doubles.
+    """Return a call of the loops, one after the other, on vectors of `width` doubles, or on scalars for 1.
 
-    All numbers are 0 and 1, as arguments that the compiler does not know: nothing overflows, and a processor divides
-    and takes square roots of no other numbers in less time.
+    All numbers are 0 and 1, in arguments, which the compiler cannot know: nothing overflows, and a processor takes no
+    less time for divisions and square roots of other numbers.
     """
     read, write = "cells[{0}]", "cells[{0}] = v_{1}"
     if width > 1:

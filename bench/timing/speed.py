@@ -157,7 +157,7 @@ ROUNDS = ["variant", "round", "ns"]
 
 
 def roof_of(variant: str) -> str:
-    """Return what the roof of a variant is called among the calls that are timed."""
+    """Return the name of the roof of a variant among the calls that are timed."""
     return f"the roof of {variant}"
 
 

@@ -275,18 +275,8 @@ VARIANTS = (
         kernel="lanes",
         threads=processors(),
     ),
-    Variant(
-        "C",
-        "the formula as it is written down, cc -O3 -march=native",
-        _peer("c"),
-        1e-12,
-    ),
-    Variant(
-        "C in our order",
-        "C with the kernels' order of operations",
-        _peer("c", tree=True),
-        1e-12,
-    ),
+    Variant("C", "the formula as it is written down, cc -O3 -march=native", _peer("c"), 1e-12),
+    Variant("C in our order", "C with the kernels' order of operations", _peer("c", tree=True), 1e-12),
     Variant(
         "NumPy scalars",
         "a careful Python loop over NumPy scalars",
