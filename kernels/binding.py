@@ -35,13 +35,10 @@ class Binder:
     ----------
     given : mapping
         From the names that functions declare without defining them to what they stand for.
-    in_place_of : iterable of pairs, optional
-        Objects that functions name, and others that stand in their places.
     """
 
-    def __init__(self, given: Mapping[str, Any], in_place_of: Iterable[tuple[Any, Any]] = ()) -> None:
+    def __init__(self, given: Mapping[str, Any]) -> None:
         self.given = dict(given)
-        self.in_place_of = {id(one): other for one, other in in_place_of}
         self.functions: list[FunctionType] = []
         self._known: dict[tuple[Any, ...], FunctionType] = {}
         self._digests: dict[int, str] = {}
@@ -99,7 +96,6 @@ class Binder:
         """Return what a name in a function stands for; Python functions are bound too."""
         if name in source.__globals__:
             value = source.__globals__[name]
-            value = self.in_place_of.get(id(value), value)
         elif name in scope:
             value = scope[name]
         elif hasattr(builtins, name):

@@ -1,52 +1,43 @@
-"""The functions of `kernels.functions` for numba: on floats and on lanes, with the same bits.
-
-Intrinsics, because they compile in next to no time; see `kernels.tuples`.
-"""
+"""The functions of `kernels.functions` for numba: on floats and on lanes, with the same bits."""
 
 import math
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import config
-from numba.core.typing.templates import signature
+from numba import config, types
 from numba.extending import intrinsic
 
-from kernels import functions
-from kernels.lane_math import Emit
-from kernels.lanes import Lane
+from kernels.functions import FUNCTIONS
+from kernels.lane_vector import Emit
+from kernels.lanes import Lane, common_lane
 
 
 def _elementwise(emit: Emit, *kinds: types.Type) -> Any:
     """Return type and code of a function on floats, or on lanes if there is one among the operands."""
-    lanes = {kind for kind in kinds if isinstance(kind, Lane)}
-    if len(lanes) > 1 or not all(isinstance(kind, Lane | types.Number) for kind in kinds):
+    lane = common_lane(kinds)
+    if lane is None and any(isinstance(kind, Lane) or not isinstance(kind, types.Number) for kind in kinds):
         return None
-    kind = lanes.pop() if lanes else types.float64
+    kind = lane or types.float64
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         operands = [context.cast(builder, arg, given, kind) for arg, given in zip(args, sig.args, strict=True)]
         return emit(builder, *operands)
 
-    return signature(kind, *kinds), codegen
-
-
-def _number(like: ir.Value, value: float) -> ir.Constant:
-    kind = like.type
-    return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
+    return kind(*kinds), codegen
 
 
 def _comparison(relation: str) -> Emit:
     """Return what emits 1 where the relation holds, else 0. LLVM finds its way back to the condition."""
 
     def emit(builder: Any, u: ir.Value, v: ir.Value) -> ir.Value:
-        return builder.select(builder.fcmp_ordered(relation, u, v), _number(u, 1.0), _number(u, 0.0))
+        holds = builder.fcmp_ordered(relation, u, v)
+        return builder.select(holds, ir.Constant(u.type, 1.0), ir.Constant(u.type, 0.0))
 
     return emit
 
 
 def _choice(builder: Any, condition: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
-    return builder.select(builder.fcmp_unordered("!=", condition, _number(condition, 0.0)), a, b)
+    return builder.select(builder.fcmp_unordered("!=", condition, ir.Constant(condition.type, 0.0)), a, b)
 
 
 def _extreme(relation: str) -> Emit:
@@ -59,41 +50,36 @@ def _extreme(relation: str) -> Emit:
     return emit
 
 
-if config.DISABLE_JIT:
-    COMPILED = functions.FUNCTIONS
-else:
+@intrinsic
+def less(typingctx: Any, u: Any, v: Any) -> Any:
+    """Return 1 where u < v, else 0."""
+    return _elementwise(_comparison("<"), u, v)
 
-    @intrinsic
-    def less(typingctx: Any, u: Any, v: Any) -> Any:
-        """Return 1 where u < v, else 0."""
-        return _elementwise(_comparison("<"), u, v)
 
-    @intrinsic
-    def less_equal(typingctx: Any, u: Any, v: Any) -> Any:
-        """Return 1 where u <= v, else 0."""
-        return _elementwise(_comparison("<="), u, v)
+@intrinsic
+def less_equal(typingctx: Any, u: Any, v: Any) -> Any:
+    """Return 1 where u <= v, else 0."""
+    return _elementwise(_comparison("<="), u, v)
 
-    @intrinsic
-    def where(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
-        """Return a where the condition is not 0, else b."""
-        return _elementwise(_choice, condition, a, b)
 
-    @intrinsic
-    def maximum(typingctx: Any, a: Any, b: Any) -> Any:
-        """Return the larger one, the first of equals, nan of any nan."""
-        return _elementwise(_extreme(">"), a, b)
+@intrinsic
+def where(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
+    """Return a where the condition is not 0, else b."""
+    return _elementwise(_choice, condition, a, b)
 
-    @intrinsic
-    def minimum(typingctx: Any, a: Any, b: Any) -> Any:
-        """Return the smaller one, the first of equals, nan of any nan."""
-        return _elementwise(_extreme("<"), a, b)
 
-    COMPILED = {
-        "less": less,
-        "less_equal": less_equal,
-        "where": where,
-        "maximum": maximum,
-        "minimum": minimum,
-        "erf": math.erf,
-    }
-    """The functions by the names that programs give them."""
+@intrinsic
+def maximum(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return the larger one, the first of equals, nan of any nan."""
+    return _elementwise(_extreme(">"), a, b)
+
+
+@intrinsic
+def minimum(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return the smaller one, the first of equals, nan of any nan."""
+    return _elementwise(_extreme("<"), a, b)
+
+
+_INTRINSICS = (less, less_equal, where, maximum, minimum)
+COMPILED = FUNCTIONS if config.DISABLE_JIT else {one.__name__: one for one in (*_INTRINSICS, math.erf)}
+"""The functions by the names that programs give them."""

@@ -17,9 +17,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from kernels.lane_vector import INDEX, Vector, concatenate, constant, features_of, split
-
-Emit = Callable[..., ir.Value]
+from kernels.lane_vector import INDEX, Emit, Vector, concatenate, features_of, split
 
 LIBRARY = "libmvec.so.1"
 IN_LIBRARY: dict[Callable[..., Any], str] = {
@@ -60,7 +58,7 @@ def library_emitter(function: Callable[..., Any]) -> Emit:
             # The library takes three to eight times as long where there is a nan, and runs that diverged stay nan.
             (x,) = args
             nan = builder.fcmp_unordered("uno", x, x)
-            harmless = builder.select(nan, constant(x.type, 0.5), x)
+            harmless = builder.select(nan, ir.Constant(x.type, 0.5), x)
             return builder.select(nan, x, _call_library(builder, _symbol(function, letter, width), width, harmless))
         return _call_library(builder, _symbol(function, letter, width), width, *args)
 

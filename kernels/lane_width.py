@@ -1,6 +1,7 @@
 """How many runs a kernel trains side by side: what fills the registers, or hides how long functions take."""
 
 import numba
+import numpy as np
 from numba.core.registry import cpu_target
 
 from kernels.agreement import KERNELS
@@ -8,16 +9,13 @@ from kernels.lane_vector import features_of
 from kernels.loss import Loss
 from kernels.program import Program
 
-LANES_OF_FLOAT32 = 64
-# An exp from its argument to its value takes as long as the arithmetic of eight registers, and an update waits for it.
-LANES_WITH_FUNCTIONS = 64
-
 
 def lane_width(kernel: str, dtype: str, program: Program, loss: Loss) -> int:
-    """Return how many runs a kernel trains side by side.
+    """Return how many runs a kernel trains side by side: in float32 twice as many, which fill as many registers.
 
-    With exp and the like in the model or in the loss, lanes are twice as wide where registers have 512 bits: an update
-    takes two thirds of the time. Where they have 256, that many runs fill them twice over already.
+    With exp and the like in the model or in the loss, lanes are twice as wide where registers have 512 bits: an exp
+    from its argument to its value takes as long as the arithmetic of eight registers, and an update, which waits for
+    it, takes two thirds of the time. Where they have 256, that many runs fill them twice over already.
 
     Parameters
     ----------
@@ -31,10 +29,9 @@ def lane_width(kernel: str, dtype: str, program: Program, loss: Loss) -> int:
     width = KERNELS[kernel].width
     if width == 1:
         return width
-    if dtype == "float32":
-        return LANES_OF_FLOAT32
+    width *= np.dtype(np.float64).itemsize // np.dtype(dtype).itemsize
     is_exact = program.is_exact and loss.is_exact
-    return width if is_exact or not _has_wide_registers() else LANES_WITH_FUNCTIONS
+    return width if is_exact or not _has_wide_registers() else 2 * width
 
 
 def _has_wide_registers() -> bool:

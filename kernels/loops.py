@@ -39,6 +39,7 @@ one_run: Bound  # () -> 1, for each run
 term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of what is added up
 zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
+as_number: Bound  # a number or a lane -> the same, rounded to what the kernel computes with
 # In a block of runs
 WIDTH: int  # how many
 PART: int  # how many of them are added up side by side
@@ -75,7 +76,7 @@ def train(data, hyper, record, scratch, first, last):
         if done == last or status != MAX_EPOCHS:
             break
         epoch, start, stop = leg_from(hyper, done, per_epoch)
-        lr = hyper.rates[epoch]
+        lr = as_number(hyper.rates[epoch])
         theta, state = train_leg(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
         done += 1
     write_state(record.memory, state)
@@ -104,7 +105,7 @@ def train_block(data, hyper, block, scratch, first, last):
         if done == last or running == 0:
             break
         epoch, start, stop = leg_from(hyper, done, per_epoch)
-        lr = read_lane(hyper.rates[epoch], 0, WIDTH)
+        lr = as_number(read_lane(hyper.rates[epoch], 0, WIDTH))
         theta, state = train_leg(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
         done += 1
     return (MAX_EPOCHS if running else CONVERGED), done

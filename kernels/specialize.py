@@ -11,7 +11,7 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache as once
 from functools import partial
@@ -27,11 +27,8 @@ from numba.core.compiler_lock import global_compiler_lock
 from kernels import (
     cache,
     compiled_functions,
-    float32,
-    lane_avx512,
     lane_exp,
-    lane_exp512,
-    lane_log512,
+    lane_log,
     lane_math,
     lane_vector,
     lanes,
@@ -51,7 +48,7 @@ from kernels.program import Program
 from kernels.unrolled import Ingredients, define, unroll
 
 # What the intrinsics of these modules emit is not in the code of the functions that call them.
-EMITTERS = (compiled_functions, lane_avx512, lane_exp, lane_exp512, lane_log512, lane_math, lane_vector, lanes, tuples)
+EMITTERS = (compiled_functions, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
 # The others are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.shuffle_samples.__name__,
@@ -256,7 +253,7 @@ def _bind_sum(binder: Binder, name: str, *, in_parts: bool) -> FunctionType:
 
 def make_binder(made_of: Ingredients) -> Binder:
     """Return what binds the names that `loops` declares to what a kernel is made of."""
-    written = define(unroll(made_of), made_of.dtype)
+    written = define(unroll(made_of))
     return Binder(
         written
         | {
@@ -268,29 +265,21 @@ def make_binder(made_of: Ingredients) -> Binder:
             "step_clock": made_of.clock,
             "per_sample_step": made_of.per_sample,
             "add_weight_decay": add_weight_decay,
+            "as_number": lanes.as_float32 if made_of.dtype == "float32" else lanes.as_float64,
             "WIDTH": made_of.width,
             "PART": made_of.part,
             "PARAMS": made_of.program.params,
             "SIDE": made_of.width,
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
-        },
-        float32.IN_PLACE_OF if made_of.dtype == "float32" else (),
+        }
     )
 
 
 def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
     """Return the digest and the source of what is bound; see `bind_loops`."""
-    emitters = (*EMITTERS, float32) if made_of.dtype == "float32" else EMITTERS
-    return describe_functions(binder, options_of(made_of), CALLED, emitters)
-
-
-def describe_functions(
-    binder: Binder, options: dict[str, Any], called: Set[str], emitters: tuple[ModuleType, ...] = EMITTERS
-) -> tuple[str, str]:
-    """Return the digest and the source of bound functions, of which those `called` are not inlined."""
-    emitted = "".join(map(inspect.getsource, emitters))
-    source = f"# numba.njit({options})\n\n{source_of(binder.functions)}"
-    everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(called))
+    emitted = "".join(map(inspect.getsource, EMITTERS))
+    source = f"# numba.njit({options_of(made_of)})\n\n{source_of(binder.functions)}"
+    everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(CALLED))
     return hashlib.sha256(repr(everything).encode()).hexdigest(), source
 
 
@@ -348,7 +337,7 @@ def _collections_paused() -> Iterator[None]:
 
 def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     """Return the argument types of the kernel; the data may be read-only, such as a memory map."""
-    element = types.float32 if made_of.dtype == "float32" else types.float64
+    element = numba.from_dtype(np.dtype(made_of.dtype))
     samples, visited = types.Array(element, 1, "C", readonly=True), types.Array(element, 1, "C")
     vector, table = types.float64[::1], types.float64[:, ::1]
     inputs = made_of.program.inputs

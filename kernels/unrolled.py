@@ -13,16 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels import float32
 from kernels.compiled_functions import COMPILED
-from kernels.lanes import broadcast, read_lane, read_last, read_repeated, write_lane
+from kernels.functions import FUNCTIONS
+from kernels.lanes import as_float32, as_scalar, broadcast, read_lane, write_lane
 from kernels.linear_data import has_factor
 from kernels.program import Program, check_program
 
-FLOAT32 = ("read_lane", "write_lane", "write_repeated", "broadcast", "as_float32", "as_scalar")
-"""What the text of kernels of float32 takes from `kernels.float32`."""
-MOST_SUMS = 32
-"""Sums do not wait for each other as updates do, so that more of them side by side would only spill registers."""
+MOST_BYTES = 256
+"""Of a lane of sums. They do not wait for each other as updates do: more of them side by side only spill registers."""
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
@@ -58,10 +56,10 @@ class Ingredients(NamedTuple):
     @property
     def part(self) -> int:
         """How many runs are trained side by side where samples are added up: no more than registers hold."""
-        return min(self.width, MOST_SUMS) if self.dtype == "float64" else self.width
+        return min(self.width, MOST_BYTES // np.dtype(self.dtype).itemsize)
 
     def number(self, text: str) -> str:
-        """Return the text of a number of the type that the kernel computes with."""
+        """Return the text of a number, or a lane, of the type that the kernel computes with."""
         return text if self.dtype == "float64" else f"as_float32({text})"
 
     def scalar(self, text: str) -> str:
@@ -76,14 +74,12 @@ def unroll(made_of: Ingredients) -> str:
     return "\n\n".join(sum(parts, _model(made_of)))
 
 
-def define(source: str, dtype: str = "float64") -> dict[str, Callable[..., Any]]:
+def define(source: str) -> dict[str, Callable[..., Any]]:
     """Return the functions that a text of `unroll` defines, by name."""
     scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
     scope |= COMPILED
-    scope |= {"read_lane": read_lane, "read_repeated": read_repeated, "read_last": read_last}
-    scope |= {"write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
-    if dtype == "float32":
-        scope |= {name: getattr(float32, name) for name in FLOAT32} | float32.COMPILED
+    scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
+    scope |= {"as_float32": as_float32, "as_scalar": as_scalar}
     known = set(scope)
     place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
     linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for `inspect`
@@ -106,6 +102,8 @@ def _model(made_of: Ingredients) -> list[str]:
         value = f" {INFIX[function]} ".join(used) if function in INFIX else f"{function}({', '.join(used)})"
         if function == "sign":
             value += " + 0.0"  # numba's sign of -0.0 is -0.0, NumPy's is 0.0
+        if function in FUNCTIONS:
+            value = made_of.number(value)  # conditions of NumPy are float64
         lines.append(f"v_{place} = {value}")
         names.append(f"v_{place}")
     residual = names[program.residual] if of_residual else f"({names[program.residual]}, y)"
@@ -156,7 +154,6 @@ def _arguments(made_of: Ingredients) -> str:
 def _optimizer(made_of: Ingredients) -> list[str]:
     """`update` by the rule for every parameter, and `descend`, an update from one sample."""
     params = made_of.program.params
-    rate = [] if made_of.dtype == "float64" else [f"lr = {made_of.number('lr')}"]
     theta, state, gradient = (_listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
     lines = ["clock = step_clock(clock, options[1])"] if made_of.clock else []
     facts = ["loss"] if made_of.needs_loss else []
@@ -182,13 +179,11 @@ def _optimizer(made_of: Ingredients) -> list[str]:
             f"{theta} = theta",
             f"{state} clock, = state",
             f"{gradient} = gradient",
-            *rate,
             *lines,
             f"return ({theta}), ({state} clock,)",
         ),
         _function(
             "descend(theta, state, residual, derivatives, lr, options)",
-            *rate,
             f"slope = loss_derivative({_arguments(made_of)})",
             f"return {descend}",
         ),
@@ -201,7 +196,7 @@ def _memory(made_of: Ingredients) -> list[str]:
     loss, rule = made_of.loss_options, made_of.rule_options
     common = own = made_of.scalar("settings[#]")
     if made_of.options_per_run:
-        common, own = "settings[#, 0]", "read_lane(settings[#], 0, WIDTH)"
+        common, own = made_of.scalar("settings[#, 0]"), made_of.number("read_lane(settings[#], 0, WIDTH)")
     options = f"({_listed(common, loss)}), ({_listed(own, rule, loss)}), {own.replace('#', str(loss + rule))}"
     first = params * slots
     cells = [(f"state[{k}][{s}]", k * slots + s) for k in range(params) for s in range(slots)]
@@ -210,13 +205,11 @@ def _memory(made_of: Ingredients) -> list[str]:
         slot, shared = made_of.number("memory[#]"), made_of.scalar("memory[#]")
         stores = [f"memory[{cell}] = {value}" for value, cell in cells + clocks]
     else:
-        slot, shared = "read_lane(memory[#], 0, WIDTH)", made_of.scalar("memory[#, 0]")
+        slot, shared = made_of.number("read_lane(memory[#], 0, WIDTH)"), made_of.scalar("memory[#, 0]")
         stores = [f"write_lane({value}, memory[{cell}], 0)" for value, cell in cells]
         if made_of.options_per_run:  # and so is what they advance
             shared = slot
             stores += [f"write_lane({value}, memory[{cell}], 0)" for value, cell in clocks]
-        elif made_of.dtype == "float32":
-            stores += [f"write_repeated({value}, memory[{cell}], WIDTH)" for value, cell in clocks]
         else:
             stores += [f"write_lane(broadcast({value}, WIDTH), memory[{cell}], 0)" for value, cell in clocks]
     states = "".join(f"({_listed(slot, slots, k * slots)}), " for k in range(params))
@@ -231,7 +224,10 @@ def _lanes(made_of: Ingredients) -> list[str]:
     """Parameters between arrays and lanes, the -0.0 that sums begin with, and runs between lanes and parts of them."""
     params = made_of.program.params
     width, part, sums = made_of.width, made_of.part, params + made_of.needs_loss
-    zero = made_of.number("-0.0") if width == 1 else "broadcast(-0.0, PART)"
+    theta = made_of.number("read_lane(params[#], 0, WIDTH)")
+    zero = made_of.number("-0.0")
+    if width > 1:
+        zero = f"broadcast({zero}, PART)"
 
     def stored(value: str, count: int) -> list[str]:
         return [f"write_lane({value}[{k}], cells, {k * width} + first)" for k in range(count)]
@@ -251,7 +247,7 @@ def _lanes(made_of: Ingredients) -> list[str]:
         ),
     ]
     return [
-        _function("read_theta(params)", f"return ({_listed('read_lane(params[#], 0, WIDTH)', params)})"),
+        _function("read_theta(params)", f"return ({_listed(theta, params)})"),
         _function("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),
         _function("theta_zeros()", f"return ({_listed(zero, params)})"),
         _function("gradient_zeros()", f"return ({_listed(zero, sums)})"),

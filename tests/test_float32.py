@@ -8,8 +8,8 @@ from kernels import Model, fit, models
 from kernels.agreement import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS
 from kernels.binding import compile_bound
 from kernels.block import compile_kernel, train_runs
-from kernels.float32 import as_float32, read_lane, write_lane
-from kernels.lane_width import LANES_OF_FLOAT32
+from kernels.lane_width import lane_width
+from kernels.lanes import as_float32, read_lane, write_lane
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.run import Hyperparameters, option_values
@@ -20,6 +20,7 @@ from tests.test_optimizers import FORMS, INNER, bound_rule, first_slots, run
 
 FIT = {"init": [-1, 10, 26], "lr": 0.05, "schedule": "halve(1)", "epochs": 2, "seed": 7, "dtype": "float32"}
 KINKS = Model("sqrt(a**2 + x)/(b + x**2) - c*x**-3 + where(x > 0.3*b, max(a*x, b/3), abs(b - x)) - relu(c - x/5)")
+LANES = lane_width("lanes", "float32", KINKS.program, make_loss("squared"))
 
 
 def both(model, x, y, **settings):
@@ -58,7 +59,7 @@ def runs_of(model, x, y, loss, optimizer, batch_size, runs):
     rates, held_out = np.tile(np.geomspace(0.001, 0.05, runs), (3, 1)), ((x[:50],), y[:50])
     data = allocate_data((x,), y, shuffle=True, validation=held_out, dtype="float32")
     hyper = Hyperparameters(rates, option_values(loss, rule), batch_size, False, True, 5, -np.inf)
-    some, memory = [0, LANES_OF_FLOAT32 - 1, runs - 1], rule.initial_memory(starts)
+    some, memory = [0, LANES - 1, runs - 1], rule.initial_memory(starts)
     alone = hyper._replace(rates=rates[:, some].copy())
     return (
         some,
@@ -76,7 +77,7 @@ def runs_of(model, x, y, loss, optimizer, batch_size, runs):
 @pytest.mark.parametrize("batch_size", [1, 16, 300])
 def test_every_lane_has_the_bits_of_the_reference(noisy, model, loss, optimizer, batch_size):
     x, y = np.abs(noisy[0][:400]) + 0.1, noisy[1][:400]
-    some, together, alone = runs_of(model, x, y, loss, optimizer, batch_size, LANES_OF_FLOAT32 + 6)
+    some, together, alone = runs_of(model, x, y, loss, optimizer, batch_size, LANES + 6)
     assert alone.status.tolist() == [0, 0, 0]
     np.testing.assert_array_equal(together.status[some], alone.status)
     np.testing.assert_array_equal(bits(together.params[some]), bits(alone.params))

@@ -7,8 +7,9 @@ digits than a double has: S. Gal, B. Bachelis, An accurate elementary mathematic
 standard, ACM Transactions on Mathematical Software 17 (1991).
 """
 
-from kernels.lane_avx512 import bits_of, exponent, look_up, mantissa, scale
-from kernels.lane_vector import Vector, constant
+from llvmlite import ir
+
+from kernels.lane_vector import Vector, bits_of, exponent, look_up, mantissa, scale
 
 RECIPROCALS = (
     1.2930000406340296, 1.2190285240420082, 1.1532672881467696, 1.0940108986935317,
@@ -44,13 +45,13 @@ SIXTEENTHS = 48
 LARGEST = 60.0
 
 
-def log(x: Vector) -> Vector:
+def log_avx512(x: Vector) -> Vector:
     """Return log(x), within 1.5 ULP: -inf at 0, nan below."""
     k, _, logarithm, r = _reduce(x)
     return _combine(k, logarithm, r)
 
 
-def log1p(x: Vector) -> Vector:
+def log1p_avx512(x: Vector) -> Vector:
     """Return log(1 + x), within 2 ULP: -inf at -1, nan below.
 
     What the rounding of 1 + x cuts off goes into r.
@@ -58,7 +59,7 @@ def log1p(x: Vector) -> Vector:
     rounded = x + 1.0
     k, reciprocal, logarithm, r = _reduce(rounded)
     builder, size = x.builder, k.call("llvm.fabs")
-    usual = builder.fcmp_ordered("<", size.value, constant(k.value.type, LARGEST))
+    usual = builder.fcmp_ordered("<", size.value, ir.Constant(k.value.type, LARGEST))
     rest = scale(x - (rounded - 1.0), k * -1.0, kept=usual)
     return _combine(k, logarithm, rest.fma(reciprocal, r)).call("llvm.copysign", x)
 
@@ -67,7 +68,7 @@ def _reduce(x: Vector) -> tuple[Vector, Vector, Vector, Vector]:
     """k, 1/c, log(c) and r with x = 2**k * c * (1 + r)."""
     m, builder = mantissa(x), x.builder
     bits = bits_of(m * TO_MANTISSA)
-    places = builder.lshr(bits, constant(bits.type, SIXTEENTHS))
+    places = builder.lshr(bits, ir.Constant(bits.type, SIXTEENTHS))
     reciprocal, logarithm = (look_up(table, places, builder) for table in (RECIPROCALS, LOGARITHMS))
     return exponent(x) - exponent(m), reciprocal, logarithm, m.fma(reciprocal, -1.0)
 
