@@ -4,6 +4,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from kernels.numba_internals import bitcode_of, library_of, target_machine_of
 from kernels.specialize import Kernel
 
 
@@ -30,11 +31,10 @@ def assembly(kernel: Kernel, processor: str | None = None) -> str:
     dispatcher = kernel.load()
     if not hasattr(dispatcher, "overloads"):
         raise ValueError(f"{kernel.name} is not compiled: numba's JIT is off")
-    (compiled,) = dispatcher.overloads.values()
-    library = compiled.library
+    library = library_of(dispatcher)
     # A copy: the back end changes what it is given.
-    module = llvm.parse_bitcode(library._get_module_for_linking().as_bitcode())
-    machine = library.codegen._tm if processor is None else _machine_of(processor)
+    module = llvm.parse_bitcode(bitcode_of(library))
+    machine = target_machine_of(library) if processor is None else _machine_of(processor)
     text: str = machine.emit_assembly(module)
     return text
 

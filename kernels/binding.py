@@ -21,8 +21,9 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.dispatcher import Dispatcher
-from numba.core.extending import _Intrinsic
+from numba.extending import is_jitted
+
+from kernels.numba_internals import Intrinsic
 
 # Modules whose functions numba compiles by itself.
 KNOWN_MODULES = (np, math)
@@ -230,7 +231,7 @@ _BUILTIN = object()
 
 def python_function(value: Any) -> FunctionType | None:
     """Return the Python function that a value is or was compiled from; None for all else, and for those of NumPy."""
-    if isinstance(value, Dispatcher):
+    if is_jitted(value):
         value = value.py_func
     return value if isinstance(value, FunctionType) and not _is_of_numpy(value) else None
 
@@ -266,7 +267,7 @@ def _describe(value: Any) -> str | None:
             text = value.__name__
         case BuiltinFunctionType():
             text = f"{value.__module__}.{value.__qualname__}"
-        case _Intrinsic():
+        case Intrinsic():
             text = _describe_code(value._defn.__code__)
         case ModuleType() if value in KNOWN_MODULES:
             text = value.__name__

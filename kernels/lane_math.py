@@ -15,9 +15,9 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from kernels.lane_vector import INDEX, Emit, Vector, concatenate, features_of, split
+from kernels.lane_vector import INDEX, Emit, Vector, concatenate, split
+from kernels.numba_internals import features_of
 
 LIBRARY = "libmvec.so.1"
 IN_LIBRARY: dict[Callable[..., Any], str] = {
@@ -68,7 +68,7 @@ def library_emitter(function: Callable[..., Any]) -> Emit:
 def _call_library(builder: Any, symbol: str, width: int, *args: ir.Value) -> ir.Value:
     """Emit the calls of a function in the library, for `width` elements at a time."""
     vector = ir.VectorType(ir.DoubleType(), width)
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * len(args)), symbol)
+    function = builder.module.declare_intrinsic(symbol, fnty=ir.FunctionType(vector, [vector] * len(args)))
     # Otherwise LLVM keeps calls whose result nobody needs, such as those of the derivatives where only the loss is
     # wanted (a fifth of the time of a*sin(w*x + p) + c). llvmlite does not know the attribute.
     set.add(function.attributes, "willreturn")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
+
+from kernels.numba_internals import features_of
 
 Emit = Callable[..., ir.Value]
 """Emits a function; its arguments are ``(context, builder, signature, *values)``, as numba passes them."""
@@ -63,7 +64,7 @@ class Vector:
 def call(builder: Any, name: str, result: ir.Type, *args: ir.Value) -> ir.Value:
     """Emit a call of LLVM's own function of that full name."""
     kind = ir.FunctionType(result, [arg.type for arg in args])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+    return builder.call(builder.module.declare_intrinsic(name, fnty=kind), args)
 
 
 def llvm_function(builder: Any, name: str, *args: ir.Value) -> ir.Value:
@@ -103,12 +104,6 @@ def convert(builder: Any, value: ir.Value, element: ir.Type) -> ir.Value:
         return value
     instruction = builder.fpext if element == ir.DoubleType() else builder.fptrunc
     return instruction(value, vector(element, width_of(value.type)))
-
-
-def features_of(context: Any) -> list[str]:
-    """Return what the processor has that code is emitted for, as LLVM writes it: "+avx2"."""
-    features: list[str] = context.codegen().magic_tuple()[2].split(",")
-    return features
 
 
 def split(builder: Any, vector: ir.Value, width: int) -> list[ir.Value]:

@@ -2,11 +2,10 @@
 
 import numba
 import numpy as np
-from numba.core.registry import cpu_target
 
 from kernels.agreement import KERNELS
-from kernels.lane_vector import features_of
 from kernels.loss import Loss
+from kernels.numba_internals import features_of
 from kernels.program import Program
 
 
@@ -36,4 +35,4 @@ def lane_width(kernel: str, dtype: str, program: Program, loss: Loss) -> int:
 
 def _has_wide_registers() -> bool:
     """Return whether code is compiled for AVX-512."""
-    return not numba.config.DISABLE_JIT and "+avx512f" in features_of(cpu_target.target_context)
+    return not numba.config.DISABLE_JIT and "+avx512f" in features_of()

@@ -18,9 +18,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import config, types
-from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
-from numba.np.arrayobj import make_array
 
 from kernels import lane_exp, lane_log, lane_math
 from kernels.lane_vector import (
@@ -33,6 +31,7 @@ from kernels.lane_vector import (
     shuffle,
     vector,
 )
+from kernels.numba_internals import AbstractTemplate, infer_global, make_array
 from kernels.weak import Weak
 
 LLVM = {types.float64: ir.DoubleType(), types.float32: ir.FloatType()}

@@ -110,7 +110,7 @@ def explained(subject: str, files: set[str], given: str = "", advice: str = NO_B
             raise
         line = _line_in_traceback(error, files)
         fault = message if type(error) is ValueError else f"{type(error).__name__}: {message}"
-        if isinstance(error, numba.core.errors.NumbaError):
+        if isinstance(error, numba.NumbaError):
             line, fault = _explain_numba(message, files)
         elif "truth value of an array" in message:
             fault = f"branches on an array: {advice}"

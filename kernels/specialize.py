@@ -20,9 +20,7 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from llvmlite.binding.ffi import lib as llvm
 from numba import types
-from numba.core.compiler_lock import global_compiler_lock
 
 from kernels import (
     cache,
@@ -39,10 +37,9 @@ from kernels import (
 from kernels.activity import announce
 from kernels.binding import Binder, compile_bound, source_of
 from kernels.checks import errors_in_one_line
-from kernels.code_cache import CodeCache
 from kernels.forking import wait_when_forking
-from kernels.inner_functions import InnerCompiler, PlainInnerCompiler
 from kernels.loss import Loss
+from kernels.numba_internals import LOCKS, InnerCompiler, PlainInnerCompiler, global_compiler_lock, use_cache
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.program import Program
 from kernels.unrolled import Ingredients, define, unroll
@@ -59,7 +56,7 @@ CALLED = {
     loops.minibatch_leg.__name__,
 }
 
-wait_when_forking(global_compiler_lock, llvm._lock)
+wait_when_forking(*LOCKS)
 
 
 class Kernel(NamedTuple):
@@ -316,7 +313,7 @@ def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...]
     if cache.read(f"{name}.py") != source:  # nothing loads it; it is there to be read
         cache.write(f"{name}.py", source)
     dispatcher = numba.njit(**options)(entry)
-    dispatcher._cache = CodeCache(name)  # as `cache=True` would, with a cache of numba's
+    use_cache(dispatcher, name)
     # While another thread holds the lock, nobody forks, so that no process begins without its collections.
     with global_compiler_lock, _collections_paused():
         dispatcher.compile(signature)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.np.arrayobj import make_array
 
 from kernels.lanes import Lane, in_kernels, load_lane, store_lane, sum_of_lane
+from kernels.numba_internals import make_array
 
 
 def _elementwise(typingctx: Any, function: Any, *kinds: types.Type) -> Any:

@@ -8,7 +8,6 @@ from numba import njit
 
 from kernels import fit, models, register_optimizer
 from kernels.binding import Binder
-from kernels.inner_functions import InnerCompiler, PlainInnerCompiler
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
 
@@ -199,14 +198,3 @@ def test_a_function_is_bound_once_where_nothing_differs():
     assert binder.bind(first) is first
     binder.bind(made_with(1.0, scaled))
     assert [function.__name__ for function in binder.functions].count("scaled") == 1
-
-
-@pytest.mark.parametrize("compiler", [InnerCompiler, PlainInnerCompiler])
-def test_functions_inside_a_kernel_get_no_machine_code_of_their_own(compiler):
-    inner = njit(pipeline_class=compiler, no_cpython_wrapper=True, no_cfunc_wrapper=True)(lambda u: 3.0 * u + 1.0)
-    entry = njit(lambda u: inner(u) - 1.0)
-    assert entry(0.5) == 1.5
-    for function, has_code in ((inner, False), (entry, True)):
-        (compiled,) = function.overloads.values()
-        library = compiled.target_context.codegen()._engine
-        assert library.is_symbol_defined(compiled.fndesc.llvm_func_name) is has_code

@@ -83,10 +83,10 @@ import signal
 import numba
 from numba.core.codegen import CPUCodeLibrary
 from bench.commands.interrupts import interruptible, is_interrupt
-from kernels.code_cache import CodeCache
+from kernels.numba_internals import use_cache
 CPUCodeLibrary._object_compiled_hook = lambda *_: signal.raise_signal(signal.SIGTERM)
 dispatcher = numba.njit(lambda x: x)
-dispatcher._cache = CodeCache("kernel")
+use_cache(dispatcher, "kernel")
 with interruptible() as interruption:
     try:
         dispatcher.compile("float64(float64)")

@@ -9,8 +9,8 @@ from numba import config, njit
 
 from kernels.binding import Binder, compile_bound
 from kernels.descent_rules import sgd_per_sample
-from kernels.inner_functions import PlainInnerCompiler
 from kernels.lanes import read_lane, write_lane
+from kernels.numba_internals import PlainInnerCompiler
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 

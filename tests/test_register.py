@@ -7,7 +7,6 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
-from numba.core import event
 from typer.main import get_command
 
 from bench import Grid, load_run, sweep
@@ -32,6 +31,7 @@ from kernels.agreement import is_exact
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.models import make_model, make_model_for_columns
+from kernels.numba_internals import record_compilations
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
 from kernels.plugins import PREFIX, load_installed, load_plugin
@@ -286,10 +286,10 @@ def test_a_rule_is_compiled_once_to_be_checked(monkeypatch):
     def own(theta, slots, gradient, lr, clock, options):
         return theta - lr * gradient / (1.0 + abs(slots[0])), (gradient,)
 
-    with event.install_recorder("numba:compile") as compilations:
+    with record_compilations() as compilations:
         register_optimizer(own, slots=1)
     assert compilations.buffer
-    with event.install_recorder("numba:compile") as compilations:
+    with record_compilations() as compilations:
         register_optimizer(own, slots=1)
     assert not compilations.buffer
     assert make_optimizer("own").is_exact

@@ -137,9 +137,9 @@ def no_compilation() -> Iterator[None]:
     RuntimeError
         If something was; what was timed is then no measurement.
     """
-    from numba.core import event  # noqa: PLC0415 (heavy)
+    from kernels.numba_internals import record_compilations  # noqa: PLC0415 (heavy)
 
-    with event.install_recorder("numba:compile") as compilations:
+    with record_compilations() as compilations:
         yield
     if compilations.buffer:
         raise RuntimeError(f"{len(compilations.buffer)} functions were compiled while the clock was running")
