@@ -29,14 +29,22 @@ from numba.np.arrayobj import make_array
 from kernels import cache
 
 __all__ = [
+    "LOCKS",
+    "TRIED",
     "AbstractTemplate",
     "CodeCache",
     "InnerCompiler",
     "Intrinsic",
     "PlainInnerCompiler",
+    "bitcode_of",
+    "features_of",
     "global_compiler_lock",
     "infer_global",
+    "library_of",
     "make_array",
+    "record_compilations",
+    "target_machine_of",
+    "use_cache",
 ]
 
 TRIED = ("0.62.1", "0.68.1")
