@@ -7,18 +7,16 @@ import pandas as pd
 import pytest
 
 from bench.tables.search_history import SHARES, grid_in_random_order, regret, search_history
-from bench.tables.trial_value import choice_values, samples_per_success, value_by_loss, value_by_target
+from bench.tables.trial_value import choice_values, trial_value
 
 YES, NO = True, False
 
 
-def value(samples, converged, losses, target=1e-2):
-    return value_by_target(np.array(samples), np.array(converged), np.array(losses), target, 1e-28)
+def value(samples, converged, losses, target=1e-2, floor=1e-28, **about):
+    return trial_value(np.array(samples), np.array(converged), np.array(losses), target, floor, **about)
 
 
 def test_samples_per_success_by_hand():
-    assert samples_per_success(np.array([100, 300, 800]), np.array([YES, YES, NO])) == 600
-    assert samples_per_success(np.array([800]), np.array([NO])) == np.inf
     assert value([100, 300, 800], [YES, YES, NO], [0.01, 0.01, 5.0]) == np.log10(600)
     assert value([0, 0], [YES, YES], [0, 0]) == np.log10(0.5)  # at the target from the start
 
@@ -34,9 +32,8 @@ def test_a_failure_is_worth_less_than_any_success_and_more_the_nearer_it_came():
 
 
 def test_values_by_loss():
-    losses = np.array([1e-2, 1e-4, 0.0])
-    assert value_by_loss(losses, 1e-6, nonnegative=True) == pytest.approx(-4)
-    assert value_by_loss(np.array([-3.0, 1.0]), 1e-6, nonnegative=False) == -1
+    assert value([800] * 3, [NO] * 3, [1e-2, 1e-4, 0.0], None, 1e-6) == pytest.approx(-4)
+    assert value([800] * 2, [NO] * 2, [-3.0, 1.0], None, nonnegative=False) == -1
 
 
 def runs(**columns):

@@ -1,5 +1,6 @@
 """What `sgdbench tune` does: search, check, confirm, compare with the grid, and report."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.commands.cluster import open_cluster
@@ -12,8 +13,7 @@ from bench.store.tuning import TuneResult, load_tuning
 from bench.study.grid import question_if_large
 from bench.study.load import to_toml
 from bench.study.schema import Study
-
-TRIALS = 1000
+from bench.study.space import SearchSettings
 
 
 def run_tune(
@@ -60,39 +60,29 @@ def run_tune(
         from bench.engine.recording import record_settings  # noqa: PLC0415
         from bench.engine.tune import tune  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"optuna", "cmaes", "sqlalchemy"}:
-            raise
-        raise ValueError(
-            f"tune needs {error.name}, which is not installed: pip install -e '.[tune]' in the clone brings it"
-        ) from None
+        raise ValueError(str(error)) from error
     data, _ = study.dataset()
     model, grid = study.make_model(data), study.make_grid()
     space = study.make_space(len(data.y))
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
     folder = out or Path("results") / f"{folder_name(study.name)}-tuned"
-    trials = study.tune.trials or TRIALS
-    shared = study.run.of_sweep()
-    del shared["refine"]
-    with keep_parts(folder), open_cluster(cluster) as executor, progress("trials", trials) as advance:
+    searched = SearchSettings(**study.tune.search, sampler_seed=seed)
+    settings = study.run.of_sweep() | asdict(searched) | {"validation": data.validation, "test": data.test}
+    del settings["refine"]
+    with keep_parts(folder), open_cluster(cluster) as executor, progress("trials", searched.trials) as advance:
         tuning = tune(
             model,
             data.x,
             data.y,
             space,
-            trials=trials,
-            sampler=study.tune.sampler or "tpe",
-            pruner=study.tune.pruner or "asha",
-            sampler_seed=seed,
             grid=grid if with_grid else None,
-            **shared,
-            validation=data.validation,
-            test=data.test,
             executor=executor,
             out=folder,
             study=to_toml(study),
             resume=resume,
             progress=advance,
+            **settings,
         )
         record_settings(folder, study.run.epochs, study.data.validation, study.data.test, data.classes)
     with keep_results(folder):

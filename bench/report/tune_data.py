@@ -17,7 +17,7 @@ from bench.tables.optimizer_comparison import compare_with
 from bench.tables.phrases import describe_choice, describe_rival, format_count
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.search_history import grid_in_random_order, regret, search_history
-from bench.tables.trial_value import choice_values, families_of
+from bench.tables.trial_value import choice_values, rank_trials
 
 GRID = "the grid"
 
@@ -48,19 +48,8 @@ class TunedRuns(RunData):
         return
 
     def rank(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost, with the `family` of their optimizers; the first is recommended.
-
-        What recommends a choice of a grid, that rates around it succeed too, says nothing where each has settings of
-        its own.
-        """
-        ranked = super().rank(cost)
-        ranked["family"] = families_of(ranked, self.trials)
-        if ranked["recommended"].any():
-            ranked["recommended"] = ranked.index == ranked.index[0]
-            others = int(ranked["tied"].sum()) - 1
-            reason = f"It ranks first of the {format_count(len(ranked), 'trial')} that were trained to their end."
-            ranked["reason"] = np.where(ranked["recommended"], reason if others else "", "")
-        return ranked
+        """Return the choices of settings by a cost; see `bench.tables.trial_value.rank_trials`."""
+        return rank_trials(self.frame, self.trials, cost, floor=self.floor)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,5 @@
 """The report of a search for settings: report.html, report.md, tables/ and figures/ in its folder."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,7 +46,7 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
     if data.grid_values is not None and data.tuning.grid is not None:
         write_run_report(run_data_of(data.tuning.grid), svg=svg, figures=False)
     trials = data.tuning.trials
-    frames = {"trials": trials.drop(columns=["params", "values", "notes"], errors="ignore")}
+    frames = {"trials": trials.drop(columns="params", errors="ignore")}
     frames["importance"] = data.tuning.importance
     if data.rivals is not None:
         frames["rivals"] = data.rivals
@@ -96,7 +95,7 @@ def _figures(data: TuneData) -> dict[str, tuple[str, Callable[[], Figure]]]:
     }
     for family, name in data.names.items():
         own = data.tuning.trials[data.tuning.trials["family"] == family]
-        params = pd.DataFrame([json.loads(listed) for listed in own["params"]])
+        params = pd.DataFrame(own["params"].tolist())
         ordered = shares[shares["family"] == family]["parameter"].tolist()
         listed = [*ordered, *(one for one in params if one not in ordered)]
         values = params.assign(value=own["value"].to_numpy(), state=own["state"].to_numpy())

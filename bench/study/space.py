@@ -9,14 +9,17 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bench.study.grid import Grid
 from kernels import schedules
-from kernels.checks import check_bool, check_real, describe
+from kernels.checks import check_bool, check_integer, check_real, check_seed, describe
 from kernels.optimizers import make_optimizer
 from kernels.schedules import learning_rates
 from kernels.spec import parse_spec, spec_text
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
 KINDS = ("lin", "log", "log1m", "int", "logint")
 SAMPLERS = ("tpe", "cmaes", "random", "qmc")
@@ -38,28 +41,39 @@ NOT_SEARCHED = {("asgd", "alpha")}
 PERIODS = ("halve", "step")
 
 
-def check_sampler(sampler: str) -> str:
-    """Return the name of a sampler as it is, if there is one."""
-    if sampler not in SAMPLERS:
-        raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, not {describe(sampler)}")
-    return sampler
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a space is searched: the keys of [tune] that are not about the space itself.
 
+    Attributes
+    ----------
+    trials : int
+        How many in all.
+    sampler, pruner : str
+        One of `SAMPLERS`, and of `PRUNERS`.
+    sampler_seed : int
 
-def check_pruner(pruner: str) -> str:
-    """Return the name of a pruner as it is, if there is one."""
-    if pruner not in PRUNERS:
-        raise ValueError(f"pruner must be one of {', '.join(PRUNERS)}, not {describe(pruner)}")
-    return pruner
+    Raises
+    ------
+    ValueError
+        Names the setting, its value and what would be accepted.
+    """
 
+    trials: int = 1000
+    sampler: str = "tpe"
+    pruner: str = "asha"
+    sampler_seed: int = 0
 
-class Trial(Protocol):
-    """What proposes values; `optuna.Trial` does."""
+    def __post_init__(self) -> None:
+        check_integer("trials", self.trials)
+        check_seed(self.sampler_seed)
+        for name, value, known in (("sampler", self.sampler, SAMPLERS), ("pruner", self.pruner, PRUNERS)):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {describe(value)}")
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...  # noqa: D102
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...  # noqa: D102
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...  # noqa: D102
+    def identity(self) -> dict[str, str]:
+        """Return what decides which settings are proposed, as text by name."""
+        return {"sampler": self.sampler, "sampler_seed": str(self.sampler_seed), "pruner": self.pruner}
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,7 @@ class Range:
     def __str__(self) -> str:
         return f"{self.kind}:{self.low:.12g}:{self.high:.12g}"
 
-    def draw(self, trial: Trial, name: str) -> float:
+    def draw(self, trial: "BaseTrial", name: str) -> float:
         """Return the number that a trial proposes, to six significant digits."""
         if self.kind in {"int", "logint"}:
             return trial.suggest_int(name, int(self.low), int(self.high), log=self.kind == "logint")
@@ -142,7 +156,7 @@ class Template:
         """Return the text with numbers in place of the ranges."""
         return _join(self.pieces, numbers)
 
-    def draw(self, trial: Trial, prefix: str = "") -> str:
+    def draw(self, trial: "BaseTrial", prefix: str = "") -> str:
         """Return the text with the numbers that a trial proposes."""
         return self.fill(
             [own.draw(trial, f"{prefix}{name}") for own, name in zip(self.ranges, self.names, strict=True)]
@@ -285,7 +299,7 @@ class Space:
             "seeds": str([int(seed) for seed in self.repeats.seed]),
         }
 
-    def propose(self, trial: Trial, family: Template, n_samples: int) -> dict[str, Any]:
+    def propose(self, trial: "BaseTrial", family: Template, n_samples: int) -> dict[str, Any]:
         """Return the settings that a trial proposes: lr, batch_size, optimizer, schedule, shuffle."""
         size: Any = self.batch_size
         if isinstance(size, Range):
@@ -303,7 +317,7 @@ class Space:
             "shuffle": shuffle,
         }
 
-    def _propose_schedule(self, trial: Trial) -> str:
+    def _propose_schedule(self, trial: "BaseTrial") -> str:
         """Return the schedule that a trial proposes."""
         if len(self.schedules) == 1:
             return self.schedules[0].draw(trial)
