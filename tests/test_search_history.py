@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.search_history import SHARES, grid_in_random_order, regret, search_history
+from bench.tables.search_history import SHARES, grid_in_random_order, search_history
 from bench.tables.trial_value import choice_values, trial_value
 
 YES, NO = True, False
@@ -67,7 +67,6 @@ def test_the_best_so_far_is_that_of_trials_that_were_trained_to_their_end():
     found = search_history(trials)
     assert found["best"].tolist() == [np.inf, 4, 4, 4, 3]
     assert found["spent"].tolist() == [10, 30, 60, 100, 150]
-    assert found["trial"].tolist() == [1, 2, 3, 4, 5]
 
 
 def test_a_grid_in_a_random_order_against_all_orders():
@@ -78,9 +77,3 @@ def test_a_grid_in_a_random_order_against_all_orders():
         expected = [np.sort(column)[int(np.ceil(share * len(column) - 1e-9)) - 1] for column in best.T]
         assert found[name].tolist() == expected
     assert found["spent"].tolist() == [35.0 * tried for tried in range(1, 7)]
-
-
-def test_regret_is_a_ratio_of_logarithms_and_else_a_difference():
-    best = np.array([np.inf, 3.0, 2.0])
-    assert regret(best, 2.0, logarithmic=True).tolist() == [np.inf, 10.0, 1.0]
-    assert regret(best, 2.0, logarithmic=False).tolist() == [np.inf, 1.0, 0.0]

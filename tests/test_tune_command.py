@@ -38,7 +38,7 @@ def test_a_search_from_the_command_line(sgdbench, study, tmp_path):
     folder = tmp_path / "results" / "small-tuned"
     assert said["Report"] == str((folder / "report.html").relative_to(tmp_path))
     names = {path.stem for path in (folder / "figures").glob("*.png")}
-    assert names == {"search_history", "search_regret", "search_importance", "search_slices_1"}
+    assert names == {"search_history", "search_slices_1"}
     best = load_tuning(folder).best()
     page = (folder / "report.html").read_text("utf-8")
     assert f"<b>{best.settings['batch_size']}</b>" in page
@@ -145,14 +145,11 @@ def test_a_search_of_which_everything_diverges(sgdbench, study, tmp_path):
 
 
 def test_figures_without_anything_to_show_say_so():
-    steps = pd.DataFrame({"trial": [1], "family": ["sgd"], "state": ["diverged"], "value": [float("inf")]})
-    steps = steps.assign(best=float("inf"), spent=1, regret=float("inf"))
+    steps = pd.DataFrame({"family": ["sgd"], "state": ["diverged"], "value": [float("inf")], "lr": [0.1]})
     look = {"label": "loss", "logarithmic": True}
     made = [
-        plots.history(steps, {"sgd": "sgd"}, **look, grid=None),
-        plots.regret_by_cost(steps, None, **look, sampler="tpe"),
-        plots.importance(pd.DataFrame(columns=["family", "parameter", "importance"]), {"sgd": "sgd"}),
-        plots.slices(steps.assign(lr=0.1), ["lr"], **look, name="sgd"),
+        plots.history(steps.assign(best=float("inf"), spent=1), None, {"sgd": "sgd"}, **look),
+        plots.slices(steps[["state", "value", "lr"]], {}, **look, name="sgd"),
     ]
     for figure in made:
         (words,) = [text.get_text() for text in figure.axes[0].texts]

@@ -1,4 +1,4 @@
-"""The search for good settings of one optimizer, by Optuna: what is tried next, and what is not trained to the end.
+"""The search for good settings of one optimizer, by Optuna: it proposes trials, and gives some up early.
 
 Optuna is asked for trials in rounds, and told of a round when it has been trained, so that lanes are full. As many
 trials as it takes to fill them have the same batch size and the same order of samples, as runs side by side must.
@@ -26,7 +26,7 @@ ROUND = WIDTH
 """Trials that are trained together: as many as a lane is wide, so that it is full even with one run for each."""
 REDUCTION = 3
 """Of the trials that reach an epoch of `halving_epochs`, about one in this number goes on."""
-# What trials have in common that are trained side by side.
+# Parameters that trials have in common when they are trained side by side.
 COMMON = ("batch_size", "shuffle")
 # Optuna takes the best tenth of the trials that CMA-ES starts from.
 LEAST_SOURCES = 10
@@ -37,7 +37,7 @@ _ASKED = "asked"
 
 
 class _CmaEs(CmaEsSampler):
-    """CMA-ES of what differs from trial to trial; what some have in common would look like an agreement."""
+    """CMA-ES without the parameters that trials have in common, which it would take for an agreement."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters that are sampled together."""
@@ -98,7 +98,7 @@ class Search:
     Attributes
     ----------
     study : optuna.Study
-        In memory, where the sampler and the pruner may keep what they like.
+        In memory, where the sampler and the pruner keep their notes.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Search:
                 warn_independent_sampling=False,
                 warn_asynchronous_seeding=False,
             )
-        # Without the penalty for what is being tried, the trials of a round would lie close together.
+        # Without the penalty for trials that are running, those of a round would lie close together.
         tpe = TPESampler(seed=seed, constant_liar=True)
         if name == "tpe":
             return tpe

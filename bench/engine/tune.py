@@ -24,7 +24,7 @@ from bench.engine.sweep import check_settings, find_executor, sweep
 from bench.engine.train import Executor, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import settle_yardstick
 from bench.store.evidence import store_tables
-from bench.store.journal import JOURNAL, open_journal, seal_journal
+from bench.store.journal import open_journal, seal_journal
 from bench.store.run_folder import OpenRun, explain_os_errors, open_run
 from bench.store.tuning import GRID, IMPORTANCE, TuneResult, load_tuning
 from bench.study.grid import Grid
@@ -82,21 +82,21 @@ def tune(
 ) -> TuneResult:
     """Search a space for the best settings.
 
-    Each optimizer of the space has as many trials as any other. A trial is a choice of settings, trained from every
-    start with every seed. Its value is what it costs to reach the target once, the samples that all of its runs have
-    seen for each run that reached it; without a target, the mean logarithm of the final losses, or of those on
-    held-out samples, with the parameters that runs keep. A trial of which a run diverges is given up, and so is one
-    that the pruner finds not worth going on with. The best trials are then trained again with fresh seeds.
+    Each optimizer of the space has the same number of trials. A trial is a choice of settings, trained from every
+    start with every seed. Its value is the number of samples that all of its runs have seen for each run that reached
+    the target; without a target, the mean logarithm of the final losses, or of those on held-out samples, with the
+    parameters that runs keep. A trial is given up if one of its runs diverges, or if the pruner decides so. The best
+    trials are then trained again with fresh seeds.
 
     The same arguments give the same trials. A search that was stopped goes on from all trials that it had asked for;
-    what it asks for next may differ from what it would have been.
+    the trials that follow may differ from those of a search that was not stopped.
 
     Parameters
     ----------
     model, x, y, executor, out, study
         As for `bench.sweep`.
     space : Space
-        What may be tuned, from which starts and with which seeds.
+        The ranges, the starts and the seeds.
     grid : Grid, optional
         Trained too, into a folder of its own, as a yardstick.
     resume : bool
@@ -104,12 +104,12 @@ def tune(
     progress : callable
         Called with the number of trials done.
     **settings
-        Those of a study's tables. Of [tune]: `trials`, how many in all, 1,000 by default, and more of them go on with
-        a search that `out` holds; `sampler`, what proposes settings, ``"tpe"``, ``"cmaes"``, ``"random"`` or
-        ``"qmc"``; `pruner`, what gives trials up, ``"asha"`` or ``"hyperband"``, which compare them after
-        `bench.engine.search.halving_epochs`, or ``"none"``; and `sampler_seed`, 0 by default, another one of which
-        gives other trials. Of [run] and [data]: `epochs`, `target`, `loss`, `drop_last`, `kernel`, `record`,
-        `confirm`, `patience`, `validation` and `test`, as for `bench.sweep`.
+        Those of a study's tables. [tune]: `trials`, their number in all, 1,000 by default; a larger number goes on
+        with a search that `out` holds. `sampler`: ``"tpe"``, the default, ``"cmaes"``, ``"random"`` or ``"qmc"``.
+        `pruner`: ``"asha"``, the default, or ``"hyperband"``, which compare trials after
+        `bench.engine.search.halving_epochs`, or ``"none"``. `sampler_seed`, 0 by default. [run] and [data]: `epochs`,
+        `target`, `loss`, `drop_last`, `kernel`, `record`, `confirm`, `patience`, `validation` and `test`, as for
+        `bench.sweep`.
 
     Raises
     ------
@@ -233,14 +233,11 @@ class _Tuning:
         store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
 
     def _open_searches(self, run: OpenRun) -> list[Search]:
-        """Return the searches of the optimizers, as far as they are, after a look at what the folder holds."""
+        """Return the searches of the optimizers, with the trials that the folder holds."""
         self.known = set(run.configurations(["config_id"])["config_id"])
-        journal = run.folder / JOURNAL
-        if not self.known:
-            journal.unlink(missing_ok=True)  # it may be about another search, which this one replaces
         n, families = self.problem.y.size, self.space.families
         with explain_os_errors(run.folder):
-            studies = open_journal(run.folder, [family.text for family in families], must_exist=bool(self.known))
+            studies = open_journal(run.folder, [family.text for family in families], begun=bool(self.known))
         searches = [
             Search(self.space, family, n, self.epochs[-1], self.searched, study)
             for family, study in zip(families, studies, strict=True)
@@ -252,7 +249,7 @@ class _Tuning:
         return searches
 
     def _train_round(self, run: OpenRun, search: Search, asked: list[Asked]) -> None:
-        """Train some trials of one optimizer, as far as each is worth it, and tell the search what they gave."""
+        """Train trials of one optimizer together, each to its end, and tell the search their values."""
         # Trials with the same settings are the same runs.
         distinct, places = _distinct([one.settings for one in asked])
         plan = self._make_plan(distinct)

@@ -3,8 +3,8 @@
 Optuna appends a line for each trial. A sealed table beside the journal holds its size and its checksum after each
 round, so that a journal that has changed or lost its end is found out.
 
-Attributes that samplers keep for themselves are not part of it: that of CMA-ES is a pickle, and a pickle in a folder
-may run any code. What reads the journal hands none of them on.
+The notes of samplers are neither written to it nor read from it: that of CMA-ES is a pickle, and loading a pickle from
+a folder may run any code.
 """
 
 import hashlib
@@ -68,17 +68,27 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def open_journal(folder: Path, names: Sequence[str], *, must_exist: bool) -> list[optuna.Study]:
+def open_journal(folder: Path, names: Sequence[str], *, begun: bool) -> list[optuna.Study]:
     """Open the journal of a run's folder, of which the caller holds the lock, and return its studies of these names.
+
+    Parameters
+    ----------
+    folder : path
+    names : sequence of str
+    begun : bool
+        Whether the folder holds results; without any, the search begins anew.
 
     Raises
     ------
     DamagedError
-        If the journal is not what was written, or is not there and must be.
+        If the journal of a search that has begun is missing, or not what was written.
     """
     path = folder / JOURNAL
     path.parent.mkdir(exist_ok=True)
-    if must_exist or path.exists():
+    if not begun:
+        for left in (path, path.with_name(f"{_SEAL}.parquet")):
+            left.unlink(missing_ok=True)
+    else:
         # Optuna would append to a line that kill -9 has cut off.
         os.truncate(path, _read_sound(folder).rfind(b"\n") + 1)
     storage = _replay(path)
@@ -119,7 +129,7 @@ def read_trials(folder: Path) -> pd.DataFrame:
 
 
 def _read_sound(folder: Path) -> bytes:
-    """Return the content of the journal, after a check of what is sealed of it."""
+    """Return the content of the journal, after a check of its sealed part."""
     path = folder / JOURNAL
     try:
         content = read_regular_file(path)
@@ -132,7 +142,7 @@ def _read_sound(folder: Path) -> bytes:
 
 
 def _replay(path: Path) -> JournalStorage:
-    """Return what the lines of a journal add up to."""
+    """Return the storage that the lines of a journal make."""
     try:
         return JournalStorage(_Backend(path))
     except OSError:

@@ -1,4 +1,4 @@
-"""What a search for settings gives, read from its folder."""
+"""The result of a search for settings, read from its folder."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +14,13 @@ from kernels.views import find_view, load_view
 
 IMPORTANCE, GRID = "importance", "grid"
 """A table of a search, and the folder of the grid that it is held against."""
-# What a trial and a configuration have in common.
+# Columns that trials and configurations have in common.
 _SETTINGS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
 
 
 @dataclass(frozen=True, eq=False)
 class TuneResult:
-    """What a search gives, read from its folder.
+    """The result of a search, read from its folder.
 
     Attributes
     ----------

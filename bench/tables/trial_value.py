@@ -1,4 +1,4 @@
-"""What a trial is worth, as one number to be minimized: what it costs to reach the target, or how low the loss gets.
+"""The value of a trial, one number to be minimized: the cost of reaching the target, or the loss at the end.
 
 A sampler needs a number for every trial. Of two trials without a successful run, the better one has the lower number.
 """
