@@ -144,9 +144,14 @@ def test_lanes_are_full(data, tmp_path):
 HELD = {"target": None, "validation": 0.25}
 
 
-def stop_between_rounds(done):
-    if done >= ROUND:
-        raise KeyboardInterrupt
+def stop_at(trials):
+    """Return a callback that interrupts a search between rounds."""
+
+    def stop(done):
+        if done >= trials:
+            raise KeyboardInterrupt
+
+    return stop
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "qmc"])
@@ -154,7 +159,7 @@ def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, samp
     """Between rounds, and within one, whose trials go on where they stood."""
     about = {"sampler": sampler, "confirm": 0, "trials": 3 * ROUND, "space": {"optimizer": ADAM}}
     with pytest.raises(KeyboardInterrupt):
-        search(data, tmp_path, **about, progress=stop_between_rounds)
+        search(data, tmp_path, **about, progress=stop_at(ROUND))
     before = load_tuning(tmp_path).trials
     assert len(before) == ROUND
     stopped, rest = Executor(most=2), Executor()
@@ -172,12 +177,15 @@ def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, samp
 
 @pytest.mark.parametrize("judged", [{}, HELD | {"patience": 3}, {"validation": 0.25, "patience": 3}])
 def test_a_stop_changes_no_value(data, tmp_path, judged):
-    """Runs that are beyond an epoch count with the loss that they had then: TPE goes on to the same trials."""
-    about = {"confirm": 0, "trials": 70, "space": {"optimizer": ADAM}} | judged
+    """Runs that are beyond an epoch count with the loss that they had then: TPE goes on to the same trials.
+
+    It is stopped after the third of four rounds, those of the optimizers in turn, and in the last.
+    """
+    about = {"confirm": 0, "trials": 80} | judged
     if judged:
         data = data[0], data[1] + np.random.default_rng(0).normal(0, 0.5, data[1].size)
     whole = search(data, tmp_path / "whole", **about)
-    for interruption in ({"progress": stop_between_rounds}, {"executor": Executor(most=5)}):
+    for interruption in ({"progress": stop_at(2 * ROUND + 8)}, {"executor": Executor(most=2)}):
         with pytest.raises(KeyboardInterrupt):
             search(data, tmp_path / "stopped", **about, **interruption)
     again = search(data, tmp_path / "stopped", **about)

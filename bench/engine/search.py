@@ -4,7 +4,6 @@ Optuna is asked for trials in rounds, and told of a round when it has been train
 trials as it takes to fill them have the same batch size and the same order of samples, as runs side by side must.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -64,19 +63,6 @@ def _make_pruner(pruner: str, epochs: int) -> BasePruner:
     return HyperbandPruner(min_resource=first, max_resource=epochs, reduction_factor=REDUCTION)
 
 
-@dataclass
-class Asked:
-    """A trial that was asked for, and its settings: lr, batch_size, optimizer, schedule, shuffle."""
-
-    trial: optuna.Trial
-    settings: dict[str, Any]
-
-    def report(self, epoch: int, value: float) -> bool:
-        """Report its value after an epoch; return whether it is given up."""
-        self.trial.report(value, epoch)
-        return bool(self.trial.should_prune())
-
-
 class Search:
     """The search among the settings of one optimizer.
 
@@ -125,27 +111,29 @@ class Search:
         """All trials that were asked for, in this order."""
         return self.study.get_trials(deepcopy=False)
 
-    def ask(self, count: int) -> list[Asked]:
-        """Return trials to be trained together, and put them on record.
+    def ask(self, count: int) -> list[optuna.Trial]:
+        """Return trials to be trained together, with their settings as attributes, and put them on record.
 
         The first ones are those of a round that was stopped: it was asked for, and is not in the journal.
         """
-        done, asked = len(self.trials), list[Asked]()
+        done, asked = len(self.trials), list[optuna.Trial]()
         together = self.space.trials_of_a_lane(WIDTH)
         for place in range(count):
             fixed = {}
             if self._stopped:
                 fixed = self._stopped.pop(0)
             elif place % together:
-                first = asked[place - place % together].trial.params
+                first = asked[place - place % together].params
                 fixed = {name: first[name] for name in COMMON if name in first}
             if fixed:
                 self.study.enqueue_trial(fixed)
             with quiet():
                 self.study.sampler = self._make_sampler(len(self.trials))
-                trial = self.study.ask()
-                asked.append(Asked(trial, self.space.propose(trial, self.family, self.n_samples)))
-        self.journal.set_user_attr(_ASKED, {"number": done, "params": [one.trial.params for one in asked]})
+                asked.append(self.study.ask())
+                settings = self.space.propose(asked[-1], self.family, self.n_samples)
+            for name, value in settings.items():
+                asked[-1].set_user_attr(name, value)
+        self.journal.set_user_attr(_ASKED, {"number": done, "params": [trial.params for trial in asked]})
         return asked
 
     def _make_sampler(self, number: int) -> BaseSampler:
@@ -188,14 +176,14 @@ class Search:
             for trial in trials
         ]
 
-    def tell(self, asked: Asked, state: str, value: float, **facts: Any) -> None:
+    def tell(self, trial: optuna.Trial, state: str, value: float, **facts: Any) -> None:
         """Tell how a trial ended: "complete", "pruned" or "diverged", its value then, and facts to be kept with it."""
-        for name, fact in {**asked.settings, "state": state, "value": value, **facts}.items():
-            asked.trial.set_user_attr(name, fact)
+        for name, fact in {"state": state, "value": value, **facts}.items():
+            trial.set_user_attr(name, fact)
         if state == "complete":
-            self.study.tell(asked.trial, value)
+            self.study.tell(trial, value)
         else:
-            self.study.tell(asked.trial, state=TrialState.PRUNED)
+            self.study.tell(trial, state=TrialState.PRUNED)
 
     def write(self) -> None:
         """Write the trials that have ended since to the journal."""

@@ -19,7 +19,7 @@ from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
-from bench.engine.search import ROUND, Asked, Search, halving_epochs
+from bench.engine.search import ROUND, Search, halving_epochs
 from bench.engine.sweep import check_settings, find_executor, sweep
 from bench.engine.train import Executor, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import settle_yardstick
@@ -45,6 +45,7 @@ from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
 
 if TYPE_CHECKING:
     from distributed import Client
+    from optuna import Trial
 
 
 class TuneSettings(TypedDict, total=False):
@@ -243,15 +244,16 @@ class _Tuning:
             for family, study in zip(families, studies, strict=True)
         ]
         trials = [trial.user_attrs for search in searches for trial in search.trials]
-        self.rounds = 1 + max((facts["round"] for facts in trials), default=-1)
+        trials.sort(key=lambda facts: facts["round"])
+        self.rounds = 1 + trials[-1]["round"] if trials else 0
         if trials:
             self.plan = self._make_plan(_distinct(trials)[0])
         return searches
 
-    def _train_round(self, run: OpenRun, search: Search, asked: list[Asked]) -> None:
+    def _train_round(self, run: OpenRun, search: Search, asked: "list[Trial]") -> None:
         """Train trials of one optimizer together, each to its end, and tell the search their values."""
         # Trials with the same settings are the same runs.
-        distinct, places = _distinct([one.settings for one in asked])
+        distinct, places = _distinct([trial.user_attrs for trial in asked])
         plan = self._make_plan(distinct)
         own = np.arange(len(plan)).reshape(len(distinct), -1)[places]
         self._record(run, plan)
@@ -269,13 +271,14 @@ class _Tuning:
             losses = runs.train(epoch)
             state = runs.state_after(epoch)
             samples = runs.samples_after(epoch)
-            for place, one in list(going.items()):
+            for place, trial in list(going.items()):
                 mine = own[place]
                 diverged = state[mine] == DIVERGED
                 over = bool((state[mine] != MAX_EPOCHS).all()) or epoch == self.epochs[-1]
-                value = math.inf if diverged.any() else self._value(one, state[mine], samples[mine], losses[mine])
-                # Asked of all of them, so that the others compete with those that are over too.
-                is_pruned = one.report(epoch, value)
+                value = math.inf if diverged.any() else self._value(trial, state[mine], samples[mine], losses[mine])
+                # The pruner is asked about all of them, so that the others compete with those that are over too.
+                trial.report(value, epoch)
+                is_pruned = trial.should_prune()
                 if over or diverged.any() or is_pruned:
                     search.tell(
                         going.pop(place),
@@ -299,10 +302,10 @@ class _Tuning:
         """Return the rows of a plan for the settings of trials, with their ids."""
         return self.problem.with_ids(plan_trials(settings, self.space, self.problem.model, self.problem.y.size))
 
-    def _value(self, one: Asked, state: NDArray[np.int64], samples: NDArray[np.integer], losses: Floats) -> float:
+    def _value(self, trial: "Trial", state: NDArray[np.int64], samples: NDArray[np.integer], losses: Floats) -> float:
         """Return the value of a trial; runs that are not over count as if they never reached the target."""
         settings, nonnegative = self.problem.settings, self.problem.loss.nonnegative
-        whole = settings.epochs * self.problem.clock.samples_per_epoch(one.settings["batch_size"])
+        whole = settings.epochs * self.problem.clock.samples_per_epoch(trial.user_attrs["batch_size"])
         spent = np.where(state == MAX_EPOCHS, whole, samples)
         return trial_value(spent, state == CONVERGED, losses, settings.target, self.floor, nonnegative=nonnegative)
 
