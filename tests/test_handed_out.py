@@ -153,10 +153,10 @@ def test_a_search_hands_out_what_it_announces(tmp_path):
     tune(*about, **settings, trials=6, out=tmp_path / "search", study=to_toml(study))
     tune_data = read_tune_data(load_tuning(tmp_path / "search"))
     texts = copied(write_tune_report(tune_data))
-    check_python(texts["answer-python"], tune_data.runs)
+    check_python(texts["answer-python"], tune_data)
     (tmp_path / "copied.toml").write_text(texts["answer-toml"], "utf-8")
     again = run_data_of(train(load_study(tmp_path / "copied.toml"), tmp_path / "again"))
-    assert announced(again)[1] == announced(tune_data.runs)[1]
+    assert announced(again)[1] == announced(tune_data)[1]
 
 
 def test_each_problem_of_a_suite_hands_out_what_it_announces(tmp_path):

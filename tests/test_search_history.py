@@ -6,19 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.search_history import SHARES, grid_in_random_order, regret, search_history
-from bench.tables.trial_value import choice_values, samples_per_success, value_by_loss, value_by_target
+from bench.tables.search_history import SHARES, grid_in_random_order, search_history
+from bench.tables.trial_value import choice_values, trial_value
 
 YES, NO = True, False
 
 
-def value(samples, converged, losses, target=1e-2):
-    return value_by_target(np.array(samples), np.array(converged), np.array(losses), target, 1e-28)
+def value(samples, converged, losses, target=1e-2, floor=1e-28, **about):
+    return trial_value(np.array(samples), np.array(converged), np.array(losses), target, floor, **about)
 
 
 def test_samples_per_success_by_hand():
-    assert samples_per_success(np.array([100, 300, 800]), np.array([YES, YES, NO])) == 600
-    assert samples_per_success(np.array([800]), np.array([NO])) == np.inf
     assert value([100, 300, 800], [YES, YES, NO], [0.01, 0.01, 5.0]) == np.log10(600)
     assert value([0, 0], [YES, YES], [0, 0]) == np.log10(0.5)  # at the target from the start
 
@@ -34,9 +32,8 @@ def test_a_failure_is_worth_less_than_any_success_and_more_the_nearer_it_came():
 
 
 def test_values_by_loss():
-    losses = np.array([1e-2, 1e-4, 0.0])
-    assert value_by_loss(losses, 1e-6, nonnegative=True) == pytest.approx(-4)
-    assert value_by_loss(np.array([-3.0, 1.0]), 1e-6, nonnegative=False) == -1
+    assert value([800] * 3, [NO] * 3, [1e-2, 1e-4, 0.0], None, 1e-6) == pytest.approx(-4)
+    assert value([800] * 2, [NO] * 2, [-3.0, 1.0], None, nonnegative=False) == -1
 
 
 def runs(**columns):
@@ -70,7 +67,6 @@ def test_the_best_so_far_is_that_of_trials_that_were_trained_to_their_end():
     found = search_history(trials)
     assert found["best"].tolist() == [np.inf, 4, 4, 4, 3]
     assert found["spent"].tolist() == [10, 30, 60, 100, 150]
-    assert found["trial"].tolist() == [1, 2, 3, 4, 5]
 
 
 def test_a_grid_in_a_random_order_against_all_orders():
@@ -81,9 +77,3 @@ def test_a_grid_in_a_random_order_against_all_orders():
         expected = [np.sort(column)[int(np.ceil(share * len(column) - 1e-9)) - 1] for column in best.T]
         assert found[name].tolist() == expected
     assert found["spent"].tolist() == [35.0 * tried for tried in range(1, 7)]
-
-
-def test_regret_is_a_ratio_of_logarithms_and_else_a_difference():
-    best = np.array([np.inf, 3.0, 2.0])
-    assert regret(best, 2.0, logarithmic=True).tolist() == [np.inf, 10.0, 1.0]
-    assert regret(best, 2.0, logarithmic=False).tolist() == [np.inf, 1.0, 0.0]

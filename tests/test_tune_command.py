@@ -8,7 +8,6 @@ import pytest
 import tomli_w
 
 from bench import load_tuning
-from bench.engine import rounds
 from bench.plots import tuning as plots
 from tests import hostile
 
@@ -29,7 +28,7 @@ def study(tmp_path):
     return path
 
 
-def test_a_search_from_the_command_line(sgdbench, study, tmp_path, monkeypatch):
+def test_a_search_from_the_command_line(sgdbench, study, tmp_path):
     code, out, err = sgdbench("tune", study)
     assert (code, err) == (0, "")
     said = dict(line.split(": ", 1) for line in out.splitlines())
@@ -39,7 +38,7 @@ def test_a_search_from_the_command_line(sgdbench, study, tmp_path, monkeypatch):
     folder = tmp_path / "results" / "small-tuned"
     assert said["Report"] == str((folder / "report.html").relative_to(tmp_path))
     names = {path.stem for path in (folder / "figures").glob("*.png")}
-    assert names == {"search_history", "search_regret", "search_importance", "search_slices_1"}
+    assert names == {"search_history", "search_slices_1"}
     best = load_tuning(folder).best()
     page = (folder / "report.html").read_text("utf-8")
     assert f"<b>{best.settings['batch_size']}</b>" in page
@@ -49,10 +48,7 @@ def test_a_search_from_the_command_line(sgdbench, study, tmp_path, monkeypatch):
     assert len(tables) == 33
 
     # Made again from what is stored, it is the same, and nothing is trained.
-    def train(*_):
-        raise AssertionError("trained")
-
-    monkeypatch.setattr(rounds.Round, "train", train)
+    parts = [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())]
     markdown = (folder / "report.md").read_text("utf-8")
     (folder / "report.html").unlink()
     assert sgdbench("report", folder) == (0, f"Report: {folder / 'report.html'}\n", "")
@@ -60,6 +56,7 @@ def test_a_search_from_the_command_line(sgdbench, study, tmp_path, monkeypatch):
     assert (folder / "report.md").read_text("utf-8") == markdown
     # And a search that is done is not gone on with.
     assert sgdbench("tune", study, "--resume")[0] == 0
+    assert [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())] == parts
     assert sgdbench("tune", study)[::2] == (
         2,
         "sgdbench: results/small-tuned holds results already: go on with --resume, or choose another folder with "
@@ -118,12 +115,15 @@ def test_bad_options_are_refused_in_one_line(sgdbench, study, options, message, 
 
 
 def test_a_search_needs_optuna(sgdbench, study, monkeypatch):
+    assert sgdbench("tune", study, "--trials", "2", "--no-grid", "--confirm", "0", "--out", "there")[0] == 0
     for name in [name for name in sys.modules if name.startswith(("bench.engine.tune", "bench.engine.search"))]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "bench.store.journal")
     monkeypatch.setitem(sys.modules, "optuna", None)
-    code, _, err = sgdbench("tune", study)
-    assert code == 2
-    assert re.fullmatch(r"sgdbench: tune needs optuna, which is not installed: .*\[tune\].*\n", err)
+    for command in (["tune", study], ["report", "there"]):
+        code, _, err = sgdbench(*command)
+        assert code == 2
+        assert re.fullmatch(r"sgdbench: tune needs optuna, which is not installed: .*\[tune\].*\n", err)
 
 
 def test_texts_of_a_user_are_only_text(sgdbench, study, tmp_path):
@@ -145,14 +145,11 @@ def test_a_search_of_which_everything_diverges(sgdbench, study, tmp_path):
 
 
 def test_figures_without_anything_to_show_say_so():
-    steps = pd.DataFrame({"trial": [1], "family": ["sgd"], "state": ["diverged"], "value": [float("inf")]})
-    steps = steps.assign(best=float("inf"), spent=1, regret=float("inf"))
+    steps = pd.DataFrame({"family": ["sgd"], "state": ["diverged"], "value": [float("inf")], "lr": [0.1]})
     look = {"label": "loss", "logarithmic": True}
     made = [
-        plots.history(steps, {"sgd": "sgd"}, **look, grid=None),
-        plots.regret_by_cost(steps, None, **look, sampler="tpe"),
-        plots.importance(pd.DataFrame(columns=["family", "parameter", "importance"]), {"sgd": "sgd"}),
-        plots.slices(steps.assign(lr=0.1), ["lr"], **look, name="sgd"),
+        plots.history(steps.assign(best=float("inf"), spent=1), None, {"sgd": "sgd"}, **look),
+        plots.slices(steps[["state", "value", "lr"]], {}, **look, name="sgd"),
     ]
     for figure in made:
         (words,) = [text.get_text() for text in figure.axes[0].texts]

@@ -1,5 +1,6 @@
-"""What `sgdbench tune` does: search, check, confirm, compare with the grid, and report."""
+"""The command `sgdbench tune`: search, check, confirm, compare with the grid, and report."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.commands.cluster import open_cluster
@@ -8,12 +9,11 @@ from bench.commands.kept import keep_parts, keep_results
 from bench.commands.run import folder_name, verify_program, verify_runs
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
-from bench.store.tuning import TuneResult, load_tuning
+from bench.store.tuning import load_tuning
 from bench.study.grid import question_if_large
 from bench.study.load import to_toml
 from bench.study.schema import Study
-
-TRIALS = 1000
+from bench.study.space import SearchSettings
 
 
 def run_tune(
@@ -26,7 +26,7 @@ def run_tune(
     svg: bool = False,
     cluster: str | None = None,
 ) -> bool:
-    """Search the space of a study and print what was found and where the report is.
+    """Search the space of a study, print the conclusions, write the report and print its place.
 
     Parameters
     ----------
@@ -60,63 +60,47 @@ def run_tune(
         from bench.engine.recording import record_settings  # noqa: PLC0415
         from bench.engine.tune import tune  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"optuna", "cmaes", "sqlalchemy"}:
-            raise
-        raise ValueError(
-            f"tune needs {error.name}, which is not installed: pip install -e '.[tune]' in the clone brings it"
-        ) from None
+        raise ValueError(str(error)) from error
     data, _ = study.dataset()
-    model, grid = study.make_model(data), study.make_grid()
-    space = study.make_space(len(data.y))
+    grid, space = study.make_grid(), study.make_space(len(data.y))
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
     folder = out or Path("results") / f"{folder_name(study.name)}-tuned"
-    trials = study.tune.trials or TRIALS
-    shared = study.run.of_sweep()
-    del shared["refine"]
-    with keep_parts(folder), open_cluster(cluster) as executor, progress("trials", trials) as advance:
+    searched = SearchSettings(**study.tune.search, sampler_seed=seed)
+    settings = study.run.of_sweep() | asdict(searched) | {"validation": data.validation, "test": data.test}
+    del settings["refine"]
+    with keep_parts(folder), open_cluster(cluster) as executor, progress("trials", searched.trials) as advance:
         tuning = tune(
-            model,
+            study.make_model(data),
             data.x,
             data.y,
             space,
-            trials=trials,
-            sampler=study.tune.sampler or "tpe",
-            pruner=study.tune.pruner or "asha",
-            sampler_seed=seed,
             grid=grid if with_grid else None,
-            **shared,
-            validation=data.validation,
-            test=data.test,
             executor=executor,
             out=folder,
             study=to_toml(study),
             resume=resume,
             progress=advance,
+            **settings,
         )
         record_settings(folder, study.run.epochs, study.data.validation, study.data.test, data.classes)
     with keep_results(folder):
         result = tuning.result
         if len(result.frame) and not (verify_program(result, data) and verify_runs(result, study, data)):
             return False
-        print_tuning(tuning, svg=svg)
+        found = read_tune_data(tuning)
+        for about, sentence in found.sentences.items():
+            print_sentence(about, sentence)
+        print_place("Report", write_tune_report(found, svg=svg))
     return True
 
 
-def print_tuning(tuning: TuneResult, *, svg: bool) -> None:
-    """Print what a search found, write its report and print where it is."""
-    found = read_tune_data(tuning)
-    for about, sentence in found.sentences.items():
-        print_sentence(about, sentence)
-    print_place("Report", write_tune_report(found, svg=svg))
-
-
 def rewrite_tune_report(folder: Path, *, svg: bool = False) -> Path:
-    """Write the report of a search again, from what is stored.
+    """Write the report of a search again from its folder.
 
     Raises
     ------
     ValueError
-        If what the folder holds cannot be read.
+        If the folder cannot be read.
     """
     return write_tune_report(read_tune_data(load_tuning(folder)), svg=svg)

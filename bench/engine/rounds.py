@@ -20,23 +20,22 @@ from kernels.run import MAX_EPOCHS, Floats
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """The runs of some trials, and where they stand.
+    """The runs of trials that are trained together, and their progress.
 
     Attributes
     ----------
     run : OpenRun
-        Where results go as they come.
+        The folder that takes the results.
     problem : Problem
     plan : DataFrame
         A row for each run, with its id.
     progress : Progress
     status : array, shape (rows,)
     kept_loss : array, shape (rows,)
-        The loss by which a run is judged, `counted_loss`, with the parameters that are kept.
+        The loss that counts for each run, `counted_loss`, with the parameters that are kept.
     options_per_run : bool
-        Whether a kernel reads the options of each run, however few sets of them there are.
+        Whether a kernel reads the options of each run, also where there are few sets of options.
     executor : Executor
-        Where jobs run.
     """
 
     run: OpenRun
@@ -59,7 +58,7 @@ class Round:
         options_per_run: bool,
         executor: Executor,
     ) -> "Round":
-        """Look how far the runs have got of which the folder holds results, those with `known` ids."""
+        """Return the round of the rows of a plan; the folder holds results of runs with the ids in `known`."""
         status, kept_loss = np.full(len(plan), MAX_EPOCHS), np.full(len(plan), np.inf)
         progress, name = no_progress(plan, problem.model, problem.settings), counted_loss(problem)
         if not known.isdisjoint(plan["config_id"]):
@@ -82,7 +81,7 @@ class Round:
     def train(self, until: int) -> Floats:
         """Train all runs that are not finished until the end of an epoch; return their `kept_loss` then, shape (rows,).
 
-        That of a run that was over before is the one with which it ended.
+        A run that was over before has the loss with which it ended.
         """
         marks = self._marks_at(until)
         losses = self._known_losses(marks)
@@ -103,11 +102,11 @@ class Round:
         return losses
 
     def leave_out(self, rows: NDArray[np.bool_]) -> None:
-        """Train some of the runs no further."""
+        """Finish some of the runs where they stand."""
         self.progress.finished[rows] = True
 
     def _note(self, job: Job, runs: Runs) -> None:
-        """Remember where the runs of a job stand now."""
+        """Update the progress of the runs of a job."""
         rows, progress = job.rows, self.progress
         trained = runs.marks - job.first
         losses = np.where(np.arange(len(runs.losses))[:, np.newaxis] <= trained, runs.losses, np.inf)
@@ -130,7 +129,10 @@ class Round:
         return np.array([marks[size] for size in sizes.tolist()])
 
     def _known_losses(self, marks: NDArray[np.int64]) -> Floats:
-        """Return the losses of the runs at some marks, as far as they are known; later ones are looked up."""
+        """Return the losses of the runs at given marks, or at their own if these are earlier.
+
+        Runs of a round that was stopped may be beyond these marks: their losses then are read from the folder.
+        """
         losses = self.kept_loss.copy()
         beyond = self.progress.marks > marks
         if beyond.any():
@@ -148,5 +150,5 @@ class Round:
 
 
 def counted_loss(problem: Problem) -> str:
-    """Return the column of results by which trials are judged: without a target, the loss on held-out samples."""
+    """Return the column of results that counts: without a target, the loss on held-out samples if there are any."""
     return "validation_loss" if problem.held_out is not None and problem.settings.target is None else "final_loss"

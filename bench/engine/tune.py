@@ -4,9 +4,10 @@ import math
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Union, Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,33 +16,55 @@ from numpy.typing import ArrayLike, NDArray
 from bench.engine.confirm import fresh_seeds, join_plans, train_on_fresh_seeds
 from bench.engine.final_test import judge_choice
 from bench.engine.memory import Memory, longest_run
-from bench.engine.optuna_storage import open_trials_file
 from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
-from bench.engine.search import ROUND, Asked, Search, halving_epochs
+from bench.engine.search import ROUND, Search, halving_epochs
 from bench.engine.sweep import check_settings, find_executor, sweep
 from bench.engine.train import Executor, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import settle_yardstick
-from bench.store.evidence import read_table_of, store_tables
+from bench.store.evidence import store_tables
+from bench.store.journal import open_journal, seal_journal
 from bench.store.run_folder import OpenRun, explain_os_errors, open_run
-from bench.store.tuning import GRID, IMPORTANCE, TRIALS, TuneResult, load_tuning
+from bench.store.tuning import GRID, IMPORTANCE, TuneResult, load_tuning
 from bench.study.grid import Grid
-from bench.study.space import Space, check_double, check_pruner, check_sampler
+from bench.study.schema import RunTable
+from bench.study.space import SearchSettings, Space, check_double
 from bench.tables.choice_ranking import ranking, recommended_choice
 from bench.tables.excess import add_excess
 from bench.tables.run_costs import CHOICES, loss_floor
-from bench.tables.trial_value import families_of, value_by_loss, value_by_target
+from bench.tables.trial_value import rank_trials, trial_value
+from bench.tables.winners import MOST
 from bench.tables.winners import confirm as confirm_by_fresh_runs
 from kernels import Model
-from kernels.checks import check_integer, check_seed, describe
+from kernels.checks import describe, did_you_mean
 from kernels.columns import Inputs
 from kernels.loss import Loss
 from kernels.models import make_model
 from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
 
-# So many of the tied choices are confirmed, besides the first of each optimizer.
-MOST_CONFIRMED = 20
+if TYPE_CHECKING:
+    from distributed import Client
+    from optuna import Trial
+
+
+class TuneSettings(TypedDict, total=False):
+    """The settings of a search: keys of the tables [tune], [run] and [data] of a study."""
+
+    trials: int
+    sampler: str
+    pruner: str
+    sampler_seed: int
+    epochs: int
+    target: float | None
+    loss: str | Loss
+    drop_last: bool
+    kernel: str
+    record: str | int
+    confirm: int
+    patience: int | None
+    validation: float | tuple[Inputs, ArrayLike] | None
+    test: float | tuple[Inputs, ArrayLike] | None
 
 
 def tune(
@@ -50,60 +73,44 @@ def tune(
     y: ArrayLike,
     space: Space,
     *,
-    trials: int = 1000,
-    sampler: str = "tpe",
-    pruner: str = "asha",
-    sampler_seed: int = 0,
     grid: Grid | None = None,
-    epochs: int = 100,
-    target: float | None = None,
-    loss: str | Loss = "squared",
-    drop_last: bool = True,
-    kernel: str = "lanes",
-    record: str | int = "log",
-    confirm: int = 20,
-    validation: float | tuple[Inputs, ArrayLike] | None = None,
-    test: float | tuple[Inputs, ArrayLike] | None = None,
-    patience: int | None = None,
-    executor: object = "threads",
+    executor: Union[str, "Client", Executor] = "threads",
     out: str | Path | None = None,
     study: str = "",
     resume: bool = True,
     progress: Callable[[int], None] = lambda done: None,
+    **settings: Unpack[TuneSettings],
 ) -> TuneResult:
     """Search a space for the best settings.
 
-    Each optimizer of the space has as many trials as any other. A trial is a choice of settings, trained from every
-    start with every seed. Its value is what it costs to reach the target once, the samples that all of its runs have
-    seen for each run that reached it; without a target, the mean logarithm of the final losses, or of those on
-    held-out samples, with the parameters that runs keep. A trial of which a run diverges is given up, and so is one
-    that `pruner` finds not worth going on with. The best trials are then trained again with fresh seeds.
+    Each optimizer of the space has the same number of trials. A trial is a choice of settings, trained from every
+    start with every seed. Its value is the number of samples that all of its runs have seen for each run that reached
+    the target; without a target, the mean logarithm of the final losses, or of those on held-out samples, with the
+    parameters that runs keep. A trial is given up if one of its runs diverges, or if the pruner decides so. The best
+    trials are then trained again with fresh seeds.
 
-    The same arguments give the same trials, also where a search is interrupted and goes on.
+    The same arguments give the same trials. A search that was stopped goes on from all trials that it had asked for;
+    the trials that follow may differ from those of a search that was not stopped.
 
     Parameters
     ----------
-    model, x, y, epochs, target, loss, drop_last, kernel, record, validation, test, patience, executor, out, study
+    model, x, y, executor, out, study
         As for `bench.sweep`.
     space : Space
-        What may be tuned, from which starts and with which seeds.
-    trials : int
-        How many in all. More of them go on with a search that `out` holds.
-    sampler : str
-        What proposes settings: ``"tpe"``, ``"cmaes"``, ``"random"`` or ``"qmc"``.
-    pruner : str
-        What gives trials up: ``"asha"`` or ``"hyperband"``, which compare them after `search.halving_epochs`, or
-        ``"none"``.
-    sampler_seed : int
-        Another one gives other trials.
+        The ranges, the starts and the seeds.
     grid : Grid, optional
         Trained too, into a folder of its own, as a yardstick.
-    confirm : int
-        On so many fresh seeds; 0 leaves that out.
     resume : bool
         False refuses a folder that holds results.
     progress : callable
         Called with the number of trials done.
+    **settings
+        Those of a study's tables. [tune]: `trials`, their number in all, 1,000 by default; a larger number goes on
+        with a search that `out` holds. `sampler`: ``"tpe"``, the default, ``"cmaes"``, ``"random"`` or ``"qmc"``.
+        `pruner`: ``"asha"``, the default, or ``"hyperband"``, which compare trials after
+        `bench.engine.search.halving_epochs`, or ``"none"``. `sampler_seed`, 0 by default. [run] and [data]: `epochs`,
+        `target`, `loss`, `drop_last`, `kernel`, `record`, `confirm`, `patience`, `validation` and `test`, as for
+        `bench.sweep`.
 
     Raises
     ------
@@ -117,64 +124,32 @@ def tune(
         raise ValueError(f"space must be a Space, not {describe(space)}")
     if grid is not None:
         check_double(grid)
-    trials, sampler, pruner = check_integer("trials", trials), check_sampler(sampler), check_pruner(pruner)
-    sampler_seed = check_seed(sampler_seed)
-    settings = check_settings(epochs, target, loss, drop_last, kernel, record, confirm, 0, patience)
+    for name in settings:
+        if name not in TuneSettings.__annotations__:
+            raise TypeError(f"tune has no argument {name!r}{did_you_mean(name, TuneSettings.__annotations__)}")
+    given: dict[str, Any] = dict(settings)
+    held_out = {name: given.pop(name, None) for name in ("validation", "test")}
+    searched = SearchSettings(**{own.name: given.pop(own.name) for own in fields(SearchSettings) if own.name in given})
+    shared = check_settings(**RunTable().of_sweep() | given)
     run_jobs = find_executor(executor)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        problem = make_problem(model, x, y, settings, folder, validation, test)
-        searches = [
-            Search(
-                space,
-                family,
-                problem.y.size,
-                epochs=settings.epochs,
-                sampler=sampler,
-                pruner=pruner,
-                seed=sampler_seed,
-            )
-            for family in space.families
-        ]
-        about = space.identity() | {"sampler": sampler, "sampler_seed": str(sampler_seed), "pruner": pruner}
-        size = trials * space.pairs
-        n, least = problem.y.size, space.least_batch(problem.y.size)
-        length = longest_run(settings.record, n, least, settings.epochs, drop_last=settings.drop_last)
-        Memory.of(model, settings, held_out=validation is not None).check(ROUND * space.pairs, length)
-        longest = problem.clock.marks(least, settings.epochs).size
-        every = loss_stride(size, longest)
-        with open_run(folder, study, identity_of(problem) | about, resume=resume, every=every) as run:
-            run.record_study(study)
-            tuning = _Tuning(run, problem, space, searches, run_jobs)
-            with open_trials_file(folder, searches) as copy:
-                tuning.train(trials, copy, progress)
+        problem = make_problem(model, x, y, shared, folder, **held_out)
+        _Tuning(problem, space, searched, run_jobs).train(folder, study, resume=resume, progress=progress)
         if grid is not None:
-            shared = settings.of_sweep() | {
-                "confirm": 0,
-                "validation": validation,
-                "test": test,
-                "resume": True,
-                "executor": run_jobs,
-            }
-            sweep(model, x, y, grid, **shared, out=folder / GRID, study=study)
-        importance = [
-            {"family": search.family.text, "parameter": name, "importance": share}
-            for search in searches
-            for name, share in search.importance().items()
-        ]
-        record_settings(folder, settings.epochs, validation, test, problem.classes)
-        columns = ["family", "parameter", "importance"]
-        store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
+            about = shared.of_sweep() | held_out | {"confirm": 0, "executor": run_jobs}
+            sweep(model, x, y, grid, **about, out=folder / GRID, study=study)
+        record_settings(folder, shared.epochs, **held_out, classes=problem.classes)
         result, floor = load_tuning(folder), loss_floor(problem.y)
         settle_yardstick(problem, result.result.starts, folder)
-        if settings.confirm:
-            choices = choices_to_confirm(result, floor)
-            if len(choices):
-                used = {*space.repeats.seed, *(grid.seed if grid else ())}
-                seeds = fresh_seeds(used, settings.confirm)
-                train_on_fresh_seeds(problem, choices, seeds, space.repeats, folder, study, executor=run_jobs)
+        if shared.confirm and len(choices := choices_to_confirm(result, floor)):
+            seeds = fresh_seeds({*space.repeats.seed, *(grid.seed if grid else ())}, shared.confirm)
+            train_on_fresh_seeds(problem, choices, seeds, space.repeats, folder, study, executor=run_jobs)
         if problem.test is not None and len(result.result.frame):
-            ranked = _final_ranking(result, floor, confirmed=bool(settings.confirm))
+            ranked, fresh = _rank(result, floor), result.result.confirmation if shared.confirm else None
+            if fresh is not None:
+                runs = add_excess(fresh.frame, result.result.yardstick, floor)
+                ranked = confirm_by_fresh_runs(ranked, runs, rivals="family", floor=floor)
             judge_choice(result.result, ranked, problem.loss, problem.test)
         weakref.finalize(result.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
@@ -188,8 +163,8 @@ def choices_to_confirm(result: TuneResult, floor: float) -> pd.DataFrame:
     """
     if result.result.frame.empty:
         return pd.DataFrame(columns=CHOICES)
-    ranked = _rank_trials(result, floor)
-    leading = ranked["tied"] & (ranked["tied"].cumsum() <= MOST_CONFIRMED)
+    ranked = _rank(result, floor)
+    leading = ranked["tied"] & (ranked["tied"].cumsum() <= MOST)
     chosen = [ranked[leading | ~ranked["family"].duplicated()][CHOICES]]
     if result.grid is not None and len(result.grid.frame):
         runs = add_excess(result.grid.frame, result.grid.yardstick, floor)
@@ -198,20 +173,10 @@ def choices_to_confirm(result: TuneResult, floor: float) -> pd.DataFrame:
     return joined.drop_duplicates().reset_index(drop=True)
 
 
-def _rank_trials(result: TuneResult, floor: float) -> pd.DataFrame:
-    """Rank the choices of the trials that were trained to their end; the first is recommended."""
-    ranked = ranking(add_excess(result.result.frame, result.result.yardstick, floor), floor=floor)
-    recommended = ranked["recommended"].any() & (ranked.index == 0)
-    return ranked.assign(family=families_of(ranked, result.trials), recommended=recommended)
-
-
-def _final_ranking(result: TuneResult, floor: float, *, confirmed: bool) -> pd.DataFrame:
-    """Rank the choices, with what the runs on fresh seeds say, where there are any."""
-    ranked, fresh = _rank_trials(result, floor), result.result.confirmation
-    if not confirmed or fresh is None:
-        return ranked
-    runs = add_excess(fresh.frame, result.result.yardstick, floor)
-    return confirm_by_fresh_runs(ranked, runs, rivals="family", floor=floor)
+def _rank(result: TuneResult, floor: float) -> pd.DataFrame:
+    """Rank the choices of the trials that were trained to their end."""
+    runs = add_excess(result.result.frame, result.result.yardstick, floor)
+    return rank_trials(runs, result.trials, floor=floor)
 
 
 def plan_trials(settings: pd.DataFrame, space: Space, model: Model, n_samples: int) -> pd.DataFrame:
@@ -226,50 +191,74 @@ def plan_trials(settings: pd.DataFrame, space: Space, model: Model, n_samples: i
 
 
 class _Tuning:
-    """The search as it goes on in an open folder."""
+    """A search for the settings of a problem: the searches of the optimizers, and the runs of their trials."""
 
-    def __init__(
-        self, run: OpenRun, problem: Problem, space: Space, searches: list[Search], executor: Executor
-    ) -> None:
-        self.run, self.problem, self.space, self.searches = run, problem, space, searches
-        self.executor = executor
-        self.epochs = [*halving_epochs(problem.settings.epochs), problem.settings.epochs]
-        self.floor = loss_floor(problem.y)
-        stored = run.configurations(["config_id"])["config_id"]
-        self.known = set(stored)
-        self.rows = read_table_of(run.folder, TRIALS) if self.known else pd.DataFrame()
-        for search in searches:
-            own = self.rows[self.rows["family"] == search.family.text] if len(self.rows) else self.rows
-            search.restore(own)
-        settings = self.rows[CHOICES].drop_duplicates() if len(self.rows) else self.rows
-        self.plan = self._make_plan(settings) if len(settings) else pd.DataFrame()
+    def __init__(self, problem: Problem, space: Space, searched: SearchSettings, executor: Executor) -> None:
+        self.problem, self.space, self.searched, self.executor = problem, space, searched, executor
+        settings, n = problem.settings, problem.y.size
+        self.epochs, self.floor = [*halving_epochs(settings.epochs), settings.epochs], loss_floor(problem.y)
+        self.least_batch = space.least_batch(n)
+        length = longest_run(settings.record, n, self.least_batch, settings.epochs, drop_last=settings.drop_last)
+        memory = Memory.of(problem.model, settings, held_out=problem.held_out is not None)
+        memory.check(ROUND * space.pairs, length)
+        self.plan = pd.DataFrame()
 
-    def train(self, trials: int, copy: Callable[[Search], None], progress: Callable[[int], None]) -> None:
-        """Train rounds of the optimizers in turn, until there are so many trials in all."""
-        share, rest = divmod(trials, len(self.searches))
-        budgets = [share + (place < rest) for place in range(len(self.searches))]
-        progress(len(self.rows))
-        while True:
-            done = [len(search.study.get_trials(deepcopy=False)) for search in self.searches]
-            left = [budget - count for budget, count in zip(budgets, done, strict=True)]
-            if max(left) <= 0:
-                break
-            place = min((place for place in range(len(left)) if left[place] > 0), key=lambda place: done[place])
-            search = self.searches[place]
-            # A round that was cut short by the number of trials is completed first: rounds begin at multiples.
-            self._train_round(search, search.ask(min(ROUND - done[place] % ROUND, left[place])))
-            copy(search)
-            progress(len(self.rows))
+    def train(self, folder: Path, study: str, *, resume: bool, progress: Callable[[int], None]) -> None:
+        """Train rounds of the optimizers in turn, into a folder, until there are all trials."""
+        marks = self.problem.clock.marks(self.least_batch, self.epochs[-1]).size
+        every = loss_stride(self.searched.trials * self.space.pairs, marks)
+        identity = identity_of(self.problem) | self.space.identity() | self.searched.identity()
+        with open_run(folder, study, identity, resume=resume, every=every) as run:
+            run.record_study(study)
+            searches = self._open_searches(run)
+            budgets = np.full(len(searches), self.searched.trials // len(searches))
+            budgets[: self.searched.trials % len(searches)] += 1
+            while True:
+                done = np.array([len(search.trials) for search in searches])
+                progress(int(done.sum()))
+                if (done >= budgets).all():
+                    break
+                place = int(np.argmin(np.where(done < budgets, done, np.inf)))
+                # A round that was cut short by the number of trials is completed first: rounds begin at multiples.
+                count = min(ROUND - done[place] % ROUND, budgets[place] - done[place])
+                self._train_round(run, searches[place], searches[place].ask(count))
+                with explain_os_errors(folder):
+                    searches[place].write()
+                    seal_journal(folder)
+        importance = [
+            {"family": search.family.text, "parameter": name, "importance": share}
+            for search in searches
+            for name, share in search.importance().items()
+        ]
+        columns = ["family", "parameter", "importance"]
+        store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
 
-    def _train_round(self, search: Search, asked: list[Asked]) -> None:
-        """Train some trials of one optimizer, as far as each is worth it, and store what they gave."""
+    def _open_searches(self, run: OpenRun) -> list[Search]:
+        """Return the searches of the optimizers, with the trials that the folder holds."""
+        self.known = set(run.configurations(["config_id"])["config_id"])
+        n, families = self.problem.y.size, self.space.families
+        with explain_os_errors(run.folder):
+            studies = open_journal(run.folder, [family.text for family in families], begun=bool(self.known))
+        searches = [
+            Search(self.space, family, n, self.epochs[-1], self.searched, study)
+            for family, study in zip(families, studies, strict=True)
+        ]
+        trials = [trial.user_attrs for search in searches for trial in search.trials]
+        trials.sort(key=lambda facts: facts["round"])
+        self.rounds = 1 + trials[-1]["round"] if trials else 0
+        if trials:
+            self.plan = self._make_plan(_distinct(trials)[0])
+        return searches
+
+    def _train_round(self, run: OpenRun, search: Search, asked: "list[Trial]") -> None:
+        """Train trials of one optimizer together, each to its end, and tell the search their values."""
         # Trials with the same settings are the same runs.
-        distinct, places = _distinct([one.settings for one in asked])
+        distinct, places = _distinct([trial.user_attrs for trial in asked])
         plan = self._make_plan(distinct)
         own = np.arange(len(plan)).reshape(len(distinct), -1)[places]
-        self._record(plan)
+        self._record(run, plan)
         runs = Round.begin(
-            self.run,
+            run,
             self.problem,
             plan,
             self.known,
@@ -277,65 +266,55 @@ class _Tuning:
             executor=self.executor,
         )
         self.known |= set(plan["config_id"])
-        round_number = int(self.rows["round"].max()) + 1 if len(self.rows) else 0
         going = dict(enumerate(asked))
-        rows: dict[int, dict[str, Any]] = {}
         for epoch in self.epochs:
             losses = runs.train(epoch)
             state = runs.state_after(epoch)
             samples = runs.samples_after(epoch)
-            for place, one in list(going.items()):
+            for place, trial in list(going.items()):
                 mine = own[place]
                 diverged = state[mine] == DIVERGED
                 over = bool((state[mine] != MAX_EPOCHS).all()) or epoch == self.epochs[-1]
-                value = math.inf if diverged.any() else self._value(one, state[mine], samples[mine], losses[mine])
-                # Asked of all of them, so that the others compete with those that are over too.
-                is_pruned = one.report(epoch, value)
+                value = math.inf if diverged.any() else self._value(trial, state[mine], samples[mine], losses[mine])
+                # The pruner is asked about all of them, so that the others compete with those that are over too.
+                trial.report(value, epoch)
+                is_pruned = trial.should_prune()
                 if over or diverged.any() or is_pruned:
-                    rows[place] = search.tell(
-                        one,
+                    search.tell(
+                        going.pop(place),
                         "diverged" if diverged.any() else "complete" if over else "pruned",
                         value,
                         epochs=epoch,
                         samples=int(samples[mine].sum()),
-                        round=round_number,
+                        round=self.rounds,
                         converged=int((state[mine] == CONVERGED).sum()),
                         runs=len(mine),
                         diverged_after=int(samples[mine][diverged].min()) if diverged.any() else -1,
                     )
-                    del going[place]
             left = np.ones(len(plan), np.bool_)
             left[own[list(going)].ravel()] = False
             runs.leave_out(left)
             if not going:
                 break
-        self._store(search, [rows[place] for place in range(len(asked))])
+        self.rounds += 1
 
     def _make_plan(self, settings: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of a plan for the settings of trials, with their ids."""
         return self.problem.with_ids(plan_trials(settings, self.space, self.problem.model, self.problem.y.size))
 
-    def _value(self, one: Asked, state: NDArray[np.int64], samples: NDArray[np.integer], losses: Floats) -> float:
-        """Return what a trial is worth; runs that are not over count as if they never reached the target."""
-        settings = self.problem.settings
-        if settings.target is None:
-            return value_by_loss(losses, self.floor, nonnegative=self.problem.loss.nonnegative)
-        whole = settings.epochs * self.problem.clock.samples_per_epoch(one.settings["batch_size"])
+    def _value(self, trial: "Trial", state: NDArray[np.int64], samples: NDArray[np.integer], losses: Floats) -> float:
+        """Return the value of a trial; runs that are not over count as if they never reached the target."""
+        settings, nonnegative = self.problem.settings, self.problem.loss.nonnegative
+        whole = settings.epochs * self.problem.clock.samples_per_epoch(trial.user_attrs["batch_size"])
         spent = np.where(state == MAX_EPOCHS, whole, samples)
-        return value_by_target(spent, state == CONVERGED, losses, settings.target, self.floor)
+        return trial_value(spent, state == CONVERGED, losses, settings.target, self.floor, nonnegative=nonnegative)
 
-    def _record(self, plan: pd.DataFrame) -> None:
+    def _record(self, run: OpenRun, plan: pd.DataFrame) -> None:
         """Put the rows of a round on record, with all before them."""
-        self.run.record_rules(rules_of(self.problem, plan))
+        run.record_rules(rules_of(self.problem, plan))
         whole = join_plans([self.plan, plan]) if len(self.plan) else plan
         self.plan = whole.drop_duplicates("config_id").reset_index(drop=True)
-        self.run.record_plan(self.plan)
-
-    def _store(self, search: Search, rows: list[dict[str, Any]]) -> None:
-        """Store the rows of a round."""
-        self.rows = pd.concat([self.rows, pd.DataFrame(rows)], ignore_index=True)
-        with explain_os_errors(self.run.folder):
-            store_tables(self.run.folder, **{TRIALS: self.rows})
+        run.record_plan(self.plan)
 
 
 def _distinct(settings: list[dict[str, Any]]) -> tuple[pd.DataFrame, NDArray[np.intp]]:

@@ -53,12 +53,12 @@ def sweep_text(result: SweepResult) -> str:
 
 def tuning_best(tuning: TuneResult, cost: str) -> Choice:
     """Return the best choice of a search; see `TuneResult.best`."""
-    return find_choice(read_tune_data(tuning).runs, cost, None)
+    return find_choice(read_tune_data(tuning), cost, None)
 
 
 def tuning_ranking(tuning: TuneResult, cost: str) -> pd.DataFrame:
     """Return the choices of the trials that were trained to their end, best first; see `TuneResult.ranking`."""
-    return read_tune_data(tuning).runs.ranked_by(cost)
+    return read_tune_data(tuning).ranked_by(cost)
 
 
 def tuning_report(tuning: TuneResult) -> Path:

@@ -1,14 +1,13 @@
-"""What a search for settings found: its best choice, its rivals on fresh seeds, and how it went."""
+"""The conclusions of a search for settings: its best choice, and its rivals on fresh seeds."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from bench.report.run_data import RunData, run_data_of
-from bench.store.results import SweepResult
 from bench.store.tuning import TuneResult
 from bench.tables.choice_ranking import cost_of, leaders, ranking, recommended_choice, summarize
 from bench.tables.excess import add_excess
@@ -16,23 +15,21 @@ from bench.tables.formatting import text
 from bench.tables.optimizer_comparison import compare_with
 from bench.tables.phrases import describe_choice, describe_rival, format_count
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
-from bench.tables.search_history import grid_in_random_order, regret, search_history
-from bench.tables.trial_value import choice_values, families_of
+from bench.tables.trial_value import choice_values, rank_trials
 
 GRID = "the grid"
 
 
 @dataclass(frozen=True, eq=False)
-class TunedRuns(RunData):
-    """The runs of the trials that were trained to their end; nearly each has an optimizer of its own.
+class TuneData(RunData):
+    """The contents of the folder of a search; its runs are those of the trials that were trained to their end.
 
     Attributes
     ----------
-    trials : DataFrame
-        As of `bench.store.tuning.TuneResult`.
+    tuning : TuneResult
     """
 
-    trials: pd.DataFrame
+    tuning: TuneResult
 
     rivals: ClassVar[str] = "family"
 
@@ -44,41 +41,16 @@ class TunedRuns(RunData):
 
     @cached_property
     def compared(self) -> None:
-        """Nothing: see `TuneData.rivals`."""
+        """Nothing: see `on_fresh_seeds`."""
         return
 
     def rank(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost, with the `family` of their optimizers; the first is recommended.
-
-        What recommends a choice of a grid, that rates around it succeed too, says nothing where each has settings of
-        its own.
-        """
-        ranked = super().rank(cost)
-        ranked["family"] = families_of(ranked, self.trials)
-        if ranked["recommended"].any():
-            ranked["recommended"] = ranked.index == ranked.index[0]
-            others = int(ranked["tied"].sum()) - 1
-            reason = f"It ranks first of the {format_count(len(ranked), 'trial')} that were trained to their end."
-            ranked["reason"] = np.where(ranked["recommended"], reason if others else "", "")
-        return ranked
-
-
-@dataclass(frozen=True, eq=False)
-class TuneData:
-    """The contents of the folder of a search.
-
-    Attributes
-    ----------
-    tuning : TuneResult
-    runs : TunedRuns
-    """
-
-    tuning: TuneResult
-    runs: TunedRuns
+        """Return the choices of settings by a cost; see `bench.tables.trial_value.rank_trials`."""
+        return rank_trials(self.frame, self.tuning.trials, cost, floor=self.floor)
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """What each family is called: by its optimizer, or in full where there are several of the same."""
+        """The names of the families: their optimizers, or the whole text where several have the same optimizer."""
         families = list(dict.fromkeys(self.tuning.trials["family"])) if len(self.tuning.trials) else []
         short = [family.partition("(")[0] for family in families]
         return {
@@ -88,84 +60,57 @@ class TuneData:
     @cached_property
     def facts(self) -> dict[str, str]:
         """The sampler and the pruner."""
-        return {name: self.tuning.result.run.identity[name] for name in ("sampler", "pruner")}
+        return {name: self.result.run.identity[name] for name in ("sampler", "pruner")}
 
     @property
     def space(self) -> list[tuple[str, str]]:
-        """What was searched, by name."""
-        identity = self.tuning.result.run.identity
+        """The ranges that were searched, by name."""
+        identity = self.result.run.identity
         return [(name, text(said)) for name, said in identity.items() if name.startswith("range of ")]
 
     @property
     def is_logarithmic(self) -> bool:
         """Whether values are logarithms: of samples, or of losses that are never negative."""
-        return self.runs.target is not None or self.runs.criterion.nonnegative
+        return self.target is not None or self.criterion.nonnegative
 
     @property
     def value_label(self) -> str:
-        """What the values of trials are, once they are no logarithms."""
-        if self.runs.target is not None:
+        """The name of the values of trials, where they are not logarithms."""
+        if self.target is not None:
             return "samples per success"
-        return "loss on held-out samples" if "validation_loss" in self.runs.frame else "final loss"
-
-    @cached_property
-    def steps(self) -> pd.DataFrame:
-        """The trials in order; see `bench.tables.search_history.search_history`."""
-        return search_history(self.tuning.trials)
+        return "loss on held-out samples" if "validation_loss" in self.frame else "final loss"
 
     @cached_property
     def grid_values(self) -> pd.DataFrame | None:
-        """What the choices of the grid are worth; None where there is none."""
+        """The values of the choices of the grid as trials; None where there is none."""
         grid = self.tuning.grid
         if grid is None or len(grid.frame) < grid.planned or grid.frame.empty:
             return None
-        return self._values(grid)
-
-    @cached_property
-    def lowest(self) -> float:
-        """The lowest value known."""
-        values = [self.steps["best"].min()] if len(self.steps) else []
-        values += [] if self.grid_values is None else [self.grid_values["value"].min()]
-        return min(values, default=np.inf)
-
-    @cached_property
-    def regrets(self) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-        """The regret of the search, and that of the grid in a random order."""
-
-        def of(best: pd.Series) -> Any:
-            return regret(best.to_numpy(float), self.lowest, logarithmic=self.is_logarithmic)
-
-        steps = self.steps.assign(regret=of(self.steps["best"]))
-        if self.grid_values is None:
-            return steps, None
-        curve = grid_in_random_order(self.grid_values)
-        return steps, curve.assign(**{name: of(curve[name]) for name in ("low", "median", "high")})
+        return choice_values(grid.frame, self.target, self.floor, nonnegative=self.criterion.nonnegative)
 
     @cached_property
     def leaders(self) -> pd.DataFrame:
-        """The best choice, the best ones of the other optimizers, and what the grid recommends.
+        """The best choice, the best ones of the other optimizers, and the choice that the grid recommends.
 
-        `rival`, what it is called, and the settings; the best choice first, the grid last.
+        `rival`, its name, and the settings; the best choice first, the grid last.
         """
-        best = leaders(self.runs.ranked, "family")
-        rows = [best.assign(rival=best["family"].map(self.names))[["rival", *CHOICES]]]
+        best = leaders(self.ranked, "family")
+        found = best.assign(rival=best["family"].map(self.names))[["rival", *CHOICES]]
         if self.grid_values is not None and self.tuning.grid is not None:
-            runs = add_excess(self.tuning.grid.frame, self.tuning.grid.yardstick, self.runs.floor)
-            row = recommended_choice(ranking(runs, floor=self.runs.floor))
-            rows.append(row[CHOICES].to_frame().T.assign(rival=GRID)[["rival", *CHOICES]])
-        texts = {"optimizer": object, "schedule": object}
-        found: pd.DataFrame = pd.concat([part.astype(texts) for part in rows], ignore_index=True)
-        return found
+            runs = add_excess(self.tuning.grid.frame, self.tuning.grid.yardstick, self.floor)
+            row = recommended_choice(ranking(runs, floor=self.floor))
+            found = pd.concat([found.astype(object), row.to_frame().T.assign(rival=GRID)[["rival", *CHOICES]]])
+        return found.reset_index(drop=True)
 
     @cached_property
-    def rivals(self) -> pd.DataFrame | None:
+    def on_fresh_seeds(self) -> pd.DataFrame | None:
         """The leaders compared with the best choice on fresh seeds; None where there are no fresh runs.
 
         `rival`; the columns of a ranking up to `final_loss_high`; and those from `ratio` to `verdict` of
         `bench.tables.optimizer_comparison.compare_with`: of the optimizers together, and of the grid by itself, last.
         """
-        fresh = self.runs.fresh
-        if fresh is None or self.runs.frame.empty:
+        fresh = self.fresh
+        if fresh is None or self.frame.empty:
             return None
         runs = run_costs(fresh[find_choices(fresh, self.leaders, CHOICES).notna().to_numpy()], CHOICES)
         places = find_choices(self.leaders, runs.choices, CHOICES)
@@ -175,7 +120,7 @@ class TuneData:
         cost = runs.ranked_by("samples")
         table = summarize(runs, cost).iloc[order].reset_index(drop=True)
         table.insert(0, "rival", self.leaders["rival"])
-        costs = runs.comparable(cost, self.runs.floor)[order]
+        costs = runs.comparable(cost, self.floor)[order]
         of_grid = np.flatnonzero(self.leaders["rival"] == GRID)
         verdicts = compare_with(np.delete(costs, of_grid, axis=0), 0)
         grid = [compare_with(costs[[0, row]], 0).iloc[[1]].set_axis([row]) for row in of_grid]
@@ -186,9 +131,9 @@ class TuneData:
     @cached_property
     def sentences(self) -> dict[str, str]:
         """The conclusions by subject."""
-        found = dict(self.runs.verdict) or {"Best choice": "none: no trial was trained to its end."}
-        if self.rivals is not None:
-            found |= _describe_rivals(self.rivals)
+        found = dict(self.verdict) or {"Best choice": "none: no trial was trained to its end."}
+        if self.on_fresh_seeds is not None:
+            found |= _describe_rivals(self.on_fresh_seeds)
         return found | {"Search": self._describe_search()}
 
     def _describe_search(self) -> str:
@@ -204,16 +149,11 @@ class TuneData:
             f"{format_count(len(trials), 'trial')} by {facts['sampler']}{given_up}; trained on {spent} samples in all."
         )
 
-    def _values(self, result: SweepResult) -> pd.DataFrame:
-        about = self.runs.target, self.runs.floor
-        return choice_values(result.frame, *about, nonnegative=self.runs.criterion.nonnegative)
-
 
 def read_tune_data(tuning: TuneResult) -> TuneData:
-    """Return what the folder of a search holds besides its results."""
+    """Return the contents of the folder of a search."""
     found = run_data_of(tuning.result)
-    runs = TunedRuns(**{part.name: getattr(found, part.name) for part in fields(found)}, trials=tuning.trials)
-    return TuneData(tuning, runs)
+    return TuneData(**{part.name: getattr(found, part.name) for part in fields(found)}, tuning=tuning)
 
 
 def _describe_rivals(rivals: pd.DataFrame) -> dict[str, str]:

@@ -28,19 +28,6 @@ COLUMNS = {
     "theory": {*_KIND, "predicted_edge", "stable_up_to", "diverges_from", "agrees"},
     "times": {*_KIND, *_PER_UPDATE, "lr", "schedule", "variant", "runs", "success", "updates_to_target"},
     "yardstick": {"loss", "constant_loss", "params", "method", "note", "baseline"},
-    "trials": {
-        *_KIND,
-        "family",
-        "number",
-        "round",
-        "lr",
-        "schedule",
-        "state",
-        "value",
-        "epochs",
-        "samples",
-        "converged",
-    },
     "trajectories": {"epoch", "lr", "loss", "samples", "updates", "role", "init", "config_id"},
 }
 """What is read of the tables of a name, which another version may not have written."""

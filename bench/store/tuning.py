@@ -1,4 +1,4 @@
-"""What a search for settings gives, read from its folder."""
+"""The result of a search for settings, read from its folder."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,26 +12,26 @@ from bench.store.results import SweepResult, load_run
 from bench.store.run_folder import read_identity
 from kernels.views import find_view, load_view
 
-TRIALS, IMPORTANCE, GRID = "trials", "importance", "grid"
-"""The tables of a search, and the folder of the grid that it is held against."""
-# What a trial and a configuration have in common.
+IMPORTANCE, GRID = "importance", "grid"
+"""A table of a search, and the folder of the grid that it is held against."""
+# Columns that trials and configurations have in common.
 _SETTINGS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
 
 
 @dataclass(frozen=True, eq=False)
 class TuneResult:
-    """What a search gives, read from its folder.
+    """The result of a search, read from its folder.
 
     Attributes
     ----------
     result : SweepResult
         The runs of the trials that were trained to their end.
     trials : DataFrame
-        One row per trial, in the order in which they ended: `family`, the optimizer with its ranges; its `number` among
+        One row per trial, in the order of the rounds: `family`, the optimizer with its ranges; its `number` among
         those of the family; the `round` in which it was trained; lr, batch_size, optimizer, schedule, shuffle; `state`
         ("complete", "pruned", "diverged"), its `value`, and the `epochs` after which it ended; the `samples` that its
         runs have seen together, the number of `runs` and of those that `converged`; `diverged_after`, the samples after
-        which the first of them diverged, or -1.
+        which the first of them diverged, or -1; `params`, a dictionary of the values that Optuna proposed.
     importance : DataFrame
         `family`, `parameter`, `importance`: the share of the differences in value that a parameter explains.
     grid : SweepResult or None
@@ -110,12 +110,14 @@ def load_tuning(folder: str | Path) -> TuneResult:
     ValueError
         If it is none, or what it holds is not what was written.
     """
+    try:
+        from bench.store.journal import read_trials  # noqa: PLC0415 (it needs Optuna)
+    except ModuleNotFoundError as error:
+        raise ValueError(str(error)) from error
     folder = Path(folder)
     if not is_tuning_folder(folder):
         raise ValueError(f"{folder} holds no search for settings; `sgdbench tune` makes one")
-    whole = load_run(folder)
-    trials = read_table_of(folder, TRIALS)
-    importance = read_table_of(folder, IMPORTANCE)
+    whole, trials, importance = load_run(folder), read_trials(folder), read_table_of(folder, IMPORTANCE)
     complete = trials[trials["state"] == "complete"][_SETTINGS] if len(trials) else pd.DataFrame(columns=_SETTINGS)
     wanted = pd.MultiIndex.from_frame(complete)
     keys = whole.frame[_SETTINGS].astype({"optimizer": object, "schedule": object})

@@ -252,18 +252,17 @@ class TuneTable(Table):
     @classmethod
     def _check_search(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse what a search would refuse."""
-        from bench.study.space import check_pruner, check_sampler  # noqa: PLC0415
-        from kernels.checks import check_integer  # noqa: PLC0415
+        from bench.study.space import SearchSettings  # noqa: PLC0415
 
         if value is not None:
-            match info.field_name:
-                case "trials":
-                    check_integer("trials", value)
-                case "sampler":
-                    check_sampler(value)
-                case "pruner":
-                    check_pruner(value)
+            SearchSettings(**{str(info.field_name): value})
         return value
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """The settings of the search that are said, by the names that they have as arguments of `bench.tune`."""
+        names = ("trials", "sampler", "pruner")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     @property
     def space(self) -> dict[str, Setting]:

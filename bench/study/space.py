@@ -1,4 +1,4 @@
-"""What may be tuned: ranges of learning rates, batch sizes, and of the options of optimizers and schedules.
+"""Spaces of settings: ranges of learning rates, batch sizes, and options of optimizers and schedules.
 
 A range is written like one of a grid, without a count: ``"log:0.001:1"`` for a learning rate, and
 ``"adam(beta1=log1m:0.5:0.99)"`` for an option.
@@ -9,22 +9,25 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bench.study.grid import Grid
 from kernels import schedules
-from kernels.checks import check_bool, check_real, describe
+from kernels.checks import check_bool, check_integer, check_real, check_seed, describe
 from kernels.optimizers import make_optimizer
 from kernels.schedules import learning_rates
-from kernels.spec import parse_spec, spec_text
+from kernels.spec import parse_spec
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
 KINDS = ("lin", "log", "log1m", "int", "logint")
 SAMPLERS = ("tpe", "cmaes", "random", "qmc")
-"""What proposes settings."""
+"""The names of Optuna's samplers, which propose settings."""
 PRUNERS = ("asha", "hyperband", "none")
-"""What gives up trials that fall behind."""
+"""The names of its pruners, which give up trials that fall behind."""
 _RANGE = re.compile(r"(?<![\w.])(log1m|logint|lin|log|int):([-+.\w]+?):((?:[-+.\w]|(?<=[eE])[-+])+)")
-# What is tuned of the optimizers of a grid. The distance to 1 is what counts: 1 / (1 - beta) updates are averaged.
+# Ranges for options of the optimizers of a grid. They are of distances to 1: 1 / (1 - beta) updates are averaged.
 SEARCHED = {
     "momentum": "log1m:0.5:0.995",
     "beta1": "log1m:0.5:0.995",
@@ -32,34 +35,45 @@ SEARCHED = {
     "alpha": "log1m:0.8:0.999",
     "rho": "log1m:0.5:0.999",
 }
-# Where it means something else.
+# Options of the same name with another meaning.
 NOT_SEARCHED = {("asgd", "alpha")}
 # The options of schedules that are numbers of epochs.
 PERIODS = ("halve", "step")
 
 
-def check_sampler(sampler: str) -> str:
-    """Return the name of a sampler as it is, if there is one."""
-    if sampler not in SAMPLERS:
-        raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, not {describe(sampler)}")
-    return sampler
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a space is searched: the keys of [tune] that are not about the space itself.
 
+    Attributes
+    ----------
+    trials : int
+        How many in all.
+    sampler, pruner : str
+        One of `SAMPLERS`, and of `PRUNERS`.
+    sampler_seed : int
 
-def check_pruner(pruner: str) -> str:
-    """Return the name of a pruner as it is, if there is one."""
-    if pruner not in PRUNERS:
-        raise ValueError(f"pruner must be one of {', '.join(PRUNERS)}, not {describe(pruner)}")
-    return pruner
+    Raises
+    ------
+    ValueError
+        Names the setting, its value and what would be accepted.
+    """
 
+    trials: int = 1000
+    sampler: str = "tpe"
+    pruner: str = "asha"
+    sampler_seed: int = 0
 
-class Trial(Protocol):
-    """What proposes values; `optuna.Trial` does."""
+    def __post_init__(self) -> None:
+        check_integer("trials", self.trials)
+        check_seed(self.sampler_seed)
+        for name, value, known in (("sampler", self.sampler, SAMPLERS), ("pruner", self.pruner, PRUNERS)):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {describe(value)}")
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...  # noqa: D102
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...  # noqa: D102
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...  # noqa: D102
+    def identity(self) -> dict[str, str]:
+        """Return the settings that decide which trials are proposed, as text by name."""
+        return {"sampler": self.sampler, "sampler_seed": str(self.sampler_seed), "pruner": self.pruner}
 
 
 @dataclass(frozen=True)
@@ -69,8 +83,8 @@ class Range:
     Attributes
     ----------
     kind : str
-        "lin" for all numbers alike; "log" for as many between 0.01 and 0.1 as between 0.1 and 1; "log1m" for as many
-        distances to 1; "int" and "logint" for whole numbers.
+        "lin" for uniform draws; "log" for draws with a uniform logarithm; "log1m" for the same of the distance to 1;
+        "int" and "logint" for whole numbers.
     low, high : float
     """
 
@@ -81,7 +95,7 @@ class Range:
     def __str__(self) -> str:
         return f"{self.kind}:{self.low:.12g}:{self.high:.12g}"
 
-    def draw(self, trial: Trial, name: str) -> float:
+    def draw(self, trial: "BaseTrial", name: str) -> float:
         """Return the number that a trial proposes, to six significant digits."""
         if self.kind in {"int", "logint"}:
             return trial.suggest_int(name, int(self.low), int(self.high), log=self.kind == "logint")
@@ -92,7 +106,7 @@ class Range:
 
 
 def parse_range(name: str, text: str) -> Range:
-    """Return the range that a text stands for.
+    """Return the range that a text describes.
 
     Raises
     ------
@@ -126,27 +140,18 @@ class Template:
     ----------
     text : str
         As it was written.
-    pieces : tuple of str
-        What stands before, between and after the ranges.
     ranges : tuple of Range
     names : tuple of str
-        What the trials call their numbers.
+        The names of the parameters of a trial, one for each range.
     """
 
     text: str
-    pieces: tuple[str, ...]
     ranges: tuple[Range, ...]
     names: tuple[str, ...]
 
-    def fill(self, numbers: Sequence[float]) -> str:
-        """Return the text with numbers in place of the ranges."""
-        return _join(self.pieces, numbers)
-
-    def draw(self, trial: Trial, prefix: str = "") -> str:
+    def draw(self, trial: "BaseTrial") -> str:
         """Return the text with the numbers that a trial proposes."""
-        return self.fill(
-            [own.draw(trial, f"{prefix}{name}") for own, name in zip(self.ranges, self.names, strict=True)]
-        )
+        return _fill(self.text, [own.draw(trial, name) for own, name in zip(self.ranges, self.names, strict=True)])
 
 
 def make_template(what: str, text: str, name_options: Callable[[str, list[float]], list[str]]) -> Template:
@@ -158,24 +163,21 @@ def make_template(what: str, text: str, name_options: Callable[[str, list[float]
         "optimizer" or "schedule".
     text : str
     name_options : callable
-        From a text and the numbers in it to what they are called; raises ValueError for what is no such text.
+        From a text and the numbers in it to the names of the options; raises ValueError for a text that is refused.
     """
     if not isinstance(text, str):
         raise ValueError(f"{what} must be text, not {describe(text)}")
-    found = list(_RANGE.finditer(text))
-    ranges = tuple(parse_range(f"{what} {text!r}: an option", match[0]) for match in found)
-    ends = [0, *(place for match in found for place in match.span()), len(text)]
-    pieces = tuple(text[begin:end] for begin, end in zip(ends[::2], ends[1::2], strict=True))
+    ranges = tuple(parse_range(f"{what} {text!r}: an option", match[0]) for match in _RANGE.finditer(text))
     names: list[str] = []
     for numbers in ([own.low for own in ranges], [own.high for own in ranges]):
-        names = name_options(_join(pieces, numbers), numbers)
-    return Template(text, pieces, ranges, tuple(names))
+        names = name_options(_fill(text, numbers), numbers)
+    return Template(text, ranges, tuple(names))
 
 
-def _join(pieces: Sequence[str], numbers: Sequence[float]) -> str:
-    """Return pieces with numbers between them."""
-    written = [f"{number:.12g}" for number in numbers]
-    return "".join(piece + number for piece, number in zip(pieces, [*written, ""], strict=True))
+def _fill(text: str, numbers: Sequence[float]) -> str:
+    """Return a text with numbers in place of its ranges."""
+    left = iter(numbers)
+    return _RANGE.sub(lambda match: f"{next(left):.12g}", text)
 
 
 def _name_optimizer_options(text: str, numbers: list[float]) -> list[str]:
@@ -202,17 +204,17 @@ def _match_names(options: Mapping[str, Any], numbers: list[float]) -> list[str]:
 
 
 class Space:
-    """What may be tuned, and the starts and seeds from which every choice is tried.
+    """A space of settings, with the starts and seeds from which every choice is tried.
 
     Parameters
     ----------
     lr : float or str
-        A range such as ``"log:0.001:1"``, or a rate that stays.
+        A range such as ``"log:0.001:1"``, or a fixed rate.
     batch_size : int, str or list
         A range such as ``"logint:1:64"``, or sizes to choose from, ``"full"`` among them.
     optimizer, schedule : str or list of str
-        Whose options may be ranges: ``"momentum(log1m:0.5:0.99)"``, ``"halve(int:5:50)"``. Each optimizer is tuned by
-        itself, with as many trials as any other; schedules are chosen among.
+        Their options may be ranges: ``"momentum(log1m:0.5:0.99)"``, ``"halve(int:5:50)"``. Each optimizer is tuned by
+        itself, with the same number of trials; of the schedules, a trial chooses one.
     shuffle : bool or list of bool
     init, seed
         As for `bench.Grid`: each trial is repeated from every start with every seed.
@@ -259,7 +261,7 @@ class Space:
 
     @property
     def pairs(self) -> int:
-        """How many runs a trial has."""
+        """The number of runs of a trial."""
         return len(self.repeats.names) * len(self.repeats.seed)
 
     def least_batch(self, n_samples: int) -> int:
@@ -269,12 +271,12 @@ class Space:
         return min(n_samples if size == "full" else int(size) for size in self.batch_size)
 
     def trials_of_a_lane(self, width: int) -> int:
-        """Return how many trials fill a lane: as many runs side by side, which must have the same order of samples."""
+        """Return the number of trials that fill a lane, whose runs must have the same order of samples."""
         side_by_side = len(self.repeats.names) if any(self.shuffle) else self.pairs
         return -(-width // side_by_side)
 
     def identity(self) -> dict[str, str]:
-        """Return all that decides which settings are proposed, as text by name."""
+        """Return the ranges, the starts and the seeds as text by name."""
         return {
             "range of lr": str(self.lr),
             "range of batch_size": str(self.batch_size),
@@ -285,7 +287,7 @@ class Space:
             "seeds": str([int(seed) for seed in self.repeats.seed]),
         }
 
-    def propose(self, trial: Trial, family: Template, n_samples: int) -> dict[str, Any]:
+    def propose(self, trial: "BaseTrial", family: Template, n_samples: int) -> dict[str, Any]:
         """Return the settings that a trial proposes: lr, batch_size, optimizer, schedule, shuffle."""
         size: Any = self.batch_size
         if isinstance(size, Range):
@@ -303,7 +305,7 @@ class Space:
             "shuffle": shuffle,
         }
 
-    def _propose_schedule(self, trial: Trial) -> str:
+    def _propose_schedule(self, trial: "BaseTrial") -> str:
         """Return the schedule that a trial proposes."""
         if len(self.schedules) == 1:
             return self.schedules[0].draw(trial)
@@ -312,7 +314,7 @@ class Space:
 
 
 def check_double(grid: Grid) -> None:
-    """Refuse a grid of float32: a search is in float64, and so is what it is compared with."""
+    """Refuse a grid of float32: a search is in float64, and so must be the grid that it is compared with."""
     if "float32" in grid.dtype:
         raise ValueError("dtype must be float64 in the grid of a search, not float32")
 
@@ -343,7 +345,7 @@ def _free_options(text: str) -> str:
     """Return an optimizer with ranges in place of the options that are usually tuned, and the others as they are."""
     optimizer = make_optimizer(text)
     ranges = {
-        name: _Written(SEARCHED[name])
+        name: SEARCHED[name]
         for name in optimizer.options
         if name in SEARCHED and (optimizer.name, name) not in NOT_SEARCHED
     }
@@ -352,21 +354,8 @@ def _free_options(text: str) -> str:
     usual = make_optimizer(optimizer.name).options
     own = {name: value for name, value in optimizer.options.items() if name in ranges or value != usual.get(name)}
     l2 = {"weight_decay": optimizer.weight_decay} if optimizer.weight_decay else {}
-    return spec_text(optimizer.name, own | l2 | dict.fromkeys(optimizer.flags, True) | ranges)
-
-
-class _Written(float):
-    """A number that stands for itself in a text in other words."""
-
-    def __new__(cls, text: str) -> "_Written":
-        made = super().__new__(cls)
-        made.text = text
-        return made
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
+    written = [f"{name}={ranges.get(name, value)}" for name, value in (own | l2).items()]
+    return f"{optimizer.name}({', '.join([*written, *(f'{flag}=true' for flag in optimizer.flags)])})"
 
 
 def _free_period(text: str, epochs: int) -> str:

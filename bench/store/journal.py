@@ -1,0 +1,155 @@
+"""The trials of a search: Optuna's journal, with a study for each optimizer, in the folder of the run.
+
+Optuna appends a line for each trial. A sealed table beside the journal holds its size and its checksum after each
+round, so that a journal that has changed or lost its end is found out.
+
+The notes of samplers are neither written to it nor read from it: that of CMA-ES is a pickle, and loading a pickle from
+a folder may run any code.
+"""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.store.evidence import read_table_of, store_tables
+from bench.store.run_folder import EVIDENCE
+from bench.store.seal import DamagedError
+from bench.system.files import read_regular_file
+
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # in Jupyter without ipywidgets, tqdm warns that it cannot draw bars
+        import optuna
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "tune needs optuna, which is not installed: pip install -e '.[tune]' in the clone brings it", name="optuna"
+    ) from error
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial
+
+JOURNAL = Path(EVIDENCE) / "journal.log"
+_SEAL = "journal"
+
+
+class _Backend(JournalFileBackend):
+    """A journal that one process writes, which holds the lock of the folder.
+
+    A lock and a sync for each line, as Optuna has them for several processes, take 15 ms; a round is synced at once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append a line for each of the logs."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(log) + "\n" for log in logs)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let Optuna say nothing: of studies that it makes, and of samplers that it calls experimental."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def open_journal(folder: Path, names: Sequence[str], *, begun: bool) -> list[optuna.Study]:
+    """Open the journal of a run's folder, of which the caller holds the lock, and return its studies of these names.
+
+    Parameters
+    ----------
+    folder : path
+    names : sequence of str
+    begun : bool
+        Whether the folder holds results; without any, the search begins anew.
+
+    Raises
+    ------
+    DamagedError
+        If the journal of a search that has begun is missing, or not what was written.
+    """
+    path = folder / JOURNAL
+    path.parent.mkdir(exist_ok=True)
+    if not begun:
+        for left in (path, path.with_name(f"{_SEAL}.parquet")):
+            left.unlink(missing_ok=True)
+    else:
+        # Optuna would append to a line that kill -9 has cut off.
+        os.truncate(path, _read_sound(folder).rfind(b"\n") + 1)
+    storage = _replay(path)
+    with quiet():
+        return [optuna.create_study(storage=storage, study_name=name, load_if_exists=True) for name in names]
+
+
+def seal_journal(folder: Path) -> None:
+    """Sync the journal to the disk, and store its size and its checksum."""
+    with (folder / JOURNAL).open("rb") as file:
+        os.fsync(file.fileno())
+        content = file.read()
+    digest = hashlib.sha256(content).hexdigest()
+    store_tables(folder, **{_SEAL: pd.DataFrame({"size": [len(content)], "sha256": [digest]})})
+
+
+def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials of a study that a search has written, and not those that another tool may have added."""
+    return [trial for trial in study.get_trials(deepcopy=False) if "round" in trial.user_attrs]
+
+
+def read_trials(folder: Path) -> pd.DataFrame:
+    """Return the trials of a search, as `bench.store.tuning.TuneResult` describes them; none before the first round.
+
+    Raises
+    ------
+    DamagedError
+        If the journal is not what was written, or is not there.
+    """
+    _read_sound(folder)
+    storage = _replay(folder / JOURNAL)
+    rows = [
+        {"family": name, "number": trial.number, **trial.user_attrs, "params": trial.params}
+        for name in optuna.get_all_study_names(storage)
+        for trial in ended_trials(optuna.load_study(study_name=name, storage=storage))
+    ]
+    return pd.DataFrame(rows).sort_values("round", kind="stable", ignore_index=True) if rows else pd.DataFrame()
+
+
+def _read_sound(folder: Path) -> bytes:
+    """Return the content of the journal, after a check of its sealed part."""
+    path = folder / JOURNAL
+    try:
+        content = read_regular_file(path)
+    except OSError as error:
+        raise _damaged(path, error.strerror or "it cannot be read") from error
+    for size, digest in read_table_of(folder, _SEAL).itertuples(index=False):
+        if hashlib.sha256(content[:size]).hexdigest() != digest:
+            raise _damaged(path, "its content has changed")
+    return content
+
+
+def _replay(path: Path) -> JournalStorage:
+    """Return the storage that the lines of a journal make."""
+    try:
+        return JournalStorage(_Backend(path))
+    except OSError:
+        raise
+    except Exception as error:  # Optuna asserts what a line holds, and looks up what it does not
+        raise _damaged(path, " ".join(f"{type(error).__name__}: {error}".split())) from error
+
+
+def _damaged(path: Path, flaw: str) -> DamagedError:
+    return DamagedError(f"{path} is damaged ({flaw}): search again into another folder with --out")
