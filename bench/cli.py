@@ -348,7 +348,6 @@ def run(
     Exit code 1 if a kernel gives another result than the reference, or a run another one when it is trained once more.
     """
     from bench.commands import options  # noqa: PLC0415
-    from bench.commands.figure_process import figure_process  # noqa: PLC0415
     from bench.study.suite import load_suite, override_all  # noqa: PLC0415
 
     changes: dict[str, Any] = {
@@ -378,14 +377,13 @@ def run(
 
         sound = run_suite(override_all(suite, target, **changes), out, **shared)
     else:
-        with figure_process(svg=shared["svg"]) as drawing:
-            from bench.commands.run import overridden, run_study, study_or_table  # noqa: PLC0415
+        from bench.commands.run import overridden, run_study, study_or_table  # noqa: PLC0415
 
-            about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss}
-            about |= {"validation": validation, "test": test}
-            chosen = overridden(study_or_table(study, x, y, model, **about), target, **changes)
-            gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
-            sound = run_study(chosen, out, verbose=verbose, figures=drawing, **shared)
+        about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss}
+        about |= {"validation": validation, "test": test}
+        chosen = overridden(study_or_table(study, x, y, model, **about), target, **changes)
+        gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
+        sound = run_study(chosen, out, verbose=verbose, **shared)
     if not sound:
         raise typer.Exit(FAILED)
 

@@ -117,7 +117,7 @@ def _main_figure(result: SweepResult) -> tuple[Figure, str]:
     choices = best_choices(frame, ["optimizer"])
     chosen = frame.merge(choices[[name for name in choice_columns(frame) if name in choices]])
     curves = result.read_curves(chosen["config_id"].tolist())
-    figure = loss_curves(chosen, curves, by="optimizer", panel="init")
+    figure = loss_curves(chosen, curves)
     return _add_png_display(figure), "Loss against samples seen, each optimizer at its best choice"
 
 

@@ -67,7 +67,6 @@ def speed(
     *,
     seconds: float = 20.0,
     progress: Callable[[int], None] = lambda done: None,
-    wait: Callable[[], None] | None = None,
 ) -> Speed:
     """Verify variants on one problem, and time those that give what the reference gives.
 
@@ -83,8 +82,6 @@ def speed(
         About how long to measure, after everything is compiled and verified.
     progress : callable
         Called with the number of variants that are ready to be timed.
-    wait : callable, optional
-        Called when everything is verified: it returns when the machine does nothing else for its caller.
 
     Raises
     ------
@@ -104,8 +101,6 @@ def speed(
         except NotVerifiedError as reason:
             failures[variant.name] = {"verified": False, "note": str(reason)} | _error_columns(reason.errors)
         progress(done)
-    if wait:
-        wait()
     baseline = BASELINE if BASELINE in contestants else next(iter(contestants), None)
     timings = _timings(contestants, baseline, seconds)
     compiled: dict[str | None, dict[str, float]] = {}
