@@ -130,14 +130,21 @@ def _run_command(interruption: Interruption) -> int | None:
         return interruption.exit_code
     except CommandLineError as error:
         return _refuse(_describe_usage_error(error))
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{place}{error.strerror or error}")
-    except MemoryError as error:
-        return _refuse(f"there is not enough memory: {error}")
-    except ValueError as error:
-        return _refuse(str(error))
+    except (OSError, MemoryError, ValueError) as error:
+        if is_interrupt(error):
+            raise
+        return _refuse(_describe_error(error))
     return interruption.exit_code if code == INTERRUPTED else code
+
+
+def _describe_error(error: Exception) -> str:
+    """Return what is wrong with the input, or with the machine."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {error}"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
+    return str(error)
 
 
 def _describe_usage_error(error: Any) -> str:
