@@ -22,16 +22,20 @@ def start_families(starts: pd.Series) -> "pd.Series[str]":
 
 
 def select_best_runs(
-    frame: pd.DataFrame, names: Sequence[str] | None = None, *, ranked: pd.DataFrame | None = None
+    frame: pd.DataFrame,
+    names: Sequence[str] | None = None,
+    *,
+    by: Sequence[str] = ("optimizer",),
+    ranked: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return the runs that share the given settings with the best choice of their optimizer.
+    """Return the runs that share the given settings, or all, with the best choice of each value of others.
 
     The choice that is recommended is the best one of all. `ranked` is `ranking(frame)` where that is known: to rank
     thousands of runs takes as long as to draw them.
     """
     ranked = ranking(frame) if ranked is None else ranked
-    chosen = leaders(ranked, "optimizer")
-    shared = [name for name in choice_columns(frame) if names is None or name == "optimizer" or name in names]
+    chosen = leaders(ranked, list(by))
+    shared = [name for name in choice_columns(frame) if names is None or name in by or name in names]
     return frame.merge(chosen[shared], on=shared)
 
 

@@ -85,12 +85,12 @@ def _rate_map(run_data: RunData) -> Drawn:
         "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
         "white cells did not reach the target."
     )
-    return caption, rate_map(frame, ranked=run_data.choices, edges=edges, samples=run_data.samples)
+    return caption, rate_map(frame, ranked=run_data.ranked, edges=edges, samples=run_data.samples)
 
 
 def _loss_by_optimizer(run_data: RunData) -> Drawn:
     frame = run_data.frame
-    runs = select_best_runs(frame, ranked=run_data.choices)
+    runs = select_best_runs(frame, ranked=run_data.ranked)
     runs = runs.assign(init=start_families(runs["init"]))
     few, count = best_optimizers(frame), frame["optimizer"].nunique()
     whose = "each optimizer" if count == len(few) else f"the best {len(few)} of {count} optimizers"
@@ -180,9 +180,12 @@ def _sensitivity(run_data: RunData) -> Drawn:
         return None
     cost = "Samples to the target" if frame["samples_to_target"].notna().any() else "Final loss"
     few = frame["optimizer"].isin(best_optimizers(frame))
-    ranked = run_data.choices if few.all() else None
-    figure = sensitivity(frame[few], ranked=ranked, shown=_loss_axis(run_data), samples=run_data.samples)
-    return f"{cost} against learning rate. An optimizer with a wide, low line needs less tuning.", figure
+    figure = sensitivity(frame[few], ranked=run_data.ranked, shown=_loss_axis(run_data))
+    return (
+        f"{cost} against learning rate, with the best other settings for each rate. An optimizer with a wide, low line "
+        "needs less tuning.",
+        figure,
+    )
 
 
 def _basin(run_data: RunData) -> Drawn:
