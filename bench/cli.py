@@ -202,9 +202,7 @@ def fit(
     seed: Annotated[int, typer.Option(metavar="SEED", help="Of the order of the samples and of the start.")] = 0,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Visit the samples in a new order each epoch.")] = False,
     target: Target = None,
-    kernel: Annotated[
-        str, typer.Option(metavar="NAME", help='"fused", "fused-fma", "epoch-map" or (slow) "reference".')
-    ] = "fused",
+    kernel: Annotated[str, typer.Option(metavar="NAME", help='"fused", "fused-fma" or (slow) "reference".')] = "fused",
     dtype: Annotated[str, typer.Option(metavar="NAME", help='Compute in "float64" or "float32".')] = "float64",
     record: Annotated[
         str, typer.Option(metavar="MARKS", help='Look at the loss: "epoch", "log", "log:10", or every so many updates.')
@@ -323,7 +321,7 @@ def run(
     loss: Loss = None,
     kernel: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help='"lanes", "fused", "reference", "lanes-fma", "fused-fma" or "epoch-map".'),
+        typer.Option(metavar="NAME", help='"lanes", "fused", "reference", "lanes-fma" or "fused-fma".'),
     ] = None,
     record: Annotated[
         str | None, typer.Option(metavar="MARKS", help='"log", "log:10", "epoch", or every so many updates.')

@@ -33,18 +33,15 @@ class Kind(NamedTuple):
         Runs that are trained side by side; `kernels.lane_width` says where it is twice as many.
     fma : bool
         Whether a multiplication and an addition may be fused, which changes the last bits.
-    maps : bool
-        Whether runs go through the maps of epochs, and not through their updates: see `kernels.epoch_map`.
     """
 
     width: int = 1
     fma: bool = False
-    maps: bool = False
 
     @property
     def exact(self) -> bool:
         """Whether the kernel promises the bits of the reference, as far as the model and the loss let it."""
-        return not (self.fma or self.maps)
+        return not self.fma
 
 
 KERNELS = {
@@ -53,7 +50,6 @@ KERNELS = {
     "fused-fma": Kind(fma=True),
     "lanes": Kind(32),
     "lanes-fma": Kind(32, fma=True),
-    "epoch-map": Kind(maps=True),
 }
 DTYPES = {"float64": tuple(KERNELS), "float32": ("reference", "fused", "lanes")}
 """What runs compute with, and which kernels do so."""

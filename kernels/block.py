@@ -9,9 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.agreement import KERNELS, check_dtype, check_kernel
-from kernels.epoch_map import check_epoch_map
-from kernels.epoch_map_kernel import compile_epoch_map
-from kernels.epoch_map_training import train_by_maps
 from kernels.fit import Train, trainer
 from kernels.lane_width import lane_width
 from kernels.loss import Loss
@@ -36,8 +33,6 @@ from kernels.specialize import Kernel, specialize
 
 # Of the kernels that train runs side by side.
 WIDTH = KERNELS["lanes"].width
-# Of so many runs, the lanes are faster.
-FEW = 4
 
 
 class Runs(NamedTuple):
@@ -48,7 +43,6 @@ class Runs(NamedTuple):
     `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`
     is what is known of the lowest of them so far (`kernels.run.start_lowest`): with patience also the parameters there,
     which are those that a run keeps, while `params` are where it would go on. A longer run goes on from both.
-    Of the kernel `epoch-map`, `fell_back`, shape (R,), are those that `fused` trained, or `lanes`.
     """
 
     params: Floats
@@ -59,7 +53,6 @@ class Runs(NamedTuple):
     seconds: float
     validation_losses: Floats
     lowest: Floats
-    fell_back: NDArray[np.bool_] = np.zeros(0, np.bool_)
 
     def kept(self, first: int = 0) -> "Kept":
         """Return what is kept of runs that were trained from mark `first` on."""
@@ -96,9 +89,6 @@ def compile_kernel(
     """
     check_dtype(dtype, kernel, model, loss, optimizer)
     kind = KERNELS[kernel]
-    if kind.maps:
-        check_epoch_map(model, loss, optimizer)
-        return compile_epoch_map(model.program, optimizer)
     own, width = options_per_run and kind.width > 1, lane_width(kernel, dtype, model.program, loss)
     return specialize(model.program, loss, optimizer, fma=kind.fma, width=width, options_per_run=own, dtype=dtype)
 
@@ -128,7 +118,7 @@ def train_runs(
         What it is of, float64 or float32, is what runs compute with.
     hyper : Hyperparameters
         With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch. With
-        settings of shape (S, R), runs have options of their own (`kernels.run_options`), in all kernels but maps.
+        settings of shape (S, R), runs have options of their own (`kernels.run_options`).
     params : array, shape (R, P)
     memory : array, shape (R, M)
     lowest : array, shape (R, 2) or (R, 3 + P), optional
@@ -155,14 +145,8 @@ def train_runs(
         0.0,
         np.empty(shape if data.validation_y.size else (0, count)),
         start_lowest(params, hyper.patience) if lowest is None else lowest.copy(),
-        np.zeros(count if KERNELS[kernel].maps else 0, np.bool_),
     )
-    if KERNELS[kernel].maps:
-        broken = train_by_maps(model, loss, optimizer, data, hyper, runs, first, stopped)
-        finished = broken is not None and _train_otherwise(
-            broken, model, loss, optimizer, data, hyper, params, memory, lowest, runs, first, stopped
-        )
-    elif KERNELS[kernel].width > 1:
+    if KERNELS[kernel].width > 1:
         own = hyper.settings.ndim == 2
         lanes = compile_kernel(kernel, model, loss, optimizer, options_per_run=own, dtype=dtype).train
         width = lane_width(kernel, dtype, model.program, loss)
@@ -173,47 +157,6 @@ def train_runs(
         train = trainer(kernel, model, loss, optimizer, dtype)
         finished = _train_in_turn(train, data, hyper, runs, first, stopped, slowdown)
     return runs._replace(seconds=time.perf_counter() - started) if finished else None
-
-
-def _train_otherwise(
-    broken: NDArray[np.bool_],
-    model: Model,
-    loss: Loss,
-    optimizer: Optimizer,
-    data: Data,
-    hyper: Hyperparameters,
-    params: Floats,
-    memory: Floats,
-    lowest: Floats | None,
-    runs: Runs,
-    first: int,
-    stopped: Callable[[], bool],
-) -> bool:
-    """Train some of the runs by `fused`, or by `lanes` with the same bits, in place; False if `stopped`."""
-    runs.fell_back[:] = broken
-    if not broken.any():
-        return True
-    again = train_runs(
-        "fused" if broken.sum() < FEW else "lanes",
-        model,
-        loss,
-        optimizer,
-        data,
-        hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, broken])),
-        params[broken],
-        memory[broken],
-        first=first,
-        lowest=None if lowest is None else lowest[broken],
-        stopped=stopped,
-    )
-    if again is None:
-        return False
-    for one, other in zip(runs[:4], again[:4], strict=True):
-        one[broken] = other
-    runs.losses[:, broken], runs.lowest[broken] = again.losses, again.lowest
-    if again.validation_losses.size:
-        runs.validation_losses[:, broken] = again.validation_losses
-    return True
 
 
 def _train_in_turn(

@@ -1,6 +1,6 @@
 """The sum of squared residuals of a linear model out of the QR factor of its samples: |R theta - q|^2 + rho^2.
 
-Written in the way of `loops`, and bound with it and with `epoch_map_loops`. The parameters of the runs lie in memory,
+Written in the way of `loops`, and bound with it. The parameters of the runs lie in memory,
 those of SIDE runs side by side for each of the PARAMS parameters, from `start` on.
 """
 

@@ -17,7 +17,6 @@ from kernels.block_shuffle import BLOCK, BlockShuffle, describe_order, make_bloc
 from kernels.checks import check_bool, check_integer, check_seed, check_target
 from kernels.classes import encode_classes, find_classes
 from kernels.columns import Inputs
-from kernels.epoch_map_training import EpochMapTrainer
 from kernels.fit_result import FitResult, whole_or_fraction
 from kernels.loops import samples_per_epoch
 from kernels.loss import Loss
@@ -133,9 +132,7 @@ def fit(
         Stop at the first mark at which the loss that is recorded, over all samples that are trained on, is at or below
         this. The validation loss has no part in it.
     kernel : str
-        ``"reference"``, ``"fused"`` (the same bits, compiled), ``"fused-fma"`` (last bits differ) or ``"epoch-map"``:
-        for models that are linear in their parameters, with the squared loss and sgd, momentum or nesterov, whole
-        epochs at once, within 1e-12 of the reference; see `kernels.epoch_map`.
+        ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
     record : str or int
         The marks at which the loss and the parameters are recorded, 0 and the end of every epoch always among them:
         ``"epoch"``, these alone; ``"log"`` or ``"log:PER_DECADE"``, besides them marks evenly spaced in the logarithm
@@ -210,7 +207,6 @@ def fit(
         np.array(NO_LOWEST),
     )
     kept.trajectory[0] = to_dtype("init", start, dtype)
-    train: Train | None = None
     if stream is not None:
         asked = time.perf_counter()
         train_part = part_trainer(kernel, model, loss, optimizer)
@@ -257,7 +253,6 @@ def fit(
             validation_loss=protect(kept.validation_losses[: done + 1]) if held_out else None,
             validation=held_out,
             test=for_test,
-            notes=train.notes if isinstance(train, EpochMapTrainer) else (),
             memory=kept.memory.copy(),
             dtype=dtype,
             order=order,
@@ -303,12 +298,9 @@ def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer, dtype: 
     Raises
     ------
     ValueError
-        For an unknown kernel, one that trains several runs side by side, or one that has no maps or no float32 for
-        these.
+        For an unknown kernel, one that trains several runs side by side, or one that has no float32 for these.
     """
     check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
-    if KERNELS[kernel].maps:
-        return EpochMapTrainer(model, loss, optimizer, lambda: trainer("fused", model, loss, optimizer))
     if kernel == "reference":
         return lambda data, hyper, record, first, last: reference.train(
             model.program, loss, optimizer, data, with_marks(hyper, data.y.size), record, first, last

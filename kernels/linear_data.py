@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,47 +15,6 @@ MAX_PARAMS = 12
 CHUNK = 8192
 
 
-class LinearData(NamedTuple):
-    """The design D and the targets t of a linear model, whose residual is D theta - t.
-
-    Attributes
-    ----------
-    rows : array, shape (n, P + 1)
-        D and t side by side.
-    factor, validation_factor : array, shape (P + 1, P + 1)
-        The upper triangle R of the QR decomposition of `rows`, and of those of the held-out samples, if there
-        are any. The sum of the squared residuals is ``sum((factor @ [*theta, -1])**2)``. Unlike the normal equations
-        it does not square the condition of the design. G. H. Golub, Numerical methods for solving linear least squares
-        problems, Numerische Mathematik 7 (1965).
-    largest : array, shape (P + 1,)
-        The largest magnitude in each column of `rows`.
-    samples, held_out : int
-        How many there are.
-    """
-
-    rows: Floats
-    factor: Floats
-    validation_factor: Floats
-    largest: Floats
-    samples: int
-    held_out: int
-
-
-def make_linear_data(program: Program, data: Data) -> LinearData:
-    """Return the samples as a model that is linear in its parameters sees them.
-
-    Parameters
-    ----------
-    program : Program
-        Of the model.
-    data : Data
-    """
-    rows, held_out = make_rows(program, data.x, data.y), data.validation_y.size
-    factor = triangle(rows)
-    of_held_out = triangle(make_rows(program, data.validation_x, data.validation_y)) if held_out else factor
-    return LinearData(rows, factor, of_held_out, np.abs(rows).max(axis=0), len(rows), held_out)
-
-
 def make_rows(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
     """Return the design and the targets side by side, shape (n, P + 1)."""
     rows = np.empty((y.size, program.params + 1))
@@ -67,11 +25,6 @@ def make_rows(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
         rows[:, k] = derivative
     np.negative(residual, out=rows[:, -1])
     return rows
-
-
-def triangle(rows: Floats) -> Floats:
-    """Return the upper triangle of the QR decomposition; see `triangle_of_pieces`."""
-    return triangle_of_pieces([rows])
 
 
 def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:

@@ -7,7 +7,6 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from kernels.agreement import KERNELS, SINGLE
 from kernels.block_shuffle import BlockShuffle, cut_into_blocks
 from kernels.checks import check_integer, describe
 from kernels.model import Model
@@ -163,9 +162,6 @@ def check_streamed(kernel: str, dtype: str, record: str | int, batch_size: int, 
             f"not {describe(shuffle)}"
         )
     what = "with samples that are streamed or shuffled in blocks"
-    if KERNELS[kernel].maps:
-        accepted = ", ".join(name for name in SINGLE if not KERNELS[name].maps)
-        raise ValueError(f"kernel must be one of {accepted} {what}, not {kernel!r}")
     if dtype != "float64":
         raise ValueError(f"dtype must be 'float64' {what}, not {dtype!r}")
     if record != "epoch":

@@ -42,7 +42,6 @@ LONGEST += [
     "test_suite",
     "test_timing",
     "test_race",
-    "test_epoch_map",
     "test_interrupts",
     "test_study",
     "test_held_out",
@@ -62,8 +61,11 @@ def says_how_to_benchmark(config):
 
 def pytest_configure(config):
     """Benchmarks run once and untimed, unless the command line says how."""
-    # A process that a shell starts in the background ignores Ctrl-C, and so do those that it starts; tests press it.
+    # A process that a shell starts in the background ignores Ctrl-C, under nohup the end of its terminal too, as do the
+    # processes that it starts; tests send both.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if not says_how_to_benchmark(config):
         config.option.benchmark_disable = True
 

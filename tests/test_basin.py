@@ -120,21 +120,6 @@ def test_many_samples_make_a_small_plane(monkeypatch):
     assert basin(result, budget, data).empty
 
 
-def test_starts_that_share_the_maps_of_epochs_make_a_whole_plane(monkeypatch):
-    x = np.linspace(-1, 1, 400)
-    data, budget = dataset(x, 2 * x + 1 + np.cos(50 * x)), RunTable(epochs=40, target=0.6)
-    grid = Grid(lr=0.1, init={"zero": [0.0, 0.0, 0.0]}, batch_size=20, shuffle=True)
-    result = sweep(PARABOLA, data.x, data.y, grid, epochs=40, target=0.6)
-    by_lanes = basin(result, budget, data)
-    monkeypatch.setattr("bench.analysis.basin.WORK", 100_000)
-    by_maps = basin(result, budget, data)
-    assert len(by_maps) == 41 * 41
-    assert by_maps["samples_seen"].tolist() == by_lanes["samples_seen"].tolist()
-    assert by_maps["status"].tolist() == by_lanes["status"].tolist()
-    np.testing.assert_allclose(by_maps["final_loss"], by_lanes["final_loss"], rtol=1e-11)
-    assert (by_maps["final_loss"] != by_lanes["final_loss"]).any()
-
-
 def test_no_plane_of_one_parameter_or_of_runs_that_did_not_end():
     x = np.linspace(-1, 1, 30)
     data, budget = dataset(x, 2 * x), RunTable(epochs=3)

@@ -509,8 +509,8 @@ def with_bad(value, row):
         ({"target": -1}, "target must be a finite number >= 0 or None, not -1.0"),
         ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
         ({"target": "low"}, "target must be a finite number >= 0 or None, not 'low'"),
-        ({"kernel": "slow"}, "kernel must be one of reference, fused, fused-fma, epoch-map, not 'slow'"),
-        ({"kernel": None}, "kernel must be one of reference, fused, fused-fma, epoch-map, not None"),
+        ({"kernel": "slow"}, "kernel must be one of reference, fused, fused-fma, not 'slow'"),
+        ({"kernel": None}, "kernel must be one of reference, fused, fused-fma, not None"),
     ],
     ids=str,
 )

@@ -188,7 +188,7 @@ def test_what_float32_has_not_is_known():
     [
         ({"dtype": "float16"}, r"^dtype must be one of float64, float32, not 'float16'$"),
         ({"kernel": "fused-fma"}, "^kernel must be one of reference, fused, lanes with dtype 'float32', not 'fused-"),
-        ({"kernel": "epoch-map"}, "^kernel must be .* lanes with dtype 'float32', not 'epoch-map'$"),
+        ({"kernel": "fused-fma"}, "^kernel must be .* lanes with dtype 'float32', not 'fused-fma'$"),
         ({"model": "a*exp(b*x)"}, "^dtype must be 'float64' for a model with exp, whose bits"),
         ({"loss": "logcosh"}, "^loss must be one of squared, huber, .* with dtype 'float32', not 'logcosh'$"),
         ({"optimizer": "asgd"}, "^optimizer must be one of sgd, .* with dtype 'float32', not 'asgd'$"),

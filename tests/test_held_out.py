@@ -287,7 +287,8 @@ def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_pa
     result = made(tmp_path, kernel=kernel, patience=patience)
     best, close = result.best(), 1e-9 if kernel == "lanes-fma" else 0
     frame = result.frame[result.frame["lr"] == best.settings["lr"]]
-    row = frame[frame["seed"] == best.seeds[0]].iloc[0]
+    (start,) = (name for name, init in JUMPING.init.items() if list(init) == best.init.tolist())
+    (row,) = (one for _, one in frame[(frame["seed"] == best.seed) & (frame["init"] == start)].iterrows())
     names = {"x": X, "y": LINE_Y}
     code = best.code().replace("x, y = ..., ...  # your data", "")
     exec(compile(code, "choice", "exec"), names)
@@ -300,7 +301,7 @@ def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_pa
         (held_x,), held_y = run.validation
         assert run.kept.validation_loss == pytest.approx(np.mean((run.predict(held_x) - held_y) ** 2), rel=1e-12)
     jumps = run.validation_loss
-    assert jumps.min() < 0.9 * jumps[-1]  # else there is nothing to tell apart
+    assert jumps.min() < 0.95 * jumps[-1]  # else there is nothing to tell apart
     assert (run.kept.validation_loss == jumps.min()) == (patience is not None)
     # What is announced is the median of what the runs hand out, and so are the fresh runs.
     for made_of, name in ((frame, "validation_loss"), (result.confirmation.frame, "confirmed_validation_loss")):

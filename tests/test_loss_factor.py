@@ -136,7 +136,7 @@ def test_which_losses_come_from_a_factor():
     assert not takes_factor("lanes-fma", quadratic, SQUARED, 31)
     assert takes_factor("lanes-fma", polynomial(11), SQUARED, many)
     assert not takes_factor("lanes-fma", polynomial(11), make_loss("huber"), many)  # its own loss is recorded
-    for kernel in ("reference", "fused", "fused-fma", "lanes", "epoch-map"):
+    for kernel in ("reference", "fused", "fused-fma", "lanes"):
         assert not takes_factor(kernel, quadratic, SQUARED, many)
     for model in (polynomial(12), models.sine, Model("a*b*x")):
         assert not takes_factor("lanes-fma", model, SQUARED, many)

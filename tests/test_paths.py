@@ -49,7 +49,7 @@ def test_the_kernels_were_there_at_these_marks(given, paths):
         np.testing.assert_array_equal(path[PARAMS].iloc[-1], np.float32(stored))
 
 
-@pytest.mark.parametrize("kernel", ["fused", "epoch-map", "lanes", "lanes-fma"])
+@pytest.mark.parametrize("kernel", ["fused", "lanes", "lanes-fma"])
 def test_a_start_that_meets_the_target_is_the_whole_path(kernel):
     data = swept()[2]
     start = [2.001, -1.0, 3.0]

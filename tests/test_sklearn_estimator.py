@@ -110,7 +110,6 @@ def test_what_has_no_blocks_is_refused_by_partial_fit_as_by_fit(samples):
     x, y, _ = samples
     for shuffle, kernel, message in (
         ("rows", "reference", "shuffle 'rows' is not known"),
-        ("blocks", "epoch-map", "kernel must be one of reference, fused, fused-fma with samples"),
         ("blocks", "lane", "kernel must be one of reference, fused"),
     ):
         model = SGDCurveRegressor(shuffle=shuffle, kernel=kernel)

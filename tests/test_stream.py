@@ -200,10 +200,6 @@ def test_the_words_for_an_order(blocks, buffer, order):
         ({"shuffle": "rows"}, "shuffle 'rows' is not known; known are blocks"),
         ({"dtype": "float32"}, "dtype must be 'float64' with samples that are streamed .*, not 'float32'"),
         ({"record": "log"}, "record must be 'epoch' with samples that are streamed .*, not 'log'"),
-        (
-            {"kernel": "epoch-map"},
-            "kernel must be one of reference, fused, fused-fma with samples that are streamed .*, not 'epoch-map'",
-        ),
         ({"validation": 0.2}, r"validation must be a pair \(x, y\) beside samples that are streamed, not 0.2"),
         ({"y": [1.0]}, "y must not be given besides a stream"),
         ({"model": make_model("a*u + b*v", ["u", "v"])}, "x must be a stream with 2 inputs .*, not 1"),

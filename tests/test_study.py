@@ -303,7 +303,7 @@ def test_overrides_replace_settings_of_the_grid_and_the_run(write):
         ({"epochs": "many"}, "epochs must be a whole number of at least 1, not 'many'"),
         (
             {"kernel": "fast"},
-            "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, epoch-map, not 'fast'",
+            "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'fast'",
         ),
         ({"init": {"p": [1]}}, "init 'p': params must be 3 numbers for a, b, c, not an array of shape (1,)"),
         ({"expression": "a*x"}, "a study has no setting 'expression'; known are lr, batch_size, init, optimizer, "),

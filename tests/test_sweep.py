@@ -484,7 +484,7 @@ class TestBadInput:
             ({"drop_last": 1}, "drop_last must be True or False, not 1"),
             (
                 {"kernel": "turbo"},
-                "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, epoch-map, not 'turbo'",
+                "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'turbo'",
             ),
             ({"record": "linear"}, 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
             ({"executor": "cluster"}, "executor must be \"threads\" or a dask.distributed.Client, not 'cluster'"),

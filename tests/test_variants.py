@@ -7,7 +7,6 @@ from bench.timing import variants
 from bench.timing.problem import UnavailableError, classic, exponential, many
 from bench.timing.variants import BY_NAME, VARIANTS, Variant
 from kernels import Model, models
-from kernels.agreement import KERNELS
 from kernels.losses import LOSSES
 from kernels.optimizers import OPTIMIZERS
 
@@ -27,23 +26,17 @@ def test_every_variant_takes_the_lesson(variant):
     assert variant.ours or variant.tolerance > 0
 
 
-def test_all_kernels_of_ours_but_those_with_maps_take_everything():
+def test_all_kernels_of_ours_take_everything():
     asked = many(exponential, runs=2, epochs=1)
     for optimizer in OPTIMIZERS:
         for loss in LOSSES:
             problem = variants.replace(asked, optimizer=optimizer, loss=loss, batch_size=4, shuffle=True)
-            assert [variant.name for variant in VARIANTS if takes_all(variant) and variant.lacks(problem)] == []
-
-
-def takes_all(variant):
-    return variant.ours and not KERNELS[variant.kernel].maps
+            assert [variant.name for variant in VARIANTS if variant.ours and variant.lacks(problem)] == []
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [
-        ("epoch-map", {"model": exponential}, r"it needs a model that is linear in its parameters, not 'a\*exp.*'"),
-        ("epoch-map, many runs", {"optimizer": "adam"}, "it needs an optimizer with affine updates, .*, not 'adam.*'"),
         ("lesson", {"model": exponential}, "it trains only the quadratic"),
         ("lesson", {"model": models.plane}, "it trains only the quadratic"),
         ("river", {"model": exponential}, "it trains only models that are linear in their parameters"),

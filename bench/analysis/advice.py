@@ -31,7 +31,8 @@ def predicted_edge(
 ) -> float | None:
     """Return the largest stable learning rate; None where theory does not know it.
 
-    It is known for models that are linear in their parameters and the optimizers in `kernels.epoch_map.AFFINE`.
+    It is known for models that are linear in their parameters, and the optimizers in
+    `bench.analysis.epoch_matrix.AFFINE`.
     Of many samples a random part stands for all.
 
     Parameters

@@ -17,7 +17,6 @@ from kernels import Model
 from kernels.block import train_runs
 from kernels.checks import check_target
 from kernels.columns import stack_columns
-from kernels.epoch_map import find_refusal
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.program import evaluate
@@ -49,9 +48,8 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     ----------
     result : SweepResult
     settings : RunTable
-        As in the sweep. Where there are many samples, or the kernel is slower than lanes, all starts of a plane share
-        the maps of epochs (`kernels.epoch_map`). Where there are no maps, the plane has fewer starts and the runs have
-        fewer epochs.
+        As in the sweep. Where there are many samples, or the kernel is slower than lanes, the plane has fewer starts
+        and the runs have fewer epochs.
     data : Dataset
         What was trained.
     rows : DataFrame, optional
@@ -74,11 +72,6 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     columns, y = samples.train
     cost = SLOWDOWN.get(settings.kernel, 1) * (1 if model.program.is_exact else SLOWER)
     size, epochs = _affordable_plane(y.size, settings.epochs, cost)
-    kernel = settings.kernel
-    double = "dtype" not in ended or (ended["dtype"] == "float64").all()
-    if double and (size, epochs) < (SIZE, settings.epochs) and _have_maps(model, settings.loss, ended):
-        # A map costs as much as a few runs, whatever the number of starts.
-        kernel, size, epochs = "epoch-map", SIZE, min(settings.epochs, WORK // max(y.size, FEW))
     if ended.empty or len(names) < 2 or not epochs:
         outcome = ["status", "samples_seen", "samples_to_target", "final_loss"]
         return pd.DataFrame(columns=["config_id", *choice_columns(ended), *names, *outcome])
@@ -86,20 +79,12 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     pair = _choose_parameters(model, end, result.starts, columns)
     starts = _plane_starts(pair, end, _plane_extent(end, result.starts), size)
     planes = [
-        _train_plane(kernel, model, samples, row, starts, epochs, settings, result.clock)
-        for row in ended.to_dict("records")
+        _train_plane(model, samples, row, starts, epochs, settings, result.clock) for row in ended.to_dict("records")
     ]
     return pd.concat(planes, ignore_index=True)
 
 
-def _have_maps(model: Model, loss: str, rows: pd.DataFrame) -> bool:
-    """Return whether runs with the optimizers of these rows can be trained by the maps of epochs."""
-    optimizers = map(make_optimizer, rows["optimizer"].unique())
-    return all(find_refusal(model, make_loss(loss), optimizer) is None for optimizer in optimizers)
-
-
 def _train_plane(
-    kernel: str,
     model: Model,
     samples: Split,
     row: Mapping[Hashable, Any],
@@ -126,7 +111,7 @@ def _train_plane(
     memory = optimizer.initial_memory(starts)
     dtype = str(row.get("dtype", "float64"))
     place = allocate_data(*samples.train, shuffle=shuffle, validation=samples.validation, dtype=dtype)
-    runs = train_runs(kernel, model, loss, optimizer, place, hyperparameters, starts, memory)
+    runs = train_runs(settings.kernel, model, loss, optimizer, place, hyperparameters, starts, memory)
     assert runs is not None  # noqa: S101 (nobody stops it)
     choices: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES, "dtype") if name in row}
     return pd.DataFrame(

@@ -1,6 +1,6 @@
 """Stable rates and convergence of models that are linear in their parameters, as theory predicts them.
 
-A whole epoch is then one affine map of the distance d to the solution (`kernels.epoch_map`, which also trains by it).
+A whole epoch is then one affine map of the distance d to the solution (`bench.analysis.epoch_matrix`).
 Its linear part decides: the distance shrinks by the map's spectral radius per epoch in the end, and grows where that
 exceeds 1 (B. T. Polyak, Introduction to Optimization, 1987). Gradient descent has one batch, and the largest stable
 rate 2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is twice as large. The optimizers that divide
@@ -18,8 +18,8 @@ from itertools import islice, product
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.analysis.epoch_matrix import AFFINE, batch_curvatures, epoch_matrices
 from kernels.checks import describe
-from kernels.epoch_map import AFFINE, batch_curvatures, epoch_maps
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
 from kernels.reference import permutation
@@ -65,7 +65,7 @@ def epoch_map(
     batch_size, drop_last
         As for `kernels.fit`.
     optimizer : str
-        One of `kernels.epoch_map.AFFINE` with its options.
+        One of `bench.analysis.epoch_matrix.AFFINE` with its options.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def epoch_map(
         If there is no such map for the optimizer, or the batch size does not fit the samples.
     """
     curvatures = batch_curvatures(derivatives, batch_size, drop_last, np.arange(len(derivatives))[np.newaxis])
-    (maps,) = epoch_maps(curvatures, _check_rates(lr), _make_linear_optimizer(optimizer))
+    (maps,) = epoch_matrices(curvatures, _check_rates(lr), _make_linear_optimizer(optimizer))
     return np.reshape(maps, np.shape(lr) + maps.shape[1:])
 
 
@@ -254,7 +254,7 @@ def _eigenvalue_moduli(curvatures: Floats, rates: Floats, optimizer: Optimizer) 
     Those of the orders visited in turn for ever, in the geometric mean over them. Where an epoch leads out of the range
     of floats they are inf.
     """
-    product, *others = epoch_maps(curvatures, rates, optimizer)
+    product, *others = epoch_matrices(curvatures, rates, optimizer)
     logarithm = np.zeros(len(rates))
     with np.errstate(all="ignore"):
         for other in others:

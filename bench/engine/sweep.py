@@ -27,10 +27,9 @@ from bench.tables.excess import add_excess
 from bench.tables.run_costs import loss_floor
 from bench.tables.winners import confirm
 from kernels import Model
-from kernels.agreement import KERNELS, check_dtype, check_kernel
+from kernels.agreement import check_dtype, check_kernel
 from kernels.checks import check_bool, check_integer, check_target, describe
 from kernels.columns import Inputs
-from kernels.epoch_map import check_epoch_map
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.marks import check_record
@@ -84,9 +83,7 @@ def sweep(
     grid : Grid
         What to try.
     kernel : str
-        ``"lanes"`` (32 runs side by side) or ``"lanes-fma"``, or one of those of `kernels.fit`, run by run. With
-        ``"epoch-map"``, runs that share order, rates and optimizer go through the same maps; `fell_back` in the
-        frame tells which runs another kernel had to train.
+        ``"lanes"`` (32 runs side by side) or ``"lanes-fma"``, or one of those of `kernels.fit`, run by run.
     record : str or int
         The marks at which losses are recorded and compared with the target, as for `kernels.fit`. ``"log"``: so many of
         them to a decade, 10 at most, that they add at most 0.4 evaluations of the loss to each epoch of a run, or as
@@ -126,9 +123,6 @@ def sweep(
     run_jobs = find_executor(executor)
     _check_memory(model, grid, settings, np.size(y), held_out=validation is not None)
     _check_grid(grid, settings.epochs)
-    if KERNELS[settings.kernel].maps:
-        for text in grid.optimizer:
-            check_epoch_map(model, make_loss(settings.loss), make_optimizer(text))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         problem = make_problem(model, x, y, settings, folder, validation, test)

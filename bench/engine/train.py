@@ -215,8 +215,6 @@ class Writer:
                 "best_samples": runs.lowest[:, 1].astype(np.int64),
                 "validation_losses": [row[: n + 1] for row, n in zip(validation, trained, strict=True)],
             }
-        if runs.fell_back.size:
-            columns["fell_back"] = runs.fell_back
         columns |= {f"param_{name}": kept.params[:, k] for k, name in enumerate(self.model.params)}
         columns |= {} if kept.params is runs.params else {"end": list(runs.params)}
         columns |= {

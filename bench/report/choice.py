@@ -32,7 +32,8 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
             raise ValueError(f"optimizer must be one of those that were tried, {tried}, not {describe(optimizer)}")
         row = recommended_choice(own)
     runs = runs_of(run_data.frame, row)
-    start = run_data.result.starts[run_data.frame.index.get_indexer(runs.index[:1])][0]
+    handed_out = _find_typical_run(runs, run_data.target)
+    start = run_data.result.starts[run_data.frame.index.get_loc(handed_out.name)]
     tied = ranked[ranked["tied"] & (ranked.index != row.name)] if row["tied"] else ranked.head(0)
     settings = {
         "optimizer": str(row["optimizer"]),
@@ -49,6 +50,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         settings,
         common_settings(run_data) | _held_out(run_data),
         start,
+        int(handed_out["seed"]),
         _starts_of(run_data, runs),
         seeds,
         rank,
@@ -56,6 +58,19 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         tied[[*choice_columns(ranked), "ratio"]].reset_index(drop=True),
         reproduction(run_data),
     )
+
+
+def _find_typical_run(runs: pd.DataFrame, target: float | None) -> pd.Series:
+    """Return the first of the runs of a choice that reached the target, or that ended no higher than their median.
+
+    The first run of all may be one of few that fail, as from a start in another valley.
+    """
+    reached = runs[runs["status"] == "converged"]
+    if reached.empty:
+        judged = "final_loss" if target is not None or "validation_loss" not in runs else "validation_loss"
+        losses = runs[judged].where(np.isfinite(runs[judged]), np.inf)
+        reached = runs[losses <= losses.quantile(0.5, interpolation="lower")]
+    return reached.iloc[0]
 
 
 def _starts_of(run_data: RunData, runs: pd.DataFrame) -> Any:

@@ -23,7 +23,10 @@ class Choice:
     common : dict
         epochs, target, loss, drop_last, patience and what is held out: what all runs of the sweep have in common.
     init : array, shape (P,)
-        The first of the starts from which it was trained.
+        The start of the run that stands for all of them: the first that reached the target or, where none did, the
+        first that ended no higher than their median.
+    seed : int
+        The seed of that run.
     starts : dict or str or None
         All of them, as `init` of a grid.
     seeds : list of int
@@ -42,6 +45,7 @@ class Choice:
     settings: dict[str, Any]
     common: dict[str, Any]
     init: Floats
+    seed: int
     starts: Any
     seeds: list[int]
     rank: int
@@ -54,7 +58,7 @@ class Choice:
         return f"{settings} (rank {self.rank}; tied with {len(self.ties)} others)"
 
     def refit(self, x: ArrayLike, y: ArrayLike, **changes: Any) -> FitResult:
-        """Fit the model to data with these settings; with those of the sweep, it gives the run of its first seed.
+        """Fit the model to data with these settings; with those of the sweep, it gives the run of `init` and `seed`.
 
         Parameters
         ----------
@@ -71,7 +75,7 @@ class Choice:
             If the runs kept the parameters of the lowest loss on samples that were given besides x and y: they are not
             stored, so that `validation` must give them once more.
         """
-        given = {"init": self.init, "seed": self.seeds[0], **self.settings, **self.common, **changes}
+        given = {"init": self.init, "seed": self.seed, **self.settings, **self.common, **changes}
         if given.get("patience") is not None and "validation" not in given:
             raise ValueError(
                 "validation must give the samples that the sweep held out, by whose loss this choice is kept; the run "
@@ -82,7 +86,7 @@ class Choice:
     def code(self) -> str:
         """Return Python that trains this choice."""
         head, tail = self.recipe["python"]
-        given = {"init": self.init.tolist(), **self.settings, "seed": self.seeds[0]}
+        given = {"init": self.init.tolist(), **self.settings, "seed": self.seed}
         return head + "".join(f"    {name}={value!r},\n" for name, value in given.items()) + tail
 
     def to_study(self) -> str:

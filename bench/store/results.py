@@ -39,8 +39,7 @@ _RESULTS = {
     "final_loss": pa.float64(),
     "best_loss": pa.float64(),
 }
-# And those of runs by the maps of epochs, and with held-out samples.
-FALL_BACK = {"fell_back": pa.bool_()}
+# And those of runs with held-out samples.
 VALIDATION = {"validation_loss": pa.float64(), "best_validation_loss": pa.float64(), "best_samples": pa.int64()}
 
 
@@ -57,8 +56,7 @@ class SweepResult:
         and `updates_to_target`, missing where the target was not reached; param_<name> for each parameter, those of the
         end, or with patience those of the mark of the lowest loss on held-out samples; `final_loss`, the loss with
         these, and `best_loss`, the lowest at any mark; where there are held-out samples `validation_loss`, that on them
-        with the same parameters, the lowest, `best_validation_loss`, and the samples seen then, `best_samples`; with
-        the kernel `epoch-map` whether another one had to train the run, `fell_back`.
+        with the same parameters, the lowest, `best_validation_loss`, and the samples seen then, `best_samples`.
     starts : array, shape (rows, P)
         Where each of them started.
     clock : Clock
@@ -245,7 +243,6 @@ def load_run(folder: str | Path) -> SweepResult:
     plan = _read_plan(run)
     starts = [name for name in plan.columns if name.startswith("start_")]
     kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
-    kinds |= FALL_BACK if run.identity.get("kernel") == "epoch-map" else {}
     _check_columns(run, model, plan.columns.tolist(), kinds)
     results = run.configurations([*kinds, *(f"param_{name}" for name in model.params)])
     rows = _join_rows(plan, results)

@@ -177,9 +177,7 @@ class RunTable(Table):
     target_loss: str | None = Field(
         default=None, description="The loss that the target was made for; for another one, `run` makes a new target."
     )
-    kernel: str = Field(
-        default="lanes", description='"lanes", "fused", "reference", "lanes-fma", "fused-fma", "epoch-map".'
-    )
+    kernel: str = Field(default="lanes", description='"lanes", "fused", "reference", "lanes-fma", "fused-fma".')
     drop_last: bool = Field(default=True, description="Leave out the last batch of an epoch where it would be smaller.")
     record: str | int = Field(
         default="log", description='When the loss is looked at: "log", "log:10", "epoch", or every so many updates.'

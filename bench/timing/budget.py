@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.timing.limits import find_refusal, limits_table
 from bench.timing.paired import Ratio, noise_warning, ratio, take_turns
-from bench.timing.problem import Problem, UnavailableError, classic, exponential, many, starts
+from bench.timing.problem import Problem, UnavailableError, classic, exponential, many
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 
@@ -57,8 +57,6 @@ BOUND = "the bound of this processor"
 TARGETS = (
     Target("sample by sample", "fused", classic, "C", classic, 1.4),
     Target("sample by sample, fused multiply-add", "fused-fma", classic, "C", classic, 1.9),
-    Target("sample by sample, by the maps of epochs", "epoch-map", classic, "C", classic, 40),
-    Target("10,000 starts of a linear model, one core", "epoch-map, many runs", starts, "lanes", starts, 20),
     Target("many runs, one core", "lanes", BATCH_OF_RUNS, "C", classic, 22),
     Target("many runs, one core", "lanes", BATCH_OF_RUNS, "JAX, many runs", BATCH_OF_RUNS, 3.5),
     Target("many runs, one core, as a share", "lanes", BATCH_OF_RUNS, BOUND, BATCH_OF_RUNS, 0.85),

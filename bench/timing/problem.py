@@ -153,16 +153,6 @@ def classic(
     return Problem(quadratic, (x,), y, start, rates[:, np.newaxis], batch_size, shuffle, optimizer=optimizer)
 
 
-def starts(runs: int = 10_000, epochs: int = 100) -> Problem:
-    """Return runs of the classic lesson that differ in their starts alone."""
-    problem = classic(epochs)
-    rng = np.random.default_rng(0)
-    rates = np.ascontiguousarray(np.broadcast_to(problem.rates, (epochs, runs)))
-    # From twice as far, the farthest of ten thousand come so near to the bound of epoch-map that processors differ in
-    # whether it falls back.
-    return replace(problem, inits=rng.normal([2, -4, 3], 5, size=(runs, 3)), rates=rates)
-
-
 def many(
     model: Model = quadratic,
     runs: int = 1024,

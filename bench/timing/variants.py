@@ -17,14 +17,8 @@ from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
 from kernels import Model
 from kernels.agreement import DTYPES, KERNELS, is_exact
 from kernels.block import WIDTH, train_runs
-from kernels.epoch_map import find_refusal
-from kernels.epoch_map_kernel import compile_epoch_map
-from kernels.epoch_map_loops import BROKEN
-from kernels.epoch_map_training import MappedTraining
 from kernels.fit import trainer
-from kernels.linear_data import make_linear_data
 from kernels.losses import make_loss
-from kernels.marks import make_marks
 from kernels.models import quadratic
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
@@ -38,7 +32,6 @@ TOLERANCE = 1e-9
 
 # Of what packages say that fail, some write pages.
 LONGEST_REASON = 300
-FALLS_BACK = "it falls back to another kernel here: rounding errors could exceed its bound of 1e-12"
 
 # The optimizers that peers have, with the options of each, held against the reference by tests/test_peers.py.
 PLAIN = {"sgd": ()}
@@ -121,9 +114,6 @@ class Variant(NamedTuple):
     def lacks(self, problem: Problem) -> str | None:
         """Return what the problem asks for and the variant does not have, in words; None if it takes the problem."""
         optimizer, loss = make_optimizer(problem.optimizer), make_loss(problem.loss)
-        if self.kernel and KERNELS[self.kernel].maps and problem.dtype == "float64":
-            refusal = find_refusal(problem.model, loss, optimizer)
-            return refusal and f"it {refusal}"
         refusals = (
             (not self.models(problem.model), f"trains only {self.which}"),
             (not self.ours, self._describe_missing(optimizer)),
@@ -208,8 +198,6 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
         def side_by_side() -> Trained:
             trained = train_runs(name, problem.model, loss, optimizer, data, plan, problem.inits, memories)
             assert trained is not None  # noqa: S101 (nobody stops it)
-            if trained.fell_back.any():
-                raise UnavailableError(FALLS_BACK)
             return Trained(trained.params, trained.losses)
 
         return side_by_side
@@ -226,46 +214,6 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
             trajectory[0] = problem.inits[run]
             train(data, its_plan, Record(own, trajectory, memories[run].copy()), 0, epochs)
             final[run], losses[:, run] = trajectory[epochs], own
-        return Trained(final, losses)
-
-    return one_by_one
-
-
-def epoch_map(problem: Problem) -> Call:
-    """Return a call that trains with `epoch-map`, run by run.
-
-    The design of the samples and its QR factor are prepared, as they are for the peers that take a design.
-
-    Raises
-    ------
-    UnavailableError
-        Where a run falls back to `fused`, whose time would be that of another variant.
-    """
-    optimizer = make_optimizer(problem.optimizer)
-    data = make_linear_data(problem.model.program, allocate_data(problem.x, problem.y, shuffle=False))
-    compiled = compile_epoch_map(problem.model.program, optimizer).train
-    marks = make_marks("epoch", problem.y.size, problem.batch_size, problem.epochs, drop_last=True)
-    settings = problem.batch_size, True, problem.shuffle, problem.seed, -np.inf, marks
-    options = option_values(make_loss(problem.loss), optimizer)
-    (runs, params), epochs = problem.inits.shape, problem.epochs
-    memories = optimizer.initial_memory(problem.inits)
-    final, losses = np.empty((runs, params)), np.empty((epochs + 1, runs))
-    trainings = []
-    for run, rates in enumerate(problem.rates.T):
-        plan = Hyperparameters(np.ascontiguousarray(rates), options, *settings)
-        training = MappedTraining(compiled, optimizer, data, plan, 1)
-        training.record_in(losses[:, run : run + 1], np.empty((0, 1)), np.empty((0, 2)), np.empty((0, params)), 0)
-        start = problem.inits[run : run + 1], memories[run : run + 1]
-        training.start(0, *start)
-        if training.step(0, epochs)[0] == BROKEN:
-            raise UnavailableError(FALLS_BACK)
-        trainings.append((training, *start))
-
-    def one_by_one() -> Trained:
-        for run, (training, start, memory) in enumerate(trainings):
-            training.start(0, start, memory)
-            training.step(0, epochs)
-            final[run] = training.runs.ends[0, :params]
         return Trained(final, losses)
 
     return one_by_one
@@ -318,15 +266,6 @@ VARIANTS = (
     _ours("fused-fma", "the same with fused multiply-add", 1e-12),
     _ours("lanes", "32 runs or 64 in the lanes of SIMD vectors", 0.0, many=True),
     _ours("lanes-fma", "the same with fused multiply-add", 1e-12, many=True),
-    _ours("epoch-map", "epochs composed into affine maps", 1e-12)._replace(prepare=epoch_map),
-    Variant(
-        "epoch-map, many runs",
-        "the same maps for all runs of a rate",
-        partial(kernel, "epoch-map", together=True),
-        1e-12,
-        many=True,
-        kernel="epoch-map",
-    ),
     Variant(
         "lanes, all cores",
         "a thread for each processor",

@@ -9,17 +9,19 @@ Printed is what goes wrong with each; the exit code is 1 if anything does.
 """
 
 import argparse
+import io
 import os
-import subprocess
 import sys
 import tempfile
 import traceback
+from contextlib import redirect_stderr, redirect_stdout
 from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 
 from bench import Grid, load_run, sweep
+from bench.cli import main as main_of_commands
 from bench.report.answer import find_answer
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
@@ -203,18 +205,29 @@ def train(case, folder, target, *, extended=False):
     seeds = 4 if extended and case["extension"] == "seeds" else 2
     study = study_of(case, folder, target)
     if case["by"] == "the command line":
-        command = [sys.executable, "-m", "bench.cli", "run", str(study), "--out", str(folder / "run")]
-        command += ["--epochs", str(epochs), "--seed", f"0-{seeds - 1}", "--plugin", str(RULES)]
-        command += ["--resume"] * extended
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        wrong = ended.returncode or "Traceback" in ended.stderr
-        return f"exit code {ended.returncode}: {ended.stderr[-800:]}" if wrong else ""
+        options = ["--epochs", epochs, "--seed", f"0-{seeds - 1}", "--plugin", RULES, *["--resume"] * extended]
+        code, said = run_command("run", study, "--out", folder / "run", *options)
+        return f"exit code {code}: {said[-800:]}" if code or "Traceback" in said else ""
     loaded = load_study(study)
     data, _ = loaded.dataset()
     grid = Grid(**dict(loaded.grid) | {"seed": range(seeds)})
     settings = loaded.run.of_sweep() | {"epochs": epochs, "validation": data.validation, "test": data.test}
     sweep(loaded.make_model(data), data.x, data.y, grid, **settings, out=folder / "run")
     return ""
+
+
+def run_command(*words):
+    """Run the command line in this process, which has its kernels and its modules; return its exit code and errors."""
+    before, said = sys.argv, io.StringIO()
+    sys.argv = ["sgdbench", *map(str, words)]
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(said):
+            main_of_commands()
+    except SystemExit as ended:
+        return ended.code or 0, said.getvalue()
+    finally:
+        sys.argv = before
+    return 0, said.getvalue()
 
 
 def faults_of(case, folder):
@@ -224,7 +237,9 @@ def faults_of(case, folder):
     found = contradictions(
         run_data.ranked, None if run_data.fresh is None else run_data.compared, run_data.headline, run_data.verdict
     )
-    text, page = str(result), write_run_report(run_data)
+    # The command line has written the page.
+    page = folder / "run" / "report.html"
+    text, page = str(result), page if case["by"] == "the command line" else write_run_report(run_data)
     if "Best choice" not in text or not page.exists():
         found.append("there is no best choice, or no page")
     yardstick, frame = result.yardstick, result.frame

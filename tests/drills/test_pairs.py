@@ -17,7 +17,7 @@ def test_every_pair_of_features_that_go_together_is_in_a_run():
                     assert not is_possible(pair) or "objective" in pair.values() or "float32" in str(pair)
 
 
-@pytest.mark.usefixtures("rules_forgotten")
+@pytest.mark.usefixtures("rules_forgotten", "_short_measurements")
 @pytest.mark.parametrize("number", range(0, len(CASES), 10))
 def test_a_run_holds_what_it_says(number, tmp_path):
     assert conduct(CASES[number], tmp_path) == []

@@ -1,4 +1,4 @@
-"""Epochs as affine maps: which runs have them, and their linear parts for many learning rates, with NumPy.
+"""The matrix of one epoch of a linear model, for many learning rates at once.
 
 With f(x; theta) = f(x; 0) + x_i^T theta and the squared loss, a batch b moves the distance d = theta - theta* to the
 solution by
@@ -7,18 +7,12 @@ solution by
 
 and momentum adds a velocity, which is linear in d and itself. So an update is an affine map, and an epoch, which
 composes them, is one too. The composition is associative: S. Maleki, M. Musuvathi, T. Mytkowicz, Parallel stochastic
-gradient descent with sound combiners (2017), make the maps of pieces of an epoch in parallel and multiply them.
-
-The kernel `epoch-map` trains in this way (`kernels.epoch_map_training`); what is here says what such maps do to a run.
+gradient descent with sound combiners (2017). So the matrices of parts of an epoch are multiplied side by side.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.linear_data import MAX_PARAMS
-from kernels.loss import Loss
-from kernels.losses import make_loss
-from kernels.model import Model
 from kernels.optimizer import Optimizer, add_weight_decay
 from kernels.run import Floats
 from kernels.samples import check_batch_size
@@ -27,31 +21,6 @@ AFFINE = ("sgd", "momentum", "nesterov")
 """The optimizers whose updates are affine in the parameters and the velocity."""
 # Parts of an epoch that are multiplied side by side, which NumPy does ten times as fast as one after the other.
 SIDE_BY_SIDE = 64
-
-
-def find_refusal(model: Model, loss: Loss, optimizer: Optimizer) -> str | None:
-    """Return what the kernel `epoch-map` needs and is not given, in words; None where it can train."""
-    if not model.is_linear:
-        return f"needs a model that is linear in its parameters, not {model.expression!r}"
-    if len(model.params) > MAX_PARAMS:
-        return f"needs a model of at most {MAX_PARAMS} parameters, not of {len(model.params)}"
-    if loss.derivative is not make_loss("squared").derivative:
-        return f"needs the loss 'squared', not {loss.text!r}"
-    if optimizer.name not in AFFINE:
-        return f"needs an optimizer with affine updates, one of {', '.join(AFFINE)}, not {optimizer.text!r}"
-    return None
-
-
-def check_epoch_map(model: Model, loss: Loss, optimizer: Optimizer) -> None:
-    """Refuse what the kernel `epoch-map` cannot train.
-
-    Raises
-    ------
-    ValueError
-        Says what it would take.
-    """
-    if refusal := find_refusal(model, loss, optimizer):
-        raise ValueError(f"kernel 'epoch-map' {refusal}; 'fused' and 'lanes' take any")
 
 
 def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64]) -> Floats:
@@ -79,7 +48,7 @@ def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool
     return curvatures
 
 
-def epoch_maps(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
+def epoch_matrices(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
     """Return the linear part of an epoch for each order and rate.
 
     Parameters
