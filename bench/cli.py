@@ -130,14 +130,21 @@ def _run_command(interruption: Interruption) -> int | None:
         return interruption.exit_code
     except CommandLineError as error:
         return _refuse(_describe_usage_error(error))
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{place}{error.strerror or error}")
-    except MemoryError as error:
-        return _refuse(f"there is not enough memory: {error}")
-    except ValueError as error:
-        return _refuse(str(error))
+    except (OSError, MemoryError, ValueError) as error:
+        if is_interrupt(error):
+            raise
+        return _refuse(_describe_error(error))
     return interruption.exit_code if code == INTERRUPTED else code
+
+
+def _describe_error(error: Exception) -> str:
+    """Return what is wrong with the input, or with the machine."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {error}"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
+    return str(error)
 
 
 def _describe_usage_error(error: Any) -> str:
@@ -351,7 +358,6 @@ def run(
     Exit code 1 if a kernel gives another result than the reference, or a run another one when it is trained once more.
     """
     from bench.commands import options  # noqa: PLC0415
-    from bench.commands.figure_process import figure_process  # noqa: PLC0415
     from bench.study.suite import load_suite, override_all  # noqa: PLC0415
 
     changes: dict[str, Any] = {
@@ -381,14 +387,13 @@ def run(
 
         sound = run_suite(override_all(suite, target, **changes), out, **shared)
     else:
-        with figure_process(svg=shared["svg"]) as drawing:
-            from bench.commands.run import overridden, run_study, study_or_table  # noqa: PLC0415
+        from bench.commands.run import overridden, run_study, study_or_table  # noqa: PLC0415
 
-            about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss}
-            about |= {"validation": validation, "test": test}
-            chosen = overridden(study_or_table(study, x, y, model, **about), target, **changes)
-            gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
-            sound = run_study(chosen, out, verbose=verbose, figures=drawing, **shared)
+        about: dict[str, Any] = {"drop_missing": drop_missing, "loss": loss}
+        about |= {"validation": validation, "test": test}
+        chosen = overridden(study_or_table(study, x, y, model, **about), target, **changes)
+        gc.freeze()  # what has been imported stays: a tenth of the run would go into looking at it again and again
+        sound = run_study(chosen, out, verbose=verbose, **shared)
     if not sound:
         raise typer.Exit(FAILED)
 

@@ -189,12 +189,7 @@ def _short_measurements():
 
 @pytest.fixture
 def sgdbench(monkeypatch, capsys, tmp_path, _short_measurements):
-    """Run a command in an empty folder: (exit code, standard output, standard error).
-
-    Figures are drawn in this process, which has matplotlib: to start another one for them takes a second.
-    """
-    import matplotlib.figure  # noqa: F401
-
+    """Run a command in an empty folder: (exit code, standard output, standard error)."""
     from bench.cli import main
 
     monkeypatch.chdir(tmp_path)

@@ -1,25 +1,20 @@
+"""Films: their moments, and the moments that their frames show."""
+
 import numpy as np
 import pytest
 
 from bench.data.fit_table import fit_table
 from bench.data.table import Dataset, builtin
-from bench.plots.film.film import (
-    FIRST_TICKS,
-    LAST_TICKS,
-    MAX_FRAMES,
-    MAX_TICKS,
-    QUADRATIC_VIEW,
-    build_film,
-    enclosing_decades,
-    fit_film,
-    table_film,
-)
-from bench.plots.film.moments import Moments
-from kernels import FitResult, Model, fit, models
+from bench.plots.film.film import END_FRAMES, QUADRATIC_VIEW, START_FRAMES, enclosing_decades, fit_film, table_film
+from bench.plots.film.moments import recorded_moments, update_moments
+from kernels import Model, fit, models
 from kernels.models import make_model
 
 FAR, NEAR = [-11 / 6, -395 / 3, -2400], [-1, 10, 26]
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
+RNG = np.random.default_rng(3)
+X = RNG.uniform(-1, 1, 103)
+Y = 2 * X**2 - 4 * X + 3 + 0.1 * RNG.standard_normal(103)
 
 
 def lesson(classic, init=FAR, **settings):
@@ -28,82 +23,151 @@ def lesson(classic, init=FAR, **settings):
     return fit_film(result, *classic, settings=settings)
 
 
-@pytest.fixture(scope="module")
-def far(classic):
-    return lesson(classic)
+def trained(**settings):
+    return fit(models.quadratic, X, Y, lr=0.1, **{"kernel": "reference", "epochs": 3} | settings)
 
 
-def synthetic(params, loss, predict, x, y):
-    """A film of moments that are given, four to an epoch."""
-    moments = Moments(np.arange(len(params)) / 4, np.array(params, dtype=float), np.array(loss, dtype=float))
-    model = Model("a*x + b")
-    result = FitResult(
-        model, moments.params[-1], moments.loss, moments.params, np.ones(99), "max_epochs", 99, None, 0.0, 0.0,
-        np.arange(len(params)), np.arange(len(params)), 4, "squared", (x,), y,
-    )  # fmt: skip
-    return build_film(result, moments, predict, result.loss_at, x, y)
+# Moments
 
 
-def test_most_frames_are_where_the_curve_moves(far):
-    assert 0.8 * MAX_FRAMES < len(far.epoch) <= MAX_FRAMES + 2
-    assert far.epoch[0] == 0
-    assert far.epoch[-1] == 100
-    assert (np.diff(far.epoch) > 0).all()
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"batch_size": 10, "shuffle": True, "seed": 5, "schedule": "cosine"},
+        {"batch_size": 10, "drop_last": False, "optimizer": "adam"},
+        {"batch_size": 1, "optimizer": "momentum(0.9)", "loss": "huber(1.0)", "shuffle": True},
+        {"batch_size": "full", "optimizer": "adamw", "dtype": "float32"},
+        {"batch_size": 2, "kernel": "fused", "shuffle": True},
+    ],
+    ids=str,
+)
+def test_epochs_that_are_trained_again_end_at_the_same_bits(settings):
+    result = trained(**settings)
+    found = update_moments(result, X, Y, {"kernel": "reference"} | settings)
+    whole = found.epoch == found.epoch.round()
+    np.testing.assert_array_equal(found.epoch[whole], range(4))
+    np.testing.assert_array_equal(found.params[whole], result.trajectory)
+    np.testing.assert_array_equal(found.loss[whole], result.loss)
+
+
+@pytest.mark.parametrize(("batch_size", "moments"), [(1, 35), (2, 26), (10, 10), (60, 1), ("full", 1)])
+def test_an_epoch_has_a_moment_for_each_update_or_at_most_fifty(batch_size, moments):
+    found = update_moments(trained(batch_size=batch_size), X, Y, {"batch_size": batch_size, "kernel": "reference"})
+    assert (found.epoch <= 1).sum() - 1 == moments
+    assert (np.diff(found.epoch) > 0).all()
+
+
+def test_the_moments_within_an_epoch_are_those_of_a_plain_loop():
+    result = trained(batch_size=10)
+    theta, states = result.trajectory[0], [result.trajectory[0]]
+    for start in range(0, 100, 10):
+        powers = np.vander(X[start : start + 10], 3)
+        theta = theta - 0.1 * powers.T @ (powers @ theta - Y[start : start + 10]) / 10
+        states.append(theta)
+    found = update_moments(result, X, Y, {"batch_size": 10, "kernel": "reference"})
+    np.testing.assert_allclose(found.params[:11], states, rtol=1e-12)
+    np.testing.assert_allclose(found.loss[:11], [np.mean((np.polyval(state, X) - Y) ** 2) for state in states])
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 5}, {"seed": 1}, {"optimizer": "adam"}, {"shuffle": False}])
+def test_settings_of_another_fit_are_refused(wrong):
+    settings = {"batch_size": 10, "shuffle": True, "kernel": "reference"}
+    result = trained(**settings)
+    with pytest.raises(ValueError, match="the settings must be those of the fit: epoch 1 of it ended at"):
+        fit_film(result, X, Y, settings=settings | wrong)
+
+
+def test_settings_that_a_film_does_not_need_are_accepted():
+    settings = {"lr": 0.1, "epochs": 9, "target": 0.02, "record": "log", "validation": ([0.0], [3.0]), "patience": 3}
+    result = fit(models.quadratic, X, Y, kernel="reference", **settings)
+    found = update_moments(result, X, Y, settings | {"kernel": "reference"})
+    assert found.epoch[-1] == result.samples_seen[-1] / result.samples_per_epoch
+
+
+def test_states_that_are_no_longer_finite_are_no_moments():
+    settings = {"lr": 300.0, "batch_size": 20, "kernel": "reference"}
+    result = fit(models.quadratic, X, Y, epochs=100, **settings)
+    last = int(np.flatnonzero(np.isfinite(result.loss))[-1])
+    assert result.status == "diverged"
+    assert last >= 2
+    for found in (recorded_moments(result), update_moments(result, X, Y, settings)):
+        assert found.epoch[-1] == last
+        assert np.isfinite(found.params).all()
+
+
+def test_a_long_run_has_few_moments_and_most_of_them_at_first():
+    result = fit(models.quadratic, X[:4], Y[:4], lr=0.01, epochs=5000, batch_size="full", kernel="reference")
+    epochs = recorded_moments(result).epoch
+    assert 500 < len(epochs) <= 1000
+    np.testing.assert_array_equal(epochs[:50], range(50))
+    assert epochs[-1] == 5000
+
+
+def test_epochs_of_many_samples_are_not_trained_again():
+    x = np.linspace(-1, 1, 15_000)
+    settings = {"batch_size": 1000, "kernel": "reference", "epochs": 3}
+    result = fit(models.linear, x, 2 * x, **settings)
+    assert (np.diff(update_moments(result, x, 2 * x, settings).epoch) < 1).sum() == 2 * 15
+    x = np.linspace(-1, 1, 50_000)
+    result = fit(models.linear, x, 2 * x, **settings)
+    assert update_moments(result, x, 2 * x, settings).epoch.tolist() == [0, 1, 2, 3]
+
+
+# Frames
+
+
+def test_most_frames_are_where_the_curve_moves(classic):
+    far = lesson(classic)
+    epoch = far.epoch[far.shown]
+    assert 80 < len(epoch) < 120
+    assert (epoch[0], epoch[-1]) == (0, 100)
     # After three epochs of 100 the curve is on the target, as far as the eye can tell.
-    assert (far.epoch <= 3).sum() > len(far.epoch) / 4
-    assert (far.epoch > 50).sum() <= 2
+    assert (epoch <= 3).sum() > len(epoch) / 4
+    assert (epoch > 50).sum() <= 2
+    stays = np.bincount(far.frames)[far.shown]
+    assert stays[0] >= START_FRAMES
+    assert stays[-1] >= END_FRAMES
+    # The first update of the far start turns the curve upside down.
+    assert 3 < stays[1] == stays[1:-1].max() < 12
 
 
-def test_frames_show_the_parameters_and_the_loss_of_their_moment(far, classic):
-    x, y = classic
-    for frame in (0, 1, len(far.epoch) // 3, -1):
-        assert far.loss[frame] == pytest.approx(
-            np.mean((np.polyval(far.params[frame], x) - y) ** 2), rel=1e-9, abs=1e-25
-        )
-        np.testing.assert_allclose(
-            far.curves[frame], np.polyval(far.params[frame], far.background.grid), rtol=1e-9, atol=1e-9
-        )
-
-
-def test_the_rate_is_that_of_the_epoch(far):
+def test_frames_show_the_parameters_the_loss_and_the_rate_of_their_moment(classic):
+    far = lesson(classic)
+    for moment in far.shown[[0, 1, 30, -1]]:
+        loss = np.mean((np.polyval(far.params[moment], classic[0]) - classic[1]) ** 2)
+        assert far.loss[moment] == pytest.approx(loss, rel=1e-9, abs=1e-25)
+        curve = np.polyval(far.params[moment], far.background.grid)
+        np.testing.assert_allclose(far.curves[moment], curve, rtol=1e-9, atol=1e-9)
     epoch = np.ceil(far.epoch).clip(min=1)
     np.testing.assert_array_equal(far.rate, 0.5 * 0.5 ** (epoch // 10))
-
-
-def test_the_first_and_the_last_frame_stay_longer_and_leaps_take_time(far):
-    assert (far.ticks[0], far.ticks[-1]) == (FIRST_TICKS, LAST_TICKS)
-    assert all(1 <= ticks <= MAX_TICKS for ticks in far.ticks[1:-1])
-    # The first update of the far start turns the curve upside down.
-    assert far.ticks[1] == max(far.ticks[1:-1]) > 1
 
 
 @pytest.mark.parametrize("init", [FAR, NEAR])
 def test_the_lessons_view_has_target_and_start_in_sight(classic, init):
     made = lesson(classic, init, epochs=1)
-    assert made.background.view is QUADRATIC_VIEW
-    assert (made.background.view.xlim, made.background.view.ylim) == ((-50, 50), (-500, 500))
-    assert (made.background.grid[0], made.background.grid[-1]) == (-80, 80)
-    np.testing.assert_allclose(made.background.view.target(classic[0]), classic[1])
-    start = made.curves[0][np.abs(made.background.grid) <= 50]
-    assert ((start > -500) & (start < 500)).mean() > 0.2
+    view = made.background.view
+    assert view is QUADRATIC_VIEW
+    np.testing.assert_allclose(view.target(classic[0]), classic[1])
+    start = made.curves[0][np.abs(made.background.grid) <= view.xlim[1]]
+    assert ((start > view.ylim[0]) & (start < view.ylim[1])).mean() > 0.2
 
 
 @pytest.mark.parametrize(
     ("model", "init"), [("polynomial(3)", [1, 1, 1, 1]), ("sine", [1, 1, 1, 1]), ("a*exp(b*x)", [1, 50])]
 )
-def test_what_is_no_parabola_is_seen_where_the_data_are(classic, model, init):
+def test_a_model_that_is_no_parabola_is_seen_where_the_data_are(classic, model, init):
     x, y = classic
     result = fit(make_model(model), x, y, init=init, epochs=1, batch_size="full", lr=1e-99, kernel="reference")
-    made = fit_film(result, x, y)
-    assert made.background.view.xlim == (x.min(), x.max())
-    assert made.background.view.target is None
+    view = fit_film(result, x, y).background.view
+    assert view.xlim == (x.min(), x.max())
+    assert view.target is None
 
 
-def test_the_view_holds_the_data_and_what_the_curve_reaches_near_them(noisy):
+def test_the_view_holds_the_data_and_the_curve_near_them(noisy):
     x, y = noisy
     result = fit(models.quadratic, x, y, init=[0, 0, 1000], epochs=5, batch_size=10, lr=0.1, kernel="reference")
-    made = fit_film(result, x, y)
-    low, high = made.background.view.ylim
+    low, high = fit_film(result, x, y).background.view.ylim
     height = np.ptp(y)
     assert y.min() - 1.3 * height < low < y.min()
     assert y.max() < high < y.max() + 1.3 * height
@@ -139,46 +203,36 @@ def test_a_table_that_was_not_standardized_needs_no_remark():
     assert table_film(fitted, table, {"kernel": "reference"}).remark == ""
 
 
-def test_trembling_is_not_taken_for_a_way():
-    """Sixteen epochs: in the first the line rises, in the others it goes up and down and gets nowhere."""
-    x = np.linspace(0, 1, 20)
-    heights = [0, 1, 2, 3, 4] + [4.5, 4, 3.5, 4] * 15
-    made = synthetic([[0, height] for height in heights], np.ones(65), np.polyval, x, np.linspace(0, 5, 20))
-    assert set(made.epoch[made.epoch <= 1]) == {0, 0.25, 0.5, 0.75, 1}
-    assert (made.epoch > 1).sum() < 5
+def test_noise_around_the_end_takes_little_of_the_film():
+    """Single samples move the line all the time; after the first epochs it gets nowhere."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, 400)
+    y = 3 * x + rng.standard_normal(400)
+    settings = {"lr": 0.1, "init": [0, -20], "epochs": 16, "shuffle": True, "kernel": "reference"}
+    made = fit_film(fit(models.linear, x, y, **settings), x, y, settings=settings)
+    between = made.epoch[made.frames[START_FRAMES:-END_FRAMES]]
+    assert (between <= 1).mean() > 0.4
 
 
-def test_a_fit_that_stands_still_is_a_film_of_two_frames():
-    made = synthetic([[1, 2]] * 9, np.ones(9), np.polyval, np.linspace(0, 1, 5), np.linspace(2, 3, 5))
-    assert made.epoch.tolist() == [0, 2]
-    assert made.ticks == [FIRST_TICKS, LAST_TICKS]
-
-
-def test_a_start_that_is_the_end_is_one_picture():
-    made = synthetic([[1, 2]], [1.0], np.polyval, np.linspace(0, 1, 5), np.linspace(2, 3, 5))
-    assert made.ticks == [LAST_TICKS]
+def test_a_fit_that_stands_still_shows_two_moments(classic):
+    result = fit(models.quadratic, *classic, init=[2, -4, 3], epochs=9, kernel="reference")
+    made = fit_film(result, *classic)
+    assert made.epoch[made.shown].tolist() == [0, 9]
 
 
 @pytest.mark.parametrize("x", [[3.0], [[3.0, 4.0]]])
 def test_a_single_sample_has_room_around_it(x):
     model = models.linear if np.ndim(x) == 1 else models.plane
-    made = fit_film(fit(model, x, [5.0], epochs=3, lr=0.01, kernel="reference"), x, [5.0])
-    for low, high in (made.background.view.xlim, made.background.view.ylim):
-        assert low < high
-    assert made.background.view.xlim == ((2.5, 3.5) if np.ndim(x) == 1 else (4.5, 5.5))
+    view = fit_film(fit(model, x, [5.0], epochs=3, lr=0.01, kernel="reference"), x, [5.0]).background.view
+    assert view.ylim[0] < view.ylim[1]
+    assert view.xlim == ((2.5, 3.5) if np.ndim(x) == 1 else (4.5, 5.5))
 
 
 def test_a_start_that_is_good_enough_has_no_rate(classic):
     result = fit(models.quadratic, *classic, init=[2, -4, 3], target=1.0, kernel="reference")
     made = fit_film(result, *classic, settings=SETTINGS)
-    assert (result.status, made.ticks) == ("converged", [LAST_TICKS])
+    assert (result.status, made.shown.tolist()) == ("converged", [0])
     assert np.isnan(made.rate).all()
-
-
-def test_nothing_is_left_out_when_that_is_asked(noisy):
-    result = fit(models.quadratic, *noisy, epochs=40, batch_size="full", kernel="reference")
-    made = fit_film(result, *noisy, all_moments=True)
-    np.testing.assert_array_equal(made.loss, result.loss)
 
 
 @pytest.mark.parametrize(

@@ -212,14 +212,14 @@ def test_patience_needs_held_out_samples(folder):
 
 def test_the_command_line_holds_out_and_reports(folder, python):
     (folder / "study.toml").write_text(STUDY.replace("a*hp + b", "a*hp**2 + b*hp + c"))  # whose kernels others compile
-    # Without figures, of which the one that this is about is drawn below.
+    # Without figures.
     code = f"""
 import sys
 from bench import cli
 from bench.commands import run
-from bench.report import drawing
+from bench.report import figures
 run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
-drawing.report_figures = lambda *_: ()
+figures.report_figures = lambda *_: ()
 sys.argv = ["sgdbench", "run", {str(folder / "study.toml")!r}, "--out", {str(folder / "run")!r}, "--validation", "0.25"]
 cli.main()
 """
@@ -229,15 +229,6 @@ cli.main()
     assert result.run.identity["validation"] != "none"
     assert result.frame["best_validation_loss"].notna().all()
     assert set(result.confirmation.frame.columns) >= {"best_validation_loss"}
-    # Both losses of the best choice.
-    drawn = {figure.name: figure.figure for figure in report_figures(read_run_data(folder / "run"))}["held_out"]
-    words = [entry.get_text() for legend in drawn.legends for entry in legend.get_texts()]
-    assert words == ["held-out samples", "training samples"]
-    best = result.best()
-    own = result.frame[result.frame["lr"] == best.settings["lr"]]
-    curve = result.read_curves(own["config_id"].tolist())
-    ends = {line.get_ydata()[0] for line in drawn.axes[0].lines}
-    assert ends == {curve["loss"].iloc[0], curve["validation_loss"].iloc[0]}
 
 
 @pytest.mark.parametrize(
@@ -427,9 +418,9 @@ def test_the_command_line_judges_by_rows_for_the_test(folder, python):
 import sys
 from bench import cli
 from bench.commands import run
-from bench.report import drawing
+from bench.report import figures
 run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
-drawing.report_figures = lambda *_: ()
+figures.report_figures = lambda *_: ()
 sys.argv = ["sgdbench", "run", {str(folder / "study.toml")!r}, "--out", {str(folder / "run")!r}]
 sys.argv += ["--validation", "0.25", "--test", "0.25"]
 cli.main()
@@ -486,14 +477,17 @@ def test_a_fit_of_the_command_line_shows_the_loss_on_held_out_rows(folder, pytho
 
 def test_loss_curves_show_both_losses(tmp_path):
     result = jumping(tmp_path)
-    figures = {figure.name: figure.figure for figure in report_figures(read_run_data(tmp_path))}
-    # From the start at which it takes longest, at which all runs have the same losses.
-    far = result.frame[result.frame["init"] == "far"]["config_id"]
-    first = result.read_curves(far.tolist()).iloc[0]
-    drawn = [line for axis in figures["loss_by_lr"].axes for line in axis.lines]
-    starts = {line.get_linestyle(): line.get_ydata()[0] for line in drawn}
-    assert starts == {"-": first["loss"], "--": first["validation_loss"]}
-    assert [line.get_linestyle() for line in drawn] == ["-", "--"] * 2
+    (figure,) = report_figures(read_run_data(tmp_path), ["loss_by_optimizer"])
+    assert figure.caption.endswith("on the training and on the held-out samples.")
+    axes = {axis.get_title("left").removeprefix("start "): axis for axis in figure.figure.axes}
+    assert set(axes) == set(result.frame["init"])
+    for start, axis in axes.items():
+        # All runs from a start have the same losses there.
+        own = result.frame[result.frame["init"] == start]["config_id"]
+        first = result.read_curves(own.tolist()).iloc[0]
+        assert [line.get_linestyle() for line in axis.lines] == ["-", "--"]
+        starts = {line.get_linestyle(): line.get_ydata()[0] for line in axis.lines}
+        assert starts == {"-": first["loss"], "--": first["validation_loss"]}
 
 
 def test_the_charts_of_the_page_show_both_losses(tmp_path):

@@ -11,7 +11,6 @@ from bench import Grid, sweep
 from bench.analysis.basin import basin
 from bench.analysis.trajectories import trajectories
 from bench.data.table import Dataset
-from bench.report import figures
 from bench.report.figures import report_figures
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import store_tables
@@ -63,15 +62,7 @@ def rich(tmp_path_factory):
 
 def by_name(material, *wanted):
     """The figures of a report, or those of them that are wanted: to draw all takes a second."""
-    plan = figures._plan
-
-    def plan_wanted(run_data, stages):
-        return [figure for figure in plan(run_data, stages) if figure.name in wanted]
-
-    with pytest.MonkeyPatch.context() as patched:
-        if wanted:
-            patched.setattr(figures, "_plan", plan_wanted)
-        return {name: (caption, figure) for name, caption, figure in report_figures(material)}
+    return {name: (caption, figure) for name, caption, figure in report_figures(material, wanted or None)}
 
 
 def with_evidence(material, **tables):
@@ -88,54 +79,19 @@ def test_what_is_best_comes_first_and_what_it_costs_last(rich):
         "optimizer_ratios",
         "setting_importance",
         "fitted_curve",
-        "fitted_path",
         "contours",
         "sensitivity",
-        "loss_by_lr",
         "basin",
-        "ecdf",
-        "loss_by_batch_size",
-        "pareto",
     ]
     assert all(caption.endswith(".") for caption, _ in shown.values())
     assert not any(figure.axes[0].texts and "show" in texts(figure)[:20] for _, figure in shown.values())
 
 
 def test_random_starts_share_a_panel_and_a_path(rich):
-    shown = by_name(rich, "loss_by_optimizer", "fitted_path", "contours")
+    shown = by_name(rich, "loss_by_optimizer", "contours")
     panels = [axis.get_title("left") for axis in shown["loss_by_optimizer"][1].axes]
     assert panels == ["start far", "start near", "start random"]
-    for name in ("fitted_path", "contours"):
-        assert [axis.get_title("left") for axis in shown[name][1].axes] == ["far", "near", "random[0]"]
-
-
-def test_losses_by_rate_are_those_from_the_hardest_start(rich):
-    caption, figure = by_name(rich, "loss_by_lr")["loss_by_lr"]
-    assert "Runs from the hardest start, far." in caption
-    first = rich.result.curves.groupby("config_id", observed=True)["loss"].first()
-    frame = rich.frame.set_index("config_id")
-    from_far = first[frame.index[frame["init"] == "far"]]
-    assert figure.axes[0].lines[0].get_ydata()[0] == pytest.approx(from_far.iloc[0])
-    assert legend(figure)[:3] == ["0.02", "0.2", "5"]
-
-
-def test_batch_sizes_are_compared_in_time(rich):
-    timed = with_evidence(rich, costs=made_up_costs(rich.frame, 1e-4))
-    caption, figure = by_name(timed, "loss_by_batch_size")["loss_by_batch_size"]
-    assert figure.get_supxlabel() == "time (ms)"
-    assert "against time" in caption
-    for line in figure.axes[0].lines[:2]:
-        updates = line.get_xdata()[1:] / 0.1
-        np.testing.assert_allclose(updates, np.round(updates))
-
-
-def test_without_a_measured_time_there_is_none_in_the_figures(rich):
-    shown = by_name(with_evidence(rich, costs=None))
-    caption, figure = shown["loss_by_batch_size"]
-    assert figure.get_supxlabel() == "samples seen"
-    assert "against samples seen" in caption
-    assert "pareto" not in shown
-    assert not any("time" in caption for caption, _ in shown.values())
+    assert [axis.get_title("left") for axis in shown["contours"][1].axes] == ["far", "near", "random[0]"]
 
 
 def test_the_map_has_the_edge_that_theory_predicts(rich):
@@ -192,38 +148,35 @@ def test_the_lowest_loss_is_that_of_least_squares_where_it_matters(rich):
     assert rich.lowest_loss == 0
 
 
-def test_losses_of_noisy_data_are_distances_in_every_figure_of_them(rich):
+def test_losses_of_noisy_data_are_distances(rich):
     noise = np.random.default_rng(0).normal(size=X.size)
     noisy = Dataset(rich.data.x, rich.data.y + noise, rich.data.x_names, rich.data.y_name, "here")
-    names = ("loss_by_optimizer", "loss_by_lr", "loss_by_batch_size", "pareto")
     result = replace(rich.result)
     vars(result)["yardstick"] = Yardstick(0.6, 3.0, None, "least squares")
-    shown = by_name(RunData(result, rich.evidence, rich.study, noisy, None, None), *names)
-    for name in names:
-        assert "above the lowest" in texts(shown[name][1]), name
+    shown = by_name(RunData(result, rich.evidence, rich.study, noisy, None, None), "loss_by_optimizer")
+    assert "above the lowest" in texts(shown["loss_by_optimizer"][1])
 
 
 def test_nothing_is_drawn_of_data_that_are_gone(rich):
     gone = RunData(rich.result, rich.evidence, rich.study, None, None, "gone")
-    of_data = ["fitted_curve", "fitted_path", "contours"]
-    assert list(by_name(gone, "rate_map", *of_data)) == ["rate_map"]
+    assert list(by_name(gone, "rate_map", "fitted_curve", "contours")) == ["rate_map"]
 
 
 def test_a_single_choice_has_no_comparisons(tmp_path):
     shown = by_name(material_of(tmp_path, "a*x", lr=0.1, init=[0.0], target=None))
-    assert list(shown) == ["fitted_curve", "fitted_path", "parameter_path", "loss_by_lr"]
+    assert list(shown) == ["loss_by_optimizer", "fitted_curve"]
 
 
 def test_several_inputs_have_no_curve_to_bend(tmp_path):
     x = np.random.default_rng(0).normal(size=(30, 2))
     shown = by_name(material_of(tmp_path, models.plane, x=x, lr=0.1, init=[0.0, 0.0, 0.0], target=None))
-    assert list(shown) == ["fitted_curve", "contours", "loss_by_lr"]
+    assert list(shown) == ["loss_by_optimizer", "fitted_curve", "contours"]
     assert shown["fitted_curve"][1].axes[0].get_ylabel() == "y, predicted"
 
 
 def test_where_all_diverge_no_figure_is_empty(tmp_path):
     shown = by_name(material_of(tmp_path, lr=[1e3, 1e4], batch_size=[1, 8], optimizer=["sgd", "momentum(0.9)"]))
-    assert set(shown) <= {"loss_by_optimizer", "loss_by_lr", "loss_by_batch_size"}
+    assert list(shown) == ["loss_by_optimizer"]
     for _, figure in shown.values():
         assert any(axis.lines for axis in figure.axes) or texts(figure).startswith("No loss curve to show")
 
@@ -234,20 +187,13 @@ def test_a_figure_that_fails_is_named_and_left_out(rich, monkeypatch, capsys):
     def fails(*args, **kwargs):
         raise RuntimeError("no\nglyph\x1b[2J")
 
-    def planning_fails(*args, **kwargs):
-        raise ValueError("no start")
-
     monkeypatch.setattr("bench.report.figures.rate_map", fails)
     monkeypatch.setattr("bench.report.figures.loss_surface", fails)
-    monkeypatch.setattr("bench.report.figures.select_hardest_start", planning_fails)
-    left = ["rate_map", "contours", "loss_by_lr", "loss_by_batch_size", "pareto"]
-    assert list(by_name(rich)) == [name for name in names if name not in left]
-    why = "is left out, because it cannot be drawn:"
+    assert list(by_name(rich)) == [name for name in names if name not in ("rate_map", "contours")]
+    why = "is left out, because it cannot be drawn: RuntimeError: no glyph\ufffd[2J"
     assert capsys.readouterr().err.splitlines() == [
-        f"sgdbench: the figure of the best optimizer {why} ValueError: no start",
-        f"sgdbench: a figure of the costs {why} ValueError: no start",
-        f"sgdbench: the figure rate_map {why} RuntimeError: no glyph\ufffd[2J",
-        f"sgdbench: the figure contours {why} RuntimeError: no glyph\ufffd[2J",
+        f"sgdbench: the figure rate_map {why}",
+        f"sgdbench: the figure contours {why}",
     ]
 
 

@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from figures import legend, lines, overlaps, texts, visible_pixels
+from figures import legend, lines, texts, visible_pixels
 from frames import make_curves, make_frame
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
@@ -15,13 +15,10 @@ from matplotlib.text import Text
 from bench.plots.basins import basin_map
 from bench.plots.colors import colors_of
 from bench.plots.contours import contours
-from bench.plots.curves import fitted_curve, fitted_path
-from bench.plots.ecdf import ecdf
+from bench.plots.curves import fitted_curve
 from bench.plots.loss_axis import LossAxis
 from bench.plots.losses import loss_curves
 from bench.plots.optimizer_ratios import optimizer_ratios
-from bench.plots.pareto import pareto
-from bench.plots.paths import parameter_path
 from bench.plots.rates import rate_map
 from bench.plots.sensitivity import sensitivity
 from bench.plots.setting_importance import setting_importance
@@ -43,31 +40,15 @@ def decay(rates, epochs=10, start=100.0):
     return {f"run{i}": start * np.exp(-rate * np.arange(epochs + 1)) for i, rate in enumerate(rates)}
 
 
-def walk(frame, epochs=8, names=("a", "b", "c"), end=0.0):
-    """Trajectories that halve their distance from `end` at each epoch."""
-    steps = 0.5 ** np.arange(epochs + 1)
-    return pd.concat(
-        pd.DataFrame(
-            {"config_id": run, "epoch": np.arange(epochs + 1.0), "samples": 800 * np.arange(epochs + 1)}
-            | {f"param_{name}": end + (i + 1) * (j + 1) * steps for j, name in enumerate(names)}
-        )
-        for i, run in enumerate(frame["config_id"])
-    )
-
-
 def gallery(frame):
     """A small figure of each kind, for what has to hold for all of them."""
     name = frame["init"].iloc[0]
-    yield loss_curves(frame, make_curves(decay(range(1, len(frame) + 1))), by="init", panel="optimizer")
+    yield loss_curves(frame, make_curves(decay(range(1, len(frame) + 1))))
     yield fitted_curve(quadratic, X, Y, params_by_name={name: [1, 0, -2]}, start=[0, 0, 0], names=(name, name))
-    yield fitted_path(quadratic, X, Y, paths={name: ([0, 8, 16], np.eye(3))}, target=[1, 0, -2], names=(name, name))
-    yield parameter_path(walk(frame, names=(name, "b")), frame)
     yield contours(lambda params: (params**2).sum(axis=1), {name: np.eye(3)}, names=("b", name, "c"))
     solved = frame.assign(optimizer=name, status="converged", samples_to_target=3, lr=[0.1, 0.2])
     yield rate_map(solved)
     yield sensitivity(solved)
-    yield ecdf(solved)
-    yield pareto(solved.assign(schedule=name))
     yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
     yield speed_bars(speeds(name))
     yield optimizer_ratios(comparison(name, "sgd"), cost="samples to the target", seeds="3 seeds")
@@ -106,15 +87,15 @@ def speeds(*peers):
 
 
 def test_lines_are_medians_and_bands_their_quantiles():
-    frame = make_frame(6, lr=[0.1] * 3 + [0.5] * 3, seed=[0, 1, 2] * 2)
+    frame = make_frame(6, optimizer=["adam"] * 3 + ["sgd"] * 3, seed=[0, 1, 2] * 2)
     curves = make_curves(decay([0.1, 0.2, 0.4, 1, 2, 4]))
     figure = loss_curves(frame, curves)
     (axis,) = figure.axes
-    bands = loss_quantiles(frame, curves, ["lr"])
+    bands = loss_quantiles(frame, curves, ["optimizer"])
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
     assert figure.get_supxlabel() == "samples seen"
-    for rate, line, fill in zip((0.1, 0.5), axis.lines, axis.collections, strict=True):
-        band = bands[bands["lr"] == rate]
+    for name, line, fill in zip(("adam", "sgd"), axis.lines, axis.collections, strict=True):
+        band = bands[bands["optimizer"] == name]
         # The start has no place on the axis and is drawn at its left edge.
         np.testing.assert_array_equal(line.get_xdata(), [400, *band["samples"][1:]])
         np.testing.assert_allclose(line.get_ydata(), band["median"])
@@ -122,7 +103,7 @@ def test_lines_are_medians_and_bands_their_quantiles():
         assert edge.min() == pytest.approx(band["median"].min())
         assert edge.max() == pytest.approx(band["high"].max())
         assert to_hex(line.get_color()) == to_hex(fill.get_facecolor()[0][:3])
-    assert legend(figure) == ["0.1", "0.5"]
+    assert legend(figure) == ["adam", "sgd"]
     assert "Median and 10–90 % of 3 runs." in texts(figure)  # noqa: RUF001
 
 
@@ -142,33 +123,25 @@ def test_a_band_stays_within_the_span_of_its_own_line():
 
 
 def test_one_run_each_needs_no_band_and_no_remark():
-    figure = loss_curves(make_frame(2, lr=[0.1, 0.2]), make_curves(decay([1, 2])))
+    figure = loss_curves(make_frame(2, optimizer=["sgd", "adam"]), make_curves(decay([1, 2])))
     assert "Median" not in texts(figure)
 
 
-def test_a_panel_for_each_batch_size_with_shared_axes():
-    frame = make_frame(4, lr=[0.1, 0.2] * 2, batch_size=[1, 1, 800, 800])
+def test_a_panel_for_each_start_with_shared_axes():
+    frame = make_frame(4, optimizer=["adam", "sgd"] * 2, init=["far", "far", "near", "near"])
     figure = loss_curves(frame, make_curves(decay([1, 2, 3, 4])))
-    assert [axis.get_title("left") for axis in figure.axes] == ["batch size 1", "batch size 800"]
+    assert [axis.get_title("left") for axis in figure.axes] == ["start far", "start near"]
     assert [len(axis.lines) for axis in figure.axes] == [2, 2]
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     np.testing.assert_allclose(lines(figure.axes[1])[0][1], decay([3])["run0"])
 
 
 def test_many_panels_are_thinned_and_it_says_so():
-    rates = np.geomspace(0.01, 1, 20)
-    frame = make_frame(40, lr=np.tile(rates, 2), batch_size=np.repeat([1, 8], 20))
-    figure = loss_curves(frame, make_curves(decay(np.tile(rates, 2))), by="batch_size", panel="lr")
+    frame = make_frame(20, init=[f"start {k:02}" for k in range(20)])
+    figure = loss_curves(frame, make_curves(decay(np.geomspace(0.01, 1, 20))))
     titles = [axis.get_title("left") for axis in figure.axes]
-    assert len(titles) == 6
-    assert (titles[0], titles[-1]) == ("learning rate 0.01", "learning rate 1")
-    assert "6 of 20 values of learning rate." in texts(figure)
-
-
-def test_names_can_be_compared_as_well_as_numbers():
-    frame = make_frame(2, optimizer=["sgd", "adam"])
-    figure = loss_curves(frame, make_curves(decay([1, 2])), by="optimizer")
-    assert legend(figure) == ["adam", "sgd"]
+    assert (len(titles), titles[0], titles[-1]) == (6, "start start 00", "start start 19")
+    assert "6 of 20 starts." in texts(figure)
 
 
 def test_the_target_is_a_line_and_bounds_the_view():
@@ -205,12 +178,12 @@ def test_extreme_losses_are_drawn(loss, tmp_path):
 
 
 def test_a_single_loss_among_curves_is_a_dot():
-    figure = loss_curves(make_frame(2, lr=[0.1, 0.2]), make_curves({"run0": [1, 0.5], "run1": [1]}))
+    figure = loss_curves(make_frame(2, optimizer=["adam", "sgd"]), make_curves({"run0": [1, 0.5], "run1": [1]}))
     assert [line.get_marker() for line in figure.axes[0].lines] == ["", "o"]
 
 
 def test_runs_that_diverge_leave_at_the_top():
-    frame = make_frame(2, lr=[0.1, 5.0], status=["max_epochs", "diverged"])
+    frame = make_frame(2, optimizer=["adam", "sgd"], status=["max_epochs", "diverged"])
     figure = loss_curves(frame, make_curves({"run0": [10, 1, 0.1], "run1": [10, 1e200, np.inf]}))
     (axis,) = figure.axes
     assert axis.get_ylim()[1] == pytest.approx(1e4)
@@ -235,17 +208,6 @@ def test_no_loss_curve_to_show(runs, curves, status):
     assert not figure.axes[0].lines
 
 
-def test_time_is_updates_times_what_an_update_takes():
-    frame = make_frame(4, batch_size=[1, 1, 8, 8], seed=[0, 1] * 2, seconds_per_update=[1e-8, 3e-8, 2e-9, 2e-9])
-    figure = loss_curves(frame, make_curves(decay([1, 2, 3, 4])), by="batch_size", panel="optimizer", x="seconds")
-    small, large = lines(figure.axes[0])
-    # 800 updates for each mark; the start is half as far as the first of all marks.
-    np.testing.assert_allclose(small[0], [0.8, *16.0 * np.arange(1, 11)])
-    np.testing.assert_allclose(large[0], [0.8, *1.6 * np.arange(1, 11)])
-    assert figure.get_supxlabel() == "time (µs)"
-    np.testing.assert_allclose(small[1], np.median([*decay([1]).values(), *decay([2]).values()], axis=0))
-
-
 def test_long_curves_are_thinned_to_what_can_be_seen():
     loss = 1 / np.arange(1, 5002)
     (axis,) = loss_curves(make_frame(1), make_curves({"run0": loss})).axes
@@ -265,7 +227,7 @@ def test_losses_within_a_decade_fill_the_panel():
 
 def test_optimizers_with_the_same_curve_can_all_be_seen():
     names = ["adam", "adamw", "momentum(0.9)", "nesterov(0.9)", "sgd"]
-    figure = loss_curves(make_frame(5, optimizer=names), make_curves(decay([1] * 5)), by="optimizer")
+    figure = loss_curves(make_frame(5, optimizer=names), make_curves(decay([1] * 5)))
     for name, color in colors_of(names).items():
         assert visible_pixels(figure.axes[0], color) > 100, name
 
@@ -273,7 +235,7 @@ def test_optimizers_with_the_same_curve_can_all_be_seen():
 def test_where_the_lowest_loss_is_known_the_distance_to_it_is_drawn():
     """Of noisy data all curves end at the same loss, however fast they arrive."""
     losses = {"run0": [1.3, 0.4, 0.31, 0.301], "run1": [1.3, 0.31, 0.3001, 0.3]}
-    frame, curves = make_frame(2, lr=[0.1, 0.2]), make_curves(losses)
+    frame, curves = make_frame(2, optimizer=["adam", "sgd"]), make_curves(losses)
     figure = loss_curves(frame, curves, target=0.3002, shown=LossAxis(0.3, standardized=True))
     (axis,) = figure.axes
     slow, fast, target = axis.lines
@@ -297,13 +259,6 @@ def test_losses_within_three_decades_need_no_whole_decades():
     bottom, top = loss_curves(make_frame(1), make_curves({"run0": [120, 1, 0.9]})).axes[0].get_ylim()
     assert 0.5 < bottom < 0.9
     assert 120 < top < 200
-
-
-def test_a_batch_of_all_samples_is_called_full_in_titles_and_legends():
-    frame, curves = make_frame(2, batch_size=[8, 800]), make_curves(decay([1, 2]))
-    assert legend(loss_curves(frame, curves, by="batch_size", panel="optimizer", samples=800)) == ["8", "full"]
-    titles = [axis.get_title("left") for axis in loss_curves(frame, curves, samples=800).axes]
-    assert titles == ["batch size 8", "batch size full"]
 
 
 def test_a_target_far_below_is_named_as_that():
@@ -409,133 +364,7 @@ def test_a_fit_far_from_the_others_does_not_flatten_them():
     assert below.get_ylim()[1] - below.get_ylim()[0] < 0.05
 
 
-@pytest.mark.parametrize(
-    ("last", "moments"),
-    [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (8, list(range(9))), (128, [0, 1, 2, 4, 8, 16, 32, 64, 128])],
-)
-def test_the_path_is_drawn_at_samples_that_grow_geometrically(last, moments):
-    path = np.transpose([np.zeros(last + 1), np.zeros(last + 1), np.arange(last + 1)])
-    figure = fitted_path(quadratic, X, Y, paths={"near": (np.arange(last + 1), path)})
-    curves = figure.axes[0].lines[1:]
-    assert [line.get_ydata()[0] for line in curves] == moments
-    assert [line.get_linestyle() == "--" for line in curves] == [moment == 0 for moment in moments]
-    assert legend(figure) == [*map(str, moments), "data"]
-    assert figure.legends[0].get_title().get_text() == "samples seen"
-
-
-def test_a_run_that_is_over_is_drawn_as_it_ended_once():
-    flat = np.zeros((5, 3))
-    paths = {"short": ([0, 1, 3], np.diag([0, 0, 1.0])[[0, 2, 2]] * [[0], [1], [3]]), "long": ([0, 1, 2, 4, 8], flat)}
-    figure = fitted_path(quadratic, X, Y, paths=paths)
-    short, long = figure.axes
-    assert [line.get_ydata()[0] for line in short.lines[1:]] == [0, 1, 1, 3]
-    assert len(long.lines[1:]) == 6
-
-
-def test_the_view_and_the_target_of_the_lesson():
-    near, far = np.array([[-1.0, 10, 26], [0, 1, 2]]), np.array([[-11 / 6, -395 / 3, -2400]] * 4)
-    paths = {"near": ([0, 800], near), "far": ([0, 800, 1600, 2400], far)}
-    figure = fitted_path(quadratic, X, Y, paths=paths, target=[1, 0, -2], xlim=(-50, 50), ylim=(-500, 500))
-    assert [axis.get_title("left") for axis in figure.axes] == ["near", "far"]
-    assert [len(axis.lines) for axis in figure.axes] == [2 + 2, 2 + 4]
-    for axis in figure.axes:
-        assert axis.get_xlim() == (-50, 50)
-        assert axis.get_ylim() == (-500, 500)
-        at, target = axis.lines[1].get_xydata().T
-        assert (at[0], at[-1]) == (-50, 50)
-        np.testing.assert_allclose(target, at**2 - 2)
-    near, far = (axis.lines[2] for axis in figure.axes)
-    assert to_hex(near.get_color()) == to_hex(far.get_color())
-
-
-def test_titles_of_two_panels_have_room_and_are_not_cut_off():
-    names = ["far start (-11/6, -395/3, -2400)", "near start (-1, 10, 26)"]
-    figure = fitted_path(quadratic, X, Y, paths=dict.fromkeys(names, ([0, 1], np.eye(3)[:2])))
-    assert [axis.get_title("left") for axis in figure.axes] == names
-    titles = [text for text in figure.findobj(Text) if text.get_text() in names]
-    assert overlaps(figure, titles) == []
-
-
-def test_a_path_that_diverges_is_drawn_while_it_is_finite():
-    path = np.array([[1.0, 0, 0], [2, 0, 0], [np.inf, 0, 0]])
-    figure = fitted_path(quadratic, X, Y, paths={"wild": ([0, 1, 2], path)})
-    assert figure.axes[0].get_title("left") == "wild (diverged)"
-    assert len(figure.axes[0].lines) == 1 + 2
-
-
 # Parameter paths
-
-
-@pytest.mark.parametrize("names", ["a", "ab", "abcde"])
-def test_a_panel_for_each_parameter(names):
-    frame = make_frame(2, init=["near", "far"])
-    figure = parameter_path(walk(frame, names=names), frame)
-    assert [axis.get_yscale() for axis in figure.axes] == ["log"] * len(names)
-    assert [axis.get_title("left") for axis in figure.axes] == [f"distance of {name}" for name in names]
-
-
-def test_of_many_parameters_the_six_that_move_farthest_are_shown():
-    frame = make_frame(1)
-    figure = parameter_path(walk(frame, names="abcdefgh"), frame)
-    assert [axis.get_title("left")[-1] for axis in figure.axes] == list("cdefgh")
-    assert "The 6 of 8 parameters that move farthest." in texts(figure)
-
-
-def test_distances_from_a_reference():
-    frame = make_frame(2, init=["near", "far"])
-    figure = parameter_path(walk(frame, end=3.0), frame, reference=[3.0, 3.0, 3.0])
-    for run in (0, 1):
-        for j, axis in enumerate(figure.axes):
-            np.testing.assert_allclose(axis.lines[run].get_ydata(), (run + 1) * (j + 1) * 0.5 ** np.arange(9))
-    assert "Distances from the reference." in texts(figure)
-
-
-def test_without_a_reference_the_best_run_ends_at_zero():
-    frame = make_frame(2, init=["near", "far"], final_loss=[2.0, 1.0])
-    figure = parameter_path(walk(frame), frame)
-    near, far = (line.get_ydata() for line in figure.axes[0].lines)
-    assert far[-1] == 0
-    assert near[-1] == 0.5**8
-    assert "Distances from the final values of the best run." in texts(figure)
-
-
-def test_runs_are_named_by_what_differs():
-    frame = make_frame(2, init=["near", "far"], lr=[0.5, 0.5], seed=[3, 4])
-    assert legend(parameter_path(walk(frame), frame)) == ["far\nseed 4", "near\nseed 3"]
-
-
-def test_a_single_run_needs_no_key():
-    frame = make_frame(1)
-    assert legend(parameter_path(walk(frame), frame)) == []
-
-
-def test_of_many_runs_five_are_drawn():
-    frame = make_frame(12, seed=range(12))
-    figure = parameter_path(walk(frame), frame)
-    assert len(figure.axes[0].lines) == 5
-    assert "5 of 12 runs." in texts(figure)
-
-
-def test_a_parameter_that_never_moves(tmp_path):
-    frame = make_frame(1)
-    figure = parameter_path(walk(frame).assign(param_a=1.0), frame)
-    save(figure, tmp_path, "path")
-    assert "a does not change" in texts(figure)
-    assert not figure.axes[0].axison
-
-
-@pytest.mark.parametrize("final_loss", [np.nan, np.inf])
-def test_no_path_of_runs_that_diverged(final_loss):
-    frame = make_frame(2, final_loss=final_loss, seed=[0, 1])
-    assert texts(parameter_path(walk(frame), frame)).startswith("No path to show")
-
-
-@pytest.mark.parametrize("value", [np.nan, 1.0])
-def test_no_path_of_a_single_epoch(value):
-    frame = make_frame(1)
-    trajectory = walk(frame, epochs=1)
-    trajectory.loc[trajectory["samples"] > 0, "param_b"] = np.nan
-    assert texts(parameter_path(trajectory.fillna({"param_c": value}), frame)).startswith("No path to show")
 
 
 # All figures

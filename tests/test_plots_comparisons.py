@@ -3,17 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figures import legend, lines, named, overlaps, texts
+from figures import legend, named, overlaps, texts
 from frames import make_frame
 from matplotlib.colors import to_hex
 from test_plots import speeds
 
 from bench.plots.choices import select_best_runs, start_families
 from bench.plots.colors import colors_of
-from bench.plots.ecdf import ecdf
 from bench.plots.loss_axis import LossAxis
 from bench.plots.optimizer_ratios import optimizer_ratios
-from bench.plots.pareto import pareto
 from bench.plots.sensitivity import sensitivity
 from bench.plots.setting_importance import setting_importance
 from bench.plots.speed import speed_bars
@@ -34,7 +32,6 @@ def test_each_optimizer_keeps_the_settings_of_its_best_choice():
     frame = make_frame(6, **columns, batch_size=[1, 8, 1, 8, 8, 1], final_loss=[5, 4, 1, 3, 2, 9])
     assert select_best_runs(frame, ["batch_size"])["config_id"].tolist() == ["run0", "run2", "run4"]
     assert select_best_runs(frame)["config_id"].tolist() == ["run2", "run4"]
-    assert select_best_runs(frame, by="batch_size")["config_id"].tolist() == ["run2", "run4"]
 
 
 def test_the_recommended_choice_is_the_best_one_of_its_optimizer():
@@ -57,7 +54,7 @@ def test_the_final_loss_is_a_median_over_starts_and_seeds():
     for rate, group, reach in zip((0.1, 1.0), losses, axis.collections[0].get_segments(), strict=True):
         np.testing.assert_allclose(reach, [[rate, end] for end in np.quantile(group, [0.1, 0.9])])
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
-    assert legend(figure) == ["sgd\nbatch size 1\nconstant"]
+    assert legend(figure) == ["sgd"]
 
 
 def test_where_most_diverge_the_line_leaves_and_a_cross_says_so():
@@ -110,11 +107,10 @@ def test_the_sensitivity_shows_the_distance_to_a_known_lowest_loss():
     assert figure.axes[0].get_ylabel() == "final loss above the lowest\npossible, 0.5"
 
 
-def test_an_optimizer_has_the_batch_size_of_its_best_choice():
+def test_an_optimizer_has_its_best_other_settings_at_each_rate():
     frame = make_frame(4, lr=[0.1, 0.2] * 2, batch_size=[1, 1, 8, 8], final_loss=[1.0, 2.0, 0.5, 7.0])
     figure = sensitivity(frame)
-    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.5, 7])
-    assert "batch size 8" in texts(figure)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.5, 2])
 
 
 def test_a_single_rate_is_a_dot(tmp_path):
@@ -131,197 +127,7 @@ def test_no_final_loss_to_show():
 # Configurations solved
 
 
-def test_the_share_that_is_solved_rises_with_the_samples_and_ends_at_the_success_rate():
-    frame = make_frame(
-        6,
-        optimizer=["sgd"] * 4 + ["adam"] * 2,
-        epochs=[2, 5, 5, 10, 10, 10],
-        epochs_to_target=[2, 5, 5, None, None, None],
-        seed=range(6),
-        seconds=[2e-3, 5e-3, 10e-3, 10e-3, 10e-3, 10e-3],
-    )
-    figure = ecdf(frame)
-    in_samples, in_time = figure.axes
-    adam, sgd = in_samples.lines
-    assert in_samples.get_xlabel() == "samples seen"
-    assert sgd.get_drawstyle() == "steps-post"
-    np.testing.assert_allclose(sgd.get_xydata(), [[1600, 0], [1600, 0.25], [4000, 0.75], [8000, 0.75]])
-    np.testing.assert_allclose(adam.get_xydata(), [[1600, 0], [8000, 0]])
-    np.testing.assert_allclose(in_time.lines[1].get_xydata(), [[2, 0], [2, 0.25], [5, 0.5], [10, 0.75], [10, 0.75]])
-    assert in_time.get_xlabel() == "time (ms)"
-    assert legend(figure) == ["adam: 0%", "sgd: 75%"]
-    assert "6 configurations" in texts(figure)
-
-
-def test_of_many_optimizers_the_best_have_colors_and_the_others_are_gray():
-    names = [f"momentum(0.{k})" for k in range(1, 10)]
-    figure = ecdf(make_frame(9, optimizer=names, status="converged", samples_to_target=np.arange(100, 1000, 100)))
-    colors = [to_hex(line.get_color()) for line in figure.axes[0].lines]
-    assert colors.count(FAINT) == 2
-    assert len(set(colors)) == 8
-    assert legend(figure)[-1] == "2 others: 100%"
-    assert "momentum(0.9): 100%" not in legend(figure)
-
-
-def test_without_a_measured_time_there_is_one_panel():
-    (axis,) = ecdf(make_frame(2, epochs_to_target=[1, 2], seconds=np.nan, seed=[0, 1])).axes
-    assert axis.get_xlabel() == "samples seen"
-
-
-def test_what_is_solved_at_the_start_counts_from_the_left(tmp_path):
-    figure = ecdf(make_frame(2, epochs=[0, 9], epochs_to_target=[0, 9], seed=[0, 1]))
-    at, share = lines(figure.axes[0])[0]
-    assert share.tolist() == [0, 0.5, 1, 1]
-    assert (at > 0).all()
-    save(figure, tmp_path, "ecdf")
-
-
-@pytest.mark.parametrize("epochs", [0, 1])
-def test_all_solved_at_once_is_still_a_figure(epochs, tmp_path):
-    frame = make_frame(2, epochs=epochs, epochs_to_target=epochs, seconds=0.0, seed=[0, 1])
-    save(ecdf(frame), tmp_path, "ecdf")
-
-
-def test_nothing_solved():
-    assert texts(ecdf(make_frame(3, seed=range(3)))) == "No configuration was solved: none of 3 reached a target."
-
-
 # The front of time and loss
-
-
-def choices(seconds, losses, **columns):
-    size = len(seconds)
-    return make_frame(size, lr=np.arange(1, size + 1) / 10, epochs=1, seconds=seconds, final_loss=losses, **columns)
-
-
-def test_nothing_is_faster_and_better_than_the_front():
-    seconds, losses = [1.0, 2.0, 3.0, 2.5, 5.0], [8.0, 4.0, 6.0, 2.0, 3.0]
-    figure = pareto(choices(seconds, losses))
-    (axis,) = figure.axes
-    front = named(axis, "front")
-    np.testing.assert_allclose(front.get_xydata(), [[1, 8], [2, 4], [2.5, 2], [5, 2]])
-    for time, loss in zip(seconds, losses, strict=True):
-        dominated = any(s < time and other < loss for s, other in zip(seconds, losses, strict=True))
-        assert dominated != ([time, loss] in front.get_xydata().tolist())
-    assert "1: learning rate 0.1" in legend(figure)
-    assert "5 choices of settings, medians over starts and seeds." in texts(figure)
-
-
-def test_of_choices_that_are_equal_in_one_respect_the_better_one_is_on_the_front():
-    """And of two that are equal in both, one: both are drawn, and one is named."""
-    seconds, losses = [2.0, 1.0, 3.0, 4.0, 1.0, 3.0], [6.0, 8.0, 2.0, 2.0, 6.0, 2.0]
-    # The one that is worse after a second reached the target sooner, so that it comes first of all choices.
-    figure = pareto(choices(seconds, losses, status="converged", epochs_to_target=[3, 1, 3, 3, 2, 3]))
-    (axis,) = figure.axes
-    # Where nothing is better, the line goes on to the longest time.
-    assert named(axis, "front").get_xydata().tolist() == [[1, 6], [3, 2], [4, 2]]
-    points = [xy for line in axis.lines if line.get_markersize() == 5 for xy in line.get_xydata().tolist()]
-    assert sorted(points) == sorted(map(list, zip(seconds, losses, strict=True)))
-    assert [entry for entry in legend(figure) if entry[0].isdecimal()] == [
-        "1: learning rate 0.5",
-        "2: learning rate 0.3",
-    ]
-    assert [(text.get_text(), text.xy) for text in axis.texts] == [("1", (1, 6)), ("2", (3, 2))]
-
-
-def test_nothing_is_written_over_the_points():
-    """Settings stand in the legend: at the points they would cover others."""
-    figure = pareto(choices(np.geomspace(1, 9, 40), np.geomspace(9, 1, 40)))
-    assert {text.get_text() for text in figure.axes[0].texts} <= set("1234")
-    assert overlaps(figure, figure.axes[0].texts) == []
-
-
-def test_choices_that_reach_the_target_have_a_panel_of_their_own():
-    """How far below the target they land is no merit, and made a front on the floor of the panel."""
-    seconds, losses = [3.0, 1.0, 2.0, 4.0, 4.0], [1e-9, 9e-4, 1e-20, 5e-2, 7.0]
-    optimizer = ["sgd", "sgd", "adam", "sgd", "adam"]
-    figure = pareto(choices(seconds, losses, optimizer=optimizer), target=1e-3)
-    missed, reached = figure.axes
-    rows = [label.get_text() for label in reached.get_yticklabels()]
-    points = [tuple(xy) for line in reached.lines if line.get_markersize() == 5 for xy in line.get_xydata()]
-    assert sorted(points) == sorted((at, rows.index(name)) for at, name in zip(seconds[:3], optimizer, strict=False))
-    assert [text.xy for text in reached.texts] == [
-        (one, k) for k, one in enumerate([1.0, 2.0] if rows[0] == "sgd" else [2.0, 1.0])
-    ]
-    points = [tuple(xy) for line in missed.lines if line.get_markersize() == 5 for xy in line.get_xydata()]
-    assert sorted(points) == [(4, 5e-2), (4, 7)]
-    assert missed.get_ylim()[0] > 1e-5
-    assert missed.get_xlim() == reached.get_xlim()
-    assert "front" not in legend(figure)
-
-
-def test_where_all_choices_reach_the_target_there_is_no_other_panel():
-    (axis,) = pareto(choices([1.0, 2.0], [1e-4, 1e-5]), target=1e-3).axes
-    assert axis.get_title("left") == "choices that reach the target 0.001"
-
-
-def test_of_many_optimizers_the_best_have_rows_and_colors_of_their_own():
-    names = [f"momentum(0.{k})" for k in range(1, 10)]
-    figure = pareto(choices(np.arange(1.0, 10), [1e-4] * 9, optimizer=names), target=1e-3)
-    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert len(rows) == 8
-    assert rows[-1] == "others"
-
-
-def test_a_front_of_noisy_data_is_above_the_floor():
-    figure = pareto(choices([1.0, 2.0, 3.0], [0.6, 0.51, 0.5001]), shown=LossAxis(0.5))
-    (axis,) = figure.axes
-    heights = named(axis, "front").get_ydata()
-    np.testing.assert_allclose(heights, [0.1, 0.01, 1e-4, 1e-4])
-    bottom, top = axis.get_ylim()
-    assert (np.log(heights / bottom) / np.log(top / bottom) > 0.04).all()
-
-
-def test_a_single_point_that_comes_twice_is_the_front():
-    (axis,) = pareto(choices([1.0, 1.0], [2.0, 2.0])).axes
-    assert named(axis, "front").get_xydata().tolist() == [[1, 2], [1, 2]]
-
-
-def test_points_are_medians_in_the_color_of_their_optimizer():
-    frame = choices([1.0] * 3 + [2.0] * 3, [1.0, 3.0, 5.0, 7.0, 8.0, 9.0])
-    frame = frame.assign(lr=0.1, optimizer=["sgd"] * 3 + ["adam"] * 3, seed=[0, 1, 2] * 2)
-    (axis,) = pareto(frame).axes
-    points = {line.get_color(): line.get_xydata().tolist() for line in axis.lines if line.get_markersize() == 5}
-    colors = colors_of(["sgd", "adam"])
-    assert points == {colors["sgd"]: [[1, 3]], colors["adam"]: [[2, 8]]}
-
-
-def test_a_choice_of_which_some_runs_diverge_is_hollow():
-    frame = choices([1.0, 1.0, 1.0, 2.0], [1.0, 2.0, np.nan, 1.0])
-    frame = frame.assign(lr=[0.1, 0.1, 0.1, 0.2], status=["max_epochs"] * 2 + ["diverged", "max_epochs"], seed=range(4))
-    figure = pareto(frame)
-    faces = {
-        tuple(xy): line.get_markerfacecolor()
-        for line in figure.axes[0].lines
-        if line.get_markersize() == 5
-        for xy in line.get_xydata()
-    }
-    assert faces[1, 2] == "white"
-    assert faces[2, 1] == colors_of(["sgd"])["sgd"]
-    assert "some runs diverged" in legend(figure)
-
-
-def test_what_ends_far_above_or_diverges_is_counted():
-    frame = choices([1.0] * 6, [1.0, 1.1, 1.2, 1.3, 1e9, np.nan])
-    figure = pareto(frame)
-    assert (
-        "4 choices of settings, medians over starts and seeds. 2 more end at much higher losses or diverge."
-    ) in texts(figure)
-    assert figure.axes[0].get_ylim()[1] < 10
-
-
-def test_the_target_is_in_view_and_above_the_floor(tmp_path):
-    figure = pareto(choices([1.0, 2.0, 3.0], [1e30, 0.3, 0.02]), target=1e-5)
-    assert named(figure.axes[0], "target 1e-5, below").get_ydata()[0] < figure.axes[0].get_ylim()[0]
-    figure = pareto(choices([1.0, 2.0, 3.0], [1.0, 0.3, 0.002]), target=1e-3)
-    bottom, top = figure.axes[0].get_ylim()
-    assert 0.04 < np.log(1e-3 / bottom) / np.log(top / bottom) < 0.2
-    save(figure, tmp_path, "pareto")
-
-
-def test_no_time_to_compare():
-    told = texts(pareto(choices([1.0, 2.0], [np.nan, np.inf])))
-    assert told == "No time to compare: none of 2 choices of settings ended with a finite loss."
 
 
 # Speed

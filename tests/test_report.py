@@ -17,7 +17,7 @@ from bench import Grid, sweep
 from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
 from bench.cli import main
 from bench.commands.run import run_study
-from bench.report.figures import report_figures, select_hardest_start
+from bench.report.figures import report_figures
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
 from bench.store.evidence import COLUMNS
@@ -48,13 +48,13 @@ def report(folder):
 @pytest.fixture
 def one_figure(monkeypatch):
     """A report has its first figure alone, for tests of something else in it: to draw the others takes seconds."""
-    monkeypatch.setattr("bench.report.drawing.report_figures", lambda *asked: islice(report_figures(*asked), 1))
+    monkeypatch.setattr("bench.report.figures.report_figures", lambda *asked: islice(report_figures(*asked), 1))
 
 
 @pytest.fixture
 def unsaved(monkeypatch):
     """Figures are drawn and not written, for tests of the words of a report: to write them takes most of its time."""
-    monkeypatch.setattr("bench.report.drawing.save", lambda *args, **kwargs: [])
+    monkeypatch.setattr("bench.report.figures.save", lambda *args, **kwargs: [])
 
 
 def test_the_report_opens_with_a_verdict(report):
@@ -274,28 +274,6 @@ def test_the_best_and_the_typical_run_of_each_start():
     assert typical_runs(frame.tail(1)).empty
 
 
-@pytest.mark.parametrize(
-    ("parts", "hardest"),
-    [
-        ([runs_of("near", [1, 2]), runs_of("far", [1, None])], "far"),
-        ([runs_of("near", [None, None]), runs_of("far", [None, None], final_loss=9.0)], "far"),
-        ([runs_of("near", [None, None]), runs_of("far", [None, None], final_loss=np.nan)], "far"),
-        ([runs_of("r[0]", [1, 2]), runs_of("r[1]", [None, None]), runs_of("far", [None, 1, None])], "far"),
-    ],
-)
-def test_the_hardest_start(parts, hardest):
-    frame, start = select_hardest_start(frame_of(*parts))
-    assert start == hardest
-    assert set(frame["init"]) == {hardest}
-
-
-def test_random_starts_are_one():
-    frame = frame_of(runs_of("r[0]", [1]), runs_of("r[1]", [None]))
-    kept, start = select_hardest_start(frame)
-    assert start is None
-    assert kept is frame
-
-
 @pytest.mark.usefixtures("unsaved")
 def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch):
     def refuse(*args, **kwargs):
@@ -337,7 +315,7 @@ def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monke
         if name == "sensitivity":
             raise RuntimeError("no glyph")
 
-    monkeypatch.setattr("bench.report.drawing.save", fails)
+    monkeypatch.setattr("bench.report.figures.save", fails)
     copy = shutil.copytree(folder, tmp_path / "copy")
     written = write_report(copy).with_name("report.md").read_text(encoding="utf-8")
     assert "figures/rate_map.png" in written

@@ -135,13 +135,3 @@ def test_slow_variants_get_less_to_do():
     assert (little.epochs, little.y.size) == (1, 800)
     little = problem_for(BY_NAME["reference"], classic(5, n=1_000_000), batch)
     assert (little.epochs, little.y.size) == (1, 10_000)
-
-
-def test_what_else_computes_has_ended_when_the_clock_starts(monkeypatch):
-    order = []
-    monkeypatch.setattr(
-        timing.speed, "take_turns", lambda *args, **kwargs: order.append("turns") or turns(*args, **kwargs)
-    )
-    variants = [BY_NAME["reference"], BY_NAME["NumPy scalars"]]
-    speed(variants, classic(3), many(runs=2), seconds=1, progress=order.append, wait=lambda: order.append("wait"))
-    assert order == [1, 2, "wait", "turns"]

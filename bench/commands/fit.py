@@ -375,7 +375,7 @@ def _show_film(
 
     film = table_film(fitted, table, settings)
     if path:
-        with _explain_failure("--animate", path), progress("frames", len(film.ticks)) as advance:
+        with _explain_failure("--animate", path), progress("frames", len(film.frames)) as advance:
             write_film(film, path, advance)
     if window:
         window.replay(film)

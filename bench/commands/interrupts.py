@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130
-# A handler that was called while modules are imported looks again after so many seconds.
+# An interrupt that came where nothing can be raised is delivered again after so many seconds.
 PATIENCE = 0.02
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -25,49 +25,35 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._waiting: int | None = None
+        self._again: threading.Timer | None = None
 
     @property
     def exit_code(self) -> int:
         """The code of a command that was interrupted, as shells count: 128 and the signal."""
         return INTERRUPTED if self.signal is None else 128 + self.signal
 
-    def handle(self, signum: int, frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt, when it is safe."""
-        if self.signal in _ENDING and signum != signal.SIGINT:
+    def handle(self, signum: int, _frame: FrameType | None) -> None:
+        """Raise KeyboardInterrupt."""
+        again, self._again = self._again, None
+        if self.signal in _ENDING and signum != signal.SIGINT and again is None:
             return  # a terminal that is closed sends SIGHUP, and so does its shell
-        impatient = signum == self._waiting == signal.SIGINT
-        if _is_importing(frame) and not impatient:
-            self._look_again(signum)
-            return
-        self._waiting, self.signal = None, signum
+        self.signal = signum
         raise KeyboardInterrupt
-
-    def _look_again(self, signum: int) -> None:
-        """Come back soon: an import that is interrupted leaves half a module, or turns the interrupt into an error."""
-        self._waiting = signum
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
-
-    def forget(self) -> None:
-        """Deliver nothing that still waits: the command is ending."""
-        self._waiting = None
-
-    def handle_timer(self, _signum: int, frame: FrameType | None) -> None:
-        """Deliver the signal that had to wait."""
-        if self._waiting is None:
-            return
-        waiting = self._waiting
-        if _is_importing(frame):
-            self._look_again(waiting)
-        else:
-            self.handle(waiting, None)
 
     def handle_unraisable(self, unraisable: Any) -> None:
         """Deliver an interrupt once more that came where none can be raised, such as in a destructor."""
-        if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            self._look_again(self.signal or signal.SIGINT)
-        else:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
             sys.__unraisablehook__(unraisable)
+            return
+        main = threading.main_thread().ident
+        self._again = threading.Timer(PATIENCE, signal.pthread_kill, (main, self.signal or signal.SIGINT))
+        self._again.daemon = True
+        self._again.start()
+
+    def forget(self) -> None:
+        """Deliver nothing that still waits: the command is ending."""
+        if self._again:
+            self._again.cancel()
 
 
 _heeded: list[Interruption] = []
@@ -83,14 +69,6 @@ def is_interrupt(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or (struck and isinstance(error, Exception))
 
 
-def _is_importing(frame: FrameType | None) -> bool:
-    while frame:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
-
-
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
     """Let signals end the block with KeyboardInterrupt; signals that are ignored, as by nohup, stay so."""
@@ -98,7 +76,7 @@ def interruptible() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    if not hasattr(signal, "setitimer"):  # Windows
+    if not hasattr(signal, "pthread_kill"):  # Windows
         signal.signal(signal.SIGINT, signal.default_int_handler)
         yield interruption
         return
@@ -107,25 +85,23 @@ def interruptible() -> Iterator[Interruption]:
         for number in (signal.SIGINT, *_ENDING)
         if signal.getsignal(number) is not signal.SIG_IGN
     }
-    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, interruption.handle_timer)
     hook, sys.unraisablehook = sys.unraisablehook, interruption.handle_unraisable
     _heeded.append(interruption)
     try:
         yield interruption
     finally:
+        interruption.forget()
         _heeded.remove(interruption)
-        signal.setitimer(signal.ITIMER_REAL, 0)
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def shielded_from_ctrl_c(*, brief: bool = False) -> Iterator[None]:
+def shielded_from_ctrl_c() -> Iterator[None]:
     """Keep Ctrl-C, which a terminal sends to all processes, from those that are started here or by these threads.
 
-    They inherit what is blocked. This process gets it afterwards, and ends them in good order. In a `brief` block it
-    gets afterwards all that would end it: a process that has begun to start would miss what it is to do, and say so.
+    They inherit what is blocked. This process gets it afterwards, and ends them in good order.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -133,18 +109,8 @@ def shielded_from_ctrl_c(*, brief: bool = False) -> Iterator[None]:
     from multiprocessing.resource_tracker import ensure_running  # noqa: PLC0415 (a process is started, seldom)
 
     ensure_running()  # which unblocks Ctrl-C where it starts a process
-    struck: list[int] = []
-    # Another thread may take the signal, such as those of NumPy's BLAS, and it then strikes here all the same; and one
-    # that had to wait for an import comes with the timer.
-    numbers = (signal.SIGINT, *_ENDING, signal.SIGALRM) if brief else ()
-    waiting = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    handlers = {number: signal.signal(number, lambda signum, _: struck.append(signum)) for number in waiting}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for number in dict.fromkeys(struck):
-            signal.raise_signal(number)

@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -21,7 +20,6 @@ from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_choices, print_place, print_sentence, print_table, progress
-from bench.commands.figure_process import FigureProcess
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.speed import print_speed
 from bench.data.batches import MAPPED
@@ -34,7 +32,6 @@ from bench.engine.problem import make_problem
 from bench.engine.recording import record_settings
 from bench.engine.sweep import sweep
 from bench.engine.train import Executor, train_in_threads
-from bench.report.figure_list import Stage
 from bench.report.report import TITLES, write_run_report, write_run_tables
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
@@ -148,7 +145,6 @@ def run_study(
     verbose: bool = False,
     svg: bool = False,
     cluster: str | None = None,
-    figures: FigureProcess | None = None,
 ) -> bool:
     """Run a study and print what it shows: the verdict, what was run and where the report is.
 
@@ -167,8 +163,6 @@ def run_study(
         Whether to write figures as SVG too.
     cluster : str or None
         Where configurations are trained, as `bench.commands.cluster.open_cluster` takes it; all else is done here.
-    figures : FigureProcess or None
-        What draws the figures while other things are done; else they are drawn here.
 
     Returns
     -------
@@ -195,7 +189,7 @@ def run_study(
     with open_cluster(cluster) as executor:
         result = train_study(study, model, grid, data, folder, resume=resume, executor=executor)
         with keep_results(folder):
-            return _evaluate(result, study, data, scaling, executor, figures, verbose=verbose, svg=svg)
+            return _evaluate(result, study, data, scaling, executor, verbose=verbose, svg=svg)
 
 
 def _evaluate(
@@ -204,7 +198,6 @@ def _evaluate(
     data: Dataset,
     scaling: Scaling | None,
     executor: Executor,
-    figures: FigureProcess | None,
     *,
     verbose: bool,
     svg: bool,
@@ -212,46 +205,32 @@ def _evaluate(
     """Verify, analyze, measure and report what was trained; return whether everything was verified."""
     folder = result.run.folder
 
-    def draw(stage: Stage, run_data: RunData) -> RunData:
-        """Let the other process, if there is one, draw the figures that can be drawn now."""
-        if figures:
-            figures.draw(stage, run_data)
-        return run_data
-
     def gather() -> RunData:
         return RunData(result, read_tables(folder), study, data, scaling, None)
 
     if not verify_program(result, data):
         return False
-    # Figures are drawn while the rest is done, but for what is timed: that has the machine for itself.
-    if figures:
-        figures.wait()
     costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
     times = times_to_target(result.frame, costs)
     store_tables(folder, costs=costs, times=times)
-    if figures:
-        draw("timed", gather())
     if not verify_runs(result, study, data) or not _analyze(result, study, data):
         return False
-    if figures:
-        draw("analyzed", gather())
     confirm_winners(result, study, data, costs, executor)
     result = load_run(folder)  # which has looked for runs on fresh seeds before
     if data.test is not None:
         judge_winner(gather(), study, data)
-    run_data = draw("confirmed", gather())
+    run_data = gather()
     for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
     written = write_run_tables(run_data) - {"speed"}  # which an earlier run may have left
-    measured = _measure_speed(result, study, data, figures)
-    run_data = draw("measured", run_data.with_evidence(read_tables(folder)))
+    measured = _measure_speed(result, study, data)
+    run_data = run_data.with_evidence(read_tables(folder))
     print_sentence("Run", _describe_run(run_data, study, data))
     _warn_about_costs(costs)
     if verbose:
         print()
         _print_tables(run_data, measured, times)
-    drawn = partial(figures.captions, run_data) if figures else None
-    print_place("Report", write_run_report(run_data, svg=svg, drawn=drawn, written=written))
+    print_place("Report", write_run_report(run_data, svg=svg, written=written))
     # Where the same bits are not promised, training may make a rounding error large.
     return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
@@ -383,7 +362,7 @@ def _analyze(result: SweepResult, study: Study, data: Dataset) -> bool:
     return True
 
 
-def _measure_speed(result: SweepResult, study: Study, data: Dataset, figures: FigureProcess | None) -> Speed | None:
+def _measure_speed(result: SweepResult, study: Study, data: Dataset) -> Speed | None:
     """Time the variants that need nothing else on the study's model; None where that diverges at every rate."""
     try:
         one, many = study_problems(study, data)
@@ -392,7 +371,7 @@ def _measure_speed(result: SweepResult, study: Study, data: Dataset, figures: Fi
         return None
     variants = [BY_NAME[name] for name in MEASURED]
     problems = one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS)
-    measured = speed(variants, *problems, seconds=SPEED_SECONDS, wait=figures.wait if figures else None)
+    measured = speed(variants, *problems, seconds=SPEED_SECONDS)
     store_tables(result.run.folder, speed=measured.table, speed_rounds=measured.rounds)
     return measured
 

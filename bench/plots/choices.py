@@ -25,18 +25,17 @@ def select_best_runs(
     frame: pd.DataFrame,
     names: Sequence[str] | None = None,
     *,
-    by: str = "optimizer",
+    by: Sequence[str] = ("optimizer",),
     ranked: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return the runs that share the given settings with the best choice of their optimizer, or of another setting.
+    """Return the runs that share the given settings, or all, with the best choice of each value of others.
 
     The choice that is recommended is the best one of all. `ranked` is `ranking(frame)` where that is known: to rank
     thousands of runs takes as long as to draw them.
     """
     ranked = ranking(frame) if ranked is None else ranked
-    chosen = leaders(ranked, by)
-    choices = choice_columns(frame)
-    shared = [name for name in choices if names is None or name == by or name in names]
+    chosen = leaders(ranked, list(by))
+    shared = [name for name in choice_columns(frame) if names is None or name in by or name in names]
     return frame.merge(chosen[shared], on=shared)
 
 

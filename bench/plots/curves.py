@@ -1,6 +1,6 @@
 """Data and the curves fitted to them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,23 +17,19 @@ from bench.plots.style import (
     FAINT,
     INK,
     STYLE,
-    TARGET,
     add_caption,
-    add_legend,
     nested_widths,
     pad_range,
-    panels,
     round_ticks,
     rows_of_panels,
     shorten,
-    title_length,
 )
 from bench.tables.formatting import text
 
 Array = NDArray[np.float64]
 Predict = Callable[[Array, Array], Array]
 
-MAX_CURVES = 9
+MAX_SAMPLES = 1000
 ROUND_DOT: Any = {"marker": "o", "markeredgewidth": 0, "linestyle": ""}
 
 
@@ -140,87 +136,10 @@ def _draw_differences(
     axis.set_ylabel("minus the\nbest curve")
 
 
-@rc_context(STYLE)
-def fitted_path(
-    predict: Predict,
-    x: ArrayLike,
-    y: ArrayLike,
-    *,
-    paths: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    target: ArrayLike | None = None,
-    xlim: tuple[float, float] | None = None,
-    ylim: tuple[float, float] | None = None,
-    names: tuple[str, str] = ("x", "y"),
-) -> Figure:
-    """Draw the curve during training, at numbers of samples seen that grow geometrically, one panel per path.
-
-    Parameters
-    ----------
-    predict : callable
-        `predict(params, x)` -> (n,).
-    x, y : array, shape (n,)
-        The data; at most a thousand samples are drawn over all panels.
-    paths : mapping of str to pair of array, shapes (M,) and (M, P)
-        The samples that each run had seen at its marks, and its parameters there.
-    target : array, shape (P,), optional
-        Parameters of the curve behind the data, if known.
-    xlim, ylim : pair of float, optional
-        The view. By default it holds the data and all curves but those of the starts, but at most the height of the
-        data above and below them.
-    names : pair of str, optional
-        The names of x and y.
-    """
-    count = len(np.asarray(y))
-    x, y = _thin_samples(np.ravel(x), y, most=1000 // len(paths))
-    at = _curve_grid(*(xlim or (x.min(), x.max())))
-    moments = _spread_moments(np.unique(np.concatenate([np.asarray(samples) for samples, _ in paths.values()])))
-    colors = colors_of(moments)
-    figure, axes = panels(len(paths))
-    reach = [y]
-    for axis, (name, path) in zip(axes, paths.items(), strict=True):
-        axis.plot(x, y, **DOT, color=FAINT, label="data")
-        if target is not None:
-            axis.plot(at, _evaluate_curve(predict, target, at), color=TARGET, linewidth=6, alpha=0.45, label="target")
-        samples, params_at = np.asarray(path[0]), np.asarray(path[1])
-        finite = np.isfinite(params_at).all(axis=1)
-        for moment in moments:
-            mark = np.searchsorted(samples, moment, side="right") - 1
-            # A run that is over by then is drawn as it ended, at the first moment after that.
-            seen = mark < len(samples) - 1 or not np.any((moments >= samples[-1]) & (moments < moment))
-            if seen and finite[mark]:
-                curve = _evaluate_curve(predict, params_at[mark], at)
-                axis.plot(at, curve, color=colors[moment], linestyle="-" if moment else DASHES)
-                reach += [curve] if moment else []
-        title = shorten(name, title_length(len(paths)))
-        axis.set_title(title if finite.all() else f"{title} (diverged)")
-    axes[0].set_xlim(at[0], at[-1])
-    axes[0].set_ylim(ylim or _y_limits(y, reach))
-    round_ticks(axes[0].xaxis, 5)
-    round_ticks(axes[0].yaxis, 6)
-    figure.supxlabel(shorten(names[0]))
-    figure.supylabel(shorten(names[1]))
-    add_legend(figure, [text(int(moment)) for moment in moments], list(colors.values()), "samples seen")
-    marks = max(len(np.asarray(samples)) for samples, _ in paths.values())
-    add_caption(
-        figure,
-        len(moments) < marks and f"Curves at {len(moments)} of {marks:,} marks.",
-        len(y) < count and f"{len(y):,} of {count:,} samples are drawn in each panel.",
-    )
-    return figure
-
-
-def _spread_moments(samples: Array) -> Array:
-    """Return the first and the last of sorted numbers, and some in between, evenly spaced in their logarithm."""
-    if samples.size <= MAX_CURVES:
-        return samples
-    wanted = np.geomspace(samples[1], samples[-1], MAX_CURVES - 1)
-    return np.unique([samples[0], *samples[np.searchsorted(samples, wanted * (1 - 1e-9))]])
-
-
-def _thin_samples(x: ArrayLike, y: ArrayLike, most: int = 1000) -> tuple[Array, Array]:
-    """Return at most so many samples, evenly spaced: more could not be told apart in a figure."""
+def _thin_samples(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    """Return at most a thousand samples, evenly spaced: more could not be told apart in a figure."""
     x, y = np.asarray(x), np.asarray(y)
-    sample = spread_evenly(range(len(y)), most)
+    sample = spread_evenly(range(len(y)), MAX_SAMPLES)
     return x[sample], y[sample]
 
 
@@ -232,8 +151,3 @@ def _evaluate_curve(predict: Predict, params: ArrayLike, x: Array) -> Array:
 
 def _curve_grid(first: float, last: float) -> Array:
     return np.linspace(first, last, 241)
-
-
-def _y_limits(y: Array, reach: Sequence[Array]) -> tuple[float, float]:
-    low, high = pad_range(y, 1)
-    return pad_range(np.clip(np.concatenate(reach), low, high), 0.06)

@@ -23,7 +23,6 @@ from bench.plots.style import (
     panels,
     shorten,
 )
-from bench.tables.readable import describe_batch_size
 
 DIVERGED_LOSS = 1e300
 SHIFT = 0.012  # decades between the optimizers at one learning rate
@@ -37,13 +36,12 @@ def sensitivity(
     frame: pd.DataFrame,
     *,
     shown: LossAxis = PLAIN,
-    samples: int | None = None,
     ranked: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw samples to the target, or final losses where no run reached one, against the learning rate.
 
-    There is one line per optimizer, which has the batch size, schedule and order of its best choice. It is the median
-    over starts and seeds, and thin lines reach from 10 to 90 %. A flat line is an optimizer whose rate need not be
+    There is one line per optimizer, which has the best of its other settings at each rate. It is the median over starts
+    and seeds, and thin lines reach from 10 to 90 %. A flat line is an optimizer whose rate need not be
     tuned. Where most runs diverge or miss the target, the line leaves the panel at the top and a mark stands at the
     learning rate; it leaves without a mark where the loss is far above nearly all others.
 
@@ -53,12 +51,10 @@ def sensitivity(
         One row per configuration, as `bench.tables.ranking` describes it.
     shown : LossAxis, optional
         What the axis of losses shows.
-    samples : int, optional
-        The number of samples in the data: a batch of all of them is called full.
     ranked : DataFrame, optional
         `ranking(frame)` where that is known.
     """
-    runs = select_best_runs(frame, ["batch_size", "schedule", "shuffle"], ranked=ranked)
+    runs = select_best_runs(frame, by=["optimizer", "lr"], ranked=ranked)
     reached = bool(runs["samples_to_target"].notna().any())
     bands = _bands(runs, "samples_to_target" if reached else "final_loss")
     if not np.isfinite(bands["low"]).any():
@@ -84,9 +80,7 @@ def sensitivity(
         axis.plot(rates, median, color=colors[optimizer], linewidth=width, marker="o", markersize=2.5 + width)
     _mark_failures(axis, bands, colors)
     axis.set(xlabel="learning rate", ylabel="samples to the target" if reached else shown.name("final "))
-    settings = [_describe_settings(runs[runs["optimizer"] == name], samples) for name in colors]
-    names = [f"{shorten(name, 20)}\n{words}" for name, words in zip(colors, settings, strict=True)]
-    add_legend(figure, names, list(colors.values()), "optimizer")
+    add_legend(figure, [shorten(name) for name in colors], list(colors.values()), "optimizer")
     few, many = bands["runs"].min(), bands["runs"].max()
     add_caption(
         figure,
@@ -128,9 +122,3 @@ def _mark_failures(axis: Axes, bands: pd.DataFrame, colors: dict[Any, Any]) -> N
             axis.plot(rates, heights, color=color, linestyle="", transform=axis.get_xaxis_transform(), **look)
         if chosen.any():
             axis.plot([], [], color=INK, linestyle="", **look, label=name)
-
-
-def _describe_settings(runs: pd.DataFrame, samples: int | None) -> str:
-    """Return the batch size and the schedule of an optimizer's line."""
-    row = runs.iloc[0]
-    return f"batch size {describe_batch_size(row['batch_size'], samples)}\n{shorten(str(row['schedule']), 20)}"

@@ -224,12 +224,6 @@ def format_power_of_ten(value: float) -> str:
     return "10" + f"{np.log10(value):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def time_unit(seconds: float) -> tuple[float, str]:
-    """Return the factor from seconds to the unit that suits a time axis up to so many seconds, and the unit."""
-    units = {"ns": 1e9, "\N{MICRO SIGN}s": 1e6, "ms": 1e3}
-    return next(((factor, unit) for unit, factor in units.items() if seconds * factor < 1000), (1.0, "s"))
-
-
 def add_note(axis: Axes, message: str) -> None:
     """Write a message in place of an empty panel."""
     axis.set_axis_off()

@@ -60,9 +60,9 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
         return _add_png_display(contours(surface, {"": result.trajectory}, names=result.model.params))
     if x is None or y is None or not np.isfinite(result.loss[0]):
         return _add_png_display(_loss_figure(result))
-    film = fit_film(result, x, y, all_moments=True)
+    film = fit_film(result, x, y)
     figure = Figure(figsize=(WIDTH, HEIGHT))
-    FrameRenderer(figure, film).draw(len(film.ticks) - 1)
+    FrameRenderer(figure, film).draw(-1)
     return _add_png_display(figure)
 
 
@@ -117,7 +117,7 @@ def _main_figure(result: SweepResult) -> tuple[Figure, str]:
     choices = best_choices(frame, ["optimizer"])
     chosen = frame.merge(choices[[name for name in choice_columns(frame) if name in choices]])
     curves = result.read_curves(chosen["config_id"].tolist())
-    figure = loss_curves(chosen, curves, by="optimizer", panel="init")
+    figure = loss_curves(chosen, curves)
     return _add_png_display(figure), "Loss against samples seen, each optimizer at its best choice"
 
 

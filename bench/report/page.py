@@ -45,7 +45,7 @@ PAGE_SCRIPTS += [
 ]
 EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
 # The page draws these itself, and does not embed them as pictures.
-INTERACTIVE_FIGURES = ("loss_", "fitted_", "rate_map", "sensitivity", "pareto", "optimizer_", "setting_")
+INTERACTIVE_FIGURES = ("loss_", "fitted_", "rate_map", "sensitivity", "optimizer_", "setting_")
 MAX_PAGE_BYTES = 5_500_000
 MAX_SEEDS = 20
 NO_CURVE = "The model has no inputs: there are no data for a curve."

@@ -1,6 +1,6 @@
 """The report of a run, written to its folder: the page, the same as Markdown, tables and figures."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -87,7 +87,6 @@ def write_run_report(
     *,
     svg: bool = False,
     figures: bool = True,
-    drawn: Callable[[], dict[str, str]] | None = None,
     written: Collection[str] = (),
 ) -> Path:
     """Write the report of a run to its folder.
@@ -99,8 +98,6 @@ def write_run_report(
         Whether to write figures as SVG too.
     figures : bool
         Whether there are any; else the page has those alone that it draws itself.
-    drawn : callable, optional
-        Returns the captions of the figures by name, when they are written: where something else draws them.
     written : collection of str
         The names of tables that `write_run_tables` has written.
 
@@ -114,13 +111,10 @@ def write_run_report(
     captions: dict[str, str] = {}
     titles = _titles(run_data)
     write_run_tables(run_data, written)
-    if len(frame):
-        if drawn:
-            captions = drawn()
-        elif figures:
-            from bench.report.drawing import write_figures  # noqa: PLC0415 (matplotlib, only where something is drawn)
+    if figures and len(frame):
+        from bench.report.figures import write_figures  # noqa: PLC0415 (matplotlib, only where something is drawn)
 
-            captions = write_figures(run_data, svg=svg)
+        captions = write_figures(run_data, svg=svg)
     checked = _describe_check(run_data)
     for name, made in (
         ("report.md", render_markdown(run_data, planned, titles, captions, checked)),

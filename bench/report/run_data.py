@@ -162,16 +162,6 @@ class RunData:
         return self.rank("samples")
 
     @cached_property
-    def choices_of_best_optimizer(self) -> pd.DataFrame:
-        """The ranking of the runs of the best optimizer alone."""
-        return ranking(self.frame[self.frame["optimizer"] == self.best_optimizer])
-
-    @cached_property
-    def best_optimizer(self) -> str:
-        """The optimizer of the choice that the sweep alone recommends."""
-        return str(recommended_choice(self.choices)["optimizer"])
-
-    @cached_property
     def ranked(self) -> pd.DataFrame:
         """The choices of settings by samples to the target, with what the runs on fresh seeds say."""
         return self.ranked_by("samples")

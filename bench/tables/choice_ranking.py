@@ -205,8 +205,8 @@ def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
     return (chosen if len(chosen) else ranked).iloc[0]
 
 
-def leaders(ranked: pd.DataFrame, by: str = "optimizer") -> pd.DataFrame:
-    """Return the best choice of each optimizer, or of another setting.
+def leaders(ranked: pd.DataFrame, by: str | list[str] = "optimizer") -> pd.DataFrame:
+    """Return the best choice of each optimizer, or of each combination of other settings.
 
     The recommended choice comes first and stands for its own; of each other it is the one that ranks first.
     """

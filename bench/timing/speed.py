@@ -72,7 +72,6 @@ def speed(
     seconds: float = 20.0,
     roofs: bool = False,
     progress: Callable[[int], None] = lambda done: None,
-    wait: Callable[[], None] | None = None,
 ) -> Speed:
     """Verify variants on one problem, and time those that give what the reference gives.
 
@@ -90,8 +89,6 @@ def speed(
         Whether to measure the roofs of kernels too (`bench.timing.roof`), which are compiled in each process.
     progress : callable
         Called with the number of variants that are ready to be timed.
-    wait : callable, optional
-        Called when everything is verified: it returns when the machine does nothing else for its caller.
 
     Raises
     ------
@@ -118,8 +115,6 @@ def speed(
             except UnavailableError as reason:
                 notes[variant.name] = str(reason)
         progress(done)
-    if wait:
-        wait()
     baseline = BASELINE if BASELINE in contestants else next(iter(contestants), None)
     timings = _timings(contestants, above, baseline, seconds)
     compiled: dict[str | None, dict[str, float]] = {}

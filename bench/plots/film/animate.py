@@ -1,8 +1,8 @@
 """Animations of a fit as GIF, MP4 or HTML."""
 
-import base64
 import json
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from io import BytesIO
@@ -18,14 +18,14 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from bench.plots.film.film import TICK_SECONDS, Film, View, fit_film
+from bench.plots.film.film import FRAMES_PER_SECOND, Film, fit_film
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.plots.style import STYLE
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import text
 from kernels import FitResult
 
-COLORS = 64  # of the palette that all frames share: three hues and their shades
+COLORS = 128  # of the palette that all frames share: three hues and their shades
 
 Progress = Callable[[int], None]
 
@@ -37,7 +37,6 @@ def animate(
     path: str | Path,
     *,
     settings: Mapping[str, Any] | None = None,
-    view: View | None = None,
     names: tuple[str, str] = ("x", "y"),
 ) -> Path:
     """Write an animation of a fit: the curve moves onto its data, beside it the loss falls.
@@ -55,9 +54,6 @@ def animate(
     settings : mapping, optional
         The settings given to `kernels.fit`. With them (``{}`` if all were left at their defaults) the first epochs are
         shown update by update; without them, epoch by epoch.
-    view : View, optional
-        By default the view follows the data; for a parabola fitted to the built-in quadratic it is
-        `bench.plots.film.film.QUADRATIC_VIEW`.
     names : pair of str, optional
         The names of x and y.
 
@@ -73,7 +69,7 @@ def animate(
         reproduce the run, or the loss is not finite at the start.
     """
     path = check_writable(path)
-    return write_film(fit_film(result, x, y, settings=settings, view=view, names=names), path)
+    return write_film(fit_film(result, x, y, settings=settings, names=names), path)
 
 
 def check_writable(path: str | Path, what: str = "path") -> Path:
@@ -103,51 +99,43 @@ def write_film(film: Film, path: Path, progress: Progress = lambda done: None) -
     progress : callable
         Called with the number of frames drawn.
     """
-    with replace_atomically(path) as temporary:
+    with rc_context(STYLE), replace_atomically(path) as temporary:
         WRITERS[path.suffix](film, temporary, progress)
     return path
 
 
 def _write_gif(film: Film, path: Path, progress: Progress) -> None:
-    first, *others = _render_frames(film, 100, progress)
-    times = [round(1000 * TICK_SECONDS * ticks) for ticks in film.ticks]
-    first.save(path, format="GIF", save_all=True, append_images=others, duration=times, loop=0)
+    # matplotlib's own writer takes three times as long and twice the room: it keeps a picture for each frame.
+    first, *others = _draw_moments(film, 100, progress)
+    first.save(path, format="GIF", save_all=True, append_images=others, duration=_milliseconds(film), loop=0)
 
 
 def _write_html(film: Film, path: Path, progress: Progress) -> None:
-    images = [_data_uri(picture) for picture in _render_frames(film, 150, progress)]
-    epochs = [text(round(float(epoch), 2)) for epoch in film.epoch]
+    # The page of matplotlib's own writer loads its buttons from the network.
+    images = [_data_uri(picture) for picture in _draw_moments(film, 150, progress)]
+    epochs = [text(round(epoch, 2)) for epoch in film.epoch[film.shown].tolist()]
     frames = [
-        {"image": image, "milliseconds": round(1000 * TICK_SECONDS * ticks), "said": f"epoch {epoch}"}
-        for image, ticks, epoch in zip(images, film.ticks, epochs, strict=True)
+        {"image": image, "milliseconds": stays, "said": f"epoch {epoch}"}
+        for image, stays, epoch in zip(images, _milliseconds(film), epochs, strict=True)
     ]
     page = Template(Path(__file__).with_name("player.html").read_text(encoding="utf-8"))
-    path.write_text(
-        page.substitute(
-            title=escape(f"{text(film.background.names[1])} = {film.result.model.expression}"),
-            alt=escape(film_caption(film)),
-            still=images[-1],
-            width=round(100 * WIDTH),
-            height=round(100 * HEIGHT),
-            frames=json.dumps(frames),
-        ),
-        encoding="utf-8",
+    filled = page.substitute(
+        title=escape(f"{text(film.background.names[1])} = {film.result.model.expression}"),
+        alt=escape(film_caption(film)),
+        still=images[-1],
+        width=round(100 * WIDTH),
+        height=round(100 * HEIGHT),
+        frames=json.dumps(frames),
     )
+    path.write_text(filled, encoding="utf-8")
 
 
 def _write_mp4(film: Film, path: Path, progress: Progress) -> None:
-    figure = Figure(figsize=(WIDTH, HEIGHT))
-    FigureCanvasAgg(figure)
-    renderer = FrameRenderer(figure, film)
     # The temporary file has no suffix from which ffmpeg could tell the format.
-    writer = FFMpegWriter(fps=round(1 / TICK_SECONDS), extra_args=["-f", "mp4", "-movflags", "+faststart"])
+    writer = FFMpegWriter(FRAMES_PER_SECOND, extra_args=["-f", "mp4", "-movflags", "+faststart"])
+    animation = FrameRenderer(Figure(figsize=(WIDTH, HEIGHT)), film, frozen_dpi=200).animation()
     try:
-        with rc_context(STYLE), writer.saving(figure, str(path), dpi=200):
-            for frame, ticks in enumerate(film.ticks):
-                renderer.draw(frame)
-                for _ in range(ticks):
-                    writer.grab_frame()
-                progress(frame + 1)
+        animation.save(path, writer, dpi=200, progress_callback=lambda frame, _: progress(frame + 1))
     except (BrokenPipeError, subprocess.CalledProcessError):
         raise ValueError("ffmpeg failed to write MP4, for which it needs libx264: write .gif or .html") from None
 
@@ -174,31 +162,24 @@ def film_caption(film: Film) -> str:
     )
 
 
-def _render_frames(film: Film, dpi: int, progress: Progress) -> Iterator[Image.Image]:
-    """Draw the frames one after the other, all in one palette."""
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=dpi)
-    canvas = FigureCanvasAgg(figure)
-    renderer = FrameRenderer(figure, film)
+def _milliseconds(film: Film) -> list[int]:
+    """Return how long each moment stays."""
+    counts = np.unique(film.frames, return_counts=True)[1]
+    return [round(1000 * count / FRAMES_PER_SECOND) for count in counts.tolist()]
 
-    def render(frame: int) -> Image.Image:
+
+def _draw_moments(film: Film, dpi: int, progress: Progress) -> Iterator[Image.Image]:
+    """Draw the moments that the film shows one after the other, all in one palette."""
+    renderer = FrameRenderer(Figure(figsize=(WIDTH, HEIGHT)), film, frozen_dpi=dpi)
+    canvas = FigureCanvasAgg(renderer.figure)
+    palette = None
+    for frame in np.unique(film.frames, return_index=True)[1].tolist():
         renderer.draw(frame)
-        canvas.restore_region(background)
-        for artist in moving:
-            figure.draw_artist(artist)
-        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-
-    with rc_context(STYLE):
-        # What stays is drawn once: a frame takes a fifth of the time then.
-        moving = renderer.moving_artists()
-        for artist in moving:
-            artist.set_animated(True)
         canvas.draw()
-        background = canvas.copy_from_bbox(figure.bbox)
-        # At a third of the film nothing hides anything else, so that this frame has all the colors.
-        palette = render(len(film.epoch) // 3).quantize(COLORS)
-        for frame in range(len(film.epoch)):
-            yield _set_corner_to_white(render(frame).quantize(palette=palette, dither=Image.Dither.NONE))
-            progress(frame + 1)
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        palette = palette or picture.quantize(COLORS)
+        yield _set_corner_to_white(picture.quantize(palette=palette, dither=Image.Dither.NONE))
+        progress(frame + 1)
 
 
 def _set_corner_to_white(picture: Image.Image) -> Image.Image:
@@ -213,4 +194,4 @@ def _set_corner_to_white(picture: Image.Image) -> Image.Image:
 def _data_uri(picture: Image.Image) -> str:
     buffer = BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode("ascii")

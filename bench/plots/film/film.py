@@ -1,4 +1,4 @@
-"""A run as a film: the moments at which the picture changes, with the curve and the loss of each."""
+"""A run as a film: the curve and the loss of its moments, and the moment that each frame shows."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset, builtin
@@ -18,13 +18,13 @@ from kernels import FitResult
 from kernels.run import Floats
 from kernels.samples import check_samples
 
-MAX_FRAMES = 110
+FRAMES_PER_SECOND = 20
+MAX_FRAMES = 110  # besides those in which the start and the end stay
+START_FRAMES, END_FRAMES = 16, 50
+# A moment has at most about so much of the film, as a share, however far the curve leaps to it.
+MAX_LEAP = 0.03
 CURVE_POINTS = 481
 MAX_SAMPLES = 1000
-
-# How long frames stay, in ticks.
-TICK_SECONDS = 0.05
-FIRST_TICKS, MAX_TICKS, LAST_TICKS = 16, 6, 50
 
 Range = tuple[float, float]
 Predict = Callable[[Floats, Floats], Floats]
@@ -32,7 +32,7 @@ Predict = Callable[[Floats, Floats], Floats]
 
 @dataclass(frozen=True)
 class View:
-    """The part of the plane in which curves are drawn.
+    """The part of the plane in which curves are drawn: that of the data, or `QUADRATIC_VIEW`.
 
     Attributes
     ----------
@@ -81,20 +81,20 @@ class Background:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Film:
-    """The frames of a film.
+    """The moments of a run, and the frames that show some of them.
 
     Attributes
     ----------
     result : FitResult
     background : Background
-    epoch : array, shape (frames,)
-    params : array, shape (frames, P)
+    epoch : array, shape (m,)
+    params : array, shape (m, P)
         In the units of training.
-    curves : array, shape (frames, points)
-    loss : array, shape (frames,)
-        What the run records, over the whole data set.
-    ticks : list of int
-        The duration of each frame, in units of `TICK_SECONDS`: the more the curve changes, the longer.
+    curves : array, shape (m, points)
+    loss : array, shape (m,)
+        The loss that the run records, over the whole data set.
+    frames : array, shape (frames,)
+        The moment that each frame shows. All frames last equally long, so the film stays where a moment is repeated.
     remark : str
         A note on the parameters.
     """
@@ -105,12 +105,17 @@ class Film:
     params: Floats
     curves: Floats
     loss: Floats
-    ticks: list[int]
+    frames: NDArray[np.int64]
     remark: str = ""
 
     @property
+    def shown(self) -> NDArray[np.int64]:
+        """The moments that are shown, each once."""
+        return np.unique(self.frames)
+
+    @property
     def rate(self) -> Floats:
-        """The learning rate of each frame's epoch, shape (frames,); nan for a run without epochs."""
+        """The learning rate of each moment's epoch, shape (m,); nan for a run without epochs."""
         rates: Floats = np.append(self.result.rates, np.nan)[np.ceil(self.epoch).astype(int).clip(min=1) - 1]
         return rates
 
@@ -121,9 +126,7 @@ def fit_film(
     y: ArrayLike,
     *,
     settings: Mapping[str, Any] | None = None,
-    view: View | None = None,
     names: tuple[str, str] = ("x", "y"),
-    all_moments: bool = False,
 ) -> Film:
     """Return the film of a fit.
 
@@ -136,37 +139,27 @@ def fit_film(
     settings : mapping, optional
         The settings given to `kernels.fit`. With them (``{}`` if all were left at their defaults) the film shows the
         first epochs update by update; without them, it goes from epoch to epoch.
-    view : View, optional
-        By default the view follows the data; for a parabola fitted to the built-in quadratic it is `QUADRATIC_VIEW`.
     names : pair of str, optional
         The names of x and y.
-    all_moments : bool, optional
-        Make a frame of every moment.
 
     Raises
     ------
     ValueError
-        If the data do not fit the model, `settings` has a name that `kernels.fit` does not know, the data and settings
-        do not reproduce the run, or the loss is not finite at the start.
+        If the data do not fit the model, the data and settings do not reproduce the run, or the loss is not finite at
+        the start.
     """
     check_samples(result.model, x, y)
-    moments = recorded_moments(result) if settings is None else update_moments(result, x, y, **settings)
-    about: dict[str, Any] = {"view": view, "names": names, "all_moments": all_moments}
-    return build_film(result, moments, predict_expected(result), result.loss_at, x, y, **about)
+    moments = recorded_moments(result) if settings is None else update_moments(result, x, y, dict(settings))
+    return build_film(result, moments, predict_expected(result), x, y, names=names)
 
 
-def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any] | None) -> Film:
+def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any]) -> Film:
     """Return the film of the fit of a table, in the table's units; see `fit_film`."""
     result, scaling, data = fitted.result, fitted.scaling, fitted.rows
-    moments = recorded_moments(result) if settings is None else update_moments(result, data.x, data.y, **settings)
+    moments = update_moments(result, data.x, data.y, dict(settings))
     moments = moments._replace(loss=original_loss(moments.loss, scaling, result.criterion))
     predict = curve_in_table_units(result.model, result.criterion, scaling)
-
-    def loss_at(params: Floats) -> float:
-        """Return the loss in the table's units, where it has such."""
-        return float(original_loss(result.loss_at(params), scaling, result.criterion))
-
-    film = build_film(result, moments, predict, loss_at, table.x, table.y, names=(table.x_names[0], table.y_name))
+    film = build_film(result, moments, predict, table.x, table.y, names=(table.x_names[0], table.y_name))
     return replace(film, remark="(standardized)") if scaling else film
 
 
@@ -180,33 +173,29 @@ def build_film(
     result: FitResult,
     moments: Moments,
     predict: Predict,
-    loss_at: Callable[[Floats], float],
     x: ArrayLike,
     y: ArrayLike,
     *,
-    view: View | None = None,
     names: tuple[str, str] = ("x", "y"),
-    all_moments: bool = False,
 ) -> Film:
-    """Return a film of about a hundred frames, chosen from the moments of a run.
+    """Return a film of the moments of a run.
 
     From each frame to the next the curve sweeps about the same area of the view, or the loss moves by about twice that
-    share of its axis. So there are many frames where much changes, which is mostly within the first epochs.
+    share of its axis. So there are many frames where much changes, which is mostly within the first epochs, and a leap
+    of the curve stays in sight for several frames.
 
     Parameters
     ----------
     result : FitResult
     moments : Moments
-        Of this run, with mean squared residuals in the square of the unit of y.
+        Of this run, with losses in the units of the plot.
     predict : callable
         (params, x) -> (n,), the curve for parameters in the units of training.
-    loss_at : callable
-        The loss at such parameters, as those of the moments.
     x : array, shape (n,) or (n, inputs)
     y : array, shape (n,)
         The data in the units of the plot.
-    view, names, all_moments
-        As for `fit_film`.
+    names : pair of str, optional
+        The names of x and y.
 
     Raises
     ------
@@ -216,23 +205,10 @@ def build_film(
     if not moments.epoch.size:
         raise ValueError("there is nothing to be seen of this fit: its loss is not finite at the start")
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if view is None and _is_quadratic_fit(x, y, predict, moments.params[0]):
-        view = QUADRATIC_VIEW
+    view = QUADRATIC_VIEW if _is_quadratic_fit(x, y, predict, moments.params[0]) else None
     background, curves = _evaluate_curves(moments, predict, x, y, view, names)
-    distance = np.cumsum(_curve_changes(curves, background, moments.epoch) + _loss_changes(moments) / 2)
-    frames = list(range(len(distance))) if all_moments else _choose_frames(distance)
-    epoch, params, loss = (values[frames] for values in moments)
-    for k in np.flatnonzero(np.isnan(loss)):
-        loss[k] = loss_at(params[k])
-    return Film(
-        result=result,
-        background=background,
-        epoch=epoch,
-        params=params,
-        curves=curves[frames],
-        loss=loss,
-        ticks=_frame_ticks(distance, frames),
-    )
+    frames = _choose_frames(_changes(moments, curves, background))
+    return Film(result=result, background=background, curves=curves, frames=frames, **moments._asdict())
 
 
 def _evaluate_curves(
@@ -282,28 +258,29 @@ def _value_range(values: Floats) -> Range:
     return pad_range(values, 0 if np.ptp(values) else 0.5)
 
 
-def _curve_changes(curves: Floats, background: Background, epoch: Floats) -> Floats:
-    """Return the share of the view that each curve sweeps on its way from the one before, shape (m,).
+def _changes(moments: Moments, curves: Floats, background: Background) -> Floats:
+    """Return how far the picture of each moment is from the one before, shape (m,).
 
-    Updates may move the curve back and forth. The updates of one epoch together therefore count for as much as the
-    epoch as a whole: how the curve gets to the data matters more than how it trembles there.
+    That is the share of the view that the curve sweeps, and half the share of its logarithmic axis that the loss moves
+    by. Updates may move both back and forth. The updates of one epoch together therefore count for as much as the epoch
+    as a whole: how the curve gets to the data matters more than how it trembles there.
     """
     grid, (left, right), (low, high) = background.grid, background.view.xlim, background.view.ylim
     in_view = np.nan_to_num(((curves[:, (left <= grid) & (grid <= right)] - low) / (high - low)).clip(0, 1))
-    changes = np.abs(np.diff(in_view, axis=0)).mean(axis=1)
-    ends = np.flatnonzero(epoch == epoch.round())
-    for start, end in itertools.pairwise(ends):
-        net_change = np.abs(in_view[end] - in_view[start]).mean()
-        changes[start:end] *= net_change / max(changes[start:end].sum(), np.finfo(float).tiny)
+    low, high = enclosing_decades(moments.loss)
+    powers = np.log10(moments.loss.clip(low, high)) / np.log10(high / low)
+
+    def change(start: Any, end: Any) -> Floats:
+        swept = np.abs(in_view[end] - in_view[start]).mean(axis=-1)
+        both: Floats = swept + np.abs(powers[end] - powers[start]) / 2
+        return both
+
+    places = np.arange(len(curves))
+    changes = change(places[:-1], places[1:])
+    ends = np.flatnonzero(moments.epoch == moments.epoch.round())
+    for start, end in itertools.pairwise(ends.tolist()):
+        changes[start:end] *= change(start, end) / max(changes[start:end].sum(), np.finfo(float).tiny)
     return np.concatenate([[0.0], changes])
-
-
-def _loss_changes(moments: Moments) -> Floats:
-    """Return the share of its logarithmic axis that the loss moves by, interpolated where it is unknown, shape (m,)."""
-    known = np.isfinite(moments.loss)
-    low, high = enclosing_decades(moments.loss[known])
-    powers = np.interp(moments.epoch, moments.epoch[known], np.log10(moments.loss[known].clip(low, high)))
-    return np.concatenate([[0.0], np.abs(np.diff(powers)) / np.log10(high / low)])
 
 
 def enclosing_decades(losses: Floats) -> Range:
@@ -316,20 +293,8 @@ def enclosing_decades(losses: Floats) -> Range:
     return float(10.0**bottom), float(10.0 ** max(top, bottom + 1))
 
 
-def _choose_frames(distance: Floats) -> list[int]:
-    """Return moments spread evenly over the distance covered so far; the first and the last are among them."""
-    chosen: list[int] = []
-    # Where one step covers a long distance, many of the places belong to the same moment: then try more places.
-    for places in np.geomspace(MAX_FRAMES, 100 * MAX_FRAMES, 50).astype(int):
-        more = np.unique(np.searchsorted(distance, np.linspace(0, distance[-1], places)))
-        if more.size >= MAX_FRAMES and chosen:
-            break
-        chosen = more.tolist()
-    return sorted({0, *chosen, len(distance) - 1})
-
-
-def _frame_ticks(distance: Floats, frames: list[int]) -> list[int]:
-    """Return how long each frame stays: the longer, the greater its distance from the frame before."""
-    leaps = np.diff(distance[frames[:-1]]) / (distance[-1] or 1)
-    between = (MAX_FRAMES * leaps).round().astype(int).clip(1, MAX_TICKS).tolist()
-    return [FIRST_TICKS, *between, LAST_TICKS][-len(frames) :]
+def _choose_frames(changes: Floats) -> NDArray[np.int64]:
+    """Return the moments of frames that are spread evenly over the changes; the start and the end stay longer."""
+    distance = np.cumsum(changes.clip(max=MAX_LEAP * changes.sum()))
+    between = np.searchsorted(distance, np.linspace(0, distance[-1], MAX_FRAMES))
+    return np.concatenate([[0] * START_FRAMES, between, [len(changes) - 1] * END_FRAMES])

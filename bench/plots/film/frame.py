@@ -4,14 +4,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
 
 from bench.plots.colors import PALETTE
-from bench.plots.film.film import Film, enclosing_decades
+from bench.plots.film.film import FRAMES_PER_SECOND, Film, enclosing_decades
 from bench.plots.style import DASHES, DOT, FAINT, INK, STYLE, TARGET, log_scale, shorten
 from bench.tables.formatting import text
 from kernels.run import Floats
@@ -32,10 +36,13 @@ class FrameRenderer:
     figure : Figure
         The figure to draw in; it is cleared first.
     film : Film
+    frozen_dpi : float, optional
+        The resolution in which frames will be drawn. Everything that stays is then drawn once: a frame takes a quarter
+        of the time.
     """
 
     @rc_context(STYLE)
-    def __init__(self, figure: Figure, film: Film) -> None:
+    def __init__(self, figure: Figure, film: Film, *, frozen_dpi: float | None = None) -> None:
         self.figure, self.film = figure, film
         self._loss_limits = enclosing_decades(film.loss)
         figure.clear()
@@ -54,30 +61,52 @@ class FrameRenderer:
         self._number_format = _number_format(film.params)
         figure.draw_without_rendering()
         # Otherwise the panels would be laid out again for every frame, and tremble.
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
+        if frozen_dpi:
+            self._freeze_background(frozen_dpi)
 
     def draw(self, frame: int) -> None:
-        """Draw a frame, counted from 0."""
+        """Draw a frame, counted from 0; -1 is the last."""
         film = self.film
+        shown = np.unique(film.frames[: frame % len(film.frames) + 1])[::-1]
+        moment = shown[0]
         for age, line in enumerate(self._curve_lines):
-            line.set_visible(age <= frame)
-            line.set_ydata(self._clip_curve(film.curves[max(frame - age, 0)]))
+            line.set_visible(age < len(shown))
+            line.set_ydata(self._clip_curve(film.curves[shown[min(age, len(shown) - 1)]]))
         low, high = self._loss_limits
-        loss = film.loss[: frame + 1].clip(low, 10 * high)
-        self._loss_line.set_data(film.epoch[: frame + 1], loss)
-        self._loss_marker.set_data(film.epoch[[frame]], loss[[-1]].clip(max=high))
-        self._status_line.set_text(self._status_text(frame))
-        self._parameter_line.set_text(self._parameter_text(frame))
+        loss = film.loss[: moment + 1].clip(low, 10 * high)
+        self._loss_line.set_data(film.epoch[: moment + 1], loss)
+        self._loss_marker.set_data(film.epoch[[moment]], loss[[-1]].clip(max=high))
+        self._status_line.set_text(self._status_text(moment))
+        self._parameter_line.set_text(self._parameter_text(moment))
 
-    def moving_artists(self) -> list[Artist]:
-        """Return what differs between frames, and the spines, which are drawn among it, in the order of drawing."""
-        artists: list[Artist] = []
-        for axis, lines in zip(
-            self.figure.axes, (self._curve_lines, [self._loss_line, self._loss_marker]), strict=True
-        ):
-            # As matplotlib draws the children of a panel.
-            artists += sorted([*lines, *axis.spines.values()], key=lambda artist: artist.get_zorder())
-        return [*artists, self._status_line, self._parameter_line]
+    def animation(self) -> FuncAnimation:
+        """Return the animation of all frames, from which the caller keeps a reference while it is shown."""
+        return FuncAnimation(
+            self.figure,
+            self.draw,
+            frames=len(self.film.frames),
+            init_func=lambda: None,
+            interval=1000 / FRAMES_PER_SECOND,
+            repeat=False,
+            cache_frame_data=False,
+        )
+
+    def _freeze_background(self, dpi: float) -> None:
+        """Put a picture in the place of everything that stays."""
+        moving = [*self._curve_lines, self._loss_line, self._loss_marker, self._status_line, self._parameter_line]
+        for artist in moving:
+            artist.set_visible(False)
+        canvas = FigureCanvasAgg(self.figure)
+        self.figure.set_dpi(dpi)
+        canvas.draw()
+        for axis in self.figure.axes:
+            hidden = [axis.patch, axis.xaxis, axis.yaxis, *(line for line in axis.lines if line not in moving)]
+            for artist in [*hidden, *self.figure.legends]:
+                artist.set_visible(False)
+        self.figure.add_artist(_Picture(np.array(canvas.buffer_rgba())))
+        for artist in moving:
+            artist.set_visible(True)
 
     def _draw_background(self, axis: Axes) -> None:
         background, view = self.film.background, self.film.background.view
@@ -128,24 +157,37 @@ class FrameRenderer:
         low, high = self.film.background.view.ylim
         return curve.clip(low - 100 * (high - low), high + 100 * (high - low))
 
-    def _status_text(self, frame: int) -> str:
+    def _status_text(self, moment: int) -> str:
         film = self.film
         decimals = 0 if (film.epoch == film.epoch.round()).all() else 2
-        status = f"epoch {film.epoch[frame]:6,.{decimals}f}   rate {text(film.rate[frame]):<9}   "
-        status += f"{film.result.criterion.label} {film.loss[frame]:.2e}"
-        if frame == len(film.epoch) - 1 and film.result.status != "max_epochs":
+        status = f"epoch {film.epoch[moment]:6,.{decimals}f}   rate {text(film.rate[moment]):<9}   "
+        status += f"{film.result.criterion.label} {film.loss[moment]:.2e}"
+        if moment == len(film.epoch) - 1 and film.result.status != "max_epochs":
             status += f"   {ENDINGS[film.result.status]} in epoch {film.result.epochs:,}"
         return status
 
-    def _parameter_text(self, frame: int) -> str:
+    def _parameter_text(self, moment: int) -> str:
         film, line = self.film, ""
-        for name, value in zip(film.result.model.params, film.params[frame], strict=True):
+        for name, value in zip(film.result.model.params, film.params[moment], strict=True):
             parameter = f"{shorten(name, 12)} {value:{self._number_format}}   "
             if len(line + parameter + film.remark) > LINE_LENGTH:
                 line += "… "
                 break
             line += parameter
         return line + film.remark
+
+
+class _Picture(Artist):
+    """Pixels behind the panels of a figure; those of `Figure.figimage` are resampled each time."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        super().__init__()
+        self.set_zorder(-1)
+        self._pixels = pixels[::-1]
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Copy the pixels."""
+        renderer.draw_image(renderer.new_gc(), 0, 0, self._pixels)
 
 
 def _number_format(params: Floats) -> str:

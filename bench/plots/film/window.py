@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from bench.data.table import Dataset
-from bench.plots.film.film import TICK_SECONDS, Film, build_film, predict_expected
+from bench.plots.film.film import Film, build_film, predict_expected
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.plots.film.moments import recorded_moments
 from bench.plots.style import STYLE
@@ -50,25 +50,18 @@ class Window:
         if not self.is_open or time.monotonic() < self._drawn + REFRESH_SECONDS or not np.isfinite(result.loss[0]):
             return
         names = (data.x_names[0], data.y_name)
-        film = build_film(
-            result, recorded_moments(result), predict_expected(result), result.loss_at, data.x, data.y, names=names
-        )
-        FrameRenderer(self._figure, film).draw(len(film.ticks) - 1)
+        film = build_film(result, recorded_moments(result), predict_expected(result), data.x, data.y, names=names)
+        FrameRenderer(self._figure, film).draw(-1)
         self._wait(EVENT_SECONDS)
         self._drawn = time.monotonic()
 
     @rc_context(STYLE)
     def replay(self, film: Film) -> None:
         """Play a film, and keep its last frame until the user closes the window."""
-        renderer = FrameRenderer(self._figure, film) if self.is_open else None
-        for frame, ticks in enumerate(film.ticks):
-            if renderer is None or not self.is_open:
-                return
-            due = time.monotonic() + ticks * TICK_SECONDS
-            renderer.draw(frame)
-            self._figure.canvas.draw()
-            self._wait(max(EVENT_SECONDS, due - time.monotonic()))
-        plt.show()
+        if self.is_open:
+            self._animation = FrameRenderer(self._figure, film).animation()
+            self._figure.canvas.draw()  # which starts it, so that a window that is closed at once is no error
+            plt.show()
 
     def _wait(self, seconds: float) -> None:
         # Not plt.pause, which also raises the window above all others each time.
