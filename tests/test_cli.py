@@ -570,10 +570,10 @@ BRIEF = """
 from itertools import islice
 from bench import cli
 from bench.commands import run
-from bench.report import drawing
+from bench.report import figures
 run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
-figures = drawing.report_figures
-drawing.report_figures = lambda *asked: islice(figures(*asked), 1)
+report_figures = figures.report_figures
+figures.report_figures = lambda *asked: islice(report_figures(*asked), 1)
 cli.main()
 """
 

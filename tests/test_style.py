@@ -13,7 +13,6 @@ from bench.plots.style import (
     format_power_of_ten,
     format_tick,
     save_as,
-    time_unit,
 )
 
 # Colors
@@ -102,12 +101,6 @@ def test_values_of_a_linear_axis_are_written_out():
     """matplotlib's common factor, 1e6, would stand over the title of a panel."""
     written = [format_tick(value) for value in (0.1 + 0.2, -2e6, -0.0, 1000.5, 3e61)]
     assert written == ["0.3", "−2000000", "0", "1000.5", "3e61"]  # noqa: RUF001
-
-
-def test_a_time_axis_has_the_unit_that_makes_short_numbers():
-    assert [time_unit(seconds)[1] for seconds in (2e-8, 5e-6, 0.3, 5)] == ["ns", "µs", "ms", "s"]
-    factor, _ = time_unit(0.3)
-    assert 0.3 * factor == pytest.approx(300)
 
 
 # Files
