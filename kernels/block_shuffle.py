@@ -16,13 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.checks import check_bool, check_integer
-from kernels.order import BLOCKS, COUNT, FIRST_BUFFER, HEAD, NEXT_PART, SIZE
 from kernels.spec import make_from_spec
 
 BLOCK = 8192
 BUFFER = 2**18
 # Up to as many samples are swapped themselves, in a copy; of more, their places, by which they are gathered.
 SWAPPED = 2**18
+# What is drawn in an epoch, besides the order of all samples: the order of the blocks, and that of each buffer.
+BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
+# An order is one array, for which a kernel counts references once: this head, the blocks, and the places of the samples
+# that are shuffled together. In the head are the next of the places, how many were drawn, the next of the blocks, how
+# many times places were drawn, the samples in a block, and the number of blocks, which is 0 for a full shuffle.
+HEAD, NEXT, DRAWN, NEXT_BLOCK, BUFFERS, SIZE, COUNT = 6, 0, 1, 2, 3, 4, 5
 
 
 class BlockShuffle(NamedTuple):

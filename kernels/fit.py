@@ -18,7 +18,6 @@ from kernels.checks import check_bool, check_integer, check_seed, check_target
 from kernels.classes import encode_classes, find_classes
 from kernels.columns import Inputs
 from kernels.fit_result import FitResult, whole_or_fraction
-from kernels.loops import samples_per_epoch
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.marks import count_updates, make_marks, with_marks
@@ -38,8 +37,9 @@ from kernels.run import (
     Record,
     allocate_scratch,
     count_evaluated,
-    option_values,
+    samples_per_epoch,
 )
+from kernels.run_options import option_values
 from kernels.samples import allocate_data, check_batch_size, check_samples, to_dtype
 from kernels.schedules import learning_rates
 from kernels.slices import REFERENCE_SLOWDOWN, train_in_slices
@@ -192,7 +192,7 @@ def fit(
     asked = time.perf_counter()
     train = trainer(kernel, model, loss, optimizer, dtype)
     per_epoch = samples_per_epoch(n, size, drop_last)
-    about = {
+    about: dict[str, Any] = {
         "model": model,
         "criterion": loss,
         "x": columns,

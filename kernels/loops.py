@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from kernels.block_shuffle import COUNT, DRAWN, HEAD, NEXT
 from kernels.lanes import broadcast, read_lane, write_lane
-from kernels.order import COUNT, DRAWN, HEAD, NEXT, begin_order, draw_places, permute
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, POINT, STOPPED, TOTAL
+from kernels.order import begin_order, draw_places, permute
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, POINT, STOPPED, TOTAL, samples_per_epoch
 from kernels.tuples import add, all_finite, load, scale, store, sum_lanes
 
 Bound = Callable[..., Any]
@@ -161,11 +162,6 @@ def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scrat
     else:
         theta, state = minibatch_leg(theta, state, x, y, first, last, lr, options, hyper.batch_size, scratch)
     return theta, state, start + last - first
-
-
-def samples_per_epoch(n, batch_size, drop_last):
-    """Return how many of n samples an epoch visits."""
-    return n - n % batch_size if drop_last else n
 
 
 def per_sample_leg(theta, state, x, y, lr, options):

@@ -7,8 +7,7 @@ epoch are always among them.
 import numpy as np
 
 from kernels.checks import check_integer, describe
-from kernels.loops import samples_per_epoch
-from kernels.run import Hyperparameters, Marks
+from kernels.run import Hyperparameters, Marks, samples_per_epoch
 
 PER_DECADE = 10
 ACCEPTED = '"epoch", "log", "log:PER_DECADE" or a whole number of updates'

@@ -10,15 +10,11 @@ element, and seconds of compilation.
 
 import numpy as np
 
+from kernels.block_shuffle import BLOCKS, BUFFERS, COUNT, DRAWN, FIRST_BUFFER, HEAD, NEXT, NEXT_BLOCK, NEXT_PART, SIZE
+
 # Mixing a uint64 with a plain integer would turn it into a float in numba.
 U1, U3, U11, U24, U32, U40 = (np.uint64(n) for n in (1, 3, 11, 24, 32, 40))
 U0, LOW32, WARM_UP = np.uint64(0), np.uint64(0xFFFFFFFF), 18
-# What is drawn in an epoch, besides the order of all samples: the order of the blocks, and that of each buffer.
-BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
-# An order is one array, for which a kernel counts references once: this head, the blocks, and the places of the samples
-# that are shuffled together. In the head are the next of the places, how many were drawn, the next of the blocks, how
-# many times places were drawn, the samples in a block, and the number of blocks, which is 0 for a full shuffle.
-HEAD, NEXT, DRAWN, NEXT_BLOCK, BUFFERS, SIZE, COUNT = 6, 0, 1, 2, 3, 4, 5
 
 
 def begin_order(order, seed, epoch):

@@ -10,13 +10,13 @@ from kernels.block_shuffle import make_shuffle
 from kernels.checks import check_bool, check_real, check_seed, check_target
 from kernels.columns import Inputs
 from kernels.fit import trainer
-from kernels.loops import samples_per_epoch
 from kernels.loss import Loss
 from kernels.losses import make_loss
 from kernels.model import Model
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
-from kernels.run import NO_LOWEST, Floats, Hyperparameters, Record, option_values
+from kernels.run import NO_LOWEST, Floats, Hyperparameters, Record, samples_per_epoch
+from kernels.run_options import option_values
 from kernels.samples import allocate_data, check_batch_size, check_samples
 
 

@@ -24,7 +24,8 @@ from kernels.loss import Loss
 from kernels.marks import with_marks
 from kernels.model import Model
 from kernels.optimizer import Optimizer
-from kernels.run import NO_LOWEST, Floats, Hyperparameters, Record, option_values
+from kernels.run import NO_LOWEST, Floats, Hyperparameters, Record
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 from kernels.specialize import describe_bound, ingredients_of, inner_options_of, make_binder, options_of
 

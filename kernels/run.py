@@ -1,14 +1,10 @@
 """What a training run is given, and what it leaves behind; the same for the kernels and for the reference."""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from kernels.loss import Loss
-    from kernels.optimizer import Optimizer
 
 Floats = NDArray[np.float64]
 Marks = NDArray[np.int64]
@@ -141,6 +137,6 @@ def allocate_scratch(params: int, width: int = 1) -> Scratch:
     return Scratch(np.empty(2 * 64, np.int64), np.empty((TOTAL + 1, (params + 1) * width)))
 
 
-def option_values(loss: "Loss", optimizer: "Optimizer") -> Floats:
-    """Return the values of the options, in the order in which a kernel takes them."""
-    return np.array([*loss.options.values(), *optimizer.options.values(), optimizer.weight_decay])
+def samples_per_epoch(n: int, batch_size: Any, drop_last: bool) -> Any:
+    """Return how many of n samples an epoch visits, for a batch size or an array of them."""
+    return n - n % batch_size if drop_last else n

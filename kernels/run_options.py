@@ -11,7 +11,7 @@ import numpy as np
 
 from kernels.loss import Loss
 from kernels.optimizer import Optimizer
-from kernels.run import Floats, option_values
+from kernels.run import Floats
 
 
 def takes_options_per_run(optimizer: Optimizer) -> bool:
@@ -26,6 +26,11 @@ def takes_options_per_run(optimizer: Optimizer) -> bool:
     except (TypeError, ValueError):  # what Python and NumPy raise where an array is asked whether it is true
         return False
     return True
+
+
+def option_values(loss: Loss, optimizer: Optimizer) -> Floats:
+    """Return the values of the options, in the order in which a kernel takes them."""
+    return np.array([*loss.options.values(), *optimizer.options.values(), optimizer.weight_decay])
 
 
 def stack_options(loss: Loss, optimizers: Sequence[Optimizer]) -> Floats:

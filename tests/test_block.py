@@ -11,7 +11,8 @@ from kernels.block import WIDTH, train_runs
 from kernels.losses import make_loss
 from kernels.models import quadratic
 from kernels.optimizers import make_optimizer
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters, option_values
+from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 
 # As in tests/test_equality.py: each form, and any two with weight decay or without.

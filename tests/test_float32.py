@@ -12,7 +12,8 @@ from kernels.lane_width import lane_width
 from kernels.lanes import as_float32, read_lane, write_lane
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.run import Hyperparameters, option_values
+from kernels.run import Hyperparameters
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 from kernels.weak import Weak
 from tests.test_equality import bits

@@ -17,7 +17,8 @@ from kernels.lanes import broadcast, read_lane, write_lane
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.program import OPERANDS
-from kernels.run import Hyperparameters, option_values
+from kernels.run import Hyperparameters
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 from kernels.schedules import learning_rates
 from kernels.tuples import sum_lanes

@@ -11,7 +11,8 @@ from kernels.marks import make_marks
 from kernels.model import Model
 from kernels.models import polynomial, quadratic
 from kernels.optimizers import make_optimizer
-from kernels.run import Hyperparameters, option_values
+from kernels.run import Hyperparameters
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 from kernels.schedules import learning_rates
 

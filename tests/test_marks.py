@@ -10,7 +10,8 @@ from kernels.block import train_runs
 from kernels.losses import make_loss
 from kernels.marks import count_updates, make_marks
 from kernels.optimizers import make_optimizer
-from kernels.run import STATUS, Hyperparameters, option_values
+from kernels.run import STATUS, Hyperparameters
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 
 RNG = np.random.default_rng(3)

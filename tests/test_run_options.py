@@ -10,8 +10,8 @@ from kernels import models
 from kernels.block import train_runs
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.run import Hyperparameters, option_values
-from kernels.run_options import initial_memory, kernel_key, stack_options, takes_options_per_run
+from kernels.run import Hyperparameters
+from kernels.run_options import initial_memory, kernel_key, option_values, stack_options, takes_options_per_run
 from kernels.samples import allocate_data
 
 SQUARED = make_loss("squared")

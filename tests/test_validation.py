@@ -11,7 +11,8 @@ from kernels.block import WIDTH, train_runs
 from kernels.losses import make_loss
 from kernels.marks import make_marks
 from kernels.optimizers import make_optimizer
-from kernels.run import STATUS, Hyperparameters, option_values
+from kernels.run import STATUS, Hyperparameters
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 from kernels.validation import choose_split
 

@@ -20,7 +20,8 @@ from kernels.columns import stack_columns
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.program import evaluate
-from kernels.run import CONVERGED, STATUS, Floats, Hyperparameters, option_values
+from kernels.run import CONVERGED, STATUS, Floats, Hyperparameters
+from kernels.run_options import option_values
 from kernels.samples import allocate_data, check_samples
 from kernels.schedules import learning_rates
 from kernels.validation import Split, hold_out

@@ -18,7 +18,8 @@ from kernels.losses import make_loss
 from kernels.marks import thin_marks
 from kernels.optimizers import make_optimizer
 from kernels.paths import Paths, record_paths
-from kernels.run import STATUS, Floats, Hyperparameters, Marks, option_values
+from kernels.run import STATUS, Floats, Hyperparameters, Marks
+from kernels.run_options import option_values
 from kernels.samples import allocate_data, check_samples
 from kernels.schedules import learning_rates
 from kernels.validation import Split, hold_out

@@ -19,8 +19,8 @@ from kernels.checks import check_target
 from kernels.losses import make_loss
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
-from kernels.run import MAX_EPOCHS, Floats, Hyperparameters, option_values, start_lowest
-from kernels.run_options import initial_memory, kernel_key, stack_options, takes_options_per_run
+from kernels.run import MAX_EPOCHS, Floats, Hyperparameters, start_lowest
+from kernels.run_options import initial_memory, kernel_key, option_values, stack_options, takes_options_per_run
 from kernels.schedules import learning_rates
 
 # A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.loops import samples_per_epoch
 from kernels.marks import count_updates, make_marks
-from kernels.run import Floats, Marks
+from kernels.run import Floats, Marks, samples_per_epoch
 
 PIECE = 2**20
 

@@ -22,7 +22,8 @@ from kernels.losses import make_loss
 from kernels.models import quadratic
 from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
-from kernels.run import Hyperparameters, Record, option_values
+from kernels.run import Hyperparameters, Record
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 
 Call = Callable[[], Trained]

@@ -11,7 +11,8 @@ from bench.study.schema import RunTable
 from kernels import fit, models
 from kernels.block import train_runs
 from kernels.optimizers import make_optimizer
-from kernels.run import Hyperparameters, option_values
+from kernels.run import Hyperparameters
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 
 

@@ -12,7 +12,8 @@ from kernels import Model
 from kernels.block import train_runs
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.run import Hyperparameters, option_values
+from kernels.run import Hyperparameters
+from kernels.run_options import option_values
 from kernels.samples import allocate_data
 
 FLAGS = ["adam(amsgrad=true)", "adamw(amsgrad=true)", "rmsprop(centered=true)", "rmsprop(momentum=0.9)"]
