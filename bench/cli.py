@@ -42,7 +42,7 @@ FIGURES = typer.Option(metavar="FORMAT", help='Write figures as "png", or with "
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
     """Import the files that the command names, before it looks at anything else."""
     if files and not context.resilient_parsing:  # which is completion in a shell
-        from kernels.plugins import load_plugin  # noqa: PLC0415
+        from kernels.base.plugins import load_plugin  # noqa: PLC0415
 
         for file in files:
             load_plugin(file)

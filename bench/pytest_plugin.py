@@ -11,7 +11,7 @@ from bench.timing.registered import find_variant
 from bench.timing.speed import compile_times
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from kernels.checks import did_you_mean
+from kernels.base.checks import did_you_mean
 
 Measure = Callable[[str | Variant, Problem], None]
 

@@ -1,11 +1,11 @@
 """The mathematics of sgdbench: models, update rules and training loops."""
 
-from kernels import models
-from kernels.fit import fit
-from kernels.fit_result import FitResult
-from kernels.minimize import minimize
-from kernels.model import Model
-from kernels.register import register_loss, register_model, register_optimizer, register_schedule
+from kernels.extend.register import register_loss, register_model, register_optimizer, register_schedule
+from kernels.model import models
+from kernels.model.model import Model
+from kernels.train.fit import fit
+from kernels.train.fit_result import FitResult
+from kernels.train.minimize import minimize
 
 __all__ = [
     "FitResult",

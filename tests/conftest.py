@@ -97,7 +97,7 @@ def pytest_unconfigure():
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once():
     """Workers wait for a kernel that another one compiles already."""
-    from kernels import specialize
+    from kernels.compile import specialize
 
     places, compile_or_load = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent, specialize._compile
 
@@ -148,7 +148,8 @@ def python():
 @pytest.fixture
 def short_kernels(monkeypatch):
     """Kernels of single runs are those of `tests.short_kernel`, and none of them is known afterwards."""
-    from kernels import loops, specialize
+    from kernels.compile import specialize
+    from kernels.loops import loops
     from tests import short_kernel
 
     monkeypatch.setattr(loops, "train", short_kernel.train)
@@ -229,8 +230,8 @@ def pytester_run():
 @pytest.fixture
 def rules_forgotten():
     """What a test registers is not there for the next ones."""
-    from kernels.plugins import PREFIX
-    from kernels.registry import REGISTERED
+    from kernels.base.plugins import PREFIX
+    from kernels.base.registry import REGISTERED
 
     before = {kind: dict(known) for kind, known in REGISTERED.items()}
     yield

@@ -110,7 +110,7 @@ def _parse_sgdbench(words, config, whole):
     if rest == ["--help"]:
         return
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("kernels.plugins.load_plugin", lambda file: None)
+        patched.setattr("kernels.base.plugins.load_plugin", lambda file: None)
         try:
             group.commands[name].make_context(name, rest)
         except Exception as error:

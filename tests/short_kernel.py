@@ -7,9 +7,9 @@ signature, the cache folder.
 from collections.abc import Callable
 from typing import Any
 
-from kernels import loops
-from kernels.run import MAX_EPOCHS
-from kernels.tuples import load, store
+from kernels.base.run import MAX_EPOCHS
+from kernels.loops import loops
+from kernels.simd.tuples import load, store
 
 # Bound to a model, a loss and an optimizer, as in `loops`.
 per_sample_leg = loops.per_sample_leg
@@ -34,4 +34,4 @@ def train(data, hyper, record, scratch, first, last):
 
 
 # For another process, before it trains anything.
-USE_SHORT_KERNELS = "import kernels.loops, tests.short_kernel; kernels.loops.train = tests.short_kernel.train\n"
+USE_SHORT_KERNELS = "import tests.short_kernel as short; from kernels.loops import loops; loops.train = short.train\n"

@@ -8,11 +8,11 @@ import pytest
 from bench.timing.operations import count_sections
 from bench.timing.problem import classic, many
 from bench.timing.roof import compile_loops, dependent, independent, longest_chain
-from kernels.block import WIDTH
+from kernels.compile.specialize import specialize
 from kernels.losses import make_loss
-from kernels.models import quadratic
+from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
-from kernels.specialize import specialize
+from kernels.train.block import WIDTH
 from tests.assembly import AVX2, AVX512, Loop, assembly_of, innermost_loops, skip_without_assembly
 
 skip_without_assembly()

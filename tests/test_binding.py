@@ -7,9 +7,9 @@ import pytest
 from numba import njit
 
 from kernels import fit, models, register_optimizer
-from kernels.binding import Binder
-from kernels.optimizer import Optimizer
+from kernels.compile.binding import Binder
 from kernels.optimizers import make_optimizer
+from kernels.optimizers.optimizer import Optimizer
 
 X = np.linspace(-1, 1, 50)
 Y = 2 * X**2 - 4 * X + 3

@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kernels import block, fit, slices
-from kernels.block import WIDTH, train_runs
+from kernels import fit
+from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters
+from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
-from kernels.models import quadratic
+from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters
-from kernels.run_options import option_values
-from kernels.samples import allocate_data
+from kernels.optimizers.run_options import option_values
+from kernels.train import block, slices
+from kernels.train.block import WIDTH, train_runs
 
 # As in tests/test_equality.py: each form, and any two with weight decay or without.
 OPTIMIZERS = ["sgd", "momentum(0.9)", "adam"]

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import Grid, sweep
-from kernels import block_shuffle, fit
-from kernels.block_shuffle import allocate_order, buffers, describe_order, make_shuffle, visiting_order
-from kernels.models import make_model
-from kernels.partial_fit import partial_fit, start_run
+from kernels import fit
+from kernels.data import order as block_shuffle
+from kernels.data.order import allocate_order, buffers, describe_order, make_shuffle, visiting_order
+from kernels.model.models import make_model
+from kernels.train.partial_fit import partial_fit, start_run
 
 MODEL = "a*x**2 + b*x + c"
 START = {"init": [1.0, -2.0, 0.5], "lr": 0.02}

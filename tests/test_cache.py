@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from kernels import cache, fit
+from kernels import fit
+from kernels.base import cache
 from tests.conftest import HANG
 from tests.drills.cache_flips import damaged_files
 from tests.drills.flips import flip

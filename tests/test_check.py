@@ -11,8 +11,8 @@ from bench import Grid, sweep
 from bench.engine import check, problem, train
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
-from kernels.agreement import TOLERANCE, is_exact, largest_error, largest_loss_error
-from kernels.block import train_runs
+from kernels.compile.kinds import TOLERANCE, is_exact, largest_error, largest_loss_error
+from kernels.train.block import train_runs
 
 X = np.random.default_rng(0).uniform(-1, 1, 40)
 VALUES = {

@@ -12,7 +12,7 @@ from bench.data import load_table
 from bench.report.run_data import read_run_data
 from bench.study.load import load_study
 from kernels import fit
-from kernels.classes import Classes
+from kernels.losses.classes import Classes
 
 X = np.linspace(-1, 1, 40)
 ZERO_ONE = (X + 0.3 * np.sin(40 * X) > 0).astype(float)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.store.clock import Clock
-from kernels.marks import count_updates, make_marks
+from kernels.data.marks import count_updates, make_marks
 
 SIZES = np.array([1, 16, 7])
 

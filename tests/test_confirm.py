@@ -17,7 +17,7 @@ from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
 from bench.tables.winners import winners
 from kernels import fit, models
-from kernels.block import train_runs
+from kernels.train.block import train_runs
 
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from bench.commands import console
-from kernels import fit, specialize
-from kernels.activity import announce, listening
+from kernels import fit
+from kernels.base.activity import announce, listening
+from kernels.compile import specialize
 
 TABLE = pd.DataFrame({"lr": [0.5], "final_loss": [1e-9], "init": ["[red]x[/red]"]})
 

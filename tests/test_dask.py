@@ -29,8 +29,8 @@ from bench.engine.tune import tune
 from bench.store.run_folder import Run
 from bench.study.schema import RunTable
 from kernels import models, register_loss, register_optimizer
-from kernels.optimizer import Optimizer
-from kernels.registry import REGISTERED
+from kernels.base.registry import REGISTERED
+from kernels.optimizers.optimizer import Optimizer
 from tests.conftest import HANG, ROOT
 from tests.test_sweep import X, Y, assert_same
 

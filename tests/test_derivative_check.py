@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from test_program import EXPRESSIONS, TEXTS
 
 from kernels import Model, models
-from kernels.derivative_check import TOLERANCE, WrongProgramError, check_derivatives
-from kernels.program import OPERANDS, Instruction, Program, evaluate
+from kernels.model.derivative_check import TOLERANCE, WrongProgramError, check_derivatives
+from kernels.model.program import OPERANDS, Instruction, Program, evaluate
 
 X = np.linspace(-3, 3, 61)
 

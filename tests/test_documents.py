@@ -21,13 +21,13 @@ from bench.report.figures import FIGURES
 from bench.study.load import load_study
 from bench.study.suite import load_suite
 from bench.timing.variants import VARIANTS
-from kernels.agreement import KERNELS
+from kernels.compile.kinds import KERNELS
+from kernels.compile.specialize import ingredients_of
+from kernels.compile.unrolled import unroll
 from kernels.losses import LOSSES, make_loss
-from kernels.models import quadratic
+from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
-from kernels.schedules import SCHEDULES, learning_rates
-from kernels.specialize import ingredients_of
-from kernels.unrolled import unroll
+from kernels.optimizers.schedules import SCHEDULES, learning_rates
 from tests.conftest import ROOT
 
 README, KERNELS_README, BENCH_README = "README.md", "kernels/README.md", "bench/README.md"

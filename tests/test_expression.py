@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kernels.expression import Call, Name, Number, names, parse
+from kernels.model.expression import Call, Name, Number, names, parse
 
 A, B, X = Name("a"), Name("b"), Name("x")
 

@@ -8,7 +8,7 @@ from bench.data.table import Dataset, builtin
 from bench.plots.film.film import END_FRAMES, QUADRATIC_VIEW, START_FRAMES, enclosing_decades, fit_film, table_film
 from bench.plots.film.moments import recorded_moments, update_moments
 from kernels import Model, fit, models
-from kernels.models import make_model
+from kernels.model.models import make_model
 
 FAR, NEAR = [-11 / 6, -395 / 3, -2400], [-1, 10, 26]
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}

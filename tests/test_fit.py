@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import SGDRegressor
 
-from kernels import block_shuffle, fit, models, slices
-from kernels.agreement import SINGLE
+from kernels import fit, models
+from kernels.compile.kinds import SINGLE
+from kernels.data import order as block_shuffle
+from kernels.train import slices
 from tests.conftest import HANG
 
 X = np.linspace(-1, 1, 60)

@@ -5,17 +5,17 @@ import pytest
 from numba import config, njit
 
 from kernels import Model, fit, models
-from kernels.agreement import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS
-from kernels.binding import compile_bound
-from kernels.block import compile_kernel, train_runs
-from kernels.lane_width import lane_width
-from kernels.lanes import as_float32, read_lane, write_lane
+from kernels.base.run import Hyperparameters
+from kernels.base.weak import Weak
+from kernels.compile.binding import compile_bound
+from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS
+from kernels.compile.lane_width import lane_width
+from kernels.data.samples import allocate_data
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.run import Hyperparameters
-from kernels.run_options import option_values
-from kernels.samples import allocate_data
-from kernels.weak import Weak
+from kernels.optimizers.run_options import option_values
+from kernels.simd.lanes import as_float32, read_lane, write_lane
+from kernels.train.block import compile_kernel, train_runs
 from tests.test_equality import bits
 from tests.test_optimizers import FORMS, INNER, bound_rule, first_slots, run
 

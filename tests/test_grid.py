@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.study.config_id import config_ids
 from bench.study.grid import LIMIT, Grid, question_if_large
 from kernels import Model, fit, models
-from kernels.fit import draw_start
+from kernels.train.fit import draw_start
 
 QUADRATIC = models.quadratic
 NEAR = [-1.0, 10.0, 26.0]

@@ -120,7 +120,7 @@ def _without_figures(monkeypatch):
 def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypatch):
     if kind == "plug-in":
         (tmp_path / "rules.py").write_text(PLUGIN, "utf-8")
-        from kernels.plugins import load_plugin
+        from kernels.base.plugins import load_plugin
 
         load_plugin(tmp_path / "rules.py")
     study = write_study_file(tmp_path, **KINDS[kind])

@@ -18,7 +18,7 @@ from bench.study.schema import RunTable
 from bench.tables.run_costs import COST_SETTINGS
 from bench.tables.seconds import KERNEL, PER_UPDATE
 from kernels import models
-from kernels.yardstick import Yardstick
+from kernels.train.yardstick import Yardstick
 
 X = np.linspace(-1, 1, 40)
 FAR, NEAR = [500.0, 900.0], [1.0, 2.0]

@@ -9,19 +9,21 @@ import pytest
 from numba import config, njit
 from numba.core.errors import TypingError
 
-from kernels import Model, fit, lane_math, models, specialize
-from kernels.block import train_runs
-from kernels.compiled_functions import COMPILED
-from kernels.functions import FUNCTIONS as FUNCTIONS_OF_PROGRAMS
-from kernels.lanes import broadcast, read_lane, write_lane
+from kernels import Model, fit, models
+from kernels.base.run import Hyperparameters
+from kernels.compile import specialize
+from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
+from kernels.model.functions import FUNCTIONS as FUNCTIONS_OF_PROGRAMS
+from kernels.model.program import OPERANDS
 from kernels.optimizers import make_optimizer
-from kernels.program import OPERANDS
-from kernels.run import Hyperparameters
-from kernels.run_options import option_values
-from kernels.samples import allocate_data
-from kernels.schedules import learning_rates
-from kernels.tuples import sum_lanes
+from kernels.optimizers.run_options import option_values
+from kernels.optimizers.schedules import learning_rates
+from kernels.simd import math as lane_math
+from kernels.simd.compiled_functions import COMPILED
+from kernels.simd.lanes import broadcast, read_lane, write_lane
+from kernels.simd.tuples import sum_lanes
+from kernels.train.block import train_runs
 
 EPS = np.finfo(float).eps
 LARGEST, SMALLEST_NORMAL, SMALLEST = np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numba import njit
 
 from kernels import Model, fit
-from kernels.lanes import read_lane
-from kernels.tuples import add, all_finite, load, scale, store, sum_lanes
+from kernels.simd.lanes import read_lane
+from kernels.simd.tuples import add, all_finite, load, scale, store, sum_lanes
 
 LINE = Model("a*x + b")
 LENGTHS = [*range(1, 301), 384, 1000, 1023, 1024, 1025, 4096, 10_001, 100_003]

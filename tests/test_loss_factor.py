@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from kernels import models
-from kernels.block import train_runs
-from kernels.loss_factor import make_factors, takes_factor
+from kernels.base.run import Hyperparameters
+from kernels.compile.loss_factor import make_factors, takes_factor
+from kernels.data.marks import make_marks
+from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
-from kernels.marks import make_marks
-from kernels.model import Model
-from kernels.models import polynomial, quadratic
+from kernels.model.model import Model
+from kernels.model.models import polynomial, quadratic
 from kernels.optimizers import make_optimizer
-from kernels.run import Hyperparameters
-from kernels.run_options import option_values
-from kernels.samples import allocate_data
-from kernels.schedules import learning_rates
+from kernels.optimizers.run_options import option_values
+from kernels.optimizers.schedules import learning_rates
+from kernels.train.block import train_runs
 
 EPS = np.finfo(float).eps
 SQUARED, SGD = make_loss("squared"), make_optimizer("sgd")

@@ -10,9 +10,9 @@ from scipy import optimize, special
 from sklearn.linear_model import QuantileRegressor, SGDRegressor
 from sklearn.metrics import mean_pinball_loss
 
-from kernels.lanes import read_lane, write_lane
-from kernels.loss import Loss
 from kernels.losses import LOSSES, make_loss
+from kernels.losses.loss import Loss
+from kernels.simd.lanes import read_lane, write_lane
 
 SPECS = ["squared", "huber", "huber(0.25)", "huber(1.5)", "huber(1e-3)", "logcosh"]
 SPECS += ["absolute", "quantile", "quantile(0.9)", "quantile(tau=0.05)", "cauchy", "cauchy(0.3)", "cauchy(7)"]

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import fit, models
-from kernels.block import train_runs
+from kernels.base.run import STATUS, Hyperparameters
+from kernels.data.marks import count_updates, make_marks
+from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
-from kernels.marks import count_updates, make_marks
 from kernels.optimizers import make_optimizer
-from kernels.run import STATUS, Hyperparameters
-from kernels.run_options import option_values
-from kernels.samples import allocate_data
+from kernels.optimizers.run_options import option_values
+from kernels.train.block import train_runs
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, 61)
@@ -164,7 +164,7 @@ def test_the_frame_has_a_row_per_mark():
 
 
 def test_slices_may_end_at_any_mark(monkeypatch):
-    from kernels import slices
+    from kernels.train import slices
 
     expected = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=3, shuffle=True, record=1)
     monkeypatch.setattr(slices, "FIRST_SLICE", 1)

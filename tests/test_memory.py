@@ -13,8 +13,8 @@ from bench.engine import problem as common
 from bench.engine.memory import Length, Memory, longest_run
 from bench.system.memory import available_memory
 from kernels import models
-from kernels.block import train_runs
-from kernels.marks import make_marks
+from kernels.data.marks import make_marks
+from kernels.train.block import train_runs
 
 X = np.linspace(-1, 1, 40)
 Y = 2 * X**2 - 4 * X + 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernels import Model, models
-from kernels.models import MODELS, make_model
+from kernels.model.models import MODELS, make_model
 
 
 def test_parameters_are_in_order_of_appearance():

@@ -16,13 +16,13 @@ from documents import DOCUMENTS, parse_command, words_of
 from matplotlib.figure import Figure
 
 import bench.report.notebook
-import kernels.views
+import kernels.base.views
 from bench import Grid, load_run, sweep
 from bench.report.notebook import fit_html, plot_fit, sweep_html
 from bench.tables.formatting import text
 from bench.tables.ranking import best_choices
 from kernels import FitResult, fit, models
-from kernels.views import find_view
+from kernels.base.views import find_view
 from tests.conftest import HANG, ROOT
 
 EXAMPLES = Path(bench.__file__).parent / "examples"
@@ -188,7 +188,7 @@ def test_the_entry_points_lead_to_bench(result):
 
 
 def test_without_a_package_that_draws_there_is_text(result, monkeypatch):
-    monkeypatch.setattr(kernels.views, "entry_points", lambda **wanted: [])
+    monkeypatch.setattr(kernels.base.views, "entry_points", lambda **wanted: [])
     assert result._repr_html_() is None
     with pytest.raises(ImportError, match=r"this needs a package that offers plot_fit in the group sgdbench\.views"):
         result.plot()

@@ -10,9 +10,9 @@ import pytest
 from numba import njit, types
 from numba.extending import intrinsic
 
-from kernels import numba_internals
-from kernels.lanes import read_lane, write_lane
-from kernels.numba_internals import InnerCompiler, Intrinsic, PlainInnerCompiler
+from kernels.base import numba_internals
+from kernels.base.numba_internals import InnerCompiler, Intrinsic, PlainInnerCompiler
+from kernels.simd.lanes import read_lane, write_lane
 from tests.conftest import ROOT
 
 if numba.config.DISABLE_JIT:
@@ -29,8 +29,8 @@ def tried(what):
     except Exception as error:
         versions = ", ".join(numba_internals.TRIED)
         pytest.fail(
-            f"numba {numba.__version__} has another {what} than {versions}, with which kernels/numba_internals.py was "
-            f"tried: {type(error).__name__}: {error}"
+            f"numba {numba.__version__} has another {what} than {versions}, with which "
+            f"kernels/base/numba_internals.py was tried: {type(error).__name__}: {error}"
         )
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numba import config, njit
 
-from kernels.binding import Binder, compile_bound
-from kernels.descent_rules import sgd_per_sample
-from kernels.lanes import read_lane, write_lane
-from kernels.numba_internals import PlainInnerCompiler
-from kernels.optimizer import Optimizer, add_weight_decay
+from kernels.base.numba_internals import PlainInnerCompiler
+from kernels.compile.binding import Binder, compile_bound
 from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.optimizers.descent_rules import sgd_per_sample
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay
+from kernels.simd.lanes import read_lane, write_lane
 
 STEPS = 1000
 CURVATURE = np.array([[2.0, 0.3, -0.1], [0.3, 1.0, 0.2], [-0.1, 0.2, 0.5]])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numba import njit
 from scipy import stats
 
-from kernels import block_shuffle, order
+from kernels.data import order as block_shuffle
+from kernels.loops import order
 
 GOLDEN = [1, 3, 0, 8, 2, 6, 7, 9, 4, 5]  # of seed 0, epoch 1
 # Chance alone fails a test with this significance once in a million seeds; the seeds are fixed.

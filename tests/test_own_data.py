@@ -15,8 +15,8 @@ from bench.data.scaling import standardize
 from bench.data.units import original_units
 from bench.study.load import load_study
 from bench.study.schema_page import schema_page
-from kernels.column_names import column_name, column_names
-from kernels.models import make_model_for_columns
+from kernels.model.column_names import column_name, column_names
+from kernels.model.models import make_model_for_columns
 from tests.conftest import ROOT
 
 

@@ -23,7 +23,7 @@ from bench.store.evidence import store_tables
 from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import MISSING
 from bench.tables.readable import caption, readable_table, text_table
-from kernels.marks import make_marks
+from kernels.data.marks import make_marks
 
 
 @pytest.fixture(scope="module")

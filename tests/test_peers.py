@@ -16,11 +16,12 @@ from bench.timing.problem import FailedError, Problem, UnavailableError, classic
 from bench.timing.speed import speed
 from bench.timing.variants import BY_NAME, VARIANTS
 from bench.timing.verify import verify
-from kernels import Model, cache, models
+from kernels import Model, models
+from kernels.base import cache
+from kernels.base.spec import spec_text
 from kernels.losses import LOSSES
-from kernels.models import MODELS
+from kernels.model.models import MODELS
 from kernels.optimizers import OPTIMIZERS
-from kernels.spec import spec_text
 
 REFERENCE, IN_C = BY_NAME["reference"], BY_NAME["C"]
 RNG = np.random.default_rng(5)

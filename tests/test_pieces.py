@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import fit, pieces
-from kernels.fit_quality import estimate_uncertainty, least_squares
-from kernels.models import make_model
-from kernels.pieces import column_moments, mean_over, variance
+from kernels import fit
+from kernels.data import pieces
+from kernels.data.pieces import column_moments, mean_over, variance
+from kernels.model.models import make_model
+from kernels.train.fit_quality import estimate_uncertainty, least_squares
 
 MODEL = "a*x**2 + b*x + c"
 

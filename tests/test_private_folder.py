@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kernels import cache
-from kernels.private_folder import HAS_MODES, open_folder
+from kernels.base import cache
+from kernels.base.private_folder import HAS_MODES, open_folder
 
 pytestmark = pytest.mark.skipif(not HAS_MODES, reason="Windows has no such modes")
 NOBODY = 65534

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.timing.problem import Trained, classic, errors, exponential, many
-from kernels.schedules import learning_rates
+from kernels.optimizers.schedules import learning_rates
 
 
 def trained(params, losses=(0.5,)):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from kernels import Model, fit
-from kernels.expression import parse
-from kernels.models import make_model_for_columns
-from kernels.products import expand_products
+from kernels.model.expression import parse
+from kernels.model.models import make_model_for_columns
+from kernels.model.products import expand_products
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from kernels import Model, cache, derive, functions, models, program_cache
-from kernels.expression import names, parse
-from kernels.models import MODELS
-from kernels.program import EXACT, OPERANDS, Program, evaluate
-from kernels.program_cache import compile_program
+from kernels import Model, models
+from kernels.base import cache
+from kernels.model import derive, functions, program_cache
+from kernels.model.expression import names, parse
+from kernels.model.models import MODELS
+from kernels.model.program import EXACT, OPERANDS, Program, evaluate
+from kernels.model.program_cache import compile_program
 
 MORE = [
     "a*exp(b*x) + log(c + x)*a",

@@ -16,27 +16,20 @@ from bench.report.page import render_page
 from bench.report.run_data import read_run_data
 from bench.study.config_id import config_ids
 from bench.study.load import load_study
-from kernels import (
-    Model,
-    fit,
-    plugins,
-    register,
-    register_loss,
-    register_model,
-    register_optimizer,
-    register_schedule,
-    specialize,
-)
-from kernels.agreement import is_exact
-from kernels.loss import Loss
+from kernels import Model, fit, register_loss, register_model, register_optimizer, register_schedule
+from kernels.base import plugins
+from kernels.base.numba_internals import record_compilations
+from kernels.base.plugins import PREFIX, load_installed, load_plugin
+from kernels.base.registry import REGISTERED
+from kernels.compile import specialize
+from kernels.compile.kinds import is_exact
+from kernels.extend import register
 from kernels.losses import make_loss
-from kernels.models import make_model, make_model_for_columns
-from kernels.numba_internals import record_compilations
-from kernels.optimizer import Optimizer
+from kernels.losses.loss import Loss
+from kernels.model.models import make_model, make_model_for_columns
 from kernels.optimizers import make_optimizer
-from kernels.plugins import PREFIX, load_installed, load_plugin
-from kernels.registry import REGISTERED
-from kernels.schedules import learning_rates
+from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.schedules import learning_rates
 from tests.conftest import ROOT
 
 X = np.linspace(-1, 1, 24)

@@ -26,7 +26,7 @@ from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text, write_table
 from bench.study.load import load_study, with_overrides
 from bench.timing.update import update_seconds
-from kernels.program_cache import compile_program
+from kernels.model.program_cache import compile_program
 from tests.conftest import HANG
 
 pytestmark = pytest.mark.usefixtures("_short_measurements")

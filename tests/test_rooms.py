@@ -1,11 +1,13 @@
-"""Who may import whom: a room of bench imports only rooms on lower lines, and kernels imports nothing of bench."""
+"""Who may import whom: a room imports only rooms on lower lines, and inside a room no imports go in a circle."""
 
 import ast
+from graphlib import TopologicalSorter
 
 import pytest
 
 from tests.conftest import ROOT
 
+KERNELS = ("extend", "train", "compile", "loops", "simd", "reference", "data", "optimizers", "losses", "model", "base")
 # The command above, the mathematics and the system below; rooms on one line do not import each other.
 LINES = [
     {"cli", "pytest_plugin"},
@@ -14,7 +16,8 @@ LINES = [
     {"engine", "analysis", "timing", "plots"},
     {"study", "tables"},
     {"store", "data", "estimators"},
-    {"kernels", "system"},
+    {"system"},
+    *({f"kernels.{room}"} for room in KERNELS),
 ]
 HEIGHT = {room: -line for line, rooms in enumerate(LINES) for room in rooms}
 
@@ -31,9 +34,16 @@ def imported(path):
 
 
 def room_of(module):
-    """The room of a module, or None for what is none of ours."""
+    """The room of a module, or None for what is none of ours, and for the packages themselves."""
     package, _, rest = module.partition(".")
-    return package if package == "kernels" else rest.partition(".")[0] or None if package == "bench" else None
+    room = rest.partition(".")[0]
+    if package == "kernels":
+        return f"kernels.{room}" if f"kernels.{room}" in HEIGHT else None
+    return room or None if package == "bench" else None
+
+
+def module_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 FILES = sorted(path for package in ("bench", "kernels") for path in (ROOT / package).rglob("*.py"))
@@ -41,17 +51,26 @@ FILES = sorted(path for package in ("bench", "kernels") for path in (ROOT / pack
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_down(path):
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    own = room_of(module)
-    if module == "bench":  # hands on the names of the Python interface
+    module = module_of(path)
+    if module in ("bench", "kernels"):  # they hand on the names of the Python interface
         return
+    own = room_of(module)
     assert own in HEIGHT, f"{path} is in no room: add it to LINES"
     for other in {room_of(name) for name in imported(path)} & set(HEIGHT) - {own}:
         assert HEIGHT[other] < HEIGHT[own], f"{module} imports from {other}"
 
 
+def test_no_imports_of_kernels_go_in_a_circle():
+    modules = {module_of(path) for path in FILES if path.is_relative_to(ROOT / "kernels")} - {"kernels"}
+    graph = {module: set() for module in modules}
+    for path in FILES:
+        if module_of(path) in graph:
+            graph[module_of(path)] = set(imported(path)) & modules - {module_of(path)}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(modules)
+
+
 def test_every_room_says_what_it_is_for():
-    for room in {path.parent for path in FILES if path.parent != ROOT / "bench"}:
+    for room in {path.parent for path in FILES if path.parent not in (ROOT / "bench", ROOT / "kernels")}:
         docstring = ast.get_docstring(ast.parse((room / "__init__.py").read_text("utf-8")))
         assert docstring
         assert len(docstring.split(".")[0]) < 120

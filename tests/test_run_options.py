@@ -7,12 +7,18 @@ from bench import Grid, sweep
 from bench.engine.jobs import MANY_OPTIONS, share_kernels
 from bench.study.schema import RunTable
 from kernels import models
-from kernels.block import train_runs
+from kernels.base.run import Hyperparameters
+from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.run import Hyperparameters
-from kernels.run_options import initial_memory, kernel_key, option_values, stack_options, takes_options_per_run
-from kernels.samples import allocate_data
+from kernels.optimizers.run_options import (
+    initial_memory,
+    kernel_key,
+    option_values,
+    stack_options,
+    takes_options_per_run,
+)
+from kernels.train.block import train_runs
 
 SQUARED = make_loss("squared")
 

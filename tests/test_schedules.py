@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.schedules import SCHEDULES, learning_rates
+from kernels.optimizers.schedules import SCHEDULES, learning_rates
 
 EPOCHS = 60
 
@@ -106,10 +106,10 @@ def test_halve_and_step_differ_by_one_epoch():
 
 
 def test_the_table_in_the_docstring_is_true():
-    import kernels.schedules
+    import kernels.optimizers.schedules
 
     starts = ("epoch,", "``halve(10)``  ", "``step(10, 0.5)``  ")
-    rows = [line.split() for line in kernels.schedules.__doc__.splitlines() if line.startswith(starts)]
+    rows = [line.split() for line in kernels.optimizers.schedules.__doc__.splitlines() if line.startswith(starts)]
     epochs = [int(cell) for cell in rows[0][3:]]
     for row, spec in zip(rows[1:], ("halve(10)", "step(10, 0.5)"), strict=True):
         table = [1 / float(cell.removeprefix("1/")) for cell in row[-len(epochs) :]]

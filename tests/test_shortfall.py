@@ -11,7 +11,7 @@ from bench.tables.choice_ranking import ranking
 from bench.tables.excess import EXCESS, add_excess
 from bench.tables.run_costs import loss_floor
 from kernels import Model
-from kernels.yardstick import Yardstick, unknown_yardstick
+from kernels.train.yardstick import Yardstick, unknown_yardstick
 
 SETTINGS = {"optimizer": "sgd", "schedule": "constant", "batch_size": 1, "shuffle": True}
 RNG = np.random.default_rng(2)

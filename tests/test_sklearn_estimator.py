@@ -23,8 +23,8 @@ from bench import SGDCurveRegressor
 from bench.data import builtin
 from bench.estimators.features import LINEAR, model_for_features
 from kernels import Model, fit, models
-from kernels.partial_fit import RunState, partial_fit, start_run
-from kernels.sample_weight import WeightedModel
+from kernels.model.sample_weight import WeightedModel
+from kernels.train.partial_fit import RunState, partial_fit, start_run
 from tests.conftest import ROOT
 
 

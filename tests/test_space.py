@@ -8,7 +8,7 @@ from bench import Grid, Space
 from bench.study.load import load_study, study_of_table, to_toml, with_search
 from bench.study.space import Range, parse_range, space_settings
 from kernels.optimizers import make_optimizer
-from kernels.schedules import learning_rates
+from kernels.optimizers.schedules import learning_rates
 
 
 class Ends:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kernels.checks import check_integer, check_real
+from kernels.base.checks import check_integer, check_real
+from kernels.base.spec import make_from_spec, parse_spec, spec_text
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.schedules import SCHEDULES
-from kernels.spec import make_from_spec, parse_spec, spec_text
+from kernels.optimizers.schedules import SCHEDULES
 
 
 def line(slope, offset=0.0, at=None):

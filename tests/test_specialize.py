@@ -7,11 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
-from kernels import Model, cache, fit, models, numba_internals, specialize
+from kernels import Model, fit, models
+from kernels.base import cache, numba_internals
+from kernels.base.numba_internals import record_compilations
+from kernels.compile import specialize
+from kernels.compile.unrolled import Ingredients
 from kernels.losses import make_loss
-from kernels.numba_internals import record_compilations
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.unrolled import Ingredients
 from tests import short_kernel
 from tests.conftest import ROOT
 

@@ -7,7 +7,7 @@ from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset, builtin
 from bench.data.units import original_loss, original_units
 from kernels.losses import make_loss
-from kernels.model import Model
+from kernels.model.model import Model
 
 CARRIED = {
     "a*x + b": ("x",),

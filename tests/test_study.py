@@ -14,7 +14,7 @@ from bench import sweep
 from bench.study.grid import Grid
 from bench.study.load import load_study, studies, to_toml, with_overrides
 from kernels import fit
-from kernels.models import make_model_for_columns
+from kernels.model.models import make_model_for_columns
 
 MINIMAL = """\
 name = "mine"

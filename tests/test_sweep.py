@@ -25,9 +25,9 @@ from bench.engine import train as engine
 from bench.engine.recording import settle_record
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
-from kernels.block import train_runs
-from kernels.marks import make_marks
-from kernels.run import STATUS
+from kernels.base.run import STATUS
+from kernels.data.marks import make_marks
+from kernels.train.block import train_runs
 from tests.conftest import HANG
 
 RNG = np.random.default_rng(0)

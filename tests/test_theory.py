@@ -13,7 +13,7 @@ from bench.analysis.convergence import rates_table, theory_table
 from bench.analysis.stability import epoch_map, largest_stable_rate, sample_orders, spectral_radius
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
-from kernels.block_shuffle import permutation
+from kernels.data.order import permutation
 
 CHOICES = [("sgd", "full"), ("sgd", 1), ("sgd", 16), ("momentum(0.9)", "full"), ("momentum(0.9)", 16)]
 STARTS = {"near": [-1, 10, 26], "zero": [0, 0, 0]}

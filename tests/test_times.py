@@ -11,7 +11,7 @@ from bench.timing.paired import Timings
 from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME
 from kernels import fit, models, reference
-from kernels.block_shuffle import permutation
+from kernels.data.order import permutation
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 

@@ -18,7 +18,7 @@ from bench.store.journal import JOURNAL
 from bench.store.seal import DamagedError
 from bench.tables.run_costs import CHOICES
 from bench.tables.trial_value import choice_values
-from kernels.agreement import KERNELS
+from kernels.compile.kinds import KERNELS
 
 ADAM = "adam(beta1=log1m:0.5:0.99, beta2=log1m:0.9:0.9999)"
 SPACE = {

@@ -6,15 +6,16 @@ from functools import cache as once
 import numpy as np
 import pytest
 
-from kernels import fit, models, slices
-from kernels.block import WIDTH, train_runs
+from kernels import fit, models
+from kernels.base.run import STATUS, Hyperparameters
+from kernels.data.marks import make_marks
+from kernels.data.samples import allocate_data
+from kernels.data.validation import choose_split
 from kernels.losses import make_loss
-from kernels.marks import make_marks
 from kernels.optimizers import make_optimizer
-from kernels.run import STATUS, Hyperparameters
-from kernels.run_options import option_values
-from kernels.samples import allocate_data
-from kernels.validation import choose_split
+from kernels.optimizers.run_options import option_values
+from kernels.train import slices
+from kernels.train.block import WIDTH, train_runs
 
 RNG = np.random.default_rng(8)
 X = RNG.uniform(-1, 1, 61)

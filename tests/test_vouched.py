@@ -21,7 +21,7 @@ from bench.store.run_folder import read_identity, read_run
 from bench.store.seal import name_owner, read_json, seal_json
 from bench.study.load import load_study, to_toml
 from kernels import models
-from kernels.checksum import LAST_LINE, add_checksum, find_flaw
+from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
 
 X = np.linspace(-1, 1, 40)
 Y = 2 * X**2 - 4 * X + 3

@@ -11,9 +11,9 @@ from sklearn.metrics import hinge_loss, log_loss, mean_absolute_error, mean_pinb
 
 from kernels import Model, fit
 from kernels.losses import LOSSES, make_loss
-from kernels.lowest_loss import lowest_of_linear, solve_linear_params
-from kernels.models import make_model
-from kernels.yardstick import Yardstick, constant_loss, find_yardstick, format_share
+from kernels.model.models import make_model
+from kernels.train.lowest_loss import lowest_of_linear, solve_linear_params
+from kernels.train.yardstick import Yardstick, constant_loss, find_yardstick, format_share
 
 DIABETES = load_diabetes(return_X_y=True)
 CANCER = tuple(part[:, :6] if part.ndim == 2 else part.astype(float) for part in load_breast_cancer(return_X_y=True))

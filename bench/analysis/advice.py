@@ -8,7 +8,7 @@ from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.tables.formatting import text
 from kernels import FitResult, Model
-from kernels.yardstick import ARRIVED
+from kernels.train.yardstick import ARRIVED
 
 # The edge of stability is that of so many samples at most, drawn at random: of a million it would take minutes.
 EDGE_SAMPLES = 5_000

@@ -14,17 +14,17 @@ from bench.study.schema import RunTable
 from bench.tables.ranking import best_choices
 from bench.tables.run_costs import CHOICES, choice_columns
 from kernels import Model
-from kernels.block import train_runs
-from kernels.checks import check_target
-from kernels.columns import stack_columns
+from kernels.base.checks import check_target
+from kernels.base.columns import stack_columns
+from kernels.base.run import CONVERGED, STATUS, Floats, Hyperparameters
+from kernels.data.samples import allocate_data, check_samples
+from kernels.data.validation import Split, hold_out
 from kernels.losses import make_loss
+from kernels.model.program import evaluate
 from kernels.optimizers import make_optimizer
-from kernels.program import evaluate
-from kernels.run import CONVERGED, STATUS, Floats, Hyperparameters
-from kernels.run_options import option_values
-from kernels.samples import allocate_data, check_samples
-from kernels.schedules import learning_rates
-from kernels.validation import Split, hold_out
+from kernels.optimizers.run_options import option_values
+from kernels.optimizers.schedules import learning_rates
+from kernels.train.block import train_runs
 
 # Starts along each side of the plane, if they are affordable, and at least.
 SIZE, LEAST = 41, 11

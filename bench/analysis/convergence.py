@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from bench.analysis.stability import eigenvalue_moduli, has_linear_map, largest_stable_rate, sample_orders
 from bench.study.schema import RunTable
 from kernels import Model
+from kernels.base.run import Floats, samples_per_epoch
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.run import Floats, samples_per_epoch
-from kernels.schedules import learning_rates
+from kernels.optimizers.schedules import learning_rates
 
 CHOICE = ["optimizer", "batch_size", "shuffle"]
 

@@ -5,10 +5,10 @@ import numpy as np
 from bench.analysis.stability import largest_stable_rate, sample_orders
 from bench.data.table import Dataset
 from kernels import Model
-from kernels.columns import stack_columns
-from kernels.loss import Loss
-from kernels.lowest_loss import PIECES
-from kernels.run import Floats
+from kernels.base.columns import stack_columns
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
+from kernels.train.lowest_loss import PIECES
 
 # The edge of stability is that of so many samples at most, drawn at random: of a million it would take minutes.
 EDGE_SAMPLES = 5_000

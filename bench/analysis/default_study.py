@@ -17,11 +17,11 @@ from bench.data.units import original_units
 from bench.study.load import study_of_table
 from bench.study.schema import Study
 from kernels import Model
-from kernels.classes import Classes
-from kernels.loss import Loss
 from kernels.losses import make_loss
-from kernels.models import make_model_for_columns
-from kernels.yardstick import Yardstick, find_yardstick
+from kernels.losses.classes import Classes
+from kernels.losses.loss import Loss
+from kernels.model.models import make_model_for_columns
+from kernels.train.yardstick import Yardstick, find_yardstick
 
 RATES = 9
 # The rates of a model of which theory knows no edge.

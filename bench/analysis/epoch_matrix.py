@@ -13,9 +13,9 @@ gradient descent with sound combiners (2017). So the matrices of parts of an epo
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.optimizer import Optimizer, add_weight_decay
-from kernels.run import Floats
-from kernels.samples import check_batch_size
+from kernels.base.run import Floats
+from kernels.data.samples import check_batch_size
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 
 AFFINE = ("sgd", "momentum", "nesterov")
 """The optimizers whose updates are affine in the parameters and the velocity."""

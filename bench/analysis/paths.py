@@ -12,17 +12,17 @@ from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.schema import RunTable
 from bench.tables.run_costs import choice_columns
-from kernels.agreement import TOLERANCE, is_exact
-from kernels.checks import check_target
+from kernels.base.checks import check_target
+from kernels.base.run import STATUS, Floats, Hyperparameters, Marks
+from kernels.compile.kinds import TOLERANCE, is_exact
+from kernels.data.marks import thin_marks
+from kernels.data.samples import allocate_data, check_samples
+from kernels.data.validation import Split, hold_out
 from kernels.losses import make_loss
-from kernels.marks import thin_marks
 from kernels.optimizers import make_optimizer
-from kernels.paths import Paths, record_paths
-from kernels.run import STATUS, Floats, Hyperparameters, Marks
-from kernels.run_options import option_values
-from kernels.samples import allocate_data, check_samples
-from kernels.schedules import learning_rates
-from kernels.validation import Split, hold_out
+from kernels.optimizers.run_options import option_values
+from kernels.optimizers.schedules import learning_rates
+from kernels.train.paths import Paths, record_paths
 
 # The page gives the paths a megabyte. That is so many numbers of four bytes, which take a third more as base64: at each
 # mark the parameters, the loss and the samples seen.

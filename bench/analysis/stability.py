@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.analysis.epoch_matrix import AFFINE, batch_curvatures, epoch_matrices
-from kernels.block_shuffle import permutation
-from kernels.checks import describe
-from kernels.optimizer import Optimizer
+from kernels.base.checks import describe
+from kernels.base.run import Floats
+from kernels.data.order import permutation
+from kernels.data.samples import check_batch_size
 from kernels.optimizers import make_optimizer
-from kernels.run import Floats
-from kernels.samples import check_batch_size
+from kernels.optimizers.optimizer import Optimizer
 
 # So many orders stand for all, fewer where they have many samples: what one does differently evens out within it then.
 ORDERS = 16

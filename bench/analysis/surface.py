@@ -6,10 +6,10 @@ import numpy as np
 
 from bench.data.table import Dataset
 from kernels import Model
-from kernels.columns import stack_columns
-from kernels.loss import Loss
-from kernels.run import Floats
-from kernels.samples import check_samples
+from kernels.base.columns import stack_columns
+from kernels.base.run import Floats
+from kernels.data.samples import check_samples
+from kernels.losses.loss import Loss
 
 # More samples make no other surface, as far as a figure shows it; and so many values are worked on at a time.
 MAX_SAMPLES, CHUNK = 500, 200_000

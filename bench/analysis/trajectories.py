@@ -11,8 +11,8 @@ from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.schema import RunTable
 from kernels import FitResult, fit
-from kernels.agreement import KERNELS, NUDGE, TOLERANCE, is_exact, largest_error
-from kernels.run import Floats
+from kernels.base.run import Floats
+from kernels.compile.kinds import KERNELS, NUDGE, TOLERANCE, is_exact, largest_error
 
 MAX_STARTS = 5  # a figure with more paths cannot be read
 

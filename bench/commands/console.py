@@ -24,8 +24,8 @@ from rich.text import Text
 from bench.data.columns import describe_left_out
 from bench.tables.formatting import display, text, to_rich
 from bench.tables.layout import GAP, lay_out, stack_rows
-from kernels.activity import listening
-from kernels.classes import Classes
+from kernels.base.activity import listening
+from kernels.losses.classes import Classes
 
 PATIENCE = 1.0  # seconds without a word
 

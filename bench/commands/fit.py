@@ -24,7 +24,7 @@ from bench.data.table_quality import TableQuality, table_quality, unknown_qualit
 from bench.data.units import curve_in_table_units, original_loss
 from bench.tables.formatting import duration, text
 from kernels import FitResult
-from kernels.models import make_model_for_columns
+from kernels.model.models import make_model_for_columns
 
 if TYPE_CHECKING:
     from bench.plots.film.window import Window

@@ -3,7 +3,7 @@
 from bench.study.load import studies
 from bench.study.suite import suites
 from bench.system.environment import environment
-from kernels import cache
+from kernels.base import cache
 
 
 def print_studies() -> None:

@@ -51,11 +51,11 @@ from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME
 from bench.timing.workload import study_problems
 from kernels import Model
-from kernels.agreement import is_exact
-from kernels.derivative_check import WrongProgramError, check_derivatives
+from kernels.compile.kinds import is_exact
+from kernels.data.validation import check_held_out
 from kernels.losses import make_loss
-from kernels.validation import check_held_out
-from kernels.yardstick import Yardstick, find_yardstick
+from kernels.model.derivative_check import WrongProgramError, check_derivatives
+from kernels.train.yardstick import Yardstick, find_yardstick
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6

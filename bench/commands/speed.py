@@ -27,7 +27,7 @@ from bench.timing.registered import HINT, all_variants, find_variant
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems
-from kernels.checks import describe, did_you_mean
+from kernels.base.checks import describe, did_you_mean
 
 # The share of a run's time that goes into the budget, row by row.
 TARGET_SECONDS = 6.0

@@ -36,7 +36,7 @@ def describe_unknown_option(option: str, known: Collection[str]) -> str:
     """
     meant = OTHER_NAMES.get(option)
     if meant not in known:
-        from kernels.checks import closest_name  # noqa: PLC0415 (takes half a second, after a mistake only)
+        from kernels.base.checks import closest_name  # noqa: PLC0415 (takes half a second, after a mistake only)
 
         meant = closest_name(option, sorted(known), cutoff=0.7)
     return f"there is no option {option}; did you mean {meant}?" if meant else f"there is no option {option}"

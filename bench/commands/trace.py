@@ -4,9 +4,9 @@ import numpy as np
 
 from bench.data.table import Dataset
 from kernels import FitResult, Model
-from kernels.columns import stack_columns
-from kernels.pieces import mean_over
-from kernels.run import Floats
+from kernels.base.columns import stack_columns
+from kernels.base.run import Floats
+from kernels.data.pieces import mean_over
 
 _WIDTH = len("-1.2346e-09")
 

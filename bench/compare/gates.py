@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.system.files import read_regular_file
-from kernels.checks import describe
+from kernels.base.checks import describe
 
 ACCEPTED = 'accepted is one table [gates] with lines such as "fused*" = 1.03'
 DEFAULT = "default"

@@ -15,7 +15,7 @@ from bench.tables.choice_ranking import ranking, recommended_choice, runs_of
 from bench.tables.formatting import text
 from bench.tables.run_costs import CHOICES, MORE_CHOICES
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 # With fewer there is no interval for a median at this confidence.
 PAIRS = 6

@@ -17,7 +17,7 @@ from mpmath.libmp import NoConvergence  # type: ignore[import-untyped]
 from sympy.polys.polyerrors import BasePolynomialError
 
 from bench.data.scaling import Scaling
-from kernels.derive import absolute, less, less_equal, maximum, minimum, relu, where
+from kernels.model.derive import absolute, less, less_equal, maximum, minimum, relu, where
 
 DIGITS = 50
 ROUNDING = 1e-30  # relative; what cancels by algebra does so to about DIGITS

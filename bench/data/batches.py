@@ -15,8 +15,8 @@ from bench.data.table import (
     numbers_of,
     text_batches,
 )
-from kernels.run import Floats
-from kernels.samples import find_non_finite
+from kernels.base.run import Floats
+from kernels.data.samples import find_non_finite
 
 ARROW = (".arrow", ".feather", ".ipc")
 MAPPED = (*TABLES, *ARROW)

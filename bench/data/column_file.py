@@ -6,7 +6,7 @@ from tempfile import TemporaryFile
 
 import numpy as np
 
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 # Rows that are worked on at a time.
 ROWS = 2**16

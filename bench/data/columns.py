@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.data.table import NoNumbersError, column_headings, read_numbers, read_table
-from kernels.column_names import column_name, column_names, is_name
-from kernels.model import MAX_PARAMS
+from kernels.model.column_names import column_name, column_names, is_name
+from kernels.model.model import MAX_PARAMS
 
 # Each column of a table is looked at by itself.
 MOST_COLUMNS = 1000

@@ -12,9 +12,9 @@ from bench.data.table import Dataset
 from bench.data.units import in_table_units, original_loss, standardized_target
 from kernels import FitResult, Model
 from kernels import fit as kernels_fit
-from kernels.loss import Loss
+from kernels.base.run import Floats
 from kernels.losses import make_loss
-from kernels.run import Floats
+from kernels.losses.loss import Loss
 
 SHOWN = 10_000
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from bench.data.column_file import ROWS, temporary_columns
 from bench.data.table import Dataset
-from kernels.run import Floats
-from kernels.validation import Places, choose_split
+from kernels.base.run import Floats
+from kernels.data.validation import Places, choose_split
 
 
 def hold_out_share(data: Dataset, share: float | None = None, *, test: float | None = None) -> Dataset:

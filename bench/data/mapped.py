@@ -27,10 +27,10 @@ from bench.data.table import (
     read_table,
 )
 from bench.system.atomic import replace_atomically
-from kernels.checks import describe
-from kernels.checksum import LAST_LINE, add_checksum, find_flaw
-from kernels.loss import Loss
-from kernels.run import Floats
+from kernels.base.checks import describe
+from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
 
 # Bytes of a file that is larger than what is read into memory.
 LARGE = 10**9

@@ -7,8 +7,8 @@ import numpy as np
 
 from bench.data.column_file import ROWS, temporary_columns
 from bench.data.table import Dataset
-from kernels.pieces import column_moments
-from kernels.run import Floats
+from kernels.base.run import Floats
+from kernels.data.pieces import column_moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ def standardize(dataset: Dataset, *, targets: bool = True, center: str = "both")
     ----------
     dataset : Dataset
     targets : bool
-        Whether y is scaled too. Classes and counts stay as they are: `kernels.loss.Loss.scales_targets`.
+        Whether y is scaled too. Classes and counts stay as they are: `kernels.losses.loss.Loss.scales_targets`.
     center : str
         Which columns are centered: ``"both"``, ``"x"``, ``"y"`` or ``"none"``. The others are divided by their root
         mean square, for models that have no parameters for a shift, such as V*x/(K + x).

@@ -26,12 +26,12 @@ from bench.data.dialect import decimal_points, describe_comma, find_separator
 from bench.data.generated import GENERATED, NO_DATA
 from bench.system.files import check_regular_file
 from bench.system.memory import available_memory
-from kernels.checks import did_you_mean
-from kernels.classes import Classes, find_classes, losses_of_classes, takes_classes
-from kernels.loss import Loss
+from kernels.base.checks import did_you_mean
+from kernels.base.run import Floats
+from kernels.data.samples import Samples
 from kernels.losses import make_loss
-from kernels.run import Floats
-from kernels.samples import Samples
+from kernels.losses.classes import Classes, find_classes, losses_of_classes, takes_classes
+from kernels.losses.loss import Loss
 
 BUILTIN = ("quadratic", "auto-mpg", "diabetes", "noisy-quadratic", "exponential", "polynomial", "none")
 # Of the built-in files: the columns that are inputs, and the target.

@@ -9,9 +9,9 @@ import numpy as np
 from bench.data.fit_table import TableFit, finite_or_none
 from bench.data.table import Dataset
 from bench.data.units import original_units
-from kernels.fit_quality import Uncertainty, estimate_uncertainty, unknown
-from kernels.run import Floats
-from kernels.yardstick import Yardstick, unknown_yardstick
+from kernels.base.run import Floats
+from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
+from kernels.train.yardstick import Yardstick, unknown_yardstick
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.data.scaling import Scaling
-from kernels.loss import Loss
-from kernels.model import Model
-from kernels.run import Floats
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
 
 # Original units are useless if rounding the parameters to float64 moves the curve by more than this.
 ROUNDING = 1e-6

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 from bench.store.clock import Clock
 from bench.study.schema import RunTable
 from kernels import FitResult, Model, fit
-from kernels.agreement import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
-from kernels.run import STATUS, Floats
-from kernels.schedules import learning_rates
+from kernels.base.run import STATUS, Floats
+from kernels.compile.kinds import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
+from kernels.optimizers.schedules import learning_rates
 
 # The reference takes up to ten microseconds for a sample, and all checks together should take a second or two.
 SAMPLES = 20_000

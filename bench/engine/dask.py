@@ -27,8 +27,8 @@ from bench.engine.problem import Problem
 from bench.engine.processors import describe_worker
 from bench.engine.remote import hold_problem, load_function, train_jobs
 from bench.system.sources import source_digest
-from kernels.agreement import is_exact
-from kernels.block import Runs
+from kernels.compile.kinds import is_exact
+from kernels.train.block import Runs
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -5,9 +5,9 @@ import pandas as pd
 from bench.store.evidence import store_tables
 from bench.store.results import SweepResult
 from bench.tables.choice_ranking import recommended_choice, runs_of
-from kernels.fit_result import mean_loss, metrics_on
-from kernels.loss import Loss
-from kernels.samples import Samples
+from kernels.data.samples import Samples
+from kernels.losses.loss import Loss
+from kernels.train.fit_result import mean_loss, metrics_on
 
 
 def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Samples | None) -> None:

@@ -5,9 +5,9 @@ from hashlib import blake2b
 from numpy.typing import ArrayLike
 
 from kernels import Model
-from kernels.columns import Inputs
-from kernels.run import Floats
-from kernels.samples import CHUNK, check_samples
+from kernels.base.columns import Inputs
+from kernels.base.run import Floats
+from kernels.data.samples import CHUNK, check_samples
 
 
 def fingerprint(model: Model, x: Inputs, y: ArrayLike) -> str:

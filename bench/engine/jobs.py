@@ -13,15 +13,21 @@ from bench.store.clock import Clock
 from bench.store.run_folder import Run
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.agreement import KERNELS
-from kernels.block import WIDTH
-from kernels.checks import check_target
+from kernels.base.checks import check_target
+from kernels.base.run import MAX_EPOCHS, Floats, Hyperparameters, start_lowest
+from kernels.compile.kinds import KERNELS
 from kernels.losses import make_loss
-from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
-from kernels.run import MAX_EPOCHS, Floats, Hyperparameters, start_lowest
-from kernels.run_options import initial_memory, kernel_key, option_values, stack_options, takes_options_per_run
-from kernels.schedules import learning_rates
+from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.run_options import (
+    initial_memory,
+    kernel_key,
+    option_values,
+    stack_options,
+    takes_options_per_run,
+)
+from kernels.optimizers.schedules import learning_rates
+from kernels.train.block import WIDTH
 
 # A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of
 # some jobs to fit into memory.
@@ -58,7 +64,7 @@ class Job:
     first : int
         The mark at which they stand.
     lowest : array, shape (R, 2) or (R, 3 + P)
-        Their lowest validation losses so far, as from `kernels.run.start_lowest`.
+        Their lowest validation losses so far, as from `kernels.base.run.start_lowest`.
     """
 
     rows: NDArray[np.intp]
@@ -89,7 +95,7 @@ class Progress:
     best_loss : array, shape (rows,)
         The lowest loss so far.
     lowest : array, shape (rows, 2) or (rows, 3 + P)
-        The lowest validation loss so far, as from `kernels.run.start_lowest`.
+        The lowest validation loss so far, as from `kernels.base.run.start_lowest`.
     """
 
     marks: NDArray[np.int64]

@@ -11,11 +11,11 @@ from bench.study.schema import RunTable
 from bench.system.environment import processors
 from bench.system.memory import available_memory
 from kernels import Model
-from kernels.agreement import KERNELS, is_exact
-from kernels.lane_width import lane_width
+from kernels.base.run import samples_per_epoch
+from kernels.compile.kinds import KERNELS, is_exact
+from kernels.compile.lane_width import lane_width
+from kernels.data.marks import PER_DECADE
 from kernels.losses import make_loss
-from kernels.marks import PER_DECADE
-from kernels.run import samples_per_epoch
 
 # Blocks of lanes up to this size are taken whatever there is in them.
 SMALL_BLOCK = 2**26

@@ -15,15 +15,15 @@ from bench.store.clock import Clock
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.block import Runs, train_runs
-from kernels.classes import Classes, encode_classes, find_classes
-from kernels.columns import Inputs
-from kernels.loss import Loss
-from kernels.loss_factor import make_factors, takes_factor
+from kernels.base.columns import Inputs
+from kernels.base.run import Floats
+from kernels.compile.loss_factor import make_factors, takes_factor
+from kernels.data.samples import Samples, allocate_data, check_samples
+from kernels.data.validation import check_patience, hold_out
 from kernels.losses import make_loss
-from kernels.run import Floats
-from kernels.samples import Samples, allocate_data, check_samples
-from kernels.validation import check_patience, hold_out
+from kernels.losses.classes import Classes, encode_classes, find_classes
+from kernels.losses.loss import Loss
+from kernels.train.block import Runs, train_runs
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import llvmlite.binding as llvm
 import numba
 
 from bench.system.environment import processor_name
-from kernels.lane_math import LIBRARY, LIBRARY_FUNCTIONS
+from kernels.simd.math import LIBRARY, LIBRARY_FUNCTIONS
 
 PACKAGES = ("numpy", "numba", "llvmlite")
 

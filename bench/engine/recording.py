@@ -9,8 +9,8 @@ import pandas as pd
 
 from bench.store.evidence import store_tables
 from bench.store.run_folder import ABOUT, explain_os_errors, read_identity
-from kernels.classes import Classes
-from kernels.marks import PER_DECADE, make_marks
+from kernels.data.marks import PER_DECADE, make_marks
+from kernels.losses.classes import Classes
 
 # Evaluating the loss once takes about half as long as training an epoch side by side (28 of 80 operations of the lanes
 # of a quadratic). So many marks more than epochs, for each epoch, cost a quarter of the training at most.

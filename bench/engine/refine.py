@@ -7,7 +7,7 @@ from bench.engine.confirm import join_plans, plan_choices
 from bench.engine.problem import Problem
 from bench.study.grid import Grid
 from bench.tables.run_costs import choice_columns, find_choices
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 # The factor where a single rate was tried.
 FACTOR = 2.0

@@ -14,8 +14,8 @@ from bench.engine.memory import Memory
 from bench.engine.problem import Problem
 from bench.engine.train import Executor, Writer, compile_kernels
 from bench.store.run_folder import OpenRun
-from kernels.block import Runs
-from kernels.run import MAX_EPOCHS, Floats
+from kernels.base.run import MAX_EPOCHS, Floats
+from kernels.train.block import Runs
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.study.space import SearchSettings, Space, Template
 from bench.tables.trial_value import HOPELESS
-from kernels.block import WIDTH
+from kernels.train.block import WIDTH
 
 ROUND = WIDTH
 """Trials that are trained together: as many as a lane is wide, so that it is full even with one run for each."""

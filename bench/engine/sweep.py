@@ -27,16 +27,16 @@ from bench.tables.excess import add_excess
 from bench.tables.run_costs import loss_floor
 from bench.tables.winners import confirm
 from kernels import Model
-from kernels.agreement import check_dtype, check_kernel
-from kernels.checks import check_bool, check_integer, check_target, describe
-from kernels.columns import Inputs
-from kernels.loss import Loss
+from kernels.base.checks import check_bool, check_integer, check_target, describe
+from kernels.base.columns import Inputs
+from kernels.compile.kinds import check_dtype, check_kernel
+from kernels.data.marks import check_record
+from kernels.data.samples import allocate_data, to_dtype
 from kernels.losses import make_loss
-from kernels.marks import check_record
-from kernels.models import make_model
+from kernels.losses.loss import Loss
+from kernels.model.models import make_model
 from kernels.optimizers import make_optimizer
-from kernels.samples import allocate_data, to_dtype
-from kernels.schedules import learning_rates
+from kernels.optimizers.schedules import learning_rates
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -16,10 +16,10 @@ from bench.engine.problem import Problem, fingerprint_held_out
 from bench.engine.threads import run_in_threads
 from bench.store.run_folder import OpenRun, open_run
 from kernels import Model
-from kernels.agreement import is_exact
-from kernels.block import Runs, compile_kernel
+from kernels.base.registry import registered_in, registered_schedule
+from kernels.compile.kinds import is_exact
 from kernels.optimizers import make_optimizer
-from kernels.registry import registered_in, registered_schedule
+from kernels.train.block import Runs, compile_kernel
 
 # Finished runs reach the disk at least this often, and before they take much memory.
 FLUSH_SECONDS = 1.0

@@ -37,11 +37,11 @@ from bench.tables.trial_value import rank_trials, trial_value
 from bench.tables.winners import MOST
 from bench.tables.winners import confirm as confirm_by_fresh_runs
 from kernels import Model
-from kernels.checks import describe, did_you_mean
-from kernels.columns import Inputs
-from kernels.loss import Loss
-from kernels.models import make_model
-from kernels.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
+from kernels.base.checks import describe, did_you_mean
+from kernels.base.columns import Inputs
+from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
+from kernels.losses.loss import Loss
+from kernels.model.models import make_model
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -8,8 +8,8 @@ from bench.engine.problem import Problem
 from bench.store.evidence import read_table_of
 from bench.store.run_folder import explain_os_errors
 from bench.store.yardstick import NAME, store_yardstick
-from kernels.run import Floats
-from kernels.yardstick import find_yardstick
+from kernels.base.run import Floats
+from kernels.train.yardstick import find_yardstick
 
 MOST_STARTS = 8
 """Of the starts of a sweep, those from which the lowest loss is looked for too."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from kernels.column_names import column_names
-from kernels.expression import names, parse
-from kernels.model import MAX_PARAMS, Model
-from kernels.models import is_ready_made, make_model
+from kernels.model.column_names import column_names
+from kernels.model.expression import names, parse
+from kernels.model.model import MAX_PARAMS, Model
+from kernels.model.models import is_ready_made, make_model
 
 LINEAR = "w @ x + b"
 """A weight for each feature, and a constant."""
@@ -20,10 +20,10 @@ def model_for_features(
     ----------
     model : str or Model
         An expression calls the features ``x1``, ``x2``, ..., or ``x`` if there is one alone, or by their headings, by
-        the rule of `kernels.column_names.column_name`. It need not use all of them. ``w @ x`` is a weighted sum of all;
-        beside it they are called ``x1``, ``x2``, ... A ready-made model, such as ``"polynomial(3)"``, takes them in
-        their order. Those of a `Model` are found by the names of its inputs where there are headings of these names,
-        else they are all, in their order.
+        the rule of `kernels.model.column_names.column_name`. It need not use all of them. ``w @ x`` is a weighted sum
+        of all; beside it they are called ``x1``, ``x2``, ... A ready-made model, such as ``"polynomial(3)"``, takes
+        them in their order. Those of a `Model` are found by the names of its inputs where there are headings of these
+        names, else they are all, in their order.
     count : int
         How many features there are.
     headings : sequence of str, optional

@@ -17,16 +17,16 @@ except ImportError as error:  # without scikit-learn, or with one that has no `v
     raise ImportError('SGDCurveRegressor needs scikit-learn 1.6 or newer: pip install "scikit-learn>=1.6"') from error
 
 from bench.estimators.features import LINEAR, model_for_features
-from kernels.checks import check_bool, check_unmasked, describe
-from kernels.fit import draw_start, fit
-from kernels.loss import Loss
+from kernels.base.checks import check_bool, check_unmasked, describe
+from kernels.base.run import Floats
 from kernels.losses import make_loss
-from kernels.model import Model
-from kernels.optimizer import Optimizer
-from kernels.partial_fit import RunState, partial_fit, start_run
-from kernels.run import Floats
-from kernels.sample_weight import WeightedModel
-from kernels.schedules import learning_rates
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
+from kernels.model.sample_weight import WeightedModel
+from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.schedules import learning_rates
+from kernels.train.fit import draw_start, fit
+from kernels.train.partial_fit import RunState, partial_fit, start_run
 
 
 class WeightedSamples(NamedTuple):

@@ -16,7 +16,7 @@ from bench.plots.style import INK, STYLE, add_caption, add_legend, empty_figure,
 from bench.tables.formatting import label, text
 from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES, MORE_CHOICES
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 Extent = tuple[float, float, float, float]
 

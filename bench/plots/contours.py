@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from bench.plots.choices import spread_evenly
 from bench.plots.colors import PALETTE
 from bench.plots.style import INK, STYLE, add_caption, empty_figure, panels, round_ticks, shorten, title_length
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 GRID_SIZE = 51
 # The factor of the distance to the lowest loss from level to level: it halves the width of a parabola.

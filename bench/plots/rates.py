@@ -19,7 +19,7 @@ from bench.plots.style import EDGE, FAINT, INK, STYLE, WIDTH, add_caption, add_l
 from bench.tables.choice_ranking import ranking
 from bench.tables.ranking import best_choices
 from bench.tables.readable import describe_batch_size
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells
 # In inches. Width and height are those of all maps together; the gap is between neighbours.

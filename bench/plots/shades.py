@@ -11,7 +11,7 @@ from bench.plots.choices import spread_evenly
 from bench.plots.colors import colors_of
 from bench.plots.style import INK, format_log_tick
 from bench.tables.formatting import text
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 MAX_SHADES = 8
 LEAST_STEP = 1.1

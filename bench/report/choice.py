@@ -10,7 +10,7 @@ from bench.report.run_data import RunData
 from bench.store.choice import Choice
 from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.run_costs import choice_columns
-from kernels.checks import describe
+from kernels.base.checks import describe
 
 
 def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:

@@ -12,7 +12,7 @@ from bench.plots.colors import colors_of
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_order
 from bench.tables.readable import describe_batch_size
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 
 def pack(values: Any) -> dict[str, str]:

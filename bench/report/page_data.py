@@ -17,8 +17,8 @@ from bench.report.run_data import RunData
 from bench.tables.formatting import label, text
 from bench.tables.run_costs import COST_SETTINGS, choice_columns, find_choices
 from bench.tables.seconds import KERNEL
-from kernels.marks import thin_marks
-from kernels.run import Floats
+from kernels.base.run import Floats
+from kernels.data.marks import thin_marks
 
 # The bytes for the rows and for the curves; as base64 they take a third more. The more runs there are, the fewer points
 # each curve has.

@@ -12,9 +12,9 @@ from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.run_costs import choice_columns
-from kernels.program import Program
-from kernels.run import STATUS
-from kernels.samples import check_samples
+from kernels.base.run import STATUS
+from kernels.data.samples import check_samples
+from kernels.model.program import Program
 
 # The loss over a plane of parameters is their mean: more of them are not seen in its contours.
 MAX_SAMPLES = 300

@@ -8,8 +8,8 @@ import tomli_w
 from bench.report.run_data import RunData
 from bench.study.load import to_table
 from bench.study.schema import DataTable
-from kernels.classes import takes_classes
 from kernels.losses import make_loss
+from kernels.losses.classes import takes_classes
 
 HELD_OUT = ("validation", "test")
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
@@ -62,7 +62,7 @@ def _python_parts(run_data: RunData) -> list[str]:
         *_rule_comments(run_data),
         *imports,
         "from kernels import Model, fit",
-        *(["from kernels.plugins import load_plugin"] if run_data.plugins else []),
+        *(["from kernels.base.plugins import load_plugin"] if run_data.plugins else []),
         "",
         *(f"load_plugin({file!r})" for file in run_data.plugins),
         data,

@@ -33,10 +33,10 @@ from bench.tables.seconds import add_seconds
 from bench.tables.shortfall import describe_distance, describe_shortfall
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm, is_confirmed
-from kernels.loss import Loss
+from kernels.base.run import Floats
 from kernels.losses import make_loss
-from kernels.run import Floats
-from kernels.yardstick import Yardstick
+from kernels.losses.loss import Loss
+from kernels.train.yardstick import Yardstick
 
 COST_NAMES = {
     "samples": "samples to the target",

@@ -8,7 +8,7 @@ import tomli_w
 from numpy.typing import ArrayLike
 
 from kernels import FitResult, Model, fit
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.marks import count_updates, make_marks
-from kernels.run import Floats, Marks, samples_per_epoch
+from kernels.base.run import Floats, Marks, samples_per_epoch
+from kernels.data.marks import count_updates, make_marks
 
 PIECE = 2**20
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.store import part as parts
 from bench.store.part import FROM_THE_START, Flags, Integers
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 NOWHERE = -1
 _COLUMNS = {"losses": "loss", "validation_losses": "validation_loss"}

@@ -20,10 +20,10 @@ from bench.store.run_folder import ABOUT, PLAN, Run, read_run
 from bench.store.seal import DamagedError, name_owner, read_table
 from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
-from kernels.classes import Classes
-from kernels.run import CONVERGED, STATUS, Floats
-from kernels.views import find_view, load_view
-from kernels.yardstick import Yardstick
+from kernels.base.run import CONVERGED, STATUS, Floats
+from kernels.base.views import find_view, load_view
+from kernels.losses.classes import Classes
+from kernels.train.yardstick import Yardstick
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,8 +15,8 @@ A run folder holds
 A run that is stopped at any moment, be it by kill -9, a full disk or a power failure, keeps every part whose `append`
 had returned. What cannot be read back as it was written counts as not done.
 
-Nothing is believed unless it is what was written, for this run: each file holds its checksum (`kernels.checksum`). The
-owner of a file is the run's identity; the first file, which holds that identity, has none.
+Nothing is believed unless it is what was written, for this run: each file holds its checksum (`kernels.base.checksum`).
+The owner of a file is the run's identity; the first file, which holds that identity, has none.
 """
 
 import json
@@ -47,7 +47,7 @@ from bench.system.atomic import replace_atomically
 from bench.system.environment import ENVIRONMENT, environment
 from bench.system.files import read_regular_file
 from bench.system.lock import lock_folder
-from kernels.checksum import find_flaw
+from kernels.base.checksum import find_flaw
 
 FORMAT = 4
 ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"

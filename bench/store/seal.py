@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from bench.system.atomic import replace_atomically
 from bench.system.files import read_regular_file
-from kernels.checksum import LAST_LINE, ROOM, add_checksum, find_flaw
+from kernels.base.checksum import LAST_LINE, ROOM, add_checksum, find_flaw
 
 _KEY = "seal"
 

@@ -10,7 +10,7 @@ from bench.store.choice import Choice
 from bench.store.evidence import read_table_of
 from bench.store.results import SweepResult, load_run
 from bench.store.run_folder import read_identity
-from kernels.views import find_view, load_view
+from kernels.base.views import find_view, load_view
 
 IMPORTANCE, GRID = "importance", "grid"
 """A table of a search, and the folder of the grid that it is held against."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.store.evidence import store_tables
-from kernels.yardstick import Yardstick, unknown_yardstick
+from kernels.train.yardstick import Yardstick, unknown_yardstick
 
 NAME = "yardstick"
 

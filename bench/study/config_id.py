@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kernels.base.registry import registered_in, registered_schedule
+from kernels.base.spec import make_from_spec, parse_spec
 from kernels.losses import make_loss
-from kernels.model import Model
+from kernels.model.model import Model
 from kernels.optimizers import make_optimizer
-from kernels.registry import registered_in, registered_schedule
-from kernels.schedules import KNOWN
-from kernels.spec import make_from_spec, parse_spec
+from kernels.optimizers.schedules import KNOWN
 
 
 def config_ids(

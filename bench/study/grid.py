@@ -17,11 +17,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.study.config_id import canonical_optimizer, canonical_schedule
-from kernels.agreement import check_dtype_name
-from kernels.checks import check_bool, check_integer, check_real, check_seed, describe
-from kernels.model import Model
-from kernels.run import Floats
-from kernels.samples import check_batch_size
+from kernels.base.checks import check_bool, check_integer, check_real, check_seed, describe
+from kernels.base.run import Floats
+from kernels.compile.kinds import check_dtype_name
+from kernels.data.samples import check_batch_size
+from kernels.model.model import Model
 
 LIMIT = 1_000_000
 """So many configurations run without a question, and so many values a single setting may have."""

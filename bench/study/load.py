@@ -192,7 +192,7 @@ def _read_text(path: Path) -> str:
 
 def _describe_missing_study(path: Path) -> str:
     """Say that a study does not exist, and which built-in one, suite or file beside it may be meant."""
-    from kernels.checks import did_you_mean  # noqa: PLC0415
+    from kernels.base.checks import did_you_mean  # noqa: PLC0415
 
     studies, suites = (list(builtin_paths(folder)) for folder in ("studies", "suites"))
     beside = islice(path.parent.glob("*.*"), MOST_FILES) if path.parent.is_dir() else ()
@@ -224,8 +224,8 @@ def _validate(table: Mapping[str, Any], locate: Callable[[Key], str], *, recorde
     if recorded:
         return study
     from bench.data.table import builtin  # noqa: PLC0415
-    from kernels.models import make_model_for_columns  # noqa: PLC0415
-    from kernels.schedules import learning_rates  # noqa: PLC0415
+    from kernels.model.models import make_model_for_columns  # noqa: PLC0415
+    from kernels.optimizers.schedules import learning_rates  # noqa: PLC0415
 
     grid = study.make_grid()
     with _locate_errors(locate, ("model", "expression")):
@@ -262,7 +262,7 @@ def _describe_error(details: Mapping[str, Any]) -> str:
             wanted = "must be a table"
         case _:
             wanted = details["msg"].replace("Input should be", "must be")
-    from kernels.checks import describe  # noqa: PLC0415
+    from kernels.base.checks import describe  # noqa: PLC0415
 
     return _begin_with_key(key, f"{wanted}, not {describe(details['input'])}", " ")
 
@@ -278,7 +278,7 @@ def _describe_unknown_key(key: Key) -> str:
     """Say that a key is unknown, and which one may be meant."""
     *tables, last = map(str, key)
     known = field_names(tuple(tables))
-    from kernels.checks import closest_name  # noqa: PLC0415
+    from kernels.base.checks import closest_name  # noqa: PLC0415
 
     close = closest_name(last, known)
     home = next((name for name in Study.model_fields if last in field_names((name,))), None)

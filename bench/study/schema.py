@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.data.table import Dataset
     from bench.study.grid import Grid
     from bench.study.space import Space
-    from kernels.model import Model
+    from kernels.model.model import Model
 
 Setting = Any
 """A value, a list of values, or a range as text; `bench.study.grid.Grid` says what is accepted."""
@@ -193,10 +193,10 @@ class RunTable(Table):
     @classmethod
     def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse what a fit would refuse."""
-        from kernels.agreement import check_kernel  # noqa: PLC0415
-        from kernels.checks import check_integer, check_target  # noqa: PLC0415
+        from kernels.base.checks import check_integer, check_target  # noqa: PLC0415
+        from kernels.compile.kinds import check_kernel  # noqa: PLC0415
+        from kernels.data.marks import check_record  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
-        from kernels.marks import check_record  # noqa: PLC0415
 
         match info.field_name:
             case "epochs":
@@ -335,7 +335,7 @@ class Study(Table):
 
     def make_model(self, dataset: "Dataset") -> "Model":
         """Make the model for the columns of the data."""
-        from kernels.models import make_model_for_columns  # noqa: PLC0415
+        from kernels.model.models import make_model_for_columns  # noqa: PLC0415
 
         return make_model_for_columns(self.model.expression, dataset.x_names, self.model.inputs)
 

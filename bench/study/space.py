@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.study.grid import Grid
-from kernels import schedules
-from kernels.checks import check_bool, check_integer, check_real, check_seed, describe
-from kernels.optimizers import make_optimizer
-from kernels.schedules import learning_rates
-from kernels.spec import parse_spec
+from kernels.base.checks import check_bool, check_integer, check_real, check_seed, describe
+from kernels.base.spec import parse_spec
+from kernels.optimizers import make_optimizer, schedules
+from kernels.optimizers.schedules import learning_rates
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

@@ -26,7 +26,7 @@ from bench.tables.run_costs import (
     settle_cost,
 )
 from bench.tables.ties import SUCCESS_MARGIN, nearly_as_cheap, rank_choices, tied_with_best
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 # Costs that differ by no more than this share are as good as equal.
 TOLERANCE = 0.05

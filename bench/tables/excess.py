@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from kernels.yardstick import Yardstick
+from kernels.train.yardstick import Yardstick
 
 EXCESS = "excess_loss"
 NEGLIGIBLE = 0.01

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 CONFIDENCE = 0.95
 # The error of an interval may be so many times the one that is asked for: that of five values is 6.25 % instead of 5 %.

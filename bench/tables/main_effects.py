@@ -6,7 +6,7 @@ import pandas as pd
 from bench.tables.formatting import label, text
 from bench.tables.ranking import varies
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 # A run that fails counts so many times the most expensive one: the convention PAR10 of algorithm configuration. Losses
 # have no most expensive one, as they grow without bounds before they are infinite: there it is the median.

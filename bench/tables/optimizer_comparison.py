@@ -10,7 +10,7 @@ from bench.tables.choice_ranking import TOLERANCE, cost_of, leaders, ranking, su
 from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
 from bench.tables.run_costs import LOSS_FLOOR, check_columns, choice_columns, describe, find_choices, run_costs
 from bench.tables.ties import SUCCESS_MARGIN, SUCCESS_SHARE, fails_more_often, rank_choices
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 
 def compare_optimizers(

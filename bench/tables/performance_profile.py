@@ -13,7 +13,7 @@ import pandas as pd
 from bench.tables.choice_ranking import cost_of, leaders
 from bench.tables.intervals import median_interval, row_medians, wilson_interval
 from bench.tables.run_costs import choice_columns, find_choices, run_costs
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 # Costs that differ by no more than this share are equal.
 EQUAL = 0.01

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bench.tables.choice_ranking import ranking
 from bench.tables.formatting import label, text
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 _DIVERGED_LOSS = 1e300
 MEDIANS = ["samples", "updates", "seconds", "final_loss"]

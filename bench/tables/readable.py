@@ -11,8 +11,8 @@ from bench.tables.formatting import MISSING, display, duration, text
 from bench.tables.phrases import describe_estimate, describe_ratio, format_share
 from bench.tables.ranking import varies
 from bench.tables.run_costs import choice_columns
-from kernels.agreement import KERNELS
-from kernels.run import Floats
+from kernels.base.run import Floats
+from kernels.compile.kinds import KERNELS
 
 FULL = "full"
 _NUMBER = re.compile(r"-?[\d∞]")

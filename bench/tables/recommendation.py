@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 RANKED_BY = {
     "samples": "samples to the target",

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.excess import EXCESS
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 # What makes up a choice of settings.
 CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]

@@ -7,7 +7,7 @@ from bench.tables.choice_ranking import edge_of_rates
 from bench.tables.excess import EXCESS
 from bench.tables.formatting import text
 from bench.tables.winners import is_confirmed
-from kernels.yardstick import ARRIVED, Yardstick, format_share
+from kernels.train.yardstick import ARRIVED, Yardstick, format_share
 
 # More epochs help where, over the last half of them, the excess of most runs falls, and by this share or more.
 FALLING, MOST = 0.05, 0.75

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.tables.intervals import CONFIDENCE, holm_rejections, median_interval, row_medians
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 SUCCESS_MARGIN = 0.1
 # The share of the errors that wrong conclusions from success may take; the others are for those from cost.

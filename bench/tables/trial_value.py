@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.tables.choice_ranking import ranking
 from bench.tables.phrases import format_count
 from bench.tables.run_costs import CHOICES, find_choices
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 HOPELESS = 4.0
 """A trial whose value, a logarithm, exceeds the best one by this much is hopeless, whatever its value is."""

@@ -20,8 +20,8 @@ from bench.tables.safe_rates import describe_divergence, describe_safe_rates, sa
 from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
 from kernels import Model
-from kernels.loss import Loss
 from kernels.losses import make_loss
+from kernels.losses.loss import Loss
 
 SQUARED = make_loss("squared")
 # So many tied choices are named.

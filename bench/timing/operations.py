@@ -15,9 +15,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from bench.timing.problem import Problem, UnavailableError
 from kernels.losses import make_loss
-from kernels.optimizer import add_weight_decay
+from kernels.model.program import EXACT, numpy_function
 from kernels.optimizers import make_optimizer
-from kernels.program import EXACT, numpy_function
+from kernels.optimizers.optimizer import add_weight_decay
 
 KIND_OF = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "divide", "sqrt": "sqrt"}
 """The kinds of operations that are counted, by the functions that they are."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 AGAIN = " again"
 CONFIDENCE = 0.95

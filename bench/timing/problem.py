@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels import Model
-from kernels.agreement import NO_TARGETS, largest_error, largest_loss_error
-from kernels.models import quadratic
-from kernels.run import Floats
-from kernels.schedules import learning_rates
+from kernels.base.run import Floats
+from kernels.compile.kinds import NO_TARGETS, largest_error, largest_loss_error
+from kernels.model.models import quadratic
+from kernels.optimizers.schedules import learning_rates
 
 exponential = Model("a*exp(b*x) + c")
 
@@ -31,7 +31,7 @@ class Problem:
     batch_size : int
         Samples per update; what is left over at the end of an epoch is dropped.
     shuffle : bool
-        Visit the samples in the order that `kernels.order` draws from (seed, epoch).
+        Visit the samples in the order that `kernels.loops.order` draws from (seed, epoch).
     seed : int
     optimizer : str
     loss : str
@@ -112,7 +112,7 @@ class Errors(NamedTuple):
     `largest` is that of all values, relative where what is expected exceeds 1 and absolute below: what is held against
     a bound, and 0 for equal bits. The others are those of the final parameters: `absolute`, `relative`, and in units
     in the last place, `ulp`. `loss` is that of the losses, relative, without those near 0, which are made of rounding
-    errors (`kernels.agreement.largest_loss_error`).
+    errors (`kernels.compile.kinds.largest_loss_error`).
     """
 
     largest: float

@@ -7,9 +7,9 @@ import numpy as np
 
 from bench.timing.problem import Problem, Trained
 from bench.timing.variants import BY_NAME, TOLERANCE, VARIANTS, Call, Variant
-from kernels.checks import describe
+from kernels.base.checks import describe
+from kernels.base.plugins import load_installed
 from kernels.optimizers import make_optimizer
-from kernels.plugins import load_installed
 
 Prepare = Callable[[Problem], Callable[[], Any]]
 

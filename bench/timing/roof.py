@@ -18,11 +18,11 @@ from numba import types
 
 from bench.timing.operations import count_sections, longest_chain
 from bench.timing.problem import Problem, UnavailableError
-from kernels.agreement import KERNELS
-from kernels.lanes import read_lane, write_lane
-from kernels.loss_factor import takes_factor
+from kernels.base.numba_internals import features_of
+from kernels.compile.kinds import KERNELS
+from kernels.compile.loss_factor import takes_factor
 from kernels.losses import make_loss
-from kernels.numba_internals import features_of
+from kernels.simd.lanes import read_lane, write_lane
 
 STATEMENTS = {
     "add": "{0} = {0} + zero",
@@ -45,7 +45,7 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
     Parameters
     ----------
     kernel : str
-        One of `kernels.agreement.KERNELS`.
+        One of `kernels.compile.kinds.KERNELS`.
     problem : Problem
 
     Raises

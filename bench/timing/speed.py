@@ -13,9 +13,9 @@ from bench.timing.roof import make_roof
 from bench.timing.variants import Call, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import BASELINE, problem_for
-from kernels.block import compile_kernel
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
+from kernels.train.block import compile_kernel
 
 LOADS = 5
 ROOFED = ("fused", "fused-fma", "lanes", "lanes-fma")

@@ -14,11 +14,11 @@ from bench.timing.paired import take_turns
 from bench.timing.problem import Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from kernels.lane_width import lane_width
+from kernels.base.run import Floats
+from kernels.compile.lane_width import lane_width
+from kernels.data.samples import check_samples
 from kernels.losses import make_loss
-from kernels.run import Floats
-from kernels.samples import check_samples
-from kernels.schedules import learning_rates
+from kernels.optimizers.schedules import learning_rates
 
 EPOCHS = 8
 ROUNDS = 9

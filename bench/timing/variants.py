@@ -15,16 +15,16 @@ import numpy as np
 from bench.system.environment import processors
 from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
 from kernels import Model
-from kernels.agreement import DTYPES, KERNELS, is_exact
-from kernels.block import WIDTH, train_runs
-from kernels.fit import trainer
+from kernels.base.run import Hyperparameters, Record
+from kernels.compile.kinds import DTYPES, KERNELS, is_exact
+from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
-from kernels.models import quadratic
-from kernels.optimizer import Optimizer
+from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
-from kernels.run import Hyperparameters, Record
-from kernels.run_options import option_values
-from kernels.samples import allocate_data
+from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.run_options import option_values
+from kernels.train.block import WIDTH, train_runs
+from kernels.train.fit import trainer
 
 Call = Callable[[], Trained]
 

@@ -137,7 +137,7 @@ def no_compilation() -> Iterator[None]:
     RuntimeError
         If something was; what was timed is then no measurement.
     """
-    from kernels.numba_internals import record_compilations  # noqa: PLC0415 (heavy)
+    from kernels.base.numba_internals import record_compilations  # noqa: PLC0415 (heavy)
 
     with record_compilations() as compilations:
         yield

@@ -9,8 +9,8 @@ from bench.study.schema import Study
 from bench.timing.problem import Problem
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.verify import MOST_SAMPLE_UPDATES
-from kernels.samples import check_batch_size, check_samples
-from kernels.schedules import learning_rates
+from kernels.data.samples import check_batch_size, check_samples
+from kernels.optimizers.schedules import learning_rates
 
 # Against which all others are measured; where it is not verified, another takes its place.
 BASELINE = "fused"

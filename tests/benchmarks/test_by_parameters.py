@@ -8,7 +8,7 @@ import pytest
 from bench.timing.problem import classic
 from bench.timing.variants import BY_NAME
 from bench.timing.workload import batch_of_runs
-from kernels.models import make_model
+from kernels.model.models import make_model
 
 PARAMETERS = (3, 6, 12)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.timing.problem import exponential, many
-from kernels.models import quadratic
+from kernels.model.models import quadratic
 from tests.benchmarks.contestants import contestants
 
 PROBLEMS = {"quadratic": many(quadratic, 1024, 40), "exponential": many(exponential, 1024, 40)}

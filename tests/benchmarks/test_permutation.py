@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from numba import njit
 
-from kernels import block_shuffle, order
+from kernels.data import order as block_shuffle
+from kernels.loops import order
 
 
 @pytest.fixture(scope="module")
 def permute():
-    """`kernels.order.permute`, compiled as the kernels compile it."""
+    """`kernels.loops.order.permute`, compiled as the kernels compile it."""
     bound = vars(order) | {name: njit(getattr(order, name), forceinline=True) for name in ("sfc64", "swap_with_random")}
     compiled = njit(types.FunctionType(order.permute.__code__, bound))
     compiled((np.empty(1),), np.uint64(0), 0)

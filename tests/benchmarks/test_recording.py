@@ -9,11 +9,11 @@ from bench import Grid
 from bench.engine.problem import make_problem
 from bench.study.schema import RunTable
 from kernels import fit, models
-from kernels.block import train_runs
+from kernels.base.run import Hyperparameters
+from kernels.data.samples import allocate_data
 from kernels.optimizers import make_optimizer
-from kernels.run import Hyperparameters
-from kernels.run_options import option_values
-from kernels.samples import allocate_data
+from kernels.optimizers.run_options import option_values
+from kernels.train.block import train_runs
 
 
 @pytest.mark.parametrize("record", ["epoch", "log", "log:100"])

@@ -7,7 +7,7 @@ from browsing import chromium, opened
 from bench import Grid, sweep
 from bench.report.report import write_report
 from bench.timing.problem import classic
-from kernels.models import quadratic
+from kernels.model.models import quadratic
 
 OPENED = 3
 

@@ -10,7 +10,7 @@ from bench.timing.problem import classic, exponential
 from bench.timing.variants import BY_NAME
 from bench.timing.workload import batch_of_runs
 from kernels import models
-from kernels.lanes import read_lane, write_lane
+from kernels.simd.lanes import read_lane, write_lane
 
 MODELS = {"exponential": exponential, "sine": models.sine}
 TRUTH = {"exponential": [2, -1.3, 0.5], "sine": [1.5, 4, 0.3, 0.2]}

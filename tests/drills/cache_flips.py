@@ -25,7 +25,7 @@ import pandas as pd
 import sympy
 
 from kernels import fit
-from kernels.checksum import find_flaw
+from kernels.base.checksum import find_flaw
 from tests.drills.flips import flip, truncate
 
 MENDED, UNUSED, WRONG, DIED, DAMAGED = OUTCOMES = ("same, mended", "same, left", "wrong", "died", "still damaged")

@@ -9,12 +9,12 @@ import argparse
 import numpy as np
 
 from kernels import Model
-from kernels.block import train_runs
+from kernels.base.run import Hyperparameters
+from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.run import Hyperparameters
-from kernels.run_options import option_values
-from kernels.samples import allocate_data
+from kernels.optimizers.run_options import option_values
+from kernels.train.block import train_runs
 
 FLAGS = ["adam(amsgrad=true)", "adamw(amsgrad=true)", "rmsprop(centered=true)", "rmsprop(momentum=0.9)"]
 FLAGS += [

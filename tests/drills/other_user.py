@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kernels import cache
-from kernels.checksum import LAST_LINE, add_checksum
+from kernels.base import cache
+from kernels.base.checksum import LAST_LINE, add_checksum
 
 OWNER, OTHER = 4001, 65534
 SAFE, OPEN = (0o700, 0o755, 0o711), (0o777, 0o775, 0o1777, 0o757)

@@ -28,10 +28,10 @@ from bench.report.run_data import run_data_of
 from bench.study.load import load_study
 from bench.tables.choice_ranking import recommended_choice, runs_of
 from kernels import Model
-from kernels.agreement import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
+from kernels.base.plugins import load_plugin
+from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
 from kernels.losses import make_loss
-from kernels.plugins import load_plugin
-from kernels.yardstick import find_yardstick
+from kernels.train.yardstick import find_yardstick
 from tests.consistency import contradictions
 
 ROWS, EPOCHS = 48, 4

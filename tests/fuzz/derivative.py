@@ -12,8 +12,9 @@ from unittest.mock import patch
 import mpmath
 from mpmath import mp
 
-from kernels import Model, cache
-from kernels.expression import Call, Name, Number, names, parse
+from kernels import Model
+from kernels.base import cache
+from kernels.model.expression import Call, Name, Number, names, parse
 from tests.fuzz.harness import Target, refusal
 
 LARGE = "1e17"

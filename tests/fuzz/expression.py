@@ -3,7 +3,7 @@
 import re
 
 from kernels import Model
-from kernels.expression import names, parse
+from kernels.model.expression import names, parse
 from tests.fuzz.harness import Target, refusal
 
 CORPUS = [

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.store.evidence import COLUMNS, store_tables
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner
-from kernels.checksum import add_checksum
+from kernels.base.checksum import add_checksum
 from tests.drills.flips import files_of, resume, what_is_read, write_study
 from tests.fuzz.harness import Target, refusal
 

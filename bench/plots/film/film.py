@@ -15,8 +15,8 @@ from bench.plots.choices import spread_evenly
 from bench.plots.film.moments import Moments, recorded_moments, update_moments
 from bench.plots.style import pad_range
 from kernels import FitResult
-from kernels.run import Floats
-from kernels.samples import check_samples
+from kernels.base.run import Floats
+from kernels.data.samples import check_samples
 
 FRAMES_PER_SECOND = 20
 MAX_FRAMES = 110  # besides those in which the start and the end stay

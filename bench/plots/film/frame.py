@@ -18,7 +18,7 @@ from bench.plots.colors import PALETTE
 from bench.plots.film.film import FRAMES_PER_SECOND, Film, enclosing_decades
 from bench.plots.style import DASHES, DOT, FAINT, INK, STYLE, TARGET, log_scale, shorten
 from bench.tables.formatting import text
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 WIDTH, HEIGHT = 6.4, 3.6  # inches
 PANEL_TOP = 0.86  # as a share of the height; the numbers stand above

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels import FitResult, fit
-from kernels.marks import thin_marks
-from kernels.run import Floats
+from kernels.base.run import Floats
+from kernels.data.marks import thin_marks
 
 DETAILED_EPOCHS = 16
 DETAILED_SAMPLES = 4_000_000  # in all of these epochs together, so that training them again takes a moment

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from bench.timing.problem import Problem, Trained
-from kernels.program import OPERATORS, Program
-from kernels.run import Floats
+from kernels.base.run import Floats
+from kernels.model.program import OPERATORS, Program
 
 
 def residual_and_derivatives(

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
-from kernels import Model, cache
-from kernels.run import Floats
+from kernels import Model
+from kernels.base import cache
+from kernels.base.run import Floats
 
 WRITER = Path(__file__).with_name("formula.py")
 LOOPS = Path(__file__).with_name("sgd.c")

@@ -8,8 +8,8 @@ from sympy.printing.c import C99CodePrinter
 from sympy.printing.precedence import PRECEDENCE
 
 from kernels import Model
-from kernels.derive import OF_SYMPY, OURS, to_sympy
-from kernels.expression import parse
+from kernels.model.derive import OF_SYMPY, OURS, to_sympy
+from kernels.model.expression import parse
 
 FUNCTIONS = {"absolute": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "power": "pow"}
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}

@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.timing.peers.arrays import run_by_run
 from bench.timing.problem import Problem, Trained
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 
 def prepare_lesson(problem: Problem) -> Callable[[], Trained]:

@@ -16,8 +16,8 @@ from torch import fx
 from bench.timing.peers.arrays import residual_and_derivatives
 from bench.timing.problem import Problem, Trained
 from kernels import Model
-from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
+from kernels.optimizers.optimizer import Optimizer
 
 # Residuals that are computed at a time after an epoch: as many as the processor's cache holds.
 PIECE = 2**15

@@ -8,7 +8,7 @@ from sklearn.linear_model import SGDRegressor
 
 from bench.timing.peers.arrays import mean_square, run_by_run
 from bench.timing.problem import Problem, Trained
-from kernels.run import Floats
+from kernels.base.run import Floats
 
 
 def prepare(problem: Problem) -> Callable[[], Trained]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from bench.timing.peers.arrays import residual_and_derivatives
 from bench.timing.problem import Problem, Trained
-from kernels.optimizer import Optimizer
 from kernels.optimizers import make_optimizer
+from kernels.optimizers.optimizer import Optimizer
 
 # One thread; it is read when JAX is imported.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")

@@ -1,0 +1,96 @@
+"""The private folder on disk that keeps derived programs and compiled kernels between processes.
+
+Every file ends in a line that holds its checksum (`kernels.base.checksum`); the owner is the file's name. A file
+without the right checksum counts as missing: its content is made anew and written over it.
+"""
+
+import os
+import tempfile
+import warnings
+from contextlib import suppress
+from functools import cache as once
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
+from kernels.base.private_folder import open_folder
+
+
+@once
+def folder() -> Path | None:
+    """Return the cache folder, made if it is missing, or None where none can be written.
+
+    `SGDBENCH_CACHE_DIR` names it; without that it is `sgdbench` in the cache directory of the user on this system. It
+    holds code that is run, so only the user may write to it, and only the user or root to the folders above it.
+
+    Raises
+    ------
+    ValueError
+        If others can write to the folder, own it, or could put another in its place.
+    """
+    path = _configured_folder()
+    try:
+        with open_folder(path, make=True), tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        warnings.warn(
+            f"the kernel cache {path} cannot be written ({error.strerror}): kernels are compiled anew in every "
+            "process; SGDBENCH_CACHE_DIR can name another folder",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+def _configured_folder() -> Path:
+    if named := os.environ.get("SGDBENCH_CACHE_DIR"):
+        return Path(named).absolute()
+    return user_cache_path("sgdbench", appauthor=False).absolute()
+
+
+def read_bytes(name: str) -> bytes | None:
+    """Return what was written under a name, or None where it is missing or is not what was written.
+
+    Raises
+    ------
+    ValueError
+        If somebody else could have written it.
+    """
+    path = folder()
+    if path is None:
+        return None
+    try:
+        with open_folder(path) as private:
+            stored = private.read(name)
+    except OSError:
+        return None
+    return None if find_flaw(stored, name.encode()) else stored[: -len(LAST_LINE)]
+
+
+def write_bytes(name: str, content: bytes) -> None:
+    """Store bytes whole or not at all; nowhere where there is no folder.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written.
+    ValueError
+        If somebody else can write to the folder.
+    """
+    path = folder()
+    if path is not None:
+        with open_folder(path) as private:
+            private.write(name, add_checksum(content + LAST_LINE, name.encode()))
+
+
+def read(name: str) -> str | None:
+    """Return the text that was written under a name, or None as `read_bytes` does."""
+    content = read_bytes(name)
+    return None if content is None else content.decode("utf-8")
+
+
+def write(name: str, text: str) -> None:
+    """Store a text whole or not at all: not where there is no folder, or no room in it."""
+    with suppress(OSError):
+        write_bytes(name, text.encode("utf-8"))

@@ -1,0 +1,82 @@
+"""The inputs of a model as columns: of an array by position, of a table by name.
+
+A table is a mapping of names to columns, or a data frame: that of pandas, or of another package whose frames list the
+names of their columns and give a column for its name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.base.checks import check_array, describe
+from kernels.base.run import Floats
+
+Inputs = ArrayLike | Mapping[str, ArrayLike] | None
+
+
+def stack_columns(columns: Sequence[Floats], n: int) -> Floats:
+    """Return columns of n values as the rows of one array, shape (len(columns), n); there may be none."""
+    return np.reshape(columns, (len(columns), n))
+
+
+def input_columns(inputs: Sequence[str], x: Inputs) -> tuple[Floats, ...]:
+    """Return the inputs as contiguous columns, without a copy where they are that already.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+    x : array, shape (n,) for one input or (n, inputs), or a table; None for no inputs
+        Of a table, columns that are no inputs are left alone.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the inputs, a table lacks the column of one, or the values are no real numbers.
+    """
+    if not inputs:
+        if x is not None and getattr(x, "shape", ())[1:] != (0,):
+            raise ValueError(f"x must be None for a model without inputs, not {describe(x)}")
+        return ()
+    names = column_names(x)
+    return _columns_of_array(inputs, x) if names is None else _columns_of_table(inputs, x, names)
+
+
+def column_names(x: Any) -> list[object] | None:
+    """Return the names of the columns of a table; None for anything else, such as an array or a pandas Series."""
+    if isinstance(x, Mapping):
+        return list(x)
+    # A Series, which has one dimension, shows the labels of its index as attributes; Arrow's tables have both names.
+    if not hasattr(x, "columns") or getattr(x, "ndim", 2) != 2:
+        return None
+    return list(x.column_names if hasattr(x, "column_names") else x.columns)
+
+
+def _columns_of_array(inputs: Sequence[str], x: Any) -> tuple[Floats, ...]:
+    table = check_array("x", x)
+    if table.ndim == 1:
+        table = table[:, np.newaxis]
+    if table.ndim != 2 or table.shape[1] != len(inputs):
+        wanted = f"(n, {len(inputs)})" if len(inputs) > 1 else "(n,) or (n, 1)"
+        raise ValueError(f"x must have shape {wanted} for inputs {inputs}, not {np.shape(x)}")
+    return tuple(np.ascontiguousarray(column) for column in table.T)
+
+
+def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tuple[Floats, ...]:
+    columns: list[Floats] = []
+    for name in inputs:
+        if name not in names:
+            raise ValueError(
+                f"x must have a column of the name of each input, and {name!r} is not among {describe(names)}; "
+                "arrays are taken by position"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"x must have one column {name!r}, not {names.count(name)}")
+        column = check_array(f"x[{name!r}]", x[name])
+        if column.ndim != 1:
+            raise ValueError(f"x[{name!r}] must have shape (n,), not {column.shape}")
+        if columns and column.size != columns[0].size:
+            raise ValueError(f"x[{name!r}] must have {columns[0].size} values, as x[{inputs[0]!r}], not {column.size}")
+        columns.append(np.ascontiguousarray(column))
+    return tuple(columns)

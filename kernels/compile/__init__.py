@@ -1,0 +1,1 @@
+"""From loops, a model, a loss and an optimizer to machine code."""

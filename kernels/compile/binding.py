@@ -1,0 +1,298 @@
+"""Functions bound to globals of their own: how one source of the loops becomes many kernels.
+
+A bound function runs the code object of the original with another dictionary of globals. A name that the original's
+module defines keeps its meaning there; a name that it only declares, such as ``update`` in `loops`, is looked up among
+those that `Binder` is given. What is bound is copied along, function by function, so that kernels never share a name,
+and a digest is taken over all of it.
+"""
+
+import ast
+import builtins
+import dis
+import hashlib
+import inspect
+import linecache
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+from numba.extending import is_jitted
+
+from kernels.base.numba_internals import Intrinsic
+
+# Modules whose functions numba compiles by itself.
+KNOWN_MODULES = (np, math)
+
+
+class Binder:
+    """Binds functions, each only once; `functions` lists them, what is called before what calls it.
+
+    Parameters
+    ----------
+    given : mapping
+        From the names that functions declare without defining them to what they stand for.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.given = dict(given)
+        self.functions: list[FunctionType] = []
+        self._known: dict[tuple[Any, ...], FunctionType] = {}
+        self._digests: dict[int, str] = {}
+        self._active: list[Callable[..., Any]] = []
+
+    def bind(self, function: Callable[..., Any], **given: Any) -> FunctionType:
+        """Return a copy of the function that finds its own module's names, then those given, then Python's own.
+
+        Parameters
+        ----------
+        function : callable
+            A Python function or one that numba has compiled. Functions that it names are bound with it.
+        **given
+            What goes before the names that the binder was given, in this function and all that it calls.
+
+        Raises
+        ------
+        ValueError
+            If a name is not defined, a function calls itself, or an object is of a kind that no digest covers or an
+            array that can be changed in place.
+        """
+        source = python_function(function)
+        if source is None:
+            raise ValueError(f"{function!r} is no Python function, which a kernel could be made of")
+        if source in self.functions:
+            return source
+        if source in self._active:
+            raise ValueError(f"{place_of(source)} calls itself; a kernel has no recursion")
+        self._active.append(source)
+        scope = self.given | given
+        code, cells = source.__code__, [cell.cell_contents for cell in source.__closure__ or ()]
+        names = {name: self._bound(source, name, given, scope) for name in global_names(code)}
+        names = {name: value for name, value in names.items() if value is not _BUILTIN}
+        cells = [self.bind(value, **given) if python_function(value) else value for value in cells]
+        self._active.pop()
+        key = (code, source.__defaults__, *names, *map(id, names.values()), *map(id, cells))
+        if key not in self._known:
+            closure = tuple(map(CellType, cells))
+            copy = FunctionType(code, names, source.__name__, source.__defaults__, closure)
+            copy.__module__ = source.__module__
+            values = names | dict(zip(code.co_freevars, cells, strict=True))
+            described = [_describe_code(code), repr(source.__defaults__)]
+            described += [f"{name}={self._digest(source, name, value)}" for name, value in values.items()]
+            self._digests[id(copy)] = hashlib.sha256("\n".join(described).encode()).hexdigest()
+            self._known[key] = copy
+            self.functions.append(copy)
+        return self._known[key]
+
+    @property
+    def digest(self) -> str:
+        """A digest of all that is bound: code objects, constants, and the names by which functions find each other."""
+        return hashlib.sha256("".join(self._digests[id(function)] for function in self.functions).encode()).hexdigest()
+
+    def _bound(self, source: FunctionType, name: str, given: Mapping[str, Any], scope: Mapping[str, Any]) -> Any:
+        """Return what a name in a function stands for; Python functions are bound too."""
+        if name in source.__globals__:
+            value = source.__globals__[name]
+        elif name in scope:
+            value = scope[name]
+        elif hasattr(builtins, name):
+            return _BUILTIN
+        else:
+            raise ValueError(f"{place_of(source)} uses {name!r}, which is not defined")
+        return self.bind(value, **given) if python_function(value) else value
+
+    def _digest(self, source: FunctionType, name: str, value: Any) -> str:
+        """Return a text that differs where the value does, in any process."""
+        if _can_change(value):
+            raise ValueError(
+                f"{place_of(source)} uses {name!r}, an array that can be changed in place, which kernels would not "
+                "see; make it a tuple, or close it to writing by setflags(write=False)"
+            )
+        text = self._digests.get(id(value)) or _describe(value)
+        if text is None:
+            raise ValueError(
+                f"{place_of(source)} uses {name!r}, which is of the kind {type(value).__name__}; a kernel is made of "
+                "numbers, tuples and arrays of them, functions, and the modules numpy and math"
+            )
+        return text
+
+
+def compile_bound(
+    functions: Sequence[FunctionType], module: str, options: Callable[[FunctionType], dict[str, Any]]
+) -> None:
+    """Replace bound functions, in the globals of those that call them, by ones that numba compiles.
+
+    Parameters
+    ----------
+    functions : sequence of functions
+        As a `Binder` lists them.
+    module : str
+        The name that the symbols of their machine code begin with.
+    options : callable
+        From a function to the keyword arguments of `numba.njit`.
+    """
+    compiled: dict[FunctionType, Any] = {}
+    for function in functions:
+        function.__module__ = module
+        for name, value in function.__globals__.items():
+            if isinstance(value, FunctionType):
+                function.__globals__[name] = compiled[value]
+        for cell in function.__closure__ or ():
+            if isinstance(cell.cell_contents, FunctionType):
+                cell.cell_contents = compiled[cell.cell_contents]
+        compiled[function] = numba.njit(**options(function))(function)
+
+
+def source_of(functions: Iterable[FunctionType]) -> str:
+    """Return the source of bound functions as one text, each with the names that are bound to something else."""
+    pieces = []
+    for function in functions:
+        lines = [f"# from {function.__module__}"]
+        for name, value in sorted(function.__globals__.items()):
+            called = python_function(value)
+            if called and called.__name__ != name:
+                lines.append(f"# {name} = {called.__name__}")
+            elif isinstance(value, bool | int | float | str | tuple | np.generic):
+                lines.append(f"# {name} = {value!r}")
+        lines.append(text_of(function.__code__) or f"# The source of {function.__name__} is not on disk.\n")
+        pieces.append("\n".join(lines))
+    return "\n\n".join(pieces)
+
+
+def fingerprint(functions: Iterable[FunctionType]) -> str:
+    """Return a digest of what functions, bound by a `Binder`, compute: the same under all versions of Python.
+
+    It is over their source without comments, docstrings, decorators and layout, and over what their names stand for.
+    """
+    described = []
+    for function in functions:
+        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        values = function.__globals__ | dict(zip(function.__code__.co_freevars, cells, strict=True))
+        described += [plain_source(function.__code__), repr(function.__defaults__)]
+        for name, value in sorted(values.items()):
+            if name != "__builtins__":
+                called = python_function(value)
+                described.append(f"{name}={called.__name__ if called else _describe(value)}")
+    return hashlib.sha256("\n".join(described).encode()).hexdigest()
+
+
+def constants_and_functions(function: FunctionType) -> tuple[list[Any], bool]:
+    """Return what the names in a function stand for, also those of modules, and whether it takes powers but squares."""
+    values = [value for name, value in function.__globals__.items() if name != "__builtins__"]
+    values += [cell.cell_contents for cell in function.__closure__ or ()]
+    modules = [value for value in values if isinstance(value, ModuleType)]
+    codes = [function.__code__]
+    takes_powers = False
+    for code in codes:
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        values += [getattr(module, name) for module in modules for name in code.co_names if hasattr(module, name)]
+        values += [getattr(builtins, name) for name in global_names(code) if name not in function.__globals__]
+        before = None
+        for one in dis.get_instructions(code):
+            takes_powers = takes_powers or (one.argrepr in {"**", "**="} and before != 2)
+            before = one.argval
+    return values, takes_powers
+
+
+@cache
+def text_of(code: CodeType) -> str | None:
+    """Return the source of a code object, if it can be had; that of a lambda is the lines on which it stands.
+
+    `inspect.getsource` would search all modules for the file's first.
+    """
+    linecache.checkcache(code.co_filename)  # the file may have changed since it was read
+    lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
+    return "".join(inspect.getblock(lines)) or None
+
+
+def plain_source(code: CodeType) -> str:
+    """Return the source of a function without all that does not matter; its bytecode where there is none."""
+    text = text_of(code)
+    if text is None:
+        return _describe_code(code)
+    try:
+        tree = ast.parse(textwrap.dedent(text))
+    except SyntaxError:  # a lambda in the middle of something
+        return text
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.decorator_list = []
+            if ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+_BUILTIN = object()
+
+
+def python_function(value: Any) -> FunctionType | None:
+    """Return the Python function that a value is or was compiled from; None for all else, and for those of NumPy."""
+    if is_jitted(value):
+        value = value.py_func
+    return value if isinstance(value, FunctionType) and not _is_of_numpy(value) else None
+
+
+def global_names(code: CodeType) -> list[str]:
+    """Return the names that a code object looks up in its globals, in order of appearance."""
+    names = [one.argval for one in dis.get_instructions(code) if one.opname in {"LOAD_GLOBAL", "LOAD_NAME"}]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names += global_names(constant)
+    return list(dict.fromkeys(names))
+
+
+def _describe_code(code: CodeType) -> str:
+    """Return all of a code object that decides what it does, as text."""
+    constants = [_describe_code(one) if isinstance(one, CodeType) else _ordered(one) for one in code.co_consts]
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_argcount)
+    return f"{code.co_code.hex()} {names} {constants}"
+
+
+def _describe(value: Any) -> str | None:
+    """Return a text that differs where a constant, or what numba itself can compile, does; None for all else."""
+    text = None
+    match value:
+        case np.ndarray():
+            text = f"{value.dtype.str}{value.shape}{value.tobytes().hex()}"
+        case bool() | int() | float() | str() | None | np.generic():
+            text = repr(value)
+        case tuple():
+            parts = [_describe(part) for part in value]
+            text = None if None in parts else f"({', '.join(map(str, parts))})"
+        case np.ufunc():
+            text = value.__name__
+        case BuiltinFunctionType():
+            text = f"{value.__module__}.{value.__qualname__}"
+        case Intrinsic():
+            text = _describe_code(value._defn.__code__)
+        case ModuleType() if value in KNOWN_MODULES:
+            text = value.__name__
+        case _ if callable(value) and _is_of_numpy(value):
+            text = f"{value.__module__}.{value.__name__}"
+    return text
+
+
+def _can_change(value: Any) -> bool:
+    """Return whether a value is or holds an array that can be written to, by itself or by what it is a view of."""
+    if isinstance(value, tuple):
+        return any(map(_can_change, value))
+    return isinstance(value, np.ndarray) and (value.flags.writeable or _can_change(value.base))
+
+
+def _is_of_numpy(value: Any) -> bool:
+    return str(getattr(value, "__module__", None)).partition(".")[0] == "numpy"
+
+
+def _ordered(constant: Any) -> str:
+    """Return a constant as text; sets, whose order differs between processes, are sorted."""
+    return repr(sorted(map(repr, constant))) if isinstance(constant, frozenset) else repr(constant)
+
+
+def place_of(function: FunctionType) -> str:
+    """Return the name of a function with its line and its file."""
+    code = function.__code__
+    return f"{function.__name__} (line {code.co_firstlineno} of {code.co_filename})"

@@ -1,0 +1,167 @@
+"""The kernels by name, what each promises, and whether two results agree."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.base.checks import describe
+from kernels.base.run import Floats
+from kernels.losses import make_loss
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
+from kernels.model.program import EXACT
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.optimizer import Optimizer
+
+# What is not promised to the bit must agree this well: fused operations and functions that are not correctly rounded.
+TOLERANCE = 1e-6
+# Training itself can make a small difference large. So where the bits are not promised, a run is compared only as long
+# as the reference, from a start that is this far off, agrees with itself.
+NUDGE = 1e-12
+# A residual that is a thousandth of what it is the difference of has lost three digits to rounding.
+ROUNDED = 1e-6
+NO_TARGETS = np.zeros(0)
+
+
+class Kind(NamedTuple):
+    """What tells kernels apart.
+
+    Attributes
+    ----------
+    width : int
+        Runs that are trained side by side; `kernels.compile.lane_width` says where it is twice as many.
+    fma : bool
+        Whether a multiplication and an addition may be fused, which changes the last bits.
+    """
+
+    width: int = 1
+    fma: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the kernel promises the bits of the reference, as far as the model and the loss let it."""
+        return not self.fma
+
+
+KERNELS = {
+    "reference": Kind(),
+    "fused": Kind(),
+    "fused-fma": Kind(fma=True),
+    "lanes": Kind(32),
+    "lanes-fma": Kind(32, fma=True),
+}
+DTYPES = {"float64": tuple(KERNELS), "float32": ("reference", "fused", "lanes")}
+"""What runs compute with, and which kernels do so."""
+FLOAT32_LOSSES = ("squared", "huber", "absolute", "quantile", "epsilon_insensitive", "hinge", "objective")
+# Not asgd, which takes powers of a rate, and polyak, whose smallest divisor is 0 in float32.
+FLOAT32_OPTIMIZERS = (
+    *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "adadelta", "adamax", "nadam", "radam"),
+    *("rprop", "lion", "signum", "adabelief", "yogi", "adan", "schedule_free_sgd", "schedule_free_adamw"),
+    *("averaged", "lookahead", "clipped", "inverse_scaled"),
+)
+"""What has the bits of NumPy in float32 too."""
+SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
+"""Those that train one run at a time."""
+
+
+def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
+    """Return the name of a kernel as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is none of those accepted.
+    """
+    accepted = tuple(accepted)
+    if kernel not in accepted:
+        raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}")
+    return kernel
+
+
+def check_dtype_name(dtype: str) -> str:
+    """Return what a run computes with, as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither float64 nor float32.
+    """
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {describe(dtype)}")
+    return dtype
+
+
+def check_dtype(dtype: str, kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> str:
+    """Return what a run computes with, as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither float64 nor float32, or the kernel, or something that the run is made of, has no float32: what
+        is there has the bits of NumPy.
+    """
+    check_dtype_name(dtype)
+    if kernel not in DTYPES[dtype]:
+        raise ValueError(f"kernel must be one of {', '.join(DTYPES[dtype])} with dtype {dtype!r}, not {kernel!r}")
+    if dtype == "float32":
+        functions = sorted({one.function for one in model.program.instructions} - EXACT)
+        if functions:
+            what = f"with {', '.join(functions)}, whose bits differ between kernels"
+            raise ValueError(f"dtype must be 'float64' for a model {what}, not {dtype!r}")
+        _check_name("loss", loss.name, FLOAT32_LOSSES)
+        made: Optimizer | None = optimizer
+        while made:
+            _check_name("optimizer", made.name, FLOAT32_OPTIMIZERS)
+            made = made.inner
+    return dtype
+
+
+def _check_name(kind: str, name: str, accepted: tuple[str, ...]) -> None:
+    if name not in accepted:
+        raise ValueError(f"{kind} must be one of {', '.join(accepted)} with dtype 'float32', not {name!r}")
+
+
+def is_exact(model: Model, kernel: str, loss: str | Loss, optimizer: str | Optimizer = "sgd") -> bool:
+    """Return whether a kernel promises the same bits as the reference for this model, loss and optimizer."""
+    parts_are_exact = model.program.is_exact and make_loss(loss).is_exact and make_optimizer(optimizer).is_exact
+    return KERNELS[kernel].exact and parts_are_exact
+
+
+def largest_error(found: Floats, expected: Floats) -> float:
+    """Return the largest difference, relative where the expected value exceeds 1; inf for another length.
+
+    What is not finite in both counts as the same: near the end of the range a rounding decides between inf and nan.
+    """
+    return float(_errors(found, expected).max(initial=0.0)) if found.shape == expected.shape else np.inf
+
+
+def largest_loss_error(found: Floats, expected: Floats, y: Floats = NO_TARGETS) -> float:
+    """Return the largest difference of a loss relative to it, among the losses that are more than rounding errors.
+
+    Those are what exceeds `ROUNDED` times the mean square of the targets y, or the largest loss where there are none.
+    What is not finite in the expected ones does not count; inf for another length.
+    """
+    if found.shape != expected.shape:
+        return np.inf
+    finite = np.isfinite(expected)
+    size = np.mean(y**2) if y.any() else expected[finite].max(initial=0.0)
+    known = finite & (expected > ROUNDED * size)
+    with np.errstate(invalid="ignore"):
+        errors = np.abs(found[known] - expected[known]) / expected[known]
+    return float(np.nan_to_num(errors, nan=np.inf, posinf=np.inf).max(initial=0.0))
+
+
+def count_agreeing(found: Floats, expected: Floats) -> int:
+    """Return how many values agree within the tolerance, from the first on."""
+    size = min(found.size, expected.size)
+    agree = _errors(found[:size], expected[:size]) <= TOLERANCE
+    return size if agree.all() else int(np.argmin(agree))
+
+
+def _errors(found: Floats, expected: Floats) -> Floats:
+    """Return the difference of each value; see `largest_error`."""
+    same = ~(np.isfinite(found) | np.isfinite(expected))
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = np.abs(found - expected) / np.maximum(np.abs(expected), 1)
+    return np.where(same, 0.0, np.nan_to_num(errors, nan=np.inf, posinf=np.inf))

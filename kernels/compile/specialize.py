@@ -1,0 +1,370 @@
+"""Makes a kernel: the loops bound to one model, loss and optimizer, compiled by numba and kept on disk.
+
+Functions passed as arguments, or born in closures, miss numba's disk cache in every new process. So the loops are bound
+as they stand to globals of the kernel's own (`binding`), in a module that is named after a digest of all that they are
+bound to. The next process makes the same module and finds the machine code in the cache folder.
+"""
+
+import gc
+import hashlib
+import inspect
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache as once
+from functools import partial
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba import types
+
+from kernels.base import cache, run
+from kernels.base.activity import announce
+from kernels.base.checks import errors_in_one_line
+from kernels.base.forking import wait_when_forking
+from kernels.base.numba_internals import LOCKS, InnerCompiler, PlainInnerCompiler, global_compiler_lock, use_cache
+from kernels.compile.binding import Binder, compile_bound, source_of
+from kernels.compile.unrolled import Ingredients, define, unroll
+from kernels.loops import loops
+from kernels.losses.loss import Loss
+from kernels.model.program import Program
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay
+from kernels.simd import compiled_functions, lanes, tuples
+from kernels.simd import exp as lane_exp
+from kernels.simd import log as lane_log
+from kernels.simd import math as lane_math
+from kernels.simd import vector as lane_vector
+
+# What the intrinsics of these modules emit is not in the code of the functions that call them.
+EMITTERS = (compiled_functions, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
+# The others are inlined: within an epoch a call would cost more than the arithmetic.
+CALLED = {
+    loops.visit.__name__,
+    loops.gather.__name__,
+    loops.status_of.__name__,
+    loops.status_by_validation.__name__,
+    loops.update_status.__name__,
+    loops.per_sample_leg.__name__,
+    loops.minibatch_leg.__name__,
+}
+
+wait_when_forking(*LOCKS)
+
+
+class Kernel(NamedTuple):
+    """A compiled `loops.train` or `loops.train_block`.
+
+    Attributes
+    ----------
+    name : str
+        Of its module, with the digest of all that it is made of.
+    train : callable
+    compile_seconds : float
+        What this process spent to compile it or to load it.
+    source : str
+        What was compiled, to be read.
+    cold_seconds : float
+        What compiling took, in whatever process that was; nan where it is not known.
+    load : callable
+        Reads the machine code from the cache folder once more, so that it can be timed.
+    """
+
+    name: str
+    train: Callable[..., tuple[int, int]]
+    compile_seconds: float
+    source: str
+    cold_seconds: float
+    load: Callable[[], Any]
+
+
+def specialize(
+    program: Program,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    fma: bool = False,
+    width: int = 1,
+    options_per_run: bool = False,
+    dtype: str = "float64",
+) -> Kernel:
+    """Return the kernel of a model, a loss and an optimizer, compiled at most once in a process.
+
+    Parameters
+    ----------
+    program : Program
+        Of the model.
+    fma : bool
+        Whether a multiplication and an addition may be fused, which changes the last bits.
+    width : int
+        How many runs are trained side by side.
+    options_per_run : bool
+        Whether each of them has options of its own, as `kernels.optimizers.run_options` stacks them.
+    dtype : str
+        What it computes with, ``"float64"`` or ``"float32"``.
+
+    Raises
+    ------
+    ValueError
+        If the rule or the loss uses what a kernel cannot be made of.
+    """
+    own = options_per_run
+    return _build(ingredients_of(program, loss, optimizer, fma=fma, width=width, options_per_run=own, dtype=dtype))
+
+
+def ingredients_of(
+    program: Program,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    fma: bool = False,
+    width: int = 1,
+    options_per_run: bool = False,
+    dtype: str = "float64",
+) -> Ingredients:
+    """Return what a kernel is made of; the parameters are those of `specialize`."""
+    return Ingredients(
+        program,
+        loss.derivative,
+        None if loss.is_squared and not optimizer.needs_loss else loss.value,
+        len(loss.options),
+        loss.of_residual,
+        loss.is_squared,
+        optimizer.needs_loss,
+        optimizer.rule,
+        len(optimizer.options),
+        optimizer.slots,
+        optimizer.clock,
+        len(optimizer.clock_start),
+        optimizer.per_sample,
+        optimizer.gradient_at,
+        optimizer.needs_norm,
+        optimizer.weight_decay != 0,
+        fma,
+        width,
+        options_per_run,
+        dtype,
+    )
+
+
+@once
+def _build(made_of: Ingredients) -> Kernel:
+    with announce("compiling a kernel"):
+        return _compile_or_load(made_of)
+
+
+def _compile_or_load(made_of: Ingredients) -> Kernel:
+    started = time.perf_counter()
+    options = options_of(made_of), partial(inner_options_of, made_of)
+    return compile_or_load(*bind_loops(made_of), _signature(made_of), *options, started)
+
+
+def compile_or_load(
+    functions: list[FunctionType],
+    digest: str,
+    source: str,
+    signature: tuple[types.Type, ...],
+    options: dict[str, Any],
+    inner_options: Callable[[FunctionType], dict[str, Any]],
+    started: float,
+) -> Kernel:
+    """Return the last of some bound functions as a kernel: compiled, or loaded from the cache folder.
+
+    Parameters
+    ----------
+    functions, digest, source
+        As from `bind_loops`.
+    signature : tuple of numba types
+        Of the arguments.
+    options : dict
+        The numba options of the last function.
+    inner_options : callable
+        From another function to its own.
+    started : float
+        The `time.perf_counter` at which the work began.
+    """
+    name, entry = f"kernel_{digest[:16]}", functions[-1]
+    if numba.config.DISABLE_JIT:
+        # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
+        train = np.errstate(all="ignore")(entry)
+        return Kernel(name, train, time.perf_counter() - started, source, 0.0, lambda: train)
+    # numba finds a function's module by its name.
+    sys.modules[name] = ModuleType(name)
+    compile_bound(functions, name, inner_options)
+    load = partial(_compile, entry, source, signature, options)
+    with errors_in_one_line("no kernel can be compiled of this"):
+        dispatcher = load()
+    seconds = time.perf_counter() - started
+    note = f"{name}.seconds"
+    if not dispatcher.stats.cache_hits:
+        cache.write(note, repr(seconds))
+    cold_seconds = _number(cache.read(note)) if dispatcher.stats.cache_hits else seconds
+    # The compiled entry itself: no dispatch, and never a second compilation.
+    return Kernel(name, dispatcher.get_overload(signature), seconds, source, cold_seconds, load)
+
+
+def bind_loops(made_of: Ingredients, entry: Callable[..., Any] | None = None) -> tuple[list[FunctionType], str, str]:
+    """Bind the loops to what a kernel is made of.
+
+    Parameters
+    ----------
+    made_of : Ingredients
+    entry : callable, optional
+        What Python is to call; without it, `loops.train` or `loops.train_block`.
+
+    Returns
+    -------
+    functions : list of functions
+        Plain Python; what is called before what calls it, the entry last.
+    digest : str
+        Of all that is bound, the options of the compiler, and the functions on lanes that this machine has.
+    source : str
+        All of it, to be read.
+    """
+    binder = make_binder(made_of)
+    sums = {name: _bind_sum(binder, name, in_parts=made_of.part < made_of.width) for name in ("gradient", "recorded")}
+    recorded = loops.loss_by_factor if made_of.by_factor else loops.direct_loss
+    recorded_loss = binder.bind(recorded, recorded_sum=sums["recorded"])
+    if entry is None:
+        entry = loops.train if made_of.width == 1 else loops.train_block
+    binder.bind(entry, gradient_sum=sums["gradient"], recorded_sum=sums["recorded"], recorded_loss=recorded_loss)
+    return binder.functions, *describe_bound(binder, made_of)
+
+
+def _bind_sum(binder: Binder, name: str, *, in_parts: bool) -> FunctionType:
+    """Return the sum of what is called so in `loops`, of all runs at once or in parts."""
+    given = binder.given
+    bound = binder.bind(loops.pairwise_sum, term=given[f"{name}_term"], zeros=given[f"{name}_zeros"])
+    if not in_parts:
+        return bound
+    write, read = given[f"write_{name}_sum"], given[f"read_{name}_sum"]
+    return binder.bind(loops.sum_in_parts, part_sum=bound, write_sum=write, read_sum=read)
+
+
+def make_binder(made_of: Ingredients) -> Binder:
+    """Return what binds the names that `loops` declares to what a kernel is made of."""
+    written = define(unroll(made_of))
+    return Binder(
+        written
+        | {
+            "zeros": written["theta_zeros"],
+            "loss_derivative": made_of.loss_derivative,
+            "loss_value": made_of.loss_value,
+            "point_of_gradient": made_of.gradient_at,
+            "rule": made_of.rule,
+            "step_clock": made_of.clock,
+            "per_sample_step": made_of.per_sample,
+            "add_weight_decay": add_weight_decay,
+            "as_number": lanes.as_float32 if made_of.dtype == "float32" else lanes.as_float64,
+            "WIDTH": made_of.width,
+            "PART": made_of.part,
+            "PARAMS": made_of.program.params,
+            "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
+        }
+    )
+
+
+def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
+    """Return the digest and the source of what is bound; see `bind_loops`."""
+    emitted = "".join(map(inspect.getsource, EMITTERS))
+    source = f"# numba.njit({options_of(made_of)})\n\n{source_of(binder.functions)}"
+    everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(CALLED))
+    return hashlib.sha256(repr(everything).encode()).hexdigest(), source
+
+
+def options_of(made_of: Ingredients) -> dict[str, Any]:
+    """Return the numba options that all functions of a kernel have.
+
+    `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
+    and a fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition
+    become one FMA, and nothing else. numba's own cache key knows nothing of options: the digest covers them.
+    """
+    return {"error_model": "numpy", "nogil": True} | ({"fastmath": {"contract"}} if made_of.fma else {})
+
+
+def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:
+    """Return the options of a function that Python never calls: without wrappers it compiles in half the time."""
+    inner = {
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+        "pipeline_class": PlainInnerCompiler if made_of.width == 1 else InnerCompiler,
+    }
+    return options_of(made_of) | inner | ({} if function.__name__ in CALLED else {"forceinline": True})
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
+def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...], options: dict[str, Any]) -> Any:
+    """Compile the entry of a kernel, or load it from the cache folder where there is one."""
+    name = entry.__module__
+    if cache.read(f"{name}.py") != source:  # nothing loads it; it is there to be read
+        cache.write(f"{name}.py", source)
+    dispatcher = numba.njit(**options)(entry)
+    use_cache(dispatcher, name)
+    # While another thread holds the lock, nobody forks, so that no process begins without its collections.
+    with global_compiler_lock, _collections_paused():
+        dispatcher.compile(signature)
+    return dispatcher
+
+
+@contextmanager
+def _collections_paused() -> Iterator[None]:
+    """Pause Python's garbage collector: to look at the objects of a compilation again and again takes a tenth of it."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
+    """Return the argument types of the kernel; the data may be read-only, such as a memory map."""
+    element = numba.from_dtype(np.dtype(made_of.dtype))
+    samples, visited = types.Array(element, 1, "C", readonly=True), types.Array(element, 1, "C")
+    vector, table = types.float64[::1], types.float64[:, ::1]
+    inputs = made_of.program.inputs
+
+    def named(kind: type, *fields: types.Type) -> types.Type:
+        return types.NamedTuple(fields, kind)
+
+    return (
+        named(
+            run.Data,
+            types.UniTuple(samples, inputs),
+            samples,
+            types.UniTuple(visited, inputs),
+            visited,
+            types.uint32[::1],
+            types.UniTuple(samples, inputs),
+            samples,
+            types.float64[:, :, ::1],
+        ),
+        named(
+            run.Hyperparameters,
+            vector if made_of.width == 1 else table,
+            table if made_of.options_per_run else vector,
+            types.intp,
+            types.boolean,
+            types.boolean,
+            types.uint64,
+            types.float64,
+            types.int64[::1],
+            types.float64,
+        ),
+        named(run.Record, vector, table, vector, vector, vector)
+        if made_of.width == 1
+        else named(run.Block, *[table] * 3, types.int64[::1], types.int64[::1], *[table] * 4),
+        named(run.Scratch, types.int64[::1], table),
+        types.intp,
+        types.intp,
+    )

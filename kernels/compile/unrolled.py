@@ -1,0 +1,265 @@
+"""The text of what differs in form from kernel to kernel: a model's formula, and an optimizer's state as tuples.
+
+numba unpacks no tuple in a loop, so these functions are written out parameter by parameter. No name of a user's gets
+into the text, only numbers. The text uses some names that it does not define, for the binder to give:
+``loss_derivative`` and ``loss_value``, ``rule``, ``step_clock``, ``point_of_gradient`` and ``per_sample_step`` of the
+optimizer, ``add_weight_decay``, ``WIDTH``, the runs in a lane, and ``PART``, those that are added up side by side.
+"""
+
+import hashlib
+import linecache
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernels.compile.loss_factor import has_factor
+from kernels.model.functions import FUNCTIONS
+from kernels.model.program import Program, check_program
+from kernels.simd.compiled_functions import COMPILED
+from kernels.simd.lanes import as_float32, as_scalar, broadcast, read_lane, write_lane
+
+MOST_BYTES = 256
+"""Of a lane of sums. They do not wait for each other as updates do: more of them side by side only spill registers."""
+INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+
+
+class Ingredients(NamedTuple):
+    """What a kernel is made of. The values of options are none of it: they are arguments of the kernel."""
+
+    program: Program
+    loss_derivative: Callable[..., Any]
+    loss_value: Callable[..., Any] | None
+    loss_options: int
+    of_residual: bool
+    is_squared: bool
+    needs_loss: bool
+    rule: Callable[..., Any]
+    rule_options: int
+    slots: int
+    clock: Callable[..., Any] | None
+    clock_size: int
+    per_sample: Callable[..., Any] | None
+    gradient_at: Callable[..., Any] | None
+    needs_norm: bool
+    decays: bool
+    fma: bool
+    width: int
+    options_per_run: bool = False
+    dtype: str = "float64"
+
+    @property
+    def by_factor(self) -> bool:
+        """Whether losses may come from the QR factor of the samples, whose last bits differ from those of a sum."""
+        return self.fma and self.width > 1 and has_factor(self.program, squared=self.is_squared)
+
+    @property
+    def part(self) -> int:
+        """How many runs are trained side by side where samples are added up: no more than registers hold."""
+        return min(self.width, MOST_BYTES // np.dtype(self.dtype).itemsize)
+
+    def number(self, text: str) -> str:
+        """Return the text of a number, or a lane, of the type that the kernel computes with."""
+        return text if self.dtype == "float64" else f"as_float32({text})"
+
+    def scalar(self, text: str) -> str:
+        """Return the text of an option or of a part of the clock, which are of double precision."""
+        return text if self.dtype == "float64" else f"as_scalar({text})"
+
+
+def unroll(made_of: Ingredients) -> str:
+    """Return the source of the functions that the loops declare, for the program, the counts and the width."""
+    parts = (_gradient(made_of), _optimizer(made_of), _memory(made_of), _lanes(made_of))
+    check_program(made_of.program)
+    return "\n\n".join(sum(parts, _model(made_of)))
+
+
+def define(source: str) -> dict[str, Callable[..., Any]]:
+    """Return the functions that a text of `unroll` defines, by name."""
+    scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
+    scope |= COMPILED
+    scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
+    scope |= {"as_float32": as_float32, "as_scalar": as_scalar}
+    known = set(scope)
+    place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
+    linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for `inspect`
+    exec(compile(source, place, "exec"), scope)  # noqa: S102 (our own text)
+    return {name: value for name, value in scope.items() if name not in known and name != "__builtins__"}
+
+
+def _model(made_of: Ingredients) -> list[str]:
+    """`residual_and_derivatives`, instruction by instruction, and the access to the inputs.
+
+    The residual from a target of 0 is the prediction, in the same tree.
+    """
+    program, of_residual = made_of.program, made_of.of_residual
+    names = [f"theta_{k}" for k in range(program.params)] + [f"x_{k}" for k in range(program.inputs)]
+    names.append("y" if of_residual else made_of.number("0.0"))
+    names += [made_of.number(repr(value)) for value in program.constants]
+    lines = [] if made_of.dtype == "float64" else [f"y = {made_of.number('y')}"]
+    for place, (function, operands) in enumerate(program.instructions):
+        used = [names[operand] for operand in operands]
+        value = f" {INFIX[function]} ".join(used) if function in INFIX else f"{function}({', '.join(used)})"
+        if function == "sign":
+            value += " + 0.0"  # numba's sign of -0.0 is -0.0, NumPy's is 0.0
+        if function in FUNCTIONS:
+            value = made_of.number(value)  # conditions of NumPy are float64
+        lines.append(f"v_{place} = {value}")
+        names.append(f"v_{place}")
+    residual = names[program.residual] if of_residual else f"({names[program.residual]}, y)"
+    return [
+        _function(
+            "residual_and_derivatives(theta, x, y)",
+            f"{_listed('theta_#', program.params)} = theta",
+            *([f"{_listed('x_#', program.inputs)} = x"] if program.inputs else []),
+            *lines,
+            f"return {residual}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
+        ),
+        _function("inputs_at(x, i)", f"return ({_listed(made_of.number('x[#][i]'), program.inputs)})"),
+        _function("inputs_between(x, start, stop)", f"return ({_listed('x[#][start:stop]', program.inputs)})"),
+        _function("input_lanes_at(x, i)", f"return ({_listed('read_lane(x[#], i, 8)', program.inputs)})"),
+    ]
+
+
+def _gradient(made_of: Ingredients) -> list[str]:
+    """`gradient_term` with its loss last where the rule needs it, `recorded_term`, and where the gradient is taken."""
+    params = made_of.program.params
+    point = f"({_listed('point_of_gradient(theta[#], state[#], options[1])', params)})"
+    return [
+        _function(
+            "gradient_term(theta, x, y, options)",
+            "residual, derivatives = residual_and_derivatives(theta, x, y)",
+            f"slope = loss_derivative({_arguments(made_of)})",
+            f"return ({_listed('slope * derivatives[#]', params)}{_loss(made_of)})",
+        ),
+        _function(
+            "recorded_term(theta, x, y, options)",
+            "residual, _ = residual_and_derivatives(theta, x, y)",
+            f"return ({'residual * residual' if made_of.is_squared else f'loss_value({_arguments(made_of)})'},)",
+        ),
+        _function("gradient_point(theta, state, options)", f"return {point if made_of.gradient_at else 'theta'}"),
+    ]
+
+
+def _loss(made_of: Ingredients) -> str:
+    """Return what stands behind the gradient of a sample: its loss, where the rule needs it."""
+    return f" loss_value({_arguments(made_of)})," if made_of.needs_loss else ""
+
+
+def _arguments(made_of: Ingredients) -> str:
+    """Return what the functions of the loss are called with, where `residual` is that of a sample."""
+    return "residual, options[0]" if made_of.of_residual else "residual[0], residual[1], options[0]"
+
+
+def _optimizer(made_of: Ingredients) -> list[str]:
+    """`update` by the rule for every parameter, and `descend`, an update from one sample."""
+    params = made_of.program.params
+    theta, state, gradient = (_listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
+    lines = ["clock = step_clock(clock, options[1])"] if made_of.clock else []
+    facts = ["loss"] if made_of.needs_loss else []
+    if made_of.needs_norm:
+        lines.append("norm = " + " + ".join(f"gradient_{k} * gradient_{k}" for k in range(params)))
+        facts.append("norm")
+    lines.append(f"known = clock + ({''.join(f'{fact}, ' for fact in facts)})" if facts else "known = clock")
+    for k in range(params):
+        if made_of.decays:
+            at = f"point_of_gradient(theta_{k}, state_{k}, options[1])" if made_of.gradient_at else f"theta_{k}"
+            lines.append(f"gradient_{k} = add_weight_decay({at}, gradient_{k}, options[2])")
+        lines.append(f"theta_{k}, state_{k} = rule(theta_{k}, state_{k}, gradient_{k}, lr, known, options[1])")
+    if made_of.needs_loss:
+        gradient += " loss,"
+    if made_of.per_sample:
+        descend = f"({_listed('per_sample_step(theta[#], slope, derivatives[#], lr)', params)}), state"
+    else:
+        terms = _listed("slope * derivatives[#]", params) + _loss(made_of)
+        descend = f"update(theta, state, ({terms}), lr, options)"
+    return [
+        _function(
+            "update(theta, state, gradient, lr, options)",
+            f"{theta} = theta",
+            f"{state} clock, = state",
+            f"{gradient} = gradient",
+            *lines,
+            f"return ({theta}), ({state} clock,)",
+        ),
+        _function(
+            "descend(theta, state, residual, derivatives, lr, options)",
+            f"slope = loss_derivative({_arguments(made_of)})",
+            f"return {descend}",
+        ),
+    ]
+
+
+def _memory(made_of: Ingredients) -> list[str]:
+    """Options and the optimizer's state between arrays and tuples: each parameter's slots, then the clock."""
+    params, slots, clock = made_of.program.params, made_of.slots, made_of.clock_size
+    loss, rule = made_of.loss_options, made_of.rule_options
+    common = own = made_of.scalar("settings[#]")
+    if made_of.options_per_run:
+        common, own = made_of.scalar("settings[#, 0]"), made_of.number("read_lane(settings[#], 0, WIDTH)")
+    options = f"({_listed(common, loss)}), ({_listed(own, rule, loss)}), {own.replace('#', str(loss + rule))}"
+    first = params * slots
+    cells = [(f"state[{k}][{s}]", k * slots + s) for k in range(params) for s in range(slots)]
+    clocks = [(f"state[{params}][{s}]", first + s) for s in range(clock)]
+    if made_of.width == 1:
+        slot, shared = made_of.number("memory[#]"), made_of.scalar("memory[#]")
+        stores = [f"memory[{cell}] = {value}" for value, cell in cells + clocks]
+    else:
+        slot, shared = made_of.number("read_lane(memory[#], 0, WIDTH)"), made_of.scalar("memory[#, 0]")
+        stores = [f"write_lane({value}, memory[{cell}], 0)" for value, cell in cells]
+        if made_of.options_per_run:  # and so is what they advance
+            shared = slot
+            stores += [f"write_lane({value}, memory[{cell}], 0)" for value, cell in clocks]
+        else:
+            stores += [f"write_lane(broadcast({value}, WIDTH), memory[{cell}], 0)" for value, cell in clocks]
+    states = "".join(f"({_listed(slot, slots, k * slots)}), " for k in range(params))
+    return [
+        _function("read_options(settings)", f"return ({options})"),
+        _function("read_state(memory)", f"return ({states}({_listed(shared, clock, first)}),)"),
+        _function("write_state(memory, state)", *(stores or ["pass"])),
+    ]
+
+
+def _lanes(made_of: Ingredients) -> list[str]:
+    """Parameters between arrays and lanes, the -0.0 that sums begin with, and runs between lanes and parts of them."""
+    params = made_of.program.params
+    width, part, sums = made_of.width, made_of.part, params + made_of.needs_loss
+    theta = made_of.number("read_lane(params[#], 0, WIDTH)")
+    zero = made_of.number("-0.0")
+    if width > 1:
+        zero = f"broadcast({zero}, PART)"
+
+    def stored(value: str, count: int) -> list[str]:
+        return [f"write_lane({value}[{k}], cells, {k * width} + first)" for k in range(count)]
+
+    def read(count: int, size: str, place: str = "") -> str:
+        return "".join(f"read_lane(cells, {k * width}{place}, {size}), " for k in range(count))
+
+    in_parts = [
+        _function("read_point(cells, first)", f"return ({read(params, 'PART', ' + first')})"),
+        *(
+            function
+            for name, count in (("gradient", sums), ("recorded", 1))
+            for function in (
+                _function(f"write_{name}_sum(cells, first, total)", *stored("total", count)),
+                _function(f"read_{name}_sum(cells)", f"return ({read(count, 'WIDTH')})"),
+            )
+        ),
+    ]
+    return [
+        _function("read_theta(params)", f"return ({_listed(theta, params)})"),
+        _function("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),
+        _function("theta_zeros()", f"return ({_listed(zero, params)})"),
+        _function("gradient_zeros()", f"return ({_listed(zero, sums)})"),
+        _function("recorded_zeros()", f"return ({_listed(zero, 1)})"),
+        *(in_parts if part < width else []),
+    ]
+
+
+def _function(signature: str, *lines: str) -> str:
+    return f"def {signature}:\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _listed(form: str, size: int, first: int = 0) -> str:
+    """`form` for first..first+size-1, as the inside of a tuple."""
+    return "".join(form.replace("#", str(k)) + ", " for k in range(first, first + size)).rstrip()

@@ -1,0 +1,1 @@
+"""Samples: checked, held out, cut into pieces; marks, and the orders in which epochs visit samples."""

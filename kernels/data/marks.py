@@ -1,0 +1,138 @@
+"""The clock of a run: the counts of samples seen at which its loss and its parameters are recorded.
+
+Marks are multiples of the batch size within an epoch. None lies across the end of an epoch, and 0 and the end of every
+epoch are always among them.
+"""
+
+import numpy as np
+
+from kernels.base.checks import check_integer, describe
+from kernels.base.run import Hyperparameters, Marks, samples_per_epoch
+
+PER_DECADE = 10
+ACCEPTED = '"epoch", "log", "log:PER_DECADE" or a whole number of updates'
+
+
+def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> Marks:
+    """Return the counts of samples seen at which a run is recorded.
+
+    Parameters
+    ----------
+    record : str or int
+        ``"epoch"``: the ends of epochs alone. ``"log"`` or ``"log:PER_DECADE"``: besides them marks that are evenly
+        spaced in the logarithm of the samples seen, 10 to a decade if nothing else is said, as long as they lie less
+        than an epoch apart. A number: besides them a mark after every so many updates.
+    n : int
+        Samples in the data.
+    batch_size : int
+        Samples per update.
+    epochs : int
+        The length of the run.
+    drop_last : bool
+        Whether the last batch of an epoch is left out where it would be smaller.
+
+    Returns
+    -------
+    array, shape (M,)
+        From 0, strictly increasing. The first marks of a longer run are those of a shorter one.
+
+    Raises
+    ------
+    ValueError
+        If `record` is anything else.
+    """
+    size = samples_per_epoch(n, batch_size, drop_last)
+    ends: Marks = np.arange(epochs + 1, dtype=np.int64) * size
+    spacing = _parse(record)
+    if spacing is None:
+        return ends
+    if isinstance(record, str):
+        between = _logarithmic(spacing, batch_size, size, ends[-1])
+    else:
+        # No update is counted twice where an epoch ends in a smaller batch.
+        per_epoch = -(-size // batch_size)
+        updates = np.arange(spacing, per_epoch * epochs, spacing)
+        epoch, within = np.divmod(updates, per_epoch)
+        between = epoch * size + within * batch_size
+    # The start of the epoch that a mark lies in, and whole batches from there.
+    start = between // size * size
+    marks: Marks = np.union1d(ends, start + (between - start) // batch_size * batch_size)
+    return marks
+
+
+def with_marks(hyper: Hyperparameters, n: int) -> Hyperparameters:
+    """Return the settings of a run with its marks, which are the ends of its epochs where there are none."""
+    if hyper.marks.size:
+        return hyper
+    return hyper._replace(marks=make_marks("epoch", n, hyper.batch_size, len(hyper.rates), drop_last=hyper.drop_last))
+
+
+def check_record(record: str | int) -> str | int:
+    """Return what is to be recorded.
+
+    Raises
+    ------
+    ValueError
+        If it is none of what `make_marks` accepts.
+    """
+    _parse(record)
+    return record
+
+
+def count_updates(marks: Marks, n: int, batch_size: int, *, drop_last: bool) -> Marks:
+    """Return the updates made by each mark."""
+    size = samples_per_epoch(n, batch_size, drop_last)
+    epoch, within = np.divmod(marks, size)
+    updates: Marks = epoch * -(-size // batch_size) + -(-within // batch_size)
+    return updates
+
+
+def thin_marks(samples: Marks, most: int) -> Marks:
+    """Return the places of at most so many marks, which are denser at the start; the first, second and last are kept.
+
+    Parameters
+    ----------
+    samples : array
+        The samples seen at the marks, increasing from 0.
+    most : int
+        At least 3.
+    """
+    if samples.size <= most:
+        return np.arange(samples.size)
+    # For logarithmic axes, with some for linear ones.
+    logarithms = np.log(samples[1:] / samples[1])
+    scale = 2 * logarithms / logarithms[-1] + samples[1:] / samples[-1]
+    kept = np.array([0, 1, samples.size - 1])
+    # Where the marks are coarser than the places asked for, several lead to one mark, so that more can be asked for.
+    for count in np.geomspace(most - 1, 20 * samples.size, 60).astype(int):
+        asked = np.linspace(scale[0], scale[-1], count)
+        places = np.union1d(0, 1 + np.searchsorted(scale, asked - 1e-12))
+        if places.size > most:
+            break
+        kept = places
+    return kept
+
+
+def _parse(record: str | int) -> int | None:
+    """Return marks to a decade, or updates between marks; None for the ends of epochs."""
+    if isinstance(record, str):
+        kind, colon, count = record.partition(":")
+        if record == "epoch":
+            return None
+        if kind == "log" and (not colon or (count.isascii() and count.isdecimal() and 0 < int(count) <= 1000)):
+            return int(count) if colon else PER_DECADE
+    else:
+        try:
+            return check_integer("record", record)
+        except ValueError:
+            pass
+    raise ValueError(f"record must be {ACCEPTED}, not {describe(record)}")
+
+
+def _logarithmic(per_decade: int, batch_size: int, size: int, last: int) -> Marks:
+    """Return batch_size * 10**(k / per_decade) for k = 0, 1, ... as long as none is an epoch after the one before."""
+    step = 10.0 ** (1.0 / per_decade)
+    most = min(float(last), size / (1.0 - 1.0 / step))
+    count = max(0, int(np.floor(np.log10(max(most / batch_size, 1.0)) * per_decade)) + 1)
+    marks: Marks = np.floor(batch_size * step ** np.arange(count)).astype(np.int64)
+    return marks

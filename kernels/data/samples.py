@@ -1,0 +1,132 @@
+"""The samples of a run: checked, as columns, with room to gather them in visiting order."""
+
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.base.checks import check_array, describe, describe_row
+from kernels.base.columns import Inputs
+from kernels.base.run import Data, Floats
+from kernels.data.order import BlockShuffle, allocate_order
+from kernels.model.model import Model
+
+CHUNK = 1_000_000
+# Samples that are gathered at a time, few enough for the first cache of a core.
+GATHERED = 1024
+Samples = tuple[tuple[Floats, ...], Floats]
+
+
+def check_samples(model: Model, x: Inputs, y: ArrayLike) -> tuple[tuple[Floats, ...], Floats]:
+    """Return the inputs as contiguous columns, and y, without a copy where they are that already.
+
+    Parameters
+    ----------
+    x : array, shape (n,) or (n, inputs), or a table
+        See `kernels.base.columns`.
+    y : array, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If the shapes or the names do not fit, there is no sample, or a value is not finite.
+    """
+    columns = model.columns(x)
+    target = np.ascontiguousarray(check_array("y", y))
+    shape = columns[0].shape if columns else (target.size,)
+    if shape == (0,):
+        raise ValueError(f"{'x' if target.size else 'x and y'} must hold at least one sample, not none")
+    if target.shape != shape:
+        raise ValueError(f"y must have shape {shape}, one value for each sample of x, not {np.shape(y)}")
+    for name, column in zip((*model.inputs, "y"), (*columns, target), strict=True):
+        row = find_non_finite(column)
+        if row is not None:
+            where = name if name == "y" or len(columns) > 1 else "x"
+            raise ValueError(f"{where} must be finite, and is {column[row]} in {describe_row(row)}")
+    return columns, target
+
+
+def find_non_finite(column: Floats) -> int | None:
+    """Return the first place of a nan or an infinity; in pieces, so that a memory map of any size can be searched."""
+    for first in range(0, column.size, CHUNK):
+        finite = np.isfinite(column[first : first + CHUNK])
+        if not finite.all():
+            return first + int(np.argmin(finite))
+    return None
+
+
+def check_batch_size(batch_size: int | str, n: int) -> int:
+    """Return the batch size in samples; "full" is all n of them.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else than "full" or a whole number from 1 to n.
+    """
+    if isinstance(batch_size, str) and batch_size == "full":
+        return n
+    if isinstance(batch_size, Integral) and not isinstance(batch_size, bool) and 1 <= batch_size <= n:
+        return int(batch_size)
+    raise ValueError(
+        f'batch_size must be "full" or a whole number from 1 to the {n} samples, not {describe(batch_size)}'
+    )
+
+
+def allocate_data(
+    columns: tuple[Floats, ...],
+    y: Floats,
+    *,
+    shuffle: bool | BlockShuffle = False,
+    batch_size: int | None = None,
+    validation: Samples | None = None,
+    dtype: str = "float64",
+) -> Data:
+    """Return the samples with room to gather some at a time in visiting order, where they are shuffled.
+
+    Parameters
+    ----------
+    columns : tuple of array, shape (n,)
+    y : array, shape (n,)
+    shuffle : bool or BlockShuffle
+    batch_size : int, optional
+        Samples per update, which are gathered together; without it there is room for all samples.
+    validation : tuple, optional
+        The inputs, one array for each, and y of samples that are not trained on.
+    dtype : str
+        What they are rounded to, and so what runs on them compute with: ``"float64"`` or ``"float32"``.
+
+    Raises
+    ------
+    ValueError
+        If there are too many of them to be shuffled, or one is beyond the range of float32.
+    """
+    order = allocate_order(y.size, shuffle)
+    size = y.size if shuffle else 0
+    if batch_size and order.size:
+        size = min(size, max(1, GATHERED // batch_size) * batch_size)
+    held_out = validation or (tuple(np.empty(0) for _ in columns), np.empty(0))
+    columns, held_out_x = (
+        tuple(to_dtype(f"the input {k}", column, dtype) for k, column in enumerate(x, 1))
+        for x in (columns, held_out[0])
+    )
+    room = tuple(np.empty(size, dtype) for _ in columns), np.empty(size, dtype)
+    return Data(columns, to_dtype("y", y, dtype), *room, order, held_out_x, to_dtype("y", held_out[1], dtype))
+
+
+def to_dtype(name: str, values: Floats, dtype: str) -> Floats:
+    """Return finite numbers rounded to float64 or float32; without a copy where they are that already.
+
+    Raises
+    ------
+    ValueError
+        If one is beyond the range of float32.
+    """
+    with np.errstate(over="ignore"):
+        rounded = values.astype(dtype, copy=False)
+    place = None if dtype == "float64" else find_non_finite(rounded)
+    if place is not None:
+        raise ValueError(
+            f"{name} must lie within the range of float32, up to 3.4e38, with dtype 'float32', and is "
+            f"{values[place]:g} in {describe_row(place)}"
+        )
+    return rounded

@@ -1,0 +1,131 @@
+"""Held-out data: the samples that a run is not trained on.
+
+The loss on those for validation tells whether it still learns, and which settings are better: it decides. Those for
+the test decide nothing, so that the loss on them is what to expect of new data.
+"""
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.base.checks import check_integer, describe
+from kernels.base.columns import Inputs
+from kernels.base.run import Floats
+from kernels.data.samples import Samples, check_samples
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
+
+Places = np.ndarray[tuple[int], np.dtype[np.bool_]]
+# One split for all runs, whatever their seeds: losses on different samples could not be compared.
+SPLIT_SEED = 0
+
+
+class Split(NamedTuple):
+    """The samples to train on, and those held out; None where there are none."""
+
+    train: Samples
+    validation: Samples | None
+    test: Samples | None
+
+
+def hold_out(
+    model: Model,
+    loss: Loss,
+    x: tuple[Floats, ...],
+    y: Floats,
+    validation: float | tuple[Inputs, ArrayLike] | None,
+    test: float | tuple[Inputs, ArrayLike] | None = None,
+) -> Split:
+    """Return the samples to train on, and those held out.
+
+    Parameters
+    ----------
+    model : Model
+    loss : Loss
+    x : tuple of array, shape (n,)
+        One for each input.
+    y : array, shape (n,)
+    validation, test : float or (x, y), optional
+        A share of the samples, see `choose_split`, or samples besides them.
+
+    Raises
+    ------
+    ValueError
+        If one is neither, or does not fit the model, or no sample would be left anywhere; if the loss is not defined
+        for a target.
+    """
+    loss.check_targets(y)
+    shares: dict[str, float] = {}
+    besides: dict[str, Samples | None] = {"validation": None, "test": None}
+    for name, asked in (("validation", validation), ("test", test)):
+        if isinstance(asked, tuple | list) and len(asked) == 2:
+            besides[name] = check_held_out(model, loss, asked, name)
+        elif isinstance(asked, Real) and not isinstance(asked, bool) and 0 < asked < 1:
+            shares[name] = float(asked)
+        elif asked is not None:
+            raise ValueError(
+                f"{name} must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(asked)}"
+            )
+    if not shares:
+        return Split((x, y), **besides)
+    in_validation, in_test = choose_split(y.size, **shares)
+    parts = {"validation": in_validation, "test": in_test}
+    held = {name: (tuple(column[parts[name]] for column in x), y[parts[name]]) for name in shares}
+    train = ~(in_validation | in_test)
+    return Split((tuple(column[train] for column in x), y[train]), **besides | held)
+
+
+def check_held_out(model: Model, loss: Loss, held: Sequence[Any], name: str) -> Samples:
+    """Return samples (x, y) that are held out besides those that are trained on, checked."""
+    x, y = held
+    try:
+        samples = check_samples(model, x, y)
+        loss.check_targets(samples[1])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return samples
+
+
+def choose_split(n: int, validation: float | None = None, test: float | None = None) -> tuple[Places, Places]:
+    """Return which of n samples are held out for validation, and which for the test, shape (n,) each.
+
+    The test takes the first ``round(test * n)`` of ``numpy.random.default_rng(0).permutation(n)``, and validation the
+    next ``round(validation * n)``. So of two shares the larger one holds out what the smaller one does, and more, and
+    the samples for the test are the same whatever is held out for validation. All parts keep the order of the samples.
+
+    Raises
+    ------
+    ValueError
+        If no sample would be held out for one that has a share, or none left to train on.
+    """
+    places = np.random.default_rng(SPLIT_SEED).permutation(n)
+    parts, taken = [], 0
+    for name, share in (("test", test), ("validation", validation)):
+        count = 0 if share is None else round(share * n)
+        taken += count
+        if share is not None and not (count and taken < n):
+            both = test is not None and name == "validation" and count
+            held = f"{share} holds out {count} of {n}" + (f" besides the {taken - count} for the test" if both else "")
+            raise ValueError(f"{name} must hold out at least one sample and leave one to train on, and {held}")
+        part = np.zeros(n, np.bool_)
+        part[places[taken - count : taken]] = True
+        parts.append(part)
+    return parts[1], parts[0]
+
+
+def check_patience(patience: int | None, validation: object) -> float:
+    """Return after how many epochs without a lower validation loss a run stops; never, for None.
+
+    Raises
+    ------
+    ValueError
+        If it is no positive whole number, or there is no validation loss to look at.
+    """
+    if patience is None:
+        return np.inf
+    if validation is None:
+        raise ValueError(f"patience must be None without validation, not {describe(patience)}")
+    return float(check_integer("patience", patience))

@@ -1,0 +1,1 @@
+"""Optimizers, losses, schedules and models of the user's own."""

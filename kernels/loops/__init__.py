@@ -1,0 +1,1 @@
+"""The loops that are compiled, as plain Python."""

@@ -1,0 +1,338 @@
+"""THE hot loops: sample by sample, in minibatches, and the run around them, in legs from mark to mark.
+
+Written once, for floats and for SIMD lanes alike: `theta` is a tuple of parameters, `state` is what the optimizer
+carries, `x` a tuple of input columns. The names declared below without a value belong to a model, a loss and an
+optimizer: `specialize` binds these functions to each combination of them, and numba compiles what that gives.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, POINT, STOPPED, TOTAL, samples_per_epoch
+from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
+from kernels.loops.order import begin_order, draw_places, permute
+from kernels.simd.lanes import broadcast, read_lane, write_lane
+from kernels.simd.tuples import add, all_finite, load, scale, store, sum_lanes
+
+Bound = Callable[..., Any]
+# The model
+residual_and_derivatives: Bound  # (theta, inputs, y) -> r, (dr/dtheta_k, ...); for losses of both, r is (f, y)
+inputs_at: Bound  # (x, i) -> the inputs of sample i
+inputs_between: Bound  # (x, start, stop) -> the inputs of samples start..stop-1, as columns
+input_lanes_at: Bound  # (x, i) -> the inputs of samples i..i+7, as lanes
+# The loss and the optimizer
+loss_derivative: Bound  # (r, loss_options) -> dloss/dr
+loss_value: Bound  # (r, loss_options) -> loss, where the optimizer needs it
+gradient_point: Bound  # (theta, state, options) -> where the gradient is taken
+descend: Bound  # (theta, state, r, derivatives, lr, options) -> theta, state
+update: Bound  # (theta, state, gradient, lr, options) -> theta, state
+read_options: Bound  # (settings) -> options: (those of the loss, those of the optimizer, weight decay)
+read_state: Bound  # (memory) -> state
+write_state: Bound  # (memory, state)
+# pairwise_sum or sum_in_parts, bound to the two things there are to add up
+gradient_sum: Bound
+recorded_sum: Bound
+recorded_loss: Bound  # direct_loss or loss_by_factor
+term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of what is added up
+zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
+eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
+as_number: Bound  # a number or a lane -> the same, rounded to what the kernel computes with
+# In a block of runs
+WIDTH: int  # how many
+PART: int  # how many of them are added up side by side
+PARAMS: int  # of the model
+part_sum: Bound  # pairwise_sum for so many
+read_point: Bound  # (cells, first) -> theta of the runs from the first on, PART of them
+write_sum: Bound  # (cells, first, total), the sums of these runs
+read_sum: Bound  # (cells) -> the sums of all runs
+read_theta: Bound  # (params) -> theta, one lane per row
+write_theta: Bound  # (params, theta)
+
+BLOCK = 128
+JOIN = -1
+
+
+def train(data, hyper, record, scratch, first, last):
+    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
+    options = read_options(hyper.settings)
+    per_epoch = samples_per_epoch(data.y.size, hyper.batch_size, hyper.drop_last)
+    theta = load(record.trajectory, first, zeros())
+    state = read_state(record.memory)
+    validated = data.validation_y.size > 0
+    done, epoch, start, stop = first, 0, 0, 0
+    while True:
+        if start == stop:
+            store(record.trajectory, done, theta)
+            x, y, losses = data.x, data.y, record.losses
+            for held_out in range(1 + validated):
+                # In one place, as it is inlined: another takes a tenth longer to compile, a call 50 ns at every mark.
+                losses[done] = recorded_loss(theta, x, y, data.factors, held_out, options, scratch)
+                x, y, losses = data.validation_x, data.validation_y, record.validation_losses
+            status = status_of(record.losses[done], all_finite(theta), hyper.target)
+            if validated:
+                loss, patience = record.validation_losses[done], hyper.patience * per_epoch
+                status = status_by_validation(status, loss, record.lowest, hyper.marks[done], patience)
+            if done == last or status != MAX_EPOCHS:
+                break
+            epoch, start, stop = leg_from(hyper, done, per_epoch)
+            done += 1
+        lr = as_number(hyper.rates[epoch])
+        theta, state, start = train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
+    write_state(record.memory, state)
+    return status, done
+
+
+def train_block(data, hyper, block, scratch, first, last):
+    """Train legs first..last-1 of as many runs as a lane is wide; return whether all are over, and the last mark.
+
+    A run that is over keeps its results, while the others go on beside it.
+    """
+    options = read_options(hyper.settings)
+    per_epoch = samples_per_epoch(data.y.size, hyper.batch_size, hyper.drop_last)
+    theta = read_theta(block.now)
+    state = read_state(block.memory_now)
+    validated = data.validation_y.size > 0
+    done, epoch, start, stop = first, 0, 0, 0
+    while True:
+        if start == stop:
+            x, y, losses = data.x, data.y, block.losses
+            for held_out in range(1 + validated):
+                write_lane(recorded_loss(theta, x, y, data.factors, held_out, options, scratch), losses[done], 0)
+                x, y, losses = data.validation_x, data.validation_y, block.validation_losses
+            write_theta(block.now, theta)
+            write_state(block.memory_now, state)
+            running = update_status(block, hyper, done, per_epoch)
+            if done == last or running == 0:
+                break
+            epoch, start, stop = leg_from(hyper, done, per_epoch)
+            done += 1
+        lr = as_number(read_lane(hyper.rates[epoch], 0, WIDTH))
+        theta, state, start = train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
+    return (MAX_EPOCHS if running else CONVERGED), done
+
+
+def update_status(block, hyper, done, per_epoch):
+    """Store the state and the status of the runs that are not over; returns how many are not over then."""
+    running = 0
+    validated = block.validation_losses.size > 0
+    for run in range(block.status.size):
+        if block.status[run] == MAX_EPOCHS:
+            finite = True
+            for k in range(block.now.shape[0]):
+                block.params[k, run] = block.now[k, run]
+                finite = finite and np.isfinite(block.now[k, run])
+            for k in range(block.memory_now.shape[0]):
+                block.memory[k, run] = block.memory_now[k, run]
+            block.marks[run] = done
+            status = status_of(block.losses[done, run], finite, hyper.target)
+            if validated:
+                loss, patience = block.validation_losses[done, run], hyper.patience * per_epoch
+                status = status_by_validation(status, loss, block.lowest[run], hyper.marks[done], patience)
+                if block.lowest.shape[1] > 2 and block.lowest[run, 1] == hyper.marks[done]:
+                    block.lowest[run, 2] = block.losses[done, run]
+                    for k in range(block.params.shape[0]):
+                        block.lowest[run, 3 + k] = block.params[k, run]
+            block.status[run] = status
+            running += status == MAX_EPOCHS
+    return running
+
+
+def leg_from(hyper, mark, per_epoch):
+    """Return the epoch of the leg from this mark to the next, and where the leg begins and ends in visiting order."""
+    epoch = hyper.marks[mark] // per_epoch
+    return epoch, hyper.marks[mark] - epoch * per_epoch, hyper.marks[mark + 1] - epoch * per_epoch
+
+
+def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch):
+    """Train the samples of a leg, or as many as are gathered at a time; return where the next part begins too.
+
+    Sample by sample, or in minibatches. What begins an epoch draws its order.
+    """
+    x, y, first, last = data.x, data.y, start, stop
+    if hyper.shuffle:
+        x, y = data.visited_x, data.visited_y
+        if data.order.size > 0:
+            first, last = 0, min(y.size, stop - start)
+        visit(data, hyper.seed, epoch, start, last)
+    # Each is called in one place, so that it is inlined.
+    if hyper.batch_size == 1:
+        theta, state = per_sample_leg(theta, state, inputs_between(x, first, last), y[first:last], lr, options)
+    else:
+        theta, state = minibatch_leg(theta, state, x, y, first, last, lr, options, hyper.batch_size, scratch)
+    return theta, state, start + last - first
+
+
+def per_sample_leg(theta, state, x, y, lr, options):
+    """Step against the gradient of each sample."""
+    for i in range(y.size):
+        residual, derivatives = residual_and_derivatives(gradient_point(theta, state, options), inputs_at(x, i), y[i])
+        theta, state = descend(theta, state, residual, derivatives, lr, options)
+    return theta, state
+
+
+def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
+    """Step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
+    part = 1.0 / size  # a division waits four times as long as a multiplication
+    whole = stop - (stop - start) % size
+    for first in range(start, whole, size):
+        point = gradient_point(theta, state, options)
+        total = gradient_sum(point, x, y, first, size, options, scratch)
+        theta, state = update(theta, state, scale(total, part), lr, options)
+    if whole < stop:
+        point = gradient_point(theta, state, options)
+        total = gradient_sum(point, x, y, whole, stop - whole, options, scratch)
+        theta, state = update(theta, state, scale(total, 1.0 / (stop - whole)), lr, options)
+    return theta, state
+
+
+def direct_loss(theta, x, y, factors, held_out, options, scratch):
+    """Return the mean over all samples of what is recorded: the squared residual, or the loss itself."""
+    (total,) = recorded_sum(theta, x, y, 0, y.size, options, scratch)
+    return total / y.size
+
+
+def loss_by_factor(theta, x, y, factors, held_out, options, scratch):
+    """Return the mean squared residual from the QR factor of the samples, or from the samples where there is none."""
+    if factors.shape[0] == 0:
+        return direct_loss(theta, x, y, factors, held_out, options, scratch)
+    factor = factors[held_out]
+    store(scratch.partials, POINT, theta)
+    rest = broadcast(factor[PARAMS, PARAMS], WIDTH)
+    total = rest * rest
+    for i in range(PARAMS):
+        part = broadcast(-factor[i, PARAMS], WIDTH)
+        for j in range(i, PARAMS):
+            part = part + factor[i, j] * read_lane(scratch.partials[POINT], j * WIDTH, WIDTH)
+        total = total + part * part
+    return total / y.size
+
+
+def status_of(loss, finite, target):
+    """Return the status at a mark, from the loss and whether all parameters are finite."""
+    if not (finite and np.isfinite(loss)):
+        return DIVERGED
+    return CONVERGED if loss <= target else MAX_EPOCHS
+
+
+def status_by_validation(status, loss, lowest, seen, patience):
+    """Note the lowest validation loss and when it was; stop a run that has seen `patience` samples and none lower."""
+    if status != DIVERGED and loss < lowest[0]:
+        lowest[0], lowest[1] = loss, seen
+    return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
+
+
+def visit(data, seed, epoch, start, count):
+    """Copy samples into their room, in the order of the epoch: a part from `start` on, or all where they are few."""
+    if data.order.size > 0:
+        gather(data, seed, epoch, start, count)
+    elif start == 0:
+        shuffle_samples(data, seed, epoch)
+
+
+def shuffle_samples(data, seed, epoch):
+    """Copy the samples and shuffle them into the order in which this epoch visits them."""
+    # Bound to a name here, the tuple is taken apart by the compiler; numba knows neither unpacking nor `strict`.
+    columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
+    for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
+        for i in range(column.size):
+            visited[i] = column[i]
+    permute(columns, seed, epoch)
+
+
+def gather(data, seed, epoch, start, count):
+    """Copy samples start..start+count-1 in the order of the epoch, which is drawn as far as needed, into their room."""
+    order, filled = data.order, 0
+    if start == 0:
+        begin_order(order, seed, epoch)
+    places = order[HEAD + np.int64(order[COUNT]) :]
+    columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
+    while filled < count:
+        if order[NEXT] == order[DRAWN]:
+            draw_places(order, data.y.size, seed, epoch)
+        first = np.int64(order[NEXT])
+        size = min(count - filled, np.int64(order[DRAWN]) - first)
+        chosen = places[first : first + size]
+        for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
+            room = visited[filled : filled + size]
+            for k in range(size):
+                room[k] = column[chosen[k]]
+        order[NEXT] += size
+        filled += size
+
+
+def pairwise_sum(theta, x, y, start, count, options, scratch):
+    """Return the sum of `term` over samples start..start+count-1, in the order in which NumPy's add.reduce adds.
+
+    Up to 128 terms: eight running sums, each an element of a lane, that are added pairwise at the end, and then the
+    rest. Above that the sums of two halves, the first rounded down to a multiple of 8; they wait on a stack instead of
+    in a recursion, which could not be inlined (a third of the time of a batch of 16).
+    """
+    total = zeros()
+    scratch.counts[0] = count
+    left = 1
+    waiting = 0
+    while left > 0:
+        left -= 1
+        count = scratch.counts[left]
+        if count == JOIN:
+            waiting -= 1
+            total = add(load(scratch.partials, waiting - 1, zeros()), total)
+            store(scratch.partials, waiting - 1, total)
+        elif count <= BLOCK:
+            total = zeros()
+            last = start + count
+            if count >= 8:
+                whole = last - count % 8
+                total = eight_sums(theta, x, y, start, whole, options)
+                start = whole
+            while start < last:
+                total = add(total, term(theta, inputs_at(x, start), y[start], options))
+                start += 1
+            store(scratch.partials, waiting, total)
+            waiting += 1
+        else:
+            half = count // 2
+            half -= half % 8
+            scratch.counts[left], scratch.counts[left + 1], scratch.counts[left + 2] = (
+                JOIN,
+                count - half,
+                half,
+            )
+            left += 3
+    return total
+
+
+def sum_in_parts(theta, x, y, start, count, options, scratch):
+    """Return the same sums of more runs than the registers hold: those of so many as they hold, one after the other."""
+    point, total = scratch.partials[POINT], scratch.partials[TOTAL]
+    store(scratch.partials, POINT, theta)
+    for first in range(0, WIDTH, PART):
+        write_sum(total, first, part_sum(read_point(point, first), x, y, start, count, options, scratch))
+    return read_sum(total)
+
+
+def eight_sums_in_one_lane(theta, x, y, start, stop, options):
+    """Return eight running sums of `term`, added pairwise: every eighth sample in the same element of a lane."""
+    sums = term(theta, input_lanes_at(x, start), read_lane(y, start, 8), options)
+    for i in range(start + 8, stop, 8):
+        sums = add(sums, term(theta, input_lanes_at(x, i), read_lane(y, i, 8), options))
+    return sum_lanes(sums)
+
+
+def eight_sums_in_turn(theta, x, y, start, stop, options):
+    """Return the same sums where lanes hold runs: one after the other, so that few of them are alive at a time."""
+    total = zeros()
+    for half in range(start, start + 8, 4):
+        quarter = zeros()
+        for first in range(half, half + 4, 2):
+            pair = zeros()
+            for place in range(first, first + 2):
+                single = zeros()
+                for i in range(place, stop, 8):
+                    single = add(single, term(theta, inputs_at(x, i), y[i], options))
+                pair = add(pair, single)
+            quarter = add(quarter, pair)
+        total = add(total, quarter)
+    return total

@@ -1,0 +1,34 @@
+"""The losses by name."""
+
+from collections.abc import Callable
+
+from kernels.base.registry import Table
+from kernels.base.spec import make_from_spec
+from kernels.losses import prediction_losses, residual_losses
+from kernels.losses.loss import Loss
+
+LOSSES: dict[str, Callable[..., Loss]] = {
+    "squared": residual_losses.squared,
+    "huber": residual_losses.huber,
+    "logcosh": residual_losses.logcosh,
+    "absolute": residual_losses.absolute_loss,
+    "quantile": residual_losses.quantile,
+    "cauchy": residual_losses.cauchy,
+    "epsilon_insensitive": residual_losses.epsilon_insensitive,
+    "logistic": prediction_losses.logistic,
+    "hinge": prediction_losses.hinge,
+    "poisson": prediction_losses.poisson,
+    "objective": prediction_losses.objective,
+}
+KNOWN = Table("loss", LOSSES)
+
+
+def make_loss(loss: str | Loss) -> Loss:
+    """Return the loss that the text names, such as ``"huber(1.5)"``; a Loss stays as it is.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, an unknown option, or a value that an option cannot have.
+    """
+    return loss if isinstance(loss, Loss) else make_from_spec(loss, KNOWN, "loss")

@@ -1,0 +1,195 @@
+"""What a loss is: of one residual, or of a prediction and its target."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.base.checks import describe_row
+from kernels.base.run import Floats
+from kernels.base.spec import spec_text
+from kernels.base.weak import as_scalars
+from kernels.model.program import Program, evaluate
+
+CHUNK = 1_000_000
+SQUARES = "mean squared residual"
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The targets that a loss is defined for.
+
+    Attributes
+    ----------
+    accepts : callable
+        From targets, shape (n,), to which of them are accepted.
+    described : str
+        What would be, for the sentence about those that are not.
+    classes : bool
+        Whether they are classes, which may come as labels: `kernels.losses.classes`.
+    """
+
+    accepts: Callable[[Floats], NDArray[np.bool_]]
+    described: str
+    classes: bool = False
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is said of a fit besides its loss.
+
+    Attributes
+    ----------
+    name : str
+    value : callable
+        ``(predictions, targets) -> float``, of two arrays of shape (n,).
+    """
+
+    name: str
+    value: Callable[[Floats, Floats], float]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of the residual r = f(x; theta) - y, or of the prediction f(x; theta) and the target y.
+
+    Attributes
+    ----------
+    name : str
+        Its key in `kernels.losses.LOSSES`.
+    value, derivative : callable
+        ``(residual, options) -> loss`` and its derivative with respect to the residual, elementwise; where
+        `of_residual` is False ``(prediction, target, options) -> loss`` and the derivative with respect to the
+        prediction. `options` is a tuple of floats.
+    options : dict
+        From name to value, in the order in which the functions unpack them.
+    is_exact : bool
+        Whether compiled code gives the bits that NumPy gives: whether there is nothing in it but + - * /, square roots
+        and functions such as minimum, which are correctly rounded everywhere.
+    of_residual : bool
+    records : str
+        What runs record at marks, compare with their target and are ranked by: the mean of the loss, by its name, and
+        the mean squared residual for the squared loss, whose gradient is that of half of it.
+    degree : int, optional
+        The loss of c times the residual is c**degree times that of the residual, for c > 0; None where that does not
+        hold.
+    nonnegative : bool
+        Whether it is never negative.
+    targets : Targets, optional
+        Any finite numbers, without it.
+    metric : Metric, optional
+    mean : callable, optional
+        From predictions to the expected targets, such as probabilities. Predictions of a model whose residual is
+        trained are expected targets themselves.
+    """
+
+    name: str
+    value: Callable[..., Any]
+    derivative: Callable[..., Any]
+    options: dict[str, float] = field(default_factory=dict)
+    is_exact: bool = True
+    of_residual: bool = True
+    records: str = SQUARES
+    degree: int | None = None
+    nonnegative: bool = True
+    targets: Targets | None = None
+    metric: Metric | None = None
+    mean: Callable[[Floats], Floats] | None = None
+
+    @property
+    def text(self) -> str:
+        """The text that `kernels.losses.make_loss` reads back, such as ``"huber(delta=1.0)"``."""
+        return spec_text(self.name, self.options)
+
+    def evaluate(self, program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[tuple[Any, ...], list[Floats]]:
+        """Return what `value` and `derivative` are called with, and the derivatives of the model, with NumPy.
+
+        The parameters and the second value are those of `kernels.model.program.evaluate`. The residual from a target of
+        0 is the prediction, in the same order of operations.
+        """
+        options = as_scalars(self.options.values(), theta)
+        if self.of_residual:
+            residual, derivatives = evaluate(program, theta, x, y)
+            return (residual, options), derivatives
+        prediction, derivatives = evaluate(program, theta, x, np.zeros(np.shape(y))[()])
+        return (prediction, y, options), derivatives
+
+    def recorded(self, arguments: tuple[Any, ...]) -> Any:
+        """Return what runs record the mean of, elementwise, from what `evaluate` returns first."""
+        return arguments[0] * arguments[0] if self.is_squared else self.value(*arguments)
+
+    @property
+    def is_squared(self) -> bool:
+        """Whether it is the squared loss, whose runs record the mean squared residual."""
+        return self.records == SQUARES
+
+    @property
+    def label(self) -> str:
+        """What figures and tables call what runs record: "loss" where it is a mean squared residual, else its name."""
+        return "loss" if self.is_squared else self.records
+
+    @property
+    def scales_targets(self) -> bool:
+        """Whether targets may be shifted and scaled: those of residuals, not classes and counts."""
+        return self.of_residual
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether expected targets follow from predictions."""
+        return self.of_residual or self.mean is not None
+
+    def mean_of(self, prediction: Floats) -> Floats:
+        """Return the expected targets for predictions, shape (n,)."""
+        with np.errstate(all="ignore"):
+            return prediction if self.mean is None else np.asarray(self.mean(prediction))
+
+    def metrics(self, prediction: Floats, target: Floats) -> dict[str, float]:
+        """Return what is said of a fit besides what its runs record, by name.
+
+        The mean squared residual of other losses of the residual, and the metric.
+
+        Parameters
+        ----------
+        prediction, target : array, shape (n,)
+        """
+        found = {}
+        if self.of_residual and not self.is_squared:
+            with np.errstate(all="ignore"):
+                found[SQUARES] = float(np.mean((prediction - target) ** 2))
+        if self.metric:
+            found[self.metric.name] = self.metric.value(prediction, target)
+        return found
+
+    def check_targets(
+        self, y: Floats, what: str = "y", first: int = 0, describe_row: Callable[[int], str] = describe_row
+    ) -> None:
+        """Refuse targets that the loss is not defined for.
+
+        Parameters
+        ----------
+        y : array, shape (n,)
+        what : str
+            Their name.
+        first : int
+            The row of the first of them.
+        describe_row : callable, optional
+            From a row to what people call it.
+
+        Raises
+        ------
+        ValueError
+            Naming the first of them and its row.
+        """
+        if self.targets is None:
+            return
+        # In pieces, so that a memory map of any size can be looked at.
+        for begin in range(0, y.size, CHUNK):
+            good = self.targets.accepts(y[begin : begin + CHUNK])
+            if not good.all():
+                row = begin + int(np.argmin(good))
+                raise ValueError(
+                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in "
+                    f"{describe_row(first + row)}"
+                )

@@ -1,0 +1,170 @@
+"""Losses of the residual r = f(x; theta) - y, and their derivatives.
+
+The gradient of a batch is the mean over its samples of loss'(r) * df/dtheta. For ``squared``, r**2 / 2, that
+is the gradient of HALF the mean squared error, as in scikit-learn.
+
+The ``*_derivative`` functions are compiled into the kernels, for floats and for SIMD vectors, and are called as they
+stand with NumPy arrays. They therefore compute with operators and NumPy's elementwise functions alone: no branches.
+"""
+# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
+# mypy: allow-untyped-defs
+
+from numpy import absolute, log, log1p, maximum, minimum, sign, sinh, tanh
+
+from kernels.base.checks import check_real
+from kernels.losses.loss import Loss
+
+
+def squared_value(residual, options):
+    """Return r**2 / 2."""
+    return 0.5 * residual * residual
+
+
+def squared_derivative(residual, options):
+    """Return r."""
+    return residual
+
+
+def huber_value(residual, options):
+    """Return r**2 / 2 where |r| <= delta, delta * (|r| - delta / 2) beyond."""
+    (delta,) = options
+    size = absolute(residual)
+    clipped = minimum(size, delta)
+    return clipped * (size - 0.5 * clipped)
+
+
+def huber_derivative(residual, options):
+    """Return r, clipped to [-delta, delta]."""
+    (delta,) = options
+    return minimum(maximum(residual, -delta), delta)
+
+
+def logcosh_value(residual, options):
+    """Return log(cosh(r)), as log1p(2 sinh(r/2)**2) up to |r| = 20 and along its slope of 1 beyond.
+
+    cosh itself overflows beyond 710. The usual |r| + log1p(exp(-2|r|)) - log(2) cancels to noise below
+    |r| = 1e-8, where the loss is r**2 / 2; this form is accurate there. At 20 the slope is 1 to within 1e-16.
+    """
+    size = absolute(residual)
+    near = minimum(size, 20.0)
+    root = sinh(0.5 * near)
+    return log1p(2.0 * root * root) + (size - near)
+
+
+def logcosh_derivative(residual, options):
+    """Return tanh(r)."""
+    return tanh(residual)
+
+
+def absolute_value(residual, options):
+    """Return |r|."""
+    return absolute(residual)
+
+
+def absolute_derivative(residual, options):
+    """Return the sign of r, 0 at 0."""
+    return sign(residual) + 0.0  # numba's sign of -0.0 is -0.0, NumPy's is 0.0
+
+
+def quantile_value(residual, options):
+    """Return (1 - tau) * r where r >= 0, -tau * r elsewhere."""
+    (tau,) = options
+    return maximum((1.0 - tau) * residual, -tau * residual) + 0.0
+
+
+def quantile_derivative(residual, options):
+    """Return 1 - tau where r > 0, -tau where r < 0, and 0 at 0."""
+    (tau,) = options
+    side = sign(residual) + 0.0
+    return (1.0 - tau) * maximum(side, 0.0) + tau * minimum(side, 0.0)
+
+
+def cauchy_value(residual, options):
+    """Return scale**2 / 2 * log(1 + (r / scale)**2); beyond 1e100 scales, where the square overflows, its logarithm."""
+    (scale,) = options
+    size = absolute(residual) / scale
+    near = minimum(size, 1e100)
+    return 0.5 * scale * scale * (log1p(near * near) + 2.0 * log(maximum(size * 1e-100, 1.0)))
+
+
+def cauchy_derivative(residual, options):
+    """Return r / (1 + (r / scale)**2)."""
+    (scale,) = options
+    ratio = residual / scale
+    return residual / (1.0 + ratio * ratio)
+
+
+def epsilon_insensitive_value(residual, options):
+    """Return |r| - epsilon, and 0 where that is negative."""
+    (epsilon,) = options
+    return maximum(absolute(residual) - epsilon, 0.0)
+
+
+def epsilon_insensitive_derivative(residual, options):
+    """Return the sign of r where |r| > epsilon, 0 elsewhere."""
+    (epsilon,) = options
+    return sign(residual - minimum(maximum(residual, -epsilon), epsilon)) + 0.0
+
+
+def squared() -> Loss:
+    """Least squares: r**2 / 2."""
+    return Loss("squared", squared_value, squared_derivative, degree=2)
+
+
+def huber(delta: float = 1.0) -> Loss:
+    """Quadratic up to |r| = delta, linear beyond, so that an outlier pulls no harder than delta.
+
+    r**2 / 2 where |r| <= delta, else delta * (|r| - delta / 2). P. J. Huber, Robust estimation of a location
+    parameter, Annals of Mathematical Statistics 35 (1964). As ``torch.nn.HuberLoss``.
+    """
+    delta = check_real("delta", delta, lambda value: value > 0, "a positive finite number")
+    return Loss("huber", huber_value, huber_derivative, {"delta": delta}, records="huber loss")
+
+
+def logcosh() -> Loss:
+    """Smooth between r**2 / 2 near zero and |r| - log(2) far away: log(cosh(r))."""
+    return Loss("logcosh", logcosh_value, logcosh_derivative, is_exact=False, records="logcosh loss")
+
+
+def absolute_loss() -> Loss:
+    """Least absolute deviations: |r|, whose mean is lowest at the median of the targets.
+
+    The derivative is sign(r), and 0 at 0. As ``torch.nn.L1Loss``.
+    """
+    return Loss("absolute", absolute_value, absolute_derivative, records="absolute loss", degree=1)
+
+
+def quantile(tau: float = 0.5) -> Loss:
+    """Pinball loss, whose mean is lowest at the tau-quantile of the targets.
+
+    tau * (y - f) where the target y lies above f, (1 - tau) * (f - y) below; the derivative at 0 is 0. R. Koenker and
+    G. Bassett, Regression quantiles, Econometrica 46 (1978). As ``sklearn.linear_model.QuantileRegressor``.
+    """
+    tau = check_real("tau", tau, lambda value: 0 < value < 1, "a number between 0 and 1")
+    return Loss("quantile", quantile_value, quantile_derivative, {"tau": tau}, records="quantile loss", degree=1)
+
+
+def cauchy(scale: float = 1.0) -> Loss:
+    """Quadratic near zero, logarithmic far away, so that an outlier pulls the less the farther it is.
+
+    scale**2 / 2 * log(1 + (r / scale)**2), with the derivative r / (1 + (r / scale)**2); the pull is strongest at
+    |r| = scale. As ``scipy.optimize.least_squares(loss="cauchy", f_scale=scale)``.
+    """
+    scale = check_real("scale", scale, lambda value: value > 0, "a positive finite number")
+    return Loss("cauchy", cauchy_value, cauchy_derivative, {"scale": scale}, is_exact=False, records="cauchy loss")
+
+
+def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
+    """Zero up to |r| = epsilon, linear beyond, as in support vector regression: max(|r| - epsilon, 0).
+
+    The derivative is sign(r) where |r| > epsilon, else 0. V. Vapnik, The Nature of Statistical Learning Theory (1995).
+    As ``sklearn.linear_model.SGDRegressor(loss="epsilon_insensitive")``.
+    """
+    epsilon = check_real("epsilon", epsilon, lambda value: value >= 0, "a finite number of at least 0")
+    return Loss(
+        "epsilon_insensitive",
+        epsilon_insensitive_value,
+        epsilon_insensitive_derivative,
+        {"epsilon": epsilon},
+        records="epsilon_insensitive loss",
+    )

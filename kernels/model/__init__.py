@@ -1,0 +1,1 @@
+"""Models: expressions, their derivatives, and the program that both are evaluated by."""

@@ -1,0 +1,233 @@
+"""A model's program held against the model's own expression, by a road that shares nothing with it.
+
+The reference and the kernels compute what the program says, so a wrong program looks the same in all of them. Here the
+tree that the parser made of the text is evaluated as it stands, with complex numbers: f(theta + ih) has the derivative
+in its imaginary part, without a difference that loses digits (the complex-step method).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kernels.base.columns import stack_columns
+from kernels.base.run import Floats
+from kernels.model.expression import Call, Name, Node, Number, parse
+from kernels.model.functions import erf
+from kernels.model.model import Model
+from kernels.model.program import Program, numpy_function
+
+Flags = NDArray[np.bool_]
+
+# Rounding makes 1e-15 or less of the scale that errors are taken relative to, a kink 1e-10, a wrong program about 1.
+TOLERANCE = 1e-8
+STEP = 1e-50
+# Where a result is this small, squares on the way to it may have been too large or too small for a float.
+NEGLIGIBLE = 1e-90
+# How far every input, parameter and intermediate value is moved, to see how much that moves the result. At a kink, as
+# of abs at 0, it moves all of it: the scale there is 1/NUDGE, and any difference below the tolerance. Where rounding
+# decides a comparison, every second move shows it.
+NUDGE, REPEATS, REPEATS_WITH_CHOICES = 1e-10, 3, 12
+CHOICES = {"where", "maximum", "minimum", "relu"}
+COMPARISONS = {"less", "less_equal", "greater", "greater_equal"}
+# A wrong program may be right by chance where parameters are 0 or equal, so there are points around those given too.
+OFFSETS = (0.0, 0.1, 1.0)
+SAMPLES = 40
+
+
+class Comparison(NamedTuple):
+    """What is found at one point, for the residual and for each derivative.
+
+    Attributes
+    ----------
+    errors : array, shape (1 + params,)
+        The largest among the samples.
+    lost : array of bool, shape (1 + params,)
+        Whether there is a sample at which the expression is finite and the program is not.
+    found : array of bool, shape (1 + params,)
+        Whether there is one at which both are.
+    """
+
+    errors: Floats
+    lost: Flags
+    found: Flags
+
+
+class WrongProgramError(ValueError):
+    """The program of a model does not compute the model's expression or its derivatives."""
+
+
+def check_derivatives(model: Model, x: ArrayLike, theta: ArrayLike) -> float:
+    """Compare what a model's program computes with the model's expression, at some of the samples.
+
+    Points at which one of the two is not finite, as outside of the domain of a logarithm, are left out, and so is where
+    rounding decides, as at a kink. A value or a derivative that is finite somewhere must be so in the program too.
+
+    Parameters
+    ----------
+    x : array, shape (n,) or (n, inputs)
+    theta : array, shape (params,) or (points, params)
+        Where to compare; points around these are added.
+
+    Returns
+    -------
+    float
+        The largest error of the value and the derivatives, relative to their size and to how far they move, relatively,
+        when all that they are computed from is moved a little.
+
+    Raises
+    ------
+    WrongProgramError
+        If that is more than rounding explains.
+    """
+    columns = model.columns(x)
+    n = columns[0].size if columns else 1
+    chosen = np.linspace(0, n - 1, min(SAMPLES, n)).astype(int)
+    samples = stack_columns([column[chosen] for column in columns], chosen.size)
+    rng = np.random.default_rng(0)
+    tree, given = parse(model.expression), np.atleast_2d(np.asarray(theta, np.float64))
+    with np.errstate(all="ignore"):
+        compared = [
+            _compare(model, tree, point + offset * size * rng.standard_normal(point.size), samples, rng)
+            for point, size in zip(given, np.maximum(np.abs(given), 1), strict=True)
+            for offset in OFFSETS
+        ]
+    errors = np.max([one.errors for one in compared], axis=0)
+    nowhere = np.any([one.lost for one in compared], axis=0) & ~np.any([one.found for one in compared], axis=0)
+    names = ("value", *(f"derivative by {name}" for name in model.params))
+    for name, error, is_lost in zip(names, errors, nowhere, strict=True):
+        if error > TOLERANCE or is_lost:
+            how = "in being nowhere finite" if is_lost else f"by {error:.1g} of its size"
+            raise WrongProgramError(
+                f"what is trained is not the model {model.expression!r}: "
+                f"the {name} differs from that of the expression {how}"
+            )
+    return float(errors.max())
+
+
+def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.Generator) -> Comparison:
+    """Compare at one point, with targets of a size that a program without them could not hide behind."""
+    expected = _from_tree(model, tree, theta, x, _stay)
+    size = np.max(np.abs(expected[0]), where=np.isfinite(expected[0]), initial=1)
+    y = np.multiply(rng.standard_normal(x.shape[1]), size)
+    ours = _from_program(model.program, theta, x, y, _stay)
+    finite = np.isfinite(ours)
+    expected_moves, our_moves = np.zeros_like(expected), np.zeros_like(ours)
+    steps = [NUDGE * np.where(size, size, 1) for size in (np.abs(theta), np.abs(x).max(axis=1, keepdims=True))]
+    for _ in range(REPEATS_WITH_CHOICES if _functions(tree) & CHOICES else REPEATS):
+        theta_near, x_near = (u + step * rng.uniform(-1, 1, u.shape) for u, step in zip((theta, x), steps, strict=True))
+        move = partial(_move, rng)
+        expected_near = _from_tree(model, tree, theta_near, x_near, move)
+        ours_near = _from_program(model.program, theta_near, x_near, y, move)
+        expected_moves = np.maximum(expected_moves, np.abs(expected_near - expected))
+        our_moves = np.maximum(our_moves, np.abs(ours_near - ours))
+        finite |= np.isfinite(ours_near)  # at a single point it may be infinite, as the derivative of arcsin at 1
+    expected[0] -= y
+    known = np.isfinite(expected) & np.isfinite(expected_moves)
+    both = known & np.isfinite(ours) & np.isfinite(our_moves)
+    scale = NEGLIGIBLE + np.abs(expected) + (expected_moves + our_moves) / NUDGE
+    errors = np.where(both, np.abs(ours - expected) / scale, 0.0)
+    return Comparison(errors.max(axis=1), np.any(known & ~finite, axis=1), np.any(both, axis=1))
+
+
+def _move(rng: np.random.Generator, values: Any) -> Any:
+    """Return values that are a little off, as rounding makes them, only more."""
+    if np.iscomplexobj(values):  # a value and its derivative are rounded apart
+        return _move(rng, values.real) + 1j * _move(rng, values.imag)
+    return values * (1 + NUDGE * rng.uniform(-1, 1, np.shape(values)))
+
+
+def _stay(values: Any) -> Any:
+    return values
+
+
+def _from_tree(model: Model, tree: Node, theta: Floats, x: Floats, move: Callable[[Any], Any]) -> Floats:
+    """Return the value and its derivatives, shape (1 + params, n), as the expression has them."""
+    steps = 1j * STEP * np.eye(theta.size + 1, theta.size, -1)  # none in the first row
+    params = np.asarray(theta + steps, np.clongdouble).T[:, :, np.newaxis]
+    names = model.params + model.inputs
+    f = _evaluate(tree, dict(zip(names, [*params, *x.astype(np.clongdouble)], strict=True)), move)
+    f = np.broadcast_to(f, (theta.size + 1, x.shape[1]))
+    # Outside of a domain the complex functions go on, the real ones do not.
+    real = _evaluate(tree, dict(zip(names, [*theta, *x], strict=True)), _stay)
+    return np.where(np.isfinite(real), np.concatenate([f[:1].real, f[1:].imag / STEP]), np.nan)
+
+
+def _functions(node: Node) -> set[str]:
+    """Return the names of the functions in a tree."""
+    return {node.function}.union(*map(_functions, node.operands)) if isinstance(node, Call) else set()
+
+
+def _along(value: Callable[[Any], Any], slope: Callable[[Any], Any], u: Any) -> Any:
+    """Return f(u) for a complex u close to the real axis, by the value and the slope of f on it.
+
+    For what NumPy has no complex function of, or one that loses digits.
+    """
+    return value(u.real) + 1j * (u.imag * slope(u.real)) if np.iscomplexobj(u) else value(u)
+
+
+def _sigmoid(u: Any) -> Any:
+    """Return 1 / (1 + exp(-u)); the power does not get too large."""
+    power = np.exp(-np.abs(u))
+    return np.where(u < 0, power, 1) / (1 + power)
+
+
+def _sigmoid_slope(u: Any) -> Any:
+    return _sigmoid(u) * _sigmoid(-u)
+
+
+def _softplus(u: Any) -> Any:
+    return np.logaddexp(0, u)
+
+
+def _erf_slope(u: Any) -> Any:
+    return 2 / np.sqrt(np.pi) * np.exp(-u * u)
+
+
+def _larger(u: Any, v: Any) -> Any:
+    """Return the one with the larger real part, and the mean of both where that is the same, or one of them is nan."""
+    return np.where(u.real > v.real, u, np.where(v.real > u.real, v, (u + v) / 2))
+
+
+# Where these jump or bend, real parts decide.
+_BY_TREE: dict[str, Callable[..., Any]] = {
+    # The complex absolute value has no derivative; this is |u| for real u, and goes on from there.
+    "absolute": lambda u: np.where(u.real < 0, -u, u),
+    "relu": lambda u: np.where(u.real <= 0, 0, u),
+    "maximum": _larger,
+    "minimum": lambda u, v: -_larger(-u, -v),
+    "less": lambda u, v: u.real < v.real,
+    "less_equal": lambda u, v: u.real <= v.real,
+    "greater": lambda u, v: u.real > v.real,
+    "greater_equal": lambda u, v: u.real >= v.real,
+    "where": np.where,
+    # A negative number has powers that are whole, and they have no derivative by the exponent.
+    "power": lambda u, v: np.where((u.real < 0) & (v.imag != 0), np.nan, np.power(u, v)),
+    "log1p": partial(_along, np.log1p, lambda u: 1 / (1 + u)),
+    "sigmoid": partial(_along, _sigmoid, _sigmoid_slope),
+    "softplus": partial(_along, _softplus, _sigmoid),
+    "erf": partial(_along, erf, _erf_slope),
+}
+
+
+def _evaluate(node: Node, values: dict[str, Any], move: Callable[[Any], Any]) -> Any:
+    match node:
+        case Number(value):
+            return np.longdouble(value)
+        case Name(name):
+            return values[name]
+        case Call(function, operands):
+            compute = _BY_TREE.get(function) or getattr(np, function)
+            value = compute(*(_evaluate(operand, values, move) for operand in operands))
+            return value if function in COMPARISONS else move(value)
+
+
+def _from_program(program: Program, theta: Floats, x: Floats, y: Floats, move: Callable[[Any], Any]) -> Floats:
+    """Return the residual and its derivatives, shape (1 + params, n), as the program has them."""
+    values: list[Any] = [np.asarray(value, np.longdouble) for value in (*theta, *x, y, *program.constants)]
+    for function, operands in program.instructions:
+        values.append(move(numpy_function(function)(*(values[operand] for operand in operands))))
+    results = [values[number] for number in (program.residual, *program.derivatives)]
+    return np.stack([np.broadcast_to(result, y.shape) for result in results])

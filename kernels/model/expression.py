@@ -1,0 +1,384 @@
+"""From the text of a model to a checked expression: `a*x**2 + b` becomes a tree of numbers, names and calls.
+
+Python's own parser reads the text; what it returns is converted node by node, and only what is listed here
+has a conversion. Nothing is ever evaluated as Python code. Length, depth and exponents are bounded, so a text
+from somebody else's study file can neither run anything nor keep the machine busy.
+"""
+
+import ast
+import keyword
+import math
+import operator
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from kernels.base.checks import did_you_mean
+
+T = TypeVar("T")
+
+
+class Number(NamedTuple):
+    """A constant."""
+
+    value: float
+
+
+class Name(NamedTuple):
+    """A parameter or an input."""
+
+    name: str
+
+
+class Call(NamedTuple):
+    """A function on its operands; what NumPy has is called as it is there."""
+
+    function: str
+    operands: "tuple[Node, ...]"
+
+
+Node = Number | Name | Call
+
+MAX_LENGTH = 1000  # characters of text
+MAX_NAME = 64  # characters of a name
+MAX_DEPTH = 100  # operations inside operations; a plain sum of n terms is n - 1 deep
+MAX_EXPONENT = 64  # size of a constant exponent
+
+_OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+    ast.Pow: "power",
+}
+_COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Lt: "less",
+    ast.LtE: "less_equal",
+    ast.Gt: "greater",
+    ast.GtE: "greater_equal",
+}
+
+
+def _sigmoid(u: float) -> float:
+    power = math.exp(-abs(u))
+    return (power if u < 0 else 1.0) / (1.0 + power)
+
+
+def _softplus(u: float) -> float:
+    return max(u, 0.0) + math.log1p(math.exp(-abs(u)))
+
+
+_FUNCTIONS: dict[str, Callable[..., float]] = {
+    "exp": math.exp,
+    "expm1": math.expm1,
+    "log": math.log,
+    "log1p": math.log1p,
+    "sqrt": math.sqrt,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "tanh": math.tanh,
+    "arcsin": math.asin,
+    "arccos": math.acos,
+    "arctan": math.atan,
+    "erf": math.erf,
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "relu": lambda u: max(0.0, u),
+    "absolute": math.fabs,
+    "maximum": max,
+    "minimum": min,
+    "where": lambda condition, a, b: a if condition else b,
+}
+# What takes more than one argument.
+_ARGUMENTS = {"maximum": 2, "minimum": 2, "where": 3}
+# As the text may spell a function -> its ufunc.
+_SPELLINGS = {name: name for name in _FUNCTIONS} | {
+    "ln": "log",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "abs": "absolute",
+    "max": "maximum",
+    "min": "minimum",
+}
+# What computes a function when its operands are numbers. math.pow, because (-1)**0.5 would be a complex number.
+_FOLD = _FUNCTIONS | {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "power": math.pow,
+    "negative": operator.neg,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+}
+
+_TOKEN = re.compile(
+    r"(?P<number>\.?[0-9](?:[eE][+-]|[A-Za-z0-9_.])*)"
+    r"|(?P<word>(?!\d)\w[\w.]*)"
+    r"|(?P<close>\))"
+    r"|\*\*|/(?!/)|[<>](?![<>])=?|[-+*(,]"
+    r"|(?P<other>//|<<|>>|[=!:]=|[^ \t])"
+)
+_NUMBER = re.compile(r"(?:\d+\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?", re.ASCII)
+_ALLOWED = "an expression has numbers, names, + - * / **, parentheses and functions"
+_HINTS = {"^": "a power is written **", "=": "give only the right-hand side, as in a*x + b"}
+_HINTS["@"] = "it stands in models alone, as in w @ x"
+
+
+class _PlaceError(Exception):
+    """`(start, end, reason)`: text[start:end] is refused; `{}` in the reason stands for that piece."""
+
+
+def parse(text: str) -> Node:
+    """Read an expression such as `a*exp(-b*x) + c`.
+
+    Accepted are decimal numbers, `pi`, names (letters of any script, digits and `_`, a letter first; not nan or inf,
+    which read as numbers), `+ - * / **`, signs, parentheses, and of one argument: exp, expm1, log (ln), log1p, sqrt,
+    sin, cos, tan, sinh, cosh, tanh, arcsin (asin), arccos (acos), arctan (atan), erf, sigmoid, softplus, relu, absolute
+    (abs); of two: maximum (max), minimum (min); and `where(condition, a, b)`, whose condition compares two expressions
+    with `<`, `<=`, `>` or `>=`. Precedence is Python's: `-x**2` is `-(x**2)`, `a**b**c` is `a**(b**c)`.
+
+    Parameters
+    ----------
+    text : str
+        One line of at most 1,000 characters, at most 100 operations deep; a constant exponent lies between
+        -64 and 64.
+
+    Returns
+    -------
+    Number, Name or Call
+        The tree. A part made of numbers only is one float64 `Number`; nothing else is simplified.
+
+    Raises
+    ------
+    ValueError
+        If the text is anything else, or a constant part of it is not a finite real number (`1/0`, `log(-1)`).
+        The message is one line with the column, counted from 1, and the piece of text that stands there.
+    """
+    return _read(text, lambda code: _convert(_checked_tree(code), 0))
+
+
+def read_products(text: str, vector: str) -> list[tuple[ast.expr, str]]:
+    """Return where an expression has a scalar product such as `w @ x`, in order, with the name on its left.
+
+    Parameters
+    ----------
+    text : str
+        Places are counted in it without the blanks around it.
+    vector : str
+        What stands on the right of each ``@``.
+
+    Raises
+    ------
+    ValueError
+        As from `parse`, or if something else stands beside an ``@``.
+    """
+
+    def find(code: str) -> list[tuple[ast.expr, str]]:
+        found = []
+        for node in ast.walk(_checked_tree(code, products=True)):
+            match node:
+                case ast.BinOp(op=ast.MatMult(), left=ast.Name(id=name), right=ast.Name(id=right)) if right == vector:
+                    found.append((node, name))
+                case ast.BinOp(op=ast.MatMult()):
+                    raise _error_at(node, f"{{}} must be a name @ {vector}, as in 2*(w @ {vector}) + b")
+        return sorted(found, key=lambda product: product[0].col_offset)
+
+    return _read(text, find)
+
+
+def _read(text: str, read: Callable[[str], T]) -> T:
+    """Return what `read` makes of a text; what it refuses is told with its column."""
+    if not isinstance(text, str):
+        raise ValueError(f"expression must be text such as 'a*x + b', not {type(text).__name__}")
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"expression must have at most {MAX_LENGTH} characters, not {len(text)}")
+    code = text.strip(" \t")  # Python takes a leading blank for an indentation
+    if not code:
+        raise ValueError("expression is empty; write one such as a*x + b")
+    try:
+        return read(code)
+    except _PlaceError as error:
+        start, end, reason = error.args
+    except (RecursionError, MemoryError):
+        start, end, reason = 0, len(code), "{} is nested too deeply"
+    piece = code[start:end]
+    shown = repr(piece if len(piece) <= 40 else piece[:37] + "...") if piece else "the end"
+    column = text.index(code) + start + 1
+    raise ValueError(f"expression, column {column}: {reason.replace('{}', shown)}")
+
+
+def names(node: Node) -> tuple[str, ...]:
+    """Return names in an expression, each once, in the order in which the text mentions them first."""
+    match node:
+        case Name(name):
+            return (name,)
+        case Call(_, operands):
+            return tuple(dict.fromkeys(name for operand in operands for name in names(operand)))
+    return ()
+
+
+def reads_as_number(word: str) -> bool:
+    """Return whether Python's `float` reads a word: nan, inf and infinity, in upper or lower case."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked_tree(code: str, *, products: bool = False) -> ast.expr:
+    """Return Python's tree of a text in which there is nothing that has no place in an expression."""
+    _check_tokens(code, products=products)
+    return _python_tree(code)
+
+
+def _check_tokens(code: str, *, products: bool) -> None:
+    """Refuse every character, word and number that has no place in an expression.
+
+    Done before Python reads the text, so that the column is that of the first offender, and strings,
+    keywords, attributes or letters that Python would normalise never reach its parser.
+    """
+    before = None
+    for token in _TOKEN.finditer(code):
+        piece, kind, reason = token[0], token.lastgroup, ""
+        if kind == "word" and not piece.isascii():
+            _check_letters(piece, token.start())
+        match kind:
+            case "number" if not _NUMBER.fullmatch(piece):
+                reason = "{} is not a number; a product needs its sign, as in 2*x"
+            case "word" if "." in piece:
+                reason = "{} has a dot; write functions without a prefix, as in exp(x)"
+            case "word" if keyword.iskeyword(piece):
+                reason = "{} is a Python keyword and cannot be a name"
+            case "word" if piece.startswith("_"):
+                reason = "{} cannot be a name; names start with a letter"
+            case "word" if reads_as_number(piece):
+                reason = "{} reads as a number and cannot be a name; numbers are finite, such as 2.5e-3"
+            case "word" if len(piece) > MAX_NAME:
+                reason = f"{{}} is too long; a name has at most {MAX_NAME} characters"
+            case "number" | "word" if before in ("number", "word", "close"):
+                reason = "an operator is missing before {}"
+            case "other" if not (products and piece == "@"):
+                reason = "{} is not allowed; " + _HINTS.get(piece, _ALLOWED)
+        if reason:
+            raise _PlaceError(*token.span(), reason)
+        before = kind
+
+
+def _check_letters(word: str, start: int) -> None:
+    """Refuse what is no letter, and letters that Python takes for others, as it takes a full-width x for an x."""
+    for place, character in enumerate(word, start):
+        plain = character.isascii() or (character.isalpha() and unicodedata.normalize("NFKC", character) == character)
+        if not plain:
+            raise _PlaceError(place, place + 1, "{} is not allowed; " + _ALLOWED)
+    if not word.replace(".", "").isidentifier() or unicodedata.normalize("NFKC", word) != word:
+        raise _PlaceError(start, start + len(word), "{} is not allowed; " + _ALLOWED)
+
+
+def _python_tree(code: str) -> ast.expr:
+    try:
+        tree = ast.parse(code, mode="eval").body
+    except SyntaxError as error:
+        # Python reports a text that stops too early at offset 0.
+        start = error.offset - 1 if error.offset else len(code)
+        vague = error.msg.startswith("invalid syntax")
+        reason = "a number or a name is missing at {}" if vague else error.msg
+        raise _PlaceError(start, len(code), reason) from None
+    if not code.isascii():  # Python counts bytes, and people characters
+        encoded = code.encode()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.expr):
+                node.col_offset = len(encoded[: node.col_offset].decode())
+                node.end_col_offset = len(encoded[: node.end_col_offset].decode())
+    return tree
+
+
+def _convert(node: ast.expr, depth: int) -> Node:
+    if depth > MAX_DEPTH:
+        raise _error_at(node, f"more than {MAX_DEPTH} operations deep at {{}}")
+    operands: list[ast.expr]
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return _fold(node, float, value)
+        case ast.Name(id="pi"):
+            return Number(math.pi)
+        case ast.Name(id=name) if name not in _SPELLINGS:
+            return Name(name)
+        case ast.Name():
+            raise _error_at(node, "{} is a function and needs its argument, as in exp(x)")
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _convert(operand, depth + 1)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            function, operands = "negative", [operand]
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            function, operands = _OPERATORS[type(op)], [left, right]
+        case ast.Call():
+            function, operands = _function_name(node), node.args
+            if function == "where":
+                return _choice(node, depth)
+        case ast.Compare():
+            raise _error_at(node, "{} is a comparison, which stands only in where(condition, a, b)")
+        case _:
+            raise _error_at(node, "{} is not allowed; " + _ALLOWED)
+    return _call(node, function, operands, tuple(_convert(operand, depth + 1) for operand in operands))
+
+
+def _choice(node: ast.Call, depth: int) -> Node:
+    """Return the tree of `where(condition, a, b)`."""
+    condition, *branches = node.args
+    match condition:
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+            sides = tuple(_convert(side, depth + 2) for side in (left, right))
+            chosen = _call(condition, _COMPARISONS[type(op)], [left, right], sides)
+        case ast.Compare():
+            raise _error_at(condition, "{} must compare two expressions, as in x < a")
+        case _:
+            raise _error_at(condition, "{} must be a comparison such as x < a")
+    return _call(node, "where", node.args, (chosen, *(_convert(branch, depth + 1) for branch in branches)))
+
+
+def _call(node: ast.expr, function: str, operands: Sequence[ast.expr], converted: tuple[Node, ...]) -> Node:
+    """Return the call of a function, or its value if all its operands are numbers."""
+    if function == "power" and isinstance(converted[1], Number) and abs(converted[1].value) > MAX_EXPONENT:
+        raise _error_at(operands[1], f"exponent {{}} must be from -{MAX_EXPONENT} to {MAX_EXPONENT}")
+    values = [operand.value for operand in converted if isinstance(operand, Number)]
+    if len(values) == len(converted):
+        return _fold(node, _FOLD[function], *values)
+    return Call(function, converted)
+
+
+def _function_name(node: ast.Call) -> str:
+    """Return the name of the function that a call means, after a check that it is called as it should be."""
+    if not isinstance(node.func, ast.Name):
+        raise _error_at(node.func, "{} is not a function; a product needs its sign, as in 2*(x + 1)")
+    if node.func.id not in _SPELLINGS:
+        close = did_you_mean(node.func.id, _SPELLINGS)
+        raise _error_at(node.func, f"unknown function {{}}{close}; known are {', '.join(_SPELLINGS)}")
+    function = _SPELLINGS[node.func.id]
+    count = _ARGUMENTS.get(function, 1)
+    if len(node.args) != count or node.keywords:
+        plenty = {1: "one argument", 2: "two arguments", 3: "three arguments: a condition and two values"}[count]
+        raise _error_at(node, f"{{}} must give {node.func.id} exactly {plenty}")
+    return function
+
+
+def _fold(node: ast.expr, function: Callable[..., float], *values: float) -> Number:
+    try:
+        value = float(function(*values))
+    except (ArithmeticError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise _error_at(node, "the value of {} is not a finite real number")
+    return Number(value)
+
+
+def _error_at(node: ast.expr, reason: str) -> _PlaceError:
+    return _PlaceError(node.col_offset, node.end_col_offset, reason)

@@ -1,0 +1,54 @@
+"""The functions of programs that NumPy does not have, or does not define to the bit, with NumPy.
+
+Of two equal numbers, such as 0 and -0, `numpy.maximum` may return either, depending on the processor. Conditions are
+numbers, 1 and 0, so that all values of a program are of one kind. `kernels.simd.compiled_functions` has the same for
+kernels.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def less(u: Any, v: Any) -> Any:
+    """Return 1 where u < v, else 0; also 0 where either is nan."""
+    return np.less(u, v) * 1.0
+
+
+def less_equal(u: Any, v: Any) -> Any:
+    """Return 1 where u <= v, else 0; also 0 where either is nan."""
+    return np.less_equal(u, v) * 1.0
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """Return a where the condition is not 0, else b, with its sign and whatever the other one is."""
+    return np.where(condition != 0, a, b)[()]
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """Return the larger one, a where they are equal (also of 0 and -0), and nan where either is nan."""
+    return np.where((b > a) | np.isnan(b), b, a)[()]
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """Return the smaller one, a where they are equal (also of 0 and -0), and nan where either is nan."""
+    return np.where((b < a) | np.isnan(b), b, a)[()]
+
+
+def erf(u: Any) -> Any:
+    """Return the error function, that of the C library."""
+    return np.asarray(_erf(u), np.float64)[()]
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "less": less,
+    "less_equal": less_equal,
+    "where": where,
+    "maximum": maximum,
+    "minimum": minimum,
+    "erf": erf,
+}

@@ -1,0 +1,164 @@
+"""Ready-made models: ``models.quadratic``, ``models.polynomial(3)``, ..."""
+
+from collections.abc import Callable, Sequence
+
+from kernels.base.checks import check_integer, closest_name, meant_by
+from kernels.base.registry import Table
+from kernels.base.spec import make_from_spec, parse_spec
+from kernels.model.column_names import column_names, is_name
+from kernels.model.expression import names, parse
+from kernels.model.model import MAX_PARAMS, Model
+
+MAX_RASTRIGIN = 12
+
+linear = Model("a*x + b")
+quadratic = Model("a*x**2 + b*x + c")
+exponential_decay = Model("a*exp(-b*x) + c")
+power_law = Model("a*x**b")
+gaussian_peak = Model("a*exp(-(x - m)**2/(2*s**2)) + c")
+logistic = Model("L/(1 + exp(-k*(x - x0)))")
+sine = Model("a*sin(w*x + p) + c")
+michaelis_menten = Model("V*x/(K + x)")
+plane = Model("a*x1 + b*x2 + c", inputs=("x1", "x2"))
+
+
+rosenbrock = Model("(1 - x)**2 + 100*(y - x**2)**2", inputs=())
+beale = Model("(1.5 - x + x*y)**2 + (2.25 - x + x*y**2)**2 + (2.625 - x + x*y**3)**2", inputs=())
+himmelblau = Model("(x**2 + y - 11)**2 + (x + y**2 - 7)**2", inputs=())
+
+
+def polynomial(degree: int) -> Model:
+    """Return the model c0 + c1*x + ... + cd*x**d.
+
+    Raises
+    ------
+    ValueError
+        If the degree is not a whole number from 1 to 28.
+    """
+    degree = check_integer("degree", degree)
+    if degree >= MAX_PARAMS:
+        raise ValueError(f"degree must be at most {MAX_PARAMS - 1}, not {degree}")
+    return Model("c0 + c1*x" + "".join(f" + c{power}*x**{power}" for power in range(2, degree + 1)))
+
+
+def rastrigin(size: int = 2) -> Model:
+    """Return 10*n + sum(x_i**2 - 10*cos(2*pi*x_i)) of n parameters, which has a local minimum near every whole point.
+
+    The lowest is 0 at the origin. L. A. Rastrigin, Systems of extremal control (1974).
+
+    Raises
+    ------
+    ValueError
+        If the size is not a whole number from 1 to 12.
+    """
+    size = check_integer("size", size)
+    if size > MAX_RASTRIGIN:
+        raise ValueError(f"size must be at most {MAX_RASTRIGIN}, not {size}")
+    terms = [f" + x{number}**2 - 10*cos(2*pi*x{number})" for number in range(1, size + 1)]
+    return Model(f"{10 * size}{''.join(terms)}", inputs=())
+
+
+# Each builder takes the options that the text form may give, and no others.
+MODELS: dict[str, Callable[..., Model]] = {
+    "linear": lambda: linear,
+    "quadratic": lambda: quadratic,
+    "exponential_decay": lambda: exponential_decay,
+    "power_law": lambda: power_law,
+    "gaussian_peak": lambda: gaussian_peak,
+    "logistic": lambda: logistic,
+    "sine": lambda: sine,
+    "michaelis_menten": lambda: michaelis_menten,
+    "plane": lambda: plane,
+    "polynomial": polynomial,
+    "rosenbrock": lambda: rosenbrock,
+    "beale": lambda: beale,
+    "himmelblau": lambda: himmelblau,
+    "rastrigin": rastrigin,
+}
+KNOWN = Table("model", MODELS)
+
+
+def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
+    """Return the ready-made model of that name, such as ``"polynomial(3)"``, else the expression in the inputs.
+
+    Raises
+    ------
+    ValueError
+        If the text is neither; if a ready-made model has other inputs.
+    """
+    if not is_ready_made(text, inputs) and not _must_be_ready_made(text, inputs):
+        return Model(text, inputs)
+    model = make_from_spec(text, KNOWN, "model")
+    if len(model.inputs) != len(inputs):
+        has, given = (", ".join(names) or "none" for names in (model.inputs, inputs))
+        hint = "; kernels.minimize takes models without inputs" if not model.inputs else ""
+        raise ValueError(f"the model {text!r} has the inputs {has}, not {given}{hint}")
+    return model
+
+
+def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
+    """Return whether the text can only be meant as the name of a ready-made model, such as ``mlp(8)``."""
+    try:
+        name = parse_spec(text, "model")[0]
+    except ValueError:
+        return False
+    if not is_name(name) or name in inputs:
+        return False
+    # Without inputs a name alone is a parameter to be minimized, if it is not that of a model, misspelt.
+    return "(" in text or len(inputs) > 0 or closest_name(name, MODELS) is not None
+
+
+def is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
+    """Return whether the text is the name of a ready-made model, with or without options."""
+    try:
+        name = parse_spec(text, "model")[0]
+    except ValueError:
+        return False
+    # What means something in an expression is not looked for among the plug-ins.
+    return name in MODELS or (name not in inputs and is_name(name) and name in KNOWN)
+
+
+def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequence[str] | None = None) -> Model:
+    """Return the model that an expression, or the name of a ready-made model, means for the columns of some data.
+
+    Parameters
+    ----------
+    expression : str
+    columns : sequence of str
+        The columns that hold the inputs.
+    inputs : sequence of str, optional
+        What the expression calls them, in the same order. Without it the expression calls them by their names, as in
+        ``a*hp + b``, which follow from their headings by the rule of `kernels.model.column_names.column_name`; or else
+        ``x`` if there is one and ``x1``, ``x2``, ... if there are several.
+
+    Raises
+    ------
+    ValueError
+        If the expression cannot be read, or it is not clear which names in it stand for data.
+    """
+    columns = tuple(columns)
+    if inputs is not None:
+        if len(inputs) != len(columns):
+            raise ValueError(f"inputs must give each of the columns {columns} a name, not {tuple(inputs)}")
+        return make_model(expression, inputs)
+    if "@" in expression:
+        return make_model(expression, column_names(columns))
+    usual = ("x",) if len(columns) == 1 else tuple(f"x{number}" for number in range(1, len(columns) + 1))
+    try:
+        used = () if is_ready_made(expression) else names(parse(expression))
+    except ValueError:
+        used = ()
+    ways = list(dict.fromkeys([column_names(columns), usual]))
+    if not used or (is_name(expression) and not any(expression in way for way in ways)):
+        return make_model(expression, usual)
+    fitting = [way for way in ways if set(way) <= set(used)]
+    if len(fitting) != 1:
+        written = [" and ".join(way) for way in ways]
+        close = next((close for way in ways for name in set(way) - set(used) if (close := meant_by(name, used))), "")
+        problem = (
+            f"uses {' as well as '.join(written)}: inputs must say which of them are data"
+            if fitting
+            else f"must use {' or '.join(written)} as the data{close}, or inputs must say what it calls them"
+        )
+        raise ValueError(f"the expression {expression!r} {problem}")
+    return make_model(expression, fitting[0])

@@ -1,0 +1,144 @@
+"""A model as straight-line code: the residual and its derivatives, one elementwise function after another.
+
+The program fixes the order of every floating-point operation. The reference interprets it with NumPy and the
+compiled kernels print it as source: two roads, one definition, and so the same bits.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernels.base.run import Floats
+from kernels.model.functions import FUNCTIONS
+
+
+class Instruction(NamedTuple):
+    """One function on earlier values: one of `kernels.model.functions`, or else the ufunc of that name in NumPy."""
+
+    function: str
+    operands: tuple[int, ...]
+
+
+# Python's own operators take the numbers and arrays of any library, sympy's too.
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negative": operator.neg,
+    "power": operator.pow,
+}
+OPERANDS = dict.fromkeys(("negative", "sqrt", "absolute", "sign"), 1)
+OPERANDS |= dict.fromkeys(("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf"), 1)
+OPERANDS |= dict.fromkeys(("arcsin", "arccos", "arctan"), 1)
+OPERANDS |= dict.fromkeys(("add", "subtract", "multiply", "divide", "power"), 2)
+OPERANDS |= dict.fromkeys(("less", "less_equal", "maximum", "minimum"), 2) | {"where": 3}
+"""How many operands each function has that a program may name."""
+EXACT = {"add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign"}
+EXACT |= {"less", "less_equal", "maximum", "minimum", "where"}
+
+
+class Program(NamedTuple):
+    """Straight-line code for r = f(x; theta) - y and all dr/dtheta.
+
+    Values are numbered: first the parameters, then the inputs, then y, then the constants, then one value per
+    instruction. `residual` and `derivatives` are such numbers.
+    """
+
+    params: int
+    inputs: int
+    constants: tuple[float, ...]
+    instructions: tuple[Instruction, ...]
+    residual: int
+    derivatives: tuple[int, ...]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it has only operations that IEEE 754 rounds correctly, which are the same to the bit everywhere."""
+        return all(instruction.function in EXACT for instruction in self.instructions)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether f is linear in its parameters: no derivative depends on one."""
+        return not any(self._params_of_derivatives())
+
+    @property
+    def linear_params(self) -> list[int]:
+        """Parameters that f is linear in together, whatever the others are: the first of them that can be."""
+        found: list[int] = []
+        of_derivatives = self._params_of_derivatives()
+        for k in range(self.params):
+            together = {*found, k}
+            if not any(together & of_derivatives[member] for member in together):
+                found.append(k)
+        return found
+
+    def _params_of_derivatives(self) -> list[frozenset[int]]:
+        """Return the parameters that each derivative is computed from."""
+        used = [frozenset({k}) for k in range(self.params)]
+        used += [frozenset()] * (self.inputs + 1 + len(self.constants))
+        for instruction in self.instructions:
+            used.append(frozenset().union(*(used[operand] for operand in instruction.operands)))
+        return [used[derivative] for derivative in self.derivatives]
+
+
+def numpy_function(name: str) -> Callable[..., Any]:
+    """Return the function that a program calls by that name, for NumPy's numbers and arrays."""
+    function: Callable[..., Any] = FUNCTIONS.get(name) or getattr(np, name)
+    return function
+
+
+def check_program(program: Program) -> Program:
+    """Return a program as it is, if all that it says can be computed: its parts become source text and are compiled.
+
+    Raises
+    ------
+    ValueError
+        If it names a function that no program has, a value that is not there yet, or a constant that is no number.
+    """
+    values = program.params + program.inputs + 1 + len(program.constants)
+    for constant in program.constants:
+        if type(constant) is not float or not math.isfinite(constant):
+            raise ValueError(f"a program has a constant {constant!r}")
+    for function, operands in program.instructions:
+        if OPERANDS.get(function) != len(operands):
+            raise ValueError(f"a program has an instruction {function!r} of {len(operands)} operands")
+        _check_numbers(operands, values)
+        values += 1
+    _check_numbers((program.residual, *program.derivatives), values)
+    if len(program.derivatives) != program.params:
+        raise ValueError(f"a program has {len(program.derivatives)} derivatives by {program.params} parameters")
+    return program
+
+
+def _check_numbers(numbers: Iterable[int], values: int) -> None:
+    for number in numbers:
+        if type(number) is not int or not 0 <= number < values:
+            raise ValueError(f"a program refers to value {number!r} where there are {values}")
+
+
+def evaluate(program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, list[Floats]]:
+    """Residual and derivatives with NumPy, in float32 where theta is of it.
+
+    Parameters
+    ----------
+    theta : array, shape (params,)
+    x : array, shape (inputs,) for one sample or (inputs, n) for n of them
+    y : scalar or array, shape (n,)
+
+    Returns
+    -------
+    residual : scalar or array, shape (n,)
+    derivatives : list of `params` scalars or arrays; one that does not depend on x stays a scalar
+    """
+    values = [*theta, *x, y, *np.array(program.constants)]
+    single = getattr(theta, "dtype", None) == np.float32
+    if single:  # what NumPy makes of a float32 and a float64, or of a condition, would be a float64
+        values = [np.float32(value) for value in values]
+    for function, operands in program.instructions:
+        value = numpy_function(function)(*(values[operand] for operand in operands))
+        values.append(np.float32(value) if single else value)
+    return values[program.residual], [values[derivative] for derivative in program.derivatives]

@@ -1,0 +1,70 @@
+"""The program of an expression, from the disk cache where it is known there."""
+
+import hashlib
+import json
+import threading
+from contextlib import suppress
+from typing import Any
+
+from kernels.base import cache
+from kernels.base.checks import describe
+from kernels.base.forking import wait_when_forking
+from kernels.model.expression import parse
+from kernels.model.program import Instruction, Program, check_program
+
+# Raised by whoever changes what `derive` produces, so that no older program is read back.
+FORMAT = 3
+
+# Held while sympy is imported and computes, so that no fork finds it half imported.
+_deriving = threading.RLock()
+wait_when_forking(_deriving)
+
+
+def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...]) -> Program:
+    """Return the program of an expression, derived only where the cache does not have it.
+
+    Deriving imports sympy, which takes longer than a whole warm run should.
+
+    Raises
+    ------
+    DerivationError
+        A ValueError: if the expression does not stay real and finite, an exponent grows too large, or sympy fails.
+    """
+    key = json.dumps([FORMAT, text, inputs, params])
+    name = f"program_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    stored = cache.read(name)
+    if stored is not None:
+        with suppress(ValueError, LookupError, TypeError):  # what was not written by this module is derived anew
+            record = json.loads(stored)
+            if record["key"] == key:
+                return _from_record(record)
+    with _deriving:
+        program = _derive(text, inputs, params)
+    cache.write(name, json.dumps({"key": key, **program._asdict()}))
+    return program
+
+
+def _derive(text: str, inputs: tuple[str, ...], params: tuple[str, ...]) -> Program:
+    from kernels.model.derive import DerivationError, derive  # noqa: PLC0415 (sympy, only when needed)
+
+    try:
+        return derive(parse(text), inputs, params)
+    except (DerivationError, MemoryError):
+        raise
+    except RecursionError:
+        raise DerivationError(f"the expression {text!r} is nested too deeply for its derivatives") from None
+    except Exception as error:  # sympy promises nothing about what it raises, such as ZeroDivisionError
+        raise DerivationError(
+            f"the expression {text!r} cannot be differentiated: sympy raises {describe(error)}"
+        ) from error
+
+
+def _from_record(record: dict[str, Any]) -> Program:
+    program = Program(**{name: record[name] for name in Program._fields})
+    return check_program(
+        program._replace(
+            constants=tuple(program.constants),
+            instructions=tuple(Instruction(function, tuple(operands)) for function, operands in program.instructions),
+            derivatives=tuple(program.derivatives),
+        )
+    )

@@ -1,0 +1,56 @@
+"""The optimizers by name, and how text names one."""
+
+from collections.abc import Callable
+
+from kernels.base.registry import Table
+from kernels.base.spec import make_from_spec
+from kernels.optimizers.adam_rules import adabelief, adam, adamax, adamw, adan, nadam, radam, yogi
+from kernels.optimizers.adaptive_rules import adadelta, adagrad, rmsprop, rprop
+from kernels.optimizers.averaging_rules import averaged, lookahead, schedule_free_adamw, schedule_free_sgd
+from kernels.optimizers.descent_rules import asgd, momentum, nesterov, sgd
+from kernels.optimizers.norm_rules import clipped, polyak
+from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.rate_rules import inverse_scaled
+from kernels.optimizers.sign_rules import lion, signum
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": sgd,
+    "momentum": momentum,
+    "nesterov": nesterov,
+    "adagrad": adagrad,
+    "rmsprop": rmsprop,
+    "adam": adam,
+    "adamw": adamw,
+    "adadelta": adadelta,
+    "adamax": adamax,
+    "nadam": nadam,
+    "radam": radam,
+    "rprop": rprop,
+    "asgd": asgd,
+    "lion": lion,
+    "signum": signum,
+    "adabelief": adabelief,
+    "yogi": yogi,
+    "adan": adan,
+    "schedule_free_sgd": schedule_free_sgd,
+    "schedule_free_adamw": schedule_free_adamw,
+    "averaged": averaged,
+    "lookahead": lookahead,
+    "clipped": clipped,
+    "inverse_scaled": inverse_scaled,
+    "polyak": polyak,
+}
+KNOWN = Table("optimizer", OPTIMIZERS)
+
+
+def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
+    """Return the optimizer that the text names, such as ``"momentum(0.9)"``; an Optimizer stays as it is.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or option, or a value out of its range.
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    return make_from_spec(optimizer, KNOWN, "optimizer", inner=make_optimizer)

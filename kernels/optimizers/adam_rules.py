@@ -1,0 +1,339 @@
+"""Adam and its kin: adam, adamw, adamax, nadam, radam, adabelief, yogi, adan."""
+# ruff: noqa: ANN001, ANN201, ANN202 - one source for three kinds of number; an annotation would name just one of them
+
+# mypy: allow-untyped-defs
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from numpy import absolute, maximum, sign, sqrt
+
+from kernels.base.checks import check_bool
+from kernels.optimizers.optimizer import Optimizer, check_fraction, check_not_negative
+
+# Powers stop here, where 1 - power has long been 1.
+TINY = 1e-300
+
+
+def adam_clock(clock, options):
+    """Advance (beta1**t, beta2**t) to the next update t, as running products.
+
+    A product is cheaper than a power and has the same bits everywhere. It stops at 1e-300, where 1 - power
+    has long been 1. Left alone it becomes a subnormal number (0.9**t after 6,700 updates) and stays one, and
+    multiplying that made every later update 1.4 times as slow.
+    """
+    power1, power2 = clock
+    return maximum(power1 * options[0], TINY), maximum(power2 * options[1], TINY)
+
+
+def corrected_step(mean, square, lr, clock, eps):
+    """Return the step of `adam`, both means corrected for having started at zero.
+
+    What depends on the clock alone is divided out first. That leaves one square root and one division on the
+    chain from one update to the next; sqrt(v) / sqrt(1 - beta2**t) would add a division, and 15 % to the
+    time.
+    """
+    power1, power2 = clock
+    step = lr * (1.0 / (1.0 - power1))
+    scale = 1.0 / sqrt(1.0 - power2)
+    return step * mean / (sqrt(square) * scale + eps)
+
+
+def adam_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `adam`."""
+    mean, square = slots
+    beta1, beta2, eps = options
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    square = beta2 * square + (1.0 - beta2) * gradient * gradient
+    return theta - corrected_step(mean, square, lr, clock, eps), (mean, square)
+
+
+def amsgrad_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `adam` with the largest square so far."""
+    mean, square, largest = slots
+    beta1, beta2, eps = options
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    square = beta2 * square + (1.0 - beta2) * gradient * gradient
+    largest = maximum(largest, square)
+    return theta - corrected_step(mean, largest, lr, clock, eps), (mean, square, largest)
+
+
+def adamax_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `adamax`."""
+    mean, size = slots
+    beta1, beta2, eps = options
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    size = maximum(beta2 * size, absolute(gradient) + eps)
+    return theta - lr * (1.0 / (1.0 - clock[0])) * mean / size, (mean, size)
+
+
+def nadam_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `nadam`."""
+    mean, square = slots
+    power2, product, momentum, following, _, _ = clock
+    beta1, beta2, eps, _ = options
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    square = beta2 * square + (1.0 - beta2) * gradient * gradient
+    now, later = (1.0 - momentum) / (1.0 - product), following / (1.0 - product * following)
+    return theta - lr * (now * gradient + later * mean) / (sqrt(square) * (1.0 / sqrt(1.0 - power2)) + eps), (
+        mean,
+        square,
+    )
+
+
+def nadam_clock(clock, options):
+    """Advance beta2**t, the product of the momenta, those of this update and the next, and 0.96**(t * decay)."""
+    power2, product, _, momentum, decayed, decay = clock
+    beta1, beta2 = options[0], options[1]
+    decayed = maximum(decayed * decay, TINY)
+    following = beta1 * (1.0 - 0.5 * decayed)
+    return maximum(power2 * beta2, TINY), maximum(product * momentum, TINY), momentum, following, decayed, decay
+
+
+def radam_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `radam`: with `adaptive` 0 the divisor is 1, with 1 that of adam."""
+    mean, square = slots
+    power1, _, _, factor, adaptive = clock
+    beta1, beta2, eps = options
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    square = beta2 * square + (1.0 - beta2) * gradient * gradient
+    divisor = adaptive * (sqrt(square) + eps) + (1.0 - adaptive)
+    return theta - lr * (factor / (1.0 - power1)) * mean / divisor, (mean, square)
+
+
+def radam_clock(clock, options):
+    """Advance beta1**t, beta2**t and t, and say by which factor to rectify the step, if at all."""
+    power1, power2, updates, _, _ = clock
+    power1, power2, updates = maximum(power1 * options[0], TINY), maximum(power2 * options[1], TINY), updates + 1.0
+    limit = 2.0 / (1.0 - options[1]) - 1.0
+    length = limit - 2.0 * updates * power2 / (1.0 - power2)
+    if length > 5.0:
+        rectified = (length - 4.0) * (length - 2.0) * limit / ((limit - 4.0) * (limit - 2.0) * length)
+        return power1, power2, updates, sqrt(rectified) * sqrt(1.0 - power2), 1.0
+    return power1, power2, updates, 1.0, 0.0
+
+
+def adabelief_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `adabelief`."""
+    mean, variance = slots
+    beta1, beta2, eps, eps_root = options
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    surprise = gradient - mean
+    variance = beta2 * variance + (1.0 - beta2) * surprise * surprise + eps_root
+    return theta - corrected_step(mean, variance, lr, clock, eps), (mean, variance)
+
+
+def yogi_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `yogi`."""
+    mean, square = slots
+    beta1, beta2, eps = options
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    now = gradient * gradient
+    square = square - (1.0 - beta2) * (sign(square - now) + 0.0) * now
+    return theta - corrected_step(mean, square, lr, clock, eps), (mean, square)
+
+
+def adan_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `adan`."""
+    mean, drift, square, before = slots
+    power1, power2, power3, first = clock
+    beta1, beta2, beta3, eps, eps_root, weight_decay = options
+    change = (1.0 - first) * (gradient - before)
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    drift = beta2 * drift + (1.0 - beta2) * change
+    ahead = gradient + (1.0 - beta2) * change
+    square = beta3 * square + (1.0 - beta3) * ahead * ahead
+    direction = mean * (1.0 / (1.0 - power1)) + (1.0 - beta2) * (drift * (1.0 / (1.0 - power2)))
+    size = sqrt(square * (1.0 / (1.0 - power3)) + eps_root) + eps
+    return theta - lr * (direction / size + weight_decay * theta), (mean, drift, square, gradient)
+
+
+def adan_clock(clock, options):
+    """Advance beta1**t, beta2**t and beta3**t, and say whether this is the first update."""
+    power1, power2, power3, first = clock
+    return (
+        maximum(power1 * options[0], TINY),
+        maximum(power2 * options[1], TINY),
+        maximum(power3 * options[2], TINY),
+        1.0 if first < 0.0 else 0.0,
+    )
+
+
+@cache
+def decoupled(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the rule after theta <- (1 - lr * weight_decay) * theta; weight_decay is the last option.
+
+    The clock is given that option too, and must not mind.
+    """
+
+    def decoupled_rule(theta, slots, gradient, lr, clock, options):
+        return rule((1.0 - lr * options[-1]) * theta, slots, gradient, lr, clock, options[:-1])
+
+    return decoupled_rule
+
+
+def adam(
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    *,
+    amsgrad: bool = False,
+) -> Optimizer:
+    """Adam: momentum and a rate per parameter, both corrected for having started at zero.
+
+    m <- beta1 * m + (1 - beta1) * g;  v <- beta2 * v + (1 - beta2) * g**2;
+    theta <- theta - lr / (1 - beta1**t) * m / (sqrt(v) / sqrt(1 - beta2**t) + eps), with t from 1. With amsgrad, the
+    largest v so far takes the place of v.
+    D. P. Kingma, J. Ba, Adam: a method for stochastic optimization (ICLR 2015); S. J. Reddi, S. Kale, S. Kumar, On the
+    convergence of Adam and beyond (ICLR 2018). As ``torch.optim.Adam``.
+    """
+    options = _adam_options(beta1, beta2, eps)
+    weight_decay = check_not_negative("weight_decay", weight_decay)
+    if check_bool("amsgrad", amsgrad):
+        return Optimizer("adam", amsgrad_rule, options, 3, adam_clock, (1.0, 1.0), weight_decay, flags=("amsgrad",))
+    return Optimizer("adam", adam_rule, options, 2, adam_clock, (1.0, 1.0), weight_decay)
+
+
+def adamw(
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+    *,
+    amsgrad: bool = False,
+) -> Optimizer:
+    """Adam with the weight decay kept out of the gradient.
+
+    theta <- (1 - lr * weight_decay) * theta, then the step of `adam`.
+    I. Loshchilov, F. Hutter, Decoupled weight decay regularization (ICLR 2019). As ``torch.optim.AdamW``.
+    """
+    options = _adam_options(beta1, beta2, eps) | {"weight_decay": check_not_negative("weight_decay", weight_decay)}
+    if check_bool("amsgrad", amsgrad):
+        return Optimizer("adamw", decoupled(amsgrad_rule), options, 3, adam_clock, (1.0, 1.0), flags=("amsgrad",))
+    return Optimizer("adamw", decoupled(adam_rule), options, 2, adam_clock, (1.0, 1.0))
+
+
+def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
+    """Adam with the largest gradient in place of the mean square.
+
+    m <- beta1 * m + (1 - beta1) * g;  u <- max(beta2 * u, |g| + eps);  theta <- theta - lr / (1 - beta1**t) * m / u.
+    D. P. Kingma, J. Ba (ICLR 2015), section 7.1. As ``torch.optim.Adamax``.
+    """
+    options = _adam_options(beta1, beta2, eps)
+    weight_decay = check_not_negative("weight_decay", weight_decay)
+    return Optimizer("adamax", adamax_rule, options, 2, adam_clock, (1.0, 1.0), weight_decay)
+
+
+def nadam(
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum_decay: float = 0.004,
+    *,
+    decoupled_weight_decay: bool = False,
+) -> Optimizer:
+    """Adam with Nesterov's momentum, which rises to beta1.
+
+    mu_t = beta1 * (1 - 0.96**(t * momentum_decay) / 2), with t from 1; m and v as in `adam`; theta <- theta - lr *
+    ((1 - mu_t) / (1 - prod mu) * g + mu_{t+1} / (1 - mu_{t+1} prod mu) * m) / (sqrt(v / (1 - beta2**t)) + eps).
+    T. Dozat, Incorporating Nesterov momentum into Adam (2016). As ``torch.optim.NAdam``.
+    """
+    decay = check_not_negative("momentum_decay", momentum_decay)
+    options = _adam_options(beta1, beta2, eps) | {"momentum_decay": decay}
+    first = 0.96**decay
+    start = (1.0, 1.0, 0.0, options["beta1"] * (1.0 - 0.5 * first), first, first)
+    return _decoupled_if_asked("nadam", nadam_rule, options, nadam_clock, start, weight_decay, decoupled_weight_decay)
+
+
+def radam(
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    *,
+    decoupled_weight_decay: bool = False,
+) -> Optimizer:
+    """Rectified Adam: while the mean square is of few gradients it is left out, and later the step is scaled down.
+
+    With rho = 2 / (1 - beta2) - 1 and rho_t = rho - 2 t beta2**t / (1 - beta2**t), steps are those of momentum while
+    rho_t <= 5, then those of adam times sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)).
+    L. Liu et al., On the variance of the adaptive learning rate and beyond (ICLR 2020). As ``torch.optim.RAdam``.
+    """
+    options = _adam_options(beta1, beta2, eps)
+    start = (1.0, 1.0, 0.0, 1.0, 0.0)
+    return _decoupled_if_asked("radam", radam_rule, options, radam_clock, start, weight_decay, decoupled_weight_decay)
+
+
+def adabelief(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-16, eps_root: float = 1e-16) -> Optimizer:
+    """Adam with large steps where the gradient is as expected.
+
+    s <- beta2 * s + (1 - beta2) * (g - m)**2 + eps_root takes the place of v in `adam`.
+    J. Zhuang et al., AdaBelief optimizer (NeurIPS 2020). As ``optax.adabelief``.
+    """
+    options = _adam_options(beta1, beta2, eps) | {"eps_root": check_not_negative("eps_root", eps_root)}
+    return Optimizer("adabelief", adabelief_rule, options, 2, adam_clock, (1.0, 1.0))
+
+
+def yogi(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-3) -> Optimizer:
+    """Adam whose mean square changes by no more than the newest square.
+
+    v <- v - (1 - beta2) * sign(v - g**2) * g**2; m and v begin at 1e-6.
+    M. Zaheer et al., Adaptive methods for nonconvex optimization (NeurIPS 2018). As ``optax.yogi``.
+    """
+    options = _adam_options(beta1, beta2, eps)
+    return Optimizer("yogi", yogi_rule, options, 2, adam_clock, (1.0, 1.0), slots_start=(1e-6, 1e-6))
+
+
+def adan(
+    beta1: float = 0.98,
+    beta2: float = 0.92,
+    beta3: float = 0.99,
+    eps: float = 1e-8,
+    eps_root: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """Adan: Nesterov's momentum in Adam, from the changes of the gradient.
+
+    m <- beta1 * m + (1 - beta1) * g;  d <- beta2 * d + (1 - beta2) * (g - g_before);
+    n <- beta3 * n + (1 - beta3) * (g + (1 - beta2) * (g - g_before))**2; all three corrected for having started at 0;
+    theta <- theta - lr * ((m + (1 - beta2) * d) / (sqrt(n + eps_root) + eps) + weight_decay * theta).
+    X. Xie et al., Adan: adaptive Nesterov momentum algorithm (2022), arXiv:2208.06677. As ``optax.adan``, whose betas
+    are 1 less those of the paper.
+    """
+    options = {
+        "beta1": check_fraction("beta1", beta1),
+        "beta2": check_fraction("beta2", beta2),
+        "beta3": check_fraction("beta3", beta3),
+        "eps": check_not_negative("eps", eps),
+        "eps_root": check_not_negative("eps_root", eps_root),
+        "weight_decay": check_not_negative("weight_decay", weight_decay),
+    }
+    return Optimizer("adan", adan_rule, options, 4, adan_clock, (1.0, 1.0, 1.0, -1.0))
+
+
+def _decoupled_if_asked(
+    name: str,
+    rule: Callable[..., Any],
+    options: dict[str, float],
+    clock: Callable[..., Any],
+    start: tuple[float, ...],
+    weight_decay: float,
+    apart: bool,
+) -> Optimizer:
+    """Return an optimizer whose weight decay is part of the gradient, or of the rule."""
+    weight_decay = check_not_negative("weight_decay", weight_decay)
+    if check_bool("decoupled_weight_decay", apart):
+        options |= {"weight_decay": weight_decay}
+        return Optimizer(name, decoupled(rule), options, 2, clock, start, flags=("decoupled_weight_decay",))
+    return Optimizer(name, rule, options, 2, clock, start, weight_decay)
+
+
+def _adam_options(beta1: float, beta2: float, eps: float) -> dict[str, float]:
+    return {
+        "beta1": check_fraction("beta1", beta1),
+        "beta2": check_fraction("beta2", beta2),
+        "eps": check_not_negative("eps", eps),
+    }

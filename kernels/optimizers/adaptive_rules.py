@@ -1,0 +1,162 @@
+"""Rules with a rate for each parameter, by the size of its gradients: adagrad, adadelta, rmsprop, rprop."""
+# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
+
+# mypy: allow-untyped-defs
+
+from numpy import maximum, minimum, sign, sqrt
+
+from kernels.base.checks import check_bool, check_real
+from kernels.optimizers.descent_rules import count_updates
+from kernels.optimizers.optimizer import Optimizer, check_fraction, check_not_negative, check_positive
+
+
+def adagrad_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `adagrad`."""
+    (total,) = slots
+    (eps,) = options
+    total = total + gradient * gradient
+    return theta - lr * gradient / (sqrt(total) + eps), (total,)
+
+
+def decayed_adagrad_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `adagrad` with a rate that falls."""
+    eps, lr_decay, _ = options
+    return adagrad_rule(theta, slots, gradient, lr / (1.0 + clock[0] * lr_decay), clock, (eps,))
+
+
+def adadelta_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `adadelta`."""
+    square, moved = slots
+    rho, eps = options
+    square = rho * square + (1.0 - rho) * gradient * gradient
+    step = sqrt(moved + eps) / sqrt(square + eps) * gradient
+    return theta - lr * step, (square, rho * moved + (1.0 - rho) * step * step)
+
+
+def rmsprop_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `rmsprop`."""
+    (square,) = slots
+    alpha, eps = options
+    square = alpha * square + (1.0 - alpha) * gradient * gradient
+    return theta - lr * gradient / (sqrt(square) + eps), (square,)
+
+
+def rmsprop_momentum_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `rmsprop` with momentum."""
+    square, velocity = slots
+    alpha, eps, momentum = options
+    square = alpha * square + (1.0 - alpha) * gradient * gradient
+    velocity = momentum * velocity + gradient / (sqrt(square) + eps)
+    return theta - lr * velocity, (square, velocity)
+
+
+def centered_rmsprop_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `rmsprop`, centered, with momentum or with a momentum of 0."""
+    square, mean, velocity = slots
+    alpha, eps, momentum = options
+    square = alpha * square + (1.0 - alpha) * gradient * gradient
+    mean = alpha * mean + (1.0 - alpha) * gradient
+    velocity = momentum * velocity + gradient / (sqrt(square - mean * mean) + eps)
+    return theta - lr * velocity, (square, mean, velocity)
+
+
+def rprop_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `rprop`."""
+    before, step = slots
+    (first,) = clock
+    etaminus, etaplus, step_min, step_max = options
+    # + 0.0: of a product of -0.0, numba's sign is -0.0 and NumPy's is 0.0.
+    agreement = sign(before * gradient) + 0.0
+    same, opposite = maximum(agreement, 0.0), maximum(-agreement, 0.0)
+    step = first * lr + (1.0 - first) * step
+    step = step * (same * etaplus + opposite * etaminus + (1.0 - same - opposite))
+    step = minimum(maximum(step, step_min), step_max)
+    gradient = (1.0 - opposite) * gradient
+    return theta - (sign(gradient) + 0.0) * step, (gradient, step)
+
+
+def mark_first_update(clock, options):
+    """Return 1 at the first update, and 0 later."""
+    return (1.0 if clock[0] < 0.0 else 0.0,)
+
+
+def adagrad(
+    eps: float = 1e-10, weight_decay: float = 0.0, lr_decay: float = 0.0, initial_accumulator_value: float = 0.0
+) -> Optimizer:
+    """Adagrad, a rate per parameter that only falls.
+
+    s <- s + g**2;  theta <- theta - lr / (1 + t * lr_decay) * g / (sqrt(s) + eps), with t from 0 and s from
+    initial_accumulator_value.
+    J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods, JMLR 12 (2011). As ``torch.optim.Adagrad``.
+    """
+    options = {"eps": check_not_negative("eps", eps)}
+    weight_decay = check_not_negative("weight_decay", weight_decay)
+    decay = check_not_negative("lr_decay", lr_decay)
+    start = check_not_negative("initial_accumulator_value", initial_accumulator_value)
+    if not decay and not start:
+        return Optimizer("adagrad", adagrad_rule, options, slots=1, weight_decay=weight_decay)
+    options |= {"lr_decay": decay, "initial_accumulator_value": start}
+    return Optimizer(
+        "adagrad",
+        decayed_adagrad_rule,
+        options,
+        1,
+        count_updates,
+        (-1.0,),
+        weight_decay,
+        slots_start=(start,),
+    )
+
+
+def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> Optimizer:
+    """Adadelta: steps in the units of the parameters, of the size of the recent ones.
+
+    s <- rho * s + (1 - rho) * g**2;  d <- sqrt(u + eps) / sqrt(s + eps) * g;  theta <- theta - lr * d;
+    u <- rho * u + (1 - rho) * d**2.
+    M. D. Zeiler, ADADELTA: an adaptive learning rate method (2012), arXiv:1212.5701. As ``torch.optim.Adadelta``,
+    where lr is 1 unless given.
+    """
+    options = {"rho": check_fraction("rho", rho), "eps": check_positive("eps", eps)}
+    weight_decay = check_not_negative("weight_decay", weight_decay)
+    return Optimizer("adadelta", adadelta_rule, options, slots=2, weight_decay=weight_decay)
+
+
+def rmsprop(
+    alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0, momentum: float = 0.0, *, centered: bool = False
+) -> Optimizer:
+    """RMSprop, an Adagrad that forgets.
+
+    s <- alpha * s + (1 - alpha) * g**2;  theta <- theta - lr * g / (sqrt(s) + eps).
+    With momentum: v <- momentum * v + g / (sqrt(s) + eps);  theta <- theta - lr * v. Centered: s less the square of
+    m <- alpha * m + (1 - alpha) * g takes the place of s.
+    T. Tieleman, G. Hinton, Lecture 6.5, Coursera (2012); centered: A. Graves (2013), arXiv:1308.0850. As
+    ``torch.optim.RMSprop``.
+    """
+    options = {"alpha": check_fraction("alpha", alpha), "eps": check_not_negative("eps", eps)}
+    weight_decay, momentum = check_not_negative("weight_decay", weight_decay), check_fraction("momentum", momentum)
+    if check_bool("centered", centered):
+        options["momentum"] = momentum
+        return Optimizer(
+            "rmsprop", centered_rmsprop_rule, options, slots=3, weight_decay=weight_decay, flags=("centered",)
+        )
+    if momentum:
+        options["momentum"] = momentum
+        return Optimizer("rmsprop", rmsprop_momentum_rule, options, slots=2, weight_decay=weight_decay)
+    return Optimizer("rmsprop", rmsprop_rule, options, slots=1, weight_decay=weight_decay)
+
+
+def rprop(etaminus: float = 0.5, etaplus: float = 1.2, step_min: float = 1e-6, step_max: float = 50.0) -> Optimizer:
+    """Resilient backpropagation: only the signs of the gradient count.
+
+    A parameter's step, lr at first, is multiplied by etaplus where the sign of its gradient stays, and by etaminus
+    where it changes, and then not taken; it stays within step_min and step_max.
+    M. Riedmiller, H. Braun, A direct adaptive method for faster backpropagation learning (1993). As
+    ``torch.optim.Rprop``. It is meant for full batches.
+    """
+    options = {
+        "etaminus": check_real("etaminus", etaminus, lambda eta: 0.0 < eta < 1.0, "a number between 0 and 1"),
+        "etaplus": check_real("etaplus", etaplus, lambda eta: eta > 1.0, "a number above 1"),
+        "step_min": check_not_negative("step_min", step_min),
+        "step_max": check_positive("step_max", step_max),
+    }
+    return Optimizer("rprop", rprop_rule, options, 2, mark_first_update, (-1.0,))

@@ -1,0 +1,140 @@
+"""Rules that step along the gradient, or along a mean of gradients: sgd, momentum, nesterov, asgd."""
+# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
+
+# mypy: allow-untyped-defs
+
+from numpy import maximum
+
+from kernels.optimizers.optimizer import Optimizer, check_fraction, check_not_negative
+
+
+def sgd_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `sgd`."""
+    return theta - lr * gradient, ()
+
+
+def sgd_per_sample(theta, residual, derivative, lr):
+    """Apply theta <- theta - r * (lr * df/dtheta); r is the derivative of the loss by the residual.
+
+    Where the model is linear in its parameters, lr * df/dtheta does not wait for theta, which takes one
+    multiplication off the chain from one update to the next. The result differs in the last bit from
+    `sgd_rule` with g = r * df/dtheta; the reference and the kernels agree on this order.
+    """
+    return theta - residual * (lr * derivative)
+
+
+def momentum_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `momentum`."""
+    (velocity,) = slots
+    (momentum,) = options
+    velocity = momentum * velocity + gradient
+    return theta - lr * velocity, (velocity,)
+
+
+def dampened_momentum_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `momentum` with dampening; the clock has the share of this update's gradient."""
+    (velocity,) = slots
+    share, _ = clock
+    velocity = options[0] * velocity + share * gradient
+    return theta - lr * velocity, (velocity,)
+
+
+def dampening_clock(clock, options):
+    """Return the share of the gradient in the velocity, and what it is from the second update on."""
+    _, following = clock
+    return following, 1.0 - options[1]
+
+
+def nesterov_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `nesterov`."""
+    (velocity,) = slots
+    (momentum,) = options
+    velocity = momentum * velocity + gradient
+    return theta - lr * (gradient + momentum * velocity), (velocity,)
+
+
+def asgd_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `asgd`."""
+    point, step = slots
+    (updates,) = clock
+    lambd, alpha, t0 = options
+    first = maximum(2.0 - updates, 0.0)
+    step = first * lr + (1.0 - first) * step
+    point = (1.0 - lambd * step) * point - step * gradient
+    share = 1.0 / maximum(1.0, updates - 1.0 - t0)
+    return share * point + (1.0 - share) * theta, (point, lr / (1.0 + lambd * lr * updates) ** alpha)
+
+
+def first_slot(theta, slots, options):
+    """Return the first slot: the iterate of which theta is an average, where the gradients are taken."""
+    return slots[0]
+
+
+def count_updates(clock, options):
+    """Return the number of the update: from 1 where the clock starts at 0, from 0 where at -1."""
+    return (clock[0] + 1.0,)
+
+
+def sgd(weight_decay: float = 0.0) -> Optimizer:
+    """Plain stochastic gradient descent: theta <- theta - lr * g.
+
+    Without weight decay it has a per-sample form, `sgd_per_sample`. H. Robbins, S. Monro, A stochastic
+    approximation method, Annals of Mathematical Statistics 22 (1951). As ``torch.optim.SGD``.
+    """
+    weight_decay = check_not_negative("weight_decay", weight_decay)
+    per_sample = None if weight_decay else sgd_per_sample
+    return Optimizer("sgd", sgd_rule, weight_decay=weight_decay, per_sample=per_sample)
+
+
+def momentum(momentum: float = 0.9, weight_decay: float = 0.0, dampening: float = 0.0) -> Optimizer:
+    """Heavy ball: v <- momentum * v + (1 - dampening) * g;  theta <- theta - lr * v.
+
+    The first gradient is not dampened. B. T. Polyak, Some methods of speeding up the convergence of iteration methods
+    (1964). The learning rate is outside the velocity, as in ``torch.optim.SGD(momentum=...)``.
+    """
+    options = {"momentum": check_fraction("momentum", momentum)}
+    weight_decay = check_not_negative("weight_decay", weight_decay)
+    if dampening := check_fraction("dampening", dampening):
+        options["dampening"] = dampening
+        return Optimizer(
+            "momentum", dampened_momentum_rule, options, 1, dampening_clock, (0.0, 1.0), weight_decay=weight_decay
+        )
+    return Optimizer("momentum", momentum_rule, options, slots=1, weight_decay=weight_decay)
+
+
+def nesterov(momentum: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
+    """Momentum that looks ahead: v <- momentum * v + g;  theta <- theta - lr * (g + momentum * v).
+
+    I. Sutskever et al., On the importance of initialization and momentum in deep learning (ICML 2013). As
+    ``torch.optim.SGD(momentum=..., nesterov=True)``.
+    """
+    options = {"momentum": check_fraction("momentum", momentum)}
+    weight_decay = check_not_negative("weight_decay", weight_decay)
+    return Optimizer("nesterov", nesterov_rule, options, slots=1, weight_decay=weight_decay)
+
+
+def asgd(lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6, weight_decay: float = 0.0) -> Optimizer:
+    """Averaged SGD: the average of the iterates from update t0 on, with a rate that falls within an epoch too.
+
+    p <- (1 - lambd * eta) * p - eta * g;  theta <- theta + (p - theta) / max(1, t - 1 - t0);
+    eta <- lr / (1 + lambd * lr * t)**alpha, with t from 1.
+    B. T. Polyak, A. B. Juditsky, Acceleration of stochastic approximation by averaging (1992). As
+    ``torch.optim.ASGD``, whose parameters are p and whose average is its state ``ax``: here theta, of which the loss is
+    reported, is the average.
+    """
+    options = {
+        "lambd": check_not_negative("lambd", lambd),
+        "alpha": check_not_negative("alpha", alpha),
+        "t0": check_not_negative("t0", t0),
+    }
+    return Optimizer(
+        "asgd",
+        asgd_rule,
+        options,
+        2,
+        count_updates,
+        (0.0,),
+        check_not_negative("weight_decay", weight_decay),
+        slots_start=(None, 0.0),
+        gradient_at=first_slot,
+    )

@@ -1,0 +1,153 @@
+"""An update rule with its options: what the kernels and the reference know of an optimizer.
+
+Every rule has the same shape::
+
+    theta, slots = rule(theta, slots, gradient, lr, clock, options)
+
+`theta`, `gradient` and each of the `slots` belong to one parameter (or, as arrays, to all of them). `slots`
+is the tuple of the state that the rule keeps per parameter. `clock` is a tuple of numbers that all parameters share,
+advanced by ``clock = rule_clock(clock, options)`` once per update, before the rule. `options` is a tuple of floats.
+L2 weight decay is `add_weight_decay`, called before the rule and only where it is not zero.
+
+These functions are compiled into the kernels, for floats and for SIMD vectors, and are called as they stand with
+NumPy arrays. They therefore compute with operators and NumPy's elementwise functions alone: no branches. Constants
+and helper functions of the module may be used. A clock is a tuple of floats in all of them, and may branch.
+"""
+# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
+
+# mypy: allow-untyped-defs
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kernels.base.checks import check_real, describe
+from kernels.base.run import Floats
+from kernels.base.spec import spec_text
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An update rule with its options.
+
+    Attributes
+    ----------
+    name : str
+        Its key in `OPTIMIZERS`.
+    rule : callable
+        ``(theta, slots, gradient, lr, clock, options) -> (theta, slots)``, elementwise.
+    options : dict
+        From name to value, in the order in which `rule` unpacks them.
+    slots : int
+        How many numbers of state the rule keeps per parameter.
+    clock : callable or None
+        ``(clock, options) -> clock``, called once per update before the rule; None where there is no clock.
+    clock_start : tuple of float
+        The clock before the first update.
+    weight_decay : float
+        L2 penalty: where it is not zero, the caller passes the gradient through `add_weight_decay`. The decoupled
+        decay of adamw is one of its `options` instead.
+    per_sample : callable or None
+        ``(theta, residual, derivative, lr) -> theta``, a shorter form of an update from one sample; None
+        where there is none.
+    slots_start : tuple of (float or None)
+        What the slots hold before the first update, None for the parameter's own start; empty if all are 0.
+    gradient_at : callable or None
+        ``(theta, slots, options) -> point``, where the gradient is taken; None for theta. The loss is always that of
+        theta, which is what a run gives: an average takes its gradients somewhere else.
+    needs_norm, needs_loss : bool
+        Whether the clock that `rule` is given ends with the squared norm of the gradient, and before it the loss of
+        the batch.
+    flags : tuple of str
+        Options that are true, such as ``"amsgrad"``; each makes another rule.
+    inner : Optimizer or None
+        The one that this one is made of; its options are among these, as ``inner.<name>``.
+    is_rounded_alike : bool
+        Whether compiled code gives the bits that NumPy gives, as `kernels.losses.Loss.is_exact`; `is_exact` also asks
+        the inner one.
+    """
+
+    name: str
+    rule: Callable[..., Any]
+    options: dict[str, float] = field(default_factory=dict)
+    slots: int = 0
+    clock: Callable[..., Any] | None = None
+    clock_start: tuple[float, ...] = ()
+    weight_decay: float = 0.0
+    per_sample: Callable[..., Any] | None = None
+    slots_start: tuple[float | None, ...] = ()
+    gradient_at: Callable[..., Any] | None = None
+    needs_norm: bool = False
+    needs_loss: bool = False
+    flags: tuple[str, ...] = ()
+    inner: "Optimizer | None" = None
+    is_rounded_alike: bool = True
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether compiled code gives the bits that NumPy gives, of this one and of those that it is made of."""
+        return self.is_rounded_alike and (self.inner is None or self.inner.is_exact)
+
+    @property
+    def text(self) -> str:
+        """The text that `make_optimizer` reads back, such as ``"momentum(momentum=0.9)"`` or ``"sgd"``."""
+        own = {name: value for name, value in self.options.items() if not name.startswith("inner.")}
+        l2 = {"weight_decay": self.weight_decay} if self.weight_decay and not self.inner else {}
+        inner = self.inner.text if self.inner else None
+        return spec_text(self.name, own | l2 | dict.fromkeys(self.flags, True), inner)
+
+    @property
+    def all_slots_start(self) -> tuple[float | None, ...]:
+        """What each slot holds before the first update, as `slots_start`, and zeros where that is empty."""
+        return self.slots_start or (0.0,) * self.slots
+
+    @property
+    def options_as_inner(self) -> dict[str, float]:
+        """The options as another optimizer that is made of this one has them, by the names ``inner.<name>``."""
+        return {f"inner.{name}": value for name, value in self.options.items()}
+
+    def initial_memory(self, params: Floats) -> Floats:
+        """Return what is remembered before the first update: the slots of each parameter, then the clock.
+
+        Parameters
+        ----------
+        params : array, shape (P,) or (runs, P)
+            Where the runs start.
+
+        Returns
+        -------
+        array, shape (P * slots + clock,) or (runs, P * slots + clock)
+        """
+        runs = params.shape[:-1]
+        slots = [params if value is None else np.full(params.shape, value) for value in self.all_slots_start]
+        own = np.stack(slots, axis=-1).reshape(*runs, -1) if slots else np.zeros((*runs, 0))
+        return np.concatenate([own, np.broadcast_to(self.clock_start, (*runs, len(self.clock_start)))], axis=-1)
+
+
+def add_weight_decay(theta, gradient, weight_decay):
+    """Return g + weight_decay * theta, the gradient with weight_decay * theta**2 / 2 added to the loss."""
+    return gradient + weight_decay * theta
+
+
+def check_inner(name: str, inner: object) -> "Optimizer":
+    """Return the optimizer that another, called `name`, is made of."""
+    if not isinstance(inner, Optimizer):
+        raise ValueError(f"{name} is made of another optimizer, as in {name}(adam), not of {describe(inner)}")
+    return inner
+
+
+def check_fraction(name: str, value: float) -> float:
+    """Return an option that must be in [0, 1)."""
+    return check_real(name, value, lambda number: 0.0 <= number < 1.0, "a number in [0, 1)")
+
+
+def check_not_negative(name: str, value: float) -> float:
+    """Return an option that must not be negative."""
+    return check_real(name, value, lambda number: number >= 0.0, "a finite number >= 0")
+
+
+def check_positive(name: str, value: float) -> float:
+    """Return an option that must be positive."""
+    return check_real(name, value, lambda number: number > 0.0, "a positive finite number")

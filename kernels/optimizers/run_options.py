@@ -1,0 +1,63 @@
+"""Optimizer options that differ from run to run of a lane.
+
+A kernel is made for a rule, and takes the values of its options as arguments: numbers that all runs of a lane share, or
+a column for each run. Then the clock, which the options advance, is a lane as well, so that a rule whose clock branches
+has no such kernel.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
+from kernels.optimizers.optimizer import Optimizer
+
+
+def takes_options_per_run(optimizer: Optimizer) -> bool:
+    """Return whether runs of a lane may differ in the options: whether the clock computes with arrays too."""
+    if optimizer.clock is None:
+        return True
+    clock = tuple(np.full(2, value) for value in optimizer.clock_start)
+    options = tuple(np.full(2, value) for value in optimizer.options.values())
+    try:
+        with np.errstate(all="ignore"):
+            optimizer.clock(clock, options)
+    except (TypeError, ValueError):  # what Python and NumPy raise where an array is asked whether it is true
+        return False
+    return True
+
+
+def option_values(loss: Loss, optimizer: Optimizer) -> Floats:
+    """Return the values of the options, in the order in which a kernel takes them."""
+    return np.array([*loss.options.values(), *optimizer.options.values(), optimizer.weight_decay])
+
+
+def stack_options(loss: Loss, optimizers: Sequence[Optimizer]) -> Floats:
+    """Return the settings of runs that share a rule, shape (S, R): a column for each optimizer."""
+    return np.stack([option_values(loss, optimizer) for optimizer in optimizers], axis=1)
+
+
+def kernel_key(optimizer: Optimizer) -> Hashable:
+    """Return what optimizers have in common that differ in the values of their options alone, and so share a kernel."""
+    return (
+        *(optimizer.name, optimizer.rule, optimizer.clock, optimizer.per_sample, optimizer.gradient_at),
+        *(optimizer.slots, len(optimizer.clock_start), optimizer.needs_norm, optimizer.needs_loss),
+        *(tuple(optimizer.options), optimizer.weight_decay != 0, optimizer.is_exact),
+    )
+
+
+def initial_memory(optimizers: Sequence[Optimizer], params: Floats) -> Floats:
+    """Return what runs remember before their first update, shape (R, M), each by its own optimizer.
+
+    Parameters
+    ----------
+    optimizers : sequence of Optimizer
+        With one kernel.
+    params : array, shape (R, P)
+        Where the runs start.
+    """
+    if len(set(map(id, optimizers))) == 1:
+        return optimizers[0].initial_memory(params)
+    pairs = zip(optimizers, params, strict=True)
+    return np.stack([optimizer.initial_memory(start) for optimizer, start in pairs])

@@ -1,0 +1,146 @@
+"""The slow twin: the same training in plain NumPy, written to be read and believed.
+
+It is the definition of what the kernels compute. It shares with them the model's program, the loss and the update rule,
+which are tested against sympy, finite differences and torch; the loops, the order of the samples and the sums are its
+own.
+
+It computes with what the samples are of, float64 or float32. In float32 the options and the clock are numbers of double
+precision that are rounded where they meet one of float32 (`kernels.base.weak`), and so is 1/size.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.base.checks import errors_in_one_line
+from kernels.base.columns import stack_columns
+from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
+from kernels.base.weak import as_scalars
+from kernels.data.order import visiting_order
+from kernels.losses.loss import Loss
+from kernels.model.program import Program
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay
+
+State = tuple[tuple[Floats, ...], tuple[float, ...]]
+
+
+def train(
+    program: Program,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    hyper: Hyperparameters,
+    record: Record,
+    first: int,
+    last: int,
+) -> tuple[int, int]:
+    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
+    x, y = stack_columns(data.x, data.y.size), data.y
+    n, size = y.size, hyper.batch_size
+    marks = hyper.marks
+    per_epoch = n // size * size if hyper.drop_last else n
+    theta = record.trajectory[first].astype(y.dtype)
+    state = _state_from(record.memory, optimizer, theta)
+    done = first
+    order, drawn = np.arange(n), -1  # the epoch that the order belongs to
+    with np.errstate(all="ignore"), errors_in_one_line(f"optimizer {optimizer.text} with the loss {loss.text}"):
+        while True:
+            recorded = _recorded_loss(program, loss, theta, x, y)
+            record.losses[done], record.trajectory[done] = recorded, theta
+            status = MAX_EPOCHS
+            if not np.isfinite([recorded, *theta]).all():
+                status = DIVERGED
+            elif recorded <= hyper.target:
+                status = CONVERGED
+            if data.validation_y.size:
+                x_held_out = stack_columns(data.validation_x, data.validation_y.size)
+                held_out = _recorded_loss(program, loss, theta, x_held_out, data.validation_y)
+                record.validation_losses[done] = held_out
+                lowest, when = record.lowest[:2]
+                if held_out < lowest and status != DIVERGED:
+                    record.lowest[:2] = held_out, marks[done]
+                elif status == MAX_EPOCHS and marks[done] - when >= hyper.patience * per_epoch:
+                    status = STOPPED
+            if done == last or status != MAX_EPOCHS:
+                break
+            epoch, start = divmod(int(marks[done]), per_epoch)
+            if hyper.shuffle and epoch != drawn:
+                order, drawn = visiting_order(n, data.order, hyper.seed, epoch), epoch
+            for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
+                lr = theta.dtype.type(hyper.rates[epoch])
+                theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], lr)
+            done += 1
+    record.memory[:] = _memory_of(state, theta)
+    return status, done
+
+
+def _batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64] | np.int64]:
+    """Yield the samples of each update: one index where the batch size is 1, else an array of them."""
+    if size == 1:
+        yield from order
+        return
+    for start in range(0, order.size, size):
+        yield order[start : start + size]
+
+
+def _step(
+    program: Program,
+    loss: Loss,
+    optimizer: Optimizer,
+    theta: Floats,
+    state: State,
+    x: Floats,
+    y: Floats,
+    lr: float,
+) -> tuple[Floats, State]:
+    """Return the state after an update from one sample, x of shape (inputs,), or from several, (inputs, batch)."""
+    slots, clock = state
+    options = as_scalars(optimizer.options.values(), theta)
+    point = optimizer.gradient_at(theta, slots, options) if optimizer.gradient_at else theta
+    given, derivatives = loss.evaluate(program, point, x, y)
+    slope = loss.derivative(*given)
+    if y.ndim == 0:
+        if optimizer.per_sample:
+            return optimizer.per_sample(theta, slope, np.array(derivatives), lr), state
+        gradient = slope * np.array(derivatives)
+    else:
+        gradient = np.array([_sum(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
+    known = clock = optimizer.clock(clock, options) if optimizer.clock else clock
+    if optimizer.needs_loss:
+        losses = loss.value(*given)
+        known = (*known, losses if y.ndim == 0 else _sum(losses) * (1.0 / y.size))
+    if optimizer.needs_norm:
+        known = (*known, sum((number * number for number in gradient[1:]), start=gradient[0] * gradient[0]))
+    if optimizer.weight_decay:
+        gradient = add_weight_decay(point, gradient, optimizer.weight_decay)
+    theta, slots = optimizer.rule(theta, slots, gradient, lr, known, options)
+    return theta, (slots, clock)
+
+
+def _recorded_loss(program: Program, loss: Loss, theta: Floats, x: Floats, y: Floats) -> float:
+    """Return the mean squared residual, or the mean of the loss itself, over samples; x has the shape (inputs, n)."""
+    given, _ = loss.evaluate(program, theta, x, y)
+    return float(np.add.reduce(loss.recorded(given)) / y.size)
+
+
+def _sum(terms: Floats) -> Floats:
+    """Return the sum in NumPy's order of addition; that of -0.0s is -0.0, as IEEE 754 has it.
+
+    Without `initial`, NumPy adds the sum to 0.0, which changes that one result and no other.
+    """
+    total: Floats = np.add.reduce(terms, initial=-0.0)
+    return total
+
+
+def _state_from(memory: Floats, optimizer: Optimizer, theta: Floats) -> State:
+    own = theta.size * optimizer.slots
+    slots = memory[:own].reshape(theta.size, optimizer.slots).T.astype(theta.dtype)
+    return tuple(slots), as_scalars(memory[own:], theta)
+
+
+def _memory_of(state: State, theta: Floats) -> Floats:
+    slots, clock = state
+    own = [np.broadcast_to(slot, theta.shape) for slot in slots]
+    remembered = np.stack(own, axis=-1).ravel() if own else np.empty(0)
+    return np.concatenate([remembered, [float(number) for number in clock]])

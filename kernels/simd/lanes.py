@@ -1,0 +1,271 @@
+"""SIMD vectors as a numba type, so that source written for a float compiles for many of them at once.
+
+A `Lane` of width w is the LLVM vector ``<w x double>`` or ``<w x float>``. It takes part in + - * / with numbers and
+other lanes, and in the functions that models, losses and optimizers are written with; LLVM splits it into what the
+processor has. With the JIT off, a slice of a NumPy array plays its part.
+
+A single number of float32 is a lane of width 1: numba makes float64 of its own float32 and a Python number, and so of
+every rule with a constant in it. A number of double precision is rounded to float32 where it meets a lane of float32,
+as NumPy does with a Python float (`kernels.base.weak`). What is computed of options and clocks alone, such as
+``1 - beta**t``, stays in double precision. Arrays that a run is recorded in are of float64 all the same; what is
+written to them is exact.
+"""
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
+
+from kernels.base.numba_internals import AbstractTemplate, infer_global, make_array
+from kernels.base.weak import Weak
+from kernels.simd import exp as lane_exp
+from kernels.simd import log as lane_log
+from kernels.simd import math as lane_math
+from kernels.simd.vector import INDEX, Emit, convert, llvm_function, on_avx512, repeat, shuffle, vector
+
+LLVM = {types.float64: ir.DoubleType(), types.float32: ir.FloatType()}
+BYTES = {ir.DoubleType(): 8, ir.FloatType(): 4}
+# Registers that are wider than the stack is aligned lie across two cache lines there, in some processes and not in
+# others. So functions with lanes that are longer than a cache line, which may have to be spilled, align theirs.
+CACHE_LINE = 64
+ALIGNED = f"alignstack({CACHE_LINE})"
+
+
+class Lane(types.Type):
+    """The numba type of `width` numbers in one value, all float64 or all float32."""
+
+    def __init__(self, width: int, element: types.Float) -> None:
+        self.width, self.element = width, element
+        super().__init__(name=f"Lane({width}, {element})")
+
+    @property
+    def number(self) -> types.Type:
+        """The type of a single one of its numbers."""
+        return self.element if self.element == types.float64 else Lane(1, self.element)
+
+
+@register_model(Lane)
+class _LaneModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, lane: Lane) -> None:
+        super().__init__(dmm, lane, vector(LLVM[lane.element], lane.width))
+
+
+def common_lane(kinds: Iterable[types.Type]) -> Lane | None:
+    """Return the lane that an elementwise function of these gives; None where none is a lane, or they do not fit."""
+    kinds = set(kinds)
+    lanes = {kind for kind in kinds if isinstance(kind, Lane)}
+    widest = {lane for lane in lanes if lane.width > 1} or lanes
+    fits = len(widest) == 1 and len({lane.element for lane in lanes}) == 1
+    return widest.pop() if fits and all(isinstance(kind, types.Number) for kind in kinds - lanes) else None
+
+
+@lower_cast(types.Number, Lane)
+def _from_number(context: Any, builder: Any, fromty: Any, toty: Lane, value: ir.Value) -> ir.Value:
+    number = context.cast(builder, value, fromty, types.float64)
+    return repeat(builder, convert(builder, number, LLVM[toty.element]), toty.width)
+
+
+@lower_cast(Lane, Lane)
+def _from_lane(_context: Any, builder: Any, fromty: Lane, toty: Lane, value: ir.Value) -> ir.Value:
+    value = convert(builder, value, LLVM[toty.element])
+    return value if fromty.width == toty.width else repeat(builder, value, toty.width)
+
+
+def _define(function: Callable[..., Any], arity: int, emit: Emit, *elements: types.Float) -> None:
+    """Teach numba `function` on lanes of these elements, or of all; a number among its operands is repeated first."""
+
+    @infer_global(function)
+    class _Template(AbstractTemplate):
+        def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+            lane = common_lane(args) if len(args) == arity and not kws else None
+            return lane(*[lane] * arity) if lane and lane.element in (elements or LLVM) else None
+
+    @lower_builtin(function, *[Lane] * arity)
+    def _lower(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        return emit(context, builder, sig, *args)
+
+
+def _instruction(name: str) -> Emit:
+    return lambda _context, builder, _sig, *args: getattr(builder, name)(*args)
+
+
+def _llvm(name: str) -> Emit:
+    return lambda _context, builder, _sig, *args: llvm_function(builder, name, *args)
+
+
+_define(operator.add, 2, _instruction("fadd"))
+_define(operator.sub, 2, _instruction("fsub"))
+_define(operator.mul, 2, _instruction("fmul"))
+_define(operator.truediv, 2, _instruction("fdiv"))
+_define(operator.neg, 1, _instruction("fneg"))
+_define(np.negative, 1, _instruction("fneg"))
+_define(np.sqrt, 1, _llvm("llvm.sqrt"))
+_define(np.absolute, 1, _llvm("llvm.fabs"))
+_define(abs, 1, _llvm("llvm.fabs"))
+_define(np.minimum, 2, _llvm("llvm.minimum"))
+_define(np.maximum, 2, _llvm("llvm.maximum"))
+_define(np.sign, 1, lane_math.sign)
+_define(np.exp, 1, on_avx512(lane_exp.exp_avx512, lane_exp.exp), types.float64)
+_define(np.tanh, 1, on_avx512(lane_exp.tanh_avx512, lane_exp.tanh), types.float64)
+# The operator is C's pow, element by element, as it is for a float: with the same bits.
+_define(operator.pow, 2, lane_math.elementwise_emitter(operator.pow), types.float64)
+_ON_AVX512 = {np.expm1: lane_exp.expm1_avx512, np.log: lane_log.log_avx512, np.log1p: lane_log.log1p_avx512}
+for _function in lane_math.IN_LIBRARY:
+    _arity, _emit = lane_math.count_arguments(_function), lane_math.library_emitter(_function)
+    _emit = on_avx512(_ON_AVX512[_function], _emit) if _function in _ON_AVX512 else _emit
+    _define(_function, _arity, _emit, types.float64)
+
+
+@infer_global(operator.setitem)
+class _SetItem(AbstractTemplate):
+    """``array[i] = number``, where numba knows the number as a lane of width 1."""
+
+    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+        """Return the types, for an array of float64."""
+        array, index, value = args
+        fits = isinstance(array, types.Array) and array.ndim == 1 and array.dtype == types.float64
+        if fits and isinstance(index, types.Integer) and isinstance(value, Lane) and value.width == 1:
+            return types.none(array, types.intp, value)
+        return None
+
+
+@lower_builtin(operator.setitem, types.Array, types.Integer, Lane)
+def _set_item(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+    store_lane(builder, args[2], _place(context, builder, sig.args[0], *args[:2]))
+    return context.get_dummy_value()
+
+
+def _place(context: Any, builder: Any, kind: types.Array, array: ir.Value, index: ir.Value) -> ir.Value:
+    """Return the address of array[index] in a contiguous array."""
+    return builder.gep(make_array(kind)(context, builder, array).data, [index])
+
+
+def load_lane(builder: Any, place: ir.Value, lane: Lane) -> ir.Value:
+    """Emit the load of a lane from the address of its first element, which may be of the other type."""
+    stored = place.type.pointee
+    address = builder.bitcast(place, vector(stored, lane.width).as_pointer())
+    return convert(builder, builder.load(address, align=BYTES[stored]), LLVM[lane.element])
+
+
+def store_lane(builder: Any, value: ir.Value, place: ir.Value) -> None:
+    """Emit the store of a lane to the address of its first element, which may be of the other type."""
+    stored = place.type.pointee
+    value = convert(builder, value, stored)
+    builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=BYTES[stored])
+
+
+def in_kernels(emitted: Callable[..., Any], *, prefer_literal: bool = False) -> Callable[[Any], Any]:
+    """Return a decorator that gives numba an intrinsic in the place of a function, which stays as it is without JIT.
+
+    A compiled helper function takes numba 13 ms and more, for every type anew, and an intrinsic next to nothing.
+
+    Parameters
+    ----------
+    emitted : callable
+        From the types of the arguments to signature and code, as `numba.extending.intrinsic` takes it.
+    prefer_literal : bool
+        Whether it is asked about the values of constants first.
+    """
+    return lambda plain: plain if config.DISABLE_JIT else intrinsic(prefer_literal=prefer_literal)(emitted)
+
+
+def _read_lane(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    lane = Lane(width.literal_value, array.dtype)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        if lane.width * BYTES[LLVM[lane.element]] > CACHE_LINE:
+            set.add(builder.function.attributes, ALIGNED)
+        return load_lane(builder, _place(context, builder, sig.args[0], *args[:2]), lane)
+
+    return lane(array, types.intp, width), codegen
+
+
+@in_kernels(_read_lane, prefer_literal=True)
+def read_lane(array: Any, index: int, width: int) -> Any:
+    """array[index : index + width] as a lane of the array's type; width is a literal."""
+    return array.reshape(-1)[index : index + width].copy()
+
+
+def _write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        store_lane(builder, args[0], _place(context, builder, sig.args[1], *args[1:]))
+        return context.get_dummy_value()
+
+    return types.void(lane, array, types.intp), codegen
+
+
+@in_kernels(_write_lane)
+def write_lane(lane: Any, array: Any, index: int) -> None:
+    """Write a lane to array[index : index + width]."""
+    array.reshape(-1)[index : index + len(lane)] = lane
+
+
+def _broadcast(typingctx: Any, number: Any, width: Any) -> Any:
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    lane = Lane(width.literal_value, number.element if isinstance(number, Lane) else types.float64)
+    return lane(types.unliteral(number), width), _cast_first
+
+
+@in_kernels(_broadcast, prefer_literal=True)
+def broadcast(number: Any, width: int) -> Any:
+    """Return a number, in every element of a lane; width is a literal."""
+    return np.full(width, number)
+
+
+def _as_float64(typingctx: Any, number: Any) -> Any:
+    return number(number), _cast_first
+
+
+@in_kernels(_as_float64)
+def as_float64(number: Any) -> Any:
+    """Return a number of double precision, or a lane of them, as it is."""
+    return number
+
+
+def _as_float32(typingctx: Any, number: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        # A function that rounds the lanes that it reads became 3 % slower with an aligned stack.
+        set.discard(builder.function.attributes, ALIGNED)
+        return _cast_first(context, builder, sig, args)
+
+    return Lane(number.width if isinstance(number, Lane) else 1, types.float32)(types.unliteral(number)), codegen
+
+
+@in_kernels(_as_float32)
+def as_float32(number: Any) -> Any:
+    """Return a number, or those of a lane, rounded to float32."""
+    return np.float32(number)
+
+
+def _as_scalar(typingctx: Any, number: Any) -> Any:
+    return types.float64(types.float64), _cast_first
+
+
+as_scalar = in_kernels(_as_scalar)(np.frompyfunc(Weak, 1, 1))
+"""Returns a number of double precision that is rounded where it meets one of float32."""
+
+
+def _cast_first(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+    """Emit the first argument as what the signature returns."""
+    return context.cast(builder, args[0], sig.args[0], sig.return_type)
+
+
+def sum_of_lane(builder: Any, lane: ir.Value) -> ir.Value:
+    """Emit the sum of a lane's elements, neighbours first: ((0+1)+(2+3))+((4+5)+(6+7)) for eight of them.
+
+    Every element is added to its neighbour in place. To take the even and the odd ones apart makes LLVM use horizontal
+    additions, which are slow: a tenth of the time of a batch of 16.
+    """
+    width = lane.type.count
+    distance = 1
+    while distance < width:
+        neighbours = shuffle(builder, lane, lane, [place ^ distance for place in range(width)])
+        lane, distance = builder.fadd(lane, neighbours), 2 * distance
+    return builder.extract_element(lane, ir.Constant(INDEX, 0))

@@ -1,0 +1,176 @@
+"""LLVM vectors with operators, so that what is emitted for a formula reads as the formula; and instructions of AVX-512.
+
+A vector of one number is the number. The instructions of AVX-512 take a register of eight doubles.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+from kernels.base.numba_internals import features_of
+
+Emit = Callable[..., ir.Value]
+"""Emits a function; its arguments are ``(context, builder, signature, *values)``, as numba passes them."""
+
+INDEX = ir.IntType(32)
+REGISTER = 8
+"""The doubles in a register of AVX-512."""
+MASK, AS_ROUNDED = ir.IntType(REGISTER), ir.Constant(ir.IntType(32), 4)
+EVERY = ir.Constant(MASK, -1)
+
+
+class Vector:
+    """An LLVM vector with operators; numbers take part in them.
+
+    A multiplication and an addition may become one FMA in any kernel, since the result is an approximation in any case.
+    (To ask for one with llvm.fma is to call a slow function where the processor has none.)
+    """
+
+    def __init__(self, builder: Any, value: ir.Value) -> None:
+        self.builder, self.value = builder, value
+
+    def __add__(self, other: "Vector | float") -> "Vector":
+        return self._combine("fadd", other)
+
+    def __sub__(self, other: "Vector | float") -> "Vector":
+        return self._combine("fsub", other)
+
+    def __mul__(self, other: "Vector | float") -> "Vector":
+        return self._combine("fmul", other)
+
+    def __truediv__(self, other: "Vector | float") -> "Vector":
+        return self._combine("fdiv", other)
+
+    def _combine(self, instruction: str, other: "Vector | float") -> "Vector":
+        operand = other.value if isinstance(other, Vector) else ir.Constant(self.value.type, other)
+        return Vector(self.builder, getattr(self.builder, instruction)(self.value, operand, flags=("contract",)))
+
+    def replace(self, new: float, relation: str, limit: float) -> "Vector":
+        """Return `new` in place of the elements that are "<" or ">" than a limit; nan is neither."""
+        beyond = self.builder.fcmp_ordered(relation, self.value, ir.Constant(self.value.type, limit))
+        return Vector(self.builder, self.builder.select(beyond, ir.Constant(self.value.type, new), self.value))
+
+    def fma(self, factor: "Vector | float", term: "Vector | float") -> "Vector":
+        """Return self * factor + term, rounded once; only where the processor has an instruction for it."""
+        return self.call("llvm.fma", factor, term)
+
+    def call(self, name: str, *others: "Vector | float") -> "Vector":
+        """Return what LLVM's own function of that name gives for this vector and others."""
+        args = [other.value if isinstance(other, Vector) else ir.Constant(self.value.type, other) for other in others]
+        return Vector(self.builder, llvm_function(self.builder, name, self.value, *args))
+
+
+def call(builder: Any, name: str, result: ir.Type, *args: ir.Value) -> ir.Value:
+    """Emit a call of LLVM's own function of that full name."""
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(builder.module.declare_intrinsic(name, fnty=kind), args)
+
+
+def llvm_function(builder: Any, name: str, *args: ir.Value) -> ir.Value:
+    """Emit a call of LLVM's own function of that name on vectors of doubles or of floats."""
+    kind = args[0].type
+    width = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+    return call(builder, f"{name}.{width}{element_of(kind).intrinsic_name}", kind, *args)
+
+
+def vector(element: ir.Type, width: int) -> ir.Type:
+    """Return the type of `width` numbers side by side; of one, the type of the number."""
+    return element if width == 1 else ir.VectorType(element, width)
+
+
+def width_of(kind: ir.Type) -> int:
+    """Return how many numbers a type has side by side."""
+    return kind.count if isinstance(kind, ir.VectorType) else 1
+
+
+def element_of(kind: ir.Type) -> ir.Type:
+    """Return the type of a single number of a vector."""
+    return kind.element if isinstance(kind, ir.VectorType) else kind
+
+
+def repeat(builder: Any, number: ir.Value, width: int) -> ir.Value:
+    """Emit a number in every element of a vector."""
+    if width == 1:
+        return number
+    undefined = ir.Constant(vector(number.type, width), ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(INDEX, 0))
+    return shuffle(builder, first, first, [0] * width)
+
+
+def convert(builder: Any, value: ir.Value, element: ir.Type) -> ir.Value:
+    """Emit the same numbers as doubles, or rounded to floats."""
+    if element_of(value.type) == element:
+        return value
+    instruction = builder.fpext if element == ir.DoubleType() else builder.fptrunc
+    return instruction(value, vector(element, width_of(value.type)))
+
+
+def split(builder: Any, vector: ir.Value, width: int) -> list[ir.Value]:
+    """Return the parts of a vector, of that width each."""
+    return [
+        shuffle(builder, vector, vector, range(first, first + width)) for first in range(0, vector.type.count, width)
+    ]
+
+
+def concatenate(builder: Any, parts: Sequence[ir.Value]) -> ir.Value:
+    """Return one vector of two, four, eight, ... parts."""
+    while len(parts) > 1:
+        places = range(2 * parts[0].type.count)
+        parts = [shuffle(builder, low, high, places) for low, high in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
+def shuffle(builder: Any, low: ir.Value, high: ir.Value, places: Iterable[int]) -> ir.Value:
+    """Emit the vector of the elements at `places`, counted through two vectors."""
+    mask = [ir.Constant(INDEX, place) for place in places]
+    return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(INDEX, len(mask)), mask))
+
+
+def on_avx512(function: Callable[[Vector], Vector], otherwise: Emit) -> Emit:
+    """Return what emits a function in registers of AVX-512 where the processor has them.
+
+    The intermediate results of one register are dead before the next begins, and the processor does them side by side
+    all the same. Stage by stage, for all registers at once, they would have to be spilled.
+    """
+
+    def emit(context: Any, builder: Any, sig: Any, x: ir.Value) -> ir.Value:
+        if "+avx512f" not in features_of(context) or x.type.count % REGISTER:
+            return otherwise(context, builder, sig, x)
+        return concatenate(builder, [function(Vector(builder, part)).value for part in split(builder, x, REGISTER)])
+
+    return emit
+
+
+def bits_of(x: Vector) -> ir.Value:
+    """Return the bits of the elements, as whole numbers."""
+    bits: ir.Value = x.builder.bitcast(x.value, ir.VectorType(ir.IntType(64), REGISTER))
+    return bits
+
+
+def look_up(table: tuple[float, ...], places: ir.Value, builder: Any) -> Vector:
+    """Return the elements of a table of sixteen at the last four bits of whole numbers, out of two registers."""
+    kind = ir.VectorType(ir.DoubleType(), REGISTER)
+    low, high = (ir.Constant(kind, list(half)) for half in (table[:REGISTER], table[REGISTER:]))
+    return Vector(builder, call(builder, "llvm.x86.avx512.vpermi2var.pd.512", kind, low, places, high))
+
+
+def scale(value: Vector, k: Vector, kept: ir.Value | None = None) -> Vector:
+    """Return value * 2**floor(k), rounded once, and 0 where it is not to be `kept`."""
+    which = EVERY if kept is None else value.builder.bitcast(kept, MASK)
+    return _masked("scalef", value, k.value, ir.Constant(value.value.type, 0.0), which)
+
+
+def exponent(x: Vector) -> Vector:
+    """Return the exponent of 2 of each element; it is infinite where that is 0 or infinite."""
+    return _masked("getexp", x, ir.Constant(x.value.type, 0.0), EVERY)
+
+
+def mantissa(x: Vector) -> Vector:
+    """Return each element times the power of two that brings it between 3/4 and 3/2, and nan if it is negative."""
+    return _masked("getmant", x, ir.Constant(ir.IntType(32), 0b1011), ir.Constant(x.value.type, 0.0), EVERY)
+
+
+def _masked(name: str, x: Vector, *others: ir.Value) -> Vector:
+    args = [x.value, *others, AS_ROUNDED]
+    return Vector(x.builder, call(x.builder, f"llvm.x86.avx512.mask.{name}.pd.512", x.value.type, *args))

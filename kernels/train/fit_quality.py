@@ -1,0 +1,115 @@
+"""How good a fit is: standard errors and correlations of its parameters, and how far it is from the best there is.
+
+With the Jacobian J of the model at the end of a run, n samples, P parameters and the residuals r, the covariance of the
+parameters is s**2 (J^T J)**-1 with s**2 = sum(r**2) / (n - P): D. M. Bates, D. G. Watts, Nonlinear Regression Analysis
+and Its Applications (1988), chapter 2. It holds where a run has arrived at a minimum of the squared loss.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.base.columns import stack_columns
+from kernels.base.run import Floats
+from kernels.data.pieces import cut
+from kernels.data.samples import Samples
+from kernels.model.linear_data import make_rows, triangle_of_pieces
+from kernels.model.model import Model
+from kernels.model.program import evaluate
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """What the data say of the parameters at the end of a run.
+
+    Attributes
+    ----------
+    stderr : array, shape (P,)
+        Standard errors; nan where there are none.
+    correlation : array, shape (P, P)
+    reason : str
+        Why there are none; empty where there are.
+    """
+
+    stderr: Floats
+    correlation: Floats
+    reason: str = ""
+
+
+def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Uncertainty:
+    """Return the standard errors and correlations of parameters, by the Jacobian of the model there.
+
+    Its QR factor is all that is kept of it, so that it takes no memory of the size of the data.
+
+    Parameters
+    ----------
+    model : Model
+    params : array, shape (P,)
+    samples : (x, y)
+    """
+    size, n = params.size, samples[1].size
+    if n <= size:
+        return unknown(size, f"{n} samples leave no freedom for {size} parameters")
+    # With the residual as a last column, whose length is then that of the last column of the factor.
+    rows = (_jacobian_and_residual(model, params, x, y) for x, y in cut(samples))
+    factor = triangle_of_pieces(rows)
+    if not np.isfinite(factor).all():
+        return unknown(size, "the residuals or their derivatives are not finite")
+    jacobian, residual = factor[:, :-1], factor[:, -1]
+    # Columns of one length, so that what is called singular does not depend on units.
+    scale = np.sqrt(np.add.reduce(jacobian * jacobian))
+    if not scale.all():
+        return unknown(size, f"the samples say nothing of {model.params[int(np.argmin(scale))]}")
+    _, singular, directions = np.linalg.svd(jacobian / scale, full_matrices=False)
+    if singular[-1] <= singular[0] * n * np.finfo(float).eps:
+        return unknown(size, "the samples do not tell the parameters apart: the matrix J^T J is singular")
+    half = directions / singular[:, np.newaxis] / scale
+    inverse = half.T @ half
+    deviation = np.sqrt(np.add.reduce(residual * residual) / (n - size))
+    norm = np.sqrt(np.diag(inverse))
+    return Uncertainty(deviation * norm, inverse / np.outer(norm, norm))
+
+
+def _jacobian_and_residual(model: Model, params: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
+    """Return the derivatives of the residual by the parameters and, as a last column, the residual."""
+    rows = np.empty((y.size, params.size + 1))
+    with np.errstate(all="ignore"):
+        residual, derivatives = evaluate(model.program, params, stack_columns(x, y.size), y)
+    for k, derivative in enumerate((*derivatives, residual)):
+        rows[:, k] = derivative
+    return rows
+
+
+def unknown(params: int, reason: str) -> Uncertainty:
+    """Return the uncertainty of that many parameters of which nothing is known, with the reason."""
+    return Uncertainty(np.full(params, np.nan), np.full((params, params), np.nan), reason)
+
+
+class LeastSquares(NamedTuple):
+    """The parameters of the least squares, shape (P,), and their mean squared residual."""
+
+    params: Floats
+    loss: float
+
+
+def least_squares(model: Model, samples: Samples) -> LeastSquares:
+    """Return the best parameters of a model that is linear in them, and the loss there; a pass over the samples.
+
+    All are nan where the model is not finite at a sample, as `a*log(x)` at 0.
+
+    Raises
+    ------
+    ValueError
+        If the model is not linear in its parameters.
+    """
+    params = len(model.params)
+    model.check_linear()
+    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in cut(samples))
+    rcond = np.finfo(float).eps * max(samples[1].size, params)
+    if not np.isfinite(factor).all():
+        return LeastSquares(np.full(params, np.nan), np.nan)
+    design, targets = factor[:, :-1], factor[:, -1]
+    found, *_ = np.linalg.lstsq(design, targets, rcond=rcond)
+    residual = design @ found - targets
+    return LeastSquares(found.astype(np.float64, copy=False), float(residual @ residual / samples[1].size))

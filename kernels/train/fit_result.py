@@ -1,0 +1,415 @@
+"""FitResult: what one training run gives."""
+
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.base.columns import Inputs, stack_columns
+from kernels.base.run import Floats, Marks
+from kernels.base.views import find_view, load_view
+from kernels.data.pieces import mean_over, variance
+from kernels.data.samples import Samples
+from kernels.losses.classes import Classes
+from kernels.losses.loss import SQUARES, Loss
+from kernels.model.model import Model
+from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
+from kernels.train.snapshot import Snapshot
+from kernels.train.yardstick import Yardstick, find_yardstick, is_found_at_once
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """What a training run gives; equal to itself alone. No two of its arrays share memory.
+
+    Attributes
+    ----------
+    model : Model
+    params : array, shape (P,)
+        In the order of ``model.params``: those of the end, or with `patience` those of the mark of the lowest
+        validation loss. See `kept`.
+    loss : array, shape (M,)
+        The mean over all samples that are trained on of the loss that was trained, at each mark: before the first
+        update, after each epoch, and in between where `record` asks for it. Of the squared loss it is the mean squared
+        residual, twice the mean of what the gradient is that of. `records` names it.
+    trajectory : array, shape (M, P)
+        The parameters at the same marks.
+    samples_seen, updates : array, shape (M,)
+        The samples visited and the updates made by each mark.
+    samples_per_epoch : int
+        The samples that an epoch visits: all of them, but for a last batch that is left out.
+    criterion : Loss
+        The loss that was trained.
+    x : tuple of array, shape (n,)
+        The inputs that were trained on, one array for each; not copied where they were float64 columns already, such
+        as memory maps.
+    y : array, shape (n,)
+    rates : array
+        The learning rate of each epoch that was begun.
+    status : str
+        ``"converged"`` (the loss reached the target), ``"max_epochs"``, ``"diverged"`` (the loss or a parameter is no
+        longer finite), or ``"stopped"`` (the validation loss had not improved for `patience` epochs).
+    epochs : int
+        Epochs finished.
+    epochs_to_target : float or None
+        After how many the loss was at or below the target: a whole number where only epochs are recorded, else samples
+        seen by the samples of an epoch.
+    seconds : float
+        Time spent training.
+    compile_seconds : float
+        Time spent to derive and compile the kernel, or to load it from the disk cache; not part of `seconds`.
+    validation_loss : array, shape (M,), or None
+        As `loss`, over the held-out samples, at the same marks; None without `validation`.
+    validation : tuple or None
+        The held-out samples: their inputs, as in `x`, and their y.
+    test : tuple or None
+        The samples held out for the test, as in `validation`.
+    notes : tuple of str
+        What else is to be known of the run: that another kernel trained it than the one asked for, and why.
+    memory : array
+        What the optimizer remembers at the end, to go on with: the slots of each parameter, then its clock.
+    dtype : str
+        What was computed with; `x` and `y` are as they were given all the same.
+    order : str
+        The order in which epochs visited the samples, for people: ``"as they stand"``, ``"all samples shuffled"``, or
+        which blocks were shuffled, and how many of them together.
+    kept_mark : int
+        The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
+    classes : Classes or None
+        The labels of the classes 0 and 1, where y held labels; `y` has the classes.
+    """
+
+    model: Model
+    params: Floats
+    loss: Floats
+    trajectory: Floats
+    rates: Floats
+    status: str
+    epochs: int
+    epochs_to_target: float | None
+    seconds: float
+    compile_seconds: float
+    samples_seen: Marks
+    updates: Marks
+    samples_per_epoch: int
+    criterion: Loss
+    x: tuple[Floats, ...] = field(repr=False)
+    y: Floats = field(repr=False)
+    validation_loss: Floats | None = None
+    validation: Samples | None = field(default=None, repr=False)
+    test: Samples | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+    memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
+    dtype: str = "float64"
+    order: str = "as they stand"
+    kept_mark: int = -1
+    classes: Classes | None = None
+
+    def predict(self, x: Inputs) -> Floats:
+        """Return the model at x with `params`.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), or a table
+            A data frame or a mapping, whose columns are found by the names of the inputs.
+
+        Returns
+        -------
+        array, shape (n,)
+        """
+        return self.model.predict(self.params, x)
+
+    def predict_mean(self, x: Inputs) -> Floats:
+        """Return the expected targets at x: probabilities where the log loss was trained, rates of counts for poisson.
+
+        What the model gives is the logarithm of the odds there, or of the rate. Where a residual was trained, it is the
+        expected target itself.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), or a table
+
+        Returns
+        -------
+        array, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If the loss says nothing of expected targets, as ``"hinge"``.
+        """
+        if not self.criterion.has_mean:
+            raise ValueError(f"the loss {self.trained!r} says nothing of expected targets; predict(x) gives the model")
+        return self.criterion.mean_of(self.predict(x))
+
+    def loss_at(self, params: Floats) -> float:
+        """Return what the run records, at other parameters, shape (P,)."""
+        return mean_over((self.x, self.y), partial(mean_loss, self.model, self.criterion, params))
+
+    @property
+    def trained(self) -> str:
+        """The loss that was trained, such as ``"squared"`` or ``"huber(delta=1.0)"``."""
+        return self.criterion.text
+
+    @property
+    def records(self) -> str:
+        """What `loss` is: ``"mean squared residual"``, or the loss that was trained by its name, as ``"log loss"``."""
+        return self.criterion.records
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """What else is known of `params`, on the samples that were trained on: `kernels.losses.loss.Loss.metrics`."""
+        names = list(self.criterion.metrics(np.zeros(1), np.zeros(1)))
+        if not names:  # without a pass over the samples
+            return {}
+
+        def metrics_of(x: tuple[Floats, ...], y: Floats) -> Floats:
+            return np.array(list(self.criterion.metrics(self.model.predict_columns(self.params, x), y).values()))
+
+        return dict(zip(names, np.atleast_1d(mean_over((self.x, self.y), metrics_of)).tolist(), strict=True))
+
+    @cached_property
+    def test_loss(self) -> float | None:
+        """What the run records, of `params`, on the samples for the test; None where there are none.
+
+        They had no part in the run: this is the loss to expect on new samples, as long as nothing is chosen by it.
+        """
+        return None if self.test is None else mean_loss(self.model, self.criterion, self.params, *self.test)
+
+    @cached_property
+    def test_metrics(self) -> dict[str, float]:
+        """What else is known of `params` on the samples for the test, by name: see `metrics_on`."""
+        return {} if self.test is None else metrics_on(self.model, self.criterion, self.params, *self.test)
+
+    @property
+    def epoch_marks(self) -> Marks:
+        """Which of the marks are the start and the ends of epochs, shape (epochs + 1,)."""
+        return np.flatnonzero(self.samples_seen % self.samples_per_epoch == 0)
+
+    @property
+    def best(self) -> Snapshot:
+        """The mark of the lowest validation loss, or of the lowest loss without `validation`; the first of equals.
+
+        Marks at which the loss or a parameter is not finite do not count, but for the start where there is no other.
+        """
+        losses = self.loss if self.validation_loss is None else self.validation_loss
+        counts = np.isfinite(losses) & np.isfinite(self.loss) & np.isfinite(self.trajectory).all(axis=1)
+        return self._snapshot(int(np.argmin(np.where(counts, losses, np.inf))))
+
+    @property
+    def kept(self) -> Snapshot:
+        """The mark of `params`: the last one, or with `patience` that of the lowest validation loss.
+
+        Its losses are those that the run is judged by.
+        """
+        return self._snapshot(range(self.loss.size)[self.kept_mark])
+
+    def _snapshot(self, mark: int) -> Snapshot:
+        seen = int(self.samples_seen[mark])
+        return Snapshot(
+            mark,
+            seen,
+            whole_or_fraction(seen, self.samples_per_epoch),
+            self.trajectory[mark].copy(),
+            float(self.loss[mark]),
+            None if self.validation_loss is None else float(self.validation_loss[mark]),
+        )
+
+    @property
+    def rmse(self) -> float:
+        """The root of the mean squared residual of `params`, in the units of y; nan where no residual was trained."""
+        return math.sqrt(self.mean_square)
+
+    @property
+    def mean_square(self) -> float:
+        """The mean squared residual of `params`; nan where no residual was trained, or it is not finite."""
+        if not self.criterion.of_residual:
+            return math.nan
+        value = self.kept.loss if self.criterion.is_squared else self.metrics[SQUARES]
+        return value if value >= 0 else math.nan
+
+    @cached_property
+    def target_variance(self) -> float:
+        """The variance of y, that of the population; a pass over the samples."""
+        return variance(self.y)
+
+    @property
+    def r2(self) -> float:
+        """The share of the variance of y that the model explains with `params`; nan where y does not vary.
+
+        It is nan too where no residual was trained.
+        """
+        variance = self.target_variance if self.criterion.of_residual else 0.0
+        return 1.0 - self.mean_square / variance if variance else math.nan
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        """The standard errors and correlations of the parameters; see `kernels.train.fit_quality`."""
+        if self.status == "diverged":
+            return unknown(self.params.size, "the run diverged")
+        if self.trained != "squared":
+            return unknown(self.params.size, f"they are known for the squared loss only, not for {self.trained}")
+        return estimate_uncertainty(self.model, self.params, (self.x, self.y))
+
+    @property
+    def stderr(self) -> Floats:
+        """The standard errors of the parameters, shape (P,); `uncertainty.reason` says why where they are nan.
+
+        They suppose that the run has arrived at a minimum.
+        """
+        return self.uncertainty.stderr
+
+    @cached_property
+    def optimum(self) -> Yardstick:
+        """The lowest loss that the model can reach on these samples, where it is, and the loss of the best constant.
+
+        See `kernels.train.yardstick.find_yardstick`, which takes a moment where it is not least squares of a linear
+        model.
+        """
+        found = find_yardstick(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
+        return found.lowered(self.kept.loss, self.params, "this run")
+
+    @property
+    def remaining(self) -> float:
+        """The share of the improvement over the best constant that the run leaves: 0 at the lowest loss there is.
+
+        It is nan where the lowest loss is not known, or no better than that of the best constant.
+        """
+        return self.optimum.remaining(self.kept.loss)
+
+    def __str__(self) -> str:
+        rows = zip(self.model.params, self.params, self.stderr, strict=True)
+        params = ", ".join(
+            f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}" for name, value, error in rows
+        )
+        target = "" if self.epochs_to_target is None else f", target reached after {self.epochs_to_target:g}"
+        lines = [
+            f"Fit of {self.model.expression}: {self.status}",
+            f"  epochs      {self.epochs} ({int(self.updates[-1]):,} updates{target})",
+            f"  parameters  {params}",
+            f"  loss        {self.loss[0]:.6g} -> {self.kept.loss:.6g} ({self.records})",
+            *self._describe_validation(),
+            *self._describe_test(),
+            *([f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}"] if self.criterion.of_residual else []),
+            *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items()),
+            *([f"  precision   {self.dtype}"] if self.dtype != "float64" else []),
+            *([f"  order       {self.order}"] if "block" in self.order else []),
+            f"  time        {self.seconds:.3g} s training, {self.compile_seconds:.3g} s compiling or loading",
+        ]
+        if self.uncertainty.reason:
+            lines.append(f"  no standard errors: {self.uncertainty.reason}")
+        if is_found_at_once(self.model, self.criterion, (self.x, self.y)):
+            lines.append(f"  lowest loss {self.optimum.describe(self.kept.loss)}")
+        if self.classes:
+            lines.append(f"  classes     {self.classes}")
+        lines += [f"  {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def _describe_validation(self) -> list[str]:
+        if self.validation_loss is None:
+            return []
+        kept, best = self.kept, self.best
+        course = f"{self.validation_loss[0]:.6g} -> {kept.validation_loss:.6g}"
+        if kept.mark < self.loss.size - 1:
+            return [f"  validation  {course}; its parameters, after {kept.epoch:g} epochs, are kept"]
+        return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
+
+    def _describe_test(self) -> list[str]:
+        if self.test is None:
+            return []
+        names = {"rmse": "RMSE", "r2": "R²"}
+        known = "".join(f", {names.get(name, name)} {value:.6g}" for name, value in self.test_metrics.items())
+        size = f"{self.test[1].size:,} samples that had no part in the run"
+        return [f"  test        {self.test_loss:.6g}{known} on {size}"]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per mark.
+
+        Returns
+        -------
+        DataFrame
+            epoch (a fraction within one), lr (of the update before), loss, validation_loss where there is one,
+            param_<name> for each parameter; samples and updates.
+        """
+        import pandas as pd  # noqa: PLC0415 (only when asked for)
+
+        epoch = self.samples_seen / self.samples_per_epoch
+        whole = self.samples_seen // self.samples_per_epoch
+        columns: dict[str, Floats | Marks] = {
+            "epoch": whole if (whole * self.samples_per_epoch == self.samples_seen).all() else epoch,
+            "lr": np.concatenate([[np.nan], self.rates[np.ceil(epoch[1:]).astype(np.int64) - 1]]),
+            "loss": self.loss,
+        }
+        if self.validation_loss is not None:
+            columns["validation_loss"] = self.validation_loss
+        columns |= {f"param_{name}": self.trajectory[:, k] for k, name in enumerate(self.model.params)}
+        columns |= {"samples": self.samples_seen, "updates": self.updates}
+        return pd.DataFrame(columns)
+
+    def plot(self, x: Inputs | None = None, y: ArrayLike | None = None) -> Figure:
+        """Draw the loss and, beside it, the curve on its data where they are given.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), or a table, optional
+        y : array, shape (n,), optional
+            The data that were trained.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Jupyter shows it.
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit the model.
+        ImportError
+            If there is no package that draws; `bench` does.
+        """
+        draw = load_view("plot_fit")
+        if x is not None:
+            columns = self.model.columns(x)
+            x = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        figure: Figure = draw(self, x, y)
+        return figure
+
+    def _repr_html_(self) -> str | None:
+        """Return what Jupyter shows; it falls back on plain text for None."""
+        render = find_view("fit_html")
+        return render(self) if render else None
+
+
+def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> float:
+    """Return what runs record of a loss, at parameters of shape (P,), over samples."""
+    with np.errstate(all="ignore"):
+        given, _ = loss.evaluate(model.program, params, stack_columns(x, y.size), y)
+        return float(np.mean(loss.recorded(given)))
+
+
+def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> dict[str, float]:
+    """Return what is said of parameters on samples besides what runs record, by name.
+
+    Of a residual ``"rmse"`` and ``"r2"``, which is nan where y does not vary; else what `Loss.metrics` has, such as
+    ``"accuracy"``.
+    """
+    with np.errstate(all="ignore"):
+        prediction = model.predict_columns(params, x)
+        if not loss.of_residual:
+            return loss.metrics(prediction, y)
+        mean, variance = float(np.mean((prediction - y) ** 2)), float(np.var(y))
+        return {"rmse": math.sqrt(mean), "r2": 1 - mean / variance if variance else math.nan}
+
+
+def whole_or_fraction(seen: int, per_epoch: int) -> float:
+    """Return epochs as an int at the end of one, else as a fraction."""
+    return seen / per_epoch if seen % per_epoch else seen // per_epoch

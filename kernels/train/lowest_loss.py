@@ -1,0 +1,309 @@
+"""The lowest loss of a model on samples, by SciPy's optimizers with the model's own derivatives."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.base.columns import stack_columns
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
+from kernels.model.program import Program, evaluate
+
+RANDOM_STARTS, STARTS_OF_LINEAR = 24, 6
+"""Besides those of the study, where a model may have several minima; losses of linear models have few."""
+POLISHED = 4
+"""Of the minima of squares, or of those found on a part of many samples, those that are refined."""
+MANY = 20_000
+"""The samples of which a part is searched first, and the rows of a linear program that takes some seconds."""
+RESTARTS, SETTLED = 8, 1e-7
+"""L-BFGS begins again where it ended until that lowers the loss by less than this share."""
+LARGEST = 1e6
+"""Parameters in units of the design's singular directions beyond which a loss is approached at infinity."""
+UNBOUNDED = -1e12
+# What a loss is the largest of, as slopes and offsets: of the residual, or of the prediction on the side of its class.
+PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
+    "absolute": lambda: [(1.0, 0.0), (-1.0, 0.0)],
+    "quantile": lambda tau: [(1.0 - tau, 0.0), (-tau, 0.0)],
+    "epsilon_insensitive": lambda epsilon: [(1.0, -epsilon), (-1.0, -epsilon), (0.0, 0.0)],
+    "hinge": lambda: [(-1.0, 1.0), (0.0, 0.0)],
+}
+CONVEX = ("huber", "logcosh", "logistic", "poisson", *PIECES)
+"""The losses whose mean over the samples of a linear model has no minimum but the lowest."""
+MULTIPLE = "the lowest of {0} local searches; another minimum may lie lower"
+
+
+class Found(NamedTuple):
+    """The lowest loss that was found, where, how, and what is to be known of it."""
+
+    loss: float
+    params: Floats | None
+    method: str
+    note: str
+    loss_at: Callable[[Floats], float]
+
+
+class Unbounded(NamedTuple):
+    """The loss falls without end."""
+
+
+Objective = Callable[[Floats], tuple[float, Floats]]
+
+
+def mean_and_gradient(program: Program, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Objective:
+    """Return the function from parameters to the mean of what runs record and its gradient, shape (P,)."""
+    columns = stack_columns(x, y.size)
+    factor = 2.0 if loss.is_squared else 1.0
+
+    def evaluate_at(theta: Floats) -> tuple[float, Floats]:
+        with np.errstate(all="ignore"):
+            given, derivatives = loss.evaluate(program, theta, columns, y)
+            slope = np.broadcast_to(factor * loss.derivative(*given), y.shape)
+            gradient = np.array([np.mean(slope * derivative) for derivative in derivatives])
+            return float(np.mean(np.broadcast_to(loss.recorded(given), y.shape))), gradient
+
+    return evaluate_at
+
+
+def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Found | None:
+    """Return the lowest loss of a model that is linear in its parameters; None where it is not finite at a sample.
+
+    In the coordinates of the design's singular directions, so that neither units nor near collinearity matter.
+    """
+    size = len(model.params)
+    design = np.broadcast_to(model.design_matrix(np.stack(x, axis=1) if x else None), (y.size, size))
+    offset = np.broadcast_to(model.predict_columns(np.zeros(size), x), y.shape)
+    if not (np.isfinite(design).all() and np.isfinite(offset).all()):
+        return None
+    # Columns of one length, so that what counts as rank does not depend on units.
+    lengths = np.linalg.norm(design, axis=0)
+    lengths[lengths == 0] = 1.0
+    basis, singular, directions = np.linalg.svd(design / lengths, full_matrices=False)
+    rank = int(np.count_nonzero(singular > singular[0] * max(design.shape) * np.finfo(float).eps))
+    root = np.sqrt(y.size)
+    basis, back = basis[:, :rank] * root, directions[:rank].T / singular[:rank] / lengths[:, np.newaxis] * root
+    objective = _mean_of_basis(loss, basis, offset, y)
+
+    def loss_at(theta: Floats) -> float:
+        return mean_and_gradient(model.program, loss, x, y)(theta)[0]
+
+    if loss.name in PIECES and y.size <= MANY:
+        solved = _linear_program(loss, basis, offset, y)
+        if solved is not None:
+            return Found(objective(solved)[0], back @ solved, "linear programming", "", loss_at)
+    if loss.name == "logistic" and y.size <= MANY and _separable(basis, offset, y):
+        note = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
+        return Found(0.0, None, "linear programming", note, loss_at)
+    starts = [_least_squares_start(loss, basis, offset, y)]
+    if loss.name not in CONVEX:
+        starts += list(np.random.default_rng(0).normal(size=(STARTS_OF_LINEAR, rank)) * np.std(y))
+    value, where, settled = min((_descend(objective, start) for start in starts), key=lambda end: end[0])
+    note = "" if loss.name in CONVEX else MULTIPLE.format(len(starts))
+    if loss.name in PIECES:
+        note = "the search may have stopped at a kink, short of the lowest loss"
+    params: Floats | None = back @ where
+    if np.abs(where).max(initial=0.0) > LARGEST:
+        note, params = "the loss has no minimum: it falls as the parameters grow", None
+    elif not settled:
+        note = "the search had not settled: the lowest loss may lie lower"
+    return Found(value, params, "L-BFGS", note, loss_at) if np.isfinite(value) else None
+
+
+def lowest_of_nonlinear(
+    model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats, starts: Sequence[Floats]
+) -> Found | Unbounded | None:
+    """Return the lowest loss found from starts and from random ones; None where none of them is finite.
+
+    Of many samples a part is searched first.
+    """
+    rng = np.random.default_rng(0)
+    part = np.sort(rng.choice(y.size, MANY, replace=False)) if y.size > MANY else slice(None)
+    some = tuple(column[part] for column in x), y[part]
+    begin = [np.asarray(start, float) for start in starts]
+    begin += [_random_start(len(model.params), some[0], rng) for _ in range(RANDOM_STARTS)]
+    with np.errstate(all="ignore"):
+        if loss.of_residual:
+            begin = [solve_linear_params(model.program, start, *some) for start in begin]
+            ends = [_fit_squares(model, start, *some) for start in begin]
+            if not loss.is_squared:
+                near = sorted(ends, key=lambda end: end[0])[:POLISHED] + [
+                    (0.0, start) for start in begin[: len(starts)]
+                ]
+                ends = [_descend(mean_and_gradient(model.program, loss, *some), end[1])[:2] for end in near]
+        else:
+            ends = [_descend(mean_and_gradient(model.program, loss, *some), start)[:2] for start in begin]
+        ends = sorted((end for end in ends if np.isfinite(end[0]) or end[0] == -np.inf), key=lambda end: end[0])
+        if not ends:
+            return None
+        if ends[0][0] < UNBOUNDED:
+            return Unbounded()
+        if y.size > MANY:
+            ends = [_polish(model, loss, end[1], x, y) for end in ends[:POLISHED]]
+            ends.sort(key=lambda end: end[0])
+    objective = mean_and_gradient(model.program, loss, x, y)
+    value, params = ends[0]
+    if loss.name in PIECES:
+        value, params = _settle_at_kinks(objective, params)
+    # What SciPy sums may differ from what runs record in the last digits.
+    value = min(value, objective(params)[0])
+    method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
+    return Found(value, params, method, MULTIPLE.format(len(begin)), lambda theta: objective(theta)[0])
+
+
+def solve_linear_params(program: Program, theta: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
+    """Return parameters of which those that the model is linear in, for the values of the others, are least squares.
+
+    G. H. Golub, V. Pereyra, SIAM Journal on Numerical Analysis 10 (1973).
+    """
+    linear = program.linear_params
+    if not linear:
+        return theta
+    at = theta.copy()
+    at[linear] = 0.0
+    residual, derivatives = evaluate(program, at, stack_columns(x, y.size), y)
+    design = np.stack([np.broadcast_to(derivatives[k], y.shape) for k in linear], axis=1)
+    if not (np.isfinite(design).all() and np.isfinite(residual).all()):
+        return theta
+    at[linear] = np.linalg.lstsq(design, -np.broadcast_to(residual, y.shape), rcond=None)[0]
+    return at
+
+
+def _mean_of_basis(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Objective:
+    """Return the function from coordinates in a basis to the mean of what runs record and its gradient."""
+    options = tuple(loss.options.values())
+
+    def evaluate_at(where: Floats) -> tuple[float, Floats]:
+        with np.errstate(all="ignore"):
+            prediction = basis @ where + offset
+            given = (prediction - y, options) if loss.of_residual else (prediction, y, options)
+            return float(np.mean(loss.recorded(given))), basis.T @ loss.derivative(*given) / y.size
+
+    return evaluate_at
+
+
+def _least_squares_start(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Floats:
+    """Return where the search begins: at least squares of the residual, or of the targets as predictions."""
+    if loss.of_residual:
+        return np.asarray(basis.T @ (y - offset) / y.size)
+    wanted = np.log(max(float(np.mean(y)), 1e-8)) if loss.name == "poisson" else 0.0
+    return np.asarray(basis.T @ (np.full(y.size, wanted) - offset) / y.size)
+
+
+def _descend(objective: Objective, start: Floats) -> tuple[float, Floats, bool]:
+    """Return the loss and the place where L-BFGS-B ends, and whether beginning there again changes nothing."""
+    from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
+
+    def guarded(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = objective(theta)
+        if value < UNBOUNDED:
+            return UNBOUNDED * 2, np.zeros_like(gradient)
+        return (
+            (value, gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, np.zeros_like(theta))
+        )
+
+    value, where = guarded(start)[0], start
+    if value >= 1e300:
+        return np.inf, start, True
+    options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-15, "gtol": 1e-12, "maxcor": 20}
+    for _ in range(RESTARTS):
+        end = minimize(guarded, where, jac=True, method="L-BFGS-B", options=options)
+        lower = value - end.fun
+        if end.fun <= value:
+            value, where = float(end.fun), np.asarray(end.x)
+        if value < UNBOUNDED or lower <= SETTLED * abs(value) + 1e-300:
+            return value, where, True
+    return value, where, False
+
+
+def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats) -> tuple[float, Floats]:
+    """Return the mean squared residual and the parameters where Levenberg and Marquardt's method ends."""
+    from scipy.optimize import least_squares  # noqa: PLC0415 (heavy)
+
+    columns, params = stack_columns(x, y.size), len(model.params)
+
+    def residual(theta: Floats) -> Floats:
+        values = evaluate(model.program, theta, columns, y)[0]
+        return np.nan_to_num(np.broadcast_to(values, y.shape), nan=1e100, posinf=1e100, neginf=-1e100)
+
+    def jacobian(theta: Floats) -> Floats:
+        _, derivatives = evaluate(model.program, theta, columns, y)
+        return np.nan_to_num(np.stack([np.broadcast_to(d, y.shape) for d in derivatives], axis=1), nan=0.0)
+
+    if np.abs(residual(start)).max() >= 1e100:
+        return np.inf, start
+    method = "lm" if y.size >= params else "trf"
+    try:
+        end = least_squares(
+            residual, start, jacobian, method=method, x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=400
+        )
+    except (ValueError, np.linalg.LinAlgError):  # numbers too large for it
+        return np.inf, start
+    return float(2 * end.cost / y.size), np.asarray(end.x)
+
+
+def _settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats]:
+    """Return where the simplex method of Nelder and Mead ends, which needs no derivatives, begun until it settles."""
+    from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
+
+    value, where = objective(start)[0], start
+    options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 400 * start.size, "adaptive": True}
+    for _ in range(RESTARTS):
+        end = minimize(lambda theta: objective(theta)[0], where, method="Nelder-Mead", options=options)
+        if not end.fun < value * (1 - SETTLED):
+            break
+        value, where = float(end.fun), np.asarray(end.x)
+    return value, where
+
+
+def _polish(model: Model, loss: Loss, start: Floats, x: tuple[Floats, ...], y: Floats) -> tuple[float, Floats]:
+    if loss.is_squared:
+        return _fit_squares(model, start, x, y)
+    return _descend(mean_and_gradient(model.program, loss, x, y), start)[:2]
+
+
+def _random_start(params: int, x: tuple[Floats, ...], rng: np.random.Generator) -> Floats:
+    """Return a start: each parameter a normal draw, one of another order of magnitude, or a value of an input."""
+    start = rng.normal(size=params)
+    kind = rng.integers(3, size=params)
+    start[kind == 1] *= 10.0 ** rng.uniform(-3, 3, np.count_nonzero(kind == 1))
+    for k in np.flatnonzero(kind == 2) if x else ():
+        column = x[rng.integers(len(x))]
+        start[k] = column[rng.integers(column.size)]
+    return start
+
+
+def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Floats | None:
+    """Return where the mean of a loss that is the largest of linear pieces is lowest; None if HiGHS does not find it.
+
+    As quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978).
+    """
+    from scipy.optimize import linprog  # noqa: PLC0415 (heavy)
+    from scipy.sparse import csr_array, eye_array, hstack, vstack  # noqa: PLC0415
+
+    rows, known = (basis, offset - y) if loss.of_residual else _by_side(basis, offset, y)
+    n, size = rows.shape
+    pieces = PIECES[loss.name](*loss.options.values())
+    above = [hstack([csr_array(slope * rows), -eye_array(n)]) for slope, _ in pieces]
+    limits = [-(slope * known + add) for slope, add in pieces]
+    cost = np.concatenate([np.zeros(size), np.full(n, 1.0 / n)])
+    bounds = [(None, None)] * (size + n)
+    solved = linprog(cost, vstack(above), np.concatenate(limits), bounds=bounds, options={"time_limit": 20.0})
+    return np.asarray(solved.x[:size]) if solved.status == 0 else None
+
+
+def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:
+    """Return whether some coordinates put every sample on the side of its class, at a distance."""
+    from scipy.optimize import linprog  # noqa: PLC0415 (heavy)
+
+    rows, known = _by_side(basis, offset, y)
+    if known.any():  # an offset that no parameter scales: growing parameters do not make it small
+        known = np.zeros_like(known)
+    solved = linprog(np.zeros(rows.shape[1]), -rows, -np.ones(y.size), bounds=(None, None), options={"time_limit": 5.0})
+    return bool(solved.status == 0)
+
+
+def _by_side(basis: Floats, offset: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return rows and offsets of the prediction times the side of the class, 1 or -1."""
+    side = 2.0 * y - 1.0
+    return basis * side[:, np.newaxis], offset * side

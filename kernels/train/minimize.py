@@ -1,0 +1,89 @@
+"""minimize(): a function of parameters alone, without data."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from kernels.model.model import Model
+from kernels.model.models import make_model
+from kernels.optimizers.optimizer import Optimizer
+from kernels.train.fit import fit
+from kernels.train.fit_result import FitResult
+
+NO_DATA = (0.0,)
+"""The target of the one sample, which no objective looks at."""
+
+
+def minimize(
+    objective: Model | str,
+    init: ArrayLike | Mapping[str, float] | None = None,
+    *,
+    lr: float = 0.001,
+    schedule: str | Callable[[int], float] | ArrayLike | None = None,
+    steps: int = 1000,
+    seed: int = 0,
+    optimizer: str | Optimizer = "sgd",
+    target: float | None = None,
+    kernel: str = "fused",
+    params: Sequence[str] | None = None,
+    callback: Callable[[FitResult], None] | None = None,
+) -> FitResult:
+    """Minimize an expression in its parameters, by the optimizers and kernels of `fit`.
+
+    A step is an update along the gradient of the whole expression: one epoch over one sample of no inputs.
+
+    Parameters
+    ----------
+    objective : str or Model
+        An expression such as ``"(1 - a)**2 + 100*(b - a**2)**2"``, all of whose names are parameters; the name of a
+        ready-made one, ``"rosenbrock"``, ``"rastrigin(3)"``, ``"beale"`` or ``"himmelblau"``; or a model without
+        inputs.
+    init : array, shape (P,), or mapping of names to values, optional
+        Where to start. Without it, standard normal draws of the seed.
+    lr : float
+        Learning rate, positive.
+    schedule : str, callable or array, optional
+        Factors on `lr`, one per step: an epoch of `kernels.optimizers.schedules` is a step here.
+    steps : int
+        How many, at most.
+    seed : int
+        Of the start where `init` is not given.
+    optimizer : str
+        ``"sgd"``, ``"momentum(0.9)"``, ``"adam(beta1=0.9)"``, ...
+    target : float, optional
+        Stop at the first step after which the objective is at or below this.
+    kernel : str
+        ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
+    params : sequence of str, optional
+        The order of the parameters; without it that of their appearance.
+    callback : callable, optional
+        As for `fit`.
+
+    Returns
+    -------
+    FitResult
+        ``loss`` is the objective and ``trajectory`` the parameters, before the first step and after each.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what would be accepted.
+
+    Examples
+    --------
+    >>> result = minimize("rosenbrock", [-1.5, 2.0], lr=0.02, optimizer="adam", steps=5000)
+    >>> result.params.round(3)
+    array([1., 1.])
+    """
+    if isinstance(objective, Model):
+        model = objective
+        if model.inputs:
+            raise ValueError(f"objective must have no inputs, and {model.expression!r} has {', '.join(model.inputs)}")
+    else:
+        model = Model(objective, (), params) if params else make_model(objective, ())
+    options: dict[str, Any] = {"lr": lr, "schedule": schedule, "optimizer": optimizer, "kernel": kernel}
+    return fit(
+        model, None, NO_DATA, init=init, epochs=steps, seed=seed, target=target, loss="objective", callback=callback,
+        **options,
+    )  # fmt: skip

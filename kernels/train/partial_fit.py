@@ -1,0 +1,105 @@
+"""partial_fit(): one more epoch from where a run stands, on any samples."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.base.checks import check_bool, check_real, check_seed, check_target
+from kernels.base.columns import Inputs
+from kernels.base.run import NO_LOWEST, Floats, Hyperparameters, Record, samples_per_epoch
+from kernels.data.order import make_shuffle
+from kernels.data.samples import allocate_data, check_batch_size, check_samples
+from kernels.losses import make_loss
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.run_options import option_values
+from kernels.train.fit import trainer
+
+
+class RunState(NamedTuple):
+    """Where a run stands: its parameters, what its optimizer remembers (`FitResult.memory`), and epochs finished."""
+
+    params: Floats
+    memory: Floats
+    epochs: int
+
+
+def start_run(model: Model, init: ArrayLike | Mapping[str, float], optimizer: str | Optimizer = "sgd") -> RunState:
+    """Return the state before the first update."""
+    params = model.vector(init, "init")
+    return RunState(params, make_optimizer(optimizer).initial_memory(params), 0)
+
+
+def partial_fit(
+    model: Model,
+    x: Inputs,
+    y: ArrayLike,
+    state: RunState,
+    *,
+    lr: float = 0.1,
+    batch_size: int | str = 1,
+    shuffle: bool | str = False,
+    seed: int = 0,
+    drop_last: bool = True,
+    optimizer: str | Optimizer = "sgd",
+    loss: str | Loss = "squared",
+    kernel: str = "fused",
+) -> tuple[RunState, float]:
+    """Train one epoch, and return the state after it with the loss over its samples, as `kernels.fit` records it.
+
+    Called again and again with the same samples and the rates of a schedule, it gives the bits of `kernels.fit`.
+
+    Parameters
+    ----------
+    model : Model
+    x : array, shape (n,) or (n, inputs), or a table
+        See `kernels.base.columns`.
+    y : array, shape (n,)
+    state : RunState
+        From `start_run` or from the call before.
+    lr : float
+        The rate of this epoch, not negative.
+    batch_size, shuffle, seed, drop_last, optimizer, loss, kernel
+        As for `kernels.fit`. The order of the samples follows from the seed and from the number of the epoch.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what would be accepted.
+    """
+    loss, optimizer = make_loss(loss), make_optimizer(optimizer)
+    _check_state(model, optimizer, state)
+    columns, y = check_samples(model, x, y)
+    loss.check_targets(y)
+    order = make_shuffle(shuffle)
+    size, drop_last = check_batch_size(batch_size, y.size), check_bool("drop_last", drop_last)
+    rate = check_real("lr", lr, lambda number: number >= 0.0, "a finite number >= 0")
+    epoch = np.arange(state.epochs, state.epochs + 2)
+    hyper = Hyperparameters(
+        np.full(state.epochs + 1, rate),
+        option_values(loss, optimizer),
+        size,
+        drop_last,
+        bool(order),
+        check_seed(seed),
+        check_target(None),
+        epoch * samples_per_epoch(y.size, size, drop_last),
+    )
+    record = Record(np.empty(2), np.tile(state.params, (2, 1)), state.memory.copy(), np.empty(0), np.array(NO_LOWEST))
+    data = allocate_data(columns, y, shuffle=order, batch_size=size)
+    _, done = trainer(kernel, model, loss, optimizer)(data, hyper, record, 0, 1)
+    return RunState(record.trajectory[done].copy(), record.memory, state.epochs + 1), float(record.losses[done])
+
+
+def _check_state(model: Model, optimizer: Optimizer, state: RunState) -> None:
+    """Refuse a state of another model or optimizer, whose numbers a kernel would look for where there are none."""
+    remembered = optimizer.initial_memory(model.vector(state.params, "the parameters of the state")).size
+    if state.memory.shape != (remembered,):
+        raise ValueError(
+            f"optimizer {optimizer.text!r} remembers {remembered} numbers, and the state has {state.memory.size} of "
+            "another one"
+        )

@@ -1,0 +1,53 @@
+"""Training in slices of time, so that Ctrl-C is heard and progress seen; the results are the same."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+
+from kernels.base.run import MAX_EPOCHS, Marks
+
+SLICE_SECONDS = 0.05
+FIRST_SLICE = 1_000_000  # sample-updates of a compiled kernel
+REFERENCE_SLOWDOWN = 1000  # how many times as long the reference takes
+
+
+def train_in_slices(
+    train: Callable[[int, int], tuple[int, int]], marks: Marks, first: int = 0, *, samples: int, slowdown: int = 1
+) -> Iterator[tuple[int, int, float]]:
+    """Train from one mark to the last with `train(first, last)` -> (status, mark reached), slice by slice.
+
+    Parameters
+    ----------
+    train : callable
+    marks : array, shape (M,)
+        As from `kernels.data.marks.make_marks`.
+    first : int
+        The mark to begin at.
+    samples : int
+        In the data: at each mark the loss over all of them is evaluated, which counts like an update from each.
+    slowdown : int
+        How many times as long as in the kernel `fused` a sample-update takes. The first slice is sized by it, the
+        others by the clock.
+
+    Yields
+    ------
+    (status, mark reached, seconds of this slice)
+    """
+
+    def work(mark: int) -> float:
+        """Return the work up to a mark, of which an epoch that is recorded at its end counts once."""
+        return (int(marks[mark]) + samples * mark) / 2
+
+    budget, last = FIRST_SLICE / slowdown, marks.size - 1
+    while True:
+        # No array is made here: a block of few epochs takes 100 microseconds.
+        limit = work(first) + budget
+        end = last if work(last) <= limit else max(first + 1, bisect_right(range(last), limit, key=work) - 1)
+        started = time.perf_counter()
+        status, done = train(first, end)
+        seconds = time.perf_counter() - started
+        yield status, done, seconds
+        if status != MAX_EPOCHS or done == last:
+            return
+        budget = (work(done) - work(first)) * SLICE_SECONDS / max(seconds, 1e-6)
+        first = done

@@ -1,0 +1,178 @@
+"""The yardstick of a fit: the lowest loss that its model can reach on these samples, and that of the best constant."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernels.base.run import Floats
+from kernels.data.pieces import variance
+from kernels.data.samples import Samples
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
+from kernels.train.fit_quality import least_squares
+from kernels.train.lowest_loss import MANY, Found, Unbounded, lowest_of_linear, lowest_of_nonlinear
+
+TARGET_SHARE = 0.01
+"""A run has arrived where this share of the improvement over the best constant is left, by default."""
+ARRIVED = 0.05
+"""A run that leaves more than this share of it has not arrived, and is given advice."""
+ROUNDING = 1e-9
+"""A model that improves on the best constant by no more than this share of its loss does so by rounding."""
+# Samples whose intermediate results SciPy's minimizers may keep side by side.
+MOST = 10_000_000
+CONSTANT, START = "the best constant", "the best start"
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """What a loss is measured by: the lowest loss there is, and the loss of a model that knows nothing.
+
+    Attributes
+    ----------
+    loss : float
+        The lowest loss that the model reaches on the samples that are trained on; nan where it is not known.
+    constant_loss : float
+        The loss of the best constant prediction; where the model is minimized itself, that of the best start.
+    params : array, shape (P,), or None
+        Where the lowest loss is; None where it is not known, or approached only as the parameters grow without end.
+    method : str
+        How it was found, such as ``"least squares"``.
+    note : str
+        Why it is not known, or how far it is to be trusted; empty where there is nothing to be said.
+    baseline : str
+        What `constant_loss` is the loss of, in words.
+    """
+
+    loss: float
+    constant_loss: float
+    params: Floats | None
+    method: str
+    note: str = ""
+    baseline: str = CONSTANT
+
+    @property
+    def improvement(self) -> float:
+        """By how much the lowest loss is below that of the best constant; nan where it is not, or is not known."""
+        gain = self.constant_loss - self.loss
+        return gain if gain > ROUNDING * abs(self.constant_loss) else math.nan
+
+    @property
+    def target(self) -> float | None:
+        """The lowest loss plus 1 % of the improvement, to four digits; None where there is no improvement."""
+        target = self.loss + TARGET_SHARE * self.improvement
+        if not math.isfinite(target):
+            return None
+        digits = 3 - math.floor(math.log10(TARGET_SHARE * self.improvement))
+        return float(f"{target:.4g}") if digits <= 0 else round(target, digits)
+
+    def remaining(self, loss: float) -> float:
+        """Return the share of the improvement that a loss leaves: 0 at the lowest loss, 1 at the best constant."""
+        return max(loss - self.loss, 0.0) / self.improvement
+
+    def describe(self, loss: float) -> str:
+        """Return the lowest loss and how far above it another one is, in words."""
+        if not math.isfinite(self.loss):
+            return f"unknown: {self.note}"
+        found = f"{self.loss:.6g} by {self.method}"
+        if math.isnan(self.improvement):
+            return f"{found}, which is no improvement over {self.baseline}"
+        return f"{found}; the run ends {format_share(self.remaining(loss))} of the improvement away"
+
+    def lowered(self, loss: float, params: Floats, method: str) -> "Yardstick":
+        """Return the same with a lower loss that was found elsewhere; itself where it is none."""
+        if not loss < self.loss:
+            return self
+        return Yardstick(loss, self.constant_loss, params, method, self.note, self.baseline)
+
+
+def format_share(share: float) -> str:
+    """Return a share in percent with two digits: "0.4 %", "less than 0.01 %"; "all" from one on."""
+    if not math.isfinite(share):
+        return "an unknown share"
+    percent = 100 * share
+    return "less than 0.01 %" if percent < 0.01 else f"{percent:.2g} %" if percent < 99.5 else f"{percent:,.0f} %"
+
+
+def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[Floats] = ()) -> Yardstick:
+    """Return the yardstick of a model and a loss on samples.
+
+    Least squares by QR factors for linear models with the squared loss, piece by piece. SciPy for all
+    else: `scipy.optimize.least_squares` for squares of nonlinear residuals, linear programming for losses with
+    kinks of linear models, L-BFGS-B otherwise; from the starts and from random ones where there may be several minima.
+
+    Parameters
+    ----------
+    model : Model
+    loss : Loss
+    samples : (x, y)
+    starts : sequence of array, shape (P,)
+        Where runs start.
+    """
+    if loss.is_squared and model.is_linear:
+        best = least_squares(model, samples)
+        if not np.isfinite(best.loss):
+            return unknown_yardstick("the model is not finite at a sample")
+        return Yardstick(best.loss, variance(samples[1]), best.params, "least squares")
+    x, y = samples
+    if y.size > MOST:
+        return unknown_yardstick(f"of more than {MOST:,} samples only least squares of linear models are measured")
+    if not loss.nonnegative and loss.name == "objective":
+        return _yardstick_of_objective(model, loss, x, y, starts)
+    found: Found | Unbounded | None
+    found = lowest_of_linear(model, loss, x, y) if model.is_linear else lowest_of_nonlinear(model, loss, x, y, starts)
+    if isinstance(found, Unbounded) or found is None:
+        return unknown_yardstick("no finite loss was found" if found is None else "the loss has no lower bound")
+    return Yardstick(found.loss, constant_loss(loss, y), found.params, found.method, found.note)
+
+
+def is_found_at_once(model: Model, loss: Loss, samples: Samples) -> bool:
+    """Return whether finding the yardstick takes no longer than some passes over the samples, or there are few."""
+    return (loss.is_squared and model.is_linear) or samples[1].size <= MANY
+
+
+def unknown_yardstick(reason: str) -> Yardstick:
+    """Return a yardstick that measures nothing, with the reason."""
+    return Yardstick(math.nan, math.nan, None, "", reason)
+
+
+def constant_loss(loss: Loss, y: Floats) -> float:
+    """Return the mean loss of the best constant prediction.
+
+    By a scan of constants, the best of which is refined between its neighbours: losses of one number have few minima.
+    """
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 (heavy)
+
+    options = tuple(loss.options.values())
+
+    def mean_loss(constant: float) -> float:
+        with np.errstate(all="ignore"):
+            given = (constant - y, options) if loss.of_residual else (np.full(y.size, constant), y, options)
+            return float(np.mean(loss.recorded(given)))
+
+    if loss.is_squared:
+        return float(np.var(y))
+    scan = np.unique(np.quantile(y, np.linspace(0, 1, 41))) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
+    losses = np.array([mean_loss(constant) for constant in scan.tolist()])
+    losses[~np.isfinite(losses)] = np.inf
+    best = int(np.argmin(losses))
+    bounds = float(scan[max(best - 1, 0)]), float(scan[min(best + 1, scan.size - 1)])
+    if bounds[0] < bounds[1]:
+        refined = minimize_scalar(mean_loss, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+        return float(min(losses[best], refined.fun))
+    return float(losses[best])
+
+
+def _yardstick_of_objective(
+    model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats, starts: Sequence[Floats]
+) -> Yardstick:
+    """Return the yardstick of a function of the parameters, which no constant can be compared with."""
+    found = lowest_of_nonlinear(model, loss, x, y, starts)
+    if isinstance(found, Unbounded):
+        return unknown_yardstick("the objective has no lower bound")
+    if found is None:
+        return unknown_yardstick("the objective is not finite at any start")
+    at_starts = [value for start in starts if np.isfinite(value := found.loss_at(start))]
+    baseline = min(at_starts, default=math.nan)
+    return Yardstick(found.loss, baseline, found.params, found.method, found.note, START)
