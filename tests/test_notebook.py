@@ -16,13 +16,12 @@ from documents import DOCUMENTS, parse_command, words_of
 from matplotlib.figure import Figure
 
 import bench.report.notebook
-import kernels.base.views
 from bench import Grid, load_run, sweep
 from bench.report.notebook import fit_html, plot_fit, sweep_html
 from bench.tables.formatting import text
 from bench.tables.ranking import best_choices
 from kernels import FitResult, fit, models
-from kernels.base.views import find_view
+from kernels.base.views import PLACES, find_view
 from tests.conftest import HANG, ROOT
 
 EXAMPLES = Path(bench.__file__).parent / "examples"
@@ -181,16 +180,21 @@ def test_jupyter_shows_the_figure(result):
 # Which package draws
 
 
-def test_the_entry_points_lead_to_bench(result):
+@pytest.mark.parametrize("name", PLACES)
+def test_every_view_is_where_it_is_looked_for(name):
+    assert find_view(name).__name__ == name
+
+
+def test_a_result_is_drawn_by_bench(result):
     assert find_view("plot_fit") is plot_fit
     assert find_view("fit_html") is fit_html
     assert isinstance(result.plot(), Figure)
 
 
 def test_without_a_package_that_draws_there_is_text(result, monkeypatch):
-    monkeypatch.setattr(kernels.base.views, "entry_points", lambda **wanted: [])
+    monkeypatch.setitem(sys.modules, "bench.report.notebook", None)  # as if it were not there
     assert result._repr_html_() is None
-    with pytest.raises(ImportError, match=r"this needs a package that offers plot_fit in the group sgdbench\.views"):
+    with pytest.raises(ImportError, match=r"^this needs bench.report.notebook.plot_fit, and that package is not"):
         result.plot()
 
 

@@ -1,28 +1,40 @@
-"""How a result shows itself: another package draws it, and says so by an entry point; the mathematics draws nothing."""
+"""How results show themselves: by functions of rooms above them, which are imported when they are asked for first."""
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib import import_module
 from typing import Any
 
-GROUP = "sgdbench.views"
+VIEWS = {
+    "bench.report.notebook": ("plot_fit", "fit_html", "plot_sweep", "sweep_html"),
+    "bench.report.answers": (
+        *("sweep_text", "sweep_ranking", "sweep_best", "sweep_verdict", "sweep_report"),
+        *("tuning_text", "tuning_ranking", "tuning_best", "tuning_verdict", "tuning_report"),
+    ),
+}
+PLACES = {name: module for module, names in VIEWS.items() for name in names}
 
 
 def find_view(name: str) -> Callable[..., Any] | None:
-    """Return the function that a package offers under this name, or None."""
-    for point in entry_points(group=GROUP, name=name):
-        return point.load()  # type: ignore[no-any-return]
-    return None
+    """Return the function of this name, or None where the package that it belongs to is not installed."""
+    try:
+        module = import_module(PLACES[name])
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(PLACES[name].partition(".")[0]):
+            raise
+        return None
+    found: Callable[..., Any] = getattr(module, name)
+    return found
 
 
 def load_view(name: str) -> Callable[..., Any]:
-    """Return the function that a package offers under this name.
+    """Return the function of this name.
 
     Raises
     ------
     ImportError
-        If there is none.
+        If the package that it belongs to is not installed.
     """
     found = find_view(name)
     if found is None:
-        raise ImportError(f"this needs a package that offers {name} in the group {GROUP}, as an installed bench does")
+        raise ImportError(f"this needs {PLACES[name]}.{name}, and that package is not installed")
     return found
