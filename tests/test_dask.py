@@ -398,7 +398,7 @@ def test_what_is_no_cluster_is_refused(value, sgdbench):
     code, out, err = sgdbench("run", "quadratic", "--cluster", value)
     assert (code, out) == (2, "")
     accepted = (
-        "local:COUNT, such as local:4, for so many processes on this machine, or the address of a scheduler, such"
+        "local:COUNT, such as local:4, for as many processes on this machine, or the address of a scheduler, such"
     )
     assert err == f"sgdbench: --cluster must be {accepted} as tcp://127.0.0.1:8786, not {value!r}\n"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 ACCEPTED = (
-    "local:COUNT, such as local:4, for so many processes on this machine, or the address of a scheduler, such as "
+    "local:COUNT, such as local:4, for as many processes on this machine, or the address of a scheduler, such as "
     "tcp://127.0.0.1:8786"
 )
 CONNECT_SECONDS, LONGEST_GREETING = 10, 2**20

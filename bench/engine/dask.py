@@ -40,7 +40,7 @@ TASKS_PER_THREAD = 2
 # A scheduler handles some hundred tasks in a second. Where jobs take less time, a task has several of them.
 TASK_SECONDS = 0.5
 TASK_LOSSES = 4_000_000
-# Dask gives a task up when four workers have died while they had it. A task that is lost is sent so many times.
+# Dask gives a task up when four workers have died while they had it. How often a task is sent that is lost.
 ATTEMPTS = 3
 # How often the connection and the number of workers are looked at, in seconds, and how long to wait for a worker.
 LOOK_SECONDS, WORKER_SECONDS = 1.0, 60.0

@@ -1,7 +1,7 @@
 """A part of a run's results: one Parquet file that is complete, or known to be damaged.
 
-Of a curve, the losses at every so many marks are stored, and the last one. `losses_after` is the mark that they come
-after: -1 where they are all there are, and else the mark at which another part had stopped.
+Of a curve, the losses at multiples of `losses_every` marks are stored, and the last loss. `losses_after` is the mark
+before the first of them: -1 where the curve is complete, and else the mark at which another part had stopped.
 """
 
 import os

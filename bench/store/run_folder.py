@@ -270,7 +270,7 @@ def open_run(
     resume : bool
         Whether to go on if there are results already.
     every : int, optional
-        Keep only the losses at every so many marks and the last one: a power of two.
+        Keep only the losses at multiples of this many marks and the last one: a power of two.
 
     Yields
     ------
@@ -346,7 +346,7 @@ def _describe_differences(before: Mapping[str, str], now: Mapping[str, str]) -> 
 
 
 def read_identity(folder: Path) -> dict[str, str]:
-    """Return what every result in the folder shares.
+    """Return the identity of the run in a folder: the facts that all its results share.
 
     Raises
     ------
@@ -390,7 +390,7 @@ def _examine_parts(folder: Path, identity: Mapping[str, str]) -> dict[Path, str 
 
 
 def _find_flaw_of_part(path: Path, owner: bytes) -> str | None:
-    """Return what is wrong with a part, or None."""
+    """Return the flaw of a part in words, or None."""
     if not parts.part_number(path):
         return "its name is not that of a part"
     try:
@@ -430,7 +430,7 @@ def _visible_files(folder: Path) -> list[Path]:
     Raises
     ------
     OSError
-        If it is something else, or cannot be read: then nobody knows what it holds.
+        If it is something else, or cannot be read: its content is unknown then.
     """
     try:
         return [folder / name for name in os.listdir(folder) if not name.startswith(".")]
@@ -461,7 +461,7 @@ def _describe_schema(schema: pa.Schema) -> str:
 
 
 def _warn(message: str) -> None:
-    """Warn whoever called the public function."""
+    """Warn the caller of the public function."""
     warn(message, RuntimeWarning, stacklevel=3)
 
 

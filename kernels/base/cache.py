@@ -50,7 +50,7 @@ def _configured_folder() -> Path:
 
 
 def read_bytes(name: str) -> bytes | None:
-    """Return what was written under a name, or None where it is missing or is not what was written.
+    """Return the content that was written under a name, or None where it is missing or damaged.
 
     Raises
     ------

@@ -20,7 +20,7 @@ def add_checksum(content: bytes, owner: bytes = b"") -> bytes:
 
 
 def find_flaw(content: bytes, owner: bytes = b"") -> str | None:
-    """Return what is wrong with the content of a file, or None if it is as it was written."""
+    """Return the flaw of a file's content in words, or None if it is as it was written."""
     start = content.rfind(_MARK)
     if start < 0:
         return "it holds no checksum"
