@@ -74,7 +74,7 @@ class FitResult:
     test : tuple or None
         The samples held out for the test, as in `validation`.
     notes : tuple of str
-        What else is to be known of the run: that another kernel trained it than the one asked for, and why.
+        Remarks on how the run was trained. No kernel makes any at present.
     memory : array
         What the optimizer remembers at the end, to go on with: the slots of each parameter, then its clock.
     dtype : str
