@@ -20,8 +20,9 @@ from kernels.base.spec import make_from_spec
 
 BLOCK = 8192
 BUFFER = 2**18
-# Up to as many samples are swapped themselves, in a copy; of more, their places, by which they are gathered.
-SWAPPED = 2**18
+# Up to as many samples are copied, and swapped themselves. Of more, the places are swapped, by which the samples are
+# gathered: without a copy, but of ten million samples of two columns in 22 ns each where swapping takes 16.
+SWAPPED = 2**24
 # What is drawn in an epoch, besides the order of all samples: the order of the blocks, and that of each buffer.
 BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
 # An order is one array, for which a kernel counts references once: this head, the blocks, and the places of the samples
