@@ -80,8 +80,9 @@ def outcome_of(code, number):
 
 
 def results_of(folder):
-    """What must be the same to the last bit: all but what was measured, and what depends on that."""
-    found = {key: value for key, value in what_is_read(folder).items() if key[0] in ("run", "planned")}
+    """What must be the same to the last bit: all but measurements, and the journal's checksum, which covers dates."""
+    read = what_is_read(folder).items()
+    found = {key: value for key, value in read if key[0] in ("run", "planned") and key[-1] != "journal"}
     return found | ({"trials": load_tuning(folder).trials.to_csv()} if is_tuning_folder(folder) else {})
 
 
