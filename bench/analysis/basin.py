@@ -114,7 +114,7 @@ def _train_plane(
     size = int(row["batch_size"])
     place = allocate_data(*samples.train, shuffle=shuffle, batch_size=size, validation=samples.validation, dtype=dtype)
     runs = train_runs(settings.kernel, model, loss, optimizer, place, hyperparameters, starts, memory)
-    assert runs is not None  # noqa: S101 (nobody stops it)
+    assert runs is not None  # noqa: S101 (nothing stops it)
     choices: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES, "dtype") if name in row}
     return pd.DataFrame(
         choices

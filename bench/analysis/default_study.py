@@ -1,4 +1,4 @@
-"""A study for a table that nobody has tuned yet: a model, and a grid around the predicted edge of stability."""
+"""A study for a table that has not been tuned yet: a model, and a grid around the predicted edge of stability."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ class DefaultStudy(NamedTuple):
     rows : int
         Of the table, without those that are dropped.
     left_out : dict
-        Which columns are no inputs although nobody said so, and why.
+        Which columns were left out as inputs without being asked for, and why.
     classes : Classes or None
         The labels that y has, where they are classes.
     """

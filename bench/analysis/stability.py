@@ -154,7 +154,7 @@ def largest_stable_rate(
 
     For gradient descent it is 2 / lambda_max(X^T X / n). Else it is sought upwards, in steps of 5 %, and found to a
     relative `PRECISION`. The radius of several batches need not be monotone: above the edge there may be stable rates
-    again, which nobody should rely on, and an unstable stretch narrower than a step can be missed. sgd is stable in
+    again, which are not to be relied on, and an unstable stretch narrower than a step can be missed. sgd is stable in
     any order below 2 / max(trace H_b), and the search starts there; with momentum beta, for which no such bound is
     known here, at (1 - beta)**2 of that. Where the samples come sorted, an epoch can stretch distances by many orders
     of magnitude and shrink them again: then rounding blurs the radius near the edge, and training too. For the

@@ -63,7 +63,7 @@ def print_sentence(about: str, sentence: str) -> None:
 
 
 def print_choices(left_out: Mapping[str, str], classes: Classes | None) -> None:
-    """Print which columns of a table are no inputs although nobody said so, and what its labels stand for."""
+    """Print which columns of a table were left out as inputs, and what its labels stand for."""
     if left_out:
         print_sentence("Left out", f"{describe_left_out(left_out)}.")
     if classes:

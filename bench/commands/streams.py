@@ -1,6 +1,6 @@
 """Standard input, output and error that a command can rely on, whatever the shell connected them to.
 
-What a command prints is the least of its work: that nobody reads it any more must not cost a report.
+What a command prints is the least of its work: a closed pipe must not cost a report.
 """
 
 import errno
@@ -34,7 +34,7 @@ def prepare_streams() -> None:
 
     - One that is closed, as by ``>&-``, is connected to nothing: the first file to be opened would take its number.
     - Characters that the terminal lacks are replaced.
-    - What is written when nobody reads any more is dropped.
+    - What is written to a pipe whose reader has gone is dropped.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -67,7 +67,7 @@ def _tireless(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 def lost_output() -> str | None:
-    """Return why standard output is not complete, such as a full disk; None if it is, or nobody wants it."""
+    """Return why standard output is not complete, such as a full disk; None if it is, or it has no reader."""
     sys.stdout.flush()
     buffer = getattr(sys.stdout, "buffer", None)
     raw = getattr(buffer, "raw", buffer)

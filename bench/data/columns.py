@@ -50,7 +50,7 @@ class Inputs(NamedTuple):
         What the expression calls them, as from `split_renames`.
     expression : str
     left_out : dict
-        From columns that nobody asked to leave out to the reason, in a few words.
+        From columns that were left out without being asked for to the reason, in a few words.
     """
 
     columns: list[str]

@@ -370,7 +370,7 @@ def _find_columns(path: Path, names: Sequence[str], separator: str) -> _Columns 
     first_line, _ = next(rows, (0, []))
     if not first_line:
         return None
-    # By position: names may be padded with spaces, or not be unique in columns that nobody asked for.
+    # By position: names may be padded with spaces, or not be unique in columns that were not asked for.
     numbered = [str(position) for position in range(len(header))]
     wanted = [numbered[position] for position in positions]
     options = partial(pa.csv.ReadOptions, column_names=numbered, skip_rows=first_line - 1)
@@ -462,7 +462,7 @@ def _header(path: Path, separator: str) -> list[str]:
 def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield each row that is not blank, the header first, with the line it starts on, counted from 1.
 
-    Bytes that are not UTF-8 are replaced: they do no harm in columns that nobody asked for.
+    Bytes that are not UTF-8 are replaced: they do no harm in columns that were not asked for.
     """
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file, delimiter=separator)

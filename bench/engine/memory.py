@@ -19,7 +19,7 @@ from kernels.losses import make_loss
 
 # Blocks of lanes up to this size are taken whatever there is in them.
 SMALL_BLOCK = 2**26
-# Of so many runs, the lanes are faster.
+# From this many runs on, the lanes are faster.
 FEW = 4
 # Of each configuration there are its settings, its id and its result, in tables that are joined.
 ROW_BYTES = 800
@@ -47,7 +47,7 @@ class Memory:
     curves : int
         How many losses there are at a mark: two where samples are held out.
     room : int or None
-        The bytes there are; None if nobody says.
+        The bytes there are; None if that is not known.
     width : int
         How many runs a block of the kernel has, or of float32, which come in larger ones.
     """

@@ -159,7 +159,7 @@ def find_executor(executor: object) -> Executor:
     """
     if executor == "threads":
         return train_in_threads
-    # Nobody else pays for the import, and who has a client has paid.
+    # Imported only where there is a client, which has imported it already.
     if any(base.__module__.partition(".")[0] == "distributed" for base in type(executor).__mro__):
         from distributed import Client  # noqa: PLC0415
 

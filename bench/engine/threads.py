@@ -19,8 +19,9 @@ def run_in_threads(
 ) -> Generator[Result]:
     """Do the tasks in threads and yield their results as they come.
 
-    Whoever is free takes the next task, and only a few wait, so that the memory does not grow with their number. When
-    the caller stops early, by Ctrl-C or otherwise, `stop` is set for the tasks that still run, and no other begins.
+    A thread that is free takes the next task, and only a few wait, so that the memory does not grow with their number.
+    When the caller stops early, by Ctrl-C or otherwise, `stop` is set for the tasks that still run, and no other
+    begins.
 
     Parameters
     ----------

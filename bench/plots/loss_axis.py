@@ -9,7 +9,7 @@ from bench.plots.style import DASHES, INK, log_scale
 from bench.tables.formatting import text
 from kernels.base.run import Floats
 
-# Nobody needs to know how far below a millionth of the lowest loss the distance to it is; much of it is rounding.
+# Distances below a millionth of the lowest loss are mostly rounding.
 SMALLEST_DISTANCE = 1e-6
 
 

@@ -7,7 +7,7 @@ _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memor
 
 
 def available_memory() -> int | None:
-    """Return how many bytes this process can still take without pushing anything out, or None if nobody says."""
+    """Return how many bytes this process can still take without pushing anything out, or None if that is not known."""
     found = [_available_on_machine(), *map(_limit_of_group, _CGROUPS)]
     limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     found += [limit for limit in limits if limit != resource.RLIM_INFINITY]

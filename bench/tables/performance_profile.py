@@ -157,6 +157,6 @@ def ranked_by_samples(ranked: pd.DataFrame) -> bool:
 
 
 def _share_within(ratios: Floats, taus: Floats) -> Floats:
-    """Return for each tau which share of the ratios is at most that; instances that nobody solves do not count."""
+    """Return the share of the ratios up to each tau; instances that no optimizer solves do not count."""
     known = np.sort(ratios[~np.isnan(ratios)])
     return np.searchsorted(known, taus * (1 + 1e-12), side="right") / max(known.size, 1)

@@ -25,8 +25,8 @@ RESAMPLES = 4999
 BATCH = 100_000
 # With fewer rounds the intervals no longer hold.
 FEWEST = 5
-# There are so many times as many rounds before the intervals are looked at once more: whoever looks all the time stops
-# when they are narrow by chance.
+# Rounds grow by this factor before the intervals are looked at again: a measurement that is looked at all the time
+# stops when they are narrow by chance.
 GROWTH = 1.5
 # Two criteria for the length of a sample; and a length at which an interruption alone cannot be the cause.
 SAMPLE_SECONDS, SAMPLE_TICKS = 1e-3, 1000
@@ -107,7 +107,7 @@ def take_turns(
 
     In each round every call is timed once and the baseline twice, in a random order. A sample is as many calls as take
     `sample_seconds` and a thousand ticks of the clock; where that is more than one, another call comes before, so that
-    nobody pays for what the one before has left in the caches. Garbage is not collected while the clock runs.
+    no call pays for what another has left in the caches. Garbage is not collected while the clock runs.
 
     It ends after `rounds` rounds, or later, when every ratio to the baseline is known to `precision`, and earlier when
     the time is used up, but never with fewer than 5 rounds. So it takes about `seconds` at most, unless sizing the

@@ -25,7 +25,7 @@ ROUNDS = 9
 # The rounds of one process say nothing about the next, whose memory lies elsewhere, and the clock rate drifts. On two
 # busy cores the medians of five runs of one measurement were 2 to 9 % apart, so an interval reaches at least as far.
 DRIFT = 0.05
-SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and nobody asks for the last per cent
+SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and the last per cent does not matter
 # An epoch of the reference is timed on so many samples at most.
 SLOW_SAMPLES = 200
 

@@ -28,7 +28,7 @@ from kernels.train.fit import trainer
 
 Call = Callable[[], Trained]
 
-# What is made of functions that are not correctly rounded, or of a model that nobody has tried yet.
+# What is made of functions that are not correctly rounded, or of a model that has not been tried yet.
 TOLERANCE = 1e-9
 
 # Of what packages say that fail, some write pages.
@@ -164,7 +164,7 @@ class Variant(NamedTuple):
     def guarded(self) -> Iterator[None]:
         """Let nothing that goes wrong in a peer be more than a peer that is not measured.
 
-        Compilers and packages of others break in ways that nobody can list. What goes wrong in our own code is a bug.
+        Compilers and packages of others break in ways that cannot be listed. What goes wrong in our own code is a bug.
 
         Raises
         ------
@@ -200,7 +200,7 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
 
         def side_by_side() -> Trained:
             trained = train_runs(name, problem.model, loss, optimizer, data, plan, problem.inits, memories)
-            assert trained is not None  # noqa: S101 (nobody stops it)
+            assert trained is not None  # noqa: S101 (nothing stops it)
             return Trained(trained.params, trained.losses)
 
         return side_by_side

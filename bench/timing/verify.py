@@ -49,7 +49,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     Returns
     -------
     call : callable
-        Warm, and timed by nobody yet.
+        Warm, and not timed yet.
     errors : Errors
 
     Raises

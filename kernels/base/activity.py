@@ -1,4 +1,4 @@
-"""What takes seconds before any training, announced to whoever shows progress to a person."""
+"""What takes seconds before any training, announced to what shows progress to a person."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

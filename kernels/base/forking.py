@@ -1,7 +1,7 @@
 """Locks that a fork waits for.
 
-A forked process has only the thread that forked, and every lock as it stood. What another thread held then, nobody
-gives back: the child would wait for it forever.
+A forked process has only the thread that forked, and every lock as it stood. A lock that another thread held then is
+never released: the child would wait for it forever.
 """
 
 import os
@@ -16,7 +16,7 @@ def wait_when_forking(*locks: AbstractContextManager[Any]) -> None:
     Parameters
     ----------
     *locks : context managers
-        Reentrant, in the order in which whoever holds several has taken them.
+        Reentrant, in the order in which a thread that holds several has taken them.
     """
     if not hasattr(os, "register_at_fork"):  # Windows does not fork
         return

@@ -96,8 +96,8 @@ def target_machine_of(library: Any) -> Any:
 class CodeCache(NullCache):
     """The machine code of a kernel in the cache folder: one file, vouched for before anything in it is loaded.
 
-    numba's own cache loads whatever bytes it finds, whoever wrote them, and compares the times of a source file. A
-    kernel needs no such comparison: its name is a digest of all that it is made of.
+    numba's own cache loads whatever bytes it finds, also those of another user, and compares the times of a source
+    file. A kernel needs no such comparison: its name is a digest of all that it is made of.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""A folder that nobody else can write to, opened so that nobody can put another in its place.
+"""A folder that no other user can write to, opened so that no other user can put another in its place.
 
 What the cache holds is run as code. So the way to it is walked one folder at a time, each opened below the one before
-and looked at as it was opened. Whoever could change a folder on the way could lead elsewhere; whoever could have
-written a file could have planted code. Windows gives every user folders of their own, and has no such modes.
+and looked at as it was opened. A user who could change a folder on the way could lead elsewhere, and one who could
+have written a file could have planted code. Windows gives every user folders of their own, and has no such modes.
 """
 
 import errno

@@ -309,7 +309,7 @@ def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...]
         cache.write(f"{name}.py", source)
     dispatcher = numba.njit(**options)(entry)
     use_cache(dispatcher, name)
-    # While another thread holds the lock, nobody forks, so that no process begins without its collections.
+    # While another thread holds the lock, the process does not fork, so that no process begins without its collections.
     with global_compiler_lock, _collections_paused():
         dispatcher.compile(signature)
     return dispatcher

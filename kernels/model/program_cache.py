@@ -12,7 +12,7 @@ from kernels.base.forking import wait_when_forking
 from kernels.model.expression import parse
 from kernels.model.program import Instruction, Program, check_program
 
-# Raised by whoever changes what `derive` produces, so that no older program is read back.
+# To be raised where what `derive` produces changes, so that no older program is read back.
 FORMAT = 3
 
 # Held while sympy is imported and computes, so that no fork finds it half imported.

@@ -69,7 +69,7 @@ def _call_library(builder: Any, symbol: str, width: int, *args: ir.Value) -> ir.
     """Emit the calls of a function in the library, for `width` elements at a time."""
     vector = ir.VectorType(ir.DoubleType(), width)
     function = builder.module.declare_intrinsic(symbol, fnty=ir.FunctionType(vector, [vector] * len(args)))
-    # Otherwise LLVM keeps calls whose result nobody needs, such as those of the derivatives where only the loss is
+    # Otherwise LLVM keeps calls whose result is not used, such as those of the derivatives where only the loss is
     # wanted (a fifth of the time of a*sin(w*x + p) + c). llvmlite does not know the attribute.
     set.add(function.attributes, "willreturn")
     parts = zip(*(split(builder, arg, width) for arg in args), strict=True)
