@@ -205,7 +205,7 @@ def fit(
     kernel: Annotated[str, typer.Option(metavar="NAME", help='"fused", "fused-fma" or (slow) "reference".')] = "fused",
     dtype: Annotated[str, typer.Option(metavar="NAME", help='Compute in "float64" or "float32".')] = "float64",
     record: Annotated[
-        str, typer.Option(metavar="MARKS", help='Look at the loss: "epoch", "log", "log:10", or every so many updates.')
+        str, typer.Option(metavar="MARKS", help='Look at the loss: "epoch", "log", "log:10", or a number of updates.')
     ] = "epoch",
     validation: Annotated[
         float | None,
@@ -254,7 +254,7 @@ def fit(
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option(min=1, metavar="EPOCHS", help="Print rate, loss, gradient and parameters every so many epochs."),
+        typer.Option(min=1, metavar="EPOCHS", help="Print rate, loss, gradient and parameters after every N epochs."),
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw data and curve: .png or .svg.")] = None,
     animate: Annotated[
@@ -329,10 +329,10 @@ def run(
         typer.Option(metavar="NAME", help='"lanes", "fused", "reference", "lanes-fma" or "fused-fma".'),
     ] = None,
     record: Annotated[
-        str | None, typer.Option(metavar="MARKS", help='"log", "log:10", "epoch", or every so many updates.')
+        str | None, typer.Option(metavar="MARKS", help='"log", "log:10", "epoch", or a number of updates.')
     ] = None,
     confirm: Annotated[
-        int | None, typer.Option(metavar="SEEDS", help="Train the leading choices again on so many fresh seeds.")
+        int | None, typer.Option(metavar="SEEDS", help="Train the leading choices again on this many fresh seeds.")
     ] = None,
     validation: Validation = None,
     test: Test = None,
@@ -341,7 +341,7 @@ def run(
         typer.Option(metavar="EPOCHS", help="Stop runs whose loss on held-out rows has not improved for so long."),
     ] = None,
     refine: Annotated[
-        int | None, typer.Option(metavar="ROUNDS", help="Add learning rates around and beyond the best, so many times.")
+        int | None, typer.Option(metavar="ROUNDS", help="Rounds that add learning rates around and beyond the best.")
     ] = None,
     cluster: Cluster = None,
     verbose: Annotated[
@@ -439,7 +439,7 @@ def tune(
     target: Target = None,
     loss: Loss = None,
     confirm: Annotated[
-        int | None, typer.Option(metavar="SEEDS", help="Train the best choices again on so many fresh seeds.")
+        int | None, typer.Option(metavar="SEEDS", help="Train the best choices again on this many fresh seeds.")
     ] = None,
     validation: Validation = None,
     test: Test = None,

@@ -10,7 +10,7 @@ from bench.tables.formatting import text
 from kernels import FitResult, Model
 from kernels.train.yardstick import ARRIVED
 
-# The edge of stability is that of so many samples at most, drawn at random: of a million it would take minutes.
+# The edge of stability is that of at most this many samples, drawn at random: of a million it would take minutes.
 EDGE_SAMPLES = 5_000
 # Where the lowest loss is not known, a run with a lower R² than this that stands still is in a place with no way out.
 WEAK_R2 = 0.01

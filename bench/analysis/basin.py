@@ -62,7 +62,7 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
         For each of the runs one row per start, up to 41 by 41 of them: `config_id` and the choices of the run; where it
         starts, `param_<name>`, of which two vary; `status`, `samples_seen`, `samples_to_target` (missing where it was
         not reached) and `final_loss`, with the parameters that a run keeps. No rows for a model of one parameter, runs
-        that did not end, or so many samples that it would take long.
+        that did not end, or where there are too many samples.
     """
     model, names = result.model, [f"param_{name}" for name in result.model.params]
     rows = best_run_of_each_optimizer(result.frame) if rows is None else rows

@@ -10,7 +10,7 @@ from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.train.lowest_loss import PIECES
 
-# The edge of stability is that of so many samples at most, drawn at random: of a million it would take minutes.
+# The edge of stability is that of at most this many samples, drawn at random: of a million it would take minutes.
 EDGE_SAMPLES = 5_000
 STEP = 1e-4
 """Of the difference of slopes that stands for a second derivative, relative to the prediction."""

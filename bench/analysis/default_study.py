@@ -31,7 +31,7 @@ BELOW = 30.0
 # Edges that are further apart than this, or from 1, need more rates between them.
 DECADES = 4
 MINIBATCH = 16
-# What carries back is tried for so many parameters drawn at random.
+# Carrying back is tried for this many parameters, drawn at random.
 TRIED = 2
 
 

@@ -24,10 +24,10 @@ from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.paths import Paths, record_paths
 
-# The page gives the paths a megabyte. That is so many numbers of four bytes, which take a third more as base64: at each
-# mark the parameters, the loss and the samples seen.
+# The page gives the paths a megabyte: this many numbers of four bytes, which take a third more as base64, at each mark the
+# parameters, the loss and the samples seen.
 MAX_NUMBERS = 185_000
-# So many marks show how a run went, and more are not seen.
+# This many marks show how a run went, and more are not seen.
 LEAST_MARKS, MAX_MARKS = 16, 101
 # Samples visited by all of them, a tenth of a second in lanes; see `bench.analysis.basin`.
 WORK = 150_000_000

@@ -11,7 +11,7 @@ from kernels.base.run import Floats
 from kernels.data.samples import check_samples
 from kernels.losses.loss import Loss
 
-# More samples make no other surface, as far as a figure shows it; and so many values are worked on at a time.
+# More samples make no other surface, as far as a figure shows it; and this many values are worked on at a time.
 MAX_SAMPLES, CHUNK = 500, 200_000
 
 

@@ -66,7 +66,7 @@ class FitOutput(NamedTuple):
     Attributes
     ----------
     every : int or None
-        Print a line every so many epochs.
+        Print a line after every `every` epochs.
     plot, animate : Path or None
         Files to draw into.
     watch : bool

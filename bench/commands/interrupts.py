@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130
-# An interrupt that came where nothing can be raised is delivered again after so many seconds.
+# An interrupt that came where nothing can be raised is delivered again after this many seconds.
 PATIENCE = 0.02
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 

@@ -12,7 +12,7 @@ _WIDTH = len("-1.2346e-09")
 
 
 class Trace:
-    """Prints the state at the start, after every so many epochs, and after the last one.
+    """Prints the state at the start, after every `every` epochs, and after the last one.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Trace:
             self._print_epoch(result, data, epoch)
 
     def finish(self, result: FitResult, data: Dataset) -> None:
-        """Print the last epoch, which need not be one of every so many."""
+        """Print the last epoch, which need not be a multiple of `every`."""
         if result.epochs > self.printed:
             self._print_epoch(result, data, result.epochs)
 

@@ -10,7 +10,7 @@ from bench.compare.sources import join_names
 from bench.tables.formatting import text
 
 PAST, SLOWER, FASTER, SAME, UNSURE = "past the gate", "slower", "faster", "no difference", "no interval"
-# Of the choices of settings that two runs have in common, so many are shown.
+# The number of choices of settings, of those that two runs have in common, that are shown.
 SHOWN = 10
 
 

@@ -149,7 +149,7 @@ def _epochs(row: str, base: Floats, new: Floats) -> dict[str, Any]:
 
 @once
 def _places(count: int) -> NDArray[np.intp]:
-    """Return where, among so many sorted values, the ends of the interval of their median are."""
+    """Return where, among sorted values, the ends of the interval of their median are."""
     from scipy.stats import quantile_test  # noqa: PLC0415 (heavy)
 
     return np.array(quantile_test(np.arange(count), q=0, p=0.5).confidence_interval(CONFIDENCE), dtype=np.intp)

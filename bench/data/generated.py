@@ -43,4 +43,4 @@ GENERATED: dict[str, Callable[[], Columns]] = {
     "polynomial": polynomial,
 }
 NO_DATA = 100
-"""The samples of the built-in data "none", which have no inputs: so many updates are an epoch."""
+"""The samples of the built-in data "none", which have no inputs: their number is that of the updates in an epoch."""

@@ -178,7 +178,7 @@ def plan_jobs(
     memory : Memory
         Says which kernel trains them.
     until : int, optional
-        Train so many epochs and no more; without it, all.
+        How many epochs are trained; without it, all.
     many_options : int
         So many optimizers that differ in their options alone share jobs.
     """
@@ -229,7 +229,7 @@ def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
 
 
 def last_mark(clock: Clock, batch_size: int, epochs: int, until: int | None) -> int:
-    """Return the last mark of a run of so many epochs, or the last one within its first `until` epochs."""
+    """Return the last mark of a run of `epochs`, or the last one within its first `until` epochs."""
     marks = clock.marks(batch_size, epochs)
     if until is None:
         return marks.size - 1

@@ -85,16 +85,16 @@ def sweep(
     kernel : str
         ``"lanes"`` (32 runs side by side) or ``"lanes-fma"``, or one of those of `kernels.fit`, run by run.
     record : str or int
-        The marks at which losses are recorded and compared with the target, as for `kernels.fit`. ``"log"``: so many of
+        The marks at which losses are recorded and compared with the target, as for `kernels.fit`. ``"log"``: as many of
         them to a decade, 10 at most, that they add at most 0.4 evaluations of the loss to each epoch of a run, or as
         many as the folder has already; `SweepResult.clock` tells how many.
     confirm : int
-        The leading choices are trained once more, from the same starts with so many seeds that had no part in choosing
-        them, and recorded finely (`bench.engine.confirm`). 0 leaves that out; such runs of an earlier time are used
-        as long as they are about the ranking of today.
+        The leading choices are trained once more, from the same starts with this many seeds that had no part in
+        choosing them, and recorded finely (`bench.engine.confirm`). 0 leaves that out; such runs of an earlier time are
+        used as long as they are about the ranking of today.
     refine : int
         Learning rates around the best choice of each optimizer, or beyond it where it is at the edge of the grid, are
-        added in so many rounds at most (`bench.engine.refine`).
+        added in at most this many rounds (`bench.engine.refine`).
     executor : str or distributed.Client
         Where jobs run: ``"threads"``, one for each processor, or the client of a Dask cluster
         (`bench.engine.dask`), which gives the same bits.

@@ -81,7 +81,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     validation : float or (X, y), optional
         Samples that are not trained on, or the share to hold out, as for `kernels.fit`.
     patience : int, optional
-        Stop after so many epochs without a lower loss on the samples held out, and keep the parameters of the lowest.
+        Stop after this many epochs without a lower loss on the samples held out, and keep the parameters of the lowest.
     warm_start : bool
         Whether `fit` starts from the parameters of the call before in place of `init`.
     kernel : str

@@ -40,7 +40,7 @@ def select_best_runs(
 
 
 def best_optimizers(frame: pd.DataFrame, most: int = MAX_OPTIMIZERS) -> list[str]:
-    """Return the names of the optimizers, of more than so many those of the best ones."""
+    """Return the names of the optimizers, or of the best ones where there are many."""
     names = sorted(map(str, frame["optimizer"].unique()))
     if len(names) <= most:  # to rank them takes as long as to draw them
         return names

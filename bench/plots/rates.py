@@ -113,7 +113,7 @@ def rate_map(
 
 
 def _map_title(optimizer: str, start: str, room: int) -> str:
-    """Return the title of a map in about so many characters; an empty name is left out."""
+    """Return the title of a map, shortened to about that many characters; an empty name is left out."""
     title = shorten(optimizer, 14)
     if not start:
         return title
@@ -140,7 +140,7 @@ def _reduce_to_cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[t
 def _draw_cells(
     axis: Axes, maps: list[Cells], origins: list[tuple[float, float]], shade: Shades, *, digits: int, fontsize: int
 ) -> None:
-    """Draw the cells of all maps with their marks, and the numbers that have no more than so many digits."""
+    """Draw the cells of all maps with their marks, and the numbers that have few enough digits."""
     rows, columns = (places.ravel() for places in np.indices(maps[0].samples.shape))
     at = np.concatenate([np.column_stack([columns + x, rows + y]) for x, y in origins])
     samples = np.concatenate([cells.samples.ravel() for cells in maps])

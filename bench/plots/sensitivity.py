@@ -26,7 +26,7 @@ from bench.plots.style import (
 
 DIVERGED_LOSS = 1e300
 SHIFT = 0.012  # decades between the optimizers at one learning rate
-# What is so many times as high as nearly all other losses is out of view: it would flatten them.
+# What is this many times as high as nearly all other losses is out of view: it would flatten them.
 FAR_ABOVE = 30.0
 EDGES = ["low", "median", "high"]
 

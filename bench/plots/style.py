@@ -159,7 +159,7 @@ def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
 
 
 def round_ticks(scale: Axis, most: int, *, integer: bool = False) -> None:
-    """Put at most so many intervals on a linear axis, their ends 1, 2 or 5 times a power of ten apart.
+    """Put at most that many intervals on a linear axis, their ends 1, 2 or 5 times a power of ten apart.
 
     Each tick is written out: a factor common to all of them would stand where the title of a panel is.
     """

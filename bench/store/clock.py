@@ -61,7 +61,7 @@ class Clock:
         return size
 
     def _first_marks(self, batch_size: int, count: int) -> Marks:
-        """Return so many marks, the first ones of a run that is long enough to have them."""
+        """Return the first marks of a run, that many of them, as if it were long enough to have them."""
         epochs = 1  # an epoch has one mark or very many
         while (marks := self.marks(batch_size, epochs)).size < count:
             epochs *= 2

@@ -24,7 +24,7 @@ from kernels.data.samples import check_batch_size
 from kernels.model.model import Model
 
 LIMIT = 1_000_000
-"""So many configurations run without a question, and so many values a single setting may have."""
+"""The most configurations that run without a question, and the most values of a single setting."""
 
 Numbers = float | Sequence[float] | NDArray[Any]
 Texts = str | Sequence[str]
@@ -214,7 +214,7 @@ class RandomStarts:
 
 
 def question_if_large(size: int) -> str | None:
-    """Return what to ask before so many configurations are run, or None if there is nothing to ask."""
+    """Return what to ask before that number of configurations is run, or None if there is nothing to ask."""
     if size <= LIMIT:
         return None
     return f"the grid has {size:,} configurations, more than {LIMIT:,}; confirm with --yes, or list fewer values"

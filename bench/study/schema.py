@@ -180,13 +180,13 @@ class RunTable(Table):
     kernel: str = Field(default="lanes", description='"lanes", "fused", "reference", "lanes-fma", "fused-fma".')
     drop_last: bool = Field(default=True, description="Leave out the last batch of an epoch where it would be smaller.")
     record: str | int = Field(
-        default="log", description='When the loss is looked at: "log", "log:10", "epoch", or every so many updates.'
+        default="log", description='When the loss is looked at: "log", "log:10", "epoch", or a number of updates.'
     )
-    confirm: int = Field(default=20, description="Train the leading choices again on so many fresh seeds.")
-    refine: int = Field(default=0, description="Add learning rates around and beyond the best, so many times.")
+    confirm: int = Field(default=20, description="Train the leading choices again on this many fresh seeds.")
+    refine: int = Field(default=0, description="Rounds that add learning rates around and beyond the best.")
     patience: int | None = Field(
         default=None,
-        description="Stop runs whose loss on held-out rows has not improved for so many epochs; keep its lowest.",
+        description="Stop runs whose loss on held-out rows has not improved for this many epochs; keep its lowest.",
     )
 
     @field_validator("*", mode="before")

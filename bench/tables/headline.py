@@ -8,7 +8,7 @@ from bench.tables.phrases import describe_estimate, describe_order, describe_riv
 from bench.tables.ranking import varies
 from bench.tables.winners import is_confirmed
 
-# So many tied choices, and so many optimizers besides the first one, are named.
+# How many tied choices, and how many optimizers besides the first one, are named.
 MAX_TIES, MAX_OPTIMIZERS = 2, 4
 
 

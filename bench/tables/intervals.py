@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from kernels.base.run import Floats
 
 CONFIDENCE = 0.95
-# The error of an interval may be so many times the one that is asked for: that of five values is 6.25 % instead of 5 %.
+# The error of an interval may be this multiple of the one asked for: that of five values is 6.25 % instead of 5 %.
 EXCESS = 1.4
 
 
@@ -87,7 +87,7 @@ def median_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Flo
     95 %. Fewer do not bound it (four: 87.5 %, three: 75 %, two: 50 %), and there is no interval: NaN. In general there
     is none where the range of the sample misses the median more than 1.4 times as often as is asked for.
 
-    Infinite values count, as of runs that failed: where so many fail that the median may be infinite, the upper end is.
+    Infinite values count, as of runs that failed: where the median may be infinite for them, the upper end is.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from bench.tables.ranking import varies
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns
 from kernels.base.run import Floats
 
-# A run that fails counts so many times the most expensive one: the convention PAR10 of algorithm configuration. Losses
+# A run that fails costs this multiple of the dearest one: the convention PAR10 of algorithm configuration. Losses
 # have no most expensive one, as they grow without bounds before they are infinite: there it is the median.
 PENALTY = 10.0
 COLUMNS = ["setting", "share", "factor", "best", "worst"]

@@ -17,7 +17,7 @@ from kernels.base.run import Floats
 
 # Costs that differ by no more than this share are equal.
 EQUAL = 0.01
-# A rate is good if every run succeeds there, at a median cost of at most so many times that of the best rate.
+# A rate is good if every run succeeds there, at a median cost of at most this many times that of the best rate.
 GOOD = 2.0
 
 

@@ -18,12 +18,12 @@ SUCCESS_MARGIN = 0.1
 SUCCESS_SHARE = 0.2
 # What the variance of the other choices weighs against that of a comparison's own pairs, in degrees of freedom.
 PRIOR_FREEDOM = 4
-# From so many pairs on, signs alone tell choices apart at any number of them.
+# From this many pairs on, signs alone tell choices apart at any number of them.
 SIGN_PAIRS = 20
 ONE_SIGMA = 0.6827
 # Of median polish, at most. It settles soon, and there is no need for its last digits.
 PASSES = 4
-# Choices that cost up to so many times as much as the best are compared with it when their noise is estimated.
+# Choices that cost up to this many times as much as the best are compared with it when their noise is estimated.
 NEAR = 2.0
 
 

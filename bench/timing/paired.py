@@ -31,7 +31,7 @@ GROWTH = 1.5
 # Two criteria for the length of a sample; and a length at which an interruption alone cannot be the cause.
 SAMPLE_SECONDS, SAMPLE_TICKS = 1e-3, 1000
 SURE_SECONDS = 0.1
-# A clock that has not moved after so many readings, or in so many calls, is not going to.
+# A clock that has not moved after this many readings, or in this many calls, is not going to.
 READINGS, MOST_CALLS = 100_000, 2**24
 TICKS = 10
 # More samples than this are resampled in groups: one by one that takes long, and the interval is narrow anyway.
@@ -299,7 +299,7 @@ def _calls_per_sample(name: str, call: Callable[[], object], least: float, clock
 
 
 def _sample(call: Callable[[], object], loops: int, clock: Callable[[], float]) -> float:
-    """Seconds of so many calls."""
+    """Seconds of that many calls."""
     if loops > 1:
         call()
     collecting = gc.isenabled()

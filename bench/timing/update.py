@@ -26,7 +26,7 @@ ROUNDS = 9
 # busy cores the medians of five runs of one measurement were 2 to 9 % apart, so an interval reaches at least as far.
 DRIFT = 0.05
 SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and the last per cent does not matter
-# An epoch of the reference is timed on so many samples at most.
+# An epoch of the reference is timed on at most this many samples.
 SLOW_SAMPLES = 200
 
 

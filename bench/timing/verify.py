@@ -12,9 +12,9 @@ import numpy as np
 from bench.timing.problem import Errors, Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call, Variant
 
-# The reference takes about ten microseconds for a sample-update: so many take a second.
+# The reference takes about ten microseconds for a sample-update: this many take a second.
 MOST_SAMPLE_UPDATES = 100_000
-# Of what takes longer, a block of lanes and one more run, as many of their samples as make so many.
+# Of what takes longer, a block of lanes and one more run, as many of their samples as make that number.
 SOME, PART = 33, 5_000
 
 Value = TypeVar("Value")

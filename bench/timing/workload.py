@@ -14,7 +14,7 @@ from kernels.optimizers.schedules import learning_rates
 
 # Against which all others are measured; where it is not verified, another takes its place.
 BASELINE = "fused"
-# A call is to last long enough that calling it does not count: so many sample-updates of one run, and of many.
+# A call is to last long enough that calling it does not count: these are the sample-updates of one run, and of many.
 UPDATES = 80_000
 BATCH_UPDATES = 32_000_000
 BATCH_RUNS = 1024

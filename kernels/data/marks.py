@@ -21,7 +21,7 @@ def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_
     record : str or int
         ``"epoch"``: the ends of epochs alone. ``"log"`` or ``"log:PER_DECADE"``: besides them marks that are evenly
         spaced in the logarithm of the samples seen, 10 to a decade if nothing else is said, as long as they lie less
-        than an epoch apart. A number: besides them a mark after every so many updates.
+        than an epoch apart. A number: besides them a mark each time after that many updates.
     n : int
         Samples in the data.
     batch_size : int
@@ -88,7 +88,7 @@ def count_updates(marks: Marks, n: int, batch_size: int, *, drop_last: bool) -> 
 
 
 def thin_marks(samples: Marks, most: int) -> Marks:
-    """Return the places of at most so many marks, which are denser at the start; the first, second and last are kept.
+    """Return the places of at most `most` marks, which are denser at the start; the first, second and last are kept.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ as_number: Bound  # a number or a lane -> the same, rounded to what the kernel c
 WIDTH: int  # how many
 PART: int  # how many of them are added up side by side
 PARAMS: int  # of the model
-part_sum: Bound  # pairwise_sum for so many
+part_sum: Bound  # pairwise_sum of PART runs
 read_point: Bound  # (cells, first) -> theta of the runs from the first on, PART of them
 write_sum: Bound  # (cells, first, total), the sums of these runs
 read_sum: Bound  # (cells) -> the sums of all runs
@@ -305,7 +305,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
 
 
 def sum_in_parts(theta, x, y, start, count, options, scratch):
-    """Return the same sums of more runs than the registers hold: those of so many as they hold, one after the other."""
+    """Return the same sums of more runs than the registers hold: of those that they hold, part by part."""
     point, total = scratch.partials[POINT], scratch.partials[TOTAL]
     store(scratch.partials, POINT, theta)
     for first in range(0, WIDTH, PART):

@@ -126,8 +126,8 @@ def fit(
     record : str or int
         The marks at which the loss and the parameters are recorded, 0 and the end of every epoch always among them:
         ``"epoch"``, these alone; ``"log"`` or ``"log:PER_DECADE"``, besides them marks evenly spaced in the logarithm
-        of the samples seen, in the first epochs; or a number, besides them a mark after every so many updates. What is
-        recorded does not change the parameters, but `target` and `patience` are looked at only at marks.
+        of the samples seen, in the first epochs; or a number, besides them a mark each time after that many updates.
+        What is recorded does not change the parameters, but `target` and `patience` are looked at only at marks.
     validation : float or (x, y), optional
         Samples that are not trained on; the loss over them is recorded at the same marks. Either data
         besides x and y, or the share of x and y to hold out, between 0 and 1: ``round(validation * n)`` samples, which
@@ -138,9 +138,9 @@ def fit(
         Samples that have no part in the run, neither in training nor in what is kept: `FitResult.test_loss` is the loss
         on them. Data besides x and y, or a share of them: the first ``round(test * n)`` of that permutation.
     patience : int, optional
-        Stop at the first mark that lies so many epochs or more after that of the lowest validation loss; the status is
-        ``"stopped"`` then. However the run ends, `params` are those of the mark of the lowest validation loss, and all
-        that is said of them (`kept`, `rmse`, `predict`, ...) too.
+        Stop at the first mark that lies this many epochs or more after that of the lowest validation loss; the status
+        is ``"stopped"`` then. However the run ends, `params` are those of the mark of the lowest validation loss, and
+        all that is said of them (`kept`, `rmse`, `predict`, ...) too.
     dtype : str
         What is computed with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``, which
         have the same bits there too; for models of + - * / sqrt, abs, max, min, where and whole powers. Samples, start

@@ -50,7 +50,7 @@ function axis(title, { log = false, range = null, ...more } = {}) {
   };
 }
 
-// Ticks at 1, 2, 5, 10, ... for a logarithmic axis, or at powers of ten, so that there are at most so many of them.
+// Ticks at 1, 2, 5, 10, ... for a logarithmic axis, or at powers of ten, of which there are not too many.
 function ticks(low, high, says = text, most = 15) {
   const decades = Array.from({ length: Math.max(1, Math.ceil(high) - Math.floor(low) + 1) }, (_, i) => Math.floor(low) + i);
   const isInside = (value) => Math.log10(value) >= low - 1e-9 && Math.log10(value) <= high + 1e-9;

@@ -233,7 +233,7 @@ def _batches(problem: Problem, *, many: bool = False) -> list[Batch]:
 
 
 def _columns(problem: Problem, size: int, *, many: bool = False) -> Iterator[Batch]:
-    """Return the inputs and y, so many samples at a time."""
+    """Return the inputs and y, that many samples at a time."""
     columns = [torch.tensor(column) for column in (*problem.x, problem.y)]
     if many:
         columns = [column[:, None] for column in columns]

@@ -30,7 +30,7 @@ jax.config.update("jax_enable_x64", True)
 # jax.numpy has no error function.
 FUNCTIONS = SimpleNamespace(**vars(jnp) | {"erf": jax.scipy.special.erf})
 UNROLLED = (1, 4)
-# Each form is timed so often at least, and so many seconds.
+# Each form is timed at least this often, and for this many seconds.
 TRIES, TRYING = 3, 0.03
 # Sample-updates that are enough to tell which form is the fastest, and so few that it would not pay to try.
 ENOUGH, FEW = 4_000_000, 10_000
