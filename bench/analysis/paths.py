@@ -24,8 +24,8 @@ from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.paths import Paths, record_paths
 
-# The page gives the paths a megabyte: this many numbers of four bytes, which take a third more as base64, at each mark the
-# parameters, the loss and the samples seen.
+# The page gives the paths a megabyte: this many numbers of four bytes, which take a third more as base64; at each mark
+# there are the parameters, the loss and the samples seen.
 MAX_NUMBERS = 185_000
 # This many marks show how a run went, and more are not seen.
 LEAST_MARKS, MAX_MARKS = 16, 101
