@@ -323,7 +323,7 @@ def test_the_time_is_that_of_all_slices_so_far(epoch_by_epoch, monkeypatch, kern
     )
     compiled = iter([50.0, 53.0])
     monkeypatch.setattr(slices, "time", SimpleNamespace(perf_counter=lambda: next(trained)))
-    monkeypatch.setattr(sys.modules["kernels.fit"], "time", SimpleNamespace(perf_counter=lambda: next(compiled)))
+    monkeypatch.setattr(sys.modules["kernels.train.fit"], "time", SimpleNamespace(perf_counter=lambda: next(compiled)))
     calls = []
     result = quadratic(kernel=kernel, epochs=4, callback=calls.append)
     assert [call.seconds for call in calls] == [1, 3, 7, 15]

@@ -47,7 +47,7 @@ print("hangs" if not ended[0] else ended[1])
 @pytest.mark.parametrize(
     ("kernel", "imports", "function"),
     [
-        ("reference", "from kernels import derive", "derive.derive"),
+        ("reference", "from kernels.model import derive", "derive.derive"),
         ("fused", "from numba.core import compiler", "compiler.compile_extra"),
     ],
 )

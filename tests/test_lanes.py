@@ -163,7 +163,7 @@ def computed(request, python, tmp_path_factory):
     if request.param == "AVX2" and not all(llvm.get_host_cpu_features().get(name) for name in ("avx2", "fma")):
         pytest.skip("this processor has no AVX2")
     file = tmp_path_factory.mktemp("lanes") / "results.npy"
-    code = ["import numpy as np", "from kernels import lane_math"]
+    code = ["import numpy as np", "from kernels.simd import math as lane_math"]
     code += ["lane_math.LIBRARY_FUNCTIONS = ()"] if request.param == "no vector library" else []
     code += ["from tests.test_lanes import results", f"np.save({str(file)!r}, results())"]
     python("\n".join(code), **PLACES[request.param])

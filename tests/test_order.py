@@ -160,7 +160,7 @@ def test_an_order_in_which_a_draw_is_rejected(compiled, seed):
 
 
 def test_it_is_the_same_in_another_process(python):
-    code = "from kernels import block_shuffle; print(block_shuffle.permutation(10, 0, 1).tolist())"
+    code = "from kernels.data import order; print(order.permutation(10, 0, 1).tolist())"
     assert python(code) == f"{GOLDEN}\n"
 
 

@@ -172,7 +172,7 @@ def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch,
         program = compile_program(*model)
         return program._replace(derivatives=(2, *program.derivatives[1:]))
 
-    monkeypatch.setattr("kernels.model.compile_program", wrong)
+    monkeypatch.setattr("kernels.model.model.compile_program", wrong)
     study = with_overrides(load_study(folder / "run.toml"), kernel="reference", epochs=1)
     assert not run_study(study, tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()

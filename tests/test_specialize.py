@@ -93,31 +93,34 @@ def test_the_source_can_be_read(bound_alone):
 
 # Edits of what all kernels are made of: (file, old text, new text).
 EDITS_OF_ALL = [
-    ("loops.py", "single = zeros()\n", "single = zeros()  # 0\n                i = 0\n"),
-    ("loops.py", "BLOCK = 128", "BLOCK = 64"),
-    ("order.py", "while i > 0", "while i > 1"),
-    ("order.py", "np.uint64(0xFFFFFFFF), 18", "np.uint64(0xFFFFFFFF), 19"),
-    ("run.py", "CONVERGED, DIVERGED = 0, 1, 2", "CONVERGED, DIVERGED = 0, 2, 1"),
-    ("lanes.py", "ir.DoubleType(): 8", "ir.DoubleType(): 16"),
-    ("lane_exp.py", "LOG2_E = 1.4426950408889634", "LOG2_E = 1.4426950408889636"),
-    ("lane_log.py", "0.33333333333334", "0.33333333333333"),
-    ("lane_vector.py", "ir.IntType(32)", "ir.IntType(64)"),
-    ("tuples.py", "operator.mul", "operator.add"),
-    ("unrolled.py", 'number("-0.0")', 'number("0.0")'),
+    ("loops/loops.py", "single = zeros()\n", "single = zeros()  # 0\n                i = 0\n"),
+    ("loops/loops.py", "BLOCK = 128", "BLOCK = 64"),
+    ("loops/order.py", "while i > 0", "while i > 1"),
+    ("loops/order.py", "np.uint64(0xFFFFFFFF), 18", "np.uint64(0xFFFFFFFF), 19"),
+    ("base/run.py", "CONVERGED, DIVERGED = 0, 1, 2", "CONVERGED, DIVERGED = 0, 2, 1"),
+    ("simd/lanes.py", "ir.DoubleType(): 8", "ir.DoubleType(): 16"),
+    ("simd/exp.py", "LOG2_E = 1.4426950408889634", "LOG2_E = 1.4426950408889636"),
+    ("simd/log.py", "0.33333333333334", "0.33333333333333"),
+    ("simd/vector.py", "ir.IntType(32)", "ir.IntType(64)"),
+    ("simd/tuples.py", "operator.mul", "operator.add"),
+    ("compile/unrolled.py", 'number("-0.0")', 'number("0.0")'),
 ]
 # The others, with whether they change the kernel of huber and adamw, and that of momentum with weight decay.
 EDITS = [
-    (("adam_rules.py", "mean / (sqrt(square) * scale", "mean / (scale * sqrt(square)"), [True, False]),  # in adamw
-    (("adam_rules.py", "(1.0 - lr * options[-1]) * theta", "theta"), [True, False]),
-    (("adam_rules.py", "    return maximum(power1", "    return 1.0 * maximum(power1"), [True, False]),
-    (("adam_rules.py", "TINY = 1e-300", "TINY = 1e-30"), [True, False]),
-    (("optimizer.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta"), [False, True]),
-    (("residual_losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)"), [True, False]),
-    (("residual_losses.py", "size - 0.5 * clipped", "size"), [True, False]),  # its value is recorded
-    (("descent_rules.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()"), [False, False]),
-    (("fit.py", "import time\n", "import time\n\n"), [False, False]),
+    (
+        ("optimizers/adam_rules.py", "mean / (sqrt(square) * scale", "mean / (scale * sqrt(square)"),
+        [True, False],
+    ),  # in adamw
+    (("optimizers/adam_rules.py", "(1.0 - lr * options[-1]) * theta", "theta"), [True, False]),
+    (("optimizers/adam_rules.py", "    return maximum(power1", "    return 1.0 * maximum(power1"), [True, False]),
+    (("optimizers/adam_rules.py", "TINY = 1e-300", "TINY = 1e-30"), [True, False]),
+    (("optimizers/optimizer.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta"), [False, True]),
+    (("losses/residual_losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)"), [True, False]),
+    (("losses/residual_losses.py", "size - 0.5 * clipped", "size"), [True, False]),  # its value is recorded
+    (("optimizers/descent_rules.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()"), [False, False]),
+    (("train/fit.py", "import time\n", "import time\n\n"), [False, False]),
 ]
-UNEDITED = ("fit.py", "", "")
+UNEDITED = ("train/fit.py", "", "")
 # Prints the names of two kernels after each edit, as the package in the working directory's folders has it. That is
 # imported anew each time, in one process: to import numba takes longer than all that is asked for here.
 NAMES = """
@@ -127,7 +130,8 @@ for folder in sorted(os.listdir()):
     for module in [name for name in sys.modules if name.partition(".")[0] == "kernels"]:
         del sys.modules[module]
     sys.path.insert(0, os.path.abspath(folder))
-    from kernels import models, specialize
+    from kernels import models
+    from kernels.compile import specialize
     from kernels.losses import make_loss
     from kernels.optimizers import make_optimizer
     assert specialize.__file__.startswith(sys.path.pop(0))

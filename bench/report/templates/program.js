@@ -83,7 +83,7 @@ function meanSquare(values) {
   return sum / values.length;
 }
 
-// The losses of a prediction and its target, as in kernels/prediction_losses.py, and the targets that some expect.
+// The losses of a prediction and its target, as in kernels/losses/prediction_losses.py, and the targets that some expect.
 const LOSS_VALUES = {
   __proto__: null,
   logistic: (prediction, target) => {
@@ -95,7 +95,7 @@ const LOSS_VALUES = {
     Math.max(Math.exp(prediction) - target * prediction + (target && target * Math.log(target)) - target, 0),
   objective: (prediction) => prediction,
 };
-// The losses of a residual, as in kernels/residual_losses.py.
+// The losses of a residual, as in kernels/losses/residual_losses.py.
 const RESIDUAL_VALUES = {
   __proto__: null,
   huber: (r, [delta]) => {
