@@ -162,10 +162,16 @@ def test_frames_and_curves_are_those_of_threads(client, heavy, small_jobs):
     assert len(seen) > 5
 
 
-def test_rules_of_all_shapes_are_the_same_on_workers(client, rules):
-    """A clock, a closure, a function that returns an optimizer, an array, and a loss."""
-    grid = grid_of(["averaged(tabled(0.8))", "tabled(0.7)", "fading", "shorter", "doubled(3)"], 2)
-    settings = {"loss": "fair(2)", "target": None}
+@pytest.mark.parametrize(
+    ("optimizers", "kernel"),
+    [
+        (["averaged(tabled(0.8))", "tabled(0.7)", "fading", "shorter", "doubled(3)"], "reference"),
+        (["averaged(tabled(0.8))"], "fused"),
+    ],
+)
+def test_rules_of_all_shapes_are_the_same_on_workers(client, rules, optimizers, kernel):
+    """A clock, a closure, a function that returns an optimizer, an array, and a loss; one of them is compiled too."""
+    grid, settings = grid_of(optimizers, 2), {"loss": "fair(2)", "target": None, "kernel": kernel}
     assert_same(swept(grid, executor=client, **settings), swept(grid, **settings))
 
 

@@ -311,6 +311,7 @@ def test_the_command_shuffles_a_map_in_blocks(sgdbench, write, rows, tmp_path):
 def test_a_run_of_an_arrow_file(sgdbench, write, rows, tmp_path):
     path = write(rows, "arrow")
     options = ["--x", "x", "--y", "y", "--epochs", "3", "--confirm", "0", "--out", tmp_path / "out"]
+    options += ["--optimizer", "sgd", "--batch-size", "16", "--seed", "0"]
     code, out, err = sgdbench("run", path, *options)
     assert (code, err) == (0, "")
     assert "(1,003 samples)" in out
