@@ -43,7 +43,8 @@ from kernels.simd import vector as lane_vector
 EMITTERS = (compiled_functions, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
 # The others are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
-    loops.visit.__name__,
+    loops.visit_in_copy.__name__,
+    loops.visit_by_places.__name__,
     loops.gather.__name__,
     loops.status_of.__name__,
     loops.status_by_validation.__name__,
@@ -90,6 +91,7 @@ def specialize(
     width: int = 1,
     options_per_run: bool = False,
     dtype: str = "float64",
+    gathers: bool = False,
 ) -> Kernel:
     """Return the kernel of a model, a loss and an optimizer, compiled at most once in a process.
 
@@ -105,6 +107,8 @@ def specialize(
         Whether each of them has options of its own, as `kernels.optimizers.run_options` stacks them.
     dtype : str
         What it computes with, ``"float64"`` or ``"float32"``.
+    gathers : bool
+        Whether shuffled samples are gathered some at a time, which takes half a second more to compile.
 
     Raises
     ------
@@ -112,7 +116,11 @@ def specialize(
         If the rule or the loss uses what a kernel cannot be made of.
     """
     own = options_per_run
-    return _build(ingredients_of(program, loss, optimizer, fma=fma, width=width, options_per_run=own, dtype=dtype))
+    return _build(
+        ingredients_of(
+            program, loss, optimizer, fma=fma, width=width, options_per_run=own, dtype=dtype, gathers=gathers
+        )
+    )
 
 
 def ingredients_of(
@@ -124,6 +132,7 @@ def ingredients_of(
     width: int = 1,
     options_per_run: bool = False,
     dtype: str = "float64",
+    gathers: bool = False,
 ) -> Ingredients:
     """Return what a kernel is made of; the parameters are those of `specialize`."""
     return Ingredients(
@@ -147,6 +156,7 @@ def ingredients_of(
         width,
         options_per_run,
         dtype,
+        gathers,
     )
 
 
@@ -260,6 +270,7 @@ def make_binder(made_of: Ingredients) -> Binder:
             "add_weight_decay": add_weight_decay,
             "as_number": lanes.as_float32 if made_of.dtype == "float32" else lanes.as_float64,
             "WIDTH": made_of.width,
+            "visit": loops.visit_by_places if made_of.gathers else loops.visit_in_copy,
             "PART": made_of.part,
             "PARAMS": made_of.program.params,
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,

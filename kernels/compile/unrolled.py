@@ -47,6 +47,7 @@ class Ingredients(NamedTuple):
     width: int
     options_per_run: bool = False
     dtype: str = "float64"
+    gathers: bool = False
 
     @property
     def by_factor(self) -> bool:

@@ -39,6 +39,7 @@ term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a 
 zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
 as_number: Bound  # a number or a lane -> the same, rounded to what the kernel computes with
+visit: Bound  # visit_in_copy or visit_by_places
 # In a block of runs
 WIDTH: int  # how many
 PART: int  # how many of them are added up side by side
@@ -223,11 +224,14 @@ def status_by_validation(status, loss, lowest, seen, patience):
     return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
 
 
-def visit(data, seed, epoch, start, count):
-    """Copy samples into their room, in the order of the epoch: a part from `start` on, or all where they are few."""
-    if data.order.size > 0:
-        gather(data, seed, epoch, start, count)
-    elif start == 0:
+def visit_by_places(data, seed, epoch, start, count):
+    """Copy samples into their room, in the order of the epoch: a part from `start` on."""
+    gather(data, seed, epoch, start, count)
+
+
+def visit_in_copy(data, seed, epoch, start, count):
+    """Copy all samples into their room in the order of the epoch, when it begins."""
+    if start == 0:
         shuffle_samples(data, seed, epoch)
 
 

@@ -81,6 +81,7 @@ def compile_kernel(
     *,
     options_per_run: bool = False,
     dtype: str = "float64",
+    gathers: bool = False,
 ) -> Kernel:
     """Return the kernel of that name, any but `reference`, compiled where it has to be.
 
@@ -89,7 +90,16 @@ def compile_kernel(
     check_dtype(dtype, kernel, model, loss, optimizer)
     kind = KERNELS[kernel]
     own, width = options_per_run and kind.width > 1, lane_width(kernel, dtype, model.program, loss)
-    return specialize(model.program, loss, optimizer, fma=kind.fma, width=width, options_per_run=own, dtype=dtype)
+    return specialize(
+        model.program,
+        loss,
+        optimizer,
+        fma=kind.fma,
+        width=width,
+        options_per_run=own,
+        dtype=dtype,
+        gathers=gathers,
+    )
 
 
 def train_runs(
@@ -144,7 +154,9 @@ def train_runs(
     )
     if KERNELS[kernel].width > 1:
         own = hyper.settings.ndim == 2
-        lanes = compile_kernel(kernel, model, loss, optimizer, options_per_run=own, dtype=dtype).train
+        gathers = data.order.size > 0
+        made = compile_kernel(kernel, model, loss, optimizer, options_per_run=own, dtype=dtype, gathers=gathers)
+        lanes = made.train
         width = lane_width(kernel, dtype, model.program, loss)
         given = with_factors(kernel, model, loss, data, last + 1)
         finished = _train_side_by_side(lanes, given, hyper, runs, first, stopped, width)

@@ -190,7 +190,7 @@ def fit(
     data = allocate_data(columns, targets, shuffle=order, batch_size=size, validation=held_out, dtype=dtype)
 
     asked = time.perf_counter()
-    train = trainer(kernel, model, loss, optimizer, dtype)
+    train = trainer(kernel, model, loss, optimizer, dtype, gathers=data.order.size > 0)
     per_epoch = samples_per_epoch(n, size, drop_last)
     about: dict[str, Any] = {
         "model": model,
@@ -257,7 +257,9 @@ def _read_only(view: NDArray[T]) -> NDArray[T]:
     return view
 
 
-def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer, dtype: str = "float64") -> Train:
+def trainer(
+    kernel: str, model: Model, loss: Loss, optimizer: Optimizer, dtype: str = "float64", *, gathers: bool = False
+) -> Train:
     """Return the function that trains one run with a kernel, compiled where it has to be.
 
     Raises
@@ -270,11 +272,17 @@ def trainer(kernel: str, model: Model, loss: Loss, optimizer: Optimizer, dtype: 
         return lambda data, hyper, record, first, last: reference.train(
             model.program, loss, optimizer, data, with_marks(hyper, data.y.size), record, first, last
         )
-    compiled = specialize(model.program, loss, optimizer, fma=KERNELS[kernel].fma, dtype=dtype).train
+    made_of = partial(specialize, model.program, loss, optimizer, fma=KERNELS[kernel].fma, dtype=dtype)
+    compiled = {gathers: made_of(gathers=gathers).train}
     sums = allocate_scratch(len(model.params))
-    return lambda data, hyper, record, first, last: compiled(
-        data, with_marks(hyper, data.y.size), record, sums, first, last
-    )
+
+    def train(data: Data, hyper: Hyperparameters, record: Record, first: int, last: int) -> tuple[int, int]:
+        gathered = data.order.size > 0
+        if gathered not in compiled:
+            compiled[gathered] = made_of(gathers=gathered).train
+        return compiled[gathered](data, with_marks(hyper, data.y.size), record, sums, first, last)
+
+    return train
 
 
 def draw_start(model: Model, seed: int) -> Floats:

@@ -60,7 +60,7 @@ def record_paths(
     )
     dtype = data.y.dtype.name
     if KERNELS[kernel].width > 1:
-        lanes = compile_kernel(kernel, model, loss, optimizer, dtype=dtype).train
+        lanes = compile_kernel(kernel, model, loss, optimizer, dtype=dtype, gathers=data.order.size > 0).train
         width = lane_width(kernel, dtype, model.program, loss)
         given = with_factors(kernel, model, loss, data, hyper.marks.size)
         _record_side_by_side(lanes, given, hyper, params, memory, at, paths, width)
