@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import leaders, recommended_choice
 from bench.tables.phrases import describe_choice
+from bench.tables.ranking import leaders, recommended_choice
 from bench.tables.run_costs import choice_columns, find_choices
 from bench.tables.winners import is_confirmed
 

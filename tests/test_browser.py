@@ -23,8 +23,8 @@ from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.store.results import load_run
 from bench.study.load import load_study
-from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import duration, text
+from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.seconds import times_to_target
 from kernels import Model
 from kernels.losses import make_loss

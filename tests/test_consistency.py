@@ -6,10 +6,9 @@ import pytest
 from numpy import inf
 from simulated import costs_of, runs_of
 
-from bench.tables.choice_ranking import ranking, recommended_choice
 from bench.tables.headline import headline
 from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.ranking import varies
+from bench.tables.ranking import ranking, recommended_choice, varies
 from bench.tables.run_costs import CHOICES, find_choices
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm, winners

@@ -17,7 +17,7 @@ from bench.report.tune_report import write_tune_report
 from bench.store.tuning import load_tuning
 from bench.study.load import load_study, to_toml
 from bench.study.suite import load_suite
-from bench.tables.choice_ranking import recommended_choice, runs_of
+from bench.tables.ranking import recommended_choice, runs_of
 
 RNG = np.random.default_rng(3)
 ROWS = 60

@@ -5,11 +5,11 @@ import pytest
 from test_scoreboard import TABLE
 from test_verdict import APART, joined, lost, runs_of
 
-from bench.tables.choice_ranking import ranking
 from bench.tables.faster import describe_fastest, describe_ratio_of_times
 from bench.tables.headline import headline
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_share
+from bench.tables.ranking import ranking
 from bench.tables.winners import confirm
 
 

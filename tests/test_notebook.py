@@ -19,7 +19,7 @@ import bench.report.notebook
 from bench import Grid, load_run, sweep
 from bench.report.notebook import fit_html, plot_fit, sweep_html
 from bench.tables.formatting import text
-from bench.tables.ranking import best_choices
+from bench.tables.standard_tables import best_choices
 from kernels import FitResult, fit, models
 from kernels.base.views import PLACES, find_view
 from tests.conftest import HANG, ROOT

@@ -6,8 +6,8 @@ import pytest
 from numpy import inf, nan
 from simulated import NOISES, costs_of, runs_of
 
-from bench.tables.choice_ranking import ranking
 from bench.tables.optimizer_comparison import compare_optimizers, compare_with, find_best
+from bench.tables.ranking import ranking
 from bench.tables.run_costs import CHOICES
 from bench.tables.winners import confirm
 

@@ -20,8 +20,8 @@ from bench.report.report import write_report
 from bench.report.reproduce import reproduction
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
-from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import MISSING
+from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.readable import caption, readable_table, text_table
 from kernels.data.marks import make_marks
 

@@ -24,7 +24,7 @@ from bench.plots.sensitivity import sensitivity
 from bench.plots.setting_importance import setting_importance
 from bench.plots.speed import speed_bars
 from bench.plots.style import save, save_as
-from bench.tables.ranking import loss_quantiles
+from bench.tables.loss_quantiles import loss_quantiles
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$ a|b [bold] \\alpha $", "line\nbreak", "x" * 300]
 X = np.linspace(-1, 1, 50)

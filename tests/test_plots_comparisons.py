@@ -16,7 +16,7 @@ from bench.plots.sensitivity import sensitivity
 from bench.plots.setting_importance import setting_importance
 from bench.plots.speed import speed_bars
 from bench.plots.style import FAINT, format_limit, save
-from bench.tables.choice_ranking import ranking
+from bench.tables.ranking import ranking
 
 # Which runs
 

@@ -9,8 +9,8 @@ from bench.compare.ratios import epochs
 from bench.study.config_id import config_ids
 from bench.study.load import study_of_table
 from bench.study.space import check_double, space_settings
-from bench.tables.choice_ranking import ranking
 from bench.tables.precision import describe_precision
+from bench.tables.ranking import ranking
 from kernels import fit, models
 
 GRID = {"lr": [0.05, 0.1, 3.0], "batch_size": [1, 16], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}}

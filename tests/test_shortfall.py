@@ -7,8 +7,8 @@ import pytest
 import bench.commands.run
 from bench import Grid, sweep
 from bench.report.run_data import run_data_of
-from bench.tables.choice_ranking import ranking
 from bench.tables.excess import EXCESS, add_excess
+from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
 from kernels import Model
 from kernels.train.yardstick import Yardstick, unknown_yardstick

@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 from frames import make_frame
 
-from bench.tables.choice_ranking import ranking
 from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.ranking import varies
+from bench.tables.ranking import ranking, varies
 from bench.tables.safe_rates import describe_divergence, safe_rates
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm

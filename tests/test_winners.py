@@ -6,7 +6,7 @@ import pytest
 from numpy import inf, nan
 from simulated import costs_of, runs_of
 
-from bench.tables.choice_ranking import ranking
+from bench.tables.ranking import ranking
 from bench.tables.winners import confirm, winners
 
 

@@ -11,8 +11,8 @@ from bench.data.table import Dataset
 from bench.store.clock import Clock
 from bench.store.results import SweepResult
 from bench.study.schema import RunTable
-from bench.tables.ranking import best_choices
 from bench.tables.run_costs import CHOICES, choice_columns
+from bench.tables.standard_tables import best_choices
 from kernels import Model
 from kernels.base.checks import check_target
 from kernels.base.columns import stack_columns

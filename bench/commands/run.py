@@ -39,10 +39,10 @@ from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid, question_if_large
 from bench.study.load import load_study, to_toml, with_overrides, with_target, without_target
 from bench.study.schema import Study
-from bench.tables.choice_ranking import ranking
 from bench.tables.excess import add_excess
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
+from bench.tables.ranking import ranking
 from bench.tables.readable import fastest_choices, readable_table
 from bench.tables.run_costs import loss_floor
 from bench.tables.seconds import add_seconds, times_to_target

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.choice_ranking import ranking, recommended_choice, runs_of
 from bench.tables.formatting import text
+from bench.tables.ranking import ranking, recommended_choice, runs_of
 from bench.tables.run_costs import CHOICES, MORE_CHOICES
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
 from kernels.base.run import Floats
@@ -108,7 +108,7 @@ def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_choice(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs of the best choice of settings; see `bench.tables.choice_ranking.ranking`."""
+    """Return the runs of the best choice of settings; see `bench.tables.ranking.ranking`."""
     return runs_of(frame, recommended_choice(ranking(frame)))
 
 

@@ -45,7 +45,7 @@ def confirm_choices(
     grid : Grid
         What was tried.
     ranked : DataFrame
-        As from `bench.tables.choice_ranking.ranking`; `bench.tables.winners.winners` says which of them are trained.
+        As from `bench.tables.ranking.ranking`; `bench.tables.winners.winners` says which of them are trained.
         Where no run succeeded there is nothing to confirm.
     folder : path
         That of the run. What is there from an earlier time is not trained again.

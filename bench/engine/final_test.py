@@ -4,7 +4,7 @@ import pandas as pd
 
 from bench.store.evidence import store_tables
 from bench.store.results import SweepResult
-from bench.tables.choice_ranking import recommended_choice, runs_of
+from bench.tables.ranking import recommended_choice, runs_of
 from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.train.fit_result import mean_loss, metrics_on
@@ -20,7 +20,7 @@ def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Sa
     ----------
     result : SweepResult
     ranked : DataFrame
-        As from `bench.tables.choice_ranking.ranking`.
+        As from `bench.tables.ranking.ranking`.
     loss : Loss
     test : tuple or None
         The inputs, one array for each, and y. Without any, nothing is stored.

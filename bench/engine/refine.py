@@ -24,7 +24,7 @@ def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: 
     plan : DataFrame
         What was trained.
     ranked : DataFrame
-        As from `bench.tables.choice_ranking.ranking`.
+        As from `bench.tables.ranking.ranking`.
     grid : Grid
         Its starts and seeds.
     problem : Problem

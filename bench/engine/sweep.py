@@ -22,8 +22,8 @@ from bench.engine.yardstick import settle_yardstick
 from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
-from bench.tables.choice_ranking import ranking
 from bench.tables.excess import add_excess
+from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
 from bench.tables.winners import confirm
 from kernels import Model

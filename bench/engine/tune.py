@@ -30,8 +30,8 @@ from bench.store.tuning import GRID, IMPORTANCE, TuneResult, load_tuning
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
 from bench.study.space import SearchSettings, Space, check_double
-from bench.tables.choice_ranking import ranking, recommended_choice
 from bench.tables.excess import add_excess
+from bench.tables.ranking import ranking, recommended_choice
 from bench.tables.run_costs import CHOICES, loss_floor
 from bench.tables.trial_value import rank_trials, trial_value
 from bench.tables.winners import MOST

@@ -7,9 +7,9 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import leaders, ranking
-from bench.tables.ranking import best_choices
+from bench.tables.ranking import leaders, ranking
 from bench.tables.run_costs import choice_columns
+from bench.tables.standard_tables import best_choices
 
 T = TypeVar("T")
 

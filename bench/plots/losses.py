@@ -24,7 +24,7 @@ from bench.plots.style import (
     shorten,
 )
 from bench.tables.formatting import label
-from bench.tables.ranking import loss_quantiles
+from bench.tables.loss_quantiles import loss_quantiles
 
 # More marks cannot be told apart in a figure, and would make an SVG of several megabytes.
 MAX_MARKS = 200

@@ -16,9 +16,9 @@ from matplotlib.path import Path
 from bench.plots.choices import select_best_runs, spread_evenly, start_families
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
 from bench.plots.style import EDGE, FAINT, INK, STYLE, WIDTH, add_caption, add_legend, empty_figure, panels, shorten
-from bench.tables.choice_ranking import ranking
-from bench.tables.ranking import best_choices
+from bench.tables.ranking import ranking
 from bench.tables.readable import describe_batch_size
+from bench.tables.standard_tables import best_choices
 from kernels.base.run import Floats
 
 MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, reproduction
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
-from bench.tables.choice_ranking import recommended_choice, runs_of
+from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import choice_columns
 from kernels.base.checks import describe
 

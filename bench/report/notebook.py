@@ -24,9 +24,9 @@ from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panel
 from bench.store.results import SweepResult
 from bench.tables.formatting import display, text
 from bench.tables.phrases import describe_endings
-from bench.tables.ranking import best_choices
 from bench.tables.readable import readable_table
 from bench.tables.run_costs import choice_columns
+from bench.tables.standard_tables import best_choices
 from kernels import FitResult
 
 # Keeps a dollar sign in a name from becoming a formula.

@@ -19,7 +19,6 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
-from bench.tables.choice_ranking import cost_of, leaders, ranking, recommended_choice, runs_of
 from bench.tables.excess import add_excess
 from bench.tables.formatting import text
 from bench.tables.headline import headline
@@ -27,10 +26,11 @@ from bench.tables.main_effects import main_effects
 from bench.tables.on_test_rows import describe_judged, summarize_judged
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import format_count
-from bench.tables.ranking import standard_tables, varies
+from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns, find_choices, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.shortfall import describe_distance, describe_shortfall
+from bench.tables.standard_tables import standard_tables
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm, is_confirmed
 from kernels.base.run import Floats
@@ -216,7 +216,7 @@ class RunData:
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables of `bench.tables.ranking.standard_tables`."""
+        """The tables of `bench.tables.standard_tables.standard_tables`."""
         return standard_tables(self.frame, floor=self.floor, ranked=self.ranked[self.choices.columns])
 
     @cached_property

@@ -14,10 +14,10 @@ from bench.report.answer import describe_sample
 from bench.report.page import LIBRARY, assemble_page, to_script_data
 from bench.report.run_data import RunData
 from bench.system.atomic import write_text
-from bench.tables.choice_ranking import recommended_choice, runs_of
 from bench.tables.formatting import MISSING, text
+from bench.tables.loss_quantiles import loss_quantiles
 from bench.tables.phrases import describe_choice
-from bench.tables.ranking import loss_quantiles
+from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.readable import Column, TextTable, readable_table, text_table
 from bench.tables.winners import is_confirmed
 

@@ -9,11 +9,11 @@ import pandas as pd
 
 from bench.report.run_data import RunData, run_data_of
 from bench.store.tuning import TuneResult
-from bench.tables.choice_ranking import cost_of, leaders, ranking, recommended_choice, summarize
 from bench.tables.excess import add_excess
 from bench.tables.formatting import text
 from bench.tables.optimizer_comparison import compare_with
 from bench.tables.phrases import describe_choice, describe_rival, format_count
+from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, summarize
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.trial_value import choice_values, rank_trials
 

@@ -150,7 +150,7 @@ class SweepResult:
         Returns
         -------
         DataFrame
-            One row per choice, best first: see `bench.tables.choice_ranking.ranking`; with `confirmed_` columns where
+            One row per choice, best first: see `bench.tables.ranking.ranking`; with `confirmed_` columns where
             the leading choices were trained again on fresh seeds.
 
         Raises

@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-from bench.tables.choice_ranking import cost_of, edge_of_rates, recommended_choice
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_estimate, describe_order, describe_rival, describe_ties, format_share
-from bench.tables.ranking import varies
+from bench.tables.ranking import cost_of, edge_of_rates, recommended_choice, varies
 from bench.tables.winners import is_confirmed
 
 # How many tied choices, and how many optimizers besides the first one, are named.

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.choice_ranking import TOLERANCE, cost_of, leaders, ranking, summarize
 from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
+from bench.tables.ranking import TOLERANCE, cost_of, leaders, ranking, summarize
 from bench.tables.run_costs import LOSS_FLOOR, check_columns, choice_columns, describe, find_choices, run_costs
 from bench.tables.ties import SUCCESS_MARGIN, SUCCESS_SHARE, fails_more_often, rank_choices
 from kernels.base.run import Floats
@@ -31,7 +31,7 @@ def compare_optimizers(
     Parameters
     ----------
     frame : DataFrame
-        As for `bench.tables.choice_ranking.ranking`.
+        As for `bench.tables.ranking.ranking`.
     cost : str
         What is compared: "samples", "updates", "seconds" or "final_loss", as there.
     ranked : DataFrame, optional

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import cost_of, leaders
 from bench.tables.intervals import median_interval, row_medians, wilson_interval
+from bench.tables.ranking import cost_of, leaders
 from bench.tables.run_costs import choice_columns, find_choices, run_costs
 from kernels.base.run import Floats
 
@@ -27,7 +27,7 @@ def cost_ratios(ranked: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     ranked : DataFrame
-        The choices of one problem, as from `bench.tables.choice_ranking.ranking` by samples to the target.
+        The choices of one problem, as from `bench.tables.ranking.ranking` by samples to the target.
     fresh : DataFrame
         Runs of the best choice of each optimizer, with seeds that had no part in choosing it.
 

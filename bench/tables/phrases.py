@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from bench.tables.choice_ranking import TOLERANCE
 from bench.tables.estimates import format_estimate
 from bench.tables.formatting import text
+from bench.tables.ranking import TOLERANCE
 from bench.tables.run_costs import LOSSES
 
 # How a run may end, by its status.

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import cost_of, recommended_choice
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_estimate, format_count, format_share
-from bench.tables.ranking import varies
+from bench.tables.ranking import cost_of, recommended_choice, varies
 from bench.tables.run_costs import LOSSES, choice_columns, find_choices
 
 

@@ -1,25 +1,41 @@
-"""From the frame of results to the tables a reader decides by: frame in, frame out.
+"""Rank choices of settings and say how sure that is: with intervals, ties and one recommendation.
 
-`frame` has one row per configuration: `config_id`, what was chosen (`run_costs.choice_columns`), where and with which
-draws it started (`init`, `seed`), how it went (`status`, `epochs`, `samples_seen`, `updates`, `samples_to_target`,
-`updates_to_target`, `epochs_to_target`, `final_loss`, `best_loss`) and one column `param_<name>` per parameter; and,
-where the time of an update was measured, what `bench.tables.seconds.add_seconds` adds. Runs that differ only in start
-and seed repeat one and the same choice: one that works from a single lucky start is not a good choice.
+A choice is a combination of settings, such as an optimizer with a learning rate and a batch size
+(`run_costs.choice_columns`). Runs that differ only in start and seed are repetitions of one choice: all choices are run
+from the same starts with the same seeds, and compared start by start and seed by seed.
+
+The frame of results, which all tables are made of, has one row per run: `config_id`, the choice, its start and seed
+(`init`, `seed`), how it went (`status`, `epochs`, `samples_seen`, `updates`, `samples_to_target`, `updates_to_target`,
+`epochs_to_target`, `final_loss`, `best_loss`), a column `param_<name>` for each parameter and, where the time of an
+update was measured, the columns that `bench.tables.seconds.add_seconds` adds.
+
+The figures of the first row are too good on average: it came first by merit and by luck. Figures to be reported come
+from seeds that had no part in the ranking (`bench.tables.winners`).
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from bench.tables.choice_ranking import ranking
-from bench.tables.formatting import label, text
-from bench.tables.run_costs import LOSS_FLOOR, choice_columns
+from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians, wilson_interval
+from bench.tables.recommendation import recommend
+from bench.tables.run_costs import (
+    COSTS,
+    LOSS_FLOOR,
+    LOSSES,
+    RunCosts,
+    check_columns,
+    choice_columns,
+    find_choices,
+    run_costs,
+    settle_cost,
+)
+from bench.tables.ties import SUCCESS_MARGIN, nearly_as_cheap, rank_choices, tied_with_best
 from kernels.base.run import Floats
 
-_DIVERGED_LOSS = 1e300
-MEDIANS = ["samples", "updates", "seconds", "final_loss"]
+# Costs that differ by no more than this share are as good as equal.
+TOLERANCE = 0.05
 
 
 def varies(frame: pd.DataFrame, name: str) -> bool:
@@ -27,172 +43,205 @@ def varies(frame: pd.DataFrame, name: str) -> bool:
     return len(frame[name].unique()) > 1
 
 
-def best_choices(
+def ranking(
     frame: pd.DataFrame,
-    by: Sequence[str] = (),
     cost: str = "samples",
     *,
+    by: Sequence[str] | None = None,
+    confidence: float = CONFIDENCE,
+    tolerance: float = TOLERANCE,
+    success_margin: float = SUCCESS_MARGIN,
     floor: float = LOSS_FLOOR,
-    ranked: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Find the best choice for each combination of the values in `by`, judged over all starts and seeds.
+    """Rank choices of settings, tell which are tied with the best one, and recommend one of them.
+
+    *Order.* A choice is reliable if its share of successful runs is at most `success_margin` below the highest of all
+    choices. Reliable choices come first, ranked by their cost, where a failed run is infinitely expensive. The others
+    follow, ranked by their success. So a choice that always succeeds beats one that fails half the time, however cheap
+    that is, and one that fails once in a hundred runs may still win. Costs are compared run by run
+    (`ties.rank_choices`), which tells more than their medians do: a row may have a larger median than the next.
+
+    *Ties.* A choice is tied with the best unless the runs show that it succeeds less often, by more than
+    `success_margin`, or costs more, by more than `tolerance` (`ties.tied_with_best`). The number of choices is
+    taken into account: in at least 95 of 100 simulated studies the choice that is truly best is a tied one. With two to
+    four runs a tie says little, and with a single run everything that succeeds is tied.
+
+    *Recommendation.* Of the reliable choices that are tied and cost nearly as little as the first one
+    (`ties.nearly_as_cheap`): the cheapest in seconds, then the one whose learning rate is farthest from those
+    that fail (`recommendation.recommend`). In at least 95 of 100 simulated studies with three runs per choice and
+    more, it is as reliable as the truly best choice and costs at most `tolerance` more, or so little more that a test
+    of the two would miss it. With two or three runs and extreme outliers it is in fewer.
 
     Parameters
     ----------
     frame : DataFrame
-        One row per configuration.
-    by : sequence of str, optional
-        Columns to keep apart: `["optimizer"]` gives the best choice for each optimizer, `["init"]` for each
-        start. Without it, all choices are kept, ranked.
-    cost, floor
-        As for `bench.tables.choice_ranking.ranking`.
-    ranked : DataFrame, optional
-        `ranking(frame, cost, floor=floor)` where that is known.
-
-    Returns
-    -------
-    DataFrame
-        As from `ranking`, best first: the columns `by`, then the choices that vary in `frame`.
-    """
-    choices = choice_columns(frame)
-    varying = [name for name in choices if name not in by and varies(frame, name)]
-    if set(by) <= set(choices):
-        best = ranking(frame, cost, floor=floor) if ranked is None else ranked
-        best = best.drop_duplicates(list(by), ignore_index=True) if by else best
-    else:
-        parts = [
-            ranking(group, cost, floor=floor).head(1).assign(**{name: group[name].iloc[0] for name in by})
-            for _, group in frame.groupby(list(by), observed=True, dropna=False)
-        ]
-        best = pd.concat(parts, ignore_index=True)
-    statistics = [name for name in best if name not in (*by, *choices)]
-    return best[[*([*by, *varying] or choices), *statistics]]
-
-
-def setting_effects(
-    frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """Show how robust each value of each choice is, and how good at its best.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration.
-    floor : float
-        As for `bench.tables.choice_ranking.ranking`.
-    ranked : DataFrame, optional
-        `ranking(frame, floor=floor)` where that is known.
-
-    Returns
-    -------
-    DataFrame
-        One row per value of each choice, and of the start, that varies: `setting` and `value` as text, how many of all
-        its `runs` `converged` and `diverged`, and the medians over its best choice of everything else: `best_samples`,
-        `best_updates` and `best_seconds` to the target, and `best_final_loss`. Values come in their own order.
-    """
-    parts = []
-    for name in [*choice_columns(frame), "init"]:
-        if varies(frame, name):
-            part = _counts(frame, name)
-            at_best = best_choices(frame, [name], floor=floor, ranked=ranked)[[name, *MEDIANS]]
-            at_best = at_best.rename(columns={median: f"best_{median}" for median in MEDIANS})
-            part = part.merge(at_best, on=name).sort_values(name)
-            part.insert(0, "setting", label(name))
-            parts.append(part.rename(columns={name: "value"}).assign(value=part[name].map(text)))
-    if not parts:
-        return pd.DataFrame({"setting": [], "value": []}, dtype="str")
-    return pd.concat(parts, ignore_index=True)
-
-
-def _counts(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return for each value of a column how many runs there are, and how many converged and diverged."""
-    ended = {status: frame["status"].eq(status) for status in ("converged", "diverged")}
-    counted: pd.DataFrame = frame[[name]].assign(runs=1, **ended).groupby(name, observed=True).sum().reset_index()
-    return counted
-
-
-def standard_tables(
-    frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
-) -> dict[str, pd.DataFrame]:
-    """Make a report's tables: the ten best choices, the best by optimizer and batch size, the effects.
-
-    The recommended choice comes first. With `ranked`, which choice that is and which are tied is what it says.
-    """
-    by = ["optimizer", "batch_size"]
-    ranked = ranking(frame, floor=floor) if ranked is None else ranked
-    ranked = ranked.sort_values("recommended", ascending=False, kind="stable", ignore_index=True)
-    return {
-        "best": best_choices(frame, floor=floor, ranked=ranked).head(10),
-        "best_by_optimizer_and_batch_size": best_choices(frame, by, floor=floor, ranked=ranked),
-        "effects": setting_effects(frame, floor=floor, ranked=ranked),
-    }
-
-
-def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Reduce the loss curves of each group to three: 10 %, median and 90 % of its runs at each mark.
-
-    A run that stopped early keeps its last loss; one that diverged has an infinite loss from there on. A
-    group ends with its longest run. Between its own marks a run has the loss of the last one.
-
-    Parameters
-    ----------
-    frame, curves : DataFrame
-        One row per configuration; their losses, one row per mark (`config_id`, `epoch`, `samples`, `updates`, `loss`).
-        Curves of other configurations are ignored.
+        One row per run: the columns `by`, `init`, `seed`, `status` and `final_loss`; for costs to the target
+        `samples_to_target` and `updates_to_target`, missing where it was not reached; for seconds
+        `seconds_per_update`, the same for all runs of a choice, and `seconds_per_update_low` and
+        `seconds_per_update_high`, between which it is.
+    cost : str
+        "samples", "updates", "seconds", "final_loss" or "validation_loss", that on held-out samples: what choices are
+        ranked by. Where no run reached a target, or there was none, it is the loss on held-out samples, if the frame
+        has `validation_loss`, and else "final_loss".
     by : sequence of str
-        Columns of `frame` that name a group.
+        The columns that make up a choice.
+    confidence : float
+        Of the intervals, and of the truly best choice being tied.
+    tolerance : float
+        By how much costs may differ, as a share, and still count as equal.
+    success_margin : float
+        By how much shares of successful runs may differ and still count as equal.
+    floor : float
+        The loss below which all losses are equal, as what differs is rounding; `run_costs.loss_floor` gives it
+        for the targets of a study. The default is right if their mean square is about 1.
 
     Returns
     -------
     DataFrame
-        The columns `by`, then `epoch`, `samples`, `updates`, `runs`, `low`, `median` and `high`; one row per group and
-        mark. Where the batch sizes of a group differ, epochs and updates are those of one of its runs.
+        One row per choice, best first:
+
+        - the columns `by`;
+        - `runs`, and how many of them `converged` and `diverged`;
+        - `success`, the share of successful runs, with Wilson's interval: those that reached the target or, when
+          choices are ranked by the final loss, those that ended with a finite loss;
+        - `samples`, `updates` and `seconds` to the target, `final_loss` and, if the frame has it, `validation_loss`:
+        medians over all runs, in which those that
+          failed are infinite. So a median is infinite where half of the runs fail. Missing if no run of the frame
+          reached a target, or the frame lacks a column;
+        - `_low` and `_high` of each of them, the ends of its interval. They are missing for fewer than five runs, which
+          bound no median at 95 % (`intervals.median_interval`). For seconds they are those of updates times those
+          of the seconds per update, an interval that is rather too wide;
+        - `ratio`, how many times the cost of the first row, compared run by run;
+        - `tied`, true for the first row and those indistinguishable from it; false everywhere if no run succeeded;
+        - `recommended`, true in one row, or in none if no run succeeded;
+        - `reason`, why that row is recommended; empty in the others.
+
+        The intervals take runs for independent of each other. Where there are few starts and many seeds for each, they
+        hold for these starts.
+
+    Raises
+    ------
+    ValueError
+        For an unknown cost, one whose columns are not there, a choice without a time that is ranked by seconds, a run
+        that is there twice, or a confidence, tolerance or margin that is not between 0 and 1.
     """
-    ids = pd.Categorical(curves["config_id"])  # as it stands where it is categorical
-    runs = frame.set_index("config_id")
-    group_of_run = runs.groupby(list(by), observed=True).ngroup()
-    # By category: thousands of names are looked up instead of hundreds of thousands.
-    group_of_id = group_of_run.reindex(ids.categories, fill_value=-1).to_numpy()
-    diverged = runs["status"].eq("diverged").reindex(ids.categories, fill_value=False).to_numpy(dtype=bool)
-    groups = group_of_id[ids.codes]
-    columns = [curves[name].to_numpy() for name in ("samples", "epoch", "updates", "loss")]
-    order = np.argsort(groups, kind="stable")
-    order = order[np.searchsorted(groups[order], 0) :]
-    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if order.size else []
-    bands = []
-    for part in parts:
-        one = np.argmax(group_of_run.to_numpy() == groups[part[0]])
-        band = _quantiles(ids.codes[part], diverged, *(column[part] for column in columns))
-        bands.append(pd.DataFrame({name: runs[name].iloc[one] for name in by} | band))
-    if not bands:
-        return pd.DataFrame(columns=[*by, "epoch", "samples", "updates", "runs", "low", "median", "high"], dtype=float)
-    return pd.concat(bands, ignore_index=True)
-
-
-def _quantiles(
-    codes: NDArray[np.integer],
-    diverged: NDArray[np.bool_],
-    samples: NDArray[np.integer],
-    epoch: Floats,
-    updates: NDArray[np.integer],
-    loss: Floats,
-) -> dict[str, object]:
-    """Return the columns of `loss_quantiles` for one group; `diverged` is by code, the others have a value per mark."""
-    ids, row = np.unique(codes, return_inverse=True)
-    marks, first, column = np.unique(samples, return_index=True, return_inverse=True)
-    place = np.full((len(ids), len(marks)), -1)
-    place[row, column] = np.arange(len(loss))
-    if np.count_nonzero(place >= 0) < len(loss):
-        raise ValueError("the losses of a configuration have duplicate marks")
-    last = np.maximum.accumulate(np.where(place >= 0, np.arange(len(marks)), -1), axis=1)
-    # Before its first mark a run has no loss.
-    losses = np.where(
-        last >= 0, np.where(np.isnan(loss), np.inf, loss)[np.take_along_axis(place, last, axis=1)], np.nan
+    for name, share in (("confidence", confidence), ("tolerance", tolerance), ("success_margin", success_margin)):
+        check_share(name, share)
+    by = choice_columns(frame) if by is None else by
+    check_columns(frame, cost, by)
+    runs = run_costs(frame, by)
+    cost = runs.ranked_by(cost)
+    table = summarize(runs, cost, confidence)
+    if table.empty:
+        return table.assign(ratio=np.empty(0), tied=False, recommended=False, reason="").astype({"reason": "str"})
+    costs = runs.comparable(cost, floor)
+    ranks = rank_choices(costs, row_medians(runs.comparable("final_loss", floor)), success_margin)
+    tied = tied_with_best(costs, ranks, confidence=confidence, tolerance=tolerance, success_margin=success_margin)
+    order, seconds = ranks.order, _seconds_bounds(runs, confidence)
+    table = table.assign(ratio=ranks.ratio, tied=tied, recommended=False, reason="").iloc[order].reset_index(drop=True)
+    advice = recommend(
+        table,
+        reliable=ranks.reliable[order],
+        cheap=nearly_as_cheap(costs, ranks, tolerance=tolerance)[order],
+        seconds=(seconds[0][order], seconds[1][order]),
+        cost=cost,
+        by=by,
     )
-    ended = np.arange(len(marks)) > last[:, -1:]
-    losses[ended & diverged[ids][:, np.newaxis]] = np.inf
-    # Quantiles are interpolated, which infinity does not survive.
-    quantiles = np.quantile(losses.clip(max=_DIVERGED_LOSS), [0.1, 0.5, 0.9], axis=0)
-    low, median, high = np.where(quantiles < _DIVERGED_LOSS / 1e9, quantiles, np.inf)
-    clock = {"epoch": epoch[first], "samples": marks, "updates": updates[first]}
-    return clock | {"runs": len(ids), "low": low, "median": median, "high": high}
+    if advice is not None:
+        row, reason = advice
+        table.loc[row, "recommended"] = True
+        table.loc[row, "reason"] = reason
+    return table
+
+
+def summarize(runs: RunCosts, cost: str, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """Reduce the runs of each choice to counts, success and medians, with their intervals.
+
+    Parameters
+    ----------
+    runs : RunCosts
+    cost : str
+        What makes a run a success: it is finite.
+    confidence : float
+
+    Returns
+    -------
+    DataFrame
+        One row per choice; see `ranking`, up to `final_loss_high`.
+    """
+    made, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
+    low, high = wilson_interval(successes, made, confidence)
+    columns = {
+        "runs": made,
+        "converged": np.count_nonzero(runs.converged, axis=1),
+        "diverged": np.count_nonzero(runs.diverged, axis=1),
+        **{"success": successes / made, "success_low": low, "success_high": high},
+    }
+    for name in COSTS:
+        if name == "validation_loss" and name not in runs.costs:
+            continue
+        # Without any target there is no cost of reaching it.
+        known = name in LOSSES or cost not in LOSSES or bool(runs.converged.any())
+        median, low, high = _median(runs, name, confidence) if known else [np.full(made.size, np.nan)] * 3
+        columns |= {name: median, f"{name}_low": low, f"{name}_high": high}
+    return pd.concat([runs.choices, pd.DataFrame(columns)], axis=1)
+
+
+def _median(runs: RunCosts, cost: str, confidence: float) -> tuple[Floats, Floats, Floats]:
+    """Return the median of each choice and the ends of its interval."""
+    if cost not in runs.costs:
+        unknown = np.full(len(runs.choices), np.nan)
+        return unknown, unknown, unknown
+    values = runs.costs[cost]
+    low, high = median_interval(values, confidence)
+    if cost == "seconds":
+        low, high = low * runs.timing_errors[0], high * runs.timing_errors[1]
+    return row_medians(values), low, high
+
+
+def _seconds_bounds(runs: RunCosts, confidence: float) -> tuple[Floats, Floats]:
+    """Return the intervals of the seconds, the range of the runs where there is none."""
+    _, low, high = _median(runs, "seconds", confidence)
+    if "seconds" in runs.costs:
+        seconds = runs.costs["seconds"]
+        shortest = np.min(seconds, axis=1, initial=np.inf, where=runs.made) * runs.timing_errors[0]
+        longest = np.max(seconds, axis=1, initial=0.0, where=runs.made) * runs.timing_errors[1]
+        low, high = np.where(np.isnan(low), shortest, low), np.where(np.isnan(high), longest, high)
+    return low, high
+
+
+def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
+    """Return the row of a ranking that is recommended, or the first one where none is."""
+    chosen = ranked[ranked["recommended"]]
+    return (chosen if len(chosen) else ranked).iloc[0]
+
+
+def leaders(ranked: pd.DataFrame, by: str | list[str] = "optimizer") -> pd.DataFrame:
+    """Return the best choice of each optimizer, or of each combination of other settings.
+
+    The recommended choice comes first and stands for its own; of each other it is the one that ranks first.
+    """
+    return ranked.sort_values("recommended", ascending=False, kind="stable").drop_duplicates(by)
+
+
+def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | None:
+    """Return which end of the rates that were tried a choice is at, "highest" or "lowest", and of how many.
+
+    None if its rate is between two others, or the only one, or if the choice is not recommended.
+    """
+    others = [name for name in choice_columns(ranked) if name != "lr"]
+    rates = ranked["lr"][find_choices(ranked, best.to_frame().T, others).notna().to_numpy()].to_numpy(float)
+    if rates.size < 2 or rates.min() < best["lr"] < rates.max() or not best["recommended"]:
+        return None
+    return "highest" if best["lr"] == rates.max() else "lowest", rates.size
+
+
+def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
+    """Return the runs of a choice of settings."""
+    return frame[find_choices(frame, choice.to_frame().T, choice_columns(frame)).notna().to_numpy()]
+
+
+def cost_of(ranked: pd.DataFrame, cost: str) -> str:
+    """Return what a ranking by this cost is ranked by; see `bench.tables.run_costs.settle_cost`."""
+    reached = bool(ranked["converged"].any())
+    return settle_cost(cost, reached=reached, held_out="validation_loss" in ranked)

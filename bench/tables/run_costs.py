@@ -163,7 +163,7 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     Parameters
     ----------
     frame : DataFrame
-        One row per run, as `bench.tables.choice_ranking.ranking` describes it.
+        One row per run, as `bench.tables.ranking.ranking` describes it.
     by : sequence of str
         The columns that make up a choice.
 

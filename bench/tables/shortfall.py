@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import edge_of_rates
 from bench.tables.excess import EXCESS
 from bench.tables.formatting import text
+from bench.tables.ranking import edge_of_rates
 from bench.tables.winners import is_confirmed
 from kernels.train.yardstick import ARRIVED, Yardstick, format_share
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.choice_ranking import ranking
 from bench.tables.phrases import format_count
+from bench.tables.ranking import ranking
 from bench.tables.run_costs import CHOICES, find_choices
 from kernels.base.run import Floats
 
@@ -97,7 +97,7 @@ def rank_trials(runs: pd.DataFrame, trials: pd.DataFrame, cost: str = "samples",
     Parameters
     ----------
     runs : DataFrame
-        As for `bench.tables.choice_ranking.ranking`.
+        As for `bench.tables.ranking.ranking`.
     trials : DataFrame
         As of `bench.store.tuning.TuneResult`.
     cost, floor

@@ -5,7 +5,6 @@ import pandas as pd
 
 from bench.data.scaling import Scaling
 from bench.data.units import in_table_units
-from bench.tables.choice_ranking import cost_of, edge_of_rates, recommended_choice, runs_of
 from bench.tables.formatting import duration, text
 from bench.tables.phrases import (
     describe_choice,
@@ -16,6 +15,7 @@ from bench.tables.phrases import (
     format_share,
 )
 from bench.tables.precision import describe_precision
+from bench.tables.ranking import cost_of, edge_of_rates, recommended_choice, runs_of
 from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
 from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
@@ -47,7 +47,7 @@ def verdict(
     frame : DataFrame
         One row per configuration, as `bench.tables.ranking` describes it.
     ranked : DataFrame
-        As from `bench.tables.choice_ranking.ranking`, and where there are fresh runs as from
+        As from `bench.tables.ranking.ranking`, and where there are fresh runs as from
         `bench.tables.winners.confirm`.
     model : Model
     target : float or None

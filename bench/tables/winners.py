@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.tables.choice_ranking import cost_of, leaders, recommended_choice, summarize
 from bench.tables.intervals import CONFIDENCE, check_share
 from bench.tables.optimizer_comparison import compare_with, find_best
 from bench.tables.phrases import describe_choice
+from bench.tables.ranking import cost_of, leaders, recommended_choice, summarize
 from bench.tables.run_costs import LOSS_FLOOR, RunCosts, check_columns, choice_columns, find_choices, run_costs
 
 # So many of the tied choices are run again.
@@ -28,7 +28,7 @@ def winners(ranked: pd.DataFrame, *, most: int = MOST) -> pd.DataFrame:
     Parameters
     ----------
     ranked : DataFrame
-        As from `bench.tables.choice_ranking.ranking`.
+        As from `bench.tables.ranking.ranking`.
     most : int
         At least 1.
 
@@ -66,7 +66,7 @@ def confirm(
     Parameters
     ----------
     ranked : DataFrame
-        As from `bench.tables.choice_ranking.ranking`.
+        As from `bench.tables.ranking.ranking`.
     fresh : DataFrame
         Runs of some of its choices, with seeds that the ranking has not seen; columns as for `ranking`.
     cost, by, confidence, floor

@@ -23,7 +23,7 @@ from bench.engine.problem import make_problem
 from bench.report.run_data import read_run_data
 from bench.store.evidence import COLUMNS, read_tables, store_tables
 from bench.study.load import load_study, to_toml
-from bench.tables.choice_ranking import ranking
+from bench.tables.ranking import ranking
 
 SAME, WARNED, REFUSED, WRONG, TRACEBACK = OUTCOMES = ("same", "warned", "refused", "wrong", "traceback")
 STUDY = """

@@ -7,7 +7,7 @@ from numpy import inf, nan
 from scipy.stats import binomtest
 from simulated import costs_of, runs_of, study
 
-from bench.tables.choice_ranking import ranking
+from bench.tables.ranking import ranking
 from bench.tables.run_costs import CHOICES, LOSS_FLOOR, loss_floor
 
 MEASURES = ["samples", "updates", "seconds", "final_loss"]

@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 from frames import make_curves, make_frame
 
-from bench.tables.ranking import best_choices, loss_quantiles, setting_effects, standard_tables
+from bench.tables.loss_quantiles import loss_quantiles
 from bench.tables.run_costs import CHOICES
+from bench.tables.standard_tables import best_choices, setting_effects, standard_tables
 
 
 @pytest.fixture

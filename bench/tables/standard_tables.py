@@ -1,0 +1,112 @@
+"""The tables of a report: the best choices, the best of each optimizer and batch size, the effect of each setting."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.tables.formatting import label, text
+from bench.tables.ranking import ranking, varies
+from bench.tables.run_costs import LOSS_FLOOR, choice_columns
+
+MEDIANS = ["samples", "updates", "seconds", "final_loss"]
+
+
+def best_choices(
+    frame: pd.DataFrame,
+    by: Sequence[str] = (),
+    cost: str = "samples",
+    *,
+    floor: float = LOSS_FLOOR,
+    ranked: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Find the best choice for each combination of the values in `by`, judged over all starts and seeds.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration.
+    by : sequence of str, optional
+        Columns to keep apart: `["optimizer"]` gives the best choice for each optimizer, `["init"]` for each
+        start. Without it, all choices are kept, ranked.
+    cost, floor
+        As for `bench.tables.ranking.ranking`.
+    ranked : DataFrame, optional
+        `ranking(frame, cost, floor=floor)` where that is known.
+
+    Returns
+    -------
+    DataFrame
+        As from `ranking`, best first: the columns `by`, then the choices that vary in `frame`.
+    """
+    choices = choice_columns(frame)
+    varying = [name for name in choices if name not in by and varies(frame, name)]
+    if set(by) <= set(choices):
+        best = ranking(frame, cost, floor=floor) if ranked is None else ranked
+        best = best.drop_duplicates(list(by), ignore_index=True) if by else best
+    else:
+        parts = [
+            ranking(group, cost, floor=floor).head(1).assign(**{name: group[name].iloc[0] for name in by})
+            for _, group in frame.groupby(list(by), observed=True, dropna=False)
+        ]
+        best = pd.concat(parts, ignore_index=True)
+    statistics = [name for name in best if name not in (*by, *choices)]
+    return best[[*([*by, *varying] or choices), *statistics]]
+
+
+def setting_effects(
+    frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Show how robust each value of each choice is, and how good at its best.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration.
+    floor : float
+        As for `bench.tables.ranking.ranking`.
+    ranked : DataFrame, optional
+        `ranking(frame, floor=floor)` where that is known.
+
+    Returns
+    -------
+    DataFrame
+        One row per value of each choice, and of the start, that varies: `setting` and `value` as text, how many of all
+        its `runs` `converged` and `diverged`, and the medians over its best choice of everything else: `best_samples`,
+        `best_updates` and `best_seconds` to the target, and `best_final_loss`. Values come in their own order.
+    """
+    parts = []
+    for name in [*choice_columns(frame), "init"]:
+        if varies(frame, name):
+            part = _counts(frame, name)
+            at_best = best_choices(frame, [name], floor=floor, ranked=ranked)[[name, *MEDIANS]]
+            at_best = at_best.rename(columns={median: f"best_{median}" for median in MEDIANS})
+            part = part.merge(at_best, on=name).sort_values(name)
+            part.insert(0, "setting", label(name))
+            parts.append(part.rename(columns={name: "value"}).assign(value=part[name].map(text)))
+    if not parts:
+        return pd.DataFrame({"setting": [], "value": []}, dtype="str")
+    return pd.concat(parts, ignore_index=True)
+
+
+def _counts(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return for each value of a column how many runs there are, and how many converged and diverged."""
+    ended = {status: frame["status"].eq(status) for status in ("converged", "diverged")}
+    counted: pd.DataFrame = frame[[name]].assign(runs=1, **ended).groupby(name, observed=True).sum().reset_index()
+    return counted
+
+
+def standard_tables(
+    frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
+) -> dict[str, pd.DataFrame]:
+    """Make a report's tables: the ten best choices, the best by optimizer and batch size, the effects.
+
+    The recommended choice comes first. With `ranked`, which choice that is and which are tied is what it says.
+    """
+    by = ["optimizer", "batch_size"]
+    ranked = ranking(frame, floor=floor) if ranked is None else ranked
+    ranked = ranked.sort_values("recommended", ascending=False, kind="stable", ignore_index=True)
+    return {
+        "best": best_choices(frame, floor=floor, ranked=ranked).head(10),
+        "best_by_optimizer_and_batch_size": best_choices(frame, by, floor=floor, ranked=ranked),
+        "effects": setting_effects(frame, floor=floor, ranked=ranked),
+    }
