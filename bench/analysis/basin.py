@@ -1,6 +1,5 @@
 """The basin of attraction: where runs end that start anywhere in a plane of two parameters."""
 
-from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,22 +7,18 @@ import pandas as pd
 
 from bench.analysis.surface import MAX_SAMPLES
 from bench.data.table import Dataset
-from bench.store.clock import Clock
 from bench.store.results import SweepResult
+from bench.study.run_settings import RunGroup
 from bench.study.schema import RunTable
-from bench.tables.run_costs import CHOICES, choice_columns
+from bench.tables.run_costs import choice_columns
 from bench.tables.standard_tables import best_choices
 from kernels import Model
-from kernels.base.checks import check_target
 from kernels.base.columns import stack_columns
-from kernels.base.run import CONVERGED, STATUS, Floats, Hyperparameters
-from kernels.data.samples import allocate_data, check_samples
+from kernels.base.run import CONVERGED, STATUS, Floats
+from kernels.data.samples import check_samples
 from kernels.data.validation import Split, hold_out
 from kernels.losses import make_loss
 from kernels.model.program import evaluate
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.optimizers.schedules import learning_rates
 from kernels.train.block import train_runs
 
 # Starts along each side of the plane, if they are affordable, and at least.
@@ -36,6 +31,7 @@ WORK, SLOWER, FEW = 150_000_000, 4, 100
 SLOWDOWN = {"fused": 16, "fused-fma": 16, "reference": 50_000}
 # Starts farther away than this many times the distance of the one in the middle stay out of the plane.
 FAR = 10.0
+OUTCOME = ["status", "samples_seen", "samples_to_target", "final_loss"]
 
 
 def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -73,59 +69,33 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
     columns, y = samples.train
     cost = SLOWDOWN.get(settings.kernel, 1) * (1 if model.program.is_exact else SLOWER)
     size, epochs = _affordable_plane(y.size, settings.epochs, cost)
+    about = ["config_id", *choice_columns(ended)]
     if ended.empty or len(names) < 2 or not epochs:
-        outcome = ["status", "samples_seen", "samples_to_target", "final_loss"]
-        return pd.DataFrame(columns=["config_id", *choice_columns(ended), *names, *outcome])
+        return pd.DataFrame(columns=[*about, *names, *OUTCOME])
     end = ended[names].iloc[0].to_numpy(float)
     pair = _choose_parameters(model, end, result.starts, columns)
     starts = _plane_starts(pair, end, _plane_extent(end, result.starts), size)
-    planes = [
-        _train_plane(model, samples, row, starts, epochs, settings, result.clock) for row in ended.to_dict("records")
-    ]
-    return pd.concat(planes, ignore_index=True)
+    planes = []
+    for place in range(len(ended)):
+        row = ended.iloc[[place]]
+        marks = result.clock.marks(int(row["batch_size"].iloc[0]), epochs)
+        runs = RunGroup.of(row, settings, marks, epochs)
+        planes.append(_train_plane(settings.kernel, model, samples, runs, starts).assign(**row[about].iloc[0]))
+    return pd.concat(planes, ignore_index=True)[[*about, *names, *OUTCOME]]
 
 
-def _train_plane(
-    model: Model,
-    samples: Split,
-    row: Mapping[Hashable, Any],
-    starts: Floats,
-    epochs: int,
-    settings: RunTable,
-    clock: Clock,
-) -> pd.DataFrame:
-    """Train from all starts with the choices of a run, for the first `epochs` of those in the settings."""
-    marks = clock.marks(int(row["batch_size"]), epochs)
-    loss, optimizer, shuffle = make_loss(settings.loss), make_optimizer(row["optimizer"]), bool(row["shuffle"])
-    rates = learning_rates(row["schedule"], row["lr"], settings.epochs)[:epochs, np.newaxis]
-    hyperparameters = Hyperparameters(
-        np.broadcast_to(rates, (epochs, len(starts))),
-        option_values(loss, optimizer),
-        int(row["batch_size"]),
-        settings.drop_last,
-        shuffle,
-        int(row["seed"]),
-        check_target(settings.target, nonnegative=loss.nonnegative),
-        marks,
-        settings.patience or np.inf,
-    )
-    memory = optimizer.initial_memory(starts)
-    dtype = str(row.get("dtype", "float64"))
-    size = int(row["batch_size"])
-    place = allocate_data(*samples.train, shuffle=shuffle, batch_size=size, validation=samples.validation, dtype=dtype)
-    runs = train_runs(settings.kernel, model, loss, optimizer, place, hyperparameters, starts, memory)
+def _train_plane(kernel: str, model: Model, samples: Split, group: RunGroup, starts: Floats) -> pd.DataFrame:
+    """Train from all starts, and return where each run starts and how it ends."""
+    runs = train_runs(kernel, *group.arguments(model, samples, starts))
     assert runs is not None  # noqa: S101 (nothing stops it)
-    choices: dict[str, Any] = {name: row[name] for name in ("config_id", *CHOICES, "dtype") if name in row}
-    return pd.DataFrame(
-        choices
-        | {f"param_{name}": start for name, start in zip(model.params, starts.T, strict=True)}
-        | {
-            "status": np.array(STATUS)[runs.status],
-            "samples_seen": marks[runs.marks],
-            "samples_to_target": pd.Series(marks[runs.marks], dtype="Int64").where(runs.status == CONVERGED),
-            "final_loss": runs.kept().losses,
-        }
-    )
+    seen = group.hyperparameters.marks[runs.marks]
+    outcome: dict[str, Any] = {
+        "status": np.array(STATUS)[runs.status],
+        "samples_seen": seen,
+        "samples_to_target": pd.Series(seen, dtype="Int64").where(runs.status == CONVERGED),
+        "final_loss": runs.kept().losses,
+    }
+    return pd.DataFrame(dict(zip((f"param_{name}" for name in model.params), starts.T, strict=True)) | outcome)
 
 
 def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,18 +10,15 @@ from bench.analysis.basin import SLOWDOWN, SLOWER
 from bench.analysis.trajectories import ReplayError
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
+from bench.study.run_settings import RunGroup
 from bench.study.schema import RunTable
 from bench.tables.run_costs import choice_columns
-from kernels.base.checks import check_target
-from kernels.base.run import STATUS, Floats, Hyperparameters, Marks
+from kernels.base.run import STATUS, Floats, Marks
 from kernels.compile.kinds import TOLERANCE, is_exact
 from kernels.data.marks import thin_marks
-from kernels.data.samples import allocate_data, check_samples
+from kernels.data.samples import check_samples
 from kernels.data.validation import Split, hold_out
 from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.optimizers.schedules import learning_rates
 from kernels.train.paths import Paths, record_paths
 
 # The page gives the paths a megabyte: this many numbers of four bytes, which take a third more as base64; at each mark
@@ -108,7 +105,9 @@ def _record_group(
     ends = over if settings.patience is None else np.searchsorted(marks, group["best_samples"].to_numpy(np.int64))
     kept = thin_marks(marks[: over.max() + 1], max(3, most - 1))
     at = np.union1d(np.union1d(kept, ends), over)
-    paths = _train(result, settings, samples, group, marks, at)
+    runs = RunGroup.of(group, settings, marks)
+    kernel = "fused" if settings.kernel == "reference" else settings.kernel
+    paths = record_paths(kernel, *runs.arguments(model, samples, result.starts[group.index.to_numpy()]), at)
     exact = is_exact(model, settings.kernel, settings.loss, first["optimizer"])
     found = paths.params[np.searchsorted(at, ends), np.arange(len(group))]
     same = _agree(found, paths, group, over, exact, model.params)
@@ -116,38 +115,6 @@ def _record_group(
     run, place = np.nonzero((shown & same).T)
     ids = group["config_id"].to_numpy()[run]
     return _to_frame(result, ids, marks[at[place]], paths.losses[place, run], paths.params[place, run])
-
-
-def _train(
-    result: SweepResult,
-    settings: RunTable,
-    samples: Split,
-    group: pd.DataFrame,
-    marks: Marks,
-    at: Marks,
-) -> Paths:
-    """Train the runs of a group up to the last mark that any of them reached."""
-    first = group.iloc[0]
-    loss, optimizer, shuffle = make_loss(settings.loss), make_optimizer(first["optimizer"]), bool(first["shuffle"])
-    choices = zip(group["schedule"], group["lr"], strict=True)
-    hyper = Hyperparameters(
-        np.stack([learning_rates(schedule, lr, settings.epochs) for schedule, lr in choices], axis=1),
-        option_values(loss, optimizer),
-        int(first["batch_size"]),
-        settings.drop_last,
-        shuffle,
-        int(first["seed"]),
-        check_target(settings.target, nonnegative=loss.nonnegative),
-        marks,
-        settings.patience or np.inf,
-    )
-    starts = result.starts[group.index.to_numpy()]
-    memory = optimizer.initial_memory(starts)
-    dtype = first.get("dtype", "float64")
-    size = int(first["batch_size"])
-    place = allocate_data(*samples.train, shuffle=shuffle, batch_size=size, validation=samples.validation, dtype=dtype)
-    kernel = "fused" if settings.kernel == "reference" else settings.kernel
-    return record_paths(kernel, result.model, loss, optimizer, place, hyper, starts, memory, at)
 
 
 def _agree(found: Floats, paths: Paths, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]) -> Any:

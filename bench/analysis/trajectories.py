@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
+from bench.study.run_settings import fit_settings
 from bench.study.schema import RunTable
 from kernels import FitResult, fit
 from kernels.base.run import Floats
@@ -123,21 +124,9 @@ def _train(result: SweepResult, row: Mapping[str, Any], start: Floats, settings:
         data.x,
         data.y,
         init=start,
-        lr=row["lr"],
-        schedule=row["schedule"],
-        batch_size=row["batch_size"],
-        epochs=settings.epochs,
-        shuffle=row["shuffle"],
-        seed=row["seed"],
-        drop_last=settings.drop_last,
-        optimizer=row["optimizer"],
-        loss=settings.loss,
-        target=settings.target,
         kernel="fused-fma" if KERNELS[settings.kernel].fma else "fused",
-        record=result.clock.record,
         validation=data.validation,
-        patience=settings.patience,
-        dtype=row.get("dtype", "float64"),
+        **fit_settings(row, settings, result.clock),
     )
 
 

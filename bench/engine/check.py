@@ -1,5 +1,6 @@
 """Proves a sweep: some of its configurations, trained again with the reference."""
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bench.store.clock import Clock
+from bench.study.run_settings import fit_settings
 from bench.study.schema import RunTable
 from kernels import FitResult, Model, fit
 from kernels.base.run import STATUS, Floats
@@ -57,7 +59,7 @@ def check(
         `fused_seconds`.
     """
     params = frame[[f"param_{name}" for name in model.params]].to_numpy()
-    rows = zip(frame.itertuples(index=False), starts, params, strict=True)
+    rows = zip(frame.to_dict("records"), starts, params, strict=True)
     return pd.DataFrame([_check_run(model, x, y, *row, curves, settings, clock, validation) for row in rows])
 
 
@@ -65,7 +67,7 @@ def _check_run(
     model: Model,
     x: ArrayLike,
     y: ArrayLike,
-    row: Any,
+    row: Mapping[Hashable, Any],
     start: Floats,
     params: Floats,
     curves: pd.DataFrame,
@@ -74,27 +76,30 @@ def _check_run(
     validation: tuple[Floats, Floats] | None,
 ) -> dict[str, Any]:
     """Return the row of `check` for one configuration."""
-    options = _fit_options(row, settings, clock) | {"validation": validation}
+    epochs = max(1, min(settings.epochs, SAMPLES // clock.n))
+    options = fit_settings(row, settings, clock) | {
+        "epochs": epochs,
+        # A schedule may look ahead to the last epoch of the sweep.
+        "schedule": learning_rates(row["schedule"], 1.0, settings.epochs)[:epochs],
+        "validation": validation,
+    }
 
     def train(kernel: str, init: Floats = start) -> FitResult:
         """Train this configuration with a kernel."""
         return fit(model, x, y, init=init, kernel=kernel, **options)
 
-    exact = is_exact(model, settings.kernel, settings.loss, row.optimizer)
+    exact = is_exact(model, settings.kernel, settings.loss, row["optimizer"])
     reference = train("reference")
     compared = reference.loss.size - 1
     if not exact:
         nudged = train("reference", start + NUDGE * np.maximum(np.abs(start), 1))
         compared = max(0, count_agreeing(nudged.loss, reference.loss) - 1)
-    curve = curves[curves["config_id"] == row.config_id]
+    curve = curves[curves["config_id"] == row["config_id"]]
     found, expected = _values_to_compare(row, params, curve, reference, compared, options)
     error, marks = largest_error(found, expected), int((curve["mark"] <= compared).sum())
     samples = max(1, int(reference.samples_seen[-1]))
     return {
-        "config_id": row.config_id,
-        "optimizer": row.optimizer,
-        "lr": row.lr,
-        "batch_size": row.batch_size,
+        **{name: row[name] for name in ("config_id", "optimizer", "lr", "batch_size")},
         "epochs": reference.samples_seen[compared] / reference.samples_per_epoch,
         "error": error,
         "loss_error": largest_loss_error(found[:marks], expected[:marks], np.asarray(y)),
@@ -105,29 +110,13 @@ def _check_run(
     }
 
 
-def _fit_options(row: Any, settings: RunTable, clock: Clock) -> dict[str, Any]:
-    """Return what `fit` is given to train a configuration for as many epochs as there is time for."""
-    epochs = max(1, min(settings.epochs, SAMPLES // clock.n))
-    return {
-        # A schedule may look ahead to the last epoch of the sweep.
-        "schedule": learning_rates(row.schedule, 1.0, settings.epochs)[:epochs],
-        "lr": row.lr,
-        "batch_size": int(row.batch_size),
-        "epochs": epochs,
-        "shuffle": bool(row.shuffle),
-        "seed": int(row.seed),
-        "drop_last": settings.drop_last,
-        "optimizer": row.optimizer,
-        "loss": settings.loss,
-        "target": settings.target,
-        "record": clock.record,
-        "patience": settings.patience,
-        "dtype": getattr(row, "dtype", "float64"),
-    }
-
-
 def _values_to_compare(
-    row: Any, params: Floats, curve: pd.DataFrame, reference: FitResult, compared: int, options: dict[str, Any]
+    row: Mapping[Hashable, Any],
+    params: Floats,
+    curve: pd.DataFrame,
+    reference: FitResult,
+    compared: int,
+    options: dict[str, Any],
 ) -> tuple[Floats, Floats]:
     """Return what the sweep found and what the reference gives, value by value.
 
@@ -148,17 +137,17 @@ def _values_to_compare(
         expected += [*reference.validation_loss[marks]]
     if compared == reference.loss.size - 1:
         last = options["epochs"] * reference.samples_per_epoch
-        found += [min(row.samples_seen, last)]
+        found += [min(row["samples_seen"], last)]
         expected += [reference.samples_seen[-1]]
-        if row.samples_seen <= last:
+        if row["samples_seen"] <= last:
             kept, lowest = -1, reference.validation_loss
             if options["patience"] is not None and lowest is not None:
                 # Of marks that are as good, a rounding decides: the row's own, if it is as good as the reference's.
-                kept = min(compared, int(np.searchsorted(reference.samples_seen, row.best_samples)))
+                kept = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
                 lowest = np.fmin(lowest[[reference.kept_mark]], np.inf)
-            found += [STATUS.index(row.status), row.final_loss, *params]
+            found += [STATUS.index(row["status"]), row["final_loss"], *params]
             expected += [STATUS.index(reference.status), reference.loss[kept], *reference.trajectory[kept]]
             if lowest is not None:
-                found += [row.validation_loss]
+                found += [row["validation_loss"]]
                 expected += [lowest[-1]]
     return np.array(found), np.array(expected)

@@ -18,6 +18,7 @@ from bench.engine.recording import record_settings, settle_record
 from bench.engine.train import Executor, train_in_threads, train_plan
 from bench.store.results import CONFIRMATION
 from bench.study.grid import Grid
+from bench.study.run_settings import choice_settings
 from bench.tables.run_costs import choice_columns
 from bench.tables.winners import winners
 
@@ -93,16 +94,7 @@ def fresh_seeds(used: Iterable[int], size: int) -> list[int]:
 def plan_choices(choices: pd.DataFrame, seeds: list[int], grid: Grid, problem: Problem) -> pd.DataFrame:
     """Return the rows of a plan: each of the choices, from each start of a grid, with each of the seeds."""
     parts = [
-        Grid(
-            lr=row["lr"],
-            batch_size=int(row["batch_size"]),
-            init=grid.init,
-            optimizer=str(row["optimizer"]),
-            schedule=str(row["schedule"]),
-            seed=seeds,
-            shuffle=bool(row["shuffle"]),
-            dtype=row.get("dtype"),
-        ).frame(problem.model, problem.y.size)
+        Grid(init=grid.init, seed=seeds, **choice_settings(row)).frame(problem.model, problem.y.size)
         for row in choices[choice_columns(choices)].to_dict("records")
     ]
     return join_plans(parts)

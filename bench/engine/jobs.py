@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bench.engine.memory import Length, Memory
 from bench.store.clock import Clock
 from bench.store.run_folder import Run
+from bench.study.run_settings import make_hyperparameters, schedule_factors
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.base.checks import check_target
 from kernels.base.run import MAX_EPOCHS, Floats, Hyperparameters, start_lowest
 from kernels.compile.kinds import KERNELS
 from kernels.losses import make_loss
@@ -26,7 +26,6 @@ from kernels.optimizers.run_options import (
     stack_options,
     takes_options_per_run,
 )
-from kernels.optimizers.schedules import learning_rates
 from kernels.train.block import WIDTH
 
 # A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of
@@ -183,14 +182,15 @@ def plan_jobs(
         So many optimizers that differ in their options alone share jobs.
     """
     loss = make_loss(settings.loss)
-    target = check_target(settings.target, nonnegative=loss.nonnegative)
     schedules = plan["schedule"].cat
-    factors = np.stack([learning_rates(text, 1.0, settings.epochs) for text in schedules.categories], axis=1)
+    factors = schedule_factors(schedules.categories.to_series(), settings.epochs)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()
     shared = share_kernels(plan, settings, many_options)
     optimizers, of_row = shared.optimizers, plan["optimizer"].cat.codes.to_numpy()
     for key, group in _unfinished_rows(plan, progress, shared.numbers[of_row]).groupby(SHARED, sort=False):
-        dtype, number, batch_size, shuffle, seed, first = cast(tuple[str, int, int, int, int, int], key)
+        common = dict(zip(SHARED, cast(tuple[Any, ...], key), strict=True))
+        dtype, number, first = common["dtype"], common["optimizer"], common["first"]
+        batch_size = common["batch_size"]
         marks = clock.marks(batch_size, settings.epochs)[: last_mark(clock, batch_size, settings.epochs, until) + 1]
         if first >= marks.size - 1:
             continue
@@ -201,17 +201,9 @@ def plan_jobs(
         for begin in range(0, len(group), size):
             rows = group.index.to_numpy()[begin : begin + size]
             own = [optimizers[code] for code in of_row[rows]]
-            hyperparameters = Hyperparameters(
-                lr[rows] * factors[:, schedule[rows]],
-                stack_options(loss, own) if shared.per_run[number] else option_values(loss, own[0]),
-                batch_size,
-                settings.drop_last,
-                bool(shuffle),
-                seed,
-                target,
-                marks,
-                settings.patience or np.inf,
-            )
+            rates = lr[rows] * factors[:, schedule[rows]]
+            options = stack_options(loss, own) if shared.per_run[number] else option_values(loss, own[0])
+            hyperparameters = make_hyperparameters(common, rates, options, marks, settings)
             params, lowest = progress.params[rows], progress.lowest[rows]
             remembered = np.stack([progress.memory[row] for row in rows]) if first else initial_memory(own, params)
             yield Job(rows, kernel, dtype, own[0], hyperparameters, params, remembered, first, lowest)

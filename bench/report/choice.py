@@ -8,6 +8,7 @@ import pandas as pd
 from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, reproduction
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
+from bench.study.run_settings import choice_settings
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import choice_columns
 from kernels.base.checks import describe
@@ -35,19 +36,11 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     handed_out = _find_typical_run(runs, run_data.target)
     start = run_data.result.starts[run_data.frame.index.get_loc(handed_out.name)]
     tied = ranked[ranked["tied"] & (ranked.index != row.name)] if row["tied"] else ranked.head(0)
-    settings = {
-        "optimizer": str(row["optimizer"]),
-        "lr": float(row["lr"]),
-        "schedule": str(row["schedule"]),
-        "batch_size": int(row["batch_size"]),
-        "shuffle": bool(row["shuffle"]),
-        **({"dtype": str(row["dtype"])} if "dtype" in row else {}),
-    }
     seeds = [int(seed) for seed in np.unique(runs["seed"])]
     rank = int(np.flatnonzero(ranked.index == row.name)[0]) + 1
     return Choice(
         run_data.result.model,
-        settings,
+        choice_settings(row),
         common_settings(run_data) | _held_out(run_data),
         start,
         int(handed_out["seed"]),

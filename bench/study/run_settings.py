@@ -1,0 +1,117 @@
+"""From a row of a sweep, or of its choices, to the settings with which its run is trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.store.clock import Clock
+from bench.study.schema import RunTable
+from kernels import Model
+from kernels.base.run import Data, Floats, Hyperparameters, Marks
+from kernels.data.samples import allocate_data
+from kernels.data.validation import Split
+from kernels.losses import make_loss
+from kernels.losses.loss import Loss
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.run_options import option_values
+from kernels.optimizers.schedules import learning_rates
+
+Row = Mapping[Any, Any] | pd.Series
+_TYPES = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool, "dtype": str}
+
+
+def choice_settings(row: Row) -> dict[str, Any]:
+    """Return the settings of a choice by the names of `kernels.fit`; `dtype` only where the row has one."""
+    return {name: kind(row[name]) for name, kind in _TYPES.items() if name in row}
+
+
+def fit_settings(row: Row, shared: RunTable, clock: Clock) -> dict[str, Any]:
+    """Return the arguments with which `kernels.fit` trains a row of a sweep.
+
+    The start, the kernel and samples that are held out are not among them.
+    """
+    common = {name: getattr(shared, name) for name in ("epochs", "loss", "target", "drop_last", "patience")}
+    return choice_settings(row) | common | {"seed": int(row["seed"]), "record": clock.record}
+
+
+def schedule_factors(schedules: "pd.Series[str]", epochs: int) -> Floats:
+    """Return the factors on the learning rates of runs, shape (epochs, runs)."""
+    codes, texts = pd.factorize(schedules)
+    return np.stack([learning_rates(text, 1.0, epochs) for text in texts], axis=1)[:, codes]
+
+
+def make_hyperparameters(row: Row, rates: Floats, options: Floats, marks: Marks, shared: RunTable) -> Hyperparameters:
+    """Return what a kernel is told about runs that visit the same batches in the same order.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        With the batch size, the shuffling and the seed that the runs have in common.
+    rates : array, shape (epochs, R)
+    options : array
+        Those of the loss and the optimizer, as from `option_values` or `stack_options`.
+    marks : array
+    shared : RunTable
+    """
+    return Hyperparameters(
+        rates,
+        options,
+        int(row["batch_size"]),
+        shared.drop_last,
+        bool(row["shuffle"]),
+        int(row["seed"]),
+        -np.inf if shared.target is None else shared.target,
+        marks,
+        shared.patience or np.inf,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class RunGroup:
+    """Runs of a sweep that visit the same batches in the same order, and so can be trained side by side once more.
+
+    Attributes
+    ----------
+    loss : Loss
+    optimizer : Optimizer
+    dtype : str
+    hyperparameters : Hyperparameters
+        With rates of shape (epochs, R).
+    """
+
+    loss: Loss
+    optimizer: Optimizer
+    dtype: str
+    hyperparameters: Hyperparameters
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, shared: RunTable, marks: Marks, epochs: int | None = None) -> "RunGroup":
+        """Return the runs of some rows, or their first epochs, recorded at these marks."""
+        loss, first = make_loss(shared.loss), rows.iloc[0]
+        optimizer = make_optimizer(first["optimizer"])
+        rates = rows["lr"].to_numpy() * schedule_factors(rows["schedule"], shared.epochs)[:epochs]
+        hyperparameters = make_hyperparameters(first, rates, option_values(loss, optimizer), marks, shared)
+        return cls(loss, optimizer, first.get("dtype", "float64"), hyperparameters)
+
+    def arguments(
+        self, model: Model, samples: Split, starts: Floats
+    ) -> tuple[Model, Loss, Optimizer, Data, Hyperparameters, Floats, Floats]:
+        """Return the arguments, after the kernel, of `train_runs` and `record_paths`.
+
+        A group of a single row is trained from all the starts, shape (R, P); else each row has one of them.
+        """
+        hyper = self.hyperparameters
+        data = allocate_data(
+            *samples.train,
+            shuffle=hyper.shuffle,
+            batch_size=hyper.batch_size,
+            validation=samples.validation,
+            dtype=self.dtype,
+        )
+        rates = np.broadcast_to(hyper.rates, (len(hyper.rates), len(starts)))
+        memory = self.optimizer.initial_memory(starts)
+        return model, self.loss, self.optimizer, data, hyper._replace(rates=rates), starts, memory
