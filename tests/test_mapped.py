@@ -14,6 +14,7 @@ import pytest
 from bench import Grid, sweep
 from bench.data import hold_out_share, load_table, mapped, open_table, standardize
 from bench.data import table as tables
+from bench.data.columns import choose_inputs
 from kernels import fit
 from kernels.data import order
 
@@ -99,6 +100,24 @@ def test_a_text_file_with_semicolons_and_decimal_commas(tmp_path):
     table = open_table(path, "x", "y")
     np.testing.assert_array_equal(table.x[:, 0], np.arange(200) + 0.5)
     np.testing.assert_array_equal(table.y, -np.arange(200) - 0.25)
+
+
+def test_decimal_commas_may_come_late(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.data.text_table._LONGEST_LINE", 1000)
+    path = tmp_path / "rows.csv"
+    path.write_text("x;y\n" + "".join(f"{k};1\n" for k in range(500)) + "0,5;2\n")
+    np.testing.assert_array_equal(open_table(path, "x", "y").x[:, 0], [*range(500), 0.5])
+    path.write_text("x;y\n" + "".join(f"{k}.5;1\n" for k in range(500)) + "0,5;2\n")
+    with pytest.raises(ValueError, match=r"line 502, column 'x' must be a number .*, not '0,5'; a comma stands"):
+        open_table(path, "x", "y")
+
+
+@pytest.mark.parametrize("form", ["parquet", "feather", "arrow", "csv", "folder"])
+def test_inputs_that_are_not_named_are_all_columns_of_numbers(rows, write, form):
+    path = write(rows, form)
+    inputs = choose_inputs(path, None, "y", None)
+    assert (inputs.columns, inputs.expression) == (["x"], "a*x + b")
+    assert inputs.left_out.keys() == {"name"}
 
 
 def test_what_is_converted_is_said_and_done_once(rows, write):

@@ -219,7 +219,7 @@ def test_a_table_is_swept_without_a_study(sgdbench, cars, monkeypatch):
 @pytest.mark.parametrize("command", [["new"], ["run", "--out", "run"]])
 def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, monkeypatch, command):
     (tmp_path / "wide.csv").write_text("\n".join(",".join(f"c{k}" for k in range(1001)) for _ in range(2)))
-    monkeypatch.setattr("bench.data.columns.read_numbers", None)
+    monkeypatch.setattr("bench.data.columns.read_batches", None)
     code, _, err = sgdbench(command[0], "wide.csv", "--y", "c1", *command[1:])
     assert code == 2
     assert err.endswith("wide.csv has 1,001 columns, more than 1,000; name the inputs with --x\n")
@@ -246,7 +246,7 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, monke
             "no column of numbers besides 'b': left out are a (no numbers: 'z' in line 3)",
         ),
         (["new", "cars.csv", "--y", "mpg", "--x", "constant"], "column 'constant' must vary"),
-        (["new", "cars.txt", "--y", "mpg"], "cars.txt must be a .csv, .tsv or .parquet file"),
+        (["new", "cars.txt", "--y", "mpg"], "cars.txt must be a .csv, .tsv, .parquet, .arrow, .feather or .ipc file"),
         (["new", "cars.csv", "--y", "mpg", "--model", "a*b"], "must use engine_power_ps or x as the data"),
     ],
 )

@@ -1,27 +1,24 @@
 """Tables read piece by piece: the columns of Parquet, Arrow, CSV and TSV files as numbers, checked."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from bench.data.table import (
-    TABLES,
-    check_number_columns,
-    explain_failures,
-    missing_or_infinite,
-    numbers_of,
-    text_batches,
-)
+from bench.data.column_file import ROWS
+from bench.data.table import check_number_columns, numbers_of
+from bench.data.table_errors import TABLES, either, explain_failures, missing_or_infinite
+from bench.data.text_table import text_columns, text_headings
 from kernels.base.run import Floats
 from kernels.data.samples import find_non_finite
 
 ARROW = (".arrow", ".feather", ".ipc")
 MAPPED = (*TABLES, *ARROW)
-# Rows at a time, and bytes that are read from a Parquet file at a time: without it a row group is read at once.
-ROWS, READ_BUFFER = 2**16, 2**18
+# Bytes that are read of a Parquet file at a time: without it a row group is read at once.
+READ_BUFFER = 2**18
 
 
 class Batch(NamedTuple):
@@ -31,73 +28,107 @@ class Batch(NamedTuple):
     columns: list[Floats]
 
 
+def table_files(path: Path) -> list[Path]:
+    """Return the files of a table: the file itself, or all in a folder and below, in the order of their paths."""
+    if not path.is_dir():
+        if not path.exists() and not path.suffix:
+            raise ValueError(f"{path} is no file and no folder; give a {either(MAPPED)} file, or a folder of them")
+        if path.suffix.lower() not in MAPPED:
+            raise ValueError(f"{path} must be a {either(MAPPED)} file, or a folder of such files")
+        return [path]
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in MAPPED
+        and not file.is_dir()
+        and not any(name.startswith((".", "_")) for name in file.relative_to(path).parts)
+    )
+    if not found:
+        raise ValueError(f"{path} has no {either(MAPPED)} files")
+    return found
+
+
+def column_headings(path: Path) -> list[str]:
+    """Return the names of all columns of a file."""
+    with explain_failures(path, MAPPED):
+        if path.suffix.lower() == ".parquet":
+            return list(pa.parquet.read_schema(path).names)
+        if path.suffix.lower() not in ARROW:
+            return text_headings(path)
+        with open_arrow(path) as source:
+            return list(pa.ipc.open_file(source).schema.names)
+
+
 def read_batches(path: Path, names: Sequence[str]) -> Iterator[Batch]:
-    """Yield the rows of a file, some at a time.
+    """Yield the rows of a file, some at a time; those of a text file may come again from the first one.
 
     Raises
     ------
     ValueError
         For a file that cannot be read or is damaged, and columns that do not exist, are not unique or hold no numbers.
     """
-    suffix = path.suffix.lower()
     with explain_failures(path, MAPPED):
-        if suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             batches = _parquet_batches(path, names)
-        elif suffix in ARROW:
+        elif path.suffix.lower() in ARROW:
             batches = _arrow_batches(path, names)
         else:
-            batches = text_batches(path, names)
-        first = 0
-        for batch in batches:
-            columns = [numbers_of(column) for column in batch]
-            yield Batch(first, columns)
-            first += columns[0].size
+            batches = text_columns(path, names).read_batches()
+        for first, columns in batches:
+            yield Batch(first, [numbers_of(column) for column in columns])
 
 
-def count_rows(path: Path, name: str) -> int:
-    """Return how many rows a file has, of which a column is read where nothing else tells; raises as `read_batches`."""
-    suffix = path.suffix.lower()
-    if suffix != ".parquet" and suffix not in ARROW:
-        return sum(batch.columns[0].size for batch in read_batches(path, [name]))
+def count_rows(path: Path, names: Sequence[str]) -> int:
+    """Return the number of rows of a file, of which the columns are read where nothing else tells."""
     with explain_failures(path, MAPPED):
-        if suffix == ".parquet":
-            with pa.parquet.ParquetFile(path) as file:
-                return int(file.metadata.num_rows)
-        with pa.memory_map(str(path)) as source:
-            reader = pa.ipc.open_file(source)
-            return sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
+        if path.suffix.lower() == ".parquet":
+            return int(pa.parquet.read_metadata(path).num_rows)
+        if path.suffix.lower() in ARROW:
+            with open_arrow(path) as source:
+                reader = pa.ipc.open_file(source)
+                return sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
+    rows = 0
+    for first, columns in read_batches(path, names):
+        rows = first + columns[0].size
+    return rows
 
 
-def _parquet_batches(path: Path, names: Sequence[str]) -> Iterator[list[pa.Array]]:
-    with pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER) as source:
-        check_number_columns(path, names, source.schema_arrow)
-        for batch in source.iter_batches(ROWS, columns=list(names), use_threads=False):
-            yield [batch.column(name) for name in names]
-
-
-def _arrow_batches(path: Path, names: Sequence[str]) -> Iterator[list[pa.Array]]:
+@contextmanager
+def open_arrow(path: Path) -> Iterator[pa.MemoryMappedFile]:
+    """Map a file into memory, after a check that it is in Arrow's file format."""
     with pa.memory_map(str(path)) as source:
         if source.size() and source.read(6) != b"ARROW1":
             raise ValueError(f"{path} must be in Arrow's file format, which is Feather version 2 too")
         source.seek(0)
+        yield source
+
+
+def _parquet_batches(path: Path, names: Sequence[str]) -> Iterator[tuple[int, list[pa.Array]]]:
+    with pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER) as source:
+        check_number_columns(path, names, source.schema_arrow)
+        first = 0
+        for batch in source.iter_batches(ROWS, columns=list(names), use_threads=False):
+            yield first, [batch.column(name) for name in names]
+            first += batch.num_rows
+
+
+def _arrow_batches(path: Path, names: Sequence[str]) -> Iterator[tuple[int, list[pa.Array]]]:
+    with open_arrow(path) as source:
         schema = pa.ipc.open_file(source).schema
         check_number_columns(path, names, schema)
         # Columns that were not asked for are not unpacked.
         fields = [schema.get_field_index(name) for name in names]
         reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
+        first = 0
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
-            for first in range(0, batch.num_rows, ROWS):
-                yield [batch.column(name).slice(first, ROWS) for name in names]
+            for begin in range(0, batch.num_rows, ROWS):
+                yield first + begin, [batch.column(name).slice(begin, ROWS) for name in names]
+            first += batch.num_rows
 
 
-def find_incomplete(path: Path, names: Sequence[str], batch: Batch) -> None:
-    """Refuse a value that is missing or infinite, with its file and row.
-
-    Raises
-    ------
-    ValueError
-    """
+def check_finite(path: Path, names: Sequence[str], batch: Batch) -> None:
+    """Refuse a value that is missing or infinite, with its file and row."""
     for name, values in zip(names, batch.columns, strict=True):
         row = find_non_finite(values)
         if row is not None:

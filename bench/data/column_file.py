@@ -1,6 +1,7 @@
-"""Columns on the disk that are mapped into memory: temporary ones, for what is made of a table that is mapped."""
+"""Samples on the disk that are mapped into memory: temporary ones, made of a table that is mapped."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -12,14 +13,18 @@ from kernels.base.run import Floats
 ROWS = 2**16
 
 
-def temporary_columns(folder: Path, rows: int, columns: int) -> Floats:
-    """Return a memory map of that many columns, one after the other, whose file is gone when nothing uses the map.
+def write_samples(
+    pieces: Iterable[tuple[Floats, Floats]], rows: int, inputs: int, folder: Path
+) -> tuple[Floats, Floats]:
+    """Return memory maps of inputs and targets, given in pieces, whose file is gone when nothing uses the maps.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the file lies; where it cannot be written, the system's temporary folder takes its place.
-    rows, columns : int
+    The file is in the folder or, where that cannot be written, in the system's temporary folder.
     """
     with TemporaryFile(dir=folder if os.access(folder, os.W_OK) else None) as file:
-        return np.memmap(file, np.float64, "w+", shape=(rows, columns), order="F")
+        columns = np.memmap(file, np.float64, "w+", shape=(rows, inputs + 1), order="F")
+    begin = 0
+    for x, y in pieces:
+        end = begin + y.size
+        columns[begin:end, :-1], columns[begin:end, -1] = x, y
+        begin = end
+    return columns[:, :-1], columns[:, -1]

@@ -1,4 +1,4 @@
-"""Which columns of a table are inputs, other names for them, and the model where none is said."""
+"""The choice of the inputs of a table, of other names for its columns, and of a model where none is said."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,50 +7,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data.table import NoNumbersError, column_headings, read_numbers, read_table
+from bench.data.batches import column_headings, read_batches, table_files
+from bench.data.table_errors import NoNumbersError, find_columns
 from kernels.model.column_names import column_name, column_names, is_name
 from kernels.model.model import MAX_PARAMS
 
-# Each column of a table is looked at by itself.
+# Every column of a table without named inputs is read by itself.
 MOST_COLUMNS = 1000
-# So many columns that are left out are named.
+# Columns left out that are named.
 SHOWN = 8
 
 
-def split_renames(x: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """Return the columns that are named, and what an expression calls them where one of them is given a name.
-
-    Parameters
-    ----------
-    x : sequence of str
-        Columns, such as "hp", or a name and a column, such as "x=Engine Power (PS)".
-
-    Returns
-    -------
-    columns : list of str
-    names : list of str or None
-        None where no column is given a name: then there are several ways to call them.
-    """
-    parts = [text.partition("=") for text in x]
-    renamed = [bool(equals) and is_name(name.strip()) for name, equals, _ in parts]
-    columns = [part[2].strip() if other else text for text, part, other in zip(x, parts, renamed, strict=True)]
-    if not any(renamed):
-        return columns, None
-    pairs = zip(columns, parts, renamed, strict=True)
-    return columns, [part[0].strip() if other else column_name(column) for column, part, other in pairs]
-
-
 class Inputs(NamedTuple):
-    """What a model of a table is made of.
+    """The inputs and the model of a table.
 
     Attributes
     ----------
     columns : list of str
     names : list of str or None
-        What the expression calls them, as from `split_renames`.
+        The names of the inputs in the expression, as from `split_renames`.
     expression : str
     left_out : dict
-        From columns that were left out without being asked for to the reason, in a few words.
+        Columns that were left out without being asked for -> the reason, in a few words.
     """
 
     columns: list[str]
@@ -60,7 +38,7 @@ class Inputs(NamedTuple):
 
 
 def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str | None) -> Inputs:
-    """Return the inputs and the model for a table: all other columns of numbers and a weighted sum, unless said.
+    """Return the inputs and the model for a table: all other columns of numbers and a weighted sum, unless given.
 
     Parameters
     ----------
@@ -71,25 +49,34 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
         The column to be fitted.
     model : str or None
         An expression, or the name of a ready-made model.
-
-    Raises
-    ------
-    ValueError
-        As from `numeric_columns` and `linear_expression`.
     """
-    found, left_out = (x, {}) if x else numeric_columns(path, y)
-    columns, names = split_renames(found) if x else (list(found), None)
+    if x:
+        columns, names = split_renames(x)
+        left_out: dict[str, str] = {}
+    else:
+        (columns, left_out), names = numeric_columns(Path(path), y), None
     return Inputs(columns, names, model or linear_expression(names or column_names(columns)), left_out)
 
 
-def linear_expression(inputs: Sequence[str]) -> str:
-    """Return a weighted sum of inputs and a constant, such as ``a*hp + b*weight + c``.
+def split_renames(x: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Return columns and their names in an expression, from texts such as "hp" or "x=Engine Power (PS)".
 
-    Raises
-    ------
-    ValueError
-        If there are more inputs than a model has room for.
+    The names are None where no column is given a name: then there are several ways to call them.
     """
+    renames = [_split_rename(text) for text in x]
+    columns = [column for _, column in renames]
+    if not any(name for name, _ in renames):
+        return columns, None
+    return columns, [name or column_name(column) for name, column in renames]
+
+
+def _split_rename(text: str) -> tuple[str | None, str]:
+    name, equals, column = text.partition("=")
+    return (name.strip(), column.strip()) if equals and is_name(name.strip()) else (None, text)
+
+
+def linear_expression(inputs: Sequence[str]) -> str:
+    """Return a weighted sum of inputs and a constant, such as ``a*hp + b*weight + c``."""
     if len(inputs) >= MAX_PARAMS:
         raise ValueError(
             f"a model has at most {MAX_PARAMS - 1} inputs of its own, not {len(inputs)}; name some with --x"
@@ -102,26 +89,20 @@ def linear_expression(inputs: Sequence[str]) -> str:
 
 
 def describe_left_out(left_out: Mapping[str, str]) -> str:
-    """Return in a line which columns are no inputs, and why."""
+    """Return the columns that are no inputs and the reasons, in a line."""
     named = [f"{name} ({reason})" for name, reason in left_out.items()]
     more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     return ", ".join(named[:SHOWN]) + more
 
 
-def numeric_columns(path: str | Path, y: str) -> tuple[list[str], dict[str, str]]:
-    """Return the columns of a file, besides `y`, that hold numbers and vary, and why the others are left out.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, `y` is none of its columns, there are too many to look at, or none is left.
-    """
-    headings = column_headings(path)
-    if y not in headings:
-        read_table(path, headings[0] if headings else "x", y)  # says it, and which columns there are
+def numeric_columns(path: Path, y: str) -> tuple[list[str], dict[str, str]]:
+    """Return the columns of a table besides `y` that hold numbers and vary, and why the others are left out."""
+    files = table_files(path)
+    headings = column_headings(files[0])
+    find_columns(files[0], [y], headings)
     if len(headings) > MOST_COLUMNS:
         raise ValueError(f"{path} has {len(headings):,} columns, more than {MOST_COLUMNS:,}; name the inputs with --x")
-    reasons = {name: _why_left_out(path, name, headings.count(name)) for name in headings if name != y}
+    reasons = {name: _why_left_out(files, name, headings.count(name)) for name in headings if name != y}
     found = [name for name, reason in reasons.items() if not reason]
     left_out = {name: reason for name, reason in reasons.items() if reason}
     if not found:
@@ -130,17 +111,20 @@ def numeric_columns(path: str | Path, y: str) -> tuple[list[str], dict[str, str]
     return found, left_out
 
 
-def _why_left_out(path: str | Path, name: str, count: int) -> str:
-    """Return why a column is no input; empty for one that holds numbers which vary."""
+def _why_left_out(files: Sequence[Path], name: str, count: int) -> str:
+    """Return why a column is no input; an empty text for one that holds numbers which vary."""
     if count > 1:
         return f"{count} columns have this heading"
     if not name:
         return "it has no heading"
+    lowest, highest = np.inf, -np.inf
     try:
-        values = read_numbers(path, name)
+        for file in files:
+            for batch in read_batches(file, [name]):
+                finite = batch.columns[0][np.isfinite(batch.columns[0])]
+                lowest, highest = finite.min(initial=lowest), finite.max(initial=highest)
     except NoNumbersError as error:
         return f"no numbers: {error.found}"
-    finite = values[np.isfinite(values)]
-    if not finite.size:
+    if lowest > highest:
         return "no values"
-    return "" if np.ptp(finite) > 0 else f"always {finite[0]:g}"
+    return "" if lowest < highest else f"always {lowest:g}"

@@ -1,19 +1,19 @@
-"""Samples of a data set that are held out: some decide which settings are best, others only tell how good that is."""
+"""Held-out samples of a data set: some decide which settings are best, others only tell how good these are."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from bench.data.column_file import ROWS, temporary_columns
+from bench.data.column_file import ROWS, write_samples
 from bench.data.table import Dataset
 from kernels.base.run import Floats
 from kernels.data.validation import Places, choose_split
 
 
 def hold_out_share(data: Dataset, share: float | None = None, *, test: float | None = None) -> Dataset:
-    """Return the data without a share of their samples, which are its `validation`, and another, its `test`.
+    """Return the data with a share of the samples held out as `validation`, and another as `test`.
 
-    They are those that `kernels.fit` holds out for ``validation=share`` and ``test=test``.
+    They are the samples that `kernels.fit` holds out for ``validation=share`` and ``test=test``.
 
     Raises
     ------
@@ -33,14 +33,9 @@ def _take(data: Dataset, chosen: Places) -> tuple[Floats, Floats]:
     """Return some of the samples; those of memory maps are written to a file, and mapped too."""
     if data.mapped_in is None:
         return data.x[chosen], data.y[chosen]
-    taken = temporary_columns(data.mapped_in, int(np.count_nonzero(chosen)), data.x.shape[1] + 1)
-    first = 0
-    for begin in range(0, data.y.size, ROWS):
-        piece = slice(begin, begin + ROWS)
-        rows = np.column_stack([data.x[piece], data.y[piece]])[chosen[piece]]
-        taken[first : first + len(rows)] = rows
-        first += len(rows)
-    return taken[:, :-1], taken[:, -1]
+    slices = (slice(begin, begin + ROWS) for begin in range(0, data.y.size, ROWS))
+    pieces = ((data.x[rows][chosen[rows]], data.y[rows][chosen[rows]]) for rows in slices)
+    return write_samples(pieces, int(np.count_nonzero(chosen)), data.x.shape[1], data.mapped_in)
 
 
 def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset | None = None) -> Dataset:

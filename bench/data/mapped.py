@@ -11,21 +11,22 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from bench.data.batches import ARROW, MAPPED, Batch, count_rows, find_incomplete, read_batches
-from bench.data.table import (
-    TABLES,
-    Dataset,
-    check_names,
-    check_number_columns,
-    either,
-    explain_failures,
-    read_table,
+from bench.data.batches import (
+    ARROW,
+    MAPPED,
+    Batch,
+    check_finite,
+    count_rows,
+    open_arrow,
+    read_batches,
+    table_files,
 )
+from bench.data.table import Dataset, check_number_columns, read_table
+from bench.data.table_errors import TABLES, check_names, explain_failures
 from bench.system.atomic import replace_atomically
 from kernels.base.checks import describe
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
@@ -101,7 +102,7 @@ def open_table(
     path = Path(path)
     names = (x, y) if isinstance(x, str) else (*x, y)
     check_names(names)
-    files = _files(path)
+    files = table_files(path)
     # A path such as "." has no name of its own.
     place = path.absolute()
     folder = place.with_name(f"{place.name}.columns") if cache_dir is None else Path(cache_dir)
@@ -170,34 +171,10 @@ def load_table(
     return open_table(path, x, y)
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the files that a path stands for."""
-    if not path.is_dir():
-        if not path.exists() and not path.suffix:
-            raise ValueError(f"{path} is no file and no folder; give a {either(MAPPED)} file, or a folder of them")
-        if path.suffix.lower() not in MAPPED:
-            raise ValueError(f"{path} must be a {either(MAPPED)} file, or a folder of such files")
-        return [path]
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in MAPPED
-        and not file.is_dir()
-        and not any(name.startswith((".", "_")) for name in file.relative_to(path).parts)
-    )
-    if not found:
-        raise ValueError(f"{path} has no {either(MAPPED)} files")
-    return found
-
-
 def _map_arrow(path: Path, names: Sequence[str]) -> Floats | None:
     """Return the columns of an Arrow file as they lie in it, shape (n, columns); None where they do not lie so."""
-    with explain_failures(path, MAPPED), pa.memory_map(str(path)) as source:
-        if source.size() and source.read(6) != b"ARROW1":
-            raise ValueError(f"{path} must be in Arrow's file format, which is Feather version 2 too")
-        source.seek(0)
+    with explain_failures(path, MAPPED), open_arrow(path) as source:
         begin = source.read_buffer().address  # of the whole file, without a copy
-        source.seek(0)
         reader = pa.ipc.open_file(source)
         check_number_columns(path, names, reader.schema)
         if reader.num_record_batches != 1 or any(reader.schema.field(name).type != pa.float64() for name in names):
@@ -214,7 +191,7 @@ def _map_arrow(path: Path, names: Sequence[str]) -> Floats | None:
     shape, distance = (batch.num_rows, len(names)), distances.pop()
     columns: Floats = np.ndarray(shape, np.float64, whole, places[0], (8, distance))
     columns.flags.writeable = False
-    find_incomplete(path, names, Batch(0, [columns[:, k] for k in range(len(names))]))
+    check_finite(path, names, Batch(0, [columns[:, k] for k in range(len(names))]))
     return columns
 
 
@@ -229,57 +206,57 @@ def _map_converted(
     """Return the columns of files from the file that they were converted to, shape (n, columns)."""
     with explain_failures(files[0], MAPPED):
         versions = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    made_of: dict[str, Any] = {"files": versions, "columns": list(names)}
+    sources = json.dumps({"files": versions, "columns": list(names)}).encode()
     name = hashlib.sha256(json.dumps([[file for file, *_ in versions], list(names)]).encode()).hexdigest()[:16]
     target, about = folder / f"{name}.float64", folder / f"{name}.json"
-    rows = _converted_rows(target, about, made_of)
+    rows = _converted_rows(target, about, sources)
     if rows is None:
-        rows = sum(count_rows(file, names[-1]) for file in files)
+        rows = sum(count_rows(file, names) for file in files)
         if not rows:
             raise ValueError(f"{path} has columns but no rows of data")
         size = 8 * rows * len(names)
         _check_room(folder, size)
         announce(f"{rows:,} rows of {path} are written to {folder}, once: {size / 1e9:,.2f} GB.")
         _convert(files, names, target, rows, progress)
-        with target.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        note = json.dumps(made_of | {"rows": rows, "sha256": digest}).encode() + LAST_LINE
+        note = json.dumps({"rows": rows, "sha256": _file_digest(target)}).encode() + LAST_LINE
         with replace_atomically(about) as temporary:
-            temporary.write_bytes(add_checksum(note))
+            temporary.write_bytes(add_checksum(note, owner=sources))
     return np.memmap(target, np.float64, "r", shape=(rows, len(names)), order="F")
 
 
-def _converted_rows(target: Path, about: Path, made_of: dict[str, Any]) -> int | None:
-    """Return how many rows a file of columns has; None where there is none, or it is not what was written."""
+def _converted_rows(target: Path, about: Path, sources: bytes) -> int | None:
+    """Return the number of rows in a file of columns; None unless it is what was written, of these sources."""
     try:
         note = about.read_bytes()
-        if find_flaw(note) is not None:
+        if find_flaw(note, owner=sources):
             return None
         known = json.loads(note.splitlines()[0])
-        if {key: known[key] for key in made_of} != made_of:
-            return None
-        with target.open("rb") as content:
-            intact = hashlib.file_digest(content, "sha256").hexdigest() == known["sha256"]
-        return int(known["rows"]) if intact else None
-    except (OSError, KeyError, ValueError):
+        return int(known["rows"]) if _file_digest(target) == known["sha256"] else None
+    except OSError:
         return None
+
+
+def _file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file of any size."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _convert(files: Sequence[Path], names: Sequence[str], target: Path, rows: int, progress: ShowProgress) -> None:
     """Write the columns of files to one file, one column after the other."""
-    begin = 0
+    end = 0
     with replace_atomically(target) as temporary, progress("rows", rows) as advance:
         columns = np.memmap(temporary, np.float64, "w+", shape=(rows, len(names)), order="F")
         for file in files:
+            before = end
             for batch in read_batches(file, names):
-                find_incomplete(file, names, batch)
-                end = begin + batch.columns[0].size
+                check_finite(file, names, batch)
+                begin, end = before + batch.first, before + batch.first + batch.columns[0].size
                 for k, values in enumerate(batch.columns):
                     columns[begin:end, k] = values
-                begin = end
-                advance(begin)
-        if begin != rows:
-            raise ValueError(f"{files[-1]} has changed while it was read: there were {rows:,} rows, and now {begin:,}")
+                advance(end)
+        if end != rows:
+            raise ValueError(f"{files[-1]} has changed while it was read: there were {rows:,} rows, and now {end:,}")
         columns.flush()
 
 

@@ -1,32 +1,30 @@
-"""From a file to arrays: CSV, TSV, Parquet and the built-in data, checked so that a fit can trust them.
+"""From a file to arrays: CSV, TSV, Parquet and the built-in data, checked so that a fit can trust them."""
 
-Tables are read by pyarrow and not by pandas: asked for some columns only, pandas accepts a row with a field
-too many, such as `1,234,18` in a file of two columns, and a wrong number in the data is worse than a refusal.
-"""
-
-import csv
-import re
-import reprlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib import resources
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.csv
 import pyarrow.parquet
 
-from bench.data.dialect import decimal_points, describe_comma, find_separator
 from bench.data.generated import GENERATED, NO_DATA
-from bench.system.files import check_regular_file
+from bench.data.table_errors import (
+    MAP_IT,
+    TABLES,
+    NoNumbersError,
+    check_names,
+    either,
+    explain_failures,
+    find_columns,
+    join_names,
+    missing_or_infinite,
+)
+from bench.data.text_table import MISSING, text_columns
 from bench.system.memory import available_memory
-from kernels.base.checks import did_you_mean
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
@@ -36,46 +34,24 @@ from kernels.losses.loss import Loss
 BUILTIN = ("quadratic", "auto-mpg", "diabetes", "noisy-quadratic", "exponential", "polynomial", "none")
 # Of the built-in files: the columns that are inputs, and the target.
 _BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
-MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
-# As text files may write them: a blank often follows a separator.
-_MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
-
-TABLES = (".csv", ".tsv", ".parquet")
-MAP_IT = "bench.data.open_table maps such a table from the disk"
-# Of a text file, in bytes; pyarrow reads it in blocks that hold whole lines.
-_LONGEST_LINE = 2**26
 
 
-class _Table(NamedTuple):
-    """What a reader returns.
+class _Columns(NamedTuple):
+    """Columns of a file.
 
     Attributes
     ----------
     values : array, shape (n, columns)
-        Of the last column, where it holds labels, which of them; nan where a value is missing.
+        nan where a value is missing; labels are numbered.
     locate_row : callable
-        Tells a person where a row is.
+        Returns the place of a row, for people.
     labels : list or None
-        Those of the last column.
+        The labels of the last column, where it holds some.
     """
 
     values: Floats
     locate_row: Callable[[int], str]
     labels: list[Any] | None = None
-
-
-class _Reader(Protocol):
-    """Reads columns of a file, of which the last one may hold labels."""
-
-    def __call__(self, path: Path, names: Sequence[str], *, labels: bool) -> _Table: ...
-
-
-class NoNumbersError(ValueError):
-    """A column does not hold numbers; `found` is what it holds instead, in a few words."""
-
-    def __init__(self, message: str, found: str) -> None:
-        super().__init__(message)
-        self.found = found
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +121,7 @@ def builtin(name: str) -> Dataset:
         x_names, y_name = _BUILTIN_COLUMNS[name]
         with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:
             return replace(read_table(path, x=x_names, y=y_name), source=f"built-in {name}")
-    raise ValueError(f"built-in data must be one of {_join_names(BUILTIN)}, not {name!r}")
+    raise ValueError(f"built-in data must be one of {join_names(BUILTIN)}, not {name!r}")
 
 
 def read_table(
@@ -157,19 +133,18 @@ def read_table(
     loss: str | Loss = "squared",
     like: Dataset | None = None,
 ) -> Dataset:
-    """Read the columns `x` and `y` of a .csv, .tsv or .parquet file into memory, as `bench.data.load_table` does.
-
-    Raises
-    ------
-    ValueError
-        As from `bench.data.load_table`.
-    """
+    """Read columns of a .csv, .tsv or .parquet file into memory, as `bench.data.load_table` does."""
     loss = make_loss(loss)
     path = Path(path)
     names = (x, y) if isinstance(x, str) else (*x, y)
     check_names(names)
-    _check_suffix(path)
-    values, locate_row, labels = _read_values(path, names, _READERS[path.suffix.lower()], labels=takes_classes(loss))
+    if path.suffix.lower() not in TABLES:
+        raise ValueError(f"{path} must be a {either(TABLES)} file{', not a directory' if path.is_dir() else ''}")
+    with explain_failures(path):
+        read = _read_parquet if path.suffix.lower() == ".parquet" else _read_text
+        values, locate_row, labels = read(path, names, labels=takes_classes(loss))
+    if not len(values):
+        raise ValueError(f"{path} has column names but no rows of data")
     complete = np.isfinite(values).all(axis=1)
     dropped = len(values) - int(complete.sum())
     if dropped and not drop_missing:
@@ -179,15 +154,8 @@ def read_table(
     if dropped:
         values = values[complete]
     targets, classes = _encode_target(f"{path}: column {y!r}", values[:, -1].copy(), labels, loss, like)
-    return Dataset(
-        x=np.ascontiguousarray(values[:, :-1]),
-        y=targets,
-        x_names=names[:-1],
-        y_name=y,
-        source=str(path),
-        dropped=dropped,
-        classes=classes,
-    )
+    inputs = np.ascontiguousarray(values[:, :-1])
+    return Dataset(inputs, targets, names[:-1], y, source=str(path), dropped=dropped, classes=classes)
 
 
 def _encode_target(
@@ -205,92 +173,6 @@ def _encode_target(
     return codes[y.astype(np.int64)], classes
 
 
-def read_numbers(path: str | Path, name: str) -> Floats:
-    """Return a column of a file, nan where a value is missing.
-
-    Raises
-    ------
-    NoNumbersError
-        If it holds anything else.
-    ValueError
-        As from `read_table`.
-    """
-    path = Path(path)
-    _check_suffix(path)
-    values: Floats = _read_values(path, (name,), _READERS[path.suffix.lower()], labels=False).values[:, 0]
-    return values
-
-
-def column_headings(path: str | Path) -> list[str]:
-    """Return the names of all columns of a file.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, or is no table.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    _check_suffix(path)
-    with explain_failures(path):
-        if suffix == ".parquet":
-            with pa.parquet.ParquetFile(path) as file:
-                return list(file.schema_arrow.names)
-        header = _header(path, find_separator("\t" if suffix == ".tsv" else ",", (), partial(_header, path)))
-        _check_header(path, header)
-        return header
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    """Refuse a first line of numbers alone, which is a row of data."""
-    if header and all(_is_number(name, ".") or _is_number(name, ",") for name in header):
-        raise ValueError(
-            f"{path} has no header line: its first line holds numbers only, {_join_names(header, 3)}; write the names "
-            "of the columns above it"
-        )
-
-
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() not in _READERS:
-        what = ", not a directory" if path.is_dir() else ""
-        raise ValueError(f"{path} must be a {either(TABLES)} file{what}")
-
-
-def either(words: Sequence[str]) -> str:
-    """Return words as a list of which one is wanted: "a, b or c"."""
-    *most, last = words
-    return f"{', '.join(most)} or {last}"
-
-
-def _read_values(path: Path, names: Sequence[str], read: _Reader, *, labels: bool) -> _Table:
-    """Return the columns of a file, with one wording of what is wrong for every kind of file."""
-    with explain_failures(path):
-        table = read(path, names, labels=labels)
-    if not len(table.values):
-        raise ValueError(f"{path} has column names but no rows of data")
-    return table
-
-
-@contextmanager
-def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[None]:
-    """Say in one line that a file cannot be read, or that it is damaged."""
-    try:
-        check_regular_file(path)
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}; give a {either(accepted)} file") from error
-    try:
-        yield
-    except csv.Error as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    except pa.ArrowMemoryError as error:
-        hint = f"; {MAP_IT}" if accepted == TABLES else ""
-        raise ValueError(f"{path} does not fit into memory{hint}") from error
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-
-
 def _raise_incomplete(path: Path, names: Sequence[str], values: Floats, locate_row: Callable[[int], str]) -> None:
     """Raise a ValueError for the first value that is missing or infinite."""
     finite = np.isfinite(values)
@@ -304,247 +186,50 @@ def _raise_incomplete(path: Path, names: Sequence[str], values: Floats, locate_r
     )
 
 
-def missing_or_infinite(value: float) -> str:
-    """Return what a number that is not finite is called in a table."""
-    return "missing" if np.isnan(value) else "infinite"
-
-
-def _read_text(path: Path, names: Sequence[str], *, labels: bool, separator: str) -> _Table:
-    """Return columns of a text file; the separator is that of its suffix, and the header may have another."""
-    found = _find_columns(path, names, separator)
-    if found is None:
-        return _Table(np.empty((0, len(names))), str)
-    separator, positions, width, wanted, options = found
-    texts = None
+def _read_text(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
+    """Return columns of a text file, of which the last may hold labels."""
+    file = text_columns(path, names)
+    if not file.first_line:
+        return _Columns(np.empty((0, len(names))), str)
     try:
         try:
-            table = _read_numbers(path, separator, wanted, options)
+            return _Columns(np.column_stack([numbers_of(column) for column in file.read()]), file.locate_row)
         except pa.ArrowInvalid:
             if not labels:
                 raise
-            table = _read_numbers(path, separator, wanted, options, text=wanted[-1])
-            texts = pa.compute.utf8_trim_whitespace(table.column(wanted[-1]))
+            *inputs, texts = file.read(text_target=True)
     except pa.ArrowInvalid as error:
-        asked = dict(zip(names, positions, strict=True))
-        if labels:
-            del asked[names[-1]]
-        _raise_fault(path, separator, asked, width, names[-1], error)
-
-    def locate_row(row: int) -> str:
-        """Return where a row is, for people."""
-        line, _ = next(islice(_read_rows(path, separator), row + 1, None))
-        return f"line {line}"
-
-    if texts is None:
-        return _Table(np.column_stack([table.column(name).to_numpy() for name in wanted]), locate_row)
-    codes, labels_found = _codes_of(texts)
-    kept = "+" in labels_found
-    missing = [k for k, label in enumerate(labels_found) if label in MISSING and not (label == "-" and kept)]
+        file.raise_fault(error, text_target=labels)
+    codes, found = _number_labels(pa.compute.utf8_trim_whitespace(texts))
+    missing = [k for k, label in enumerate(found) if label in MISSING and not (label == "-" and "+" in found)]
     codes[np.isin(codes, missing)] = np.nan
-    numbers = [table.column(name).to_numpy() for name in wanted[:-1]]
-    return _Table(np.column_stack([*numbers, codes]), locate_row, labels_found)
+    return _Columns(np.column_stack([*map(numbers_of, inputs), codes]), file.locate_row, found)
 
 
-class _Columns(NamedTuple):
-    """The columns of a text file that were asked for: their places, how many fields a line has, how they are read."""
-
-    separator: str
-    positions: list[int]
-    width: int
-    wanted: list[str]
-    options: Callable[..., pa.csv.ReadOptions]
-
-
-def _find_columns(path: Path, names: Sequence[str], separator: str) -> _Columns | None:
-    """Return where the columns of a text file are; None for a file without rows."""
-    separator = find_separator(separator, names, partial(_header, path))
-    rows = _read_rows(path, separator)
-    _, header = next(rows, (0, []))
-    if not header:
-        raise ValueError(f"{path} is empty; it needs a header line with column names, then rows of numbers")
-    if any("\N{REPLACEMENT CHARACTER}" in name for name in header):
-        raise ValueError(f"{path}: the header must be UTF-8 text; save the file as UTF-8")
-    header = [name.strip() for name in header]
-    _check_header(path, header)
-    positions = _column_positions(path, names, header)
-    first_line, _ = next(rows, (0, []))
-    if not first_line:
-        return None
-    # By position: names may be padded with spaces, or not be unique in columns that were not asked for.
-    numbered = [str(position) for position in range(len(header))]
-    wanted = [numbered[position] for position in positions]
-    options = partial(pa.csv.ReadOptions, column_names=numbered, skip_rows=first_line - 1)
-    return _Columns(separator, positions, len(header), wanted, options)
+def _read_parquet(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
+    """Return columns of a Parquet file, of which the last may hold labels."""
+    *inputs, target = names
+    with pa.parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        labels = labels and target in schema.names and _is_label(schema.field(schema.names.index(target)).type)
+        check_number_columns(path, inputs if labels else names, schema, target)
+        _check_memory(path, file.metadata.num_rows, len(names))
+        table = file.read(columns=list(names))
+    codes, found = _number_labels(table.column(target)) if labels else (numbers_of(table.column(target)), None)
+    columns = [*(numbers_of(table.column(name)) for name in inputs), codes]
+    return _Columns(np.column_stack(columns), lambda row: f"row {row + 1}", found)
 
 
-def text_batches(path: Path, names: Sequence[str]) -> Iterator[list[pa.Array]]:
-    """Yield the columns of a .csv or .tsv file, some rows at a time.
-
-    Raises
-    ------
-    ValueError
-        As from `read_table`.
-    """
-    found = _find_columns(path, names, "\t" if path.suffix.lower() == ".tsv" else ",")
-    if found is None:
-        return
-    separator, positions, width, wanted, options = found
-    failure: pa.ArrowInvalid | None = None
-    for point in decimal_points(separator):
-        begun = False
-        try:
-            for batch in pa.csv.open_csv(
-                path, options(block_size=_LONGEST_LINE // 4), **_csv_options(separator, wanted, point)
-            ):
-                begun = True
-                yield [batch.column(name) for name in wanted]
-            return
-        except pa.ArrowInvalid as error:
-            failure = error
-            if begun:
-                break
-    assert failure  # noqa: S101 (every way ended in one)
-    _raise_fault(path, separator, dict(zip(names, positions, strict=True)), width, names[-1], failure)
-
-
-def _csv_options(separator: str, wanted: Sequence[str], point: str, text: str | None = None) -> dict[str, Any]:
-    """Return how pyarrow takes a text file apart, and what it makes of the fields."""
-    return {
-        "parse_options": pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-        "convert_options": pa.csv.ConvertOptions(
-            include_columns=wanted,
-            column_types={name: pa.string() if name == text else pa.float64() for name in wanted},
-            null_values=_MISSING_FIELDS,
-            decimal_point=point,
-        ),
-    }
-
-
-def _codes_of(column: pa.ChunkedArray) -> tuple[Floats, list[Any]]:
-    """Return which of its values a column has in each row, nan where it has none, and the values."""
+def _number_labels(column: pa.ChunkedArray) -> tuple[Floats, list[Any]]:
+    """Return the number of the label in each row, nan where there is none, and the labels."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     coded = column.combine_chunks().dictionary_encode()
     return coded.indices.cast(pa.float64()).to_numpy(zero_copy_only=False).copy(), coded.dictionary.to_pylist()
 
 
-def _read_numbers(
-    path: Path,
-    separator: str,
-    wanted: Sequence[str],
-    options: Callable[..., pa.csv.ReadOptions],
-    text: str | None = None,
-) -> pa.Table:
-    """Return columns as pyarrow reads them, one of them as text, with the decimal point that fits all others."""
-    failure: pa.ArrowInvalid | None = None
-    for point in decimal_points(separator):
-        read = partial(pa.csv.read_csv, path, **_csv_options(separator, wanted, point, text))
-        try:
-            try:
-                return read(read_options=options())
-            except pa.ArrowInvalid as error:
-                if "block" not in str(error):
-                    raise
-                # A line must fit into a block, of a megabyte otherwise.
-                return read(read_options=options(block_size=_LONGEST_LINE))
-        except pa.ArrowInvalid as error:
-            failure = failure or error
-    assert failure  # noqa: S101 (every way ended in one)
-    raise failure
-
-
-def _header(path: Path, separator: str) -> list[str]:
-    """Return the names of the columns of a text file."""
-    _, header = next(_read_rows(path, separator), (0, []))
-    return [name.strip() for name in header]
-
-
-def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row that is not blank, the header first, with the line it starts on, counted from 1.
-
-    Bytes that are not UTF-8 are replaced: they do no harm in columns that were not asked for.
-    """
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file, delimiter=separator)
-        line = 1
-        try:
-            for fields in reader:
-                if fields:
-                    yield line, fields
-                line = reader.line_num + 1  # a quoted field may go over several lines
-        except csv.Error as error:
-            if "field limit" not in str(error):
-                raise
-            raise ValueError(
-                f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters; accepted are "
-                "fields up to that; is a quotation mark never closed?"
-            ) from error
-
-
-def _raise_fault(
-    path: Path, separator: str, positions: dict[str, int], width: int, target: str, error: pa.ArrowInvalid
-) -> NoReturn:
-    """Raise a ValueError that says what pyarrow could not read."""
-    _raise_first_fault(path, separator, positions, width, target)
-    if "block" in str(error):
-        longest = f"{_LONGEST_LINE:,} bytes"
-        raise ValueError(f"{path} has a line of more than {longest}; accepted are lines up to that") from error
-    raise error
-
-
-def _raise_first_fault(path: Path, separator: str, positions: dict[str, int], width: int, target: str) -> None:
-    """Raise a ValueError for the first row of a wrong length or with text where a number is needed."""
-    points = list(decimal_points(separator))  # until a field has told which of them it is
-    for line, fields in islice(_read_rows(path, separator), 1, None):
-        if len(fields) != width:
-            raise ValueError(f"{path}: line {line} must have {width} fields like the header, not {len(fields)}")
-        for name, position in positions.items():
-            field = fields[position]
-            if not any(_is_number(field, point) for point in points):
-                hint = describe_comma(field, separator) or (_hint_at_classes(field) if name == target else "")
-                raise NoNumbersError(
-                    f"{path}: line {line}, column {name!r} must be a number such as -1234.5, not "
-                    f"{reprlib.repr(field)}{hint}",
-                    f"{reprlib.repr(field.strip())} in line {line}",
-                )
-            points = [point for point in points if _is_number(field, point)]
-
-
-def _is_number(field: str, point: str) -> bool:
-    """Return whether a field is a number with that decimal point, or a missing value."""
-    if field in _MISSING_FIELDS:
-        return True
-    if point != ".":
-        field = field.replace(".", " ").replace(point, ".")
-    try:
-        float(field)
-    except ValueError:
-        return False
-    # To Python alone are 1_000, digits of other scripts and numbers beside no-break spaces or line breaks numbers too.
-    return field.isascii() and not re.search("[^-+.0-9A-Za-z]", field.strip(" \t"))
-
-
-def _hint_at_classes(field: str) -> str:
-    """Return where a word may stand as it is, if the field is one and not a number with a flaw."""
-    is_word = any(map(str.isalpha, field)) and not any(map(str.isdigit, field))
-    return f"; {losses_of_classes()}" if is_word else ""
-
-
-def _read_parquet(path: Path, names: Sequence[str], *, labels: bool) -> _Table:
-    """Return columns of a Parquet file."""
-    with pa.parquet.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        labels = labels and names[-1] in schema.names and _is_label(schema.field(schema.names.index(names[-1])).type)
-        check_number_columns(path, names[:-1] if labels else names, schema, target=names[-1])
-        _check_memory(path, file.metadata.num_rows, len(names))
-        table = file.read(columns=list(names))
-    numbers = [numbers_of(table.column(name)) for name in (names[:-1] if labels else names)]
-    codes, found = _codes_of(table.column(names[-1])) if labels else (None, None)
-    return _Table(np.column_stack(numbers if codes is None else [*numbers, codes]), lambda row: f"row {row + 1}", found)
-
-
 def _is_label(kind: pa.DataType) -> bool:
-    """Return whether a column of Parquet holds texts or truth values."""
+    """Return whether values of a type are texts or truth values."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
@@ -561,7 +246,7 @@ def _check_memory(path: Path, rows: int, columns: int) -> None:
 
 def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema, target: str | None = None) -> None:
     """Refuse columns that are not there once, or hold no real numbers."""
-    for name, position in zip(names, _column_positions(path, names, schema.names), strict=True):
+    for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
         kind = schema.field(position).type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             hint = f"; {losses_of_classes()}" if name == target and _is_label(kind) else ""
@@ -569,50 +254,11 @@ def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema, ta
 
 
 def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:
-    """Return a column as float64, nan where a value is missing; without a copy where it is that already.
+    """Return a column as float64, nan where a value is missing, without a copy where it is float64 already.
 
     An integer beyond 2**53 becomes the nearest float, as it does in a text file, and so does a decimal number.
     """
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.string())  # cast to a float at once, a decimal number is off by a rounding error
-    floats = column.cast(pa.float64(), safe=False)
-    numbers: Floats = (
-        floats.to_numpy() if isinstance(floats, pa.ChunkedArray) else floats.to_numpy(zero_copy_only=False)
-    )
+    numbers: Floats = np.asarray(column.cast(pa.float64(), safe=False))
     return numbers
-
-
-_READERS: dict[str, _Reader] = {
-    ".csv": partial(_read_text, separator=","),
-    ".tsv": partial(_read_text, separator="\t"),
-    ".parquet": _read_parquet,
-}
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Refuse columns that are not distinct."""
-    *inputs, target = names
-    if not inputs:
-        raise ValueError("x must name at least one column")
-    if target in inputs:
-        raise ValueError(f"x and y must be different columns, not both {target!r}")
-    for name in inputs:
-        if inputs.count(name) > 1:
-            raise ValueError(f"x must name each column once, not {name!r} {inputs.count(name)} times")
-
-
-def _column_positions(path: Path, names: Sequence[str], existing: Sequence[str]) -> list[int]:
-    """Return where each of `names` stands in `existing`, or refuse one that does not and help to find the right one."""
-    for name in names:
-        if name not in existing:
-            close = did_you_mean(name, existing)
-            raise ValueError(f"{path} has no column {name!r}{close}; its columns are {_join_names(existing)}")
-        if existing.count(name) > 1:
-            raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}")
-    return [existing.index(name) for name in names]
-
-
-def _join_names(names: Sequence[str], most: int = 20) -> str:
-    """Return names as a list for an error, cut short if there are many."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(repr(name) for name in names[:most]) + more

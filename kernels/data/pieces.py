@@ -13,11 +13,11 @@ SAMPLES = 2**15
 N = TypeVar("N", float, Floats)
 
 
-def cut(samples: Samples) -> Iterator[Samples]:
-    """Yield views of all samples, in pieces of at most `SAMPLES`."""
+def cut(samples: Samples, most: int = SAMPLES) -> Iterator[Samples]:
+    """Yield views of all samples, in pieces of at most `most`."""
     x, y = samples
-    for first in range(0, y.size, SAMPLES):
-        piece = slice(first, first + SAMPLES)
+    for first in range(0, y.size, most):
+        piece = slice(first, first + most)
         yield tuple(column[piece] for column in x), y[piece]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.data import load_table
-from bench.data.table import column_headings
+from bench.data.batches import column_headings
 from tests.fuzz.harness import Target, refusal
 
 SUFFIXES = (".csv", ".tsv", ".parquet")

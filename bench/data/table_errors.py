@@ -1,0 +1,83 @@
+"""Checks of tables, with one wording for every kind of file."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from bench.system.files import check_regular_file
+from kernels.base.checks import did_you_mean
+
+TABLES = (".csv", ".tsv", ".parquet")
+MAP_IT = "bench.data.open_table maps such a table from the disk"
+
+
+class NoNumbersError(ValueError):
+    """A column does not hold numbers; `found` says in a few words what it holds instead."""
+
+    def __init__(self, message: str, found: str) -> None:
+        super().__init__(message)
+        self.found = found
+
+
+@contextmanager
+def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[None]:
+    """Say in one line that a file cannot be read, or that it is damaged."""
+    try:
+        check_regular_file(path)
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; give a {either(accepted)} file") from error
+    try:
+        yield
+    except csv.Error as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    except pa.ArrowMemoryError as error:
+        hint = f"; {MAP_IT}" if accepted == TABLES else ""
+        raise ValueError(f"{path} does not fit into memory{hint}") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse inputs and a target, the last name, that are not distinct columns."""
+    *inputs, target = names
+    if not inputs:
+        raise ValueError("x must name at least one column")
+    if target in inputs:
+        raise ValueError(f"x and y must be different columns, not both {target!r}")
+    for name in inputs:
+        if inputs.count(name) > 1:
+            raise ValueError(f"x must name each column once, not {name!r} {inputs.count(name)} times")
+
+
+def find_columns(path: Path, names: Sequence[str], existing: Sequence[str]) -> list[int]:
+    """Return the places of columns in a file; refuse one that is missing, with a suggestion, or is there twice."""
+    for name in names:
+        if name not in existing:
+            close = did_you_mean(name, existing)
+            raise ValueError(f"{path} has no column {name!r}{close}; its columns are {join_names(existing)}")
+        if existing.count(name) > 1:
+            raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}")
+    return [existing.index(name) for name in names]
+
+
+def missing_or_infinite(value: float) -> str:
+    """Return the word for a number that is not finite in a table."""
+    return "missing" if np.isnan(value) else "infinite"
+
+
+def either(words: Sequence[str]) -> str:
+    """Return alternatives as a text: "a, b or c"."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}"
+
+
+def join_names(names: Sequence[str], most: int = 20) -> str:
+    """Return names as a list for an error, cut short if there are many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) for name in names[:most]) + more

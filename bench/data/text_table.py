@@ -1,0 +1,233 @@
+"""Columns of CSV and TSV files, read by pyarrow, and the place of the first fault in a file that it does not accept.
+
+In much of the world a comma stands before decimals, and so spreadsheets there separate the fields by semicolons.
+
+pandas is not used: asked for some columns only, it accepts a row with a field too many, such as `1,234,18` in a file of
+two columns, and a wrong number in the data is worse than a refusal.
+"""
+
+import csv
+import re
+import reprlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.csv
+
+from bench.data.table_errors import NoNumbersError, find_columns, join_names
+from kernels.losses.classes import losses_of_classes
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
+# A blank often follows a separator.
+_MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
+# Bytes that are read at a time, in whole lines; files of some megabytes are then read in parallel.
+_LONGEST_LINE = 2**24
+_COMMA_NUMBER = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """Some columns of a text file.
+
+    Attributes
+    ----------
+    path : Path
+    names : sequence of str
+        The columns, the target last.
+    separator : str
+    places : list of int
+        The places of the columns in a line.
+    width : int
+        The number of fields of a line.
+    first_line : int
+        The line of the first row, counted from 1; 0 if there are no rows.
+    """
+
+    path: Path
+    names: Sequence[str]
+    separator: str
+    places: list[int]
+    width: int
+    first_line: int
+
+    @property
+    def decimal_points(self) -> tuple[str, ...]:
+        """The possible decimal points: a comma only between semicolons, as "1,234" may be a thousand elsewhere."""
+        return (".", ",") if self.separator == ";" else (".",)
+
+    def read(self, *, text_target: bool = False) -> list[pa.ChunkedArray]:
+        """Return the columns as float64, or the target as text, with the decimal point that suits all of them."""
+        failures = []
+        for point in self.decimal_points:
+            try:
+                table = self._parse(pa.csv.read_csv, point, text_target=text_target)
+                return [table.column(str(place)) for place in self.places]
+            except pa.ArrowInvalid as error:
+                failures.append(error)
+        raise failures[0]
+
+    def read_batches(self) -> Iterator[tuple[int, list[pa.Array]]]:
+        """Yield the columns as float64, some rows at a time, with the place of the first of these rows.
+
+        Where a number does not suit the first decimal point, all rows come again, read with the other one.
+        """
+        failures = []
+        for point in self.decimal_points if self.first_line else ():
+            first = 0
+            try:
+                for batch in self._parse(pa.csv.open_csv, point):
+                    yield first, [batch.column(str(place)) for place in self.places]
+                    first += batch.num_rows
+                return
+            except pa.ArrowInvalid as error:
+                failures.append(error)
+        if failures:
+            self.raise_fault(failures[0])
+
+    def _parse(self, read: Callable[..., Any], point: str, *, text_target: bool = False) -> Any:
+        """Call a reader of pyarrow's with what is known of the file."""
+        # By place: names may be padded with spaces, or not be unique in columns that were not asked for.
+        wanted = [str(place) for place in self.places]
+        types = dict.fromkeys(wanted, pa.float64()) | ({wanted[-1]: pa.string()} if text_target else {})
+        return read(
+            self.path,
+            read_options=pa.csv.ReadOptions(
+                column_names=[str(place) for place in range(self.width)],
+                skip_rows=self.first_line - 1,
+                block_size=_LONGEST_LINE,
+            ),
+            parse_options=pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                include_columns=wanted, column_types=types, null_values=_MISSING_FIELDS, decimal_point=point
+            ),
+        )
+
+    def locate_row(self, row: int) -> str:
+        """Return the place of a row, for people."""
+        line, _ = next(islice(_read_rows(self.path, self.separator), row + 1, None))
+        return f"line {line}"
+
+    def raise_fault(self, error: pa.ArrowInvalid, *, text_target: bool = False) -> NoReturn:
+        """Raise a ValueError that says what pyarrow could not read: a line of a wrong length, or text for a number."""
+        names = self.names[:-1] if text_target else self.names
+        points = self.decimal_points  # until a field has told which of them it is
+        for line, fields in islice(_read_rows(self.path, self.separator), 1, None):
+            if len(fields) != self.width:
+                raise ValueError(
+                    f"{self.path}: line {line} must have {self.width} fields like the header, not {len(fields)}"
+                )
+            for name, place in zip(names, self.places, strict=False):
+                field = fields[place]
+                if not (fitting := tuple(point for point in points if _is_number(field, point))):
+                    hint = self._hint_at_comma(field) or (_hint_at_classes(field) if name == self.names[-1] else "")
+                    raise NoNumbersError(
+                        f"{self.path}: line {line}, column {name!r} must be a number such as -1234.5, not "
+                        f"{reprlib.repr(field)}{hint}",
+                        f"{reprlib.repr(field.strip())} in line {line}",
+                    )
+                points = fitting
+        if "block" in str(error):
+            longest = f"{_LONGEST_LINE:,} bytes"
+            raise ValueError(f"{self.path} has a line of more than {longest}; accepted are lines up to that") from error
+        raise error
+
+    def _hint_at_comma(self, field: str) -> str:
+        """Return the rule for decimal commas, as the end of a sentence, if the field is a number with a comma."""
+        if not _COMMA_NUMBER.fullmatch(field):
+            return ""
+        if self.separator == ";":
+            return "; a comma stands before the decimals of all columns, or of none"
+        return "; a comma before decimals is read where semicolons separate the fields, and between thousands nowhere"
+
+
+def text_columns(path: Path, names: Sequence[str]) -> TextColumns:
+    """Return columns of a text file, which are found in its header."""
+    separator = _find_separator(path, names)
+    rows = _read_rows(path, separator)
+    header = _check_header(path, next(rows, (0, []))[1])
+    first_line, _ = next(rows, (0, []))
+    return TextColumns(path, names, separator, find_columns(path, names, header), len(header), first_line)
+
+
+def text_headings(path: Path) -> list[str]:
+    """Return the names of all columns of a text file."""
+    return _check_header(path, _header(path, _find_separator(path, ())))
+
+
+def _find_separator(path: Path, names: Sequence[str]) -> str:
+    """Return the separator of the fields: that of the suffix, unless the header fits another one and not that."""
+    usual = SEPARATORS[path.suffix.lower()]
+    candidates = sorted((",", ";", "\t"), key=lambda separator: separator != usual)
+    if names:
+        for separator in candidates:
+            if set(names) <= set(_header(path, separator)):
+                return separator
+    return next((separator for separator in candidates if len(_header(path, separator)) > 1), usual)
+
+
+def _check_header(path: Path, header: Sequence[str]) -> list[str]:
+    """Return the names in a header; refuse a first line of numbers alone, which is a row of data."""
+    if not header:
+        raise ValueError(f"{path} is empty; it needs a header line with column names, then rows of numbers")
+    if any("\N{REPLACEMENT CHARACTER}" in name for name in header):
+        raise ValueError(f"{path}: the header must be UTF-8 text; save the file as UTF-8")
+    names = [name.strip() for name in header]
+    if all(_is_number(name, ".") or _is_number(name, ",") for name in names):
+        raise ValueError(
+            f"{path} has no header line: its first line holds numbers only, {join_names(names, 3)}; write the names "
+            "of the columns above it"
+        )
+    return names
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """Return the names in the header, by a separator."""
+    _, header = next(_read_rows(path, separator), (0, []))
+    return [name.strip() for name in header]
+
+
+def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that is not blank, the header first, with the line it starts on, counted from 1.
+
+    Bytes that are not UTF-8 are replaced: they do no harm in columns that were not asked for.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file, delimiter=separator)
+        line = 1
+        try:
+            for fields in reader:
+                if fields:
+                    yield line, fields
+                line = reader.line_num + 1  # a quoted field may go over several lines
+        except csv.Error as error:
+            if "field limit" not in str(error):
+                raise
+            raise ValueError(
+                f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters; accepted are "
+                "fields up to that; is a quotation mark never closed?"
+            ) from error
+
+
+def _is_number(field: str, point: str) -> bool:
+    """Return whether a field is a number with that decimal point, or a missing value."""
+    if field in _MISSING_FIELDS:
+        return True
+    if point != ".":
+        field = field.replace(".", " ").replace(point, ".")
+    try:
+        float(field)
+    except ValueError:
+        return False
+    # Python also reads 1_000, digits of other scripts, and numbers beside no-break spaces or line breaks.
+    return field.isascii() and not re.search("[^-+.0-9A-Za-z]", field.strip(" \t"))
+
+
+def _hint_at_classes(field: str) -> str:
+    """Return which losses take words, if the field is a word and not a number with a flaw."""
+    is_word = any(map(str.isalpha, field)) and not any(map(str.isdigit, field))
+    return f"; {losses_of_classes()}" if is_word else ""
