@@ -271,7 +271,7 @@ OWN = "; your own come with --plugin FILE or kernels.register_loss"
         ("cauchy(-1)", "loss 'cauchy(-1)': scale must be a positive finite number, not -1.0"),
         (
             "epsilon_insensitive(-1)",
-            "loss 'epsilon_insensitive(-1)': epsilon must be a finite number of at least 0, not -1.0",
+            "loss 'epsilon_insensitive(-1)': epsilon must be a finite number >= 0, not -1.0",
         ),
         ("absolute(1)", "loss 'absolute(1)': too many positional arguments; absolute takes no options"),
         ("huber(0)", "loss 'huber(0)': delta must be a positive finite number, not 0.0"),

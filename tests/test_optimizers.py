@@ -12,6 +12,7 @@ from kernels.compile.binding import Binder, compile_bound
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.descent_rules import sgd_per_sample
 from kernels.optimizers.optimizer import Optimizer, add_weight_decay
+from kernels.optimizers.wrappers import clipped
 from kernels.simd.lanes import read_lane, write_lane
 
 STEPS = 1000
@@ -181,8 +182,18 @@ def test_inverse_scaling_against_rates_that_torch_is_given(torch, spec, name, se
 
 
 def test_an_average_goes_around_inverse_scaling():
-    with pytest.raises(ValueError, match=r"not averaged; averages go outside: averaged\(inverse_scaled"):
+    with pytest.raises(ValueError, match=r"not averaged; averages go outside, as in averaged\(clipped"):
         make_optimizer("inverse_scaled(averaged)")
+
+
+def test_clipping_hands_on_the_loss_to_an_optimizer_that_needs_it():
+    def rule(theta, slots, gradient, lr, clock, options):
+        return theta - lr * clock[-1] * gradient, ()
+
+    made = clipped(Optimizer("by_loss", rule, needs_loss=True), max_norm=1e9)
+    assert made.needs_loss
+    theta, _ = made.rule(1.0, (), 0.5, 0.1, (3.0, 0.25), tuple(made.options.values()))  # the loss, then the norm
+    assert theta == 1.0 - 0.1 * 3.0 * 0.5
 
 
 def free(base, **settings):

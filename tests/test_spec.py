@@ -215,9 +215,9 @@ def test_options_of_an_optimizer_may_be_true_false_or_another_optimizer():
         ("averaged(1)", r".*averaged is made of another optimizer, as in averaged\(adam\), not of 1$"),
         (
             "averaged(averaged)",
-            r".*averaged takes an optimizer whose gradients are taken where it stands, not averaged$",
+            r".*averaged takes an optimizer whose gradients are taken where it stands, not averaged; averages go out",
         ),
-        ("clipped(polyak)", r".*clipped takes an optimizer of the gradient alone, not polyak; averages go outside: "),
+        ("clipped(polyak)", r".*clipped takes an optimizer that does not need the norm of the gradient, not polyak$"),
         ("adam(adam)", r".*beta1 must be a number in \[0, 1\), not Optimizer"),
         ("adam(amsgrad=1)", r".*amsgrad must be True or False, not 1$"),
         ("adam(true)", r".*beta1 must be a number in \[0, 1\), not True$"),

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.study.config_id import canonical_optimizer, canonical_schedule
-from kernels.base.checks import check_bool, check_integer, check_real, check_seed, describe
+from kernels.base.checks import check_bool, check_integer, check_positive, check_real, check_seed, describe
 from kernels.base.run import Floats
 from kernels.compile.kinds import check_dtype_name
 from kernels.data.samples import check_batch_size
@@ -254,7 +254,7 @@ def _parse_rates(lr: Numbers | str) -> Floats:
         if np.unique(rates).size < rates.size:
             _check_distinct("lr", rates.tolist())
         return rates
-    return np.array(_check_distinct("lr", [_check_positive("lr", rate) for rate in _as_list("lr", lr)]))
+    return np.array(_check_distinct("lr", [check_positive("lr", rate) for rate in _as_list("lr", lr)]))
 
 
 def _parse_range(text: str) -> list[float]:
@@ -264,7 +264,7 @@ def _parse_range(text: str) -> list[float]:
         wanted = 'positive finite numbers or a range "log:start:stop:count" or "lin:start:stop:count"'
         raise ValueError(f"lr must be {wanted}, not {describe(text)}")
     kind, numbers, count = parts
-    start, stop = (_check_positive(f"lr {text!r}: each end", end) for end in numbers)
+    start, stop = (check_positive(f"lr {text!r}: each end", end) for end in numbers)
     _check_count(f"lr {text!r}", count, 2)
     between = (np.geomspace if kind == "log" else np.linspace)(start, stop, count)[1:-1]
     # The last bits of a logarithm depend on the machine, and an id on every bit.
@@ -343,8 +343,3 @@ def _check_count(where: str, count: int, least: int) -> None:
     """Refuse a count that is too small or too large."""
     if not least <= count <= LIMIT:
         raise ValueError(f"{where}: the count must be from {least} to {LIMIT:,}, not {count}")
-
-
-def _check_positive(name: str, number: Any) -> float:
-    """Return a number that is positive and finite as a float."""
-    return check_real(name, number, lambda value: value > 0, "a positive finite number")

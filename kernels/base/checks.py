@@ -1,4 +1,4 @@
-"""Checks of single values: each returns the value as what it is used as, or says what would be accepted."""
+"""Checks of single values: each returns the value in the type that it is used in, or says what would be accepted."""
 
 import difflib
 import math
@@ -29,15 +29,35 @@ def check_real(name: str, value: object, accepted: Callable[[float], bool], want
     raise ValueError(f"{name} must be {wanted}, not {describe(value)}")
 
 
+def check_finite(name: str, value: object) -> float:
+    """Return `value` as a float if it is a finite number."""
+    return check_real(name, value, lambda number: True, "a finite number")
+
+
+def check_positive(name: str, value: object) -> float:
+    """Return `value` as a float if it is a finite number above 0."""
+    return check_real(name, value, lambda number: number > 0.0, "a positive finite number")
+
+
+def check_not_negative(name: str, value: object) -> float:
+    """Return `value` as a float if it is a finite number of at least 0."""
+    return check_real(name, value, lambda number: number >= 0.0, "a finite number >= 0")
+
+
+def check_between(name: str, value: object, low: float, high: float) -> float:
+    """Return `value` as a float if it is a number between two others, and neither of them."""
+    return check_real(name, value, lambda number: low < number < high, f"a number between {low} and {high}")
+
+
 def check_integer(name: str, value: object, least: int = 1) -> int:
-    """Return `value` as an int if it is a whole number of at least `least`, and below 2**53.
+    """Return `value` as an int if it is a whole number from `least` to 2**53.
 
     Raises
     ------
     ValueError
         ``{name} must be a whole number of at least {least}, not {value}``.
     """
-    # 2**53: what float64 still counts one by one; it also keeps int64 arithmetic from overflowing.
+    # float64 counts one by one below 2**53; the bound also keeps int64 arithmetic from overflowing.
     if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) < 2**53:
         return int(value)
     raise ValueError(f"{name} must be a whole number of at least {least}, not {describe(value)}")
@@ -51,35 +71,22 @@ def check_bool(name: str, value: bool) -> bool:
 
 
 def check_seed(seed: int) -> int:
-    """Return a seed, at most 64 bits.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else than a whole number from 0 to 2**64 - 1.
-    """
+    """Return `seed` as an int if it is a whole number of at most 64 bits."""
     if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**64:
         raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {describe(seed)}")
     return int(seed)
 
 
 def check_target(target: float | None, *, nonnegative: bool = True) -> float:
-    """Return the loss at which to stop; never, for None. Only some losses can be negative."""
+    """Return the loss at which a run stops, -inf for None: it never does. Some losses can be negative."""
     if target is None:
         return -math.inf
-    if nonnegative:
-        return check_real("target", target, lambda value: value >= 0, "a finite number >= 0 or None")
-    return check_real("target", target, lambda value: True, "a finite number or None")
+    wanted = "a finite number >= 0 or None" if nonnegative else "a finite number or None"
+    return check_real("target", target, lambda value: value >= 0 or not nonnegative, wanted)
 
 
 def check_unmasked(name: str, values: ArrayLike) -> None:
-    """Refuse masked values, whose masks `numpy.asarray` would drop without a word.
-
-    Raises
-    ------
-    ValueError
-        If a masked array, or one among the elements or the rows of a list, has a masked value.
-    """
+    """Refuse masked values, also in lists and in lists of lists: `numpy.asarray` would silently drop the masks."""
     if masked := _count_masked(values, depth=2):
         remedy = "leave those out, or fill them with numpy.ma.filled"
         raise ValueError(f"{name} must hold no masked values, not {masked} of them: {remedy}")
@@ -91,7 +98,7 @@ def check_array(name: str, values: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If they are anything else than real numbers, or some of them are masked.
+        If they are not real numbers, or some of them are masked.
     """
     check_unmasked(name, values)
     try:
@@ -104,47 +111,38 @@ def check_array(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def describe(value: object) -> str:
-    """Return `value` as an error message shows it: on one line, and not too long."""
+    """Return the text of `value` in an error message: one line of at most 60 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def closest_name(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known name that one which is not known was meant to be, or None; case does not count."""
+    """Return the known name closest to an unknown one, whatever the case, or None if none is close."""
     spelt = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=cutoff)
     return spelt[close[0]] if close else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question to be put behind a name that is not known; empty where nothing is close to it."""
+    """Return a hint at the known name closest to an unknown one, to be put behind it; empty if none is close."""
     close = closest_name(name, known)
     return f" (did you mean {close!r}?)" if close else ""
 
 
 def meant_by(name: str, used: Iterable[str]) -> str:
-    """Return a question whether one of the names that are used was meant to be this one; empty if none is close."""
+    """Return a hint that a name in use may be a misspelling of `name`; empty if none is close."""
     close = closest_name(name, used)
     return f" (did you mean {name!r} in place of {close!r}?)" if close else ""
 
 
-def _count_masked(values: ArrayLike, depth: int) -> int:
-    if isinstance(values, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(values)
-        return int(mask.sum()) if mask.dtype == bool else 0
-    if depth and isinstance(values, list | tuple):
-        return sum(_count_masked(element, depth - 1) for element in values)
-    return 0
-
-
 def describe_row(row: int) -> str:
-    """Return what a row of arrays is called in a message."""
+    """Return the name of a row of arrays in a message."""
     return f"row {row} (counted from 0)"
 
 
 @contextmanager
 def errors_in_one_line(subject: str) -> Iterator[None]:
-    """Make a ValueError in one line of an error of any other kind, as of a user's rule or of the compiler."""
+    """Raise any other error, of a user's rule or of the compiler, as a ValueError with a message of one line."""
     try:
         yield
     except (ValueError, MemoryError):
@@ -154,6 +152,15 @@ def errors_in_one_line(subject: str) -> Iterator[None]:
 
 
 def first_sentence(message: str) -> str:
-    """Return the first line of an error message that says anything; numba's begin with where it was at work."""
+    """Return the first informative line of an error message; numba's begin with the stage that failed."""
     lines = [line.strip() for line in message.splitlines()]
     return next((line for line in lines if line and not line.startswith("Failed in")), "it does not say why")
+
+
+def _count_masked(values: ArrayLike, depth: int) -> int:
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        return int(mask.sum()) if mask.dtype == bool else 0
+    if depth and isinstance(values, list | tuple):
+        return sum(_count_masked(element, depth - 1) for element in values)
+    return 0

@@ -1,52 +1,38 @@
 """Rules of the user's own: registered under a name, they are used by it everywhere a built-in one is.
 
-Each of the functions below is a decorator, with or without options, and can be called as well. What is registered is
-tried at once on a small problem (`kernels.extend.rule_check`), and a rule that is wrong is refused with its file and
-its line. The rule is then fixed: a helper or a constant that changes later counts when it is registered again.
+Each of the functions below is a decorator, with or without options, and can be called as well. A rule is tried at once
+on a small problem (`kernels.extend.rule_check`), and a rule that is wrong is refused with its file and its line. It is
+then fixed: a helper or a constant that changes later counts when the rule is registered again.
 """
 
-import hashlib
-import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache as once
 from functools import wraps
-from keyword import iskeyword
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from kernels import losses, optimizers
-from kernels.base.checks import check_bool, check_integer, check_real, describe
+from kernels.base.checks import check_bool, check_integer, describe
 from kernels.base.registry import REGISTERED, Registered
 from kernels.base.run import Floats
-from kernels.compile.binding import Binder, fingerprint, place_of, plain_source, python_function, source_of, text_of
-from kernels.extend.rule_check import explained, is_rounded_alike, subject_of, try_calls, try_derivative, try_rule
+from kernels.compile.binding import fingerprint, plain_source, source_of, text_of
+from kernels.extend.rule_check import explained, is_rounded_alike, try_calls, try_derivative, try_rule
+from kernels.extend.rule_source import Bounds, Candidate, Options, check_name, digest_of, value_and_derivative
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
-from kernels.model import models
-from kernels.model.column_names import is_name
 from kernels.model.model import Model
-from kernels.optimizers import make_optimizer, schedules
+from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import Schedule, check_repeated
 
-Bounds = Mapping[str, tuple[float | None, float | None]]
-BUILT_IN: dict[str, Mapping[str, Any]] = {
-    "optimizer": optimizers.OPTIMIZERS,
-    "loss": losses.LOSSES,
-    "schedule": schedules.SCHEDULES,
-    "model": models.MODELS,
-}
 RULE = ("theta", "slots", "gradient", "lr", "clock", "options")
-# The parameters of a function that gives the value of a loss and its derivative.
 OF_RESIDUAL, OF_PREDICTION = ("residual", "options"), ("prediction", "target", "options")
-# The lengths of the runs for which a schedule is tried.
+"""The parameters of a function that returns the value of a loss and its derivative."""
+PARTS = {Optimizer: ("rule", "clock", "gradient_at", "per_sample"), Loss: ("value", "derivative")}
 LENGTHS = (1, 2, 10, 100)
-
-_frozen: dict[tuple[Any, ...], FunctionType] = {}
+"""The epochs of the runs for which a schedule is tried."""
 
 
 def register_optimizer(
@@ -70,28 +56,28 @@ def register_optimizer(
     ----------
     rule : callable
         ``(theta, slots, gradient, lr, clock, options) -> (theta, slots)``, elementwise and without branches; see
-        `kernels.optimizers.optimizer`. Or a function whose parameters, all with defaults, are the options and which
-        returns a `kernels.optimizers.optimizer.Optimizer`; it says all else itself.
+        `kernels.optimizers.optimizer`. Or a function whose parameters, all with defaults, are the options, and which
+        returns a `kernels.optimizers.optimizer.Optimizer`; then the other arguments are left out.
     name : str, optional
         By default that of the function; a lambda needs one.
     slots : int
-        How many numbers of state the rule keeps per parameter.
+        The count of numbers that the rule remembers for each parameter.
     options : mapping of str to float, optional
-        From the options' names to their defaults, in the order in which the rule unpacks them.
+        The default of each option, in the order in which the rule unpacks them.
     bounds : mapping, optional
-        From an option's name to its least and its largest value; None where there is none.
+        The least and the largest value of an option; None where there is none.
     clock, clock_start, slots_start, gradient_at, needs_norm, needs_loss
         As for `kernels.optimizers.optimizer.Optimizer`.
 
     Returns
     -------
     callable
-        The function itself, or what registers one.
+        The function itself, or a decorator.
 
     Raises
     ------
     ValueError
-        If the name is taken, or the rule is wrong; says what, with its file and line.
+        If the name is taken, or the rule is wrong; with the fault, its file and its line.
 
     Examples
     --------
@@ -112,19 +98,21 @@ def register_optimizer(
     }
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        own, called, subject = _begin("optimizer", function, name)
-        parameters = list(inspect.signature(own).parameters.values())
-        if all(parameter.default is not parameter.empty for parameter in parameters):
+        about = Candidate("optimizer", function, name)
+        if about.takes_options_only:
             if options or bounds or any(given.values()):
-                raise ValueError(
-                    f"{subject}: all its parameters have defaults, so it must return an Optimizer, which says slots, "
-                    "options and all else itself"
-                )
-            _add(_optimizer_from_builder(own, called, subject))
-        else:
-            _check_parameters(subject, parameters, RULE)
-            rules = {"rule": own, **given}
-            _add(_optimizer_from_rule(own, called, subject, rules, _Options(subject, options or {}, bounds or {})))
+                raise about.error("all its parameters have defaults, so it must return an Optimizer with slots and all")
+            _register_made(about, Optimizer, about.own)
+            return function
+        about.check_parameters(RULE)
+        chosen = Options(about, options or {}, bounds or {})
+        (rule, own_clock, point), _ = about.freeze([about.own, clock, gradient_at])
+        parts = given | {"rule": rule, "clock": own_clock, "gradient_at": point}
+
+        def build(*args: Any, **kwargs: Any) -> Optimizer:
+            return Optimizer(about.name, options=chosen.read(*args, **kwargs), **parts)
+
+        _register_made(about, Optimizer, chosen.sign(build))
         return function
 
     return register if rule is None else register(rule)
@@ -152,7 +140,7 @@ def register_loss(
     Returns
     -------
     callable
-        The function itself, or what registers one.
+        The function itself, or a decorator.
 
     Raises
     ------
@@ -172,16 +160,24 @@ def register_loss(
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        own, called, subject = _begin("loss", function, name)
-        parameters = list(inspect.signature(own).parameters.values())
-        if all(parameter.default is not parameter.empty for parameter in parameters):
+        about = Candidate("loss", function, name)
+        if about.takes_options_only:
             if options or bounds:
-                raise ValueError(f"{subject}: all its parameters have defaults, so it says its options itself")
-            _add(_loss_from_builder(own, called, subject))
-        else:
-            of_residual = len(parameters) < len(OF_PREDICTION)
-            _check_parameters(subject, parameters, OF_RESIDUAL if of_residual else OF_PREDICTION)
-            _add(_loss_from_function(own, called, subject, _Options(subject, options or {}, bounds or {})))
+                raise about.error("all its parameters have defaults, so they are its options")
+            _register_made(about, Loss, about.own)
+            return function
+        of_residual = len(about.parameters) < len(OF_PREDICTION)
+        about.check_parameters(OF_RESIDUAL if of_residual else OF_PREDICTION)
+        chosen = Options(about, options or {}, bounds or {})
+        (pair,), _ = about.freeze([about.own])
+        _check_pair(about, pair, of_residual, tuple(chosen.read().values()))
+        parts = value_and_derivative(pair, of_residual)
+
+        def build(*args: Any, **kwargs: Any) -> Loss:
+            values = chosen.read(*args, **kwargs)
+            return Loss(about.name, *parts, values, of_residual=of_residual, nonnegative=of_residual)
+
+        _register_made(about, Loss, chosen.sign(build))
         return function
 
     return register if loss is None else register(loss)
@@ -203,12 +199,12 @@ def register_schedule(
     Returns
     -------
     callable
-        The function itself, or what registers one.
+        The function itself, or a decorator.
 
     Raises
     ------
     ValueError
-        If the name is taken, or the factors are not one finite number >= 0 for each epoch, or others each time.
+        If the name is taken, the factors are not one finite number >= 0 for each epoch, or they are random.
 
     Examples
     --------
@@ -218,30 +214,29 @@ def register_schedule(
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        own, called, subject = _begin("schedule", function, name)
-        parameters = list(inspect.signature(own).parameters.values())
-        _check_parameters(subject, parameters[:2], ("epoch", "epochs"))
-        _check_defaults(subject, parameters[2:])
-        defaults = {parameter.name: parameter.default for parameter in parameters[2:]}
-        chosen = _Options(subject, defaults, bounds or {})
+        about = Candidate("schedule", function, name)
+        about.check_parameters(("epoch", "epochs"), options_follow=True)
+        defaults = {option.name: option.default for option in about.parameters[2:]}
+        chosen = Options(about, defaults, bounds or {})
 
-        def give(length: int) -> list[float]:
-            """Return the factors that it gives for runs of a length without being told options."""
-            values = _call_schedule(subject, own, np.arange(length, dtype=np.float64), length, chosen.read())
-            return list(values)
+        def factors_by_default(length: int) -> list[float]:
+            epochs: Floats = np.arange(length, dtype=np.float64)
+            return list(_call_schedule(about, epochs, length, chosen.read()))
 
-        tried = [give(length) for length in LENGTHS]
+        tried = [factors_by_default(length) for length in LENGTHS]
 
         def build(*args: Any, **kwargs: Any) -> Schedule:
             values = chosen.read(*args, **kwargs)
-            if give(LENGTHS[-1]) != tried[-1]:
-                raise ValueError(f"{subject}: it gives other factors than when it was registered: register it again")
-            return lambda epoch, epochs: _call_schedule(subject, own, epoch, epochs, values)
+            if factors_by_default(LENGTHS[-1]) != tried[-1]:
+                raise about.error("it gives other factors than when it was registered: register it again")
+            return lambda epoch, epochs: _call_schedule(about, epoch, epochs, values)
 
-        # Anything may be used in it, so what it gives tells it from another as well.
-        source = text_of(own.__code__) or own.__name__
-        digest = _digest(_fingerprint_if_bound(own, source), defaults, tried)
-        _add(_registered("schedule", called, own, chosen.sign(build), source, digest))
+        source = text_of(about.own.__code__) or about.own.__name__
+        try:
+            uses = fingerprint(about.freeze([about.own])[1])
+        except ValueError:  # it is never compiled and may use anything: its factors tell it from another
+            uses = source
+        about.register(chosen.sign(build), source, digest_of(uses, defaults, tried))
         return function
 
     return register if schedule is None else register(schedule)
@@ -264,12 +259,12 @@ def register_model(
     name : str, optional
         By default that of the function.
     inputs : sequence of str
-        What an expression calls its inputs.
+        The names of the inputs in an expression.
 
     Returns
     -------
     callable, Model or str
-        What was given, or what registers a function.
+        The argument itself, or a decorator.
 
     Raises
     ------
@@ -290,318 +285,90 @@ def register_model(
         if isinstance(given, str | Model):
             if name is None:
                 raise ValueError('register_model needs a name for an expression, as in name="damped"')
-            _check_name("model", name, (module, name))
+            check_name("model", name, (module, name))
             made = given if isinstance(given, Model) else Model(given, inputs)
             made.program  # noqa: B018 (derived, so that what cannot be is told here)
-            _add(Registered("model", name, lambda: made, (module, name), module, made.expression, _digest_model(made)))
+            digest = _digest_of_model(made)
+            known = Registered("model", name, lambda: made, (module, name), module, made.expression, digest)
+            REGISTERED["model"][name] = known
             return given
-        own, called, subject = _begin("model", given, name)
-        _check_defaults(subject, inspect.signature(own).parameters.values())
+        about = Candidate("model", given, name)
+        about.check_parameters((), options_follow=True)
 
-        @wraps(own)
+        @wraps(about.own)
         def build(*args: Any, **kwargs: Any) -> Model:
-            with explained(subject, {own.__code__.co_filename}):
-                made = own(*args, **kwargs)
+            with explained(about):
+                made = about.own(*args, **kwargs)
                 return made if isinstance(made, Model) else Model(made, inputs)
 
-        with explained(subject, {own.__code__.co_filename}):
-            build().program  # noqa: B018
-        _add(_registered("model", called, own, build, text_of(own.__code__) or own.__name__, _digest_model(build())))
+        with explained(about):
+            made = build()
+            made.program  # noqa: B018
+        about.register(build, text_of(about.own.__code__) or about.own.__name__, _digest_of_model(made))
         return given
 
     return register if model is None else register(model)
 
 
-class _Options:
-    """The options of a rule: their defaults and their bounds, checked."""
+def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> None:
+    """Register a function of options that returns an optimizer or a loss, after a trial with its defaults."""
 
-    def __init__(self, subject: str, defaults: Mapping[str, float], bounds: Bounds) -> None:
-        self.bounds = dict(bounds)
-        for name in [*defaults, *bounds]:
-            if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
-                raise ValueError(f"{subject}: options must have names, and {name!r} is none")
-            if name not in defaults:
-                raise ValueError(f"{subject}: bounds are for options, and {name} is none of {', '.join(defaults)}")
-            if name in bounds and (not isinstance(bounds[name], tuple | list) or len(bounds[name]) != 2):
-                raise ValueError(f"{subject}: the bounds of {name} must be a pair such as (0, 1) or (0, None)")
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        self.signature = inspect.Signature(
-            [inspect.Parameter(name, kind, default=value) for name, value in defaults.items()]
-        )
-        try:
-            self.read()
-        except ValueError as error:
-            raise ValueError(f"{subject}: the default of {error}") from None
+    def make(*args: Any, **kwargs: Any) -> tuple[Any, list[FunctionType]]:
+        made = build(*args, **kwargs)
+        if not isinstance(made, kind):
+            raise about.error(f"it must return an object of the class {kind.__name__}, not {describe(made)}")
+        frozen, functions = about.freeze(getattr(made, part) for part in PARTS[kind])
+        if isinstance(made, Loss) and made.is_squared:
+            made = replace(made, records=f"{about.name} loss")
+        return replace(made, name=about.name, **dict(zip(PARTS[kind], frozen, strict=True))), functions
 
-    def read(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Return all options by name, each a number within its bounds."""
-        bound = self.signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return {name: self._check(name, value) for name, value in bound.arguments.items()}
-
-    def sign(self, build: Callable[..., Any]) -> Callable[..., Any]:
-        """Let a builder say which options it takes."""
-        build.__signature__ = self.signature  # type: ignore[attr-defined]
-        return build
-
-    def _check(self, name: str, value: Any) -> float:
-        low, high = self.bounds.get(name, (None, None))
-        ends = [] if low is None else [f">= {low:g}"]
-        ends += [] if high is None else [f"<= {high:g}"]
-        wanted = f"a number {' and '.join(ends)}" if ends else "a finite number"
-        least, most = -np.inf if low is None else low, np.inf if high is None else high
-        return check_real(name, value, lambda number: bool(least <= number <= most), wanted)
-
-
-def _begin(kind: str, function: Any, name: str | None) -> tuple[FunctionType, str, str]:
-    """Return the Python function, its name and the beginning of sentences about it, all checked."""
-    own = python_function(function)
-    if own is None:
-        raise ValueError(f"register_{kind} takes a function, not {describe(function)}")
-    if name is None and own.__name__ == "<lambda>":
-        raise ValueError(f'{place_of(own)} has no name: register_{kind}(..., name="...") gives it one')
-    called = own.__name__ if name is None else name
-    _check_name(kind, called, _origin_of(own))
-    return own, called, subject_of(kind, called, own)
-
-
-def _check_numbers(options: Mapping[str, float]) -> dict[str, float]:
-    """Return options as floats, so that two spellings of them are the same text."""
-    return {name: check_real(name, value, lambda number: True, "a finite number") for name, value in options.items()}
-
-
-def _check_name(kind: str, name: object, origin: tuple[str, str]) -> None:
-    """Refuse a name that a text could not call, that is built in, or that somebody else has registered."""
-    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name.lower() in {"true", "false"}:
-        raise ValueError(f"the name of a rule must be one that Python could use, such as heavy, not {describe(name)}")
-    if name in BUILT_IN[kind]:
-        raise ValueError(f"{kind} {name!r} is built in: choose another name")
-    if kind == "model" and not is_name(name):
-        raise ValueError(f"{name!r} means something in an expression: choose another name for the model")
-    before = REGISTERED[kind].get(name)
-    if before is not None and before.origin != origin:
-        raise ValueError(f"{kind} {name!r} is registered already, by {before.place}: choose another name")
-
-
-def _check_defaults(subject: str, options: Iterable[inspect.Parameter]) -> None:
-    """Refuse an option without a default."""
-    if bare := [option.name for option in options if option.default is option.empty]:
-        raise ValueError(f"{subject}: its option {bare[0]} needs a default, with which it can be tried")
-
-
-def _check_parameters(subject: str, parameters: Sequence[inspect.Parameter], wanted: Sequence[str]) -> None:
-    """Refuse a function that does not take what it will be given."""
-    plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    if len(parameters) != len(wanted) or any(parameter.kind not in plain for parameter in parameters):
-        taken = ", ".join(map(str, parameters))
-        raise ValueError(f"{subject}: it must take ({', '.join(wanted)}), not ({taken})")
-
-
-def _add(made: Registered) -> None:
-    """Register, or replace what the same function registered before."""
-    REGISTERED[made.kind][made.name] = made
-
-
-def _origin_of(own: FunctionType) -> tuple[str, str]:
-    return own.__module__, own.__qualname__
-
-
-def _registered(
-    kind: str, name: str, own: FunctionType, build: Callable[..., Any], source: str, digest: str
-) -> Registered:
-    return Registered(kind, name, build, _origin_of(own), place_of(own).partition("(")[2].rstrip(")"), source, digest)
-
-
-def _freeze(subject: str, functions: Sequence[Callable[..., Any] | None]) -> tuple[list[Any], list[FunctionType]]:
-    """Bind functions to what their names stand for now.
-
-    Returns
-    -------
-    list of functions or None
-        The same object each time for the same function that uses the same.
-    list of functions
-        All that are bound, what is called before what calls it.
-    """
-    everything = Binder({})
-    frozen: list[FunctionType | None] = []
-    for function in functions:
-        if function is None:
-            frozen.append(None)
-            continue
-        try:
-            own = Binder({})
-            bound = own.bind(function)
-            everything.bind(function)
-        except ValueError as error:
-            raise ValueError(f"{subject}: {_explain_binding(str(error), python_function(function))}") from None
-        code = bound.__code__
-        frozen.append(_frozen.setdefault((own.digest, code.co_filename, code.co_firstlineno), bound))
-    return frozen, everything.functions
-
-
-def _explain_binding(message: str, function: FunctionType | None) -> str:
-    """Return why a function cannot be bound; its own place is said already."""
-    if function is not None:
-        message = message.removeprefix(f"{place_of(function)} ")
-        if message == f"uses {function.__name__!r}, which is not defined":  # before its decorator has returned
-            return "calls itself; a kernel has no recursion"
-    later = message.endswith("which is not defined")
-    return message + (" yet: what a rule uses must stand above it" if later else "")
-
-
-def _optimizer_from_rule(
-    own: FunctionType, name: str, subject: str, rules: dict[str, Any], options: _Options
-) -> Registered:
-    """Return what is registered of an update rule."""
-    parts = ("rule", "clock", "gradient_at")
-    frozen, functions = _freeze(subject, [rules[part] for part in parts])
-    made = Optimizer(name=name, options=options.read(), **rules | dict(zip(parts, frozen, strict=True)))
-    made = replace(made, is_rounded_alike=_try_optimizer(subject, made, functions))
-    facts = {key: value for key, value in rules.items() if key not in parts}
-
-    def build(*args: Any, **kwargs: Any) -> Optimizer:
-        return replace(made, options=options.read(*args, **kwargs))
-
-    digest = _digest(fingerprint(functions), facts, made.options)
-    return _registered("optimizer", name, own, options.sign(build), source_of(functions), digest)
-
-
-def _optimizer_from_builder(own: FunctionType, name: str, subject: str) -> Registered:
-    """Return what is registered of a function that returns optimizers."""
-    parts = ("rule", "clock", "gradient_at", "per_sample")
-
-    def make(*args: Any, **kwargs: Any) -> tuple[Optimizer, list[FunctionType]]:
-        made = own(*args, **kwargs)
-        if not isinstance(made, Optimizer):
-            raise ValueError(f"{subject}: it must return an Optimizer, not {describe(made)}")
-        frozen, functions = _freeze(subject, [getattr(made, part) for part in parts])
-        numbers = _check_numbers(made.options)
-        return replace(made, name=name, options=numbers, **dict(zip(parts, frozen, strict=True))), functions
-
-    @wraps(own)
-    def build(*args: Any, **kwargs: Any) -> Optimizer:
+    @wraps(build)
+    def build_frozen(*args: Any, **kwargs: Any) -> Any:
         made, functions = make(*args, **kwargs)
-        return replace(made, is_rounded_alike=alike and all(map(is_rounded_alike, functions)))
+        return replace(made, is_exact=is_exact and all(map(is_rounded_alike, functions)))
 
-    with explained(subject, {own.__code__.co_filename}):
+    with explained(about):
         made, functions = make()
-    alike = _try_optimizer(subject, made, functions)
-    facts = (made.slots, made.clock_start, made.slots_start, made.needs_norm, made.needs_loss, made.flags)
-    digest = _digest(plain_source(own.__code__), fingerprint(functions), facts, made.options)
-    source = f"{text_of(own.__code__) or name}\n\n{source_of(functions)}"
-    return _registered("optimizer", name, own, build, source, digest)
+    if isinstance(made, Loss):
+        try_derivative(about, made)
+        is_exact = try_rule(about, made, make_optimizer("polyak"), functions)  # which needs the value of the loss too
+    else:
+        try_calls(about, made)
+        is_exact = try_rule(about, make_loss("squared"), made, functions)
+    facts = [value for value in vars(made).values() if isinstance(value, int | float | str | tuple | dict)]
+    source, own = source_of(functions), text_of(about.own.__code__)
+    if own and own not in source:
+        source = f"{own}\n\n{source}"
+    about.register(build_frozen, source, digest_of(plain_source(about.own.__code__), fingerprint(functions), facts))
 
 
-def _try_optimizer(subject: str, made: Optimizer, functions: list[FunctionType]) -> bool:
-    """Try an optimizer with the squared loss; return whether compiled code gives the bits of NumPy."""
-    try_calls(subject, made, functions)
-    return try_rule(subject, make_loss("squared"), made, functions)
+def _check_pair(about: Candidate, pair: FunctionType, of_residual: bool, options: tuple[float, ...]) -> None:
+    """Refuse a loss that does not return two values."""
+    given = (np.array([0.5, -2.0]),) if of_residual else (np.array([0.5, -2.0]), np.array([1.0, 0.0]))
+    with explained(about):
+        returned = pair(*given, options)
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise about.error(f"it must return its value and its derivative, not {describe(returned)}")
 
 
-def _loss_from_function(own: FunctionType, name: str, subject: str, options: _Options) -> Registered:
-    """Return what is registered of a function that returns a value and a derivative."""
-    frozen, functions = _freeze(subject, [own])
-    of_residual = len(inspect.signature(own).parameters) < len(OF_PREDICTION)
-    values = (np.array([0.5, -2.0]), *(() if of_residual else (np.array([1.0, 0.0]),)), tuple(options.read().values()))
-    with explained(subject, {own.__code__.co_filename}):
-        pair = frozen[0](*values)
-    if not isinstance(pair, tuple) or len(pair) != 2:
-        raise ValueError(f"{subject}: it must return its value and its derivative, not {describe(pair)}")
-    parts = _value_and_derivative(frozen[0], of_residual)
-    made = Loss(name, *parts, options.read(), of_residual=of_residual, records=f"{name} loss", nonnegative=of_residual)
-    made = replace(made, is_exact=_try_loss(subject, made, functions))
+def _call_schedule(about: Candidate, epoch: Floats, epochs: int, options: Mapping[str, float]) -> Floats:
+    """Return the factors of a schedule for all epochs of a run, which must be the same when it is called again."""
 
-    def build(*args: Any, **kwargs: Any) -> Loss:
-        return replace(made, options=options.read(*args, **kwargs))
+    def call() -> Floats:
+        with explained(about, advice="it is given all epochs at once: use np.where(epoch < 5, 1.0, 0.5)"):
+            factors = np.asarray(about.own(epoch.copy(), epochs, **options), np.float64)
+        if factors.shape not in {(), epoch.shape}:
+            raise about.error(f"it must return a factor for each of {epochs} epochs, not {describe(factors)}")
+        return np.array(np.broadcast_to(factors, epoch.shape))
 
-    digest = _digest(fingerprint(functions), made.options)
-    return _registered("loss", name, own, options.sign(build), source_of(functions), digest)
-
-
-def _loss_from_builder(own: FunctionType, name: str, subject: str) -> Registered:
-    """Return what is registered of a function that returns losses."""
-
-    def make(*args: Any, **kwargs: Any) -> tuple[Loss, list[FunctionType]]:
-        made = own(*args, **kwargs)
-        if not isinstance(made, Loss):
-            raise ValueError(f"{subject}: it must return a Loss, not {describe(made)}")
-        (value, derivative), functions = _freeze(subject, [made.value, made.derivative])
-        records = f"{name} loss" if made.is_squared else made.records
-        made = replace(made, name=name, records=records, value=value, derivative=derivative)
-        made = replace(made, options=_check_numbers(made.options))
-        return made, functions
-
-    @wraps(own)
-    def build(*args: Any, **kwargs: Any) -> Loss:
-        made, functions = make(*args, **kwargs)
-        return replace(made, is_exact=exact and all(map(is_rounded_alike, functions)))
-
-    with explained(subject, {own.__code__.co_filename}):
-        made, functions = make()
-    exact = _try_loss(subject, made, functions)
-    digest = _digest(plain_source(own.__code__), fingerprint(functions), made.options)
-    source = f"{text_of(own.__code__) or name}\n\n{source_of(functions)}"
-    return _registered("loss", name, own, build, source, digest)
-
-
-def _try_loss(subject: str, made: Loss, functions: list[FunctionType]) -> bool:
-    """Try a loss with an optimizer that needs its value too; return whether compiled code gives the bits of NumPy."""
-    try_derivative(subject, made, functions)
-    return try_rule(subject, made, make_optimizer("polyak"), functions)
-
-
-@once
-def _value_and_derivative(pair: Callable[..., Any], of_residual: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the two functions of a loss, of one that returns both; the same ones each time, for the kernel's sake."""
-    if of_residual:
-        return (
-            lambda residual, options: pair(residual, options)[0],
-            lambda residual, options: pair(residual, options)[1],
-        )
-    return (
-        lambda prediction, target, options: pair(prediction, target, options)[0],
-        lambda prediction, target, options: pair(prediction, target, options)[1],
-    )
-
-
-def _call_schedule(
-    subject: str, schedule: Callable[..., Any], epoch: Floats, epochs: int, options: Mapping[str, float]
-) -> Floats:
-    """Return the factors of a schedule for all epochs of a run; it must give them twice."""
-    factors, again = (_call_schedule_once(subject, schedule, epoch, epochs, options) for _ in range(2))
-    check_repeated(f"{subject}: it", factors, again)
+    factors = call()
+    check_repeated(f"{about.subject}: it", factors, call())
+    good = np.isfinite(factors) & (factors >= 0.0)
+    if not good.all():
+        wrong = int(np.argmin(good))
+        raise about.error(f"factors must be finite numbers >= 0, not {factors[wrong]:g} in epoch {wrong} of {epochs}")
     return factors
 
 
-def _call_schedule_once(
-    subject: str, schedule: Callable[..., Any], epoch: Floats, epochs: int, options: Mapping[str, float]
-) -> Floats:
-    advice = "it is given all epochs at once: use np.where(epoch < 5, 1.0, 0.5)"
-    with explained(subject, {schedule.__code__.co_filename}, advice=advice):
-        factors = np.asarray(schedule(epoch.copy(), epochs, **options), np.float64)
-    if factors.shape not in {(), epoch.shape}:
-        raise ValueError(f"{subject}: it must return a factor for each of {epochs} epochs, not {describe(factors)}")
-    good = np.isfinite(factors) & (factors >= 0.0)
-    if not good.all():
-        wrong = int(np.argmin(np.broadcast_to(good, epoch.shape)))
-        factor = np.broadcast_to(factors, epoch.shape)[wrong]
-        raise ValueError(f"{subject}: factors must be finite numbers >= 0, not {factor:g} in epoch {wrong} of {epochs}")
-    return np.array(np.broadcast_to(factors, epoch.shape))
-
-
-def _fingerprint_if_bound(own: FunctionType, source: str) -> str:
-    """Return a digest of a function and all that it uses; of its source alone where it uses what cannot be bound."""
-    binder = Binder({})
-    try:
-        binder.bind(own)
-    except ValueError:
-        return source
-    return fingerprint(binder.functions)
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _digest_model(model: Model) -> str:
-    return _digest(model.expression, model.inputs, model.params)
+def _digest_of_model(model: Model) -> str:
+    return digest_of(model.expression, model.inputs, model.params)

@@ -5,8 +5,6 @@ batch is the mean over its samples of loss'(f, y) * df/dtheta. As the functions 
 are compiled into the kernels and called with NumPy arrays: operators and NumPy's elementwise functions alone, no
 branches.
 """
-# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
-# mypy: allow-untyped-defs
 
 import numpy as np
 from numpy import absolute, exp, log, log1p, maximum, sign

@@ -6,12 +6,10 @@ is the gradient of HALF the mean squared error, as in scikit-learn.
 The ``*_derivative`` functions are compiled into the kernels, for floats and for SIMD vectors, and are called as they
 stand with NumPy arrays. They therefore compute with operators and NumPy's elementwise functions alone: no branches.
 """
-# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
-# mypy: allow-untyped-defs
 
 from numpy import absolute, log, log1p, maximum, minimum, sign, sinh, tanh
 
-from kernels.base.checks import check_real
+from kernels.base.checks import check_between, check_not_negative, check_positive
 from kernels.losses.loss import Loss
 
 
@@ -117,8 +115,8 @@ def huber(delta: float = 1.0) -> Loss:
     r**2 / 2 where |r| <= delta, else delta * (|r| - delta / 2). P. J. Huber, Robust estimation of a location
     parameter, Annals of Mathematical Statistics 35 (1964). As ``torch.nn.HuberLoss``.
     """
-    delta = check_real("delta", delta, lambda value: value > 0, "a positive finite number")
-    return Loss("huber", huber_value, huber_derivative, {"delta": delta}, records="huber loss")
+    options = {"delta": check_positive("delta", delta)}
+    return Loss("huber", huber_value, huber_derivative, options, records="huber loss")
 
 
 def logcosh() -> Loss:
@@ -140,8 +138,8 @@ def quantile(tau: float = 0.5) -> Loss:
     tau * (y - f) where the target y lies above f, (1 - tau) * (f - y) below; the derivative at 0 is 0. R. Koenker and
     G. Bassett, Regression quantiles, Econometrica 46 (1978). As ``sklearn.linear_model.QuantileRegressor``.
     """
-    tau = check_real("tau", tau, lambda value: 0 < value < 1, "a number between 0 and 1")
-    return Loss("quantile", quantile_value, quantile_derivative, {"tau": tau}, records="quantile loss", degree=1)
+    options = {"tau": check_between("tau", tau, 0, 1)}
+    return Loss("quantile", quantile_value, quantile_derivative, options, records="quantile loss", degree=1)
 
 
 def cauchy(scale: float = 1.0) -> Loss:
@@ -150,8 +148,8 @@ def cauchy(scale: float = 1.0) -> Loss:
     scale**2 / 2 * log(1 + (r / scale)**2), with the derivative r / (1 + (r / scale)**2); the pull is strongest at
     |r| = scale. As ``scipy.optimize.least_squares(loss="cauchy", f_scale=scale)``.
     """
-    scale = check_real("scale", scale, lambda value: value > 0, "a positive finite number")
-    return Loss("cauchy", cauchy_value, cauchy_derivative, {"scale": scale}, is_exact=False, records="cauchy loss")
+    options = {"scale": check_positive("scale", scale)}
+    return Loss("cauchy", cauchy_value, cauchy_derivative, options, is_exact=False, records="cauchy loss")
 
 
 def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
@@ -160,11 +158,7 @@ def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
     The derivative is sign(r) where |r| > epsilon, else 0. V. Vapnik, The Nature of Statistical Learning Theory (1995).
     As ``sklearn.linear_model.SGDRegressor(loss="epsilon_insensitive")``.
     """
-    epsilon = check_real("epsilon", epsilon, lambda value: value >= 0, "a finite number of at least 0")
+    options, records = {"epsilon": check_not_negative("epsilon", epsilon)}, "epsilon_insensitive loss"
     return Loss(
-        "epsilon_insensitive",
-        epsilon_insensitive_value,
-        epsilon_insensitive_derivative,
-        {"epsilon": epsilon},
-        records="epsilon_insensitive loss",
+        "epsilon_insensitive", epsilon_insensitive_value, epsilon_insensitive_derivative, options, records=records
     )

@@ -6,12 +6,11 @@ from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec
 from kernels.optimizers.adam_rules import adabelief, adam, adamax, adamw, adan, nadam, radam, yogi
 from kernels.optimizers.adaptive_rules import adadelta, adagrad, rmsprop, rprop
-from kernels.optimizers.averaging_rules import averaged, lookahead, schedule_free_adamw, schedule_free_sgd
-from kernels.optimizers.descent_rules import asgd, momentum, nesterov, sgd
-from kernels.optimizers.norm_rules import clipped, polyak
+from kernels.optimizers.descent_rules import asgd, momentum, nesterov, polyak, sgd
 from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.rate_rules import inverse_scaled
+from kernels.optimizers.schedule_free_rules import schedule_free_adamw, schedule_free_sgd
 from kernels.optimizers.sign_rules import lion, signum
+from kernels.optimizers.wrappers import averaged, clipped, inverse_scaled, lookahead
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": sgd,

@@ -1,16 +1,14 @@
 """Adam and its kin: adam, adamw, adamax, nadam, radam, adabelief, yogi, adan."""
-# ruff: noqa: ANN001, ANN201, ANN202 - one source for three kinds of number; an annotation would name just one of them
-
-# mypy: allow-untyped-defs
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from numpy import absolute, maximum, sign, sqrt
 
 from kernels.base.checks import check_bool
-from kernels.optimizers.optimizer import Optimizer, check_fraction, check_not_negative
+from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
 
 # Powers stop here, where 1 - power has long been 1.
 TINY = 1e-300
@@ -174,12 +172,7 @@ def decoupled(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def adam(
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    *,
-    amsgrad: bool = False,
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, *, amsgrad: bool = False
 ) -> Optimizer:
     """Adam: momentum and a rate per parameter, both corrected for having started at zero.
 
@@ -189,30 +182,20 @@ def adam(
     D. P. Kingma, J. Ba, Adam: a method for stochastic optimization (ICLR 2015); S. J. Reddi, S. Kale, S. Kumar, On the
     convergence of Adam and beyond (ICLR 2018). As ``torch.optim.Adam``.
     """
-    options = _adam_options(beta1, beta2, eps)
-    weight_decay = check_not_negative("weight_decay", weight_decay)
-    if check_bool("amsgrad", amsgrad):
-        return Optimizer("adam", amsgrad_rule, options, 3, adam_clock, (1.0, 1.0), weight_decay, flags=("amsgrad",))
-    return Optimizer("adam", adam_rule, options, 2, adam_clock, (1.0, 1.0), weight_decay)
+    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    made = Optimizer("adam", adam_rule, options, 2, adam_clock, (1.0, 1.0), weight_decay)
+    return replace(made, rule=amsgrad_rule, slots=3, flags=("amsgrad",)) if check_bool("amsgrad", amsgrad) else made
 
 
 def adamw(
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.01,
-    *,
-    amsgrad: bool = False,
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01, *, amsgrad: bool = False
 ) -> Optimizer:
     """Adam with the weight decay kept out of the gradient.
 
     theta <- (1 - lr * weight_decay) * theta, then the step of `adam`.
     I. Loshchilov, F. Hutter, Decoupled weight decay regularization (ICLR 2019). As ``torch.optim.AdamW``.
     """
-    options = _adam_options(beta1, beta2, eps) | {"weight_decay": check_not_negative("weight_decay", weight_decay)}
-    if check_bool("amsgrad", amsgrad):
-        return Optimizer("adamw", decoupled(amsgrad_rule), options, 3, adam_clock, (1.0, 1.0), flags=("amsgrad",))
-    return Optimizer("adamw", decoupled(adam_rule), options, 2, adam_clock, (1.0, 1.0))
+    return replace(_decouple(adam(beta1, beta2, eps, weight_decay, amsgrad=amsgrad)), name="adamw")
 
 
 def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
@@ -221,8 +204,7 @@ def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_d
     m <- beta1 * m + (1 - beta1) * g;  u <- max(beta2 * u, |g| + eps);  theta <- theta - lr / (1 - beta1**t) * m / u.
     D. P. Kingma, J. Ba (ICLR 2015), section 7.1. As ``torch.optim.Adamax``.
     """
-    options = _adam_options(beta1, beta2, eps)
-    weight_decay = check_not_negative("weight_decay", weight_decay)
+    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
     return Optimizer("adamax", adamax_rule, options, 2, adam_clock, (1.0, 1.0), weight_decay)
 
 
@@ -241,11 +223,11 @@ def nadam(
     ((1 - mu_t) / (1 - prod mu) * g + mu_{t+1} / (1 - mu_{t+1} prod mu) * m) / (sqrt(v / (1 - beta2**t)) + eps).
     T. Dozat, Incorporating Nesterov momentum into Adam (2016). As ``torch.optim.NAdam``.
     """
-    decay = check_not_negative("momentum_decay", momentum_decay)
-    options = _adam_options(beta1, beta2, eps) | {"momentum_decay": decay}
-    first = 0.96**decay
+    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps, momentum_decay=momentum_decay)
+    first = 0.96 ** options["momentum_decay"]
     start = (1.0, 1.0, 0.0, options["beta1"] * (1.0 - 0.5 * first), first, first)
-    return _decoupled_if_asked("nadam", nadam_rule, options, nadam_clock, start, weight_decay, decoupled_weight_decay)
+    made = Optimizer("nadam", nadam_rule, options, 2, nadam_clock, start, weight_decay)
+    return _decoupled_if_asked(made, decoupled_weight_decay)
 
 
 def radam(
@@ -262,9 +244,9 @@ def radam(
     rho_t <= 5, then those of adam times sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)).
     L. Liu et al., On the variance of the adaptive learning rate and beyond (ICLR 2020). As ``torch.optim.RAdam``.
     """
-    options = _adam_options(beta1, beta2, eps)
-    start = (1.0, 1.0, 0.0, 1.0, 0.0)
-    return _decoupled_if_asked("radam", radam_rule, options, radam_clock, start, weight_decay, decoupled_weight_decay)
+    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    made = Optimizer("radam", radam_rule, options, 2, radam_clock, (1.0, 1.0, 0.0, 1.0, 0.0), weight_decay)
+    return _decoupled_if_asked(made, decoupled_weight_decay)
 
 
 def adabelief(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-16, eps_root: float = 1e-16) -> Optimizer:
@@ -273,7 +255,7 @@ def adabelief(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-16, eps_
     s <- beta2 * s + (1 - beta2) * (g - m)**2 + eps_root takes the place of v in `adam`.
     J. Zhuang et al., AdaBelief optimizer (NeurIPS 2020). As ``optax.adabelief``.
     """
-    options = _adam_options(beta1, beta2, eps) | {"eps_root": check_not_negative("eps_root", eps_root)}
+    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps, eps_root=eps_root)
     return Optimizer("adabelief", adabelief_rule, options, 2, adam_clock, (1.0, 1.0))
 
 
@@ -283,7 +265,7 @@ def yogi(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-3) -> Optimiz
     v <- v - (1 - beta2) * sign(v - g**2) * g**2; m and v begin at 1e-6.
     M. Zaheer et al., Adaptive methods for nonconvex optimization (NeurIPS 2018). As ``optax.yogi``.
     """
-    options = _adam_options(beta1, beta2, eps)
+    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
     return Optimizer("yogi", yogi_rule, options, 2, adam_clock, (1.0, 1.0), slots_start=(1e-6, 1e-6))
 
 
@@ -303,37 +285,17 @@ def adan(
     X. Xie et al., Adan: adaptive Nesterov momentum algorithm (2022), arXiv:2208.06677. As ``optax.adan``, whose betas
     are 1 less those of the paper.
     """
-    options = {
-        "beta1": check_fraction("beta1", beta1),
-        "beta2": check_fraction("beta2", beta2),
-        "beta3": check_fraction("beta3", beta3),
-        "eps": check_not_negative("eps", eps),
-        "eps_root": check_not_negative("eps_root", eps_root),
-        "weight_decay": check_not_negative("weight_decay", weight_decay),
-    }
+    options = fractions(beta1=beta1, beta2=beta2, beta3=beta3)
+    options |= not_negative(eps=eps, eps_root=eps_root, weight_decay=weight_decay)
     return Optimizer("adan", adan_rule, options, 4, adan_clock, (1.0, 1.0, 1.0, -1.0))
 
 
-def _decoupled_if_asked(
-    name: str,
-    rule: Callable[..., Any],
-    options: dict[str, float],
-    clock: Callable[..., Any],
-    start: tuple[float, ...],
-    weight_decay: float,
-    apart: bool,
-) -> Optimizer:
-    """Return an optimizer whose weight decay is part of the gradient, or of the rule."""
-    weight_decay = check_not_negative("weight_decay", weight_decay)
-    if check_bool("decoupled_weight_decay", apart):
-        options |= {"weight_decay": weight_decay}
-        return Optimizer(name, decoupled(rule), options, 2, clock, start, flags=("decoupled_weight_decay",))
-    return Optimizer(name, rule, options, 2, clock, start, weight_decay)
+def _decouple(made: Optimizer) -> Optimizer:
+    """Return an optimizer whose weight decay shrinks the parameters instead of changing the gradient."""
+    options = made.options | {"weight_decay": made.weight_decay}
+    return replace(made, rule=decoupled(made.rule), options=options, weight_decay=0.0)
 
 
-def _adam_options(beta1: float, beta2: float, eps: float) -> dict[str, float]:
-    return {
-        "beta1": check_fraction("beta1", beta1),
-        "beta2": check_fraction("beta2", beta2),
-        "eps": check_not_negative("eps", eps),
-    }
+def _decoupled_if_asked(made: Optimizer, asked: bool) -> Optimizer:
+    asked = check_bool("decoupled_weight_decay", asked)
+    return replace(_decouple(made), flags=("decoupled_weight_decay",)) if asked else made

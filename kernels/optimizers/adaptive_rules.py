@@ -1,13 +1,12 @@
 """Rules with a rate for each parameter, by the size of its gradients: adagrad, adadelta, rmsprop, rprop."""
-# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
 
-# mypy: allow-untyped-defs
+from dataclasses import replace
 
 from numpy import maximum, minimum, sign, sqrt
 
-from kernels.base.checks import check_bool, check_real
+from kernels.base.checks import check_between, check_bool, check_positive, check_real
 from kernels.optimizers.descent_rules import count_updates
-from kernels.optimizers.optimizer import Optimizer, check_fraction, check_not_negative, check_positive
+from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
 
 
 def adagrad_rule(theta, slots, gradient, lr, clock, options):
@@ -89,22 +88,13 @@ def adagrad(
     initial_accumulator_value.
     J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods, JMLR 12 (2011). As ``torch.optim.Adagrad``.
     """
-    options = {"eps": check_not_negative("eps", eps)}
-    weight_decay = check_not_negative("weight_decay", weight_decay)
-    decay = check_not_negative("lr_decay", lr_decay)
-    start = check_not_negative("initial_accumulator_value", initial_accumulator_value)
-    if not decay and not start:
+    options = not_negative(eps=eps)
+    more = not_negative(lr_decay=lr_decay, initial_accumulator_value=initial_accumulator_value)
+    if not any(more.values()):
         return Optimizer("adagrad", adagrad_rule, options, slots=1, weight_decay=weight_decay)
-    options |= {"lr_decay": decay, "initial_accumulator_value": start}
+    start = (more["initial_accumulator_value"],)
     return Optimizer(
-        "adagrad",
-        decayed_adagrad_rule,
-        options,
-        1,
-        count_updates,
-        (-1.0,),
-        weight_decay,
-        slots_start=(start,),
+        "adagrad", decayed_adagrad_rule, options | more, 1, count_updates, (-1.0,), weight_decay, slots_start=start
     )
 
 
@@ -116,8 +106,7 @@ def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> 
     M. D. Zeiler, ADADELTA: an adaptive learning rate method (2012), arXiv:1212.5701. As ``torch.optim.Adadelta``,
     where lr is 1 unless given.
     """
-    options = {"rho": check_fraction("rho", rho), "eps": check_positive("eps", eps)}
-    weight_decay = check_not_negative("weight_decay", weight_decay)
+    options = fractions(rho=rho) | {"eps": check_positive("eps", eps)}
     return Optimizer("adadelta", adadelta_rule, options, slots=2, weight_decay=weight_decay)
 
 
@@ -132,17 +121,13 @@ def rmsprop(
     T. Tieleman, G. Hinton, Lecture 6.5, Coursera (2012); centered: A. Graves (2013), arXiv:1308.0850. As
     ``torch.optim.RMSprop``.
     """
-    options = {"alpha": check_fraction("alpha", alpha), "eps": check_not_negative("eps", eps)}
-    weight_decay, momentum = check_not_negative("weight_decay", weight_decay), check_fraction("momentum", momentum)
+    options, more = fractions(alpha=alpha) | not_negative(eps=eps), fractions(momentum=momentum)
+    made = Optimizer("rmsprop", rmsprop_rule, options, slots=1, weight_decay=weight_decay)
     if check_bool("centered", centered):
-        options["momentum"] = momentum
-        return Optimizer(
-            "rmsprop", centered_rmsprop_rule, options, slots=3, weight_decay=weight_decay, flags=("centered",)
-        )
+        return replace(made, rule=centered_rmsprop_rule, options=options | more, slots=3, flags=("centered",))
     if momentum:
-        options["momentum"] = momentum
-        return Optimizer("rmsprop", rmsprop_momentum_rule, options, slots=2, weight_decay=weight_decay)
-    return Optimizer("rmsprop", rmsprop_rule, options, slots=1, weight_decay=weight_decay)
+        return replace(made, rule=rmsprop_momentum_rule, options=options | more, slots=2)
+    return made
 
 
 def rprop(etaminus: float = 0.5, etaplus: float = 1.2, step_min: float = 1e-6, step_max: float = 50.0) -> Optimizer:
@@ -154,9 +139,9 @@ def rprop(etaminus: float = 0.5, etaplus: float = 1.2, step_min: float = 1e-6, s
     ``torch.optim.Rprop``. It is meant for full batches.
     """
     options = {
-        "etaminus": check_real("etaminus", etaminus, lambda eta: 0.0 < eta < 1.0, "a number between 0 and 1"),
+        "etaminus": check_between("etaminus", etaminus, 0, 1),
         "etaplus": check_real("etaplus", etaplus, lambda eta: eta > 1.0, "a number above 1"),
-        "step_min": check_not_negative("step_min", step_min),
+        **not_negative(step_min=step_min),
         "step_max": check_positive("step_max", step_max),
     }
     return Optimizer("rprop", rprop_rule, options, 2, mark_first_update, (-1.0,))

@@ -1,11 +1,12 @@
-"""Rules that step along the gradient, or along a mean of gradients: sgd, momentum, nesterov, asgd."""
-# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
+"""Rules that step along the gradient, or along a mean of gradients: sgd, momentum, nesterov, asgd, polyak."""
 
-# mypy: allow-untyped-defs
+from numpy import maximum, minimum
 
-from numpy import maximum
+from kernels.base.checks import check_finite, check_positive
+from kernels.optimizers.optimizer import Optimizer, check_fraction, fractions, not_negative
 
-from kernels.optimizers.optimizer import Optimizer, check_fraction, check_not_negative
+# The smallest normal number.
+TINY = 2.0**-1022
 
 
 def sgd_rule(theta, slots, gradient, lr, clock, options):
@@ -65,6 +66,14 @@ def asgd_rule(theta, slots, gradient, lr, clock, options):
     return share * point + (1.0 - share) * theta, (point, lr / (1.0 + lambd * lr * updates) ** alpha)
 
 
+def polyak_rule(theta, slots, gradient, lr, clock, options):
+    """Apply one update of `polyak`."""
+    loss, norm = clock
+    f_min, scaling, eps = options
+    step = minimum(lr, maximum(loss - f_min, 0.0) / maximum(norm + eps, TINY))
+    return theta - scaling * step * gradient, ()
+
+
 def first_slot(theta, slots, options):
     """Return the first slot: the iterate of which theta is an average, where the gradients are taken."""
     return slots[0]
@@ -81,7 +90,6 @@ def sgd(weight_decay: float = 0.0) -> Optimizer:
     Without weight decay it has a per-sample form, `sgd_per_sample`. H. Robbins, S. Monro, A stochastic
     approximation method, Annals of Mathematical Statistics 22 (1951). As ``torch.optim.SGD``.
     """
-    weight_decay = check_not_negative("weight_decay", weight_decay)
     per_sample = None if weight_decay else sgd_per_sample
     return Optimizer("sgd", sgd_rule, weight_decay=weight_decay, per_sample=per_sample)
 
@@ -92,8 +100,7 @@ def momentum(momentum: float = 0.9, weight_decay: float = 0.0, dampening: float 
     The first gradient is not dampened. B. T. Polyak, Some methods of speeding up the convergence of iteration methods
     (1964). The learning rate is outside the velocity, as in ``torch.optim.SGD(momentum=...)``.
     """
-    options = {"momentum": check_fraction("momentum", momentum)}
-    weight_decay = check_not_negative("weight_decay", weight_decay)
+    options = fractions(momentum=momentum)
     if dampening := check_fraction("dampening", dampening):
         options["dampening"] = dampening
         return Optimizer(
@@ -108,8 +115,7 @@ def nesterov(momentum: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
     I. Sutskever et al., On the importance of initialization and momentum in deep learning (ICML 2013). As
     ``torch.optim.SGD(momentum=..., nesterov=True)``.
     """
-    options = {"momentum": check_fraction("momentum", momentum)}
-    weight_decay = check_not_negative("weight_decay", weight_decay)
+    options = fractions(momentum=momentum)
     return Optimizer("nesterov", nesterov_rule, options, slots=1, weight_decay=weight_decay)
 
 
@@ -122,19 +128,27 @@ def asgd(lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6, weight_decay
     ``torch.optim.ASGD``, whose parameters are p and whose average is its state ``ax``: here theta, of which the loss is
     reported, is the average.
     """
-    options = {
-        "lambd": check_not_negative("lambd", lambd),
-        "alpha": check_not_negative("alpha", alpha),
-        "t0": check_not_negative("t0", t0),
-    }
     return Optimizer(
         "asgd",
         asgd_rule,
-        options,
+        not_negative(lambd=lambd, alpha=alpha, t0=t0),
         2,
         count_updates,
         (0.0,),
-        check_not_negative("weight_decay", weight_decay),
+        weight_decay,
         slots_start=(None, 0.0),
         gradient_at=first_slot,
     )
+
+
+def polyak(f_min: float = 0.0, scaling: float = 1.0, eps: float = 0.0) -> Optimizer:
+    """Polyak's step, at most the learning rate, from how far the loss of the batch is above f_min.
+
+    theta <- theta - scaling * min(lr, max(f - f_min, 0) / (|g|**2 + eps)) * g, where f is the mean over the batch of
+    the loss that is trained: for the squared loss HALF the mean squared residual.
+    B. T. Polyak, Minimization of unsmooth functionals (1969); N. Loizou et al., Stochastic Polyak step-size for SGD
+    (AISTATS 2021). As ``optax.polyak_sgd(variant="sps+")``.
+    """
+    options = {"f_min": check_finite("f_min", f_min), "scaling": check_positive("scaling", scaling)}
+    options |= not_negative(eps=eps)
+    return Optimizer("polyak", polyak_rule, options, needs_norm=True, needs_loss=True)

@@ -1,21 +1,18 @@
-"""An update rule with its options: what the kernels and the reference know of an optimizer.
+"""An update rule with its options: all that the kernels and the reference know of an optimizer.
 
 Every rule has the same shape::
 
     theta, slots = rule(theta, slots, gradient, lr, clock, options)
 
-`theta`, `gradient` and each of the `slots` belong to one parameter (or, as arrays, to all of them). `slots`
-is the tuple of the state that the rule keeps per parameter. `clock` is a tuple of numbers that all parameters share,
-advanced by ``clock = rule_clock(clock, options)`` once per update, before the rule. `options` is a tuple of floats.
-L2 weight decay is `add_weight_decay`, called before the rule and only where it is not zero.
+`theta`, `gradient` and each of the `slots` belong to one parameter (or, as arrays, to all of them). `slots` is the
+tuple of the state that the rule keeps per parameter. `clock` is a tuple of numbers that all parameters share, advanced
+by ``clock = optimizer.clock(clock, options)`` once per update, before the rule. `options` is a tuple of floats. L2
+weight decay is `add_weight_decay`, called before the rule and only where it is not zero.
 
 These functions are compiled into the kernels, for floats and for SIMD vectors, and are called as they stand with
 NumPy arrays. They therefore compute with operators and NumPy's elementwise functions alone: no branches. Constants
 and helper functions of the module may be used. A clock is a tuple of floats in all of them, and may branch.
 """
-# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
-
-# mypy: allow-untyped-defs
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.checks import check_real, describe
+from kernels.base.checks import check_finite, check_not_negative, check_real
 from kernels.base.run import Floats
 from kernels.base.spec import spec_text
 
@@ -53,20 +50,24 @@ class Optimizer:
         ``(theta, residual, derivative, lr) -> theta``, a shorter form of an update from one sample; None
         where there is none.
     slots_start : tuple of (float or None)
-        What the slots hold before the first update, None for the parameter's own start; empty if all are 0.
+        The slots before the first update, None for the parameter's own start; empty if all are 0.
     gradient_at : callable or None
-        ``(theta, slots, options) -> point``, where the gradient is taken; None for theta. The loss is always that of
-        theta, which is what a run gives: an average takes its gradients somewhere else.
+        ``(theta, slots, options) -> point``, where the gradient is taken; None for theta. The loss of a run is always
+        that of theta: an average takes its gradients somewhere else.
     needs_norm, needs_loss : bool
         Whether the clock that `rule` is given ends with the squared norm of the gradient, and before it the loss of
         the batch.
     flags : tuple of str
         Options that are true, such as ``"amsgrad"``; each makes another rule.
     inner : Optimizer or None
-        The one that this one is made of; its options are among these, as ``inner.<name>``.
-    is_rounded_alike : bool
-        Whether compiled code gives the bits that NumPy gives, as `kernels.losses.Loss.is_exact`; `is_exact` also asks
-        the inner one.
+        The optimizer that this one is made of; its options are among these, as ``inner.<name>``.
+    is_exact : bool
+        Whether compiled code gives the bits that NumPy gives, as `kernels.losses.Loss.is_exact`.
+
+    Raises
+    ------
+    ValueError
+        If an option is no finite number, or the weight decay is negative.
     """
 
     name: str
@@ -83,12 +84,12 @@ class Optimizer:
     needs_loss: bool = False
     flags: tuple[str, ...] = ()
     inner: "Optimizer | None" = None
-    is_rounded_alike: bool = True
+    is_exact: bool = True
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether compiled code gives the bits that NumPy gives, of this one and of those that it is made of."""
-        return self.is_rounded_alike and (self.inner is None or self.inner.is_exact)
+    def __post_init__(self) -> None:
+        # As floats, so that two spellings of a number are the same text.
+        object.__setattr__(self, "options", {name: check_finite(name, value) for name, value in self.options.items()})
+        object.__setattr__(self, "weight_decay", check_not_negative("weight_decay", self.weight_decay))
 
     @property
     def text(self) -> str:
@@ -100,16 +101,11 @@ class Optimizer:
 
     @property
     def all_slots_start(self) -> tuple[float | None, ...]:
-        """What each slot holds before the first update, as `slots_start`, and zeros where that is empty."""
+        """The slots before the first update, as `slots_start`, and zeros where that is empty."""
         return self.slots_start or (0.0,) * self.slots
 
-    @property
-    def options_as_inner(self) -> dict[str, float]:
-        """The options as another optimizer that is made of this one has them, by the names ``inner.<name>``."""
-        return {f"inner.{name}": value for name, value in self.options.items()}
-
     def initial_memory(self, params: Floats) -> Floats:
-        """Return what is remembered before the first update: the slots of each parameter, then the clock.
+        """Return the memory before the first update: the slots of each parameter, then the clock.
 
         Parameters
         ----------
@@ -131,23 +127,16 @@ def add_weight_decay(theta, gradient, weight_decay):
     return gradient + weight_decay * theta
 
 
-def check_inner(name: str, inner: object) -> "Optimizer":
-    """Return the optimizer that another, called `name`, is made of."""
-    if not isinstance(inner, Optimizer):
-        raise ValueError(f"{name} is made of another optimizer, as in {name}(adam), not of {describe(inner)}")
-    return inner
-
-
 def check_fraction(name: str, value: float) -> float:
     """Return an option that must be in [0, 1)."""
     return check_real(name, value, lambda number: 0.0 <= number < 1.0, "a number in [0, 1)")
 
 
-def check_not_negative(name: str, value: float) -> float:
-    """Return an option that must not be negative."""
-    return check_real(name, value, lambda number: number >= 0.0, "a finite number >= 0")
+def fractions(**options: float) -> dict[str, float]:
+    """Return options that must be in [0, 1)."""
+    return {name: check_fraction(name, value) for name, value in options.items()}
 
 
-def check_positive(name: str, value: float) -> float:
-    """Return an option that must be positive."""
-    return check_real(name, value, lambda number: number > 0.0, "a positive finite number")
+def not_negative(**options: float) -> dict[str, float]:
+    """Return options that must not be negative."""
+    return {name: check_not_negative(name, value) for name, value in options.items()}

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.checks import check_integer, check_real, check_unmasked, describe
+from kernels.base.checks import check_between, check_integer, check_positive, check_real, check_unmasked, describe
 from kernels.base.registry import Table
 from kernels.base.run import Floats
 from kernels.base.spec import make_from_spec
@@ -42,7 +42,7 @@ def halve(period: int) -> Schedule:
 
 def step(period: int, gamma: float = 0.1) -> Schedule:
     """Train `period` epochs at each rate: gamma**(epoch // period), PyTorch's StepLR. Compare `halve`."""
-    period, gamma = check_integer("period", period), _positive("gamma", gamma)
+    period, gamma = check_integer("period", period), check_positive("gamma", gamma)
     return lambda epoch, epochs: _powers(gamma, epoch // period)
 
 
@@ -51,19 +51,19 @@ def multistep(milestones: list[int], gamma: float = 0.1) -> Schedule:
     if not isinstance(milestones, list | tuple) or not milestones:
         raise ValueError(f"milestones must be a list of epochs such as [30, 60], not {describe(milestones)}")
     at = np.sort([check_integer("every milestone", milestone) for milestone in milestones])
-    gamma = _positive("gamma", gamma)
+    gamma = check_positive("gamma", gamma)
     return lambda epoch, epochs: _powers(gamma, np.searchsorted(at, epoch, side="right"))
 
 
 def exponential(gamma: float) -> Schedule:
     """Multiply by gamma every epoch: gamma**epoch, PyTorch's ExponentialLR."""
-    gamma = _positive("gamma", gamma)
+    gamma = check_positive("gamma", gamma)
     return lambda epoch, epochs: _powers(gamma, epoch)
 
 
 def inverse_scaling(power: float = 0.5) -> Schedule:
     """Divide by (epoch + 1)**power: scikit-learn's "invscaling" counted in epochs, not in samples."""
-    power = _positive("power", power)
+    power = check_positive("power", power)
     return lambda epoch, epochs: (epoch + 1.0) ** -power
 
 
@@ -102,9 +102,9 @@ def one_cycle(pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor
     Super-convergence (2017), arXiv:1708.07120. PyTorch's OneCycleLR stepped once per epoch, with max_lr = lr,
     the cosine strategy and two phases; the momentum is left alone.
     """
-    pct_start = check_real("pct_start", pct_start, lambda value: 0.0 < value < 1.0, "a number between 0 and 1")
-    initial = 1.0 / _positive("div_factor", div_factor)
-    final = initial / _positive("final_div_factor", final_div_factor)
+    pct_start = check_between("pct_start", pct_start, 0, 1)
+    initial = 1.0 / check_positive("div_factor", div_factor)
+    final = initial / check_positive("final_div_factor", final_div_factor)
 
     def factors(epoch: Floats, epochs: int) -> Floats:
         peak = pct_start * epochs - 1.0
@@ -154,7 +154,7 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
         If an argument is out of range, an array has another length, a rate is negative or not finite, or a function
         gives other factors when it is called again.
     """
-    lr = _positive("lr", lr)
+    lr = check_positive("lr", lr)
     epochs = check_integer("epochs", epochs)
     if schedule is None:
         factors = np.ones(epochs)
@@ -218,10 +218,6 @@ def _powers(gamma: float, exponents: NDArray[Any]) -> Floats:
 def _half_cosine(progress: Floats, start: float, end: float) -> Floats:
     """Return half a cosine, from `start` where progress is 0 to `end` where it is 1."""
     return end + (start - end) * (1.0 + np.cos(math.pi * progress)) / 2.0
-
-
-def _positive(name: str, value: float) -> float:
-    return check_real(name, value, lambda number: number > 0.0, "a positive finite number")
 
 
 def _fraction(name: str, value: float) -> float:

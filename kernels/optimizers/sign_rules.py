@@ -1,11 +1,8 @@
 """Rules whose steps are of one size, in the direction of a sign: signum, lion."""
-# ruff: noqa: ANN001, ANN201 - one source for three kinds of number; an annotation would name just one of them
-
-# mypy: allow-untyped-defs
 
 from numpy import sign
 
-from kernels.optimizers.optimizer import Optimizer, check_fraction, check_not_negative
+from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
 
 
 def signum_rule(theta, slots, gradient, lr, clock, options):
@@ -31,9 +28,7 @@ def signum(momentum: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
     m <- momentum * m + (1 - momentum) * g;  theta <- theta - lr * sign(m).
     J. Bernstein et al., signSGD: compressed optimisation for non-convex problems (ICML 2018). As ``optax.signum``.
     """
-    options = {"momentum": check_fraction("momentum", momentum)}
-    weight_decay = check_not_negative("weight_decay", weight_decay)
-    return Optimizer("signum", signum_rule, options, slots=1, weight_decay=weight_decay)
+    return Optimizer("signum", signum_rule, fractions(momentum=momentum), slots=1, weight_decay=weight_decay)
 
 
 def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 1e-3) -> Optimizer:
@@ -43,9 +38,5 @@ def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 1e-3) ->
     m <- beta2 * m + (1 - beta2) * g.
     X. Chen et al., Symbolic discovery of optimization algorithms (2023), arXiv:2302.06675. As ``optax.lion``.
     """
-    options = {
-        "beta1": check_fraction("beta1", beta1),
-        "beta2": check_fraction("beta2", beta2),
-        "weight_decay": check_not_negative("weight_decay", weight_decay),
-    }
+    options = fractions(beta1=beta1, beta2=beta2) | not_negative(weight_decay=weight_decay)
     return Optimizer("lion", lion_rule, options, slots=1)

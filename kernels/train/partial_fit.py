@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_bool, check_real, check_seed, check_target
+from kernels.base.checks import check_bool, check_not_negative, check_seed, check_target
 from kernels.base.columns import Inputs
 from kernels.base.run import NO_LOWEST, Floats, Hyperparameters, Record, samples_per_epoch
 from kernels.data.order import make_shuffle
@@ -77,7 +77,7 @@ def partial_fit(
     loss.check_targets(y)
     order = make_shuffle(shuffle)
     size, drop_last = check_batch_size(batch_size, y.size), check_bool("drop_last", drop_last)
-    rate = check_real("lr", lr, lambda number: number >= 0.0, "a finite number >= 0")
+    rate = check_not_negative("lr", lr)
     epoch = np.arange(state.epochs, state.epochs + 2)
     hyper = Hyperparameters(
         np.full(state.epochs + 1, rate),

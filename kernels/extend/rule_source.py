@@ -1,0 +1,197 @@
+"""A function that is being registered: its name, its options, and all that it uses, fixed as it stands now."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache as once
+from keyword import iskeyword
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from kernels import losses, optimizers
+from kernels.base.checks import check_real, describe
+from kernels.base.registry import REGISTERED, Registered
+from kernels.compile.binding import Binder, place_of, python_function
+from kernels.model import models
+from kernels.model.column_names import is_name
+from kernels.optimizers import schedules
+
+Bounds = Mapping[str, tuple[float | None, float | None]]
+BUILT_IN: dict[str, Mapping[str, Any]] = {
+    "optimizer": optimizers.OPTIMIZERS,
+    "loss": losses.LOSSES,
+    "schedule": schedules.SCHEDULES,
+    "model": models.MODELS,
+}
+
+_frozen: dict[tuple[Any, ...], FunctionType] = {}
+
+
+class Candidate:
+    """A function that is to be registered.
+
+    Attributes
+    ----------
+    kind, name : str
+    own : function
+    parameters : list of inspect.Parameter
+    subject : str
+        The beginning of sentences about it: its kind, its name and its place.
+    files : set of str
+        Those of the function and of all that it uses.
+
+    Raises
+    ------
+    ValueError
+        If it is no Python function, or its name cannot be used.
+    """
+
+    def __init__(self, kind: str, function: Any, name: str | None) -> None:
+        own = python_function(function)
+        if own is None:
+            raise ValueError(f"register_{kind} takes a function, not {describe(function)}")
+        if name is None and own.__name__ == "<lambda>":
+            raise ValueError(f'{place_of(own)} has no name: register_{kind}(..., name="...") gives it one')
+        self.kind, self.own = kind, own
+        self.name = own.__name__ if name is None else name
+        self.origin = own.__module__, own.__qualname__
+        check_name(kind, self.name, self.origin)
+        self.place = f"line {own.__code__.co_firstlineno} of {own.__code__.co_filename}"
+        self.subject = f"the {kind} {self.name} ({self.place})"
+        self.files = {own.__code__.co_filename}
+        self.parameters = list(inspect.signature(own).parameters.values())
+
+    def error(self, fault: str) -> ValueError:
+        """Return the error that says what is wrong with it."""
+        return ValueError(f"{self.subject}: {fault}")
+
+    @property
+    def takes_options_only(self) -> bool:
+        """Whether all its parameters have defaults."""
+        return all(parameter.default is not parameter.empty for parameter in self.parameters)
+
+    def check_parameters(self, wanted: Sequence[str], options_follow: bool = False) -> None:
+        """Refuse a function that does not take the parameters wanted, and then options with defaults if they follow."""
+        plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+        first, others = self.parameters[: len(wanted)], self.parameters[len(wanted) :]
+        if len(first) < len(wanted) or (others and not options_follow) or any(p.kind not in plain for p in first):
+            raise self.error(f"it must take ({', '.join(wanted)}), not ({', '.join(map(str, self.parameters))})")
+        for option in others:
+            if option.default is option.empty:
+                raise self.error(f"its option {option.name} needs a default, with which it can be tried")
+
+    def freeze(self, functions: Iterable[Callable[..., Any] | None]) -> tuple[list[Any], list[FunctionType]]:
+        """Bind functions to the present values of their names.
+
+        Returns
+        -------
+        list of functions or None
+            The same object each time for the same function that uses the same values.
+        list of functions
+            All that are bound, each before those that call it; those of this file are left out.
+        """
+        everything, frozen = Binder({}), list[FunctionType | None]()
+        for function in functions:
+            if function is None:
+                frozen.append(None)
+                continue
+            alone = Binder({})
+            try:
+                bound = alone.bind(function)
+                everything.bind(function)
+            except ValueError as error:
+                raise self.error(_explain_binding(str(error), python_function(function))) from None
+            code = bound.__code__
+            frozen.append(_frozen.setdefault((alone.digest, code.co_filename, code.co_firstlineno), bound))
+        bound_too = [one for one in everything.functions if one.__code__.co_filename != __file__]
+        self.files.update(one.__code__.co_filename for one in bound_too)
+        return frozen, bound_too
+
+    def register(self, build: Callable[..., Any], source: str, digest: str) -> None:
+        """Register it by what it builds, in the place of what the same function registered before."""
+        made = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
+        REGISTERED[self.kind][self.name] = made
+
+
+class Options:
+    """The options of a rule: their defaults and their bounds, checked."""
+
+    def __init__(self, about: Candidate, defaults: Mapping[str, float], bounds: Bounds) -> None:
+        self.bounds, kind = dict(bounds), inspect.Parameter.POSITIONAL_OR_KEYWORD
+        for name, pair in bounds.items():
+            if name not in defaults:
+                raise about.error(f"bounds are for options, and {name} is none of {', '.join(defaults)}")
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise about.error(f"the bounds of {name} must be a pair such as (0, 1) or (0, None)")
+        try:
+            parameters = [inspect.Parameter(name, kind, default=value) for name, value in defaults.items()]
+        except (TypeError, ValueError) as error:
+            raise about.error(f"options must have names: {error}") from None
+        self.signature = inspect.Signature(parameters)
+        try:
+            self.read()
+        except ValueError as error:
+            raise about.error(f"the default of {error}") from None
+
+    def read(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Return all options by name, each a number within its bounds."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return {name: self._check(name, value) for name, value in bound.arguments.items()}
+
+    def sign(self, build: Callable[..., Any]) -> Callable[..., Any]:
+        """Give a builder the signature of the options."""
+        build.__signature__ = self.signature  # type: ignore[attr-defined]
+        return build
+
+    def _check(self, name: str, value: Any) -> float:
+        low, high = self.bounds.get(name, (None, None))
+        ends = [] if low is None else [f">= {low:g}"]
+        ends += [] if high is None else [f"<= {high:g}"]
+        wanted = f"a number {' and '.join(ends)}" if ends else "a finite number"
+        least, most = -np.inf if low is None else low, np.inf if high is None else high
+        return check_real(name, value, lambda number: bool(least <= number <= most), wanted)
+
+
+@once
+def value_and_derivative(pair: Callable[..., Any], of_residual: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the two functions of a loss, made of one that returns both: the same ones each time for one kernel."""
+    if of_residual:
+        return (
+            lambda residual, options: pair(residual, options)[0],
+            lambda residual, options: pair(residual, options)[1],
+        )
+    return (
+        lambda prediction, target, options: pair(prediction, target, options)[0],
+        lambda prediction, target, options: pair(prediction, target, options)[1],
+    )
+
+
+def check_name(kind: str, name: object, origin: tuple[str, str]) -> None:
+    """Refuse a name that a text could not call, that is built in, or that another function has registered."""
+    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name.lower() in {"true", "false"}:
+        raise ValueError(f"the name of a rule must be one that Python could use, such as heavy, not {describe(name)}")
+    if name in BUILT_IN[kind]:
+        raise ValueError(f"{kind} {name!r} is built in: choose another name")
+    if kind == "model" and not is_name(name):
+        raise ValueError(f"{name!r} means something in an expression: choose another name for the model")
+    before = REGISTERED[kind].get(name)
+    if before is not None and before.origin != origin:
+        raise ValueError(f"{kind} {name!r} is registered already, by {before.place}: choose another name")
+
+
+def digest_of(*parts: Any) -> str:
+    """Return a digest of values that differ in their text."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _explain_binding(message: str, function: FunctionType | None) -> str:
+    """Return why a function cannot be bound, without its place, which the subject names."""
+    if function is not None:
+        message = message.removeprefix(f"{place_of(function)} ")
+        if message == f"uses {function.__name__!r}, which is not defined":  # before its decorator has returned
+            return "calls itself; a kernel has no recursion"
+    later = message.endswith("which is not defined")
+    return message + (" yet: what a rule uses must stand above it" if later else "")

@@ -1,0 +1,198 @@
+"""Optimizers that are made of another one: averaged, lookahead, clipped, inverse_scaled.
+
+The options and the clock of a wrapper stand before those of the inner optimizer, and so does its slot.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from numpy import minimum, sqrt
+
+from kernels.base.checks import check_positive, check_real, describe
+from kernels.optimizers.descent_rules import count_updates, first_slot, sgd
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay, not_negative
+
+SGD = sgd()
+
+
+@cache
+def averaged_rule(inner: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the rule that averages the iterates of another rule."""
+
+    def rule(theta, slots, gradient, lr, clock, options):
+        point, memory = inner(slots[0], slots[1:], gradient, lr, clock[1:], options)
+        share = 1.0 / clock[0]
+        return (1.0 - share) * theta + share * point, (point,) + memory  # noqa: RUF005 - numba unpacks no tuple
+
+    return rule
+
+
+@cache
+def lookahead_rule(inner: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the rule that moves towards the iterate of another rule once in a period."""
+
+    def rule(theta, slots, gradient, lr, clock, options):
+        fast, memory = inner(slots[0], slots[1:], gradient, lr, clock[2:], options[2:])
+        now = clock[1]
+        theta = theta + now * (options[1] * (fast - theta))
+        return theta, (now * theta + (1.0 - now) * fast,) + memory  # noqa: RUF005 - numba unpacks no tuple
+
+    return rule
+
+
+@cache
+def clipped_rule(inner: Callable[..., Any], decays: bool) -> Callable[..., Any]:
+    """Return another rule with the gradient scaled down; weight decay is added afterwards."""
+
+    def rule(theta, slots, gradient, lr, clock, options):
+        share = minimum(1.0, options[0] / (sqrt(clock[-1]) + 1e-6))
+        return inner(theta, slots, share * gradient, lr, clock[:-1], options[1:])
+
+    def rule_with_decay(theta, slots, gradient, lr, clock, options):
+        share = minimum(1.0, options[0] / (sqrt(clock[-1]) + 1e-6))
+        gradient = add_weight_decay(theta, share * gradient, options[1])
+        return inner(theta, slots, gradient, lr, clock[:-1], options[2:])
+
+    return rule_with_decay if decays else rule
+
+
+@cache
+def inverse_scaled_rule(inner: Callable[..., Any]) -> Callable[..., Any]:
+    """Return another rule at a rate that is divided by the second number of the clock."""
+
+    def rule(theta, slots, gradient, lr, clock, options):
+        return inner(theta, slots, gradient, lr / clock[1], clock[2:], options[1:])
+
+    return rule
+
+
+def count_up_to_period(clock, options):
+    """Return the number of updates since theta last moved, and 1 if it moves in this one, else 0."""
+    passed = clock[0] + 1.0
+    return (0.0, 1.0) if passed >= options[0] else (passed, 0.0)
+
+
+def count_and_raise(clock, options):
+    """Return the number t of the update, from 1, and t**power."""
+    updates = clock[0] + 1.0
+    return updates, updates ** options[0]
+
+
+@cache
+def clock_before(own: Callable[..., Any], size: int, inner: Callable[..., Any], skipped: int) -> Callable[..., Any]:
+    """Return a clock of `size` numbers, followed by that of the inner optimizer, which skips some options."""
+
+    def clocks(clock, options):
+        return own(clock, options) + inner(clock[size:], options[skipped:])
+
+    return clocks
+
+
+@cache
+def clock_behind_options(inner: Callable[..., Any], skipped: int) -> Callable[..., Any]:
+    """Return the clock of the inner optimizer, which skips some options."""
+
+    def clock_of_inner(clock, options):
+        return inner(clock, options[skipped:])
+
+    return clock_of_inner
+
+
+def averaged(inner: Optimizer = SGD) -> Optimizer:
+    """Polyak-Ruppert averaging: the mean of all iterates of another optimizer, which goes on as if alone.
+
+    p as by the inner optimizer, with gradients at p;  theta <- theta + (p - theta) / t, with t from 1.
+    B. T. Polyak, A. B. Juditsky, Acceleration of stochastic approximation by averaging, SIAM J. Control Optim. 30
+    (1992); D. Ruppert (1988).
+    """
+    _check_inner("averaged", inner)
+    made = _wrap("averaged", inner, averaged_rule(inner.rule), {}, count_updates, (0.0,))
+    return _with_iterate(made)
+
+
+def lookahead(inner: Optimizer = SGD, sync_period: int = 5, slow_step_size: float = 0.5) -> Optimizer:
+    """Lookahead: `sync_period` updates by another optimizer, then a share of the way after it; from there it goes on.
+
+    p as by the inner optimizer, with gradients at p; after every sync_period updates theta <- theta + slow_step_size *
+    (p - theta), and p <- theta.
+    M. R. Zhang et al., Lookahead optimizer: k steps forward, 1 step back (NeurIPS 2019). As ``optax.lookahead``.
+    """
+    _check_inner("lookahead", inner)
+    wanted = "a whole number of at least 1"
+    period = check_real("sync_period", sync_period, lambda number: number >= 1.0 and number.is_integer(), wanted)
+    own = {"sync_period": period, "slow_step_size": check_positive("slow_step_size", slow_step_size)}
+    made = _wrap("lookahead", inner, lookahead_rule(inner.rule), own, count_up_to_period, (0.0, 0.0))
+    return _with_iterate(made)
+
+
+def clipped(inner: Optimizer = SGD, max_norm: float = 1.0) -> Optimizer:
+    """Another optimizer, given gradients whose norm is at most max_norm.
+
+    g <- g * min(1, max_norm / (|g| + 1e-6)), over all parameters; weight decay of the inner optimizer comes after.
+    R. Pascanu, T. Mikolov, Y. Bengio, On the difficulty of training recurrent neural networks (ICML 2013). As
+    ``torch.nn.utils.clip_grad_norm_``.
+    """
+    _check_inner("clipped", inner)
+    if inner.needs_norm:
+        raise ValueError(f"clipped takes an optimizer that does not need the norm of the gradient, not {inner.name}")
+    decay = {"inner.weight_decay": inner.weight_decay} if inner.weight_decay else {}
+    own = {"max_norm": check_positive("max_norm", max_norm)} | decay
+    made = _wrap("clipped", inner, clipped_rule(inner.rule, bool(decay)), own, None, ())
+    return replace(made, weight_decay=0.0, needs_norm=True)
+
+
+def inverse_scaled(inner: Optimizer = SGD, power: float = 0.25) -> Optimizer:
+    """Another optimizer at the rate lr / t**power in the t-th update, with t from 1.
+
+    H. Robbins, S. Monro, A stochastic approximation method (1951): sgd converges for 1/2 < power <= 1. As
+    ``sklearn.linear_model.SGDRegressor(learning_rate="invscaling", power_t=power)``; with single samples, its averages
+    are those of ``averaged(inverse_scaled(sgd, power))``. The schedule `inverse_scaling` counts epochs.
+    """
+    _check_inner("inverse_scaled", inner)
+    rule, own = inverse_scaled_rule(inner.rule), not_negative(power=power)
+    return _wrap("inverse_scaled", inner, rule, own, count_and_raise, (0.0, 1.0))
+
+
+def _check_inner(name: str, inner: object) -> None:
+    """Refuse anything that a wrapper cannot be made of."""
+    if not isinstance(inner, Optimizer):
+        raise ValueError(f"{name} is made of another optimizer, as in {name}(adam), not of {describe(inner)}")
+    if inner.gradient_at:
+        raise ValueError(
+            f"{name} takes an optimizer whose gradients are taken where it stands, not {inner.name}; averages go "
+            "outside, as in averaged(clipped(adam))"
+        )
+
+
+def _wrap(
+    name: str,
+    inner: Optimizer,
+    rule: Callable[..., Any],
+    own: dict[str, float],
+    clock: Callable[..., Any] | None,
+    start: tuple[float, ...],
+) -> Optimizer:
+    """Return an optimizer with a rule, options and a clock of its own before those of the inner one."""
+    if inner.clock and clock:
+        clock = clock_before(clock, len(start), inner.clock, len(own))
+    elif inner.clock:
+        clock = clock_behind_options(inner.clock, len(own))
+    return replace(
+        inner,
+        name=name,
+        rule=rule,
+        options=own | {f"inner.{option}": value for option, value in inner.options.items()},
+        clock=clock,
+        clock_start=start + inner.clock_start,
+        per_sample=None,
+        flags=(),
+        inner=inner,
+    )
+
+
+def _with_iterate(made: Optimizer) -> Optimizer:
+    """Return a wrapper whose first slot is the iterate of the inner optimizer, at which the gradients are taken."""
+    start = (None, *made.all_slots_start)
+    return replace(made, slots=1 + made.slots, slots_start=start, gradient_at=first_slot)
