@@ -21,16 +21,16 @@ class Choice:
     settings : dict
         optimizer, lr, schedule, batch_size, shuffle, and dtype where it was asked for: as for `kernels.fit`.
     common : dict
-        epochs, target, loss, drop_last, patience and what is held out: what all runs of the sweep have in common.
+        The settings that all runs of the sweep share: epochs, target, loss, drop_last, patience and what is held out.
     init : array, shape (P,)
-        The start of the run that stands for all of them: the first that reached the target or, where none did, the
-        first that ended no higher than their median.
+        The start of one of its runs: the first that reached the target or, where none did, the first that ended no
+        higher than their median.
     seed : int
         The seed of that run.
     starts : dict or str or None
-        All of them, as `init` of a grid.
+        All starts, as `init` of a grid.
     seeds : list of int
-        Those with which it was trained.
+        All seeds.
     rank : int
         Its place in the ranking, from 1.
     row : Series

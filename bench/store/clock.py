@@ -41,14 +41,13 @@ class Clock:
 
     @classmethod
     def from_identity(cls, identity: dict[str, str]) -> "Clock":
-        """Read the clock from what the results in a folder have in common."""
+        """Return the clock of the results in a folder, from the facts that they share."""
         record = identity["record"]
-        return cls(
-            int(record) if record.isdecimal() else record, int(identity["samples"]), identity["drop_last"] == "True"
-        )
+        every = int(record) if record.isdecimal() else record
+        return cls(every, int(identity["samples"]), identity["drop_last"] == "True")
 
     def identity(self) -> dict[str, str]:
-        """Return what `from_identity` reads."""
+        """Return the facts that `from_identity` reads."""
         return {"record": str(self.record), "samples": str(self.n), "drop_last": repr(self.drop_last)}
 
     def marks(self, batch_size: int, epochs: int) -> Marks:
@@ -56,7 +55,7 @@ class Clock:
         return make_marks(self.record, self.n, batch_size, epochs, drop_last=self.drop_last)
 
     def samples_per_epoch(self, batch_size: int) -> int:
-        """Return how many samples an epoch visits."""
+        """Return the number of samples that an epoch visits."""
         size: int = samples_per_epoch(self.n, batch_size, self.drop_last)
         return size
 
@@ -70,14 +69,12 @@ class Clock:
     def times(
         self, batch_size: NDArray[np.int64], mark: NDArray[np.integer], run: NDArray[np.integer] | None = None
     ) -> Times:
-        """Return the moments of marks.
+        """Return the moments of marks, which belong to the runs numbered `run`, or one to each run.
 
         Parameters
         ----------
         batch_size : array, shape (runs,)
-        mark : array, shape (k,)
-        run : array, shape (k,), optional
-            The run that each mark belongs to; without it, there is one mark for each run.
+        mark, run : array, shape (k,)
         """
         run = np.arange(mark.size) if run is None else run
         sizes, of_run = np.unique(batch_size, return_inverse=True)

@@ -1,12 +1,11 @@
 """Measurements around a sweep: tables in its folder, so that a report can be made again and trains nothing."""
 
-import os
 from pathlib import Path
 from warnings import warn
 
 import pandas as pd
 
-from bench.store.run_folder import EVIDENCE, read_identity
+from bench.store.run_folder import EVIDENCE, read_identity, visible_files
 from bench.store.seal import DamagedError, name_owner, read_table, write_table
 
 _KIND = {"optimizer", "batch_size", "shuffle"}
@@ -30,7 +29,7 @@ COLUMNS = {
     "yardstick": {"loss", "constant_loss", "params", "method", "note", "baseline"},
     "trajectories": {"epoch", "lr", "loss", "samples", "updates", "role", "init", "config_id"},
 }
-"""What is read of the tables of a name, which another version may not have written."""
+"""Columns to read of the tables of each name; tables of another version may lack some."""
 
 
 def store_tables(folder: Path, **tables: pd.DataFrame) -> None:
@@ -47,7 +46,13 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """
     owner = name_owner(read_identity(folder))
     tables = {}
-    for path in _stored(folder / EVIDENCE):
+    try:
+        paths = sorted(path for path in visible_files(folder / EVIDENCE) if path.suffix == ".parquet")
+    except OSError as error:
+        reason = f"{folder / EVIDENCE} cannot be read ({error.strerror})"
+        warn(f"{reason}: what it holds is left out", RuntimeWarning, stacklevel=2)
+        return {}
+    for path in paths:
         try:
             table = read_table(path, owner)
         except DamagedError as error:
@@ -62,24 +67,6 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def read_table_of(folder: Path, name: str) -> pd.DataFrame:
-    """Return one of the tables stored in a run's folder; an empty one where there is none.
-
-    Raises
-    ------
-    DamagedError
-        If it is not what was written.
-    """
+    """Return one of the tables stored in a run's folder, or an empty one; raises a DamagedError."""
     path = folder / EVIDENCE / f"{name}.parquet"
     return read_table(path, name_owner(read_identity(folder))) if path.exists() else pd.DataFrame()
-
-
-def _stored(folder: Path) -> list[Path]:
-    """Return the files of the tables."""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        warn(f"{folder} cannot be read ({error.strerror}): what it holds is left out", RuntimeWarning, stacklevel=3)
-        return []
-    return [folder / name for name in sorted(names) if name.endswith(".parquet") and not name.startswith(".")]

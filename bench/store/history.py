@@ -1,7 +1,7 @@
-"""From the parts of a run to its frames: which of the rows that were ever stored count, and the curves they make.
+"""From the parts of a run to its frames: the stored rows that count, and the curves they make.
 
 A configuration may come again: from the start, or continued to later marks from where it stood. A continuation counts
-only on top of what it continues. So if a part in the middle is lost, the configuration stands where it stood before it.
+only on top of the row that it continues. So where a part in the middle is lost, the configuration stands as before it.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _COLUMNS = {"losses": "loss", "validation_losses": "validation_loss"}
 
 
 def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.DataFrame:
-    """Return what `Run.configurations` returns."""
+    """Return the newest row of each configuration, as `Run.configurations` does."""
     if not paths:
         return pd.DataFrame(columns=list(columns or ("config_id", "marks")))
     rows = _read_rows(paths)
@@ -34,7 +34,7 @@ def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.Data
 
 
 def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return what `Run.curves` returns."""
+    """Return the losses of configurations, as `Run.curves` does."""
     if not paths:
         return pd.DataFrame({"config_id": pd.Categorical([]), "mark": np.empty(0, np.int32), "loss": np.empty(0)})
     rows = _read_rows(paths)
@@ -85,17 +85,9 @@ def _read_losses(
     marks: Integers,
     counts: Integers,
 ) -> Floats:
-    """Return losses of some rows of a part.
+    """Return losses of some rows of a part at `marks`, of which each row has as many as `counts` says.
 
-    Parameters
-    ----------
-    name : str
-        One of `bench.store.part.CURVES`.
-    rows, after, every, counts : array, shape (n,)
-        The rows within the part; the mark that their losses come after; the stride in which they are stored; and how
-        many of them are wanted.
-    marks : array, shape (sum of counts,)
-        The marks wanted, row by row: multiples of the stride, and the last.
+    The losses of a row are stored after the mark `after`, at multiples of the stride `every`, and at the last mark.
     """
     stored = parts.read_part(path, [name])[name].combine_chunks()
     first = stored.offsets.to_numpy()[rows] - (after // every + 1)
@@ -109,8 +101,8 @@ def _read_losses(
 class _Rows:
     """All rows of all parts, in the order of writing.
 
-    `parts` are the rows of each part. `ids` are the configurations and `config` numbers them, row by row. A row counts
-    if it is a piece of its configuration's history, and the newest is the last piece.
+    `parts` has the rows of each part, `ids` the configurations, and `config` the number of that of each row. A row
+    counts if it is a piece of its configuration's history, and the newest is the last piece.
     """
 
     parts: list[slice]
@@ -124,7 +116,7 @@ class _Rows:
 
 
 def _read_rows(paths: Sequence[Path]) -> _Rows:
-    """Return what the parts say of all rows but for the results."""
+    """Return the places of all rows in the histories of their configurations."""
     tables = [parts.read_part(path, ("config_id", "marks", "losses_after", "losses_every")) for path in paths]
     ends = np.cumsum([table.num_rows for table in tables]).tolist()
     slices = [slice(end - table.num_rows, end) for table, end in zip(tables, ends, strict=True)]
@@ -137,7 +129,7 @@ def _read_rows(paths: Sequence[Path]) -> _Rows:
 def _find_newest(
     config: NDArray[np.intp], marks: Integers, after: Integers, slices: Sequence[slice]
 ) -> tuple[Flags, Flags]:
-    """Follow all configurations from part to part, none of which holds one twice; `counts` and `newest` of `_Rows`."""
+    """Return `counts` and `newest` of `_Rows`, by following configurations from part to part."""
     known = config.max(initial=-1) + 1
     reached = np.full(known, FROM_THE_START, np.int32)
     begun, last = np.zeros((2, known), np.intp)

@@ -1,10 +1,9 @@
 """The trials of a search: Optuna's journal, with a study for each optimizer, in the folder of the run.
 
 Optuna appends a line for each trial. A sealed table beside the journal holds its size and its checksum after each
-round, so that a journal that has changed or lost its end is found out.
+round, so that a change of the journal or the loss of its end is noticed.
 
-The notes of samplers are neither written to it nor read from it: that of CMA-ES is a pickle, and loading a pickle from
-a folder may run any code.
+The state of samplers is not stored: that of CMA-ES is a pickle, and loading a pickle from a folder may run any code.
 """
 
 import hashlib
@@ -40,9 +39,9 @@ _SEAL = "journal"
 
 
 class _Backend(JournalFileBackend):
-    """A journal that one process writes, which holds the lock of the folder.
+    """A journal with one writer, the process that holds the lock of the folder.
 
-    A lock and a sync for each line, as Optuna has them for several processes, take 15 ms; a round is synced at once.
+    Optuna locks and syncs for each line, because it allows for several writers: 15 ms. Here a round is synced at once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +56,7 @@ class _Backend(JournalFileBackend):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let Optuna say nothing: of studies that it makes, and of samplers that it calls experimental."""
+    """Silence Optuna's messages about new studies, and its warnings about experimental samplers."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -71,17 +70,8 @@ def quiet() -> Iterator[None]:
 def open_journal(folder: Path, names: Sequence[str], *, begun: bool) -> list[optuna.Study]:
     """Open the journal of a run's folder, of which the caller holds the lock, and return its studies of these names.
 
-    Parameters
-    ----------
-    folder : path
-    names : sequence of str
-    begun : bool
-        Whether the folder holds results; without any, the search begins anew.
-
-    Raises
-    ------
-    DamagedError
-        If the journal of a search that has begun is missing, or not what was written.
+    In a folder without results, where nothing has `begun`, the search begins anew. The journal of a search that has
+    begun raises a DamagedError if it is missing, or not what was written.
     """
     path = folder / JOURNAL
     path.parent.mkdir(exist_ok=True)
@@ -106,18 +96,12 @@ def seal_journal(folder: Path) -> None:
 
 
 def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials of a study that a search has written, and not those that another tool may have added."""
+    """Return the trials of a study that a search has written; another tool may have added some."""
     return [trial for trial in study.get_trials(deepcopy=False) if "round" in trial.user_attrs]
 
 
 def read_trials(folder: Path) -> pd.DataFrame:
-    """Return the trials of a search, as `bench.store.tuning.TuneResult` describes them; none before the first round.
-
-    Raises
-    ------
-    DamagedError
-        If the journal is not what was written, or is not there.
-    """
+    """Return the trials of a search, as `bench.store.tuning.TuneResult` describes them; none before the first round."""
     _read_sound(folder)
     storage = _replay(folder / JOURNAL)
     rows = [
@@ -147,7 +131,7 @@ def _replay(path: Path) -> JournalStorage:
         return JournalStorage(_Backend(path))
     except OSError:
         raise
-    except Exception as error:  # Optuna asserts what a line holds, and looks up what it does not
+    except Exception as error:  # a damaged line may raise anything inside Optuna
         raise _damaged(path, " ".join(f"{type(error).__name__}: {error}".split())) from error
 
 

@@ -28,16 +28,9 @@ Flags = NDArray[np.bool_]
 
 
 def count_losses(after: Integers, marks: Integers, every: int, last: Flags | bool = True) -> Integers:
-    """Return how many losses of each curve are stored: those after the multiples of `every`, and the last.
+    """Return the number of losses stored of each curve, of the marks above `after` up to `marks`.
 
-    Parameters
-    ----------
-    after, marks : array, shape (n,)
-        Each curve is about the marks above `after`, up to `marks`.
-    every : int
-        The distance between two that are stored.
-    last : array, shape (n,), or bool
-        Whether the loss at the mark reached is stored where that is no multiple.
+    They are the losses at multiples of `every` and, where `last` says so, the loss at the mark reached.
     """
     counts: Integers = marks // every - after // every + (last & (marks % every != 0))
     return counts
@@ -130,13 +123,7 @@ def part_number(path: Path) -> int:
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read some columns of a part; without names, all but those of the curve.
-
-    Raises
-    ------
-    ValueError
-        If they cannot be read, although the content is that which the name has the checksum of.
-    """
+    """Read some columns of a part; without names, all but those of the curve."""
     try:
         with pq.ParquetFile(path) as file:
             if columns is None:
@@ -148,14 +135,8 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def join_tables(tables: Sequence[pa.Table], folder: Path) -> pd.DataFrame:
-    """Return the rows of parts, one after the other.
-
-    Raises
-    ------
-    ValueError
-        If what pandas has noted in them, for itself, is no longer what it wrote.
-    """
-    try:
+    """Return the rows of parts, one after the other."""
+    try:  # the notes of pandas in them may be damaged
         frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} is damaged: {' '.join(str(error).split())}") from error

@@ -1,4 +1,4 @@
-"""What a sweep gives, read from its folder."""
+"""The result of a sweep, read from its folder."""
 
 import json
 import shlex
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CONFIRMATION = "confirmation"
-# What a plan has besides the starts.
+# Columns of a plan besides the starts.
 _SETTINGS = ("config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle")
-# What a sweep's results have besides the parameters.
+# Columns of the results besides the parameters.
 _RESULTS = {
     "config_id": pa.string(),
     "status": pa.int8(),
@@ -39,13 +39,13 @@ _RESULTS = {
     "final_loss": pa.float64(),
     "best_loss": pa.float64(),
 }
-# And those of runs with held-out samples.
+# Further columns of runs with held-out samples.
 VALIDATION = {"validation_loss": pa.float64(), "best_validation_loss": pa.float64(), "best_samples": pa.int64()}
 
 
 @dataclass(frozen=True, eq=False)
 class SweepResult:
-    """What a sweep gives, read from its folder.
+    """The result of a sweep, read from its folder.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class SweepResult:
     run : Run
         The folder.
     planned : int
-        How many configurations there are to be: as many as `frame` has rows, and those that are not trained yet.
+        The number of configurations, those included that are not trained yet and have no row in `frame`.
     """
 
     model: Model
@@ -86,10 +86,7 @@ class SweepResult:
 
     @cached_property
     def confirmation(self) -> "SweepResult | None":
-        """The leading choices trained again with fresh seeds; None where that was not done.
-
-        Also where it cannot be read, which is told in a warning.
-        """
+        """The leading choices trained again with fresh seeds; None where that was not done, or cannot be read."""
         folder = self.run.folder / CONFIRMATION
         try:
             # A plan comes before the first results: without either, it was stopped before it began.
@@ -105,10 +102,7 @@ class SweepResult:
 
     @cached_property
     def yardstick(self) -> Yardstick:
-        """The lowest loss that the model can reach on the samples, and that of the best constant.
-
-        As it was found with the sweep, or the end of a run that is lower: no search finds every minimum.
-        """
+        """The lowest loss that the model can reach on the samples, or a run's that is lower; and that of a constant."""
         found = yardstick_of(read_table_of(self.run.folder, NAME))
         return lowered_by(found, self.frame, self.model.params)
 
@@ -123,13 +117,7 @@ class SweepResult:
         return self.read_curves(self.frame["config_id"].tolist())
 
     def read_curves(self, config_ids: Sequence[str]) -> pd.DataFrame:
-        """Return the losses of some configurations, in the order of `config_ids`; see `curves`.
-
-        Parameters
-        ----------
-        config_ids : sequence of str
-            Those that the frame does not have are left out.
-        """
+        """Return the losses of some configurations, in the order of `config_ids`; those not stored are left out."""
         curves = self.run.curves(config_ids)
         ids = curves["config_id"].cat
         rows = pd.Index(self.frame["config_id"]).get_indexer(ids.categories)
@@ -212,13 +200,13 @@ class SweepResult:
         return figure
 
     def _repr_html_(self) -> str:
-        """Return what Jupyter shows: how the runs ended, the best choices, the figure."""
+        """Return the view in Jupyter: how the runs ended, the best choices, the figure."""
         html: str = load_view("sweep_html")(self)
         return html
 
 
 def match_precision(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of an earlier time with a column `dtype` where a frame has one: what has none is of float64."""
+    """Return an earlier table with a column `dtype` where the frame has one; runs without it are of float64."""
     if ("dtype" in table) == ("dtype" in frame):
         return table
     if "dtype" in frame:
@@ -245,16 +233,18 @@ def load_run(folder: str | Path) -> SweepResult:
     kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
     _check_columns(run, model, plan.columns.tolist(), kinds)
     results = run.configurations([*kinds, *(f"param_{name}" for name in model.params)])
-    rows = _join_rows(plan, results)
+    rows = plan.merge(results, on="config_id")
     frame = _with_costs(rows.drop(columns=starts), clock)
     return SweepResult(model, frame, rows[starts].to_numpy(), clock, run, len(plan))
 
 
 def _read_common(run: Run) -> tuple[Model, Clock]:
-    """Return what all configurations share."""
+    """Return the model and the clock of all configurations."""
     about = run.identity
     try:
-        model = Model(about["model"], _names(about["inputs"]), _names(about["parameters"]))
+        # A model may have no inputs.
+        names = [about[kind].split(", ") if about[kind] else [] for kind in ("inputs", "parameters")]
+        model = Model(about["model"], *names)
         about["validation"]
         return model, Clock.from_identity(about)
     except (KeyError, ValueError, AttributeError) as error:
@@ -276,7 +266,7 @@ def _read_plan(run: Run) -> pd.DataFrame:
 
 
 def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:
-    """Refuse results whose columns are not those of the sweep of this model, its parameters in their order."""
+    """Refuse a plan and results whose columns are not those of a sweep of this model."""
     starts = [name for name in plan if name.startswith("start_")]
     params = [name for name in run.columns if name.startswith("param_")]
     for what, found, prefix in ((PLAN, starts, "start_"), ("parts", params, "param_")):
@@ -293,20 +283,12 @@ def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.
         raise ValueError(f"{run.folder} is damaged: its parts have no column {wrong[0]} of a sweep")
 
 
-def _join_rows(plan: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the plan that have results, with these."""
-    places = pd.Index(results["config_id"]).get_indexer(pd.Index(plan["config_id"]))
-    found = places >= 0
-    results = results.drop(columns="config_id").iloc[places[found]].reset_index(drop=True)
-    rows: pd.DataFrame = pd.concat([plan[found].reset_index(drop=True), results], axis=1)
-    return rows
-
-
 def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
     """Return the rows with their status in words, and with samples, updates and epochs in place of marks."""
     codes = rows["status"].to_numpy(np.int64)
     times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy(np.int64))
-    reached = codes == CONVERGED
+    frame = rows.assign(status=pd.Categorical.from_codes(codes, categories=pd.Index(STATUS)))
+    place = frame.columns.tolist().index("marks")
     made: dict[str, Any] = {
         "epochs": np.floor(times.epoch).astype(np.int64),
         "samples_seen": times.samples.astype(np.int64),
@@ -315,15 +297,7 @@ def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
         "samples_to_target": pd.array(times.samples, dtype="Int64"),
         "updates_to_target": pd.array(times.updates, dtype="Int64"),
     }
-    place = rows.columns.tolist().index("marks")
-    frame = rows.drop(columns="marks").assign(status=pd.Categorical.from_codes(codes, categories=pd.Index(STATUS)))
-    for offset, (name, values) in enumerate(made.items()):
-        frame.insert(place + offset, name, values)
-        if name.endswith("_to_target"):
-            frame[name] = frame[name].where(reached)
-    return frame
-
-
-def _names(listed: str) -> list[str]:
-    """Return the names in a list of them; a model may have no inputs."""
-    return listed.split(", ") if listed else []
+    for name in [name for name in made if name.endswith("_to_target")]:
+        made[name][codes != CONVERGED] = pd.NA
+    before, after = frame.iloc[:, :place], frame.iloc[:, place + 1 :]
+    return pd.concat([before, pd.DataFrame(made, index=frame.index), after], axis=1)

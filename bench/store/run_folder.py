@@ -22,11 +22,12 @@ The owner of a file is the run's identity; the first file, which holds that iden
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
+from typing import TypeVar
 from warnings import warn
 
 import pandas as pd
@@ -52,20 +53,21 @@ from kernels.base.checksum import find_flaw
 FORMAT = 4
 ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
-# What a run's identity has as hashes, which tell a person nothing.
+# Facts of an identity that are hashes, which tell a person nothing.
 _HASHES = ("data", "validation")
-# What must be among the columns of any part.
+# Columns that every part must have.
 _COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
+T = TypeVar("T")
 
 
 class Run:
-    """What a run folder holds.
+    """The content of a run folder.
 
     Attributes
     ----------
     folder : pathlib.Path
     identity : dict of str to str
-        What every result in the folder shares, as it was given to `open_run`.
+        The facts that every result in the folder shares, as given to `open_run`.
     """
 
     def __init__(self, folder: Path, identity: dict[str, str], sound: list[Path]) -> None:
@@ -76,37 +78,27 @@ class Run:
     @cached_property
     def study(self) -> str | None:
         """The study as run, a TOML text; None if it is damaged, which is told in a warning."""
-        try:
-            return read_text(self.folder / _STUDY, self._owner)
-        except DamagedError as error:
-            _warn(f"{error}: the study is left out")
-            return None
+        return self._read(_STUDY, read_text, None, "the study is left out")
 
     @cached_property
     def environment(self) -> dict[str, str | int]:
-        """What `bench.system.environment.environment` returned when the run was last opened to write.
-
-        Nothing if it is damaged, which is told in a warning.
-        """
-        try:
-            return read_json(self.folder / ENVIRONMENT, self._owner)
-        except DamagedError as error:
-            _warn(f"{error}: the machine and the versions are left out")
-            return {}
+        """The facts of `bench.system.environment.environment` as the run was last opened to write; none if damaged."""
+        return self._read(ENVIRONMENT, read_json, {}, "the machine and the versions are left out")
 
     @cached_property
     def rules(self) -> dict[str, dict[str, str]]:
-        """The user's own rules that were used, by kind and name: their `sha256`, `place`, `plugin` and `source`.
-
-        Nothing if the file is damaged, which is told in a warning.
-        """
+        """The user's own rules, by kind and name: their `sha256`, `place`, `plugin`, `source`; none if damaged."""
         if not (self.folder / _RULES).exists():
             return {}
+        return self._read(_RULES, read_json, {}, "the source of the user's own rules is left out")
+
+    def _read(self, name: str, read: Callable[[Path, bytes], T], instead: T, lost: str) -> T:
+        """Return the content of a file; where it is damaged, warn and return what takes its place."""
         try:
-            return read_json(self.folder / _RULES, self._owner)
+            return read(self.folder / name, self._owner)
         except DamagedError as error:
-            _warn(f"{error}: the source of the user's own rules is left out")
-            return {}
+            _warn(f"{error}: {lost}")
+            return instead
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
@@ -115,36 +107,23 @@ class Run:
         return {field.name: field.type for field in schema if field.name not in parts.OF_THE_CURVE}
 
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return the newest row of each configuration, as it was appended.
+        """Return the newest row of each configuration, in the order of writing, without the losses.
 
-        Parameters
-        ----------
-        columns : sequence of str, optional
-            The columns wanted, of all but `losses`.
-
-        Returns
-        -------
-        DataFrame
-            In the order of writing. A run without results has the columns wanted, or `config_id` and `marks`.
+        A run without results has the columns wanted, or `config_id` and `marks`.
         """
         return newest_rows(self._parts, columns)
 
     def curves(self, config_ids: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return the losses of each configuration, in the order of `configurations`.
+        """Return the losses of the configurations wanted, in that order, or of all in the order of `configurations`.
 
         Where parts differ in how many losses they keep, those that all of them keep remain: a run that was extended
-        has the same curves as one made at once.
-
-        Parameters
-        ----------
-        config_ids : sequence of str, optional
-            The configurations wanted, each once, in the order wanted. Those that are not stored are left out.
+        has the same curves as one made at once. Configurations that are not stored are left out.
 
         Returns
         -------
         DataFrame
-            `config_id` (categorical), `mark` (int32), `loss` and, where there are held-out samples, `validation_loss`;
-            as many rows as there are losses. When the marks are is known to `bench.store.clock.Clock`.
+            `config_id` (categorical), `mark` (int32), `loss` and, where there are held-out samples, `validation_loss`.
+            `bench.store.clock.Clock` has the moments of marks.
         """
         return join_curves(self._parts, config_ids)
 
@@ -158,23 +137,15 @@ class OpenRun(Run):
         self._every = every
 
     def record_study(self, study: str) -> None:
-        """Put another study on record, which goes on with what is here and may go further, and its environment."""
+        """Put a study and its environment on record, in the place of the study that it goes on with."""
         with explain_os_errors(self.folder):
             _write_study(self.folder, study, self._owner)
         self.study = study
 
     def record_rules(self, rules: Mapping[str, Mapping[str, str]]) -> None:
-        """Put the user's own rules on record, beside those that are there.
+        """Put the user's own rules on record, as `Run.rules` has them, beside those that are there.
 
-        Parameters
-        ----------
-        rules : mapping
-            From kind and name, such as "optimizer heavy", to what `Run.rules` gives.
-
-        Raises
-        ------
-        ValueError
-            If another rule of the same name is on record: its results are in the folder.
+        Another rule of the same name is refused: its results are in the folder.
         """
         before = self.rules
         for name, rule in rules.items():
@@ -202,20 +173,12 @@ class OpenRun(Run):
             One row per configuration, or none, the same columns and types in every part. Values come back bit for bit.
 
             - `config_id` (text) and `marks`, the number of the mark at which the configuration stands, from 0;
-            - `losses`: an array with those at the last marks, up to that one. With `marks + 1` losses the curve is
-              complete, and the row replaces whatever there was of the configuration. With fewer, two at least, it
+            - `losses`: an array of those at the last marks, up to that one. With `marks + 1` losses the curve is
+              complete, and the row replaces all earlier ones of the configuration. With fewer, two at least, it
               continues from where the configuration stood before: the first loss, which is known already, is the one at
               that mark;
             - `validation_losses`, where there are held-out samples: as many;
             - any others; arrays of float64 of any length are welcome.
-
-        Raises
-        ------
-        ValueError
-            If the columns or their types differ from those before, a configuration comes twice, or the number of its
-            losses does not fit its marks.
-        OSError
-            If the disk is full or cannot be written; names the folder.
         """
         if rows.empty:
             return
@@ -231,14 +194,8 @@ class OpenRun(Run):
 def read_run(folder: str | os.PathLike[str]) -> Run:
     """Read a run folder as it is now, even while another process writes to it.
 
-    Damaged parts are named in a warning and left out.
-
-    Raises
-    ------
-    ValueError
-        If it is no run folder, one of another version, or not what its first file was when it was written.
-    OSError
-        If its parts cannot be listed.
+    Damaged parts are named in a warning and left out. A folder of another kind or version, or with another first file
+    than was written, is refused with a ValueError.
     """
     folder = Path(folder)
     for name in (ABOUT, _STUDY, ENVIRONMENT, _PARTS):
@@ -266,15 +223,11 @@ def open_run(
     study : str
         The study as a TOML text, for the record, where there is none yet; see `OpenRun.record_study`.
     identity : mapping of str to str
-        What must not differ, because the results could not be compared then: name -> value.
+        The facts that all results must share to be compared: name -> value.
     resume : bool
         Whether to go on if there are results already.
     every : int, optional
         Keep only the losses at multiples of this many marks and the last one: a power of two.
-
-    Yields
-    ------
-    OpenRun
 
     Raises
     ------
@@ -287,8 +240,8 @@ def open_run(
     folder = Path(folder)
     if every < 1 or every & (every - 1):
         raise ValueError(f"every must be a power of two, not {every}")
-    # Asked before there is a lock, which leaves a file.
-    if not (folder / ABOUT).exists() and (_visible_files(folder) if folder.is_dir() else folder.exists()):
+    # Checked before the folder is locked, which leaves a file in it.
+    if not (folder / ABOUT).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
     with ExitStack() as held:
         with explain_os_errors(folder):
@@ -304,7 +257,7 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     for leftover in folder.rglob(".*.partial"):
         leftover.unlink()
     before = read_identity(folder) if (folder / ABOUT).exists() else None
-    if before is not None and any(_visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
+    if before is not None and any(visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
         if differences := _describe_differences(before, identity):
             raise ValueError(
                 f"{folder} holds another run ({differences}): choose another folder with --out, or delete this one"
@@ -314,16 +267,11 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
                 f"{folder} holds results already: go on with --resume, or choose another folder with --out"
             )
     if before is not None and before != dict(identity):
-        # They are about a run without results that this one replaces. Gone first, they are never found to be another's.
-        for stale in (
-            folder / _STUDY,
-            folder / ENVIRONMENT,
-            folder / PLAN,
-            folder / _RULES,
-            *_visible_files(folder / EVIDENCE),
-        ):
-            stale.unlink(missing_ok=True)
-    # Before what belongs to it, so that a folder left half made is known for what it is.
+        # They are of a run without results. Gone before the identity changes, they are never taken for the new run's.
+        stale = [folder / name for name in (_STUDY, ENVIRONMENT, PLAN, _RULES)]
+        for path in (*stale, *visible_files(folder / EVIDENCE)):
+            path.unlink(missing_ok=True)
+    # Written first, so that a folder left half made is known to be one of a run.
     _write_if_changed(folder / ABOUT, seal_json({"format": FORMAT, "identity": dict(identity)}))
     if not (folder / _STUDY).exists() or not (folder / ENVIRONMENT).exists():
         _write_study(folder, study, name_owner(identity))
@@ -333,26 +281,19 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
 
 
 def _describe_differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Return in which respects another run is in a folder; a search for settings has what a sweep has not."""
+    """Return the facts in which the run in a folder differs; a search for settings has some that a sweep has not."""
     differences = []
     for name in dict.fromkeys([*now, *before]):
         there, here = before.get(name, "none"), now.get(name, "none")
-        if there != here:
-            words = (
-                "other samples" if name in _HASHES and "none" not in (there, here) else f"{there} there, {here} here"
-            )
-            differences.append(f"{name}: {words}")
+        if name in _HASHES and there != here and "none" not in (there, here):
+            differences.append(f"{name}: other samples")
+        elif there != here:
+            differences.append(f"{name}: {there} there, {here} here")
     return "; ".join(differences)
 
 
 def read_identity(folder: Path) -> dict[str, str]:
-    """Return the identity of the run in a folder: the facts that all its results share.
-
-    Raises
-    ------
-    ValueError
-        If the file that says so is damaged, or of another version.
-    """
+    """Return the identity of the run in a folder: the facts that all its results share."""
     path = folder / ABOUT
     content = read_regular_file(path)
     try:
@@ -361,15 +302,14 @@ def read_identity(folder: Path) -> dict[str, str]:
         identity = {} if version > FORMAT else dict[str, str](about["identity"])
     except (ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(f"{path} is damaged, or not from sgdbench: choose another folder with --out") from None
-    if version < FORMAT:
-        raise ValueError(
-            f"{folder} was written by an older sgdbench (format {version}; this one knows {FORMAT}): "
-            "run the study again into another folder with --out"
+    if version != FORMAT:
+        age, remedy = (
+            ("an older", "run the study again into another folder with --out")
+            if version < FORMAT
+            else ("a newer", "update sgdbench, or choose another folder with --out")
         )
-    if version > FORMAT:
         raise ValueError(
-            f"{folder} was written by a newer sgdbench (format {version}; this one knows {FORMAT}): "
-            "update sgdbench, or choose another folder with --out"
+            f"{folder} was written by {age} sgdbench (format {version}; this one knows {FORMAT}): {remedy}"
         )
     if flaw := find_flaw(content):
         raise ValueError(
@@ -380,29 +320,33 @@ def read_identity(folder: Path) -> dict[str, str]:
 
 
 def _examine_parts(folder: Path, identity: Mapping[str, str]) -> dict[Path, str | None]:
-    """Return the parts in the order of writing, with what is wrong with each."""
-    paths = sorted(_visible_files(folder / _PARTS), key=parts.part_number)
-    flaws = {path: _find_flaw_of_part(path, name_owner(identity)) for path in paths}
-    columns = {path: _describe_schema(parts.read_schema(path)) for path, flaw in flaws.items() if not flaw}
-    for usual, _ in Counter(columns.values()).most_common(1):
-        flaws |= {path: "its columns are not those of the others" for path, own in columns.items() if own != usual}
+    """Return the parts in the order of writing, with the flaw of each in words."""
+    flaws: dict[Path, str | None] = {}
+    columns: dict[Path, str] = {}
+    for path in sorted(visible_files(folder / _PARTS), key=parts.part_number):
+        flaws[path], columns[path] = _examine_part(path, name_owner(identity))
+    sound = [path for path, flaw in flaws.items() if not flaw]
+    for usual, _ in Counter(columns[path] for path in sound).most_common(1):
+        flaws |= {path: "its columns are not those of the others" for path in sound if columns[path] != usual}
     return flaws
 
 
-def _find_flaw_of_part(path: Path, owner: bytes) -> str | None:
-    """Return the flaw of a part in words, or None."""
+def _examine_part(path: Path, owner: bytes) -> tuple[str | None, str]:
+    """Return the flaw of a part in words, or None, and its columns."""
     if not parts.part_number(path):
-        return "its name is not that of a part"
+        return "its name is not that of a part", ""
     try:
-        flaw = find_flaw(read_regular_file(path), owner)
-        missing = None if flaw else _COLUMNS - set(parts.read_schema(path).names)
+        if flaw := find_flaw(read_regular_file(path), owner):
+            return flaw, ""
+        schema = parts.read_schema(path)
     except PermissionError:
-        raise  # which says nothing of the part
+        raise  # it says nothing of the part
     except OSError as error:
-        return error.strerror or "it cannot be read"
+        return error.strerror or "it cannot be read", ""
     except ValueError:
-        return "it is no Parquet file"
-    return flaw or (f"it has no {', '.join(sorted(missing))}" if missing else None)
+        return "it is no Parquet file", ""
+    missing = _COLUMNS - set(schema.names)
+    return f"it has no {', '.join(sorted(missing))}" if missing else None, _describe_schema(schema)
 
 
 def _set_aside_damaged(folder: Path, identity: Mapping[str, str]) -> tuple[list[Path], int]:
@@ -412,26 +356,15 @@ def _set_aside_damaged(folder: Path, identity: Mapping[str, str]) -> tuple[list[
     for path, flaw in examined.items():
         if flaw:
             damaged.mkdir(exist_ok=True)
-            path.replace(_free_name(damaged / path.name))
+            names = chain([path.name], (f"{path.name}.{number}" for number in count(1)))
+            path.replace(next(damaged / name for name in names if not os.path.lexists(damaged / name)))
             _warn(f"{path} is damaged ({flaw}): set aside in {damaged}, its configurations count as not done")
-    numbers = [parts.part_number(path) for path in (*examined, *_visible_files(damaged))]
+    numbers = [parts.part_number(path) for path in (*examined, *visible_files(damaged))]
     return [path for path, flaw in examined.items() if not flaw], max(numbers, default=0)
 
 
-def _free_name(path: Path) -> Path:
-    """Return a path at which there is nothing: this one, or with a number behind it."""
-    others = (path.with_name(f"{path.name}.{number}") for number in count(1))
-    return next(name for name in chain([path], others) if not os.path.lexists(name))
-
-
-def _visible_files(folder: Path) -> list[Path]:
-    """Return the files in a folder that are not hidden; none if there is no such folder.
-
-    Raises
-    ------
-    OSError
-        If it is something else, or cannot be read: its content is unknown then.
-    """
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files in a folder that are not hidden; none if there is no such folder."""
     try:
         return [folder / name for name in os.listdir(folder) if not name.startswith(".")]
     except FileNotFoundError:
@@ -446,13 +379,11 @@ def _write_study(folder: Path, study: str, owner: bytes) -> None:
 
 def _write_if_changed(path: Path, content: bytes) -> None:
     """Write a file, unless it holds this content already."""
-    try:
-        unchanged = read_regular_file(path) == content
-    except OSError:
-        unchanged = False
-    if not unchanged:
-        with replace_atomically(path) as temporary:
-            temporary.write_bytes(content)
+    with suppress(OSError):
+        if read_regular_file(path) == content:
+            return
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _describe_schema(schema: pa.Schema) -> str:
@@ -461,7 +392,6 @@ def _describe_schema(schema: pa.Schema) -> str:
 
 
 def _warn(message: str) -> None:
-    """Warn the caller of the public function."""
     warn(message, RuntimeWarning, stacklevel=3)
 
 

@@ -18,11 +18,11 @@ _KEY = "seal"
 
 
 class DamagedError(ValueError):
-    """A file that is not what was written; says which one and what is wrong with it."""
+    """A file is not as it was written; the message names it and its flaw."""
 
 
 def name_owner(identity: Mapping[str, str]) -> bytes:
-    """Return the owner in the checksums of a run's files: all that its results have in common."""
+    """Return the owner in the checksums of a run's files: the facts that its results share."""
     return json.dumps(dict(identity), sort_keys=True).encode()
 
 
@@ -32,13 +32,7 @@ def seal_text(text: str, owner: bytes = b"") -> bytes:
 
 
 def read_text(path: Path, owner: bytes = b"") -> str:
-    """Return a text that `seal_text` has sealed.
-
-    Raises
-    ------
-    DamagedError
-        If it is not what was written, or cannot be read.
-    """
+    """Return a text that `seal_text` has sealed; raises a DamagedError."""
     content = _read_sealed(path, owner)
     try:
         return content[: -len(LAST_LINE)].decode()
@@ -53,7 +47,7 @@ def seal_json(facts: Mapping[str, object], owner: bytes = b"") -> bytes:
 
 
 def read_json(path: Path, owner: bytes = b"") -> dict[str, Any]:
-    """Return facts that `seal_json` has sealed; raises as `read_text` does."""
+    """Return facts that `seal_json` has sealed; raises a DamagedError."""
     content = _read_sealed(path, owner)
     try:
         facts: dict[str, Any] = json.loads(content)
@@ -64,13 +58,7 @@ def read_json(path: Path, owner: bytes = b"") -> dict[str, Any]:
 
 
 def write_table(path: Path, table: pd.DataFrame | pa.Table, owner: bytes, **options: object) -> None:
-    """Write a table as Parquet, with its checksum among the metadata at the end of the file.
-
-    Parameters
-    ----------
-    **options
-        As `pyarrow.parquet.write_table` takes them.
-    """
+    """Write a table as Parquet, with its checksum in the metadata and with options of `pyarrow.parquet.write_table`."""
     arrow = pa.Table.from_pandas(table, preserve_index=False) if isinstance(table, pd.DataFrame) else table
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _KEY: ROOM})
     content = pa.BufferOutputStream()
@@ -80,7 +68,7 @@ def write_table(path: Path, table: pd.DataFrame | pa.Table, owner: bytes, **opti
 
 
 def read_table(path: Path, owner: bytes) -> pd.DataFrame:
-    """Return a table that `write_table` has written; raises as `read_text` does."""
+    """Return a table that `write_table` has written; raises a DamagedError."""
     content = _read_sealed(path, owner)
     try:
         return pd.read_parquet(io.BytesIO(content))

@@ -13,7 +13,7 @@ from bench.store.run_folder import read_identity
 from kernels.base.views import find_view, load_view
 
 IMPORTANCE, GRID = "importance", "grid"
-"""A table of a search, and the folder of the grid that it is held against."""
+"""A table of a search, and the folder of the grid to compare it with."""
 # Columns that trials and configurations have in common.
 _SETTINGS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
 
@@ -35,7 +35,7 @@ class TuneResult:
     importance : DataFrame
         `family`, `parameter`, `importance`: the share of the differences in value that a parameter explains.
     grid : SweepResult or None
-        The grid that was trained as a yardstick.
+        The grid that was trained for comparison.
     """
 
     result: SweepResult
@@ -92,13 +92,7 @@ class TuneResult:
 
 
 def is_tuning_folder(folder: Path) -> bool:
-    """Return whether a run's folder holds a search.
-
-    Raises
-    ------
-    ValueError
-        If it is no run's folder.
-    """
+    """Return whether a run's folder holds a search."""
     return "sampler" in read_identity(folder)
 
 

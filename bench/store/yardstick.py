@@ -28,7 +28,7 @@ def yardstick_of(table: pd.DataFrame | None) -> Yardstick:
 
 
 def lowered_by(yardstick: Yardstick, frame: pd.DataFrame, params: tuple[str, ...]) -> Yardstick:
-    """Return the yardstick, or the end of one of the runs of a frame that is lower: no search finds every minimum."""
+    """Return the yardstick, or the end of a run in the frame that is lower: no search finds every minimum."""
     ended = frame[np.isfinite(frame["final_loss"].to_numpy(float)) & (frame["status"] != "diverged")]
     if ended.empty:
         return yardstick
