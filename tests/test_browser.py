@@ -443,15 +443,16 @@ def test_the_page_ranks_as_the_tables_do(page, folder):
     run_data = read_run_data(folder)
     expected = recommended_choice(run_data.ranked)
     winner = runs_of(run_data.frame, expected)
-    assert run(page, "winner.rows.map(idOf)") == winner["config_id"].tolist()
+    ids = "[...rowsWith(Object.fromEntries(CHOICE.map((name) => [name, {}[name]])))].map(idOf)"
+    assert run(page, ids.replace("{}", "winner")) == winner["config_id"].tolist()
     medians = ["samples", "updates", "seconds", "final_loss"]
-    shown = run(page, "[winner.samples, winner.updates, winner.seconds, winner.loss].map((one) => one.middle)")
+    shown = run(page, "arguments[0].map((name) => winner[name].median)", medians)
     assert shown == pytest.approx(expected[medians].tolist())
     for code, optimizer in enumerate(sorted(run_data.frame["optimizer"].astype(str).unique(), reverse=True)):
         own = run_data.ranked[run_data.ranked["optimizer"] == optimizer]
         best = runs_of(run_data.frame, recommended_choice(own))["config_id"].tolist()
         place = run(page, "settings.optimizer.values.indexOf(arguments[0])", optimizer)
-        assert run(page, f"best(rowsWith({{optimizer: {place}}})).rows.map(idOf)") == best, code
+        assert run(page, ids.replace("{}", f"bestOutcome({{optimizer: {place}}})")) == best, code
 
 
 def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
@@ -463,7 +464,7 @@ def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
     word = """document.querySelector('#chart-map .plot').layout.annotations
         .find((one) => one.x === state.lr && one.y === state.batch_size).text"""
     shown = {}
-    for name in ("samples", "updates", "seconds", "share", "loss"):
+    for name in ("samples", "updates", "seconds", "share", "final_loss"):
         titles = run(fresh, "Object.keys(CELLS)")
         change = f"""((list) => {{ list.value = {titles.index(name)}; list.dispatchEvent(new Event('change')); }})(
             [...document.querySelectorAll('#controls-map select')].at(-1))"""
@@ -474,7 +475,7 @@ def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
         "updates": run(fresh, "short(arguments[0])", row["updates"]),
         "seconds": duration(row["seconds"]),
         "share": f"{row['converged']}/{row['runs']}",
-        "loss": text(float(f"{row['final_loss']:.3g}")),
+        "final_loss": text(float(f"{row['final_loss']:.3g}")),
     }
 
 

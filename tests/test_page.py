@@ -21,7 +21,6 @@ from bench.report.reproduce import reproduction
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.tables.formatting import MISSING
-from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.readable import caption, readable_table, text_table
 from kernels.data.marks import make_marks
 
@@ -116,15 +115,21 @@ def test_the_rows_travel_bit_for_bit(folder, reader):
     np.testing.assert_array_equal(starts, read_run_data(folder).result.starts)
 
 
-def test_the_ranking_travels_with_the_recommended_choice_in_front(folder):
+def test_outcomes_travel_in_the_order_of_the_ranking_with_the_recommended_choice_in_front(folder):
     run_data = read_run_data(folder)
-    ranks = unpacked(payload.page_data(run_data)["ranks"])
-    best = runs_of(run_data.frame, recommended_choice(run_data.ranked))
-    assert run_data.frame.index[ranks == 0].tolist() == best.index.tolist()
-    assert set(ranks) == set(range(len(run_data.ranked)))
-    others = run_data.ranked[~run_data.ranked["recommended"]]
-    for place, (_, choice) in enumerate(others.iterrows(), start=1):
-        assert run_data.frame.index[ranks == place].tolist() == runs_of(run_data.frame, choice).index.tolist()
+    made = payload.page_data(run_data)
+    columns = {name: unpacked(packed) for name, packed in made["outcomes"].items()}
+    families = len(made["families"]["names"])
+    assert len(columns["start"]) == families * len(run_data.ranked)
+    order = run_data.ranked.sort_values("recommended", ascending=False, kind="stable")
+    whole = columns["start"] == 0
+    for name in ("optimizer", "lr", "batch_size"):
+        values = np.array(made["settings"][name]["values"], dtype=object)
+        assert values[columns[name][whole]].tolist() == order[name].tolist()
+    np.testing.assert_allclose(columns["samples_median"][whole], order["samples"])
+    np.testing.assert_array_equal(columns["converged"][whole], order["converged"])
+    runs = columns["runs"].reshape(families, -1)
+    np.testing.assert_array_equal(runs[1:].sum(axis=0), runs[0])
 
 
 def decoded(made, frame):

@@ -8,7 +8,7 @@ from frames import make_frame
 from matplotlib.colors import to_hex
 from test_plots import speeds
 
-from bench.plots.choices import select_best_runs, start_families
+from bench.plots.choices import select_best_runs
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import LossAxis
 from bench.plots.optimizer_ratios import optimizer_ratios
@@ -16,6 +16,7 @@ from bench.plots.sensitivity import sensitivity
 from bench.plots.setting_importance import setting_importance
 from bench.plots.speed import speed_bars
 from bench.plots.style import FAINT, format_limit, save
+from bench.tables.outcomes import start_families
 from bench.tables.ranking import ranking
 
 # Which runs

@@ -1,6 +1,5 @@
 """What a figure shows, of runs and of values that are too many."""
 
-import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -14,11 +13,6 @@ from bench.tables.standard_tables import best_choices
 T = TypeVar("T")
 
 MAX_OPTIMIZERS = 7  # more have no colors that can be told apart
-
-
-def start_families(starts: pd.Series) -> "pd.Series[str]":
-    """Return the names of starts without the index of a random start: `random[0]` and `random[1]` are both `random`."""
-    return starts.astype(str).map({name: re.sub(r"\[\d+\]$", "", str(name)) for name in starts.unique()})
 
 
 def select_best_runs(

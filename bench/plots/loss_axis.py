@@ -1,16 +1,18 @@
-"""The axis of losses: what is drawn on it, its name and its limits."""
+"""The axes of losses, and of costs by learning rate: what is drawn on them, their names and their limits."""
 
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 
-from bench.plots.style import DASHES, INK, log_scale
 from bench.tables.formatting import text
+from bench.tables.outcomes import ALL_STARTS, SPREAD
 from kernels.base.run import Floats
 
 # Distances below a millionth of the lowest loss are mostly rounding.
 SMALLEST_DISTANCE = 1e-6
+# What is this many times as high as nearly all other losses is out of view: it would flatten them.
+FAR_ABOVE = 30.0
 
 
 class LossAxis(NamedTuple):
@@ -48,6 +50,11 @@ class LossAxis(NamedTuple):
         """Return where losses are on the axis; the lowest is not below zero, whatever rounding says."""
         return np.maximum(losses - self.lowest, 0.0) if self.lowest else losses
 
+    def place_bands(self, bands: pd.DataFrame) -> pd.DataFrame:
+        """Return bands of losses as from `bench.tables.loss_bands`, placed on the axis."""
+        names = [name for name in ("low", "median", "high", "held_out") if name in bands]
+        return bands.assign(**{name: self.place(bands[name].to_numpy()) for name in names})
+
     def limits(self, losses: Floats, highest: float, target: float | None) -> tuple[float, float]:
         """Return the limits of the axis, without zeros and without diverging losses.
 
@@ -83,18 +90,47 @@ class LossAxis(NamedTuple):
         """Return where the target is on the axis, or None without one that can be there."""
         return target - self.lowest if target is not None and target > self.lowest else None
 
-    def set_up(self, axis: Axes, bottom: float, top: float) -> None:
-        """Make the vertical axis a logarithmic one with these limits."""
-        log_scale(axis)
-        axis.set_ylim(bottom, top)
-
-    def draw_target(self, axis: Axes, target: float | None) -> None:
-        """Draw the target as a horizontal line; the legend says so if it lies below the view."""
-        if target is not None:
-            place, bottom = self.place_target(target) or 0.0, axis.get_ylim()[0]
-            below = ", below" if place < bottom else ""
-            height = max(place, bottom / 10)
-            axis.axhline(height, color=INK, linewidth=1, linestyle=DASHES, label=f"target {text(target)}{below}")
-
 
 PLAIN = LossAxis()
+
+
+def band_limits(bands: pd.DataFrame, shown: LossAxis, target: float | None) -> tuple[float, float]:
+    """Return the limits of an axis for bands placed on it: those of the medians, but not far above the start."""
+    start = bands.loc[bands["samples"] == 0, "median"].max()
+    medians = bands[[name for name in ("median", "held_out") if name in bands]].to_numpy()
+    return shown.limits(medians, 1000 * start, target)
+
+
+def clock_range(bands: pd.DataFrame, clock: str, target: float | None) -> tuple[float, float]:
+    """Return where a logarithmic clock begins and ends.
+
+    It begins half as far as the first mark: the start, which has no place on it, is drawn there. It ends soon after the
+    last median has arrived at the target; a band may go on.
+    """
+    times = bands[clock].to_numpy(float)
+    edge = 0.5 * times[times > 0].min(initial=2.0 * max(times.max(initial=0.0), 1.0))
+    arrived = 0.0
+    for _, line in bands.groupby(["start", "optimizer"], observed=True):
+        there = line.loc[line["median"] <= target, clock] if target is not None else line[clock].head(0)
+        arrived = max(arrived, there.iloc[0] if len(there) else line[clock].iloc[-1])
+    return edge, max(min(times.max(initial=0.0), 1.25 * arrived), 2 * edge)
+
+
+def rate_bands(outcomes: pd.DataFrame, measure: str, shown: LossAxis, *more: str) -> pd.DataFrame:
+    """Return the quantiles of a measure for the best choice of each optimizer and learning rate, and of `more`."""
+    best = outcomes[outcomes["start"] == ALL_STARTS].drop_duplicates(["optimizer", "lr", *more]).sort_values("lr")
+    bands = best[["optimizer", "lr", *more, "runs"]].assign(lost=best["diverged"] / best["runs"])
+    spreads = best[[f"{measure}_{name}" for name in SPREAD]].to_numpy(float)
+    return bands.assign(
+        **dict(zip(SPREAD, (shown.place(spreads) if measure == "final_loss" else spreads).T, strict=True))
+    )
+
+
+def rate_limits(bands: pd.DataFrame, measure: str, shown: LossAxis) -> tuple[float, float]:
+    """Return the limits of an axis on which `rate_bands` are drawn."""
+    spreads = bands[list(SPREAD)].to_numpy()
+    if not measure.endswith("loss") or not np.isfinite(spreads[:, 0]).any():
+        return PLAIN.limits(spreads, np.inf, None)
+    medians = spreads[:, 1][np.isfinite(spreads[:, 1])]
+    usual = medians if medians.size else spreads[:, 0][np.isfinite(spreads[:, 0])]
+    return shown.limits(spreads, FAR_ABOVE * np.quantile(usual, 0.9, method="lower"), None)

@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from bench.plots.choices import select_best_runs, spread_evenly, start_families
+from bench.plots.choices import spread_evenly
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
 from bench.plots.style import EDGE, FAINT, INK, STYLE, WIDTH, add_caption, add_legend, empty_figure, panels, shorten
-from bench.tables.ranking import ranking
+from bench.tables.outcomes import choice_outcomes
 from bench.tables.readable import describe_batch_size
-from bench.tables.standard_tables import best_choices
 from kernels.base.run import Floats
 
 MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells
@@ -45,7 +44,7 @@ def rate_map(
     *,
     edges: pd.DataFrame | None = None,
     samples: int | None = None,
-    ranked: pd.DataFrame | None = None,
+    outcomes: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw maps of samples to the target, learning rate by batch size: one for each optimizer and start.
 
@@ -63,20 +62,22 @@ def rate_map(
         `bench.analysis.convergence.theory_table`. Drawn as a line.
     samples : int, optional
         The number of samples in the data: a batch of all of them is called full.
-    ranked : DataFrame, optional
-        `ranking(frame)` where that is known.
+    outcomes : DataFrame, optional
+        `choice_outcomes(frame)` where that is known.
     """
     diverged = int((frame["status"] == "diverged").sum())
     if not frame["samples_to_target"].notna().any():
         return empty_figure(f"No map to show: none of {len(frame):,} runs reached a target. {diverged:,} diverged.")
-    ranked = ranking(frame) if ranked is None else ranked
-    runs = select_best_runs(frame, ["schedule", "shuffle"], ranked=ranked)
-    runs = runs.assign(start=start_families(runs["init"]))
-    optimizers = [str(name) for name in best_choices(frame, ["optimizer"], ranked=ranked)["optimizer"]]
-    starts = list(dict.fromkeys(start_families(frame["init"].sort_values())))
+    outcomes = choice_outcomes(frame) if outcomes is None else outcomes
+    shared = [name for name in ("schedule", "shuffle", "dtype") if name in outcomes]
+    leading = outcomes.drop_duplicates("optimizer")
+    shown = outcomes.merge(leading[["optimizer", *shared]], on=["optimizer", *shared])
+    optimizers = leading["optimizer"].astype(str).tolist()
+    starts = outcomes["start"].unique().tolist()
+    starts = starts[1:] or starts
     rows, columns = optimizers[:MAX_MAPS], spread_evenly(starts, MAX_MAPS)
-    rates, sizes = np.unique(runs["lr"]), np.unique(runs["batch_size"])
-    cells_by_map = _reduce_to_cells(runs, rates, sizes)
+    rates, sizes = np.unique(shown["lr"]), np.unique(shown["batch_size"])
+    cells_by_map = _cells_by_map(shown, rates, sizes)
     untrained = Cells(*np.full((2, len(sizes), len(rates)), np.nan))
     maps = [cells_by_map.get(place, untrained) for place in product(rows, columns)]
 
@@ -92,7 +93,7 @@ def rate_map(
     size = 9 if min(wide, high) > 0.4 else 7
     _draw_cells(axis, maps, origins, shade, digits=int(wide / DIGIT_WIDTH - 0.5) if high > 0.15 else 0, fontsize=size)
     if edges is not None:
-        stairs = [_edge_line(edges, runs[runs["optimizer"] == optimizer], rates, sizes) for optimizer in rows]
+        stairs = [_edge_line(edges, leading[leading["optimizer"] == optimizer], rates, sizes) for optimizer in rows]
         _draw_edges(axis, [stairs[number // len(columns)] for number in range(len(maps))], origins)
     room = int(wide * len(rates) / LETTER_WIDTH)
     for (x, y), (optimizer, start) in zip(origins, product(rows, columns), strict=True):
@@ -101,7 +102,7 @@ def rate_map(
     most = max(2, int(wide * len(rates) / TICK_WIDTH))
     _label_axes(axis, rates, [describe_batch_size(size, samples) for size in sizes], right, up, most=most)
     add_legend(figure, shade.names, shade.colors, "samples to target")
-    seeds = runs["seed"].nunique()
+    seeds = frame["seed"].nunique()
     add_caption(
         figure,
         seeds > 1 and f"Medians over {seeds} seeds.",
@@ -120,19 +121,13 @@ def _map_title(optimizer: str, start: str, room: int) -> str:
     return f"{title} from {shorten(start, max(4, room - len(title) - 6))}".strip()
 
 
-def _reduce_to_cells(runs: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[tuple[str, str], Cells]:
+def _cells_by_map(shown: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[tuple[str, str], Cells]:
     """Return the cells for each optimizer and start."""
-    reduced = runs[["optimizer", "start", "batch_size", "lr"]].assign(
-        samples=runs["samples_to_target"].astype("Float64").fillna(np.inf).astype(float),
-        lost=runs["status"].eq("diverged").astype(float),
-    )
-    groups = reduced.groupby(["optimizer", "start", "batch_size", "lr"], observed=True)
-    table = groups["samples"].median().to_frame().assign(lost=groups["lost"].mean()).reset_index()
     cells_by_map = {}
-    for place, group in table.groupby(["optimizer", "start"], observed=True):
+    for place, group in shown.groupby(["optimizer", "start"], observed=True):
         samples, lost = np.full((2, len(sizes), len(rates)), np.nan)
         at = np.searchsorted(sizes, group["batch_size"]), np.searchsorted(rates, group["lr"])
-        samples[at], lost[at] = group["samples"], group["lost"]
+        samples[at], lost[at] = group["samples_median"], group["diverged"] / group["runs"]
         cells_by_map[cast(tuple[str, str], place)] = Cells(samples, lost)
     return cells_by_map
 
@@ -155,12 +150,8 @@ def _draw_cells(
     untrained: Any = {"marker": ".", "color": FAINT, "markersize": 3, "linestyle": ""}
     for where, look, name, shift in (
         (lost == 1, DIVERGED_MARK, "all diverged", 0.0),
-        (
-            (lost > 0) & (lost < 1),
-            SOME_DIVERGED_MARK,
-            "some diverged",
-            0.28,
-        ),  # into a corner: there may be a number, too
+        # Into a corner: there may be a number, too.
+        ((lost > 0) & (lost < 1), SOME_DIVERGED_MARK, "some diverged", 0.28),
         (np.isnan(samples), untrained, "not trained", 0.0),
     ):
         if where.any():
@@ -178,9 +169,10 @@ def _draw_cells(
             axis.text(x, y, number, ha="center", va="center_baseline", **look)
 
 
-def _edge_line(edges: pd.DataFrame, runs: pd.DataFrame, rates: Floats, sizes: Floats) -> Floats:
+def _edge_line(edges: pd.DataFrame, leading: pd.DataFrame, rates: Floats, sizes: Floats) -> Floats:
     """Return the edge of an optimizer as a line through the row of each batch size, shape (points, 2), nan outside."""
-    edges = edges[(edges["optimizer"] == runs["optimizer"].iloc[0]) & (edges["shuffle"] == runs["shuffle"].iloc[0])]
+    own = leading.iloc[0]
+    edges = edges[(edges["optimizer"] == own["optimizer"]) & (edges["shuffle"] == own["shuffle"])]
     edge = edges.groupby("batch_size")["predicted_edge"].median().reindex(sizes).to_numpy(float)
     places = np.interp(np.log(edge), np.log(rates), np.arange(len(rates)), left=np.nan, right=np.nan)
     rows = np.arange(len(sizes))

@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 from bench.analysis.surface import loss_surface
 from bench.data.units import curve_in_table_units
 from bench.plots.basins import basin_map
-from bench.plots.choices import best_optimizers, select_best_runs, start_families
+from bench.plots.choices import best_optimizers
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
 from bench.plots.failures import skip_failed_figure
-from bench.plots.loss_axis import LossAxis
 from bench.plots.losses import loss_curves
 from bench.plots.optimizer_ratios import optimizer_ratios
 from bench.plots.rates import rate_map
@@ -23,6 +22,7 @@ from bench.plots.setting_importance import setting_importance
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
 from bench.report.run_data import RunData
+from bench.tables.outcomes import start_families
 from bench.tables.ranking import varies
 
 MAX_PATHS = 3  # one row of panels
@@ -85,31 +85,22 @@ def _rate_map(run_data: RunData) -> Drawn:
         "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
         "white cells did not reach the target."
     )
-    return caption, rate_map(frame, ranked=run_data.ranked, edges=edges, samples=run_data.samples)
+    return caption, rate_map(frame, outcomes=run_data.outcomes, edges=edges, samples=run_data.samples)
 
 
 def _loss_by_optimizer(run_data: RunData) -> Drawn:
     frame = run_data.frame
-    runs = select_best_runs(frame, ranked=run_data.ranked)
-    runs = runs.assign(init=start_families(runs["init"]))
     few, count = best_optimizers(frame), frame["optimizer"].nunique()
-    whose = "each optimizer" if count == len(few) else f"the best {len(few)} of {count} optimizers"
-    held_out = "validation_loss" in run_data.result.curves
-    shown = _loss_axis(run_data)
+    bands = run_data.loss_bands
     figure = loss_curves(
-        runs[runs["optimizer"].isin(few)],
-        run_data.result.curves,
+        run_data.best_runs[run_data.best_runs["optimizer"].isin(few)],
+        bands[bands["optimizer"].isin(few)],
         target=run_data.target,
-        shown=shown._replace(lowest=0.0) if held_out else shown,
-        held_out=held_out,
+        shown=run_data.loss_axis,
     )
-    samples = ", on the training and on the held-out samples" if held_out else ""
+    whose = "each optimizer" if count == len(few) else f"the best {len(few)} of {count} optimizers"
+    samples = ", on the training and on the held-out samples" if "held_out" in bands else ""
     return f"Loss curves of {whose} at its best choice, by start{samples}.", figure
-
-
-def _loss_axis(run_data: RunData) -> LossAxis:
-    """Return how losses on the training samples are shown."""
-    return LossAxis(run_data.lowest_loss, run_data.has_standardized_losses, run_data.criterion.label)
 
 
 def _optimizer_ratios(run_data: RunData) -> Drawn:
@@ -180,7 +171,7 @@ def _sensitivity(run_data: RunData) -> Drawn:
         return None
     cost = "Samples to the target" if frame["samples_to_target"].notna().any() else "Final loss"
     few = frame["optimizer"].isin(best_optimizers(frame))
-    figure = sensitivity(frame[few], ranked=run_data.ranked, shown=_loss_axis(run_data))
+    figure = sensitivity(frame[few], outcomes=run_data.outcomes, shown=run_data.loss_axis)
     return (
         f"{cost} against learning rate, with the best other settings for each rate. An optimizer with a wide, low line "
         "needs less tuning.",

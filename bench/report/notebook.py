@@ -23,6 +23,7 @@ from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels
 from bench.store.results import SweepResult
 from bench.tables.formatting import display, text
+from bench.tables.loss_bands import loss_bands
 from bench.tables.phrases import describe_endings
 from bench.tables.readable import readable_table
 from bench.tables.run_costs import choice_columns
@@ -116,8 +117,7 @@ def _main_figure(result: SweepResult) -> tuple[Figure, str]:
         ), "Samples to the target by learning rate and batch size"
     choices = best_choices(frame, ["optimizer"])
     chosen = frame.merge(choices[[name for name in choice_columns(frame) if name in choices]])
-    curves = result.read_curves(chosen["config_id"].tolist())
-    figure = loss_curves(chosen, curves)
+    figure = loss_curves(chosen, loss_bands(chosen, result.read_curves(chosen["config_id"].tolist())))
     return _add_png_display(figure), "Loss against samples seen, each optimizer at its best choice"
 
 

@@ -55,6 +55,18 @@ def shrink_codes(codes: NDArray[Any]) -> NDArray[Any]:
     return codes.astype(np.min_scalar_type(int(codes.max(initial=0))))
 
 
+def pack_counts(counts: NDArray[np.integer]) -> dict[str, str]:
+    """Pack counts in a type that JavaScript has: as floats where four bytes are too few."""
+    return pack(counts.astype(np.uint32 if counts.max(initial=0) < 2**32 else np.float64))
+
+
+def pack_bands(bands: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Pack the marks and the losses of a line, whose columns are those of `bench.tables.loss_bands`."""
+    counts = {name: pack_counts(bands[name].to_numpy(np.int64)) for name in ("samples", "updates")}
+    names = [name for name in ("seconds", "low", "median", "high", "held_out") if name in bands]
+    return counts | {name: pack(to_float32(bands[name].to_numpy(float))) for name in names}
+
+
 def codes_by_value(column: pd.Series) -> dict[Any, int]:
     """Return the code of each value, as `encode_setting` numbers them."""
     return {value: code for code, value in enumerate(encode_setting(column, 0)["values"])}

@@ -30,7 +30,7 @@ from bench.tables.verdict import describe_progress
 TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY_FILE = Path(__file__).parent / "vendor" / "plotly-cartesian.min.js"
 THEME, LIBRARY = "theme.js", "plotly"
-PAGE_SCRIPTS = [LIBRARY, "data.js", "rows.js", "look.js", "clock.js", "measures.js", "map.js", "optimizers.js"]
+PAGE_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "rows.js", "bands.js", "map.js", "optimizers.js"]
 PAGE_SCRIPTS += ["program.js", "runs.js", "scenes.js", "play.js"]
 PAGE_SCRIPTS += [
     "cell.js",

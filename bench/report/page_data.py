@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
-from numpy.typing import NDArray
 
 from bench.data.units import curve_in_table_units
 from bench.plots.choices import spread_evenly
 from bench.plots.colors import colors_of
-from bench.report.packing import codes_by_value, encode_setting, pack, shrink_codes, to_float32
+from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
+from bench.report.packing import codes_by_value, encode_setting, pack, pack_bands, shrink_codes, to_float32
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.tables.formatting import label, text
-from bench.tables.run_costs import COST_SETTINGS, choice_columns, find_choices
+from bench.tables.outcomes import ALL_STARTS, SPREAD, start_families
+from bench.tables.run_costs import COST_SETTINGS, choice_columns
 from bench.tables.seconds import KERNEL
 from kernels.base.run import Floats
 from kernels.data.marks import thin_marks
@@ -49,6 +50,8 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     room = ROW_BYTES // (8 * (len(numbers) + 1 + len(params)) + 2 * len(settings))
     every = -(-len(frame) // room) or 1
     rows = frame.iloc[::every]
+    encoded = {name: encode_setting(rows[name], run_data.samples) for name in settings}
+    measures = _measures(run_data)
     starts, start_of = np.unique(run_data.result.starts[::every], axis=0, return_inverse=True)
     return {
         "total": len(frame),
@@ -59,10 +62,15 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "lowest": run_data.lowest_loss,
         "kernel": KERNEL,
         "timed": bool(frame["seconds"].notna().any()),
-        "settings": {name: encode_setting(rows[name], run_data.samples) for name in settings},
+        "settings": encoded,
         "status": encode_setting(rows["status"], run_data.samples),
         "edges": _encode_edges(run_data, rows),
-        "ranks": pack(shrink_codes(_ranks(run_data.ranked, rows))),
+        "measures": measures,
+        "families": _encode_families(run_data, encoded["init"]["values"]),
+        "outcomes": _encode_outcomes(run_data.outcomes, encoded),
+        "loss_titles": {name: run_data.loss_axis.name(name).replace("\n", " ") for name in ("", "final ")},
+        "losses": _encode_losses(run_data, encoded["optimizer"]["values"]),
+        "rate_limits": _rate_limits(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"]),
         "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
         "labels": {name: label(name) for name in [*settings, "status", *numbers]} | {"shuffle": "order"},
         "params": params,
@@ -78,11 +86,72 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     }
 
 
-def _ranks(ranked: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the place of each row's choice in the ranking, the recommended one in front of all."""
-    order = ranked.sort_values("recommended", ascending=False, kind="stable")
-    ranks: NDArray[np.int64] = find_choices(rows, order, choice_columns(rows)).to_numpy(np.int64)
-    return ranks
+def _measures(run_data: RunData) -> list[dict[str, Any]]:
+    """Return what charts can show of outcomes: name, title, unit, and words for both ends of its scale."""
+    timed = run_data.frame["seconds_per_update"].notna().any()
+    costs = {"samples": ("count", "few samples", "many samples"), "updates": ("count", "few updates", "many updates")}
+    costs |= {"seconds": ("time", "fast", "slow")} if timed else {}
+    loss = run_data.criterion.label
+    titles = {name: f"{'time' if name == 'seconds' else name} to the target" for name in costs}
+    titles |= {"final_loss": f"final {loss}", "validation_loss": f"{loss} on held-out samples"}
+    named = [*(costs if run_data.target is not None else []), "final_loss"]
+    named += ["validation_loss"] if "validation_loss" in run_data.frame else []
+    looks = costs | dict.fromkeys(("final_loss", "validation_loss"), ("loss", "low loss", "high loss"))
+    return [
+        {"name": name, "title": titles[name], "unit": looks[name][0], "ends": list(looks[name][1:])} for name in named
+    ]
+
+
+def _encode_families(run_data: RunData, starts: list[str]) -> dict[str, Any]:
+    """Return the starts of outcomes and loss curves, of which the first is all of them, and which one each start is."""
+    names = run_data.outcomes["start"].unique().tolist()
+    families = start_families(pd.Series(starts, dtype=object)) if len(names) > 1 else [ALL_STARTS] * len(starts)
+    return {"names": [text(name) for name in names], "of": [names.index(family) for family in families]}
+
+
+def _encode_outcomes(outcomes: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the outcomes of the choices that are on the page, column by column, in the order of the ranking."""
+    codes = {}
+    for name in choice_columns(outcomes):
+        known = {value: code for code, value in enumerate(settings[name]["values"])}
+        codes[name] = outcomes[name].astype(object).map(known)
+    there = pd.DataFrame(codes).notna().all(axis=1)
+    codes["start"] = pd.Series(pd.factorize(outcomes["start"])[0], outcomes.index)
+    counts = {name: outcomes[name] for name in ("runs", "converged", "diverged")}
+    spreads = {name: outcomes[name] for name in map(str, outcomes) if name.endswith(tuple(f"_{end}" for end in SPREAD))}
+    return {
+        **{name: pack(shrink_codes(column[there].to_numpy(np.int64))) for name, column in (codes | counts).items()},
+        **{name: pack(to_float32(column[there].to_numpy(float))) for name, column in spreads.items()},
+    }
+
+
+def _encode_losses(run_data: RunData, optimizers: list[str]) -> list[dict[str, Any]]:
+    """Return the bands of the loss curves for each start, with the limits of their axes."""
+    bands, shown = run_data.loss_bands, run_data.loss_axis
+    clocks = ["samples", "updates", *(["seconds"] if bands["seconds"].notna().any() else [])]
+    return [
+        {
+            "limits": band_limits(shown.place_bands(own), shown, run_data.target),
+            "clocks": {clock: clock_range(own, clock, run_data.target) for clock in clocks},
+            "lines": [
+                {"optimizer": code, **pack_bands(own[own["optimizer"] == name])} for code, name in enumerate(optimizers)
+            ],
+        }
+        for _, own in bands.groupby("start", sort=False)
+    ]
+
+
+def _rate_limits(run_data: RunData, measures: list[str], sizes: list[int]) -> dict[str, list[tuple[float, float]]]:
+    """Return the limits of the outcomes by learning rate: with the best batch size, then with each of them."""
+    shown = run_data.loss_axis
+    limits = {}
+    for measure in measures:
+        by_size = rate_bands(run_data.outcomes, measure, shown, "batch_size")
+        own = [by_size[by_size["batch_size"] == size] for size in sizes]
+        limits[measure] = [
+            rate_limits(bands, measure, shown) for bands in (rate_bands(run_data.outcomes, measure, shown), *own)
+        ]
+    return limits
 
 
 def _encode_compared(run_data: RunData) -> list[dict[str, Any]]:

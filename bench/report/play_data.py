@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.plots.choices import spread_evenly
-from bench.report.packing import codes_by_value, pack, shrink_codes, to_float32
+from bench.report.packing import codes_by_value, pack, pack_counts, shrink_codes, to_float32
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
@@ -92,7 +92,7 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, rows: pd.DataFrame) ->
         "codes": {name: pack(shrink_codes(_lookup(runs[name], codes[name]))) for name in settings},
         "status": pack(np.array([STATUS.index(status) for status in runs["status"]], np.uint8)),
         "counts": pack(shrink_codes(np.bincount(run_of_mark[order], minlength=len(runs)))),
-        "marks": pack(_to_unsigned(own["samples"].to_numpy(np.int64))),
+        "marks": pack_counts(own["samples"].to_numpy(np.int64)),
         "numbers": pack(numbers),
         "left_out": _describe_left_out(run_data, runs, len(own)),
     }
@@ -100,11 +100,6 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, rows: pd.DataFrame) ->
 
 def _lookup(column: pd.Series, codes: dict[Any, int]) -> NDArray[np.int64]:
     return np.array([codes[value] for value in column.tolist()], np.int64)
-
-
-def _to_unsigned(samples: NDArray[np.int64]) -> NDArray[Any]:
-    """Return counts of samples in a type that JavaScript has: floats where four bytes are too few."""
-    return samples.astype(np.uint32 if samples.max(initial=0) < 2**32 else np.float64)
 
 
 def _describe_left_out(run_data: RunData, runs: pd.DataFrame, shown: int) -> str:

@@ -15,6 +15,8 @@ from bench.analysis.advice import sizes_differ
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.fingerprint import fingerprint
+from bench.plots.choices import select_best_runs
+from bench.plots.loss_axis import LossAxis
 from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
@@ -22,9 +24,11 @@ from bench.study.schema import Study
 from bench.tables.excess import add_excess
 from bench.tables.formatting import text
 from bench.tables.headline import headline
+from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import main_effects
 from bench.tables.on_test_rows import describe_judged, summarize_judged
 from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns, find_choices, loss_floor
@@ -174,6 +178,29 @@ class RunData:
     def rank(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost, by the runs of the sweep alone."""
         return ranking(self.frame, cost, floor=self.floor)
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """The outcome of each choice of settings, as from `bench.tables.outcomes.choice_outcomes`."""
+        return choice_outcomes(self.frame, self.ranked)
+
+    @cached_property
+    def best_runs(self) -> pd.DataFrame:
+        """The runs of each optimizer at its best choice."""
+        return select_best_runs(self.frame, ranked=self.ranked)
+
+    @cached_property
+    def loss_bands(self) -> pd.DataFrame:
+        """Their loss curves, as from `bench.tables.loss_bands.loss_bands`, with the `seconds` of each mark."""
+        curves, best = self.result.curves, self.best_runs
+        bands = loss_bands(best, curves, held_out="validation_loss" in curves)
+        per_update = best.drop_duplicates("optimizer").set_index("optimizer")["seconds_per_update"]
+        return bands.assign(seconds=bands["updates"] * bands["optimizer"].map(per_update).astype(float))
+
+    @cached_property
+    def loss_axis(self) -> LossAxis:
+        """How losses are shown in charts."""
+        return LossAxis(self.lowest_loss, self.has_standardized_losses, self.criterion.label)
 
     @cached_property
     def compared(self) -> pd.DataFrame | None:

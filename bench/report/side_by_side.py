@@ -5,24 +5,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
 from bench.plots.colors import colors_of
+from bench.plots.loss_axis import PLAIN, band_limits, clock_range
 from bench.report.answer import describe_sample
+from bench.report.packing import pack_bands
 from bench.report.page import LIBRARY, assemble_page, to_script_data
 from bench.report.run_data import RunData
 from bench.system.atomic import write_text
 from bench.tables.formatting import MISSING, text
-from bench.tables.loss_quantiles import loss_quantiles
+from bench.tables.outcomes import ALL_STARTS
 from bench.tables.phrases import describe_choice
-from bench.tables.ranking import recommended_choice, runs_of
+from bench.tables.ranking import recommended_choice
 from bench.tables.readable import Column, TextTable, readable_table, text_table
 from bench.tables.winners import is_confirmed
 
-COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "comparison.js"]
-MAX_MARKS = 400
+COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "bands.js", "comparison.js"]
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")
 MEDIANS = ["samples", "updates", "seconds", "final_loss"]
 
@@ -42,14 +42,11 @@ def write_comparison(runs_data: list[RunData], path: Path) -> Path:
     """
     names = run_names(runs_data)
     runs = dict(zip(names, runs_data, strict=True))
-    curves = [_curve_data(name, run_data) for name, run_data in runs.items() if len(run_data.frame)]
-    colors = colors_of(names)
-    chart_data = {"runs": [curve | {"color": to_hex(colors[curve["name"]])} for curve in curves if curve["samples"]]}
     best = pd.DataFrame([_best_choice_row(name, run_data) for name, run_data in runs.items()])
     html = assemble_page(
         "comparison.html.j2",
         COMPARISON_SCRIPTS,
-        to_script_data(chart_data),
+        to_script_data(_loss_data(runs)),
         title=f"Comparison of {len(runs)} runs",
         best=_transpose(text_table(best)),
         runs=[_describe_run(name, run_data, path) for name, run_data in runs.items()],
@@ -105,16 +102,28 @@ def _describe_run(name: str, run_data: RunData, page: Path) -> dict[str, Any]:
     return {"name": name, "link": quote(link.replace(os.sep, "/")), "facts": facts}
 
 
-def _curve_data(name: str, run_data: RunData) -> dict[str, Any]:
-    """Return the median loss of the best choice and its band, as data of the chart."""
-    winner = runs_of(run_data.frame, recommended_choice(run_data.ranked))
-    bands = loss_quantiles(winner, run_data.result.read_curves(winner["config_id"].tolist()), ["optimizer"])
-    bands = bands.iloc[:: -(-len(bands) // MAX_MARKS) or 1]
-    finite = {
-        column: [value if np.isfinite(value) else None for value in bands[column].tolist()]
-        for column in ("low", "median", "high")
+def _loss_data(runs: dict[str, RunData]) -> dict[str, Any]:
+    """Return the bands of the best choice of each run, as data of the chart."""
+    colors, bands = colors_of(runs), {}
+    for name, run_data in runs.items():
+        if len(run_data.frame):
+            best, every = recommended_choice(run_data.ranked)["optimizer"], run_data.loss_bands
+            own = every[(every["start"] == ALL_STARTS) & (every["optimizer"] == best)]
+            bands[name] = own.drop(columns="held_out", errors="ignore")
+    targets = {run_data.target for run_data in runs.values()}
+    target = targets.pop() if len(targets) == 1 else None
+    together = pd.concat(bands, names=["run", None]).reset_index("run", drop=True) if bands else pd.DataFrame()
+    return {
+        "target": target,
+        "loss_titles": {"": PLAIN.name()},
+        "losses": {
+            "limits": band_limits(together, PLAIN, target) if bands else (1.0, 10.0),
+            "clocks": {"samples": clock_range(together, "samples", None)} if bands else {},
+            "lines": [
+                {"name": name, "color": to_hex(colors[name]), **pack_bands(line)} for name, line in bands.items()
+            ],
+        },
     }
-    return {"name": name, "target": run_data.target, "samples": bands["samples"].tolist(), **finite}
 
 
 def _speed_table(runs: dict[str, RunData]) -> TextTable | None:

@@ -5,11 +5,13 @@ const cellLook = { x: true, y: true };
 
 function paintCell(plot, figure) {
   const rows = cellRows(state.lr, state.batch_size);
-  const cell = rows.length ? outcome(rows) : null;
   const curves = new Map(Array.from(rows, (row) => [row, curve(row)]));
   const edge = leftEdge([...curves.values()].flatMap(({ samples }) => samples));
   const kinds = heldOutSteps ? ["losses", "heldOut"] : ["losses"];
-  const groups = kinds.flatMap((kind) => grouped(rows, ["init"]).map((runs) => [kind, runs]));
+  const codes = [...new Set(Array.from(rows, (row) => settings.init.codes[row]))];
+  const groups = kinds.flatMap((kind) =>
+    codes.map((code) => [kind, Array.from(rows).filter((row) => settings.init.codes[row] === code)]),
+  );
   const traces = groups.map(([kind, runs]) => {
     const [x, y, words] = [[], [], []];
     const on = kind === "heldOut" ? " on held-out samples" : "";
@@ -44,12 +46,11 @@ function paintCell(plot, figure) {
     yaxis: axis(lossTitle(), { log: cellLook.y, range: cellLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
     shapes: targetLine(),
   });
-  const codes = [...new Set(Array.from(rows, (row) => settings.init.codes[row]))];
   legend(
     figure,
     codes.map((code) => [settings.init.shown[code], visible(settings.init.colors[code])]),
   );
   heldOutLegend(figure);
   targetLegend(figure);
-  return `${named("optimizer")}, ${describeCell(cell, state.lr, state.batch_size)}.`;
+  return `${named("optimizer")}, ${describeCell(cellAt(state.lr, state.batch_size), state.lr, state.batch_size)}.`;
 }

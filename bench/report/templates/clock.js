@@ -6,7 +6,6 @@ const CLOCKS = {
   updates: { title: "updates", noun: "update", says: text, tick: short },
   seconds: { title: "time", noun: "", says: duration, tick: duration },
 };
-const moment = (clock, value) => (clock.noun ? count(value, clock.noun) : clock.says(value));
 
 // 1,600 as 1.6k, where there is little room.
 function short(value) {
@@ -16,9 +15,7 @@ function short(value) {
 }
 
 // The start has no place on a logarithmic axis, and is drawn at its left edge, half as far as the first mark.
-function leftEdge(times) {
-  return times.reduce((least, time) => (time > 0 ? Math.min(least, time) : least), Infinity) / 2;
-}
+const leftEdge = (times) => times.reduce((least, time) => (time > 0 ? Math.min(least, time) : least), Infinity) / 2;
 
 function alongClock(times, edge, log) {
   return times.map((time) => (log ? Math.max(time, edge) : time));

@@ -41,18 +41,7 @@ function count(number, noun) {
 
 // Losses are drawn by their distances to the lowest that the model can reach, where that is far enough from 0.
 const distance = (loss) => (run.lowest ? Math.max(loss - run.lowest, 0) : loss);
-const lossTitle = (prefix = "") =>
-  `${prefix}${run.loss}${run.lowest ? ` above the lowest, ${text(run.lowest)}` : ""}`;
-
-// NaN stands for a run without the value and is sorted last, so that a failure cannot improve a median.
-function quantiles(values, shares) {
-  const sorted = Float64Array.from(values, (value) => (Number.isNaN(value) ? Infinity : value)).sort();
-  return shares.map((share) => {
-    const place = share * (sorted.length - 1);
-    const [low, high] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]];
-    return low === high || !Number.isFinite(high) ? (place % 1 ? high : low) : low + (place % 1) * (high - low);
-  });
-}
+const lossTitle = (prefix = "") => run.loss_titles[prefix];
 
 // The range of distances in decades, without those that diverge and those far below the target.
 function lossRange(losses, first, target) {

@@ -107,39 +107,6 @@ function draw(element, traces, layout, tools = true) {
   return Plotly.react(element, traces, whole, config);
 }
 
-// The lowest and the highest value of a curve: its band is drawn no further, so that it covers no other curve's place.
-function spanOf(values, log) {
-  const drawn = values.filter((value) => Number.isFinite(value) && (value > 0 || !log));
-  return drawn.length ? [Math.min(...drawn), Math.max(...drawn)] : null;
-}
-
-// A band between two lines, in as many pieces as it takes. Both of its edges are held within one span, for an edge that
-// is cut off elsewhere than the other would cross it.
-function ribbon(x, low, high, tone, span) {
-  const [xs, ys] = [[], []];
-  let piece = [];
-  const held = (value) => Math.min(Math.max(value, span[0]), span[1]);
-  const close = () => {
-    if (span && piece.length > 1) {
-      xs.push(...piece.map((i) => x[i]), ...piece.toReversed().map((i) => x[i]), null);
-      ys.push(...piece.map((i) => held(low[i])), ...piece.toReversed().map((i) => held(high[i])), null);
-    }
-    piece = [];
-  };
-  x.forEach((at, i) => (at !== null && Number.isFinite(low[i]) ? piece.push(i) : close()));
-  close();
-  return {
-    type: "scatter",
-    mode: "lines",
-    x: xs,
-    y: ys,
-    fill: "toself",
-    fillcolor: faded(tone, isDark() ? 0.2 : 0.14),
-    line: { width: 0, color: tone },
-    hoverinfo: "skip",
-  };
-}
-
 // Every chart has a place in the page and a function that draws it and returns a sentence about what is seen.
 const charts = new Map();
 
@@ -243,38 +210,33 @@ function legend(figure, entries) {
     .replaceChildren(...entries.map(([name, tone, kind]) => make("span", {}, swatch(tone, kind), name)));
 }
 
-// A legend whose entries show and hide what they stand for.
-function toggles(figure, entries, isHidden, toggle) {
+// A legend whose entries show and hide what they stand for, in the charts named.
+function toggles(figure, entries, hidden, names) {
   const place = figure.querySelector(".legend");
   const focused = place.contains(document.activeElement) ? [...place.children].indexOf(document.activeElement) : -1;
   place.replaceChildren(
     ...entries.map(([name, tone, kind]) => {
       const button = make("button", { type: "button", title: "Show or hide" }, swatch(tone, kind), name);
-      button.setAttribute("aria-pressed", !isHidden(name));
-      button.addEventListener("click", () => toggle(name));
+      button.setAttribute("aria-pressed", !hidden.has(name));
+      button.addEventListener("click", () => {
+        hidden.has(name) ? hidden.delete(name) : hidden.add(name);
+        redraw(...names);
+      });
       return button;
     }),
   );
   if (focused >= 0) place.children[focused].focus();
 }
 
-const SCALES = [
-  [true, "log"],
-  [false, "linear"],
-];
-
-function offerScales(figure, look, name, axes) {
-  for (const [key, label] of axes) {
-    const group = buttons(
-      `${label} axis`,
-      SCALES.map(([log, word]) => [log, `${label} ${word}`]),
-      look[key],
-      (value) => {
-        look[key] = value;
-        redraw(name);
-      },
-    );
-    figure.querySelector(".controls").append(group);
+// Buttons that make the axes of a chart logarithmic or linear.
+function offerScales(figure, look, name) {
+  for (const key of ["x", "y"]) {
+    const options = [true, false].map((log) => [log, `${key} ${log ? "log" : "linear"}`]);
+    const change = (value) => {
+      look[key] = value;
+      redraw(name);
+    };
+    figure.querySelector(".controls").append(buttons(`${key} axis`, options, look[key], change));
   }
 }
 

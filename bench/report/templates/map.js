@@ -1,56 +1,33 @@
 "use strict";
 // The map of learning rate and batch size: one cell for each, and which of them is selected.
 
-const winner = best(everyRow);
+const winner = bestOutcome({});
 const state = {
-  ...Object.fromEntries(
-    CHOICE.map((name) => [
-      name,
-      settings[name].codes[winner.rows[0]],
-    ]),
-  ),
-  start: null,
-  measure:
-    run.target !== null && Number.isFinite(winner.samples.middle) ? "samples" : "heldOut" in LOSSES ? "heldOut" : "loss",
+  ...Object.fromEntries(CHOICE.map((name) => [name, winner[name]])),
+  start: 0,
+  measure: run.target !== null && Number.isFinite(winner.samples.median) ? "samples" : run.measures.at(-1).name,
   hidden: new Set(),
 };
 
+const cellCodes = (lr, size) => ({ ...Object.fromEntries(CHOICE.map((name) => [name, state[name]])), lr, batch_size: size });
 const cellRows = (lr, size) =>
-  rowsWith({
-    optimizer: state.optimizer,
-    schedule: state.schedule,
-    shuffle: state.shuffle,
-    ...("dtype" in state ? { dtype: state.dtype } : {}),
-    init: state.start,
-    lr,
-    batch_size: size,
-  });
+  rowsWith(cellCodes(lr, size)).filter((row) => !state.start || run.families.of[settings.init.codes[row]] === state.start);
 const named = (name) => settings[name].shown[state[name]];
 
 // What a cell says, and by what it is shaded: the smaller the better.
-const CELLS = {
-  ...Object.fromEntries(
-    Object.entries(MEASURES).map(([name, { title, brief }]) => [
-      name,
-      {
-        title,
-        ends: name in LOSSES ? ["low loss", "high loss"] : name === "seconds" ? ["fast", "slow"] : [`few ${name}`, `many ${name}`],
-        of: (cell) => cell[name].middle,
-        says: (cell) => brief(cell[name].middle),
-      },
-    ]),
-  ),
-  ...(run.target === null
-    ? {}
-    : {
-        share: {
-          title: "runs that reach the target",
-          ends: ["all runs", "no run"],
-          of: (cell) => -cell.converged,
-          says: (cell) => `${cell.converged}/${cell.runs}`,
-        },
-      }),
-};
+const CELLS = Object.fromEntries(
+  run.measures.map(({ name, title, unit, ends }) => {
+    const of = (cell) => cell[name].median;
+    return [name, { title, ends, of, says: (cell) => UNITS[unit].brief(of(cell)) }];
+  }),
+);
+if (run.target !== null)
+  CELLS.share = {
+    title: "runs that reach the target",
+    ends: ["all runs", "no run"],
+    of: (cell) => -cell.converged,
+    says: (cell) => `${cell.converged}/${cell.runs}`,
+  };
 
 // Shades from 0 to 1 by rank, because costs and losses are seldom evenly spaced.
 function shades(cells, of) {
@@ -64,28 +41,25 @@ function describeCell(cell, lr, size) {
   const where = `learning rate ${settings.lr.shown[lr]}, batch size ${settings.batch_size.shown[size]}`;
   if (!cell) return `${where}: not trained`;
   const reached = run.target === null ? "" : `${cell.converged} of ${count(cell.runs, "run")} reached the target`;
-  const time = Number.isFinite(cell.seconds.middle) ? ` or ${duration(cell.seconds.middle)}` : "";
-  const when = Number.isFinite(cell.samples.middle)
-    ? ` after a median of ${count(cell.samples.middle, "sample")}, ${count(cell.updates.middle, "update")}${time}`
-    : "";
-  const heldOut = cell.heldOut ? `, ${text(cell.heldOut.middle)} on held-out samples` : "";
+  const costs = run.measures.filter(({ unit }) => unit !== "loss");
+  const parts = costs.map(({ name, unit }) =>
+    unit === "time" ? duration(cell[name].median) : count(cell[name].median, name.slice(0, -1)),
+  );
+  const last = parts.length > 2 ? ` or ${parts.pop()}` : "";
+  const when = costs.length && Number.isFinite(cell.samples.median) ? ` after a median of ${parts.join(", ")}${last}` : "";
+  const heldOut = cell.validation_loss ? `, ${text(cell.validation_loss.median)} on held-out samples` : "";
   const lost = cell.diverged ? `; ${cell.diverged} diverged` : "";
-  return `${where}: ${reached}${when}${reached ? "; " : ""}median final loss ${text(cell.loss.middle)}${heldOut}${lost}`;
+  return `${where}: ${reached}${when}${reached ? "; " : ""}median final loss ${text(cell.final_loss.median)}${heldOut}${lost}`;
 }
 
 const isLost = (cell) => cell !== null && cell.diverged > cell.runs / 2;
-const isMissed = (cell) => cell !== null && state.measure in COSTS && !Number.isFinite(cell[state.measure].middle);
+const isMissed = (cell) =>
+  cell !== null && (MEASURES[state.measure]?.unit ?? "loss") !== "loss" && !Number.isFinite(cell[state.measure].median);
 const isShaded = (cell) => cell !== null && !isLost(cell) && !isMissed(cell);
 
 // One outcome for each batch size and rate, or null.
-function cellsOfMap() {
-  return settings.batch_size.values.map((_, size) =>
-    settings.lr.values.map((_, lr) => {
-      const rows = cellRows(lr, size);
-      return rows.length ? outcome(rows) : null;
-    }),
-  );
-}
+const cellAt = (lr, size) => bestOutcome(cellCodes(lr, size), state.start);
+const cellsOfMap = () => settings.batch_size.values.map((_, size) => settings.lr.values.map((_, lr) => cellAt(lr, size)));
 
 // One layer for each kind of failure, one of shades, and on top an invisible one that the pointer meets.
 function mapLayers(cells, shade) {
@@ -134,15 +108,11 @@ function placesOf(name, most) {
 }
 
 // The selected cell has a dark frame within a light one, which are seen on any shade.
-const frameOf = ([tone, width]) => ({
+const frameOf = (tone, width) => ({
   ...{ type: "rect", line: { color: color(tone), width } },
   ...{ x0: state.lr - 0.5, x1: state.lr + 0.5, y0: state.batch_size - 0.5, y1: state.batch_size + 0.5 },
 });
-const chosenCell = () =>
-  [
-    ["paper", 6],
-    ["ink", 3],
-  ].map(frameOf);
+const chosenCell = () => [frameOf("paper", 6), frameOf("ink", 3)];
 
 // The largest stable rate that theory predicts, as a line through the row of each batch size.
 function edgeOfStability() {
@@ -228,8 +198,7 @@ function offerMap() {
     redraw("map", "cell");
   };
   const offered = ["optimizer", "schedule", "shuffle", "dtype"].filter(varies).map(settingList);
-  const everyStart = [[null, "all starts"], ...settings.init.shown.map((value, code) => [code, value])];
-  if (varies("init")) offered.push(list("start", everyStart, null, change("start")));
+  if (startOptions.length > 1) offered.push(list("start", startOptions, 0, change("start")));
   const shownCells = Object.entries(CELLS).map(([name, one]) => [name, one.title]);
   if (shownCells.length > 1) offered.push(list("cells show", shownCells, state.measure, change("measure")));
   document.getElementById("controls-map").append(...offered);
@@ -248,8 +217,7 @@ function offerMap() {
     const [lr, size] = [Math.round(event.points[0].x), Math.round(event.points[0].y)];
     if (!figure.dataset.hovered) before = caption.textContent;
     figure.dataset.hovered = "yes";
-    const rows = cellRows(lr, size);
-    const told = describeCell(rows.length ? outcome(rows) : null, lr, size);
+    const told = describeCell(cellAt(lr, size), lr, size);
     caption.textContent = `${told[0].toUpperCase()}${told.slice(1)}.`;
   });
   plot.on("plotly_unhover", () => {

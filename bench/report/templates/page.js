@@ -11,10 +11,7 @@ for (const name of ["map", "cell"]) {
 }
 offerMap();
 offerPlayer();
-offerScales(charts.get("cell").figure, cellLook, "cell", [
-  ["x", "x"],
-  ["y", "y"],
-]);
+offerScales(charts.get("cell").figure, cellLook, "cell");
 chart("loss", paintLoss);
 chart("compared", paintCompared);
 chart("rates", paintRates);

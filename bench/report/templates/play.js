@@ -99,7 +99,7 @@ function showRun() {
 
 function offerPlayer() {
   if (!play) return;
-  player.start = play.starts.includes(state.start) ? state.start : play.starts[0];
+  player.start = play.starts[0];
   const controls = document.getElementById("controls-play");
   controls.append(...CHOICE.filter(varies).map((name) => settingList(name)));
   if (play.starts.length > 1)

@@ -22,62 +22,40 @@ function rowsWith(codes, rows = everyRow) {
   return rows.filter((row) => wanted.every(([name, code]) => settings[name].codes[row] === code));
 }
 
-// From the codes of some settings to the rows that share them.
-function grouped(rows, names) {
-  const groups = new Map();
-  for (const row of rows) {
-    const key = names.map((name) => settings[name].codes[row]).join();
-    if (!groups.has(key)) groups.set(key, []);
-    groups.get(key).push(row);
-  }
-  return [...groups.values()];
-}
-
-// Seconds are updates times the measured time of an update; NaN where it was not measured.
-const secondsPerUpdate = (row) => numbers.seconds[row] / numbers.updates[row];
-
-// 10 %, median and 90 %.
-function spread(values) {
-  const [low, middle, high] = quantiles(values, [0.1, 0.5, 0.9]);
-  return { low, middle, high };
-}
-
-// The outcome of rows that repeat one choice: what they cost to the target, and the losses that they end with.
-function outcome(rows) {
-  const of = (name) => Array.from(rows, (row) => numbers[name][row]);
-  const seconds = Array.from(rows, (row) => numbers.updates_to_target[row] * secondsPerUpdate(row));
-  return {
-    rows,
-    runs: rows.length,
-    converged: rows.filter((row) => isStatus(row, "converged")).length,
-    diverged: rows.filter((row) => isStatus(row, "diverged")).length,
-    samples: spread(of("samples_to_target")),
-    updates: spread(of("updates_to_target")),
-    seconds: spread(seconds),
-    loss: spread(of("final_loss")),
-    ...(numbers.validation_loss ? { heldOut: spread(of("validation_loss")) } : {}),
-  };
-}
-
 const CHOICE = ["optimizer", "lr", "schedule", "batch_size", "shuffle", ...("dtype" in settings ? ["dtype"] : [])];
 const PLAYED = [...CHOICE, "init"];
+const codesOf = (row) => Object.fromEntries(CHOICE.map((name) => [name, settings[name].codes[row]]));
 
-// The outcome of the choice that comes first in the run's ranking, of those that the rows repeat.
-const ranks = unpack(run.ranks);
+// What is shown of outcomes, and how its values are written: in full, and where there is little room.
+const MEASURES = Object.fromEntries(run.measures.map((one) => [one.name, one]));
+const UNITS = {
+  count: { says: text, brief: short },
+  time: { says: duration, brief: duration },
+  loss: { says: text, brief: (loss) => text(Number(loss.toPrecision(3))) },
+};
+const measureOptions = run.measures.map(({ name, title }) => [name, title]);
+const startOptions = run.families.names.map((name, code) => [code, name]);
 
-function best(rows) {
-  const first = rows.reduce((least, row) => Math.min(least, ranks[row]), Infinity);
-  return rows.length ? outcome(Array.from(rows).filter((row) => ranks[row] === first)) : null;
+// The outcomes of the choices, best first: over all starts, and from each family of them.
+const outcomes = run.families.names.map(() => []);
+const columnsOfOutcomes = Object.entries(run.outcomes).map(([name, packed]) => [name, unpack(packed)]);
+unpack(run.outcomes.start).forEach((start, i) => {
+  const own = Object.fromEntries(columnsOfOutcomes.map(([name, column]) => [name, column[i]]));
+  const spread = (name) => ({ low: own[`${name}_low`], median: own[`${name}_median`], high: own[`${name}_high`] });
+  outcomes[start].push({ ...own, ...Object.fromEntries(run.measures.map(({ name }) => [name, spread(name)])) });
+});
+
+// The best choice with these settings; null stands for any, and for none.
+function bestOutcome(codes, start = 0) {
+  const wanted = Object.entries(codes).filter(([, code]) => code !== null);
+  return outcomes[start].find((one) => wanted.every(([name, code]) => one[name] === code)) ?? null;
 }
 
-function choice(row) {
-  const named = ["schedule", "shuffle", "dtype"].filter(varies).map((name) => shown(name, row));
-  return [
-    shown("optimizer", row),
-    `learning rate ${shown("lr", row)}`,
-    `batch size ${shown("batch_size", row)}`,
-    ...named,
-  ].join(", ");
+// A choice in words, from the codes of its settings.
+function choice(codes) {
+  const word = (name) => settings[name].shown[codes[name]];
+  const named = ["schedule", "shuffle", "dtype"].filter(varies).map(word);
+  return [word("optimizer"), `learning rate ${word("lr")}`, `batch size ${word("batch_size")}`, ...named].join(", ");
 }
 
 const curveCounts = unpack(run.curves.counts);
@@ -103,26 +81,4 @@ function curve(row) {
     losses: Array.from(steps, lossOfStep),
     ...(heldOutSteps ? { heldOut: Array.from(own(heldOutSteps), lossOfStep) } : {}),
   };
-}
-
-// 10 %, median and 90 % of the runs of a choice, mark by mark. A run that stopped keeps its last loss; one that
-// diverged counts as infinite.
-function band(rows, name = "losses") {
-  const curves = rows.map(curve);
-  const longest = rows.reduce((one, row) => (numbers.samples_seen[row] > numbers.samples_seen[one] ? row : one));
-  const last = numbers.samples_seen[longest];
-  const marks = run.curves.marks[settings.batch_size.codes[longest]];
-  const kept = marks.samples.filter((seen) => seen < last).length;
-  const samples = [...marks.samples.slice(0, kept), last];
-  const updates = [...marks.updates.slice(0, kept), numbers.updates[longest]];
-  const places = curves.map(() => 0);
-  const losses = samples.map((seen) =>
-    curves.map((one, k) => {
-      while (places[k] < one.samples.length - 1 && one.samples[places[k] + 1] <= seen) places[k]++;
-      const over = seen > numbers.samples_seen[rows[k]];
-      return over && isStatus(rows[k], "diverged") ? NaN : one[name][places[k]];
-    }),
-  );
-  const [low, median, high] = [0.1, 0.5, 0.9].map((share) => losses.map((values) => quantiles(values, [share])[0]));
-  return { samples, updates, low, median, high };
 }

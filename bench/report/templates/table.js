@@ -111,7 +111,7 @@ function copyButtons(row) {
   ];
   return languages.map(([language, name]) => {
     const button = make("button", { type: "button", textContent: name });
-    button.setAttribute("aria-label", `Copy ${choice(row)} as ${name}`);
+    button.setAttribute("aria-label", `Copy ${choice(codesOf(row))} as ${name}`);
     button.addEventListener("click", () => copy(asCode(row, language)));
     return button;
   });

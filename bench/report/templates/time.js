@@ -25,7 +25,7 @@ function paintTime(plot, figure) {
       hoverinfo: "text",
       text: rows.map(
         (row) =>
-          `${literal(choice(row))}<br>${literal(shown("init", row))}, seed ${shown("seed", row)}<br>` +
+          `${literal(choice(codesOf(row)))}<br>${literal(shown("init", row))}, seed ${shown("seed", row)}<br>` +
           `${duration(numbers.seconds[row])}, loss ${text(numbers.final_loss[row])}`,
       ),
       marker: { color: toneOf(code), size: rows.length > 400 ? 4 : 7, opacity: 0.55, line: { width: 0 } },
@@ -58,8 +58,5 @@ function paintTime(plot, figure) {
 
 function offerTime() {
   if (!charts.has("time")) return;
-  offerScales(charts.get("time").figure, timeLook, "time", [
-    ["x", "x"],
-    ["y", "y"],
-  ]);
+  offerScales(charts.get("time").figure, timeLook, "time");
 }

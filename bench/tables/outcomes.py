@@ -1,0 +1,80 @@
+"""The outcome of each choice of settings: how its runs ended and what they cost, over all starts and from each."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from bench.tables.ranking import ranking
+from bench.tables.run_costs import choice_columns, find_choices, run_costs
+from kernels.base.run import Floats
+
+ALL_STARTS = "all starts"
+SPREAD = {"low": 0.1, "median": 0.5, "high": 0.9}
+
+
+def start_families(starts: pd.Series) -> "pd.Series[str]":
+    """Return the names of starts without the index of a random start: `random[0]` and `random[1]` are both `random`."""
+    return starts.astype(str).map({name: re.sub(r"\[\d+\]$", "", str(name)) for name in starts.unique()})
+
+
+def starts_and_runs(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return all runs and, where there are several families of starts, the runs from each of them."""
+    families = start_families(frame["init"])
+    names = families[frame["init"].sort_values().index].unique().tolist()
+    return {ALL_STARTS: frame} | ({name: frame[families == name] for name in names} if len(names) > 1 else {})
+
+
+def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the outcome of each choice of settings, the best choice first.
+
+    The first row of a start with certain settings is therefore the best choice that has them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per configuration, as `bench.tables.ranking` describes it.
+    ranked : DataFrame, optional
+        `ranking(frame)` where that is known.
+
+    Returns
+    -------
+    DataFrame
+        `start`, which is `ALL_STARTS` or a family of starts; the settings of the choice; `runs`, and how many of them
+        `converged` and `diverged`; and the quantiles `SPREAD` of each cost, `samples_low`, `samples_median`,
+        `samples_high` and so on. A run that failed costs infinitely much.
+    """
+    by = choice_columns(frame)
+    order = ranking(frame) if ranked is None else ranked
+    order = order.sort_values("recommended", ascending=False, kind="stable")
+    parts = []
+    for start, runs in starts_and_runs(frame).items():
+        costs = run_costs(runs, by)
+        counts = {name: getattr(costs, name).sum(axis=1) for name in ("made", "converged", "diverged")}
+        spreads = {
+            f"{cost}_{name}": quantile
+            for cost, values in costs.costs.items()
+            for name, quantile in zip(SPREAD, _row_quantiles(values), strict=True)
+        }
+        table = costs.choices.assign(**counts, **spreads).rename(columns={"made": "runs"})
+        table.insert(0, "start", start)
+        parts.append(table.iloc[np.argsort(find_choices(costs.choices, order, by).to_numpy(), kind="stable")])
+    return pd.concat(parts, ignore_index=True)
+
+
+def _row_quantiles(costs: Floats) -> list[Floats]:
+    """Return the quantiles `SPREAD` of each row, in which a run that was not made is NaN, by linear interpolation."""
+    ordered = np.sort(costs, axis=1)  # which puts NaN last
+    runs = np.isfinite(costs).sum(axis=1) + np.isinf(costs).sum(axis=1)
+    quantiles = []
+    for share in SPREAD.values():
+        place = share * (runs - 1)
+        below, above = (
+            np.take_along_axis(ordered, end.astype(int)[:, np.newaxis], axis=1)[:, 0]
+            for end in (np.floor(place), np.ceil(place))
+        )
+        part = place % 1
+        with np.errstate(invalid="ignore"):
+            between = np.where(np.isfinite(above), below + part * (above - below), np.inf)
+        quantiles.append(np.where(part == 0, below, between))
+    return quantiles
