@@ -18,7 +18,7 @@ Measure = Callable[[str | Variant, Problem], None]
 
 @pytest.fixture
 def variant_benchmark(benchmark: Any) -> Measure:
-    """Return a function that times a variant on a problem, after its result was found to be that of the reference.
+    """Return a function that times a variant on a problem, after its result was compared with the reference.
 
     Nothing that is timed is compiled. Where benchmarks only run once, untimed, it is given little to do. A variant that
     cannot run is skipped; one that gives another result fails.
@@ -55,5 +55,5 @@ def variant_benchmark(benchmark: Any) -> Measure:
 
 @once
 def small(problem: Problem) -> Problem:
-    """Return as little of a problem as shows that a variant works."""
+    """Return the smallest part of a problem that shows that a variant works."""
     return problem.part(runs=33, epochs=2, samples=100)

@@ -174,7 +174,7 @@ def test_the_command_line_sweeps_labels_and_keeps_them(sgdbench, table, monkeypa
         "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
     quick = ["--epochs", "2", "--seed", "0", "--optimizer", "sgd", "--batch-size", "full", "--confirm", "2"]
-    command = ["run", "t.csv", "--x", "x", "--y", "truth", "--loss", "logistic", *quick, "--kernel", "fused"]
+    command = ["run", "t.csv", "--x", "x", "--y", "truth", "--loss", "logistic", *quick, "--set", "run.kernel=fused"]
     code, out, _ = sgdbench(*command, "--out", "r")
     assert code == 0
     assert out.startswith("Classes: 'True' is class 1, and 'False' is class 0.\n")

@@ -29,7 +29,7 @@ QUADRATIC = ["fit", "quadratic", "--model", PARABOLA]
 CARS = ["--x", "hp", "--y", "mpg", "--model", "a*hp**2 + b*hp + c", "--standardize", "--shuffle"]
 CARS += ["--lr", "0.05", "--schedule", "halve(10)"]
 SMALL = ["--epochs", "2", "--lr", "0.1,0.5", "--batch-size", "16", "--seed", "0", "--optimizer", "sgd"]
-SMALL += ["--kernel", "fused"]
+SMALL += ["--set", "run.kernel=fused"]
 KEYS = ["params", "loss", "status", "epochs", "epochs_to_target", "seconds", "compile_seconds"]
 KEYS += ["rmse", "r2", "stderr"]
 
@@ -355,10 +355,15 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["frobnicate"], "frobnicate"),
         (["fit"], "DATA"),
         (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted; only quadratic and "),
-        ([*FIT_CARS, "--patience", "3"], "--patience needs --validation"),
-        (["run", "cars.csv", "--x", "hp", "--y", "mpg", "--patience", "3"], "--patience needs --validation"),
+        ([*FIT_CARS, "--patience", "3"], "patience needs validation"),
+        (["run", "cars.csv", "--x", "hp", "--y", "mpg", "--patience", "3"], "patience needs validation"),
         (["fit", "cars.csv", "--y", "name"], "not 'x'; classes are for the losses logistic and hinge"),
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
+        (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
+        (["run", "--init", "a=1"], "there is no option --init; give --set grid.init=VALUE"),
+        (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
+        (["run", "--set", "run.refin=2"], "refin is no key in [run]; did you mean refine?; known are epochs, loss"),
+        (["run", "optimizers", "--x", "hp"], "--x is for a .csv"),
         ([*FIT_CARS, "--learning-rate", "1"], "there is no option --learning-rate; did you mean --lr?"),
         ([*FIT_CARS, "--epoch", "1"], "did you mean --epochs?"),
         (["run", "--seed", "4-0"], 'ranges such as "0-4,9", each from low to high with at most 1,000,000 seeds'),
@@ -398,10 +403,10 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["run", "quadratics"], "no study or file is called 'quadratics' (did you mean 'quadratic'?)"),
         (["run", "."], "Is a directory"),
         (["run", "wrong.toml"], "wrong.toml, line 5: grid.rate is no key in [grid]"),
-        (["run", "--lr", "0.1,fast"], "lr must be a number such as 0.5 or 1e-3, not 'fast'"),
+        (["run", "--lr", "0.1,fast"], "lr must be a positive finite number, not 'fast'"),
         (["run", "--lr", "log:1:2"], "not 'log:1:2'"),
         (["run", "--lr", "-1"], "lr must be a positive finite number, not -1"),
-        (["run", "--init", "a=1"], "has no value for b, c; the parameters are a, b, c"),
+        (["run", "--set", "grid.init={given={a=1}}"], "has no value for b, c; the parameters are a, b, c"),
         (["run", "--lr", "lin:0.1:1:100000"], "confirm with --yes"),
         (["run", *SMALL, "--out", "folder"], "folder is not a run folder, and is left as it is"),
         (["run", *SMALL, "--out", "cars.csv"], "cars.csv is not a run folder"),
@@ -492,24 +497,26 @@ def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdben
 def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     seen = []
     monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
-    options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--init", "a=1,b=2,c=3", "--optimizer", "sgd,adam"]
+    options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--optimizer", "sgd,adam"]
+    options += ["--set", "grid.init={given={a=1, b=2.0, c=3}}", "--set", "run.drop_last=false"]
     options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9", "--target"]
-    options += ["0.5", "--loss", "logcosh", "--kernel", "lanes-fma", "--record", "25", "--confirm", "7"]
+    options += ["0.5", "--loss", "logcosh", "--set", "run.kernel = lanes-fma", "--record", "25", "--confirm", "7"]
     options += ["--refine", "3", "--validation", "0.25", "--patience", "4", "--dtype", "float64,float32"]
     assert sgdbench("run", "quadratic", *options, "--test", "0.2")[0] == 0
     assert (seen[0].data.validation, seen[0].data.test) == (0.25, 0.2)
     assert seen[0].grid.model_dump() == {
         "lr": "log:0.1:1:3",
         "batch_size": [2, "full"],
-        "init": {"given": {"a": 1.0, "b": 2.0, "c": 3.0}},
+        "init": {"given": {"a": 1, "b": 2.0, "c": 3}},
         "optimizer": ["sgd", "adam"],
         "schedule": ["constant", "step(3, 0.5)"],
         "seed": [7, 8, 9, 12],
         "shuffle": False,
         "dtype": ["float64", "float32"],
     }
-    assert seen[0].run.model_dump(exclude={"drop_last"}) == {
+    assert seen[0].run.model_dump() == {
         "epochs": 9,
+        "drop_last": False,
         "target": 0.5,
         "kernel": "lanes-fma",
         "loss": "logcosh",

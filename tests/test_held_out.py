@@ -17,7 +17,7 @@ from bench.engine import check as checking
 from bench.engine import train as engine
 from bench.report.figures import report_figures
 from bench.report.run_data import read_run_data
-from bench.study.load import load_study, to_toml, with_overrides
+from bench.study.load import load_study, to_toml, with_settings
 from bench.study.schema import RunTable
 from kernels import fit, models
 
@@ -205,9 +205,9 @@ def test_patience_needs_held_out_samples(folder):
     (folder / "study.toml").write_text(STUDY)
     study = load_study(folder / "study.toml")
     data, _ = study.dataset()
-    with pytest.raises(ValueError, match=r"^patience must be None without validation, not 3$"):
+    with pytest.raises(ValueError, match=r"^patience needs validation: samples that are held out$"):
         sweep(study.make_model(data), data.x, data.y, study.make_grid(), **study.run.of_sweep())
-    assert with_overrides(study, validation=0.2).data.validation == 0.2
+    assert with_settings(study, {"data.validation": 0.2}).data.validation == 0.2
 
 
 def test_the_command_line_holds_out_and_reports(folder, python):
@@ -238,7 +238,7 @@ cli.main()
         'validation_path = "others.csv"',
         "validation = 0.25\ntest = 0.2",
         'validation_path = "others.csv"\ntest = 0.2',
-        'validation = 0.2\ntest_path = "others.csv"',
+        'validation = 0.2\ntest_path = "others.csv"\ncache_dir = "columns"',
     ],
 )
 def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, line):

@@ -209,7 +209,9 @@ def test_a_table_is_swept_without_a_study(sgdbench, cars, monkeypatch):
         "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
     run = ["run", "cars.csv", "--x", "hp=Engine Power (PS)", "--y", "mpg", "--model", "a*hp + b", "--epochs", "3"]
-    code, out, _ = sgdbench(*run, "--seed", "0-1", "--batch-size", "16", "--optimizer", "sgd", "--kernel", "fused")
+    code, out, _ = sgdbench(
+        *run, "--seed", "0-1", "--batch-size", "16", "--optimizer", "sgd", "--set", "run.kernel=fused"
+    )
     assert code == 0
     assert "Run: 36 configurations of a*hp + b on cars.csv (392 samples), standardized, up to 3 epochs" in out
     assert out.endswith("Report: results/cars/report.md\n")

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.commands.options import split_list
+from bench.commands.parse import split_list
 from bench.commands.speed import run_speed, select_variants
-from bench.study.load import load_study, with_overrides
+from bench.study.load import load_study, with_settings
 from bench.tables.formatting import MISSING
 from bench.timing import budget as targets
 from bench.timing.budget import ROOF, TARGETS, Target, measure_target, targets_table
@@ -39,7 +39,7 @@ def test_large_data_make_no_longer_a_call():
 
 def test_a_study_that_diverges_has_no_speed():
     with pytest.raises(ValueError, match="the smallest rate, 9, with sgd and batches of 1 diverges"):
-        study_problems(with_overrides(STUDY, lr=[9.0, 10.0]), STUDY.dataset()[0])
+        study_problems(with_settings(STUDY, {"grid.lr": [9.0, 10.0]}), STUDY.dataset()[0])
 
 
 def test_variants_by_name_come_with_the_baseline():
@@ -58,7 +58,7 @@ def test_variants_by_name_come_with_the_baseline():
 
 def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     settings = {"peers": False, "optimizer": "sgd", "batch_size": 1, "shuffle": False, "targets": False}
-    study = with_overrides(STUDY, epochs=2)
+    study = with_settings(STUDY, {"run.epochs": 2})
     assert run_speed(study, ["reference", "C"], seconds=0.1, out=tmp_path / "speed", **settings)
     written = {path.name for path in (tmp_path / "speed").iterdir()}
     tables = {f"speed.{kind}" for kind in ("csv", "parquet", "md", "tex")}
@@ -77,7 +77,7 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
 
 def test_where_there_is_no_roof_the_reason_is_said(tmp_path, capsys):
     settings = {"peers": False, "optimizer": "sgd", "batch_size": 16, "shuffle": False, "targets": False}
-    assert run_speed(with_overrides(STUDY, epochs=2), ["C"], seconds=0.1, out=tmp_path / "speed", **settings)
+    assert run_speed(with_settings(STUDY, {"run.epochs": 2}), ["C"], seconds=0.1, out=tmp_path / "speed", **settings)
     said = capsys.readouterr().out
     assert "fused: no roof, because in batches neither the latencies nor the units alone limit one run" in said
     assert "share of the roof" not in said

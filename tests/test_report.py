@@ -24,7 +24,7 @@ from bench.store.evidence import COLUMNS
 from bench.store.results import load_run
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text, write_table
-from bench.study.load import load_study, with_overrides
+from bench.study.load import load_study, with_settings
 from bench.timing.update import update_seconds
 from kernels.model.program_cache import compile_program
 from tests.conftest import HANG
@@ -173,7 +173,7 @@ def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch,
         return program._replace(derivatives=(2, *program.derivatives[1:]))
 
     monkeypatch.setattr("kernels.model.model.compile_program", wrong)
-    study = with_overrides(load_study(folder / "run.toml"), kernel="reference", epochs=1)
+    study = with_settings(load_study(folder / "run.toml"), {"run.kernel": "reference", "run.epochs": 1})
     assert not run_study(study, tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     (line,) = capsys.readouterr().err.splitlines()

@@ -368,7 +368,7 @@ def test_models_that_do_not_fit_the_features(model, count, headings, message):
         ({"optimizer": "sgd", "lr": 1e6}, None, "lr=1000000.0 makes the run diverge in epoch "),
         ({"optimizer": "adamm"}, None, "optimizer 'adamm' is not known"),
         ({"init": [1.0]}, None, "init must be 4 numbers for w1, w2, w3, b"),
-        ({"patience": 3}, None, "patience must be None without validation"),
+        ({"patience": 3}, None, "patience needs validation"),
         ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),
         ({}, -np.ones(40), "sample_weight must not be negative, and is -1.0"),
         ({}, np.zeros(40), "sample_weight must be positive for a sample, and is zero for all"),

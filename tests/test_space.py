@@ -5,7 +5,7 @@ import optuna
 import pytest
 
 from bench import Grid, Space
-from bench.study.load import load_study, study_of_table, to_toml, with_search
+from bench.study.load import load_study, study_of_table, to_toml, with_settings
 from bench.study.space import Range, parse_range, space_settings
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
@@ -173,7 +173,8 @@ def test_the_space_of_a_grid_lies_between_its_ends_and_frees_what_is_usually_tun
 
 
 def test_a_study_says_what_is_searched():
-    study = with_search(load_study("quadratic"), lr="log:0.01:1", optimizer=["nesterov(log1m:0.5:0.9)"], trials=50)
+    search = {"tune.lr": "log:0.01:1", "tune.optimizer": ["nesterov(log1m:0.5:0.9)"], "tune.trials": 50}
+    study = with_settings(load_study("quadratic"), search)
     assert study_of_table(study.model_dump(exclude_none=True)) == study
     space = study.make_space(800)
     assert [family.text for family in space.families] == ["nesterov(log1m:0.5:0.9)"]
@@ -181,4 +182,4 @@ def test_a_study_says_what_is_searched():
     assert "[tune]" in to_toml(study)
     assert "[tune]" not in to_toml(load_study("quadratic"))
     with pytest.raises(ValueError, match=r"tune.lr 'log:0:1': the ends|lr 'log:0:1'"):
-        with_search(study, lr="log:0:1")
+        with_settings(study, {"tune.lr": "log:0:1"})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench import sweep
 from bench.study.grid import Grid
-from bench.study.load import load_study, studies, to_toml, with_overrides
+from bench.study.load import load_study, studies, to_toml, with_settings
 from kernels import fit
 from kernels.model.models import make_model_for_columns
 
@@ -158,7 +158,9 @@ def test_the_written_study_reads_back_the_same(write, tmp_path, text):
 )
 def test_odd_names_and_values_survive(tmp_path, starts, title, seed):
     init = {name: [value, float(place), 0.5] for place, (name, value) in enumerate(starts.items())}
-    study = with_overrides(load_study("quadratic"), init=init, seed=seed).model_copy(update={"title": title})
+    study = with_settings(load_study("quadratic"), {"grid.init": init, "grid.seed": seed}).model_copy(
+        update={"title": title}
+    )
     path = tmp_path / "odd.toml"
     path.write_text(to_toml(study), encoding="utf-8", newline="")
     assert load_study(path) == study
@@ -287,31 +289,40 @@ def test_a_folder_in_place_of_a_study_is_told_what_to_give(tmp_path):
         load_study(tmp_path)
 
 
-def test_overrides_replace_settings_of_the_grid_and_the_run(write):
+def test_settings_take_the_place_of_those_of_a_study(write):
     study = load_study(write(FULL))
-    other = with_overrides(study, lr=[0.5], init="uniform:0:1:3", epochs=7, loss="squared", target=None, kernel="fused")
+    settings = {"grid.lr": [0.5], "grid.init": "uniform:0:1:3", "run.epochs": 7, "run.loss": "squared"}
+    other = with_settings(study, settings | {"run.kernel": "fused"})
     assert other.make_grid().size == 2 * 3 * 2 * 2
     assert (other.grid.lr, other.run.epochs, other.run.loss, other.run.kernel) == ([0.5], 7, "squared", "fused")
     assert (other.run.target, other.grid.seed, other.data) == (1.0, [0, 1], study.data)
+    assert with_settings(study, {"run.target": None}).run.target is None
+    added = with_settings(study, {"grid.init.mine": [9.0, 2.0, 3.0]})
+    assert added.grid.init == study.grid.init | {"mine": [9.0, 2.0, 3.0]}
     assert study == load_study(write(FULL))
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("settings", "sentence"),
     [
-        ({"lr": -1}, "lr must be a positive finite number, not -1.0"),
-        ({"epochs": "many"}, "epochs must be a whole number of at least 1, not 'many'"),
+        ({"grid.lr": -1}, "lr must be a positive finite number, not -1.0"),
+        ({"run.epochs": "many"}, "epochs must be a whole number of at least 1, not 'many'"),
         (
-            {"kernel": "fast"},
+            {"run.kernel": "fast"},
             "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'fast'",
         ),
-        ({"init": {"p": [1]}}, "init 'p': params must be 3 numbers for a, b, c, not an array of shape (1,)"),
-        ({"expression": "a*x"}, "a study has no setting 'expression'; known are lr, batch_size, init, optimizer, "),
+        ({"grid.init": {"p": [1]}}, "init 'p': params must be 3 numbers for a, b, c, not an array of shape (1,)"),
+        ({"expression": "a*x"}, "expression is no key; it belongs in [model]; known are name, title, "),
+        ({"run.refin": 2}, "refin is no key in [run]; did you mean refine?; known are epochs, loss, "),
+        ({"runn.refine": 2}, "runn is no key; did you mean run?; known are name, title, "),
+        ({"name.refine": 2}, "name.refine is no key: name has no keys of its own"),
+        ({"run": 2}, "run must be a table, not 2"),
+        ({"data.cache_dir": "columns"}, "data must have a path for cache_dir: built-in data are not mapped"),
     ],
 )
-def test_overrides_are_checked_alike(options, sentence):
+def test_settings_are_checked_as_those_of_a_file(settings, sentence):
     with pytest.raises(ValueError, match=r"^[^\n]*$") as caught:
-        with_overrides(load_study("quadratic"), **options)
+        with_settings(load_study("quadratic"), settings)
     assert str(caught.value).startswith(sentence)
 
 

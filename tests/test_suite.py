@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.commands.problem import TableColumns, load_problem
 from bench.study.load import studies
-from bench.study.suite import load_suite, override_all, suites
+from bench.study.suite import load_suite, suites
 from bench.tables.performance_profile import (
     cost_ratios,
     good_rates,
@@ -78,8 +79,18 @@ def test_what_a_problem_says_goes_before_what_is_shared(small):
     assert (line.run.epochs, bowl.run.epochs) == (20, 2)
     assert line.data.path == str(small.parent / "line.csv")
     assert [study.grid.lr for study in (line, bowl)] == [[0.01, 0.1, 0.3]] * 2
-    changed = override_all(load_suite(str(small)), lr=[0.2], epochs=3)
+    settings = {"grid.lr": [0.2], "run.epochs": 3}
+    changed = load_problem(str(small), TableColumns(None, None, None, False), settings, None)
     assert [(study.grid.lr, study.run.epochs) for study in changed.studies] == [([0.2], 3)] * 2
+
+
+def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys):
+    small.write_text(SMALL.partition('\n[[problem]]\nname = "bowl')[0])
+    changed = load_problem(str(small), TableColumns(None, None, None, False), {"run.loss": "absolute"}, None)
+    (line,) = changed.studies
+    assert (line.run.loss, line.run.target_loss) == ("absolute", "absolute")
+    assert line.run.target != 1e-3
+    assert "for the loss absolute; 0.001 was made for the loss squared." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

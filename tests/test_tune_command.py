@@ -79,8 +79,10 @@ def test_a_search_and_a_run_do_not_share_a_folder(sgdbench, study):
 
 def test_options_take_the_place_of_what_the_study_says(sgdbench, study, tmp_path):
     options = ["--trials", "4", "--sampler", "random", "--pruner", "none", "--optimizer", "momentum(lin:0.1:0.5)"]
-    options += ["--lr", "0.2", "--batch-size", "20,full", "--schedule", "halve(int:2:4)", "--no-grid", "--confirm", "0"]
-    code, _, err = sgdbench("tune", study, *options, "--seed", "3-5", "--epochs", "5", "--out", "there")
+    options += ["--no-grid", "--confirm", "0", "--epochs", "5", "--out", "there"]
+    settings = ["tune.lr=0.2", "tune.batch_size=[20, 'full']", "tune.schedule=halve(int:2:4)", "grid.seed=[3, 4, 5]"]
+    options += [word for setting in settings for word in ("--set", setting)]
+    code, _, err = sgdbench("tune", study, *options)
     assert (code, err) == (0, "")
     found = load_tuning(tmp_path / "there")
     trials = found.trials
@@ -97,13 +99,14 @@ def test_options_take_the_place_of_what_the_study_says(sgdbench, study, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--lr", "high"], "lr must be a number such as 0.5 or 1e-3, not 'high'"),
-        (["--lr", "log:1:0.1"], "lr 'log:1:0.1': low must be below high, and both finite"),
+        (["--lr", "log:1:2"], "there is no option --lr; give --set tune.lr=VALUE"),
+        (["--set", "tune.lr=high"], "lr must be "),
+        (["--set", "tune.lr=log:1:0.1"], "lr 'log:1:0.1': low must be below high, and both finite"),
         (["--optimizer", "adam(beta1=log1m:0.5:2)"], "the ends of a range of distances to 1 must be below 1"),
         (["--sampler", "best"], "sampler must be one of tpe, cmaes, random, qmc, not 'best'"),
         (["--pruner", "best"], "pruner must be one of asha, hyperband, none, not 'best'"),
         (["--trials", "0"], "trials must be a whole number of at least 1, not 0"),
-        (["--batch-size", "lin:1:2"], 'batch_size must be a range "logint:1:64"'),
+        (["--set", "tune.batch_size=lin:1:2"], 'batch_size must be a range "logint:1:64"'),
     ],
 )
 def test_bad_options_are_refused_in_one_line(sgdbench, study, options, message, tmp_path):
@@ -136,7 +139,7 @@ def test_texts_of_a_user_are_only_text(sgdbench, study, tmp_path):
 
 
 def test_a_search_of_which_everything_diverges(sgdbench, study, tmp_path):
-    code, out, err = sgdbench("tune", study, "--lr", "1e6", "--no-grid", "--trials", "3")
+    code, out, err = sgdbench("tune", study, "--set", "tune.lr=1e6", "--no-grid", "--trials", "3")
     assert (code, err) == (0, "")
     assert "none: no trial was trained to its end." in out
     assert "3 diverged" in out

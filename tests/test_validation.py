@@ -482,7 +482,7 @@ TOO_FEW = "validation must hold out at least one sample and leave one to train o
         ({"validation": (np.ones((3, 2)), Y[:3])}, "validation: x must have shape (n,) or (n, 1) for inputs"),
         ({"validation": ([], [])}, "validation: x"),
         ({"validation": ([1.0], [np.nan])}, "validation: y must be finite, and is nan in row 0 (counted from 0)"),
-        ({"validation": None, "patience": 3}, "patience must be None without validation, not 3"),
+        ({"validation": None, "patience": 3}, "patience needs validation"),
         ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
         ({"patience": 2.5}, "patience must be a whole number of at least 1, not 2.5"),
         ({"patience": True}, "patience must be a whole number of at least 1, not True"),

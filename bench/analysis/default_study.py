@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from bench.analysis.curvature import edges_at
 from bench.data.columns import choose_inputs
 from bench.data.held_out import hold_out_share
-from bench.data.mapped import load_table
+from bench.data.mapped import MapOptions, load_table
 from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset
 from bench.data.units import original_units
@@ -75,6 +75,7 @@ def default_study(
     name: str | None = None,
     validation: float | None = None,
     test: float | None = None,
+    **mapping: Unpack[MapOptions],
 ) -> DefaultStudy:
     """Return a study for a table.
 
@@ -95,6 +96,8 @@ def default_study(
         Of the study; without it, that of the file.
     validation, test : float, optional
         Shares of the rows that the study holds out: rates and the target are made without them.
+    **mapping
+        `cache_dir`, `announce` and `progress` of `bench.data.open_table`, for a table that is mapped.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def default_study(
     """
     criterion = make_loss(loss)
     columns, names, expression, left_out = choose_inputs(path, x, y, model)
-    table = load_table(path, columns, y, drop_missing=drop_missing, loss=loss)
+    table = load_table(path, columns, y, drop_missing=drop_missing, loss=loss, **mapping)
     table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names)
     criterion.check_targets(table.y)
@@ -111,12 +114,13 @@ def default_study(
     data = table if center is None else standardize(table, targets=criterion.scales_targets, center=center)[0]
     yardstick = find_yardstick(made, criterion, (made.columns(data.x), data.y))
     edges = _edges(made, criterion, data, yardstick)
-    shares = {key: share for key, share in (("validation", validation), ("test", test)) if share is not None}
+    cache_dir = mapping.get("cache_dir")
+    optional = {"validation": validation, "test": test, "cache_dir": None if cache_dir is None else str(cache_dir)}
     sections: dict[str, Any] = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
         "data": {"path": str(path), "x": columns, "y": y, "standardize": center is not None}
         | {"drop_missing": drop_missing, "center": center or "both"}
-        | shares,
+        | {key: value for key, value in optional.items() if value is not None},
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
         "grid": {
             "lr": _rates(edges),

@@ -1,4 +1,4 @@
-"""What `--cluster` means: processes on this machine, or a scheduler somewhere; opened, told and closed."""
+"""The cluster of `--cluster`: processes on this machine, or the scheduler at an address."""
 
 import logging
 import re
@@ -25,12 +25,9 @@ CONNECT_SECONDS, LONGEST_GREETING = 10, 2**20
 
 @contextmanager
 def open_cluster(cluster: str | None) -> Iterator[Executor]:
-    """Give the block what runs jobs: threads without a cluster. What was started here has ended when the block has.
+    """Yield the executor that runs jobs on a cluster, ``local:COUNT`` or an address, or in threads without one.
 
-    Parameters
-    ----------
-    cluster : str or None
-        ``local:COUNT`` or the address of a scheduler.
+    Processes that are started here end with the block.
 
     Raises
     ------
@@ -63,7 +60,7 @@ def _start_workers(count: int) -> "Iterator[Client]":
     settings: dict[str, Any] = {
         "host": "127.0.0.1",
         "threads_per_worker": 1,
-        "memory_limit": 0,  # a sweep tells before it begins how much it takes
+        "memory_limit": 0,  # a sweep says before it begins how much it takes
         "dashboard_address": "127.0.0.1:0",
         "silence_logs": logging.CRITICAL,
     }
@@ -91,13 +88,7 @@ def _connect(address: str) -> "Iterator[Client]":
 
 
 def _check_greeting(address: str) -> None:
-    """Refuse a server that does not begin to speak as Dask does, for which a client would wait forever.
-
-    Raises
-    ------
-    OSError
-        If there is none, or another one.
-    """
+    """Raise an OSError unless a server at the address begins as Dask's do; a client would wait for others forever."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     place = host.strip("[]"), int(port)
     with socket.create_connection(place, CONNECT_SECONDS) as connection, connection.makefile("rb") as stream:
@@ -108,7 +99,7 @@ def _check_greeting(address: str) -> None:
 
 @contextmanager
 def _silent_logs() -> Iterator[None]:
-    """Leave out what Dask logs of workers that die and connections that end: what matters is said in one line."""
+    """Silence Dask's logs of workers that die and connections that end: errors say in one line what matters."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -118,7 +109,7 @@ def _silent_logs() -> Iterator[None]:
 
 
 def _describe(client: "Client") -> str:
-    """Return in words what the cluster is, and where its dashboard."""
+    """Return the size of the cluster and the address of its dashboard, in words."""
     threads = client.nthreads()
     workers, total = format_count(len(threads), "worker"), format_count(sum(threads.values()), "thread")
     return f"cluster of {workers} with {total} in all, dashboard: {client.dashboard_link or 'none'}"

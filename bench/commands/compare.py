@@ -1,4 +1,4 @@
-"""Is B slower than A? What `sgdbench compare` does: compare, hold the ratios against gates, print."""
+"""The command `sgdbench compare`: compare two sources, hold the ratios against gates, and print them."""
 
 import json
 import math
@@ -27,24 +27,12 @@ Notes = Sequence[tuple[str, str]]
 
 
 def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, seconds: float, style: str) -> bool:
-    """Compare and print.
-
-    Parameters
-    ----------
-    base, new, measurement, seconds
-        As in `bench.compare.sources.compare_sources`.
-    gates : Gates
-    style : {"text", "markdown", "json"}
+    """Compare two sources, hold the ratios against gates, and print them as "text", "markdown" or "json".
 
     Returns
     -------
     bool
-        Whether what was timed is verified, and no row is past its gate.
-
-    Raises
-    ------
-    ValueError
-        For bad input, and if there are gates but no interval to be held against them: they could never fail.
+        Whether the variants that were timed are verified, and no row is past its gate.
     """
     try:
         found = compare_sources(base, new, measurement, seconds=seconds)
@@ -77,7 +65,7 @@ def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
 
 
 def _summarize(base: str, new: str, tables: dict[str, pd.DataFrame]) -> str:
-    """Return the answer in a sentence: of a single ratio how much faster, of many rows how many differ."""
+    """Return the result in a sentence: the speedup for a single ratio, the number of rows that differ for several."""
     times = tables["times"]
     if len(times) == 1 and tables["epochs"].empty:
         # Between rows of one name, that of the row says more than the names of two files.
@@ -126,5 +114,5 @@ def _print_json(summary: str, conclusion: str, tables: dict[str, pd.DataFrame], 
 
 
 def _plain(value: Any) -> Any:
-    """Return None for what is missing or infinite: JSON has no number for it."""
+    """Return None for nan and infinity, which JSON lacks."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,11 +1,13 @@
-"""What a person sees in a terminal: tables, and progress with the time left; plain text and no progress in a pipe."""
+"""Output for a terminal, tables and progress bars with the time left; in a pipe, plain text and no progress."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -27,15 +29,15 @@ from bench.tables.layout import GAP, lay_out, stack_rows
 from kernels.base.activity import listening
 from kernels.losses.classes import Classes
 
-PATIENCE = 1.0  # seconds without a word
+PATIENCE = 1.0  # seconds before a progress bar is shown
 
 
 Advance = Callable[[int], None]
-"""Called with how much is done by now."""
+"""Called with the amount that is done so far."""
 
 
 def print_table(table: pd.DataFrame, title: str) -> None:
-    """Print a table: drawn on a terminal, in as many parts as its width asks for, and as aligned text in a pipe."""
+    """Print a table: drawn on a terminal, in parts that fit its width, and as aligned text in a pipe."""
     if not sys.stdout.isatty():
         print(f"{text(title)}\n{display(table).to_string(index=False)}\n")
         return
@@ -55,7 +57,7 @@ def print_table(table: pd.DataFrame, title: str) -> None:
 
 
 def print_sentence(about: str, sentence: str) -> None:
-    """Print a sentence and what it is about; a terminal breaks it between words."""
+    """Print a sentence after its subject; on a terminal, lines break between words."""
     if sys.stdout.isatty():
         Console().print(Text.assemble((f"{about}: ", "bold"), text(sentence)))
     else:
@@ -63,20 +65,26 @@ def print_sentence(about: str, sentence: str) -> None:
 
 
 def print_choices(left_out: Mapping[str, str], classes: Classes | None) -> None:
-    """Print which columns of a table were left out as inputs, and what its labels stand for."""
+    """Print which columns of a table were left out as inputs, and the classes of its labels."""
     if left_out:
         print_sentence("Left out", f"{describe_left_out(left_out)}.")
     if classes:
         print_sentence("Classes", f"{classes}.")
 
 
+def show_mapping(*, quiet: bool = False) -> dict[str, Any]:
+    """Return the arguments of `bench.data.open_table` that announce the columns that it writes and show a bar."""
+    announce = (lambda sentence: None) if quiet else partial(print_sentence, "Columns")
+    return {"announce": announce, "progress": progress}
+
+
 def print_place(what: str, path: Path) -> None:
-    """Print where a file or folder is; never broken, so that it can be copied."""
+    """Print the path of a file or folder on one line, so that it can be copied."""
     print(f"{what}: {text(str(path))}")
 
 
 class _Rate(ProgressColumn):
-    """How many are done in a second."""
+    """The number that is done in a second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -85,7 +93,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance]:
-    """Show a progress bar on a terminal's standard error once the work has taken a second; in a pipe, nothing."""
+    """Show a progress bar on standard error once the work has taken a second, if that is a terminal."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -98,7 +106,7 @@ def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance
         disable=hidden or not sys.stderr.isatty(),
     )
     task = bar.add_task(what, total=total)
-    # A clock of its own: the first step alone may take longer than anybody waits.
+    # A clock of its own: the first step alone may take long.
     patience = Timer(PATIENCE, bar.start)
     patience.daemon = True
     patience.start()

@@ -1,4 +1,4 @@
-"""Two examples of each command, with which its help ends."""
+"""Two examples of each command, at the end of its help."""
 
 EXAMPLES = {
     "fit": (

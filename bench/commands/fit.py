@@ -1,9 +1,9 @@
-"""What `sgdbench fit` does: load a table, fit one model to it, and print, draw or show the result."""
+"""The command `sgdbench fit`: load a table, fit one model to it, and print, draw or show the result."""
 
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +13,20 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.advice import advise
-from bench.commands.console import print_choices, print_place, print_sentence, print_table, progress
+from bench.commands.console import (
+    print_choices,
+    print_place,
+    print_sentence,
+    print_table,
+    progress,
+    show_mapping,
+)
 from bench.commands.trace import Trace
 from bench.data.columns import Inputs, choose_inputs, linear_expression
 from bench.data.fit_table import TableFit, fit_table, thin_rows
 from bench.data.held_out import hold_out_share
-from bench.data.mapped import is_mapped, open_table
-from bench.data.table import BUILTIN, Dataset, builtin, read_table
+from bench.data.mapped import load_table
+from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss
 from bench.tables.formatting import duration, text
@@ -35,45 +42,23 @@ ROUNDING = 1e-12
 FILM_SETTINGS = ("batch_size", "shuffle", "seed", "optimizer", "loss", "kernel")
 
 
-class FitRows(NamedTuple):
-    """Which rows of a table are fitted, and how they are read.
+class FitTable(NamedTuple):
+    """The table to be fitted, and how it is read: the options of these names."""
 
-    Attributes
-    ----------
-    drop_missing : bool
-        Whether to skip rows with missing values.
-    validation, test : float or None
-        The shares of the rows to hold out.
-    stream : bool
-        Whether to map the table into memory, whatever its size.
-    cache_dir : Path or None
-        Where columns that are mapped are written, if the file does not have them as they are needed.
-    buffer : int or None
-        Of a mapped table that is shuffled, how many rows are shuffled together.
-    """
-
+    path: Path
+    model: str | None
+    x: Sequence[str] | None
+    y: str | None
     drop_missing: bool
     validation: float | None
+    test: float | None
     stream: bool
     cache_dir: Path | None
     buffer: int | None
-    test: float | None = None
 
 
 class FitOutput(NamedTuple):
-    """What is to be shown of a fit.
-
-    Attributes
-    ----------
-    every : int or None
-        Print a line after every `every` epochs.
-    plot, animate : Path or None
-        Files to draw into.
-    watch : bool
-        Whether to open a window.
-    as_json : bool
-        Whether to print one JSON object in place of a table.
-    """
+    """The ways in which a fit is shown: the options of these names."""
 
     every: int | None
     plot: Path | None
@@ -82,64 +67,38 @@ class FitOutput(NamedTuple):
     as_json: bool
 
 
-def run_fit(
-    path: Path,
-    model: str | None,
-    x: Sequence[str] | None,
-    y: str | None,
-    rows: FitRows,
-    output: FitOutput,
-    *,
-    standardize: bool,
-    **settings: Any,
-) -> bool:
-    """Fit a model to the columns of a table, and show the result.
-
-    Parameters
-    ----------
-    path : Path
-        The table, or the name of built-in data.
-    model : str or None
-        An expression, or the name of a ready-made model; None for a weighted sum of the inputs.
-    x, y
-        The columns; None for those of built-in data, and as x for all other columns of numbers.
-    rows : FitRows
-    output : FitOutput
-    standardize : bool
-        Whether to train on columns of mean 0 and standard deviation 1.
-    **settings
-        As for `bench.data.fit_table.fit_table`.
+def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings: Any) -> bool:
+    """Fit a table with the settings of `bench.data.fit_table.fit_table`, and show the result.
 
     Returns
     -------
     bool
         Whether the fit was not interrupted.
-
-    Raises
-    ------
-    ValueError
-        For bad input.
     """
     _check_output(output)
-    _check_rows(rows, settings)
-    table, inputs = _load(path, x, y, model, rows, settings["loss"], quiet=output.as_json)
+    table, inputs = _load(asked, settings["loss"], quiet=output.as_json)
     if table.mapped_in and settings["shuffle"]:
-        settings["shuffle"] = "blocks" if rows.buffer is None else f"blocks(buffer={rows.buffer})"
-    elif rows.buffer is not None:
+        settings["shuffle"] = "blocks" if asked.buffer is None else f"blocks(buffer={asked.buffer})"
+    elif asked.buffer is not None:
         raise ValueError("--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too")
     classes = table.classes
     if not output.as_json:
         print_choices(inputs.left_out, classes)
     formula = make_model_for_columns(inputs.expression, table.x_names, inputs.names)
-    window = _open_window(f"{table.y_name} = {formula.expression}") if output.watch else None
+    window = None
+    if output.watch:
+        from bench.plots.film.window import Window  # noqa: PLC0415 (matplotlib, only when asked for)
+
+        window = Window(f"{table.y_name} = {formula.expression}")
     trace = Trace(formula, output.every, "In standardized units:" if standardize else "") if output.every else None
-    watchers: list[Callable[[FitResult, Any], None]] = [watcher for watcher in (trace, window) if watcher]
     with progress("epochs", settings["epochs"], hidden=trace is not None) as advance:
 
         def watch(result: FitResult, trained: Dataset) -> None:
             advance(result.epochs)
-            for watcher in watchers:
-                watcher(result, trained)
+            if trace:
+                trace(result, trained)
+            if window:
+                window(result, trained)
 
         fitted = fit_table(formula, table, standardized=standardize, watch=watch, **settings)
     if trace:
@@ -154,8 +113,7 @@ def run_fit(
     if output.plot:
         _plot_fit(output.plot, fitted, table)
     if output.animate or window:
-        film_settings = {name: settings[name] for name in FILM_SETTINGS}
-        _show_film(output.animate, None if fitted.interrupted else window, fitted, table, film_settings)
+        _show_film(output.animate, None if fitted.interrupted else window, fitted, table, settings)
     for about, written in (("Plot", output.plot), ("Animation", output.animate)):
         if written and not output.as_json:
             print_place(about, written)
@@ -164,14 +122,8 @@ def run_fit(
     return not fitted.interrupted
 
 
-def _check_rows(rows: FitRows, settings: dict[str, Any]) -> None:
-    """Refuse options that need others."""
-    if settings["patience"] is not None and rows.validation is None:
-        raise ValueError("--patience needs --validation: a share of the rows to hold out")
-
-
 def _check_output(output: FitOutput) -> None:
-    """Refuse what cannot be printed or written before there is anything to print or write."""
+    """Refuse output that cannot be printed or written, before anything is trained."""
     if output.every and output.as_json:
         raise ValueError("--every prints lines and --json one object: give one of them")
     if output.plot and output.plot.suffix not in (".png", ".svg"):
@@ -182,10 +134,9 @@ def _check_output(output: FitOutput) -> None:
         check_writable(output.animate, "--animate")
 
 
-def _load(
-    path: Path, x: Sequence[str] | None, y: str | None, model: str | None, rows: FitRows, loss: str, *, quiet: bool
-) -> tuple[Dataset, Inputs]:
-    """Return the columns of a table, or built-in data, with the shares that are held out, and the inputs."""
+def _load(asked: FitTable, loss: str, *, quiet: bool) -> tuple[Dataset, Inputs]:
+    """Load a table or built-in data, hold out shares of the rows, and choose the inputs."""
+    path, x, y, model = asked.path, asked.x, asked.y, asked.model
     if str(path) in BUILTIN and not x and y is None:
         table = builtin(str(path))
         inputs = Inputs(list(table.x_names), None, model or linear_expression(table.x_names), {})
@@ -193,33 +144,15 @@ def _load(
         raise ValueError(
             f"--y must name the column of {path} that is to be fitted; only {' and '.join(BUILTIN)} go without"
         )
-    elif rows.stream or is_mapped(path):
-        table, inputs = _map(path, x, y, model, rows, quiet=quiet)
     else:
         inputs = choose_inputs(path, x, y, model)
-        table = read_table(path, inputs.columns, y, drop_missing=rows.drop_missing, loss=loss)
-    return hold_out_share(table, rows.validation, test=rows.test), inputs
-
-
-def _map(
-    path: Path, x: Sequence[str] | None, y: str, model: str | None, rows: FitRows, *, quiet: bool
-) -> tuple[Dataset, Inputs]:
-    """Return the columns of a table as memory maps, and the inputs."""
-    if rows.drop_missing:
-        raise ValueError("--drop-missing needs the rows in memory, and this table is mapped: write it without them")
-    if not x:
-        raise ValueError(f"--x must name columns of {path}, whose rows are mapped from the disk")
-    inputs = choose_inputs(path, x, y, model)
-
-    def announce(sentence: str) -> None:
-        if not quiet:
-            print_sentence("Columns", sentence)
-
-    return open_table(path, inputs.columns, y, cache_dir=rows.cache_dir, announce=announce, progress=progress), inputs
+        how = show_mapping(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
+        table = load_table(path, inputs.columns, y, drop_missing=asked.drop_missing, loss=loss, **how)
+    return hold_out_share(table, asked.validation, test=asked.test), inputs
 
 
 def _quality(fitted: TableFit, table: Dataset) -> TableQuality:
-    """Return how good a fit is; Ctrl-C in what takes some passes over the rows leaves what is known without them."""
+    """Return the quality of a fit; after Ctrl-C, the part that takes no further passes over the rows."""
     try:
         return table_quality(fitted, table)
     except KeyboardInterrupt:
@@ -227,7 +160,7 @@ def _quality(fitted: TableFit, table: Dataset) -> TableQuality:
 
 
 def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings: dict[str, Any]) -> None:
-    """Print the parameters, how the run ended, how good the fit is and what would help where it is not."""
+    """Print the parameters, the end of the run, the quality of the fit, and advice if it is not good."""
     result = fitted.result
     # More digits than a table of many runs would show: these are the answer.
     params = {
@@ -267,7 +200,7 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
 
 
 def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:
-    """Return the loss, by its name where it is no mean squared residual, and what else says how good a fit is."""
+    """Return the loss by its name, and other measures of the fit."""
     result = fitted.result
     loss = {result.criterion.label: f"{fitted.loss:.10g}"}
     if result.criterion.of_residual:
@@ -276,7 +209,7 @@ def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:
 
 
 def _parameter_facts(quality: TableQuality) -> dict[str, list[str]]:
-    """Return columns beside the values: standard errors, and where the loss is lowest, as far as they are known."""
+    """Return columns beside the values: standard errors and the least-loss parameters, as far as they are known."""
     columns = {}
     if not quality.uncertainty.reason:
         columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr]
@@ -286,7 +219,7 @@ def _parameter_facts(quality: TableQuality) -> dict[str, list[str]]:
 
 
 def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple[str, str]]:
-    """Yield what there is to be said of the fit besides its table."""
+    """Yield sentences about the fit, each after its subject."""
     if fitted.note:
         yield "Note", fitted.note
     if quality.uncertainty.reason:
@@ -300,7 +233,7 @@ def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple
 
 
 def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
-    """Return a sentence on how far the parameters are from their optimum, in standard errors; empty without them."""
+    """Return a sentence on the distance of the parameters from their optimum, in standard errors, if they are known."""
     # Errors of a curve that goes through all samples are errors of rounding.
     if quality.optimum is None or quality.uncertainty.reason or quality.r2 >= 1 - ROUNDING:
         return ""
@@ -313,7 +246,7 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
 
 
 def _test_facts(fitted: TableFit) -> dict[str, str]:
-    """Return how good the fit is on the rows for the test, which had no part in it; nothing where there are none."""
+    """Return the measures of the fit on the rows for the test, if there are any."""
     if fitted.test_loss is None:
         return {}
     names = {"rmse": "RMSE", "r2": "R²"}
@@ -323,7 +256,7 @@ def _test_facts(fitted: TableFit) -> dict[str, str]:
 
 
 def _validation_facts(fitted: TableFit) -> dict[str, str]:
-    """Return the loss on held-out rows, of what is kept and at its lowest; nothing where none are held out."""
+    """Return the loss on held-out rows of the parameters that are kept, and its lowest, if rows are held out."""
     losses = fitted.validation_losses
     if losses is None:
         return {}
@@ -335,7 +268,7 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
 
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
-    """Draw data and curve into a file; of many rows, some."""
+    """Draw data and curve into a file; only some of many rows."""
     from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
     from bench.plots.style import save_as  # noqa: PLC0415
 
@@ -357,7 +290,7 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
 
 @contextmanager
 def _explain_failure(option: str, path: Path) -> Iterator[None]:
-    """Name the option and the file in the error of what cannot be drawn or written: the fit itself is good."""
+    """Name the option and the file in errors of drawing or writing: the fit itself is good."""
     try:
         yield
     except OSError as error:
@@ -373,16 +306,9 @@ def _show_film(
     from bench.plots.film.animate import write_film  # noqa: PLC0415
     from bench.plots.film.film import table_film  # noqa: PLC0415
 
-    film = table_film(fitted, table, settings)
+    film = table_film(fitted, table, {name: settings[name] for name in FILM_SETTINGS})
     if path:
         with _explain_failure("--animate", path), progress("frames", len(film.frames)) as advance:
             write_film(film, path, advance)
     if window:
         window.replay(film)
-
-
-def _open_window(title: str) -> "Window":
-    """Return a window to watch a fit in."""
-    from bench.plots.film.window import Window  # noqa: PLC0415
-
-    return Window(title)

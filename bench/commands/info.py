@@ -1,4 +1,4 @@
-"""What `sgdbench info` and `sgdbench studies` print."""
+"""The commands `sgdbench info` and `sgdbench studies`."""
 
 from bench.study.load import studies
 from bench.study.suite import suites

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the work ends as by Ctrl-C in Python, after what is done has reached the disk."""
+"""Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt, so that results reach the disk before the command ends."""
 
 import signal
 import sys
@@ -9,19 +9,13 @@ from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130
-# An interrupt that came where nothing can be raised is delivered again after this many seconds.
+# Seconds after which an interrupt that came where nothing can be raised is delivered again.
 PATIENCE = 0.02
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interruption:
-    """What has happened.
-
-    Attributes
-    ----------
-    signal : int or None
-        The signal that ends the command.
-    """
+    """The signal that ends a command; None as long as there is none."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -51,27 +45,27 @@ class Interruption:
         self._again.start()
 
     def forget(self) -> None:
-        """Deliver nothing that still waits: the command is ending."""
+        """Cancel an interrupt that is to be delivered again: the command is ending."""
         if self._again:
             self._again.cancel()
 
 
-_heeded: list[Interruption] = []
+_active: list[Interruption] = []
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Return whether an error is an interrupt, or what it has become.
+    """Return whether an error is an interrupt, or another error that a library has made of one.
 
-    Not all libraries let one pass: LLVM calls numba for each function that it has compiled, where nothing can be
-    raised, and numba then misses what it was called for.
+    LLVM calls numba for each function that it has compiled: an interrupt cannot be raised there, and numba then fails
+    for lack of that function.
     """
-    struck = any(interruption.signal is not None for interruption in _heeded)
+    struck = any(interruption.signal is not None for interruption in _active)
     return isinstance(error, KeyboardInterrupt) or (struck and isinstance(error, Exception))
 
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Let signals end the block with KeyboardInterrupt; signals that are ignored, as by nohup, stay so."""
+    """End the block with KeyboardInterrupt on a signal; signals that are ignored, as by nohup, stay so."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -86,12 +80,12 @@ def interruptible() -> Iterator[Interruption]:
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     hook, sys.unraisablehook = sys.unraisablehook, interruption.handle_unraisable
-    _heeded.append(interruption)
+    _active.append(interruption)
     try:
         yield interruption
     finally:
         interruption.forget()
-        _heeded.remove(interruption)
+        _active.remove(interruption)
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -99,7 +93,7 @@ def interruptible() -> Iterator[Interruption]:
 
 @contextmanager
 def shielded_from_ctrl_c() -> Iterator[None]:
-    """Keep Ctrl-C, which a terminal sends to all processes, from those that are started here or by these threads.
+    """Keep Ctrl-C, which a terminal sends to all processes, from processes that are started in the block.
 
     They inherit what is blocked. This process gets it afterwards, and ends them in good order.
     """

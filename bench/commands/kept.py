@@ -1,4 +1,4 @@
-"""What is said of the results of a run that ends before its report: they are safe, and how to go on."""
+"""Messages about a run that ends before its report: its results are safe, and how to go on."""
 
 import shlex
 import sys
@@ -11,36 +11,30 @@ from bench.system.atomic import DISK_ERRORS
 
 
 @contextmanager
-def keep_parts(folder: Path) -> Iterator[None]:
-    """Say how to go on where the block, which trains, is interrupted."""
+def keep_parts(folder: Path, kept: str = "what is done is kept") -> Iterator[None]:
+    """Say how to go on if the block, which trains, is interrupted."""
     try:
         yield
     except BaseException as error:
         if is_interrupt(error):
-            print(f"sgdbench: what is done is kept in {folder}; --resume goes on from there", file=sys.stderr)
+            print(f"sgdbench: {kept} in {folder}; --resume goes on from there", file=sys.stderr)
         raise
 
 
 @contextmanager
 def keep_results(folder: Path) -> Iterator[None]:
-    """Say how to go on where the block, which comes after the training, is interrupted or finds no room on the disk.
+    """Say how to go on if the block, which comes after the training, is interrupted or cannot write to the disk.
 
     Raises
     ------
     ValueError
-        In place of the error of a disk that is full or cannot be written: names the file, and says what brings the
-        report.
+        In place of the error of a disk that is full or cannot be written: names the file, and how to get the report.
     """
     try:
-        yield
-    except BaseException as error:
-        if is_interrupt(error):
-            print(
-                f"sgdbench: all configurations are trained and kept in {folder}; --resume goes on from there",
-                file=sys.stderr,
-            )
-            raise
-        if not isinstance(error, OSError) or error.errno not in DISK_ERRORS:
+        with keep_parts(folder, "all configurations are trained and kept"):
+            yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS or is_interrupt(error):
             raise
         remedy = f"`sgdbench report {shlex.quote(str(folder))}`"
         raise ValueError(

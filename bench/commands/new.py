@@ -1,14 +1,14 @@
-"""What `sgdbench new` does: write a study for a table, with comments that say what may be changed."""
+"""The command `sgdbench new`: write a study for a table, with comments on what may be changed."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from bench.analysis.default_study import DefaultStudy, default_study
-from bench.commands.console import print_choices, print_place
+from bench.commands.console import print_choices, print_place, show_mapping
+from bench.commands.problem import TableColumns
 from bench.commands.streams import one_line
 from bench.data.columns import describe_left_out
 from bench.study.load import to_table
@@ -17,53 +17,35 @@ from bench.tables.formatting import text
 
 
 def write_new_study(
-    path: Path,
-    x: Sequence[str] | None,
-    y: str,
-    model: str | None,
-    out: Path | None,
-    *,
-    drop_missing: bool,
-    loss: str,
-    overwrite: bool,
+    path: Path, columns: TableColumns, out: Path | None, *, cache_dir: Path | None, loss: str, overwrite: bool
 ) -> None:
-    """Write a study for a table and say how to run it.
-
-    Raises
-    ------
-    ValueError
-        For bad input, and if the file is there already and is not to be overwritten.
-    """
+    """Write a study for a table and say how to run it; an existing file is replaced only with `overwrite`."""
     target = out or Path(f"{path.stem or 'study'}.toml")
     if target.exists() and not overwrite:
         raise ValueError(f"{target} is there already, and is left as it is; give --overwrite, or another --out")
-    made = default_study(path, x, y, model, drop_missing=drop_missing, loss=loss, name=target.stem)
-    content = commented_study(made, os.path.relpath(path, target.parent))
-    write_text(target, content)
+    how = columns._asdict() | show_mapping() | {"loss": loss, "cache_dir": cache_dir}
+    made = default_study(path, name=target.stem, **how)
+    beside = {"path": path} | ({"cache_dir": cache_dir} if cache_dir else {})
+    write_text(
+        target, commented_study(made, {key: os.path.relpath(place, target.parent) for key, place in beside.items()})
+    )
     print_choices(made.left_out, made.classes)
     print_place("Study", target)
     print(f"Run it with: sgdbench run {text(str(target))}")
 
 
-def commented_study(made: DefaultStudy, path: str) -> str:
-    """Return a study as a file in which comments say what is what.
-
-    Parameters
-    ----------
-    made : DefaultStudy
-    path : str
-        Of the table, relative to the file.
-    """
+def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
+    """Return a study as a file in which comments explain the keys; `paths` are those of its data, relative to it."""
     table = to_table(made.study)
     data, grid, run = (dict(table[section]) for section in ("data", "grid", "run"))
-    data["path"] = path
+    data |= paths
     lines = [
         "# A study for sgdbench; `sgdbench schema` lists all keys. Start it with `sgdbench run` and this file.",
         *_keys(table, "name"),
         "",
         "[data]",
         "# Relative to this file.",
-        *_keys(data, "path", "x"),
+        *_keys(data, "path", "cache_dir", "x"),
         *_comment(made.left_out and f"Left out: {describe_left_out(made.left_out)}."),
         *_keys(data, "y"),
         *_comment(made.classes and f"{made.classes}."),
@@ -103,12 +85,12 @@ def commented_study(made: DefaultStudy, path: str) -> str:
 
 
 def _comment(sentence: object) -> list[str]:
-    """Return a sentence as a comment, in which whatever it holds stays on one line; nothing for no sentence."""
+    """Return a sentence as a comment on one line; nothing for no sentence."""
     return [f"# {one_line(str(sentence))}"] if sentence else []
 
 
 def _keys(table: dict[str, Any], *names: str) -> list[str]:
-    """Return a line of TOML for each key that has a value; what it holds is data, and is quoted."""
+    """Return a line of TOML for each key that has a value."""
     return [f"{_quote(name)} = {_inline(table[name])}" for name in names if name in table]
 
 

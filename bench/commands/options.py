@@ -1,165 +1,117 @@
-"""Lists and assignments as a person types them on a command line; what they hold is checked by who uses it."""
+"""The options that commands share, each declared once; those of one command are declared where it is."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
-# As many as a setting of a grid may have values.
-MOST_SEEDS = 1_000_000
-_CLOSING = {"(": ")", "[": "]"}
+import typer
 
-
-def split_list(text: str | None) -> list[str] | None:
-    """Split at commas, but not inside parentheses or brackets: "sgd,adam(0.9, 0.99)" has two parts.
-
-    Raises
-    ------
-    ValueError
-        If a parenthesis or bracket is left open, or closes none.
-    """
-    if text is None:
-        return None
-    parts: list[str] = []
-    start = 0
-    opened: list[int] = []
-    for place, character in enumerate(text):
-        if character in _CLOSING:
-            opened.append(place)
-        elif character in _CLOSING.values():
-            if not opened:
-                raise ValueError(_unbalanced(text, place, "closes none"))
-            if character != _CLOSING[text[opened[-1]]]:
-                break  # what is open inside the brackets that close here stays open
-            opened.pop()
-        elif character == "," and not opened:
-            parts.append(text[start:place].strip())
-            start = place + 1
-    if opened:
-        raise ValueError(_unbalanced(text, opened[-1], "is not closed"))
-    return [*parts, text[start:].strip()]
+from bench.commands import parse
 
 
-def _unbalanced(text: str, place: int, fault: str) -> str:
-    return f"brackets must be balanced, and in {text!r} the {text[place]!r} in column {place + 1} {fault}"
+def option(
+    metavar: str, about: str, *names: str, read: Callable[[str], Any] | None = None, least: float | None = None
+) -> Any:
+    """Declare an option with a value, by default called like its argument; `read` converts the text of the value."""
+    if read is None:
+        return typer.Option(*names, metavar=metavar, help=about, min=least)
+
+    def convert(text: str | None) -> Any:
+        return None if text is None else read(text)
+
+    # A parser's error would lose its message.
+    return typer.Option(*names, metavar=metavar, help=about, parser=str, callback=convert)
 
 
-def parse_rates(text: str | None) -> str | list[float] | None:
-    """Return a range such as "log:0.01:1:20" as it is, else a list of learning rates.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
-    if text is None or ":" in text:
-        return text
-    return [_number("lr", part) for part in split_list(text) or []]
+def flag(about: str, *names: str) -> Any:
+    """Declare an option that is given or not."""
+    return typer.Option(*names, help=about)
 
 
-def parse_range_or_rate(text: str | None) -> str | float | None:
-    """Return a range such as "log:0.01:1" as it is, else a learning rate.
+def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
+    """Import the files that the command names, before it looks at anything else."""
+    if files and not context.resilient_parsing:  # which is completion in a shell
+        from kernels.base.plugins import load_plugin  # noqa: PLC0415
 
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
-    return text if text is None or ":" in text else _number("lr", text)
-
-
-def parse_figures(text: str) -> bool:
-    """Return whether figures are wanted as SVG too.
-
-    Raises
-    ------
-    ValueError
-        For another format than "png" and "svg".
-    """
-    if text not in {"png", "svg"}:
-        raise ValueError(f'figures must be "png", or "svg" for both, not {text!r}')
-    return text == "svg"
+        for file in files:
+            load_plugin(file)
+    return files
 
 
-def parse_sizes(text: str | None) -> list[int | str] | None:
-    """Return whole numbers and words, such as "1,8,full".
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        callback=_load_plugins,
+        help="A Python file of your own that registers optimizers, losses, ...; once for each.",
+    ),
+]
+Svg = Annotated[Any, option("FORMAT", 'Write figures as "png", or with "svg" as both.', read=parse.parse_figures)]
+AsJson = Annotated[bool, flag("Print one JSON object, for scripts.", "--json")]
 
-    Raises
-    ------
-    ValueError
-        As from `split_list`.
-    """
-    parts = split_list(text)
-    return None if parts is None else [parse_size(part) for part in parts]
+# Of tables; `run` and `tune` take studies too.
+Inputs = Annotated[
+    list[str] | None,
+    option(
+        "COLUMN",
+        'An input of the table, or a name for it and the input, as in "x=Engine Power (PS)"; once for each. '
+        "Without it, all other columns of numbers.",
+    ),
+]
+TargetColumn = Annotated[str | None, option("COLUMN", "The column of the table that is to be fitted.")]
+DropMissing = Annotated[bool, flag("Skip rows of the table with missing values.", "--drop-missing")]
+CacheDir = Annotated[
+    Path | None, option("FOLDER", "Where the columns of a mapped table are written; without it, beside the table.")
+]
+StudyOrTable = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A built-in study, a TOML file, or a CSV, TSV or Parquet file.")
+]
+Model = Annotated[
+    str | None,
+    option(
+        "EXPR", 'Such as "a*hp + b", or a ready-made one: "polynomial(3)"; without it, a weighted sum of the inputs.'
+    ),
+]
 
+# Of `fit`, or for variants.
+BatchSize = Annotated[Any, option("SIZE", 'Samples per update, or "full".', read=parse.parse_value)]
+Optimizer = Annotated[str, option("NAME", 'Such as "momentum(0.9)" or "adam".')]
+Shuffle = Annotated[bool, flag("Visit the samples in a new order each epoch.", "--shuffle")]
 
-def parse_size(text: str) -> int | str:
-    """Return a whole number or a word, such as "16" or "full"."""
-    return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text.strip()) else text
-
-
-def parse_seeds(text: str | None) -> list[int | str] | None:
-    """Return seeds, of which a range such as "0-4" stands for all from its first to its last.
-
-    Raises
-    ------
-    ValueError
-        If a range goes backwards or holds too many; and as from `split_list`.
-    """
-    parts = split_list(text)
-    return None if parts is None else [seed for part in parts for seed in _parse_seed_range(part)]
-
-
-def _parse_seed_range(part: str) -> Sequence[int | str]:
-    found = re.fullmatch(r"(\d{1,18}) ?- ?(\d{1,18})", part, re.ASCII)
-    if not found:
-        return [parse_size(part)]
-    first, last = int(found[1]), int(found[2])
-    if not first <= last < first + MOST_SEEDS:
-        raise ValueError(
-            f'seed must be numbers and ranges such as "0-4,9", each from low to high with at most {MOST_SEEDS:,} '
-            f"seeds, not {part!r}"
-        )
-    return range(first, last + 1)
-
-
-def parse_record(text: str | None) -> str | int | None:
-    """Return what is recorded: a word such as "log:10", or a number of updates."""
-    return None if text is None else parse_size(text)
-
-
-def parse_start(text: str | None) -> str | dict[str, dict[str, float]] | None:
-    """Return random starts such as "normal:1:20" as they are, else one start by the names of the parameters.
-
-    Raises
-    ------
-    ValueError
-        As from `parse_assignments`.
-    """
-    if text is None or ":" in text:
-        return text
-    return {"given": parse_assignments(text) or {}}
-
-
-def parse_assignments(text: str | None) -> dict[str, float] | None:
-    """Return names and values, such as "a=1,b=-2.5".
-
-    Raises
-    ------
-    ValueError
-        If a part is not name=number, or a name is there twice; and as from `split_list`.
-    """
-    if text is None:
-        return None
-    values: dict[str, float] = {}
-    for part in split_list(text) or []:
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip() or name.strip() in values:
-            raise ValueError(f'init must be distinct names with their values, such as "a=1,b=2", not {text!r}')
-        values[name.strip()] = _number(f"init {name.strip()}", value)
-    return values
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{name} must be a number such as 0.5 or 1e-3, not {text.strip()!r}") from None
+# Of `fit`, and as settings of a study, whose own they replace.
+Epochs = Annotated[int | None, option("COUNT", "Passes over the data, at most.")]
+Loss = Annotated[
+    str | None, option("NAME", 'Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.')
+]
+Target = Annotated[
+    float | None,
+    option("LOSS", "Stop when the loss, in the table's units also where columns are standardized, is this low."),
+]
+Record = Annotated[
+    Any, option("MARKS", 'Record the loss: "epoch", "log", "log:10", or a number of updates.', read=parse.parse_value)
+]
+Validation = Annotated[
+    float | None,
+    option(
+        "SHARE", "Hold out this share of the rows; the loss on them is recorded, and `run` and `tune` choose by it."
+    ),
+]
+Test = Annotated[
+    float | None,
+    option("SHARE", "Hold out this share too, which decides nothing, and judge the result by the loss on it."),
+]
+Patience = Annotated[
+    int | None,
+    option("EPOCHS", "Stop runs when the loss on held-out rows has not improved for this many epochs."),
+]
+Confirm = Annotated[int | None, option("SEEDS", "Train the leading choices again on this many fresh seeds.")]
+Settings = Annotated[
+    list[str] | None,
+    option(
+        "KEY=VALUE",
+        "Any key of the study, such as run.drop_last=false; once for each. `sgdbench schema` lists them.",
+        "--set",
+    ),
+]
+Resume = Annotated[bool, flag("Go on with, or extend, what the folder holds.", "--resume")]
+Cluster = Annotated[str | None, option("CLUSTER", 'Train on Dask: "local:4" for 4 processes, or "tcp://HOST:PORT".')]

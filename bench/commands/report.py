@@ -1,4 +1,4 @@
-"""What `sgdbench report` does: make reports again from what run folders hold."""
+"""The command `sgdbench report`: make reports again from run folders."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,12 +12,9 @@ from bench.store.tuning import is_tuning_folder
 
 
 def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> None:
-    """Write the report of each folder, and for several a page that shows them side by side; print where they are.
+    """Write the report of each folder, and for several a page that shows them side by side; print their places.
 
-    Raises
-    ------
-    ValueError
-        If a folder is neither that of a run nor, alone, that of a suite or a search.
+    A folder of a suite or a search is reported by itself.
     """
     if len(folders) == 1 and (rewrite := _find_writer(folders[0])):
         if out:
@@ -31,7 +28,7 @@ def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> Non
 
 
 def _find_writer(folder: Path) -> Callable[..., Path] | None:
-    """Return what writes the report of a folder that is not, or not only, that of a run."""
+    """Return the function that writes the report of a folder of a suite or a search; None for others."""
     if is_suite_folder(folder):
         return rewrite_suite_report
     return rewrite_tune_report if (folder / ABOUT).exists() and is_tuning_folder(folder) else None

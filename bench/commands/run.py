@@ -1,13 +1,13 @@
-"""A study from beginning to end: train, verify, analyze, measure, report; what `sgdbench run` does."""
+"""The command `sgdbench run`: train a study, verify, analyze, measure and report it."""
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 
 from bench.analysis.basin import basin
 from bench.analysis.convergence import rates_table, theory_table
-from bench.analysis.default_study import default_study
 from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.cluster import open_cluster
-from bench.commands.console import print_choices, print_place, print_sentence, print_table, progress
+from bench.commands.console import print_place, print_sentence, print_table, progress, show_mapping
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.speed import print_speed
-from bench.data.batches import MAPPED
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
@@ -36,8 +34,8 @@ from bench.report.report import TITLES, write_run_report, write_run_tables
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult, load_run
-from bench.study.grid import Grid, question_if_large
-from bench.study.load import load_study, to_toml, with_overrides, with_target, without_target
+from bench.study.grid import question_if_large
+from bench.study.load import to_toml
 from bench.study.schema import Study
 from bench.tables.excess import add_excess
 from bench.tables.formatting import text
@@ -50,12 +48,10 @@ from bench.timing.speed import Speed, speed
 from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME
 from bench.timing.workload import study_problems
-from kernels import Model
 from kernels.compile.kinds import is_exact
 from kernels.data.validation import check_held_out
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
-from kernels.train.yardstick import Yardstick, find_yardstick
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
@@ -67,73 +63,12 @@ MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scala
 SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.5
 
 
-def study_or_table(
-    name: str,
-    x: Sequence[str] | None,
-    y: str | None,
-    model: str | None,
-    *,
-    drop_missing: bool,
-    loss: str | None = None,
-    validation: float | None = None,
-    test: float | None = None,
-) -> Study:
-    """Return the study that a name or a file stands for; for a table, the default one, and say what it leaves out.
-
-    Raises
-    ------
-    ValueError
-        For bad input; if columns or a model are given for a study, which has its own.
-    """
-    if Path(name).suffix.lower() in MAPPED:
-        if y is None:
-            raise ValueError(f"--y must name the column of {name} that is to be fitted")
-        about: dict[str, Any] = {"drop_missing": drop_missing, "validation": validation, "test": test}
-        made = default_study(Path(name).absolute(), x, y, model, loss=loss or "squared", **about)
-        print_choices(made.left_out, made.classes)
-        if made.scaling:
-            print_sentence("Scaling", made.scaling)
-        if made.study.run.target is None:
-            print_sentence("Target", f"none: {describe_no_target(made.yardstick)}")
-        return made.study
-    given = {"--x": x, "--y": y, "--model": model, "--drop-missing": drop_missing}
-    if wrong := next((option for option, value in given.items() if value), None):
-        raise ValueError(
-            f"{wrong} is for a {', '.join(MAPPED)} file; the study {name} says what its data and model are"
-        )
-    return load_study(name)
+class WrongRunsError(Exception):
+    """Some configurations end elsewhere when they are trained again with the reference."""
 
 
-def overridden(study: Study, target: float | None, **options: Any) -> Study:
-    """Return the study with other settings; with another loss, with a target that is made for it.
-
-    A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given.
-    The target that is given is in the units of the table; see `bench.study.load.with_target`.
-    """
-    changed = with_overrides(study, **options)
-    made_for = study.run.target_loss or study.run.loss
-    if target is not None:
-        changed = with_target(changed, target)
-        return with_overrides(changed, target_loss=changed.run.loss) if study.run.target_loss else changed
-    if study.run.target is None or make_loss(made_for).text == make_loss(changed.run.loss).text:
-        return changed
-    data, _ = changed.dataset()
-    model = changed.make_model(data)
-    starts = list(changed.make_grid().starts(model))
-    yardstick = find_yardstick(model, make_loss(changed.run.loss), (model.columns(data.x), data.y), starts)
-    old = f"{text(study.run.target)} was made for the loss {made_for}"
-    if yardstick.target is None:
-        print_sentence("Target", f"{old}, and there is none for {changed.run.loss}: {describe_no_target(yardstick)}")
-        return without_target(changed)
-    print_sentence("Target", f"{text(yardstick.target)} for the loss {changed.run.loss}; {old}.")
-    return with_overrides(changed, target=yardstick.target, target_loss=changed.run.loss)
-
-
-def describe_no_target(yardstick: Yardstick) -> str:
-    """Return why there is no target, as the end of a sentence."""
-    if np.isnan(yardstick.loss):
-        return f"{yardstick.note}."
-    return f"the lowest loss, {yardstick.loss:.4g}, is no improvement over that of {yardstick.baseline}."
+UNVERIFIED = (WrongProgramError, WrongRunsError, ReplayError)
+"""The errors after which there is no report."""
 
 
 def run_study(
@@ -146,7 +81,7 @@ def run_study(
     svg: bool = False,
     cluster: str | None = None,
 ) -> bool:
-    """Run a study and print what it shows: the verdict, what was run and where the report is.
+    """Run a study and print its verdict, what was run and where the report is.
 
     Parameters
     ----------
@@ -167,85 +102,55 @@ def run_study(
     Returns
     -------
     bool
-        Whether everything was verified. There is no report if the derivatives are not those of the expression, the
-        configurations trained again differ from what the reference gives, or the runs trained once more for the figures
-        end elsewhere than in the sweep. If a kernel that was timed differs from the reference, although it promises the
-        same bits, the report says which.
-
-    Raises
-    ------
-    ValueError
-        For bad input.
-    KeyboardInterrupt
-        On Ctrl-C; the folder then holds what was done.
+        Whether everything was verified. After one of the errors in `UNVERIFIED` there is no report. If a kernel that
+        was timed differs from the reference, although it promises the same bits, the report says which.
     """
-    data, scaling = study.dataset()
-    if study.run.patience is not None and data.validation is None:
-        raise ValueError("--patience needs --validation: a share of the rows to hold out")
-    model, grid = study.make_model(data), study.make_grid()
-    if not confirmed and (question := question_if_large(grid.size)):
-        raise ValueError(question)
+    if not confirmed:
+        refuse_large_grid(study)
     folder = out or Path("results") / folder_name(study.name)
-    with open_cluster(cluster) as executor:
-        result = train_study(study, model, grid, data, folder, resume=resume, executor=executor)
-        with keep_results(folder):
-            return _evaluate(result, study, data, scaling, executor, verbose=verbose, svg=svg)
+    try:
+        with open_cluster(cluster) as executor:
+            trained = train_study(study, folder, resume=resume, executor=executor)
+            with keep_results(folder):
+                return _evaluate(trained, executor, verbose=verbose, svg=svg)
+    except UNVERIFIED as error:
+        return refuse_report(error)
 
 
-def _evaluate(
-    result: SweepResult,
-    study: Study,
-    data: Dataset,
-    scaling: Scaling | None,
-    executor: Executor,
-    *,
-    verbose: bool,
-    svg: bool,
-) -> bool:
-    """Verify, analyze, measure and report what was trained; return whether everything was verified."""
-    folder = result.run.folder
-
-    def gather() -> RunData:
-        return RunData(result, read_tables(folder), study, data, scaling, None)
-
-    if not verify_program(result, data):
-        return False
-    costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
-    times = times_to_target(result.frame, costs)
-    store_tables(folder, costs=costs, times=times)
-    if not verify_runs(result, study, data) or not _analyze(result, study, data):
-        return False
-    confirm_winners(result, study, data, costs, executor)
-    result = load_run(folder)  # which has looked for runs on fresh seeds before
-    if data.test is not None:
-        judge_winner(gather(), study, data)
-    run_data = gather()
-    for about, sentence in run_data.headline.items():
-        print_sentence(about, sentence)
-    written = write_run_tables(run_data) - {"speed"}  # which an earlier run may have left
-    measured = _measure_speed(result, study, data)
-    run_data = run_data.with_evidence(read_tables(folder))
-    print_sentence("Run", _describe_run(run_data, study, data))
-    _warn_about_costs(costs)
-    if verbose:
-        print()
-        _print_tables(run_data, measured, times)
-    print_place("Report", write_run_report(run_data, svg=svg, written=written))
-    # Where the same bits are not promised, training may make a rounding error large.
-    return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
+def refuse_large_grid(study: Study) -> None:
+    """Refuse a study with a very large grid, for which --yes is needed."""
+    if question := question_if_large(study.make_grid().size):
+        raise ValueError(question)
 
 
-def train_study(
-    study: Study,
-    model: Model,
-    grid: Grid,
-    data: Dataset,
-    folder: Path,
-    *,
-    resume: bool,
-    executor: Executor = train_in_threads,
-) -> SweepResult:
+def refuse_report(error: Exception) -> bool:
+    """Print the reason why no report is written, and return False."""
+    print(f"sgdbench: {error}; no report is written", file=sys.stderr)
+    return False
+
+
+class Trained(NamedTuple):
+    """A study that has been trained, with its data."""
+
+    result: SweepResult
+    study: Study
+    data: Dataset
+    scaling: Scaling | None
+
+    def gather(self) -> RunData:
+        """Return the contents of the folder for a report."""
+        evidence = read_tables(self.result.run.folder)
+        return RunData(self.result, evidence, self.study, self.data, self.scaling, None)
+
+    def store(self, **tables: pd.DataFrame) -> None:
+        """Store tables in the folder."""
+        store_tables(self.result.run.folder, **tables)
+
+
+def train_study(study: Study, folder: Path, *, resume: bool, executor: Executor = train_in_threads) -> Trained:
     """Train every configuration into the folder, with a progress bar."""
+    data, scaling = study.dataset(**show_mapping())
+    model, grid = study.make_model(data), study.make_grid()
     # The import takes half a second, in which the sweep computes without the interpreter.
     with (
         keep_parts(folder),
@@ -267,35 +172,58 @@ def train_study(
         )
         # Of labels the sweep has seen the classes alone, and of shares the samples.
         record_settings(folder, study.run.epochs, study.data.validation, study.data.test, data.classes)
-        return result
+        return Trained(result, study, data, scaling)
 
 
-def confirm_winners(
-    result: SweepResult,
-    study: Study,
-    data: Dataset,
-    costs: pd.DataFrame | None,
-    executor: Executor = train_in_threads,
-) -> None:
-    """Train the leading choices again with fresh seeds; which lead also depends on the time of their updates."""
+def _evaluate(trained: Trained, executor: Executor, *, verbose: bool, svg: bool) -> bool:
+    """Verify, analyze, measure and report a study; return whether the kernels that were timed are verified."""
+    result, study, data, _ = trained
+    verify_runs(trained)
+    costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
+    times = times_to_target(result.frame, costs)
+    trained.store(costs=costs, times=times)
+    _analyze(trained)
+    run_data = confirm_and_judge(trained, costs, executor)
+    for about, sentence in run_data.headline.items():
+        print_sentence(about, sentence)
+    written = write_run_tables(run_data) - {"speed"}  # which an earlier run may have left
+    measured = _measure_speed(trained)
+    run_data = run_data.with_evidence(read_tables(result.run.folder))
+    print_sentence("Run", _describe_run(run_data, study, data))
+    _warn_about_costs(costs)
+    if verbose:
+        print()
+        _print_tables(run_data, measured, times)
+    print_place("Report", write_run_report(run_data, svg=svg, written=written))
+    # Where the same bits are not promised, training may make a rounding error large.
+    return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
+
+
+def confirm_and_judge(trained: Trained, costs: pd.DataFrame | None, executor: Executor = train_in_threads) -> RunData:
+    """Train the leading choices again with fresh seeds, and judge the winner on the rows for the test.
+
+    Which choices lead also depends on the time of their updates, where it is known.
+    """
+    result, study, data, _ = trained
+    folder = result.run.folder
     if study.run.confirm:
-        folder = result.run.folder
         problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
         floor = loss_floor(data.y)
         ranked = ranking(add_excess(add_seconds(result.frame, costs), result.yardstick, floor), floor=floor)
         seeds, text = study.run.confirm, to_toml(study)
         confirm_choices(problem, study.make_grid(), ranked, folder, text, seeds=seeds, executor=executor)
-
-
-def judge_winner(run_data: RunData, study: Study, data: Dataset) -> None:
-    """Store how good the best choice is on the rows for the test; nothing is decided by it."""
-    loss, result = make_loss(study.run.loss), run_data.result
-    judge_choice(result, run_data.ranked, loss, data.test and check_held_out(result.model, loss, data.test, "test"))
+    trained = trained._replace(result=load_run(folder))  # which has looked for runs on fresh seeds before
+    run_data = trained.gather()
+    if data.test is None:
+        return run_data
+    for_test = check_held_out(result.model, make_loss(study.run.loss), data.test, "test")
+    judge_choice(trained.result, run_data.ranked, make_loss(study.run.loss), for_test)
+    return trained.gather()
 
 
 @contextmanager
 def _import_in_background(module: str) -> Iterator[None]:
-    """Import a module in a thread, which has ended when the block has, however that ends."""
+    """Import a module in a thread that ends before the block does."""
     thread = Thread(target=import_module, args=(module,))
     thread.start()
     try:
@@ -305,79 +233,75 @@ def _import_in_background(module: str) -> Iterator[None]:
 
 
 def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
-    """Return whether one of our kernels was found wrong before it was to be timed."""
+    """Return whether one of our kernels was found wrong when it was to be timed."""
     wrong = measured is not None and (measured.table["ours"] & measured.table["verified"].eq(False)).any()
     return bool(wrong or (costs["note"] != "").any())
 
 
-def verify_program(result: SweepResult, data: Dataset) -> bool:
-    """Hold the model's program, which the reference and all kernels compute, against its expression."""
-    try:
-        check_derivatives(result.model, data.x, result.starts[_choose_checked(result, data)[:CHECKED_STARTS]])
-    except WrongProgramError as error:
-        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
-        return False
-    return True
-
-
 def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
-    """Return the places of the configurations that are trained again."""
+    """Return the rows of the configurations that are trained again."""
     size = len(result.frame)
     count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
     return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
 
 
-def verify_runs(result: SweepResult, study: Study, data: Dataset) -> bool:
-    """Train some configurations, drawn at random, again with the reference; return whether it gives the same."""
+def verify_runs(trained: Trained) -> None:
+    """Check the derivatives of the model, and train some configurations, drawn at random, again with the reference.
+
+    Raises
+    ------
+    WrongProgramError
+        If the program that the reference and all kernels compute is not the expression.
+    WrongRunsError
+        If the reference gives another result than the kernel.
+    """
+    result, study, data, _ = trained
     rows = _choose_checked(result, data)
+    check_derivatives(result.model, data.x, result.starts[rows[:CHECKED_STARTS]])
     chosen = result.frame.iloc[rows]
     curves = result.run.curves(chosen["config_id"].tolist())
     shared = study.run, result.clock, data.validation
     table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, *shared)
-    store_tables(result.run.folder, check=table)
-    verified = bool(table["verified"].all())
-    if not verified:
+    trained.store(check=table)
+    if not table["verified"].all():
         print_table(table.drop(columns="config_id"), TITLES["check"])
-        print("sgdbench: the kernel does not give what the reference gives; no report is written", file=sys.stderr)
-    return verified
+        raise WrongRunsError("the kernel does not give what the reference gives")
 
 
-def _analyze(result: SweepResult, study: Study, data: Dataset) -> bool:
-    """Store trajectories, basins and theory; return whether the replayed runs ended as in the sweep."""
+def replay_runs(trained: Trained) -> None:
+    """Store the trajectories and paths of the runs that figures show; ReplayError if one ends elsewhere."""
+    result, study, data, _ = trained
+    trained.store(trajectories=trajectories(result, study.run, data), paths=recorded_paths(result, study.run, data))
+
+
+def _analyze(trained: Trained) -> None:
+    """Store trajectories, basins and theory."""
+    replay_runs(trained)
+    result, study, data, _ = trained
     settings = study.run
-    try:
-        replayed = trajectories(result, settings, data)
-        paths = recorded_paths(result, settings, data)
-    except ReplayError as error:
-        print(f"sgdbench: {error}; no report is written", file=sys.stderr)
-        return False
-    store_tables(
-        result.run.folder,
-        trajectories=replayed,
-        paths=paths,
+    trained.store(
         basin=basin(result, settings, data),
         theory=theory_table(result.model, data.x, result.frame, result.curves, settings),
         rates=rates_table(result.model, data.x, data.y, result.frame, result.curves, settings),
     )
-    return True
 
 
-def _measure_speed(result: SweepResult, study: Study, data: Dataset) -> Speed | None:
-    """Time the variants that need nothing else on the study's model; None where that diverges at every rate."""
+def _measure_speed(trained: Trained) -> Speed | None:
+    """Time the variants in `MEASURED` on the study's model; None if that diverges at every rate."""
     try:
-        one, many = study_problems(study, data)
+        one, many = study_problems(trained.study, trained.data)
     except ValueError as reason:
         print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
         return None
     variants = [BY_NAME[name] for name in MEASURED]
     problems = one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS)
     measured = speed(variants, *problems, seconds=SPEED_SECONDS)
-    store_tables(result.run.folder, speed=measured.table, speed_rounds=measured.rounds)
+    trained.store(speed=measured.table, speed_rounds=measured.rounds)
     return measured
 
 
 def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
-    """Say in a sentence what was run, and that it was checked."""
+    """Return a sentence about the configurations that were run and checked."""
     frame, settings = run_data.frame, study.run
     target = "" if run_data.target is None else f", target {run_data.criterion.label} {text(run_data.target)}"
     units = ", standardized" if run_data.scaling else ""
@@ -389,7 +313,7 @@ def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
 
 
 def _warn_about_costs(costs: pd.DataFrame) -> None:
-    """Say which kernels have no time for an update, and why."""
+    """Print the kernels whose updates were not timed, with the reasons."""
     for row in costs[costs["note"] != ""].to_dict("records"):
         order = "shuffled" if row["shuffle"] else "in sequence"
         about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
@@ -397,7 +321,7 @@ def _warn_about_costs(costs: pd.DataFrame) -> None:
 
 
 def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame) -> None:
-    """Print the tables of the run, what was measured, and all that it shows in words."""
+    """Print the tables of the run, the speeds, and the whole verdict."""
     print_table(run_data.evidence["check"].drop(columns="config_id"), TITLES["check"])
     for name, table in run_data.tables.items():
         print_table(readable_table(name, table), TITLES[name])

@@ -1,4 +1,4 @@
-"""Variants against each other, from beginning to end; what `sgdbench speed` does."""
+"""The command `sgdbench speed`: verify variants, time them in turns and compare them."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.commands.console import print_sentence, print_table, progress
+from bench.commands.console import print_sentence, print_table, progress, show_mapping
 from bench.plots.failures import skip_failed_figure
 from bench.study.schema import Study
 from bench.system.atomic import replace_atomically, write_text
@@ -34,13 +34,7 @@ TARGET_SECONDS = 6.0
 
 
 def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
-    """Return the variants asked for, in the registry's order; without names all, or all that need no package of others.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-    """
+    """Return the variants of these names in the registry's order; without names all, with or without peers."""
     if only is None:
         return [variant for variant in all_variants() if peers or not variant.package]
     names = {*_match_names(only), BASELINE}
@@ -48,7 +42,7 @@ def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]
 
 
 def _match_names(parts: Sequence[str]) -> Iterator[str]:
-    """Yield the names of variants between commas, of which some contain one: "lanes, all cores" is one variant."""
+    """Yield names of variants, some of which contain a comma: "lanes, all cores" is one variant."""
     while parts:
         ends = range(len(parts), 0, -1)
         end = next((end for end in ends if find_variant(", ".join(parts[:end]))), None)
@@ -77,15 +71,10 @@ def run_speed(
     Returns
     -------
     bool
-        Whether every variant that could run, in a row of the budget too, gives what the reference gives.
-
-    Raises
-    ------
-    ValueError
-        For bad input.
+        Whether every variant that could run, in a row of the budget too, gives the result of the reference.
     """
     variants = select_variants(only, peers=peers)
-    data, _ = study.dataset()
+    data, _ = study.dataset(**show_mapping())
     problem, batch = study_problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
     with progress("variants", len(variants)) as advance:
         measured = speed(variants, problem, batch, seconds=seconds, roofs=True, progress=advance)
@@ -125,7 +114,7 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def print_speed(measured: Speed, title: str) -> None:
-    """Print what was measured, what was not, and how sure that is."""
+    """Print the times that were measured, the variants that were not timed, and the noise."""
     print_table(speed_summary(measured.table), title)
     for remark in footnotes(measured.table):
         print_sentence(*remark.split(": ", 1))

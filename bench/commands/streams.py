@@ -1,6 +1,6 @@
-"""Standard input, output and error that a command can rely on, whatever the shell connected them to.
+"""Standard input, output and error that do not fail, whatever the shell connected them to.
 
-What a command prints is the least of its work: a closed pipe must not cost a report.
+A closed pipe must not cost a report.
 """
 
 import errno
@@ -9,12 +9,12 @@ import os
 import sys
 from typing import Any
 
-# The reader has gone, as `head` does, or the terminal has.
-_NOBODY_READS = (errno.EPIPE, errno.EIO)
+# Of a reader that has gone, such as `head`, or of a terminal that was closed.
+_READER_GONE = (errno.EPIPE, errno.EIO)
 
 
-class _TirelessFile(io.FileIO):
-    """A file that takes what is written to it also when it cannot be written any more; `failure` then says why."""
+class _LossyFile(io.FileIO):
+    """A file that drops output that cannot be written; `failure` is then the error."""
 
     failure: OSError | None = None
 
@@ -30,11 +30,11 @@ class _TirelessFile(io.FileIO):
 
 
 def prepare_streams() -> None:
-    """Make the standard streams ready for anything.
+    """Make the standard streams safe to use.
 
-    - One that is closed, as by ``>&-``, is connected to nothing: the first file to be opened would take its number.
+    - A stream that is closed, as by ``>&-``, is connected to nothing: else the next file to be opened took its number.
     - Characters that the terminal lacks are replaced.
-    - What is written to a pipe whose reader has gone is dropped.
+    - Output to a pipe whose reader has gone is dropped.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -43,11 +43,11 @@ def prepare_streams() -> None:
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(handle, mode, encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
         elif name != "stdin" and getattr(sys, name) is getattr(sys, f"__{name}__"):
-            setattr(sys, name, _tireless(getattr(sys, name)))
+            setattr(sys, name, _make_lossy(getattr(sys, name)))
 
 
-def _tireless(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Return the stream with replacements and without errors."""
+def _make_lossy(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """Return the stream with characters replaced and errors of writing dropped."""
     # In UTF-8, "surrogateescape" gives file names back as the bytes that they are, and fails for nothing else.
     fails = stream.errors == "strict" or (stream.errors == "surrogateescape" and stream.encoding.lower() != "utf-8")
     errors = "replace" if fails else stream.errors
@@ -56,7 +56,7 @@ def _tireless(stream: io.TextIOWrapper) -> io.TextIOWrapper:
         stream.reconfigure(errors=errors)
         return stream
     stream.flush()
-    raw: Any = _TirelessFile(stream.fileno(), "wb", closefd=False)
+    raw: Any = _LossyFile(stream.fileno(), "wb", closefd=False)
     return io.TextIOWrapper(
         raw if unbuffered else io.BufferedWriter(raw),
         encoding=stream.encoding,
@@ -67,19 +67,19 @@ def _tireless(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 def lost_output() -> str | None:
-    """Return why standard output is not complete, such as a full disk; None if it is, or it has no reader."""
+    """Return the error that made standard output incomplete, such as a full disk; None if there was none."""
     sys.stdout.flush()
     buffer = getattr(sys.stdout, "buffer", None)
     raw = getattr(buffer, "raw", buffer)
-    failure = raw.failure if isinstance(raw, _TirelessFile) else None
-    return failure.strerror if failure and failure.errno not in _NOBODY_READS else None
+    failure = raw.failure if isinstance(raw, _LossyFile) else None
+    return failure.strerror if failure and failure.errno not in _READER_GONE else None
 
 
 def format_warning(message: Warning | str, *_: Any, **__: Any) -> str:
-    """Return a warning as a line for people; the line of the code that warns means nothing to them."""
+    """Return a warning as one line, without the line of code that warns."""
     return f"sgdbench: warning: {one_line(str(message))}\n"
 
 
 def one_line(message: str) -> str:
-    """Return a message whose names come from users, and must neither break the line nor move the cursor."""
+    """Return a message without characters that break the line or move the cursor: names in it come from users."""
     return "".join(character if character.isprintable() else " " for character in message)

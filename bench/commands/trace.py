@@ -1,4 +1,4 @@
-"""The lesson's own output: epoch, rate, loss, gradient and parameters, line by line while a fit goes on."""
+"""Lines of epoch, rate, loss, gradient and parameters, printed during a fit."""
 
 import numpy as np
 
@@ -12,16 +12,7 @@ _WIDTH = len("-1.2346e-09")
 
 
 class Trace:
-    """Prints the state at the start, after every `every` epochs, and after the last one.
-
-    Parameters
-    ----------
-    model : Model
-    every : int
-        Epochs between two lines.
-    remark : str
-        To be said above them.
-    """
+    """Prints a remark, and the state at the start, after every `every` epochs, and after the last one."""
 
     def __init__(self, model: Model, every: int, remark: str = "") -> None:
         self.model = model
@@ -34,7 +25,7 @@ class Trace:
         self._print(columns)
 
     def __call__(self, result: FitResult, data: Dataset) -> None:
-        """Print what is new since the last call."""
+        """Print the epochs since the last call."""
         first = 0 if self.printed < 0 else self.printed + self.every
         for epoch in range(first, result.epochs + 1, self.every):
             self._print_epoch(result, data, epoch)

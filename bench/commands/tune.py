@@ -4,9 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.commands.cluster import open_cluster
-from bench.commands.console import print_place, print_sentence, progress
+from bench.commands.console import print_place, print_sentence, progress, show_mapping
 from bench.commands.kept import keep_parts, keep_results
-from bench.commands.run import folder_name, verify_program, verify_runs
+from bench.commands.run import UNVERIFIED, Trained, folder_name, refuse_report, verify_runs
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.store.tuning import load_tuning
@@ -28,40 +28,16 @@ def run_tune(
 ) -> bool:
     """Search the space of a study, print the conclusions, write the report and print its place.
 
-    Parameters
-    ----------
-    study : Study
-    out : Path or None
-        The folder of the results; without it, one that is named after the study.
-    resume : bool
-        Whether to go on with what the folder holds.
-    with_grid : bool
-        Whether to train the grid of the study too, as a yardstick.
-    seed : int
-        Of the sampler.
-    svg : bool
-        Whether to write figures as SVG too.
-    cluster : str or None
-        Where trials are trained, as `bench.commands.cluster.open_cluster` takes it; all else is done here.
-
-    Returns
-    -------
-    bool
-        Whether the trials that were trained again with the reference gave the same; else there is no report.
-
-    Raises
-    ------
-    ValueError
-        For bad input; if Optuna is not installed.
-    KeyboardInterrupt
-        On Ctrl-C; the folder then holds what was done.
+    The arguments are those of `bench.commands.run.run_study`, and besides `with_grid`, whether to train the grid of the
+    study too, as a yardstick, and `seed`, that of the sampler. There is no report if a trial that is trained again with
+    the reference gives another result.
     """
     try:
         from bench.engine.recording import record_settings  # noqa: PLC0415
         from bench.engine.tune import tune  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
-    data, _ = study.dataset()
+    data, scaling = study.dataset(**show_mapping())
     grid, space = study.make_grid(), study.make_space(len(data.y))
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
@@ -85,9 +61,11 @@ def run_tune(
         )
         record_settings(folder, study.run.epochs, study.data.validation, study.data.test, data.classes)
     with keep_results(folder):
-        result = tuning.result
-        if len(result.frame) and not (verify_program(result, data) and verify_runs(result, study, data)):
-            return False
+        if len(tuning.result.frame):
+            try:
+                verify_runs(Trained(tuning.result, study, data, scaling))
+            except UNVERIFIED as error:
+                return refuse_report(error)
         found = read_tune_data(tuning)
         for about, sentence in found.sentences.items():
             print_sentence(about, sentence)
@@ -96,11 +74,5 @@ def run_tune(
 
 
 def rewrite_tune_report(folder: Path, *, svg: bool = False) -> Path:
-    """Write the report of a search again from its folder.
-
-    Raises
-    ------
-    ValueError
-        If the folder cannot be read.
-    """
+    """Write the report of a search again from its folder."""
     return write_tune_report(read_tune_data(load_tuning(folder)), svg=svg)

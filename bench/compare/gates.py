@@ -1,16 +1,12 @@
 """How much slower each row of a comparison may be: one number for all, and others for some by name."""
 
-import tomllib
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from math import isfinite
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from bench.system.files import read_regular_file
-from kernels.base.checks import describe
+from bench.system.files import parse_toml, read_regular_file
+from kernels.base.checks import check_real
 
 ACCEPTED = 'accepted is one table [gates] with lines such as "fused*" = 1.03'
 DEFAULT = "default"
@@ -50,45 +46,33 @@ def _matches(row: str, pattern: str) -> bool:
     return fnmatchcase(row, pattern.replace("[", "[[]"))
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-    gates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
-
-
 def load_gates(gate: float | None, path: Path | None) -> Gates:
-    """Read gates.
-
-    Parameters
-    ----------
-    gate : float or None
-        For rows that the file does not name; takes the place of the file's `default`.
-    path : path or None
-        A TOML file with one table, `[gates]`, of row names or patterns and numbers.
+    """Return the gates of a TOML file with one table, `[gates]`; `gate` takes the place of its default.
 
     Raises
     ------
     ValueError
-        In one line: what is wrong, where, and what is accepted.
+        In one line: the file, the row and what is accepted.
     """
-    if gate is not None and not (isfinite(gate) and gate > 0):
-        raise ValueError(f"--gate must be a positive finite ratio such as 1.05, not {gate:g}")
+    if gate is not None:
+        _check_gate("--gate", gate)
     patterns = _read(path) if path else {}
     default = patterns.pop(DEFAULT, None)
     return Gates(default if gate is None else gate, patterns)
 
 
+def _check_gate(name: str, gate: object) -> float:
+    return check_real(name, gate, lambda ratio: ratio > 0, "a positive finite ratio such as 1.05")
+
+
 def _read(path: Path) -> dict[str, float]:
     try:
-        return _File.model_validate(tomllib.loads(read_regular_file(path).decode("utf-8-sig"))).gates
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        wanted = {"missing": "is missing", "extra_forbidden": "is no table of this file"}.get(first["type"])
-        wanted = wanted or f"{first['msg'].replace('Input should be', 'must be')}, not {describe(first['input'])}"
-        raise ValueError(f"{path}: {place} {wanted}; {ACCEPTED}") from None
+        text = read_regular_file(path).decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; {ACCEPTED}") from None
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid TOML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+    table = parse_toml(text, path)
+    if list(table) != ["gates"] or not isinstance(table["gates"], dict):
+        raise ValueError(f"{path}: {ACCEPTED}")
+    return {row: _check_gate(f"{path}: gates.{row}", gate) for row, gate in table["gates"].items()}

@@ -1,4 +1,4 @@
-"""Whether B is slower than A: ratios held against gates, and said in words."""
+"""Verdicts on whether B is slower than A: ratios held against gates, and sentences about them."""
 
 from collections.abc import Sequence
 
@@ -10,25 +10,15 @@ from bench.compare.sources import join_names
 from bench.tables.formatting import text
 
 PAST, SLOWER, FASTER, SAME, UNSURE = "past the gate", "slower", "faster", "no difference", "no interval"
-# The number of choices of settings, of those that two runs have in common, that are shown.
+# The most choices of settings that are shown of those that two runs have in common.
 SHOWN = 10
 
 
 def judge(table: pd.DataFrame, gates: Sequence[float | None]) -> pd.DataFrame:
-    """Hold each row against its gate.
+    """Return a table of ratios with a `gate` for each row and its `verdict`.
 
-    Parameters
-    ----------
-    table : DataFrame
-        With the columns `row`, `ratio`, `low`, `high`.
-    gates : sequence of float or None
-        One for each row.
-
-    Returns
-    -------
-    DataFrame
-        The table with `gate` and `verdict`: "past the gate" where the whole interval is above it, else "slower" or
-        "faster" where 1 is not in the interval, "no difference" where it is, and "no interval".
+    That is "past the gate" where the whole interval is above the gate, else "slower" or "faster" where 1 is not in the
+    interval, "no difference" where it is, and "no interval".
     """
     gate = np.array([np.nan if gate is None else gate for gate in gates], dtype=float)
     low, high = table["low"].to_numpy(dtype=float), table["high"].to_numpy(dtype=float)
@@ -38,7 +28,7 @@ def judge(table: pd.DataFrame, gates: Sequence[float | None]) -> pd.DataFrame:
 
 
 def describe_verdict(rows: pd.DataFrame) -> str:
-    """Say in a sentence which rows are past their gates."""
+    """Return a sentence that names the rows past their gates."""
     gated = rows[rows["gate"].notna()]
     if gated.empty:
         return "No gate was set."
@@ -60,7 +50,7 @@ def describe_verdict(rows: pd.DataFrame) -> str:
 
 
 def summarize_rows(table: pd.DataFrame) -> str:
-    """Return how many rows of a table have which verdict: "2 slower, 1 faster, 5 without a difference"."""
+    """Return the number of rows with each verdict: "2 slower, 1 faster, 5 without a difference"."""
     counts = table["verdict"].value_counts()
     words = {word: word for word in (PAST, SLOWER, FASTER)}
     words |= {SAME: "without a difference", UNSURE: "without an interval"}
@@ -68,7 +58,7 @@ def summarize_rows(table: pd.DataFrame) -> str:
 
 
 def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return what people read: of choices the best, those past a gate and those that differ most; no empty columns."""
+    """Return the rows and columns to print: the best choices, those past a gate and those that differ most."""
     if name == "epochs":
         first = table["row"].eq(BEST) | table["verdict"].eq(PAST)
         with np.errstate(divide="ignore"):

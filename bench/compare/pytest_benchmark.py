@@ -1,4 +1,4 @@
-"""Reads what pytest-benchmark saves: the times of each benchmark, and on which machine they were taken."""
+"""The files of pytest-benchmark: the times of each benchmark, and on which machine they were taken."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,20 +30,9 @@ class _File(BaseModel):
 
 
 def read_benchmarks(path: str | Path) -> tuple[dict[str, Sample], dict[str, str]]:
-    """Read a file that pytest-benchmark wrote.
+    """Return the times in a file, by the full names of benchmarks, and the `node`, `cpu` and `python` of its machine.
 
     Raw times are in it if it was written by `--benchmark-json` or with `--benchmark-save-data`.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    samples : dict of str to Sample
-        By the full name of the benchmark, such as ``tests/test_a.py::test_b[c]``; seconds of a call.
-    machine : dict of str to str
-        What a time depends on: `node`, `cpu`, `python`.
 
     Raises
     ------

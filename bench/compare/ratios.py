@@ -1,7 +1,4 @@
-"""The new one against the base, row by row: ratios of times, and of epochs to the target, with their intervals.
-
-A ratio is always that of B, the new one, to A, the base: above 1, B takes longer.
-"""
+"""Ratios of times, and of epochs to the target, with their intervals: of B, the new one, to A, the base."""
 
 from collections.abc import Mapping
 from functools import cache as once
@@ -49,7 +46,7 @@ class Sample(NamedTuple):
 
 
 def times(base: Mapping[str, Sample], new: Mapping[str, Sample]) -> pd.DataFrame:
-    """Compare the rows that both have, measured one after the other.
+    """Return the ratios of times of the rows that both have, measured at different times.
 
     Where only medians and quartiles were kept there is no interval. The one that they would give, with
     1.25 IQR / (1.35 sqrt(n)) for the standard error of a median (R. McGill, J. W. Tukey, W. A. Larsen, The American
@@ -77,7 +74,7 @@ def _time(row: str, base: Sample, new: Sample) -> dict[str, Any]:
 
 
 def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Compare how many epochs the same choice of settings takes to the target, run by run.
+    """Return the ratios of the epochs that the same choice of settings takes to the target, run by run.
 
     Runs are paired by start and seed. A run that missed the target counts as one that takes forever; pairs in which
     both missed it do not count. The ratio is the median over the pairs, and its interval that of the sign test, which
@@ -87,15 +84,15 @@ def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     base, new : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it, and `start`, something that is equal
-        where the values are that a run started from.
+        One row per configuration, as `bench.tables.ranking` describes it, and `start`, equal for equal values to start
+        from.
 
     Returns
     -------
     DataFrame
-        One row for the best choice of each, whatever that is, and one for each choice that both have, without those
-        that never reached the target: `row`, how many `pairs`, of these `A_converged` and `B_converged`, the medians
-        `A_epochs` and `B_epochs` (missing where most missed the target), `ratio`, `low`, `high` and `note`.
+        One row for the best choice of each, and one for each choice that both have, without those that never reached
+        the target: `row`, the number of `pairs`, of these `A_converged` and `B_converged`, the medians `A_epochs` and
+        `B_epochs` (missing where most missed the target), `ratio`, `low`, `high` and `note`.
     """
     tops = _without_categories(best_choice(base)).merge(
         _without_categories(best_choice(new)), on=_RUN, suffixes=("_A", "_B")
@@ -113,14 +110,14 @@ def best_choice(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _name(row: pd.Series) -> str:
-    """Name a choice the same way whatever else was tried: gates name it too."""
+    """Return the name of a choice, by which gates name it; it does not depend on the other choices."""
     order = "shuffled" if row["shuffle"] else "unshuffled"
     words = f"lr={text(row['lr'])} batch={text(row['batch_size'])} {row['schedule']} {order}"
     return f"{EPOCHS}{row['optimizer']} {words}{'' if row['dtype'] == 'float64' else ' ' + row['dtype']}"
 
 
 def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return what is compared, with texts in the place of categories, which differ from run to run."""
+    """Return the columns that are compared, with texts in place of categories, which differ from run to run."""
     frame = frame if "dtype" in frame else frame.assign(dtype="float64")
     texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init", "dtype")}
     reached = frame["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float)
@@ -149,7 +146,7 @@ def _epochs(row: str, base: Floats, new: Floats) -> dict[str, Any]:
 
 @once
 def _places(count: int) -> NDArray[np.intp]:
-    """Return where, among sorted values, the ends of the interval of their median are."""
+    """Return the places, among `count` sorted values, of the ends of the interval of their median."""
     from scipy.stats import quantile_test  # noqa: PLC0415 (heavy)
 
     return np.array(quantile_test(np.arange(count), q=0, p=0.5).confidence_interval(CONFIDENCE), dtype=np.intp)

@@ -1,4 +1,4 @@
-"""What can be compared: two variants, timed in turns; the folders of two runs; two files of pytest-benchmark."""
+"""Sources that can be compared: two variants, timed in turns; the folders of two runs; two pytest-benchmark files."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -27,7 +27,7 @@ from kernels.base.checks import describe, did_you_mean
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
-# So many names are listed one by one.
+# The most names that are listed one by one.
 MAX_NAMES = 10
 DIFFERENT_TIMES = (
     "A and B were measured at different times: the intervals hold what differs between the rounds of each, and not "
@@ -52,7 +52,7 @@ class Comparison(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What two variants are given to do; None is what `sgdbench speed` does by default."""
+    """The work on which two variants are timed; None stands for the default of `sgdbench speed`."""
 
     study: str | None = None
     optimizer: str | None = None
@@ -61,16 +61,9 @@ class Measurement(NamedTuple):
 
 
 def compare_sources(base: str, new: str, measurement: Measurement, *, seconds: float) -> Comparison:
-    """Read or measure, and compare.
+    """Compare two variants, two folders of runs, or two .json files of pytest-benchmark, by their names.
 
-    Parameters
-    ----------
-    base, new : str
-        The names of two variants, the folders of two runs, or two .json files of pytest-benchmark.
-    measurement : Measurement
-        What variants are given to do.
-    seconds : float
-        About how long to time variants.
+    Variants are timed for about `seconds` on the work of `measurement`.
 
     Raises
     ------
@@ -94,13 +87,7 @@ def compare_sources(base: str, new: str, measurement: Measurement, *, seconds: f
 
 
 def kind_of_source(name: str) -> str:
-    """Tell what a name stands for; a folder that is called like a variant is ``"./fused"``.
-
-    Raises
-    ------
-    ValueError
-        If it stands for nothing; names the variant that comes closest.
-    """
+    """Return the kind of a source; a folder that is called like a variant is ``"./fused"``."""
     if name.endswith(".json"):
         return FILE
     if name in BY_NAME:
@@ -164,7 +151,7 @@ def _compare_files(base: str, new: str) -> Comparison:
 
 
 class _Folder(NamedTuple):
-    """What a folder holds that can be compared; `missing` says why a variant was not timed."""
+    """The contents of a folder that can be compared; `missing` says why a variant was not timed."""
 
     samples: dict[str, Sample]
     missing: dict[str, str]
@@ -177,36 +164,38 @@ def _compare_folders(base: str, new: str) -> Comparison:
     a, b = _read_folder(Path(base)), _read_folder(Path(new))
     timed = times(a.samples, b.samples)
     notes = [("Times", f"of a sample-update. {DIFFERENT_TIMES}")] if len(timed) else []
-    notes += [*_note_unmatched(a.samples, b.samples), *_note_missing("A", a, b), *_note_missing("B", b, a)]
+    notes += _note_unmatched(a.samples, b.samples)
+    for name, own, other in (("A", a, b), ("B", b, a)):
+        untimed = {variant: reason for variant, reason in own.missing.items() if variant in other.samples}
+        notes += [(f"{variant} was not timed in {name}", f"{reason}.") for variant, reason in untimed.items()]
     reached = pd.DataFrame(columns=PAIRED)
     if a.facts and b.facts:
         if reason := _reason_incomparable(a, b):
             notes.append(("Epochs", reason))
         else:
             reached = epochs(a.frame, b.frame)
-            notes += [(f"Best of {name}", f"{_describe_best(own)}.") for name, own in (("A", a), ("B", b))]
+            best = {name: best_choice(own.frame).iloc[0] for name, own in (("A", a), ("B", b))}
+            notes += [(f"Best of {name}", f"{describe_choice(choice)}.") for name, choice in best.items()]
     notes += _note_differences(a.facts | a.environment, b.facts | b.environment)
     return Comparison(timed, reached, notes)
 
 
 def _read_folder(folder: Path) -> _Folder:
     """Read the folder of a run, or that of `sgdbench speed`."""
-    if not (folder / RUN).exists():
+    if (folder / RUN).exists():
+        result = load_run(folder)
+        frame = result.frame.assign(start=[values.tobytes() for values in result.starts])
+        evidence, identity, environment = read_tables(folder), result.run.identity, result.run.environment
+    else:
         evidence = {path.stem: _read_table(path) for path in (folder / SPEED, folder / ROUNDS) if path.exists()}
-        facts = folder / ENVIRONMENT
-        environment = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-        return _Folder(
-            *_speed_samples(evidence), pd.DataFrame(), {}, {name: str(fact) for name, fact in environment.items()}
-        )
-    result = load_run(folder)
-    start = [values.tobytes() for values in result.starts]
-    frame = result.frame.assign(start=start)
-    environment = {name: str(fact) for name, fact in result.run.environment.items()}
-    return _Folder(*_speed_samples(read_tables(folder)), frame, result.run.identity, environment)
+        about = folder / ENVIRONMENT
+        environment = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
+        frame, identity = pd.DataFrame(), {}
+    return _Folder(*_speed_samples(evidence), frame, identity, {name: str(fact) for name, fact in environment.items()})
 
 
 def _speed_samples(evidence: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Sample], dict[str, str]]:
-    """Return the rounds of each variant in seconds for a sample-update, and why the others were not timed."""
+    """Return the rounds of each variant, in seconds for a sample-update, and why the others were not timed."""
     missing = find_untimed(evidence["speed"]) if "speed" in evidence else {}
     if "speed_rounds" not in evidence:
         return {}, missing
@@ -223,7 +212,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _reason_incomparable(a: _Folder, b: _Folder) -> str | None:
-    """Return why epochs to the target cannot be compared, in a sentence."""
+    """Return a sentence on why epochs to the target cannot be compared, or None."""
     if a.frame.empty or b.frame.empty:
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."
     if a.facts["data"] != b.facts["data"]:
@@ -234,26 +223,13 @@ def _reason_incomparable(a: _Folder, b: _Folder) -> str | None:
     return "not compared: there is no target to be reached." if targets[0] == "none" else None
 
 
-def _describe_best(folder: _Folder) -> str:
-    return describe_choice(best_choice(folder.frame).iloc[0])
-
-
 def _note_unmatched(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:
-    """Name the rows that only one of the two has."""
+    """Return notes on the rows that only one of the two has."""
     alone = {
         "Only in A": [name for name in base if name not in new],
         "Only in B": [name for name in new if name not in base],
     }
     return [(about, f"{join_names(names)}.") for about, names in alone.items() if names]
-
-
-def _note_missing(name: str, folder: _Folder, other: _Folder) -> list[tuple[str, str]]:
-    """Return why one has no time for what the other has timed."""
-    return [
-        (f"{variant} was not timed in {name}", f"{reason}.")
-        for variant, reason in folder.missing.items()
-        if variant in other.samples
-    ]
 
 
 def _note_differences(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -263,6 +239,6 @@ def _note_differences(base: Mapping[str, str], new: Mapping[str, str]) -> list[t
 
 
 def join_names(names: list[str]) -> str:
-    """Return names as part of a sentence; of many, the first and how many more."""
+    """Return names as part of a sentence: the first ones, and the number of the others."""
     more = f" and {text(len(names) - MAX_NAMES)} more" if len(names) > MAX_NAMES else ""
     return "; ".join(names[:MAX_NAMES]) + more

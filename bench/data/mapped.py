@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,14 @@ from kernels.losses.loss import Loss
 LARGE = 10**9
 ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Called with what is counted and how many there are; what it opens is called with how many are done."""
+
+
+class MapOptions(TypedDict, total=False):
+    """How a table is mapped, as in `open_table`."""
+
+    cache_dir: str | Path | None
+    announce: Callable[[str], None]
+    progress: ShowProgress
 
 
 @contextmanager
@@ -128,6 +137,8 @@ def load_table(
     drop_missing: bool = False,
     loss: str | Loss = "squared",
     like: Dataset | None = None,
+    mapped: bool = False,
+    **mapping: Unpack[MapOptions],
 ) -> Dataset:
     """Read the columns `x` and `y` of a .csv, .tsv or .parquet file, or map them where `is_mapped`.
 
@@ -154,6 +165,10 @@ def load_table(
         any two numbers, which `Dataset.classes` tells.
     like : Dataset, optional
         Other rows, such as those that are trained on, whose labels have told the classes.
+    mapped : bool
+        Map the file also where it is small.
+    **mapping
+        `cache_dir`, `announce` and `progress` of `open_table`, for a file that is mapped.
 
     Raises
     ------
@@ -161,14 +176,14 @@ def load_table(
         In one line that says where: for a file that cannot be read or is damaged; columns that do not exist,
         are not unique or do not hold real numbers; missing or infinite values; and files without rows.
     """
-    if not is_mapped(path):
+    if not (mapped or is_mapped(path)):
         return read_table(path, x, y, drop_missing=drop_missing, loss=loss, like=like)
     if drop_missing:
         raise ValueError(
             f"{path} is mapped into memory, and a map has all rows: write the file without those that have missing "
             "values, in place of --drop-missing (drop_missing=True)"
         )
-    return open_table(path, x, y)
+    return open_table(path, x, y, **mapping)
 
 
 def _map_arrow(path: Path, names: Sequence[str]) -> Floats | None:

@@ -93,14 +93,15 @@ def _data_lines(table: DataTable, loss: str) -> tuple[list[str], str]:
     if table.builtin is not None:
         imports, data = ["from bench.data import builtin"], f"builtin({table.builtin!r})"
     else:
-        missing = ", drop_missing=True" if table.drop_missing else ""
+        read = ", drop_missing=True" if table.drop_missing else ""
+        read += f", cache_dir={table.cache_dir!r}" if table.cache_dir else ""
         imports = ["from bench.data import load_table"]
         labels = f", loss={loss!r}" if takes_classes(make_loss(loss)) else ""
         known = f"{labels}, like=rows" if labels else ""
-        data = f"load_table({table.path!r}, {table.x!r}, {table.y!r}{missing}{labels})"
+        data = f"load_table({table.path!r}, {table.x!r}, {table.y!r}{read}{labels})"
         paths = {"": table.validation_path, "test=": table.test_path}
         others = [
-            f", {name}load_table({path!r}, {table.x!r}, {table.y!r}{missing}{known})"
+            f", {name}load_table({path!r}, {table.x!r}, {table.y!r}{read}{known})"
             for name, path in paths.items()
             if path
         ]

@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import tomli_w
 from pydantic import ValidationError
 
-from bench.study.schema import DataTable, GridTable, RunTable, Study, field_names
+from bench.study.schema import Study, field_names
 from bench.study.toml_lines import Key, line_numbers, quote_key
-from bench.system.files import read_regular_file
+from bench.system.files import parse_toml, read_regular_file
+
+if TYPE_CHECKING:
+    from bench.data.mapped import MapOptions
 
 # So many files of a folder are held against a name that is not there.
 MOST_FILES = 1000
@@ -46,7 +49,7 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
     """
     path = builtin_paths("studies").get(study, Path(study)) if isinstance(study, str) else study
     text = _read_text(path)
-    table = _parse(text, path)
+    table = parse_toml(text, path)
     resolve_paths(table, path)
     lines = line_numbers(text)
 
@@ -68,13 +71,13 @@ def read_study_table(path: Path) -> dict[str, Any]:
     ValueError
         In one line: for a file that cannot be read, or is no TOML.
     """
-    return _parse(_read_text(path), path)
+    return parse_toml(_read_text(path), path)
 
 
 def resolve_paths(table: Mapping[str, Any], path: Path) -> None:
     """Make the paths of data in the tables of a study, which are relative to its file, absolute in place."""
     data = table.get("data")
-    for key in ("path", "validation_path", "test_path"):
+    for key in ("path", "validation_path", "test_path", "cache_dir"):
         if isinstance(data, dict) and isinstance(data.get(key), str):
             data[key] = str(path.absolute().parent / data[key])
 
@@ -90,16 +93,15 @@ def study_of_table(table: Mapping[str, Any]) -> Study:
     return _validate(table, lambda key: "")
 
 
-def with_overrides(study: Study, **options: Any) -> Study:
-    """Return the study with other settings of its grid and its run.
+def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
+    """Return the study with other values of some keys.
 
     Parameters
     ----------
     study : Study
-    **options
-        lr, batch_size, init, optimizer, schedule, seed, shuffle, dtype, epochs, target, kernel, loss, drop_last,
-        record, confirm, refine, patience, and validation and test of the data, with values that a study could have;
-        None leaves the study's own.
+    settings : mapping
+        From keys, such as ``"run.refine"`` or ``"grid.init.near"``, to values that a study file could have; None takes
+        a key out. Paths of data are relative to the working directory.
 
     Raises
     ------
@@ -107,55 +109,47 @@ def with_overrides(study: Study, **options: Any) -> Study:
         As from `load_study`, without the file.
     """
     table = to_table(study)
-    for name, value in options.items():
-        section = next((section for section in ("grid", "run", "data") if name in field_names((section,))), None)
-        if section is None:
-            known = ", ".join([*GridTable.model_fields, *RunTable.model_fields, *DataTable.model_fields])
-            raise ValueError(f"a study has no setting {name!r}; known are {known}")
-        if value is not None:
-            table[section][name] = value
+    for key, value in settings.items():
+        *tables, name = key.split(".")
+        home = table
+        for part in tables:
+            home = home.setdefault(part, {})
+            if not isinstance(home, dict):
+                raise ValueError(f"{key} is no key: {part} has no keys of its own")
+        if value is None:
+            home.pop(name, None)
+        else:
+            home[name] = value
+    resolve_paths(table, Path("study.toml"))
     return study_of_table(table)
 
 
-def without_target(study: Study) -> Study:
-    """Return the study without a target."""
-    table = to_table(study)
-    table["run"] = {name: value for name, value in table["run"].items() if name not in ("target", "target_loss")}
-    return study_of_table(table)
-
-
-def with_target(study: Study, target: float | None) -> Study:
-    """Return the study with another target, which is given in the units of its table; None leaves its own.
+def with_target(study: Study, target: float, **mapping: Unpack["MapOptions"]) -> Study:
+    """Return the study with a target that is given in the units of its table.
 
     Runs on standardized columns have losses in other units, in which the target of a study is.
 
+    Parameters
+    ----------
+    study : Study
+    target : float
+    **mapping
+        As for `Study.dataset`.
+
     Raises
     ------
     ValueError
-        As from `with_overrides` and `Study.dataset`.
+        As from `with_settings` and `Study.dataset`.
     """
-    changed = with_overrides(study, target=target)
-    if target is not None and study.data.standardize:
+    changed = with_settings(study, {"run.target": target})
+    if study.data.standardize:
         from bench.data.units import standardized_target  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
 
-        _, scaling = study.dataset()
+        _, scaling = study.dataset(**mapping)
         loss = make_loss(study.run.loss)
-        changed = with_overrides(study, target=scaling and standardized_target(target, scaling, loss))
+        changed = with_settings(study, {"run.target": scaling and standardized_target(target, scaling, loss)})
     return changed
-
-
-def with_search(study: Study, **options: Any) -> Study:
-    """Return the study with other settings of its search, the keys of [tune]; None leaves the study's own.
-
-    Raises
-    ------
-    ValueError
-        As from `load_study`, without the file.
-    """
-    table = to_table(study)
-    table["tune"] = table.get("tune", {}) | {name: value for name, value in options.items() if value is not None}
-    return study_of_table(table)
 
 
 def to_table(study: Study) -> dict[str, Any]:
@@ -201,16 +195,6 @@ def _describe_missing_study(path: Path) -> str:
         f"no study or file is called {str(path)!r}{did_you_mean(str(path), [*studies, *suites, *files])}; "
         f"built in are the studies {', '.join(studies)} and the suite {', '.join(suites)}"
     )
-
-
-def _parse(text: str, path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML text."""
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid TOML: {' '.join(str(error).split())}") from None
 
 
 def _validate(table: Mapping[str, Any], locate: Callable[[Key], str], *, recorded: bool = False) -> Study:

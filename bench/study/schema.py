@@ -6,13 +6,14 @@ pandas.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from bench.study.toml_lines import Key
 
 if TYPE_CHECKING:
+    from bench.data.mapped import MapOptions
     from bench.data.scaling import Scaling
     from bench.data.table import Dataset
     from bench.study.grid import Grid
@@ -65,6 +66,10 @@ class DataTable(Table):
     test_path: str | None = Field(
         default=None, description="A file of the same columns with the rows for the test, in place of a share."
     )
+    cache_dir: str | None = Field(
+        default=None,
+        description="Where the columns of a table that is mapped are written; without it, beside the table.",
+    )
 
     @field_validator("x", mode="before")
     @classmethod
@@ -104,6 +109,8 @@ class DataTable(Table):
                 raise ValueError(f"data must have {name}, a share of the rows, or {name}_path, a file, not both")
             if path is not None and self.builtin is not None:
                 raise ValueError(f"{name}_path is for data with a path: of built-in data, {name} holds out a share")
+        if self.cache_dir is not None and self.builtin is not None:
+            raise ValueError("data must have a path for cache_dir: built-in data are not mapped")
         if (self.validation or 0) + (self.test or 0) >= 1:
             raise ValueError(
                 f"validation and test must leave rows to train on, and {self.validation} and {self.test} of them "
@@ -304,10 +311,16 @@ class Study(Table):
             raise ValueError(f"name must be one line of 1 to 100 visible characters, not {name[:100]!r}")
         return name
 
-    def dataset(self) -> "tuple[Dataset, Scaling | None]":
+    def dataset(self, **mapping: Unpack["MapOptions"]) -> "tuple[Dataset, Scaling | None]":
         """Load the data and hold out a part of them, standardized if the study says so; then the way back comes along.
 
         What is held out is scaled by the mean and the deviation of what is trained on.
+
+        Parameters
+        ----------
+        **mapping
+            Who is told of columns that are written for a table that is mapped: `announce` and `progress` of
+            `bench.data.open_table`.
 
         Raises
         ------
@@ -323,6 +336,7 @@ class Study(Table):
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
             load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing, loss=self.run.loss)
+            load = partial(load, cache_dir=table.cache_dir, **mapping)
             data = load(table.path)
             paths = (table.validation_path, table.test_path)
             validation, test = (None if path is None else load(path, like=data) for path in paths)

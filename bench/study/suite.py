@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.study.load import builtin_paths, read_study_table, resolve_paths, study_of_table, with_overrides, with_target
+from bench.study.load import builtin_paths, read_study_table, resolve_paths, study_of_table
 from bench.study.schema import Study
 
 SHARED = ("grid", "run")
@@ -75,15 +75,6 @@ def load_suite(name: str) -> Suite | None:
     if twice := next((one for one in names if names.count(one) > 1), None):
         raise ValueError(f"{path}: each problem must have a name of its own, and {twice!r} is there twice")
     return Suite(title, str(table.get("title") or title), str(table.get("description") or ""), made)
-
-
-def override_all(suite: Suite, target: float | None = None, **options: Any) -> Suite:
-    """Return the suite with other settings in all of its studies; see `bench.study.load.with_overrides`.
-
-    The target is in the units of each study's table: `bench.study.load.with_target`.
-    """
-    studies = tuple(with_target(with_overrides(study, **options), target) for study in suite.studies)
-    return Suite(suite.name, suite.title, suite.description, studies)
 
 
 def _make_study(table: Mapping[str, Any], problem: Mapping[str, Any], path: Path) -> Study:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-# What a disk says that is full, or that this user cannot write.
+# Errors of a disk that is full, or that this user cannot write.
 DISK_ERRORS = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -52,7 +52,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        # Those who write by a handle, such as pyarrow and Pillow, name no file at all.
+        # Libraries that write by a handle, such as pyarrow and Pillow, name no file.
         if error.filename not in (None, str(temporary)):
             raise
         raise OSError(error.errno, _reason(error), str(path)) from error
@@ -62,11 +62,11 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _reason(error: OSError) -> str:
-    """Return why, in the system's words where it has some: pyarrow's own are about its insides."""
+    """Return the system's message for an error, where it has one; pyarrow's own are about its internals."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file in UTF-8 in the place of what is there; see `replace_atomically`."""
+    """Write a text file in UTF-8, and replace one that is there; see `replace_atomically`."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a measurement depends on: the machine, the versions, the threads."""
+"""The facts that a measurement depends on: the machine, the versions, the processors."""
 
 import os
 import platform
@@ -9,15 +9,12 @@ ENVIRONMENT = "environment.json"  # the file in a run's folder that holds these 
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment() -> dict[str, str | int]:
-    """Return facts about this machine and process, by name.
-
-    They go into reports, so no path and no user is among them.
-    """
+    """Return facts about this machine and process by name; no paths and no users, as they go into reports."""
     import llvmlite.binding as llvm  # noqa: PLC0415 (slow, and only needed here)
 
     return {
@@ -31,7 +28,7 @@ def environment() -> dict[str, str | int]:
 
 
 def processor_name() -> str:
-    """Return the processor's name as it calls itself; Python's own answer is empty on Linux."""
+    """Return the name of the processor; that of the `platform` module is empty on Linux."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]

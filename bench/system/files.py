@@ -1,9 +1,11 @@
-"""Files that a user names are read only where they end: a device or a pipe may never do so."""
+"""Reading of files that a user names: regular files only, as a device or a pipe may never end."""
 
 import errno
 import os
 import stat
+import tomllib
 from pathlib import Path
+from typing import Any
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -14,13 +16,7 @@ _KINDS = {
 
 
 def check_regular_file(path: Path) -> None:
-    """Refuse what is not a regular file or a link to one.
-
-    Raises
-    ------
-    OSError
-        If it is something else, in words fit for a message, or is not there.
-    """
+    """Raise an OSError, in words fit for a message, unless the path is a regular file or a link to one."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -39,3 +35,19 @@ def read_regular_file(path: Path) -> bytes:
     """
     check_regular_file(path)
     return path.read_bytes()
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Raises
+    ------
+    ValueError
+        If it is no TOML; names the file.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid TOML: {' '.join(str(error).split())}") from None

@@ -1,4 +1,4 @@
-"""How much memory there is."""
+"""The memory that is available."""
 
 import resource
 from pathlib import Path
@@ -7,7 +7,7 @@ _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memor
 
 
 def available_memory() -> int | None:
-    """Return how many bytes this process can still take without pushing anything out, or None if that is not known."""
+    """Return the number of bytes that this process can take without swapping, or None if that is not known."""
     found = [_available_on_machine(), *map(_limit_of_group, _CGROUPS)]
     limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
@@ -15,7 +15,7 @@ def available_memory() -> int | None:
 
 
 def _available_on_machine() -> int | None:
-    """Return what Linux thinks that it could give."""
+    """Return Linux's estimate of the memory that is available."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Which code runs here: a digest of the sources of the packages, the same wherever they are the same."""
+"""A digest of the sources of the packages, the same wherever they are the same."""
 
 from functools import cache
 from hashlib import sha256
@@ -10,7 +10,7 @@ PACKAGES = ("bench", "kernels")
 
 @cache
 def source_digest() -> str:
-    """Return a digest of all Python files of the packages: their names and what is in them."""
+    """Return a digest of the names and contents of all Python files of the packages."""
     digest = sha256()
     for package in PACKAGES:
         spec = find_spec(package)

@@ -127,5 +127,5 @@ def check_patience(patience: int | None, validation: object) -> float:
     if patience is None:
         return np.inf
     if validation is None:
-        raise ValueError(f"patience must be None without validation, not {describe(patience)}")
+        raise ValueError("patience needs validation: samples that are held out")
     return float(check_integer("patience", patience))

@@ -1,0 +1,108 @@
+"""Lists and assignments as they are typed on a command line; their values are checked where they are used."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+# As many as a setting of a grid may have values.
+MOST_SEEDS = 1_000_000
+
+
+def split_list(text: str) -> list[str]:
+    """Split at commas, but not inside parentheses or brackets: "sgd,adam(0.9, 0.99)" has two parts."""
+    parts, depth = [""], 0
+    for character in text:
+        if character in "([":
+            depth += 1
+        elif character in ")]":
+            depth -= 1
+        if depth < 0:
+            break
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise ValueError(f"brackets must be balanced, and in {text!r} they are not")
+    return [part.strip() for part in parts]
+
+
+def parse_value(text: str) -> int | float | str:
+    """Return a number, or the text of any other value, such as "full" or "log:10"."""
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        return float(text)
+    return text
+
+
+def parse_values(text: str) -> Any:
+    """Return the values between commas, such as "1,8,full"; a single one, such as "log:0.01:1:20", not as a list."""
+    values = [parse_value(part) for part in split_list(text)]
+    return values if len(values) > 1 else values[0]
+
+
+def parse_seeds(text: str) -> list[Any]:
+    """Return seeds; a range such as "0-4" stands for all seeds from its first to its last."""
+    return [seed for part in split_list(text) for seed in _parse_seed_range(part)]
+
+
+def _parse_seed_range(part: str) -> Sequence[Any]:
+    found = re.fullmatch(r"(\d{1,18}) ?- ?(\d{1,18})", part, re.ASCII)
+    if not found:
+        return [parse_value(part)]
+    first, last = int(found[1]), int(found[2])
+    if not first <= last < first + MOST_SEEDS:
+        raise ValueError(
+            f'seed must be numbers and ranges such as "0-4,9", each from low to high with at most {MOST_SEEDS:,} '
+            f"seeds, not {part!r}"
+        )
+    return range(first, last + 1)
+
+
+def parse_start(text: str) -> dict[str, float]:
+    """Return the values of parameters by name, such as "a=1,b=-2.5"."""
+    pairs = [[side.strip() for side in part.split("=", 1)] for part in split_list(text)]
+    try:
+        values = {name: float(value) for name, value in pairs}
+    except ValueError:
+        values = {}
+    if len(values) < len(pairs) or "" in values:
+        raise ValueError(f'init must be distinct names with their values, such as "a=1,b=2", not {text!r}')
+    return values
+
+
+def parse_figures(text: str) -> bool:
+    """Return whether figures are wanted as SVG too."""
+    if text not in {"png", "svg"}:
+        raise ValueError(f'figures must be "png", or "svg" for both, not {text!r}')
+    return text == "svg"
+
+
+def parse_settings(assignments: Sequence[str] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a study that --set and other options give, by key, such as "run.refine".
+
+    A value of --set is read as in a study file; what is no TOML, such as ``log:0.01:1:20``, is text. Options that are
+    not given are None.
+    """
+    settings = {key: value for key, value in options.items() if value is not None}
+    for assignment in assignments or ():
+        key, equals, value = (part.strip() for part in assignment.partition("="))
+        if not equals or not key:
+            raise ValueError(
+                f"--set must be a key of the study and its value, such as run.refine=2, not {assignment!r}"
+            )
+        if key in settings:
+            raise ValueError(f"{key} must be given once, by --set or by its own option")
+        settings[key] = _parse_toml(value)
+    return settings
+
+
+def _parse_toml(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text

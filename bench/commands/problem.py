@@ -1,0 +1,117 @@
+"""From what a command line names, a study or a table, and the settings on it, to the study that is run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.analysis.default_study import default_study
+from bench.commands.console import print_choices, print_sentence, show_mapping
+from bench.data.batches import MAPPED
+from bench.study.load import load_study, with_settings, with_target
+from bench.study.schema import Study
+from bench.study.suite import Suite, load_suite
+from bench.tables.formatting import text
+from kernels.losses import make_loss
+from kernels.train.yardstick import Yardstick, find_yardstick
+
+
+class TableColumns(NamedTuple):
+    """The options of a table: its inputs, None for all columns of numbers, the target and the model."""
+
+    x: Sequence[str] | None
+    y: str | None
+    model: str | None
+    drop_missing: bool
+
+
+def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], target: float | None) -> Study | Suite:
+    """Return a suite with these settings in each of its studies, or else a study, as `load_study_or_table` does."""
+    suite = None if _is_table(name, columns) else load_suite(name)
+    if suite is None:
+        return load_study_or_table(name, columns, settings, target)
+    _refuse_columns(name, columns)
+    return replace(suite, studies=tuple(apply_settings(study, settings, target) for study in suite.studies))
+
+
+def load_study_or_table(name: str, columns: TableColumns, settings: Mapping[str, Any], target: float | None) -> Study:
+    """Return a study with these settings: built-in, from a file, or the default one for a table.
+
+    Parameters
+    ----------
+    name : str
+    columns : TableColumns
+    settings : mapping
+        Keys of the study and their values.
+    target : float or None
+        The loss at which runs stop, in the units of the table.
+    """
+    if _is_table(name, columns):
+        study = _make_default(name, columns, settings)
+    else:
+        _refuse_columns(name, columns)
+        study = load_study(name)
+    return apply_settings(study, settings, target)
+
+
+def _is_table(name: str, columns: TableColumns) -> bool:
+    # A folder may also be that of a run.
+    return Path(name).suffix.lower() in MAPPED or (columns.y is not None and Path(name).is_dir())
+
+
+def _refuse_columns(name: str, columns: TableColumns) -> None:
+    """Refuse options of a table for a study, which names its data and model itself."""
+    if wrong := next((option for option, value in columns._asdict().items() if value), None):
+        raise ValueError(
+            f"--{wrong.replace('_', '-')} is for a {', '.join(MAPPED)} file; the study {name} says what its data and "
+            "model are"
+        )
+
+
+def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any]) -> Study:
+    """Return the default study of a table, and print its choices."""
+    if columns.y is None:
+        raise ValueError(f"--y must name the column of {name} that is to be fitted")
+    how = columns._asdict() | show_mapping() | {"loss": settings.get("run.loss", "squared")}
+    how |= {key: settings.get(f"data.{key}") for key in ("validation", "test", "cache_dir")}
+    made = default_study(Path(name).absolute(), **how)
+    print_choices(made.left_out, made.classes)
+    if made.scaling:
+        print_sentence("Scaling", made.scaling)
+    if made.study.run.target is None:
+        print_sentence("Target", f"none: {_describe_no_target(made.yardstick)}")
+    return made.study
+
+
+def apply_settings(study: Study, settings: Mapping[str, Any], target: float | None) -> Study:
+    """Return the study with these settings, and a new target if they change the loss.
+
+    A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given.
+    """
+    changed = with_settings(study, settings)
+    made_for = study.run.target_loss or study.run.loss
+    if target is not None:
+        changed = with_target(changed, target, **show_mapping())
+        return with_settings(changed, {"run.target_loss": changed.run.loss}) if study.run.target_loss else changed
+    same = make_loss(made_for).text == make_loss(changed.run.loss).text
+    if study.run.target is None or "run.target" in settings or same:
+        return changed
+    data, _ = changed.dataset(**show_mapping())
+    model = changed.make_model(data)
+    starts = list(changed.make_grid().starts(model))
+    yardstick = find_yardstick(model, make_loss(changed.run.loss), (model.columns(data.x), data.y), starts)
+    old = f"{text(study.run.target)} was made for the loss {made_for}"
+    if yardstick.target is None:
+        print_sentence("Target", f"{old}, and there is none for {changed.run.loss}: {_describe_no_target(yardstick)}")
+        return with_settings(changed, {"run.target": None, "run.target_loss": None})
+    print_sentence("Target", f"{text(yardstick.target)} for the loss {changed.run.loss}; {old}.")
+    return with_settings(changed, {"run.target": yardstick.target, "run.target_loss": changed.run.loss})
+
+
+def _describe_no_target(yardstick: Yardstick) -> str:
+    """Return the reason why there is no target, as the end of a sentence."""
+    if np.isnan(yardstick.loss):
+        return f"{yardstick.note}."
+    return f"the lowest loss, {yardstick.loss:.4g}, is no improvement over that of {yardstick.baseline}."

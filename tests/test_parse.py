@@ -1,0 +1,134 @@
+import pytest
+
+from bench.commands import parse
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("sgd", ["sgd"]),
+        ("sgd, adam(0.9, 0.99) ,momentum(0.9)", ["sgd", "adam(0.9, 0.99)", "momentum(0.9)"]),
+        ("multistep([3, 5], 0.5),constant", ["multistep([3, 5], 0.5)", "constant"]),
+        ("multistep(gamma=0.1, milestones=[30, 60])", ["multistep(gamma=0.1, milestones=[30, 60])"]),
+        ("f([1, (2, [3, 4]), 5], g(6, 7)), h([], 8)", ["f([1, (2, [3, 4]), 5], g(6, 7))", "h([], 8)"]),
+        ("(" * 2000 + "a,b" + ")" * 2000 + ",c", ["(" * 2000 + "a,b" + ")" * 2000, "c"]),
+        ("a,,b", ["a", "", "b"]),
+        (",", ["", ""]),
+        ("", [""]),
+    ],
+)
+def test_commas_in_parentheses_do_not_split(text, parts):
+    assert parse.split_list(text) == parts
+
+
+@pytest.mark.parametrize("text", ["sgd,adam(0.9, 0.99", "f(1),g)2(", "]"])
+def test_unbalanced_brackets_are_refused(text):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 (the whole text is compared)
+        parse.split_list(text)
+    assert str(refused.value) == f"brackets must be balanced, and in {text!r} they are not"
+
+
+def test_a_schedule_with_a_list_is_read_on_the_command_line(sgdbench, monkeypatch):
+    schedules = []
+    run = "bench.commands.run.run_study"
+    monkeypatch.setattr(run, lambda study, *_, **__: schedules.extend(study.grid.schedule) or True)
+    code, _, err = sgdbench("run", "--schedule", "multistep(gamma=0.1, milestones=[30, 60]),halve(10)")
+    assert (code, err) == (0, "")
+    assert schedules == ["multistep(gamma=0.1, milestones=[30, 60])", "halve(10)"]
+    code, _, err = sgdbench("run", "--schedule", "multistep([30, 60)")
+    assert code == 2
+    assert err.startswith("sgdbench: brackets must be balanced, and in ")
+
+
+def test_figures_are_asked_for_by_their_format(sgdbench, monkeypatch):
+    asked = []
+    monkeypatch.setattr("bench.commands.run.run_study", lambda *_, svg, **__: asked.append(svg) or True)
+    monkeypatch.setattr("bench.commands.report.write_reports", lambda *_, svg: asked.append(svg) or [])
+    for command in (["run"], ["report", "."]):
+        for figures in ([], ["--figures", "svg"]):
+            assert sgdbench(*command, *figures)[0] == 0
+        code, _, err = sgdbench(*command, "--figures", "jpg")
+        assert (code, err) == (2, 'sgdbench: figures must be "png", or "svg" for both, not \'jpg\'\n')
+    assert asked == [False, True] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("0.5", 0.5),
+        ("1e-3, 2", [1e-3, 2]),
+        ("log:0.01:1:20", "log:0.01:1:20"),
+        ("1,16,full", [1, 16, "full"]),
+        ("-2, 1.5", [-2, 1.5]),
+        ("9" * 30, int("9" * 30)),
+        ("9" * 5000, float("inf")),
+        ("0.1,fast", [0.1, "fast"]),
+        ("sgd,adam(0.9, 0.99)", ["sgd", "adam(0.9, 0.99)"]),
+        ("", ""),
+    ],
+)
+def test_values_are_numbers_or_texts(text, values):
+    assert parse.parse_values(text) == values
+
+
+def test_starts():
+    assert parse.parse_start("a=1, b=-2.5e3") == {"a": 1.0, "b": -2500.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2", 2),
+        ("1e-3", 1e-3),
+        ("false", False),
+        ('"log"', "log"),
+        ("log:0.01:1:20", "log:0.01:1:20"),
+        ("adam(beta1=0.9)", "adam(beta1=0.9)"),
+        ("[1, 'full']", [1, "full"]),
+        ("{near = [1, 2]}", {"near": [1, 2]}),
+        ("1\nlr = 2", "1\nlr = 2"),
+        ("", ""),
+        ("[" * 10_000, "[" * 10_000),
+    ],
+)
+def test_settings_are_values_of_toml_or_texts(text, value):
+    assert parse.parse_settings([f"run.refine={text}"], {"run.epochs": 3, "run.loss": None}) == {
+        "run.epochs": 3,
+        "run.refine": value,
+    }
+
+
+@pytest.mark.parametrize(
+    ("assignments", "words"),
+    [
+        (["refine"], "--set must be a key of the study and its value, such as run.refine=2, not 'refine'"),
+        (["=2"], "--set must be a key of the study and its value, such as run.refine=2, not '=2'"),
+        (["a.b=1", "a.b=1"], "a.b must be given once, by --set or by its own option"),
+        (["run.epochs=1"], "run.epochs must be given once, by --set or by its own option"),
+    ],
+)
+def test_settings_that_are_none_are_refused(assignments, words):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        parse.parse_settings(assignments, {"run.epochs": 3})
+    assert str(refused.value) == words
+
+
+@pytest.mark.parametrize("text", ["a=one", "1,2", "=1", "a=1,a=2", "a", ""])
+def test_starts_that_are_none_are_refused(text):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        parse.parse_start(text)
+    assert str(refused.value) == f'init must be distinct names with their values, such as "a=1,b=2", not {text!r}'
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("3", [3]), ("0-4", [0, 1, 2, 3, 4]), ("0-2, 9", [0, 1, 2, 9]), ("7-7", [7]), ("-2", [-2])],
+)
+def test_seeds(text, seeds):
+    assert parse.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["4-0", "0-1000000", "1,9-8"])
+def test_ranges_of_seeds_that_are_none(text):
+    with pytest.raises(ValueError, match="each from low to high with at most 1,000,000 seeds"):
+        parse.parse_seeds(text)
