@@ -16,7 +16,7 @@ test: $(VENV)/installed-$(EXTRAS)
 
 # What everything else rests on: for a second Python, or other versions of what is installed.
 core: $(VENV)/installed-$(EXTRAS)
-	$(PYTEST) tests/test_equality.py tests/test_fit.py tests/test_store.py tests/test_sweep.py
+	$(PYTEST) tests/kernels/test_equality.py tests/kernels/train/test_fit.py tests/bench/store/test_run_folder.py tests/bench/engine/test_sweep.py
 
 # Each direct dependency at its lower bound, as pyproject.toml has it, on the oldest Python.
 oldest: VENV := .venv-oldest

@@ -14,6 +14,10 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+pytest.register_assert_rewrite("tests.support")  # before anything imports it
+
+from tests.support.constants import BENCHMARKS, HANG, ROOT  # noqa: E402
+
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("sgdbench", deadline=None)
 hypothesis.settings.load_profile("sgdbench")
@@ -29,30 +33,34 @@ if CACHE:
     os.environ["SGDBENCH_CACHE_DIR"] = str(Path(CACHE.name) / "kernels")
 
 # The files that take longest, from the longest on.
-LONGEST = ["test_equality", "test_peers", "test_cli", "test_dask", "test_sweep", "test_optimizers", "test_validation"]
-LONGEST += ["test_report", "test_documents", "test_tune", "test_notebook", "test_block", "test_cache", "test_lanes"]
-LONGEST += [
-    "test_plots",
-    "test_program",
+LONGEST = [
+    "kernels/test_equality",
+    "bench/timing/test_peers",
+    "bench/test_cli",
+    "bench/engine/test_dask",
+    "bench/engine/test_sweep",
+    "kernels/optimizers/test_optimizer",
+    "kernels/data/test_validation",
+    "bench/report/test_report",
+    "test_documents",
+    "bench/engine/test_tune",
+    "test_notebook",
+    "kernels/train/test_block",
+    "kernels/base/test_cache",
+    "kernels/simd/test_lanes",
+    "bench/plots/test_plots",
+    "kernels/model/test_program",
     "test_browser",
-    "test_prediction_losses",
-    "test_derivative_check",
-    "test_many",
+    "kernels/losses/test_prediction_losses",
+    "kernels/model/test_derivative_check",
+    "benchmarks/test_many",
+    "bench/study/test_suite",
+    "bench/timing/test_paired",
+    "bench/commands/test_speed",
+    "bench/commands/test_interrupts",
+    "bench/study/test_load",
+    "bench/test_held_out",
 ]
-LONGEST += [
-    "test_suite",
-    "test_timing",
-    "test_race",
-    "test_interrupts",
-    "test_study",
-    "test_held_out",
-]
-
-ROOT = Path(__file__).parent.parent
-
-# Seconds after which something hangs; nothing takes so long, on a machine that is busy with other things either.
-HANG = 600
-BENCHMARKS = ROOT / "tests" / "benchmarks"
 
 
 def says_how_to_benchmark(config):
@@ -80,7 +88,8 @@ def pytest_ignore_collect(collection_path, config):
 
 def pytest_collection_modifyitems(items):
     # A file is the work of one process: with the long ones first, none is left to work alone in the end.
-    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+    order = {ROOT / "tests" / f"{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_collection_finish():
@@ -147,10 +156,10 @@ def python():
 
 @pytest.fixture
 def short_kernels(monkeypatch):
-    """Kernels of single runs are those of `tests.short_kernel`, and none of them is known afterwards."""
+    """Kernels of single runs are those of `tests.support.short_kernel`, and none of them is known afterwards."""
     from kernels.compile import specialize
     from kernels.loops import loops
-    from tests import short_kernel
+    from tests.support import short_kernel
 
     monkeypatch.setattr(loops, "train", short_kernel.train)
     monkeypatch.setattr(specialize, "_build", functools.cache(specialize._build.__wrapped__))

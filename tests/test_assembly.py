@@ -13,7 +13,7 @@ from kernels.losses import make_loss
 from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
 from kernels.train.block import WIDTH
-from tests.assembly import AVX2, AVX512, Loop, assembly_of, innermost_loops, skip_without_assembly
+from tests.support.assembly import AVX2, AVX512, Loop, assembly_of, innermost_loops, skip_without_assembly
 
 skip_without_assembly()
 

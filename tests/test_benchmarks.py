@@ -11,7 +11,7 @@ import pytest
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.timing.paired import FEWEST
 from bench.timing.variants import VARIANTS
-from tests.conftest import BENCHMARKS, HANG, ROOT
+from tests.support.constants import BENCHMARKS, HANG, ROOT
 
 PEERS = sorted({variant.module or variant.package for variant in VARIANTS if variant.package})
 # Blocked, as if they were not installed.

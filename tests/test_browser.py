@@ -10,8 +10,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from browsing import chromium, complaints, opened
-from hostile import STARTS, TITLE, hostile_run, make_costs
 
 from bench import Grid, sweep
 from bench.analysis.surface import loss_surface
@@ -28,6 +26,8 @@ from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.seconds import times_to_target
 from kernels import Model
 from kernels.losses import make_loss
+from tests.support.browsing import chromium, complaints, opened
+from tests.support.hostile import STARTS, TITLE, hostile_run, make_costs
 
 CHARTS = ["bend", "fall", "path", "map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
 WIDTHS = [390, 1024, 1440]

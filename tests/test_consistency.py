@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy import inf
-from simulated import costs_of, runs_of
 
 from bench.tables.headline import headline
 from bench.tables.optimizer_comparison import compare_optimizers
@@ -13,7 +12,8 @@ from bench.tables.run_costs import CHOICES, find_choices
 from bench.tables.verdict import verdict
 from bench.tables.winners import confirm, winners
 from kernels import Model
-from tests.consistency import contradictions
+from tests.support.consistency import contradictions
+from tests.support.simulated import costs_of, runs_of
 
 LINE = Model("a*x")
 NAMES = ["sgd", "adam", "momentum", "nesterov"]

@@ -10,9 +10,6 @@ from itertools import takewhile
 import numpy as np
 import pandas as pd
 import pytest
-from documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
-from test_compare import WOBBLE, benchmark_file
-from test_rooms import HEIGHT, LINES
 
 from bench.cli import app
 from bench.compare.gates import load_gates
@@ -28,19 +25,22 @@ from kernels.losses import LOSSES, make_loss
 from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import SCHEDULES, learning_rates
-from tests.conftest import ROOT
+from tests.bench.commands.test_compare import WOBBLE, benchmark_file
+from tests.support.constants import ROOT
+from tests.support.documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
+from tests.test_rooms import HEIGHT, LINES
 
 README, KERNELS_README, BENCH_README = "README.md", "kernels/README.md", "bench/README.md"
 
 # Blocks that are not run here: the file, something that this block alone has in it, and the reason.
 NOT_RUN_HERE = [
-    (BENCH_README, "@register_optimizer(slots=1", "tests/test_register.py runs it, as the plug-in that it is"),
-    (BENCH_README, '@register_variant("matrices"', "tests/test_register_variant.py runs it, and verifies the variant"),
-    (BENCH_README, "def test_matrices", "tests/test_register_variant.py runs it, as another project would"),
-    (BENCH_README, "theirs.fit(", "tests/test_sklearn_estimator.py runs it, with three epochs"),
-    (BENCH_README, "client = Client(", "tests/test_dask.py trains on clusters of processes on this machine"),
+    (BENCH_README, "@register_optimizer(slots=1", "tests/kernels/extend/test_register.py runs it, as a plug-in"),
+    (BENCH_README, '@register_variant("matrices"', "tests/bench/timing/test_registered.py runs and verifies it"),
+    (BENCH_README, "def test_matrices", "tests/bench/timing/test_registered.py runs it, as another project would"),
+    (BENCH_README, "theirs.fit(", "tests/bench/estimators/test_regressor.py runs it, with three epochs"),
+    (BENCH_README, "client = Client(", "tests/bench/engine/test_dask.py trains on clusters of processes here"),
     (KERNELS_README, "f(x; θ)", "formulas"),
-    (KERNELS_README, "eight running sums", "formulas; tests/test_loops.py holds the sums against NumPy"),
+    (KERNELS_README, "eight running sums", "formulas; tests/kernels/simd/test_tuples.py holds the sums against NumPy"),
     (KERNELS_README, "parsed into a tree", "a drawing"),
     ("CONTRIBUTING.md", "pytest_plugin     ", "test_the_rooms_are_those_that_imports_keep_to compares it"),
     (KERNELS_README, "v_5 = v_3 + v_4", "test_the_program_that_is_shown_is_the_one_that_is_compiled compares it"),
@@ -216,7 +216,7 @@ def test_every_block_is_run_or_has_a_reason():
     for block in BLOCKS:
         assert block.language in {"", "python", "toml", "yaml"} or not is_run_here(block), block
     for _, _, reason in NOT_RUN_HERE:
-        for path in re.findall(r"tests/\w+\.py", reason):
+        for path in re.findall(r"tests/[\w/]+\.py", reason):
             assert (ROOT / path).exists()
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from documents import DOCUMENTS, parse_command, words_of
 from matplotlib.figure import Figure
 
 import bench.report.notebook
@@ -22,7 +21,8 @@ from bench.tables.formatting import text
 from bench.tables.standard_tables import best_choices
 from kernels import FitResult, fit, models
 from kernels.base.views import PLACES, find_view
-from tests.conftest import HANG, ROOT
+from tests.support.constants import HANG, ROOT
+from tests.support.documents import DOCUMENTS, parse_command, words_of
 
 EXAMPLES = Path(bench.__file__).parent / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))

@@ -5,7 +5,7 @@ from graphlib import TopologicalSorter
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.constants import ROOT
 
 KERNELS = ("extend", "train", "compile", "loops", "simd", "reference", "data", "optimizers", "losses", "model", "base")
 # The command above, the mathematics and the system below; rooms on one line do not import each other.

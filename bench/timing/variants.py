@@ -34,7 +34,8 @@ TOLERANCE = 1e-9
 # Of what packages say that fail, some write pages.
 LONGEST_REASON = 300
 
-# The optimizers that peers have, with the options of each, held against the reference by tests/test_peers.py.
+# The optimizers that peers have, with the options of each; tests/bench/timing/test_peers.py holds them against the
+# reference.
 PLAIN = {"sgd": ()}
 HEAVY_BALL, ADAM = ("momentum", "weight_decay"), ("beta1", "beta2", "eps", "weight_decay")
 IN_JAX = {"sgd": ("weight_decay",), "momentum": HEAVY_BALL, "nesterov": HEAVY_BALL, "adam": ADAM}

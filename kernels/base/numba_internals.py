@@ -1,7 +1,7 @@
 """All that is used of numba and llvmlite beyond their public interface: typing, caches, compiler passes and locks.
 
 Other versions may change it without notice. It was tried with those in `TRIED`; where another one differs,
-`tests/test_numba_internals.py` says what has changed.
+`tests/kernels/base/test_numba_internals.py` says what has changed.
 """
 
 import hashlib

@@ -10,8 +10,8 @@ from itertools import count
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.short_kernel import USE_SHORT_KERNELS
+from tests.support.constants import ROOT
+from tests.support.short_kernel import USE_SHORT_KERNELS
 
 pytestmark = pytest.mark.benchmark(group="cold start")
 

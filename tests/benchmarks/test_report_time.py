@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from browsing import chromium, opened
 
 from bench import Grid, sweep
 from bench.report.report import write_report
 from bench.timing.problem import classic
 from kernels.model.models import quadratic
+from tests.support.browsing import chromium, opened
 
 OPENED = 3
 

@@ -1,7 +1,8 @@
 """A drill: files of the kernel cache are damaged, and a fit must give the same bits all the same and mend them.
 
-The suite damages all files at once and fits in a new process (`tests/test_cache.py`). By hand, each file is damaged
-alone, again and again, and fits are in processes forked from one that has imported everything and loaded no kernel:
+The suite damages all files at once and fits in a new process (`tests/kernels/base/test_cache.py`). By hand, each file
+is damaged alone, again and again, and fits are in processes forked from one that has imported everything and loaded no
+kernel:
 
     python -m tests.drills.cache_flips --flips 40
 

@@ -2,8 +2,9 @@
 
 The disk is a small file system in memory (tmpfs), mounted in a namespace of the process's own, so that nobody else sees
 it; `unshare` must be there, and permitted. The suite fills a few of them with a sweep, and has tests with a limit on
-the size of files for whoever may not mount (`tests/test_store.py`, `tests/test_files.py`, `tests/test_cache.py`). By
-hand, with the whole command `sgdbench run`:
+the size of files for machines on which mounting is not permitted (`tests/bench/store/test_run_folder.py`,
+`tests/bench/system/test_atomic.py`, `tests/kernels/base/test_cache.py`). By hand, with the whole command
+`sgdbench run`:
 
     python -m tests.drills.full_disk --sizes 20
 
@@ -24,8 +25,8 @@ import numpy as np
 
 from bench.engine import jobs, train
 from tests.drills.flips import STUDY, resume, write_study
-from tests.drills.imports import ROOT
 from tests.drills.kills import import_everything, results_of, run_command, trained_in
+from tests.support.constants import ROOT
 
 LARGE = "64m"
 # Stored part by part, and trained without a kernel that would have to be compiled.

@@ -1,7 +1,7 @@
 """A drill: signals strike a command at random moments while it starts, and it must end without a traceback.
 
 Before its own first line a command cannot do anything about a signal: what Python prints then is counted as Python's.
-The suite interrupts imports where it hurts most (`tests/test_interrupts.py`). By hand:
+The suite interrupts imports where it hurts most (`tests/bench/commands/test_interrupts.py`). By hand:
 
     python -m tests.drills.imports --times 60
 
@@ -15,12 +15,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-ROOT = Path(__file__).parents[2]
+from tests.support.constants import ROOT
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Imports nearly everything, and then takes an hour.
 COMMAND = ("compare", "fused", "reference", "--seconds", "3600")

@@ -1,7 +1,8 @@
 """A drill: `sgdbench run` or `tune` is killed at random moments, and --resume must bring the same results.
 
-The suite kills the sweep alone, which takes less time (`tests/test_sweep.py`), and the store (`tests/test_store.py`).
-By hand, the sweep again and again, and the whole command, from the study to the report:
+The suite kills the sweep alone, which takes less time (`tests/bench/engine/test_sweep.py`), and the store
+(`tests/bench/store/test_run_folder.py`). By hand, the sweep again and again, and the whole command, from the
+study to the report:
 
     python -m tests.drills.kills --sweeps 200 --kills 100
     python -m tests.drills.kills --sweeps 0 --kills 100 --command tune
@@ -147,7 +148,7 @@ def kill_commands(command, place, kills, rng):
 
 def kill_sweeps(folder, kills):
     """Kill sweeps by SIGKILL; each must end with the results of one that was not disturbed."""
-    from tests.test_sweep import assert_same, kill_at_random_moments, kill_grid, swept
+    from tests.bench.engine.test_sweep import assert_same, kill_at_random_moments, kill_grid, swept
 
     killed, expected = kill_at_random_moments(folder, beforehand=False, kills=kills), swept(grid=kill_grid())
     for run in killed:

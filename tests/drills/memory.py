@@ -1,6 +1,6 @@
 """A drill: how much memory a sweep of very many configurations takes at its peak, stored in a folder.
 
-The suite trains one very long run (`tests/test_memory.py`). By hand, on Linux:
+The suite trains one very long run (`tests/bench/engine/test_memory.py`). By hand, on Linux:
 
     python -m tests.drills.memory --configurations 1000000
 

@@ -3,7 +3,7 @@
 Folders of random owners and modes lead to a cache. Another user tries to write into it, or to put another folder or a
 link in the place of one on the way; sometimes the owner then takes away the rights of others, which keeps what was
 planted. The cache is looked into before and after. Only root can act as others. The suite does it with a few such
-caches, and has a test of each attack (`tests/test_private_folder.py`). By hand:
+caches, and has a test of each attack (`tests/kernels/base/test_private_folder.py`). By hand:
 
     python -m tests.drills.other_user --caches 2000
 

@@ -32,7 +32,7 @@ from kernels.base.plugins import load_plugin
 from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
 from kernels.losses import make_loss
 from kernels.train.yardstick import find_yardstick
-from tests.consistency import contradictions
+from tests.support.consistency import contradictions
 
 ROWS, EPOCHS = 48, 4
 MODELS = {

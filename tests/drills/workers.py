@@ -1,6 +1,6 @@
 """A drill: workers of a Dask cluster are killed while they train, and the results must be those of threads.
 
-The suite kills four (`tests/test_dask.py`). By hand, many more, one or both at a time:
+The suite kills four (`tests/bench/engine/test_dask.py`). By hand, many more, one or both at a time:
 
     python -m tests.drills.workers --kills 100
 
@@ -26,8 +26,8 @@ def main():
         from distributed import Client, LocalCluster
 
         from bench.engine import dask, jobs
-        from tests.test_dask import Killer, grid_of, swept
-        from tests.test_sweep import assert_same
+        from tests.bench.engine.test_dask import Killer, grid_of, swept
+        from tests.bench.engine.test_sweep import assert_same
 
         jobs.JOB_UPDATES, dask.TASK_SECONDS = 1, 0
         grid, long = grid_of(["sgd", "momentum(0.9)"], 64), {"epochs": 3000, "target": None}

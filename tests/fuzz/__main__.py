@@ -1,5 +1,9 @@
 """Fuzz one target from the command line: `python -m tests.fuzz expression --inputs 1000000 --seed 1`.
 
+Each other module here makes one target in an empty folder: a small corpus, the pieces that mutations insert, and the
+function that examines an input. An input is accepted or refused in one line; anything else is a failure. The suite runs
+each target for a second.
+
 It prints what became of the inputs, and an input for each place where something failed, and ends with exit code 1
 then. An input may take a second of processor time, and the process 500 MB. With `--coverage`, atheris (pip install
 atheris) chooses inputs by the lines that they reach; without it, the inputs follow from the seed.

@@ -1,0 +1,118 @@
+"""Paths for the page to play: where the kernels stood, and how they end where the sweep says."""
+
+import numpy as np
+import pytest
+
+from bench import Grid, sweep
+from bench.analysis import paths as module
+from bench.analysis.paths import recorded_paths
+from bench.analysis.trajectories import ReplayError
+from bench.data.table import Dataset
+from bench.study.schema import RunTable
+from bench.tables.run_costs import CHOICES
+from tests.bench.analysis.test_trajectories import PARABOLA, STARTS, again, swept
+
+PARAMS = ["param_a", "param_b", "param_c"]
+
+
+@pytest.fixture(scope="module", params=["fused", "lanes"])
+def given(request):
+    return swept(PARABOLA, request.param)
+
+
+@pytest.fixture(scope="module")
+def paths(given):
+    return recorded_paths(*given)
+
+
+def test_there_is_one_run_for_each_choice_and_start(given, paths):
+    frame = given[0].frame
+    chosen = frame[frame["config_id"].isin(paths["config_id"].unique())]
+    assert len(chosen) == len(frame[[*CHOICES, "init"]].drop_duplicates()) == 12
+    assert set(chosen["seed"]) == {0}
+
+
+def test_the_kernels_were_there_at_these_marks(given, paths):
+    """A single run, trained with all of its marks recorded, passes through the same points."""
+    frame = given[0].frame
+    for place, row in enumerate(frame.itertuples()):
+        path = paths[paths["config_id"] == row.config_id]
+        if path.empty or row.status == "diverged":
+            continue
+        run = again(given, place)
+        at = np.searchsorted(run.samples_seen, path["samples"])
+        np.testing.assert_array_equal(run.samples_seen[at], path["samples"])
+        np.testing.assert_array_equal(module._to_float32(run.trajectory[at]), path[PARAMS])
+        np.testing.assert_array_equal(module._to_float32(run.loss[at]), path["loss"])
+        assert (at[0], at[-1]) == (0, len(run.loss) - 1)
+        stored = [row.param_a, row.param_b, row.param_c]
+        np.testing.assert_array_equal(path[PARAMS].iloc[-1], np.float32(stored))
+
+
+@pytest.mark.parametrize("kernel", ["fused", "lanes", "lanes-fma"])
+def test_a_start_that_meets_the_target_is_the_whole_path(kernel):
+    data = swept()[2]
+    start = [2.001, -1.0, 3.0]
+    grid = Grid(lr=[0.01, 0.1], batch_size=[1, 8], init=start)
+    found = sweep(PARABOLA, data.x, data.y, grid, epochs=3, target=0.1, kernel=kernel, confirm=0)
+    assert set(found.frame["samples_seen"]) == {0}
+    path = recorded_paths(found, RunTable(epochs=3, target=0.1, kernel=kernel), data)
+    assert set(path["config_id"]) == set(found.frame["config_id"])
+    assert path["samples"].tolist() == [0] * 4
+    np.testing.assert_array_equal(path[PARAMS], np.tile(np.float32(start), (4, 1)))
+
+
+def test_a_run_that_diverges_ends_in_what_is_not_finite(given, paths):
+    frame = given[0].frame
+    lost = frame[(frame["status"] == "diverged") & frame["config_id"].isin(paths["config_id"])]
+    assert len(lost) > 0
+    for row in lost.itertuples():
+        path = paths[paths["config_id"] == row.config_id]
+        finite = np.isfinite(path[["loss", *PARAMS]]).all(axis=1)
+        assert finite.iloc[0]
+        assert not finite.iloc[-1]
+        assert path["samples"].iloc[-1] == row.samples_seen
+
+
+def test_what_float32_does_not_hold_stays_finite():
+    stored = module._to_float32(np.array([1e300, -1e300, 1.5, np.inf, np.nan]))
+    np.testing.assert_array_equal(np.isfinite(stored), [True, True, True, False, False])
+
+
+def test_where_there_is_no_room_marks_go_first_then_starts_then_choices(given, monkeypatch):
+    frame = given[0].frame
+    whole = recorded_paths(*given)
+
+    def with_room_for(runs, marks):
+        monkeypatch.setattr(module, "LEAST_MARKS", marks)
+        monkeypatch.setattr(module, "MAX_NUMBERS", runs * marks * 5)
+        found = recorded_paths(*given)
+        assert len(found) <= runs * marks
+        chosen = frame[frame["config_id"].isin(found["config_id"].unique())]
+        assert found.groupby("config_id", observed=True)["samples"].first().eq(0).all()
+        ends = found.groupby("config_id", observed=True)["samples"].last()
+        assert ends.to_dict() == chosen.set_index("config_id")["samples_seen"].to_dict()
+        return found, chosen
+
+    some, chosen = with_room_for(12, 7)
+    assert len(chosen) == 12
+    assert len(some) < len(whole)
+    _, chosen = with_room_for(11, 7)
+    assert set(chosen["init"].astype(str)) == {next(iter(STARTS))}
+    assert len(chosen) == 6
+    _, chosen = with_room_for(3, 7)
+    assert len(chosen) == 3
+
+
+def test_where_it_would_take_long_there_are_none(given, monkeypatch):
+    monkeypatch.setattr(module, "WORK", 1)
+    found = recorded_paths(*given)
+    assert found.empty
+    assert found.columns.tolist() == ["config_id", "samples", "loss", *PARAMS]
+
+
+def test_other_data_are_refused(given):
+    result, budget, data = given
+    other = Dataset(data.x, data.y + 1e-9, data.x_names, data.y_name, data.source)
+    with pytest.raises(ReplayError, match=r"^configuration \w+, trained once more, ends at \[.*, and in the sweep at "):
+        recorded_paths(result, budget, other)

@@ -1,0 +1,622 @@
+"""Comparing A and B: what is read, what is past a gate, and how it is said."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+from scipy.stats import binom
+
+from bench import Grid, sweep
+from bench.compare.gates import Gates, load_gates
+from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
+from bench.compare.pytest_benchmark import read_benchmarks
+from bench.compare.ratios import BEST, Sample, best_choice, epochs, times
+from bench.store.evidence import COLUMNS, store_tables
+from bench.store.run_folder import read_identity
+from bench.store.seal import name_owner, read_json, seal_json
+from bench.timing.paired import Timings
+from bench.timing.verify import NotVerifiedError
+from kernels import models
+from tests.support.frames import make_frame
+
+HOSTILE = "t|<b>`x`[1]\x1b[2J\n"
+# A slow clock of one per cent, in no order that has a trend.
+WOBBLE = 1 + 0.01 * np.sin(np.arange(40) ** 2)
+
+
+def benchmark_file(path, rows, *, raw=True, node="here", cpu="fast", hz=1):
+    """Write what pytest-benchmark would: from a name to the times of its rounds."""
+    benchmarks = []
+    for name, seconds in rows.items():
+        stats = {"median": float(np.median(seconds)), "rounds": len(seconds)} | ({"data": list(seconds)} if raw else {})
+        benchmarks.append({"name": name.rpartition("::")[2], "fullname": name, "stats": stats})
+    machine = {"node": node, "python_version": "3.11.1", "cpu": {"brand_raw": cpu, "hz_actual": hz}}
+    path.write_text(json.dumps({"machine_info": machine, "benchmarks": benchmarks}))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two files: the second row takes a fifth longer, the third a fifth less, in the second file."""
+    benchmark_file(
+        tmp_path / "a.json", {"t.py::same": WOBBLE, "t.py::up[1]": WOBBLE, "t.py::down": WOBBLE, "t.py::gone": WOBBLE}
+    )
+    benchmark_file(
+        tmp_path / "b.json",
+        {"t.py::down": 0.8 * WOBBLE, "t.py::same": WOBBLE[::-1], "t.py::up[1]": 1.2 * WOBBLE, "t.py::fresh": WOBBLE},
+        hz=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folders of three runs on eight samples, with and without times; the third has another target."""
+    folder = tmp_path_factory.mktemp("runs")
+    x = np.linspace(-1, 1, 8)
+    y = 2 * x**2 - 4 * x + 3
+    for name, optimizers, target in (("a", ["sgd", "momentum(0.5)"], 0.1), ("b", ["sgd"], 0.1), ("c", ["sgd"], 0.2)):
+        grid = Grid(lr=[0.01, 0.1, 0.2], init="normal:1:8", optimizer=optimizers, seed=[0], shuffle=[True])
+        sweep(models.quadratic, x, y, grid, epochs=30, target=target, kernel="reference", out=folder / name)
+    for name, slower in (("a", {"fused": 1.0, "C": 1.0}), ("b", {"fused": 1.3, "lanes": 1.0})):
+        rounds = [pd.DataFrame({"variant": v, "round": np.arange(40), "ns": f * WOBBLE}) for v, f in slower.items()]
+        lost = pd.DataFrame({"variant": ["fused", "C"], "ns": [1.0, np.nan], "note": ["", "there is no compiler"]})
+        lost = lost.reindex(columns=sorted(COLUMNS["speed"]))
+        store_tables(folder / name, speed=lost, speed_rounds=pd.concat(rounds))
+    return folder
+
+
+# Ratios of times.
+
+
+def test_the_ratio_is_that_of_b_to_a_and_above_1_where_b_is_slower():
+    table = times({"row": Sample.of(WOBBLE)}, {"row": Sample.of(1.2 * WOBBLE)})
+    row = table.iloc[0]
+    assert row["ratio"] == pytest.approx(1.2)
+    assert 1.1 < row["low"] < 1.2 < row["high"] < 1.3
+    assert (row["A_seconds"], row["B_seconds"]) == pytest.approx((1.0, 1.2), rel=0.01)
+
+
+def test_the_two_need_not_have_as_many_rounds():
+    row = times({"row": Sample.of(WOBBLE)}, {"row": Sample.of(WOBBLE[:17])}).iloc[0]
+    assert row["low"] < 1 < row["high"]
+
+
+@pytest.mark.parametrize(
+    ("new", "note"),
+    [
+        (Sample.of(2 * WOBBLE[:4]), "fewer than 5 rounds"),
+        (Sample(2.0, np.array([])), "no rounds saved: --benchmark-save-data"),
+    ],
+)
+def test_without_enough_rounds_there_is_a_ratio_and_no_interval(new, note):
+    row = times({"row": Sample.of(WOBBLE)}, {"row": new}).iloc[0]
+    assert row["ratio"] == pytest.approx(2, rel=0.02)
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert row["note"] == note
+
+
+# Ratios of epochs.
+
+
+def reaching(epochs_to_target, **columns):
+    """Runs of one choice that differ in their seed and start, and reached the target after so many epochs or never."""
+    reached = pd.array(epochs_to_target, dtype="Int64")
+    status = np.where(reached.isna(), "max_epochs", "converged")
+    seeds = list(range(len(reached)))
+    return make_frame(len(reached), seed=seeds, start=seeds, epochs_to_target=reached, status=status, **columns)
+
+
+def test_epochs_are_compared_run_by_run_whatever_their_order():
+    before = reaching([10, 20, 30, 40, 50, 60, 70, 80])
+    after = reaching([20, 40, 60, 80, 100, 120, 140, 160]).sample(frac=1, random_state=0)
+    table = epochs(before, after)
+    assert table["row"].tolist() == [BEST, "epochs: sgd lr=0.1 batch=1 constant shuffled"]
+    assert table[["ratio", "low", "high"]].to_numpy().tolist() == [[2, 2, 2]] * 2
+    assert table["A_epochs"].tolist() == [45, 45]
+
+
+def test_the_interval_of_epochs_is_that_of_the_sign_test():
+    ratios = np.arange(1, 11)
+    row = epochs(reaching([7] * 10), reaching((7 * ratios).tolist())).iloc[0]
+    # Of ten, the second and the ninth: below the second there is at most one with a probability under 2.5 %.
+    assert binom.cdf(1, 10, 0.5) <= 0.025 < binom.cdf(2, 10, 0.5)
+    assert (row["low"], row["ratio"], row["high"]) == (2, 5.5, 9)
+
+
+def test_a_run_that_missed_the_target_takes_forever_and_is_counted():
+    row = epochs(reaching([5] * 10), reaching([5, 5, 5, *[None] * 7])).iloc[1]
+    assert (row["A_converged"], row["B_converged"], row["pairs"]) == (10, 3, 10)
+    assert (row["low"], row["ratio"], row["high"]) == (1, np.inf, np.inf)
+    assert np.isnan(row["B_epochs"])
+
+
+def test_pairs_that_both_missed_the_target_tell_nothing():
+    row = epochs(reaching([4] * 6 + [None] * 20), reaching([8] * 6 + [None] * 20)).iloc[1]
+    assert (row["low"], row["ratio"], row["high"]) == (2, 2, 2)
+    few = epochs(reaching([4] * 5 + [None] * 20), reaching([8] * 5 + [None] * 20)).iloc[1]
+    assert few["ratio"] == 2
+    assert np.isnan(few["low"])
+    assert few["note"] == "too few reached the target"
+
+
+def test_runs_that_are_at_the_target_from_the_start_are_equal():
+    row = epochs(reaching([0] * 6), reaching([0] * 6)).iloc[1]
+    assert (row["low"], row["ratio"], row["high"]) == (1, 1, 1)
+
+
+def test_a_choice_that_never_reached_the_target_is_no_row():
+    assert epochs(reaching([None] * 6), reaching([None] * 6)).empty
+
+
+def test_runs_from_other_places_are_no_pairs_though_they_have_one_name():
+    after = reaching([9] * 8)
+    after["start"] += 100
+    assert epochs(reaching([9] * 8), after).empty
+
+
+def test_the_best_of_each_are_compared_though_they_have_no_setting_in_common():
+    before = pd.concat([reaching([9] * 6, optimizer="adam"), reaching([8] * 6, optimizer="sgd")], ignore_index=True)
+    after = reaching([2] * 6, optimizer="rmsprop")
+    table = epochs(before, after)
+    assert table["row"].tolist() == [BEST]
+    assert table["ratio"].tolist() == [0.25]
+    assert set(best_choice(before)["optimizer"]) == {"sgd"}
+
+
+# Gates.
+
+
+def rows_of(*intervals, names=None):
+    """Rows of ratios with these intervals."""
+    frame = pd.DataFrame(intervals, columns=["low", "ratio", "high"])
+    return frame.assign(row=names or [f"row{i}" for i in range(len(frame))], note="")
+
+
+def test_a_row_is_past_its_gate_where_its_whole_interval_is_above_it():
+    edge = np.nextafter(1.05, 2)
+    table = rows_of((edge, 1.1, 1.2), (1.05, 1.1, 1.2), (0.99, 1.1, 1.2), (0.8, 0.9, 0.95), (np.nan, 9.0, np.nan))
+    assert judge(table, [1.05] * 5)["verdict"].tolist() == [PAST, SLOWER, SAME, FASTER, UNSURE]
+    assert judge(table, [None] * 5)["verdict"].tolist() == [SLOWER, SLOWER, SAME, FASTER, UNSURE]
+
+
+def test_a_gate_below_1_asks_for_an_improvement():
+    table = rows_of((0.92, 0.95, 0.98), (0.8, 0.85, 0.9))
+    assert judge(table, [0.9, 0.9])["verdict"].tolist() == [PAST, FASTER]
+
+
+def test_the_verdict_counts_and_names_the_rows():
+    table = rows_of((1.1, 1.12, 1.14), (0.9, 1, 1.1), (1.2, 1.3, 1.4), (np.nan, 1, np.nan))
+    assert describe_verdict(judge(table, [1.05, 1.05, None, 1.05])) == (
+        "1 of 3 rows is slower than the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
+        "1 row without an interval could not be held against it."
+    )
+    assert describe_verdict(judge(table, [1.05, 1.05, 1.1, None])).startswith(
+        "2 of 3 rows are slower than their gates: row0 (1.12, interval 1.1 to 1.14, gate 1.05); row2 ("
+    )
+    assert describe_verdict(judge(table, [1.5, 1.5, 1.5, None])) == (
+        "None of 3 rows is slower than the gate 1.5 beyond chance."
+    )
+    assert describe_verdict(judge(table, [None] * 4)) == "No gate was set."
+
+
+def test_of_many_names_the_first_are_listed():
+    said = describe_verdict(judge(rows_of(*[(2, 2, 2)] * 14), [1] * 14))
+    assert said.startswith("14 of 14 rows are slower than the gate 1: row0 (")
+    assert said.endswith("row9 (2, interval 2 to 2) and 4 more.")
+
+
+def test_the_first_pattern_counts_and_brackets_are_brackets():
+    gates = Gates(1.5, {"t.py::up[[]*": 9.0, "t.py::up[1]": 1.1, "t.py::*": 1.2, "nobody?": 2.0})
+    assert gates.of("t.py::up[1]") == 1.1
+    assert gates.of("t.py::up[2]") == 1.2
+    assert gates.of("other") == 1.5
+    assert gates.named("other") is None
+    assert gates.unused(["t.py::up[1]", "other"]) == ["t.py::up[[]*", "nobody?"]
+
+
+def test_gates_are_read_and_an_option_takes_the_place_of_the_default(tmp_path):
+    path = tmp_path / "gates.toml"
+    path.write_text('[gates]\ndefault = 1.05\n"fused*" = 2\n')
+    assert load_gates(None, path) == Gates(1.05, {"fused*": 2.0})
+    assert load_gates(1.5, path) == Gates(1.5, {"fused*": 2.0})
+    assert load_gates(None, None) == Gates(None, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[gates]\nx = 0", "gates.x must be a positive finite ratio such as 1.05, not 0.0"),
+        ("[gates]\nx = -1.0", "gates.x must be a positive finite ratio such as 1.05, not -1.0"),
+        ("[gates]\nx = nan", "gates.x must be"),
+        ("[gates]\nx = inf", "gates.x must be a positive finite ratio such as 1.05, not inf"),
+        ("[gates]\nx = true", "gates.x must be a positive finite ratio such as 1.05, not True"),
+        ('[gates]\nx = "1.05"', "gates.x must be a positive finite ratio such as 1.05, not '1.05'"),
+        ("[gates]\nx.y = 1.0", "gates.x must be a positive finite ratio such as 1.05, not {'y': 1.0}"),
+        ("", "accepted is one table [gates]"),
+        ("gates = 1", "accepted is one table [gates]"),
+        ("[gates]\n[gate]\nx = 1", "accepted is one table [gates]"),
+        ("[gates", "is not valid TOML"),
+        ("x = 1\nx = 2", "is not valid TOML"),
+        (b"\xff", "is not valid TOML"),
+        pytest.param("[gates]\nx = " + 5000 * "[", "nested too deeply", id="deep"),
+    ],
+)
+def test_bad_gates_are_refused_in_a_line(content, words, tmp_path):
+    path = tmp_path / "gates.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=r"gates\.toml") as refused:
+        load_gates(None, path)
+    assert words in str(refused.value)
+
+
+def test_only_regular_files_are_read(tmp_path):
+    endless = tmp_path / "endless.json"
+    endless.symlink_to("/dev/zero")
+    for path, what in ((endless, "it is a device, and only regular files are read"), (tmp_path, "Is a directory")):
+        with pytest.raises(ValueError, match=rf": {what}; accepted is one table \[gates\]"):
+            load_gates(None, path)
+        with pytest.raises(ValueError, match=f": {what}; accepted is what pytest --benchmark-json"):
+            read_benchmarks(path)
+
+
+@pytest.mark.parametrize("gate", [0, -1, np.inf, np.nan])
+def test_a_gate_is_a_positive_finite_ratio(gate):
+    with pytest.raises(ValueError, match="--gate must be a positive finite ratio"):
+        load_gates(gate, None)
+
+
+def test_of_many_choices_those_that_differ_most_are_shown_and_none_past_a_gate_is_left_out():
+    factors = np.concatenate([np.ones(30), np.linspace(1.1, 3, 20)])
+    counts = {"pairs": 8, "A_converged": 7, "B_converged": 6}
+    table = judge(rows_of(*[(f, f, f) for f in factors]).assign(**counts), [1.0] + [None] * 45 + [1.05] * 4)
+    read = readable_ratios("epochs", table)
+    assert "note" not in read
+    assert read["ratio"].tolist() == factors[-SHOWN:].tolist()
+    assert set(read["A_converged"]) == {"7/8"}
+    assert len(readable_ratios("times", table)) == 50
+    every = readable_ratios("epochs", judge(table, [1.05] * 50))
+    assert every["verdict"].tolist() == [PAST] * 20
+
+
+# Files of pytest-benchmark.
+
+
+def test_rows_are_matched_by_name_and_the_gate_decides_the_exit_code(sgdbench, files):
+    code, out, err = sgdbench("compare", "a.json", "b.json", "--gate", "1.05")
+    rows = {line.split()[0]: line for line in out.splitlines() if line.strip().startswith("t.py::")}
+    assert (code, err) == (1, "")
+    assert set(rows) == {"t.py::same", "t.py::up[1]", "t.py::down"}
+    assert rows["t.py::up[1]"].endswith(PAST)
+    assert rows["t.py::down"].endswith(FASTER)
+    assert rows["t.py::same"].endswith(SAME)
+    assert "Only in A: t.py::gone.\nOnly in B: t.py::fresh.\n" in out
+    assert "Different" not in out  # the clock rate of the moment is no other machine
+    assert "measured at different times" in out
+    assert "\nVerdict: 1 of 3 rows is slower than the gate 1.05: t.py::up[1] (1.2, interval 1." in out
+
+
+def test_without_a_gate_it_only_reports(sgdbench, files):
+    code, out, _ = sgdbench("compare", "a.json", "b.json")
+    assert code == 0
+    assert out.startswith("Result: Times of B against A: 1 slower, 1 faster, 1 without a difference.\n\n")
+    assert out.endswith("Verdict: No gate was set.\n")
+
+
+def test_tolerances_are_for_rows(sgdbench, files, tmp_path):
+    (tmp_path / "gates.toml").write_text('[gates]\n"t.py::up[1]" = 1.5\ndefault = 1.05\n"lanes*" = 1.0\n')
+    code, out, _ = sgdbench("compare", "a.json", "b.json", "--tolerances", "gates.toml")
+    assert code == 0
+    assert "Tolerances: no row is called lanes*.\n" in out
+    assert "Verdict: None of 3 rows is slower than their gates beyond chance.\n" in out
+
+
+def test_a_gate_that_could_never_fail_is_refused(sgdbench, tmp_path):
+    for name in ("a", "b"):
+        benchmark_file(tmp_path / f"{name}.json", {"row": WOBBLE}, raw=False)
+    code, out, _ = sgdbench("compare", "a.json", "b.json")
+    assert code == 0
+    assert "no rounds saved: --benchmark-save-data" in out
+    code, out, err = sgdbench("compare", "a.json", "b.json", "--gate", "1.05")
+    assert (code, out) == (2, "")
+    assert "none could ever fail: no rounds saved: --benchmark-save-data" in err
+    (tmp_path / "gates.toml").write_text('[gates]\n"rwo" = 1.5\n')
+    code, _, err = sgdbench("compare", "a.json", "b.json", "--tolerances", "gates.toml")
+    assert code == 2
+    assert "rows are called row" in err
+
+
+def test_other_machines_are_named(sgdbench, tmp_path):
+    benchmark_file(tmp_path / "a.json", {"row": WOBBLE})
+    benchmark_file(tmp_path / "b.json", {"row": WOBBLE}, node="there", cpu="slow")
+    _, out, _ = sgdbench("compare", "a.json", "b.json")
+    assert "Different: node here in A, there in B; cpu fast in A, slow in B.\n" in out
+
+
+@pytest.mark.parametrize("style", [[], ["--markdown"]])
+def test_hostile_names_are_shown_literally(style, sgdbench, tmp_path):
+    for name, factor in (("a", 1), ("b", 2)):
+        benchmark_file(
+            tmp_path / f"{name}.json", {HOSTILE: factor * WOBBLE, f"{name}{HOSTILE}": WOBBLE}, node=HOSTILE + name
+        )
+    code, out, _ = sgdbench("compare", "a.json", "b.json", "--gate", "1.05", *style)
+    shown_as = "t|<b>`x`[1]\ufffd[2J\ufffd"
+    assert code == 1
+    assert "\x1b" not in out
+    if style:
+        tokens = MarkdownIt("commonmark").enable("table").parse(out)
+        inlines = [token for token in tokens if token.type == "inline"]
+        texts = ["".join(child.content for child in token.children) for token in inlines]
+        assert shown_as in texts
+        assert {child.type for token in inlines for child in token.children} <= {
+            "text",
+            "text_special",
+            "strong_open",
+            "strong_close",
+        }
+    else:
+        assert out.count(shown_as) == 6
+
+
+def test_markdown_begins_with_the_verdict(sgdbench, files):
+    code, out, _ = sgdbench("compare", "a.json", "b.json", "--gate", "1.05", "--markdown")
+    lines = out.splitlines()
+    assert code == 1
+    assert lines[0].startswith("**1 of 3 rows is slower than the gate 1.05: t.py::up\\[1\\] (1.2, ")
+    assert lines[1] == ""
+    assert "| t.py::up\\[1\\] | " in out
+    assert "- **Only in A:** t.py::gone." in lines
+
+
+def test_json_has_every_row_and_null_for_what_is_missing(sgdbench, tmp_path):
+    benchmark_file(tmp_path / "a.json", {"row": WOBBLE, "short": [1.0]})
+    benchmark_file(tmp_path / "b.json", {"row": WOBBLE, "short": [2.0]})
+    code, out, _ = sgdbench("compare", "a.json", "b.json", "--gate", "1.05", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert [row["row"] for row in told["times"]] == ["row", "short"]
+    assert (told["times"][1]["ratio"], told["times"][1]["low"], told["times"][1]["verdict"]) == (2, None, UNSURE)
+    assert told["verdict"].startswith("None of 2 rows is slower than the gate 1.05")
+    assert {"about": "A", "says": "a.json"} in told["notes"]
+
+
+def test_what_pytest_benchmark_really_writes(sgdbench, tmp_path):
+    (tmp_path / "test_it.py").write_text("def test_sum(benchmark):\n    benchmark(sum, [1, 2])\n")
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    options = ["--benchmark-max-time=0.01", "--benchmark-json=a.json", "--benchmark-save=b", "--benchmark-storage=s"]
+    # A worker of pytest-xdist measures nothing, and this process may be one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    subprocess.run([*pytest_run, *options], cwd=tmp_path, check=True, capture_output=True, env=environment)
+    (saved,) = (tmp_path / "s").rglob("*_b.json")
+    samples, machine = read_benchmarks(tmp_path / "a.json")
+    own = json.loads((tmp_path / "a.json").read_text())
+    assert list(samples) == ["test_it.py::test_sum"]
+    assert samples["test_it.py::test_sum"].seconds.tolist() == own["benchmarks"][0]["stats"]["data"]
+    assert machine["node"] == own["machine_info"]["node"]
+    assert machine["python"] == "{}.{}.{}".format(*sys.version_info[:3])
+    assert read_benchmarks(saved)[0]["test_it.py::test_sum"].seconds.size == 0
+    code, out, _ = sgdbench("compare", "a.json", "a.json", "--gate", "1.05")
+    assert code == 0
+    assert "test_it.py::test_sum" in out
+
+
+GOOD = {"name": "row", "stats": {"median": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "Invalid JSON"),
+        ('{"benchmarks": [', "Invalid JSON"),
+        ("\xff", "Invalid JSON"),
+        pytest.param(100_000 * "[", "Invalid JSON", id="deep"),
+        ("[]", "must be"),
+        ("{}", "benchmarks Field required"),
+        (json.dumps({"benchmarks": [{"name": "x"}]}), "benchmarks.0.stats Field required"),
+        (
+            json.dumps({"benchmarks": [{"name": "x", "stats": {"median": 0}}]}),
+            "benchmarks.0.stats.median must be greater",
+        ),
+        (json.dumps({"benchmarks": [{"name": "x", "stats": {"median": np.nan}}]}), "benchmarks.0.stats.median must be"),
+        (json.dumps({"benchmarks": [{"name": "x", "stats": {"median": 1, "data": [1, -1]}}]}), "stats.data.1 must be"),
+        (json.dumps({"benchmarks": [GOOD, GOOD]}), "two benchmarks called 'row'"),
+        (json.dumps({"benchmarks": []}), "have nothing in common"),
+        (json.dumps({"benchmarks": [GOOD | {"name": "other"}]}), "Only in A: t.py::same"),
+    ],
+)
+@pytest.mark.usefixtures("files")
+def test_a_broken_or_foreign_file_is_refused_in_a_line(content, words, sgdbench, tmp_path):
+    (tmp_path / "broken.json").write_text(content, encoding="latin-1")
+    code, out, err = sgdbench("compare", "a.json", "broken.json")
+    assert (code, out) == (2, "")
+    assert err.startswith("sgdbench: ")
+    assert err.count("\n") == 1
+    assert "broken.json" in err
+    assert words in err
+
+
+# Folders of runs.
+
+
+def test_two_runs_are_compared_by_times_and_by_epochs(sgdbench, runs):
+    code, out, err = sgdbench("compare", runs / "a", runs / "b", "--gate", "1.05", "--json")
+    told = json.loads(out)
+    notes = {note["about"]: note["says"] for note in told["notes"]}
+    assert (code, err) == (1, "")
+    assert [(row["row"], row["verdict"]) for row in told["times"]] == [("fused", PAST)]
+    assert told["times"][0]["ratio"] == pytest.approx(1.3)
+    assert told["times"][0]["A_seconds"] == pytest.approx(1e-9, rel=0.01)
+    assert notes["Only in A"] == "C."
+    assert notes["Only in B"] == "lanes."
+    assert notes["C was not timed in B"] == "there is no compiler."
+    assert notes["Best of B"] == "sgd, learning rate 0.2, batch size 1, schedule constant, shuffled."
+    rows = told["epochs"]
+    assert rows[0]["row"] == BEST
+    # The same bits: the same epochs. And who did not name them has no gate for them.
+    assert len(rows) > 1
+    assert all(row["ratio"] == 1 and row["A_epochs"] == row["B_epochs"] for row in rows[1:])
+    assert all(row["gate"] is None and "sgd" in row["row"] for row in rows[1:])
+
+
+def test_epochs_have_a_gate_by_name(sgdbench, runs, tmp_path):
+    (tmp_path / "gates.toml").write_text('[gates]\n"epochs: sgd*" = 0.9\n')
+    code, out, _ = sgdbench("compare", runs / "a", runs / "b", "--tolerances", "gates.toml", "--json")
+    rows = json.loads(out)["epochs"]
+    assert code == 1
+    assert rows[0]["gate"] is None
+    assert {row["verdict"] for row in rows[1:] if row["low"] is not None} == {PAST}
+
+
+def test_epochs_to_other_targets_are_not_compared(sgdbench, runs):
+    code, _, err = sgdbench("compare", runs / "b", runs / "c")
+    assert code == 2
+    assert "nothing in common" in err
+    assert "the target is 0.1 in A and 0.2 in B" in err
+
+
+def test_other_versions_are_listed(sgdbench, runs, tmp_path):
+    path, owner = runs / "a" / "environment.json", name_owner(read_identity(runs / "a"))
+    facts = read_json(path, owner)
+    before = facts["numpy"]
+    try:
+        path.write_bytes(seal_json(facts | {"numpy": "0.1"}, owner))
+        _, out, _ = sgdbench("compare", runs / "a", runs / "b")
+    finally:
+        path.write_bytes(seal_json(facts, owner))
+    assert f"Different: numpy 0.1 in A, {before} in B.\n" in out
+
+
+def test_what_sgdbench_speed_writes_can_be_compared(sgdbench, tmp_path):
+    for name, factor in (("before", 1), ("after", 2)):
+        (tmp_path / name).mkdir()
+        rounds = pd.DataFrame({"variant": "fused", "round": np.arange(40), "ns": factor * WOBBLE})
+        rounds.to_parquet(tmp_path / name / "speed_rounds.parquet")
+    code, out, _ = sgdbench("compare", "before", "after", "--gate", "1.05")
+    assert code == 1
+    assert "Verdict: 1 of 1 row is slower than the gate 1.05: fused (2, " in out
+
+
+@pytest.mark.parametrize("name", ["speed.parquet", "speed_rounds.parquet"])
+def test_damaged_and_foreign_tables_are_refused_in_a_line(name, sgdbench, tmp_path):
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+        rounds = pd.DataFrame({"variant": "fused", "round": np.arange(40), "ns": WOBBLE})
+        rounds.to_parquet(tmp_path / folder / "speed_rounds.parquet")
+    pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "after" / name)
+    code, _, err = sgdbench("compare", "before", "after")
+    assert code == 2
+    assert f"after/{name} is damaged, or not from sgdbench" in err
+    (tmp_path / "after" / name).write_bytes(b"PAR1")
+    code, _, err = sgdbench("compare", "before", "after")
+    assert code == 2
+    assert f"after/{name} is damaged, or not from sgdbench" in err
+    assert err.count("\n") == 1
+
+
+# Variants.
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A study that takes no time, and a clock that says that a call of A takes 2 ms and one of B 1.1 ms."""
+    (tmp_path / "small.toml").write_text(
+        'name = "small"\ndata.builtin = "quadratic"\nmodel.expression = "a*x**2 + b*x + c"\nrun.epochs = 2\n'
+    )
+    asked = {}
+
+    def take_turns(calls, *, baseline, seconds):
+        asked.update(names=list(calls), baseline=baseline, seconds=seconds)
+        names = (*calls, f"{baseline} again")
+        columns = np.column_stack([2e-3 * WOBBLE, 1.1e-3 * WOBBLE, 2e-3 * WOBBLE[::-1]])
+        return Timings(names, columns, (1, 1, 1))
+
+    monkeypatch.setattr("bench.compare.sources.take_turns", take_turns)
+    return asked
+
+
+def test_two_variants_are_timed_for_a_sample_update(sgdbench, small, monkeypatch):
+    jobs = {}
+
+    def verify(variant, problem):
+        jobs[variant.name] = problem
+        return (lambda: None), None
+
+    monkeypatch.setattr("bench.compare.sources.verify", verify)
+    args = ["compare", "lanes", "fused", "--study", "small.toml", "--seconds", "3", "--gate", "1.05", "--json"]
+    code, out, _ = sgdbench(*args)
+    told = json.loads(out)
+    (row,) = told["times"]
+    lanes, fused = jobs["lanes"].sample_updates, jobs["fused"].sample_updates
+    assert code == 1
+    assert lanes > 100 * fused
+    assert row["row"] == "fused / lanes"
+    assert row["ratio"] == pytest.approx(0.55 * lanes / fused)
+    assert 0.5 * lanes / fused < row["low"] <= row["ratio"] <= row["high"] < 0.6 * lanes / fused
+    assert row["A_seconds"] == pytest.approx(2e-3 / lanes, rel=0.01)
+    assert row["B_seconds"] == pytest.approx(1.1e-3 / fused, rel=0.01)
+    assert small == {"names": ["lanes", "fused"], "baseline": "lanes", "seconds": 3.0}
+    notes = {note["about"]: note["says"] for note in told["notes"]}
+    assert notes["Noise"].startswith("lanes against itself differs by ")
+    assert "fused trained 1 run of 2 epochs on 800 samples" in notes["Times"]
+
+
+def test_settings_reach_both_variants_and_both_are_verified(sgdbench, small, monkeypatch):
+    seen = []
+
+    def refusing(variant, problem):
+        seen.append((variant.name, problem.batch_size, problem.shuffle, problem.optimizer))
+        raise NotVerifiedError("not verified: the first call is off by 1, and may be by 0")
+
+    monkeypatch.setattr("bench.compare.sources.verify", refusing)
+    args = ["--study", "small.toml", "--batch-size", "16", "--shuffle", "--optimizer", "adam"]
+    code, out, err = sgdbench("compare", "fused", "lanes", *args)
+    assert (code, out) == (1, "")
+    assert err == "sgdbench: fused is not verified: the first call is off by 1, and may be by 0; nothing is compared\n"
+    assert seen == [("fused", 16, True, "adam")]
+
+
+def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
+    monkeypatch.setattr("bench.compare.sources.noise_warning", lambda timings: "The machine is noisy.")
+    _, out, _ = sgdbench("compare", "fused", "reference", "--study", "small.toml")
+    assert "\nCareful: The machine is noisy.\n" in out
+
+
+# What A and B are.
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["fusde", "fused"], "'fusde' is not a variant, results folder or JSON file (did you mean 'fused'?)"),
+        (["c ", "fused"], "(did you mean 'C'?)"),
+        (["fused", "nothing-like-it"], "'nothing-like-it' is not a variant, results folder or JSON file; variants are"),
+        (["fused", "."], "'.' is not a variant"),
+        (["fused", "fused"], "both the variant 'fused'"),
+        (["fused", "a.json"], "A, fused, is a variant and B, a.json, is a file of pytest-benchmark"),
+        (["a.json", "RUN"], "B, RUN, is the folder of a run: both must be of the same kind"),
+        (["none.json", "a.json"], "none.json: No such file"),
+        (["a.json", "b.json", "--optimizer", "adam"], "--optimizer is for two variants"),
+        (["a.json", "b.json", "--shuffle"], "--shuffle is for two variants"),
+        (["a.json", "b.json", "--markdown", "--json"], "give one of them"),
+        (["a.json", "b.json", "--gate", "0"], "--gate must be a positive finite ratio"),
+        (["a.json", "b.json", "--tolerances", "none.toml"], "none.toml: No such file"),
+        (
+            ["fused", "C", "--study", "small.toml", "--optimizer", "adam"],
+            "C cannot be timed here: it does not support adam",
+        ),
+        (["fused", "C", "--batch-size", "0"], "batch_size"),
+        (["fused", "C", "--study", "none"], "no study or file is called 'none'"),
+        (["a.json"], "B"),
+    ],
+)
+@pytest.mark.usefixtures("files", "small")
+def test_bad_input_is_one_line_and_exit_code_2(args, words, sgdbench, runs, tmp_path):
+    (tmp_path / "RUN").symlink_to(runs / "a")
+    code, out, err = sgdbench("compare", *args)
+    assert (code, out) == (2, "")
+    assert err.startswith("sgdbench: ")
+    assert err.count("\n") == 1
+    assert words in err

@@ -1,0 +1,137 @@
+"""Ctrl-C, SIGTERM and SIGHUP, wherever they strike."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench.commands.interrupts import Interruption, interruptible
+from tests.support.constants import HANG, ROOT
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX's signals")
+
+LONG_FIT = ["fit", "quadratic", "--model", "a*x**2 + b*x + c", "--epochs", "2000000", "--every", "1000000"]
+
+
+def start(*args, before=ROOT, command=("-m", "bench.cli")):
+    """Start the command, which pays heed to Ctrl-C."""
+    return subprocess.Popen(
+        [sys.executable, *command, *args],
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{before}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_fit_says_what_was_reached(name, code):
+    process = start(*LONG_FIT, "--init", "a=1,b=1,c=1")
+    process.stdout.readline(), process.stdout.readline()
+    for _ in range(2):  # a terminal that closes sends it twice
+        process.send_signal(getattr(signal, name))
+    out, err = process.communicate(timeout=HANG)
+    assert process.returncode == code
+    assert "interrupted" in out
+    assert err.startswith("sgdbench: interrupted after epoch ")
+    assert err.count("\n") == 1
+
+
+# The command, which writes what is done at once, in place of every two seconds.
+HASTY = "from bench import cli; from bench.engine import train; train.FLUSH_SECONDS = 0; cli.main()"
+
+
+def test_a_sweep_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
+    grid = ["--lr", "log:0.001:0.1:20000", "--seed", "0", "--set", "run.kernel=fused", "--epochs", "1000", "--yes"]
+    process = start("run", "quadratic", "--out", str(tmp_path / "run"), *grid, command=("-c", HASTY))
+    deadline = time.monotonic() + HANG
+    while not list(tmp_path.glob("run/parts/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    _, err = process.communicate(timeout=HANG)
+    assert process.returncode == 143
+    assert f"sgdbench: what is done is kept in {tmp_path / 'run'}; --resume goes on from there" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("error", ["ImportError", "ValueError"])
+@pytest.mark.parametrize(
+    ("module", "name"), [("typer", "SIGINT"), ("platformdirs", "SIGINT"), ("platformdirs", "SIGTERM")]
+)
+def test_an_interrupt_during_imports_is_silent(tmp_path, module, name, error):
+    """An import that the signal strikes, and that makes another error of it as many do."""
+    (tmp_path / f"{module}.py").write_text(f"""
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(0.1)
+except BaseException:
+    raise {error}("cannot import name") from None
+user_cache_path = None
+""")
+    process = start("compare", "fused", "reference", "--seconds", "1000", before=tmp_path)
+    out, err = process.communicate(timeout=HANG)
+    assert process.returncode == 128 + getattr(signal, name)
+    assert (out, err.strip()) == ("", "")
+
+
+# Compiled code is kept, and a signal strikes while LLVM calls back, where numba's function cannot raise anything.
+WHILE_COMPILING = """
+import signal
+import numba
+from numba.core.codegen import CPUCodeLibrary
+from bench.commands.interrupts import interruptible, is_interrupt
+from kernels.base.numba_internals import use_cache
+CPUCodeLibrary._object_compiled_hook = lambda *_: signal.raise_signal(signal.SIGTERM)
+dispatcher = numba.njit(lambda x: x)
+use_cache(dispatcher, "kernel")
+with interruptible() as interruption:
+    try:
+        dispatcher.compile("float64(float64)")
+    except BaseException as error:
+        print(is_interrupt(error), interruption.exit_code)
+"""
+
+
+def test_what_an_interrupt_becomes_while_llvm_compiles_is_one(python, tmp_path):
+    assert python(WHILE_COMPILING, SGDBENCH_CACHE_DIR=str(tmp_path)) == "True 143\n"
+
+
+def test_an_interrupt_in_a_destructor_is_not_lost(capsys):
+    class Interrupted:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def work():
+        Interrupted()
+        time.sleep(HANG)
+
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        work()
+    assert capsys.readouterr().err == ""
+
+
+def test_signals_that_are_ignored_stay_so_and_all_are_as_before_at_the_end():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_ctrl_c_still_hurries_what_another_signal_ended():
+    interruption = Interruption()
+    with pytest.raises(KeyboardInterrupt):
+        interruption.handle(signal.SIGTERM, None)
+    interruption.handle(signal.SIGHUP, None)
+    assert interruption.exit_code == 143
+    with pytest.raises(KeyboardInterrupt):
+        interruption.handle(signal.SIGINT, None)

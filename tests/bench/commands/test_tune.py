@@ -1,0 +1,159 @@
+"""`sgdbench tune` and its report: what is printed, what the page shows, and what is made again without training."""
+
+import re
+import sys
+
+import pandas as pd
+import pytest
+import tomli_w
+
+from bench import load_tuning
+from bench.plots import tuning as plots
+from tests.support import hostile
+
+STUDY = {
+    "name": "small",
+    "data": {"builtin": "quadratic"},
+    "model": {"expression": "a*x**2 + b*x + c"},
+    "grid": {"lr": [0.1, 0.5], "batch_size": [10, 40], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}},
+    "run": {"epochs": 9, "target": 1e-3, "confirm": 2},
+    "tune": {"trials": 33},
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(tomli_w.dumps(STUDY), encoding="utf-8")
+    return path
+
+
+def test_a_search_from_the_command_line(sgdbench, study, tmp_path):
+    code, out, err = sgdbench("tune", study)
+    assert (code, err) == (0, "")
+    said = dict(line.split(": ", 1) for line in out.splitlines())
+    assert list(said)[-2:] == ["Search", "Report"]
+    assert {"Best choice", "Confirmed", "Against the grid"} <= set(said)
+    assert said["Search"].startswith("33 trials by tpe")
+    folder = tmp_path / "results" / "small-tuned"
+    assert said["Report"] == str((folder / "report.html").relative_to(tmp_path))
+    names = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert names == {"search_history", "search_slices_1"}
+    best = load_tuning(folder).best()
+    page = (folder / "report.html").read_text("utf-8")
+    assert f"<b>{best.settings['batch_size']}</b>" in page
+    assert 'href="grid/report.html"' in page
+    assert (folder / "grid" / "report.html").exists()
+    tables = pd.read_csv(folder / "tables" / "trials.csv")
+    assert len(tables) == 33
+
+    # Made again from what is stored, it is the same, and nothing is trained.
+    parts = [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())]
+    markdown = (folder / "report.md").read_text("utf-8")
+    (folder / "report.html").unlink()
+    assert sgdbench("report", folder) == (0, f"Report: {folder / 'report.html'}\n", "")
+    assert (folder / "report.html").read_text("utf-8") == page
+    assert (folder / "report.md").read_text("utf-8") == markdown
+    # And a search that is done is not gone on with.
+    assert sgdbench("tune", study, "--resume")[0] == 0
+    assert [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())] == parts
+    assert sgdbench("tune", study)[::2] == (
+        2,
+        "sgdbench: results/small-tuned holds results already: go on with --resume, or choose another folder with "
+        "--out\n",
+    )
+
+
+def test_a_search_and_a_run_do_not_share_a_folder(sgdbench, study):
+    quick = ["--confirm", "0", "--epochs", "2", "--out", "there"]
+    assert sgdbench("tune", study, "--no-grid", "--trials", "2", *quick)[0] == 0
+    code, _, err = sgdbench("run", study, "--resume", *quick)
+    assert code == 2
+    assert err.startswith("sgdbench: there holds another run (range of lr: log:0.1:0.5 there, none here; ")
+    assert err.endswith("): choose another folder with --out, or delete this one\n")
+    assert sgdbench("report", "there", "there")[::2] == (
+        2,
+        "sgdbench: there is not the folder of one run, and is reported by itself\n",
+    )
+
+
+def test_options_take_the_place_of_what_the_study_says(sgdbench, study, tmp_path):
+    options = ["--trials", "4", "--sampler", "random", "--pruner", "none", "--optimizer", "momentum(lin:0.1:0.5)"]
+    options += ["--no-grid", "--confirm", "0", "--epochs", "5", "--out", "there"]
+    settings = ["tune.lr=0.2", "tune.batch_size=[20, 'full']", "tune.schedule=halve(int:2:4)", "grid.seed=[3, 4, 5]"]
+    options += [word for setting in settings for word in ("--set", setting)]
+    code, _, err = sgdbench("tune", study, *options)
+    assert (code, err) == (0, "")
+    found = load_tuning(tmp_path / "there")
+    trials = found.trials
+    assert set(trials["lr"]) == {0.2}
+    assert set(trials["batch_size"]) <= {20, 800}
+    assert trials["optimizer"].str.fullmatch(r"momentum\(0\.[1-5]\d*\)").all()
+    assert set(trials["schedule"]) <= {"halve(2)", "halve(3)", "halve(4)"}
+    assert set(found.result.frame["seed"]) == {3, 4, 5}
+    assert found.grid is None
+    assert found.result.confirmation is None
+    assert (trials["state"] == "complete").all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--lr", "log:1:2"], "there is no option --lr; give --set tune.lr=VALUE"),
+        (["--set", "tune.lr=high"], "lr must be "),
+        (["--set", "tune.lr=log:1:0.1"], "lr 'log:1:0.1': low must be below high, and both finite"),
+        (["--optimizer", "adam(beta1=log1m:0.5:2)"], "the ends of a range of distances to 1 must be below 1"),
+        (["--sampler", "best"], "sampler must be one of tpe, cmaes, random, qmc, not 'best'"),
+        (["--pruner", "best"], "pruner must be one of asha, hyperband, none, not 'best'"),
+        (["--trials", "0"], "trials must be a whole number of at least 1, not 0"),
+        (["--set", "tune.batch_size=lin:1:2"], 'batch_size must be a range "logint:1:64"'),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(sgdbench, study, options, message, tmp_path):
+    code, out, err = sgdbench("tune", study, *options)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_search_needs_optuna(sgdbench, study, monkeypatch):
+    assert sgdbench("tune", study, "--trials", "2", "--no-grid", "--confirm", "0", "--out", "there")[0] == 0
+    for name in [name for name in sys.modules if name.startswith(("bench.engine.tune", "bench.engine.search"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "bench.store.journal")
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    for command in (["tune", study], ["report", "there"]):
+        code, _, err = sgdbench(*command)
+        assert code == 2
+        assert re.fullmatch(r"sgdbench: tune needs optuna, which is not installed: .*\[tune\].*\n", err)
+
+
+def test_texts_of_a_user_are_only_text(sgdbench, study, tmp_path):
+    study.write_text(tomli_w.dumps(STUDY | {"title": hostile.TITLE, "tune": {"trials": 2}}), encoding="utf-8")
+    code, _, err = sgdbench("tune", study, "--no-grid", "--confirm", "0", "--epochs", "2")
+    assert (code, err) == (0, "")
+    page = (tmp_path / "results" / "small-tuned" / "report.html").read_text("utf-8")
+    assert "&lt;script&gt;alert" in page
+    assert "<script>alert" not in page
+
+
+def test_a_search_of_which_everything_diverges(sgdbench, study, tmp_path):
+    code, out, err = sgdbench("tune", study, "--set", "tune.lr=1e6", "--no-grid", "--trials", "3")
+    assert (code, err) == (0, "")
+    assert "none: no trial was trained to its end." in out
+    assert "3 diverged" in out
+    page = (tmp_path / "results" / "small-tuned" / "report.html").read_text("utf-8")
+    assert "No choice yet" in page
+
+
+def test_figures_without_anything_to_show_say_so():
+    steps = pd.DataFrame({"family": ["sgd"], "state": ["diverged"], "value": [float("inf")], "lr": [0.1]})
+    look = {"label": "loss", "logarithmic": True}
+    made = [
+        plots.history(steps.assign(best=float("inf"), spent=1), None, {"sgd": "sgd"}, **look),
+        plots.slices(steps[["state", "value", "lr"]], {}, **look, name="sgd"),
+    ]
+    for figure in made:
+        (words,) = [text.get_text() for text in figure.axes[0].texts]
+        assert words.startswith("No ")

@@ -1,0 +1,705 @@
+"""A sweep is many fits, kept on disk so that nothing is lost and nothing is done twice."""
+
+import gc
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import tracemalloc
+import weakref
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import Grid, load_run, sweep
+from bench.engine import fingerprint, jobs
+from bench.engine import problem as common
+from bench.engine import train as engine
+from bench.engine.recording import settle_record
+from bench.study.schema import RunTable
+from kernels import Model, fit, models
+from kernels.base.run import STATUS
+from kernels.data.marks import make_marks
+from kernels.train.block import train_runs
+from tests.support.constants import HANG
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(-1, 1, 61)
+Y = 2 * X**2 - 4 * X + 3
+STARTS = {"near": [-1, 10, 26], "solution": [2, -4, 3], "drawn": "normal:1:2"}
+COLUMNS = ["config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle"]
+COLUMNS += ["status", "epochs", "samples_seen", "updates", "epochs_to_target", "samples_to_target", "updates_to_target"]
+COLUMNS += ["final_loss", "best_loss", "param_a", "param_b", "param_c"]
+
+
+def some_grid(**changed):
+    """Runs that converge, diverge and do neither; 2 * 3 * 4 * 3 * 2 * 2 * 2 = 576 of them."""
+    values = {
+        "lr": [0.05, 3.0],
+        "batch_size": [1, 16, "full"],
+        "init": STARTS,
+        "optimizer": ["sgd", "momentum(0.9)", "adam"],
+        "schedule": ["constant", "halve(3)"],
+        "seed": [0, 2**64 - 1],
+        "shuffle": [True, False],
+    }
+    return Grid(**values | changed)
+
+
+def swept(out=None, grid=None, **changed):
+    settings = {"epochs": 12, "target": 1e-3, "drop_last": False, "record": "log:3", "confirm": 0}
+    return sweep(models.quadratic, X, Y, grid or some_grid(), out=out, **settings | changed)
+
+
+def exactly(frame):
+    """All that a frame says, to the last bit."""
+    columns = {}
+    for name, column in frame.items():
+        numbers = column.dtype.kind in "fiub" if isinstance(column.dtype, np.dtype) else False
+        values = column.to_numpy() if numbers else column.astype(object).where(column.notna(), None)
+        columns[name] = str(column.dtype), values.tobytes() if numbers else values.tolist()
+    return columns
+
+
+def assert_same(found, expected):
+    assert exactly(found.frame) == exactly(expected.frame)
+    assert exactly(found.curves) == exactly(expected.curves)
+    np.testing.assert_array_equal(found.starts, expected.starts)
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    """The sweep of `some_grid`, made at once."""
+    return swept()
+
+
+@pytest.fixture
+def many_parts(monkeypatch):
+    """Every block of 32 runs is a part of its own on disk."""
+    monkeypatch.setattr(engine, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(jobs, "JOB_UPDATES", 1)
+
+
+@pytest.fixture
+def untrainable(monkeypatch):
+    """Whatever would be trained now is too much."""
+
+    def never(*args, **kwargs):
+        raise AssertionError
+
+    monkeypatch.setattr(common, "train_runs", never)
+
+
+class TestResult:
+    def test_the_frame_has_the_columns_of_the_grid_then_those_of_the_result(self, undisturbed):
+        frame, grid = undisturbed.frame, some_grid().frame(models.quadratic, X.size)
+        assert frame.columns.tolist() == COLUMNS
+        assert len(frame) == some_grid().size
+        pd.testing.assert_frame_equal(frame[COLUMNS[1:8]], grid[COLUMNS[1:8]])
+        np.testing.assert_array_equal(undisturbed.starts, grid[["start_a", "start_b", "start_c"]])
+        assert frame["config_id"].is_unique
+        assert frame["status"].cat.categories.tolist() == [*STATUS]
+        assert set(frame["status"]) == set(STATUS) - {"stopped"}  # which needs held-out samples
+        assert frame["epochs_to_target"].notna().equals(frame["status"] == "converged")
+
+    def test_every_row_and_curve_is_what_fit_makes_of_it(self, undisturbed):
+        curves = dict(list(undisturbed.curves.groupby("config_id", observed=True)))
+        for row, start in zip(undisturbed.frame.itertuples(), undisturbed.starts, strict=True):
+            alone = fit(models.quadratic, X, Y, init=start, lr=row.lr, batch_size=row.batch_size, epochs=12,
+                        target=1e-3, optimizer=row.optimizer, schedule=row.schedule, seed=row.seed,
+                        shuffle=row.shuffle, drop_last=False, record=undisturbed.clock.record)  # fmt: skip
+            assert (row.status, row.epochs) == (alone.status, alone.epochs)
+            assert (row.samples_seen, row.updates) == (alone.samples_seen[-1], alone.updates[-1])
+            if alone.epochs_to_target is None:
+                assert row.epochs_to_target is row.samples_to_target is row.updates_to_target is pd.NA
+            else:
+                assert row.epochs_to_target == alone.epochs_to_target
+                assert (row.samples_to_target, row.updates_to_target) == (row.samples_seen, row.updates)
+            np.testing.assert_array_equal([row.param_a, row.param_b, row.param_c], alone.params)
+            curve = curves[row.config_id]
+            np.testing.assert_array_equal(curve["loss"], alone.loss)
+            np.testing.assert_array_equal(curve["samples"], alone.samples_seen)
+            np.testing.assert_array_equal(curve["updates"], alone.updates)
+            np.testing.assert_array_equal(curve["epoch"], alone.samples_seen / alone.samples_per_epoch)
+            np.testing.assert_array_equal(row.final_loss, alone.loss[-1])
+            assert row.best_loss == np.nanmin(alone.loss)
+
+    def test_curves_come_in_the_order_of_the_frame(self, undisturbed):
+        seen = undisturbed.curves["config_id"].drop_duplicates()
+        assert seen.tolist() == undisturbed.frame["config_id"].tolist() == seen.cat.categories.tolist()
+
+    @pytest.mark.parametrize("kernel", ["fused", "reference"])
+    def test_every_exact_kernel_gives_the_same_frame(self, undisturbed, kernel):
+        few = {"lr": 0.05, "seed": 0, "init": STARTS | {"drawn": "normal:1:1"}}
+        found = swept(grid=some_grid(**few), kernel=kernel)
+        assert_same(found, swept(grid=some_grid(**few)))
+        of_them = undisturbed.frame["config_id"].isin(found.frame["config_id"])
+        pd.testing.assert_frame_equal(
+            found.frame.drop(columns="init"), undisturbed.frame[of_them].drop(columns="init").reset_index(drop=True)
+        )
+
+    def test_drop_last_and_loss_are_those_of_fit(self):
+        grid = Grid(lr=[0.1, 0.2], batch_size=16, init=[[0, 0, 0]])
+        result = sweep("a*x**2 + b*x + c", X, Y, grid, epochs=3, loss="huber(0.5)", kernel="fused")
+        for row in result.frame.itertuples():
+            alone = fit(models.quadratic, X, Y, init=[0, 0, 0], lr=row.lr, batch_size=16, epochs=3, loss="huber(0.5)")
+            assert row.final_loss == alone.loss[-1]
+
+    def test_models_of_one_parameter_and_of_two_inputs(self, tmp_path):
+        for model, x in ((Model("a*x"), X), (models.plane, np.stack([X, X**2], axis=1))):
+            grid = Grid(lr=[0.1, 0.2], seed=range(3))
+            folder = tmp_path / str(len(model.params))
+            sweep(model, x, Y, grid, epochs=2, kernel="fused", out=folder)
+            result = sweep(model, x, Y, grid, epochs=4, kernel="fused", out=folder)
+            alone = fit(model, x, Y, lr=0.2, seed=2, epochs=4)
+            assert result.model.params == model.params
+            assert result.frame["final_loss"].iloc[-1] == alone.loss[-1]
+
+
+class TestFolder:
+    def test_load_run_gives_the_same_object(self, undisturbed, tmp_path):
+        swept(tmp_path / "run")
+        loaded = load_run(tmp_path / "run")
+        assert_same(loaded, undisturbed)
+        assert loaded.model.expression == models.quadratic.expression
+
+    def test_without_a_folder_the_results_live_as_long_as_the_object(self):
+        result = swept(grid=Grid(lr=0.1))
+        folder = result.run.folder
+        assert result.curves["samples"].iloc[-1] == result.frame["samples_seen"].item()
+        assert folder.is_dir()
+        gone = weakref.ref(result)
+        del result
+        gc.collect()
+        assert gone() is None
+        assert not folder.exists()
+
+    def test_without_a_folder_the_run_alone_can_still_be_read(self):
+        result = swept(grid=Grid(lr=0.1))
+        expected, losses = result.frame["config_id"].tolist(), result.curves["loss"]
+        run = result.run
+        folder = run.folder
+        gone = weakref.ref(result)
+        del result
+        gc.collect()
+        assert gone() is None
+        assert run.configurations()["config_id"].tolist() == expected
+        pd.testing.assert_series_equal(run.curves(expected)["loss"], losses)
+        del run
+        gc.collect()
+        assert not folder.exists()
+
+    def test_without_a_folder_nothing_is_left_behind_by_a_failure(self, tmp_path, monkeypatch, untrainable):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        with pytest.raises(AssertionError):
+            swept()
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("kernel", ["lanes", "fused", "reference"])
+    def test_the_same_call_again_trains_nothing(self, undisturbed, tmp_path, many_parts, kernel, request):
+        swept(tmp_path / "run")
+        request.getfixturevalue("untrainable")
+        counts = []
+        again = swept(tmp_path / "run", kernel=kernel, progress=counts.append)
+        assert counts == [some_grid().size]
+        assert_same(again, undisturbed)
+        assert sum(1 for _ in (tmp_path / "run" / "parts").iterdir()) > 10
+
+    def test_results_are_not_resumed_against_the_will_of_the_user(self, tmp_path):
+        grid = Grid(lr=0.1)
+        swept(tmp_path / "run", grid, resume=False)
+        with pytest.raises(
+            ValueError, match=r"run holds results already: go on with --resume, or choose another folder"
+        ):
+            swept(tmp_path / "run", grid, resume=False)
+
+    @pytest.mark.parametrize(
+        ("what", "changed"),
+        [
+            ("model", {"model": models.linear}),
+            ("model", {"model": "a*x**2 + b*x + d"}),
+            ("data", {"x": X + 1}),
+            ("data", {"y": -Y}),
+            ("loss", {"loss": "huber"}),
+            ("target", {"target": None}),
+            ("target", {"target": 1e-4}),
+            ("drop_last", {"drop_last": True}),
+            ("record", {"record": "log:3"}),
+            ("record", {"record": 5}),
+            ("kernel", {"kernel": "fused-fma"}),
+        ],
+    )
+    def test_what_cannot_stand_beside_the_results_is_refused(self, tmp_path, what, changed):
+        call = {"model": models.quadratic, "x": X, "y": Y, "grid": Grid(lr=0.1), "target": 1e-3, "drop_last": False}
+        before = sweep(**call, epochs=2, out=tmp_path)
+        with pytest.raises(
+            ValueError, match=rf"holds another run \({what}: (other samples|.* there, .* here)(; .*)?\): choose another"
+        ) as error:
+            sweep(**call | changed, epochs=2, out=tmp_path)
+        assert "\n" not in str(error.value)
+        assert_same(load_run(tmp_path), before)
+
+    def test_the_same_settings_in_other_words_are_the_same(self, tmp_path, request):
+        grid = Grid(lr=0.1, optimizer="momentum")
+        swept(tmp_path, grid, target=0.0, loss="squared")
+        request.getfixturevalue("untrainable")
+        again = swept(tmp_path, Grid(lr=[0.1], optimizer="momentum(0.9)"), target=0, epochs=np.int64(12),
+                      drop_last=np.False_)  # fmt: skip
+        assert len(again.frame) == 1
+
+    def test_a_smaller_grid_shows_its_own_rows_alone(self, tmp_path, request):
+        whole = swept(tmp_path)
+        request.getfixturevalue("untrainable")
+        part = swept(tmp_path, some_grid(lr=3.0))
+        chosen = whole.frame["lr"] == 3
+        assert exactly(part.frame) == exactly(whole.frame[chosen])
+        curves = whole.curves[whole.curves["config_id"].isin(part.frame["config_id"])]
+        assert part.curves["config_id"].tolist() == curves["config_id"].tolist()
+        np.testing.assert_array_equal(part.curves["loss"], curves["loss"])
+
+    def test_a_run_can_be_read_while_it_goes_on(self, tmp_path, many_parts):
+        seen = []
+
+        def look(done):
+            seen.append((done, len(load_run(tmp_path).frame)))
+
+        swept(tmp_path, progress=look)
+        assert seen[0] == (0, 0)
+        assert seen[-1] == (some_grid().size, some_grid().size)
+        assert all(found == done for done, found in seen)
+        assert len(seen) > 10
+
+    def test_a_folder_without_a_plan_is_told(self, tmp_path):
+        swept(tmp_path, Grid(lr=0.1))
+        (tmp_path / "plan.parquet").unlink()
+        with pytest.raises(ValueError, match=r"holds no sweep: it has no plan.parquet"):
+            load_run(tmp_path)
+
+    def test_a_second_process_is_refused_in_one_line(self, tmp_path, python):
+        """Here the first one is this process, in the midst of a sweep."""
+        code = f"""
+from bench import Grid, sweep
+from kernels import models
+try:
+    sweep(models.quadratic, [1.0], [1.0], Grid(), out={str(tmp_path)!r})
+except ValueError as error:
+    print(error)
+"""
+        told = []
+        swept(tmp_path, Grid(lr=0.1), progress=lambda done: told.append(python(code)) if done == 0 else None)
+        assert re.fullmatch(rf".* is in use by process {os.getpid()} on .* since .*: wait .*\n", told[0])
+        assert len(load_run(tmp_path).frame) == 1
+
+    def test_a_damaged_part_is_named_set_aside_and_computed_again(self, undisturbed, tmp_path, many_parts):
+        swept(tmp_path)
+        parts = sorted((tmp_path / "parts").iterdir())
+        flip_a_byte(parts[3])
+        with pytest.warns(RuntimeWarning, match=f"{parts[3].name} is damaged .*: set aside in .*damaged"):
+            again = swept(tmp_path)
+        assert_same(again, undisturbed)
+        assert (tmp_path / "damaged" / parts[3].name).exists()
+
+    @pytest.mark.parametrize("damaged", [slice(0, 3), slice(-3, None), slice(0, None, 5)])
+    def test_a_damaged_part_of_an_extended_run(self, undisturbed, tmp_path, many_parts, damaged):
+        swept(tmp_path, epochs=5)
+        swept(tmp_path)
+        for part in sorted((tmp_path / "parts").iterdir())[damaged]:
+            flip_a_byte(part)
+        with pytest.warns(RuntimeWarning, match="is damaged"):
+            again = swept(tmp_path)
+        assert_same(again, undisturbed)
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+class TestRecording:
+    def test_marks_are_as_many_as_a_full_run_can_afford(self, tmp_path):
+        for n, epochs, expected in ((800, 100, "log:10"), (800, 40, "log:5"), (800, 8, "log:1"), (10**5, 8, "epoch")):
+            found = settle_record("log", n, epochs, tmp_path)
+            assert found == expected
+            assert make_marks(found, n, 1, epochs, drop_last=True).size <= 1 + 1.4 * epochs
+
+    def test_a_run_that_is_extended_goes_on_as_it_began(self, tmp_path):
+        settings = {"grid": Grid(lr=0.05), "target": None, "record": "log"}
+        assert swept(tmp_path, **settings | {"epochs": 2}).clock.record == "epoch"
+        assert swept(tmp_path, **settings | {"epochs": 50}).clock.record == "epoch"
+        assert swept(**settings | {"epochs": 50}).clock.record != "epoch"
+
+    def test_what_is_recorded_changes_no_loss(self):
+        """But a run that is looked at more often may be seen at its target earlier."""
+        grid = some_grid(init={"near": STARTS["near"]})
+        fine, coarse = (swept(grid=grid, target=None, record=record) for record in (3, "epoch"))
+        shared = coarse.curves.merge(fine.curves, on=["config_id", "samples", "updates", "epoch"])
+        np.testing.assert_array_equal(shared["loss_x"], shared["loss_y"])
+        assert set(shared["config_id"]) == set(coarse.frame["config_id"])
+        assert len(fine.curves) > 2 * len(coarse.curves)
+
+    def test_a_target_is_met_at_the_first_mark_at_which_the_loss_is_low_enough(self):
+        grid = Grid(lr=0.4, init={"near": STARTS["near"]})
+        every = swept(grid=grid, target=None, record=1).curves
+        row = swept(grid=grid, record=7).frame.iloc[0]
+        first = every[(every["loss"] <= 1e-3) & ((every["updates"] % 7 == 0) | (every["epoch"] % 1 == 0))].iloc[0]
+        assert (row["samples_to_target"], row["updates_to_target"]) == (first["samples"], first["updates"])
+        assert row["epochs_to_target"] == first["samples"] / 61
+        assert row["epochs"] == first["samples"] // 61
+        assert row["samples_to_target"] % 61
+
+    def test_an_older_folder_is_refused_with_what_to_do(self, tmp_path):
+        swept(tmp_path, Grid(lr=0.1))
+        about = tmp_path / "sgdbench.json"
+        about.write_text(about.read_text().replace('"format": 4', '"format": 3'))
+        for read in (load_run, swept):
+            with pytest.raises(
+                ValueError, match=r"older sgdbench \(format 3; this one knows 4\): run the study again into another"
+            ):
+                read(tmp_path)
+
+
+class TestFingerprint:
+    """It is in every run folder: with another value, a run of today could not be resumed tomorrow."""
+
+    @pytest.mark.parametrize("piece", [1_000_000, 7])
+    def test_its_value_never_changes(self, classic, monkeypatch, piece):
+        monkeypatch.setattr(fingerprint, "CHUNK", piece)
+        x, y = classic
+        found = [
+            sweep(model, inputs, y, Grid(), epochs=1, kernel="reference").run.identity["data"]
+            for model, inputs in ((models.quadratic, x), (models.plane, np.stack([x, x**2], axis=1)))
+        ]
+        assert found == ["e8a951ae9555de0a627216e492569571", "1e69b1330a17132293f55cd9e6adaf47"]
+
+    def test_a_memory_map_is_not_read_into_memory(self, tmp_path):
+        path = tmp_path / "column.npy"
+        np.save(path, np.arange(4_000_000.0))
+        column = np.load(path, mmap_mode="r")
+        tracemalloc.start()
+        try:
+            fingerprint.hash_columns(column, column)
+            assert tracemalloc.get_traced_memory()[1] < 1_000_000
+        finally:
+            tracemalloc.stop()
+
+
+class TestExtension:
+    @pytest.mark.parametrize("kernel", ["lanes", "fused"])
+    def test_more_epochs_continue_where_the_runs_stand(self, undisturbed, tmp_path, monkeypatch, kernel):
+        trained = []
+
+        def watched(*args, first, **rest):
+            runs = train_runs(*args, first=first, **rest)
+            trained.extend(runs.marks - first)
+            return runs
+
+        monkeypatch.setattr(common, "train_runs", watched)
+        for epochs in (1, 5, 12):
+            result = swept(tmp_path, epochs=epochs, kernel=kernel)
+            assert result.frame["epochs"].max() == epochs
+        assert_same(result, undisturbed)
+        assert sum(trained) == len(undisturbed.curves) - len(undisturbed.frame)
+
+    @pytest.mark.parametrize(
+        "fewer", [{"seed": [0]}, {"lr": [3.0]}, {"init": {"near": STARTS["near"]}}, {"optimizer": "adam"}]
+    )
+    def test_a_larger_grid_trains_what_is_new(self, undisturbed, tmp_path, fewer):
+        before = swept(tmp_path, some_grid(**fewer))
+        counts = []
+        assert_same(swept(tmp_path, progress=counts.append), undisturbed)
+        assert counts[0] == len(before.frame)
+
+    def test_more_epochs_and_a_larger_grid_at_once(self, undisturbed, tmp_path, many_parts):
+        swept(tmp_path, some_grid(seed=0), epochs=4)
+        swept(tmp_path, some_grid(lr=0.05), epochs=7)
+        assert_same(swept(tmp_path), undisturbed)
+
+    def test_a_schedule_that_looks_ahead_is_trained_anew(self, tmp_path):
+        grid = some_grid(schedule=["cosine", "constant"], lr=0.05)
+        swept(tmp_path, grid, epochs=6)
+        counts = []
+        extended = swept(tmp_path, grid, progress=counts.append)
+        assert_same(extended, swept(grid=grid))
+        over = extended.frame["schedule"].eq("constant") & extended.frame["samples_seen"].le(6 * X.size)
+        assert counts[0] == over.sum() > 0
+
+    def test_fewer_epochs_than_are_stored_are_refused(self, undisturbed, tmp_path):
+        swept(tmp_path, study="epochs = 12")
+        with pytest.raises(ValueError, match=r"^epochs must be at least 12, which .* holds already, not 11$"):
+            swept(tmp_path, epochs=11, study="epochs = 11")
+        found = load_run(tmp_path)
+        assert found.run.study == "epochs = 12"
+        assert_same(found, undisturbed)
+
+    def test_the_largest_epoch_that_any_run_needed_is_enough(self, tmp_path, request):
+        grid = some_grid(init={"solution": STARTS["solution"]})
+        swept(tmp_path, grid)
+        request.getfixturevalue("untrainable")
+        assert swept(tmp_path, grid, epochs=1).frame["epochs"].max() == 0
+
+
+class TestThinning:
+    def test_of_too_many_losses_every_second_or_fourth_mark_is_kept(self, undisturbed, tmp_path, monkeypatch):
+        monkeypatch.setattr(engine, "MOST_LOSSES", 5 * some_grid().size)
+        result = swept(tmp_path)
+        assert exactly(result.frame) == exactly(undisturbed.frame)
+        last = undisturbed.curves["config_id"] != undisturbed.curves["config_id"].shift(-1)
+        mark = undisturbed.curves.groupby("config_id", observed=True).cumcount()
+        kept = undisturbed.curves[(mark % 4 == 0) | last].reset_index(drop=True)
+        assert exactly(result.curves) == exactly(kept)
+
+    def test_an_extension_keeps_as_many_as_a_run_made_at_once(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(engine, "MOST_LOSSES", 5 * some_grid().size)
+        swept(tmp_path, some_grid(seed=0), epochs=3)
+        assert_same(swept(tmp_path), swept())
+
+    @pytest.mark.parametrize(
+        ("configurations", "marks", "every"),
+        [(1, 101, 1), (10**6, 11, 1), (10**6, 16, 1), (10**6, 101, 8), (10**7, 101, 128), (10**9, 101, 128)],
+    )
+    def test_the_rule(self, configurations, marks, every):
+        assert engine.loss_stride(configurations, marks) == every
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("changed", "message"),
+        [
+            ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+            ({"epochs": 2.5}, "epochs must be a whole number of at least 1, not 2.5"),
+            ({"target": -1.0}, "target must be a finite number >= 0 or None, not -1.0"),
+            ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
+            (
+                {"loss": "hubert"},
+                "loss 'hubert' is not known (did you mean 'huber'?); known are squared, ",
+            ),
+            ({"drop_last": 1}, "drop_last must be True or False, not 1"),
+            (
+                {"kernel": "turbo"},
+                "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'turbo'",
+            ),
+            ({"record": "linear"}, 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
+            ({"executor": "cluster"}, "executor must be \"threads\" or a dask.distributed.Client, not 'cluster'"),
+            ({"model": "a*"}, "expression, column 3: a number or a name is missing at the end"),
+            ({"model": 3}, "expression must be text such as 'a*x + b', not int"),
+            ({"x": X[:-1]}, "y must have shape (60,), one value for each sample of x, not (61,)"),
+            ({"x": [], "y": []}, "x and y must hold at least one sample, not none"),
+            ({"y": np.r_[Y[:7], np.nan, Y[8:]]}, "y must be finite, and is nan in row 7 (counted from 0)"),
+            ({"grid": {"lr": 0.1}}, "grid must be a Grid, not {'lr': 0.1}"),
+            (
+                {"grid": Grid(batch_size=62)},
+                'batch_size must be "full" or a whole number from 1 to the 61 samples, not 62',
+            ),
+            ({"grid": Grid(batch_size=[61, "full"])}, "batch_size must have distinct values, and 61 is there twice"),
+            ({"grid": Grid(init=[[1, 2]])}, "init 'init[0]'"),
+            ({"grid": Grid(init={"near": {"a": 1}})}, "init 'near'"),
+            (
+                {"grid": Grid(lr=[0.1, 1e300], schedule=["constant", "exponential(1e9)"]), "epochs": 3},
+                "schedule must give finite learning rates >= 0, not inf in epoch 1",
+            ),
+        ],
+    )
+    def test_is_refused_in_one_sentence_and_leaves_no_trace(self, tmp_path, changed, message):
+        folder = tmp_path / "run"
+        call = {"model": models.quadratic, "x": X, "y": Y, "grid": Grid(), "out": folder}
+        with pytest.raises(ValueError, match=re.escape(message)) as error:
+            sweep(**call | changed)
+        assert "\n" not in str(error.value)
+        assert not folder.exists()
+
+    def test_a_folder_of_something_else_is_left_alone(self, tmp_path):
+        (tmp_path / "thesis.tex").write_text("")
+        with pytest.raises(ValueError, match="is not a run folder, and is left as it is"):
+            swept(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def kill_grid(seeds=4):
+    return some_grid(lr=[0.05, 0.2], batch_size=[1, 16], seed=range(seeds), optimizer=["sgd", "adam"])
+
+
+def kill_at_random_moments(folder, beforehand, kills=12):
+    """Sweep in processes that are killed until one comes to its end, in folder after folder.
+
+    Runs in a process of its own, which has imported and compiled everything: those that it forks begin at once. Returns
+    for each folder how many parts there were after each kill.
+    """
+    import pyarrow.dataset  # noqa: F401
+    import scipy.stats  # noqa: F401
+
+    engine.FLUSH_SECONDS, jobs.JOB_UPDATES = 0, 1
+    problem = common.make_problem(models.quadratic, X, Y, RunTable(), folder)
+    engine.compile_kernels(problem, kill_grid().frame(models.quadratic, X.size))
+    started = time.monotonic()
+    assert in_a_fork(lambda: swept(folder / "undisturbed", kill_grid()))
+    seconds = time.monotonic() - started
+    rng = np.random.default_rng(3)
+    killed, moments = {}, []
+    # Enough, and not all of them before the first part or after the last.
+    while len(moments) < kills or len(set(moments)) < 6:
+        run = folder / str(len(killed))
+        killed[str(run)] = []
+        if beforehand:
+            assert in_a_fork(lambda run=run: swept(run, kill_grid(2), epochs=5))
+        # Where the machine has become busier, a run would be killed again and again before its end.
+        while not in_a_fork(
+            lambda run=run: swept(run, kill_grid()), seconds * rng.random() if len(killed[str(run)]) < 5 else None
+        ):
+            moments.append(len(list(run.glob("parts/*.parquet"))))
+            killed[str(run)].append(moments[-1])
+    return killed
+
+
+def in_a_fork(work, seconds=None):
+    """Whether another process came to the end of its work before it was killed."""
+    here, there = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    os.close(there)
+    select.select([here], [], [], seconds)  # readable when nobody can write any more
+    os.close(here)
+    os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL)
+    return status == 0
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, python):
+    """The folders of runs that were killed, those that began with nothing and those that were extended."""
+    code = f"""
+import json
+from pathlib import Path
+from tests.bench.engine.test_sweep import kill_at_random_moments
+places = {[str(tmp_path_factory.mktemp(name)) for name in ("new", "extended")]}
+print(json.dumps([list(kill_at_random_moments(Path(place), extended)) for extended, place in enumerate(places)]))
+"""
+    return json.loads(python(code, OPENBLAS_NUM_THREADS="1")), swept(grid=kill_grid())
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["from nothing", "while it is extended"])
+def test_a_run_killed_at_random_moments_loses_nothing(killed, extended):
+    folders, expected = killed
+    for folder in folders[extended]:
+        assert_same(load_run(folder), expected)
+        assert_same(swept(folder, kill_grid()), expected)
+
+
+class TestInterruption:
+    def test_ctrl_c_keeps_what_is_done(self, undisturbed, tmp_path, many_parts):
+        done = []
+
+        def interrupt(count):
+            done.append(count)
+            if len(done) == 4:
+                signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            swept(tmp_path, progress=interrupt)
+        assert len(load_run(tmp_path).frame) >= done[-1] > 0
+        assert_same(swept(tmp_path, progress=done.append), undisturbed)
+        assert done[4] >= done[3]
+
+    def test_ctrl_c_while_parts_wait_for_the_disk(self, undisturbed, tmp_path, monkeypatch):
+        monkeypatch.setattr(engine, "FLUSH_SECONDS", 1e9)
+        monkeypatch.setattr(jobs, "JOB_UPDATES", 1)
+
+        def interrupt(done):
+            if done > 200:
+                signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            swept(tmp_path, progress=interrupt)
+        assert len(load_run(tmp_path).frame) > 200
+        assert_same(swept(tmp_path), undisturbed)
+
+    @pytest.mark.parametrize("kernel", ["lanes", "fused", "reference"])
+    def test_ctrl_c_is_heard_in_the_middle_of_a_long_run(self, tmp_path, monkeypatch, kernel):
+        """One that would take minutes."""
+        asked = []
+
+        def interrupting(*args, stopped, **rest):
+            def ask():
+                if not asked:
+                    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                asked.append(stopped())
+                return asked[-1]
+
+            return train_runs(*args, stopped=ask, **rest)
+
+        monkeypatch.setattr(common, "train_runs", interrupting)
+        x = np.linspace(-1, 1, 2_000 if kernel == "reference" else 20_000)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(models.quadratic, x, x, Grid(lr=[1e-9, 1e-8]), epochs=10**5, kernel=kernel, out=tmp_path)
+        assert asked[-1]
+        assert len(load_run(tmp_path).frame) == 0
+
+    def test_an_error_in_a_block_ends_the_sweep_and_keeps_the_others(
+        self, undisturbed, tmp_path, monkeypatch, many_parts
+    ):
+        calls = []
+
+        def failing(*args, **rest):
+            calls.append(args)
+            if len(calls) == 8:
+                raise MemoryError
+            return train_runs(*args, **rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(common, "train_runs", failing)
+            with pytest.raises(MemoryError):
+                swept(tmp_path)
+        assert 0 < len(load_run(tmp_path).frame) < some_grid().size
+        assert_same(swept(tmp_path), undisturbed)
+
+
+STUDY = """
+name = "mine"
+data.builtin = "quadratic"
+model.expression = "a*x**2 + b*x + c"
+grid.lr = [0.1, 0.2]
+run.epochs = 3
+"""
+# The command `sgdbench run`, in which training does not come to an end by itself.
+ENDLESS = """
+import sys
+from bench import cli
+from bench.engine import problem
+train = problem.train_runs
+def endless(*args, stopped, **rest):
+    print("training", flush=True)
+    while not stopped():
+        pass
+    return train(*args, stopped=stopped, **rest)
+problem.train_runs = endless
+sys.argv = ["sgdbench", "run", *sys.argv[1:]]
+cli.main()
+"""
+
+
+def test_the_command_hears_ctrl_c_and_says_how_to_go_on(tmp_path):
+    study, folder = tmp_path / "mine.toml", tmp_path / "run"
+    study.write_text(STUDY)
+    command = [sys.executable, "-c", ENDLESS, str(study), "--out", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "training\n"
+        process.send_signal(signal.SIGINT)
+        _out, err = process.communicate(timeout=HANG)
+    assert process.returncode == 130
+    assert err == f"sgdbench: what is done is kept in {folder}; --resume goes on from there\n"
+    found = load_run(folder).frame
+    assert (len(found), found.columns.tolist()) == (0, COLUMNS)

@@ -1,0 +1,207 @@
+"""The figures of a report: which there are, in which order, and that they are about the right runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import Grid, sweep
+from bench.analysis.basin import basin
+from bench.analysis.trajectories import trajectories
+from bench.data.table import Dataset
+from bench.report.figures import report_figures
+from bench.report.run_data import RunData, read_run_data
+from bench.store.evidence import store_tables
+from bench.study.schema import RunTable
+from bench.tables.run_costs import COST_SETTINGS
+from bench.tables.seconds import KERNEL, PER_UPDATE
+from kernels import models
+from kernels.train.yardstick import Yardstick
+from tests.support.figures import legend, texts
+
+X = np.linspace(-1, 1, 40)
+FAR, NEAR = [500.0, 900.0], [1.0, 2.0]
+
+
+def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, **settings):
+    """A run that was made in Python, with its data and the evidence that `sgdbench run` would keep."""
+    x = np.reshape(x, (len(x), -1))
+    y = 2 * x.sum(axis=1) + 1
+    budget = RunTable(epochs=epochs, target=target, kernel="fused")
+    result = sweep(model, x, y, Grid(**settings), epochs=epochs, target=target, kernel="fused", out=folder)
+    data = Dataset(x, y, tuple(f"x{k}" for k in range(x.shape[1])), "y", "here")
+    evidence = {"trajectories": trajectories(result, budget, data)}
+    if model == "a*x + b":
+        evidence["basin"] = basin(result, budget, data)
+        evidence["costs"] = made_up_costs(result.frame, 1e-8)
+    store_tables(folder, **evidence)
+    stored = read_run_data(folder)
+    return RunData(result, stored.evidence, stored.study, data, None, None)
+
+
+def made_up_costs(frame, seconds):
+    """A time of an update, for figures that show one."""
+    settings = frame[COST_SETTINGS].drop_duplicates()
+    return settings.assign(variant=KERNEL, **dict.fromkeys(PER_UPDATE, seconds))
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """A material with something to show in every figure, but for the speed."""
+    return material_of(
+        tmp_path_factory.mktemp("rich"),
+        lr=[0.02, 0.2, 5.0],
+        batch_size=[1, 8],
+        optimizer=["sgd", "momentum(0.9)"],
+        init={"far": FAR, "near": NEAR, "random": "normal:1:2"},
+        seed=[0, 1],
+        shuffle=True,
+    )
+
+
+def by_name(material, *wanted):
+    """The figures of a report, or those of them that are wanted: to draw all takes a second."""
+    return {name: (caption, figure) for name, caption, figure in report_figures(material, wanted or None)}
+
+
+def with_evidence(material, **tables):
+    known = material.evidence | tables
+    evidence = {name: table for name, table in known.items() if table is not None}
+    return RunData(material.result, evidence, material.study, material.data, material.scaling, material.missing_data)
+
+
+def test_what_is_best_comes_first_and_what_it_costs_last(rich):
+    shown = by_name(rich)
+    assert list(shown) == [
+        "rate_map",
+        "loss_by_optimizer",
+        "optimizer_ratios",
+        "setting_importance",
+        "fitted_curve",
+        "contours",
+        "sensitivity",
+        "basin",
+    ]
+    assert all(caption.endswith(".") for caption, _ in shown.values())
+    assert not any(figure.axes[0].texts and "show" in texts(figure)[:20] for _, figure in shown.values())
+
+
+def test_random_starts_share_a_panel_and_a_path(rich):
+    shown = by_name(rich, "loss_by_optimizer", "contours")
+    panels = [axis.get_title("left") for axis in shown["loss_by_optimizer"][1].axes]
+    assert panels == ["start far", "start near", "start random"]
+    assert [axis.get_title("left") for axis in shown["contours"][1].axes] == ["far", "near", "random[0]"]
+
+
+def test_the_map_has_the_edge_that_theory_predicts(rich):
+    theory = pd.DataFrame({"optimizer": ["sgd"], "batch_size": [1], "shuffle": [True], "predicted_edge": [0.5]})
+
+    def named(theory):
+        return legend(by_name(with_evidence(rich, theory=theory), "rate_map")["rate_map"][1])
+
+    assert "edge of stability" in named(theory)
+    assert "edge of stability" not in named(theory.head(0))
+
+
+def test_the_speed_is_shown_where_it_was_measured(rich):
+    speed = pd.DataFrame(
+        {"variant": ["fused"], "ours": [True], "verified": [True], "ns": [4.0], "ns_low": [3.9], "ns_high": [4.1]}
+    ).assign(to_c=np.nan, to_reference=np.nan, note="")
+    *_, last = by_name(with_evidence(rich, speed=speed))
+    assert last == "speed"
+    assert "speed" not in by_name(with_evidence(rich, speed=speed.head(0)), "speed")
+
+
+def test_a_basin_without_parts_is_left_out(rich):
+    same = rich.evidence["basin"].assign(status="converged", samples_to_target=3)
+    assert "basin" not in by_name(
+        with_evidence(rich, basin=same.assign(final_loss=np.geomspace(1, 9, len(same)))), "basin"
+    )
+    missed = same.assign(status="max_epochs", samples_to_target=pd.NA)
+    assert "basin" not in by_name(with_evidence(rich, basin=missed.assign(final_loss=1e-4)), "basin")
+    assert "basin" in by_name(
+        with_evidence(rich, basin=missed.assign(final_loss=np.geomspace(1, 9, len(same)))), "basin"
+    )
+    assert "basin" not in by_name(with_evidence(rich, basin=same.head(0)), "basin")
+
+
+def test_a_basin_of_which_an_eighth_has_no_other_outcome_is_left_out(rich):
+    """Its panels would have one color."""
+    plane = rich.evidence["basin"].assign(status="converged", final_loss=1.0)
+    few = plane.assign(samples_to_target=np.where(np.arange(len(plane)) % 10, 300, 80))
+    assert "basin" not in by_name(with_evidence(rich, basin=few), "basin")
+    assert "basin" in by_name(
+        with_evidence(rich, basin=few.assign(samples_to_target=np.arange(len(plane)) % 300 + 1)), "basin"
+    )
+
+
+def test_the_lowest_loss_is_that_of_least_squares_where_it_matters(rich):
+    noise = np.random.default_rng(0).normal(size=X.size)
+    noisy = Dataset(rich.data.x, rich.data.y + noise, rich.data.x_names, rich.data.y_name, "here")
+    line = np.polyfit(X, noisy.y, 1)
+    lowest = np.mean((np.polyval(line, X) - noisy.y) ** 2)
+    grid = Grid(lr=[0.1], init=[0.0, 0.0])
+    result = sweep("a*x + b", noisy.x, noisy.y, grid, epochs=2, confirm=0, kernel="reference")
+    assert RunData(result, {}, None, noisy, None, None).lowest_loss == pytest.approx(lowest)
+    assert RunData(result, {}, None, None, None, "gone").lowest_loss == pytest.approx(lowest)  # as it was stored
+    assert rich.lowest_loss == 0
+
+
+def test_losses_of_noisy_data_are_distances(rich):
+    noise = np.random.default_rng(0).normal(size=X.size)
+    noisy = Dataset(rich.data.x, rich.data.y + noise, rich.data.x_names, rich.data.y_name, "here")
+    result = replace(rich.result)
+    vars(result)["yardstick"] = Yardstick(0.6, 3.0, None, "least squares")
+    shown = by_name(RunData(result, rich.evidence, rich.study, noisy, None, None), "loss_by_optimizer")
+    assert "above the lowest" in texts(shown["loss_by_optimizer"][1])
+
+
+def test_nothing_is_drawn_of_data_that_are_gone(rich):
+    gone = RunData(rich.result, rich.evidence, rich.study, None, None, "gone")
+    assert list(by_name(gone, "rate_map", "fitted_curve", "contours")) == ["rate_map"]
+
+
+def test_a_single_choice_has_no_comparisons(tmp_path):
+    shown = by_name(material_of(tmp_path, "a*x", lr=0.1, init=[0.0], target=None))
+    assert list(shown) == ["loss_by_optimizer", "fitted_curve"]
+
+
+def test_several_inputs_have_no_curve_to_bend(tmp_path):
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    shown = by_name(material_of(tmp_path, models.plane, x=x, lr=0.1, init=[0.0, 0.0, 0.0], target=None))
+    assert list(shown) == ["loss_by_optimizer", "fitted_curve", "contours"]
+    assert shown["fitted_curve"][1].axes[0].get_ylabel() == "y, predicted"
+
+
+def test_where_all_diverge_no_figure_is_empty(tmp_path):
+    shown = by_name(material_of(tmp_path, lr=[1e3, 1e4], batch_size=[1, 8], optimizer=["sgd", "momentum(0.9)"]))
+    assert list(shown) == ["loss_by_optimizer"]
+    for _, figure in shown.values():
+        assert any(axis.lines for axis in figure.axes) or texts(figure).startswith("No loss curve to show")
+
+
+def test_a_figure_that_fails_is_named_and_left_out(rich, monkeypatch, capsys):
+    names = list(by_name(rich))
+
+    def fails(*args, **kwargs):
+        raise RuntimeError("no\nglyph\x1b[2J")
+
+    monkeypatch.setattr("bench.report.figures.rate_map", fails)
+    monkeypatch.setattr("bench.report.figures.loss_surface", fails)
+    assert list(by_name(rich)) == [name for name in names if name not in ("rate_map", "contours")]
+    why = "is left out, because it cannot be drawn: RuntimeError: no glyph\ufffd[2J"
+    assert capsys.readouterr().err.splitlines() == [
+        f"sgdbench: the figure rate_map {why}",
+        f"sgdbench: the figure contours {why}",
+    ]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_neither_ctrl_c_nor_a_full_disk_is_a_failed_figure(rich, monkeypatch, error):
+    def fails(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("bench.report.figures.rate_map", fails)
+    with pytest.raises(type(error)):
+        by_name(rich)

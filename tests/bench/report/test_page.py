@@ -1,0 +1,311 @@
+"""The page without a browser: what travels in it, how little may run in it, and how large it is."""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import Grid, sweep
+from bench.report import page_data as payload
+from bench.report.page import LIBRARY_FILE, PAGE_SCRIPTS, charting_library, to_script_data
+from bench.report.report import write_report
+from bench.report.reproduce import reproduction
+from bench.report.run_data import read_run_data
+from bench.store.evidence import store_tables
+from bench.tables.formatting import MISSING
+from bench.tables.readable import caption, readable_table, text_table
+from kernels.data.marks import make_marks
+from tests.support.hostile import STARTS, hostile_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return hostile_run(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Tags, scripts and links of a page, as a parser sees them that we did not write."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.scripts, self.texts, self.stack = [], [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.scripts.append([dict(attrs).get("type"), ""])
+
+    def handle_data(self, data):
+        if self.cdata_elem:
+            self.scripts[-1][1] += data
+        else:
+            self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def reader(page):
+    return Reader(page)
+
+
+def unpacked(packed):
+    return np.frombuffer(b64decode(packed["data"]), "<" + packed["type"])
+
+
+def test_only_the_scripts_of_the_page_may_run(reader):
+    (policy,) = [attrs["content"] for tag, attrs in reader.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules.pop("default-src") == "'none'"
+    assert rules["img-src"] == "data: blob:"
+    assert not any("http" in rule or "*" in rule for rule in rules.values())
+    scripts = [
+        source
+        for (kind, source), tag in zip(reader.scripts, scripts_and_styles(reader), strict=True)
+        if tag == "script" and kind is None
+    ]
+    hashes = [f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in scripts]
+    assert rules["script-src"].split() == hashes
+
+
+def scripts_and_styles(reader):
+    return [tag for tag, _ in reader.tags if tag in ("script", "style")]
+
+
+def test_nothing_is_fetched_and_no_element_has_a_handler(reader):
+    for _, attrs in reader.tags:
+        assert not any(name.startswith("on") for name in attrs)
+        for name in ("src", "href", "action", "srcset"):
+            assert attrs.get(name, "#").startswith(("#", "data:image/png"))
+
+
+def test_names_make_no_elements(reader):
+    tags = [tag for tag, _ in reader.tags]
+    assert tags.count("script") == 2 + len(PAGE_SCRIPTS)
+    assert "img" not in tags or all(attrs["src"].startswith("data:") for tag, attrs in reader.tags if tag == "img")
+    assert "".join(reader.texts).count("<script>") >= 2
+
+
+def test_the_rows_travel_bit_for_bit(folder, reader):
+    data = json.loads(next(source for kind, source in reader.scripts if kind == "application/json"))
+    frame = read_run_data(folder).frame
+    assert data["count"] == data["total"] == len(frame)
+    for name in ("samples_seen", "updates", "final_loss", "seconds", "param_a", "param_c"):
+        np.testing.assert_array_equal(unpacked(data["numbers"][name]), frame[name])
+    for name in ("samples_to_target", "updates_to_target"):
+        reached = frame[name].astype("Float64").to_numpy(float, na_value=np.nan)
+        np.testing.assert_array_equal(unpacked(data["numbers"][name]), reached)
+    for name in ("optimizer", "lr", "schedule", "batch_size", "init"):
+        column = data["settings"][name]
+        assert [column["values"][code] for code in unpacked(column["codes"])] == frame[name].tolist()
+    assert sorted(data["settings"]["init"]["values"]) == sorted(STARTS)
+    assert bytes(unpacked(data["ids"])).hex() == "".join(frame["config_id"])
+    starts = unpacked(data["starts"]["values"]).reshape(-1, 3)[unpacked(data["starts"]["codes"])]
+    np.testing.assert_array_equal(starts, read_run_data(folder).result.starts)
+
+
+def test_outcomes_travel_in_the_order_of_the_ranking_with_the_recommended_choice_in_front(folder):
+    run_data = read_run_data(folder)
+    made = payload.page_data(run_data)
+    columns = {name: unpacked(packed) for name, packed in made["outcomes"].items()}
+    families = len(made["families"]["names"])
+    assert len(columns["start"]) == families * len(run_data.ranked)
+    order = run_data.ranked.sort_values("recommended", ascending=False, kind="stable")
+    whole = columns["start"] == 0
+    for name in ("optimizer", "lr", "batch_size"):
+        values = np.array(made["settings"][name]["values"], dtype=object)
+        assert values[columns[name][whole]].tolist() == order[name].tolist()
+    np.testing.assert_allclose(columns["samples_median"][whole], order["samples"])
+    np.testing.assert_array_equal(columns["converged"][whole], order["converged"])
+    runs = columns["runs"].reshape(families, -1)
+    np.testing.assert_array_equal(runs[1:].sum(axis=0), runs[0])
+
+
+def decoded(made, frame):
+    """The samples, updates and losses of each row, as the page's own script reads them."""
+    curves = made["curves"]
+    steps = unpacked(curves["losses"]).astype(float)
+    with np.errstate(over="ignore"):
+        losses = 10 ** (curves["low"] + (steps - 2) * curves["unit"])
+    losses[steps == 0], losses[steps == 1] = np.nan, 0
+    counts = unpacked(curves["counts"])
+    assert counts.sum() == steps.size
+    rows = np.split(losses, np.cumsum(counts)[:-1])
+    sizes = unpacked(made["settings"]["batch_size"]["codes"])
+    clocks = []
+    for name, last in (("samples", frame["samples_seen"]), ("updates", frame["updates"])):
+        marks = [curves["marks"][code][name] for code in sizes]
+        clocks.append([[*own[: len(row) - 1], end] for row, own, end in zip(rows, marks, last, strict=True)])
+    return rows, *clocks
+
+
+def test_the_curves_are_those_of_the_sweep(folder):
+    material = read_run_data(folder)
+    rows, samples, updates = decoded(payload.page_data(material), material.frame)
+    expected = dict(list(material.result.curves.groupby("config_id", observed=True)))
+    for config_id, losses, seen, made in zip(material.frame["config_id"], rows, samples, updates, strict=True):
+        curve = expected[config_id]
+        assert seen == curve["samples"].tolist()
+        assert made == curve["updates"].tolist()
+        finite = np.isfinite(curve["loss"].to_numpy())
+        np.testing.assert_allclose(losses[finite], curve["loss"].to_numpy()[finite], rtol=0.02)
+        assert np.isnan(losses[~finite]).all()
+
+
+def test_where_there_is_no_room_marks_are_left_out_but_never_the_last(folder, monkeypatch):
+    material = read_run_data(folder)
+    monkeypatch.setattr(payload, "CURVE_BYTES", 2 * 8 * len(material.frame))
+    made = payload.page_data(material)
+    for size, marks in zip(made["settings"]["batch_size"]["values"], made["curves"]["marks"], strict=True):
+        assert len(marks["samples"]) == len(marks["updates"]) <= 8
+        assert marks["samples"][:2] == [0, size]
+        assert marks["updates"][:2] == [0, 1]
+    rows, samples, _ = decoded(made, material.frame)
+    last = material.result.curves.groupby("config_id", observed=True, sort=False)["loss"].last()
+    for row, at, loss in zip(rows, samples, last.loc[material.frame["config_id"]], strict=True):
+        assert sorted(set(at)) == list(at)
+        np.testing.assert_allclose(row[-1], loss if np.isfinite(loss) else np.nan, rtol=0.02)
+
+
+def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder, monkeypatch):
+    material = read_run_data(folder)
+    monkeypatch.setattr(payload, "ROW_BYTES", 3000)
+    made = payload.page_data(material)
+    assert made["total"] == 72
+    assert made["count"] == -(-72 // made["every"]) < 72
+    np.testing.assert_array_equal(
+        unpacked(made["numbers"]["final_loss"]), material.frame["final_loss"][:: made["every"]]
+    )
+    assert len(decoded(made, material.frame.iloc[:: made["every"]])[0]) == made["count"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "most", "least"), [(5, 101, 5), (101, 101, 101), (1000, 101, 95), (50, 4, 4), (2, 4, 2), (0, 4, 0)]
+)
+def test_marks_are_thinned_early_ones_last(stored, most, least):
+    kept = payload.thin_marks(np.arange(stored), most)
+    assert least <= len(kept) <= most
+    assert (np.diff(kept) > 0).all()
+    assert kept.tolist()[:2] == list(range(min(2, stored)))
+    assert stored == 0 or kept[-1] == stored - 1
+    # No gap is longer than a few of an even spacing.
+    assert len(kept) < 10 or np.diff(kept).max() <= 4 * stored / most
+
+
+@pytest.mark.parametrize("most", [4, 24, 50, 101])
+@pytest.mark.parametrize("batch_size", [1, 8, 392])
+def test_room_for_marks_is_used(most, batch_size):
+    marks = make_marks("log:9", 392, batch_size, 100, drop_last=True)
+    assert 0.95 * min(most, len(marks)) <= len(payload.thin_marks(marks, most)) <= most
+
+
+def test_the_charting_library_is_what_was_published_and_small():
+    published = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
+    assert sha256(LIBRARY_FILE.read_bytes()).hexdigest() == published
+    assert "Licensed under the MIT license" in charting_library()[:300]
+    assert len(charting_library().encode()) < 2_000_000
+    told = (LIBRARY_FILE.parent / "README.md").read_text(encoding="utf-8")
+    assert re.search(r" v(\d+\.\d+\.\d+)", charting_library())[1] in told
+
+
+def test_a_large_run_stays_below_six_megabytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.report.figures.report_figures", lambda *_: iter(()))
+    x = np.linspace(-1, 1, 16)
+    grid = Grid(lr="log:0.0001:0.001:50", init="normal:3:10", seed=range(10))
+    sweep("a*x**2 + b*x + c", x, 2 * x, grid, epochs=100, kernel="fused", out=tmp_path / "run")
+    page = write_report(tmp_path / "run")
+    assert page.stat().st_size < 6_000_000
+    assert "The time of an update was not measured" in page.read_text(encoding="utf-8")
+    told = Reader(page.read_text(encoding="utf-8"))
+    data = json.loads(next(source for kind, source in told.scripts if kind == "application/json"))
+    assert data["count"] == 5000
+    (marks,) = data["curves"]["marks"]
+    assert unpacked(data["curves"]["counts"]).min() == len(marks["samples"]) > 90
+    assert marks["samples"][-1] == 1600
+
+
+@given(st.text())
+def test_no_text_breaks_out_of_the_data(name):
+    written = str(to_script_data({"name": name, name: [name]}))
+    assert not re.search("[<>&\u2028\u2029]", written)
+    assert json.loads(written) == {"name": name, name: [name]}
+
+
+def test_half_a_character_pair_is_no_obstacle():
+    assert to_script_data(["\ud800"]).encode("utf-8")
+
+
+def test_not_a_number_is_refused_rather_than_written():
+    with pytest.raises(ValueError, match="JSON"):
+        to_script_data([np.nan])
+
+
+def test_a_recipe_without_a_study_asks_for_the_data(tmp_path):
+    x = np.linspace(-1, 1, 40)
+    sweep("a*x**2 + b*x + c", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
+    python, toml = (reproduction(read_run_data(tmp_path / "run"))[language] for language in ("python", "toml"))
+    assert "x, y = ..., ...  # your data" in python[0]
+    assert "epochs=3" in python[1]
+    assert "your-data.csv" in toml[0]
+
+
+SPEED = pd.DataFrame(
+    {
+        "variant": ["reference", "fused", "<b>wrong</b>", "absent"],
+        "ours": True,
+        "threads": 1,
+        "verified": pd.array([True, True, False, None], dtype="boolean"),
+        "error": [0.0, 0.0, 0.5, np.nan],
+        "ns": [1000.0, 5.0, 0.1, np.nan],
+        "ns_low": [990.0, 4.9, 0.1, np.nan],
+        "ns_high": [1010.0, 5.1, 0.1, np.nan],
+        "updates_per_second": [1e6, 2e8, 1e10, np.nan],
+        **{
+            f"to_{peer}{end}": [1.0, 200.0, 9999.0, np.nan]
+            for peer in ("reference", "c")
+            for end in ("", "_low", "_high")
+        },
+        "compile_seconds": [np.nan, 1.5, 1.0, np.nan],
+        "load_seconds": [np.nan, 0.01, 0.01, np.nan],
+        "break_even": [np.nan, 1e6, 1e6, np.nan],
+        "note": ["", "", "it differs by 0.5", "not installed: pip install torch"],
+    }
+)
+
+
+def test_a_speed_is_told_only_of_what_is_verified():
+    shown = text_table(readable_table("speed", SPEED))
+    assert [row[0] for row in shown.rows] == ["reference", "fused", "<b>wrong</b>"]
+    assert [row[1] for row in shown.rows] == ["✓ bit for bit"] * 2 + ["✗ no: off by 0.5"]
+    assert "9,999" not in str(shown)
+    assert [set(row[2:-1]) for row in shown.rows][-1] == {MISSING}
+    said = caption("speed", SPEED)
+    assert "<b>wrong</b> was not timed: it differs by 0.5." in said
+    assert "absent was not timed: not installed: pip install torch." in said
+
+
+def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
+    from shutil import copytree
+
+    copy = copytree(folder, tmp_path / "copy")
+    choice = {"optimizer": ["sgd"], "batch_size": [4], "shuffle": [True]}
+    edges = {"predicted_edge": [0.75], "stable_up_to": [0.2], "diverges_from": [5.0], "agrees": [True]}
+    theory = pd.DataFrame(choice | edges)
+    store_tables(copy, speed=SPEED, theory=theory)
+    page = write_report(copy).read_text(encoding="utf-8")
+    told = Reader(page)
+    texts = [text.strip() for text in told.texts]
+    for expected in ("Speed of the variants", "✓ bit for bit", "predicted edge", "0.75"):
+        assert expected in texts
+    assert "&lt;b&gt;wrong&lt;/b&gt; was not timed: it differs by 0.5." in page

@@ -1,0 +1,410 @@
+import re
+import shutil
+import time
+from itertools import islice
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+import bench.commands.run
+from bench import Grid, sweep
+from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
+from bench.cli import main
+from bench.commands.run import run_study
+from bench.report.figures import report_figures
+from bench.report.report import write_report, write_reports
+from bench.report.run_data import RunData
+from bench.store.evidence import COLUMNS
+from bench.store.results import load_run
+from bench.store.run_folder import read_identity
+from bench.store.seal import name_owner, read_text, seal_text, write_table
+from bench.study.load import load_study, with_settings
+from bench.timing.update import update_seconds
+from kernels.model.program_cache import compile_program
+from tests.support.constants import HANG
+from tests.support.frames import make_frame
+from tests.support.hostile import hostile_study
+
+pytestmark = pytest.mark.usefixtures("_short_measurements")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, _short_measurements):
+    """The folder of a small study whose every name is up to something."""
+    place = tmp_path_factory.mktemp("study")
+    assert run_study(hostile_study(place), place / "run", resume=False, confirmed=False)
+    return place / "run"
+
+
+@pytest.fixture(scope="module")
+def report(folder):
+    return (folder / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def one_figure(monkeypatch):
+    """A report has its first figure alone, for tests of something else in it: to draw the others takes seconds."""
+    monkeypatch.setattr("bench.report.figures.report_figures", lambda *asked: islice(report_figures(*asked), 1))
+
+
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Figures are drawn and not written, for tests of the words of a report: to write them takes most of its time."""
+    monkeypatch.setattr("bench.report.figures.save", lambda *args, **kwargs: [])
+
+
+def test_the_report_opens_with_a_verdict(report):
+    verdict, _ = report.split("\n## ", 1)
+    said = dict(re.findall(r"- \*\*(.+?)\.\*\* (.+)\n", verdict))
+    leading = ["Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers"]
+    others = ["Robustness", "Safe learning rates", "Divergence", "Solution", "Units", "Lowest loss"]
+    assert [about for about in said if about not in leading] == others
+    assert list(said)[: -len(others)] == [about for about in leading if about in said]
+    assert "over 3 starts and 2 seeds, reached the target loss 0.02" in said["Best choice"]
+    assert "1 of 3 rates, 5 (" in said["Divergence"]
+    assert "in the table's own units" in said["Solution"]
+    assert said["Units"].startswith("The data were standardized. ")
+
+
+def test_the_parameters_it_gives_fit_the_table(folder, report):
+    values = re.search(r"has a = (\S+), b = (\S+), c = (\S+) in the table's own units, with loss (\S+)\.\n", report)
+    *params, loss = map(float, values.groups())
+    x, y = pd.read_csv(folder.parent / "table.csv").to_numpy().T
+    assert np.mean((np.polyval(params, x) - y) ** 2) == pytest.approx(loss, rel=0.01)
+
+
+def test_every_figure_and_table_is_there(folder, report):
+    shown = re.findall(r"!\[.+\]\(figures/(.+?)\.png\)\n", report)
+    assert len(shown) > 6
+    assert {path.name for path in (folder / "figures").iterdir()} == {f"{name}.png" for name in shown}
+    rows = pd.read_parquet(folder / "tables" / "configurations.parquet")
+    assert rows["config_id"].tolist() == load_run(folder).frame["config_id"].tolist()
+    assert len(pd.read_csv(folder / "tables" / "configurations.csv")) == len(rows) == 72
+    for name in ("best", "best_by_optimizer_and_batch_size", "effects"):
+        assert (folder / "tables" / f"{name}.md").read_text(encoding="utf-8").strip() in report
+    for name in ("best", "check", "speed", "times"):
+        assert {path.suffix for path in (folder / "tables").glob(f"{name}.*")} == {".csv", ".parquet", ".md", ".tex"}
+
+
+def test_the_columns_that_are_read_of_the_evidence_are_those_that_a_run_writes(folder):
+    written = {path.stem: set(pd.read_parquet(path)) for path in (folder / "evidence").iterdir()}
+    # A search writes the one, and a study with rows for the test the other.
+    assert written.keys() == COLUMNS.keys() - {"trials", "test"}
+    assert not set().union(*(COLUMNS[name] - columns for name, columns in written.items()))
+
+
+def test_what_the_answer_rests_on_is_folded_away(report):
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    html = parser.render(report)
+    assert html.count("<details>") == html.count("</details>") == report.count("<details>") > 4
+    opening = html.split("<details>")[0]
+    assert opening.count("<table>") == 1
+    assert opening.count("<img") == 3
+
+
+def test_the_check_is_told(report):
+    told = report.split("## Measurements and checks")[1]
+    assert "6 of 72 configurations" in told
+    assert "Every loss is the same to the last bit." in told
+    assert re.search(
+        r"is \S+ [nµm]?s with the reference and \S+ [nµm]?s with the kernel fused, .*: a speedup of [\d,]+\.", told
+    )
+
+
+def test_names_are_shown_literally(folder, report):
+    prose, fences = re.subn(r"^(`{3,})toml\n.*?^\1$", "", report, flags=re.DOTALL | re.MULTILINE)
+    assert fences == 1
+    tags = re.findall("<[^>]*>", prose)
+    assert set(tags) == {"<details>", "<summary>", "</summary>", "</details>"}
+    assert "$" not in prose
+    code = re.findall(r"(?<!\\)`([^`]*)`", prose)
+    assert code == ["a*x**2 + b*x + c", "run.toml", "sgdbench run run.toml --out FOLDER"]
+    assert prose.startswith("# # &lt;script&gt;")
+    assert [line for line in prose.splitlines() if line.startswith("#")][1:] == [
+        "## The best choices, over all starts and seeds",
+        "## Figures",
+        "## Measurements and checks",
+    ]
+    for table in (folder / "tables").glob("*.tex"):
+        assert "<" not in table.read_text(encoding="utf-8")
+
+
+def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
+    made, written = [], []
+
+    def material(result, evidence, *others):
+        made.append(set(evidence))
+        return RunData(result, evidence, *others)
+
+    monkeypatch.setattr(bench.commands.run, "RunData", material)
+    monkeypatch.setattr(
+        bench.commands.run, "write_run_report", lambda material, *, svg, **_: written.append({svg, *material.evidence})
+    )
+    assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False, svg=True)
+    # What a report is made of is complete when it is made, and stays as it is.
+    names = {path.stem for path in (folder / "evidence").iterdir()}
+    assert made == [names - {"speed", "speed_rounds"}]  # which come last
+    assert written == [{True, *names}]
+    pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
+
+
+def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+    honest = bench.commands.run.check
+
+    def wrong(*args, **kwargs):
+        checked = honest(*args, **kwargs)
+        return checked.assign(verified=checked.index > 0)
+
+    monkeypatch.setattr(bench.commands.run, "check", wrong)
+    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not (tmp_path / "run" / "report.md").exists()
+    assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
+
+
+def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+    """The reference computes the program too, and so agrees with the kernels."""
+
+    def wrong(*model):
+        program = compile_program(*model)
+        return program._replace(derivatives=(2, *program.derivatives[1:]))
+
+    monkeypatch.setattr("kernels.model.model.compile_program", wrong)
+    study = with_settings(load_study(folder / "run.toml"), {"run.kernel": "reference", "run.epochs": 1})
+    assert not run_study(study, tmp_path / "run", resume=False, confirmed=False)
+    assert not (tmp_path / "run" / "report.md").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sgdbench: what is trained is not the model 'a*x**2 + b*x + c': the derivative by a differs")
+    assert line.endswith("; no report is written")
+
+
+def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+    def elsewhere(*args):
+        raise ReplayError("configuration 7 ends elsewhere")
+
+    monkeypatch.setattr(bench.commands.run, "trajectories", elsewhere)
+    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not (tmp_path / "run" / "report.md").exists()
+    assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_no_thread_is_left_by_a_sweep_that_does_not_end(folder, tmp_path, monkeypatch, error):
+    """What the thread imports takes longer than the sweep here."""
+    begun, ended = Event(), []
+
+    def slow_import(name):
+        begun.set()
+        time.sleep(0.05)
+        ended.append(name)
+
+    def failing(*args, **kwargs):
+        assert begun.wait(HANG)
+        raise error
+
+    monkeypatch.setattr(bench.commands.run, "import_module", slow_import)
+    monkeypatch.setattr(bench.commands.run, "sweep", failing)
+    with pytest.raises(error):
+        run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert ended == ["scipy.stats"]
+
+
+@pytest.mark.parametrize("promised", [True, False])
+@pytest.mark.usefixtures("one_figure")
+def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_path, monkeypatch, capsys, promised):
+    """It fails the run where the same bits are promised; elsewhere training may have made a rounding large."""
+
+    def some_wrong(*args, **kwargs):
+        costs = update_seconds(*args, **kwargs)
+        return costs.assign(note=["not verified: off by 1" if row in (1, 4) else "" for row in costs.index])
+
+    monkeypatch.setattr(bench.commands.run, "update_seconds", some_wrong)
+    monkeypatch.setattr(bench.commands.run, "_measure_speed", lambda *args: None)
+    monkeypatch.setattr(bench.commands.run, "is_exact", lambda *args: promised)
+    sound = run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert sound != promised
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "sgdbench: fused, sgd, batches of 4, shuffled: not verified: off by 1",
+        "sgdbench: fused, momentum(0.9), batches of 4, shuffled: not verified: off by 1",
+    ]
+    assert out.endswith(f"Report: {tmp_path / 'run' / 'report.html'}\n")
+    assert (tmp_path / "run" / "report.md").exists()
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
+    monkeypatch.setattr(bench.commands.run, "MEASURED", ("reference", "fused"))
+    monkeypatch.setattr(
+        bench.commands.run, "update_seconds", lambda *args, **kwargs: update_seconds(*args, **kwargs).assign(note="")
+    )
+    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert re.search(r"\| fused \| ✗ no: off by 0\.\d+ ", (tmp_path / "run" / "report.md").read_text(encoding="utf-8"))
+
+
+def runs_of(start, samples_to_target, **columns):
+    size = len(samples_to_target)
+    reached = [samples is not None for samples in samples_to_target]
+    return make_frame(
+        size,
+        init=start,
+        samples_to_target=[samples or pd.NA for samples in samples_to_target],
+        status=["converged" if one else "max_epochs" for one in reached],
+        **columns,
+    )
+
+
+def frame_of(*parts):
+    frame = pd.concat(parts, ignore_index=True)
+    starts = [part["init"].iloc[0] for part in parts]
+    return frame.assign(init=pd.Categorical(frame["init"], categories=starts))
+
+
+def test_the_best_and_the_typical_run_of_each_start():
+    frame = frame_of(
+        runs_of("near", [1, 9, 3, None, 2], final_loss=[1e-6] * 3 + [0.1] + [1e-6]),
+        runs_of("far", [None, None], final_loss=[7.0, 5.0]),
+        runs_of("lost", [None], final_loss=[np.nan]),
+    )
+    assert best_runs(frame).index.tolist() == [0, 6]
+    assert typical_runs(frame).index.tolist() == [2, 6]
+    assert typical_runs(frame.tail(1)).empty
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("a report trains nothing")
+
+    page = (folder / "report.html").read_bytes()
+    monkeypatch.setattr("bench.analysis.trajectories.fit", refuse)
+    monkeypatch.setattr("bench.engine.check.fit", refuse)
+    assert write_report(folder) == folder / "report.html"
+    assert (folder / "report.md").read_text(encoding="utf-8") == report
+    assert (folder / "report.html").read_bytes() == page
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    study = moved / "run.toml"
+    owner = name_owner(read_identity(moved))
+    study.write_bytes(seal_text(read_text(study, owner).replace("table.csv", "gone.csv"), owner))
+    assert "The data can no longer be read: " in write_report(moved).read_text(encoding="utf-8")
+    told = (moved / "report.md").read_text(encoding="utf-8")
+    assert "loss_by_optimizer.png" in told
+    assert "fitted_curve.png" not in told
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_a_sweep_without_a_study_has_a_report(tmp_path):
+    x = np.linspace(-1, 1, 40)
+    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
+    assert "made by a sweep in Python" in write_report(tmp_path / "run").read_text(encoding="utf-8")
+    told = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    assert told.startswith("# run\n")
+    assert "Not checked yet" in told
+
+
+def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monkeypatch, capsys):
+    def fails(figure, place, name, **asked):
+        if name == "sensitivity":
+            raise RuntimeError("no glyph")
+
+    monkeypatch.setattr("bench.report.figures.save", fails)
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    written = write_report(copy).with_name("report.md").read_text(encoding="utf-8")
+    assert "figures/rate_map.png" in written
+    assert "figures/sensitivity.png" not in written
+    assert capsys.readouterr().err == (
+        "sgdbench: the figure sensitivity is left out, because it cannot be drawn: RuntimeError: no glyph\n"
+    )
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_names_that_spreadsheets_would_run_are_text_in_all_configurations(tmp_path):
+    x, name = np.linspace(-1, 1, 40), "=cmd|'/C calc'!A0"
+    grid = Grid(lr=[0.1], init={name: [1.0, -2.0]})
+    sweep("a*x + b", x, -2 * x, grid, epochs=3, kernel="fused", out=tmp_path / "run")
+    write_report(tmp_path / "run")
+    for path in (tmp_path / "run" / "tables").glob("*.csv"):
+        assert not re.search(r"(^|,)[=+@]", path.read_text(encoding="utf-8"), re.MULTILINE)
+    table = pd.read_csv(tmp_path / "run" / "tables" / "configurations.csv")
+    assert table["init"].tolist() == [f"'{name}"]
+    assert table["param_a"][0] < 0
+
+
+def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
+    begun = tmp_path / "begun"
+    shutil.copytree(folder, begun)
+    shutil.rmtree(begun / "evidence")
+    for part in (begun / "parts").iterdir():
+        part.unlink()
+    for name in ("report.html", "report.md"):
+        told = (write_report(begun).parent / name).read_text(encoding="utf-8")
+        assert "0 of 72 configurations are trained so far." in told
+        assert "0 configurations" in told
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_a_run_in_progress_has_a_report_of_what_is_there(folder, tmp_path):
+    going = tmp_path / "going"
+    shutil.copytree(folder, going)
+    plan = pd.read_parquet(going / "plan.parquet")
+    more = plan.assign(seed=plan["seed"] + 2, config_id=[f"{number:016x}" for number in range(len(plan))])
+    owner = name_owner(read_identity(going))
+    write_table(going / "plan.parquet", pd.concat([plan, more], ignore_index=True), owner)
+    page = write_report(going).read_text(encoding="utf-8")
+    assert "72 of 144 configurations are trained so far." in page
+    assert "72 of 144 configurations are trained so far." in (going / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_several_runs_are_shown_side_by_side(folder, tmp_path, monkeypatch):
+    x = np.linspace(-1, 1, 40)
+    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "<i>run</i>")
+    monkeypatch.chdir(tmp_path)
+    *own, together = write_reports([folder, tmp_path / "<i>run</i>"])
+    assert own == [folder / "report.html", tmp_path / "<i>run</i>" / "report.html"]
+    assert together.samefile(tmp_path / "comparison.html")
+    page = together.read_text(encoding="utf-8")
+    assert "Comparison of 2 runs" in page
+    assert 'href="%3Ci%3Erun%3C/i%3E/report.html"' in page
+    assert "<i>run" not in page
+    assert "a*x**2 + b*x + c" in page
+    assert "None was recorded." in page
+
+
+@pytest.mark.parametrize(
+    ("folders", "out", "complaint"),
+    [
+        (["run", "run"], None, "each folder must come once, and run comes twice"),
+        (["run"], "page.html", "--out is for several folders"),
+        (["nowhere"], None, "nowhere is no run folder"),
+    ],
+)
+def test_folders_that_make_no_report_are_refused(folders, out, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        write_reports([Path(folder) for folder in folders], out and Path(out))
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_the_command_makes_reports_again(folder, tmp_path, monkeypatch, capsys):
+    both = shutil.copytree(folder, tmp_path / "one"), shutil.copytree(folder, tmp_path / "other")
+    for page in ("report.html", "report.md"):
+        (both[0] / page).unlink()
+    monkeypatch.setattr("sys.argv", ["sgdbench", "report", *map(str, both), "--out", str(tmp_path / "both.html")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    pages = [both[0] / "report.html", both[1] / "report.html", tmp_path / "both.html"]
+    assert capsys.readouterr().out == "".join(f"Report: {page}\n" for page in pages)
+    # The command that is handed out names the folder in which the run is.
+    again = (both[0] / "report.html").read_text("utf-8").replace(str(both[0]), str(folder))
+    assert again == (folder / "report.html").read_text("utf-8")
+    # Two runs of one title are told apart by their folders.
+    assert f"({both[1]})" in pages[2].read_text(encoding="utf-8")

@@ -1,0 +1,107 @@
+import os
+import sys
+
+import pytest
+
+from bench.system.atomic import replace_atomically
+from bench.system.lock import lock_folder
+from tests.support.constants import ROOT
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.txt"
+    with replace_atomically(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_readers_see_the_old_file_until_then(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replace_atomically(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_an_error_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write_half():
+        with replace_atomically(path) as temporary:
+            temporary.write_text("ha")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), replace_atomically(tmp_path / "a.txt"):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    plain = tmp_path / "plain.txt"
+    plain.write_text("x")
+    with replace_atomically(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+    assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "Error writing bytes to file. Detail: [errno 28]"), OSError("encoder error")]
+)
+def test_an_error_names_the_file_that_the_user_knows(tmp_path, error):
+    path = tmp_path / "a.txt"
+    with pytest.raises(OSError, match=r"No space left on device|encoder error") as caught, replace_atomically(path):
+        raise error
+    assert caught.value.filename == str(path)
+
+
+def test_an_error_about_another_file_stays_as_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, replace_atomically(tmp_path / "a.txt"):
+        (tmp_path / "font.ttf").read_bytes()
+    assert caught.value.filename == str(tmp_path / "font.ttf")
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(IsADirectoryError) as caught, replace_atomically(tmp_path / "a.txt") as temporary:
+        temporary.touch()
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files, which Windows has not")
+def test_a_full_disk_names_the_file_whoever_writes(python, tmp_path):
+    code = """
+import resource
+import pandas as pd
+from matplotlib.figure import Figure
+from bench.system.atomic import replace_atomically
+frame, figure = pd.DataFrame({"a": range(10_000)}), Figure()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for write in (frame.to_csv, frame.to_parquet, lambda temporary: figure.savefig(temporary, format="png")):
+    try:
+        with replace_atomically("a.dat") as temporary:
+            write(temporary)
+    except OSError as error:
+        print(error.filename, error.strerror, sep=": ")
+"""
+    assert python(code, cwd=tmp_path, PYTHONPATH=str(ROOT)) == 3 * "a.dat: File too large\n"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_that_cannot_be_had_names_the_folder(tmp_path):
+    folder = tmp_path / "run"
+    (folder / ".lock").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError) as caught, lock_folder(folder):
+        pass
+    assert caught.value.filename == str(folder)

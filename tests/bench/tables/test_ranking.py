@@ -1,0 +1,299 @@
+"""The ranking of choices: its columns, its rules, and that its recommendation is right in studies that are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy import inf, nan
+from scipy.stats import binomtest
+
+from bench.tables.ranking import ranking
+from bench.tables.run_costs import CHOICES, LOSS_FLOOR, loss_floor
+from tests.support.simulated import costs_of, runs_of, study
+
+MEASURES = ["samples", "updates", "seconds", "final_loss"]
+
+
+def with_losses(losses, status="max_epochs", **settings):
+    """Runs without a target, from final losses, shape (choices, pairs)."""
+    losses = np.asarray(losses, dtype=float)
+    frame = runs_of(np.full(losses.shape, inf), **settings)
+    diverged = np.where(np.isnan(losses.ravel()), "diverged", status)
+    return frame.assign(final_loss=losses.ravel(), status=pd.Categorical(diverged))
+
+
+def test_a_row_says_how_often_and_at_what_cost_a_choice_succeeds():
+    costs = [[100, 120, 140, 160, 180, 200], [50, 60, 70, 80, inf, inf]]
+    table = ranking(runs_of(costs, batch_size=10, seconds_per_update=1e-3, lr=[0.1, 0.2]))
+    assert table.columns.tolist() == [
+        *CHOICES,
+        *("runs", "converged", "diverged", "success", "success_low", "success_high"),
+        *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")),
+        *("ratio", "tied", "recommended", "reason"),
+    ]
+    assert table[["lr", "runs", "converged"]].to_numpy().tolist() == [[0.1, 6, 6], [0.2, 6, 4]]
+    for row in table.itertuples():
+        expected = binomtest(row.converged, row.runs).proportion_ci(method="wilson")
+        assert (row.success_low, row.success_high) == pytest.approx((expected.low, expected.high))
+    assert table["samples"].tolist() == [150, 75]
+    assert table["updates"].tolist() == [15, 7.5]
+    assert table["seconds"].tolist() == pytest.approx([0.015, 0.0075])
+    first = table.iloc[0]
+    assert 100 < first["samples_low"] < 120 < 180 < first["samples_high"] < 200
+    # What is not known of the time of an update is added.
+    assert first["seconds_low"] == pytest.approx(0.98e-3 * first["updates_low"])
+    assert first["seconds_high"] == pytest.approx(1.02e-3 * first["updates_high"])
+    assert table["samples_high"].tolist()[1] == inf
+    assert table["ratio"].tolist()[0] == 1
+
+
+def test_failures_make_a_median_infinite():
+    table = ranking(runs_of([[100] * 6, [50, 60, 70, inf, inf, inf], [50, 60, 70, 80, inf, inf]], lr=[1, 2, 3]))
+    assert table["lr"].tolist() == [1, 3, 2]
+    assert table["samples"].tolist() == [100, 75, inf]
+
+
+def test_what_always_succeeds_comes_before_what_is_cheaper_and_fails():
+    table = ranking(runs_of([[50] * 3 + [inf] * 3, [100] * 6, [70] * 6], lr=[1, 2, 3]))
+    assert table["lr"].tolist() == [3, 2, 1]
+    assert table["recommended"].tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("cost", ["samples", "updates", "seconds"])
+def test_it_is_ranked_by_the_cost_that_is_asked_for(cost):
+    frame = runs_of(
+        [[64] * 6, [128] * 6, [96] * 6], batch_size=[1, 32, 2], seconds_per_update=[1e-9, 1e-6, 1e-9], lr=0.1
+    )
+    best = {"samples": 1, "updates": 32, "seconds": 2}[cost]
+    table = ranking(frame, cost)
+    assert table["batch_size"].tolist()[0] == best
+    assert table["recommended"].tolist() == [True, False, False]
+
+
+def test_without_a_target_the_final_loss_decides():
+    table = ranking(with_losses([[0.3] * 5, [0.1] * 5, [0.2, 0.2, 0.2, nan, nan]], lr=[1, 2, 3]))
+    assert table["lr"].tolist() == [2, 1, 3]
+    assert table["converged"].tolist() == [0, 0, 0]
+    assert table["success"].tolist() == [1, 1, 0.6]
+    assert table["final_loss"].tolist() == [0.1, 0.3, 0.2]
+    assert table["final_loss_high"].tolist() == [0.1, 0.3, inf]
+    assert table[["samples", "updates", "samples_low", "seconds_high"]].isna().all(axis=None)
+    assert table["reason"].tolist()[0] == "No other choice is tied with it in the sweep."
+
+
+def test_a_target_that_no_run_reached_counts_as_none():
+    frame = with_losses([[0.3] * 5, [0.1] * 5], seconds_per_update=1e-6)
+    for cost in ("samples", "updates", "seconds"):
+        pd.testing.assert_frame_equal(ranking(frame, cost), ranking(frame, "final_loss"))
+
+
+def test_rounding_decides_nothing():
+    rng = np.random.default_rng(1)
+    losses = np.array([9.7e-31, 4.7e-31, 6e-30])[:, np.newaxis] * rng.uniform(0.9, 1.1, (3, 6))
+    table = ranking(with_losses(losses, lr=[0.1, 0.2, 0.4]))
+    assert table["tied"].all()
+    assert table["lr"].tolist() == [0.1, 0.2, 0.4]
+    assert table.loc[table["recommended"], "lr"].tolist() == [0.2]
+    assert table["final_loss"].tolist() == pytest.approx(np.median(losses, axis=1))
+    assert ranking(with_losses(losses), floor=0)["lr"].tolist() == [0.2, 0.1, 0.4]
+    assert ranking(with_losses(losses), floor=0)["tied"].tolist() == [True, False, False]
+    assert ranking(with_losses(0 * losses))["tied"].all()
+    # Nor where the data leave a loss.
+    settled = 0.0123 * (1 + 1e-9 * rng.standard_normal((3, 6)) + [[1e-8], [0], [2e-8]])
+    assert ranking(with_losses(settled))["tied"].all()
+
+
+def test_the_floor_scales_with_the_targets():
+    y = np.random.default_rng(2).standard_normal(100)
+    assert loss_floor(1000 * y) == pytest.approx(1e6 * loss_floor(y))
+    assert LOSS_FLOOR == loss_floor(np.array([1.0, -1.0])) == pytest.approx(2e-28, rel=0.1)
+
+
+def test_where_all_runs_diverged_nothing_is_tied_and_nothing_recommended():
+    table = ranking(with_losses(np.full((3, 5), nan)))
+    assert table["success"].tolist() == [0, 0, 0]
+    assert table["final_loss"].tolist() == [inf] * 3
+    assert not table["tied"].any()
+    assert not table["recommended"].any()
+    assert table["reason"].tolist() == [""] * 3
+
+
+def test_a_single_choice_and_a_single_run():
+    table = ranking(runs_of([[100]]))
+    assert table[["tied", "recommended"]].to_numpy().tolist() == [[True, True]]
+    assert table["reason"].tolist() == ["It is the only choice."]
+    assert table[["samples_low", "samples_high"]].isna().all(axis=None)
+
+
+def test_single_runs_tell_nothing_but_success():
+    table = ranking(runs_of([[100], [102], [300], [inf]], lr=[0.1, 0.2, 0.4, 0.8]))
+    assert table["tied"].tolist() == [True, True, True, False]
+    assert table.loc[table["recommended"], "lr"].tolist() == [0.2]
+    assert "2 cost nearly the same" in table["reason"][1]
+
+
+def test_no_run_at_all():
+    table = ranking(runs_of([[1.0]]).iloc[:0])
+    assert len(table) == 0
+    assert table.columns.tolist() == ranking(runs_of([[1.0]])).columns.tolist()
+
+
+def test_the_cheapest_in_seconds_is_recommended_of_those_that_tie():
+    rng = np.random.default_rng(3)
+    costs = costs_of(rng, [1000.0, 1010.0, 4000.0], 10, spread=0.01)
+    table = ranking(runs_of(costs, batch_size=[1, 16, 16], seconds_per_update=[1e-8, 2e-8, 2e-8], lr=[0.1, 0.1, 0.2]))
+    assert table["batch_size"].tolist()[:2] == [1, 16]
+    assert table["recommended"].tolist() == [False, True, False]
+    assert table["reason"].tolist()[1] == "Of the choices tied in the sweep, it takes the least time."
+
+
+def test_with_few_runs_seconds_differ_where_their_ranges_do():
+    costs = np.array([[1000.0, 1300], [1010, 1290]])
+    settings = {"batch_size": [1, 2], "lr": 0.1}
+    table = ranking(runs_of(costs, seconds_per_update=[1e-8, 1e-8], **settings))
+    assert table.loc[table["recommended"], "batch_size"].tolist() == [2]
+    table = ranking(runs_of(costs, seconds_per_update=[1e-8, 1.8e-8], **settings))
+    assert table.loc[table["recommended"], "batch_size"].tolist() == [1]
+
+
+def test_far_from_the_edge_of_stability_is_better():
+    """Both neighbours of the recommended rate succeed; that of the cheapest one does not."""
+    costs = np.array([[400.0] * 5, [205] * 5, [200] * 5, [200] * 2 + [inf] * 3])
+    table = ranking(runs_of(costs, lr=[0.1, 0.2, 0.4, 0.8]))
+    assert table["lr"].tolist() == [0.4, 0.2, 0.1, 0.8]
+    assert table.loc[table["recommended"], "lr"].tolist() == [0.2]
+    assert "is farthest from failing" in table["reason"][1]
+
+
+def test_what_a_run_is_paired_with_is_its_start_and_seed():
+    """In whatever order runs come, and not where starts differ."""
+    costs = costs_of(np.random.default_rng(4), np.geomspace(100, 300, 12), 6)
+    frame = runs_of(costs)
+    expected = ranking(frame)
+    shuffled = frame.sample(frac=1, random_state=1)
+    found = ranking(shuffled).sort_values("lr", ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected.sort_values("lr", ignore_index=True))
+    alone = ranking(frame.assign(init=np.arange(len(frame)).astype(str)))
+    assert alone["tied"].all()
+    assert not expected["tied"].all()
+
+
+def test_categories_and_missing_values_are_read_as_they_come():
+    frame = runs_of(costs_of(np.random.default_rng(5), [100, 200, 300], 6, success=0.8), seconds_per_update=1e-6)
+    expected = ranking(frame)
+    optional = frame.astype(
+        {
+            "optimizer": pd.CategoricalDtype(["adam", "sgd"]),
+            "schedule": "category",
+            "init": pd.CategoricalDtype(["far", "near"]),
+            "seed": "uint64",
+            "status": str,
+            "batch_size": "Int64",
+            "final_loss": "Float64",
+            "samples_to_target": float,
+            "seconds_per_update": "Float64",
+        }
+    )
+    found = ranking(optional)
+    assert found["optimizer"].dtype == optional["optimizer"].dtype
+    assert found["batch_size"].dtype == "Int64"
+    names = expected.columns.drop(["optimizer", "schedule", "batch_size"])
+    pd.testing.assert_frame_equal(found[names], expected[names])
+
+
+def test_a_choice_is_made_up_of_the_columns_that_are_named():
+    frame = runs_of([[100] * 5, [200] * 5, [300] * 5], lr=[0.1, 0.2, 0.4])
+    frame["width"] = (10 * frame["lr"]).astype(int)
+    table = ranking(frame.drop(columns=["lr"]), by=["width", "optimizer"])
+    assert table.columns.tolist()[:3] == ["width", "optimizer", "runs"]
+    assert table["width"].tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("cost", ["samples", "seconds"])
+def test_a_run_that_is_at_the_target_from_the_start_costs_next_to_nothing(cost):
+    table = ranking(runs_of([[0] * 5, [100] * 5, [0] * 5], seconds_per_update=1e-6), cost)
+    assert table["lr"].tolist() == [0.1, 0.4, 0.2]
+    assert table["seconds"].tolist() == pytest.approx([0, 0, 1e-4])
+    assert table["ratio"].tolist() == pytest.approx([1, 1, 100])
+    assert table["tied"].tolist() == [True, True, False]
+
+
+def test_choices_that_were_run_less_often_are_compared_in_the_pairs_that_they_have():
+    frame = runs_of(costs_of(np.random.default_rng(6), [100, 300], 10, spread=0.05))
+    table = ranking(frame.iloc[:-6])
+    assert table["runs"].tolist() == [10, 4]
+    assert table["tied"].tolist() == [True, False]
+    assert table["samples_low"].isna().tolist() == [False, True]
+    assert table["ratio"].tolist()[1] == pytest.approx(3, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"cost": "epochs"},
+            "cost must be one of 'samples', 'updates', 'seconds', 'final_loss', 'validation_loss', not 'epochs'",
+        ),
+        ({"confidence": 1.0}, r"confidence must be at least 0 and less than 1, not 1\.0"),
+        ({"tolerance": -0.1}, r"tolerance must be at least 0 and less than 1, not -0\.1"),
+        ({"success_margin": 2}, "success_margin must be at least 0 and less than 1, not 2"),
+        ({"by": []}, "by must name at least one column, not none"),
+        ({"by": ["width"]}, r"frame must have a column 'width' to rank by samples; it has config_id, .*"),
+        ({"cost": "seconds"}, r"frame must have a column 'seconds_per_update' to rank by seconds; it has .*"),
+    ],
+)
+def test_what_cannot_be_ranked_is_refused_in_one_line(options, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        ranking(runs_of([[1.0]]), **options)
+
+
+def test_a_run_that_is_there_twice_is_refused():
+    frame = runs_of([[1.0, 2.0]])
+    message = (
+        "frame must have every run once, and it has this one twice: "
+        "optimizer=sgd, lr=0.1, schedule=constant, batch_size=1, shuffle=True, init=near, seed=1"
+    )
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        ranking(pd.concat([frame, frame.iloc[1:]]))
+
+
+def test_a_choice_that_converges_and_has_no_time_cannot_be_ranked_by_seconds():
+    frame = runs_of([[1.0] * 5, [inf] * 5, [2.0] * 5], seconds_per_update=[1e-6, nan, 1e-6])
+    assert ranking(frame, "seconds")["lr"].tolist() == [0.1, 0.4, 0.2]
+    frame.loc[frame["lr"] == 0.4, "seconds_per_update"] = nan
+    with pytest.raises(ValueError, match=r"^seconds_per_update must be there .*, not missing: optimizer=sgd, lr=0\.4,"):
+        ranking(frame, "seconds")
+    assert ranking(frame)["seconds"].isna().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("pairs", [3, 5, 10, 30])
+def test_the_recommended_choice_is_as_good_as_the_best_in_95_of_100_studies(pairs):
+    """As good: it is as reliable, and costs at most 5 % more, or too little more to be noticed with so many pairs.
+
+    A test of two choices at 95 % notices a difference of 2.8 standard errors in 80 of 100 cases.
+    """
+    rng = np.random.default_rng(pairs)
+    right, listed = [], []
+    for number in range(48):
+        frame, medians, success = study(rng, pairs, ["normal", "heavy", "skewed"][number % 3])
+        table = ranking(frame)
+        reliable = success >= success.max() - 0.1
+        best = np.flatnonzero(reliable)[np.argmin(medians[reliable])]
+        truth = frame.iloc[::pairs][CHOICES].assign(
+            median=medians, reliable=reliable, best=np.arange(len(medians)) == best
+        )
+        table = table.merge(truth.astype({"optimizer": str}), on=CHOICES)
+        assert table["recommended"].sum() == 1
+        chosen = table[table["recommended"]].iloc[0]
+        noticed = 2.8 * 0.1 * np.sqrt(2 / pairs)
+        right.append(chosen["reliable"] and np.log(chosen["median"] / medians[best]) <= max(np.log(1.05), noticed))
+        listed.append(table.loc[table["best"], "tied"].item())
+    assert np.mean(right) >= 0.95
+    assert np.mean(listed) >= 0.95
+
+
+def test_five_thousand_choices_do_not_overflow_anything():
+    rng = np.random.default_rng(8)
+    costs = costs_of(rng, np.geomspace(1, 1e9, 5000), 5, success=0.9)
+    table = ranking(runs_of(costs, lr=np.arange(1, 5001) * 1e-4))
+    assert len(table) == 5000
+    assert 1 <= table["tied"].sum() < 1000

@@ -1,0 +1,167 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.tables.loss_quantiles import loss_quantiles
+from bench.tables.run_costs import CHOICES
+from bench.tables.standard_tables import best_choices, setting_effects, standard_tables
+from tests.support.frames import make_curves, make_frame
+
+
+@pytest.fixture
+def study():
+    """Every combination of the settings with random outcomes."""
+    settings = pd.MultiIndex.from_product(
+        [["sgd", "adam"], [0.01, 0.1, 1.0], [1, 16], ["near", "far"], [0, 1, 2]],
+        names=["optimizer", "lr", "batch_size", "init", "seed"],
+    ).to_frame(index=False)
+    rng = np.random.default_rng(0)
+    status = rng.choice(["converged", "max_epochs", "diverged"], len(settings), p=[0.7, 0.2, 0.1])
+    epochs = pd.Series(rng.integers(1, 100, len(settings)), dtype="Int64")
+    return make_frame(
+        len(settings),
+        **settings,
+        status=status,
+        epochs_to_target=epochs.where(status == "converged"),
+        final_loss=np.where(status == "diverged", np.nan, rng.random(len(settings))),
+    )
+
+
+def test_each_optimizer_has_the_best_of_its_choices(study):
+    ranked = best_choices(study)
+    columns = ["optimizer", "lr", "batch_size"]
+    assert list(ranked.columns[:3]) == columns
+    of_each = best_choices(study, by=["optimizer"])
+    assert list(of_each.columns[:3]) == columns
+    assert of_each["optimizer"].is_unique
+    for row in of_each.itertuples():
+        first = ranked[ranked["optimizer"] == row.optimizer].iloc[0]
+        assert (row.lr, row.batch_size, row.samples) == (first["lr"], first["batch_size"], first["samples"])
+
+
+def test_the_best_choice_of_each_start_is_judged_from_there_alone():
+    frame = make_frame(
+        4, init=["near", "far", "near", "far"], lr=[0.1, 0.1, 0.2, 0.2], status="converged",
+        samples_to_target=[100, 900, 200, 300],
+    )  # fmt: skip
+    best = best_choices(frame, ["init"]).set_index("init")
+    assert best["lr"].to_dict() == {"near": 0.1, "far": 0.2}
+    assert best["samples"].to_dict() == {"near": 100, "far": 300}
+
+
+def test_starts_and_seeds_repeat_a_choice(study):
+    assert set(best_choices(study)["runs"]) == {6}
+    assert set(best_choices(study, by=["init"])["runs"]) == {3}
+
+
+def test_best_by_what_does_not_vary():
+    table = best_choices(make_frame(2, seed=[0, 1]), by=["optimizer", "init"])
+    assert table[["optimizer", "init", "runs"]].to_numpy().tolist() == [["sgd", "near", 2]]
+
+
+def test_a_single_choice_is_still_named():
+    assert list(best_choices(make_frame())[CHOICES].iloc[0]) == ["sgd", 0.1, "constant", 1, True]
+
+
+def test_effects(study):
+    table = setting_effects(study)
+    assert table[["setting", "value"]].to_numpy().tolist() == [
+        ["optimizer", "adam"],
+        ["optimizer", "sgd"],
+        ["learning rate", "0.01"],
+        ["learning rate", "0.1"],
+        ["learning rate", "1"],
+        ["batch size", "1"],
+        ["batch size", "16"],
+        ["start", "far"],
+        ["start", "near"],
+    ]
+    adam = study[study["optimizer"] == "adam"]
+    row = table.iloc[0]
+    assert row["runs"] == len(adam)
+    assert row["converged"] == (adam["status"] == "converged").sum()
+    assert row["diverged"] == (adam["status"] == "diverged").sum()
+    for name in ("samples", "updates", "final_loss"):
+        assert row[f"best_{name}"] == best_choices(adam)[name].iloc[0]
+
+
+@pytest.mark.parametrize("runs", [0, 1])
+def test_tables_of_almost_nothing(runs):
+    tables = standard_tables(make_frame(runs))
+    assert len(tables["best"]) == len(tables["best_by_optimizer_and_batch_size"]) == runs
+    assert tables["effects"].empty
+
+
+def test_standard_tables(study):
+    tables = standard_tables(study)
+    assert len(tables["best"]) == 10
+    assert len(tables["best_by_optimizer_and_batch_size"]) == 4
+    assert len(tables["effects"]) == 9
+
+
+def test_quantiles_are_those_of_numpy():
+    losses = np.random.default_rng(0).lognormal(sigma=3, size=(7, 4))
+    frame = make_frame(7)
+    bands = loss_quantiles(frame, make_curves(dict(zip(frame["config_id"], losses, strict=True))), ["lr"])
+    assert bands["epoch"].tolist() == [0, 1, 2, 3]
+    assert set(bands["runs"]) == {7}
+    np.testing.assert_allclose(
+        bands[["low", "median", "high"]].to_numpy().T, np.quantile(losses, [0.1, 0.5, 0.9], axis=0), rtol=1e-12
+    )
+
+
+def test_each_group_has_its_own_curves():
+    frame = make_frame(3, lr=[0.1, 0.2, 0.1])
+    bands = loss_quantiles(frame, make_curves({"run0": [4, 1], "run1": [4, 2], "run2": [4, 3]}), ["optimizer", "lr"])
+    assert bands[["optimizer", "lr", "epoch", "median"]].to_numpy().tolist() == [
+        ["sgd", 0.1, 0, 4.0],
+        ["sgd", 0.1, 1, 2.0],
+        ["sgd", 0.2, 0, 4.0],
+        ["sgd", 0.2, 1, 2.0],
+    ]
+
+
+def test_runs_with_marks_of_their_own_have_the_loss_of_the_last_one_between_them():
+    """As runs with batches of another size do."""
+    curves = make_curves({"run0": [8, 4, 2], "run1": [6, 3, 1]})
+    curves["samples"] = [0, 10, 40, 0, 16, 32]
+    bands = loss_quantiles(make_frame(2), curves, ["optimizer"])
+    assert bands["samples"].tolist() == [0, 10, 16, 32, 40]
+    assert bands["median"].tolist() == [7, 5, 3.5, 2.5, 1.5]
+
+
+def test_a_run_that_stopped_keeps_its_loss():
+    frame = make_frame(2, status=["converged", "max_epochs"])
+    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}), ["lr"])
+    assert bands["median"].tolist() == [8, 4, 3]
+
+
+@pytest.mark.parametrize("last", [[], [np.inf], [np.nan]])
+def test_a_run_that_diverged_is_infinite(last):
+    frame = make_frame(3, status=["diverged", "max_epochs", "max_epochs"])
+    bands = loss_quantiles(frame, make_curves({"run0": [8, 9, *last], "run1": [8, 4, 2, 1], "run2": [8] * 4}), ["lr"])
+    assert bands["median"].tolist() == [8, 8, 8, 8]
+    assert bands["high"].tolist()[2:] == [np.inf, np.inf]
+
+
+def test_a_group_ends_with_its_longest_run():
+    frame = make_frame(2, lr=[0.1, 0.2])
+    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}), ["lr"])
+    assert bands.groupby("lr")["epoch"].max().to_dict() == {0.1: 1, 0.2: 2}
+
+
+def test_curves_of_other_runs_are_ignored():
+    bands = loss_quantiles(make_frame(1), make_curves({"other": [0, 0, 0], "run0": [5]}), ["lr"])
+    assert bands["median"].tolist() == [5]
+
+
+@pytest.mark.parametrize("runs", [0, 2])
+def test_no_curves_at_all(runs):
+    bands = loss_quantiles(make_frame(runs), make_curves({"other": [1]}), ["lr"])
+    assert list(bands.columns) == ["lr", "epoch", "samples", "updates", "runs", "low", "median", "high"]
+    assert bands.empty
+
+
+def test_a_curve_that_is_there_twice_is_refused():
+    with pytest.raises(ValueError, match="duplicate"):
+        loss_quantiles(make_frame(1), make_curves({"run0": [1, 2]}).iloc[[0, 1, 1]], ["lr"])

@@ -1,0 +1,232 @@
+"""Each sentence of the verdict from a frame that calls for it, and that they never contradict one another."""
+
+import re
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.ranking import ranking, varies
+from bench.tables.safe_rates import describe_divergence, safe_rates
+from bench.tables.verdict import verdict
+from bench.tables.winners import confirm
+from kernels import Model
+from tests.support.frames import make_frame
+
+LINE = Model("a*x")
+SEEDS = 6
+
+
+def runs_of(costs, lr=0.1, **columns):
+    """Runs of one choice with a seed each: samples to the target, None for a run that missed it."""
+    converged = ["converged" if cost is not None else "max_epochs" for cost in costs]
+    samples = [pd.NA if cost is None else cost for cost in costs]
+    given = {"status": converged, "samples_to_target": samples, "samples_seen": [cost or 8000 for cost in costs]}
+    frame = make_frame(len(costs), lr=lr, seed=range(len(costs)), **given | columns)
+    return frame.assign(updates=frame["samples_seen"])
+
+
+def lost(runs=SEEDS, **columns):
+    return make_frame(runs, seed=range(runs), status="diverged", final_loss=np.nan, **columns)
+
+
+def joined(*parts):
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.assign(config_id=[f"run{i}" for i in range(len(frame))])
+
+
+def say(frame, target=1e-3, fresh=None, **timed):
+    frame = frame.assign(**timed)
+    ranked = ranking(frame)
+    if fresh is None:
+        return verdict(frame, ranked, LINE, target, None)
+    ranked = confirm(ranked, fresh)
+    compared = compare_optimizers(fresh, ranked=ranked) if varies(fresh, "optimizer") else None
+    return verdict(frame, ranked, LINE, target, None, compared, f"{fresh['seed'].nunique()} fresh seeds")
+
+
+APART = joined(
+    runs_of([100, 110, 120, 130, 140, 150], lr=0.1, param_a=2.0),
+    runs_of([300, 330, 360, 390, 420, 450], lr=0.2),
+    runs_of([400, 410, 420, 430, 440, None], lr=0.05),
+)
+
+
+def test_the_best_choice_with_its_cost_in_samples_and_updates():
+    assert say(APART)["Best choice"] == (
+        "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 6 runs, over 1 start and 6 seeds, "
+        "reached the target loss 0.001, after a median of 125 [103.5, 146.3] samples, 125 [103.5, 146.3] updates. No "
+        "other choice is tied with it in the sweep."
+    )
+
+
+def test_seconds_come_with_the_kernel_whose_time_they_are():
+    timed = {f"seconds_per_update{end}": each for end, each in (("", 1e-8), ("_low", 0.9e-8), ("_high", 1.1e-8))}
+    assert "1.25 µs [931 ns, 1.61 µs] with the kernel fused. " in say(APART, **timed)["Best choice"]
+
+
+def test_what_cannot_be_told_apart_is_named():
+    alike = [runs_of([100, 110, 120, 130, 140, 150 + k], lr=0.1 + 0.01 * k) for k in range(6)]
+    told = say(joined(*alike))
+    assert told["Ties"].startswith("5 other choices are statistically indistinguishable from it: sgd, learning rate ")
+    assert told["Ties"].endswith("; and 2 more choices. More seeds may separate them.")
+    assert "Ties" not in say(APART)
+
+
+def test_fresh_seeds_are_set_beside_the_runs_that_chose():
+    fresh = joined(runs_of([140, 150, 160, 170, 180, None], lr=0.1), runs_of([300] * 6, lr=0.2))
+    assert say(APART, fresh=fresh)["Confirmed"] == (
+        "On fresh seeds, 5 of 6 runs of this choice reached the target, after a median of 165 [143.5, ∞] samples, 165 "
+        "[143.5, ∞] updates. In the sweep the median was 125 samples."
+    )
+    assert "Confirmed" not in say(APART)
+
+
+def test_fresh_seeds_without_a_target():
+    frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
+    fresh = make_frame(6, lr=1.0, seed=range(6), final_loss=[1, 2, 3, 4, 5, 6.0])
+    told = say(frame, None, fresh)
+    assert told["Confirmed"].startswith("On fresh seeds, 6 runs of this choice had a median final loss of 3.5 [")
+    assert told["Confirmed"].endswith("; in the sweep it was 1.25.")
+
+
+@pytest.mark.parametrize(
+    ("rates", "sentence"),
+    [
+        ([0.1, 0.2, 0.4], "The best learning rate, 0.1, is the lowest of the 3 that were tried with these settings"),
+        ([0.1, 0.05, 0.02], "The best learning rate, 0.1, is the highest of the 3 that were tried with these settings"),
+        ([0.1, 0.05, 0.2], None),
+        ([0.1], None),
+    ],
+)
+def test_a_best_rate_at_the_edge_of_the_grid_is_told(rates, sentence):
+    told = say(joined(*(runs_of(100 * (1 + k) + np.arange(6), lr=lr) for k, lr in enumerate(rates))))
+    assert told.get("Edge of the grid", "").startswith(sentence or "")
+    assert ("Edge of the grid" in told) == (sentence is not None)
+
+
+def test_rates_with_other_settings_are_no_edge():
+    """Only those that were tried with the batch size of the best choice count."""
+    others = [runs_of(900 + np.arange(6), lr=lr, batch_size=8) for lr in (0.01, 1.0)]
+    own = [runs_of(cost + np.arange(6), lr=lr) for lr, cost in ((0.1, 100), (0.2, 300))]
+    assert "is the lowest of the 2 " in say(joined(*own, *others))["Edge of the grid"]
+
+
+def test_optimizers_are_compared_on_fresh_seeds():
+    costs = {"sgd": 100, "adam": 300, "momentum": 100, "nesterov": None}
+
+    def runs(optimizer, seeds):
+        cost = costs[optimizer]
+        return runs_of([cost + 3 * k if cost else None for k in range(seeds)], optimizer=optimizer)
+
+    frame = joined(*(runs(name, 6) for name in costs), runs_of([800] * 6, lr=0.2, optimizer="adam"))
+    told = say(frame, fresh=joined(*(runs(name, 20) for name in costs)))["Optimizers"]
+    assert told.startswith("Compared with sgd, each at its best choice of 1 for sgd, ")
+    assert "2 for adam" in told
+    assert "on 20 fresh seeds: momentum needs 1 times the samples (statistically indistinguishable); " in told
+    assert "; adam needs 2.56 [" in told
+    assert "; nesterov reaches the target in 0 of 20 runs" in told
+
+
+def test_optimizers_between_which_there_is_no_difference():
+    runs = [runs_of(100 + np.arange(6), optimizer=name) for name in ("sgd", "adam")]
+    assert say(joined(*runs), fresh=joined(*runs))["Optimizers"] == (
+        "Compared with sgd, each at its only choice, on 6 fresh seeds: adam needs 1 times the samples (statistically "
+        "indistinguishable)."
+    )
+
+
+def test_optimizers_with_as_many_choices_each():
+    runs = {name: runs_of(cost + np.arange(6), optimizer=name) for name, cost in (("sgd", 100), ("adam", 300))}
+    fresh = joined(*runs.values())
+    told = say(fresh, fresh=fresh)["Optimizers"]
+    assert told.startswith("Compared with sgd, each at its only choice, on 6 fresh seeds: adam needs ")
+
+
+def test_without_a_target_nothing_speaks_of_reaching_one():
+    frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
+    told = say(frame, None)
+    assert told["Best choice"].startswith(
+        "sgd, learning rate 1, batch size 1, schedule constant, shuffled: a median final loss of 1.25 ["
+    )
+    assert told["Robustness"] == "The run has no target; choices are ranked by their losses."
+    assert "Safe learning rates" not in told
+    assert not re.search("reach", " ".join(told.values()))
+
+
+def test_all_that_diverged():
+    told = say(joined(lost(lr=0.1), lost(lr=0.2)))
+    assert told["Best choice"] == "None: every run diverged."
+    assert told["Divergence"] == (
+        "12 of 12 runs diverged: sgd (batch size 1, shuffled) at 2 of 2 rates, 0.1 to 0.2 (12 runs)."
+    )
+
+
+def test_safe_rates_and_divergence_name_the_order():
+    frame = joined(
+        runs_of([100] * 6, lr=0.1, shuffle=True),
+        lost(lr=0.2, shuffle=True),
+        runs_of([90] * 6, lr=0.1, shuffle=False),
+        runs_of([80] * 6, lr=0.2, shuffle=False),
+    )
+    told = say(frame)
+    assert told["Safe learning rates"] == (
+        "Every start and seed reached the target with sgd at 0.1 to 0.2 (2 of 2 rates; batch size 1, not shuffled)."
+    )
+    assert told["Divergence"] == "6 of 24 runs diverged: sgd (batch size 1, shuffled) at 1 of 2 rates, 0.2 (6 runs)."
+
+
+def safe_range(own, lr):
+    """Walk from a rate to both sides, for as long as every run reached the target."""
+    safe = own["status"].eq("converged").groupby(own["lr"]).all()
+    place = safe.index.get_loc(lr)
+    assert safe.iloc[place]
+    below = next((k for k in range(place, 0, -1) if not safe.iloc[k - 1]), 0)
+    above = next((k for k in range(place, len(safe) - 1) if not safe.iloc[k + 1]), len(safe) - 1)
+    return safe.index[below], safe.index[above]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_safe_rates_and_divergence_never_contradict_each_other(seed):
+    """On frames at random: no run within a safe range failed, and the counts are those of the frame."""
+    rng = np.random.default_rng(seed)
+    names, runs = ("optimizer", "batch_size", "shuffle", "schedule", "lr", "seed", "status"), []
+    for settings in product(("sgd", "adam"), (1, 8), (True, False), ("constant", "cosine")):
+        limit = rng.integers(0, 6)
+        for place, lr in enumerate((0.1, 0.2, 0.4, 0.8, 1.6)):
+            second = "max_epochs" if rng.random() < 0.2 else "converged"
+            ends = ("converged", second) if place < limit else ("diverged", "diverged")
+            runs += [(*settings, lr, *end) for end in enumerate(ends)]
+    columns = dict(zip(names, zip(*runs, strict=True), strict=True))
+    costs = {"converged": 100, "max_epochs": pd.NA, "diverged": pd.NA}
+    frame = make_frame(len(runs), **columns, samples_to_target=[costs[status] for status in columns["status"]])
+    for row in safe_rates(frame).to_dict("records"):
+        own = frame[
+            (
+                frame[["optimizer", "schedule", "batch_size", "shuffle"]]
+                == [row[name] for name in ("optimizer", "schedule", "batch_size", "shuffle")]
+            ).all(axis=1)
+        ]
+        assert row["tried"] == own["lr"].nunique()
+        if row["safe"]:
+            within = own[own["lr"].between(row["lowest"], row["highest"])]
+            assert (within["status"] == "converged").all()
+            assert row["safe"] == within["lr"].nunique()
+            assert safe_range(own, within["lr"].iloc[0]) == (row["lowest"], row["highest"])
+    told = describe_divergence(frame)
+    diverged = frame[frame["status"] == "diverged"]
+    assert told.startswith(f"{len(diverged)} of {len(frame)} runs diverged: " if len(diverged) else "No run diverged.")
+    for optimizer, size, order, schedule, rates, tried, runs in re.findall(
+        r"(\w+) \(batch size (\d), ((?:not )?shuffled), schedule (\w+)\) at (\d) of (\d) rates?, .*? \((\d+) runs?\)",
+        told,
+    ):
+        own = frame[
+            (frame["optimizer"] == optimizer)
+            & (frame["batch_size"] == int(size))
+            & (frame["shuffle"] == (order == "shuffled"))
+            & (frame["schedule"] == schedule)
+        ]
+        bad = own[own["status"] == "diverged"]
+        assert (bad["lr"].nunique(), own["lr"].nunique(), len(bad)) == (int(rates), int(tried), int(runs))

@@ -1,0 +1,734 @@
+"""The command as a user meets it: in this process where that will do, else in one of its own."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.main import get_command
+
+import bench.commands.run
+from bench.cli import app
+from bench.commands.examples import EXAMPLES
+from bench.data.table import builtin
+from bench.system.atomic import replace_atomically
+from tests.support.constants import HANG, ROOT
+from tests.support.documents import parse_command
+
+PARABOLA = "a*x**2 + b*x + c"
+QUADRATIC = ["fit", "quadratic", "--model", PARABOLA]
+# What bench/README.md shows.
+CARS = ["--x", "hp", "--y", "mpg", "--model", "a*hp**2 + b*hp + c", "--standardize", "--shuffle"]
+CARS += ["--lr", "0.05", "--schedule", "halve(10)"]
+SMALL = ["--epochs", "2", "--lr", "0.1,0.5", "--batch-size", "16", "--seed", "0", "--optimizer", "sgd"]
+SMALL += ["--set", "run.kernel=fused"]
+KEYS = ["params", "loss", "status", "epochs", "epochs_to_target", "seconds", "compile_seconds"]
+KEYS += ["rmse", "r2", "stderr"]
+
+
+@pytest.fixture
+def cars(tmp_path):
+    """The cars as a user's own file, CSV."""
+    data = builtin("auto-mpg")
+    path = tmp_path / "cars.csv"
+    pd.DataFrame({"hp": data.x[:, 0], "name": "x", "mpg": data.y}).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def no_report(monkeypatch, tmp_path):
+    """Tables and figures take seconds, and have tests of their own."""
+    monkeypatch.setattr(
+        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+    )
+
+
+def test_help_alone_is_quick_and_complete(python):
+    code = """
+import sys
+sys.argv = ["sgdbench", {}]
+from bench.cli import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+slow = {{"numba", "pandas", "sympy", "matplotlib", "numpy", "pyarrow"}} & set(sys.modules)
+assert not slow, slow
+"""
+    alone = python(code.format(""))
+    assert alone == python(code.format("'--help'"))
+    for command in ("fit", "run", "studies", "info"):
+        assert f"\n  {command} " in alone
+    for option in ("--lr", "--schedule", "--standardize", "--drop-missing", "--every", "--plot", "--json"):
+        assert f"\n  {option} " in python(code.format("'fit', '--help'"))
+
+
+def test_the_help_of_each_command_ends_with_two_examples_that_it_understands(sgdbench, pytestconfig):
+    assert set(EXAMPLES) == set(get_command(app).commands)
+    for command in EXAMPLES:
+        _, out, _ = sgdbench(command, "--help")
+        heading, *lines = out.rstrip().splitlines()[-3:]
+        assert heading.strip() == "Examples:"
+        assert tuple(line.strip() for line in lines) == EXAMPLES[command]
+        for line in EXAMPLES[command]:
+            assert line.startswith(f"sgdbench {command}")
+            parse_command(line, pytestconfig)
+
+
+def test_shells_complete_commands_and_options():
+    environment = os.environ | {"_SGDBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "sgdbench re", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli"], env=environment, capture_output=True, text=True, check=False, timeout=HANG
+    )
+    assert done.stdout.split() == ["report"]
+
+
+@pytest.mark.parametrize(
+    ("option", "default"),
+    [("--lr", "0.1"), ("--batch-size", "1"), ("--epochs", "100"), ("--kernel", "fused"), ("--seed", "0")],
+)
+def test_help_tells_the_defaults(option, default, sgdbench):
+    _, out, _ = sgdbench("fit", "--help")
+    described = out[out.index(f"  {option} ") :].split("\n  --")[0]
+    assert f"[default: {default}]" in " ".join(described.split())
+
+
+def test_a_fit_prints_a_table(sgdbench):
+    code, out, err = sgdbench(*QUADRATIC, "--lr", "0.5", "--schedule", "halve(10)")
+    cells = [line.split() for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == f"y = {PARABOLA}"
+    assert cells[1] == ["parameter", "value", "standard", "error", "lowest", "loss"]
+    assert [(*row[:2], row[3]) for row in cells[2:5]] == [("a", "2", "2"), ("b", "-4", "-4"), ("c", "3", "3")]
+    assert ["R²", "1"] in cells
+    assert "by least squares; the run ends less than 0.01 % of the improvement away." in out
+    assert "Advice" not in out
+
+
+def test_a_standardized_fit_tells_its_quality_in_the_tables_units(sgdbench, cars):
+    _, out, _ = sgdbench("fit", cars, *CARS)
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    data = builtin("auto-mpg")
+    powers = np.vander(data.x[:, 0], 3)
+    best, (total,), *_ = np.linalg.lstsq(powers, data.y)
+    deviation = np.sqrt(total / (data.y.size - 3))
+    expected = deviation * np.sqrt(np.diag(np.linalg.inv(powers.T @ powers)))
+    np.testing.assert_allclose([float(rows[name][1]) for name in "abc"], expected, rtol=0.01)
+    np.testing.assert_allclose([float(rows[name][2]) for name in "abc"], best, rtol=1e-8)
+    root = np.sqrt(total / data.y.size)
+    assert float(rows["RMSE"][0]) == pytest.approx(root, rel=1e-3)
+    assert f"\nLowest loss: {root**2:.6g} by least squares; the run ends " in out
+    assert out.rstrip().endswith("Every parameter is within one standard error of its optimum.")
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        (
+            [],
+            ["The learning rate 0.1 is too high: the largest stable learning rate here is about 9.7e-5, by theory."],
+        ),
+        (["--lr", "1e-6"], ["The learning rate 1e-6 is low: ", "--standardize gives", "--shuffle visits"]),
+        (
+            ["--optimizer", "adam", "--lr", "1e300", "--kernel", "reference"],
+            ["A lower learning rate would help, such as --lr 1e+299."],
+        ),
+        (["--standardize", "--shuffle", "--lr", "0.01"], []),
+    ],
+)
+def test_a_fit_that_does_not_arrive_says_what_would_help(sgdbench, cars, options, advice):
+    _, out, _ = sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--epochs", "20", *options)
+    for sentence in advice:
+        assert f"\nAdvice: {sentence}" in out
+    assert ("Advice" in out) == bool(advice)
+
+
+@pytest.mark.parametrize("options", [[], ["--standardize"]])
+def test_a_model_that_is_not_finite_at_a_sample_is_a_fit_that_diverged(sgdbench, tmp_path, options):
+    (tmp_path / "zero.csv").write_text("x,y\n0,1\n1,2\n2,4\n3,5\n", "utf-8")
+    about = ["zero.csv", "--x", "x", "--y", "y", "--model", "a*log(x) + b"]
+    code, out, err = sgdbench("fit", *about, *options, "--kernel", "reference")
+    assert (code, err) == (0, "")
+    assert "diverged" in out
+    assert "\nAdvice: The loss is not finite where the run starts: no rate helps" in out
+    assert sgdbench("new", *about, "--out", "zero.toml")[::2] == (0, "")
+
+
+def test_a_fit_that_is_off_names_the_parameter_that_is_farthest(sgdbench, cars):
+    _, out, _ = sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--standardize", "--epochs", "1", "--lr", "0.001")
+    far = re.search(r"Lowest loss: .* ([ab]) is (\S+) standard errors from its optimum, farther than any other", out)
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    errors = {name: abs(float(rows[name][0]) - float(rows[name][2])) / float(rows[name][1]) for name in "ab"}
+    assert far[1] == max(errors, key=errors.get)
+    assert float(far[2]) == pytest.approx(errors[far[1]], rel=0.06)
+
+
+def test_a_fit_takes_the_columns_and_the_model_that_a_run_takes(sgdbench, cars):
+    given = ["--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01", "--kernel", "reference", "--epochs", "2"]
+    code, out, err = sgdbench("fit", "cars.csv", *given)
+    assert (code, err) == (0, "")
+    assert out.startswith("Left out: name (no numbers: 'x' in line 2).\nmpg = a*hp + b\n")
+    short, full = (
+        json.loads(sgdbench("fit", "cars.csv", *given, *more, "--json")[1])
+        for more in ([], ["--x", "hp", "--model", "a*hp + b"])
+    )
+    assert short["params"] == full["params"]
+    assert short["left_out"] == {"name": "no numbers: 'x' in line 2"}
+    assert "left_out" not in full
+    assert sgdbench("fit", "auto-mpg", "--epochs", "1", "--kernel", "reference")[1].startswith("mpg = a*hp + b\n")
+
+
+def test_json_tells_how_good_the_fit_is_in_the_tables_units(sgdbench, cars):
+    given = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01"]
+    said = json.loads(sgdbench(*given, "--json")[1])
+    x, y = builtin("auto-mpg").x[:, 0], builtin("auto-mpg").y
+    residuals = said["params"]["a"] * x + said["params"]["b"] - y
+    assert said["rmse"] == pytest.approx(np.sqrt(np.mean(residuals**2)))
+    assert said["r2"] == pytest.approx(1 - np.mean(residuals**2) / np.var(y))
+    design = np.stack([x, np.ones_like(x)], axis=1)
+    expected = np.sqrt(residuals @ residuals / (y.size - 2) * np.diag(np.linalg.inv(design.T @ design)))
+    assert list(said["stderr"].values()) == pytest.approx(expected.tolist(), rel=1e-6)
+
+
+@pytest.mark.parametrize("command", ["run", "tune"])
+@pytest.mark.usefixtures("no_report")
+def test_a_target_on_the_command_line_is_in_the_tables_units(sgdbench, cars, tmp_path, command):
+    fit = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01", "--target", "30"]
+    fitted = json.loads(sgdbench(*fit, "--json")[1])
+    assert (fitted["status"], 20 < fitted["loss"] <= 30) == ("converged", True)
+    seen = {}
+
+    def keep(study, *args, **kwargs):
+        seen["target"] = study.run.target
+        return True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"bench.commands.{command}.{'run_study' if command == 'run' else 'run_tune'}", keep)
+        table = ["cars.csv", "--x", "hp", "--y", "mpg"]
+        assert sgdbench(command, *table, "--target", "30")[0] == 0
+        assert seen["target"] == pytest.approx(30 / np.var(builtin("auto-mpg").y), rel=1e-12)
+        # Deviations are those of the rows that are trained on.
+        assert sgdbench(command, *table, "--target", "30", "--validation", "0.5")[0] == 0
+        assert seen["target"] != pytest.approx(30 / np.var(builtin("auto-mpg").y), rel=1e-6)
+        assert sgdbench(command, "quadratic", "--target", "0.25")[0] == 0
+        assert seen["target"] == 0.25
+        code, _, err = sgdbench(command, *table, "--target", "-3")
+        assert (code, "target must be a finite number >= 0 or None, not -3.0" in err) == (2, True)
+
+
+def test_the_rate_that_is_advised_is_stable(sgdbench, cars):
+    fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b"]
+    rate = re.search(r"Try --lr (\S+)\.", sgdbench(*fit)[1])[1]
+    assert json.loads(sgdbench(*fit, "--lr", rate, "--json")[1])["status"] == "max_epochs"
+
+
+def test_json_is_one_object_with_the_documented_keys(sgdbench):
+    code, out, err = sgdbench(*QUADRATIC, "--lr", "0.5", "--target", "1e-5", "--init", "a=-1,b=10,c=26", "--json")
+    fitted = json.loads(out)
+    assert (code, err) == (0, "")
+    assert list(fitted) == KEYS
+    assert fitted["status"] == "converged"
+    assert fitted["epochs_to_target"] == fitted["epochs"]
+    np.testing.assert_allclose([fitted["params"][name] for name in "abc"], [2, -4, 3], atol=0.1)
+
+
+def test_json_of_a_diverged_fit_has_null(sgdbench):
+    code, out, err = sgdbench(*QUADRATIC, "--lr", "100", "--json")
+    assert (code, err) == (0, "")
+    assert "NaN" not in out
+    assert "Infinity" not in out
+    assert json.loads(out)["params"] == {"a": None, "b": None, "c": None}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_the_cars_of_the_readme(suffix, sgdbench, tmp_path):
+    data = builtin("auto-mpg")
+    table, path = pd.DataFrame({"hp": data.x[:, 0], "mpg": data.y}), tmp_path / f"cars{suffix}"
+    if suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep={".csv": ",", ".tsv": "\t"}[suffix])
+    code, out, _ = sgdbench("fit", path, *CARS, "--json")
+    fitted = json.loads(out)
+    powers = np.vander(data.x[:, 0], 3)
+    least_squares = np.linalg.lstsq(powers, data.y)[0]
+    loss = np.mean((powers @ least_squares - data.y) ** 2)
+    assert code == 0
+    np.testing.assert_allclose(least_squares, [0.0012305, -0.466190, 56.900100], rtol=1e-4)
+    np.testing.assert_allclose([fitted["params"][name] for name in "abc"], least_squares, rtol=0.01)
+    assert loss <= fitted["loss"] < 1.001 * loss
+
+
+def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
+    seen = {}
+
+    def spy(model, x, y, **settings):
+        seen.update(settings)
+        raise ValueError("seen")
+
+    monkeypatch.setattr("bench.data.fit_table.kernels_fit", spy)
+    options = ["--lr", "0.2", "--batch-size", "full", "--epochs", "7", "--schedule", "cosine", "--optimizer", "adam"]
+    options += ["--loss", "huber(2.0)", "--init", "a=1,b=2", "--seed", "5", "--shuffle", "--target", "3", "--kernel"]
+    options += ["reference", "--record", "log:5", "--drop-missing", "--dtype", "float32"]
+    sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b", *options)
+    del seen["callback"]
+    assert seen == {
+        "lr": 0.2,
+        "batch_size": "full",
+        "epochs": 7,
+        "schedule": "cosine",
+        "optimizer": "adam",
+        "loss": "huber(2.0)",
+        "init": {"a": 1.0, "b": 2.0},
+        "seed": 5,
+        "shuffle": True,
+        "target": 3.0,
+        "kernel": "reference",
+        "record": "log:5",
+        "validation": None,
+        "test": None,
+        "patience": None,
+        "dtype": "float32",
+    }
+
+
+def test_rows_with_missing_values_are_skipped_when_asked(sgdbench, tmp_path):
+    (tmp_path / "gaps.csv").write_text("u,v\n0,1\n1,\n2,5\n")
+    fit = ["fit", "gaps.csv", "--x", "u", "--y", "v", "--model", "a*x + b"]
+    assert sgdbench(*fit)[0] == 2
+    code, out, _ = sgdbench(*fit, "--drop-missing")
+    assert code == 0
+    assert out.split("rows dropped")[1].split()[0] == "1"
+
+
+def test_every_prints_lines_and_then_the_table(sgdbench):
+    code, out, _ = sgdbench(*QUADRATIC, "--lr", "0.5", "--epochs", "25", "--every", "10")
+    lines = out.splitlines()
+    assert code == 0
+    assert [line.split()[0] for line in lines[:5]] == ["epoch", "0", "10", "20", "25"]
+    assert lines[5] == f"y = {PARABOLA}"
+
+
+def test_lines_of_a_standardized_fit_say_so(sgdbench, cars):
+    _, out, _ = sgdbench("fit", cars, *CARS, "--every", "50")
+    assert out.splitlines()[0] == "In standardized units:"
+
+
+def test_a_model_without_a_way_back_is_honest(sgdbench, cars):
+    fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--model", "a/(b + hp)", "--standardize", "--kernel", "reference"]
+    code, out, _ = sgdbench(*fit, "--init", "a=1,b=9", "--epochs", "1", "--lr", "1e-3")
+    assert code == 0
+    assert "Note: The parameters are in standardized units. No parameters of a/(b + hp)" in out
+
+
+@pytest.mark.parametrize(("name", "start"), [("fit.png", b"\x89PNG"), ("deep/fit.svg", b"<?xml")])
+def test_a_plot_is_drawn(name, start, sgdbench, cars):
+    code, out, err = sgdbench("fit", cars, *CARS, "--plot", name)
+    assert (code, err) == (0, "")
+    assert out.endswith(f"\nPlot: {name}\n")
+    assert Path(name).read_bytes().startswith(start)
+
+
+def test_a_plot_that_cannot_be_written_costs_no_result(sgdbench, tmp_path):
+    (tmp_path / "file").touch()
+    code, out, err = sgdbench(*QUADRATIC, "--plot", "file/fit.png")
+    assert code == 2
+    assert PARABOLA in out
+    assert err.startswith("sgdbench: --plot: file/fit.png cannot be written: ")
+    assert err.count("\n") == 1
+
+
+FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["frobnicate"], "frobnicate"),
+        (["fit"], "DATA"),
+        (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted; only quadratic and "),
+        ([*FIT_CARS, "--patience", "3"], "patience needs validation"),
+        (["run", "cars.csv", "--x", "hp", "--y", "mpg", "--patience", "3"], "patience needs validation"),
+        (["fit", "cars.csv", "--y", "name"], "not 'x'; classes are for the losses logistic and hinge"),
+        ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
+        (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
+        (["run", "--init", "a=1"], "there is no option --init; give --set grid.init=VALUE"),
+        (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
+        (["run", "--set", "run.refin=2"], "refin is no key in [run]; did you mean refine?; known are epochs, loss"),
+        (["run", "optimizers", "--x", "hp"], "--x is for a .csv"),
+        ([*FIT_CARS, "--learning-rate", "1"], "there is no option --learning-rate; did you mean --lr?"),
+        ([*FIT_CARS, "--epoch", "1"], "did you mean --epochs?"),
+        (["run", "--seed", "4-0"], 'ranges such as "0-4,9", each from low to high with at most 1,000,000 seeds'),
+        (["run", "--seed", "0-99999999999"], "not '0-99999999999'"),
+        (["fit", "cars.csv", "--x", "hp", "--model", "a*x"], "--y must name the column of cars.csv"),
+        (["fit", "none.csv", *FIT_CARS[2:]], "none.csv cannot be read: No such file"),
+        ([*FIT_CARS, "--x", "weight"], "cars.csv has no column 'weight'"),
+        (["fit", "cars.csv", "--x", "hpp", *FIT_CARS[4:]], "did you mean 'hp'?"),
+        (["fit", "cars.csv", "--x", "name", *FIT_CARS[4:]], "line 2, column 'name' must be a number"),
+        ([*FIT_CARS, "--model", "a*x +"], "column 6: a number or a name is missing"),
+        ([*FIT_CARS, "--model", "a*x + foo(b)"], "unknown function 'foo'"),
+        ([*FIT_CARS, "--model", "a*z + b"], "must use hp or x as the data"),
+        ([*FIT_CARS, "--model", "a*mgp + hpp"], "(did you mean 'hp' in place of 'hpp'?)"),
+        ([*FIT_CARS, "--model", "mlp(8)"], "model 'mlp' is not known; known are linear, quadratic, "),
+        ([*FIT_CARS, "--model", "linaer"], "model 'linaer' is not known (did you mean 'linear'?); known are"),
+        (
+            ["fit", "cars.csv", "--x", "power=hp", "--y", "mpg", "--model", "a*hp + b"],
+            "must use its input 'power': inputs must say which of a, hp, b stand for data",
+        ),
+        ([*FIT_CARS, "--optimizer", "sdg"], "'sdg' is not known (did you mean 'sgd'?); known are sgd"),
+        ([*FIT_CARS, "--optimizer", "adam(beta=0.9)"], "adam has no option beta (did you mean 'beta2'?)"),
+        ([*FIT_CARS, "--schedule", "half"], "'half' is not known (did you mean 'halve'?); known are constant"),
+        ([*FIT_CARS, "--loss", "l1"], "'l1' is not known; known are squared"),
+        ([*FIT_CARS, "--kernel", "cuda"], "kernel must be one of reference, fused"),
+        ([*FIT_CARS, "--init", "a=1"], "init has no value for b; the parameters are a, b"),
+        ([*FIT_CARS, "--init", "1,2"], "init must be distinct names with their values"),
+        ([*FIT_CARS, "--lr", "0"], "lr must be a positive finite number, not 0"),
+        ([*FIT_CARS, "--lr", "fast"], "--lr"),
+        ([*FIT_CARS, "--epochs", "0"], "epochs must be a whole number of at least 1, not 0"),
+        ([*FIT_CARS, "--epochs", str(10**15)], "not enough memory"),
+        ([*FIT_CARS, "--batch-size", "500"], "from 1 to the 392 samples, not 500"),
+        ([*FIT_CARS, "--batch-size", "1,8"], "from 1 to the 392 samples, not '1,8'"),
+        ([*FIT_CARS, "--every", "0"], "--every"),
+        ([*FIT_CARS, "--every", "1", "--json"], "give one of them"),
+        ([*FIT_CARS, "--plot", "fit.jpg"], "--plot must end in .png or .svg, not 'fit.jpg'"),
+        (["fit", "a\nb\x1b[2J.csv", *FIT_CARS[2:]], "a b [2J.csv cannot be read"),
+        (["run", "quadratics"], "no study or file is called 'quadratics' (did you mean 'quadratic'?)"),
+        (["run", "."], "Is a directory"),
+        (["run", "wrong.toml"], "wrong.toml, line 5: grid.rate is no key in [grid]"),
+        (["run", "--lr", "0.1,fast"], "lr must be a positive finite number, not 'fast'"),
+        (["run", "--lr", "log:1:2"], "not 'log:1:2'"),
+        (["run", "--lr", "-1"], "lr must be a positive finite number, not -1"),
+        (["run", "--set", "grid.init={given={a=1}}"], "has no value for b, c; the parameters are a, b, c"),
+        (["run", "--lr", "lin:0.1:1:100000"], "confirm with --yes"),
+        (["run", *SMALL, "--out", "folder"], "folder is not a run folder, and is left as it is"),
+        (["run", *SMALL, "--out", "cars.csv"], "cars.csv is not a run folder"),
+        (["run", *SMALL, "--out", "cars.csv/run"], "cars.csv/run cannot be written"),
+    ],
+)
+@pytest.mark.usefixtures("cars")
+def test_bad_input_is_one_line_and_exit_code_2(args, words, sgdbench, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.txt").touch()
+    (tmp_path / "wrong.toml").write_text(
+        'name = "wrong"\ndata.builtin = "quadratic"\nmodel.expression = "a*x"\n[grid]\nrate = 1\n'
+    )
+    code, out, err = sgdbench(*args)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("sgdbench: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_ctrl_c_prints_what_was_reached():
+    args = [*QUADRATIC, "--epochs", "2000000", "--every", "1000000", "--init", "a=1,b=1,c=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", *args],
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    started = [process.stdout.readline(), process.stdout.readline()]
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=HANG)
+    assert [line.split()[0] for line in started] == ["epoch", "0"]
+    assert process.returncode == 130
+    assert "interrupted" in out
+    assert err.startswith("sgdbench: interrupted after epoch ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("no_report")
+def test_an_interrupted_run_says_where_it_is_kept(sgdbench, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench.commands.run, "sweep", interrupted)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 130
+    assert "sgdbench: what is done is kept in results/quadratic; --resume goes on from there" in err
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(sgdbench):
+    code, out, err = sgdbench("run", *SMALL)
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert lines[0].startswith("Best choice: learning rate 0.5: no run reached the target; final loss ")
+    assert lines[-2].startswith("Run: 10 configurations of a*x**2 + b*x + c on built-in quadratic (800 samples), up to")
+    assert lines[-1] == "Report: results/quadratic/report.md"
+    assert len(lines) <= 7
+
+
+@pytest.mark.usefixtures("no_report")
+def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(sgdbench):
+    code, out, err = sgdbench("run", *SMALL, "--verbose")
+    assert (code, err) == (0, "")
+    assert out.startswith("Best choice: learning rate 0.5")
+    assert "Checked against the reference" in out
+    assert "The best choices, over all starts and seeds" in out
+    assert "\nBest choice: No run reached the target loss 1e-5. sgd, learning rate 0.5, batch size 16" in out
+    assert out.endswith("Report: results/quadratic/report.md\n")
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdbench):
+    sgdbench("run", *SMALL)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 2
+    assert "holds results already: go on with --resume" in err
+    code, _, err = sgdbench("run", "auto-mpg", *SMALL, "--out", "results/quadratic", "--resume")
+    assert code == 2
+    assert "results/quadratic holds another run (model: " in err
+    code, out, _ = sgdbench("run", *SMALL, "--epochs", "3", "--resume")
+    assert code == 0
+    assert "Report: " in out
+
+
+def test_every_override_reaches_the_study(sgdbench, monkeypatch):
+    seen = []
+    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
+    options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--optimizer", "sgd,adam"]
+    options += ["--set", "grid.init={given={a=1, b=2.0, c=3}}", "--set", "run.drop_last=false"]
+    options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9", "--target"]
+    options += ["0.5", "--loss", "logcosh", "--set", "run.kernel = lanes-fma", "--record", "25", "--confirm", "7"]
+    options += ["--refine", "3", "--validation", "0.25", "--patience", "4", "--dtype", "float64,float32"]
+    assert sgdbench("run", "quadratic", *options, "--test", "0.2")[0] == 0
+    assert (seen[0].data.validation, seen[0].data.test) == (0.25, 0.2)
+    assert seen[0].grid.model_dump() == {
+        "lr": "log:0.1:1:3",
+        "batch_size": [2, "full"],
+        "init": {"given": {"a": 1, "b": 2.0, "c": 3}},
+        "optimizer": ["sgd", "adam"],
+        "schedule": ["constant", "step(3, 0.5)"],
+        "seed": [7, 8, 9, 12],
+        "shuffle": False,
+        "dtype": ["float64", "float32"],
+    }
+    assert seen[0].run.model_dump() == {
+        "epochs": 9,
+        "drop_last": False,
+        "target": 0.5,
+        "kernel": "lanes-fma",
+        "loss": "logcosh",
+        "record": 25,
+        "confirm": 7,
+        "refine": 3,
+        "patience": 4,
+        "target_loss": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("mine", "mine"), ("../../x <b>|$z`", "x-b-z"), ("...", "study"), ("a b/c", "a-b-c"), ("π.2", "π.2")],
+)
+def test_a_studys_name_is_a_safe_folder_name(name, folder):
+    assert bench.commands.run.folder_name(name) == folder
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--record", "often"], 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
+        (["--record", "0"], 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not 0'),
+        (["--confirm", "-1"], "confirm must be a whole number of at least 0, not -1"),
+        (["--refine", "-2"], "refine must be a whole number of at least 0, not -2"),
+    ],
+)
+def test_a_bad_option_of_run_is_one_line(sgdbench, options, message):
+    code, out, err = sgdbench("run", "quadratic", *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"sgdbench: {message}")
+    assert err.count("\n") == 1
+
+
+def test_a_fit_records_what_it_is_asked_to(sgdbench):
+    code, out, err = sgdbench(*QUADRATIC, "--record", "log:0")
+    assert (code, out) == (2, "")
+    assert err.startswith('sgdbench: record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates')
+    options = ["--lr", "0.5", "--epochs", "60", "--shuffle", "--target", "1e-3", "--record", "10", "--json"]
+    fitted = json.loads(sgdbench(*QUADRATIC, *options)[1])
+    assert fitted["epochs_to_target"] == pytest.approx(round(fitted["epochs_to_target"] * 80) / 80)
+    assert fitted["epochs_to_target"] % 1
+
+
+def test_studies_and_info(sgdbench):
+    code, out, _ = sgdbench("studies")
+    assert code == 0
+    assert {line.split()[0] for line in out.splitlines()} == {"auto-mpg", "diabetes", "quadratic", "optimizers"}
+    code, out, _ = sgdbench("info")
+    facts = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert code == 0
+    assert facts["numpy"] == np.__version__
+    assert f"kernel cache         {os.environ['SGDBENCH_CACHE_DIR']}" in out
+
+
+BRIEF = """
+from itertools import islice
+from bench import cli
+from bench.commands import run
+from bench.report import figures
+run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
+report_figures = figures.report_figures
+figures.report_figures = lambda *asked: islice(report_figures(*asked), 1)
+cli.main()
+"""
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Run a line of the shell in an empty folder: (exit code, standard error).
+
+    `sgdbench` is the command, and `brief` is the same with one figure in a report, as all of them take seconds.
+    """
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    command = tmp_path / "bin" / "sgdbench"
+    command.parent.mkdir()
+    for path, arguments in ((command, ["-m", "bench.cli"]), (command.with_name("brief"), ["-c", BRIEF])):
+        path.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *arguments])} "$@"\n')
+        path.chmod(0o700)
+    folders = {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+    def run(line, **environment):
+        done = subprocess.run(
+            [bash, "-o", "pipefail", "-c", line],
+            cwd=tmp_path,
+            env=os.environ | folders | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=HANG,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    return run
+
+
+FEW_RUNS = f"brief run quadratic --out a {' '.join(SMALL)}"
+
+
+def test_a_run_ends_with_its_report_though_nobody_reads_any_more(shell, tmp_path):
+    assert shell(f"{FEW_RUNS} | head -1", PYTHONIOENCODING="ascii") == (0, "")
+    assert (tmp_path / "a" / "report.html").exists()
+    (tmp_path / "a" / "report.html").unlink()
+    assert shell("brief report a <&- >&- 2>&-") == (0, "")
+    assert (tmp_path / "a" / "report.html").exists()
+    assert shell("sgdbench compare a a | true") == (0, "")
+    for line in ("sgdbench info | true", "sgdbench info >&-", "sgdbench info 2>&-"):
+        assert shell(line) == (0, "")
+
+
+def test_a_fit_goes_on_though_nobody_reads_any_more(shell, tmp_path):
+    fit = f'sgdbench fit quadratic --model "{PARABOLA}" --every 1 --epochs 3000 --plot a.png'
+    assert shell(f"{fit} | head -1") == (0, "")
+    assert (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+)
+def test_characters_that_a_terminal_lacks_are_replaced(shell, tmp_path, environment):
+    line = "sgdbench fit quadratic --model quadratic --epochs 9 --kernel reference > out"
+    assert shell(line, **environment) == (0, "")
+    assert re.search(rb"epochs to target +\?\n", (tmp_path / "out").read_bytes())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_is_lost_is_an_error_after_the_work(shell, tmp_path):
+    message = "sgdbench: standard output is not complete: No space left on device\n"
+    assert shell("sgdbench fit quadratic --model quadratic --epochs 9 --plot a.png > /dev/full") == (2, message)
+    assert (tmp_path / "a.png").exists()
+
+
+def test_a_warning_is_one_line(shell):
+    code, err = shell("sgdbench info", SGDBENCH_CACHE_DIR="/dev/null/cache")
+    assert code == 0
+    assert err.startswith("sgdbench: warning: the kernel cache /dev/null/cache cannot be written (Not a directory)")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("phase", ["verify_runs", "_analyze", "_measure_speed", "write_run_report"])
+@pytest.mark.usefixtures("no_report")
+def test_an_interrupt_after_the_training_says_how_to_go_on(sgdbench, monkeypatch, phase):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench.commands.run, phase, interrupted)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 130
+    assert "sgdbench: all configurations are trained and kept in results/quadratic; --resume goes on from there" in err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
+@pytest.mark.parametrize(("phase", "kept"), [("sweep", "what is done is"), ("verify_runs", "trained and")])
+@pytest.mark.usefixtures("no_report")
+def test_an_interrupt_that_a_library_makes_another_error_of_is_one(sgdbench, monkeypatch, phase, kept):
+    def interrupted(*args, **kwargs):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise RuntimeError("something was not done") from None
+
+    monkeypatch.setattr(bench.commands.run, phase, interrupted)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 143
+    assert err.endswith(f"{kept} kept in results/quadratic; --resume goes on from there\n")
+
+
+@pytest.mark.parametrize("phase", ["store_tables", "write_run_report"])
+@pytest.mark.usefixtures("no_report")
+def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the_report(sgdbench, monkeypatch, phase):
+    def full(*args, **kwargs):
+        with replace_atomically("results/quadratic/file.csv"):
+            raise OSError(28, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    monkeypatch.setattr(bench.commands.run, phase, full)
+    code, _, err = sgdbench("run", *SMALL)
+    assert code == 2
+    assert err == (
+        "sgdbench: results/quadratic/file.csv cannot be written: No space left on device; all results are safe in "
+        "results/quadratic: once it can be written, `sgdbench report results/quadratic` makes the report of what is "
+        "there, and --resume also measures what is missing\n"
+    )
+
+
+def test_a_figure_of_a_fit_that_fails_costs_no_result(sgdbench, monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("no glyph")
+
+    monkeypatch.setattr("bench.plots.style.save_as", fails)
+    code, out, err = sgdbench(*QUADRATIC, "--plot", "fit.png")
+    assert code == 2
+    assert PARABOLA in out
+    assert err == "sgdbench: --plot: fit.png cannot be drawn: RuntimeError: no glyph\n"
+
+
+def test_a_closed_pipe_is_no_complaint():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", *QUADRATIC, "--every", "1", "--epochs", "3000"],  # more than a pipe holds
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait(timeout=HANG)

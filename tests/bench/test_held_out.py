@@ -1,0 +1,515 @@
+"""Held-out samples in tables, studies and sweeps: scaled apart, recorded at every mark, and deciding on settings."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import Grid, load_run, sweep
+from bench.analysis.default_study import default_study
+from bench.data.held_out import hold_out_share
+from bench.data.scaling import standardize
+from bench.data.table import builtin
+from bench.engine import check as checking
+from bench.engine import train as engine
+from bench.report.figures import report_figures
+from bench.report.run_data import read_run_data
+from bench.study.load import load_study, to_toml, with_settings
+from bench.study.schema import RunTable
+from kernels import fit, models
+from tests.support.browsing import chromium, complaints, opened
+
+RNG = np.random.default_rng(3)
+X = RNG.uniform(-1, 1, 80)
+Y = 2 * X**2 - 4 * X + 3 + RNG.normal(0, 0.3, 80)
+GRID = Grid(
+    lr=[0.02, 0.3], batch_size=[1, 16], init={"near": [-1.0, 10.0, 26.0], "zero": [0.0, 0.0, 0.0]},
+    optimizer=["sgd", "adam"], schedule="halve(5)", seed=range(3), shuffle=True,
+)  # fmt: skip
+SETTINGS = {"epochs": 30, "record": "log:3", "validation": 0.25, "patience": 4, "confirm": 0}
+
+
+def swept(out=None, **changed):
+    return sweep(models.quadratic, X, Y, GRID, out=out, **SETTINGS | changed)
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return swept()
+
+
+def test_every_row_and_curve_is_what_fit_makes_of_it(undisturbed):
+    frame = undisturbed.frame
+    assert {"stopped", "max_epochs"} <= set(frame["status"])
+    curves = dict(list(undisturbed.curves.groupby("config_id", observed=True)))
+    for row, start in zip(frame.itertuples(), undisturbed.starts, strict=True):
+        alone = fit(
+            models.quadratic, X, Y, init=start, lr=row.lr, batch_size=row.batch_size, optimizer=row.optimizer,
+            schedule="halve(5)", seed=row.seed, shuffle=True, epochs=30, record="log:3", validation=0.25, patience=4,
+        )  # fmt: skip
+        assert (row.status, row.samples_seen) == (alone.status, alone.samples_seen[-1])
+        np.testing.assert_array_equal(curves[row.config_id]["validation_loss"], alone.validation_loss)
+        np.testing.assert_array_equal(curves[row.config_id]["loss"], alone.loss)
+        assert row.validation_loss == alone.kept.validation_loss == alone.best.validation_loss
+        assert row.final_loss == alone.kept.loss == alone.loss_at(alone.params)
+        assert [row.param_a, row.param_b, row.param_c] == alone.params.tolist()
+        assert row.best_validation_loss == alone.best.validation_loss
+        assert row.best_samples == alone.best.samples_seen
+
+
+@pytest.mark.parametrize("kernel", ["fused", "reference"])
+def test_every_exact_kernel_gives_the_same(undisturbed, kernel):
+    pd.testing.assert_frame_equal(swept(kernel=kernel).frame, undisturbed.frame)
+
+
+def test_more_epochs_continue_where_the_runs_stand(undisturbed, tmp_path, monkeypatch):
+    """Also with the patience that is left to them."""
+    monkeypatch.setattr(engine, "FLUSH_SECONDS", 0)
+    for epochs in (1, 3, 9, 30):
+        result = swept(tmp_path, epochs=epochs)
+    pd.testing.assert_frame_equal(result.frame, undisturbed.frame)
+    pd.testing.assert_frame_equal(result.curves, undisturbed.curves)
+
+
+def test_thinned_curves_keep_both_losses_at_the_same_marks(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "MOST_LOSSES", 5 * GRID.size)
+    thin = swept(tmp_path).curves
+    both = thin.merge(undisturbed.curves, on=["config_id", "samples"], how="left")
+    assert len(thin) < len(undisturbed.curves) / 2
+    np.testing.assert_array_equal(both["validation_loss_x"], both["validation_loss_y"])
+
+
+@pytest.mark.parametrize(
+    ("what", "changed"),
+    [
+        ("validation", {"validation": 0.3}),
+        ("validation", {"validation": None, "patience": None}),
+        ("patience", {"patience": 5}),
+    ],
+)
+def test_what_cannot_stand_beside_the_results_is_refused(tmp_path, what, changed):
+    swept(tmp_path)
+    with pytest.raises(ValueError, match=rf"holds another run \((.*; )?{what}: .*\): choose another folder"):
+        swept(tmp_path, **changed)
+
+
+def test_choices_are_ranked_by_the_lowest_loss_on_held_out_samples(undisturbed):
+    ranked = undisturbed.ranking()
+    for row in ranked.itertuples():
+        own = undisturbed.frame
+        own = own[(own["optimizer"] == row.optimizer) & (own["lr"] == row.lr) & (own["batch_size"] == row.batch_size)]
+        assert row.validation_loss == own["validation_loss"].median()
+    assert "loss on held-out samples" in undisturbed.verdict()["Best choice"]
+    by_training = undisturbed.ranking("final_loss")
+    assert by_training["final_loss"].iloc[0] <= ranked["final_loss"].iloc[0]
+
+
+def test_printed_it_counts_every_run_also_those_that_stopped_early(undisturbed):
+    (line,) = (line for line in str(undisturbed).splitlines() if line.startswith("  runs "))
+    counts = {how: int(count) for count, how in re.findall(r"(\d+) ([a-z ]+)", line)}
+    assert counts["stopped early"] == (undisturbed.frame["status"] == "stopped").sum()
+    assert sum(counts.values()) == len(undisturbed.frame)
+
+
+def test_a_validation_loss_that_is_off_by_a_bit_is_found(undisturbed):
+    frame, settings = undisturbed.frame, RunTable(epochs=30, patience=4)
+    held_out = hold_out_share(builtin("quadratic"), 0.25)  # for its split alone
+    assert held_out.validation is not None
+    curves = undisturbed.run.curves()
+    train = fit(models.quadratic, X, Y, epochs=1, validation=0.25)
+    arguments = (models.quadratic, train.x[0], train.y, frame.head(4), undisturbed.starts[:4])
+    validation = (train.validation[0][0], train.validation[1])
+    right = checking.check(*arguments, curves, settings, undisturbed.clock, validation)
+    assert right["verified"].all()
+    first = curves.index[curves["config_id"] == frame["config_id"].iloc[1]][2]
+    curves.loc[first, "validation_loss"] = np.nextafter(curves.loc[first, "validation_loss"], np.inf)
+    wrong = checking.check(*arguments, curves, settings, undisturbed.clock, validation)
+    assert wrong["verified"].tolist() == [True, False, True, True]
+
+
+def test_what_is_held_out_has_no_part_in_the_scaling():
+    data = hold_out_share(builtin("diabetes"), 0.25)
+    assert (len(data.y), len(data.validation[1])) == (332, 110)
+    scaled, scaling = standardize(data)
+    np.testing.assert_allclose(scaling.x_mean, data.x.mean(axis=0))
+    np.testing.assert_allclose(scaled.x.std(axis=0), 1)
+    assert abs(scaled.validation[0].mean(axis=0)).max() > 1e-3
+    np.testing.assert_allclose(scaled.validation[1] * scaling.y_scale + scaling.y_mean, data.validation[1])
+
+
+def test_the_split_of_a_study_is_that_of_fit():
+    data = builtin("auto-mpg")
+    parts = hold_out_share(data, 0.3)
+    alone = fit("a*x + b", data.x[:, 0], data.y, epochs=1, lr=1e-9, validation=0.3)
+    np.testing.assert_array_equal(parts.x[:, 0], alone.x[0])
+    np.testing.assert_array_equal(parts.validation[1], alone.validation[1])
+
+
+STUDY = """
+name = "cars"
+model.expression = "a*hp + b"
+grid.lr = [0.01, 0.1]
+run = {epochs = 10, patience = 3, confirm = 3}
+[data]
+path = "cars.csv"
+x = "hp"
+y = "mpg"
+standardize = true
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, size in (("cars", 40), ("others", 11)):
+        hp = rng.uniform(40, 200, size)
+        pd.DataFrame({"hp": hp, "mpg": 40 - 0.1 * hp + rng.normal(0, 2, size)}).to_csv(
+            tmp_path / f"{name}.csv", index=False
+        )
+    return tmp_path
+
+
+def test_a_study_may_hold_out_another_file(folder):
+    (folder / "study.toml").write_text(STUDY + 'validation_path = "others.csv"\n')
+    data, scaling = load_study(folder / "study.toml").dataset()
+    others = pd.read_csv(folder / "others.csv")
+    np.testing.assert_allclose(data.validation[0][:, 0] * scaling.x_scale + scaling.x_mean, others["hp"])
+    assert len(data.y) == 40
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("validation = 1.5", "validation must be a share of the rows between 0 and 1, not 1.5"),
+        ("validation = 0.0", "validation must be a share of the rows between 0 and 1, not 0.0"),
+        ('validation = 0.5\nvalidation_path = "others.csv"', "data must have validation, a share of the rows, or"),
+        ("test = 1.5", "test must be a share of the rows between 0 and 1, not 1.5"),
+        ('test = 0.5\ntest_path = "others.csv"', "data must have test, a share of the rows, or"),
+        (
+            "validation = 0.5\ntest = 0.5",
+            "validation and test must leave rows to train on, and 0.5 and 0.5 of them are",
+        ),
+    ],
+)
+def test_bad_shares_name_their_key(folder, line, message):
+    (folder / "study.toml").write_text(f"{STUDY}{line}\n")
+    with pytest.raises(ValueError, match=r"^.*study\.toml.*: .*") as error:
+        load_study(folder / "study.toml")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_patience_needs_held_out_samples(folder):
+    (folder / "study.toml").write_text(STUDY)
+    study = load_study(folder / "study.toml")
+    data, _ = study.dataset()
+    with pytest.raises(ValueError, match=r"^patience needs validation: samples that are held out$"):
+        sweep(study.make_model(data), data.x, data.y, study.make_grid(), **study.run.of_sweep())
+    assert with_settings(study, {"data.validation": 0.2}).data.validation == 0.2
+
+
+def test_the_command_line_holds_out_and_reports(folder, python):
+    (folder / "study.toml").write_text(STUDY.replace("a*hp + b", "a*hp**2 + b*hp + c"))  # whose kernels others compile
+    # Without figures.
+    code = f"""
+import sys
+from bench import cli
+from bench.commands import run
+from bench.report import figures
+run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
+figures.report_figures = lambda *_: ()
+sys.argv = ["sgdbench", "run", {str(folder / "study.toml")!r}, "--out", {str(folder / "run")!r}, "--validation", "0.25"]
+cli.main()
+"""
+    told = python(code)
+    assert "loss on held-out samples" in told.splitlines()[0]
+    result = load_run(folder / "run")
+    assert result.run.identity["validation"] != "none"
+    assert result.frame["best_validation_loss"].notna().all()
+    assert set(result.confirmation.frame.columns) >= {"best_validation_loss"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "validation = 0.25",
+        'validation_path = "others.csv"',
+        "validation = 0.25\ntest = 0.2",
+        'validation_path = "others.csv"\ntest = 0.2',
+        'validation = 0.2\ntest_path = "others.csv"\ncache_dir = "columns"',
+    ],
+)
+def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, line):
+    (folder / "study.toml").write_text(f"{STUDY}{line}\n")
+    study = load_study(folder / "study.toml")
+    data, _ = study.dataset()
+    model, grid = study.make_model(data), study.make_grid()
+    settings = study.run.of_sweep() | {"validation": data.validation, "test": data.test, "study": to_toml(study)}
+    result = sweep(model, data.x, data.y, grid, out=folder / "run", **settings)
+    best, names = result.best(), {}
+    assert ("On test rows" in result.verdict()) == ("test" in line)
+    monkeypatch.chdir(folder)
+    exec(compile(best.code(), "choice", "exec"), names)
+    row = result.frame[(result.frame["lr"] == best.settings["lr"])].iloc[0]
+    for run in (names["result"], best.refit(data.x, data.y)):
+        assert run.kept.validation_loss == row["validation_loss"] == row["best_validation_loss"]
+        assert (run.kept.loss, run.status) == (row["final_loss"], row["status"])
+        assert run.params.tolist() == row[["param_a", "param_b"]].tolist()
+        assert (run.test_loss is not None) == ("test" in line)
+        if run.test_loss is not None:
+            np.testing.assert_array_equal(run.test[1], data.test[1])
+
+
+# What is ranked, announced, kept and handed out is one thing
+
+# A line through noise, at rates at which the parameters never come to rest, so that the held-out loss jumps.
+JUMPING = Grid(lr=[0.3, 0.9], init={"zero": [0.0, 0.0], "far": [9.0, -9.0]}, seed=range(4), shuffle=True)
+LINE_Y = X - 0.5 + RNG.normal(0, 0.5, 80)
+
+
+def jumping(out=None, y=LINE_Y, **changed):
+    settings = {"epochs": 24, "kernel": "lanes", "record": "log:4", "confirm": 5, "validation": 0.3, "test": 0.25}
+    return sweep("a*x + b", X, y, JUMPING, out=out, **settings | changed)
+
+
+def in_two_sittings(folder, **changed):
+    """Shorter runs first, which are confirmed too, then the whole of them in the same folder."""
+    jumping(folder, **changed | {"epochs": 5})
+    return jumping(folder, **changed)
+
+
+@pytest.mark.parametrize("patience", [None, 12])
+@pytest.mark.parametrize(
+    ("kernel", "made"),
+    [*((kernel, jumping) for kernel in ("reference", "fused", "lanes", "lanes-fma")), ("lanes", in_two_sittings)],
+)
+def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_path, kernel, patience, made):
+    result = made(tmp_path, kernel=kernel, patience=patience)
+    best, close = result.best(), 1e-9 if kernel == "lanes-fma" else 0
+    frame = result.frame[result.frame["lr"] == best.settings["lr"]]
+    (start,) = (name for name, init in JUMPING.init.items() if list(init) == best.init.tolist())
+    (row,) = (one for _, one in frame[(frame["seed"] == best.seed) & (frame["init"] == start)].iterrows())
+    names = {"x": X, "y": LINE_Y}
+    code = best.code().replace("x, y = ..., ...  # your data", "")
+    exec(compile(code, "choice", "exec"), names)
+    for run in (best.refit(X, LINE_Y), names["result"]):
+        found = [run.kept.validation_loss, run.kept.loss, *run.params]
+        announced = row[["validation_loss", "final_loss", "param_a", "param_b"]].to_list()
+        np.testing.assert_allclose(found, announced, rtol=close)
+        assert run.status == row["status"]
+        assert run.kept.loss == run.loss_at(run.params)
+        (held_x,), held_y = run.validation
+        assert run.kept.validation_loss == pytest.approx(np.mean((run.predict(held_x) - held_y) ** 2), rel=1e-12)
+    jumps = run.validation_loss
+    assert jumps.min() < 0.95 * jumps[-1]  # else there is nothing to tell apart
+    assert (run.kept.validation_loss == jumps.min()) == (patience is not None)
+    # What is announced is the median of what the runs hand out, and so are the fresh runs.
+    for made_of, name in ((frame, "validation_loss"), (result.confirmation.frame, "confirmed_validation_loss")):
+        runs = made_of[made_of["lr"] == best.settings["lr"]]
+        again = [
+            best.refit(X, LINE_Y, init=JUMPING.init[str(one.init)], seed=one.seed).kept.validation_loss
+            for one in runs.itertuples()
+        ]
+        np.testing.assert_allclose(runs["validation_loss"], again, rtol=close)
+        assert best.row[name] == np.median(runs["validation_loss"])
+
+
+@pytest.mark.parametrize("patience", [None, 12])
+def test_extended_runs_are_those_that_were_made_at_once(tmp_path, patience):
+    at_once, extended = jumping(patience=patience), in_two_sittings(tmp_path, patience=patience)
+    pd.testing.assert_frame_equal(at_once.frame, extended.frame)
+    pd.testing.assert_frame_equal(at_once.curves, extended.curves)
+    assert at_once.verdict()["On test rows"] == extended.verdict()["On test rows"]
+
+
+def test_the_check_finds_a_kept_parameter_that_is_off_by_a_bit():
+    result = jumping(patience=12, confirm=0)
+    frame, train = result.frame.head(4).copy(), fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
+    held = train.validation[0][0], train.validation[1]
+    shared = result.run.curves(), RunTable(epochs=24, patience=12), result.clock, held
+    about = result.model, train.x[0], train.y
+    assert (frame["best_samples"] < frame["samples_seen"]).any()
+    assert checking.check(*about, frame, result.starts[:4], *shared)["verified"].all()
+    for name in ("param_b", "final_loss", "validation_loss"):
+        wrong = frame.copy()
+        wrong.loc[1, name] = np.nextafter(wrong.loc[1, name], np.inf)
+        found = checking.check(*about, wrong, result.starts[:4], *shared)["verified"].tolist()
+        assert found == [True, False, True, True]
+
+
+def test_patience_on_samples_that_the_run_does_not_store_wants_them_again():
+    held = RNG.uniform(-1, 1, 20), RNG.normal(size=20)
+    best = jumping(validation=held, test=None, patience=12).best()
+    assert best.refit(X, LINE_Y, validation=held).kept.validation_loss > 0
+    with pytest.raises(ValueError, match=r"^validation must give the samples that the sweep held out, .*$"):
+        best.refit(X, LINE_Y)
+
+
+# Rows for the test
+
+
+@pytest.mark.parametrize("patience", [None, 12])
+def test_rows_for_the_test_decide_nothing(patience):
+    for_test = np.random.default_rng(0).permutation(80)[:20]
+    other = LINE_Y.copy()
+    other[for_test] = RNG.permutation(LINE_Y[for_test]) * 50 + 1000
+    result, again = jumping(patience=patience), jumping(y=other, patience=patience)
+    pd.testing.assert_frame_equal(again.frame, result.frame)
+    pd.testing.assert_frame_equal(again.ranking(), result.ranking())
+    pd.testing.assert_frame_equal(again.confirmation.frame, result.confirmation.frame)
+    assert again.run.identity == result.run.identity
+    said, said_again = result.verdict(), again.verdict()
+    assert next(iter(said)) == next(iter(said_again)) == "On test rows"
+    assert said.pop("On test rows") != said_again.pop("On test rows")
+    assert said == said_again
+    # They are those that `fit` holds out, and no other sample is among them.
+    whole = fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
+    (held_x,), _ = whole.validation
+    assert not {*X[for_test]} & {*held_x, *whole.x[0]}
+    assert (len(held_x), len(whole.y), whole.test[1].size) == (24, 36, 20)
+
+
+@pytest.mark.parametrize("confirm", [0, 6])
+def test_the_verdict_leads_with_the_winner_on_rows_for_the_test(confirm):
+    result = jumping(confirm=confirm)
+    best = result.best()
+    runs = result.confirmation.frame if confirm else result.frame
+    runs = runs[runs["lr"] == best.settings["lr"]]
+    (x,), y = fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25).test
+    losses = [np.mean((one.param_a * x + one.param_b - y) ** 2) for one in runs.itertuples()]
+    sentence = result.verdict()["On test rows"]
+    assert sentence.startswith(f"median loss {float(f'{np.median(losses):.4g}')} [")
+    assert f"R² {float(f'{1 - np.median(losses) / np.var(y):.4g}')} [" in sentence
+    fresh = " on fresh seeds" if confirm else ""
+    assert sentence.endswith(f"; {len(runs)} runs of the best choice{fresh}, on 20 rows that decided nothing.")
+    assert f"  On test rows: {sentence}" in str(result)
+    assert str(result).index("On test rows") < str(result).index("Best choice")
+
+
+def test_a_judgement_of_other_runs_is_not_shown(tmp_path):
+    """The study went on, without its rows for the test: what they said was of shorter runs."""
+    held = RNG.uniform(-1, 1, 20), RNG.normal(size=20)
+    short = jumping(tmp_path, test=held, epochs=3, confirm=0)
+    assert "On test rows" in short.verdict()
+    assert "On test rows" not in jumping(tmp_path, test=None, confirm=0).verdict()
+    assert "On test rows" in jumping(tmp_path, test=held, confirm=0).verdict()
+
+
+def test_a_table_that_is_run_without_a_study_is_scaled_and_has_its_target_without_what_is_held_out(folder):
+    cars = pd.read_csv(folder / "cars.csv")
+    other = cars.copy()
+    for_test = np.random.default_rng(0).permutation(40)[:8]
+    other.loc[for_test, "mpg"] += 100.0
+    other.to_csv(folder / "other.csv", index=False)
+    made = [default_study(folder / f"{name}.csv", None, "mpg", test=0.2, validation=0.25) for name in ("cars", "other")]
+    assert [(one.study.data.test, one.study.data.validation, one.rows) for one in made] == [(0.2, 0.25, 22)] * 2
+    assert made[0].study.run == made[1].study.run
+    assert made[0].study.grid == made[1].study.grid
+    (data, scaling), (again, _) = (one.study.dataset() for one in made)
+    np.testing.assert_array_equal(data.y, again.y)
+    np.testing.assert_array_equal(data.validation[1], again.validation[1])
+    np.testing.assert_allclose(data.test[1] * scaling.y_scale + scaling.y_mean, cars["mpg"][np.sort(for_test)])
+
+
+def test_the_command_line_judges_by_rows_for_the_test(folder, python):
+    """The terminal, the page and the JSON of a fit lead with what they say, in the units of the table."""
+    (folder / "study.toml").write_text(STUDY.replace("confirm = 3", "confirm = 6"))
+    code = f"""
+import sys
+from bench import cli
+from bench.commands import run
+from bench.report import figures
+run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
+figures.report_figures = lambda *_: ()
+sys.argv = ["sgdbench", "run", {str(folder / "study.toml")!r}, "--out", {str(folder / "run")!r}]
+sys.argv += ["--validation", "0.25", "--test", "0.25"]
+cli.main()
+"""
+    first = python(code).splitlines()[0]
+    result, study = load_run(folder / "run"), load_study(folder / "run" / "run.toml")
+    data, scaling = study.dataset()
+    best = result.best()
+    runs = result.confirmation.frame
+    runs = runs[runs["lr"] == best.settings["lr"]]
+    errors = [
+        np.sqrt(np.mean((one.param_a * data.test[0][:, 0] + one.param_b - data.test[1]) ** 2))
+        for one in runs.itertuples()
+    ]
+    rmse = np.median(errors) * scaling.y_scale
+    assert first.startswith("On test rows: median loss ")
+    assert f"RMSE {float(f'{rmse:.4g}')} [" in first
+    assert "in the table's units" in first
+    assert first.endswith("; 6 runs of the best choice on fresh seeds, on 10 rows that decided nothing.")
+    assert first == f"On test rows: {result.verdict()['On test rows']}"
+    page = (folder / "run" / "report.html").read_text()
+    assert page.index("on test rows") < page.index("median loss on held-out samples")
+    options = ["fit", str(folder / "cars.csv"), "--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--standardize"]
+    options += ["--test", "0.25", "--epochs", "50", "--lr", "0.05", "--json"]
+    told = json.loads(python(f"import sys\nfrom bench import cli\nsys.argv = ['sgdbench', *{options!r}]\ncli.main()"))
+    cars = pd.read_csv(folder / "cars.csv").iloc[np.sort(np.random.default_rng(0).permutation(40)[:10])]
+    residuals = told["params"]["a"] * cars["hp"] + told["params"]["b"] - cars["mpg"]
+    assert told["test_loss"] == pytest.approx(np.mean(residuals**2), rel=1e-9)
+    assert told["test_metrics"]["rmse"] == pytest.approx(np.mean(residuals**2) ** 0.5, rel=1e-9)
+    assert told["test_metrics"]["r2"] == pytest.approx(1 - np.mean(residuals**2) / np.var(cars["mpg"]), rel=1e-9)
+
+
+def test_of_classes_the_verdict_says_the_accuracy_on_rows_for_the_test():
+    classes = (LINE_Y > 0).astype(float)
+    result = jumping(y=classes, loss="logistic", confirm=0)
+    assert re.match(r"median log loss [\d.]+ .*accuracy 0\.\d+", result.verdict()["On test rows"])
+
+
+def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
+    result = fit(models.quadratic, X, Y, epochs=20, lr=0.1, validation=0.25)
+    (axis,) = result.plot().axes
+    drawn = {line.get_label(): line.get_ydata() for line in axis.lines}
+    np.testing.assert_allclose(drawn["held out"], result.validation_loss)
+    assert {"loss", "held out"} == set(drawn)
+
+
+def test_a_fit_of_the_command_line_shows_the_loss_on_held_out_rows(folder, python):
+    options = ["fit", str(folder / "cars.csv"), "--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--standardize"]
+    options += ["--validation", "0.25", "--patience", "5", "--epochs", "200", "--lr", "0.05", "--json"]
+    told = json.loads(python(f"import sys\nfrom bench import cli\nsys.argv = ['sgdbench', *{options!r}]\ncli.main()"))
+    assert told["status"] == "stopped"
+    assert 0 < told["best_validation_loss"] <= told["validation_loss"] < 20
+
+
+def test_loss_curves_show_both_losses(tmp_path):
+    result = jumping(tmp_path)
+    (figure,) = report_figures(read_run_data(tmp_path), ["loss_by_optimizer"])
+    assert figure.caption.endswith("on the training and on the held-out samples.")
+    axes = {axis.get_title("left").removeprefix("start "): axis for axis in figure.figure.axes}
+    assert set(axes) == set(result.frame["init"])
+    for start, axis in axes.items():
+        # All runs from a start have the same losses there.
+        own = result.frame[result.frame["init"] == start]["config_id"]
+        first = result.read_curves(own.tolist()).iloc[0]
+        assert [line.get_linestyle() for line in axis.lines] == ["-", "--"]
+        starts = {line.get_linestyle(): line.get_ydata()[0] for line in axis.lines}
+        assert starts == {"-": first["loss"], "--": first["validation_loss"]}
+
+
+def test_the_charts_of_the_page_show_both_losses(tmp_path):
+    result = jumping(tmp_path)
+    result.report()
+    curve = result.read_curves([result.frame["config_id"].iloc[0]])
+    with chromium() as driver:
+        opened(driver, tmp_path / "report.html")
+        script = """
+            const traces = (name) => document.querySelector(`#chart-${name} .plot`).data;
+            const dashed = (name) => traces(name).filter((one) => one.line.dash === "4px,3px").length;
+            return [dashed("cell"), dashed("loss"), traces("cell").length, curve(0).samples, curve(0).losses,
+                    curve(0).heldOut, document.querySelector("#chart-cell .legend").textContent]
+        """
+        cell, loss, lines, samples, losses, held_out, legend = driver.execute_script(script)
+        assert (cell, lines, loss) == (2, 4, 1)
+        assert "on held-out samples" in legend
+        places = np.searchsorted(curve["samples"], samples)
+        np.testing.assert_allclose(losses, curve["loss"].iloc[places], rtol=1e-3)
+        np.testing.assert_allclose(held_out, curve["validation_loss"].iloc[places], rtol=1e-3)
+        assert not complaints(driver)
+        tile = driver.execute_script("return document.querySelector('main').textContent")
+        assert tile.index("on test rows") < tile.index("run diverged")

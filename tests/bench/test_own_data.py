@@ -1,0 +1,272 @@
+"""A user's own table: names of its columns, a study that is written for it, and a sweep without a study."""
+
+import json
+import tomllib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.analysis.advice import predicted_edge
+from bench.analysis.default_study import default_study
+from bench.data import builtin, load_table
+from bench.data.columns import describe_left_out, linear_expression, numeric_columns, split_renames
+from bench.data.scaling import standardize
+from bench.data.units import original_units
+from bench.study.load import load_study
+from bench.study.schema_page import schema_page
+from kernels.model.column_names import column_name, column_names
+from kernels.model.models import make_model_for_columns
+from tests.support.constants import ROOT
+
+
+@pytest.fixture
+def cars(tmp_path):
+    data = builtin("auto-mpg")
+    frame = pd.DataFrame({"Engine Power (PS)": data.x[:, 0], "name": "x", "constant": 1.0, "mpg": data.y})
+    frame.to_csv(tmp_path / "cars.csv", index=False)
+    return tmp_path / "cars.csv"
+
+
+@pytest.mark.parametrize(
+    ("heading", "name"),
+    [
+        ("hp", "hp"),
+        ("MPG", "MPG"),
+        ("Engine Power (PS)", "engine_power_ps"),
+        ("Größe (cm)", "größe_cm"),
+        ("скорость км/ч", "скорость_км_ч"),
+        ("2nd try", "x_2nd_try"),
+        ("exp", "x_exp"),
+        ("x²", "x2"),
+        ("__init__", "init"),
+        ("%", "column"),
+        ("w" * 90, "w" * 64),
+        ("__import__('os')", "import_os"),
+        ("max", "x_max"),
+        ("Where", "Where"),
+    ],
+)
+def test_one_rule_makes_names_of_headings(heading, name):
+    assert column_name(heading) == name
+    assert make_model_for_columns(f"p*{name} + q", [heading]).inputs == (name,)
+
+
+def test_why_columns_are_left_out(tmp_path):
+    rows = ["y,a,a,,text,void,same,late,twice", "1,2,3,4,u,?,7,5,1", "2,3,4,5,v,,7,?,-2", "3,4,5,6,w,NA,7,6,z"]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    assert numeric_columns(tmp_path / "t.csv", "y") == (
+        ["late"],  # in which a value is missing: without it the row is refused or dropped, and counted
+        {
+            "a": "2 columns have this heading",
+            "": "it has no heading",
+            "text": "no numbers: 'u' in line 2",
+            "void": "no values",
+            "same": "always 7",
+            "twice": "no numbers: 'z' in line 4",
+        },
+    )
+    many = {f"c{k}": "no values" for k in range(12)}
+    assert describe_left_out(many).endswith("c7 (no values) and 4 more")
+
+
+def test_headings_that_would_have_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"'a b' and 'a-b' would both be called a_b; give one of them another name"):
+        column_names(["a b", "a-b"])
+
+
+def test_a_column_is_renamed_where_the_left_side_is_a_name():
+    assert split_renames(["x=Engine Power (PS)", "wt"]) == (["Engine Power (PS)", "wt"], ["x", "wt"])
+    assert split_renames(["1=2", "hp"]) == (["1=2", "hp"], None)
+    assert split_renames(["z=a=b"]) == (["a=b"], ["z"])
+
+
+def test_letters_of_all_scripts_are_trained(sgdbench, tmp_path):
+    (tmp_path / "größen.csv").write_text("Größe (cm);π\n1,5;3\n2,5;5\n-1;-2\n", encoding="utf-8")
+    fit = ["fit", "größen.csv", "--x", "Größe (cm)", "--y", "π", "--epochs", "2000", "--json"]
+    code, out, _ = sgdbench(*fit, "--model", "λ*größe_cm + β", "--kernel", "reference")
+    assert code == 0
+    np.testing.assert_allclose(list(json.loads(out)["params"].values()), [2, 0], atol=1e-9)
+
+
+def test_a_renamed_column_is_fitted(sgdbench, cars):
+    fit = ["fit", cars, "--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01", "--json"]
+    by_rename = sgdbench(*fit, "--x", "power=Engine Power (PS)", "--model", "a*power + b")
+    by_rule = sgdbench(*fit, "--x", "Engine Power (PS)", "--model", "a*engine_power_ps + b")
+    assert by_rename[0] == by_rule[0] == 0
+    assert by_rename[1].split('"seconds"')[0] == by_rule[1].split('"seconds"')[0]
+
+
+def test_columns_of_numbers_that_vary_are_inputs(cars):
+    left_out = {"name": "no numbers: 'x' in line 2", "constant": "always 1"}
+    assert numeric_columns(cars, "mpg") == (["Engine Power (PS)"], left_out)
+    with pytest.raises(ValueError, match=r"has no column 'mgp' \(did you mean 'mpg'\?\)"):
+        numeric_columns(cars, "mgp")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expression"),
+    [
+        (["hp"], "a*hp + b"),
+        (["a", "c"], "b*a + d*c + e"),
+        ([f"c{k}" for k in range(27)], " + ".join([*(f"w{k}*c{k}" for k in range(27)), "w27"])),
+    ],
+)
+def test_the_default_model_is_a_weighted_sum(inputs, expression):
+    assert linear_expression(inputs) == expression
+
+
+def test_too_many_inputs_are_refused():
+    with pytest.raises(ValueError, match="at most 28 inputs of its own, not 29; name some with --x"):
+        linear_expression([f"c{k}" for k in range(29)])
+
+
+def test_the_default_grid_ends_at_the_predicted_edge(cars):
+    made = default_study(cars, None, "mpg")
+    data, _ = standardize(load_table(cars, "Engine Power (PS)", "mpg"))
+    full = predicted_edge(made.study.make_model(data), data, batch_size="full", shuffle=False)
+    rates = made.study.make_grid().lr
+    assert rates.max() == pytest.approx(full, rel=0.5)
+    assert rates.max() >= full * (1 - 1e-9)
+    assert rates.min() <= made.edges[0] / 30
+    best = np.polyfit(data.x[:, 0], data.y, 1, full=True)[1][0] / data.y.size
+    assert made.study.run.target == pytest.approx(best + 0.01 * (1 - best), rel=1e-3)
+    assert made.study.run.target_loss == "squared"
+
+
+def test_a_loss_without_curvature_gets_a_wide_range(cars):
+    made = default_study(cars, ["hp=Engine Power (PS)"], "mpg", "a*exp(b*hp)", loss="absolute")
+    assert (made.edges, made.study.grid.lr) == (None, "log:0.001:1:9")
+    assert made.study.run.target is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "center"),
+    [
+        ("a*hp + b", "both"),
+        ("a*exp(b*hp) + c", "both"),
+        ("a*exp(b*hp)", "x"),
+        ("L/(1 + exp(-k*(hp - m)))", "x"),
+        ("V*hp/(K + hp)", "none"),
+        ("a*hp", "none"),
+        ("sin(hp) + b", None),
+    ],
+)
+def test_columns_are_centered_only_where_that_carries_back(cars, model, center):
+    made = default_study(cars, ["hp=Engine Power (PS)"], "mpg", model)
+    table = made.study.data
+    assert (table.center if table.standardize else None) == center
+    assert bool(made.scaling) == (center != "both")
+    if center is None:
+        return
+    data, scaling = made.study.dataset()
+    params = original_units(made.study.make_model(data), made.yardstick.params, scaling).params
+    prediction = made.study.make_model(data).predict(params, load_table(cars, "Engine Power (PS)", "mpg").x)
+    there = np.mean((prediction - load_table(cars, "Engine Power (PS)", "mpg").y) ** 2)
+    assert there == pytest.approx(made.yardstick.loss * scaling.y_scale**2, rel=1e-6)
+
+
+@pytest.mark.parametrize("options", [[], ["--x", "z=Engine Power (PS)", "--model", "a*exp(b*z)"]])
+def test_a_new_study_is_the_default_one_with_comments(sgdbench, cars, options):
+    code, out, err = sgdbench("new", "cars.csv", "--y", "mpg", *options, "--out", "deep/mine.toml")
+    assert (code, err) == (0, "")
+    left_out = "" if options else "Left out: name (no numbers: 'x' in line 2), constant (always 1).\n"
+    assert out == f"{left_out}Study: deep/mine.toml\nRun it with: sgdbench run deep/mine.toml\n"
+    path = cars.parent / "deep" / "mine.toml"
+    content = path.read_text("utf-8")
+    assert content.count("\n# ") > 8
+    assert (f"\n# {left_out}" in content) or options
+    assert tomllib.loads(content)["data"]["path"] == "../cars.csv"
+    study = load_study(path)
+    x = options[1:2] or None
+    model = options[3] if options else None
+    assert study == default_study(study.data.path, x, "mpg", model, name="mine").study.model_copy(
+        update={"data": study.data}
+    )
+    assert study.dataset()[0].y.size == 392
+
+
+def test_a_study_is_never_overwritten_unless_that_is_said(sgdbench, cars):
+    (cars.parent / "cars.toml").write_text("mine")
+    code, out, err = sgdbench("new", "cars.csv", "--y", "mpg")
+    assert (code, out) == (2, "")
+    assert err == "sgdbench: cars.toml is there already, and is left as it is; give --overwrite, or another --out\n"
+    assert (cars.parent / "cars.toml").read_text() == "mine"
+    assert sgdbench("new", "cars.csv", "--y", "mpg", "--overwrite")[0] == 0
+    assert load_study(cars.parent / "cars.toml").name == "cars"
+
+
+def test_odd_names_are_data_in_a_new_study(sgdbench, tmp_path):
+    odd = 'x"] # [red]\\'
+    pd.DataFrame({odd: [1.0, 2, 4], "y": [1.0, 3, 2]}).to_csv(tmp_path / 'odd "name".csv', index=False)
+    assert sgdbench("new", 'odd "name".csv', "--y", "y", "--out", "odd.toml")[0] == 0
+    study = load_study(tmp_path / "odd.toml")
+    assert (study.data.x, study.model.expression) == ([odd], "a*x_red + b")
+
+
+def test_a_table_is_swept_without_a_study(sgdbench, cars, monkeypatch):
+    monkeypatch.setattr(
+        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+    )
+    run = ["run", "cars.csv", "--x", "hp=Engine Power (PS)", "--y", "mpg", "--model", "a*hp + b", "--epochs", "3"]
+    code, out, _ = sgdbench(
+        *run, "--seed", "0-1", "--batch-size", "16", "--optimizer", "sgd", "--set", "run.kernel=fused"
+    )
+    assert code == 0
+    assert "Run: 36 configurations of a*hp + b on cars.csv (392 samples), standardized, up to 3 epochs" in out
+    assert out.endswith("Report: results/cars/report.md\n")
+    assert load_study(cars.parent / "results" / "cars" / "run.toml").model.inputs == ["hp"]
+
+
+@pytest.mark.parametrize("command", [["new"], ["run", "--out", "run"]])
+def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, monkeypatch, command):
+    (tmp_path / "wide.csv").write_text("\n".join(",".join(f"c{k}" for k in range(1001)) for _ in range(2)))
+    monkeypatch.setattr("bench.data.columns.read_batches", None)
+    code, _, err = sgdbench(command[0], "wide.csv", "--y", "c1", *command[1:])
+    assert code == 2
+    assert err.endswith("wide.csv has 1,001 columns, more than 1,000; name the inputs with --x\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["run", "cars.csv"], "--y must name the column of cars.csv that is to be fitted"),
+        (
+            ["run", "quadratic", "--model", "a*x"],
+            "--model is for a .csv, .tsv, .parquet, .arrow, .feather, .ipc file; the study quadratic says",
+        ),
+        (["run", "quadratic", "--drop-missing"], "--drop-missing is for a .csv"),
+        (["run", "none.csv", "--y", "mpg"], "none.csv cannot be read"),
+        (
+            ["new", "cars.csv", "--y", "name"],
+            "column 'name' must be a number such as -1234.5, not 'x'; classes are for",
+        ),
+        (["new", "bare.csv", "--y", "1"], "bare.csv has no header line: its first line holds numbers only, '1', '2'"),
+        (["run", "bare.csv", "--y", "y"], "bare.csv has no header line"),
+        (
+            ["new", "texts.csv", "--y", "b"],
+            "no column of numbers besides 'b': left out are a (no numbers: 'z' in line 3)",
+        ),
+        (["new", "cars.csv", "--y", "mpg", "--x", "constant"], "column 'constant' must vary"),
+        (["new", "cars.txt", "--y", "mpg"], "cars.txt must be a .csv, .tsv, .parquet, .arrow, .feather or .ipc file"),
+        (["new", "cars.csv", "--y", "mpg", "--model", "a*b"], "must use engine_power_ps or x as the data"),
+    ],
+)
+@pytest.mark.usefixtures("cars")
+def test_bad_input_is_one_line(sgdbench, args, words, tmp_path):
+    (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "texts.csv").write_text("a,b\n?,4\nz,5\n")
+    code, out, err = sgdbench(*args)
+    assert (code, out) == (2, "")
+    assert err.startswith("sgdbench: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_the_page_of_keys_is_up_to_date_and_complete(sgdbench):
+    page = schema_page()
+    assert sgdbench("schema")[1] == page
+    assert page in (ROOT / "bench" / "README.md").read_text("utf-8")
+    for key in ("`path`", "`validation_path`", "`expression`", "`init`", "`refine`"):
+        assert f"| {key} | " in page
+    assert "|  |\n" not in page  # every key is explained

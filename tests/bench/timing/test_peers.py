@@ -1,0 +1,343 @@
+import inspect
+import itertools
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.timing.peers import c
+from bench.timing.peers.formula import in_c
+from bench.timing.problem import FailedError, Problem, UnavailableError, classic, errors, exponential, many
+from bench.timing.speed import speed
+from bench.timing.variants import BY_NAME, VARIANTS
+from bench.timing.verify import verify
+from kernels import Model, models
+from kernels.base import cache
+from kernels.base.spec import spec_text
+from kernels.losses import LOSSES
+from kernels.model.models import MODELS
+from kernels.optimizers import OPTIMIZERS
+
+REFERENCE, IN_C = BY_NAME["reference"], BY_NAME["C"]
+RNG = np.random.default_rng(5)
+X1, X2, NOISE = RNG.normal(size=(3, 30))
+PLANE = Problem(
+    models.plane,
+    (X1, X2),
+    1.5 * X1 - X2 + 0.3 + 0.1 * NOISE,
+    RNG.normal(size=(2, 3)),
+    np.array([[0.1, 0.02], [0.05, 0.2]]),
+)
+OFFSET = replace(PLANE, model=Model("2 + a*u + b*v**2 + c*sin(u)", inputs=("u", "v")))
+SHORT = {"epochs": 2, "n": 40}
+OF_DATA = [name for name, build in MODELS.items() if name == "polynomial" or build().inputs]
+FUNCTIONS = replace(
+    PLANE,
+    model=Model(
+        "a*sigmoid(u - b) + softplus(c*v) + erf(b*u) + log1p(a**2) - expm1(-b**2) + sinh(c)/cosh(u) "
+        "+ max(b*u, c) - min(1, a*v) + where(u < 0.2, relu(v - c), a*u) + where(b >= v, 0.1, 0.3)",
+        inputs=("u", "v"),
+    ),
+)
+DECAY = many(exponential, runs=3, epochs=1).part(samples=40)
+# Few samples: some variants take as many microseconds for each.
+PROBLEMS = {
+    "per-sample": classic(**SHORT),
+    "minibatch": classic(batch_size=8, **SHORT),
+    "remainder dropped": classic(batch_size=7, **SHORT),
+    "full": classic(batch_size=40, **SHORT),
+    "shuffled": classic(batch_size=8, shuffle=True, **SHORT),
+    "shuffled per-sample": classic(shuffle=True, **SHORT),
+    "one sample": Problem(
+        models.quadratic, (np.array([0.5]),), np.array([2.0]), np.ones((1, 3)), np.array([[0.1], [0.05]])
+    ),
+    "two runs": many(runs=2, epochs=2).part(samples=40),
+    "33 runs": many(runs=33, epochs=2).part(samples=40),
+    "33 runs in minibatches": replace(many(runs=33, epochs=2).part(samples=40), batch_size=8),
+    "exponential": DECAY,
+    "exponential in minibatches": replace(DECAY, batch_size=8),
+    "plane": PLANE,
+    "plane in minibatches": replace(PLANE, batch_size=8),
+    "linear with an offset": OFFSET,
+    "functions": FUNCTIONS,
+    "functions in minibatches": replace(FUNCTIONS, batch_size=8),
+    "momentum": classic(batch_size=8, optimizer="momentum(0.8)", **SHORT),
+    "adam": classic(batch_size=8, optimizer="adam", **SHORT),
+    "exponential, adam": replace(DECAY, optimizer="adam(beta1=0.8)", batch_size=8),
+}
+# Each of these costs a compilation by numba, and tests/kernels/test_equality.py has them.
+OTHER_KERNELS = [
+    name for name, problem in PROBLEMS.items() if problem.model is not models.quadratic or problem.optimizer != "sgd"
+]
+
+
+def pairs():
+    for variant in VARIANTS:
+        for name, problem in PROBLEMS.items():
+            elsewhere = variant.kernel not in {None, "reference"} and name in OTHER_KERNELS
+            if not elsewhere and not variant.lacks(problem):
+                yield pytest.param(variant, problem, id=f"{variant.name}, {name}")
+
+
+def str_or_name(value):
+    return value if isinstance(value, str) else value.name
+
+
+def ready(variant, problem):
+    try:
+        return variant.ready(problem)
+    except FailedError:
+        raise
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize(("variant", "problem"), list(pairs()))
+def test_equals_the_reference_at_every_call(variant, problem):
+    expected = REFERENCE.ready(problem)()
+    call = ready(variant, problem)
+    bound = variant.tolerance if problem.model.program.is_exact else variant.bound(problem)
+    for _ in range(2):
+        assert errors(call(), expected).largest <= bound
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_two_calls_of_one_variant_do_not_mix(variant):
+    problem = PROBLEMS["per-sample"]
+    first = ready(variant, problem)
+    kept = first().params.copy()
+    ready(variant, replace(problem, x=(-problem.x[0],), inits=-problem.inits))()
+    np.testing.assert_array_equal(first().params, kept)
+
+
+def test_the_order_in_c_is_that_of_the_seed():
+    problem = PROBLEMS["shuffled"]
+    other = replace(problem, seed=2**64 - 1)
+    expected = REFERENCE.ready(other)()
+    assert errors(ready(IN_C, other)(), expected).largest <= IN_C.tolerance
+    assert errors(ready(IN_C, problem)(), expected).largest > 0.01
+
+
+@pytest.mark.parametrize("name", ["C", "C in our order"])
+@pytest.mark.parametrize("model", [*OF_DATA, "a*x**0.5 + b/x**2 + abs(c - x)", "a*x**-1.5 + tanh(b)*x"])
+def test_every_model_is_trained_in_c(name, model):
+    build = MODELS.get(model, lambda: Model(model))
+    model = build(5) if model == "polynomial" else build()
+    x = RNG.uniform(0.5, 1.5, size=(len(model.inputs), 20))
+    y, start = RNG.uniform(0.5, 1.5, size=20), RNG.uniform(0.5, 1.5, size=(2, len(model.params)))
+    problem = Problem(model, tuple(x), y, start, np.full((3, 2), 0.01), batch_size=3, shuffle=True)
+    for each in (problem, replace(problem, batch_size=1)):
+        assert errors(ready(BY_NAME[name], each)(), REFERENCE.ready(each)()).largest <= 1e-12
+
+
+def test_c_has_the_formula_as_it_is_written_down():
+    text = in_c(models.quadratic, tree=False)
+    assert "double r = p.theta_0*s.x_0*s.x_0 + p.theta_1*s.x_0 + p.theta_2 - s.y;" in text
+    assert "p.theta_0 - lr*r*s.x_0*s.x_0, p.theta_1 - lr*r*s.x_0, p.theta_2 - lr*r*1" in text
+
+
+def test_what_is_called_is_called_once_in_a_step():
+    text = in_c(models.gaussian_peak, tree=False)
+    for step in text.split("static inline")[1:]:
+        assert step.count("exp(") <= 1
+    assert text.count("call_0 = exp(") == 3  # the residual, the step of a sample, the sum of a batch
+
+
+@pytest.mark.parametrize("tree", [False, True])
+def test_no_name_of_a_user_gets_into_c(tree):
+    other = Model("system*fork + double", inputs=("fork",))
+    assert in_c(other, tree=tree) == in_c(Model("a*x + b"), tree=tree)
+
+
+@pytest.fixture
+def fresh_library():
+    c.library.cache_clear()
+    yield
+    c.library.cache_clear()
+
+
+def test_without_a_compiler_the_reason_is_said(monkeypatch, fresh_library):
+    monkeypatch.setenv("CC", "/no/such/compiler -m64")
+    with pytest.raises(UnavailableError, match=r"no C compiler found \(/no/such/compiler\): install cc or set CC"):
+        c.prepare(classic(1))
+
+
+def test_the_compiler_in_cc_is_used_with_its_options(monkeypatch, tmp_path, fresh_library):
+    ready(IN_C, classic(1))
+    c.library.cache_clear()
+    wrapper = tmp_path / "compiler"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" > {shlex.quote(str(tmp_path / "said"))}\nshift\nexec cc "$@"\n')
+    wrapper.chmod(0o700)
+    monkeypatch.setenv("CC", f"{wrapper} first")
+    c.prepare(classic(1))()
+    assert (tmp_path / "said").read_text().startswith("first -O3 -march=native")
+
+
+BROKEN = [
+    ("sh -c 'echo broken >&2; exit 1'", r"^the C compiler, sh -c '.*', failed: broken$"),
+    ("false", "^the C compiler, false, failed: exit code 1$"),
+    ("cc --nonsense", "^the C compiler, cc --nonsense, failed: .*--nonsense"),
+    ("true", "^what the C compiler made in .* cannot be loaded: "),
+    ("cc -c", "^what the C compiler made in .* cannot be loaded: "),
+    ("cc -Dtrain=other", "^what the C compiler made in .* cannot be loaded: .*train"),
+    ('"cc', r"^CC must be a command such as cc or 'gcc -m64', not '\"cc': No closing quotation$"),
+    ("/dev/null", r"^no C compiler found \(/dev/null\)"),
+]
+
+
+@pytest.mark.parametrize(("command", "reason"), BROKEN)
+def test_a_compiler_that_fails_costs_only_c(monkeypatch, fresh_library, command, reason):
+    monkeypatch.setenv("CC", command)
+    with pytest.raises(UnavailableError, match=reason):
+        verify(IN_C, classic(1))
+    table = speed([REFERENCE, IN_C], classic(1), classic(1), seconds=0.1).table.set_index("variant")
+    assert table["verified"].tolist() == [True, pd.NA]
+    assert re.search(reason, table.loc["C", "note"].removeprefix("not measured: "))
+
+
+def test_a_file_that_is_no_program_and_one_that_does_not_end(monkeypatch, tmp_path, fresh_library):
+    program = tmp_path / "compiler"
+    program.write_text("no script")
+    program.chmod(0o700)
+    monkeypatch.setenv("CC", str(program))
+    with pytest.raises(FailedError, match=r"failed: .*Exec format error"):
+        c.prepare(classic(1))
+    monkeypatch.setattr(c, "COMPILE_SECONDS", 0.1)
+    monkeypatch.setenv("CC", "sh -c 'exec sleep 60'")
+    with pytest.raises(FailedError, match=r"failed: it has not ended in 0\.1 seconds"):
+        c.prepare(classic(1))
+
+
+@pytest.mark.parametrize("lost", [1, 100, 2000])
+def test_a_formula_in_the_cache_that_was_cut_short_is_made_again(monkeypatch, tmp_path, fresh_library, lost):
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    ready(IN_C, classic(1))
+    (kept,) = tmp_path.glob("c_formula_*.c")
+    whole = kept.read_text()
+    kept.write_text(whole[:-lost])
+    c.library.cache_clear()
+    verify(IN_C, classic(1))
+    assert kept.read_text() == whole
+
+
+def test_a_cache_from_which_nothing_can_be_loaded_costs_only_c(monkeypatch, tmp_path, fresh_library):
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    mounted = ["mount", "-t", "tmpfs", "-o", "noexec,size=4m,mode=700", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system that is noexec")
+    try:
+        with pytest.raises(UnavailableError, match=r"^what the C compiler made in .* cannot be loaded: "):
+            verify(IN_C, classic(1))
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_columns_and_rates_need_not_be_contiguous():
+    problem = PROBLEMS["33 runs"]
+    table = np.stack([*problem.x, problem.y], axis=1)
+    strided = replace(problem, x=(table[:, 0],), y=table[:, 1], rates=np.asfortranarray(problem.rates))
+    np.testing.assert_array_equal(ready(IN_C, strided)().params, ready(IN_C, problem)().params)
+
+
+@pytest.mark.parametrize("form", range(3))
+@pytest.mark.parametrize(("name", "together", "unroll"), [("two runs", False, 4), ("33 runs in minibatches", True, 1)])
+def test_all_forms_of_jax_compute_the_same(form, name, together, unroll):
+    pytest.importorskip("jax", reason="needs JAX: pip install jax")
+    from bench.timing.peers.xla import compile_form, forms
+
+    problem = PROBLEMS[name]
+    call = compile_form(problem, forms(problem)[form], unroll, together=together)
+    assert errors(call(), REFERENCE.ready(problem)()).largest <= 1e-12
+
+
+def test_the_fastest_form_is_the_one_that_takes_least_once_it_is_warm():
+    pytest.importorskip("jax", reason="needs JAX: pip install jax")
+    from bench.timing.peers.xla import find_fastest
+
+    now = 0.0
+
+    def taking(first, *others):
+        seconds = itertools.chain([first], itertools.cycle(others))
+
+        def call():
+            nonlocal now
+            now += next(seconds)
+
+        return call
+
+    assert find_fastest([taking(0.1, 3.0, 4.0), taking(9.0, 5.0, 2.0), taking(0.1, 3.0)], lambda: now) == 1
+
+
+# Of every option that a peer declares, a value that is not the usual one.
+OPTIONS = {"weight_decay": 0.1, "momentum": 0.5, "dampening": 0.3, "eps": 0.01, "lr_decay": 0.1, "rho": 0.7}
+OPTIONS |= {"initial_accumulator_value": 0.5, "alpha": 0.7, "beta1": 0.8, "beta2": 0.7, "momentum_decay": 0.1}
+OPTIONS |= {"etaminus": 0.3, "etaplus": 1.5, "step_min": 0.001, "step_max": 0.5}
+OPTIONS |= dict.fromkeys(["centered", "amsgrad", "decoupled_weight_decay"], True)
+PEERS = [variant for variant in VARIANTS if not variant.ours]
+
+
+def declared(peer):
+    """Every optimizer that it declares: as it is usually, and with all its options."""
+    for name, options in peer.optimizers.items():
+        yield name
+        if options:
+            yield spec_text(name, {option: OPTIONS[option] for option in options})
+
+
+@pytest.mark.parametrize(("peer", "spec"), [(peer, spec) for peer in PEERS for spec in declared(peer)], ids=str_or_name)
+def test_what_a_peer_declares_it_has(peer, spec):
+    problem = classic(batch_size=8, **SHORT) if peer.batches else classic(**SHORT)
+    problem = replace(problem, optimizer=spec)
+    assert peer.lacks(problem) is None
+    expected = REFERENCE.ready(problem)()
+    assert errors(ready(peer, problem)(), expected).largest <= 1e-12
+    assert spec == "sgd" or errors(expected, REFERENCE.ready(replace(problem, optimizer="sgd"))()).largest > 1e-4
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=str_or_name)
+def test_what_a_peer_does_not_declare_it_refuses(peer):
+    problem = classic(**SHORT)
+    for name, build in OPTIMIZERS.items():
+        has = peer.optimizers.get(name)
+        if has is None:
+            assert peer.lacks(replace(problem, optimizer=name)) == f"it does not support {name}"
+            continue
+        for option in inspect.signature(build).parameters:
+            reason = peer.lacks(replace(problem, optimizer=spec_text(name, {option: OPTIONS[option]})))
+            assert (reason is None) == (option in has), option
+            assert reason is None or option in reason
+    for loss in LOSSES:
+        reason = peer.lacks(replace(problem, loss=loss))
+        assert (reason is None) == (loss in peer.losses)
+        assert reason in (None, "it supports only the squared loss")
+
+
+def test_no_momentum_is_plain_descent_in_torch_too():
+    problem = replace(PLANE, optimizer="nesterov(0)", batch_size=8)
+    expected = REFERENCE.ready(replace(problem, optimizer="sgd"))()
+    assert errors(ready(BY_NAME["PyTorch"], problem)(), expected).largest <= 1e-12
+
+
+def test_scikit_learn_stops_at_what_is_not_finite():
+    scikit = BY_NAME["scikit-learn"]
+    problem = replace(classic(4), rates=np.full((4, 1), 1e308))
+    params, losses = ready(scikit, problem)()
+    assert np.isnan(params).all()
+    assert np.isfinite(losses[0])
+    assert np.isnan(losses[-1])
+
+
+def test_torch_gets_its_threads_back():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        ready(BY_NAME["PyTorch"], PROBLEMS["per-sample"])()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

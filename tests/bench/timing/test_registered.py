@@ -1,0 +1,128 @@
+"""Variants of the user's own: verified and timed as the built-in ones, by name everywhere."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import bench
+from bench.commands.speed import select_variants
+from bench.compare.sources import VARIANT, kind_of_source
+from bench.plots.speed import speed_bars
+from bench.timing import registered
+from bench.timing.problem import Trained, classic
+from bench.timing.registered import all_variants, find_variant, register_variant
+from bench.timing.speed import speed
+from bench.timing.variants import BY_NAME, VARIANTS
+from bench.timing.verify import NotVerifiedError, verify
+from tests.support.constants import ROOT
+
+PROBLEM = classic(2, n=40)
+REFERENCE = BY_NAME["reference"]
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    """Nothing that a test registers is known to the next."""
+    yield
+    for name in registered._REGISTERED:
+        del BY_NAME[name]
+    registered._REGISTERED.clear()
+
+
+def right(problem):
+    return lambda: tuple(REFERENCE.ready(problem)())
+
+
+def documented():
+    """The file and the test of the section on variants."""
+    text = (ROOT / "bench" / "README.md").read_text("utf-8").partition("### Your own variant")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block for language, block in blocks if language == "python"]
+
+
+def test_a_variant_is_known_by_its_name():
+    assert bench.register_variant is register_variant
+    assert register_variant("mine", right) is right
+    assert [variant.name for variant in all_variants()] == [*(variant.name for variant in VARIANTS), "mine"]
+    assert [variant.name for variant in select_variants(["mine"], peers=False)] == ["fused", "mine"]
+    assert select_variants(None, peers=False)[-1].name == "mine"
+    assert kind_of_source("mine") == VARIANT
+    assert find_variant("other") is None
+
+
+def test_what_is_documented_is_right():
+    exec(documented()[0], {})
+    call, errors = verify(BY_NAME["matrices"], PROBLEM)
+    assert errors.largest < 1e-12
+    assert isinstance(call(), Trained)
+
+
+def test_optimizers_are_names_or_have_their_options():
+    register_variant("mine", right, optimizers=["sgd", "adam"])
+    register_variant("more", right, optimizers={"adam": ["beta1"]}, losses=["squared", "huber"])
+
+    def lacks(name, **changes):
+        return BY_NAME[name].lacks(replace(PROBLEM, **changes))
+
+    assert lacks("mine", optimizer="adam(0.8, 0.9, 0.01)") is None
+    assert lacks("mine", optimizer="adam(weight_decay=0.1)") == "it supports adam only without weight_decay"
+    assert lacks("more", optimizer="adam(0.8)") is None
+    assert lacks("more", optimizer="adam(0.8, 0.9, 0.01)") == "it supports adam only without beta2 and eps"
+    assert lacks("more", optimizer="sgd") == "it does not support sgd"
+    assert lacks("more", optimizer="adam", loss="huber(0.5)") is None
+    assert lacks("more", optimizer="adam", loss="hinge") == "it supports only the squared and huber losses"
+
+
+def test_a_variant_has_its_row_and_its_bar():
+    register_variant("mine", right)
+    register_variant("wrong", lambda problem: lambda: (problem.inits, np.zeros((problem.epochs + 1, 1))))
+    register_variant("broken", lambda problem: lambda: 1 / 0)
+    register_variant("odd", lambda problem: lambda: ([1.0], [2.0]))
+    names = ["mine", "wrong", "broken", "odd"]
+    table = speed([REFERENCE, *(BY_NAME[name] for name in names)], PROBLEM, PROBLEM, seconds=0.1).table
+    rows = table.set_index("variant")
+    assert rows.loc["mine", "verified"]
+    assert rows.loc["mine", "ns"] > 0
+    assert rows.loc["wrong", "verified"] == False  # noqa: E712 (None is another answer)
+    assert rows.loc["broken", "note"] == "not measured: ZeroDivisionError: division by zero"
+    assert "parameters and losses of the shapes (1, 3) and (3, 1), not (1,) and (1,)" in rows.loc["odd", "note"]
+    labels = {label.get_text() for axis in speed_bars(table).axes for label in axis.get_yticklabels()}
+    assert any("mine" in label for label in labels)
+    with pytest.raises(NotVerifiedError):
+        verify(BY_NAME["wrong"], PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda: register_variant("fused", right), "the variant 'fused' is built in: choose another name"),
+        (lambda: register_variant("", right), "the name of a variant must be one line of text, not ''"),
+        (lambda: register_variant("mine", 3), r"the variant 'mine' needs a function prepare\(problem\), not 3"),
+        (
+            lambda: register_variant("mine", right, fast=True),
+            "the variant 'mine' has no fact fast; known are batches, ",
+        ),
+    ],
+)
+def test_refusals(call, reason):
+    with pytest.raises(ValueError, match=f"^{reason}"):
+        call()
+
+
+def test_another_project_times_it(tmp_path, pytester_run):
+    """The fixture alone, as somebody else would use it: it fails where the result is wrong."""
+    variant, test = documented()
+    (tmp_path / "my_variant.py").write_text(variant)
+    (tmp_path / "test_it.py").write_text(
+        test.replace("classic(epochs=20)", "classic(epochs=1, n=40)")
+        + "\n\ndef test_wrong(variant_benchmark):\n"
+        + "    from bench import register_variant\n    import numpy as np\n"
+        + "    register_variant('wrong', lambda problem: lambda: (problem.inits, np.zeros((problem.epochs + 1, 1))))\n"
+        + "    variant_benchmark('wrong', classic(epochs=1, n=40))\n"
+    )
+    out = pytester_run(tmp_path)
+    assert "1 failed, 1 passed" in out
+    assert "wrong: not verified: the first call is off by" in out
+    assert "test_matrices" in out

@@ -1,0 +1,206 @@
+"""The cache folder: private, optional, and shared by processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kernels import fit
+from kernels.base import cache
+from tests.drills.cache_flips import damaged_files
+from tests.drills.flips import flip
+from tests.support.constants import HANG
+from tests.support.short_kernel import USE_SHORT_KERNELS
+
+# Trains a model; prints how it went as JSON.
+WHOLE_CHILD = """
+import json, sys, warnings
+from numba.core import event
+with event.install_recorder("numba:compile") as compilations, warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from kernels import fit
+    x = [i / 50 for i in range(100)]
+    result = fit("a*x + b*x**3", x, x, batch_size=9)
+print(json.dumps({
+    "params": result.params.tolist(),
+    "compiled": len(compilations.buffer),
+    "sympy": "sympy" in sys.modules,
+    "warnings": [f"{one.category.__name__}: {one.message}" for one in caught],
+}))
+"""
+CHILD = USE_SHORT_KERNELS + WHOLE_CHILD
+
+
+@pytest.fixture(scope="module")
+def filled(python, tmp_path_factory):
+    """A cache folder, and what the process printed that made it and filled it."""
+    folder = tmp_path_factory.mktemp("cache") / "made" / "here"
+    return folder, json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(folder)))
+
+
+@pytest.fixture
+def wanted(monkeypatch):
+    """Ask for a cache folder by environment variables."""
+
+    def ask(**environment):
+        for name in ("SGDBENCH_CACHE_DIR", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, str(value))
+        return cache.folder.__wrapped__()
+
+    return ask
+
+
+def test_a_missing_folder_is_made_for_the_user_alone(filled):
+    folder, first = filled
+    assert first["compiled"] > 0
+    assert first["warnings"] == []
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    assert sorted(file.suffix for file in folder.iterdir()) == [".json", ".nbc", ".py", ".seconds"]
+
+
+def test_a_second_process_compiles_nothing_and_imports_no_sympy(filled, python):
+    folder, first = filled
+    second = json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(folder)))
+    assert first["sympy"]
+    assert second == first | {"compiled": 0, "sympy": False}
+
+
+def test_nor_does_it_compile_a_whole_kernel(python):
+    x = [i / 50 for i in range(100)]
+    params = fit("a*x**2 + b*x + c", x, x, batch_size=9).params
+    second = json.loads(python(WHOLE_CHILD.replace("a*x + b*x**3", "a*x**2 + b*x + c")))
+    assert second == {"params": params.tolist(), "compiled": 0, "sympy": False, "warnings": []}
+
+
+def test_a_fit_mends_a_cache_of_which_every_file_is_damaged(filled, python, tmp_path):
+    """The drill of flips in the cache in its short form."""
+    folder, first = filled
+    copy, rng = shutil.copytree(folder, tmp_path / "copy"), np.random.default_rng(0)
+    for file in copy.iterdir():
+        flip(file, rng)
+    assert damaged_files(copy) == sorted(file.name for file in folder.iterdir())
+    mended = json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(copy)))
+    assert mended == first
+    assert damaged_files(copy) == []
+    assert sorted(file.name for file in copy.iterdir()) == sorted(file.name for file in folder.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_the_umask_changes_nothing(filled, python, tmp_path, umask):
+    folder = tmp_path / "made" / "here"
+    child = f"import os; os.umask({umask}); {CHILD}"
+    assert json.loads(python(child, SGDBENCH_CACHE_DIR=str(folder))) == filled[1]
+    assert {place.stat().st_mode & 0o777 for place in (folder, folder.parent)} == {0o700}
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+
+
+def test_processes_at_once_in_an_empty_folder(filled, tmp_path):
+    environment = os.environ | {"SGDBENCH_CACHE_DIR": str(tmp_path / "new")}
+    command = [sys.executable, "-c", CHILD]
+    children = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for child in children:
+        output, _ = child.communicate(timeout=HANG)
+        assert child.returncode == 0
+        assert json.loads(output)["params"] == filled[1]["params"]
+        assert json.loads(output)["warnings"] == []
+    assert not [*(tmp_path / "new").glob("*.tmp")]
+
+
+def test_without_a_folder_it_warns_once_and_works(filled, python):
+    result = json.loads(python(CHILD, SGDBENCH_CACHE_DIR="/dev/null/cache"))
+    assert result["params"] == filled[1]["params"]
+    (warning,) = result["warnings"]
+    assert warning.startswith("RuntimeWarning: the kernel cache /dev/null/cache cannot be written (Not a directory)")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files, which Windows has not")
+def test_on_a_full_disk_it_warns_and_works(filled, python, tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
+    result = json.loads(python(f"{limit}\n{CHILD}", SGDBENCH_CACHE_DIR=str(tmp_path)))
+    assert result["params"] == filled[1]["params"]
+    (warning,) = result["warnings"]
+    assert "cannot be used" in warning
+    assert not [*tmp_path.glob("**/*.tmp")]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702, 0o720])
+def test_a_folder_that_others_can_write_to_is_refused(wanted, tmp_path, mode):
+    tmp_path.chmod(mode)
+    with pytest.raises(
+        ValueError, match=rf"^the kernel cache {tmp_path} can be written by others.*: delete it"
+    ) as caught:
+        wanted(SGDBENCH_CACHE_DIR=tmp_path)
+    assert "chmod" not in str(caught.value)
+
+
+def test_a_folder_of_somebody_else_is_refused(wanted, tmp_path, monkeypatch):
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(ValueError, match="can be written by others"):
+        wanted(SGDBENCH_CACHE_DIR=tmp_path)
+
+
+def test_where_the_folder_is(wanted, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert wanted() == tmp_path / ".cache" / "sgdbench"
+    assert wanted(XDG_CACHE_HOME=tmp_path / "xdg") == tmp_path / "xdg" / "sgdbench"
+    assert wanted(XDG_CACHE_HOME=tmp_path, SGDBENCH_CACHE_DIR=tmp_path / "own") == tmp_path / "own"
+    assert wanted(SGDBENCH_CACHE_DIR="relative") == tmp_path / "relative"
+
+
+@pytest.fixture
+def place(monkeypatch, tmp_path):
+    """An empty cache folder."""
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_a_text_is_written_whole_or_not_at_all(monkeypatch, place):
+    assert cache.read("name") is None
+    cache.write("name", "first")
+    assert cache.read("name") == "first"
+
+    def fails(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", fails)
+    cache.write("name", "second")
+    assert cache.read("name") == "first"
+    assert [file.name for file in place.iterdir()] == ["name"]
+
+
+def test_nothing_is_kept_without_a_folder(monkeypatch):
+    monkeypatch.setattr(cache, "folder", lambda: None)
+    cache.write("name", "text")
+    assert cache.read("name") is None
+
+
+def test_no_flipped_bit_is_read(place):
+    cache.write("name", "some text\nof two lines")
+    file = place / "name"
+    whole = file.read_bytes()
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        assert cache.read("name") is None
+    for size in range(len(whole)):
+        file.write_bytes(whole[:size])
+        assert cache.read("name") is None
+    cache.write("name", "some text\nof two lines")
+    assert file.read_bytes() == whole
+
+
+def test_a_file_under_another_name_is_not_read(place):
+    cache.write("name", "text")
+    (place / "name").rename(place / "other")
+    assert cache.read("other") is None

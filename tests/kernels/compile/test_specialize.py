@@ -1,0 +1,342 @@
+"""Specialized kernels: compiled once, kept on disk, mended when damaged, and the same in pure Python."""
+
+import ast
+import gc
+import shutil
+
+import numpy as np
+import pytest
+
+from kernels import Model, fit, models
+from kernels.base import cache, numba_internals
+from kernels.base.numba_internals import record_compilations
+from kernels.compile import specialize
+from kernels.compile.unrolled import Ingredients
+from kernels.losses import make_loss
+from kernels.optimizers import OPTIMIZERS, make_optimizer
+from tests.support import short_kernel
+from tests.support.constants import ROOT
+
+X = np.linspace(-1, 1, 50)
+Y = 2 * X**2 - 4 * X + 3
+CLASSIC = ("a*x**2 + b*x + c", ("x",), ("a", "b", "c"))
+
+
+def kernel_of(model, loss="squared", optimizer="sgd", **options):
+    return specialize.specialize(model.program, make_loss(loss), make_optimizer(optimizer), **options)
+
+
+@pytest.fixture
+def bound_alone(monkeypatch):
+    """A kernel is what `bind_loops` gives: its functions, its digest and its source. To compile it takes seconds."""
+    monkeypatch.setattr(specialize, "_build", specialize.bind_loops)
+
+
+def test_no_setting_compiles_a_kernel_anew():
+    """The values of options and all other settings are arguments; so are arrays of any kind."""
+    fit(models.quadratic, X, Y, optimizer="adam")
+    fit(models.quadratic, X, Y, loss="huber")
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    with record_compilations() as compilations:
+        for settings in (
+            {"optimizer": "adam(0.8, 0.99, 1e-6)"},
+            {"optimizer": "sgd", "loss": "huber(0.1)"},
+            {"lr": 0.01, "schedule": "cosine", "epochs": 7, "target": 1e-3, "init": [1, 2, 3]},
+            {"batch_size": 7, "drop_last": False, "shuffle": True, "seed": 2**64 - 1},
+            {"batch_size": "full"},
+        ):
+            fit(models.quadratic, X, Y, **{"optimizer": "adam"} | settings)
+        for x in (read_only, np.repeat(X, 2)[::2], X.astype(np.float32), X.tolist(), X[:, np.newaxis]):
+            fit(models.quadratic, x, Y, optimizer="adam")
+    assert not compilations.buffer
+
+
+def test_one_kernel_for_each_that_differs():
+    first = kernel_of(models.quadratic)
+    assert kernel_of(Model(models.quadratic.expression)) is first
+    others = [
+        kernel_of(models.linear),
+        kernel_of(models.quadratic, loss="huber"),
+        kernel_of(models.quadratic, optimizer="momentum"),
+        kernel_of(models.quadratic, optimizer="sgd(0.1)"),
+        kernel_of(models.quadratic, fma=True),
+    ]
+    assert len({kernel.name for kernel in [first, *others]}) == 6
+
+
+@pytest.mark.parametrize("names", [("np", "theta", "lambda_"), ("print", "y", "residual"), ("train", "v_0", "x_0")])
+def test_no_name_of_the_users_gets_into_the_source(names):
+    """So none can run anything or hide anything: the source of a model is the same under all names."""
+    a, b, c = names
+    model = Model(f"{a}*os**2 + {b}*os + {c}", inputs=("os",))
+    assert kernel_of(model).source == kernel_of(models.quadratic).source
+    np.testing.assert_array_equal(fit(model, X, Y).params, fit(models.quadratic, X, Y).params)
+
+
+def test_the_source_can_be_read(bound_alone):
+    """One text: what was written for the model, and every function of the loops with what it is bound to."""
+    _functions, _digest, source = kernel_of(models.quadratic, optimizer="adamw", width=32, fma=True)
+    assert source.startswith("# numba.njit({'error_model': 'numpy', 'nogil': True, 'fastmath': {'contract'}})")
+    for line in (
+        "def train_block(data, hyper, block, scratch, first, last):",
+        "# rule = decoupled_rule",
+        "# JOIN = -1",
+    ):
+        assert line in source.splitlines()
+    assert source.count("def pairwise_sum") == 2
+    assert source.count("def adam_rule") == 1
+    assert "# term = gradient_term" in source
+    assert "# term = recorded_term" in source
+    ast.parse(source)
+
+
+# Edits of what all kernels are made of: (file, old text, new text).
+EDITS_OF_ALL = [
+    ("loops/loops.py", "single = zeros()\n", "single = zeros()  # 0\n                i = 0\n"),
+    ("loops/loops.py", "BLOCK = 128", "BLOCK = 64"),
+    ("loops/order.py", "while i > 0", "while i > 1"),
+    ("loops/order.py", "np.uint64(0xFFFFFFFF), 18", "np.uint64(0xFFFFFFFF), 19"),
+    ("base/run.py", "CONVERGED, DIVERGED = 0, 1, 2", "CONVERGED, DIVERGED = 0, 2, 1"),
+    ("simd/lanes.py", "ir.DoubleType(): 8", "ir.DoubleType(): 16"),
+    ("simd/exp.py", "LOG2_E = 1.4426950408889634", "LOG2_E = 1.4426950408889636"),
+    ("simd/log.py", "0.33333333333334", "0.33333333333333"),
+    ("simd/vector.py", "ir.IntType(32)", "ir.IntType(64)"),
+    ("simd/tuples.py", "operator.mul", "operator.add"),
+    ("compile/unrolled.py", 'number("-0.0")', 'number("0.0")'),
+]
+# The others, with whether they change the kernel of huber and adamw, and that of momentum with weight decay.
+EDITS = [
+    (
+        ("optimizers/adam_rules.py", "mean / (sqrt(square) * scale", "mean / (scale * sqrt(square)"),
+        [True, False],
+    ),  # in adamw
+    (("optimizers/adam_rules.py", "(1.0 - lr * options[-1]) * theta", "theta"), [True, False]),
+    (("optimizers/adam_rules.py", "    return maximum(power1", "    return 1.0 * maximum(power1"), [True, False]),
+    (("optimizers/adam_rules.py", "TINY = 1e-300", "TINY = 1e-30"), [True, False]),
+    (("optimizers/optimizer.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta"), [False, True]),
+    (("losses/residual_losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)"), [True, False]),
+    (("losses/residual_losses.py", "size - 0.5 * clipped", "size"), [True, False]),  # its value is recorded
+    (("optimizers/descent_rules.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()"), [False, False]),
+    (("train/fit.py", "import time\n", "import time\n\n"), [False, False]),
+]
+UNEDITED = ("train/fit.py", "", "")
+# Prints the names of two kernels after each edit, as the package in the working directory's folders has it. That is
+# imported anew each time, in one process: to import numba takes longer than all that is asked for here.
+NAMES = """
+import os
+import sys
+for folder in sorted(os.listdir()):
+    for module in [name for name in sys.modules if name.partition(".")[0] == "kernels"]:
+        del sys.modules[module]
+    sys.path.insert(0, os.path.abspath(folder))
+    from kernels import models
+    from kernels.compile import specialize
+    from kernels.losses import make_loss
+    from kernels.optimizers import make_optimizer
+    assert specialize.__file__.startswith(sys.path.pop(0))
+    for loss, optimizer in (("huber", "adamw"), ("squared", "momentum(weight_decay=0.1)")):
+        made_of = models.quadratic.program, make_loss(loss), make_optimizer(optimizer)
+        print(specialize.specialize(*made_of, width=32).name, end=" ")
+    print()
+"""
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory, python):
+    """The names of two kernels after each edit of a copy of the package."""
+    place = tmp_path_factory.mktemp("edited")
+    edits = [UNEDITED, *EDITS_OF_ALL, *(edit for edit, _ in EDITS)]
+    for number, (file, old, new) in enumerate(edits):
+        folder = place / f"{number:03}"
+        shutil.copytree(ROOT / "kernels", folder / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+        path = folder / "kernels" / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new) if old else text)
+    printed = python(NAMES, cwd=place, NUMBA_DISABLE_JIT="1").splitlines()
+    return dict(zip(edits, map(str.split, printed), strict=True))
+
+
+@pytest.mark.parametrize("edit", EDITS_OF_ALL)
+def test_an_edit_of_what_all_kernels_are_made_of_makes_other_kernels(names, edit):
+    """Otherwise the machine code of before the edit would be loaded."""
+    assert len(set(names[UNEDITED])) == 2
+    assert not set(names[edit]) & set(names[UNEDITED])
+
+
+@pytest.mark.parametrize(("edit", "changes"), EDITS)
+def test_an_edit_makes_other_kernels_of_those_that_it_concerns(names, edit, changes):
+    assert [name != before for name, before in zip(names[edit], names[UNEDITED], strict=True)] == changes
+
+
+def test_options_of_the_compiler_make_other_kernels(bound_alone):
+    """Numba's own cache key does not know them."""
+    digests = {kernel_of(models.linear, fma=fma, width=width)[1] for fma in (False, True) for width in (1, 32)}
+    assert len(digests) == 4
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A cache folder that holds one kernel, and a way to build that kernel anew with the folder given."""
+    made_of = Ingredients(
+        Model(*CLASSIC).program, make_loss("squared").derivative, None, 0, True, True, False,
+        OPTIMIZERS["sgd"]().rule, 0, 0, None, 0, None, None, needs_norm=False, decays=False, fma=False, width=1,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("stored")
+
+    def build(folder):
+        with pytest.MonkeyPatch.context() as patched, record_compilations() as compilations:
+            patched.setattr(cache, "folder", lambda: folder)
+            patched.setattr(specialize.loops, "train", short_kernel.train)
+            kernel = specialize._build.__wrapped__(made_of)
+        return kernel, len(compilations.buffer)
+
+    assert build(folder)[1] > 0
+    return folder, build
+
+
+def test_the_garbage_collector_is_left_as_it_was(stored):
+    folder, build = stored
+    gc.disable()
+    try:
+        build(folder)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    build(folder)
+    assert gc.isenabled()
+
+
+def copy_of(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def emptied(file):
+    file.write_bytes(b"")
+
+
+def garbled(file):
+    file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
+
+
+def test_what_is_stored_is_loaded(stored, tmp_path):
+    folder, build = stored
+    assert build(copy_of(folder, tmp_path))[1] == 0
+
+
+def test_what_compiling_took_is_remembered(stored, tmp_path, monkeypatch):
+    folder, build = stored
+    first = build(folder)[0].cold_seconds
+    copy = copy_of(folder, tmp_path)
+    kernel, _ = build(copy)
+    assert kernel.cold_seconds == first
+    assert kernel.compile_seconds != first
+    monkeypatch.setattr(cache, "folder", lambda: copy)
+    assert kernel.load().stats.cache_hits
+    (note,) = copy.glob("*.seconds")
+    cut(note)
+    assert np.isnan(build(copy)[0].cold_seconds)
+
+
+def flipped(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_damaged_machine_code_is_compiled_anew_and_replaced(stored, tmp_path):
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    (file,) = copy.glob("*.nbc")
+    flipped(file)
+    kernel, compiled = build(copy)
+    assert compiled > 0
+    assert kernel.source == build(folder)[0].source
+    assert [*copy.glob("*.nbc")] == [file]
+    assert build(copy)[1] == 0
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, garbled, flipped])
+def test_damaged_machine_code_is_as_good_as_missing(stored, tmp_path, monkeypatch, damage):
+    """Whatever the damage: so what is done about one kind is done about all."""
+    copy = copy_of(stored[0], tmp_path)
+    monkeypatch.setattr(cache, "folder", lambda: copy)
+    (file,) = copy.glob("*.nbc")
+    assert cache.read_bytes(file.name)
+    damage(file)
+    assert cache.read_bytes(file.name) is None
+
+
+def test_no_damaged_machine_code_is_loaded(stored, tmp_path, monkeypatch):
+    copy = copy_of(stored[0], tmp_path)
+    monkeypatch.setattr(cache, "folder", lambda: copy)
+    (file,) = copy.glob("*.nbc")
+    whole = file.read_bytes()
+    assert cache.read_bytes(file.name)
+    for bit in np.random.default_rng(0).integers(0, 8 * len(whole), 300):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        assert cache.read_bytes(file.name) is None
+
+
+def test_what_cannot_be_unpickled_is_compiled_anew(stored, tmp_path, monkeypatch):
+    """It is what was written, and still numba may have changed."""
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    (file,) = copy.glob("*.nbc")
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "folder", lambda: copy)
+        cache.write_bytes(file.name, b"no pickle")
+    assert build(copy)[1] > 0
+    assert build(copy)[1] == 0
+
+
+def test_another_processor_and_another_numba_have_files_of_their_own(stored, tmp_path, monkeypatch):
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    monkeypatch.setattr(numba_internals.numba, "__version__", "0.0.0")
+    assert build(copy)[1] > 0
+    assert len([*copy.glob("*.nbc")]) == 2
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, garbled])
+def test_damaged_source_is_written_anew(stored, tmp_path, damage):
+    folder, build = stored
+    copy = copy_of(folder, tmp_path)
+    (file,) = copy.glob("*.py")
+    whole = file.read_bytes()
+    damage(file)
+    build(copy)
+    assert file.read_bytes() == whole
+
+
+# Printed is whether the kernel, in pure Python, gives the bits of the reference.
+PURE_PYTHON = """
+import numba
+import numpy as np
+from kernels import fit, models
+assert numba.config.DISABLE_JIT
+rng = np.random.default_rng(0)
+x = rng.uniform(-1, 1, 43)
+y = 2 * x**2 - 4 * x + 3 + 0.1 * rng.standard_normal(43)
+for optimizer in ("sgd", "adam", "nesterov(weight_decay=0.1)"):
+    for order in ({}, {"shuffle": True, "seed": 2**64 - 1}, {"batch_size": 16, "drop_last": False},
+                  {"batch_size": 9, "shuffle": True}, {"batch_size": "full"}):
+        for lr in (0.1, 1e100):
+            runs = [fit(models.quadratic, x, y, init=[-1, 10, 26], lr=lr, epochs=3, optimizer=optimizer, kernel=kernel,
+                        validation=0.2, patience=2, **order) for kernel in ("reference", "fused")]
+            np.testing.assert_array_equal(*(run.trajectory for run in runs))
+            np.testing.assert_array_equal(*(run.loss for run in runs))
+            np.testing.assert_array_equal(*(run.validation_loss for run in runs))
+print("equal")
+"""
+
+
+def test_the_kernels_are_the_reference_in_pure_python_too(python):
+    assert python(PURE_PYTHON, NUMBA_DISABLE_JIT="1") == "equal\n"

@@ -1,0 +1,577 @@
+"""Rules of the user's own: registered, checked, used by name like a built-in one, told apart by what they compute."""
+
+import re
+import sys
+import warnings
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from typer.main import get_command
+
+from bench import Grid, load_run, sweep
+from bench.cli import app
+from bench.report.markdown import render_markdown
+from bench.report.page import render_page
+from bench.report.run_data import read_run_data
+from bench.study.config_id import config_ids
+from bench.study.load import load_study
+from kernels import Model, fit, register_loss, register_model, register_optimizer, register_schedule
+from kernels.base import plugins
+from kernels.base.numba_internals import record_compilations
+from kernels.base.plugins import PREFIX, load_installed, load_plugin
+from kernels.base.registry import REGISTERED
+from kernels.compile import specialize
+from kernels.compile.kinds import is_exact
+from kernels.extend import register
+from kernels.losses import make_loss
+from kernels.losses.loss import Loss
+from kernels.model.models import make_model, make_model_for_columns
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.schedules import learning_rates
+from tests.support.constants import ROOT
+
+X = np.linspace(-1, 1, 24)
+Y = 2 * X + 1
+RULES = """
+import numpy as np
+from kernels import register_loss, register_model, register_optimizer, register_schedule
+
+SLOWER = 0.5
+
+def scaled(gradient):
+    return SLOWER * gradient
+
+@register_optimizer(slots=1, options={"beta": 0.9}, bounds={"beta": (0, 1)})
+def heavy(theta, slots, gradient, lr, clock, options):
+    velocity = options[0] * slots[0] + scaled(gradient)
+    return theta - lr * velocity, (velocity,)
+
+@register_loss(options={"scale": 1.0})
+def fair(residual, options):
+    size = np.abs(residual) / options[0]
+    return options[0] ** 2 * (size - np.log1p(size)), residual / (1.0 + size)
+
+@register_schedule(bounds={"period": (1, None)})
+def sawtooth(epoch, epochs, period=10):
+    return 1.0 - (epoch % period) / period
+
+@register_model
+def tilted(power=2):
+    return f"a*x**{power} + b*x"
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    """Nothing that a test registers or imports is known to the next."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    forget()
+
+
+def forget():
+    """Forget all rules and plug-ins, as a new process has none."""
+    for known in REGISTERED.values():
+        known.clear()
+    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Rules are right without being compiled, which takes a second for each."""
+    monkeypatch.setattr(register, "try_rule", lambda *args: True)
+
+
+@pytest.fixture
+def rules(tmp_path, unchecked):
+    """Load the file of rules, after an edit: (old text, new text)."""
+
+    def load(old="", new="", name="my_rules.py"):
+        assert old in RULES
+        forget()
+        path = tmp_path / name
+        path.write_text(RULES.replace(old, new), encoding="utf-8")
+        return load_plugin(path)
+
+    return load
+
+
+DRAWS = np.random.default_rng(0)
+
+
+def plain(theta, slots, gradient, lr, clock, options):
+    return theta - lr * gradient, ()
+
+
+def test_a_registered_rule_is_used_by_its_name_everywhere(rules, tmp_path):
+    rules()
+    assert make_optimizer("heavy(0.5)").text == "heavy(beta=0.5)"
+    assert make_optimizer("averaged(heavy)").text == "averaged(heavy(beta=0.9))"
+    assert make_loss("fair(2)").text == "fair(scale=2.0)"
+    np.testing.assert_array_equal(learning_rates("sawtooth(4)", 2.0, 5), [2, 1.5, 1, 0.5, 2])
+    assert make_model("tilted(3)").expression == "a*x**3 + b*x"
+    assert make_model_for_columns("tilted", ["hp"]).params == ("a", "b")
+    settings = {"optimizer": "heavy(0.5)", "loss": "fair", "schedule": "sawtooth", "kernel": "reference"}
+    result = fit("tilted", X, Y, init=[0, 0], lr=0.1, epochs=3, **settings)
+    assert result.loss[-1] < result.loss[0]
+    assert result.trained == "fair(scale=1.0)"
+    study = tmp_path / "study.toml"
+    study.write_text(
+        "name = 'own'\n[data]\nbuiltin = 'quadratic'\n[model]\nexpression = 'tilted'\n"
+        "[grid]\noptimizer = ['sgd', 'heavy']\nschedule = 'sawtooth(5)'\n[run]\nloss = 'fair'\n"
+    )
+    assert load_study(study).make_grid().size == 2
+    REGISTERED["optimizer"].clear()
+    with pytest.raises(ValueError, match=r"line 7: grid.optimizer 'heavy' is not known.*; .* --plugin FILE or kernels"):
+        load_study(study)
+
+
+def test_the_command_knows_the_rules_of_a_plugin(rules, tmp_path, sgdbench):
+    rules()
+    forget()
+    settings = ["--optimizer", "heavy", "--loss", "fair", "--kernel", "reference", "--epochs", "1", "--json"]
+    given = ["fit", "quadratic", "--model", "tilted", *settings]
+    code, out, err = sgdbench(*given, "--plugin", tmp_path / "my_rules.py", "--plugin", tmp_path / "my_rules.py")
+    assert (code, err) == (0, "")
+    assert '"status": "max_epochs"' in out
+    forget()
+    code, _, err = sgdbench(*given)
+    assert code == 2
+    assert re.search(
+        r"model 'tilted' is not known; .*; your own come with --plugin FILE or kernels.register_model\n$", err
+    )
+
+
+def test_every_command_takes_plugins():
+    for name, command in get_command(app).commands.items():
+        options = {option: parameter for parameter in command.params for option in parameter.opts}
+        assert options["--plugin"].multiple, name
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("heavy(2)", "optimizer 'heavy(2)': beta must be a number >= 0 and <= 1, not 2.0"),
+        ("heavy(gamma=2)", "optimizer 'heavy(gamma=2)': heavy has no option gamma; it takes beta"),
+        ("heavy(sgd)", "optimizer 'heavy(sgd)': beta must be a number >= 0 and <= 1, not Optimizer("),
+    ],
+)
+def test_options_are_checked(rules, text, reason):
+    rules()
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}"):
+        make_optimizer(text)
+
+
+def test_builders_are_registered_too(unchecked):
+    """Functions of the options alone, which return an optimizer or a loss."""
+    loss_of = {"value": lambda r, options: 0.5 * r * r, "derivative": lambda r, options: r}
+
+    @register_optimizer
+    def mine(factor=2.0):
+        return Optimizer("called otherwise", plain, {"factor": factor})
+
+    @register_loss
+    def half():
+        return Loss("called otherwise", **loss_of)
+
+    first, second = make_optimizer("mine"), make_optimizer("mine(3)")
+    assert (first.text, second.text) == ("mine(factor=2.0)", "mine(factor=3.0)")
+    assert first.rule is second.rule  # else each would be compiled anew
+    assert make_loss("half").text == "half"
+
+
+def test_the_same_function_replaces_itself_and_another_is_refused(unchecked):
+    register_optimizer(plain)
+    register_optimizer(plain, options={"beta": 1.0})
+    assert make_optimizer("plain").options == {"beta": 1.0}
+
+    def other(theta, slots, gradient, lr, clock, options):
+        return theta, ()
+
+    with pytest.raises(ValueError, match=r"optimizer 'plain' is registered already, by line \d+ of .*test_register.py"):
+        register_optimizer(other, name="plain")
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda: register_optimizer(plain, name="adam"), "optimizer 'adam' is built in: choose another name"),
+        (lambda: register_loss(plain, name="squared"), "loss 'squared' is built in"),
+        (lambda: register_schedule(plain, name="halve"), "schedule 'halve' is built in"),
+        (lambda: register_model("a*x", name="linear"), "model 'linear' is built in"),
+        (lambda: register_model("a*x", name="exp"), "'exp' means something in an expression"),
+        (lambda: register_model("a*x"), "register_model needs a name for an expression"),
+        (lambda: register_model("a*foo(x)", name="odd"), "expression, column 3: unknown function 'foo'"),
+        (lambda: register_optimizer(plain, name="a b"), "the name of a rule must be one that Python could use"),
+        (lambda: register_optimizer(plain, name="true"), "the name of a rule must be one that Python could use"),
+        (lambda: register_optimizer("plain"), "register_optimizer takes a function, not 'plain'"),
+        (lambda: register_optimizer(plain, bounds={"beta": (0, 1)}), r".*bounds are for options, and beta is none"),
+        (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (0, 1)}), r".*the default of b must be a"),
+        (lambda: register_schedule(lambda epoch, epochs, p: 1.0, name="s"), r".*its option p needs a default"),
+        (lambda: register_schedule(lambda epoch, epochs: [1.0, 2.0, 3.0], name="s"), r".*a factor for each of 1 "),
+        (lambda: register_schedule(lambda epoch, epochs: 1.0 - epoch, name="s"), r".*not -1 in epoch 2 of 10"),
+        (lambda: register_schedule(lambda epoch, epochs: DRAWS.random(epochs), name="s"), r".*the same whenever it"),
+        (lambda: register_optimizer(lambda theta, slots: theta), r"<lambda> \(line \d+ of .*\) has no name"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_registered_is_told_in_a_sentence(call, reason):
+    with pytest.raises(ValueError, match=f"^{reason}"):
+        call()
+    assert not any(REGISTERED.values())
+
+
+HEAD = "(theta, slots, gradient, lr, clock, options):\n"
+
+
+def written(tmp_path, body, decorator="@register_optimizer"):
+    """The sentence about a rule in a file, without the names of the files."""
+    text = "import numpy as np\nfrom kernels import register_loss, register_optimizer, register_schedule\n"
+    path = tmp_path / "wrong.py"
+    path.write_text(f"{text}RATES = dict(a=1)\n{decorator}\n{body}")
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        load_plugin(path)
+    return str(caught.value).replace(str(path), "wrong.py")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (HEAD + "    return theta", "it must return theta and a tuple of slots, as in `return theta - lr *"),
+        (HEAD + "    return theta, (theta,)", "it returns 1 slots, and registered are slots=0"),
+        (HEAD + "    (v,) = slots", "in line 6: not enough values to unpack (expected 1, got 0); it is given 0 "),
+        (HEAD + "    return 1.0, ()", "it returns 1.0 for theta where theta is an array of shape (2,)"),
+        (HEAD + "    if gradient > 0:\n        lr = 0.0\n    return theta, ()", "in line 6: branches on an array: "),
+        (HEAD + "    return wrong(theta, 1, 1, 1, 1, 1)", "calls itself; a kernel has no recursion"),
+        (HEAD + "    return theta * missing, ()", "uses 'missing', which is not defined yet: what a rule uses must"),
+        (HEAD + "    return theta * RATES['a'], ()", "uses 'RATES', which is of the kind dict; a kernel is made of"),
+        (HEAD + "    return np.signn(theta), ()", "in line 6: AttributeError: module 'numpy' has no attribute 'signn'"),
+        ("(theta, slots):\n    return theta, ()", "it must take (theta, slots, gradient, lr, clock, options), not ("),
+        (
+            HEAD + "    return theta - lr * np.heaviside(gradient, 0.5), ()",
+            "in line 6: uses numpy.heaviside, which numba does not know",
+        ),
+        (
+            HEAD + "    size = np.absolute(gradient)\n    return theta - lr * gradient / np.max(size), ()",
+            "results differ: after 9 updates of a*x + b, a parameter is",
+        ),
+        (HEAD + "    return theta - np.where(gradient > 0, lr, 0.0), ()", "in line 6: compares numbers: a rule is"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_rule_is_said_with_its_own_line(tmp_path, body, reason):
+    found = written(tmp_path, f"def wrong{body}\n")
+    assert found.startswith(f"the plug-in wrong.py: the optimizer wrong (line 4 of wrong.py): {reason}"), found
+    assert "\n" not in found
+    assert not any(REGISTERED.values())
+
+
+def test_a_loss_with_another_derivative_is_refused(tmp_path):
+    body = "def wrong(residual, options):\n    return residual * residual, residual\n"
+    found = written(tmp_path, body, "@register_loss")
+    assert "the derivative at the residual -2.9 is -2.9, and the value changes there by -5.8" in found
+
+
+def test_a_rule_is_compiled_once_to_be_checked(monkeypatch):
+    """For one run and for a lane of them; in the next process, or the next time, a note in the cache says so."""
+
+    def own(theta, slots, gradient, lr, clock, options):
+        return theta - lr * gradient / (1.0 + abs(slots[0])), (gradient,)
+
+    with record_compilations() as compilations:
+        register_optimizer(own, slots=1)
+    assert compilations.buffer
+    with record_compilations() as compilations:
+        register_optimizer(own, slots=1)
+    assert not compilations.buffer
+    assert make_optimizer("own").is_exact
+    assert make_optimizer("averaged(own)").is_exact
+
+
+def test_functions_that_are_not_correctly_rounded_promise_no_bits(unchecked):
+    def bell(theta, slots, gradient, lr, clock, options):
+        return theta - lr * np.exp(-gradient * gradient), ()
+
+    register_optimizer(lambda factor=1.0: Optimizer("", bell), name="bell")
+    register_optimizer(lambda factor=1.0: Optimizer("", plain), name="simple")
+    model = Model("a*x + b")
+    assert not make_optimizer("averaged(bell)").is_exact
+    assert [is_exact(model, "lanes", "squared", name) for name in ("bell", "simple")] == [False, True]
+
+
+def kernel_digest(monkeypatch):
+    """The digest of the kernel of `heavy`, which names the file in the cache; nothing is compiled."""
+    monkeypatch.setattr(specialize, "_build", specialize.bind_loops)
+    return specialize.specialize(Model("a*x + b").program, make_loss("squared"), make_optimizer("heavy"))[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("theta - lr * velocity", "theta - 2.0 * lr * velocity"),
+        ("return SLOWER * gradient", "return gradient * gradient"),
+        ("SLOWER = 0.5", "SLOWER = 0.25"),
+    ],
+    ids=["rule", "helper", "constant"],
+)
+def test_an_edit_makes_another_kernel_and_another_rule(rules, monkeypatch, old, new):
+    rules()
+    before, known = kernel_digest(monkeypatch), REGISTERED["optimizer"]["heavy"].digest
+    rules()
+    assert (kernel_digest(monkeypatch), REGISTERED["optimizer"]["heavy"].digest) == (before, known)
+    rules(old, new)
+    assert kernel_digest(monkeypatch) != before
+    assert REGISTERED["optimizer"]["heavy"].digest != known
+
+
+def test_comments_and_layout_make_no_other_rule(rules):
+    rules()
+    known = REGISTERED["optimizer"]["heavy"].digest
+    rules(
+        "    return SLOWER * gradient", "    '''Half of it.'''\n\n    return (SLOWER\n            * gradient)  # half"
+    )
+    assert REGISTERED["optimizer"]["heavy"].digest == known
+
+
+def test_a_rule_stays_what_it_was_when_it_was_registered(rules):
+    """Else the reference would follow a constant that changes, and a compiled kernel would not."""
+    module = rules()
+    module.SLOWER = 100.0
+    theta, _ = make_optimizer("heavy").rule(1.0, (0.0,), 1.0, 1.0, (), (0.9,))
+    assert theta == 0.5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("SLOWER = 0.5", "SLOWER = 0.25", [False, True, True, False]),
+        ("(epoch % period) / period", "(epoch % period) / (2 * period)", [False, False, False, True]),
+        ("(1.0 + size)", "(1.0 + size + 0.0)", [True, True, True, True]),
+    ],
+    ids=["optimizer", "schedule", "loss"],
+)
+def test_another_rule_is_another_configuration(rules, old, new, changed):
+    def ids():
+        loss = "fair" if "size" in old else "squared"
+        found = []
+        for optimizer, schedule in (("sgd", "constant"), ("heavy", "constant"), ("averaged(heavy)", "constant")):
+            found.append(Grid(optimizer=optimizer, schedule=schedule))
+        found.append(Grid(schedule="sawtooth"))
+        about = {"model": MODEL, "data_fingerprint": "", "loss": loss, "drop_last": True, "epochs": 5}
+        return [config_ids(grid.frame(MODEL, 24), **about)[0] for grid in found]
+
+    rules()
+    before = ids()
+    rules(old, new)
+    assert [now != then for now, then in zip(ids(), before, strict=True)] == changed
+
+
+MODEL = Model("a*x + b")
+
+
+def run(folder, optimizers=("sgd", "heavy"), **changes):
+    grid = Grid(lr=[0.1, 0.2], optimizer=optimizers, init=[[0, 0]], schedule="sawtooth(3)")
+    return sweep(MODEL, X, Y, grid, **{"epochs": 2, "kernel": "reference", "confirm": 0, "out": folder} | changes)
+
+
+def test_a_run_goes_on_with_the_same_rule_only(rules, tmp_path):
+    folder = tmp_path / "run"
+    rules()
+    first = run(folder)
+    assert list(first.run.rules) == ["optimizer heavy", "schedule sawtooth"]
+    recorded = first.run.rules["optimizer heavy"]
+    assert "def scaled(gradient):\n    return SLOWER * gradient" in recorded["source"]
+    assert "# SLOWER = 0.5" in recorded["source"]
+    assert recorded["plugin"].endswith("/my_rules.py")
+    assert len(run(folder, epochs=3).frame) == 4
+    rules("SLOWER = 0.5", "SLOWER = 0.25")
+    with pytest.raises(
+        ValueError, match=r"^.* holds runs with another optimizer heavy, as it was at line \d+ of .*: ch"
+    ):
+        run(folder, epochs=3)
+    assert load_run(folder).run.rules == load_run(folder).run.rules | {"optimizer heavy": recorded}
+    # Rules that are not used do not matter.
+    rules("SLOWER = 0.5", "SLOWER = 0.25")
+    assert len(run(folder, optimizers=["sgd", "adam"], epochs=3).frame) == 4
+
+
+def test_rules_on_record_are_sealed(rules, tmp_path):
+    folder = tmp_path / "run"
+    rules()
+    run(folder)
+    path = folder / "rules.json"
+    path.write_text(path.read_text().replace("SLOWER", "FASTER"))
+    with pytest.warns(RuntimeWarning, match=r"rules.json is damaged \(its content has changed.*own rules is left out"):
+        assert load_run(folder).run.rules == {}
+
+
+def test_a_report_names_rules_that_are_not_there(rules, tmp_path):
+    """It trains nothing: who reads a folder need not have them."""
+    folder = tmp_path / "run"
+    rules()
+    study = (
+        "name = 'own'\n[data]\nbuiltin = 'quadratic'\n[model]\nexpression = 'tilted'\n[grid]\n"
+        "optimizer = ['sgd', 'heavy']\nschedule = 'sawtooth(3)'\n[run]\nloss = 'fair'\n"
+    )
+    run(folder, study=study, loss="fair")
+    forget()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the data are not those of the study
+        run_data = read_run_data(folder)
+    assert run_data.study.grid.optimizer == ["sgd", "heavy"]
+    page = render_page(run_data, 4, {name: name for name in run_data.tables}, {}, "")
+    text = render_markdown(run_data, 4, {name: name for name in run_data.tables}, {}, "")
+    for made in (page, text.replace("\\", "")):
+        assert re.search(r"The optimizer heavy \(line 10 of my_rules.py, sha256 [0-9a-f]{16}\)", made)
+        assert "return SLOWER * gradient" in made
+        assert re.search(r"sgdbench run run.toml --out FOLDER --plugin \S*my_rules.py", made)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = 1\ny = x +\n", ", line 2: invalid syntax"),
+        ("import nothing_there\n", ", line 1: ModuleNotFoundError: No module named 'nothing_there'"),
+        ("\nraise ValueError('no\\nway')\n", ", line 2: no way"),
+        ("import sys\nsys.exit(3)\n", ", line 2: SystemExit: 3"),
+    ],
+)
+def test_errors_of_a_plugin_are_one_line(tmp_path, sgdbench, text, reason):
+    path = tmp_path / "own.py"
+    path.write_text(text)
+    assert sgdbench("studies", "--plugin", path) == (2, "", f"sgdbench: the plug-in {path}{reason}\n")
+    assert not [name for name in sys.modules if name.startswith(PREFIX)]
+
+
+def test_a_plugin_is_a_file_of_python(tmp_path, sgdbench):
+    for name, reason in (("none.py", "is no file"), ("", "does not end in .py")):
+        code, _, err = sgdbench("info", "--plugin", tmp_path / name)
+        assert code == 2
+        assert reason in err
+
+
+def test_a_plugin_imports_what_lies_beside_it_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "beside_it.py").write_text("VALUE = 7\n")
+    (tmp_path / "own.py").write_text("from beside_it import VALUE\n")
+    module = load_plugin(tmp_path / "own.py")
+    assert module.VALUE == 7
+    assert load_plugin(tmp_path / "own.py") is module
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["beside_it.py", "own.py"]
+    del sys.modules["beside_it"]
+
+
+class Point:
+    """An entry point of an installed package."""
+
+    dist = None
+
+    def __init__(self, name, load):
+        self.name = self.value = self.module = name
+        self.load = load
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    def install(*points):
+        monkeypatch.setattr(plugins, "_loaded", set())
+        monkeypatch.setattr(plugins, "entry_points", lambda group: points if group == "sgdbench.plugins" else ())
+
+    return install
+
+
+def test_installed_plugins_are_loaded_for_a_name_that_is_not_known(installed, unchecked):
+    asked = []
+
+    def load():
+        asked.append("good")
+        register_optimizer(plain)
+
+    installed(Point("good", load))
+    make_optimizer("adam")
+    make_loss("huber")
+    make_model("a*x + b")
+    learning_rates("halve(3)", 1.0, 2)
+    assert asked == []
+    assert make_optimizer("plain").text == "plain"
+    with pytest.raises(ValueError, match="is not known"):
+        make_optimizer("other")
+    load_installed()
+    assert asked == ["good"]
+
+
+def test_a_broken_installed_plugin_is_a_warning(installed, unchecked):
+    def broken():
+        raise RuntimeError("out of order")
+
+    installed(Point("broken", broken), Point("good", lambda: register_optimizer(plain)))
+    with pytest.warns(RuntimeWarning, match="the plug-in broken of broken is left out: RuntimeError: out of order"):
+        make_optimizer("plain")
+
+
+def test_the_example_of_the_documentation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "bench" / "README.md").read_text("utf-8").partition("## Your own rules")[2].partition("\n### ")[0]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (source,) = [block for language, block in blocks if language == "python"]
+    (tmp_path / "my_rules.py").write_text(source)
+    load_plugin(tmp_path / "my_rules.py")
+    settings = {"optimizer": "averaged(heavy(0.8))", "loss": "fair", "schedule": "sawtooth(4)", "kernel": "reference"}
+    assert fit("fourier(1)", X, Y, epochs=5, **settings).status == "max_epochs"
+    (commands,) = [block for language, block in blocks if not language]
+    assert commands.count("--plugin my_rules.py") == len(commands.splitlines()) == 2
+
+
+def test_a_multi_line_lambda_is_a_rule(unchecked):
+    pair = [(lambda theta, slots, gradient, lr, clock, options: (
+        theta - lr * gradient,
+        (),
+    )), 1]  # fmt: skip
+    register_optimizer(pair[0], name="short")
+    assert dedent(REGISTERED["optimizer"]["short"].source)
+    assert make_optimizer("short").rule(1.0, (), 1.0, 0.5, (), ())[0] == 0.5
+
+
+def squared_hinge(prediction, target, options):
+    side = 2.0 * target - 1.0
+    short = np.maximum(1.0 - side * prediction, 0.0)
+    return short * short, -2.0 * side * short
+
+
+def test_a_loss_of_prediction_and_target_is_registered_too():
+    """It is recorded itself, trains as the built-in ones do, and its derivative is checked."""
+    register_loss(squared_hinge)
+    made = make_loss("squared_hinge")
+    assert (made.of_residual, made.records, made.is_exact) == (False, "squared_hinge loss", True)
+    y = (X > 0.2).astype(float)
+    settings = {"init": [0, 0], "lr": 0.05, "epochs": 3, "loss": "squared_hinge"}
+    reference, fused = (fit("a*x + b", X, y, kernel=kernel, **settings) for kernel in ("reference", "fused"))
+    np.testing.assert_array_equal(fused.trajectory, reference.trajectory)
+    np.testing.assert_array_equal(fused.loss, reference.loss)
+    prediction = reference.predict(X)
+    assert reference.loss[-1] == pytest.approx(np.mean(np.maximum(1 - (2 * y - 1) * prediction, 0) ** 2), rel=1e-14)
+
+    def wrong(prediction, target, options):
+        return squared_hinge(prediction, target, options)[0], prediction
+
+    with pytest.raises(ValueError, match=r"the derivative at the prediction -2\.9 is -2\.9, and the value changes"):
+        register_loss(wrong)
+    with pytest.raises(ValueError, match="must take"):
+        register_loss(lambda prediction, target, options, more: (prediction, target), name="four")
+
+
+def test_a_schedule_that_gives_others_than_when_it_was_registered_is_refused():
+    """What it uses was changed in place; a run's folder would name it by what it gave before."""
+    factors = np.array([1.0, 0.5])
+
+    @register_schedule
+    def alternating(epoch, epochs):
+        return factors[epoch.astype(int) % 2]
+
+    assert learning_rates("alternating", 1.0, 3).tolist() == [1.0, 0.5, 1.0]
+    factors[0] = 2.0
+    with pytest.raises(ValueError, match=r"alternating .* other factors than when it was registered: register it aga"):
+        learning_rates("alternating", 1.0, 3)
+    register_schedule(alternating)
+    assert learning_rates("alternating", 1.0, 3).tolist() == [2.0, 0.5, 2.0]

@@ -1,0 +1,510 @@
+"""Update rules against torch.optim and optax, by hand, and compiled against interpreted."""
+
+import inspect
+
+import numpy as np
+import pytest
+from numba import config, njit
+
+from kernels.base.numba_internals import PlainInnerCompiler
+from kernels.compile.binding import Binder, compile_bound
+from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.optimizers.descent_rules import sgd_per_sample
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay
+from kernels.optimizers.wrappers import clipped
+from kernels.simd.lanes import read_lane, write_lane
+from tests.support.constants import ROOT
+
+STEPS = 1000
+CURVATURE = np.array([[2.0, 0.3, -0.1], [0.3, 1.0, 0.2], [-0.1, 0.2, 0.5]])
+OPTIMUM = np.array([1.0, -2.0, 3.0])
+START = np.array([0.2, -5.0, 4.0])
+NOISE = 0.1 * np.random.default_rng(0).standard_normal((STEPS, 3))
+
+
+def gradient(theta, step):
+    return CURVATURE @ (theta - OPTIMUM) + NOISE[step]
+
+
+def rates(lr):
+    """A different rate for every update: some rules keep it outside of their state, and must."""
+    return lr * (1.0 + 0.5 * np.cos(np.arange(STEPS) / 30.0))
+
+
+def loss(theta):
+    """The loss of which `gradient` is the gradient, without its noise."""
+    return 0.5 * (theta - OPTIMUM) @ CURVATURE @ (theta - OPTIMUM)
+
+
+def first_slots(optimizer, start):
+    """The slots before the first update, of parameters that start there."""
+    values = optimizer.slots_start or (0.0,) * optimizer.slots
+    return tuple(start if value is None else 0.0 * start + value for value in values)
+
+
+def train(optimizer, lr, steps=STEPS):
+    """Drive a rule with NumPy arrays, as the reference does; return the path and that of its slots."""
+    options = tuple(optimizer.options.values())
+    theta, slots, clock = START, first_slots(optimizer, START), optimizer.clock_start
+    path, memory = [], []
+    for step, rate in enumerate(rates(lr).tolist()[:steps]):
+        point = optimizer.gradient_at(theta, slots, options) if optimizer.gradient_at else theta
+        g = gradient(point, step)
+        if optimizer.clock is not None:
+            clock = optimizer.clock(clock, options)
+        known = (*clock, *[loss(point)] * optimizer.needs_loss, *[g @ g] * optimizer.needs_norm)
+        if optimizer.weight_decay != 0.0:
+            g = add_weight_decay(point, g, optimizer.weight_decay)
+        theta, slots = optimizer.rule(theta, slots, g, rate, known, options)
+        path.append(theta)
+        memory.append(slots)
+    return np.array(path), memory
+
+
+@pytest.fixture
+def torch():
+    """PyTorch, where the numbers too that belong to no parameter are of 64 bits."""
+    module = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    before = module.get_default_dtype()
+    module.set_default_dtype(module.float64)
+    yield module
+    module.set_default_dtype(before)
+
+
+def train_torch(torch, name, settings, lr, max_norm=None, state=None, factor=None):
+    """The path of an optimizer of torch, or of something that it keeps in its state."""
+    theta = torch.tensor(START.copy(), dtype=torch.float64)
+    optimizer = getattr(torch.optim, name)([theta], lr=lr, foreach=False, **settings)
+    path = []
+    for step, rate in enumerate(rates(lr).tolist()):
+        optimizer.param_groups[0]["lr"] = rate * (factor(step) if factor else 1.0)
+        theta.grad = torch.from_numpy(gradient(theta.numpy(), step))
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_([theta], max_norm)
+        optimizer.step()
+        path.append((optimizer.state[theta][state] if state else theta).numpy().copy())
+    return np.array(path)
+
+
+SAME = [
+    ("sgd", "SGD", {}),
+    ("sgd(weight_decay=0.1)", "SGD", {"weight_decay": 0.1}),
+    ("momentum", "SGD", {"momentum": 0.9}),
+    ("momentum(0.5, 0.02)", "SGD", {"momentum": 0.5, "weight_decay": 0.02}),
+    ("momentum(0)", "SGD", {}),
+    ("nesterov", "SGD", {"momentum": 0.9, "nesterov": True}),
+    ("nesterov(0.7, weight_decay=0.1)", "SGD", {"momentum": 0.7, "nesterov": True, "weight_decay": 0.1}),
+    ("adagrad", "Adagrad", {}),
+    ("adagrad(1e-3, 0.1)", "Adagrad", {"eps": 1e-3, "weight_decay": 0.1}),
+    ("rmsprop", "RMSprop", {}),
+    ("rmsprop(0.9, 1e-4, 0.1)", "RMSprop", {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
+    ("adam", "Adam", {}),
+    ("adam(beta1=0.8, beta2=0.95, eps=1e-6)", "Adam", {"betas": (0.8, 0.95), "eps": 1e-6}),
+    ("adam(0.2, 0.3)", "Adam", {"betas": (0.2, 0.3)}),
+    ("adam(0, 0)", "Adam", {"betas": (0.0, 0.0)}),
+    ("adam(weight_decay=0.1)", "Adam", {"weight_decay": 0.1}),
+    ("adamw", "AdamW", {}),
+    ("adamw(0.8, 0.99, 1e-7, 0.3)", "AdamW", {"betas": (0.8, 0.99), "eps": 1e-7, "weight_decay": 0.3}),
+    ("adamw(weight_decay=0)", "AdamW", {"weight_decay": 0.0}),
+    ("momentum(0.5, dampening=0.3)", "SGD", {"momentum": 0.5, "dampening": 0.3}),
+    ("adagrad(lr_decay=0.01)", "Adagrad", {"lr_decay": 0.01}),
+    ("adagrad(initial_accumulator_value=0.5)", "Adagrad", {"initial_accumulator_value": 0.5}),
+    ("rmsprop(momentum=0.9)", "RMSprop", {"momentum": 0.9}),
+    ("rmsprop(0.9, momentum=0.5, centered=true)", "RMSprop", {"alpha": 0.9, "momentum": 0.5, "centered": True}),
+    ("adam(amsgrad=true)", "Adam", {"amsgrad": True}),
+    ("adamw(0.8, 0.9, weight_decay=0.1, amsgrad=true)", "AdamW",
+     {"betas": (0.8, 0.9), "weight_decay": 0.1, "amsgrad": True}),
+    ("adadelta", "Adadelta", {}),
+    ("adadelta(0.5, 1e-3, 0.1)", "Adadelta", {"rho": 0.5, "eps": 1e-3, "weight_decay": 0.1}),
+    ("adamax", "Adamax", {}),
+    ("adamax(0.5, 0.9, 1e-3, 0.1)", "Adamax", {"betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("nadam", "NAdam", {}),
+    ("nadam(0.8, 0.9, 1e-3, 0.1, momentum_decay=0.1)", "NAdam",
+     {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1, "momentum_decay": 0.1}),
+    ("nadam(weight_decay=0.1, decoupled_weight_decay=true)", "NAdam",
+     {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("radam", "RAdam", {}),
+    ("radam(0.8, 0.9, 1e-3, 0.1)", "RAdam", {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("radam(beta2=0.5)", "RAdam", {"betas": (0.9, 0.5)}),
+    ("radam(weight_decay=0.1, decoupled_weight_decay=true)", "RAdam",
+     {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("rprop", "Rprop", {}),
+    ("rprop(0.3, 1.5, 1e-3, 0.5)", "Rprop", {"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.5)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "name", "settings"), SAME, ids=[spec for spec, *_ in SAME])
+def test_against_torch(torch, spec, name, settings):
+    ours, _ = train(make_optimizer(spec), lr=0.05)
+    np.testing.assert_allclose(ours, train_torch(torch, name, settings, lr=0.05), rtol=1e-12)
+    assert not np.array_equal(ours[-1], START)
+
+
+ASGD = [
+    ("asgd", {}),
+    ("asgd(0.01, 0.5, 20, 0.1)", {"lambd": 0.01, "alpha": 0.5, "t0": 20.0, "weight_decay": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("spec", "settings"), ASGD)
+def test_asgd_gives_the_average_that_torch_keeps_in_its_state(torch, spec, settings):
+    ours, memory = train(make_optimizer(spec), lr=0.05)
+    np.testing.assert_allclose(ours, train_torch(torch, "ASGD", settings, 0.05, state="ax"), rtol=1e-12)
+    iterates = np.array([point for point, _ in memory])
+    np.testing.assert_allclose(iterates, train_torch(torch, "ASGD", settings, 0.05), rtol=1e-12)
+
+
+CLIPPED = [
+    ("clipped", "SGD", {}, 1.0),
+    ("clipped(adam(weight_decay=0.1), 0.3)", "Adam", {"weight_decay": 0.1}, 0.3),
+    ("clipped(momentum(0.5), max_norm=0.2)", "SGD", {"momentum": 0.5}, 0.2),
+]
+
+
+@pytest.mark.parametrize(("spec", "name", "settings", "max_norm"), CLIPPED)
+def test_clipping_against_torch(torch, spec, name, settings, max_norm):
+    ours, _ = train(make_optimizer(spec), lr=0.05)
+    np.testing.assert_allclose(ours, train_torch(torch, name, settings, 0.05, max_norm), rtol=1e-12)
+    assert not np.allclose(ours, train_torch(torch, name, settings, 0.05))
+
+
+SCALED = [
+    ("inverse_scaled", "SGD", {}, 0.25),
+    ("inverse_scaled(adam(weight_decay=0.1), 0.7)", "Adam", {"weight_decay": 0.1}, 0.7),
+]
+
+
+@pytest.mark.parametrize(("spec", "name", "settings", "power"), SCALED)
+def test_inverse_scaling_against_rates_that_torch_is_given(torch, spec, name, settings, power):
+    ours, _ = train(make_optimizer(spec), lr=0.5)
+    theirs = train_torch(torch, name, settings, lr=0.5, factor=lambda step: (step + 1) ** -power)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_an_average_goes_around_inverse_scaling():
+    with pytest.raises(ValueError, match=r"not averaged; averages go outside, as in averaged\(clipped"):
+        make_optimizer("inverse_scaled(averaged)")
+
+
+def test_clipping_hands_on_the_loss_to_an_optimizer_that_needs_it():
+    def rule(theta, slots, gradient, lr, clock, options):
+        return theta - lr * clock[-1] * gradient, ()
+
+    made = clipped(Optimizer("by_loss", rule, needs_loss=True), max_norm=1e9)
+    assert made.needs_loss
+    theta, _ = made.rule(1.0, (), 0.5, 0.1, (3.0, 0.25), tuple(made.options.values()))  # the loss, then the norm
+    assert theta == 1.0 - 0.1 * 3.0 * 0.5
+
+
+def free(base, **settings):
+    """Schedule-free learning in optax, whose own count begins at 1 and whose base's begins at 0."""
+    return lambda optax, lr: optax.contrib.schedule_free(base(optax, lr), lambda count: lr(count - 1), **settings)
+
+
+def without_momentum(optax, lr, b2=0.999, eps=1e-8, decay=0.0):
+    scaled = optax.scale_by_rms(decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True)
+    return optax.chain(scaled, optax.add_decayed_weights(decay), optax.scale_by_learning_rate(lr))
+
+
+OPTAX = [
+    ("lion", lambda optax, lr: optax.lion(lr)),
+    ("lion(0.8, 0.7, 0.1)", lambda optax, lr: optax.lion(lr, 0.8, 0.7, weight_decay=0.1)),
+    ("signum", lambda optax, lr: optax.signum(lr)),
+    ("signum(0.5)", lambda optax, lr: optax.signum(lr, 0.5)),
+    ("adabelief", lambda optax, lr: optax.adabelief(lr)),
+    ("adabelief(0.8, 0.9, 1e-3, 1e-4)", lambda optax, lr: optax.adabelief(lr, 0.8, 0.9, 1e-3, 1e-4)),
+    ("yogi", lambda optax, lr: optax.yogi(lr)),
+    ("yogi(0.8, 0.9, 1e-2)", lambda optax, lr: optax.yogi(lr, 0.8, 0.9, 1e-2)),
+    ("adan", lambda optax, lr: optax.adan(lr)),
+    (
+        "adan(0.9, 0.8, 0.95, 1e-3, 1e-4, 0.1)",
+        lambda optax, lr: optax.adan(lr, 0.9, 0.8, 0.95, 1e-3, 1e-4, weight_decay=0.1),
+    ),
+    ("lookahead", lambda optax, lr: optax.lookahead(optax.sgd(lr), 5, 0.5)),
+    ("lookahead(adam(0.8), 3, 0.8)", lambda optax, lr: optax.lookahead(optax.adam(lr, 0.8), 3, 0.8)),
+    ("schedule_free_sgd", free(lambda optax, lr: optax.sgd(lr))),
+    ("schedule_free_sgd(0.7, 0.1)",
+     free(lambda optax, lr: optax.chain(optax.add_decayed_weights(0.1), optax.sgd(lr)), b1=0.7)),
+    ("schedule_free_adamw", free(without_momentum)),
+    ("schedule_free_adamw(0.95, 0.9, 1e-3, 0.1)", free(lambda *args: without_momentum(*args, 0.9, 1e-3, 0.1), b1=0.95)),
+    ("polyak", lambda optax, lr: optax.polyak_sgd(1.0, variant="sps+")),
+    ("polyak(0.2, eps=0.1)", lambda optax, lr: optax.polyak_sgd(1.0, 1.0, 0.2, 0.1, variant="sps+")),
+]  # fmt: skip
+
+
+def train_optax(optax, jax, make, lr, steps):
+    """The path of what is evaluated: the slow parameters of lookahead, the average of schedule-free learning."""
+    pace = jax.numpy.array(rates(lr))
+    optimizer, params = make(optax, lambda count: pace[count]), jax.numpy.array(START)
+    looks_ahead = make.__code__.co_names[:1] == ("lookahead",)
+    params = optax.LookaheadParams.init_synced(params) if looks_ahead else params
+    state, path = optimizer.init(params), []
+    for step in range(steps):
+        point = np.asarray(params.fast if looks_ahead else params)
+        value = {"value": loss(point)} if isinstance(optimizer, optax.GradientTransformationExtraArgs) else {}
+        updates, state = optimizer.update(jax.numpy.array(gradient(point, step)), state, params, **value)
+        params = optax.apply_updates(params, updates)
+        shown = params.slow if looks_ahead else params
+        if isinstance(state, optax.contrib.ScheduleFreeState):
+            shown = optax.contrib.schedule_free_eval_params(state, params)
+        path.append(np.asarray(shown))
+    return np.array(path)
+
+
+@pytest.mark.parametrize(("spec", "make"), OPTAX, ids=[spec for spec, _ in OPTAX])
+def test_against_optax(spec, make):
+    optax = pytest.importorskip("optax", reason="needs optax: pip install optax")
+    import jax
+
+    optimizer = make_optimizer(spec)
+    # Polyak's steps have no other limit there than the largest rate.
+    lr, steps = (0.05, 100) if optimizer.name != "polyak" else (1.0, 100)
+    with pytest.MonkeyPatch.context() as patched, jax.enable_x64(True):
+        if optimizer.name == "polyak":
+            patched.setitem(globals(), "rates", lambda lr: np.full(STEPS, lr))
+        ours, _ = train(optimizer, lr, steps)
+        theirs = train_optax(optax, jax, make, lr, steps)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    assert not np.array_equal(ours[-1], START)
+
+
+@pytest.mark.parametrize(
+    ("spec", "lr", "expected"),
+    [
+        # theta = 1, g = (2, 0), so that |g|**2 = 4, and the loss of the batch is 1.
+        ("polyak", 1.0, 0.5),  # a step of 1/4
+        ("polyak", 0.125, 0.75),
+        ("polyak(0.5, 0.5)", 1.0, 0.875),  # half a step of 1/8
+        ("polyak(2)", 1.0, 1.0),  # below what was thought to be the minimum
+    ],
+)
+def test_a_polyak_step_by_hand(spec, lr, expected):
+    optimizer = make_optimizer(spec)
+    theta, _ = optimizer.rule(np.ones(2), (), np.array([2.0, 0.0]), lr, (1.0, 4.0), tuple(optimizer.options.values()))
+    np.testing.assert_array_equal(theta, [expected, 1.0])
+
+
+@pytest.mark.parametrize("inner", ["sgd", "adam(weight_decay=0.1)", "clipped(momentum, 0.5)"])
+def test_an_average_is_the_mean_of_what_its_optimizer_gives(inner):
+    ours, _ = train(make_optimizer(f"averaged({inner})"), lr=0.05)
+    alone, _ = train(make_optimizer(inner), lr=0.05)
+    expected = np.cumsum(alone, axis=0) / np.arange(1, STEPS + 1)[:, np.newaxis]
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+def test_every_optimizer_is_compared_with_another_by_default_and_with_options():
+    compared = [spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]] + ["averaged", "polyak(0.5, 0.5)"]
+    for name, build in OPTIMIZERS.items():
+        specs = [spec for spec in compared if spec.partition("(")[0] == name]
+        assert name in specs
+        plain = build()
+        own = {option for option in inspect.signature(build).parameters if option not in {"weight_decay", "inner"}}
+        used = {option for spec in specs for option in own if option in make_optimizer(spec).flags
+                or make_optimizer(spec).options.get(option, 0.0) != plain.options.get(option, 0.0)}  # fmt: skip
+        assert used == own
+
+
+@pytest.mark.parametrize(
+    ("spec", "first", "second"),
+    [
+        # theta = 1, g = 2 and then 1, lr = 0.5, worked out by hand.
+        ("sgd", 0.0, -0.5),
+        ("momentum(0.5)", 0.0, -1.0),  # v = 2, 2
+        ("nesterov(0.5)", -0.5, -1.5),  # v = 2, 2; step g + v / 2 = 3, 2
+        ("adagrad(0)", 0.5, 0.5 - 0.5 / 5**0.5),  # s = 4, 5
+        ("rmsprop(0.75, 0)", 0.0, -0.5),  # s = 1, 1
+        ("adam(0.5, 0.75, 0)", 0.5, 0.5 - (0.5 / 0.75) * 1.0 / (1.0 / 0.4375**0.5)),  # m = 1, 1; v = 1, 1
+        ("adamw(0.5, 0.75, 0, 0.5)", 0.25, 0.75 * 0.25 - (0.5 / 0.75) * 1.0 / (1.0 / 0.4375**0.5)),
+    ],
+)
+def test_two_updates_by_hand(spec, first, second):
+    optimizer = make_optimizer(spec)
+    options = tuple(optimizer.options.values())
+    theta, slots, clock = 1.0, first_slots(optimizer, 1.0), optimizer.clock_start
+    for g, expected in ((2.0, first), (1.0, second)):
+        clock = optimizer.clock(clock, options) if optimizer.clock else clock
+        theta, slots = optimizer.rule(theta, slots, g, 0.5, clock, options)
+        assert theta == pytest.approx(expected, rel=1e-15)
+
+
+# One text for each rule that there is, since their options are no part of what is compiled.
+FORMS = {make_optimizer(spec).rule: spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]}
+FORMS = [*FORMS.values(), "averaged", "averaged(clipped(adam, 0.1))"]
+
+
+def test_the_list_of_optimizers_has_all_options_and_their_defaults():
+    listed = {}
+    text = (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
+    for line in text.partition("## Optimizers")[2].partition("\n## ")[0].splitlines():
+        if line.startswith("| `"):
+            names, options, _ = (cell.strip() for cell in line.strip("|").split("|"))
+            values = dict(option.partition("=")[::2] for option in options.split(", ") if option)
+            listed[names.strip("`").partition("(")[0]] = values
+    assert set(listed) == set(OPTIMIZERS)
+    for name, build in OPTIMIZERS.items():
+        defaults = {option.name: option.default for option in inspect.signature(build).parameters.values()}
+        defaults.pop("inner", None)
+        assert {option: float(value or 0) for option, value in listed[name].items()} == defaults
+
+
+# As within kernels: what only compiled code calls has neither wrappers nor machine code of its own.
+INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+INNER |= {"pipeline_class": PlainInnerCompiler}
+
+
+def run(theta, slots, gradients, lr, clock, options):
+    for gradient in gradients:
+        clock = step_clock(clock, options)  # noqa: F821 - bound below
+        known = clock + facts(gradient)  # noqa: F821
+        point = point_of_gradient(theta, slots, options)  # noqa: F821
+        theta, slots = rule(theta, slots, gradient + 0.1 * point, lr, known, options)  # noqa: F821
+    return theta
+
+
+def run_on_lanes(starts, memory, gradients, rates, clock, options, out):
+    theta, lr = read_lane(starts, 0, 32), read_lane(rates, 0, 32)
+    slots = read_slots(memory)  # noqa: F821 - bound below
+    for gradient in gradients:
+        clock = step_clock(clock, options)  # noqa: F821
+        known = clock + facts(gradient)  # noqa: F821
+        point = point_of_gradient(theta, slots, options)  # noqa: F821
+        theta, slots = rule(theta, slots, gradient + 0.1 * point, lr, known, options)  # noqa: F821
+    write_lane(theta, out, 0)
+
+
+def bound_rule(optimizer, function, **given):
+    """A function bound to the parts of an optimizer; the loss and the norm are made up."""
+    size = optimizer.needs_loss + optimizer.needs_norm
+    facts = (lambda gradient: (), lambda gradient: (3.0 + gradient,), lambda gradient: (1.0, 3.0 + gradient))[size]
+    parts = {
+        "rule": optimizer.rule,
+        "step_clock": optimizer.clock or (lambda clock, options: clock),
+        "point_of_gradient": optimizer.gradient_at or (lambda theta, slots, options: theta),
+        "facts": facts,
+    }
+    binder = Binder(parts | given)
+    return binder, binder.bind(function)
+
+
+@pytest.mark.parametrize("spec", FORMS)
+def test_the_same_source_compiles_to_the_same_bits(spec):
+    optimizer = make_optimizer(spec)
+    binder, bound = bound_rule(optimizer, run)
+    options, count = tuple(optimizer.options.values()), 300
+    first = optimizer.clock_start
+    with np.errstate(all="ignore"):
+        expected = [
+            bound(start, first_slots(optimizer, start), noise, 0.05, first, options)
+            for start, noise in zip(START[:, np.newaxis], NOISE.T[:, :count, np.newaxis], strict=True)
+        ]
+    compile_bound(binder.functions, __name__, lambda function: INNER)
+    compiled = njit(error_model="numpy")(bound)
+    actual = [
+        compiled(start, first_slots(optimizer, start), noise, 0.05, first, options)
+        for start, noise in zip(START.tolist(), NOISE.T[:, :count], strict=True)
+    ]
+    np.testing.assert_array_equal(actual, np.ravel(expected))
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="there are no lanes")
+@pytest.mark.parametrize("spec", FORMS)
+def test_rules_on_lanes_have_the_same_bits(spec):
+    optimizer = make_optimizer(spec)
+    options, rng = tuple(optimizer.options.values()), np.random.default_rng(2)
+    starts, pace, noise = rng.standard_normal(32), np.geomspace(1e-3, 0.1, 32), NOISE[:300, 0]
+    binder, bound = bound_rule(optimizer, run)
+    with np.errstate(all="ignore"):
+        expected = bound(starts, first_slots(optimizer, starts), noise, pace, optimizer.clock_start, options)
+    listed = "".join(f"read_lane(memory, {32 * slot}, 32), " for slot in range(optimizer.slots))
+    scope = {"read_lane": read_lane}
+    exec(f"def read_slots(memory):\n    return ({listed})\n", scope)
+    binder, bound = bound_rule(optimizer, run_on_lanes, read_slots=scope["read_slots"])
+    compile_bound(binder.functions, __name__, lambda function: INNER)
+    actual, memory = np.empty(32), np.concatenate([np.empty(0), *first_slots(optimizer, starts)])
+    njit(error_model="numpy")(bound)(starts, memory, noise, pace, optimizer.clock_start, options, actual)
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_the_per_sample_form_is_the_same_step_in_another_order():
+    rng = np.random.default_rng(1)
+    theta, r, d = rng.standard_normal((3, 1000))
+    rule, _ = OPTIMIZERS["sgd"]().rule(theta, (), r * d, 0.3, (), ())
+    per_sample = sgd_per_sample(theta, r, d, 0.3)
+    np.testing.assert_allclose(per_sample, rule, rtol=0, atol=1e-15 * np.abs(rule).max())
+    assert (per_sample != rule).any()
+    np.testing.assert_array_equal(per_sample, theta - r * (0.3 * d))
+
+
+def test_only_plain_sgd_has_a_per_sample_form():
+    having = [name for name in OPTIMIZERS if make_optimizer(name).per_sample]
+    assert having == ["sgd"]
+    assert make_optimizer("sgd(0.1)").per_sample is None
+
+
+def test_the_clock_of_adam_never_becomes_subnormal():
+    clock, options = (1.0, 1.0), (0.0, 0.5, 1e-8)
+    for _ in range(2000):
+        clock = OPTIMIZERS["adam"]().clock(clock, options)
+    assert clock == (1e-300, 1e-300)
+    assert 1.0 - clock[0] == 1.0
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_has_the_declared_shape(name):
+    optimizer = make_optimizer(name)
+    options = tuple(optimizer.options.values())
+    clock = optimizer.clock(optimizer.clock_start, options) if optimizer.clock else ()
+    assert len(clock) == len(optimizer.clock_start)
+    known = (*clock, *[1.0] * (optimizer.needs_loss + optimizer.needs_norm))
+    _, slots = optimizer.rule(1.0, first_slots(optimizer, 1.0), 1.0, 0.1, known, options)
+    assert len(slots) == optimizer.slots
+    assert len(optimizer.slots_start) in {0, optimizer.slots}
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ("sgd", "sgd"),
+        ("sgd()", "sgd"),
+        ("sgd(0.1)", "sgd(weight_decay=0.1)"),
+        ("momentum", "momentum(momentum=0.9)"),
+        ("momentum(0.5, 1)", "momentum(momentum=0.5, weight_decay=1.0)"),
+        ("adam", "adam(beta1=0.9, beta2=0.999, eps=1e-08)"),
+        ("adamw(weight_decay=0)", "adamw(beta1=0.9, beta2=0.999, eps=1e-08, weight_decay=0.0)"),
+    ],
+)
+def test_canonical_text(spec, text):
+    optimizer = make_optimizer(spec)
+    assert isinstance(optimizer, Optimizer)
+    assert optimizer.text == text
+    assert make_optimizer(optimizer) is optimizer
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "adam(beta3=1)",
+            "adam has no option beta3 (did you mean 'beta2'?); it takes beta1, beta2, eps, weight_decay, amsgrad",
+        ),
+        ("momentum(1)", "momentum must be a number in [0, 1), not 1.0"),
+        ("nesterov(-0.1)", "momentum must be a number in [0, 1), not -0.1"),
+        ("rmsprop(1.5)", "alpha must be a number in [0, 1), not 1.5"),
+        ("adam(0.9, 1)", "beta2 must be a number in [0, 1), not 1.0"),
+        ("adamw(-1)", "beta1 must be a number in [0, 1), not -1.0"),
+        ("adagrad(-1)", "eps must be a finite number >= 0, not -1.0"),
+        ("sgd(-1)", "weight_decay must be a finite number >= 0, not -1.0"),
+        ("adamw(weight_decay=[1])", "weight_decay must be a finite number >= 0, not [1]"),
+    ],
+)
+def test_errors(text, reason):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        make_optimizer(text)
+    assert str(caught.value) == f"optimizer {text!r}: {reason}"
+
+
+def test_error_of_an_unknown_name():
+    with pytest.raises(
+        ValueError, match=r"^optimizer 'adamm' is not known \(did you mean 'adam'\?\); known are sgd, momentum, "
+    ):
+        make_optimizer("adamm(0.9)")

@@ -1,0 +1,315 @@
+"""The lane type: functions against mpmath, arithmetic against NumPy's bits, on this processor and on plainer ones."""
+
+from functools import cache as once
+
+import llvmlite.binding as llvm
+import mpmath
+import numpy as np
+import pytest
+from numba import config, njit
+from numba.core.errors import TypingError
+
+from kernels import Model, fit, models
+from kernels.base.run import Hyperparameters
+from kernels.compile import specialize
+from kernels.data.samples import allocate_data
+from kernels.losses import make_loss
+from kernels.model.functions import FUNCTIONS as FUNCTIONS_OF_PROGRAMS
+from kernels.model.program import OPERANDS
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.run_options import option_values
+from kernels.optimizers.schedules import learning_rates
+from kernels.simd import math as lane_math
+from kernels.simd.compiled_functions import COMPILED
+from kernels.simd.lanes import broadcast, read_lane, write_lane
+from kernels.simd.tuples import sum_lanes
+from kernels.train.block import train_runs
+
+EPS = np.finfo(float).eps
+LARGEST, SMALLEST_NORMAL, SMALLEST = np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal
+
+# Bounds in units in the last place of the true value: ours as `lane_exp` states them, and 4 as glibc does.
+FUNCTIONS = {
+    "exp": (mpmath.exp, 1.1),
+    "tanh": (mpmath.tanh, 3),
+    "log": (mpmath.log, 4),
+    "sin": (mpmath.sin, 4),
+    "cos": (mpmath.cos, 4),
+    "tan": (mpmath.tan, 4),
+    "arcsin": (mpmath.asin, 4),
+    "arccos": (mpmath.acos, 4),
+    "arctan": (mpmath.atan, 4),
+    "power": (lambda u, v: abs(u) ** v * (-1 if u < 0 and v % 2 else 1), 4),
+    "log1p": (mpmath.log1p, 4),
+    "expm1": (mpmath.expm1, 4),
+    "sinh": (mpmath.sinh, 4),
+    "cosh": (mpmath.cosh, 4),
+    "erf": (mpmath.erf, 4),
+}
+# As `lane_exp` and `lane_log` state them; there the vector library has no part in these.
+ON_AVX512 = {"expm1": 2, "log": 1.5, "log1p": 2}
+EXACT = ["add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign", "minimum", "maximum"]
+EXACT += ["our less", "our less_equal", "our minimum", "our maximum", "our where"]
+less, less_equal, minimum, maximum, where, erf = (
+    COMPILED[name] for name in ("less", "less_equal", "minimum", "maximum", "where", "erf")
+)
+
+PLACES = {
+    "here": {},
+    "AVX2": {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"},
+    "generic": {"NUMBA_CPU_NAME": "generic"},
+    "no vector library": {},
+}
+
+
+@njit(error_model="numpy")
+def all_on_lanes(u, v, out):
+    """Each function of FUNCTIONS, then of EXACT, in a row of `out`."""
+    for i in range(0, u.size, 32):
+        p, q = read_lane(u, i, 32), read_lane(v, i, 32)
+        write_lane(np.exp(p), out[0], i)
+        write_lane(np.tanh(p), out[1], i)
+        write_lane(np.log(p), out[2], i)
+        write_lane(np.sin(p), out[3], i)
+        write_lane(np.cos(p), out[4], i)
+        write_lane(np.tan(p), out[5], i)
+        write_lane(np.arcsin(p), out[6], i)
+        write_lane(np.arccos(p), out[7], i)
+        write_lane(np.arctan(p), out[8], i)
+        write_lane(np.power(p, q), out[9], i)
+        write_lane(np.log1p(p), out[10], i)
+        write_lane(np.expm1(p), out[11], i)
+        write_lane(np.sinh(p), out[12], i)
+        write_lane(np.cosh(p), out[13], i)
+        write_lane(erf(p), out[14], i)
+        write_lane(p + q, out[15], i)
+        write_lane(p - q, out[16], i)
+        write_lane(p * q, out[17], i)
+        write_lane(p / q, out[18], i)
+        write_lane(-p, out[19], i)
+        write_lane(np.sqrt(p), out[20], i)
+        write_lane(np.absolute(p), out[21], i)
+        write_lane(np.sign(p), out[22], i)
+        write_lane(np.minimum(p, q), out[23], i)
+        write_lane(np.maximum(p, q), out[24], i)
+        write_lane(less(p, q), out[25], i)
+        write_lane(less_equal(p, q), out[26], i)
+        write_lane(minimum(p, q), out[27], i)
+        write_lane(maximum(p, q), out[28], i)
+        write_lane(where(q, p, q), out[29], i)
+
+
+def arguments():
+    """Pairs of numbers: where functions are special, all sizes a double can have, and where functions bend."""
+    rng = np.random.default_rng(1)
+    special = [0, SMALLEST, SMALLEST_NORMAL, 1e-310, 1e-300, 1 - EPS / 2, 1, 1 + EPS, np.log(2) / 2, np.log(2) / 4]
+    special += [np.pi / 2, np.pi, 2, 19.06, 20, 22, 1e5, 1e22, 1e300, LARGEST, np.inf, np.nan]
+    # Around the last finite and the first normal value of exp, and around its smallest one.
+    special += [708.3964185322641, 709.782712893384, 709.7827128933841, 710.5, 745.1332191019411, 745.1332191019412]
+    special += [745.5, 746.5]
+    special = np.array([*special, *(-number for number in special)])
+    sizes = rng.choice([-1, 1], 500) * np.exp2(rng.uniform(-1074, 1024, 500))
+    x = [special, sizes, rng.uniform(-750, 715, 300), rng.uniform(-25, 25, 300), rng.uniform(-1, 1, 500)]
+    x += [1 + 1e-3 * rng.standard_normal(200), np.abs(sizes), np.arange(-100, 100) * np.pi / 4]
+    u = np.concatenate(x)
+    v = np.concatenate([rng.choice(special, special.size), rng.uniform(-10, 10, u.size - special.size)])
+    v[::3] = np.rint(v[::3])
+    both = np.concatenate([u, special.repeat(special.size)]), np.concatenate([v, np.tile(special, special.size)])
+    return tuple(np.resize(one, -(-one.size // 32) * 32) for one in both)
+
+
+def results():
+    u, v = arguments()
+    out = np.empty((len(FUNCTIONS) + len(EXACT), u.size))
+    with np.errstate(all="ignore"):
+        all_on_lanes(u, v, out)
+    return out
+
+
+def operands(name):
+    """What a function is called with, among which the condition of a choice is any number."""
+    u, v = arguments()
+    if name == "our where":
+        return v, u, v
+    return (u, v) if name.startswith("our ") or OPERANDS.get(name, 2) == 2 else (u,)
+
+
+@once
+def numpy_results(name):
+    ours = name == "erf" or name.startswith("our ")
+    function = FUNCTIONS_OF_PROGRAMS[name.removeprefix("our ")] if ours else getattr(np, name)
+    with np.errstate(all="ignore"):
+        return function(*operands(name))
+
+
+@once
+def distances(name):
+    """Where values are neither special nor 0, and how far NumPy's are there from the true ones, in ULP."""
+    given, near = np.stack(operands(name)), numpy_results(name)
+    ordinary = np.isfinite(given).all(axis=0) & (near != 0) & (np.abs(near) < LARGEST)
+    given, near = given[:, ordinary], near[ordinary]
+    ulp = np.spacing(np.abs(near))
+    with mpmath.workprec(160):
+        true = [FUNCTIONS[name][0](*map(mpmath.mpf, one)) for one in given.T.tolist()]
+        distance = [float((n - t) / u) for t, n, u in zip(true, near.tolist(), ulp.tolist(), strict=True)]
+    return ordinary, np.array(distance)
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def computed(request, python, tmp_path_factory):
+    """The results of a process that compiles for such a processor, or that finds no vector library."""
+    if request.param == "here":
+        return dict(zip([*FUNCTIONS, *EXACT], results(), strict=True)) | {"place": request.param}
+    if request.param == "AVX2" and not all(llvm.get_host_cpu_features().get(name) for name in ("avx2", "fma")):
+        pytest.skip("this processor has no AVX2")
+    file = tmp_path_factory.mktemp("lanes") / "results.npy"
+    code = ["import numpy as np", "from kernels.simd import math as lane_math"]
+    code += ["lane_math.LIBRARY_FUNCTIONS = ()"] if request.param == "no vector library" else []
+    code += ["from tests.kernels.simd.test_lanes import results", f"np.save({str(file)!r}, results())"]
+    python("\n".join(code), **PLACES[request.param])
+    return dict(zip([*FUNCTIONS, *EXACT], np.load(file), strict=True)) | {"place": request.param}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_over_the_whole_range(computed, name):
+    ours, expected = computed[name], numpy_results(name)
+    ordinary, distance = distances(name)
+    np.testing.assert_array_equal(ours[~ordinary], expected[~ordinary])
+    assert_same_signs(ours, expected)
+    expected = expected[ordinary]
+    error = (ours[ordinary] - expected) / np.spacing(np.abs(expected)) + distance
+    on_avx512 = llvm.get_host_cpu_features().get("avx512f") and "NUMBA_CPU_NAME" not in PLACES[computed["place"]]
+    bound = FUNCTIONS[name][1]
+    assert np.abs(error).max() <= (ON_AVX512.get(name, bound) if on_avx512 and not config.DISABLE_JIT else bound)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_arithmetic_has_the_bits_of_numpy(computed, name):
+    ours, expected = computed[name], numpy_results(name)
+    np.testing.assert_array_equal(ours, expected)
+    if name not in ("minimum", "maximum"):  # of 0 and -0, NumPy takes either
+        assert_same_signs(ours, expected)
+
+
+def assert_same_signs(ours, expected):
+    """Of zeros too; that of a nan is the processor's affair."""
+    known = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(ours[known]), np.signbit(expected[known]))
+
+
+@pytest.mark.parametrize("width", [2, 8, 32])
+def test_a_lane_comes_back_as_it_went(width):
+    @njit
+    def there_and_back(source, target):
+        write_lane(read_lane(source, 3, width), target, 5)
+
+    source, target = np.random.default_rng(2).standard_normal(40), np.zeros(40)
+    there_and_back(source, target)
+    np.testing.assert_array_equal(target[5 : 5 + width], source[3 : 3 + width])
+    assert not target[:5].any()
+    assert not target[5 + width :].any()
+
+
+@njit(error_model="numpy")
+def with_numbers(u, number, out):
+    lane = read_lane(u, 0, 8)
+    write_lane(lane + number, out[0], 0)
+    write_lane(number - lane, out[1], 0)
+    write_lane(number / lane, out[2], 0)
+    write_lane(np.minimum(number, lane), out[3], 0)
+    write_lane(np.power(lane, number), out[4], 0)
+    write_lane(broadcast(number, 8), out[5], 0)
+
+
+@pytest.mark.parametrize("number", [3, 0.1, np.float32(0.1)], ids=["int", "float", "float32"])
+def test_a_number_stands_for_a_lane_full_of_it(number):
+    u, out = np.linspace(0.5, 4, 8), np.empty((6, 8))
+    with_numbers(u, number, out)
+    number = float(number)
+    np.testing.assert_array_equal(out[:4], [u + number, number - u, number / u, np.minimum(number, u)])
+    np.testing.assert_allclose(out[4], u**number, rtol=4 * EPS)
+    np.testing.assert_array_equal(out[5], number)
+
+
+def test_a_lane_is_added_up_in_the_order_of_numpy():
+    @njit
+    def total(u):
+        return sum_lanes((read_lane(u, 0, 8),))
+
+    u = np.random.default_rng(3).standard_normal(8)
+    assert total(u) == (((u[0] + u[1]) + (u[2] + u[3])) + ((u[4] + u[5]) + (u[6] + u[7])),)
+    assert total(u) == (np.add.reduce(u),)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="there are no types")
+def test_lanes_of_different_widths_do_not_mix():
+    @njit
+    def mixed(u, out):
+        write_lane(read_lane(u, 0, 8) + read_lane(u, 0, 4), out, 0)
+
+    with pytest.raises(TypingError, match=r"Lane\(8, float64\)"):
+        mixed(np.ones(8), np.empty(8))
+
+
+def block_and_references(model, x, y, start, loss="squared", batch_size=1, optimizer="sgd"):
+    """A block of 32 runs, and the same 32 runs one by one with the reference."""
+    rng = np.random.default_rng(4)
+    inits = start + 0.2 * rng.standard_normal((32, len(start)))
+    lrs = np.geomspace(0.001, 0.05, 32)
+    kept, rule = make_loss(loss), make_optimizer(optimizer)
+    rates = np.ascontiguousarray(np.stack([learning_rates("halve(2)", lr, 4) for lr in lrs], axis=1))
+    plan = Hyperparameters(rates, option_values(kept, rule), batch_size, False, True, 5, -np.inf)
+    memories = rule.initial_memory(inits)
+    block = train_runs("lanes", model, kept, rule, allocate_data((x,), y, shuffle=True), plan, inits, memories)
+    references = [
+        fit(model, x, y, init=init, lr=lr, schedule="halve(2)", batch_size=batch_size, epochs=4, shuffle=True, seed=5,
+            drop_last=False, optimizer=optimizer, loss=loss, kernel="reference")
+        for init, lr in zip(inits, lrs, strict=True)
+    ]  # fmt: skip
+    params = np.array([reference.params for reference in references])
+    losses = np.array([reference.loss for reference in references]).T
+    return block.params, block.losses, params, losses
+
+
+X = np.random.default_rng(6).uniform(0.1, 1.0, 45)
+BENT = Model("sqrt(a**2 + x) / (b + x**2) - c*x**-3 + where(x > 0.3*b, max(a*x, b/3), sqrt(0.3*b + x)) - relu(c - x/5)")
+
+
+# Each of the two is a kernel to compile, so that all that there is to get wrong is in it.
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_a_block_has_the_bits_of_the_reference_in_every_lane(batch_size):
+    start = [1, 2, 0.1]
+    y = BENT.predict(start, X) + 0.1 * np.cos(20 * X)
+    params, losses, *expected = block_and_references(BENT, X, y, start, "huber(0.5)", batch_size, "momentum")
+    np.testing.assert_array_equal(params, expected[0])
+    np.testing.assert_array_equal(losses, expected[1])
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_a_block_with_functions_stays_close_to_the_reference(batch_size):
+    """These runs settle, so errors add up at most: a few units in the last place per update."""
+    model = Model(
+        "a*sin(w*x + p) + log(b + x) + exp(-c*x) + sigmoid(8*(x - p)) + softplus(b*x) + erf(p*x) + log1p(b*x**2) "
+        "- expm1(-b*x) + sinh(p*x)/cosh(a*x)"
+    )
+    start = [1.5, 4, 0.3, 2, 1.5]
+    y = model.predict(start, X) + 0.1 * np.cos(20 * X)
+    params, losses, *expected = block_and_references(model, X, y, start, "logcosh", batch_size)
+    bound = 4 * EPS * 4 * -(-X.size // batch_size)
+    assert np.abs(params - expected[0]).max() <= bound * np.abs(expected[0]).max()
+    np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
+
+
+@pytest.mark.skipif(not lane_math.LIBRARY_FUNCTIONS, reason="there is no library that could be missing")
+def test_code_that_calls_the_library_is_not_loaded_where_it_is_missing(monkeypatch):
+    """Otherwise the process would end at once, without an exception."""
+
+    def digest():
+        """What a kernel is named after."""
+        return specialize.specialize(models.linear.program, make_loss("squared"), make_optimizer("sgd"))[1]
+
+    monkeypatch.setattr(specialize, "_build", specialize.bind_loops)  # without seconds of compiling
+    with_library = digest()
+    assert with_library == digest()
+    monkeypatch.setattr(lane_math, "LIBRARY_FUNCTIONS", ())
+    assert with_library != digest()

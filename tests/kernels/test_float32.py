@@ -1,0 +1,243 @@
+"""float32: the bits of NumPy's own float32 arithmetic, in `fused` and in every lane, and what is refused."""
+
+import numpy as np
+import pytest
+from numba import config, njit
+
+from kernels import Model, fit, models
+from kernels.base.run import Hyperparameters
+from kernels.base.weak import Weak
+from kernels.compile.binding import compile_bound
+from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS
+from kernels.compile.lane_width import lane_width
+from kernels.data.samples import allocate_data
+from kernels.losses import LOSSES, make_loss
+from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.optimizers.run_options import option_values
+from kernels.simd.lanes import as_float32, read_lane, write_lane
+from kernels.train.block import compile_kernel, train_runs
+from tests.kernels.optimizers.test_optimizer import FORMS, INNER, bound_rule, first_slots, run
+from tests.kernels.test_equality import bits
+
+FIT = {"init": [-1, 10, 26], "lr": 0.05, "schedule": "halve(1)", "epochs": 2, "seed": 7, "dtype": "float32"}
+KINKS = Model("sqrt(a**2 + x)/(b + x**2) - c*x**-3 + where(x > 0.3*b, max(a*x, b/3), abs(b - x)) - relu(c - x/5)")
+LANES = lane_width("lanes", "float32", KINKS.program, make_loss("squared"))
+
+
+def both(model, x, y, **settings):
+    return [fit(model, x, y, kernel=kernel, **settings) for kernel in ("reference", "fused")]
+
+
+@pytest.mark.parametrize(("shuffle", "drop_last"), [(False, True), (True, False)], ids=["sequential", "shuffled"])
+@pytest.mark.parametrize("batch_size", [1, 7, 16, 129, "full"])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov(weight_decay=0.1)", "adam"])
+def test_fused_is_the_reference_bit_for_bit(noisy, optimizer, batch_size, shuffle, drop_last):
+    settings = FIT | {"optimizer": optimizer, "batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
+    expected, found = both(models.quadratic, *noisy, **settings)
+    for name in ("trajectory", "loss", "memory"):
+        np.testing.assert_array_equal(bits(getattr(found, name)), bits(getattr(expected, name)))
+    for numbers in (found.trajectory, found.loss):
+        assert numbers.dtype == np.float64
+        np.testing.assert_array_equal(numbers, numbers.astype(np.float32))
+    double = fit(models.quadratic, *noisy, kernel="reference", **settings | {"dtype": "float64"})
+    assert (double.dtype, found.dtype) == ("float64", "float32")
+    assert (found.params != double.params).all()
+    np.testing.assert_allclose(found.params, double.params, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_runs_that_grow_beyond_the_range_of_float32_diverge_alike(noisy, batch_size):
+    expected, found = both(models.quadratic, *noisy, **FIT | {"lr": 1e3, "epochs": 50, "batch_size": batch_size})
+    assert (found.status, found.epochs) == (expected.status, expected.epochs) == ("diverged", found.epochs)
+    np.testing.assert_array_equal(bits(found.trajectory), bits(expected.trajectory))
+    np.testing.assert_array_equal(bits(found.loss), bits(expected.loss))
+
+
+def runs_of(model, x, y, loss, optimizer, batch_size, runs):
+    """Runs in lanes, and some of them by the reference; their places come first."""
+    loss, rule = make_loss(loss), make_optimizer(optimizer)
+    starts = [1, 2, 0.1] + 0.2 * np.random.default_rng(4).standard_normal((runs, 3))
+    rates, held_out = np.tile(np.geomspace(0.001, 0.05, runs), (3, 1)), ((x[:50],), y[:50])
+    data = allocate_data((x,), y, shuffle=True, validation=held_out, dtype="float32")
+    hyper = Hyperparameters(rates, option_values(loss, rule), batch_size, False, True, 5, -np.inf)
+    some, memory = [0, LANES - 1, runs - 1], rule.initial_memory(starts)
+    alone = hyper._replace(rates=rates[:, some].copy())
+    return (
+        some,
+        train_runs("lanes", model, loss, rule, data, hyper, starts, memory),
+        train_runs("reference", model, loss, rule, data, alone, starts[some], memory[some]),
+    )
+
+
+# Each of the two is a kernel to compile, so that all that there is to get wrong is in it.
+@pytest.mark.parametrize(
+    ("model", "loss", "optimizer"),
+    [(KINKS, "huber(0.5)", "momentum"), (models.quadratic, "squared", "adam")],
+    ids=["kinks", "adam"],
+)
+@pytest.mark.parametrize("batch_size", [1, 16, 300])
+def test_every_lane_has_the_bits_of_the_reference(noisy, model, loss, optimizer, batch_size):
+    x, y = np.abs(noisy[0][:400]) + 0.1, noisy[1][:400]
+    some, together, alone = runs_of(model, x, y, loss, optimizer, batch_size, LANES + 6)
+    assert alone.status.tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(together.status[some], alone.status)
+    np.testing.assert_array_equal(bits(together.params[some]), bits(alone.params))
+    np.testing.assert_array_equal(bits(together.memory[some]), bits(alone.memory))
+    np.testing.assert_array_equal(bits(together.losses[:, some]), bits(alone.losses))
+    np.testing.assert_array_equal(bits(together.validation_losses[:, some]), bits(alone.validation_losses))
+    assert len(np.unique(together.params, axis=0)) == len(together.params)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_step_of_half_a_unit_in_the_last_place_is_lost(kernel):
+    """1 - 2**-25 lies halfway between two numbers of float32, of which 1 is the even one."""
+    settings = {"init": [1.0, 0.0, 0.0], "lr": 0.5, "epochs": 1}
+    x, y = [1.0], [1 - 2.0**-24]
+    single = fit(models.quadratic, x, y, dtype="float32", kernel=kernel, **settings)
+    assert single.params.tolist() == [1.0, -(2.0**-25), -(2.0**-25)]
+    assert single.loss.tolist() == [2.0**-48, 0.0]
+    double = fit(models.quadratic, x, y, kernel="reference", **settings)
+    assert double.params.tolist() == [1 - 2.0**-25, -(2.0**-25), -(2.0**-25)]
+
+
+def test_an_epoch_by_hand_in_numbers_of_numpy(noisy):
+    """Adam with nothing but float32 and Python's floats; the loss is NumPy's mean of squares."""
+    x, y = (column[:100].astype(np.float32) for column in noisy)
+    theta, lr = np.float32([0.3, -0.2]), np.float32(0.1)
+    mean = square = np.zeros(2, np.float32)
+    for t, first in enumerate(range(0, 96, 16), start=1):
+        u, v = x[first : first + 16], y[first : first + 16]
+        r = theta[0] * u + (theta[1] - v)
+        g = np.array([np.add.reduce(r * u), np.add.reduce(r)]) * (1 / 16)
+        mean, square = 0.9 * mean + (1 - 0.9) * g, 0.999 * square + (1 - 0.999) * g * g
+        step, scale = lr * (1 / (1 - 0.9**t)), 1 / float(np.sqrt(1 - 0.999**t))
+        theta = theta - step * mean / (np.sqrt(square) * scale + 1e-8)
+    assert theta.dtype == np.float32
+    settings = {"init": [0.3, -0.2], "batch_size": 16, "epochs": 1, "optimizer": "adam", "kernel": "reference"}
+    result = fit("a*x + b", x, y, dtype="float32", **settings)
+    np.testing.assert_allclose(result.params, theta, rtol=3e-7)  # 0.9**t is a product there
+    assert result.loss[-1] == np.mean(
+        (result.params[0].astype(np.float32) * x + (np.float32(result.params[1]) - y)) ** 2
+    )
+
+
+def test_weak_numbers_are_of_double_precision_until_they_meet_an_array():
+    one, single = Weak(1.0), np.float32([0.1])
+    root = 1.0 / np.sqrt(one - 0.999)
+    assert float(root) == 1.0 / np.sqrt(1.0 - 0.999)
+    assert float(np.maximum(one * 1e-200, 1e-300)) == 1e-200
+    assert float(Weak(3.0) ** 0.3) == 3.0**0.3
+    assert one - 0.999 < 0.1
+    assert not one - 1.0
+    for result in (single * root, root * single, np.maximum(single, one), single[0] * root, one + single[0]):
+        assert result.dtype == np.float32
+    np.testing.assert_array_equal(single * root, single * np.float32(float(root)))
+
+
+def run_on_lanes(starts, memory, gradients, rates, clock, options, out):
+    theta, lr = read_lane(starts, 0, 16), read_lane(rates, 0, 16)
+    slots = read_slots(memory)  # noqa: F821 - bound below
+    for number in gradients:
+        gradient = as_float32(number)
+        clock = step_clock(clock, options)  # noqa: F821
+        known = clock + facts(gradient)  # noqa: F821
+        point = point_of_gradient(theta, slots, options)  # noqa: F821
+        theta, slots = rule(theta, slots, gradient + 0.1 * point, lr, known, options)  # noqa: F821
+    write_lane(theta, out, 0)
+
+
+def names_of(optimizer):
+    return {optimizer.name} | (names_of(optimizer.inner) if optimizer.inner else set())
+
+
+ACCEPTED = [spec for spec in FORMS if names_of(make_optimizer(spec)) <= set(FLOAT32_OPTIMIZERS)]
+# One text for each; that of adam with two slots is in a kernel above.
+ACCEPTED = list({make_optimizer(spec).name: spec for spec in ACCEPTED}.values())
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="there are no lanes")
+@pytest.mark.parametrize("spec", ACCEPTED)
+def test_rules_on_lanes_have_the_same_bits(spec):
+    optimizer = make_optimizer(spec)
+    options, rng = tuple(optimizer.options.values()), np.random.default_rng(2)
+    starts, pace = rng.standard_normal(16).astype(np.float32), np.geomspace(1e-3, 0.1, 16).astype(np.float32)
+    noise = (0.1 * rng.standard_normal(200)).astype(np.float32)
+    weak = (tuple(map(Weak, optimizer.clock_start)), tuple(map(Weak, options)))
+    slots = tuple(np.float32(slot) for slot in first_slots(optimizer, starts))
+    _, bound = bound_rule(optimizer, run)
+    with np.errstate(all="ignore"):
+        expected = bound(starts, slots, noise, pace, *weak)
+    assert expected.dtype == np.float32
+    listed = "".join(f"read_lane(memory, {16 * slot}, 16), " for slot in range(optimizer.slots))
+    scope = {"read_lane": read_lane}
+    exec(f"def read_slots(memory):\n    return ({listed})\n", scope)
+    binder, bound = bound_rule(optimizer, run_on_lanes, read_slots=scope["read_slots"])
+    compile_bound(binder.functions, __name__, lambda function: INNER)
+    actual, memory = np.empty(16), np.concatenate([np.empty(0, np.float32), *slots])
+    njit(error_model="numpy")(bound)(starts, memory, noise, pace, optimizer.clock_start, options, actual)
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_what_float32_has_not_is_known():
+    """asgd takes powers of a rate, and polyak divides by the smallest number of float64."""
+    assert set(OPTIMIZERS) - set(FLOAT32_OPTIMIZERS) == {"asgd", "polyak"}
+    assert {name for name, loss in LOSSES.items() if loss().is_exact} == set(FLOAT32_LOSSES)
+    assert {name for spec in ACCEPTED for name in names_of(make_optimizer(spec))} == set(FLOAT32_OPTIMIZERS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"dtype": "float16"}, r"^dtype must be one of float64, float32, not 'float16'$"),
+        ({"kernel": "fused-fma"}, "^kernel must be one of reference, fused, lanes with dtype 'float32', not 'fused-"),
+        ({"kernel": "fused-fma"}, "^kernel must be .* lanes with dtype 'float32', not 'fused-fma'$"),
+        ({"model": "a*exp(b*x)"}, "^dtype must be 'float64' for a model with exp, whose bits"),
+        ({"loss": "logcosh"}, "^loss must be one of squared, huber, .* with dtype 'float32', not 'logcosh'$"),
+        ({"optimizer": "asgd"}, "^optimizer must be one of sgd, .* with dtype 'float32', not 'asgd'$"),
+        ({"optimizer": "averaged(polyak)"}, "with dtype 'float32', not 'polyak'$"),
+        ({"x": [1.0, 1e39]}, "^the input 1 must lie within the range of float32, .*, and is 1e[+]39 in row 1"),
+        ({"y": [1.0, -1e39]}, "^y must lie within the range of float32"),
+        ({"init": [1e300, 0]}, "^init must lie within the range of float32"),
+    ],
+)  # fmt: skip
+def test_refusals(settings, reason):
+    data = {"model": "a*x + b", "x": [1.0, 2.0], "y": [1.0, 2.0], "dtype": "float32"}
+    with pytest.raises(ValueError, match=reason):
+        fit(**data | settings)
+
+
+def test_lanes_of_functions_are_refused_too():
+    made_of = Model("a*exp(x)"), make_loss("squared"), make_optimizer("sgd")
+    with pytest.raises(ValueError, match="dtype must be 'float64' for a model with exp"):
+        compile_kernel("lanes", *made_of, dtype="float32")
+    with pytest.raises(ValueError, match="lanes with dtype 'float32', not 'lanes-fma'"):
+        compile_kernel("lanes-fma", *made_of, dtype="float32")
+
+
+# Printed is whether the kernels, in pure Python, give the bits of the reference.
+PURE_PYTHON = """
+import numba
+import numpy as np
+from kernels import fit, models
+from tests.kernels.test_float32 import KINKS, runs_of
+assert numba.config.DISABLE_JIT
+rng = np.random.default_rng(0)
+x = rng.uniform(0.1, 1, 90)
+y = 2 * x**2 - 4 * x + 3 + 0.1 * rng.standard_normal(90)
+for optimizer in ("sgd", "adam"):
+    for batch_size in (1, 16):
+        runs = [fit(models.quadratic, x[:43], y[:43], optimizer=optimizer, batch_size=batch_size, shuffle=True,
+                    epochs=3, drop_last=False, validation=0.2, kernel=kernel, dtype="float32")
+                for kernel in ("reference", "fused")]
+        np.testing.assert_array_equal(*(run.trajectory for run in runs))
+        np.testing.assert_array_equal(*(run.loss for run in runs))
+    some, together, alone = runs_of(KINKS, x, y, "huber(0.5)", optimizer, 16, 70)
+    np.testing.assert_array_equal(together.params[some], alone.params)
+    np.testing.assert_array_equal(together.memory[some], alone.memory)
+    np.testing.assert_array_equal(together.losses[:, some], alone.losses)
+print("equal")
+"""
+
+
+def test_the_kernels_are_the_reference_in_pure_python_too(python):
+    assert python(PURE_PYTHON, NUMBA_DISABLE_JIT="1") == "equal\n"

@@ -1,0 +1,206 @@
+"""Many runs side by side: the same bits as one by one, whatever becomes of the others."""
+
+from itertools import count
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kernels import fit
+from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters
+from kernels.data.samples import allocate_data
+from kernels.losses import make_loss
+from kernels.model.models import quadratic
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.run_options import option_values
+from kernels.train import block, slices
+from kernels.train.block import WIDTH, train_runs
+
+# As in tests/kernels/test_equality.py: each form, and any two with weight decay or without.
+OPTIMIZERS = ["sgd", "momentum(0.9)", "adam"]
+# With a clock, a decay, a norm, a loss and a point of the gradient; `tests.drills.optimizers` has all of them.
+OPTIMIZERS += ["clipped(adam(weight_decay=0.001), 0.5)", "averaged(polyak)"]
+EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
+X = np.random.default_rng(0).uniform(-1, 1, 43)
+Y = 2 * X**2 - 4 * X + 3
+SQUARED = make_loss("squared")
+
+
+def some_runs(count=RUNS):
+    """Starts, shape (count, 3), and rates, shape (EPOCHS, count): all differ; some runs converge, some blow up."""
+    rng = np.random.default_rng(1)
+    sizes = np.geomspace(0.03, 30, count)
+    starts = np.array([2, -4, 3]) + rng.normal(0, sizes[:, np.newaxis], (count, 3))
+    starts[0] = [2, -4, 3]
+    rates = rng.permutation(np.geomspace(0.01, 1, count)) * rng.uniform(0.5, 1, (EPOCHS, count))
+    # Such a rate makes every optimizer diverge, here in the first epoch, the second, ...
+    far = np.arange(-(count // 4), 0)
+    rates[np.arange(far.size) % EPOCHS, far] = 1e300
+    order = rng.permutation(count)
+    return starts[order], rates[:, order]
+
+
+def train(kernel, optimizer, starts, rates, state=None, *, batch_size=1, shuffle=False, drop_last=True, **rest):
+    optimizer = make_optimizer(optimizer)
+    plan = Hyperparameters(rates, option_values(SQUARED, optimizer), batch_size, drop_last, shuffle, 2**63, TARGET)
+    state = optimizer.initial_memory(starts) if state is None else state
+    data = allocate_data((X,), Y, shuffle=shuffle)
+    return train_runs(kernel, quadratic, SQUARED, optimizer, data, plan, starts, state, **rest)
+
+
+def assert_same(found, expected):
+    np.testing.assert_array_equal(found.status, expected.status)
+    np.testing.assert_array_equal(found.marks, expected.marks)
+    np.testing.assert_array_equal(found.params, expected.params)
+    np.testing.assert_array_equal(found.memory, expected.memory)
+    assert found.losses.shape == expected.losses.shape
+    for run, done in enumerate(expected.marks - EPOCHS + len(expected.losses) - 1):
+        np.testing.assert_array_equal(found.losses[: done + 1, run], expected.losses[: done + 1, run])
+
+
+@pytest.fixture(params=["in one go", "epoch by epoch"])
+def slicing(request, monkeypatch):
+    """A run of some length is trained in slices of time."""
+    if request.param == "epoch by epoch":
+        monkeypatch.setattr(slices, "FIRST_SLICE", 1)
+        monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {},
+        {"shuffle": True},
+        {"batch_size": 9, "shuffle": True},
+        {"batch_size": 9, "drop_last": False},
+        {"batch_size": X.size},
+    ],
+    ids=["per sample", "shuffled", "batches", "with the rest", "full"],
+)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_kernels_give_the_bits_of_the_reference_run_by_run(optimizer, order, slicing):
+    runs = some_runs()
+    expected = train("reference", optimizer, *runs, **order)
+    # No rate is too high for Polyak's steps.
+    assert {MAX_EPOCHS, CONVERGED} | ({DIVERGED} if "polyak" not in optimizer else set()) <= set(expected.status)
+    assert len(set(expected.marks)) > (5 if "polyak" not in optimizer else 2)
+    for kernel in ("fused", "lanes"):
+        assert_same(train(kernel, optimizer, *runs, **order), expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 9, X.size])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum(0.9)"])
+def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
+    rule, rates = make_optimizer(optimizer), np.full((EPOCHS, RUNS), 0.1)
+    plan = Hyperparameters(rates, option_values(SQUARED, rule), batch_size, False, False, 0, -np.inf)
+    starts = np.random.default_rng(3).choice([0.0, -0.0], (RUNS, 3))
+    state, data = rule.initial_memory(starts), allocate_data((X,), np.zeros(X.size), shuffle=False)
+    expected, *found = (
+        train_runs(kernel, quadratic, SQUARED, rule, data, plan, starts, state)
+        for kernel in ("reference", "fused", "lanes")
+    )
+    assert (expected.marks == EPOCHS).all()
+    assert 0 < np.signbit(expected.params).sum() < expected.params.size
+    for runs in found:
+        assert_same(runs, expected)
+        np.testing.assert_array_equal(np.signbit(runs.params), np.signbit(expected.params))
+        np.testing.assert_array_equal(np.signbit(runs.memory), np.signbit(expected.memory))
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum(0.9)", "adam"])
+def test_a_run_is_what_fit_makes_of_it(optimizer, kernel):
+    starts, rates = some_runs(5)
+    runs = train(kernel, optimizer, starts, rates, batch_size=9, shuffle=True)
+    for run, start in enumerate(starts):
+        alone = fit(quadratic, X, Y, init=start, lr=1, schedule=rates[:, run], batch_size=9, epochs=EPOCHS,
+                    shuffle=True, seed=2**63, optimizer=optimizer, target=TARGET)  # fmt: skip
+        assert (STATUS[runs.status[run]], runs.marks[run]) == (alone.status, alone.epochs)
+        np.testing.assert_array_equal(runs.params[run], alone.params)
+        np.testing.assert_array_equal(runs.losses[: alone.epochs + 1, run], alone.loss)
+
+
+@pytest.mark.parametrize("size", [1, WIDTH - 1, WIDTH, WIDTH + 1, 3 * WIDTH])
+def test_a_run_does_not_depend_on_its_neighbours(size):
+    starts, rates = some_runs(3 * WIDTH)
+    rng = np.random.default_rng(2)
+    chosen = rng.choice(3 * WIDTH, size, replace=False)
+    together = train("lanes", "adam", starts, rates)
+    apart = train("lanes", "adam", starts[chosen], rates[:, chosen])
+    for name in ("params", "memory", "status", "marks"):
+        np.testing.assert_array_equal(getattr(apart, name), getattr(together, name)[chosen])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "optimizer"),
+    [
+        (kernel, optimizer)
+        for kernel in ("reference", "fused", "lanes")
+        for optimizer in ("sgd", "momentum(0.9)", "adam")
+    ]
+    + [("lanes-fma", "sgd")],
+)
+@pytest.mark.parametrize("order", [{}, {"batch_size": 9, "shuffle": True}], ids=["per sample", "batches"])
+def test_a_run_that_goes_on_later_is_a_run_made_at_once(kernel, optimizer, order):
+    starts, rates = some_runs()
+    at_once = train(kernel, optimizer, starts, rates, **order)
+    half = EPOCHS // 2
+    before = train(kernel, optimizer, starts, rates[:half], **order)
+    on = before.status == MAX_EPOCHS
+    assert 0 < on.sum() < RUNS
+    after = train(kernel, optimizer, before.params[on], rates[:, on], before.memory[on], first=half, **order)
+    for name in ("params", "memory", "status", "marks"):
+        joined = getattr(before, name).copy()
+        joined[on] = getattr(after, name)
+        np.testing.assert_array_equal(joined, getattr(at_once, name))
+    np.testing.assert_array_equal(before.losses[half, on], after.losses[0])
+    for place, run in enumerate(np.flatnonzero(on)):
+        done = after.marks[place]
+        np.testing.assert_array_equal(at_once.losses[: half + 1, run], before.losses[:, run])
+        np.testing.assert_array_equal(at_once.losses[half : done + 1, run], after.losses[: done - half + 1, place])
+
+
+def test_what_is_given_is_not_written_to():
+    starts, rates = some_runs()
+    state = make_optimizer("adam").initial_memory(np.zeros((RUNS, 3)))
+    for array in (starts, rates, state):
+        array.setflags(write=False)
+    for kernel in ("reference", "fused", "lanes"):
+        train(kernel, "adam", starts, rates, state)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused", "lanes"])
+def test_training_can_be_stopped_at_any_slice(kernel, slicing):
+    runs = some_runs()
+
+    def asked(stop_at):
+        """Whether it came to an end, and how often it asked."""
+        times = count()
+        return train(kernel, "sgd", *runs, stopped=lambda: next(times) == stop_at) is not None, next(times)
+
+    finished, times = asked(None)
+    assert finished
+    for stop_at in {0, 1, times // 2, times - 1}:
+        assert asked(stop_at) == (False, stop_at + 1)
+
+
+def test_the_first_slice_of_the_reference_is_short(monkeypatch):
+    """It takes a thousand times as long as a kernel, and Ctrl-C must be heard."""
+    monkeypatch.setattr(slices, "FIRST_SLICE", 5000 * X.size)
+    monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
+    starts, rates = np.ones((1, 3)), np.full((EPOCHS, 1), 0.01)
+    times = count()
+    train("reference", "sgd", starts, rates, stopped=lambda: next(times) < 0)
+    assert next(times) == 1 + EPOCHS - 5
+
+
+@pytest.mark.parametrize("kernel", ["lanes", "fused"])
+def test_the_time_is_that_from_the_beginning_to_the_end(monkeypatch, kernel):
+    readings = iter([10.0, 17.5])
+    monkeypatch.setattr(block, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
+    assert train(kernel, "sgd", *some_runs()).seconds == 7.5
+
+
+def test_an_unknown_kernel_is_refused():
+    with pytest.raises(ValueError, match=r"kernel must be one of .*, not 'turbo'"):
+        train("turbo", "sgd", *some_runs())

@@ -1,0 +1,538 @@
+"""fit(): against others, what it returns, how it stops, and what it refuses."""
+
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import SGDRegressor
+
+from kernels import fit, models
+from kernels.compile.kinds import SINGLE
+from kernels.data import order as block_shuffle
+from kernels.train import slices
+from tests.support.constants import HANG
+
+X = np.linspace(-1, 1, 60)
+Y = 2 * X**2 - 4 * X + 3
+TRUE = [2, -4, 3]
+
+
+def quadratic(**settings):
+    return fit(models.quadratic, X, Y, **{"init": [0, 0, 0], "lr": 0.3, "epochs": 20, "batch_size": 1} | settings)
+
+
+# Against others
+
+
+@pytest.mark.parametrize("shuffle", [False, True], ids=["sequential", "shuffled"])
+@pytest.mark.parametrize(
+    ("loss", "theirs"),
+    [
+        ("squared", {}),
+        ("huber(0.3)", {"loss": "huber", "epsilon": 0.3}),
+        ("epsilon_insensitive(0.3)", {"loss": "epsilon_insensitive", "epsilon": 0.3}),
+    ],
+    ids=["squared", "huber", "epsilon_insensitive"],
+)
+def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
+    rng = np.random.default_rng(1)
+    u = rng.uniform(-2, 2, 200)
+    x = np.stack([u**2, u], axis=1)  # the derivatives of a quadratic
+    y = x @ [3, -1] + 0.5 + rng.standard_normal(200)
+    epochs = 5
+    kernel = "reference" if loss.startswith("epsilon") else "fused"  # which has the same bits, and costs a compilation
+    ours = fit(models.quadratic, u, y, init=[0.1, 0.2, 0.3], lr=0.01, epochs=epochs, loss=loss, shuffle=shuffle, seed=3,
+               kernel=kernel)  # fmt: skip
+    # It keeps no state but the parameters, so one pass over all our epochs, one after the other, is the same training.
+    order = np.concatenate([block_shuffle.permutation(200, 3, e) if shuffle else np.arange(200) for e in range(epochs)])
+    options = {"penalty": None, "learning_rate": "constant", "eta0": 0.01, "shuffle": False, "max_iter": 1, "tol": None}
+    regressor = SGDRegressor(**options, **theirs)
+    regressor.fit(x[order], y[order], coef_init=[0.1, 0.2], intercept_init=0.3)
+    np.testing.assert_allclose(ours.params, [*regressor.coef_, *regressor.intercept_], rtol=1e-12)
+
+
+TORCH = {
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
+    "adam": ("Adam", {}),
+    "adamw": ("AdamW", {}),
+}
+TORCH_LOSSES = {
+    "squared": lambda torch, r: r**2 / 2,
+    "huber(0.5)": lambda torch, r: torch.nn.functional.huber_loss(r, torch.zeros_like(r), delta=0.5, reduction="none"),
+    "logcosh": lambda torch, r: torch.log(torch.cosh(r)),
+}
+
+
+TORCH_MODELS = {
+    "quadratic": ([2, -4, 3], lambda torch, x, a, b, c: a * x**2 + b * x + c),
+    "gaussian_peak": (
+        [2, 0.5, 0.3, 0.1],
+        lambda torch, x, a, m, s, c: a * torch.exp(-((x - m) ** 2) / (2 * s**2)) + c,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "loss", "batch_size"),
+    [
+        *(("quadratic", optimizer, "squared", 9) for optimizer in TORCH),
+        *(("quadratic", "sgd", loss, 1) for loss in TORCH_LOSSES),
+        *(("gaussian_peak", "sgd", "squared", batch_size) for batch_size in (1, 16)),
+    ],
+)
+def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
+    """In float64, with gradients by torch's own differentiation, and the samples in the same order."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    true, formula = TORCH_MODELS[name]
+    rng = np.random.default_rng(2)
+    x, start = rng.uniform(0, 1, 50), 0.8 * np.array(true)
+    model = getattr(models, name)
+    y = model.predict(true, x) + 0.1 * rng.standard_normal(50)
+    # The reference has the same bits, and costs no compilation of a kernel that no other test has.
+    kernel = "fused" if optimizer in {"sgd", "momentum", "adam"} else "reference"
+    ours = fit(model, x, y, init=start, lr=0.02, schedule="halve(3)", batch_size=batch_size, epochs=4, shuffle=True,
+               seed=5, drop_last=False, optimizer=optimizer, loss=loss, kernel=kernel)  # fmt: skip
+
+    theta = torch.tensor(start, requires_grad=True)
+    theirs, options = TORCH[optimizer]
+    stepper = getattr(torch.optim, theirs)([theta], lr=1.0, foreach=False, **options)
+    for epoch, rate in enumerate([0.02, 0.02, 0.01, 0.01]):
+        stepper.param_groups[0]["lr"] = rate
+        for batch in np.split(block_shuffle.permutation(50, 5, epoch), range(batch_size, 50, batch_size)):
+            residual = formula(torch, torch.tensor(x[batch]), *theta) - torch.tensor(y[batch])
+            stepper.zero_grad()
+            TORCH_LOSSES[loss](torch, residual).mean().backward()
+            stepper.step()
+    np.testing.assert_allclose(ours.params, theta.detach().numpy(), rtol=1e-11)
+
+
+def test_gradient_descent_against_its_closed_form():
+    """theta_k - theta* = (I - lr A)**k (theta_0 - theta*) with A = G'G/n, for least squares with the design G."""
+    rng = np.random.default_rng(3)
+    y = Y + 0.1 * rng.standard_normal(X.size)
+    design = np.stack([X**2, X, np.ones_like(X)], axis=1)
+    best = np.linalg.lstsq(design, y)[0]
+    step = np.eye(3) - 0.5 * design.T @ design / X.size
+    result = fit(models.quadratic, X, y, init=[-1, 10, 26], lr=0.5, epochs=40, batch_size="full")
+    expected = [best + np.linalg.matrix_power(step, k) @ ([-1, 10, 26] - best) for k in range(41)]
+    np.testing.assert_allclose(result.trajectory, expected, rtol=1e-11)
+    np.testing.assert_allclose(result.loss, [np.mean((design @ theta - y) ** 2) for theta in expected], rtol=1e-11)
+
+
+# What it returns
+
+
+@pytest.mark.parametrize("kernel", SINGLE)
+def test_what_a_result_holds(kernel):
+    result = quadratic(kernel=kernel, epochs=7, schedule="halve(2)")
+    assert result.loss.shape == (8,)
+    assert result.trajectory.shape == (8, 3)
+    assert result.rates.tolist() == [0.3, 0.15, 0.15, 0.075, 0.075, 0.0375, 0.0375]
+    assert (result.status, result.epochs, result.epochs_to_target) == ("max_epochs", 7, None)
+    np.testing.assert_array_equal(result.params, result.trajectory[-1])
+    residuals = [models.quadratic.predict(theta, X) - Y for theta in result.trajectory]
+    np.testing.assert_allclose(result.loss, np.mean(np.square(residuals), axis=1), rtol=1e-12)
+
+
+def test_a_result_is_equal_to_itself_alone():
+    first, second = quadratic(epochs=2), quadratic(epochs=2)
+    assert first == first
+    assert first != second
+    assert len({first, second, first}) == 2
+
+
+def arrays_of(result):
+    return [result.params, result.loss, result.trajectory, result.rates]
+
+
+def test_arrays_of_a_result_do_not_change_each_other():
+    result = quadratic(epochs=3)
+    for changed in range(4):
+        before = [array.tolist() for array in arrays_of(result)]
+        arrays_of(result)[changed][...] += 1
+        for number, (array, kept) in enumerate(zip(arrays_of(result), before, strict=True)):
+            assert (array.tolist() == kept) is (number != changed)
+
+
+def test_its_frame():
+    frame = quadratic(epochs=3, schedule="halve(2)").to_frame()
+    assert frame.columns.tolist() == ["epoch", "lr", "loss", "param_a", "param_b", "param_c", "samples", "updates"]
+    assert frame["epoch"].tolist() == [0, 1, 2, 3]
+    assert frame["lr"].tolist()[1:] == [0.3, 0.15, 0.15]
+    assert frame["lr"].isna().tolist() == [True, False, False, False]
+    assert frame.loc[0, ["param_a", "param_b", "param_c"]].tolist() == [0, 0, 0]
+
+
+def test_where_it_starts():
+    names = quadratic(init={"c": 3, "a": 1, "b": 2}, epochs=1)
+    assert names.trajectory[0].tolist() == [1, 2, 3]
+    drawn = quadratic(init=None, seed=12, epochs=1)
+    np.testing.assert_array_equal(drawn.trajectory[0], np.random.default_rng(12).standard_normal(3))
+    assert not np.array_equal(drawn.trajectory[0], quadratic(init=None, seed=13, epochs=1).trajectory[0])
+
+
+def test_schedules_in_all_their_forms():
+    text = quadratic(schedule="exponential(0.5)", epochs=4)
+    for same in (lambda epoch: 0.5**epoch, [1, 0.5, 0.25, 0.125], np.array([1, 0.5, 0.25, 0.125])):
+        np.testing.assert_array_equal(quadratic(schedule=same, epochs=4).trajectory, text.trajectory)
+
+
+def test_a_model_may_be_text():
+    by_name, by_text = (fit(model, X, Y, init=[0, 0, 0]) for model in ("quadratic", "a*x**2 + b*x + c"))
+    np.testing.assert_array_equal(by_name.trajectory, quadratic(lr=0.1, epochs=100).trajectory)
+    np.testing.assert_array_equal(by_text.trajectory, by_name.trajectory)
+
+
+def test_orders_and_seeds():
+    sequential, first, second = quadratic(), quadratic(shuffle=True, seed=1), quadratic(shuffle=True, seed=2)
+    assert len({run.params.tobytes() for run in (sequential, first, second)}) == 3
+    np.testing.assert_array_equal(quadratic(shuffle=True, seed=1).params, first.params)
+    # Whoever visits the samples of epoch 0 in that order one after the other takes the same steps.
+    order = block_shuffle.permutation(X.size, 1, 0)
+    by_hand = fit(models.quadratic, X[order], Y[order], init=[0, 0, 0], lr=0.3, epochs=1)
+    np.testing.assert_array_equal(by_hand.params, first.trajectory[1])
+
+
+def test_the_last_batch_is_dropped_or_kept():
+    dropped = quadratic(batch_size=50, epochs=1)
+    kept = quadratic(batch_size=50, epochs=1, drop_last=False)
+    first = fit(models.quadratic, X[:50], Y[:50], init=[0, 0, 0], lr=0.3, epochs=1, batch_size="full")
+    last = fit(models.quadratic, X[50:], Y[50:], init=first.params, lr=0.3, epochs=1, batch_size="full")
+    np.testing.assert_array_equal(dropped.params, first.params)
+    np.testing.assert_array_equal(kept.params, last.params)
+
+
+# How it stops
+
+
+@pytest.mark.parametrize("kernel", SINGLE)
+def test_the_target(kernel):
+    whole = quadratic(kernel=kernel)
+    target = whole.loss[6]
+    assert (whole.loss[:6] > target).all()
+    stopped = quadratic(kernel=kernel, target=target)
+    assert (stopped.status, stopped.epochs, stopped.epochs_to_target) == ("converged", 6, 6)
+    np.testing.assert_array_equal(stopped.loss, whole.loss[:7])
+    np.testing.assert_array_equal(stopped.trajectory, whole.trajectory[:7])
+    np.testing.assert_array_equal(stopped.rates, whole.rates[:6])
+
+
+@pytest.mark.parametrize("kernel", SINGLE)
+def test_a_start_that_has_the_target_is_not_trained(kernel):
+    result = quadratic(kernel=kernel, init=TRUE, target=1e-20)
+    assert (result.status, result.epochs, result.epochs_to_target) == ("converged", 0, 0)
+    assert result.loss.shape == (1,)
+    assert result.params.tolist() == TRUE
+    assert result.rates.size == 0
+    assert len(result.to_frame()) == 1
+
+
+def test_a_target_in_the_last_epoch_counts():
+    whole = quadratic(epochs=6)
+    assert quadratic(epochs=6, target=whole.loss[6]).status == "converged"
+    assert quadratic(epochs=6, target=np.nextafter(whole.loss[6], 0)).status == "max_epochs"
+
+
+@pytest.mark.parametrize("kernel", SINGLE)
+def test_a_run_that_diverges_is_kept(kernel):
+    result = quadratic(kernel=kernel, lr=30, epochs=5000, target=1e-3)
+    assert (result.status, result.epochs_to_target) == ("diverged", None)
+    assert 0 < result.epochs < 5000
+    assert result.loss.shape == (result.epochs + 1,)
+    finite = np.isfinite(result.loss) & np.isfinite(result.trajectory).all(axis=1)
+    assert finite[:-1].all()
+    assert not finite[-1]
+
+
+@pytest.mark.parametrize("kernel", SINGLE)
+def test_a_loss_that_overflows_at_the_start_has_diverged(kernel):
+    result = quadratic(kernel=kernel, init=[1e200, 0, 0])
+    assert (result.status, result.epochs) == ("diverged", 0)
+    assert result.loss.tolist() == [np.inf]
+
+
+@pytest.fixture
+def epoch_by_epoch(monkeypatch):
+    """Make every slice one epoch long."""
+    monkeypatch.setattr(slices, "FIRST_SLICE", 1)
+    monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "averaged(polyak)"])
+def test_slices_do_not_change_results(request, optimizer, kernel):
+    settings = {"optimizer": optimizer, "kernel": kernel, "batch_size": 9, "shuffle": True, "lr": 0.01, "epochs": 9}
+    whole, calls = quadratic(**settings), []
+    request.getfixturevalue("epoch_by_epoch")
+    sliced = quadratic(**settings, callback=calls.append)
+    np.testing.assert_array_equal(sliced.trajectory, whole.trajectory)
+    np.testing.assert_array_equal(sliced.loss, whole.loss)
+    assert [call.epochs for call in calls] == [*range(1, 10)]
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_the_callback_sees_the_run_grow(epoch_by_epoch, kernel):
+    calls = []
+    result = quadratic(kernel=kernel, target=1e-2, callback=calls.append)
+    assert result is calls[-1]
+    assert [call.status for call in calls] == ["max_epochs"] * (len(calls) - 1) + ["converged"]
+    for call in calls:
+        assert call.loss.shape == (call.epochs + 1,)
+        np.testing.assert_array_equal(call.trajectory, result.trajectory[: call.epochs + 1])
+        np.testing.assert_array_equal(call.params, result.trajectory[call.epochs])
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize("target", [None, 1e-2], ids=["all epochs", "converges"])
+def test_a_callback_cannot_change_the_run(epoch_by_epoch, kernel, target):
+    expected, calls = quadratic(kernel=kernel, target=target), []
+
+    def meddle(result):
+        calls.append(result)
+        for array in arrays_of(result):
+            if array.flags.writeable:
+                array[...] = 7
+
+    result = quadratic(kernel=kernel, target=target, callback=meddle)
+    assert result.epochs == expected.epochs > 1
+    for call in calls[:-1]:
+        assert [array.flags.writeable for array in arrays_of(call)] == [True, False, False, False]
+        np.testing.assert_array_equal(call.trajectory, expected.trajectory[: call.epochs + 1])
+        np.testing.assert_array_equal(call.loss, expected.loss[: call.epochs + 1])
+        np.testing.assert_array_equal(call.rates, expected.rates[: call.epochs])
+    assert all((array == 7).all() for array in arrays_of(result))  # these are the caller's own
+    others = [array for call in calls[:-1] for array in arrays_of(call)]
+    assert not any(np.shares_memory(array, other) for array in arrays_of(result) for other in others)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_the_time_is_that_of_all_slices_so_far(epoch_by_epoch, monkeypatch, kernel):
+    """What lies between the slices, such as the callback, is not in it; nor is compiling, which takes 3 s here."""
+    trained = (
+        reading for epoch in range(4) for reading in (100.0 * epoch, 100.0 * epoch + [1.0, 2.0, 4.0, 8.0][epoch])
+    )
+    compiled = iter([50.0, 53.0])
+    monkeypatch.setattr(slices, "time", SimpleNamespace(perf_counter=lambda: next(trained)))
+    monkeypatch.setattr(sys.modules["kernels.train.fit"], "time", SimpleNamespace(perf_counter=lambda: next(compiled)))
+    calls = []
+    result = quadratic(kernel=kernel, epochs=4, callback=calls.append)
+    assert [call.seconds for call in calls] == [1, 3, 7, 15]
+    assert result.seconds == 15
+    assert result.compile_seconds == 3
+
+
+def test_what_a_callback_raises_ends_the_run(epoch_by_epoch):
+    class EnoughError(Exception):
+        pass
+
+    def enough(result):
+        if result.epochs == 3:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        quadratic(callback=enough)
+
+
+LONG_RUN = """
+import signal
+import numpy as np
+from kernels import fit
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent process ignores it
+x = np.linspace(-1, 1, 1000)
+said = []
+def say(result):
+    if not said:
+        said.append(print("running", flush=True))
+fit("quadratic", x, x, lr=1e-9, epochs=20_000_000, shuffle=True, kernel=KERNEL, callback=say)
+print("finished")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_ctrl_c_ends_a_long_fit(kernel):
+    """It would take a minute and more; within slices of time it listens."""
+    command = [sys.executable, "-c", f"KERNEL = {kernel!r}\n{LONG_RUN}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ) as child:
+        try:
+            assert child.stdout.readline() == "running\n"
+            child.send_signal(signal.SIGINT)
+            output, errors = child.communicate(timeout=HANG)
+        finally:
+            child.kill()
+    assert output == ""
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+# What it takes, and what it refuses
+
+
+def test_inputs_are_not_changed():
+    x, y = np.random.default_rng(4).random((40, 2)), np.arange(40.0)
+    u = x[:, 0].copy()
+    before = x.tobytes(), y.tobytes(), u.tobytes()
+    settings = {"shuffle": True, "batch_size": 7, "lr": 1e-3}
+    for kernel in SINGLE:
+        fit(models.quadratic, u, y, kernel=kernel, **settings)
+    for kernel in ("reference", "fused"):
+        fit(models.plane, x, y, kernel=kernel, **settings)
+    assert (x.tobytes(), y.tobytes(), u.tobytes()) == before
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_read_only_arrays_and_memory_maps(tmp_path, kernel):
+    expected = quadratic(kernel=kernel, shuffle=True)
+    maps = []
+    for name, array in (("x", X), ("y", Y)):
+        np.save(tmp_path / f"{name}.npy", array)
+        maps.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    frozen = X.copy(), Y.copy()
+    for array in frozen:
+        array.flags.writeable = False
+    for x, y in (maps, frozen):
+        result = fit(models.quadratic, x, y, init=[0, 0, 0], lr=0.3, epochs=20, shuffle=True, kernel=kernel)
+        np.testing.assert_array_equal(result.trajectory, expected.trajectory)
+
+
+@pytest.mark.parametrize("convert", [np.float32, np.int16, np.uint8, np.longdouble, ">f8", list], ids=str)
+def test_all_real_numbers_are_computed_with_as_float64(convert):
+    x, y = np.arange(12) % 5, np.arange(12) % 7
+    expected = fit(models.linear, x.astype(float), y.astype(float), lr=0.01)
+    changed = [v.tolist() if convert is list else v.astype(convert) for v in (x, y)]
+    result = fit(models.linear, *changed, lr=0.01)
+    assert result.params.dtype == np.float64
+    np.testing.assert_array_equal(result.trajectory, expected.trajectory)
+
+
+MASKED = np.ma.masked_array([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "count"),
+    [
+        ({"x": MASKED}, "x", 2),
+        ({"y": MASKED}, "y", 2),
+        ({"x": np.ma.masked_invalid([1, np.nan, 3, 4])}, "x", 1),
+        ({"x": MASKED.astype(int)}, "x", 2),
+        ({"x": MASKED[:, np.newaxis]}, "x", 2),
+        ({"x": [MASKED[:1], MASKED[1:2], MASKED[2:3], MASKED[3:]]}, "x", 2),
+        ({"x": [[1.0], [2.0], (np.ma.masked,), [4.0]]}, "x", 1),
+        ({"y": [1.0, 2.0, 3.0, np.ma.masked]}, "y", 1),
+        ({"init": MASKED[:2]}, "init", 1),
+        ({"init": {"a": 1.0, "b": np.ma.masked}}, "init", 1),
+        ({"schedule": MASKED, "epochs": 4}, "schedule", 2),
+    ],
+)
+def test_masked_values_are_refused(settings, name, count):
+    message = f"{name} must hold no masked values, not {count} of them: leave those out, or fill them with"
+    with pytest.raises(ValueError, match=f"^{message} numpy.ma.filled$"):
+        fit(models.linear, **{"x": [1, 2, 3, 4], "y": [1, 2, 3, 4]} | settings)
+
+
+@pytest.mark.parametrize("mask", [False, np.ma.nomask, [False] * 4], ids=str)
+def test_masked_arrays_without_a_masked_value_are_arrays(mask):
+    x = np.ma.masked_array([1.0, 2.0, 3.0, 4.0], mask=mask)
+    result = fit(models.linear, x, x, lr=0.01)
+    assert not isinstance(result.params, np.ma.MaskedArray)
+    np.testing.assert_array_equal(result.trajectory, fit(models.linear, x.data, x.data, lr=0.01).trajectory)
+
+
+def test_strided_columns_are_the_same_as_contiguous_ones():
+    rng = np.random.default_rng(5)
+    table = rng.standard_normal((50, 6))
+    y = rng.standard_normal(100)[::2]
+    strided = fit(models.plane, table[:, ::3], y, lr=0.01)
+    whole = fit(models.plane, table[:, ::3].copy(), y.copy(), lr=0.01)
+    np.testing.assert_array_equal(strided.trajectory, whole.trajectory)
+
+
+def test_one_sample_is_enough():
+    result = fit("a*x", [2.0], [6.0], init=[0], lr=0.25, epochs=1, batch_size="full", shuffle=True)
+    assert result.params.tolist() == [3.0]
+
+
+def with_bad(value, row):
+    changed = Y.copy()
+    changed[row] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": 3}, "expression must be text such as 'a*x + b', not int"),
+        ({"model": "a*x +"}, "expression, column 6: a number or a name is missing at the end"),
+        ({"model": "plane"}, "the model 'plane' has the inputs x1, x2, not x"),
+        ({"x": []}, "x must hold at least one sample, not none"),
+        ({"x": [], "y": []}, "x and y must hold at least one sample, not none"),
+        ({"x": X[:-1]}, "y must have shape (59,), one value for each sample of x, not (60,)"),
+        ({"y": Y[:, np.newaxis]}, "y must have shape (60,), one value for each sample of x, not (60, 1)"),
+        ({"x": np.ones((60, 2))}, "x must have shape (n,) or (n, 1) for inputs ('x',), not (60, 2)"),
+        ({"x": X + 0j}, "x must hold real numbers, not values of type complex128"),
+        ({"y": ["1"] * 60}, "y must hold real numbers for the loss 'squared', not labels such as '1'"),
+        ({"x": with_bad(np.nan, 7)}, "x must be finite, and is nan in row 7 (counted from 0)"),
+        ({"y": with_bad(-np.inf, 59)}, "y must be finite, and is -inf in row 59 (counted from 0)"),
+        ({"init": [1, 2]}, "init must be 3 numbers for a, b, c, not an array of shape (2,)"),
+        ({"init": [1, 2, np.nan]}, "init must be finite numbers, not [1.0, 2.0, nan]"),
+        ({"init": {"a": 1}}, "init has no value for b, c; the parameters are a, b, c"),
+        ({"init": "abc"}, "init must hold real numbers, not values of type <U3"),
+        ({"lr": 0}, "lr must be a positive finite number, not 0.0"),
+        ({"lr": np.inf}, "lr must be a positive finite number, not inf"),
+        ({"lr": "0.1"}, "lr must be a positive finite number, not '0.1'"),
+        ({"lr": [0.1]}, "lr must be a positive finite number, not [0.1]"),
+        ({"schedule": "halv(10)"}, "schedule 'halv' is not known (did you mean 'halve'?); known are constant, halve, "),
+        ({"schedule": [1, 2]}, "schedule must have the shape (20,), one factor per epoch, not (2,)"),
+        ({"batch_size": 0}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not 0'),
+        ({"batch_size": 61}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not 61'),
+        ({"batch_size": 2.0}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not 2.0'),
+        ({"batch_size": True}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not True'),
+        ({"batch_size": "all"}, "batch_size must be \"full\" or a whole number from 1 to the 60 samples, not 'all'"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"epochs": 1.5}, "epochs must be a whole number of at least 1, not 1.5"),
+        ({"shuffle": 1}, "shuffle must be True or False, not 1"),
+        ({"drop_last": "no"}, "drop_last must be True or False, not 'no'"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 2**64 - 1, not -1"),
+        ({"seed": 2**64}, "seed must be a whole number from 0 to 2**64 - 1, not 18446744073709551616"),
+        ({"seed": None}, "seed must be a whole number from 0 to 2**64 - 1, not None"),
+        ({"seed": True}, "seed must be a whole number from 0 to 2**64 - 1, not True"),
+        ({"optimizer": "adamm"}, "optimizer 'adamm' is not known (did you mean 'adam'?); known are sgd, momentum, "),
+        ({"optimizer": None}, "optimizer must be text of the form name or name(options), not None"),
+        ({"loss": "huber(0)"}, "loss 'huber(0)': delta must be a positive finite number, not 0.0"),
+        ({"target": -1}, "target must be a finite number >= 0 or None, not -1.0"),
+        ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
+        ({"target": "low"}, "target must be a finite number >= 0 or None, not 'low'"),
+        ({"kernel": "slow"}, "kernel must be one of reference, fused, fused-fma, not 'slow'"),
+        ({"kernel": None}, "kernel must be one of reference, fused, fused-fma, not None"),
+    ],
+    ids=str,
+)
+def test_what_it_refuses_in_one_line(settings, message):
+    arguments = {"model": models.quadratic, "x": X, "y": Y, "epochs": 20} | settings
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}") as caught:
+        fit(arguments.pop("model"), arguments.pop("x"), arguments.pop("y"), **arguments)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_input_with_a_bad_value_is_named():
+    x = np.ones((5, 2))
+    x[3, 1] = np.inf
+    with pytest.raises(ValueError, match=r"^x2 must be finite, and is inf in row 3 \(counted from 0\)$"):
+        fit(models.plane, x, np.ones(5))
+
+
+def test_help_names_types_as_people_do():
+    shown = str(inspect.signature(fit))
+    assert "Inputs" in shown
+    assert "ArrayLike" in shown
+    assert "_SupportsArray" not in shown
+    assert len(shown) < 1200
