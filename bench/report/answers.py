@@ -51,9 +51,9 @@ def sweep_text(result: SweepResult) -> str:
     return "\n".join([*lines, *(f"  {name}: {run_data.verdict[name]}" for name in about if name in run_data.verdict)])
 
 
-def tuning_best(tuning: TuneResult, cost: str) -> Choice:
+def tuning_best(tuning: TuneResult, cost: str, optimizer: str | None) -> Choice:
     """Return the best choice of a search; see `TuneResult.best`."""
-    return find_choice(read_tune_data(tuning), cost, None)
+    return find_choice(read_tune_data(tuning), cost, optimizer)
 
 
 def tuning_ranking(tuning: TuneResult, cost: str) -> pd.DataFrame:

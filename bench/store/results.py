@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from warnings import warn
 
 import numpy as np
@@ -43,8 +43,74 @@ _RESULTS = {
 VALIDATION = {"validation_loss": pa.float64(), "best_validation_loss": pa.float64(), "best_samples": pa.int64()}
 
 
+class Ranked:
+    """A result whose choices of settings are ranked, by functions of rooms above this one."""
+
+    _kind: ClassVar[str]
+    """The first part of the names of these functions."""
+
+    def ranking(self, cost: str = "samples") -> pd.DataFrame:
+        """Rank the choices of settings that were trained to their end.
+
+        Parameters
+        ----------
+        cost : str
+            "samples", "updates" or "seconds" to the target, or "final_loss".
+
+        Returns
+        -------
+        DataFrame
+            One row per choice, best first: see `bench.tables.ranking.ranking`; with `confirmed_` columns where
+            the leading choices were trained again on fresh seeds.
+
+        Raises
+        ------
+        ValueError
+            For an unknown cost, or for seconds where the time of an update was not measured, as `sgdbench run` does.
+        """
+        ranked: pd.DataFrame = load_view(f"{self._kind}_ranking")(self, cost)
+        return ranked
+
+    def best(self, cost: str = "samples", optimizer: str | None = None) -> Choice:
+        """Return the recommended choice of settings, or the best one of an optimizer.
+
+        Parameters
+        ----------
+        cost : str
+            As for `ranking`.
+        optimizer : str, optional
+            One of those that were trained.
+
+        Returns
+        -------
+        bench.store.choice.Choice
+            With `settings`, `init`, `seeds`, `rank` and `ties`; `refit(x, y)`, `code()` and `to_study()`.
+
+        Raises
+        ------
+        ValueError
+            As from `ranking`; for an optimizer that was not tried; if nothing was trained to its end.
+        """
+        choice: Choice = load_view(f"{self._kind}_best")(self, cost, optimizer)
+        return choice
+
+    def verdict(self) -> dict[str, str]:
+        """Return the conclusions in sentences, by subject."""
+        sentences: dict[str, str] = load_view(f"{self._kind}_verdict")(self)
+        return sentences
+
+    def report(self) -> Path:
+        """Write the report into the folder, with tables and figures, and return the path of the page."""
+        page: Path = load_view(f"{self._kind}_report")(self)
+        return page
+
+    def __str__(self) -> str:
+        render = find_view(f"{self._kind}_text")
+        return render(self) if render else repr(self)
+
+
 @dataclass(frozen=True, eq=False)
-class SweepResult:
+class SweepResult(Ranked):
     """The result of a sweep, read from its folder.
 
     Attributes
@@ -67,6 +133,7 @@ class SweepResult:
         The number of configurations, those included that are not trained yet and have no row in `frame`.
     """
 
+    _kind = "sweep"
     model: Model
     frame: pd.DataFrame
     starts: Floats
@@ -111,8 +178,7 @@ class SweepResult:
         """The losses in the frame's order: config_id (categorical), epoch (a fraction), samples, updates, loss.
 
         Where there are held-out samples, validation_loss too. One row per configuration and mark, or every second,
-        fourth, ... mark and the last where there are too many; see `sweep`. `read_curves` reads those of a few
-        configurations alone.
+        fourth, ... mark and the last where there are too many; see `sweep`.
         """
         return self.read_curves(self.frame["config_id"].tolist())
 
@@ -126,65 +192,6 @@ class SweepResult:
         columns = {"epoch": times.epoch, "samples": times.samples, "updates": times.updates}
         losses = {name: curves[name] for name in curves.columns.drop(["config_id", "mark"])}
         return pd.DataFrame({"config_id": curves["config_id"], **columns, **losses}, copy=False)
-
-    def ranking(self, cost: str = "samples") -> pd.DataFrame:
-        """Rank the choices of settings.
-
-        Parameters
-        ----------
-        cost : str
-            "samples", "updates" or "seconds" to the target, or "final_loss".
-
-        Returns
-        -------
-        DataFrame
-            One row per choice, best first: see `bench.tables.ranking.ranking`; with `confirmed_` columns where
-            the leading choices were trained again on fresh seeds.
-
-        Raises
-        ------
-        ValueError
-            For an unknown cost, or for seconds where the time of an update was not measured, as `sgdbench run` does.
-        """
-        ranked: pd.DataFrame = load_view("sweep_ranking")(self, cost)
-        return ranked
-
-    def best(self, cost: str = "samples", optimizer: str | None = None) -> Choice:
-        """Return the recommended choice of settings, or the best one of an optimizer.
-
-        Parameters
-        ----------
-        cost : str
-            As for `ranking`.
-        optimizer : str, optional
-            One of those in the frame.
-
-        Returns
-        -------
-        bench.store.choice.Choice
-            With `settings`, `init`, `seeds`, `rank` and `ties`; `refit(x, y)`, `code()` and `to_study()`.
-
-        Raises
-        ------
-        ValueError
-            As from `ranking`; for an optimizer that was not tried.
-        """
-        choice: Choice = load_view("sweep_best")(self, cost, optimizer)
-        return choice
-
-    def verdict(self) -> dict[str, str]:
-        """Return the conclusions of the sweep in sentences, by subject."""
-        sentences: dict[str, str] = load_view("sweep_verdict")(self)
-        return sentences
-
-    def report(self) -> Path:
-        """Write the report into the folder, with tables and figures, and return the path of the page."""
-        page: Path = load_view("sweep_report")(self)
-        return page
-
-    def __str__(self) -> str:
-        render = find_view("sweep_text")
-        return render(self) if render else repr(self)
 
     def plot(self) -> "Figure":
         """Draw how soon each learning rate and batch size reaches the target.

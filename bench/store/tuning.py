@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.store.choice import Choice
 from bench.store.evidence import read_table_of
-from bench.store.results import SweepResult, load_run
+from bench.store.results import Ranked, SweepResult, load_run
 from bench.store.run_folder import read_identity
-from kernels.base.views import find_view, load_view
 
 IMPORTANCE, GRID = "importance", "grid"
 """A table of a search, and the folder of the grid to compare it with."""
@@ -19,7 +17,7 @@ _SETTINGS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
 
 
 @dataclass(frozen=True, eq=False)
-class TuneResult:
+class TuneResult(Ranked):
     """The result of a search, read from its folder.
 
     Attributes
@@ -38,6 +36,7 @@ class TuneResult:
         The grid that was trained for comparison.
     """
 
+    _kind = "tuning"
     result: SweepResult
     trials: pd.DataFrame
     importance: pd.DataFrame
@@ -47,41 +46,6 @@ class TuneResult:
     def folder(self) -> Path:
         """Where it is stored."""
         return self.result.run.folder
-
-    def best(self, cost: str = "samples") -> Choice:
-        """Return the choice of settings that ranks first.
-
-        Parameters
-        ----------
-        cost : str
-            As for `SweepResult.best`.
-
-        Raises
-        ------
-        ValueError
-            If no trial was trained to its end.
-        """
-        choice: Choice = load_view("tuning_best")(self, cost)
-        return choice
-
-    def ranking(self, cost: str = "samples") -> pd.DataFrame:
-        """Rank the choices of the trials that were trained to their end; see `SweepResult.ranking`."""
-        ranked: pd.DataFrame = load_view("tuning_ranking")(self, cost)
-        return ranked
-
-    def verdict(self) -> dict[str, str]:
-        """Return the conclusions of the search in sentences, by subject."""
-        sentences: dict[str, str] = load_view("tuning_verdict")(self)
-        return sentences
-
-    def report(self) -> Path:
-        """Write the report, and return where it is."""
-        page: Path = load_view("tuning_report")(self)
-        return page
-
-    def __str__(self) -> str:
-        render = find_view("tuning_text")
-        return render(self) if render else repr(self)
 
     def __repr__(self) -> str:
         counts = self.trials["state"].value_counts()
