@@ -20,13 +20,13 @@ from bench.data.scaling import Scaling
 from kernels.model.derive import absolute, less, less_equal, maximum, minimum, relu, where
 
 DIGITS = 50
-ROUNDING = 1e-30  # relative; what cancels by algebra does so to about DIGITS
+ROUNDING = 1e-30  # relative; sums that cancel by algebra leave about 10**-DIGITS
 MAX_TERMS = 500  # polynomial(28) has 435; expanding a few thousand takes seconds
 MAX_REDUCED = 30  # terms of a rational function; a ratio of cubics gives 15
 MAX_DEGREE = 30  # of one equation; numerical roots of degree 64 take seconds
 
-# Choices as sums and products, in which what is chosen by is a function of its own. Its argument may differ by a factor
-# that is positive; whether the curves agree is checked in the end.
+# Choices as sums and products with relu or a condition, whose argument may differ by a factor on the two sides. It must
+# be positive: that the curves agree is checked in the end.
 _CHOICES: dict[type[sympy.Function], Callable[..., sympy.Expr]] = {
     maximum: lambda a, b: a + relu(b - a),
     minimum: lambda a, b: a - relu(a - b),
@@ -45,7 +45,7 @@ def undo_scaling(
 ) -> list[float] | None:
     """Return theta' in the order of `params`, or None if it is not found (which does not prove there is none).
 
-    Of several solutions it is the one with the signs of theta (a Gaussian peak has the widths s and -s). If
+    Where there are several solutions, as with the widths s and -s of a Gaussian peak, it has the signs of theta. Where
     there are infinitely many, because the model has more parameters than it needs, some keep their value.
     """
     if _count_terms(f, inputs) > MAX_TERMS:
@@ -53,7 +53,6 @@ def undo_scaling(
     known: dict[sympy.Symbol, float] = dict(zip(params, theta, strict=True))
 
     def symbol(value: float, **assumptions: bool) -> sympy.Symbol:
-        """Return a new symbol that stands for a number."""
         dummy = sympy.Dummy(real=True, **assumptions)
         known[dummy] = float(value)
         return dummy
@@ -74,7 +73,7 @@ def undo_scaling(
 
 
 class _BothSides:
-    """Each part u of the model, written as u(x; theta') and as u(z; theta), and what makes the two agree.
+    """Each part u of the model, written as u(x; theta') and as u(z; theta), and the equations for both to agree.
 
     A function of x becomes one variable for both sides. So its arguments must agree; where the function has
     an addition theorem, exp(u + shift) = exp(u) * exp(shift), they may differ by a shift or a factor.
@@ -103,7 +102,7 @@ class _BothSides:
         return self.pairs[u]
 
     def _rewrite_anew(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
-        """Return what `rewrite` returns, for a part that it has not seen yet."""
+        """Return u(x; theta') and u(z; theta) of a part that has not been rewritten yet."""
         if not u.has(*self.z):
             return u.xreplace(self.primed), u
         if u in self.z:
@@ -116,7 +115,7 @@ class _BothSides:
         return self._rewrite_function(u)
 
     def _rewrite_function(self, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
-        """Let a function of x be one variable, and return what the two sides make of it."""
+        """Return both sides of a function of x, which becomes a variable."""
         v = self._add_variable()
         if isinstance(u, sympy.exp | sympy.Pow) and u.exp.has(*self.z):
             return v, v * sympy.exp(-self._equate_up_to_shift(u.exp * sympy.log(u.base)))
@@ -147,7 +146,7 @@ class _BothSides:
         return v, right
 
     def _add_variable(self) -> sympy.Symbol:
-        """Return a new variable, which stands for a function of x."""
+        """Return a new variable for a function of x."""
         self.variables.append(sympy.Dummy(real=True))
         return self.variables[-1]
 
@@ -179,8 +178,8 @@ class _BothSides:
 def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float], known: _Values) -> _Values | None:
     """Return values of the unknowns, the keys of `start`, for which the equations hold, or None.
 
-    One unknown after another is replaced by what an equation says about it: a number, or an expression in other
-    unknowns that gets its number in the end. Unknowns about which nothing is said keep their value.
+    One unknown after another is replaced by a root of an equation: a number, or an expression in other unknowns that
+    gets its number in the end. Unknowns that are in no equation keep their value.
     """
     unknown = dict(start)
     found: list[tuple[sympy.Symbol, sympy.Expr]] = []
@@ -204,10 +203,9 @@ def _solve(equations: Sequence[sympy.Expr], start: Mapping[sympy.Symbol, float],
 
 
 def _substitute(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Symbol, float]) -> sympy.Expr:
-    """Return the equation with `values` put in: a sum of number * (product of unknowns).
+    """Return the equation with `values` put in: a sum of number * (product of unknowns), without rounding errors.
 
-    What is left only by rounding is dropped. The result is nan if a number is not real and finite, or if there
-    would be too many terms.
+    The result is nan if a number is not real and finite, or if there would be too many terms.
     """
     coefficients: dict[sympy.Expr, list[sympy.Expr]] = defaultdict(list)
     for term in sympy.Add.make_args(equation):  # one by one, lest sums of numbers be made before they are compared
@@ -226,7 +224,7 @@ def _substitute(equation: sympy.Expr, values: _Values, unknown: Mapping[sympy.Sy
 
 
 def _coefficients(u: sympy.Expr, variables: Iterable[sympy.Symbol]) -> dict[sympy.Expr, list[sympy.Expr]]:
-    """Return the terms of u, expanded: for each product of variables all that it is multiplied with."""
+    """Return the terms of u, expanded: for each product of variables the list of its coefficients."""
     coefficients: dict[sympy.Expr, list[sympy.Expr]] = defaultdict(list)
     for term in sympy.Add.make_args(sympy.expand(u)):
         coefficient, monomial = term.as_independent(*variables, as_Add=False)
@@ -237,9 +235,9 @@ def _coefficients(u: sympy.Expr, variables: Iterable[sympy.Symbol]) -> dict[symp
 def _isolate(
     equations: Sequence[sympy.Expr], unknown: Mapping[sympy.Symbol, float]
 ) -> tuple[sympy.Symbol, list[sympy.Expr]]:
-    """Return the unknown that is easiest to get, and what it may be.
+    """Return the unknown that is easiest to get, and its possible values.
 
-    An equation in one unknown is best, and better if it is linear, because then there is no choice of a sign.
+    Linear equations come first, as they leave no choice of a sign, and then equations in one unknown.
     """
     nonlinear = None
     by_size = sorted(equations, key=lambda equation: len(equation.free_symbols))

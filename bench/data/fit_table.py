@@ -21,25 +21,24 @@ SHOWN = 10_000
 
 @dataclass(frozen=True, eq=False)
 class TableFit:
-    """A fit and what it means for the table.
+    """A fit, and its results in the units of the table.
 
     Attributes
     ----------
     result : FitResult
         In the units that were trained.
     data : Dataset
-        What was trained: the table, or the table standardized.
+        The trained data: the table, or the table standardized.
     scaling : Scaling or None
-        What lies between the two.
+        The scaling between the two.
     params : dict
         Name -> value, in the table's units, or in standardized ones where `note` says so.
     loss : float
-        What the run recorded with these parameters; in the table's units where it has such, see
-        `bench.data.units.original_loss`.
+        The recorded loss of these parameters, as from `bench.data.units.original_loss`.
     note : str or None
         Why the parameters are not in the table's units.
     interrupted : bool
-        Whether Ctrl-C ended it; then this is how far it got.
+        Whether Ctrl-C ended the fit; then the results are those so far.
     """
 
     result: FitResult
@@ -52,7 +51,7 @@ class TableFit:
 
     @cached_property
     def rows(self) -> Dataset:
-        """What was trained, or of a memory map the rows that stand for all where they are drawn or reasoned about."""
+        """The trained data; of a memory map the rows that stand for all in figures and advice."""
         return thin_rows(self.data)
 
     @property
@@ -62,25 +61,25 @@ class TableFit:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """What else is known of these parameters, by name, such as the accuracy; of losses of the residual nothing."""
+        """Other measures of these parameters, by name, such as the accuracy; none for losses of the residual."""
         known = {} if self.result.criterion.of_residual else self.result.metrics
         return {name: finite_or_none(value) for name, value in known.items()}
 
     @property
     def validation_losses(self) -> Floats | None:
-        """The losses on the samples that the table holds out, in its units, shape (M,); None where there are none."""
+        """The losses on held-out samples, in the table's units, shape (M,); None where there are none."""
         losses = self.result.validation_loss
         return None if losses is None else original_loss(losses, self.scaling, self.result.criterion)
 
     @cached_property
     def test_loss(self) -> float | None:
-        """What runs record on the samples for the test, in the table's units; None where there are none."""
+        """The loss on the samples for the test, in the table's units; None where there are none."""
         loss = self.result.test_loss
         return None if loss is None else float(original_loss(loss, self.scaling, self.result.criterion))
 
     @cached_property
     def test_metrics(self) -> dict[str, float]:
-        """What else is known of these samples, by name; an RMSE is in the table's units."""
+        """Other measures of these samples, by name; an RMSE is in the table's units."""
         scale = 1.0 if self.scaling is None else self.scaling.y_scale
         return {name: value * scale if name == "rmse" else value for name, value in self.result.test_metrics.items()}
 
@@ -128,19 +127,15 @@ def fit_table(
     standardized : bool
         Train on columns of mean 0 and standard deviation 1, and carry the parameters back where the model allows it.
         A start is then one in standardized units. Classes and counts stay as they are.
-    loss : str
-        As for `kernels.fit`.
     target : float, optional
         The loss at which to stop, in the units of `TableFit.loss`.
     watch : callable
         Called about twenty times a second with the result so far and the data that are trained.
-    **settings
+    loss, **settings
         As for `kernels.fit`.
 
     Raises
     ------
-    ValueError
-        Naming the argument, its value and what would be accepted.
     KeyboardInterrupt
         On Ctrl-C before there is any result; later the result so far is returned.
     """
@@ -172,7 +167,7 @@ def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, int
     ----------
     result : FitResult
     data : Dataset
-        What was trained.
+        The trained data.
     scaling : Scaling or None
         As `bench.data.standardize` returned it with the data; None where they were not standardized.
     interrupted : bool

@@ -34,7 +34,7 @@ from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 
-# Bytes of a file that is larger than what is read into memory.
+# Files of more bytes are mapped and not read.
 LARGE = 10**9
 ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Called with what is counted and how many there are; what it opens is called with how many are done."""
@@ -65,24 +65,23 @@ def open_table(
     """Map the columns `x` and `y` of a file, or of a folder of files, into memory.
 
     A single uncompressed Arrow file is mapped as it is, if its columns are float64, lie in one record batch and, where
-    there are more than two inputs, at equal distances. Everything else is converted once to a file of columns, which
-    takes 8 bytes a value on the disk, and is used as long as the files that it was made of have not changed.
+    there are more than two of them, at equal distances. Every other table is converted once to a file of columns, which
+    takes 8 bytes a value on the disk, and is used as long as its sources have not changed.
 
     Parameters
     ----------
     path
         A .csv, .tsv, .parquet, .arrow, .feather or .ipc file, or a folder: then all such files in it and below, in the
-        order of their paths. Those whose names begin with a dot or an underscore are left out, as writers leave notes
-        there, and links to folders are not followed.
+        order of their paths. Names that begin with a dot or an underscore are left out, as writers leave notes in such
+        files, and links to folders are not followed.
     x
         The input column, or several in the order of the model's inputs.
     y
         The target column.
     cache_dir
-        Where the file of columns is written. Without it, in a folder beside `path`, called like it with ``.columns``
-        behind.
+        Where the file of columns is written: by default a folder beside `path`, of the same name and ``.columns``.
     announce
-        Called with a sentence that says what is about to be written, where, and how large it is.
+        Called with a sentence about the file that will be written: its place and its size.
     progress
         Shows how many rows are converted.
 
@@ -94,9 +93,8 @@ def open_table(
     Raises
     ------
     ValueError
-        In one line that says where: for files that cannot be read or are damaged; columns that do not exist, are not
-        unique or do not hold real numbers; values that are missing or infinite, with their file and row; and where
-        there are no rows.
+        In one line with file and row: for files that cannot be read or are damaged; columns that do not exist, are not
+        unique or do not hold real numbers; values that are missing or infinite; and where there are no rows.
     OSError
         If the file of columns cannot be written.
 
@@ -140,10 +138,9 @@ def load_table(
     mapped: bool = False,
     **mapping: Unpack[MapOptions],
 ) -> Dataset:
-    """Read the columns `x` and `y` of a .csv, .tsv or .parquet file, or map them where `is_mapped`.
+    """Read the columns `x` and `y` of a .csv, .tsv or .parquet file.
 
-    What is mapped, by `open_table`, are Arrow files, folders, and files of more than 1 GB: they may have more rows than
-    memory holds.
+    Arrow files, folders, and files of more than 1 GB are mapped by `open_table`: they may be larger than memory.
 
     Text files are UTF-8 and start with a header line; spaces around column names do not count. Fields are separated by
     commas, or by semicolons or tabs where the header is. Numbers have a decimal point, or a decimal comma where
@@ -161,10 +158,10 @@ def load_table(
     drop_missing
         Skip rows in which one of these columns is missing or infinite, and count them in `Dataset.dropped`.
     loss : str
-        What is to be trained. For one of classes, such as ``"logistic"``, y may hold two labels: texts, truth values or
-        any two numbers, which `Dataset.classes` tells.
+        The loss to be trained. For one of classes, such as ``"logistic"``, y may hold two labels: texts, truth values
+        or any two numbers, which `Dataset.classes` has.
     like : Dataset, optional
-        Other rows, such as those that are trained on, whose labels have told the classes.
+        Other rows, such as those that are trained on, which have the same classes.
     mapped : bool
         Map the file also where it is small.
     **mapping
@@ -173,8 +170,8 @@ def load_table(
     Raises
     ------
     ValueError
-        In one line that says where: for a file that cannot be read or is damaged; columns that do not exist,
-        are not unique or do not hold real numbers; missing or infinite values; and files without rows.
+        In one line with file and row: for a file that cannot be read or is damaged; columns that do not exist, are not
+        unique or do not hold real numbers; missing or infinite values; and files without rows.
     """
     if not (mapped or is_mapped(path)):
         return read_table(path, x, y, drop_missing=drop_missing, loss=loss, like=like)

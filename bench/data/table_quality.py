@@ -1,4 +1,4 @@
-"""How good the fit of a table is, in the table's units."""
+"""The quality of the fit of a table, in the table's units."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from kernels.train.yardstick import Yardstick, unknown_yardstick
 
 @dataclass(frozen=True, eq=False)
 class TableQuality:
-    """What the data say of a fit.
+    """The quality of a fit on its data.
 
     Attributes
     ----------
@@ -49,21 +49,14 @@ class TableQuality:
 
 
 def unknown_quality(fitted: TableFit, reason: str) -> TableQuality:
-    """Return what is known of a fit without its data."""
+    """Return the quality of a fit as far as it is known without the data."""
     rmse = math.sqrt(fitted.loss) if fitted.result.criterion.is_squared and fitted.loss >= 0 else math.nan
     unsure = unknown(fitted.result.params.size, reason)
     return TableQuality(rmse, math.nan, unsure, unknown_yardstick(reason), None)
 
 
 def table_quality(fitted: TableFit, table: Dataset) -> TableQuality:
-    """Return how good a fit is.
-
-    Parameters
-    ----------
-    fitted : TableFit
-    table : Dataset
-        What was fitted, before it was standardized.
-    """
+    """Return the quality of the fit of a table, which is given as it was before it was standardized."""
     result, model, scaling = fitted.result, fitted.result.model, fitted.scaling
     uncertainty, optimum = result.uncertainty, result.optimum.params
     # The parameters were carried back: the Jacobian of the same curve in the table's units has their standard errors.

@@ -11,23 +11,23 @@ from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 
-# Original units are useless if rounding the parameters to float64 moves the curve by more than this.
+# Parameters are no use where rounding them to float64 moves the curve by more than this.
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class OriginalUnits:
-    """Fitted parameters in original units: `params`, shape (P,), or else the `reason` why there are none."""
+    """Parameters in original units, shape (P,), or the reason why there are none."""
 
     params: Floats | None
     reason: str | None = None
 
 
 def original_loss(loss: ArrayLike, scaling: Scaling | None, criterion: Loss) -> Floats:
-    """Return losses, any shape, in original units, where there are such.
+    """Return losses of any shape in original units.
 
-    Mean squared residuals are y_scale**2 times the standardized, mean absolute ones y_scale times. A loss with an
-    option in units of the residual, such as huber, stays as it is: in the units of training.
+    Mean squared residuals are y_scale**2 times the standardized ones, mean absolute residuals y_scale times. A loss
+    with an option in units of the residual, such as huber, stays in the units of training.
     """
     factor = scaling.y_scale**criterion.degree if scaling and criterion.degree else 1.0
     return factor * np.asarray(loss, dtype=np.float64)
@@ -41,15 +41,10 @@ def standardized_target(target: float, scaling: Scaling, criterion: Loss) -> flo
 
 
 def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> OriginalUnits:
-    """Return the parameters that give in original units the curve that `params` give in standardized ones.
+    """Return the parameters that give in original units the curve of `params`, shape (P,), in standardized units.
 
-    That is theta' with f(x; theta') = y_mean + y_scale * f((x - x_mean) / x_scale; theta) for all x. Not
-    every family of curves has it: a*exp(b*x) + c does, without the offset it does not.
-
-    Parameters
-    ----------
-    params : array, shape (P,)
-        theta, in the order of `model.params`.
+    They are theta' with f(x; theta') = y_mean + y_scale * f((x - x_mean) / x_scale; theta) for all x. Not every family
+    of curves has them: a*exp(b*x) + c does, without the offset it does not.
     """
     theta = np.asarray(params, dtype=np.float64)
     if not np.isfinite(theta).all():
@@ -83,22 +78,12 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
 def in_table_units(
     model: Model, params: Floats, loss: float, scaling: Scaling | None, criterion: Loss
 ) -> tuple[Floats, float, str | None]:
-    """Carry parameters and a loss back to the table's units.
-
-    Returns
-    -------
-    params : array, shape (P,)
-        In the table's units, or as they were where there is a note.
-    loss : float
-        As from `original_loss`.
-    note : str or None
-        Why the parameters are still in standardized units.
-    """
+    """Return parameters and a loss in the table's units, and None, or a note why the parameters are as they were."""
     if scaling is None:
         return params, float(loss), None
     loss = float(original_loss(loss, scaling, criterion))
     if not np.isfinite(params).all():
-        return params, loss, None  # what has diverged is nowhere, in any units
+        return params, loss, None  # diverged, in any units
     original = original_units(model, params, scaling)
     if original.params is None:
         return params, loss, f"The parameters are in standardized units. {original.reason}"
@@ -106,16 +91,15 @@ def in_table_units(
 
 
 def curve_in_table_units(model: Model, loss: Loss, scaling: Scaling | None) -> Callable[[Floats, Floats], Floats]:
-    """Return the curve of trained parameters over the table's own columns: the expected targets where they are known.
+    """Return the curve over the table's own columns, a function of the parameters as they were trained and of x.
 
-    It exists whether or not the model has parameters for it in the table's units. Of a classifier it is the
-    probability of class 1, or else what the model gives.
+    It has values whether or not the model has parameters for the table's units: the expected targets where the loss
+    says what these are, such as the probability of class 1, or else the values of the model.
 
     Returns
     -------
     callable
-        (params, x) -> (n,), with the parameters as they were trained and x, shape (n,) or (n, inputs), in the table's
-        units.
+        (params, x) -> (n,), with x in the table's units, shape (n,) or (n, inputs).
     """
     if scaling is None:
         return lambda params, x: loss.mean_of(model.predict(params, x))

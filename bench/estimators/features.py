@@ -1,4 +1,4 @@
-"""Which model an expression means for the features of X, and which of them are its inputs."""
+"""The model of an expression for the features of X, and the features that are its inputs."""
 
 from collections.abc import Sequence
 
@@ -25,14 +25,9 @@ def model_for_features(
         them in their order. Those of a `Model` are found by the names of its inputs where there are headings of these
         names, else they are all, in their order.
     count : int
-        How many features there are.
+        The number of features.
     headings : sequence of str, optional
-        What they are called.
-
-    Raises
-    ------
-    ValueError
-        If the expression cannot be read, or does not fit the features.
+        Their names.
     """
     numbered = ("x",) if count == 1 else tuple(f"x{number}" for number in range(1, count + 1))
     if isinstance(model, Model):
@@ -51,7 +46,7 @@ def model_for_features(
 
 
 def _names_of_features(expression: str, numbered: tuple[str, ...], headings: Sequence[str] | None) -> tuple[str, ...]:
-    """Return what the expression calls the features: their own names, or numbers."""
+    """Return the names of the features in the expression: their own, or numbered ones."""
     used = set(names(parse(expression)))
     own = column_names(headings) if headings is not None and used - set(numbered) else numbered
     by_name, by_number = used & set(own), used & set(numbered) - set(own)
@@ -67,7 +62,7 @@ def _names_of_features(expression: str, numbered: tuple[str, ...], headings: Seq
 
 
 def _places_of_inputs(model: Model, numbered: tuple[str, ...], headings: Sequence[str] | None) -> tuple[int, ...]:
-    """Return which of the features are the inputs of a model."""
+    """Return the places of a model's inputs among the features."""
     for called in ([] if headings is None else [column_names(headings)]) + [numbered]:
         if set(model.inputs) <= set(called):
             return tuple(called.index(name) for name in model.inputs)

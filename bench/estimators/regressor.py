@@ -1,6 +1,6 @@
 """SGDCurveRegressor: any model, trained by the kernels, as an estimator of scikit-learn."""
 
-from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -30,7 +30,7 @@ from kernels.train.partial_fit import RunState, partial_fit, start_run
 
 
 class WeightedSamples(NamedTuple):
-    """The samples of a call, the model that they are fitted with, and which features are its inputs."""
+    """The samples of a call, with the model of the run and the places of its inputs among the features."""
 
     model: Model
     places: tuple[int, ...]
@@ -39,7 +39,7 @@ class WeightedSamples(NamedTuple):
     weights: Floats | None
 
     def weighted(self) -> tuple[Model, Floats, Floats]:
-        """Return the model, its inputs and the targets; with weights, a model that has them as an input."""
+        """Return the model, its inputs and the targets; weights become an input of the model."""
         if self.weights is None:
             return self.model, self.x, self.y
         return WeightedModel(self.model), np.column_stack([self.x, self.weights]), self.y
@@ -48,8 +48,8 @@ class WeightedSamples(NamedTuple):
 class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     """A regressor of any expression, fitted with stochastic gradient descent.
 
-    The settings are those of `kernels.fit`, under the same names. With the model that it has by default it is a linear
-    regressor, which gives the numbers of ``sklearn.linear_model.SGDRegressor(penalty=None)``: see Notes.
+    The settings are those of `kernels.fit`, under the same names. By default it is a linear regressor, which gives the
+    numbers of ``sklearn.linear_model.SGDRegressor(penalty=None)``: see Notes.
 
     Parameters
     ----------
@@ -65,21 +65,21 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     batch_size : int or "full"
         Samples per update; the last batch of an epoch may be smaller, and so may all data be.
     epochs : int
-        How many passes over the data `fit` makes, at most.
+        The passes over the data in `fit`, at most.
     optimizer : str or Optimizer
         Such as ``"sgd"``, ``"adam"`` or ``"averaged(sgd)"``.
     loss : str or Loss
         Such as ``"squared"``, ``"huber(1.0)"``, ``"quantile(0.9)"``, or ``"poisson"``, for which the model is the
         logarithm of the expected count.
     shuffle : bool or str
-        Visit the samples in an order drawn anew for each epoch, or in ``"blocks"``; else as they stand.
+        Visit the samples in an order drawn anew for each epoch, or in ``"blocks"``; else in their own order.
     init : array, shape (P,), or mapping of names to values, optional
-        Where to start. Without it, from zeros where the model is linear in its parameters, else from standard normal
-        draws of `random_state`.
+        The start: by default zeros where the model is linear in its parameters, else standard normal draws of
+        `random_state`.
     target : float, optional
-        Stop when the loss that `loss_curve_` has is at or below this.
+        Stop when the loss in `loss_curve_` is at or below this.
     validation : float or (X, y), optional
-        Samples that are not trained on, or the share to hold out, as for `kernels.fit`.
+        Held-out samples, or the share of the samples to hold out, as for `kernels.fit`.
     patience : int, optional
         Stop after this many epochs without a lower loss on the samples held out, and keep the parameters of the lowest.
     warm_start : bool
@@ -88,14 +88,14 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         ``"fused"``, which is compiled for seconds on the first fit of a model, loss and optimizer, and kept on disk;
         ``"reference"`` (the same bits, never compiled, a thousand times slower) or ``"fused-fma"``.
     random_state : int, RandomState or None
-        Of the order of the samples, and of the start where it is drawn. An int is the seed of `kernels.fit`.
+        The seed of the order of the samples, and of a start that is drawn. An int is the seed of `kernels.fit`.
 
     Attributes
     ----------
     params_ : array, shape (P,)
         The fitted parameters, in the order of ``model_.params``, which has their names.
     model_ : Model
-        What was fitted; its inputs are those features that it uses.
+        The fitted model; its inputs are those features that it uses.
     n_iter_ : int
         Epochs trained.
     status_ : str
@@ -106,7 +106,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     validation_loss_curve_ : array, shape (n_iter_ + 1,), or None
         The same over the samples held out.
     coef_, intercept_ : array, shape (n_features_in_,) and (1,)
-        The same where the model is ``"w @ x + b"``, as scikit-learn's linear models have them.
+        The parameters of the model ``"w @ x + b"``, as scikit-learn's linear models have them.
     n_features_in_ : int
     feature_names_in_ : array, shape (n_features_in_,)
         Only where X was a data frame whose columns all have texts for names.
@@ -210,37 +210,20 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         if result.status == "diverged":
             raise ValueError(self._divergence(result.epochs))
         self.status_, self.loss_curve_, self.validation_loss_curve_ = result.status, result.loss, result.validation_loss
-        # What goes on does so from the end, also where other parameters are kept.
+        # A run goes on from its end, also where parameters of an earlier epoch are kept.
         self._stand_at(RunState(result.trajectory[-1], result.memory, result.epochs), samples, seed)
         self.params_ = result.params
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SGDCurveRegressor:
-        """Train one more epoch, on these samples.
+        """Train one more epoch, on these samples; arguments and errors are those of `fit`.
 
         The first call starts a run. The call k of it, from 0, has the rate that `schedule` has in epoch k of `epochs`,
         and after those the last one; the optimizer goes on where it was. Called again and again with the same samples,
-        it gives the bits of `fit`. `target` has no part in it.
-
-        Parameters
-        ----------
-        X : array or data frame, shape (n, features)
-        y : array, shape (n,)
-        sample_weight : array, shape (n,), optional
-            Not negative.
-
-        Returns
-        -------
-        SGDCurveRegressor
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If an argument is not accepted, or the run diverges.
+        it gives the bits of `fit`. `target` is not used.
         """
         if self.validation is not None:
-            raise ValueError("validation must be None for partial_fit, of which each call has samples of its own")
+            raise ValueError("validation must be None for partial_fit: each call has other samples")
         first = not hasattr(self, "params_")
         samples = self._read_samples(X, y, sample_weight, first=first)
         if first:
@@ -260,7 +243,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     def predict(self, X: ArrayLike) -> Floats:
         """Return the expected targets at X.
 
-        They are the model, but for the loss poisson its exponential, and for logistic the probability of 1.
+        They are the values of the model, for the loss poisson its exponential, and for logistic the probability of 1.
 
         Parameters
         ----------
@@ -277,16 +260,16 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
 
     @property
     def coef_(self) -> Floats:
-        """The weights of the features, shape (n_features_in_,), of the model ``w @ x + b`` alone."""
+        """The weights of the features, shape (n_features_in_,); only the model ``w @ x + b`` has them."""
         return self._linear_params("coef_")[:-1]
 
     @property
     def intercept_(self) -> Floats:
-        """The constant, shape (1,), of the model ``w @ x + b`` alone."""
+        """The constant, shape (1,); only the model ``w @ x + b`` has it."""
         return self._linear_params("intercept_")[-1:]
 
     def _linear_params(self, name: str) -> Floats:
-        """Return the parameters of the weighted sum; what asks for others must find no such attribute."""
+        """Return the parameters of a weighted sum; other models have no such attribute."""
         check_is_fitted(self)
         if self.model != LINEAR or self.params_.size != self.n_features_in_ + 1:
             raise AttributeError(f"{name} is there for the model {LINEAR!r} alone, and params_ for all")
@@ -295,7 +278,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     def _read_samples(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, first: bool
     ) -> WeightedSamples:
-        """Return samples of the model of the run; the first ones say what it is."""
+        """Return samples of the model of the run, which the first ones define."""
         x, targets = self._read_arrays(X, y, first=first)
         if first:
             headings = getattr(self, "feature_names_in_", None)
@@ -334,7 +317,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         return int(generator.randint(np.iinfo(np.int32).max))
 
     def _settings(self, n: int, seed: int) -> dict[str, Any]:
-        """Return the settings that an epoch of n samples has."""
+        """Return the settings of an epoch of n samples."""
         size = self.batch_size
         if isinstance(size, Integral) and not isinstance(size, bool):
             held_out = round(float(self.validation) * n) if isinstance(self.validation, Real) else 0
@@ -343,7 +326,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
         return {name: getattr(self, name) for name in names} | {"batch_size": size, "seed": seed, "drop_last": False}
 
     def _held_out(self, samples: WeightedSamples) -> Any:
-        """Return what `kernels.fit` takes as `validation`."""
+        """Return the argument `validation` of `kernels.fit`."""
         if not isinstance(self.validation, tuple | list) or len(self.validation) != 2:
             return self.validation
         x, y = self._read_arrays(*self.validation, first=False)
@@ -363,17 +346,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
 
 
 def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
-    """Return the weights of n samples.
-
-    Parameters
-    ----------
-    sample_weight : array, shape (n,), or None
-
-    Raises
-    ------
-    ValueError
-        If they are no such array of finite numbers of at least 0, of which one is positive.
-    """
+    """Return the weights of n samples: finite numbers, none of them negative and one at least positive."""
     if sample_weight is None:
         return None
     check_unmasked("sample_weight", sample_weight)
