@@ -19,7 +19,7 @@ from kernels.data.marks import thin_marks
 from kernels.data.samples import check_samples
 from kernels.data.validation import Split, hold_out
 from kernels.losses import make_loss
-from kernels.train.paths import Paths, record_paths
+from kernels.train.block import Runs, train_runs
 
 # The page gives the paths a megabyte: this many numbers of four bytes, which take a third more as base64; at each mark
 # there are the parameters, the loss and the samples seen.
@@ -105,24 +105,27 @@ def _record_group(
     ends = over if settings.patience is None else np.searchsorted(marks, group["best_samples"].to_numpy(np.int64))
     kept = thin_marks(marks[: over.max() + 1], max(3, most - 1))
     at = np.union1d(np.union1d(kept, ends), over)
-    runs = RunGroup.of(group, settings, marks)
+    trained = RunGroup.of(group, settings, marks[: at[-1] + 1])
     kernel = "fused" if settings.kernel == "reference" else settings.kernel
-    paths = record_paths(kernel, *runs.arguments(model, samples, result.starts[group.index.to_numpy()]), at)
+    starts = result.starts[group.index.to_numpy()]
+    runs = train_runs(kernel, *trained.arguments(model, samples, starts), at=at)
+    assert runs is not None  # noqa: S101 (nothing stops it)
     exact = is_exact(model, settings.kernel, settings.loss, first["optimizer"])
-    found = paths.params[np.searchsorted(at, ends), np.arange(len(group))]
-    same = _agree(found, paths, group, over, exact, model.params)
+    found = runs.path[np.searchsorted(at, ends), np.arange(len(group))]
+    same = _agree(found, runs, group, over, exact, model.params)
     shown = (np.isin(at, kept)[:, np.newaxis] & (at[:, np.newaxis] < ends)) | (at[:, np.newaxis] == ends)
     run, place = np.nonzero((shown & same).T)
     ids = group["config_id"].to_numpy()[run]
-    return _to_frame(result, ids, marks[at[place]], paths.losses[place, run], paths.params[place, run])
+    losses = runs.losses[np.minimum(at[place], runs.marks[run]), run]
+    return _to_frame(result, ids, marks[at[place]], losses, runs.path[place, run])
 
 
-def _agree(found: Floats, paths: Paths, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]) -> Any:
+def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]) -> Any:
     """Return which runs ended as in the sweep, and kept what was found; a run that must and did not is an error."""
     expected = group[[f"param_{name}" for name in params]].to_numpy(float)
     near = np.isclose(found, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True)
-    status = np.array(STATUS)[paths.status] == group["status"].astype(str).to_numpy()
-    same = near.all(axis=1) & status & (paths.marks == ends)
+    status = np.array(STATUS)[runs.status] == group["status"].astype(str).to_numpy()
+    same = near.all(axis=1) & status & (runs.marks == ends)
     if exact and not same.all():
         wrong = int(np.argmin(same))
         raise ReplayError(

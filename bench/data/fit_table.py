@@ -103,7 +103,6 @@ class TableFit:
         if self.test_loss is not None:
             metrics = {name: finite_or_none(value) for name, value in self.test_metrics.items()}
             numbers |= {"test_loss": finite_or_none(self.test_loss), "test_metrics": metrics}
-        numbers |= {"notes": list(self.result.notes)} if self.result.notes else {}
         return numbers | ({"note": self.note} if self.note else {})
 
 

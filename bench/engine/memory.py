@@ -12,8 +12,7 @@ from bench.system.environment import processors
 from bench.system.memory import available_memory
 from kernels import Model
 from kernels.base.run import samples_per_epoch
-from kernels.compile.kinds import KERNELS, is_exact
-from kernels.compile.lane_width import lane_width
+from kernels.compile.kinds import KERNELS, is_exact, lane_width
 from kernels.data.marks import PER_DECADE
 from kernels.losses import make_loss
 

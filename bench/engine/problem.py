@@ -17,7 +17,8 @@ from bench.study.schema import RunTable
 from kernels import Model
 from kernels.base.columns import Inputs
 from kernels.base.run import Floats
-from kernels.compile.loss_factor import make_factors, takes_factor
+from kernels.compile.kinds import takes_factor
+from kernels.compile.loss_factor import make_factors
 from kernels.data.samples import Samples, allocate_data, check_samples
 from kernels.data.validation import check_patience, hold_out
 from kernels.losses import make_loss

@@ -65,7 +65,7 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
     from distributed import get_worker  # noqa: PLC0415
 
     from bench.engine.processors import describe_worker  # noqa: PLC0415
-    from kernels.train.block import compile_kernel  # noqa: PLC0415
+    from kernels.train.trainer import compile_kernel  # noqa: PLC0415
 
     finished = []
     is_cancelled = _cancelled_in(get_worker())

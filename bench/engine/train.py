@@ -19,7 +19,8 @@ from kernels import Model
 from kernels.base.registry import registered_in, registered_schedule
 from kernels.compile.kinds import is_exact
 from kernels.optimizers import make_optimizer
-from kernels.train.block import Runs, compile_kernel
+from kernels.train.block import Runs
+from kernels.train.trainer import compile_kernel
 
 # Finished runs reach the disk at least this often, and before they take much memory.
 FLUSH_SECONDS = 1.0

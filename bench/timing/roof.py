@@ -19,8 +19,7 @@ from numba import types
 from bench.timing.operations import count_sections, longest_chain
 from bench.timing.problem import Problem, UnavailableError
 from kernels.base.numba_internals import features_of
-from kernels.compile.kinds import KERNELS
-from kernels.compile.loss_factor import takes_factor
+from kernels.compile.kinds import KERNELS, takes_factor
 from kernels.losses import make_loss
 from kernels.simd.lanes import read_lane, write_lane
 

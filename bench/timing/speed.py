@@ -15,7 +15,7 @@ from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import BASELINE, problem_for
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.train.block import compile_kernel
+from kernels.train.trainer import compile_kernel
 
 LOADS = 5
 ROOFED = ("fused", "fused-fma", "lanes", "lanes-fma")

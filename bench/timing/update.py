@@ -15,7 +15,7 @@ from bench.timing.problem import Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from kernels.base.run import Floats
-from kernels.compile.lane_width import lane_width
+from kernels.compile.kinds import lane_width
 from kernels.data.samples import check_samples
 from kernels.losses import make_loss
 from kernels.optimizers.schedules import learning_rates

@@ -17,6 +17,7 @@ from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
 from kernels import Model
 from kernels.base.run import Hyperparameters, Record
 from kernels.compile.kinds import DTYPES, KERNELS, is_exact
+from kernels.data.marks import with_marks
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.model.models import quadratic
@@ -24,7 +25,7 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.train.block import WIDTH, train_runs
-from kernels.train.fit import trainer
+from kernels.train.trainer import make_trainer
 
 Call = Callable[[], Trained]
 
@@ -206,7 +207,8 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
 
         return side_by_side
 
-    train = trainer(name, problem.model, loss, optimizer, problem.dtype)
+    train = make_trainer(name, problem.model, loss, optimizer, data)
+    plan = with_marks(plan, problem.y.size)
     runs, params = problem.inits.shape
     epochs = problem.epochs
     final, losses = np.empty((runs, params)), np.empty((epochs + 1, runs))
@@ -216,7 +218,7 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
     def one_by_one() -> Trained:
         for run, its_plan in enumerate(plans):
             trajectory[0] = problem.inits[run]
-            train(data, its_plan, Record(own, trajectory, memories[run].copy()), 0, epochs)
+            train(its_plan, Record(own, trajectory, memories[run].copy()), 0, epochs)
             final[run], losses[:, run] = trajectory[epochs], own
         return Trained(final, losses)
 

@@ -3,14 +3,16 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from kernels.base.checks import describe
+from kernels.base.numba_internals import features_of
 from kernels.base.run import Floats
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
-from kernels.model.program import EXACT
+from kernels.model.program import EXACT, Program
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
@@ -22,6 +24,10 @@ NUDGE = 1e-12
 # A residual that is a thousandth of what it is the difference of has lost three digits to rounding.
 ROUNDED = 1e-6
 NO_TARGETS = np.zeros(0)
+# Losses of models with many more parameters take less time from a pass over the samples than from their QR factor.
+MOST_PARAMS = 12
+# A factor takes about as long as this many passes of one run over the samples; runs side by side share it.
+PASSES = 1024
 
 
 class Kind(NamedTuple):
@@ -30,7 +36,7 @@ class Kind(NamedTuple):
     Attributes
     ----------
     width : int
-        Runs that are trained side by side; `kernels.compile.lane_width` says where it is twice as many.
+        Runs that are trained side by side; `lane_width` says where it is twice as many.
     fma : bool
         Whether a multiplication and an addition may be fused, which changes the last bits.
     """
@@ -126,6 +132,38 @@ def is_exact(model: Model, kernel: str, loss: str | Loss, optimizer: str | Optim
     """Return whether a kernel promises the same bits as the reference for this model, loss and optimizer."""
     parts_are_exact = model.program.is_exact and make_loss(loss).is_exact and make_optimizer(optimizer).is_exact
     return KERNELS[kernel].exact and parts_are_exact
+
+
+def lane_width(kernel: str, dtype: str, program: Program, loss: Loss) -> int:
+    """Return how many runs a kernel trains side by side: in float32 twice as many, which fill as many registers.
+
+    With exp and the like in the model or in the loss, lanes are twice as wide where registers have 512 bits: an exp
+    from its argument to its value takes as long as the arithmetic of eight registers, and an update, which waits for
+    it, takes two thirds of the time. Where they have 256, that many runs fill them twice over already.
+    """
+    width = KERNELS[kernel].width
+    if width == 1:
+        return width
+    if dtype == "float32":  # which has no such functions
+        return 2 * width
+    wide_registers = not numba.config.DISABLE_JIT and "+avx512f" in features_of()
+    return 2 * width if wide_registers and not (program.is_exact and loss.is_exact) else width
+
+
+def has_factor(program: Program, *, squared: bool) -> bool:
+    """Return whether the recorded loss of a model is a sum of squares that the QR factor of the samples has."""
+    return squared and program.is_linear and program.params <= MOST_PARAMS
+
+
+def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
+    """Return whether a kernel takes the losses of a run, of which there are `losses`, from the factor of the samples.
+
+    It does not depend on the number of runs: a run has the same losses whatever is trained beside it.
+    """
+    kind = KERNELS[kernel]
+    if not (kind.fma and kind.width > 1 and has_factor(model.program, squared=loss.is_squared)):
+        return False
+    return losses * lane_width(kernel, "float64", model.program, loss) >= PASSES
 
 
 def largest_error(found: Floats, expected: Floats) -> float:

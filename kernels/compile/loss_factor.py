@@ -14,33 +14,12 @@ over the samples as long as residuals are above a thousandth of the numbers that
 import numpy as np
 
 from kernels.base.run import Data, Floats
-from kernels.compile.kinds import KERNELS
-from kernels.compile.lane_width import lane_width
+from kernels.compile.kinds import takes_factor
+from kernels.data.pieces import cut
 from kernels.losses.loss import Loss
-from kernels.model.linear_data import CHUNK, make_rows, triangle_of_pieces
+from kernels.model.linear_data import make_rows, triangle_of_pieces
 from kernels.model.model import Model
 from kernels.model.program import Program
-
-# With many more parameters, a pass over the samples is faster.
-MAX_PARAMS = 12
-# A factor takes about as long as this many passes of one run over the samples; runs side by side share it.
-PASSES = 1024
-
-
-def has_factor(program: Program, *, squared: bool) -> bool:
-    """Return whether the recorded loss of a model is a sum of squares that a factor has."""
-    return squared and program.is_linear and program.params <= MAX_PARAMS
-
-
-def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
-    """Return whether a kernel takes the losses of a run, of which there are `losses`, from a factor.
-
-    It does not depend on the number of runs: a run has the same losses whatever is trained beside it.
-    """
-    kind = KERNELS[kernel]
-    if not (kind.fma and kind.width > 1 and has_factor(model.program, squared=loss.is_squared)):
-        return False
-    return losses * lane_width(kernel, "float64", model.program, loss) >= PASSES
 
 
 def with_factors(kernel: str, model: Model, loss: Loss, data: Data, losses: int) -> Data:
@@ -55,13 +34,8 @@ def make_factors(program: Program, data: Data) -> Floats:
 
     There are none where a number is not finite.
     """
-    factors = [_make_factor(program, data.x, data.y)]
+    parts = [(data.x, data.y)]
     if data.validation_y.size:
-        factors.append(_make_factor(program, data.validation_x, data.validation_y))
+        parts.append((data.validation_x, data.validation_y))
+    factors = [triangle_of_pieces(make_rows(program, x, y) for x, y in cut(part)) for part in parts]
     return np.array(factors) if np.isfinite(factors).all() else np.zeros((0, 0, 0))
-
-
-def _make_factor(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
-    """Return the triangle of samples, without the memory that all rows of the design would take."""
-    parts = (slice(first, first + CHUNK) for first in range(0, y.size, CHUNK))
-    return triangle_of_pieces(make_rows(program, tuple(column[part] for column in x), y[part]) for part in parts)

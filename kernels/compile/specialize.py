@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import cache as once
 from functools import partial
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numba
 import numpy as np
@@ -28,7 +28,7 @@ from kernels.base.checks import errors_in_one_line
 from kernels.base.forking import wait_when_forking
 from kernels.base.numba_internals import LOCKS, InnerCompiler, PlainInnerCompiler, global_compiler_lock, use_cache
 from kernels.compile.binding import Binder, compile_bound, source_of
-from kernels.compile.unrolled import Ingredients, define, unroll
+from kernels.compile.unrolled import Form, Ingredients, define, unroll
 from kernels.loops import loops
 from kernels.losses.loss import Loss
 from kernels.model.program import Program
@@ -44,7 +44,6 @@ EMITTERS = (compiled_functions, lane_exp, lane_log, lane_math, lane_vector, lane
 # The others are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.visit_in_copy.__name__,
-    loops.visit_by_places.__name__,
     loops.gather.__name__,
     loops.status_of.__name__,
     loops.status_by_validation.__name__,
@@ -82,59 +81,19 @@ class Kernel(NamedTuple):
     load: Callable[[], Any]
 
 
-def specialize(
-    program: Program,
-    loss: Loss,
-    optimizer: Optimizer,
-    *,
-    fma: bool = False,
-    width: int = 1,
-    options_per_run: bool = False,
-    dtype: str = "float64",
-    gathers: bool = False,
-) -> Kernel:
+def specialize(program: Program, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Kernel:
     """Return the kernel of a model, a loss and an optimizer, compiled at most once in a process.
-
-    Parameters
-    ----------
-    program : Program
-        Of the model.
-    fma : bool
-        Whether a multiplication and an addition may be fused, which changes the last bits.
-    width : int
-        How many runs are trained side by side.
-    options_per_run : bool
-        Whether each of them has options of its own, as `kernels.optimizers.run_options` stacks them.
-    dtype : str
-        What it computes with, ``"float64"`` or ``"float32"``.
-    gathers : bool
-        Whether shuffled samples are gathered some at a time, which takes half a second more to compile.
 
     Raises
     ------
     ValueError
         If the rule or the loss uses what a kernel cannot be made of.
     """
-    own = options_per_run
-    return _build(
-        ingredients_of(
-            program, loss, optimizer, fma=fma, width=width, options_per_run=own, dtype=dtype, gathers=gathers
-        )
-    )
+    return _build(ingredients_of(program, loss, optimizer, **form))
 
 
-def ingredients_of(
-    program: Program,
-    loss: Loss,
-    optimizer: Optimizer,
-    *,
-    fma: bool = False,
-    width: int = 1,
-    options_per_run: bool = False,
-    dtype: str = "float64",
-    gathers: bool = False,
-) -> Ingredients:
-    """Return what a kernel is made of; the parameters are those of `specialize`."""
+def ingredients_of(program: Program, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Ingredients:
+    """Return what the kernel of a model, a loss and an optimizer is made of."""
     return Ingredients(
         program,
         loss.derivative,
@@ -152,11 +111,7 @@ def ingredients_of(
         optimizer.gradient_at,
         optimizer.needs_norm,
         optimizer.weight_decay != 0,
-        fma,
-        width,
-        options_per_run,
-        dtype,
-        gathers,
+        **form,
     )
 
 
@@ -270,7 +225,7 @@ def make_binder(made_of: Ingredients) -> Binder:
             "add_weight_decay": add_weight_decay,
             "as_number": lanes.as_float32 if made_of.dtype == "float32" else lanes.as_float64,
             "WIDTH": made_of.width,
-            "visit": loops.visit_by_places if made_of.gathers else loops.visit_in_copy,
+            "visit": loops.gather if made_of.gathers else loops.visit_in_copy,
             "PART": made_of.part,
             "PARAMS": made_of.program.params,
             "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,

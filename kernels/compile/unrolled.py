@@ -9,11 +9,11 @@ optimizer, ``add_weight_decay``, ``WIDTH``, the runs in a lane, and ``PART``, th
 import hashlib
 import linecache
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from kernels.compile.loss_factor import has_factor
+from kernels.compile.kinds import has_factor
 from kernels.model.functions import FUNCTIONS
 from kernels.model.program import Program, check_program
 from kernels.simd.compiled_functions import COMPILED
@@ -22,6 +22,30 @@ from kernels.simd.lanes import as_float32, as_scalar, broadcast, read_lane, writ
 MOST_BYTES = 256
 """Of a lane of sums. They do not wait for each other as updates do: more of them side by side only spill registers."""
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+
+
+class Form(TypedDict, total=False):
+    """The form of a kernel.
+
+    Attributes
+    ----------
+    fma : bool
+        Whether a multiplication and an addition may be fused, which changes the last bits.
+    width : int
+        How many runs are trained side by side.
+    options_per_run : bool
+        Whether each of them has options of its own, as `kernels.optimizers.run_options` stacks them.
+    dtype : str
+        What it computes with, ``"float64"`` or ``"float32"``.
+    gathers : bool
+        Whether shuffled samples are gathered some at a time, which takes half a second more to compile.
+    """
+
+    fma: bool
+    width: int
+    options_per_run: bool
+    dtype: str
+    gathers: bool
 
 
 class Ingredients(NamedTuple):
@@ -43,8 +67,8 @@ class Ingredients(NamedTuple):
     gradient_at: Callable[..., Any] | None
     needs_norm: bool
     decays: bool
-    fma: bool
-    width: int
+    fma: bool = False
+    width: int = 1
     options_per_run: bool = False
     dtype: str = "float64"
     gathers: bool = False

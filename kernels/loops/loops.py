@@ -39,7 +39,7 @@ term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a 
 zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
 as_number: Bound  # a number or a lane -> the same, rounded to what the kernel computes with
-visit: Bound  # visit_in_copy or visit_by_places
+visit: Bound  # visit_in_copy or gather: (data, seed, epoch, start, stop) -> where these samples are in their room
 # In a block of runs
 WIDTH: int  # how many
 PART: int  # how many of them are added up side by side
@@ -154,9 +154,7 @@ def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scrat
     x, y, first, last = data.x, data.y, start, stop
     if hyper.shuffle:
         x, y = data.visited_x, data.visited_y
-        if data.order.size > 0:
-            first, last = 0, min(y.size, stop - start)
-        visit(data, hyper.seed, epoch, start, last)
+        first, last = visit(data, hyper.seed, epoch, start, stop)
     # Each is called in one place, so that it is inlined.
     if hyper.batch_size == 1:
         theta, state = per_sample_leg(theta, state, inputs_between(x, first, last), y[first:last], lr, options)
@@ -224,15 +222,11 @@ def status_by_validation(status, loss, lowest, seen, patience):
     return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
 
 
-def visit_by_places(data, seed, epoch, start, count):
-    """Copy samples into their room, in the order of the epoch: a part from `start` on."""
-    gather(data, seed, epoch, start, count)
-
-
-def visit_in_copy(data, seed, epoch, start, count):
-    """Copy all samples into their room in the order of the epoch, when it begins."""
+def visit_in_copy(data, seed, epoch, start, stop):
+    """Copy all samples and shuffle the copy when an epoch begins; return where samples start..stop-1 are in it."""
     if start == 0:
         shuffle_samples(data, seed, epoch)
+    return start, stop
 
 
 def shuffle_samples(data, seed, epoch):
@@ -245,9 +239,12 @@ def shuffle_samples(data, seed, epoch):
     permute(columns, seed, epoch)
 
 
-def gather(data, seed, epoch, start, count):
-    """Copy samples start..start+count-1 in the order of the epoch, which is drawn as far as needed, into their room."""
-    order, filled = data.order, 0
+def gather(data, seed, epoch, start, stop):
+    """Copy samples start..stop-1 in the order of the epoch, as many as there is room for; return where they are.
+
+    The order is drawn as far as it is needed.
+    """
+    order, filled, count = data.order, 0, min(data.visited_y.size, stop - start)
     if start == 0:
         begin_order(order, seed, epoch)
     places = order[HEAD + np.int64(order[COUNT]) :]
@@ -264,6 +261,7 @@ def gather(data, seed, epoch, start, count):
                 room[k] = column[chosen[k]]
         order[NEXT] += size
         filled += size
+    return 0, count
 
 
 def pairwise_sum(theta, x, y, start, count, options, scratch):

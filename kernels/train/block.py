@@ -1,7 +1,7 @@
 """Many runs that share code, data and visiting order: one after the other, or side by side in lanes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -14,24 +14,24 @@ from kernels.base.run import (
     Data,
     Floats,
     Hyperparameters,
+    Marks,
     Record,
-    allocate_scratch,
     count_evaluated,
     start_lowest,
 )
-from kernels.compile.kinds import KERNELS, check_dtype, check_kernel
-from kernels.compile.lane_width import lane_width
+from kernels.compile.kinds import KERNELS, check_kernel, lane_width
 from kernels.compile.loss_factor import with_factors
-from kernels.compile.specialize import Kernel, specialize
 from kernels.data.marks import with_marks
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
-from kernels.train.fit import Train, trainer
 from kernels.train.slices import REFERENCE_SLOWDOWN, train_in_slices
+from kernels.train.trainer import Train, make_trainer
 
 # Of the kernels that train runs side by side.
 WIDTH = KERNELS["lanes"].width
+NO_MARKS: Marks = np.zeros(0, np.int64)
+Slices = Callable[..., Iterator[tuple[int, int, float]]]
 
 
 class Runs(NamedTuple):
@@ -42,6 +42,7 @@ class Runs(NamedTuple):
     `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`
     is what is known of the lowest of them so far (`kernels.base.run.start_lowest`): with patience also the parameters
     there, which are those that a run keeps, while `params` are where it would go on. A longer run goes on from both.
+    `path`, shape (A, R, P), has the parameters at those marks that were asked for; a run that was over stays there.
     """
 
     params: Floats
@@ -52,6 +53,7 @@ class Runs(NamedTuple):
     seconds: float
     validation_losses: Floats
     lowest: Floats
+    path: Floats = np.zeros((0, 0, 0))
 
     def kept(self, first: int = 0) -> "Kept":
         """Return what is kept of runs that were trained from mark `first` on."""
@@ -73,35 +75,6 @@ class Kept(NamedTuple):
     validation_losses: Floats | None
 
 
-def compile_kernel(
-    kernel: str,
-    model: Model,
-    loss: Loss,
-    optimizer: Optimizer,
-    *,
-    options_per_run: bool = False,
-    dtype: str = "float64",
-    gathers: bool = False,
-) -> Kernel:
-    """Return the kernel of that name, any but `reference`, compiled where it has to be.
-
-    With `options_per_run`, lanes take each run's options of the optimizer from a column of its own.
-    """
-    check_dtype(dtype, kernel, model, loss, optimizer)
-    kind = KERNELS[kernel]
-    own, width = options_per_run and kind.width > 1, lane_width(kernel, dtype, model.program, loss)
-    return specialize(
-        model.program,
-        loss,
-        optimizer,
-        fma=kind.fma,
-        width=width,
-        options_per_run=own,
-        dtype=dtype,
-        gathers=gathers,
-    )
-
-
 def train_runs(
     kernel: str,
     model: Model,
@@ -114,6 +87,7 @@ def train_runs(
     *,
     first: int = 0,
     lowest: Floats | None = None,
+    at: Marks = NO_MARKS,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Runs | None:
     """Train from mark `first` to the last one; return None if `stopped` before that.
@@ -123,7 +97,7 @@ def train_runs(
     kernel : str
         One of `KERNELS`.
     data : Data
-        What it is of, float64 or float32, is what runs compute with. Without QR factors, they are made where the kernel
+        Their type, float64 or float32, is what runs compute with. Without QR factors, they are made where the kernel
         takes losses from them (`kernels.compile.loss_factor`).
     hyper : Hyperparameters
         With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch. With
@@ -132,98 +106,80 @@ def train_runs(
     memory : array, shape (R, M)
     lowest : array, shape (R, 2) or (R, 3 + P), optional
         Of runs that go on at mark `first`: `Runs.lowest` as it was then.
+    at : array, shape (A,), optional
+        Marks at which parameters are recorded, as places in `hyper.marks`, increasing from `first` on.
     stopped : callable
         Asked about twenty times a second.
     """
     check_kernel(kernel)
-    dtype = data.y.dtype.name
     started = time.perf_counter()
     hyper = with_marks(hyper, data.y.size)
     last, count = hyper.marks.size - 1, hyper.rates.shape[1]
-    whole = np.zeros(count, np.int64)
-    shape = last - first + 1, count
+    status, shape = np.full(count, MAX_EPOCHS), (last - first + 1, count)
     runs = Runs(
         params.copy(),
         memory.copy(),
-        whole,
-        whole.copy(),
+        status,
+        np.full(count, first),
         np.empty(shape),
         0.0,
         np.empty(shape if data.validation_y.size else (0, count)),
         start_lowest(params, hyper.patience) if lowest is None else lowest.copy(),
+        np.tile(params, (at.size, 1, 1)),
     )
-    if KERNELS[kernel].width > 1:
-        own = hyper.settings.ndim == 2
-        gathers = data.order.size > 0
-        made = compile_kernel(kernel, model, loss, optimizer, options_per_run=own, dtype=dtype, gathers=gathers)
-        lanes = made.train
-        width = lane_width(kernel, dtype, model.program, loss)
-        given = with_factors(kernel, model, loss, data, last + 1)
-        finished = _train_side_by_side(lanes, given, hyper, runs, first, stopped, width)
+    data = with_factors(kernel, model, loss, data, last + 1)
+    train = make_trainer(kernel, model, loss, optimizer, data, options_per_run=hyper.settings.ndim == 2)
+    width = lane_width(kernel, data.y.dtype.name, model.program, loss)
+    slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else max(1, width // 8)
+    slices = partial(train_in_slices, marks=hyper.marks, first=first, samples=count_evaluated(data), slowdown=slowdown)
+    if width == 1:
+        steps = _train_in_turn(train, slices, hyper, runs, at)
     else:
-        slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
-        train = trainer(kernel, model, loss, optimizer, dtype)
-        finished = _train_in_turn(train, data, hyper, runs, first, stopped, slowdown)
-    return runs._replace(seconds=time.perf_counter() - started) if finished else None
+        steps = _train_side_by_side(train, partial(slices, stops=at.tolist()), hyper, runs, at, width)
+    for _ in steps:
+        if stopped():
+            return None
+    return runs._replace(seconds=time.perf_counter() - started)
 
 
-def _train_in_turn(
-    train: Train, data: Data, hyper: Hyperparameters, runs: Runs, first: int, stopped: Callable[[], bool], slowdown: int
-) -> bool:
-    """Train the runs one after the other, in place; False if `stopped` before the end."""
-    last, count = hyper.marks.size - 1, hyper.rates.shape[1]
-    trajectory = np.empty((last + 1, runs.params.shape[1]))
-    losses = np.empty(last + 1)
-    validation_losses = np.empty(last + 1 if data.validation_y.size else 0)
-    for run in range(count):
+def _train_in_turn(train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Marks) -> Iterator[None]:
+    """Train the runs one after the other, in place; yield after each slice of time."""
+    marks, first = hyper.marks.size, hyper.marks.size - len(runs.losses)
+    trajectory, losses = np.empty((marks, runs.params.shape[1])), np.empty(marks)
+    validation_losses = np.empty(marks if runs.validation_losses.size else 0)
+    for run in range(len(runs.params)):
         trajectory[first] = runs.params[run]
         record = Record(losses, trajectory, runs.memory[run], validation_losses, runs.lowest[run])
-        own = _columns(hyper, run)
-        legs = partial(train, data, own, record)
-        slices = train_in_slices(legs, own.marks, first, samples=count_evaluated(data), slowdown=slowdown)
-        for status, done, _seconds in slices:  # noqa: B007
-            if stopped():
-                return False
+        for status, done, _seconds in slices(partial(train, _columns(hyper, run), record)):  # noqa: B007
+            yield
         runs.params[run], runs.status[run], runs.marks[run] = trajectory[done], status, done
         runs.losses[:, run], runs.validation_losses[:, run] = losses[first:], validation_losses[first:]
-        kept, lowest = np.searchsorted(own.marks, runs.lowest[run, 1]), runs.lowest[run]
+        runs.path[:, run] = trajectory[np.minimum(at, done)]
+        kept, lowest = np.searchsorted(hyper.marks, runs.lowest[run, 1]), runs.lowest[run]
         if lowest.size > 2 and kept >= first:
             lowest[2], lowest[3:] = losses[kept], trajectory[kept]
-    return True
 
 
 def _train_side_by_side(
-    train: Callable[..., tuple[int, int]],
-    data: Data,
-    hyper: Hyperparameters,
-    runs: Runs,
-    first: int,
-    stopped: Callable[[], bool],
-    width: int,
-) -> bool:
-    """Train as many runs at a time as a lane is wide, in place; empty places repeat the last run."""
-    last, count = hyper.marks.size - 1, hyper.rates.shape[1]
-    sums = allocate_scratch(runs.params.shape[1], width)
+    train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Marks, width: int
+) -> Iterator[None]:
+    """Train as many runs at a time as a lane is wide, in place; the last run is repeated in empty places."""
+    count, marks = len(runs.params), hyper.marks.size
+    first = marks - len(runs.losses)
     for start in range(0, count, width):
         places = np.minimum(np.arange(start, start + width), count - 1)
-        shape = last + 1, last + 1 if data.validation_y.size else 0
-        block = allocate_block(runs.params[places], runs.memory[places], runs.lowest[places], shape, first)
-        own = _columns(hyper, places)
-
-        def step(begin: int, end: int, block: Block = block, own: Hyperparameters = own) -> tuple[int, int]:
-            return train(data, own, block, sums, begin, end)
-
-        for _ in train_in_slices(step, own.marks, first, samples=count_evaluated(data), slowdown=width // 8):
-            if stopped():
-                return False
-        mine = slice(start, start + width)
-        size = min(width, count - start)
+        mine, size = slice(start, start + width), min(width, count - start)
+        rooms = marks, marks if runs.validation_losses.size else 0
+        block = allocate_block(runs.params[places], runs.memory[places], runs.lowest[places], rooms, first)
+        for _status, done, _seconds in slices(partial(train, _columns(hyper, places), block)):
+            # What comes after the next of these marks is written again when it is reached, unless all runs are over.
+            runs.path[np.searchsorted(at, done) :, mine] = block.params.T[:size]
+            yield
         runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]
         runs.status[mine], runs.marks[mine] = block.status[:size], block.marks[:size]
         runs.losses[:, mine] = block.losses[first:, :size]
         runs.validation_losses[:, mine] = block.validation_losses[first:, :size]
         runs.lowest[mine] = block.lowest[:size]
-    return True
 
 
 def _columns(hyper: Hyperparameters, runs: int | NDArray[np.intp]) -> Hyperparameters:

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels import reference
 from kernels.base.checks import check_bool, check_integer, check_seed, check_target
 from kernels.base.columns import Inputs
 from kernels.base.run import (
@@ -19,18 +18,15 @@ from kernels.base.run import (
     MAX_EPOCHS,
     NO_LOWEST,
     STATUS,
-    Data,
     Floats,
     Hyperparameters,
     Marks,
     Record,
-    allocate_scratch,
     count_evaluated,
     samples_per_epoch,
 )
-from kernels.compile.kinds import KERNELS, SINGLE, check_dtype, check_kernel
-from kernels.compile.specialize import specialize
-from kernels.data.marks import count_updates, make_marks, with_marks
+from kernels.compile.kinds import SINGLE, check_dtype, check_kernel
+from kernels.data.marks import count_updates, make_marks
 from kernels.data.order import describe_order, make_shuffle
 from kernels.data.samples import allocate_data, check_batch_size, check_samples, to_dtype
 from kernels.data.validation import check_patience, hold_out
@@ -45,9 +41,9 @@ from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.fit_result import FitResult, whole_or_fraction
 from kernels.train.slices import REFERENCE_SLOWDOWN, train_in_slices
+from kernels.train.trainer import make_trainer
 
 T = TypeVar("T", bound=np.generic)
-Train = Callable[[Data, Hyperparameters, Record, int, int], tuple[int, int]]
 
 
 def fit(
@@ -85,14 +81,12 @@ def fit(
     model : Model or str
         A model, an expression in x, or the name of a ready-made model such as ``"polynomial(3)"``.
     x : array, shape (n,) or (n, inputs), or a table
-        An array is taken by position. Of a table, which is a data frame or a mapping of names to columns, each input is
-        the column of its name, whatever their order; other columns are left alone.
-        None for a model without inputs, see `minimize`. Columns may be memory maps, as those of
-        `bench.data.open_table`, so that there may be more samples than memory holds.
+        Columns of an array are taken by position, those of a table, which is a data frame or a mapping, by the names of
+        the inputs; other columns are left alone. None for a model without inputs, see `minimize`. Columns may be memory
+        maps, as those of `bench.data.open_table`, so that there may be more samples than memory holds.
     y : array, shape (n,)
-        0 and 1, or two labels of any kind, for the losses ``"logistic"`` and ``"hinge"``: of labels, such as texts,
-        truth values or -1 and 1, the greater one is class 1, and `FitResult.classes` tells them. Counts for
-        ``"poisson"``.
+        For the losses ``"logistic"`` and ``"hinge"`` 0 and 1, or two labels of any kind, such as texts or truth values:
+        the greater one is class 1, and `FitResult.classes` tells them. For ``"poisson"`` counts.
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, standard normal draws of the seed.
     lr : float
@@ -102,12 +96,12 @@ def fit(
     batch_size : int or "full"
         Samples per update. 1 is per-sample SGD, "full" gradient descent.
     epochs : int
-        How many passes over the data, at most.
+        The passes over the data, at most.
     shuffle : bool or str
-        Visit the samples in an order drawn anew for each epoch from (seed, epoch); else as they stand. ``"blocks"``
-        shuffles the order of blocks of 8,192 samples, and then the samples of as many blocks as a buffer of 262,144
-        holds; ``"blocks(size=1000, buffer=50000)"`` has other numbers. It is faster than a full shuffle from a million
-        samples on: see `kernels.data.order` for what it shuffles less well.
+        Visit the samples in an order drawn anew for each epoch from (seed, epoch); else as they stand. ``"blocks"``,
+        which is faster from a million samples on, shuffles blocks of 8,192 samples, and then the samples of as many
+        blocks as a buffer of 262,144 holds; ``"blocks(size=1000, buffer=50000)"`` has other numbers. See
+        `kernels.data.order`.
     seed : int
         Of the order, and of the start where `init` is not given.
     drop_last : bool
@@ -119,34 +113,29 @@ def fit(
         ``"cauchy(1.0)"``, ``"epsilon_insensitive(0.1)"``. Of prediction and target: ``"logistic"``, ``"hinge"``,
         ``"poisson"``.
     target : float, optional
-        Stop at the first mark at which the loss that is recorded, over all samples that are trained on, is at or below
-        this. The validation loss has no part in it.
+        Stop at the first mark at which the recorded loss, over all samples that are trained on, is at or below this.
     kernel : str
         ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
     record : str or int
-        The marks at which the loss and the parameters are recorded, 0 and the end of every epoch always among them:
-        ``"epoch"``, these alone; ``"log"`` or ``"log:PER_DECADE"``, besides them marks evenly spaced in the logarithm
-        of the samples seen, in the first epochs; or a number, besides them a mark each time after that many updates.
-        What is recorded does not change the parameters, but `target` and `patience` are looked at only at marks.
+        The marks at which the loss and the parameters are recorded: ``"epoch"``, the start and the end of every epoch;
+        ``"log"`` or ``"log:PER_DECADE"``, also marks evenly spaced in the logarithm of the samples seen, in the first
+        epochs; a number, also a mark each time after that many updates. A run is stopped only at marks.
     validation : float or (x, y), optional
-        Samples that are not trained on; the loss over them is recorded at the same marks. Either data
-        besides x and y, or the share of x and y to hold out, between 0 and 1: ``round(validation * n)`` samples, which
-        are the first of ``numpy.random.default_rng(0).permutation(n)``, after those for the `test`. That split depends
-        on neither `seed` nor `kernel`, so that runs can be compared; all parts keep the order of the samples. What is
-        fitted is as if the part that is left had been given alone.
+        Samples that are not trained on; the loss over them is recorded at the same marks. Either data besides x and y,
+        or the share of x and y to hold out, between 0 and 1: ``round(validation * n)`` samples, which are the first of
+        ``numpy.random.default_rng(0).permutation(n)``, after those for the `test`. That split depends on neither `seed`
+        nor `kernel`, so that runs can be compared; all parts keep the order of the samples.
     test : float or (x, y), optional
-        Samples that have no part in the run, neither in training nor in what is kept: `FitResult.test_loss` is the loss
-        on them. Data besides x and y, or a share of them: the first ``round(test * n)`` of that permutation.
+        Samples that have no part in the run: `FitResult.test_loss` is the loss on them. Data besides x and y, or a
+        share of them: the first ``round(test * n)`` of that permutation.
     patience : int, optional
         Stop at the first mark that lies this many epochs or more after that of the lowest validation loss; the status
-        is ``"stopped"`` then. However the run ends, `params` are those of the mark of the lowest validation loss, and
-        all that is said of them (`kept`, `rmse`, `predict`, ...) too.
+        is ``"stopped"`` then. However the run ends, `params` are those of the lowest validation loss.
     dtype : str
-        What is computed with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``, which
-        have the same bits there too; for models of + - * / sqrt, abs, max, min, where and whole powers. Samples, start
-        and rates are rounded to float32, and all that is computed of them is, losses included; options and clocks of
-        optimizers are numbers of double precision that are rounded where they meet the others, as in PyTorch. `params`,
-        `loss` and `trajectory` are arrays of float64 that hold numbers of float32.
+        The numbers to compute with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``,
+        for models of + - * / sqrt, abs, max, min, where and whole powers. Samples, start, rates and all that is
+        computed of them are rounded to float32; options and clocks of optimizers are numbers of double precision that
+        are rounded where they meet the others, as in PyTorch. `params`, `loss` and `trajectory` are arrays of float64.
     callback : callable, optional
         Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
         of that result cannot be written to.
@@ -161,6 +150,7 @@ def fit(
     ValueError
         Naming the argument, its value and what would be accepted.
     """
+    # Check all that was given.
     model = model if isinstance(model, Model) else make_model(model)
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     if y is None:
@@ -185,104 +175,78 @@ def fit(
         marks,
         check_patience(patience, validation),
     )
-    start = to_dtype("init", draw_start(model, seed) if init is None else model.vector(init, "init"), dtype)
-    kept = allocate_record(start, optimizer, marks.size, held_out=held_out is not None)
-    data = allocate_data(columns, targets, shuffle=order, batch_size=size, validation=held_out, dtype=dtype)
+    init = to_dtype("init", draw_start(model, seed) if init is None else model.vector(init, "init"), dtype)
 
+    # Allocate room for samples in visiting order, and for the state at each mark.
+    data = allocate_data(columns, targets, shuffle=order, batch_size=size, validation=held_out, dtype=dtype)
+    trajectory = np.empty((marks.size, init.size))
+    trajectory[0] = init
+    validation_losses = np.empty(0 if held_out is None else marks.size)
+    memory = optimizer.initial_memory(trajectory[0])
+    recorded = Record(np.empty(marks.size), trajectory, memory, validation_losses, np.array(NO_LOWEST))
+
+    # Compile.
     asked = time.perf_counter()
-    train = trainer(kernel, model, loss, optimizer, dtype, gathers=data.order.size > 0)
-    per_epoch = samples_per_epoch(n, size, drop_last)
-    about: dict[str, Any] = {
-        "model": model,
-        "criterion": loss,
-        "x": columns,
-        "y": targets,
-        "validation": held_out,
-        "test": for_test,
-        "classes": classes,
-        "dtype": dtype,
-        "order": describe_order(n, order),
-        "samples_per_epoch": per_epoch,
-        "compile_seconds": time.perf_counter() - asked,
-    }
-    updates = count_updates(marks, n, size, drop_last=drop_last)
+    train = make_trainer(kernel, model, loss, optimizer, data)
+    compile_seconds = time.perf_counter() - asked
+
+    # Train in slices of time.
+    per_epoch, updates = samples_per_epoch(n, size, drop_last), count_updates(marks, n, size, drop_last=drop_last)
     slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
-    steps = train_in_slices(partial(train, data, hyper, kept), marks, samples=count_evaluated(data), slowdown=slowdown)
+    steps = train_in_slices(partial(train, hyper, recorded), marks, samples=count_evaluated(data), slowdown=slowdown)
     seconds = 0.0
     for status, done, spent in steps:
         seconds += spent
-        result = FitResult(**about, **_state_at(done, status, hyper, kept, updates, per_epoch), seconds=seconds)
+        result = FitResult(
+            model=model,
+            criterion=loss,
+            x=columns,
+            y=targets,
+            validation=held_out,
+            test=for_test,
+            classes=classes,
+            dtype=dtype,
+            order=describe_order(n, order),
+            samples_per_epoch=per_epoch,
+            seconds=seconds,
+            compile_seconds=compile_seconds,
+            **_state_at(done, status, hyper, recorded, updates, per_epoch),
+        )
         if callback:
             callback(result)
     return result
 
 
-def allocate_record(start: Floats, optimizer: Optimizer, marks: int, *, held_out: bool) -> Record:
-    """Return room for what a run leaves at its marks, of which the first is the start."""
-    trajectory = np.empty((marks, start.size))
-    trajectory[0] = start
-    memory, validation_losses = optimizer.initial_memory(trajectory[0]), np.empty(marks if held_out else 0)
-    return Record(np.empty(marks), trajectory, memory, validation_losses, np.array(NO_LOWEST))
-
-
 def _state_at(
-    done: int, status: int, hyper: Hyperparameters, kept: Record, updates: Marks, per_epoch: int
+    done: int, status: int, hyper: Hyperparameters, recorded: Record, updates: Marks, per_epoch: int
 ) -> dict[str, Any]:
-    """Return what a run is at a mark, as the fields of a result."""
+    """Return the fields of a result that change from mark to mark."""
     marks = hyper.marks
     # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between two
     # callbacks.
     protect = _read_only if status == MAX_EPOCHS and done < marks.size - 1 else np.copy
     seen = int(marks[done])
-    mark = int(np.searchsorted(marks, kept.lowest[1])) if np.isfinite(hyper.patience) else done
+    mark = int(np.searchsorted(marks, recorded.lowest[1])) if np.isfinite(hyper.patience) else done
     return {
-        "params": kept.trajectory[mark].copy(),
-        "loss": protect(kept.losses[: done + 1]),
-        "trajectory": protect(kept.trajectory[: done + 1]),
-        "validation_loss": protect(kept.validation_losses[: done + 1]) if kept.validation_losses.size else None,
+        "params": recorded.trajectory[mark].copy(),
+        "loss": protect(recorded.losses[: done + 1]),
+        "trajectory": protect(recorded.trajectory[: done + 1]),
+        "validation_loss": protect(recorded.validation_losses[: done + 1]) if recorded.validation_losses.size else None,
         "rates": protect(hyper.rates[: -(-seen // per_epoch)]),
         "samples_seen": protect(marks[: done + 1]),
         "updates": protect(updates[: done + 1]),
         "status": STATUS[status],
         "epochs": seen // per_epoch,
         "epochs_to_target": whole_or_fraction(seen, per_epoch) if status == CONVERGED else None,
-        "memory": kept.memory.copy(),
+        "memory": recorded.memory.copy(),
         "kept_mark": mark,
     }
 
 
 def _read_only(view: NDArray[T]) -> NDArray[T]:
-    """Return the view, closed to writing."""
+    """Return the view, which can no longer be written to."""
     view.flags.writeable = False
     return view
-
-
-def trainer(
-    kernel: str, model: Model, loss: Loss, optimizer: Optimizer, dtype: str = "float64", *, gathers: bool = False
-) -> Train:
-    """Return the function that trains one run with a kernel, compiled where it has to be.
-
-    Raises
-    ------
-    ValueError
-        For an unknown kernel, one that trains several runs side by side, or one that has no float32 for these.
-    """
-    check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
-    if kernel == "reference":
-        return lambda data, hyper, record, first, last: reference.train(
-            model.program, loss, optimizer, data, with_marks(hyper, data.y.size), record, first, last
-        )
-    made_of = partial(specialize, model.program, loss, optimizer, fma=KERNELS[kernel].fma, dtype=dtype)
-    compiled = {gathers: made_of(gathers=gathers).train}
-    sums = allocate_scratch(len(model.params))
-
-    def train(data: Data, hyper: Hyperparameters, record: Record, first: int, last: int) -> tuple[int, int]:
-        gathered = data.order.size > 0
-        if gathered not in compiled:
-            compiled[gathered] = made_of(gathers=gathered).train
-        return compiled[gathered](data, with_marks(hyper, data.y.size), record, sums, first, last)
-
-    return train
 
 
 def draw_start(model: Model, seed: int) -> Floats:

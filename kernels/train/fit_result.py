@@ -1,4 +1,4 @@
-"""FitResult: what one training run gives."""
+"""FitResult: the result of one training run."""
 
 from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
 
@@ -18,18 +18,43 @@ from kernels.data.samples import Samples
 from kernels.losses.classes import Classes
 from kernels.losses.loss import SQUARES, Loss
 from kernels.model.model import Model
-from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
-from kernels.train.snapshot import Snapshot
-from kernels.train.yardstick import Yardstick, find_yardstick, is_found_at_once
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from kernels.train.fit_quality import Uncertainty
+    from kernels.train.yardstick import Yardstick
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The state of a run at one mark.
+
+    Attributes
+    ----------
+    mark : int
+        Its place in ``loss``, ``trajectory`` and all that a run records at marks.
+    samples_seen : int
+    epoch : float
+        An int at the end of one, else a fraction.
+    params : array, shape (P,)
+    loss : float
+    validation_loss : float or None
+        None without held-out samples.
+    """
+
+    mark: int
+    samples_seen: int
+    epoch: float
+    params: Floats
+    loss: float
+    validation_loss: float | None
+
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """What a training run gives; equal to itself alone. No two of its arrays share memory.
+    """The result of a training run; equal to itself alone. No two of its arrays share memory.
 
     Attributes
     ----------
@@ -39,14 +64,14 @@ class FitResult:
         validation loss. See `kept`.
     loss : array, shape (M,)
         The mean over all samples that are trained on of the loss that was trained, at each mark: before the first
-        update, after each epoch, and in between where `record` asks for it. Of the squared loss it is the mean squared
-        residual, twice the mean of what the gradient is that of. `records` names it.
+        update, after each epoch, and in between where `record` asks for it. For the squared loss it is the mean squared
+        residual, twice the mean whose gradient is descended. `records` names it.
     trajectory : array, shape (M, P)
         The parameters at the same marks.
     samples_seen, updates : array, shape (M,)
         The samples visited and the updates made by each mark.
     samples_per_epoch : int
-        The samples that an epoch visits: all of them, but for a last batch that is left out.
+        The samples that an epoch visits: all but those of a last batch that is left out.
     criterion : Loss
         The loss that was trained.
     x : tuple of array, shape (n,)
@@ -61,8 +86,7 @@ class FitResult:
     epochs : int
         Epochs finished.
     epochs_to_target : float or None
-        After how many the loss was at or below the target: a whole number where only epochs are recorded, else samples
-        seen by the samples of an epoch.
+        Epochs until the loss was at or below the target: an int at the end of one, else a fraction.
     seconds : float
         Time spent training.
     compile_seconds : float
@@ -72,15 +96,13 @@ class FitResult:
     validation : tuple or None
         The held-out samples: their inputs, as in `x`, and their y.
     test : tuple or None
-        The samples held out for the test, as in `validation`.
-    notes : tuple of str
-        Remarks on how the run was trained. No kernel makes any at present.
+        The samples held out for the test, alike.
     memory : array
-        What the optimizer remembers at the end, to go on with: the slots of each parameter, then its clock.
+        The state of the optimizer at the end, to go on with: the slots of each parameter, then its clock.
     dtype : str
-        What was computed with; `x` and `y` are as they were given all the same.
+        The numbers that were computed with; `x` and `y` are as they were given all the same.
     order : str
-        The order in which epochs visited the samples, for people: ``"as they stand"``, ``"all samples shuffled"``, or
+        The order in which epochs visited the samples, in words: ``"as they stand"``, ``"all samples shuffled"``, or
         which blocks were shuffled, and how many of them together.
     kept_mark : int
         The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
@@ -107,7 +129,6 @@ class FitResult:
     validation_loss: Floats | None = None
     validation: Samples | None = field(default=None, repr=False)
     test: Samples | None = field(default=None, repr=False)
-    notes: tuple[str, ...] = ()
     memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     dtype: str = "float64"
     order: str = "as they stand"
@@ -131,8 +152,8 @@ class FitResult:
     def predict_mean(self, x: Inputs) -> Floats:
         """Return the expected targets at x: probabilities where the log loss was trained, rates of counts for poisson.
 
-        What the model gives is the logarithm of the odds there, or of the rate. Where a residual was trained, it is the
-        expected target itself.
+        The model itself gives the logarithm of the odds there, or of the rate. Where a residual was trained, it gives
+        the expected target.
 
         Parameters
         ----------
@@ -145,14 +166,14 @@ class FitResult:
         Raises
         ------
         ValueError
-            If the loss says nothing of expected targets, as ``"hinge"``.
+            If the loss says nothing of expected targets, such as ``"hinge"``.
         """
         if not self.criterion.has_mean:
             raise ValueError(f"the loss {self.trained!r} says nothing of expected targets; predict(x) gives the model")
         return self.criterion.mean_of(self.predict(x))
 
     def loss_at(self, params: Floats) -> float:
-        """Return what the run records, at other parameters, shape (P,)."""
+        """Return the loss that the run records, at other parameters, shape (P,)."""
         return mean_over((self.x, self.y), partial(mean_loss, self.model, self.criterion, params))
 
     @property
@@ -167,7 +188,7 @@ class FitResult:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """What else is known of `params`, on the samples that were trained on: `kernels.losses.loss.Loss.metrics`."""
+        """Other measures of `params` on the samples that were trained on: `kernels.losses.loss.Loss.metrics`."""
         names = list(self.criterion.metrics(np.zeros(1), np.zeros(1)))
         if not names:  # without a pass over the samples
             return {}
@@ -179,7 +200,7 @@ class FitResult:
 
     @cached_property
     def test_loss(self) -> float | None:
-        """What the run records, of `params`, on the samples for the test; None where there are none.
+        """The loss of `params` on the samples for the test; None where there are none.
 
         They had no part in the run: this is the loss to expect on new samples, as long as nothing is chosen by it.
         """
@@ -187,12 +208,12 @@ class FitResult:
 
     @cached_property
     def test_metrics(self) -> dict[str, float]:
-        """What else is known of `params` on the samples for the test, by name: see `metrics_on`."""
+        """Other measures of `params` on the samples for the test, by name: see `metrics_on`."""
         return {} if self.test is None else metrics_on(self.model, self.criterion, self.params, *self.test)
 
     @property
     def epoch_marks(self) -> Marks:
-        """Which of the marks are the start and the ends of epochs, shape (epochs + 1,)."""
+        """The places of the start and of the ends of epochs among the marks, shape (epochs + 1,)."""
         return np.flatnonzero(self.samples_seen % self.samples_per_epoch == 0)
 
     @property
@@ -254,6 +275,8 @@ class FitResult:
     @cached_property
     def uncertainty(self) -> Uncertainty:
         """The standard errors and correlations of the parameters; see `kernels.train.fit_quality`."""
+        from kernels.train.fit_quality import estimate_uncertainty, unknown  # noqa: PLC0415 (only when asked for)
+
         if self.status == "diverged":
             return unknown(self.params.size, "the run diverged")
         if self.trained != "squared":
@@ -272,9 +295,10 @@ class FitResult:
     def optimum(self) -> Yardstick:
         """The lowest loss that the model can reach on these samples, where it is, and the loss of the best constant.
 
-        See `kernels.train.yardstick.find_yardstick`, which takes a moment where it is not least squares of a linear
-        model.
+        See `kernels.train.yardstick.find_yardstick`: what is not least squares of a linear model takes a moment.
         """
+        from kernels.train.yardstick import find_yardstick  # noqa: PLC0415 (only when asked for)
+
         found = find_yardstick(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
         return found.lowered(self.kept.loss, self.params, "this run")
 
@@ -287,6 +311,8 @@ class FitResult:
         return self.optimum.remaining(self.kept.loss)
 
     def __str__(self) -> str:
+        from kernels.train.yardstick import is_found_at_once  # noqa: PLC0415 (only when asked for)
+
         rows = zip(self.model.params, self.params, self.stderr, strict=True)
         params = ", ".join(
             f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}" for name, value, error in rows
@@ -311,7 +337,6 @@ class FitResult:
             lines.append(f"  lowest loss {self.optimum.describe(self.kept.loss)}")
         if self.classes:
             lines.append(f"  classes     {self.classes}")
-        lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
     def _describe_validation(self) -> list[str]:
@@ -390,16 +415,16 @@ class FitResult:
 
 
 def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> float:
-    """Return what runs record of a loss, at parameters of shape (P,), over samples."""
+    """Return the mean loss that runs record, at parameters of shape (P,), over samples."""
     with np.errstate(all="ignore"):
         given, _ = loss.evaluate(model.program, params, stack_columns(x, y.size), y)
         return float(np.mean(loss.recorded(given)))
 
 
 def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> dict[str, float]:
-    """Return what is said of parameters on samples besides what runs record, by name.
+    """Return measures of parameters on samples besides the loss that runs record, by name.
 
-    Of a residual ``"rmse"`` and ``"r2"``, which is nan where y does not vary; else what `Loss.metrics` has, such as
+    For a residual ``"rmse"`` and ``"r2"``, which is nan where y does not vary; else those of `Loss.metrics`, such as
     ``"accuracy"``.
     """
     with np.errstate(all="ignore"):

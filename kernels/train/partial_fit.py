@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from kernels.base.checks import check_bool, check_not_negative, check_seed, check_target
 from kernels.base.columns import Inputs
 from kernels.base.run import NO_LOWEST, Floats, Hyperparameters, Record, samples_per_epoch
+from kernels.compile.kinds import SINGLE, check_kernel
 from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data, check_batch_size, check_samples
 from kernels.losses import make_loss
@@ -17,7 +18,7 @@ from kernels.model.model import Model
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
-from kernels.train.fit import trainer
+from kernels.train.trainer import make_trainer
 
 
 class RunState(NamedTuple):
@@ -91,7 +92,8 @@ def partial_fit(
     )
     record = Record(np.empty(2), np.tile(state.params, (2, 1)), state.memory.copy(), np.empty(0), np.array(NO_LOWEST))
     data = allocate_data(columns, y, shuffle=order, batch_size=size)
-    _, done = trainer(kernel, model, loss, optimizer)(data, hyper, record, 0, 1)
+    train = make_trainer(check_kernel(kernel, SINGLE), model, loss, optimizer, data)
+    _, done = train(hyper, record, 0, 1)
     return RunState(record.trajectory[done].copy(), record.memory, state.epochs + 1), float(record.losses[done])
 
 

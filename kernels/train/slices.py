@@ -2,7 +2,7 @@
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from kernels.base.run import MAX_EPOCHS, Marks
 
@@ -12,7 +12,13 @@ REFERENCE_SLOWDOWN = 1000  # how many times as long the reference takes
 
 
 def train_in_slices(
-    train: Callable[[int, int], tuple[int, int]], marks: Marks, first: int = 0, *, samples: int, slowdown: int = 1
+    train: Callable[[int, int], tuple[int, int]],
+    marks: Marks,
+    first: int = 0,
+    *,
+    samples: int,
+    slowdown: int = 1,
+    stops: Sequence[int] = (),
 ) -> Iterator[tuple[int, int, float]]:
     """Train from one mark to the last with `train(first, last)` -> (status, mark reached), slice by slice.
 
@@ -28,6 +34,8 @@ def train_in_slices(
     slowdown : int
         How many times as long as in the kernel `fused` a sample-update takes. The first slice is sized by it, the
         others by the clock.
+    stops : sequence of int
+        Marks, increasing, at which a slice ends.
 
     Yields
     ------
@@ -43,6 +51,9 @@ def train_in_slices(
         # No array is made here: a block of few epochs takes 100 microseconds.
         limit = work(first) + budget
         end = last if work(last) <= limit else max(first + 1, bisect_right(range(last), limit, key=work) - 1)
+        later = bisect_right(stops, first)
+        if later < len(stops):
+            end = min(end, stops[later])
         started = time.perf_counter()
         status, done = train(first, end)
         seconds = time.perf_counter() - started

@@ -8,14 +8,14 @@ from kernels import Model, fit, models
 from kernels.base.run import Hyperparameters
 from kernels.base.weak import Weak
 from kernels.compile.binding import compile_bound
-from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS
-from kernels.compile.lane_width import lane_width
+from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, lane_width
 from kernels.data.samples import allocate_data
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.simd.lanes import as_float32, read_lane, write_lane
-from kernels.train.block import compile_kernel, train_runs
+from kernels.train.block import train_runs
+from kernels.train.trainer import compile_kernel
 from tests.kernels.optimizers.test_optimizer import FORMS, INNER, bound_rule, first_slots, run
 from tests.kernels.test_equality import bits
 

@@ -5,7 +5,8 @@ import pytest
 
 from kernels import models
 from kernels.base.run import Hyperparameters
-from kernels.compile.loss_factor import make_factors, takes_factor
+from kernels.compile.kinds import takes_factor
+from kernels.compile.loss_factor import make_factors
 from kernels.data.marks import make_marks
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
