@@ -1,11 +1,15 @@
 """The mathematics of sgdbench: models, update rules and training loops."""
 
-from kernels.extend.register import register_loss, register_model, register_optimizer, register_schedule
-from kernels.model import models
-from kernels.model.model import Model
-from kernels.train.fit import fit
-from kernels.train.fit_result import FitResult
-from kernels.train.minimize import minimize
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kernels.extend.register import register_loss, register_model, register_optimizer, register_schedule
+    from kernels.model import models
+    from kernels.model.model import Model
+    from kernels.train.fit import fit
+    from kernels.train.fit_result import FitResult
+    from kernels.train.minimize import minimize
 
 __all__ = [
     "FitResult",
@@ -18,3 +22,14 @@ __all__ = [
     "register_optimizer",
     "register_schedule",
 ]
+
+# Imported when asked for: a fit needs nothing that registers rules, and models nothing that compiles.
+_HOMES = {"Model": "model.model", "FitResult": "train.fit_result", "fit": "train.fit", "minimize": "train.minimize"}
+
+
+def __getattr__(name: str) -> object:
+    if name == "models":
+        return import_module("kernels.model.models")
+    if name in __all__:
+        return getattr(import_module(f"kernels.{_HOMES.get(name, 'extend.register')}"), name)
+    raise AttributeError(f"module 'kernels' has no attribute {name!r}")

@@ -1,9 +1,8 @@
 """Functions bound to globals of their own: how one source of the loops becomes many kernels.
 
-A bound function runs the code object of the original with another dictionary of globals. A name that the original's
-module defines keeps its meaning there; a name that it only declares, such as ``update`` in `loops`, is looked up among
-those that `Binder` is given. What is bound is copied along, function by function, so that kernels never share a name,
-and a digest is taken over all of it.
+A bound function has the code object of the original and another dictionary of globals. A name that the original's
+module defines keeps its meaning; a name that it only declares, such as ``update`` in `loops`, gets one from a `Binder`.
+The functions that it calls are bound with it, so that kernels share none, and a digest covers all of them.
 """
 
 import ast
@@ -30,12 +29,12 @@ KNOWN_MODULES = (np, math)
 
 
 class Binder:
-    """Binds functions, each only once; `functions` lists them, what is called before what calls it.
+    """Binds functions, each only once; `functions` lists them, each after those that it calls.
 
     Parameters
     ----------
     given : mapping
-        From the names that functions declare without defining them to what they stand for.
+        The meanings of names that functions declare without defining them.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
@@ -53,13 +52,13 @@ class Binder:
         function : callable
             A Python function or one that numba has compiled. Functions that it names are bound with it.
         **given
-            What goes before the names that the binder was given, in this function and all that it calls.
+            Meanings that replace those of the binder, in this function and all that it calls.
 
         Raises
         ------
         ValueError
-            If a name is not defined, a function calls itself, or an object is of a kind that no digest covers or an
-            array that can be changed in place.
+            If a name is not defined, a function calls itself, or an object is an array that can be changed in place or
+            of a kind that no digest covers.
         """
         source = python_function(function)
         if source is None:
@@ -90,11 +89,11 @@ class Binder:
 
     @property
     def digest(self) -> str:
-        """A digest of all that is bound: code objects, constants, and the names by which functions find each other."""
+        """A digest of all bound functions: code objects, constants, and the names by which they find each other."""
         return hashlib.sha256("".join(self._digests[id(function)] for function in self.functions).encode()).hexdigest()
 
     def _bound(self, source: FunctionType, name: str, given: Mapping[str, Any], scope: Mapping[str, Any]) -> Any:
-        """Return what a name in a function stands for; Python functions are bound too."""
+        """Return the meaning of a name in a function; Python functions are bound too."""
         if name in source.__globals__:
             value = source.__globals__[name]
         elif name in scope:
@@ -124,14 +123,14 @@ class Binder:
 def compile_bound(
     functions: Sequence[FunctionType], module: str, options: Callable[[FunctionType], dict[str, Any]]
 ) -> None:
-    """Replace bound functions, in the globals of those that call them, by ones that numba compiles.
+    """Replace bound functions by ones that numba compiles, in the globals of those that call them.
 
     Parameters
     ----------
     functions : sequence of functions
         As a `Binder` lists them.
     module : str
-        The name that the symbols of their machine code begin with.
+        The prefix of the symbols of their machine code.
     options : callable
         From a function to the keyword arguments of `numba.njit`.
     """
@@ -148,7 +147,7 @@ def compile_bound(
 
 
 def source_of(functions: Iterable[FunctionType]) -> str:
-    """Return the source of bound functions as one text, each with the names that are bound to something else."""
+    """Return the source of bound functions as one text, each with the names that mean something else in it."""
     pieces = []
     for function in functions:
         lines = [f"# from {function.__module__}"]
@@ -164,9 +163,9 @@ def source_of(functions: Iterable[FunctionType]) -> str:
 
 
 def fingerprint(functions: Iterable[FunctionType]) -> str:
-    """Return a digest of what functions, bound by a `Binder`, compute: the same under all versions of Python.
+    """Return a digest of the source of bound functions, the same under all versions of Python.
 
-    It is over their source without comments, docstrings, decorators and layout, and over what their names stand for.
+    Comments, docstrings, decorators and layout do not count, the meanings of their names do.
     """
     described = []
     for function in functions:
@@ -181,7 +180,7 @@ def fingerprint(functions: Iterable[FunctionType]) -> str:
 
 
 def constants_and_functions(function: FunctionType) -> tuple[list[Any], bool]:
-    """Return what the names in a function stand for, also those of modules, and whether it takes powers but squares."""
+    """Return the meanings of the names in a function, also of modules, and whether it takes powers but squares."""
     values = [value for name, value in function.__globals__.items() if name != "__builtins__"]
     values += [cell.cell_contents for cell in function.__closure__ or ()]
     modules = [value for value in values if isinstance(value, ModuleType)]
@@ -200,9 +199,9 @@ def constants_and_functions(function: FunctionType) -> tuple[list[Any], bool]:
 
 @cache
 def text_of(code: CodeType) -> str | None:
-    """Return the source of a code object, if it can be had; that of a lambda is the lines on which it stands.
+    """Return the source of a code object, if there is one; that of a lambda is the lines on which it stands.
 
-    `inspect.getsource` would search all modules for the file's first.
+    `inspect.getsource` would first search all modules for the file.
     """
     linecache.checkcache(code.co_filename)  # the file may have changed since it was read
     lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
@@ -210,7 +209,7 @@ def text_of(code: CodeType) -> str | None:
 
 
 def plain_source(code: CodeType) -> str:
-    """Return the source of a function without all that does not matter; its bytecode where there is none."""
+    """Return the source of a function as `fingerprint` takes it; its bytecode where there is no source."""
     text = text_of(code)
     if text is None:
         return _describe_code(code)
@@ -230,7 +229,7 @@ _BUILTIN = object()
 
 
 def python_function(value: Any) -> FunctionType | None:
-    """Return the Python function that a value is or was compiled from; None for all else, and for those of NumPy."""
+    """Return the Python function that a value is or was compiled from; None for anything else and those of NumPy."""
     if is_jitted(value):
         value = value.py_func
     return value if isinstance(value, FunctionType) and not _is_of_numpy(value) else None
@@ -246,14 +245,14 @@ def global_names(code: CodeType) -> list[str]:
 
 
 def _describe_code(code: CodeType) -> str:
-    """Return all of a code object that decides what it does, as text."""
+    """Return everything in a code object that determines its behaviour, as text."""
     constants = [_describe_code(one) if isinstance(one, CodeType) else _ordered(one) for one in code.co_consts]
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_argcount)
     return f"{code.co_code.hex()} {names} {constants}"
 
 
 def _describe(value: Any) -> str | None:
-    """Return a text that differs where a constant, or what numba itself can compile, does; None for all else."""
+    """Return a text that differs where a constant or an object known to numba does; None for anything else."""
     text = None
     match value:
         case np.ndarray():

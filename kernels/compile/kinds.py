@@ -1,4 +1,4 @@
-"""The kernels by name, what each promises, and whether two results agree."""
+"""The kernels by name, the promise of each, and whether two results agree."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -16,12 +16,12 @@ from kernels.model.program import EXACT, Program
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
-# What is not promised to the bit must agree this well: fused operations and functions that are not correctly rounded.
+# The largest error of fused operations and of functions that are not correctly rounded, for which no bits are promised.
 TOLERANCE = 1e-6
-# Training itself can make a small difference large. So where the bits are not promised, a run is compared only as long
-# as the reference, from a start that is this far off, agrees with itself.
+# Training can amplify a small difference. So where no bits are promised, a run is compared only as long as the
+# reference, from a start that is this far off, agrees with itself.
 NUDGE = 1e-12
-# A residual that is a thousandth of what it is the difference of has lost three digits to rounding.
+# A residual that is a thousandth of prediction and target has lost three digits to rounding.
 ROUNDED = 1e-6
 NO_TARGETS = np.zeros(0)
 # Losses of models with many more parameters take less time from a pass over the samples than from their QR factor.
@@ -31,12 +31,12 @@ PASSES = 1024
 
 
 class Kind(NamedTuple):
-    """What tells kernels apart.
+    """The properties of a kernel.
 
     Attributes
     ----------
     width : int
-        Runs that are trained side by side; `lane_width` says where it is twice as many.
+        The number of runs that are trained side by side; see `lane_width` for twice as many.
     fma : bool
         Whether a multiplication and an addition may be fused, which changes the last bits.
     """
@@ -58,7 +58,7 @@ KERNELS = {
     "lanes-fma": Kind(32, fma=True),
 }
 DTYPES = {"float64": tuple(KERNELS), "float32": ("reference", "fused", "lanes")}
-"""What runs compute with, and which kernels do so."""
+"""The numbers that runs compute with, and the kernels that do so."""
 FLOAT32_LOSSES = ("squared", "huber", "absolute", "quantile", "epsilon_insensitive", "hinge", "objective")
 # Not asgd, which takes powers of a rate, and polyak, whose smallest divisor is 0 in float32.
 FLOAT32_OPTIMIZERS = (
@@ -66,9 +66,9 @@ FLOAT32_OPTIMIZERS = (
     *("rprop", "lion", "signum", "adabelief", "yogi", "adan", "schedule_free_sgd", "schedule_free_adamw"),
     *("averaged", "lookahead", "clipped", "inverse_scaled"),
 )
-"""What has the bits of NumPy in float32 too."""
+"""The losses and optimizers that have the bits of NumPy in float32 too."""
 SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
-"""Those that train one run at a time."""
+"""The kernels that train one run at a time."""
 
 
 def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
@@ -86,7 +86,7 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
 
 
 def check_dtype_name(dtype: str) -> str:
-    """Return what a run computes with, as it is.
+    """Return the name of a type of numbers as it is.
 
     Raises
     ------
@@ -99,13 +99,13 @@ def check_dtype_name(dtype: str) -> str:
 
 
 def check_dtype(dtype: str, kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> str:
-    """Return what a run computes with, as it is.
+    """Return the type of numbers of a run as it is.
 
     Raises
     ------
     ValueError
-        If it is neither float64 nor float32, or the kernel, or something that the run is made of, has no float32: what
-        is there has the bits of NumPy.
+        If it is neither float64 nor float32, or the kernel, the model, the loss or the optimizer does not have the bits
+        of NumPy in it.
     """
     check_dtype_name(dtype)
     if kernel not in DTYPES[dtype]:
@@ -135,11 +135,11 @@ def is_exact(model: Model, kernel: str, loss: str | Loss, optimizer: str | Optim
 
 
 def lane_width(kernel: str, dtype: str, program: Program, loss: Loss) -> int:
-    """Return how many runs a kernel trains side by side: in float32 twice as many, which fill as many registers.
+    """Return the number of runs that a kernel trains side by side: in float32 twice as many, in as many registers.
 
-    With exp and the like in the model or in the loss, lanes are twice as wide where registers have 512 bits: an exp
-    from its argument to its value takes as long as the arithmetic of eight registers, and an update, which waits for
-    it, takes two thirds of the time. Where they have 256, that many runs fill them twice over already.
+    With functions such as exp in the model or in the loss, lanes are twice as wide where registers have 512 bits: one
+    exp has the latency of the arithmetic of eight registers, and updates that wait for it take two thirds of the time.
+    Registers of 256 bits have enough to do already.
     """
     width = KERNELS[kernel].width
     if width == 1:
@@ -169,7 +169,7 @@ def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
 def largest_error(found: Floats, expected: Floats) -> float:
     """Return the largest difference, relative where the expected value exceeds 1; inf for another length.
 
-    What is not finite in both counts as the same: near the end of the range a rounding decides between inf and nan.
+    Values that are not finite in both are the same: near the end of the range a rounding decides between inf and nan.
     """
     return float(_errors(found, expected).max(initial=0.0)) if found.shape == expected.shape else np.inf
 
@@ -177,8 +177,8 @@ def largest_error(found: Floats, expected: Floats) -> float:
 def largest_loss_error(found: Floats, expected: Floats, y: Floats = NO_TARGETS) -> float:
     """Return the largest difference of a loss relative to it, among the losses that are more than rounding errors.
 
-    Those are what exceeds `ROUNDED` times the mean square of the targets y, or the largest loss where there are none.
-    What is not finite in the expected ones does not count; inf for another length.
+    Those losses exceed `ROUNDED` times the mean square of the targets y, or the largest loss where there are none.
+    Expected losses that are not finite do not count; inf for another length.
     """
     if found.shape != expected.shape:
         return np.inf
@@ -191,7 +191,7 @@ def largest_loss_error(found: Floats, expected: Floats, y: Floats = NO_TARGETS) 
 
 
 def count_agreeing(found: Floats, expected: Floats) -> int:
-    """Return how many values agree within the tolerance, from the first on."""
+    """Return the number of values that agree within the tolerance, from the first on."""
     size = min(found.size, expected.size)
     agree = _errors(found[:size], expected[:size]) <= TOLERANCE
     return size if agree.all() else int(np.argmin(agree))

@@ -1,8 +1,8 @@
-"""Makes a kernel: the loops bound to one model, loss and optimizer, compiled by numba and kept on disk.
+"""Specializing: the loops bound to one model, loss and optimizer, compiled by numba and kept on disk.
 
-Functions passed as arguments, or born in closures, miss numba's disk cache in every new process. So the loops are bound
-as they stand to globals of the kernel's own (`binding`), in a module that is named after a digest of all that they are
-bound to. The next process makes the same module and finds the machine code in the cache folder.
+numba's disk cache misses functions that are passed as arguments or defined in closures in every new process. So the
+loops are bound to globals of the kernel's own (`binding`), in a module that is named after a digest of all that they
+are bound to. The next process makes the same module and finds the machine code in the cache folder.
 """
 
 import gc
@@ -39,9 +39,9 @@ from kernels.simd import log as lane_log
 from kernels.simd import math as lane_math
 from kernels.simd import vector as lane_vector
 
-# What the intrinsics of these modules emit is not in the code of the functions that call them.
+# The code that intrinsics of these modules emit is not in the functions that call them, so the digest has their source.
 EMITTERS = (compiled_functions, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
-# The others are inlined: within an epoch a call would cost more than the arithmetic.
+# All other functions are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.visit_in_copy.__name__,
     loops.gather.__name__,
@@ -61,14 +61,14 @@ class Kernel(NamedTuple):
     Attributes
     ----------
     name : str
-        Of its module, with the digest of all that it is made of.
+        The name of its module, with the digest of all its ingredients.
     train : callable
     compile_seconds : float
-        What this process spent to compile it or to load it.
+        The time in which this process compiled or loaded it.
     source : str
-        What was compiled, to be read.
+        The Python code that was compiled, to be read.
     cold_seconds : float
-        What compiling took, in whatever process that was; nan where it is not known.
+        The time in which it was compiled, in whatever process that was; nan where it is not known.
     load : callable
         Reads the machine code from the cache folder once more, so that it can be timed.
     """
@@ -93,7 +93,7 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, **form: Unpac
 
 
 def ingredients_of(program: Program, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Ingredients:
-    """Return what the kernel of a model, a loss and an optimizer is made of."""
+    """Return the ingredients of a kernel; the values of options, which are arguments of it, are none."""
     return Ingredients(
         program,
         loss.derivative,
@@ -117,73 +117,38 @@ def ingredients_of(program: Program, loss: Loss, optimizer: Optimizer, **form: U
 
 @once
 def _build(made_of: Ingredients) -> Kernel:
+    """Return a kernel, compiled or loaded from the cache folder."""
     with announce("compiling a kernel"):
-        return _compile_or_load(made_of)
+        started = time.perf_counter()
+        functions, digest, source = bind_loops(made_of)
+        name, entry = f"kernel_{digest[:16]}", functions[-1]
+        if numba.config.DISABLE_JIT:
+            # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
+            train = np.errstate(all="ignore")(entry)
+            return Kernel(name, train, time.perf_counter() - started, source, 0.0, lambda: train)
+        # numba finds a function's module by its name.
+        sys.modules[name] = ModuleType(name)
+        compile_bound(functions, name, partial(inner_options_of, made_of))
+        signature = _signature(made_of)
+        load = partial(_compile, entry, source, signature, options_of(made_of))
+        with errors_in_one_line("no kernel can be compiled of this"):
+            dispatcher = load()
+        seconds = time.perf_counter() - started
+        note = f"{name}.seconds"
+        if not dispatcher.stats.cache_hits:
+            cache.write(note, repr(seconds))
+        cold_seconds = _number(cache.read(note)) if dispatcher.stats.cache_hits else seconds
+        # The compiled entry itself: no dispatch, and never a second compilation.
+        return Kernel(name, dispatcher.get_overload(signature), seconds, source, cold_seconds, load)
 
 
-def _compile_or_load(made_of: Ingredients) -> Kernel:
-    started = time.perf_counter()
-    options = options_of(made_of), partial(inner_options_of, made_of)
-    return compile_or_load(*bind_loops(made_of), _signature(made_of), *options, started)
-
-
-def compile_or_load(
-    functions: list[FunctionType],
-    digest: str,
-    source: str,
-    signature: tuple[types.Type, ...],
-    options: dict[str, Any],
-    inner_options: Callable[[FunctionType], dict[str, Any]],
-    started: float,
-) -> Kernel:
-    """Return the last of some bound functions as a kernel: compiled, or loaded from the cache folder.
-
-    Parameters
-    ----------
-    functions, digest, source
-        As from `bind_loops`.
-    signature : tuple of numba types
-        Of the arguments.
-    options : dict
-        The numba options of the last function.
-    inner_options : callable
-        From another function to its own.
-    started : float
-        The `time.perf_counter` at which the work began.
-    """
-    name, entry = f"kernel_{digest[:16]}", functions[-1]
-    if numba.config.DISABLE_JIT:
-        # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
-        train = np.errstate(all="ignore")(entry)
-        return Kernel(name, train, time.perf_counter() - started, source, 0.0, lambda: train)
-    # numba finds a function's module by its name.
-    sys.modules[name] = ModuleType(name)
-    compile_bound(functions, name, inner_options)
-    load = partial(_compile, entry, source, signature, options)
-    with errors_in_one_line("no kernel can be compiled of this"):
-        dispatcher = load()
-    seconds = time.perf_counter() - started
-    note = f"{name}.seconds"
-    if not dispatcher.stats.cache_hits:
-        cache.write(note, repr(seconds))
-    cold_seconds = _number(cache.read(note)) if dispatcher.stats.cache_hits else seconds
-    # The compiled entry itself: no dispatch, and never a second compilation.
-    return Kernel(name, dispatcher.get_overload(signature), seconds, source, cold_seconds, load)
-
-
-def bind_loops(made_of: Ingredients, entry: Callable[..., Any] | None = None) -> tuple[list[FunctionType], str, str]:
-    """Bind the loops to what a kernel is made of.
-
-    Parameters
-    ----------
-    made_of : Ingredients
-    entry : callable, optional
-        What Python is to call; without it, `loops.train` or `loops.train_block`.
+def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
+    """Bind the loops to the ingredients of a kernel.
 
     Returns
     -------
     functions : list of functions
-        Plain Python; what is called before what calls it, the entry last.
+        Plain Python, each after the functions that it calls, `loops.train` or `loops.train_block` last.
     digest : str
         Of all that is bound, the options of the compiler, and the functions on lanes that this machine has.
     source : str
@@ -193,14 +158,13 @@ def bind_loops(made_of: Ingredients, entry: Callable[..., Any] | None = None) ->
     sums = {name: _bind_sum(binder, name, in_parts=made_of.part < made_of.width) for name in ("gradient", "recorded")}
     recorded = loops.loss_by_factor if made_of.by_factor else loops.direct_loss
     recorded_loss = binder.bind(recorded, recorded_sum=sums["recorded"])
-    if entry is None:
-        entry = loops.train if made_of.width == 1 else loops.train_block
+    entry = loops.train if made_of.width == 1 else loops.train_block
     binder.bind(entry, gradient_sum=sums["gradient"], recorded_sum=sums["recorded"], recorded_loss=recorded_loss)
     return binder.functions, *describe_bound(binder, made_of)
 
 
 def _bind_sum(binder: Binder, name: str, *, in_parts: bool) -> FunctionType:
-    """Return the sum of what is called so in `loops`, of all runs at once or in parts."""
+    """Return `loops.gradient_sum` or `loops.recorded_sum`, of all runs at once or in parts."""
     given = binder.given
     bound = binder.bind(loops.pairwise_sum, term=given[f"{name}_term"], zeros=given[f"{name}_zeros"])
     if not in_parts:
@@ -210,7 +174,7 @@ def _bind_sum(binder: Binder, name: str, *, in_parts: bool) -> FunctionType:
 
 
 def make_binder(made_of: Ingredients) -> Binder:
-    """Return what binds the names that `loops` declares to what a kernel is made of."""
+    """Return a binder that knows the names that `loops` declares."""
     written = define(unroll(made_of))
     return Binder(
         written
@@ -234,7 +198,7 @@ def make_binder(made_of: Ingredients) -> Binder:
 
 
 def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
-    """Return the digest and the source of what is bound; see `bind_loops`."""
+    """Return the digest and the source of the bound functions; see `bind_loops`."""
     emitted = "".join(map(inspect.getsource, EMITTERS))
     source = f"# numba.njit({options_of(made_of)})\n\n{source_of(binder.functions)}"
     everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(CALLED))
@@ -242,7 +206,7 @@ def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
 
 
 def options_of(made_of: Ingredients) -> dict[str, Any]:
-    """Return the numba options that all functions of a kernel have.
+    """Return the numba options of all functions of a kernel.
 
     `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
     and a fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition
@@ -252,7 +216,7 @@ def options_of(made_of: Ingredients) -> dict[str, Any]:
 
 
 def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:
-    """Return the options of a function that Python never calls: without wrappers it compiles in half the time."""
+    """Return the numba options of a function that Python never calls: without wrappers it compiles in half the time."""
     inner = {
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
@@ -283,7 +247,7 @@ def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...]
 
 @contextmanager
 def _collections_paused() -> Iterator[None]:
-    """Pause Python's garbage collector: to look at the objects of a compilation again and again takes a tenth of it."""
+    """Pause Python's garbage collector, which would take a tenth of the time of a compilation."""
     enabled = gc.isenabled()
     gc.disable()
     try:

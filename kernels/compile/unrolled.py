@@ -1,9 +1,9 @@
 """The text of what differs in form from kernel to kernel: a model's formula, and an optimizer's state as tuples.
 
-numba unpacks no tuple in a loop, so these functions are written out parameter by parameter. No name of a user's gets
-into the text, only numbers. The text uses some names that it does not define, for the binder to give:
-``loss_derivative`` and ``loss_value``, ``rule``, ``step_clock``, ``point_of_gradient`` and ``per_sample_step`` of the
-optimizer, ``add_weight_decay``, ``WIDTH``, the runs in a lane, and ``PART``, those that are added up side by side.
+numba unpacks no tuple in a loop, so these functions are written out parameter by parameter. The text holds only numbers
+of the user's, no names. The binder defines the other names in it: ``loss_derivative`` and ``loss_value``; ``rule``,
+``step_clock``, ``point_of_gradient`` and ``per_sample_step`` of the optimizer; ``add_weight_decay``; ``WIDTH``, the
+runs in a lane; and ``PART``, the runs that are added up side by side.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from kernels.simd.compiled_functions import COMPILED
 from kernels.simd.lanes import as_float32, as_scalar, broadcast, read_lane, write_lane
 
 MOST_BYTES = 256
-"""Of a lane of sums. They do not wait for each other as updates do: more of them side by side only spill registers."""
+"""The size of a lane of sums, at most. Sums do not wait for each other as updates do: longer lanes only spill."""
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
@@ -32,11 +32,11 @@ class Form(TypedDict, total=False):
     fma : bool
         Whether a multiplication and an addition may be fused, which changes the last bits.
     width : int
-        How many runs are trained side by side.
+        The number of runs that are trained side by side.
     options_per_run : bool
-        Whether each of them has options of its own, as `kernels.optimizers.run_options` stacks them.
+        Whether each run has options of its own, as `kernels.optimizers.run_options` stacks them.
     dtype : str
-        What it computes with, ``"float64"`` or ``"float32"``.
+        The numbers to compute with, ``"float64"`` or ``"float32"``.
     gathers : bool
         Whether shuffled samples are gathered some at a time, which takes half a second more to compile.
     """
@@ -49,7 +49,7 @@ class Form(TypedDict, total=False):
 
 
 class Ingredients(NamedTuple):
-    """What a kernel is made of. The values of options are none of it: they are arguments of the kernel."""
+    """The ingredients of a kernel; the values of options, which are arguments of it, are none."""
 
     program: Program
     loss_derivative: Callable[..., Any]
@@ -80,7 +80,7 @@ class Ingredients(NamedTuple):
 
     @property
     def part(self) -> int:
-        """How many runs are trained side by side where samples are added up: no more than registers hold."""
+        """The number of runs of which sums are taken side by side: no more than registers hold."""
         return min(self.width, MOST_BYTES // np.dtype(self.dtype).itemsize)
 
     def number(self, text: str) -> str:
@@ -93,7 +93,7 @@ class Ingredients(NamedTuple):
 
 
 def unroll(made_of: Ingredients) -> str:
-    """Return the source of the functions that the loops declare, for the program, the counts and the width."""
+    """Return the source of the functions that the loops declare."""
     parts = (_gradient(made_of), _optimizer(made_of), _memory(made_of), _lanes(made_of))
     check_program(made_of.program)
     return "\n\n".join(sum(parts, _model(made_of)))
@@ -167,12 +167,12 @@ def _gradient(made_of: Ingredients) -> list[str]:
 
 
 def _loss(made_of: Ingredients) -> str:
-    """Return what stands behind the gradient of a sample: its loss, where the rule needs it."""
+    """Return the text of the loss of a sample, which follows its gradient where the rule needs it."""
     return f" loss_value({_arguments(made_of)})," if made_of.needs_loss else ""
 
 
 def _arguments(made_of: Ingredients) -> str:
-    """Return what the functions of the loss are called with, where `residual` is that of a sample."""
+    """Return the arguments of the functions of the loss, where `residual` is that of a sample."""
     return "residual, options[0]" if made_of.of_residual else "residual[0], residual[1], options[0]"
 
 

@@ -68,12 +68,12 @@ def with_marks(hyper: Hyperparameters, n: int) -> Hyperparameters:
 
 
 def check_record(record: str | int) -> str | int:
-    """Return what is to be recorded.
+    """Return a setting `record` as it is.
 
     Raises
     ------
     ValueError
-        If it is none of what `make_marks` accepts.
+        If `make_marks` does not accept it.
     """
     _parse(record)
     return record

@@ -20,19 +20,19 @@ from kernels.base.spec import make_from_spec
 
 BLOCK = 8192
 BUFFER = 2**18
-# Up to as many samples are copied, and swapped themselves. Of more, the places are swapped, by which the samples are
-# gathered: without a copy, but of ten million samples of two columns in 22 ns each where swapping takes 16.
+# Up to this number, samples are copied and swapped themselves. Of more samples, places are swapped, and the samples are
+# gathered by them: that needs no copy, but takes 22 ns a sample of two columns where swapping takes 16.
 SWAPPED = 2**24
-# What is drawn in an epoch, besides the order of all samples: the order of the blocks, and that of each buffer.
+# The parts that are drawn in an epoch besides the order of all samples: the order of the blocks, and of each buffer.
 BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
 # An order is one array, for which a kernel counts references once: this head, the blocks, and the places of the samples
-# that are shuffled together. In the head are the next of the places, how many were drawn, the next of the blocks, how
-# many times places were drawn, the samples in a block, and the number of blocks, which is 0 for a full shuffle.
+# that are shuffled together. The head holds the next place, the number of places drawn, the next block, the number of
+# buffers drawn, the samples in a block, and the number of blocks, which is 0 for a full shuffle.
 HEAD, NEXT, DRAWN, NEXT_BLOCK, BUFFERS, SIZE, COUNT = 6, 0, 1, 2, 3, 4, 5
 
 
 class BlockShuffle(NamedTuple):
-    """How the samples of an epoch are shuffled.
+    """A shuffle of blocks of samples, and of the samples of some blocks at a time.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class BlockShuffle(NamedTuple):
 
 
 def make_shuffle(shuffle: bool | str) -> bool | BlockShuffle:
-    """Return what an argument `shuffle` says: True, False, ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"``.
+    """Return the shuffle of a setting: True, False, ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"``.
 
     Raises
     ------

@@ -93,7 +93,7 @@ def allocate_data(
     validation : tuple, optional
         The inputs, one array for each, and y of samples that are not trained on.
     dtype : str
-        What they are rounded to, and so what runs on them compute with: ``"float64"`` or ``"float32"``.
+        The type that they are rounded to, with which runs on them compute: ``"float64"`` or ``"float32"``.
 
     Raises
     ------

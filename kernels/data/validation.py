@@ -90,7 +90,7 @@ def check_held_out(model: Model, loss: Loss, held: Sequence[Any], name: str) -> 
 
 
 def choose_split(n: int, validation: float | None = None, test: float | None = None) -> tuple[Places, Places]:
-    """Return which of n samples are held out for validation, and which for the test, shape (n,) each.
+    """Return masks of the samples held out for validation and of those for the test, shape (n,) each.
 
     The test takes the first ``round(test * n)`` of ``numpy.random.default_rng(0).permutation(n)``, and validation the
     next ``round(validation * n)``. So of two shares the larger one holds out what the smaller one does, and more, and
@@ -117,7 +117,7 @@ def choose_split(n: int, validation: float | None = None, test: float | None = N
 
 
 def check_patience(patience: int | None, validation: object) -> float:
-    """Return after how many epochs without a lower validation loss a run stops; never, for None.
+    """Return the epochs without a lower validation loss after which a run stops; inf for None.
 
     Raises
     ------

@@ -28,20 +28,20 @@ from kernels.optimizers.optimizer import Optimizer
 from kernels.train.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.train.trainer import Train, make_trainer
 
-# Of the kernels that train runs side by side.
+# The width of the kernels that train runs side by side.
 WIDTH = KERNELS["lanes"].width
 NO_MARKS: Marks = np.zeros(0, np.int64)
 Slices = Callable[..., Iterator[tuple[int, int, float]]]
 
 
 class Runs(NamedTuple):
-    """Where R runs stand: `params` (R, P), the optimizer's `memory` (R, M), `status` and `marks` reached (R,).
+    """The state of R runs: `params` (R, P), the optimizer's `memory` (R, M), `status` and `marks` reached (R,).
 
     Where only the ends of epochs are marks, `marks` are epochs done. `losses`, shape (marks trained + 1, R), starts
     with the loss at the first of them; a row past the mark that a run reached has no meaning for it.
     `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`
-    is what is known of the lowest of them so far (`kernels.base.run.start_lowest`): with patience also the parameters
-    there, which are those that a run keeps, while `params` are where it would go on. A longer run goes on from both.
+    describes the lowest of them so far (`kernels.base.run.start_lowest`): with patience also the parameters there,
+    which a run keeps, while it would go on from `params`. A longer run goes on from both.
     `path`, shape (A, R, P), has the parameters at those marks that were asked for; a run that was over stays there.
     """
 
@@ -56,7 +56,7 @@ class Runs(NamedTuple):
     path: Floats = np.zeros((0, 0, 0))
 
     def kept(self, first: int = 0) -> "Kept":
-        """Return what is kept of runs that were trained from mark `first` on."""
+        """Return the parameters and losses that runs keep that were trained from mark `first` on."""
         if self.validation_losses.size and self.lowest.shape[1] > 2:
             return Kept(self.lowest[:, 3:], self.lowest[:, 2], self.lowest[:, 0])
         last = self.marks - first, np.arange(self.marks.size)
@@ -65,9 +65,9 @@ class Runs(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What runs give: parameters, and the losses there: those of the end, or with patience of the lowest held-out loss.
+    """The parameters of runs, shape (R, P), and the losses there, (R,): of the end, or of the lowest held-out loss.
 
-    `params` has the shape (R, P), the losses (R,); without samples for validation there are no losses on them.
+    Without samples for validation there are no losses on them.
     """
 
     params: Floats
@@ -172,7 +172,7 @@ def _train_side_by_side(
         rooms = marks, marks if runs.validation_losses.size else 0
         block = allocate_block(runs.params[places], runs.memory[places], runs.lowest[places], rooms, first)
         for _status, done, _seconds in slices(partial(train, _columns(hyper, places), block)):
-            # What comes after the next of these marks is written again when it is reached, unless all runs are over.
+            # Later marks are written again when they are reached, unless all runs are over.
             runs.path[np.searchsorted(at, done) :, mine] = block.params.T[:size]
             yield
         runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]

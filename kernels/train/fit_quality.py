@@ -1,4 +1,4 @@
-"""How good a fit is: standard errors and correlations of its parameters, and how far it is from the best there is.
+"""The quality of a fit: standard errors and correlations of its parameters, and least squares to compare it with.
 
 With the Jacobian J of the model at the end of a run, n samples, P parameters and the residuals r, the covariance of the
 parameters is s**2 (J^T J)**-1 with s**2 = sum(r**2) / (n - P): D. M. Bates, D. G. Watts, Nonlinear Regression Analysis
@@ -21,7 +21,7 @@ from kernels.model.program import evaluate
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """What the data say of the parameters at the end of a run.
+    """The standard errors and correlations of the parameters at the end of a run.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Uncertainty:
         Standard errors; nan where there are none.
     correlation : array, shape (P, P)
     reason : str
-        Why there are none; empty where there are.
+        The reason why there are none; else empty.
     """
 
     stderr: Floats

@@ -183,7 +183,7 @@ class FitResult:
 
     @property
     def records(self) -> str:
-        """What `loss` is: ``"mean squared residual"``, or the loss that was trained by its name, as ``"log loss"``."""
+        """The name of `loss`: ``"mean squared residual"``, or the loss that was trained, such as ``"log loss"``."""
         return self.criterion.records
 
     @cached_property
@@ -409,7 +409,7 @@ class FitResult:
         return figure
 
     def _repr_html_(self) -> str | None:
-        """Return what Jupyter shows; it falls back on plain text for None."""
+        """Return the HTML that Jupyter shows; for None it shows plain text."""
         render = find_view("fit_html")
         return render(self) if render else None
 

@@ -12,17 +12,18 @@ from kernels.model.model import Model
 from kernels.model.program import Program, evaluate
 
 RANDOM_STARTS, STARTS_OF_LINEAR = 24, 6
-"""Besides those of the study, where a model may have several minima; losses of linear models have few."""
+"""Starts besides those of the study, where a model may have several minima; losses of linear models have few."""
 POLISHED = 4
-"""Of the minima of squares, or of those found on a part of many samples, those that are refined."""
+"""Of the minima of squares, or of those found on a part of many samples, the number that is refined."""
 MANY = 20_000
-"""The samples of which a part is searched first, and the rows of a linear program that takes some seconds."""
+"""More samples than these are searched in part first; a linear program of as many rows takes some seconds."""
 RESTARTS, SETTLED = 8, 1e-7
 """L-BFGS begins again where it ended until that lowers the loss by less than this share."""
 LARGEST = 1e6
 """Parameters in units of the design's singular directions beyond which a loss is approached at infinity."""
 UNBOUNDED = -1e12
-# What a loss is the largest of, as slopes and offsets: of the residual, or of the prediction on the side of its class.
+# The lines of which a loss is the largest, as slopes and offsets: over the residual, or over the prediction on the side
+# of its class.
 PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
     "absolute": lambda: [(1.0, 0.0), (-1.0, 0.0)],
     "quantile": lambda tau: [(1.0 - tau, 0.0), (-tau, 0.0)],
@@ -35,24 +36,19 @@ MULTIPLE = "the lowest of {0} local searches; another minimum may lie lower"
 
 
 class Found(NamedTuple):
-    """The lowest loss that was found, where, how, and what is to be known of it."""
+    """The lowest loss that was found, -inf where it falls without end, with its place, the method and a remark."""
 
     loss: float
     params: Floats | None
     method: str
     note: str
-    loss_at: Callable[[Floats], float]
-
-
-class Unbounded(NamedTuple):
-    """The loss falls without end."""
 
 
 Objective = Callable[[Floats], tuple[float, Floats]]
 
 
 def mean_and_gradient(program: Program, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Objective:
-    """Return the function from parameters to the mean of what runs record and its gradient, shape (P,)."""
+    """Return the function from parameters to the mean recorded loss and its gradient, shape (P,)."""
     columns = stack_columns(x, y.size)
     factor = 2.0 if loss.is_squared else 1.0
 
@@ -85,16 +81,13 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
     basis, back = basis[:, :rank] * root, directions[:rank].T / singular[:rank] / lengths[:, np.newaxis] * root
     objective = _mean_of_basis(loss, basis, offset, y)
 
-    def loss_at(theta: Floats) -> float:
-        return mean_and_gradient(model.program, loss, x, y)(theta)[0]
-
     if loss.name in PIECES and y.size <= MANY:
         solved = _linear_program(loss, basis, offset, y)
         if solved is not None:
-            return Found(objective(solved)[0], back @ solved, "linear programming", "", loss_at)
+            return Found(objective(solved)[0], back @ solved, "linear programming", "")
     if loss.name == "logistic" and y.size <= MANY and _separable(basis, offset, y):
         note = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
-        return Found(0.0, None, "linear programming", note, loss_at)
+        return Found(0.0, None, "linear programming", note)
     starts = [_least_squares_start(loss, basis, offset, y)]
     if loss.name not in CONVEX:
         starts += list(np.random.default_rng(0).normal(size=(STARTS_OF_LINEAR, rank)) * np.std(y))
@@ -107,12 +100,12 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
         note, params = "the loss has no minimum: it falls as the parameters grow", None
     elif not settled:
         note = "the search had not settled: the lowest loss may lie lower"
-    return Found(value, params, "L-BFGS", note, loss_at) if np.isfinite(value) else None
+    return Found(value, params, "L-BFGS", note) if np.isfinite(value) else None
 
 
 def lowest_of_nonlinear(
     model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats, starts: Sequence[Floats]
-) -> Found | Unbounded | None:
+) -> Found | None:
     """Return the lowest loss found from starts and from random ones; None where none of them is finite.
 
     Of many samples a part is searched first.
@@ -127,17 +120,15 @@ def lowest_of_nonlinear(
             begin = [solve_linear_params(model.program, start, *some) for start in begin]
             ends = [_fit_squares(model, start, *some) for start in begin]
             if not loss.is_squared:
-                near = sorted(ends, key=lambda end: end[0])[:POLISHED] + [
-                    (0.0, start) for start in begin[: len(starts)]
-                ]
-                ends = [_descend(mean_and_gradient(model.program, loss, *some), end[1])[:2] for end in near]
+                near = [start for _, start in sorted(ends, key=lambda end: end[0])[:POLISHED]] + begin[: len(starts)]
+                ends = [_polish(model, loss, start, *some) for start in near]
         else:
-            ends = [_descend(mean_and_gradient(model.program, loss, *some), start)[:2] for start in begin]
+            ends = [_polish(model, loss, start, *some) for start in begin]
         ends = sorted((end for end in ends if np.isfinite(end[0]) or end[0] == -np.inf), key=lambda end: end[0])
         if not ends:
             return None
         if ends[0][0] < UNBOUNDED:
-            return Unbounded()
+            return Found(-np.inf, None, "", "")
         if y.size > MANY:
             ends = [_polish(model, loss, end[1], x, y) for end in ends[:POLISHED]]
             ends.sort(key=lambda end: end[0])
@@ -145,10 +136,10 @@ def lowest_of_nonlinear(
     value, params = ends[0]
     if loss.name in PIECES:
         value, params = _settle_at_kinks(objective, params)
-    # What SciPy sums may differ from what runs record in the last digits.
+    # The sums of SciPy may differ from those that runs record in the last digits.
     value = min(value, objective(params)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
-    return Found(value, params, method, MULTIPLE.format(len(begin)), lambda theta: objective(theta)[0])
+    return Found(value, params, method, MULTIPLE.format(len(begin)))
 
 
 def solve_linear_params(program: Program, theta: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
@@ -170,7 +161,7 @@ def solve_linear_params(program: Program, theta: Floats, x: tuple[Floats, ...], 
 
 
 def _mean_of_basis(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Objective:
-    """Return the function from coordinates in a basis to the mean of what runs record and its gradient."""
+    """Return the function from coordinates in a basis to the mean recorded loss and its gradient."""
     options = tuple(loss.options.values())
 
     def evaluate_at(where: Floats) -> tuple[float, Floats]:
@@ -183,7 +174,7 @@ def _mean_of_basis(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Obje
 
 
 def _least_squares_start(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Floats:
-    """Return where the search begins: at least squares of the residual, or of the targets as predictions."""
+    """Return the start of the search: least squares of the residual, or of predictions that give the mean target."""
     if loss.of_residual:
         return np.asarray(basis.T @ (y - offset) / y.size)
     wanted = np.log(max(float(np.mean(y)), 1e-8)) if loss.name == "poisson" else 0.0
@@ -191,16 +182,15 @@ def _least_squares_start(loss: Loss, basis: Floats, offset: Floats, y: Floats) -
 
 
 def _descend(objective: Objective, start: Floats) -> tuple[float, Floats, bool]:
-    """Return the loss and the place where L-BFGS-B ends, and whether beginning there again changes nothing."""
+    """Return the loss and the place at which L-BFGS-B ends, and whether it has settled there."""
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 
     def guarded(theta: Floats) -> tuple[float, Floats]:
         value, gradient = objective(theta)
         if value < UNBOUNDED:
             return UNBOUNDED * 2, np.zeros_like(gradient)
-        return (
-            (value, gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, np.zeros_like(theta))
-        )
+        finite = np.isfinite(value) and np.isfinite(gradient).all()
+        return (value, gradient) if finite else (1e300, np.zeros_like(theta))
 
     value, where = guarded(start)[0], start
     if value >= 1e300:
@@ -217,7 +207,7 @@ def _descend(objective: Objective, start: Floats) -> tuple[float, Floats, bool]:
 
 
 def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats) -> tuple[float, Floats]:
-    """Return the mean squared residual and the parameters where Levenberg and Marquardt's method ends."""
+    """Return the mean squared residual and the parameters at which Levenberg and Marquardt's method ends."""
     from scipy.optimize import least_squares  # noqa: PLC0415 (heavy)
 
     columns, params = stack_columns(x, y.size), len(model.params)
@@ -243,7 +233,7 @@ def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats) 
 
 
 def _settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats]:
-    """Return where the simplex method of Nelder and Mead ends, which needs no derivatives, begun until it settles."""
+    """Return the loss and the place at which Nelder and Mead's simplex method, which needs no derivatives, settles."""
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 
     value, where = objective(start)[0], start
@@ -257,6 +247,7 @@ def _settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats
 
 
 def _polish(model: Model, loss: Loss, start: Floats, x: tuple[Floats, ...], y: Floats) -> tuple[float, Floats]:
+    """Return the loss and the parameters at which a local search ends."""
     if loss.is_squared:
         return _fit_squares(model, start, x, y)
     return _descend(mean_and_gradient(model.program, loss, x, y), start)[:2]
@@ -274,7 +265,7 @@ def _random_start(params: int, x: tuple[Floats, ...], rng: np.random.Generator) 
 
 
 def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Floats | None:
-    """Return where the mean of a loss that is the largest of linear pieces is lowest; None if HiGHS does not find it.
+    """Return the coordinates of the lowest mean of a loss with linear pieces; None if HiGHS does not find them.
 
     As quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978).
     """

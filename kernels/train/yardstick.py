@@ -12,7 +12,7 @@ from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.train.fit_quality import least_squares
-from kernels.train.lowest_loss import MANY, Found, Unbounded, lowest_of_linear, lowest_of_nonlinear
+from kernels.train.lowest_loss import MANY, lowest_of_linear, lowest_of_nonlinear, mean_and_gradient
 
 TARGET_SHARE = 0.01
 """A run has arrived where this share of the improvement over the best constant is left, by default."""
@@ -20,14 +20,14 @@ ARRIVED = 0.05
 """A run that leaves more than this share of it has not arrived, and is given advice."""
 ROUNDING = 1e-9
 """A model that improves on the best constant by no more than this share of its loss does so by rounding."""
-# Samples whose intermediate results SciPy's minimizers may keep side by side.
+# Of more samples, the intermediate results of SciPy's minimizers would not fit into memory.
 MOST = 10_000_000
 CONSTANT, START = "the best constant", "the best start"
 
 
 @dataclass(frozen=True, eq=False)
 class Yardstick:
-    """What a loss is measured by: the lowest loss there is, and the loss of a model that knows nothing.
+    """The scale of a loss: the lowest loss there is, and the loss of a model that knows nothing.
 
     Attributes
     ----------
@@ -40,9 +40,9 @@ class Yardstick:
     method : str
         How it was found, such as ``"least squares"``.
     note : str
-        Why it is not known, or how far it is to be trusted; empty where there is nothing to be said.
+        The reason why it is not known, or a reservation; else empty.
     baseline : str
-        What `constant_loss` is the loss of, in words.
+        The name of what `constant_loss` is the loss of.
     """
 
     loss: float
@@ -54,7 +54,7 @@ class Yardstick:
 
     @property
     def improvement(self) -> float:
-        """By how much the lowest loss is below that of the best constant; nan where it is not, or is not known."""
+        """The difference of the losses of the best constant and of the model; nan where there is none, or unknown."""
         gain = self.constant_loss - self.loss
         return gain if gain > ROUNDING * abs(self.constant_loss) else math.nan
 
@@ -118,17 +118,21 @@ def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[
     x, y = samples
     if y.size > MOST:
         return unknown_yardstick(f"of more than {MOST:,} samples only least squares of linear models are measured")
-    if not loss.nonnegative and loss.name == "objective":
-        return _yardstick_of_objective(model, loss, x, y, starts)
-    found: Found | Unbounded | None
-    found = lowest_of_linear(model, loss, x, y) if model.is_linear else lowest_of_nonlinear(model, loss, x, y, starts)
-    if isinstance(found, Unbounded) or found is None:
-        return unknown_yardstick("no finite loss was found" if found is None else "the loss has no lower bound")
-    return Yardstick(found.loss, constant_loss(loss, y), found.params, found.method, found.note)
+    name = "objective" if loss.name == "objective" else "loss"
+    linear = model.is_linear and name == "loss"
+    found = lowest_of_linear(model, loss, x, y) if linear else lowest_of_nonlinear(model, loss, x, y, starts)
+    if found is None or found.loss == -np.inf:
+        return unknown_yardstick(f"no finite {name} was found" if found is None else f"the {name} has no lower bound")
+    if name == "loss":
+        return Yardstick(found.loss, constant_loss(loss, y), found.params, found.method, found.note)
+    # A function of the parameters has no predictions, and so no best constant.
+    objective = mean_and_gradient(model.program, loss, x, y)
+    baseline = min((value for start in starts if np.isfinite(value := objective(start)[0])), default=math.nan)
+    return Yardstick(found.loss, baseline, found.params, found.method, found.note, START)
 
 
 def is_found_at_once(model: Model, loss: Loss, samples: Samples) -> bool:
-    """Return whether finding the yardstick takes no longer than some passes over the samples, or there are few."""
+    """Return whether the yardstick is found within some passes over the samples, or there are few of them."""
     return (loss.is_squared and model.is_linear) or samples[1].size <= MANY
 
 
@@ -138,10 +142,7 @@ def unknown_yardstick(reason: str) -> Yardstick:
 
 
 def constant_loss(loss: Loss, y: Floats) -> float:
-    """Return the mean loss of the best constant prediction.
-
-    By a scan of constants, the best of which is refined between its neighbours: losses of one number have few minima.
-    """
+    """Return the mean loss of the best constant: the best of a scan, refined between its neighbours."""
     from scipy.optimize import minimize_scalar  # noqa: PLC0415 (heavy)
 
     options = tuple(loss.options.values())
@@ -162,17 +163,3 @@ def constant_loss(loss: Loss, y: Floats) -> float:
         refined = minimize_scalar(mean_loss, bounds=bounds, method="bounded", options={"xatol": 1e-10})
         return float(min(losses[best], refined.fun))
     return float(losses[best])
-
-
-def _yardstick_of_objective(
-    model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats, starts: Sequence[Floats]
-) -> Yardstick:
-    """Return the yardstick of a function of the parameters, which no constant can be compared with."""
-    found = lowest_of_nonlinear(model, loss, x, y, starts)
-    if isinstance(found, Unbounded):
-        return unknown_yardstick("the objective has no lower bound")
-    if found is None:
-        return unknown_yardstick("the objective is not finite at any start")
-    at_starts = [value for start in starts if np.isfinite(value := found.loss_at(start))]
-    baseline = min(at_starts, default=math.nan)
-    return Yardstick(found.loss, baseline, found.params, found.method, found.note, START)
