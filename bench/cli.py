@@ -23,7 +23,6 @@ from typing import Annotated, Any
 import typer
 
 from bench.commands import options, parse
-from bench.commands.examples import help_ending
 from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible, is_interrupt
 from bench.commands.options import flag, option
 from bench.commands.streams import format_warning, lost_output, one_line, prepare_streams
@@ -35,6 +34,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Benchmark stochastic gradient descent: train every configuration, prove the kernels, compare, report.",
 )
+
+
+def examples(*lines: str) -> str:
+    """Return the examples of a command as the end of its help."""
+    # Without the mark, the lines would be filled up like a paragraph.
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
 
 FAILED, BAD_INPUT = 1, 2
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, which typer does not export
@@ -105,7 +111,12 @@ def _refuse(message: str) -> int:
     return BAD_INPUT
 
 
-@app.command(epilog=help_ending("fit"))
+@app.command(
+    epilog=examples(
+        'sgdbench fit quadratic --model "a*x**2 + b*x + c" --lr 0.5',
+        'sgdbench fit cars.csv --x hp --y mpg --model "a*hp + b" --standardize',
+    )
+)
 def fit(
     data: Annotated[
         Path,
@@ -193,7 +204,12 @@ def fit(
         raise typer.Exit(INTERRUPTED)
 
 
-@app.command(epilog=help_ending("run"))
+@app.command(
+    epilog=examples(
+        "sgdbench run quadratic --optimizer sgd,adam --seed 0-4",
+        'sgdbench run cars.csv --x hp --y mpg --model "a*hp + b"',
+    )
+)
 def run(
     study: options.StudyOrTable = "quadratic",
     x: options.Inputs = None,
@@ -276,7 +292,12 @@ def run(
         raise typer.Exit(FAILED)
 
 
-@app.command(epilog=help_ending("tune"))
+@app.command(
+    epilog=examples(
+        "sgdbench tune quadratic --trials 500",
+        "sgdbench tune auto-mpg --trials 2000 --sampler cmaes --optimizer 'adam(beta1=log1m:0.5:0.99)'",
+    )
+)
 def tune(
     study: options.StudyOrTable = "quadratic",
     x: options.Inputs = None,
@@ -339,7 +360,12 @@ def tune(
         raise typer.Exit(FAILED)
 
 
-@app.command(epilog=help_ending("speed"))
+@app.command(
+    epilog=examples(
+        "sgdbench speed",
+        "sgdbench speed auto-mpg --only fused,lanes,C --seconds 5",
+    )
+)
 def speed(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="Whose model and data: a built-in study, or a TOML file.")
@@ -371,7 +397,12 @@ def speed(
         raise typer.Exit(FAILED)
 
 
-@app.command(epilog=help_ending("compare"))
+@app.command(
+    epilog=examples(
+        "sgdbench compare fused fused-fma",
+        "sgdbench compare results/before results/after --gate 1.05",
+    )
+)
 def compare(
     base: Annotated[
         str,
@@ -432,7 +463,12 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-@app.command(epilog=help_ending("report"))
+@app.command(
+    epilog=examples(
+        "sgdbench report results/quadratic",
+        "sgdbench report results/before results/after --out both.html",
+    )
+)
 def report(
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER...", help="Folders of runs, of runs still in progress too.")
@@ -453,7 +489,12 @@ def report(
     make_reports(folders, out, svg=figures)
 
 
-@app.command(epilog=help_ending("new"))
+@app.command(
+    epilog=examples(
+        "sgdbench new cars.csv --y mpg",
+        'sgdbench new cars.csv --y mpg --x hp --model "a*hp**2 + b*hp + c" --out mine.toml',
+    )
+)
 def new(
     data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, TSV or Parquet file.")],
     y: Annotated[str, option("COLUMN", "What is to be fitted.")],
@@ -478,7 +519,12 @@ def new(
     write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss or "squared", overwrite=overwrite)
 
 
-@app.command(epilog=help_ending("schema"))
+@app.command(
+    epilog=examples(
+        "sgdbench schema",
+        "sgdbench schema > schema.md",
+    )
+)
 def schema(plugin: options.Plugins = None) -> None:
     """Print all keys of study files, in Markdown."""
     from bench.study.schema_page import schema_page  # noqa: PLC0415
@@ -486,20 +532,24 @@ def schema(plugin: options.Plugins = None) -> None:
     print(schema_page(), end="")
 
 
-@app.command(epilog=help_ending("studies"))
+@app.command(epilog=examples("sgdbench studies", "sgdbench studies | sort"))
 def studies(plugin: options.Plugins = None) -> None:
-    """List the built-in studies."""
-    from bench.commands.info import print_studies  # noqa: PLC0415
+    """List the built-in studies and suites."""
+    from bench.study.load import describe_builtin  # noqa: PLC0415
 
-    print_studies()
+    for name, description in (describe_builtin("studies") | describe_builtin("suites")).items():
+        print(f"{name:12} {description}")
 
 
-@app.command(epilog=help_ending("info"))
+@app.command(epilog=examples("sgdbench info", "sgdbench info > machine.txt"))
 def info(plugin: options.Plugins = None) -> None:
     """Show the machine, the versions and the kernel cache."""
-    from bench.commands.info import print_environment  # noqa: PLC0415
+    from bench.system.environment import environment  # noqa: PLC0415
+    from kernels.base import cache  # noqa: PLC0415
 
-    print_environment()
+    facts = environment() | {"kernel cache": str(cache.folder() or "none: it cannot be written")}
+    for name, value in facts.items():
+        print(f"{name:20} {value}")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ def compare_sources(base: str, new: str, measurement: Measurement, *, seconds: f
         return _compare_variants(base, new, measurement, seconds)
     if given := [f"--{name.replace('_', '-')}" for name, value in measurement._asdict().items() if value is not None]:
         raise ValueError(f"{given[0]} is for two variants, which are timed now; {base} and {new} were timed before")
-    found = _compare_files(base, new) if kinds[0] == FILE else _compare_folders(base, new)
+    read = _read_file if kinds[0] == FILE else _read_folder
+    found = _compare_stored(read(Path(base)), read(Path(new)))
     if found.times.empty and found.epochs.empty:
         reasons = "".join(f"; {about}: {sentence}" for about, sentence in found.notes if about != "Times")
         raise ValueError(f"{base} and {new} have nothing in common that could be compared{reasons}")
@@ -140,30 +141,23 @@ def _prepare_verified(name: str, problem: Problem) -> Call:
         raise NotVerifiedError(f"{name} is {reason}") from None
 
 
-def _compare_files(base: str, new: str) -> Comparison:
-    (samples_a, machine_a), (samples_b, machine_b) = read_benchmarks(base), read_benchmarks(new)
-    notes = [
-        ("Times", f"of a call. {DIFFERENT_TIMES}"),
-        *_note_unmatched(samples_a, samples_b),
-        *_note_differences(machine_a, machine_b),
-    ]
-    return Comparison(times(samples_a, samples_b), pd.DataFrame(columns=PAIRED), notes)
+class _Stored(NamedTuple):
+    """Times that were measured before, each of one `unit` of work, and the configurations of a run, if there are any.
 
-
-class _Folder(NamedTuple):
-    """The contents of a folder that can be compared; `missing` says why a variant was not timed."""
+    `missing` has the reasons why variants were not timed, and `facts` identify the run.
+    """
 
     samples: dict[str, Sample]
+    unit: str
     missing: dict[str, str]
     frame: pd.DataFrame
     facts: dict[str, str]
     environment: dict[str, str]
 
 
-def _compare_folders(base: str, new: str) -> Comparison:
-    a, b = _read_folder(Path(base)), _read_folder(Path(new))
+def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     timed = times(a.samples, b.samples)
-    notes = [("Times", f"of a sample-update. {DIFFERENT_TIMES}")] if len(timed) else []
+    notes = [("Times", f"of a {a.unit}. {DIFFERENT_TIMES}")] if len(timed) else []
     notes += _note_unmatched(a.samples, b.samples)
     for name, own, other in (("A", a, b), ("B", b, a)):
         untimed = {variant: reason for variant, reason in own.missing.items() if variant in other.samples}
@@ -180,7 +174,12 @@ def _compare_folders(base: str, new: str) -> Comparison:
     return Comparison(timed, reached, notes)
 
 
-def _read_folder(folder: Path) -> _Folder:
+def _read_file(path: Path) -> _Stored:
+    samples, machine = read_benchmarks(path)
+    return _Stored(samples, "call", {}, pd.DataFrame(), {}, machine)
+
+
+def _read_folder(folder: Path) -> _Stored:
     """Read the folder of a run, or that of `sgdbench speed`."""
     if (folder / RUN).exists():
         result = load_run(folder)
@@ -191,16 +190,13 @@ def _read_folder(folder: Path) -> _Folder:
         about = folder / ENVIRONMENT
         environment = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
         frame, identity = pd.DataFrame(), {}
-    return _Folder(*_speed_samples(evidence), frame, identity, {name: str(fact) for name, fact in environment.items()})
-
-
-def _speed_samples(evidence: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Sample], dict[str, str]]:
-    """Return the rounds of each variant, in seconds for a sample-update, and why the others were not timed."""
+    samples = {}
+    if "speed_rounds" in evidence:
+        rounds = evidence["speed_rounds"].groupby("variant", sort=False)["ns"]
+        samples = {str(variant): Sample.of(1e-9 * ns.to_numpy(dtype=float)) for variant, ns in rounds}
     missing = find_untimed(evidence["speed"]) if "speed" in evidence else {}
-    if "speed_rounds" not in evidence:
-        return {}, missing
-    rounds = evidence["speed_rounds"].groupby("variant", sort=False)["ns"]
-    return {str(variant): Sample.of(1e-9 * ns.to_numpy(dtype=float)) for variant, ns in rounds}, missing
+    machine = {name: str(fact) for name, fact in environment.items()}
+    return _Stored(samples, "sample-update", missing, frame, identity, machine)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -211,7 +207,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is damaged, or not from sgdbench: {error}") from None
 
 
-def _reason_incomparable(a: _Folder, b: _Folder) -> str | None:
+def _reason_incomparable(a: _Stored, b: _Stored) -> str | None:
     """Return a sentence on why epochs to the target cannot be compared, or None."""
     if a.frame.empty or b.frame.empty:
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."

@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 MOST_FILES = 1000
 
 
-def studies() -> dict[str, str]:
-    """Return the built-in studies: from name to description."""
-    return {
-        name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in builtin_paths("studies").items()
-    }
+def describe_builtin(folder: str) -> dict[str, str]:
+    """Return the descriptions of the built-in "studies" or "suites" by name."""
+    return {name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in builtin_paths(folder).items()}
 
 
 def load_study(study: str | Path, *, recorded: bool = False) -> Study:

@@ -1,6 +1,5 @@
 """A suite: one grid tried on several problems, each of which is a study."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +27,6 @@ class Suite:
     title: str
     description: str
     studies: tuple[Study, ...]
-
-
-def suites() -> dict[str, str]:
-    """Return the built-in suites: from name to description."""
-    return {
-        name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in builtin_paths("suites").items()
-    }
 
 
 def load_suite(name: str) -> Suite | None:

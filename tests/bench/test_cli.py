@@ -17,7 +17,6 @@ from typer.main import get_command
 
 import bench.commands.run
 from bench.cli import app
-from bench.commands.examples import EXAMPLES
 from bench.data.table import builtin
 from bench.system.atomic import replace_atomically
 from tests.support.constants import HANG, ROOT
@@ -72,15 +71,13 @@ assert not slow, slow
 
 
 def test_the_help_of_each_command_ends_with_two_examples_that_it_understands(sgdbench, pytestconfig):
-    assert set(EXAMPLES) == set(get_command(app).commands)
-    for command in EXAMPLES:
+    for command in get_command(app).commands:
         _, out, _ = sgdbench(command, "--help")
         heading, *lines = out.rstrip().splitlines()[-3:]
         assert heading.strip() == "Examples:"
-        assert tuple(line.strip() for line in lines) == EXAMPLES[command]
-        for line in EXAMPLES[command]:
-            assert line.startswith(f"sgdbench {command}")
-            parse_command(line, pytestconfig)
+        for line in lines:
+            assert line.startswith(f"  sgdbench {command}")
+            parse_command(line.strip(), pytestconfig)
 
 
 def test_shells_complete_commands_and_options():

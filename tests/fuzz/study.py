@@ -1,6 +1,6 @@
 """TOML files given as studies: read, or refused in one line that names the file."""
 
-from bench.study.load import load_study, studies, study_of_table, to_table, to_toml
+from bench.study.load import describe_builtin, load_study, study_of_table, to_table, to_toml
 from tests.fuzz.harness import Target, refusal
 
 STUDY = """\
@@ -97,5 +97,5 @@ def make_target(place):
         assert load_study(path) == study
         return "accepted"
 
-    built_in = [to_toml(load_study(name)).encode() for name in studies()]
+    built_in = [to_toml(load_study(name)).encode() for name in describe_builtin("studies")]
     return Target([STUDY.encode(), SHORT.encode(), *built_in], [piece.encode() for piece in PIECES], examine, place)

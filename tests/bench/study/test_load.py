@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench import sweep
 from bench.study.grid import Grid
-from bench.study.load import load_study, studies, to_toml, with_settings
+from bench.study.load import describe_builtin, load_study, to_toml, with_settings
 from kernels import fit
 from kernels.model.models import make_model_for_columns
 
@@ -365,7 +365,7 @@ def test_names_that_could_be_misread_are_refused(expression, columns, sentence):
 
 
 def test_built_in_studies_are_described():
-    found = studies()
+    found = describe_builtin("studies")
     assert list(found) == ["auto-mpg", "diabetes", "quadratic"]
     for name, description in found.items():
         study = load_study(name)
@@ -404,7 +404,7 @@ def test_the_target_of_auto_mpg_is_a_thousandth_above_least_squares():
 
 def test_to_list_the_studies_loads_nothing_heavy():
     code = (
-        "import sys; from bench.study.load import studies; studies(); "
+        "import sys; from bench.study.load import describe_builtin; describe_builtin('studies'); "
         "print([name for name in ('numba', 'pandas', 'sympy', 'matplotlib', 'pyarrow') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from bench.commands.problem import TableColumns, load_problem
-from bench.study.load import studies
-from bench.study.suite import load_suite, suites
+from bench.study.load import describe_builtin
+from bench.study.suite import load_suite
 from bench.tables.performance_profile import (
     cost_ratios,
     good_rates,
@@ -68,8 +68,8 @@ def test_the_built_in_suite_has_every_optimizer_and_the_same_updates_for_each_pr
         assert set(grid.optimizer) == set(OPTIMIZERS)
         assert (len(grid.optimizer), len(grid.seed), len(grid.lr)) == (len(OPTIMIZERS), 5, 19)
         assert data.y.size // grid.batch_size[0] * study.run.epochs == 2500
-    assert set(suites()) == {"optimizers"}
-    assert not set(suites()) & set(studies())
+    assert set(describe_builtin("suites")) == {"optimizers"}
+    assert not set(describe_builtin("suites")) & set(describe_builtin("studies"))
     assert load_suite("quadratic") is None
     assert load_suite("cars.csv") is None
 
