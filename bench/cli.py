@@ -182,7 +182,7 @@ def fit(
     from bench.commands.fit import FitOutput, FitTable, run_fit  # noqa: PLC0415
 
     finished = run_fit(
-        FitTable(data, model, x, y, drop_missing, validation, test, stream, cache_dir, buffer),
+        FitTable(data, options.TableColumns(x, y, model, drop_missing), validation, test, stream, cache_dir, buffer),
         FitOutput(every, plot, animate, watch, as_json),
         standardize=standardize,
         target=target,
@@ -253,7 +253,7 @@ def run(
 
     Exit code 1 if a kernel gives another result than the reference, or a run another one when it is trained once more.
     """
-    from bench.commands.problem import TableColumns, load_problem  # noqa: PLC0415
+    from bench.commands.problem import load_problem  # noqa: PLC0415
 
     given = {
         "grid.lr": lr,
@@ -274,7 +274,7 @@ def run(
         "data.cache_dir": cache_dir and str(cache_dir),
     }
     problem = load_problem(
-        study, TableColumns(x, y, model, drop_missing), parse.parse_settings(settings, given), target
+        study, options.TableColumns(x, y, model, drop_missing), parse.parse_settings(settings, given), target
     )
     shared: dict[str, Any] = {"resume": resume, "confirmed": yes, "svg": figures, "cluster": cluster}
     from bench.study.suite import Suite  # noqa: PLC0415
@@ -337,7 +337,7 @@ def tune(
 
     Exit code 1 if a trial that is trained again with the reference gives another result.
     """
-    from bench.commands.problem import TableColumns, load_study_or_table  # noqa: PLC0415
+    from bench.commands.problem import load_study_or_table  # noqa: PLC0415
     from bench.commands.tune import run_tune  # noqa: PLC0415
 
     given = {
@@ -353,7 +353,7 @@ def tune(
         "data.cache_dir": cache_dir and str(cache_dir),
     }
     chosen = load_study_or_table(
-        study, TableColumns(x, y, model, drop_missing), parse.parse_settings(settings, given), target
+        study, options.TableColumns(x, y, model, drop_missing), parse.parse_settings(settings, given), target
     )
     about: dict[str, Any] = {"resume": resume, "with_grid": grid, "seed": sampler_seed}
     if not run_tune(chosen, out, svg=figures, cluster=cluster, **about):
@@ -513,9 +513,8 @@ def new(
     that loss and 1 % of the improvement over the best constant.
     """
     from bench.commands.new import write_new_study  # noqa: PLC0415
-    from bench.commands.problem import TableColumns  # noqa: PLC0415
 
-    columns = TableColumns(x, y, model, drop_missing)
+    columns = options.TableColumns(x, y, model, drop_missing)
     write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss or "squared", overwrite=overwrite)
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from bench.commands.console import (
     progress,
     show_mapping,
 )
+from bench.commands.options import TableColumns
 from bench.commands.trace import Trace
 from bench.data.columns import Inputs, choose_inputs, linear_expression
 from bench.data.fit_table import TableFit, fit_table, thin_rows
@@ -46,10 +47,7 @@ class FitTable(NamedTuple):
     """The table to be fitted, and how it is read: the options of these names."""
 
     path: Path
-    model: str | None
-    x: Sequence[str] | None
-    y: str | None
-    drop_missing: bool
+    columns: TableColumns
     validation: float | None
     test: float | None
     stream: bool
@@ -136,7 +134,7 @@ def _check_output(output: FitOutput) -> None:
 
 def _load(asked: FitTable, loss: str, *, quiet: bool) -> tuple[Dataset, Inputs]:
     """Load a table or built-in data, hold out shares of the rows, and choose the inputs."""
-    path, x, y, model = asked.path, asked.x, asked.y, asked.model
+    path, (x, y, model, drop_missing) = asked.path, asked.columns
     if str(path) in BUILTIN and not x and y is None:
         table = builtin(str(path))
         inputs = Inputs(list(table.x_names), None, model or linear_expression(table.x_names), {})
@@ -147,7 +145,7 @@ def _load(asked: FitTable, loss: str, *, quiet: bool) -> tuple[Dataset, Inputs]:
     else:
         inputs = choose_inputs(path, x, y, model)
         how = show_mapping(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
-        table = load_table(path, inputs.columns, y, drop_missing=asked.drop_missing, loss=loss, **how)
+        table = load_table(path, inputs.columns, y, drop_missing=drop_missing, loss=loss, **how)
     return hold_out_share(table, asked.validation, test=asked.test), inputs
 
 

@@ -8,7 +8,7 @@ import tomli_w
 
 from bench.analysis.default_study import DefaultStudy, default_study
 from bench.commands.console import print_choices, print_place, show_mapping
-from bench.commands.problem import TableColumns
+from bench.commands.options import TableColumns
 from bench.commands.streams import one_line
 from bench.data.columns import describe_left_out
 from bench.study.load import to_table

@@ -1,8 +1,8 @@
 """The options that commands share, each declared once; those of one command are declared where it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -26,6 +26,15 @@ def option(
 def flag(about: str, *names: str) -> Any:
     """Declare an option that is given or not."""
     return typer.Option(*names, help=about)
+
+
+class TableColumns(NamedTuple):
+    """The options of a table: its inputs, None for all columns of numbers, the target and the model."""
+
+    x: Sequence[str] | None
+    y: str | None
+    model: str | None
+    drop_missing: bool
 
 
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:

@@ -1,14 +1,15 @@
 """From what a command line names, a study or a table, and the settings on it, to the study that is run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bench.analysis.default_study import default_study
 from bench.commands.console import print_choices, print_sentence, show_mapping
+from bench.commands.options import TableColumns
 from bench.data.batches import MAPPED
 from bench.study.load import load_study, with_settings, with_target
 from bench.study.schema import Study
@@ -16,15 +17,6 @@ from bench.study.suite import Suite, load_suite
 from bench.tables.formatting import text
 from kernels.losses import make_loss
 from kernels.train.yardstick import Yardstick, find_yardstick
-
-
-class TableColumns(NamedTuple):
-    """The options of a table: its inputs, None for all columns of numbers, the target and the model."""
-
-    x: Sequence[str] | None
-    y: str | None
-    model: str | None
-    drop_missing: bool
 
 
 def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], target: float | None) -> Study | Suite:

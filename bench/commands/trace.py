@@ -4,9 +4,9 @@ import numpy as np
 
 from bench.data.table import Dataset
 from kernels import FitResult, Model
-from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.data.pieces import mean_over
+from kernels.train.lowest_loss import mean_and_gradient
 
 _WIDTH = len("-1.2346e-09")
 
@@ -49,16 +49,11 @@ class Trace:
 
 
 def gradient(result: FitResult, data: Dataset, params: Floats) -> Floats:
-    """Return the gradient of the loss that is trained, its mean over all samples, shape (P,).
-
-    For the squared loss it is that of half the mean squared residual.
-    """
+    """Return the mean over all samples of the gradient that training follows, shape (P,)."""
     loss = result.criterion
 
     def gradient_of(x: tuple[Floats, ...], y: Floats) -> Floats:
-        given, derivatives = loss.evaluate(result.model.program, params, stack_columns(x, y.size), y)
-        slope = loss.derivative(*given)
-        return np.array([np.mean(slope * derivative) for derivative in derivatives])
+        return mean_and_gradient(result.model.program, loss, x, y)(params)[1]
 
-    with np.errstate(all="ignore"):
-        return np.asarray(mean_over(data.samples, gradient_of))
+    # Training follows the gradient of half the squared residual.
+    return np.asarray(mean_over(data.samples, gradient_of)) / (2 if loss.is_squared else 1)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.commands.problem import TableColumns, load_problem
+from bench.commands.options import TableColumns
+from bench.commands.problem import load_problem
 from bench.study.load import describe_builtin
 from bench.study.suite import load_suite
 from bench.tables.performance_profile import (
