@@ -84,7 +84,7 @@ class TableFit:
         return {name: value * scale if name == "rmse" else value for name, value in self.result.test_metrics.items()}
 
     def summary(self) -> dict[str, Any]:
-        """Return the numbers that scripts read; None for what is not finite."""
+        """Return the numbers that scripts read; None where they are not finite."""
         numbers: dict[str, Any] = {
             "params": {name: finite_or_none(value) for name, value in self.params.items()},
             "loss": finite_or_none(self.loss),

@@ -37,7 +37,7 @@ from kernels.losses.loss import Loss
 # Files of more bytes are mapped and not read.
 LARGE = 10**9
 ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Called with what is counted and how many there are; what it opens is called with how many are done."""
+"""Opens a progress bar from a noun and a total; the bar is called with the number done."""
 
 
 class MapOptions(TypedDict, total=False):
@@ -237,7 +237,7 @@ def _map_converted(
 
 
 def _converted_rows(target: Path, about: Path, sources: bytes) -> int | None:
-    """Return the number of rows in a file of columns; None unless it is what was written, of these sources."""
+    """Return the number of rows in a file of columns; None if it is missing, damaged, or of other sources."""
     try:
         note = about.read_bytes()
         if find_flaw(note, owner=sources):
@@ -265,7 +265,7 @@ def _convert(files: Sequence[Path], names: Sequence[str], target: Path, rows: in
                 check_finite(file, names, batch)
                 begin, end = before + batch.first, before + batch.first + batch.columns[0].size
                 for k, values in enumerate(batch.columns):
-                    columns[begin:end, k] = values
+                    columns[begin:end, k] = values[: max(rows - begin, 0)]
                 advance(end)
         if end != rows:
             raise ValueError(f"{files[-1]} has changed while it was read: there were {rows:,} rows, and now {end:,}")

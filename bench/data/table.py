@@ -32,7 +32,7 @@ from kernels.losses.classes import Classes, find_classes, losses_of_classes, tak
 from kernels.losses.loss import Loss
 
 BUILTIN = ("quadratic", "auto-mpg", "diabetes", "noisy-quadratic", "exponential", "polynomial", "none")
-# Of the built-in files: the columns that are inputs, and the target.
+# The inputs and the target of built-in files.
 _BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
 
 
@@ -65,20 +65,19 @@ class Dataset:
     y : array, shape (n,)
         Targets, float64.
     x_names, y_name
-        The columns that `x` and `y` come from.
+        The columns of `x` and `y`.
     source : str
-        Where the data come from, for people: a path, or the name of a built-in data set.
+        The origin of the data, for people: a path, or the name of a built-in data set.
     dropped : int
-        How many rows were left out because a value was missing or infinite.
+        The number of rows left out because a value was missing or infinite.
     validation : tuple or None
-        Samples that are held out, and not among those in `x` and `y`: their inputs, shape (m, inputs), and targets,
-        shape (m,).
+        Samples held out of `x` and `y`: their inputs, shape (m, inputs), and targets, shape (m,).
     test : tuple or None
-        Samples that are held out too, and decide nothing.
+        Samples held out likewise, which decide nothing.
     classes : Classes or None
         The labels that `y` has as 0 and 1, where the column holds labels.
     mapped_in : Path or None
-        Of memory maps, the folder that has room for what is made of them, such as standardized columns.
+        The folder for files made of memory maps, such as standardized columns.
     """
 
     x: Floats

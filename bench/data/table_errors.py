@@ -16,7 +16,7 @@ MAP_IT = "bench.data.open_table maps such a table from the disk"
 
 
 class NoNumbersError(ValueError):
-    """A column does not hold numbers; `found` says in a few words what it holds instead."""
+    """A column does not hold numbers; `found` describes its values in a few words."""
 
     def __init__(self, message: str, found: str) -> None:
         super().__init__(message)

@@ -39,7 +39,7 @@ class TableQuality:
     optimum: Floats | None
 
     def summary(self, fitted: TableFit) -> dict[str, Any]:
-        """Return the numbers that scripts read; None for what is not known."""
+        """Return the numbers that scripts read; None where they are not known."""
         if not fitted.result.criterion.of_residual:
             return {"stderr": self._named_stderr(fitted)}
         return {"rmse": finite_or_none(self.rmse), "r2": finite_or_none(self.r2), "stderr": self._named_stderr(fitted)}

@@ -90,7 +90,7 @@ class TextColumns:
             self.raise_fault(failures[0])
 
     def _parse(self, read: Callable[..., Any], point: str, *, text_target: bool = False) -> Any:
-        """Call a reader of pyarrow's with what is known of the file."""
+        """Call a reader of pyarrow's with the layout of the file."""
         # By place: names may be padded with spaces, or not be unique in columns that were not asked for.
         wanted = [str(place) for place in self.places]
         types = dict.fromkeys(wanted, pa.float64()) | ({wanted[-1]: pa.string()} if text_target else {})

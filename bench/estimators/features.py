@@ -57,7 +57,7 @@ def _names_of_features(expression: str, numbered: tuple[str, ...], headings: Seq
         )
     if not by_name and not by_number:
         known = ", ".join(dict.fromkeys([*own, *numbered]))
-        raise ValueError(f"model {expression!r} must use a feature, and what it can use is {known}")
+        raise ValueError(f"model {expression!r} must use a feature; there are {known}")
     return own if by_name else numbered
 
 

@@ -50,7 +50,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
         paths = sorted(path for path in visible_files(folder / EVIDENCE) if path.suffix == ".parquet")
     except OSError as error:
         reason = f"{folder / EVIDENCE} cannot be read ({error.strerror})"
-        warn(f"{reason}: what it holds is left out", RuntimeWarning, stacklevel=2)
+        warn(f"{reason}: its tables are left out", RuntimeWarning, stacklevel=2)
         return {}
     for path in paths:
         try:

@@ -71,7 +71,7 @@ def open_journal(folder: Path, names: Sequence[str], *, begun: bool) -> list[opt
     """Open the journal of a run's folder, of which the caller holds the lock, and return its studies of these names.
 
     In a folder without results, where nothing has `begun`, the search begins anew. The journal of a search that has
-    begun raises a DamagedError if it is missing, or not what was written.
+    begun raises a DamagedError if it is missing or has changed.
     """
     path = folder / JOURNAL
     path.parent.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
 """A part of a run's results: one Parquet file that is complete, or known to be damaged.
 
-Of a curve, the losses at multiples of `losses_every` marks are stored, and the last loss. `losses_after` is the mark
+The losses of a curve at multiples of `losses_every` marks are stored, and the last loss. `losses_after` is the mark
 before the first of them: -1 where the curve is complete, and else the mark at which another part had stopped.
 """
 
@@ -128,7 +128,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         with pq.ParquetFile(path) as file:
             if columns is None:
                 columns = [name for name in file.schema_arrow.names if name not in OF_THE_CURVE]
-            # A name with dots also finds nested columns; select() takes names for what they are.
+            # A name with dots also finds nested columns; select() takes names literally.
             return file.read(columns).select(columns)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error

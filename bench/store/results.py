@@ -231,7 +231,7 @@ def load_run(folder: str | Path) -> SweepResult:
     Raises
     ------
     ValueError
-        If it is no run folder, one of another version, or no longer what was written.
+        If it is no run folder, one of another version, or one whose files have changed.
     """
     run = read_run(folder)
     model, clock = _read_common(run)
@@ -260,7 +260,7 @@ def _read_common(run: Run) -> tuple[Model, Clock]:
 
 
 def _read_plan(run: Run) -> pd.DataFrame:
-    """Return the plan of a run; it is not believed unless it is what was written."""
+    """Return the plan of a run, after a check of its checksum."""
     path = run.folder / PLAN
     if not path.exists():
         raise ValueError(f"{run.folder} holds no sweep: it has no {PLAN}")

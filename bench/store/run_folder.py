@@ -8,15 +8,15 @@ A run folder holds
     plan.parquet       one row per configuration: id, settings, start
     rules.json         the source of rules of the user's own that it was trained with, if there are any
     parts/             the results, as they come
-    evidence/          what was measured around the sweep, if anything was; see `bench.store.evidence`
-    damaged/           parts that are no longer what was written, if there were any
-    .lock              who is writing
+    evidence/          measurements around the sweep, if there are any; see `bench.store.evidence`
+    damaged/           parts that have changed since they were written, if there are any
+    .lock              the process that writes
 
 A run that is stopped at any moment, be it by kill -9, a full disk or a power failure, keeps every part whose `append`
-had returned. What cannot be read back as it was written counts as not done.
+had returned. Configurations in a part that has changed count as not done.
 
-Nothing is believed unless it is what was written, for this run: each file holds its checksum (`kernels.base.checksum`).
-The owner of a file is the run's identity; the first file, which holds that identity, has none.
+Each file holds its checksum (`kernels.base.checksum`) and is read only if it is as it was written, for this run. The
+owner of a file is the run's identity; the first file, which holds that identity, has none.
 """
 
 import json
@@ -253,7 +253,7 @@ def open_run(
 
 
 def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resume: bool) -> None:
-    """Write what is missing in the folder, after a check that this run may go on in it."""
+    """Write the files that are missing in the folder, after a check that this run may go on in it."""
     for leftover in folder.rglob(".*.partial"):
         leftover.unlink()
     before = read_identity(folder) if (folder / ABOUT).exists() else None
@@ -313,7 +313,7 @@ def read_identity(folder: Path) -> dict[str, str]:
         )
     if flaw := find_flaw(content):
         raise ValueError(
-            f"{path} is damaged ({flaw}), and nothing in the folder can be told for what it is: "
+            f"{path} is damaged ({flaw}), and with it the identity of the run is lost: "
             "run the study again into another folder with --out"
         )
     return identity

@@ -66,7 +66,7 @@ def load_tuning(folder: str | Path) -> TuneResult:
     Raises
     ------
     ValueError
-        If it is none, or what it holds is not what was written.
+        If it is no folder of a search, or its files have changed.
     """
     try:
         from bench.store.journal import read_trials  # noqa: PLC0415 (it needs Optuna)

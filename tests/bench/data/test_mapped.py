@@ -161,6 +161,14 @@ def test_columns_that_have_changed_are_written_anew(rows, write, suffix):
     assert len(said) == 1
 
 
+@pytest.mark.parametrize("counted", [900, 1100])
+def test_a_file_that_changes_while_it_is_read(rows, write, monkeypatch, counted):
+    path = write(rows, "parquet")
+    monkeypatch.setattr(mapped, "count_rows", lambda path, names: counted)
+    with pytest.raises(ValueError, match=rf"rows.parquet has changed .*: there were {counted:,} rows, and now 1,003$"):
+        open_table(path, "x", "y")
+
+
 def test_another_folder_for_the_columns(rows, write, tmp_path):
     path = write(rows, "parquet")
     table = open_table(path, "x", "y", cache_dir=tmp_path / "elsewhere")
