@@ -100,7 +100,7 @@ class RunGroup:
     def arguments(
         self, model: Model, samples: Split, starts: Floats
     ) -> tuple[Model, Loss, Optimizer, Data, Hyperparameters, Floats, Floats]:
-        """Return the arguments, after the kernel, of `train_runs` and `record_paths`.
+        """Return the arguments, after the kernel, of `train_runs`.
 
         A group of a single row is trained from all the starts, shape (R, P); else each row has one of them.
         """

@@ -8,7 +8,6 @@ are bound to. The next process makes the same module and finds the machine code 
 import gc
 import hashlib
 import inspect
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -137,7 +136,7 @@ def _build(made_of: Ingredients) -> Kernel:
         note = f"{name}.seconds"
         if not dispatcher.stats.cache_hits:
             cache.write(note, repr(seconds))
-        cold_seconds = _number(cache.read(note)) if dispatcher.stats.cache_hits else seconds
+        cold_seconds = float(cache.read(note) or "nan") if dispatcher.stats.cache_hits else seconds
         # The compiled entry itself: no dispatch, and never a second compilation.
         return Kernel(name, dispatcher.get_overload(signature), seconds, source, cold_seconds, load)
 
@@ -223,13 +222,6 @@ def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, 
         "pipeline_class": PlainInnerCompiler if made_of.width == 1 else InnerCompiler,
     }
     return options_of(made_of) | inner | ({} if function.__name__ in CALLED else {"forceinline": True})
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return math.nan
 
 
 def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...], options: dict[str, Any]) -> Any:

@@ -19,17 +19,11 @@ def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_
     Parameters
     ----------
     record : str or int
-        ``"epoch"``: the ends of epochs alone. ``"log"`` or ``"log:PER_DECADE"``: besides them marks that are evenly
-        spaced in the logarithm of the samples seen, 10 to a decade if nothing else is said, as long as they lie less
-        than an epoch apart. A number: besides them a mark each time after that many updates.
-    n : int
-        Samples in the data.
-    batch_size : int
-        Samples per update.
-    epochs : int
-        The length of the run.
-    drop_last : bool
-        Whether the last batch of an epoch is left out where it would be smaller.
+        ``"epoch"``: the ends of epochs alone. ``"log"`` or ``"log:PER_DECADE"``: also marks that are evenly spaced in
+        the logarithm of the samples seen, 10 to a decade by default, as long as they lie less than an epoch apart. A
+        number: also a mark each time after that many updates.
+    n, batch_size, epochs, drop_last
+        The samples in the data, the settings of the run.
 
     Returns
     -------
@@ -39,7 +33,7 @@ def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_
     Raises
     ------
     ValueError
-        If `record` is anything else.
+        For anything else.
     """
     size = samples_per_epoch(n, batch_size, drop_last)
     ends: Marks = np.arange(epochs + 1, dtype=np.int64) * size
@@ -88,14 +82,9 @@ def count_updates(marks: Marks, n: int, batch_size: int, *, drop_last: bool) -> 
 
 
 def thin_marks(samples: Marks, most: int) -> Marks:
-    """Return the places of at most `most` marks, which are denser at the start; the first, second and last are kept.
+    """Return the places of at most `most` marks, 3 or more, denser at the start; the first, second and last are kept.
 
-    Parameters
-    ----------
-    samples : array
-        The samples seen at the marks, increasing from 0.
-    most : int
-        At least 3.
+    `samples` are the samples seen at the marks, increasing from 0.
     """
     if samples.size <= most:
         return np.arange(samples.size)
@@ -103,7 +92,7 @@ def thin_marks(samples: Marks, most: int) -> Marks:
     logarithms = np.log(samples[1:] / samples[1])
     scale = 2 * logarithms / logarithms[-1] + samples[1:] / samples[-1]
     kept = np.array([0, 1, samples.size - 1])
-    # Where the marks are coarser than the places asked for, several lead to one mark, so that more can be asked for.
+    # Several places may lead to one mark, so that more can be asked for.
     for count in np.geomspace(most - 1, 20 * samples.size, 60).astype(int):
         asked = np.linspace(scale[0], scale[-1], count)
         places = np.union1d(0, 1 + np.searchsorted(scale, asked - 1e-12))

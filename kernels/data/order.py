@@ -113,16 +113,7 @@ def visiting_order(n: int, order: NDArray[np.uint32], seed: int, epoch: int) -> 
 
 
 def buffers(blocks: Sequence[int], buffer: int, seed: int, epoch: int) -> list[list[int]]:
-    """Return the blocks that an epoch takes into its buffer each time, in their order.
-
-    Parameters
-    ----------
-    blocks : sequence of int
-        The samples in each.
-    buffer : int
-        How many samples it holds; at least one block is taken.
-    seed, epoch : int
-    """
+    """Return the blocks, given by their sizes, that an epoch takes into its buffer each time; one is always taken."""
     found: list[list[int]] = []
     room = 0
     for block in permutation(len(blocks), seed, epoch + BLOCKS * NEXT_PART).tolist():

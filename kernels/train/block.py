@@ -191,17 +191,9 @@ def _columns(hyper: Hyperparameters, runs: int | NDArray[np.intp]) -> Hyperparam
 
 
 def allocate_block(params: Floats, memory: Floats, lowest: Floats, marks: tuple[int, int], first: int = 0) -> Block:
-    """Return as many runs as a lane is wide, which stand at a mark.
+    """Return a block of runs, rows of `params`, `memory` and `lowest`, at mark `first`.
 
-    Parameters
-    ----------
-    params : array, shape (runs, P)
-    memory : array, shape (runs, M)
-    lowest : array, shape (runs, 2) or (runs, 3 + P)
-    marks : pair of int
-        How many losses there is room for, and how many validation losses.
-    first : int
-        The mark.
+    `marks` are the numbers of losses and of validation losses for which there is room.
     """
     width, now, memory_now = len(params), np.ascontiguousarray(params.T), np.ascontiguousarray(memory.T)
     return Block(

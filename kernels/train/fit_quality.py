@@ -38,16 +38,7 @@ class Uncertainty:
 
 
 def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Uncertainty:
-    """Return the standard errors and correlations of parameters, by the Jacobian of the model there.
-
-    Its QR factor is all that is kept of it, so that it takes no memory of the size of the data.
-
-    Parameters
-    ----------
-    model : Model
-    params : array, shape (P,)
-    samples : (x, y)
-    """
+    """Return the standard errors and correlations of parameters, by the QR factor of the Jacobian there."""
     size, n = params.size, samples[1].size
     if n <= size:
         return unknown(size, f"{n} samples leave no freedom for {size} parameters")
@@ -94,14 +85,9 @@ class LeastSquares(NamedTuple):
 
 
 def least_squares(model: Model, samples: Samples) -> LeastSquares:
-    """Return the best parameters of a model that is linear in them, and the loss there; a pass over the samples.
+    """Return the best parameters of a linear model, and the loss there; a pass over the samples.
 
-    All are nan where the model is not finite at a sample, as `a*log(x)` at 0.
-
-    Raises
-    ------
-    ValueError
-        If the model is not linear in its parameters.
+    All are nan where the model is not finite at a sample, such as `a*log(x)` at 0.
     """
     params = len(model.params)
     model.check_linear()

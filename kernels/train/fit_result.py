@@ -259,18 +259,13 @@ class FitResult:
         return value if value >= 0 else math.nan
 
     @cached_property
-    def target_variance(self) -> float:
-        """The variance of y, that of the population; a pass over the samples."""
-        return variance(self.y)
-
-    @property
     def r2(self) -> float:
         """The share of the variance of y that the model explains with `params`; nan where y does not vary.
 
         It is nan too where no residual was trained.
         """
-        variance = self.target_variance if self.criterion.of_residual else 0.0
-        return 1.0 - self.mean_square / variance if variance else math.nan
+        of_targets = variance(self.y) if self.criterion.of_residual else 0.0
+        return 1.0 - self.mean_square / of_targets if of_targets else math.nan
 
     @cached_property
     def uncertainty(self) -> Uncertainty:

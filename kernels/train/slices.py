@@ -1,4 +1,4 @@
-"""Training in slices of time, so that Ctrl-C is heard and progress seen; the results are the same."""
+"""Training in slices of time, so that Ctrl-C and callbacks take effect; the results are the same."""
 
 import time
 from bisect import bisect_right
@@ -20,20 +20,19 @@ def train_in_slices(
     slowdown: int = 1,
     stops: Sequence[int] = (),
 ) -> Iterator[tuple[int, int, float]]:
-    """Train from one mark to the last with `train(first, last)` -> (status, mark reached), slice by slice.
+    """Train from mark `first` to the last one with `train(first, last)` -> (status, mark reached), slice by slice.
 
     Parameters
     ----------
     train : callable
     marks : array, shape (M,)
-        As from `kernels.data.marks.make_marks`.
+        See `kernels.data.marks.make_marks`.
     first : int
-        The mark to begin at.
     samples : int
-        In the data: at each mark the loss over all of them is evaluated, which counts like an update from each.
+        The samples on which a loss is evaluated at each mark, which counts like an update from each.
     slowdown : int
-        How many times as long as in the kernel `fused` a sample-update takes. The first slice is sized by it, the
-        others by the clock.
+        The time of a sample-update relative to the kernel `fused`. The first slice is sized by it, the others by the
+        clock.
     stops : sequence of int
         Marks, increasing, at which a slice ends.
 
@@ -43,7 +42,6 @@ def train_in_slices(
     """
 
     def work(mark: int) -> float:
-        """Return the work up to a mark, of which an epoch that is recorded at its end counts once."""
         return (int(marks[mark]) + samples * mark) / 2
 
     budget, last = FIRST_SLICE / slowdown, marks.size - 1

@@ -98,17 +98,9 @@ def format_share(share: float) -> str:
 def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[Floats] = ()) -> Yardstick:
     """Return the yardstick of a model and a loss on samples.
 
-    Least squares by QR factors for linear models with the squared loss, piece by piece. SciPy for all
-    else: `scipy.optimize.least_squares` for squares of nonlinear residuals, linear programming for losses with
-    kinks of linear models, L-BFGS-B otherwise; from the starts and from random ones where there may be several minima.
-
-    Parameters
-    ----------
-    model : Model
-    loss : Loss
-    samples : (x, y)
-    starts : sequence of array, shape (P,)
-        Where runs start.
+    For linear models with the squared loss by QR factors, piece by piece. Else by SciPy: `scipy.optimize.least_squares`
+    for squares of nonlinear residuals, linear programming for losses with kinks of linear models, L-BFGS-B otherwise;
+    from the `starts` of runs and from random ones where there may be several minima.
     """
     if loss.is_squared and model.is_linear:
         best = least_squares(model, samples)
