@@ -1,8 +1,8 @@
 """THE hot loops: sample by sample, in minibatches, and the run around them, in legs from mark to mark.
 
-Written once, for floats and for SIMD lanes alike: `theta` is a tuple of parameters, `state` is what the optimizer
-carries, `x` a tuple of input columns. The names declared below without a value belong to a model, a loss and an
-optimizer: `specialize` binds these functions to each combination of them, and numba compiles what that gives.
+Written once, for floats and for SIMD lanes alike: `theta` is a tuple of parameters, `state` that of the optimizer, `x`
+a tuple of input columns. The names declared below without a value belong to a model, a loss and an optimizer:
+`specialize` binds these functions to each combination of them for numba to compile.
 """
 
 from collections.abc import Callable
@@ -31,19 +31,19 @@ update: Bound  # (theta, state, gradient, lr, options) -> theta, state
 read_options: Bound  # (settings) -> options: (those of the loss, those of the optimizer, weight decay)
 read_state: Bound  # (memory) -> state
 write_state: Bound  # (memory, state)
-# pairwise_sum or sum_in_parts, bound to the two things there are to add up
+# pairwise_sum or sum_in_parts, of gradients and of recorded losses
 gradient_sum: Bound
 recorded_sum: Bound
 recorded_loss: Bound  # direct_loss or loss_by_factor
-term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of what is added up
-zeros: Bound  # () -> a tuple of as many -0.0, which addition leaves alone
+term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of summands
+zeros: Bound  # () -> a tuple of -0.0, which change no sum
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
-as_number: Bound  # a number or a lane -> the same, rounded to what the kernel computes with
-visit: Bound  # visit_in_copy or gather: (data, seed, epoch, start, stop) -> where these samples are in their room
+as_number: Bound  # a number or a lane -> the same, rounded to the type of the kernel
+visit: Bound  # visit_in_copy or gather: (data, seed, epoch, start, stop) -> the places of these samples in their room
 # In a block of runs
-WIDTH: int  # how many
-PART: int  # how many of them are added up side by side
-PARAMS: int  # of the model
+WIDTH: int  # the number of runs
+PART: int  # the number of runs that are added up side by side
+PARAMS: int  # the number of parameters of the model
 part_sum: Bound  # pairwise_sum of PART runs
 read_point: Bound  # (cells, first) -> theta of the runs from the first on, PART of them
 write_sum: Bound  # (cells, first, total), the sums of these runs
@@ -68,7 +68,7 @@ def train(data, hyper, record, scratch, first, last):
             store(record.trajectory, done, theta)
             x, y, losses = data.x, data.y, record.losses
             for held_out in range(1 + validated):
-                # In one place, as it is inlined: another takes a tenth longer to compile, a call 50 ns at every mark.
+                # A single call, as it is inlined: a second takes a tenth longer to compile, a call 50 ns at every mark.
                 losses[done] = recorded_loss(theta, x, y, data.factors, held_out, options, scratch)
                 x, y, losses = data.validation_x, data.validation_y, record.validation_losses
             status = status_of(record.losses[done], all_finite(theta), hyper.target)
@@ -86,7 +86,7 @@ def train(data, hyper, record, scratch, first, last):
 
 
 def train_block(data, hyper, block, scratch, first, last):
-    """Train legs first..last-1 of as many runs as a lane is wide; return whether all are over, and the last mark.
+    """Train legs first..last-1 of the runs of a block; return whether all are over, and the last mark.
 
     A run that is over keeps its results, while the others go on beside it.
     """
@@ -115,7 +115,7 @@ def train_block(data, hyper, block, scratch, first, last):
 
 
 def update_status(block, hyper, done, per_epoch):
-    """Store the state and the status of the runs that are not over; returns how many are not over then."""
+    """Store the state and the status of the runs that go on; return the number of those that still do."""
     running = 0
     validated = block.validation_losses.size > 0
     for run in range(block.status.size):
@@ -141,16 +141,13 @@ def update_status(block, hyper, done, per_epoch):
 
 
 def leg_from(hyper, mark, per_epoch):
-    """Return the epoch of the leg from this mark to the next, and where the leg begins and ends in visiting order."""
+    """Return the epoch of the leg from this mark to the next, and its begin and end in visiting order."""
     epoch = hyper.marks[mark] // per_epoch
     return epoch, hyper.marks[mark] - epoch * per_epoch, hyper.marks[mark + 1] - epoch * per_epoch
 
 
 def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch):
-    """Train the samples of a leg, or as many as are gathered at a time; return where the next part begins too.
-
-    Sample by sample, or in minibatches. What begins an epoch draws its order.
-    """
+    """Train the samples of a leg, or those that are gathered at a time; return the begin of the next part as well."""
     x, y, first, last = data.x, data.y, start, stop
     if hyper.shuffle:
         x, y = data.visited_x, data.visited_y
@@ -187,7 +184,7 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
 
 
 def direct_loss(theta, x, y, factors, held_out, options, scratch):
-    """Return the mean over all samples of what is recorded: the squared residual, or the loss itself."""
+    """Return the mean over all samples of the squared residual, or of the loss itself."""
     (total,) = recorded_sum(theta, x, y, 0, y.size, options, scratch)
     return total / y.size
 
@@ -216,14 +213,14 @@ def status_of(loss, finite, target):
 
 
 def status_by_validation(status, loss, lowest, seen, patience):
-    """Note the lowest validation loss and when it was; stop a run that has seen `patience` samples and none lower."""
+    """Record the lowest validation loss and its mark; stop a run that has seen `patience` samples since."""
     if status != DIVERGED and loss < lowest[0]:
         lowest[0], lowest[1] = loss, seen
     return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
 
 
 def visit_in_copy(data, seed, epoch, start, stop):
-    """Copy all samples and shuffle the copy when an epoch begins; return where samples start..stop-1 are in it."""
+    """Copy all samples and shuffle the copy when an epoch begins; return the places of samples start..stop-1 in it."""
     if start == 0:
         shuffle_samples(data, seed, epoch)
     return start, stop
@@ -240,7 +237,7 @@ def shuffle_samples(data, seed, epoch):
 
 
 def gather(data, seed, epoch, start, stop):
-    """Copy samples start..stop-1 in the order of the epoch, as many as there is room for; return where they are.
+    """Copy samples start..stop-1 in the order of the epoch, as far as there is room; return their places.
 
     The order is drawn as far as it is needed.
     """
@@ -307,7 +304,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
 
 
 def sum_in_parts(theta, x, y, start, count, options, scratch):
-    """Return the same sums of more runs than the registers hold: of those that they hold, part by part."""
+    """Return the sums of more runs than the registers hold, part by part."""
     point, total = scratch.partials[POINT], scratch.partials[TOTAL]
     store(scratch.partials, POINT, theta)
     for first in range(0, WIDTH, PART):
@@ -324,7 +321,7 @@ def eight_sums_in_one_lane(theta, x, y, start, stop, options):
 
 
 def eight_sums_in_turn(theta, x, y, start, stop, options):
-    """Return the same sums where lanes hold runs: one after the other, so that few of them are alive at a time."""
+    """Return the same sums where lanes hold runs: one after the other, so that few are alive at a time."""
     total = zeros()
     for half in range(start, start + 8, 4):
         quarter = zeros()

@@ -18,7 +18,7 @@ U0, LOW32, WARM_UP = np.uint64(0), np.uint64(0xFFFFFFFF), 18
 
 
 def begin_order(order, seed, epoch):
-    """Draw the order of the blocks; no places are drawn then."""
+    """Draw the order of the blocks, and no places yet."""
     for place in range(SIZE):
         order[place] = 0
     blocks = order[HEAD : HEAD + np.int64(order[COUNT])]
@@ -61,7 +61,7 @@ def sfc64(state):
 
 
 def permute(columns, seed, epoch):
-    """Permute the columns, arrays of one length, all alike: as (seed, epoch) has it."""
+    """Permute the columns, arrays of one length, all alike, by (seed, epoch)."""
     state = (np.uint64(seed), np.uint64(epoch), U0, U1)
     for _ in range(WARM_UP):
         state, _bits = sfc64(state)

@@ -1,4 +1,4 @@
-"""A run so short that it compiles in a fraction of the time of a kernel: the kernels' hot loop alone.
+"""The hot loop of the kernels alone, which compiles in a fraction of the time of a kernel.
 
 The names declared below belong to a model, a loss and an optimizer, as in `loops`.
 """
@@ -29,7 +29,7 @@ def train_one(params, memory, settings, x, y, lr):
 
 
 def train_lane(params, memory, settings, x, y, lr):
-    """Train as many runs as a lane is wide: params has the shape (P, WIDTH), memory (M, WIDTH), lr (WIDTH,)."""
+    """Train the runs of a lane: params has the shape (P, WIDTH), memory (M, WIDTH), lr (WIDTH,)."""
     options = read_options(settings)
     theta, state = per_sample_leg(read_theta(params), read_state(memory), x, y, read_lane(lr, 0, WIDTH), options)
     write_theta(params, theta)

@@ -27,7 +27,7 @@ def _elementwise(emit: Emit, *kinds: types.Type) -> Any:
 
 
 def _comparison(relation: str) -> Emit:
-    """Return what emits 1 where the relation holds, else 0. LLVM finds its way back to the condition."""
+    """Return the emitter of 1 where the relation holds, else 0; LLVM recovers the condition."""
 
     def emit(builder: Any, u: ir.Value, v: ir.Value) -> ir.Value:
         holds = builder.fcmp_ordered(relation, u, v)
@@ -41,7 +41,7 @@ def _choice(builder: Any, condition: ir.Value, a: ir.Value, b: ir.Value) -> ir.V
 
 
 def _extreme(relation: str) -> Emit:
-    """Return what emits b where it is beyond a or nan, else a. The inner choice is one instruction on x86."""
+    """Return the emitter of b where it is beyond a or nan, else of a. The inner choice is one instruction on x86."""
 
     def emit(builder: Any, a: ir.Value, b: ir.Value) -> ir.Value:
         chosen = builder.select(builder.fcmp_ordered(relation, b, a), b, a)

@@ -1,12 +1,12 @@
 """exp and tanh on LLVM vectors of doubles, in instructions that every processor has; exp, tanh and expm1 in AVX-512.
 
-They are written out because the call of a library would spill all registers. x = k*ln(2) + r, and exp(x) =
-2**k * exp(r) with a polynomial for exp(r).
+They are written out because the call of a library would spill all registers: exp(x) = 2**k * exp(r) with
+x = k*ln(2) + r, and a polynomial for exp(r).
 
-In registers of AVX-512, k counts sixteenths: 2**(j/16) comes out of two registers by one permutation, so that r is a
-sixteenth as long as with whole k and the polynomial has five terms in place of ten, and one instruction scales by 2**k,
-whatever k is. P. T. P. Tang, Table-driven implementation of the exponential function in IEEE floating-point arithmetic,
-ACM Transactions on Mathematical Software 15 (1989).
+In registers of AVX-512, k counts sixteenths: one permutation takes 2**(j/16) out of two registers, so that r is a
+sixteenth as long and the polynomial has five terms in place of ten, and one instruction scales by 2**k.
+P. T. P. Tang, Table-driven implementation of the exponential function in IEEE floating-point arithmetic, ACM
+Transactions on Mathematical Software 15 (1989).
 """
 
 from typing import Any, NamedTuple
@@ -115,7 +115,7 @@ def _exp_parts(x: Vector) -> tuple[Vector, Vector, Vector]:
 
 def exp_avx512(x: Vector) -> Vector:
     """Return exp(x), within 1.1 ULP, and within 1 ULP where that is subnormal."""
-    # What is beyond MOST becomes infinite by itself, but inf - inf would be nan.
+    # Arguments beyond MOST give infinity by themselves, but inf - inf would be nan.
     parts = _reduce(x.replace(1000.0, ">", 1000.0))
     power = look_up(POWERS, parts.places, x.builder)
     nonzero = x.builder.fcmp_unordered(">=", parts.k.value, ir.Constant(x.value.type, LEAST * LOG2_E - 1.0))
@@ -138,7 +138,7 @@ def expm1_avx512(x: Vector) -> Vector:
     power = scale(look_up(POWERS, parts.places, x.builder), parts.k - 1.0)
     half = power.fma(_small_part(parts), power - 0.5)
     builder, size = x.builder, x.call("llvm.fabs").value
-    # Of a subnormal number, the last bit is lost in halves.
+    # Halving a subnormal number would lose its last bit.
     tiny = builder.fcmp_ordered("<", size, ir.Constant(size.type, ITSELF_TO))
     return Vector(builder, builder.select(tiny, x.value, (half + half).value))
 

@@ -1,14 +1,13 @@
 """SIMD vectors as a numba type, so that source written for a float compiles for many of them at once.
 
 A `Lane` of width w is the LLVM vector ``<w x double>`` or ``<w x float>``. It takes part in + - * / with numbers and
-other lanes, and in the functions that models, losses and optimizers are written with; LLVM splits it into what the
-processor has. With the JIT off, a slice of a NumPy array plays its part.
+other lanes, and in the functions that models, losses and optimizers are written with; LLVM splits it into registers.
+With the JIT off, a slice of a NumPy array takes its place.
 
-A single number of float32 is a lane of width 1: numba makes float64 of its own float32 and a Python number, and so of
-every rule with a constant in it. A number of double precision is rounded to float32 where it meets a lane of float32,
-as NumPy does with a Python float (`kernels.base.weak`). What is computed of options and clocks alone, such as
-``1 - beta**t``, stays in double precision. Arrays that a run is recorded in are of float64 all the same; what is
-written to them is exact.
+A single number of float32 is a lane of width 1, because in numba a float32 and a Python number give float64. A number
+of double precision is rounded to float32 where it meets a lane of float32, as NumPy does with a Python float
+(`kernels.base.weak`); functions of options and clocks alone, such as ``1 - beta**t``, stay in double precision. The
+arrays that record a run are of float64, which holds float32 exactly.
 """
 
 import operator
@@ -55,7 +54,7 @@ class _LaneModel(models.PrimitiveModel):
 
 
 def common_lane(kinds: Iterable[types.Type]) -> Lane | None:
-    """Return the lane that an elementwise function of these gives; None where none is a lane, or they do not fit."""
+    """Return the type of an elementwise function of these types; None without lanes, or where they do not fit."""
     kinds = set(kinds)
     lanes = {kind for kind in kinds if isinstance(kind, Lane)}
     widest = {lane for lane in lanes if lane.width > 1} or lanes
@@ -145,30 +144,23 @@ def _place(context: Any, builder: Any, kind: types.Array, array: ir.Value, index
 
 
 def load_lane(builder: Any, place: ir.Value, lane: Lane) -> ir.Value:
-    """Emit the load of a lane from the address of its first element, which may be of the other type."""
+    """Emit the load of a lane, converted where needed, from the address of its first element."""
     stored = place.type.pointee
     address = builder.bitcast(place, vector(stored, lane.width).as_pointer())
     return convert(builder, builder.load(address, align=BYTES[stored]), LLVM[lane.element])
 
 
 def store_lane(builder: Any, value: ir.Value, place: ir.Value) -> None:
-    """Emit the store of a lane to the address of its first element, which may be of the other type."""
+    """Emit the store of a lane, converted where needed, to the address of its first element."""
     stored = place.type.pointee
     value = convert(builder, value, stored)
     builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=BYTES[stored])
 
 
 def in_kernels(emitted: Callable[..., Any], *, prefer_literal: bool = False) -> Callable[[Any], Any]:
-    """Return a decorator that gives numba an intrinsic in the place of a function, which stays as it is without JIT.
+    """Return a decorator that replaces a function by an intrinsic (`numba.extending.intrinsic`), unless JIT is off.
 
     A compiled helper function takes numba 13 ms and more, for every type anew, and an intrinsic next to nothing.
-
-    Parameters
-    ----------
-    emitted : callable
-        From the types of the arguments to signature and code, as `numba.extending.intrinsic` takes it.
-    prefer_literal : bool
-        Whether it is asked about the values of constants first.
     """
     return lambda plain: plain if config.DISABLE_JIT else intrinsic(prefer_literal=prefer_literal)(emitted)
 
@@ -260,7 +252,7 @@ def _cast_first(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
 def sum_of_lane(builder: Any, lane: ir.Value) -> ir.Value:
     """Emit the sum of a lane's elements, neighbours first: ((0+1)+(2+3))+((4+5)+(6+7)) for eight of them.
 
-    Every element is added to its neighbour in place. To take the even and the odd ones apart makes LLVM use horizontal
+    Every element is added to its neighbour in place. Separating even and odd elements would make LLVM use horizontal
     additions, which are slow: a tenth of the time of a batch of 16.
     """
     width = lane.type.count

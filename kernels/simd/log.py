@@ -41,7 +41,7 @@ LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fefa3800p-1"), float.fromhex("0x1.ef
 TO_MANTISSA = 1.3333333333333333
 # How far a sixteenth of a mantissa is from the last bits.
 SIXTEENTHS = 48
-# What a rounding has cut off from 1 + x counts for no larger exponent, and for no infinite one.
+# From this exponent of 2 on, the rounding error of 1 + x does not count.
 LARGEST = 60.0
 
 
@@ -54,7 +54,7 @@ def log_avx512(x: Vector) -> Vector:
 def log1p_avx512(x: Vector) -> Vector:
     """Return log(1 + x), within 2 ULP: -inf at -1, nan below.
 
-    What the rounding of 1 + x cuts off goes into r.
+    The rounding error of 1 + x is added to r.
     """
     rounded = x + 1.0
     k, reciprocal, logarithm, r = _reduce(rounded)

@@ -1,10 +1,8 @@
 """Functions on LLVM vectors, within 4 units in the last place (ULP) of the true value: sign, and those of a library.
 
-exp and tanh are written out in `lane_exp`, because a call spills all registers; on AVX-512 so are others, in
-`lane_exp512` and `lane_log512`. The rest come from glibc's vector math library where it is present, on Linux on x86-64;
-elsewhere they are the scalar functions, element by element.
-
-What emits a function here has the arguments ``(context, builder, signature, *vectors)``, as numba calls it.
+exp and tanh are written out in `kernels.simd.exp`, because a call spills all registers; on AVX-512 so are expm1, log
+and log1p. The others come from glibc's vector math library where it is present, on Linux on x86-64; elsewhere they are
+the scalar functions, element by element.
 """
 
 import math
@@ -43,19 +41,19 @@ def sign(_context: Any, builder: Any, _sig: Any, x: ir.Value) -> ir.Value:
 
 
 def count_arguments(function: Callable[..., Any]) -> int:
-    """Return how many arguments a function of the library has."""
+    """Return the number of arguments of a function of the library."""
     return function.nin if isinstance(function, np.ufunc) else 1
 
 
 def library_emitter(function: Callable[..., Any]) -> Emit:
-    """Return what emits calls of a function in the library, or else of the scalar function."""
+    """Return the emitter of calls of a function in the library, or else of the scalar function."""
 
     def emit(context: Any, builder: Any, _sig: Any, *args: ir.Value) -> ir.Value:
         letter, width = _instruction_set(features_of(context))
         if function.__name__ not in LIBRARY_FUNCTIONS or args[0].type.count % width:
             return _call_elementwise(function, context, builder, *args)
         if len(args) == 1:
-            # The library takes three to eight times as long where there is a nan, and runs that diverged stay nan.
+            # With a nan, which runs that diverged keep, the library takes three to eight times as long.
             (x,) = args
             nan = builder.fcmp_unordered("uno", x, x)
             harmless = builder.select(nan, ir.Constant(x.type, 0.5), x)
@@ -69,8 +67,8 @@ def _call_library(builder: Any, symbol: str, width: int, *args: ir.Value) -> ir.
     """Emit the calls of a function in the library, for `width` elements at a time."""
     vector = ir.VectorType(ir.DoubleType(), width)
     function = builder.module.declare_intrinsic(symbol, fnty=ir.FunctionType(vector, [vector] * len(args)))
-    # Otherwise LLVM keeps calls whose result is not used, such as those of the derivatives where only the loss is
-    # wanted (a fifth of the time of a*sin(w*x + p) + c). llvmlite does not know the attribute.
+    # Otherwise LLVM keeps calls whose result is not used, such as those of derivatives where only the loss is recorded:
+    # a fifth of the time of a*sin(w*x + p) + c. llvmlite does not know the attribute.
     set.add(function.attributes, "willreturn")
     parts = zip(*(split(builder, arg, width) for arg in args), strict=True)
     return concatenate(builder, [builder.call(function, part, attrs=("readnone", "nounwind")) for part in parts])
@@ -82,14 +80,14 @@ def _symbol(function: Callable[..., Any], letter: str, width: int) -> str:
 
 
 def _instruction_set(features: list[str]) -> tuple[str, int]:
-    """Its letter in those names, and the width of its vectors, for a processor with these features."""
+    """Return the letter of an instruction set in those names, and the width of its vectors."""
     if "+avx512f" in features:
         return "e", 8
     return ("d", 4) if "+avx2" in features else ("b", 2)
 
 
 def elementwise_emitter(function: Callable[..., Any]) -> Emit:
-    """Return what emits the scalar function, element by element."""
+    """Return the emitter of the scalar function, element by element."""
     return lambda context, builder, _sig, *args: _call_elementwise(function, context, builder, *args)
 
 
@@ -107,10 +105,7 @@ def _call_elementwise(function: Callable[..., Any], context: Any, builder: Any, 
 
 
 def _find_library_functions() -> tuple[str, ...]:
-    """Load the library, for good, and tell which functions it has; older ones have fewer.
-
-    Machine code from the disk cache may call them, so this comes before any of it is loaded.
-    """
+    """Load the library for good, before any machine code that calls it; return its functions, fewer in old versions."""
     try:
         llvm.load_library_permanently(LIBRARY)
     except RuntimeError:
@@ -118,5 +113,5 @@ def _find_library_functions() -> tuple[str, ...]:
     return tuple(function.__name__ for function in IN_LIBRARY if llvm.address_of_symbol(_symbol(function, "b", 2)))
 
 
-# Part of what tells one kernel from another: code that calls the library must not be loaded where it is missing.
+# The digest of a kernel covers them: code that calls the library must not be loaded where it is missing.
 LIBRARY_FUNCTIONS = _find_library_functions()

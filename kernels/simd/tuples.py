@@ -1,7 +1,4 @@
-"""Tuples of numbers or lanes, element by element: what numba has no operators for.
-
-With the JIT off these are the plain functions that they seem to be. For numba they are intrinsics.
-"""
+"""Intrinsics on tuples of numbers or lanes, element by element, for which numba has no operators."""
 
 import operator
 from collections.abc import Iterable, Iterator
@@ -16,7 +13,7 @@ from kernels.simd.lanes import Lane, in_kernels, load_lane, store_lane, sum_of_l
 
 
 def _elementwise(typingctx: Any, function: Any, *kinds: types.Type) -> Any:
-    """Return type and code of `function` on each element; what is not a tuple takes part in all of them."""
+    """Return type and code of `function` on each element; an operand that is no tuple takes part in all of them."""
 
     def part(kind: types.Type, i: int) -> types.Type:
         return kind[i] if isinstance(kind, types.BaseTuple) else kind
@@ -57,7 +54,7 @@ def _scale(typingctx: Any, s: Any, number: Any) -> Any:
 
 @in_kernels(_scale)
 def scale(s: Any, number: Any) -> Any:
-    """Return every element times a number, rounded to what the element is of."""
+    """Return every element times a number, rounded to the type of the element."""
     return tuple(u * float(number) for u in s)
 
 
@@ -99,7 +96,7 @@ def all_finite(s: Any) -> Any:
 def _places(
     context: Any, builder: Any, array: types.Array, args: Any, kinds: Iterable[types.Type]
 ) -> Iterator[tuple[Lane, ir.Value]]:
-    """Yield each kind as a lane, with its address: they lie one behind the other from array[row, 0] on."""
+    """Yield each kind as a lane, with its address: they lie one after the other from array[row, 0] on."""
     parts = make_array(array)(context, builder, args[0])
     start = builder.mul(args[1], builder.extract_value(parts.shape, 1))
     column = 0

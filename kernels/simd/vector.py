@@ -56,7 +56,7 @@ class Vector:
         return self.call("llvm.fma", factor, term)
 
     def call(self, name: str, *others: "Vector | float") -> "Vector":
-        """Return what LLVM's own function of that name gives for this vector and others."""
+        """Return the result of LLVM's own function of that name on this vector and others."""
         args = [other.value if isinstance(other, Vector) else ir.Constant(self.value.type, other) for other in others]
         return Vector(self.builder, llvm_function(self.builder, name, self.value, *args))
 
@@ -75,12 +75,12 @@ def llvm_function(builder: Any, name: str, *args: ir.Value) -> ir.Value:
 
 
 def vector(element: ir.Type, width: int) -> ir.Type:
-    """Return the type of `width` numbers side by side; of one, the type of the number."""
+    """Return the type of a vector of `width` numbers, which for 1 is that of the number."""
     return element if width == 1 else ir.VectorType(element, width)
 
 
 def width_of(kind: ir.Type) -> int:
-    """Return how many numbers a type has side by side."""
+    """Return the number of elements of a type."""
     return kind.count if isinstance(kind, ir.VectorType) else 1
 
 
@@ -128,10 +128,10 @@ def shuffle(builder: Any, low: ir.Value, high: ir.Value, places: Iterable[int]) 
 
 
 def on_avx512(function: Callable[[Vector], Vector], otherwise: Emit) -> Emit:
-    """Return what emits a function in registers of AVX-512 where the processor has them.
+    """Return the emitter of a function in registers of AVX-512, one after the other, where the processor has them.
 
-    The intermediate results of one register are dead before the next begins, and the processor does them side by side
-    all the same. Stage by stage, for all registers at once, they would have to be spilled.
+    Stage by stage, for all registers at once, intermediate results would have to be spilled; the processor computes
+    several registers side by side all the same.
     """
 
     def emit(context: Any, builder: Any, sig: Any, x: ir.Value) -> ir.Value:
