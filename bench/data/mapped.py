@@ -32,6 +32,7 @@ from bench.system.atomic import replace_atomically
 from kernels.base.checks import describe
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
 from kernels.base.run import Floats
+from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 
 # Files of more bytes are mapped and not read.
@@ -174,7 +175,8 @@ def load_table(
         unique or do not hold real numbers; missing or infinite values; and files without rows.
     """
     if not (mapped or is_mapped(path)):
-        return read_table(path, x, y, drop_missing=drop_missing, loss=loss, like=like)
+        names = (x, y) if isinstance(x, str) else (*x, y)
+        return read_table(Path(path), names, make_loss(loss), drop_missing=drop_missing, like=like)
     if drop_missing:
         raise ValueError(
             f"{path} is mapped into memory, and a map has all rows: write the file without those that have missing "

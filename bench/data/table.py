@@ -119,23 +119,14 @@ def builtin(name: str) -> Dataset:
     if name in _BUILTIN_COLUMNS:
         x_names, y_name = _BUILTIN_COLUMNS[name]
         with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:
-            return replace(read_table(path, x=x_names, y=y_name), source=f"built-in {name}")
+            return replace(read_table(path, (*x_names, y_name), make_loss("squared")), source=f"built-in {name}")
     raise ValueError(f"built-in data must be one of {join_names(BUILTIN)}, not {name!r}")
 
 
 def read_table(
-    path: str | Path,
-    x: str | Sequence[str],
-    y: str,
-    *,
-    drop_missing: bool = False,
-    loss: str | Loss = "squared",
-    like: Dataset | None = None,
+    path: Path, names: tuple[str, ...], loss: Loss, *, drop_missing: bool = False, like: Dataset | None = None
 ) -> Dataset:
-    """Read columns of a .csv, .tsv or .parquet file into memory, as `bench.data.load_table` does."""
-    loss = make_loss(loss)
-    path = Path(path)
-    names = (x, y) if isinstance(x, str) else (*x, y)
+    """Read columns of a .csv, .tsv or .parquet file into memory, the target last, as `bench.data.load_table` does."""
     check_names(names)
     if path.suffix.lower() not in TABLES:
         raise ValueError(f"{path} must be a {either(TABLES)} file{', not a directory' if path.is_dir() else ''}")
@@ -152,9 +143,9 @@ def read_table(
         raise ValueError(f"{path} has no complete row: in each of {dropped} a value is missing or infinite")
     if dropped:
         values = values[complete]
-    targets, classes = _encode_target(f"{path}: column {y!r}", values[:, -1].copy(), labels, loss, like)
+    targets, classes = _encode_target(f"{path}: column {names[-1]!r}", values[:, -1].copy(), labels, loss, like)
     inputs = np.ascontiguousarray(values[:, :-1])
-    return Dataset(inputs, targets, names[:-1], y, source=str(path), dropped=dropped, classes=classes)
+    return Dataset(inputs, targets, names[:-1], names[-1], source=str(path), dropped=dropped, classes=classes)
 
 
 def _encode_target(
