@@ -21,16 +21,16 @@ from bench.engine.train import Executor, train_in_threads, train_plan
 from bench.engine.yardstick import settle_yardstick
 from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid
+from bench.study.load import check_table
 from bench.study.schema import RunTable
 from bench.tables.excess import add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
 from bench.tables.winners import confirm
 from kernels import Model
-from kernels.base.checks import check_bool, check_integer, check_target, describe
+from kernels.base.checks import describe
 from kernels.base.columns import Inputs
-from kernels.compile.kinds import check_dtype, check_kernel
-from kernels.data.marks import check_record
+from kernels.compile.kinds import check_dtype
 from kernels.data.samples import allocate_data, to_dtype
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
@@ -119,7 +119,20 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     model = model if isinstance(model, Model) else make_model(model)
-    settings = check_settings(epochs, target, loss, drop_last, kernel, record, confirm, refine, patience)
+    settings = check_table(
+        RunTable,
+        {
+            "epochs": epochs,
+            "loss": make_loss(loss).text,
+            "target": target,
+            "drop_last": drop_last,
+            "kernel": kernel,
+            "record": record,
+            "confirm": confirm,
+            "refine": refine,
+            "patience": patience,
+        },
+    )
     run_jobs = find_executor(executor)
     _check_memory(model, grid, settings, np.size(y), held_out=validation is not None)
     _check_grid(grid, settings.epochs)
@@ -192,33 +205,6 @@ def _final_ranking(result: SweepResult, problem: Problem) -> pd.DataFrame:
     if not problem.settings.confirm or fresh is None:
         return ranked
     return confirm(ranked, add_excess(fresh.frame, result.yardstick, floor), floor=floor)
-
-
-def check_settings(
-    epochs: int,
-    target: float | None,
-    loss: str | Loss,
-    drop_last: bool,
-    kernel: str,
-    record: str | int,
-    confirm: int,
-    refine: int,
-    patience: int | None,
-) -> RunTable:
-    """Return the settings that all configurations share, each checked under the name of its argument."""
-    loss, epochs, drop_last = make_loss(loss), check_integer("epochs", epochs), check_bool("drop_last", drop_last)
-    stop_at = None if target is None else check_target(target, nonnegative=loss.nonnegative)
-    return RunTable(
-        epochs=epochs,
-        target=stop_at,
-        kernel=check_kernel(kernel),
-        loss=loss.text,
-        drop_last=drop_last,
-        record=check_record(record),
-        confirm=check_integer("confirm", confirm, 0),
-        refine=check_integer("refine", refine, 0),
-        patience=None if patience is None else check_integer("patience", patience),
-    )
 
 
 def _check_memory(model: Model, grid: Grid, settings: RunTable, n: int, *, held_out: bool) -> None:

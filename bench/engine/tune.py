@@ -20,7 +20,7 @@ from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
-from bench.engine.sweep import check_settings, find_executor, sweep
+from bench.engine.sweep import find_executor, sweep
 from bench.engine.train import Executor, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import settle_yardstick
 from bench.store.evidence import store_tables
@@ -28,6 +28,7 @@ from bench.store.journal import open_journal, seal_journal
 from bench.store.run_folder import OpenRun, explain_os_errors, open_run
 from bench.store.tuning import GRID, IMPORTANCE, TuneResult, load_tuning
 from bench.study.grid import Grid
+from bench.study.load import check_table
 from bench.study.schema import RunTable
 from bench.study.space import SearchSettings, Space, check_double
 from bench.tables.excess import add_excess
@@ -40,6 +41,7 @@ from kernels import Model
 from kernels.base.checks import describe, did_you_mean
 from kernels.base.columns import Inputs
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
+from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.model.models import make_model
 
@@ -130,7 +132,7 @@ def tune(
     given: dict[str, Any] = dict(settings)
     held_out = {name: given.pop(name, None) for name in ("validation", "test")}
     searched = SearchSettings(**{own.name: given.pop(own.name) for own in fields(SearchSettings) if own.name in given})
-    shared = check_settings(**RunTable().of_sweep() | given)
+    shared = check_table(RunTable, given | {"loss": make_loss(given.get("loss", "squared")).text})
     run_jobs = find_executor(executor)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)

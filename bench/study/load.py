@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import tomli_w
 from pydantic import ValidationError
 
-from bench.study.schema import Study, field_names
+from bench.study.schema import Study, Table, field_names
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.files import parse_toml, read_regular_file
 
 if TYPE_CHECKING:
     from bench.data.mapped import MapOptions
 
-# So many files of a folder are held against a name that is not there.
+T = TypeVar("T", bound=Table)
+
+# The files of a folder that are compared with a name that is not there, at most.
 MOST_FILES = 1000
 
 
@@ -197,12 +199,7 @@ def _describe_missing_study(path: Path) -> str:
 
 def _validate(table: Mapping[str, Any], locate: Callable[[Key], str], *, recorded: bool = False) -> Study:
     """Return the study, after all checks that need no data; `locate(key)` begins the sentence about a key."""
-    try:
-        study = Study.model_validate(table, context={"recorded": recorded})
-    except ValidationError as error:
-        # A key that is misspelt is also missing: the misspelling is the news.
-        first = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
-        raise ValueError(locate(first["loc"]) + _describe_error(first)) from None
+    study = check_table(Study, table, locate, recorded=recorded)
     if recorded:
         return study
     from bench.data.table import builtin  # noqa: PLC0415
@@ -219,6 +216,24 @@ def _validate(table: Mapping[str, Any], locate: Callable[[Key], str], *, recorde
         for schedule in grid.schedule:
             learning_rates(schedule, float(grid.lr.max()), study.run.epochs)
     return study
+
+
+def check_table(
+    table: type[T], values: Mapping[str, Any], locate: Callable[[Key], str] = lambda key: "", *, recorded: bool = False
+) -> T:
+    """Return a table of these values, checked.
+
+    Raises
+    ------
+    ValueError
+        In one line, begun by `locate(key)`: the key, its value and what is accepted.
+    """
+    try:
+        return table.model_validate(values, context={"recorded": recorded})
+    except ValidationError as error:
+        # A key that is misspelt is also missing: the misspelling is the news.
+        first = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
+        raise ValueError(locate(first["loc"]) + _describe_error(first)) from None
 
 
 @contextmanager

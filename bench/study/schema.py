@@ -199,29 +199,30 @@ class RunTable(Table):
     @field_validator("*", mode="before")
     @classmethod
     def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what a fit would refuse."""
-        from kernels.base.checks import check_integer, check_target  # noqa: PLC0415
+        """Refuse what a fit would refuse, in a study and as an argument of `bench.sweep` and `bench.tune`."""
+        from kernels.base.checks import check_bool, check_integer, check_target  # noqa: PLC0415
         from kernels.compile.kinds import check_kernel  # noqa: PLC0415
         from kernels.data.marks import check_record  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
 
-        match info.field_name:
-            case "epochs":
-                check_integer("epochs", value)
-            case "target":
-                trained = info.data.get("loss", "objective")  # it was refused, and no target needs to be
-                known = not is_recorded(info)
-                check_target(value, nonnegative=known and make_loss(trained).nonnegative)
+        match name := info.field_name:
+            case "target" | "target_loss" | "patience" if value is None:
+                pass
+            case "epochs" | "patience":
+                value = check_integer(name, value)
+            case "confirm" | "refine":
+                value = check_integer(name, value, 0)
+            case "drop_last":
+                value = check_bool(name, value)
             case "kernel":
                 check_kernel(value)
-            case "loss" if not is_recorded(info):
-                make_loss(value)
             case "record":
                 check_record(value)
-            case "patience" if value is not None:
-                check_integer("patience", value)
-            case "confirm" | "refine":
-                check_integer(info.field_name, value, 0)
+            case "loss" if not is_recorded(info):
+                make_loss(value)
+            case "target":
+                trained = info.data.get("loss", "objective")  # any target will do where the loss is refused
+                value = check_target(value, nonnegative=not is_recorded(info) and make_loss(trained).nonnegative)
         return value
 
     def of_sweep(self) -> dict[str, Any]:
@@ -268,14 +269,12 @@ class TuneTable(Table):
     @property
     def search(self) -> dict[str, Any]:
         """The settings of the search that are said, by the names that they have as arguments of `bench.tune`."""
-        names = ("trials", "sampler", "pruner")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return self.model_dump(include={"trials", "sampler", "pruner"}, exclude_none=True)
 
     @property
     def space(self) -> dict[str, Setting]:
         """What is said of the space."""
-        names = ("lr", "batch_size", "optimizer", "schedule", "shuffle")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return self.model_dump(exclude={"trials", "sampler", "pruner"}, exclude_none=True)
 
 
 class Study(Table):
