@@ -22,8 +22,7 @@ import cloudpickle
 import dask
 import numpy as np
 
-from bench.engine.jobs import Job
-from bench.engine.problem import Problem
+from bench.engine.problem import Job, Problem
 from bench.engine.processors import describe_worker
 from bench.engine.remote import hold_problem, load_function, train_jobs
 from bench.system.sources import source_digest

@@ -1,7 +1,6 @@
 """Plans a sweep: which configurations are trained together, and from where."""
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -9,14 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.engine.memory import Length, Memory
-from bench.store.clock import Clock
-from bench.store.run_folder import Run
+from bench.engine.problem import Job, Problem
+from bench.engine.progress import Progress
 from bench.study.run_settings import make_hyperparameters, schedule_factors
 from bench.study.schema import RunTable
-from kernels import Model
-from kernels.base.run import MAX_EPOCHS, Floats, Hyperparameters, start_lowest
 from kernels.compile.kinds import KERNELS
-from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import (
@@ -42,146 +38,34 @@ SHARED = ["dtype", "optimizer", "batch_size", "shuffle", "seed", "first"]
 MANY_OPTIONS = 8
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """Configurations that one thread trains side by side: they share what `SHARED` lists.
-
-    Attributes
-    ----------
-    rows : array, shape (R,)
-        Their places in the plan.
-    kernel : str
-    dtype : str
-        What they compute with.
-    optimizer : Optimizer
-        That of the first run; the others may have other options.
-    hyperparameters : Hyperparameters
-        With rates of shape (epochs, R), and settings of shape (S, R) where options differ.
-    params : array, shape (R, P)
-    memory : array, shape (R, M)
-        Where they stand.
-    first : int
-        The mark at which they stand.
-    lowest : array, shape (R, 2) or (R, 3 + P)
-        Their lowest validation losses so far, as from `kernels.base.run.start_lowest`.
-    """
-
-    rows: NDArray[np.intp]
-    kernel: str
-    dtype: str
-    optimizer: Optimizer
-    hyperparameters: Hyperparameters
-    params: Floats
-    memory: Floats
-    first: int
-    lowest: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """Where each row of the plan stands.
-
-    Attributes
-    ----------
-    marks : array, shape (rows,)
-        The mark reached.
-    finished : array, shape (rows,)
-        Whether there is nothing left to train.
-    params : array, shape (rows, P)
-        From which they go on.
-    memory : list of arrays
-        What the optimizer remembers, empty at mark 0.
-    best_loss : array, shape (rows,)
-        The lowest loss so far.
-    lowest : array, shape (rows, 2) or (rows, 3 + P)
-        The lowest validation loss so far, as from `kernels.base.run.start_lowest`.
-    """
-
-    marks: NDArray[np.int64]
-    finished: NDArray[np.bool_]
-    params: Floats
-    memory: list[Floats]
-    best_loss: Floats
-    lowest: Floats
-
-
-def no_progress(plan: pd.DataFrame, model: Model, settings: RunTable) -> Progress:
-    """Return where the rows of a plan stand before anything is trained."""
-    size = len(plan)
-    params = plan[[f"start_{name}" for name in model.params]].to_numpy(copy=True)
-    return Progress(
-        marks=np.zeros(size, np.int64),
-        finished=np.zeros(size, np.bool_),
-        params=params,
-        memory=[np.empty(0)] * size,
-        best_loss=np.full(size, np.inf),
-        lowest=start_lowest(params, settings.patience or np.inf),
-    )
-
-
-def read_progress(run: Run, plan: pd.DataFrame, model: Model, clock: Clock, settings: RunTable) -> Progress:
-    """Return where each row of the plan stands, from what the run's folder holds.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds runs of more epochs.
-    """
-    progress, epochs = no_progress(plan, model, settings), settings.epochs
-    stored = run.configurations()
-    if len(stored):
-        rows = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
-        stored, rows = stored[rows >= 0], rows[rows >= 0]
-        sizes = plan["batch_size"].to_numpy(np.int64)[rows]
-        most = int(np.ceil(clock.times(sizes, stored["marks"].to_numpy()).epoch.max(initial=0)))
-        if most > epochs:
-            raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
-        last = {size: clock.marks(size, epochs).size - 1 for size in np.unique(sizes).tolist()}
-        progress.marks[rows] = stored["marks"]
-        progress.finished[rows] = (stored["status"] != MAX_EPOCHS) | (
-            stored["marks"].to_numpy() == [last[size] for size in sizes.tolist()]
-        )
-        kept = [f"param_{name}" for name in model.params]
-        progress.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else stored[kept]
-        progress.best_loss[rows] = stored["best_loss"]
-        if "best_validation_loss" in stored:
-            known = ["best_validation_loss", "best_samples", *(["final_loss", *kept] if "end" in stored else [])]
-            progress.lowest[rows] = stored[known]
-        for row, memory in zip(rows, stored["memory"], strict=True):
-            progress.memory[row] = memory
-    return progress
-
-
 def plan_jobs(
+    problem: Problem,
     plan: pd.DataFrame,
     progress: Progress,
-    settings: RunTable,
-    clock: Clock,
-    memory: Memory,
     until: int | None = None,
     many_options: int = MANY_OPTIONS,
 ) -> Iterator[Job]:
-    """Yield the rows that are not finished, in jobs.
+    """Yield the rows of a plan that are not finished, in jobs.
 
     Rows of similar learning rates come together: those that diverge, or reach the target, do so at about the same time,
     and a job is over when its last run is.
 
     Parameters
     ----------
+    problem : Problem
     plan : DataFrame
-        The grid's frame.
+        As from `Grid.frame`.
     progress : Progress
-        Where its rows stand.
-    settings : RunTable
-    clock : Clock
-    memory : Memory
-        Says which kernel trains them.
     until : int, optional
-        How many epochs are trained; without it, all.
+        Train this many epochs; all by default.
     many_options : int
-        So many optimizers that differ in their options alone share jobs.
+        From this many on, optimizers that differ in their options alone share jobs.
     """
-    loss = make_loss(settings.loss)
+    loss, settings, clock = problem.loss, problem.settings, problem.clock
+    dtypes = dtypes_of(plan)
+    memory = Memory.of(
+        problem.model, settings, held_out=problem.held_out is not None, single=bool((dtypes == "float32").any())
+    )
     schedules = plan["schedule"].cat
     factors = schedule_factors(schedules.categories.to_series(), settings.epochs)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()
@@ -191,7 +75,7 @@ def plan_jobs(
         common = dict(zip(SHARED, cast(tuple[Any, ...], key), strict=True))
         dtype, number, first = common["dtype"], common["optimizer"], common["first"]
         batch_size = common["batch_size"]
-        marks = clock.marks(batch_size, settings.epochs)[: last_mark(clock, batch_size, settings.epochs, until) + 1]
+        marks = clock.marks(batch_size, settings.epochs)[: clock.last_mark(batch_size, settings.epochs, until) + 1]
         if first >= marks.size - 1:
             continue
         optimizer = optimizers[of_row[group.index[0]]]
@@ -218,14 +102,6 @@ def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
     """Return how many runs make a job: a multiple of those that are trained side by side, if there are many of them."""
     least = width if WIDTH * marks > JOB_LOSSES else max(width, WIDTH)
     return least * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // marks) // least)
-
-
-def last_mark(clock: Clock, batch_size: int, epochs: int, until: int | None) -> int:
-    """Return the last mark of a run of `epochs`, or the last one within its first `until` epochs."""
-    marks = clock.marks(batch_size, epochs)
-    if until is None:
-        return marks.size - 1
-    return int(np.searchsorted(marks, until * clock.samples_per_epoch(batch_size), side="right")) - 1
 
 
 class SharedKernels(NamedTuple):

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bench.engine.fingerprint import hash_columns
-from bench.engine.jobs import Job
 from bench.engine.recording import settle_record
 from bench.store.clock import Clock
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from kernels import Model
 from kernels.base.columns import Inputs
-from kernels.base.run import Floats
+from kernels.base.run import Floats, Hyperparameters
 from kernels.compile.kinds import takes_factor
 from kernels.compile.loss_factor import make_factors
 from kernels.data.samples import Samples, allocate_data, check_samples
@@ -24,7 +24,40 @@ from kernels.data.validation import check_patience, hold_out
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, encode_classes, find_classes
 from kernels.losses.loss import Loss
+from kernels.optimizers.optimizer import Optimizer
 from kernels.train.block import Runs, train_runs
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Runs that one thread trains side by side: they share what `bench.engine.jobs.SHARED` lists.
+
+    Attributes
+    ----------
+    rows : array, shape (R,)
+        Their places in the plan.
+    kernel, dtype : str
+    optimizer : Optimizer
+        That of the first run; the others may have other options.
+    hyperparameters : Hyperparameters
+        With rates of shape (epochs, R), and settings of shape (S, R) where options differ.
+    params : array, shape (R, P)
+    memory : array, shape (R, M)
+    first : int
+        The mark at which they stand, with these parameters and this memory.
+    lowest : array, shape (R, 2) or (R, 3 + P)
+        Their lowest validation losses so far, as from `kernels.base.run.start_lowest`.
+    """
+
+    rows: NDArray[np.intp]
+    kernel: str
+    dtype: str
+    optimizer: Optimizer
+    hyperparameters: Hyperparameters
+    params: Floats
+    memory: Floats
+    first: int
+    lowest: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +86,11 @@ class Problem:
     held_out: Samples | None = None
     test: Samples | None = None
     classes: Classes | None = None
+
+    @property
+    def counted_loss(self) -> str:
+        """The column of the loss by which runs without a target are compared: that on held-out samples, if any."""
+        return "validation_loss" if self.held_out is not None and self.settings.target is None else "final_loss"
 
     def train(self, job: Job, stopped: Callable[[], bool]) -> Runs | None:
         """Train a job; None if it is stopped before its end."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.engine.jobs import MANY_OPTIONS, Job, Progress, dtypes_of, plan_jobs, read_progress, share_kernels
-from bench.engine.memory import Memory
-from bench.engine.problem import Problem, fingerprint_held_out
+from bench.engine.jobs import MANY_OPTIONS, dtypes_of, plan_jobs, share_kernels
+from bench.engine.problem import Job, Problem, fingerprint_held_out
+from bench.engine.progress import Progress, lowest_loss
 from bench.engine.threads import run_in_threads
 from bench.store.run_folder import OpenRun, open_run
 from kernels import Model
@@ -77,11 +77,56 @@ def train_plan(
     longest = problem.clock.marks(int(plan["batch_size"].min()), problem.settings.epochs).size
     with open_run(folder, study, identity_of(problem), resume=resume, every=loss_stride(len(plan), longest)) as run:
         run.record_rules(rules_of(problem, plan))
-        stored = read_progress(run, plan, problem.model, problem.clock, problem.settings)
+        stored = Progress.read(run, plan, problem)
         run.record_study(study)
         run.record_plan(plan)
-        compile_kernels(problem, plan)
-        _train_and_store(run, plan, stored, problem, progress, executor)
+        done = int(stored.finished.sum())
+        progress(done)
+
+        def count(job: Job, runs: Runs) -> None:
+            nonlocal done
+            done += len(job.rows)
+            progress(done)
+
+        train_jobs(run, problem, plan, stored, executor, count)
+
+
+def train_jobs(
+    run: OpenRun,
+    problem: Problem,
+    plan: pd.DataFrame,
+    stored: Progress,
+    executor: Executor,
+    note: Callable[[Job, Runs], None],
+    until: int | None = None,
+    many_options: int = MANY_OPTIONS,
+) -> None:
+    """Train the rows that are not finished, and store results as they come.
+
+    Parameters
+    ----------
+    run : OpenRun
+    problem : Problem
+    plan : DataFrame
+        With an id for each row.
+    stored : Progress
+        Where its rows stand.
+    executor : Executor
+    note : callable
+        Called with each job that is done, and its runs.
+    until, many_options
+        As for `bench.engine.jobs.plan_jobs`.
+    """
+    compile_kernels(problem, plan, many_options)
+    jobs = plan_jobs(problem, plan, stored, until, many_options)
+    with (
+        Writer(run, plan["config_id"], stored, problem.model) as writer,
+        closing(executor(problem, jobs, Event())) as results,
+    ):
+        for job, runs in results:
+            if runs:
+                writer.add(job, runs)
+                note(job, runs)
 
 
 def identity_of(problem: Problem) -> dict[str, str]:
@@ -117,31 +162,6 @@ def rules_of(problem: Problem, plan: pd.DataFrame) -> dict[str, dict[str, str]]:
         }
         for rule in rules
     }
-
-
-def _train_and_store(
-    run: OpenRun,
-    plan: pd.DataFrame,
-    stored: Progress,
-    problem: Problem,
-    progress: Callable[[int], None],
-    executor: Executor,
-) -> None:
-    """Train what is not finished, store results as they come, and tell `progress` how many are done."""
-    single = bool((dtypes_of(plan) == "float32").any())
-    memory = Memory.of(problem.model, problem.settings, held_out=problem.held_out is not None, single=single)
-    jobs = plan_jobs(plan, stored, problem.settings, problem.clock, memory)
-    done = int(stored.finished.sum())
-    progress(done)
-    with (
-        Writer(run, plan["config_id"], stored, problem.model) as writer,
-        closing(executor(problem, jobs, Event())) as results,
-    ):
-        for job, runs in results:
-            if runs:
-                writer.add(job, runs)
-                done += len(job.rows)
-                progress(done)
 
 
 def loss_stride(configurations: int, marks: int) -> int:
@@ -200,13 +220,12 @@ class Writer:
         """
         trained, kept = runs.marks - job.first, runs.kept(job.first)
         losses = np.ascontiguousarray(runs.losses.T)
-        counted = np.where(np.arange(losses.shape[1]) <= trained[:, np.newaxis], losses, np.inf)
         columns: dict[str, Any] = {
             "config_id": self.ids.array[job.rows],
             "status": runs.status.astype(np.int8),
             "marks": runs.marks.astype(np.int32),
             "final_loss": kept.losses,
-            "best_loss": np.fmin(self.stored.best_loss[job.rows], np.fmin.reduce(counted, axis=1)),
+            "best_loss": np.fmin(self.stored.best_loss[job.rows], lowest_loss(job, runs)),
         }
         if kept.validation_losses is not None:
             validation = np.ascontiguousarray(runs.validation_losses.T)

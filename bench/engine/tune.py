@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.engine.confirm import fresh_seeds, join_plans, train_on_fresh_seeds
 from bench.engine.final_test import judge_choice
+from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
@@ -259,14 +260,9 @@ class _Tuning:
         plan = self._make_plan(distinct)
         own = np.arange(len(plan)).reshape(len(distinct), -1)[places]
         self._record(run, plan)
-        runs = Round.begin(
-            run,
-            self.problem,
-            plan,
-            self.known,
-            options_per_run=bool(search.family.ranges),
-            executor=self.executor,
-        )
+        # Options that the search draws differ from run to run, also where there are few.
+        many = 1 if search.family.ranges else MANY_OPTIONS
+        runs = Round.begin(run, self.problem, plan, self.known, self.executor, many)
         self.known |= set(plan["config_id"])
         going = dict(enumerate(asked))
         for epoch in self.epochs:

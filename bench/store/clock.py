@@ -54,6 +54,18 @@ class Clock:
         """Return the samples seen at each mark of a run; those of a shorter run come first."""
         return make_marks(self.record, self.n, batch_size, epochs, drop_last=self.drop_last)
 
+    def last_mark(self, batch_size: int, epochs: int, until: int | None = None) -> int:
+        """Return the last mark of a run of `epochs`, or the last one within its first `until` epochs."""
+        marks = self.marks(batch_size, epochs)
+        if until is None:
+            return marks.size - 1
+        return int(np.searchsorted(marks, until * self.samples_per_epoch(batch_size), side="right")) - 1
+
+    def last_marks(self, batch_sizes: NDArray[np.int64], epochs: int, until: int | None = None) -> Marks:
+        """Return the last marks of runs of these batch sizes; see `last_mark`."""
+        sizes, of_run = np.unique(batch_sizes, return_inverse=True)
+        return np.array([self.last_mark(size, epochs, until) for size in sizes.tolist()], np.int64)[of_run]
+
     def samples_per_epoch(self, batch_size: int) -> int:
         """Return the number of samples that an epoch visits."""
         size: int = samples_per_epoch(self.n, batch_size, self.drop_last)

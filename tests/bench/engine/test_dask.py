@@ -20,13 +20,12 @@ from bench.commands import cluster as command
 from bench.commands.cluster import open_cluster
 from bench.engine import dask, jobs, train
 from bench.engine.dask import DaskExecutor
-from bench.engine.jobs import plan_jobs, read_progress
-from bench.engine.memory import Memory
+from bench.engine.jobs import plan_jobs
 from bench.engine.problem import make_problem
 from bench.engine.processors import describe_worker
+from bench.engine.progress import Progress
 from bench.engine.remote import train_jobs
 from bench.engine.tune import tune
-from bench.store.run_folder import Run
 from bench.study.schema import RunTable
 from kernels import models, register_loss, register_optimizer
 from kernels.base.registry import REGISTERED
@@ -143,9 +142,7 @@ def some_jobs(optimizer, **changed):
     settings = RunTable(epochs=3, **{"kernel": "fused"} | changed)
     problem = make_problem(models.quadratic, X, Y, settings, ROOT / "nowhere", 0.2)
     plan = problem.with_ids(grid_of([optimizer], 8).frame(problem.model, problem.y.size))
-    progress = read_progress(Run(ROOT, {}, []), plan, problem.model, problem.clock, settings)
-    memory = Memory.of(problem.model, settings, held_out=True)
-    return problem, list(plan_jobs(plan, progress, settings, problem.clock, memory))[:2]
+    return problem, list(plan_jobs(problem, plan, Progress.begin(plan, problem)))[:2]
 
 
 # The same bits

@@ -1,0 +1,113 @@
+"""Where the runs of a plan stand, from which they go on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.engine.problem import Job, Problem
+from bench.store.run_folder import Run
+from kernels.base.run import MAX_EPOCHS, Floats, start_lowest
+from kernels.train.block import Runs
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Where each row of a plan stands; the arrays are brought up to date in place.
+
+    Attributes
+    ----------
+    marks : array, shape (rows,)
+        The mark reached.
+    finished : array, shape (rows,)
+        Whether there is nothing left to train.
+    status : array, shape (rows,)
+    params : array, shape (rows, P)
+        From which they go on.
+    memory : list of arrays
+        What the optimizer remembers, empty at mark 0.
+    best_loss : array, shape (rows,)
+        The lowest loss so far.
+    kept_loss : array, shape (rows,)
+        The one of `Problem.counted_loss`, with the parameters that a run keeps; infinite at mark 0.
+    lowest : array, shape (rows, 2) or (rows, 3 + P)
+        The lowest validation loss so far, as from `kernels.base.run.start_lowest`.
+    """
+
+    marks: NDArray[np.int64]
+    finished: NDArray[np.bool_]
+    status: NDArray[np.int64]
+    params: Floats
+    memory: list[Floats]
+    best_loss: Floats
+    kept_loss: Floats
+    lowest: Floats
+
+    @classmethod
+    def begin(cls, plan: pd.DataFrame, problem: Problem) -> "Progress":
+        """Return where the rows of a plan stand before anything is trained."""
+        size = len(plan)
+        params = plan[[f"start_{name}" for name in problem.model.params]].to_numpy(copy=True)
+        return cls(
+            marks=np.zeros(size, np.int64),
+            finished=np.zeros(size, np.bool_),
+            status=np.full(size, MAX_EPOCHS),
+            params=params,
+            memory=[np.empty(0)] * size,
+            best_loss=np.full(size, np.inf),
+            kept_loss=np.full(size, np.inf),
+            lowest=start_lowest(params, problem.settings.patience or np.inf),
+        )
+
+    @classmethod
+    def read(cls, run: Run, plan: pd.DataFrame, problem: Problem) -> "Progress":
+        """Return where the rows of a plan stand according to a run's folder.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds runs of more epochs.
+        """
+        progress, epochs = cls.begin(plan, problem), problem.settings.epochs
+        stored = run.configurations()
+        if stored.empty:
+            return progress
+        rows = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
+        stored, rows = stored[rows >= 0], rows[rows >= 0]
+        sizes, marks = plan["batch_size"].to_numpy(np.int64)[rows], stored["marks"].to_numpy()
+        most = int(np.ceil(problem.clock.times(sizes, marks).epoch.max(initial=0)))
+        if most > epochs:
+            raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
+        last = problem.clock.last_marks(sizes, epochs)
+        progress.marks[rows], progress.status[rows] = marks, stored["status"]
+        progress.finished[rows] = (stored["status"] != MAX_EPOCHS) | (marks == last)
+        kept = [f"param_{name}" for name in problem.model.params]
+        progress.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else stored[kept]
+        progress.best_loss[rows], progress.kept_loss[rows] = stored["best_loss"], stored[problem.counted_loss]
+        if "best_validation_loss" in stored:
+            known = ["best_validation_loss", "best_samples", *(["final_loss", *kept] if "end" in stored else [])]
+            progress.lowest[rows] = stored[known]
+        for row, memory in zip(rows, stored["memory"], strict=True):
+            progress.memory[row] = memory
+        return progress
+
+    def note(self, job: Job, runs: Runs, problem: Problem) -> None:
+        """Bring the rows of a job up to date."""
+        rows, hyper = job.rows, job.hyperparameters
+        self.marks[rows], self.status[rows], self.params[rows] = runs.marks, runs.status, runs.params
+        self.lowest[rows] = runs.lowest
+        self.best_loss[rows] = np.fmin(self.best_loss[rows], lowest_loss(job, runs))
+        for row, memory in zip(rows, runs.memory, strict=True):
+            self.memory[row] = memory
+        kept = runs.kept(job.first)
+        self.kept_loss[rows] = kept.validation_losses if problem.counted_loss == "validation_loss" else kept.losses
+        last = problem.clock.last_mark(hyper.batch_size, problem.settings.epochs)
+        self.finished[rows] = (runs.status != MAX_EPOCHS) | (runs.marks == last)
+
+
+def lowest_loss(job: Job, runs: Runs) -> Floats:
+    """Return the lowest loss of each run of a job at the marks that it reached."""
+    reached = np.arange(len(runs.losses))[:, np.newaxis] <= runs.marks - job.first
+    lowest: Floats = np.fmin.reduce(np.where(reached, runs.losses, np.inf))
+    return lowest
