@@ -29,7 +29,7 @@ from bench.engine.final_test import judge_choice
 from bench.engine.problem import make_problem
 from bench.engine.recording import record_settings
 from bench.engine.sweep import sweep
-from bench.engine.train import Executor, train_in_threads
+from bench.engine.train import Executor, Trainer, train_in_threads
 from bench.report.report import TITLES, write_run_report, write_run_tables
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
@@ -210,8 +210,8 @@ def confirm_and_judge(trained: Trained, costs: pd.DataFrame | None, executor: Ex
         problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
         floor = loss_floor(data.y)
         ranked = ranking(add_excess(add_seconds(result.frame, costs), result.yardstick, floor), floor=floor)
-        seeds, text = study.run.confirm, to_toml(study)
-        confirm_choices(problem, study.make_grid(), ranked, folder, text, seeds=seeds, executor=executor)
+        trainer = Trainer(problem, folder, to_toml(study), executor)
+        confirm_choices(trainer, study.make_grid(), ranked, study.run.confirm)
     trained = trained._replace(result=load_run(folder))  # which has looked for runs on fresh seeds before
     run_data = trained.gather()
     if data.test is None:

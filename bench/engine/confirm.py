@@ -3,19 +3,18 @@
 The best of many choices is best by merit and by luck, and its figures are too good on average. The same choices on
 fresh seeds give figures without that bias.
 
-They are few runs, which are recorded finely: the samples to a target are known to one twentieth of them.
+These runs are few, and are recorded finely: the samples to a target are known to one twentieth of them.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count, islice
-from pathlib import Path
 
 import pandas as pd
 
 from bench.engine.problem import Problem
 from bench.engine.recording import record_settings, settle_record
-from bench.engine.train import Executor, train_in_threads, train_plan
+from bench.engine.train import Trainer
 from bench.store.results import CONFIRMATION
 from bench.study.grid import Grid
 from bench.study.run_settings import choice_settings
@@ -28,61 +27,39 @@ PER_DECADE = 50
 EVALUATED = 1e10
 
 
-def confirm_choices(
-    problem: Problem,
-    grid: Grid,
-    ranked: pd.DataFrame,
-    folder: Path,
-    study: str,
-    *,
-    seeds: int,
-    executor: Executor = train_in_threads,
-) -> None:
+def confirm_choices(trainer: Trainer, grid: Grid, ranked: pd.DataFrame, seeds: int) -> None:
     """Train the leading choices from the starts of a grid with fresh seeds, into a folder within that of the run.
+
+    Runs that the folder holds from an earlier time are not trained again. Where no run succeeded there is nothing to
+    confirm.
 
     Parameters
     ----------
-    problem : Problem
+    trainer : Trainer
+        That of the sweep.
     grid : Grid
         What was tried.
     ranked : DataFrame
-        As from `bench.tables.ranking.ranking`; `bench.tables.winners.winners` says which of them are trained.
-        Where no run succeeded there is nothing to confirm.
-    folder : path
-        That of the run. What is there from an earlier time is not trained again.
-    study : str
-        The study as a TOML text, for the record.
+        As from `bench.tables.ranking.ranking`; `bench.tables.winners.winners` says which choices lead.
     seeds : int
         How many.
-    executor : Executor
-        Where they are trained.
     """
     if ranked["tied"].any():
-        train_on_fresh_seeds(
-            problem, winners(ranked), fresh_seeds(grid.seed, seeds), grid, folder, study, executor=executor
-        )
+        train_on_fresh_seeds(trainer, winners(ranked), fresh_seeds(grid.seed, seeds), grid)
 
 
-def train_on_fresh_seeds(
-    problem: Problem,
-    choices: pd.DataFrame,
-    seeds: list[int],
-    grid: Grid,
-    folder: Path,
-    study: str,
-    *,
-    executor: Executor = train_in_threads,
-) -> None:
+def train_on_fresh_seeds(trainer: Trainer, choices: pd.DataFrame, seeds: list[int], grid: Grid) -> None:
     """Train choices of settings from the starts of a grid with some seeds; see `confirm_choices`."""
-    rows, settings, own = plan_choices(choices, seeds, grid, problem), problem.settings, folder / CONFIRMATION
+    problem, folder = trainer.problem, trainer.folder / CONFIRMATION
+    rows, settings = plan_choices(choices, seeds, grid, problem), problem.settings
     # With patience, which marks there are decides where a run ends; without a target, they decide nothing.
     if settings.target is not None and settings.patience is None:
         n = problem.y.size
         more = EVALUATED / (len(rows) * n)
-        record = settle_record(settings.record, n, settings.epochs, own, finest=PER_DECADE, more=more)
+        record = settle_record(settings.record, n, settings.epochs, folder, finest=PER_DECADE, more=more)
         problem = replace(problem, clock=replace(problem.clock, record=record))
-    train_plan(problem, rows, own, study, resume=True, executor=executor)
-    record_settings(own, settings.epochs)
+    replace(trainer, problem=problem, folder=folder).train(rows)
+    record_settings(folder, settings.epochs)
 
 
 def fresh_seeds(used: Iterable[int], size: int) -> list[int]:

@@ -2,12 +2,27 @@
 
 import pandas as pd
 
+from bench.engine.problem import Problem
 from bench.store.evidence import store_tables
 from bench.store.results import SweepResult
+from bench.tables.excess import add_excess
 from bench.tables.ranking import recommended_choice, runs_of
+from bench.tables.run_costs import loss_floor
+from bench.tables.winners import confirm
 from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.train.fit_result import mean_loss, metrics_on
+
+
+def confirmed_ranking(
+    result: SweepResult, ranked: pd.DataFrame, problem: Problem, rivals: str = "optimizer"
+) -> pd.DataFrame:
+    """Return a ranking in which the runs on fresh seeds decide, where there are any: `bench.tables.winners.confirm`."""
+    fresh = result.confirmation if problem.settings.confirm else None
+    if fresh is None:
+        return ranked
+    floor = loss_floor(problem.y)
+    return confirm(ranked, add_excess(fresh.frame, result.yardstick, floor), rivals=rivals, floor=floor)
 
 
 def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Samples | None) -> None:

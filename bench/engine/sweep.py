@@ -12,12 +12,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bench.engine.confirm import confirm_choices
-from bench.engine.final_test import judge_choice
+from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.refine import refined_plan
-from bench.engine.train import Executor, train_in_threads, train_plan
+from bench.engine.train import Executor, Trainer, train_in_threads
 from bench.engine.yardstick import settle_yardstick
 from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid
@@ -26,7 +26,6 @@ from bench.study.schema import RunTable
 from bench.tables.excess import add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
-from bench.tables.winners import confirm
 from kernels import Model
 from kernels.base.checks import describe
 from kernels.base.columns import Inputs
@@ -119,30 +118,18 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     model = model if isinstance(model, Model) else make_model(model)
-    settings = check_table(
-        RunTable,
-        {
-            "epochs": epochs,
-            "loss": make_loss(loss).text,
-            "target": target,
-            "drop_last": drop_last,
-            "kernel": kernel,
-            "record": record,
-            "confirm": confirm,
-            "refine": refine,
-            "patience": patience,
-        },
-    )
+    given = {"epochs": epochs, "loss": make_loss(loss).text, "target": target, "drop_last": drop_last, "kernel": kernel}
+    given |= {"record": record, "confirm": confirm, "refine": refine, "patience": patience}
+    settings = check_table(RunTable, given)
     run_jobs = find_executor(executor)
-    _check_memory(model, grid, settings, np.size(y), held_out=validation is not None)
-    _check_grid(grid, settings.epochs)
+    _check_grid(grid, model, settings, np.size(y), held_out=validation is not None)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         problem = make_problem(model, x, y, settings, folder, validation, test)
         if "float32" in grid.dtype:
             _check_float32(problem, grid)
-        plan = grid.frame(model, problem.y.size)
-        train_plan(problem, plan, folder, study, resume=resume, progress=progress, executor=run_jobs)
+        trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(model, problem.y.size)
+        trainer.train(plan, resume=resume, progress=progress)
         record_settings(folder, settings.epochs, validation, test, problem.classes)
         result = load_run(folder)
         settle_yardstick(problem, result.starts, folder)
@@ -151,13 +138,13 @@ def sweep(
             if more is None:
                 break
             plan = more
-            train_plan(problem, plan, folder, study, resume=True, executor=run_jobs)
+            trainer.train(plan)
             result = load_run(folder)
         if settings.confirm:
-            ranked = _rank(result, problem)
-            confirm_choices(problem, grid, ranked, folder, study, seeds=settings.confirm, executor=run_jobs)
+            confirm_choices(trainer, grid, _rank(result, problem), settings.confirm)
             result = load_run(folder)
-        judge_choice(result, _final_ranking(result, problem), problem.loss, problem.test)
+        if problem.test is not None:
+            judge_choice(result, confirmed_ranking(result, _rank(result, problem), problem), problem.loss, problem.test)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 
@@ -199,26 +186,14 @@ def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
     return ranking(add_excess(result.frame, result.yardstick, floor), floor=floor)
 
 
-def _final_ranking(result: SweepResult, problem: Problem) -> pd.DataFrame:
-    """Rank the choices, with what the runs on fresh seeds say, where there are any."""
-    ranked, fresh, floor = _rank(result, problem), result.confirmation, loss_floor(problem.y)
-    if not problem.settings.confirm or fresh is None:
-        return ranked
-    return confirm(ranked, add_excess(fresh.frame, result.yardstick, floor), floor=floor)
-
-
-def _check_memory(model: Model, grid: Grid, settings: RunTable, n: int, *, held_out: bool) -> None:
-    """Refuse runs so long that they do not fit into the memory."""
-    if isinstance(grid, Grid) and n:
+def _check_grid(grid: Grid, model: Model, settings: RunTable, n: int, *, held_out: bool) -> None:
+    """Refuse what is no grid, rates that grow too large for a float, and runs that do not fit into the memory."""
+    if not isinstance(grid, Grid):
+        raise ValueError(f"grid must be a Grid, not {describe(grid)}")
+    for schedule in grid.schedule:
+        learning_rates(schedule, float(grid.lr.max()), settings.epochs)
+    if n:
         smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
         length = longest_run(settings.record, n, min(smallest, n), settings.epochs, drop_last=settings.drop_last)
         memory = Memory.of(model, settings, held_out=held_out, single="float32" in grid.dtype)
         memory.check(grid.size, length)
-
-
-def _check_grid(grid: Grid, epochs: int) -> None:
-    """Refuse what is no grid, and a schedule under which the largest rate grows too large for a float."""
-    if not isinstance(grid, Grid):
-        raise ValueError(f"grid must be a Grid, not {describe(grid)}")
-    for schedule in grid.schedule:
-        learning_rates(schedule, float(grid.lr.max()), epochs)

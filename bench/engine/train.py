@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -46,49 +47,54 @@ def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Gene
     return run_in_threads(train, jobs, stop)
 
 
-def train_plan(
-    problem: Problem,
-    plan: pd.DataFrame,
-    folder: Path,
-    study: str,
-    *,
-    resume: bool,
-    progress: Callable[[int], None] = lambda done: None,
-    executor: Executor = train_in_threads,
-) -> None:
-    """Train the rows of a plan into a folder; those that it holds already are not trained again.
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """Trains the rows of plans into a folder.
 
-    Parameters
+    Attributes
     ----------
     problem : Problem
-    plan : DataFrame
-        One row per configuration: the columns of `bench.study.grid.Grid.frame`.
     folder : path
     study : str
-        The study as a TOML text, for the record.
-    resume : bool
-        False refuses a folder that holds results.
-    progress : callable
-        Called with the number of configurations done.
+        The study as a TOML text, for the record in the folder.
     executor : Executor
-        Where jobs run.
     """
-    plan = problem.with_ids(plan)
-    longest = problem.clock.marks(int(plan["batch_size"].min()), problem.settings.epochs).size
-    with open_run(folder, study, identity_of(problem), resume=resume, every=loss_stride(len(plan), longest)) as run:
-        run.record_rules(rules_of(problem, plan))
-        stored = Progress.read(run, plan, problem)
-        run.record_study(study)
-        run.record_plan(plan)
-        done = int(stored.finished.sum())
-        progress(done)
 
-        def count(job: Job, runs: Runs) -> None:
-            nonlocal done
-            done += len(job.rows)
+    problem: Problem
+    folder: Path
+    study: str
+    executor: Executor = train_in_threads
+
+    def train(
+        self, plan: pd.DataFrame, *, resume: bool = True, progress: Callable[[int], None] = lambda done: None
+    ) -> None:
+        """Train the rows of a plan; those that the folder holds already are not trained again.
+
+        Parameters
+        ----------
+        plan : DataFrame
+            One row per configuration: the columns of `bench.study.grid.Grid.frame`.
+        resume : bool
+            False refuses a folder that holds results.
+        progress : callable
+            Called with the number of configurations done.
+        """
+        problem, plan = self.problem, self.problem.with_ids(plan)
+        every = loss_stride(len(plan), problem.clock.last_mark(int(plan["batch_size"].min()), problem.settings.epochs))
+        with open_run(self.folder, self.study, identity_of(problem), resume=resume, every=every) as run:
+            run.record_rules(rules_of(problem, plan))
+            stored = Progress.read(run, plan, problem)
+            run.record_study(self.study)
+            run.record_plan(plan)
+            done = int(stored.finished.sum())
             progress(done)
 
-        train_jobs(run, problem, plan, stored, executor, count)
+            def count(job: Job, _: Runs) -> None:
+                nonlocal done
+                done += len(job.rows)
+                progress(done)
+
+            train_jobs(run, problem, plan, stored, self.executor, count)
 
 
 def train_jobs(
@@ -164,11 +170,11 @@ def rules_of(problem: Problem, plan: pd.DataFrame) -> dict[str, dict[str, str]]:
     }
 
 
-def loss_stride(configurations: int, marks: int) -> int:
-    """Return the distance, a power of two, between two marks at which losses are stored."""
+def loss_stride(configurations: int, last: int) -> int:
+    """Return the distance, a power of two, between two of the marks, from 0 to the last, at which losses are stored."""
     every = 1
     most = min(MOST_LOSSES // configurations, MOST_LOSSES_OF_A_RUN)
-    while (marks - 1) // every + 1 > most and every < marks - 1:
+    while last // every + 1 > most and every < last:
         every *= 2
     return every
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.engine.confirm import fresh_seeds, join_plans, train_on_fresh_seeds
-from bench.engine.final_test import judge_choice
+from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
@@ -22,7 +22,7 @@ from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
 from bench.engine.sweep import find_executor, sweep
-from bench.engine.train import Executor, identity_of, loss_stride, rules_of
+from bench.engine.train import Executor, Trainer, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import settle_yardstick
 from bench.store.evidence import store_tables
 from bench.store.journal import open_journal, seal_journal
@@ -37,7 +37,6 @@ from bench.tables.ranking import ranking, recommended_choice
 from bench.tables.run_costs import CHOICES, loss_floor
 from bench.tables.trial_value import rank_trials, trial_value
 from bench.tables.winners import MOST
-from bench.tables.winners import confirm as confirm_by_fresh_runs
 from kernels import Model
 from kernels.base.checks import describe, did_you_mean
 from kernels.base.columns import Inputs
@@ -147,12 +146,9 @@ def tune(
         settle_yardstick(problem, result.result.starts, folder)
         if shared.confirm and len(choices := choices_to_confirm(result, floor)):
             seeds = fresh_seeds({*space.repeats.seed, *(grid.seed if grid else ())}, shared.confirm)
-            train_on_fresh_seeds(problem, choices, seeds, space.repeats, folder, study, executor=run_jobs)
+            train_on_fresh_seeds(Trainer(problem, folder, study, run_jobs), choices, seeds, space.repeats)
         if problem.test is not None and len(result.result.frame):
-            ranked, fresh = _rank(result, floor), result.result.confirmation if shared.confirm else None
-            if fresh is not None:
-                runs = add_excess(fresh.frame, result.result.yardstick, floor)
-                ranked = confirm_by_fresh_runs(ranked, runs, rivals="family", floor=floor)
+            ranked = confirmed_ranking(result.result, _rank(result, floor), problem, rivals="family")
             judge_choice(result.result, ranked, problem.loss, problem.test)
         weakref.finalize(result.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
@@ -208,8 +204,8 @@ class _Tuning:
 
     def train(self, folder: Path, study: str, *, resume: bool, progress: Callable[[int], None]) -> None:
         """Train rounds of the optimizers in turn, into a folder, until there are all trials."""
-        marks = self.problem.clock.marks(self.least_batch, self.epochs[-1]).size
-        every = loss_stride(self.searched.trials * self.space.pairs, marks)
+        last = self.problem.clock.last_mark(self.least_batch, self.epochs[-1])
+        every = loss_stride(self.searched.trials * self.space.pairs, last)
         identity = identity_of(self.problem) | self.space.identity() | self.searched.identity()
         with open_run(folder, study, identity, resume=resume, every=every) as run:
             run.record_study(study)

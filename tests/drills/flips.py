@@ -20,6 +20,7 @@ import pandas as pd
 from bench import sweep
 from bench.engine.confirm import confirm_choices
 from bench.engine.problem import make_problem
+from bench.engine.train import Trainer
 from bench.report.run_data import read_run_data
 from bench.store.evidence import COLUMNS, read_tables, store_tables
 from bench.study.load import load_study, to_toml
@@ -56,7 +57,7 @@ def make_run(place):
     earlier = what_is_read(folder)
     result = resume(place, study)
     problem = make_problem(result.model, *samples(study), study.run, folder)
-    confirm_choices(problem, study.make_grid(), ranking(result.frame), folder, to_toml(study), seeds=2)
+    confirm_choices(Trainer(problem, folder, to_toml(study)), study.make_grid(), ranking(result.frame), 2)
     rounds = pd.DataFrame({"variant": ["fused", "C"] * 20, "round": np.arange(40), "ns": np.linspace(4, 6, 40)})
     store_tables(folder, speed_rounds=rounds, costs=pd.DataFrame([dict.fromkeys(sorted(COLUMNS["costs"]), 1e-9)]))
     return folder, earlier

@@ -12,6 +12,7 @@ from bench.engine import problem as common
 from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
 from bench.engine.problem import make_problem
 from bench.engine.refine import new_rates
+from bench.engine.train import Trainer
 from bench.report.run_data import run_data_of
 from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
@@ -124,13 +125,13 @@ def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch,
     """Not where marks decide nothing, or where patience looks at them; nor where an evaluation takes long."""
     clocks, settings = [], dict(settings)
     monkeypatch.setattr(confirm_module, "EVALUATED", worth)
-    monkeypatch.setattr(confirm_module, "train_plan", lambda problem, *args, **rest: clocks.append(problem.clock))
+    monkeypatch.setattr(Trainer, "train", lambda trainer, plan: clocks.append(trainer.problem.clock))
     monkeypatch.setattr(confirm_module, "record_settings", lambda *args: None)
     validation = settings.pop("validation", None)
     run = RunTable(**{"epochs": 100, "target": 1e-4, **settings})
     problem = make_problem(models.quadratic, X, Y, run, tmp_path, validation)
     choices = pd.DataFrame({"optimizer": ["sgd"], "lr": 0.1, "schedule": "constant", "batch_size": 1, "shuffle": True})
-    train_on_fresh_seeds(problem, choices, [1, 2, 3], GRID, tmp_path, "")
+    train_on_fresh_seeds(Trainer(problem, tmp_path, ""), choices, [1, 2, 3], GRID)
     assert [clock.record for clock in clocks] == [record]
 
 
