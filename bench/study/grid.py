@@ -9,6 +9,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -82,34 +83,29 @@ class Grid:
         dtype: Texts | None = None,
     ) -> None:
         self.lr = _parse_rates(lr)
-        self.batch_size = _check_distinct(
-            "batch_size", [_check_batch_size(size) for size in _as_list("batch_size", batch_size)]
-        )
+        self.batch_size = _parse_values("batch_size", batch_size, _check_batch_size)
         self.init = _name_starts(init)
-        self.names = _check_distinct(
+        self.names = check_distinct(
             "init", [name for name, start in self.init.items() for name in _start_names(name, start)]
         )
-        self.optimizer = _check_distinct("optimizer", _as_list("optimizer", optimizer), canonical_optimizer)
-        self.schedule = _check_distinct("schedule", _as_list("schedule", schedule), canonical_schedule)
-        self.seed = _check_distinct("seed", [check_seed(seed) for seed in _as_list("seed", seed)])
-        self.shuffle = _check_distinct(
-            "shuffle", [check_bool("shuffle", shuffle) for shuffle in _as_list("shuffle", shuffle)]
-        )
-        listed = [] if dtype is None else [check_dtype_name(one) for one in _as_list("dtype", dtype)]
-        self.dtype = _check_distinct("dtype", listed)
+        self.optimizer = check_distinct("optimizer", as_list("optimizer", optimizer), canonical_optimizer)
+        self.schedule = check_distinct("schedule", as_list("schedule", schedule), canonical_schedule)
+        self.seed = _parse_values("seed", seed, check_seed)
+        self.shuffle = _parse_values("shuffle", shuffle, partial(check_bool, "shuffle"))
+        self.dtype = () if dtype is None else _parse_values("dtype", dtype, check_dtype_name)
 
     def __repr__(self) -> str:
         return f"<Grid of {self.size:,} configurations>"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How many values lr, batch_size, init, optimizer, schedule, seed, shuffle have, and dtype if it is given."""
+        """The number of values of lr, batch_size, init, optimizer, schedule, seed, shuffle, and dtype if given."""
         others = (self.batch_size, self.names, self.optimizer, self.schedule, self.seed, self.shuffle)
         return (self.lr.size, *map(len, others), *([len(self.dtype)] if self.dtype else []))
 
     @property
     def size(self) -> int:
-        """How many configurations there are."""
+        """The number of configurations."""
         return math.prod(self.shape)
 
     def vectors(self, model: Model) -> list[Floats | RandomStarts]:
@@ -168,7 +164,7 @@ class Grid:
             If a batch size exceeds the number of samples or is there twice ("full" and a number can be the same), or
             a start does not fit the model.
         """
-        sizes = _check_distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size])
+        sizes = check_distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size])
 
         starts = self.starts(model)
         columns = {
@@ -197,7 +193,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class RandomStarts:
-    """Starts that a run's seed draws: "normal" with (scale,), or "uniform" with (low, high)."""
+    """Starts that the seed of a run draws: "normal" with (scale,), or "uniform" with (low, high)."""
 
     kind: str
     numbers: tuple[float, ...]
@@ -220,8 +216,8 @@ def question_if_large(size: int) -> str | None:
     return f"the grid has {size:,} configurations, more than {LIMIT:,}; confirm with --yes, or list fewer values"
 
 
-def _as_list(name: str, values: Any) -> list[Any]:
-    """Return the values of a setting as a list; what is no sequence is a single value."""
+def as_list(name: str, values: Any) -> list[Any]:
+    """Return the values of a setting as a list; anything but a sequence is a single value."""
     values = values.tolist() if hasattr(values, "tolist") else values  # NumPy's and pandas' arrays and scalars
     if not isinstance(values, list | tuple | range):
         return [values]
@@ -232,9 +228,12 @@ def _as_list(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
-def _check_distinct(
-    name: str, values: Sequence[T], key: Callable[[T], Hashable] = lambda value: value
-) -> tuple[T, ...]:
+def _parse_values(name: str, values: Any, check: Callable[[Any], T]) -> tuple[T, ...]:
+    """Return the distinct values of a setting, each checked."""
+    return check_distinct(name, [check(value) for value in as_list(name, values)])
+
+
+def check_distinct(name: str, values: Sequence[T], key: Callable[[T], Hashable] = lambda value: value) -> tuple[T, ...]:
     """Return the values, after a check that no two of them mean the same."""
     found: dict[Hashable, T] = {}
     for value in values:
@@ -252,9 +251,9 @@ def _parse_rates(lr: Numbers | str) -> Floats:
     if isinstance(lr, str):
         rates = np.array(_parse_range(lr))  # between its ends, which are checked
         if np.unique(rates).size < rates.size:
-            _check_distinct("lr", rates.tolist())
+            check_distinct("lr", rates.tolist())
         return rates
-    return np.array(_check_distinct("lr", [check_positive("lr", rate) for rate in _as_list("lr", lr)]))
+    return np.array(_parse_values("lr", lr, partial(check_positive, "lr")))
 
 
 def _parse_range(text: str) -> list[float]:
@@ -289,7 +288,7 @@ def _name_starts(init: Any) -> dict[str, Any]:
     if isinstance(init, str):
         init = {"random": init}
     if not isinstance(init, Mapping):
-        listed = _as_list("init", init)
+        listed = as_list("init", init)
         init = {f"init[{k}]": start for k, start in enumerate([listed] if isinstance(listed[0], Real) else listed)}
     if not init:
         raise ValueError("init must have at least one start, not none")

@@ -7,12 +7,12 @@ A range is written like one of a grid, without a count: ``"log:0.001:1"`` for a 
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.study.grid import Grid
-from kernels.base.checks import check_bool, check_integer, check_real, check_seed, describe
+from bench.study.grid import Grid, as_list, check_distinct
+from kernels.base.checks import check_integer, check_real, check_seed, describe
 from kernels.base.spec import parse_spec
 from kernels.optimizers import make_optimizer, schedules
 from kernels.optimizers.schedules import learning_rates
@@ -153,23 +153,22 @@ class Template:
         return _fill(self.text, [own.draw(trial, name) for own, name in zip(self.ranges, self.names, strict=True)])
 
 
-def make_template(what: str, text: str, name_options: Callable[[str, list[float]], list[str]]) -> Template:
-    """Return the template of a text, after a check that both ends of its ranges are accepted.
+def make_templates(what: str, given: Any) -> tuple[Template, ...]:
+    """Return the templates of distinct texts, each an "optimizer" or each a "schedule"."""
+    texts = as_list(what, given)
+    templates = tuple(make_template(what, text) for text in texts)
+    check_distinct(what, texts)
+    return templates
 
-    Parameters
-    ----------
-    what : str
-        "optimizer" or "schedule".
-    text : str
-    name_options : callable
-        From a text and the numbers in it to the names of the options; raises ValueError for a text that is refused.
-    """
+
+def make_template(what: str, text: str) -> Template:
+    """Return the template of an optimizer or a schedule, after a check that both ends of its ranges are accepted."""
     if not isinstance(text, str):
         raise ValueError(f"{what} must be text, not {describe(text)}")
     ranges = tuple(parse_range(f"{what} {text!r}: an option", match[0]) for match in _RANGE.finditer(text))
     names: list[str] = []
     for numbers in ([own.low for own in ranges], [own.high for own in ranges]):
-        names = name_options(_fill(text, numbers), numbers)
+        names = _name_options(what, _fill(text, numbers), numbers)
     return Template(text, ranges, tuple(names))
 
 
@@ -179,27 +178,27 @@ def _fill(text: str, numbers: Sequence[float]) -> str:
     return _RANGE.sub(lambda match: f"{next(left):.12g}", text)
 
 
-def _name_optimizer_options(text: str, numbers: list[float]) -> list[str]:
-    """Return the names of the options of an optimizer that have these values, one after the other."""
-    optimizer = make_optimizer(text)
-    return _match_names(optimizer.options | {"weight_decay": optimizer.weight_decay}, numbers)
+def _name_options(what: str, text: str, numbers: list[float]) -> list[str]:
+    """Return the names of the options that have these values, one after the other; those of a schedule begin with its.
 
-
-def _name_schedule_options(text: str, numbers: list[float]) -> list[str]:
-    """Return the names of the options of a schedule that have these values, after that of the schedule."""
-    learning_rates(text, 1.0, 1)
-    name, args, kwargs = parse_spec(text, "schedule")
-    bound = inspect.signature(schedules.KNOWN[name]).bind(*args, **kwargs)
-    return [f"{name} {option}" for option in _match_names(bound.arguments, numbers)]
-
-
-def _match_names(options: Mapping[str, Any], numbers: list[float]) -> list[str]:
-    """Return which options have these values, as they were written, one after the other."""
+    Raises
+    ------
+    ValueError
+        If the text is no optimizer or schedule.
+    """
+    options: dict[str, Any]
+    if what == "optimizer":
+        optimizer, prefix = make_optimizer(text), ""
+        options = optimizer.options | {"weight_decay": optimizer.weight_decay}
+    else:
+        learning_rates(text, 1.0, 1)
+        name, args, kwargs = parse_spec(text, "schedule")
+        prefix, options = f"{name} ", inspect.signature(schedules.KNOWN[name]).bind(*args, **kwargs).arguments
     names: list[str] = []
     for place, number in enumerate(numbers):
         own = (name for name, value in options.items() if value == float(f"{number:.12g}") and name not in names)
         names.append(next(own, f"option {place + 1}"))
-    return names
+    return [prefix + name for name in names]
 
 
 class Space:
@@ -242,17 +241,10 @@ class Space:
         init: Any = None,
         seed: Any = (0, 1, 2, 3, 4),
     ) -> None:
-        self.lr: Range | float = parse_range("lr", lr) if isinstance(lr, str) else _check_rate(lr)
-        if isinstance(self.lr, Range) and (self.lr.kind not in {"lin", "log"} or self.lr.low <= 0):
-            raise ValueError(f'lr must be a positive number or a range "log:low:high" or "lin:low:high", not {lr!r}')
-        self.batch_size: Range | tuple[int | str, ...] = _parse_sizes(batch_size)
-        self.families = tuple(make_template("optimizer", text, _name_optimizer_options) for text in _as_list(optimizer))
-        self.schedules = tuple(make_template("schedule", text, _name_schedule_options) for text in _as_list(schedule))
-        self.shuffle = tuple(check_bool("shuffle", value) for value in _as_list(shuffle))
-        for name, texts in (("optimizer", self.families), ("schedule", self.schedules)):
-            written = [template.text for template in texts]
-            if not written or len(set(written)) < len(written):
-                raise ValueError(f"{name} must be one or more distinct texts, not {describe(written)}")
+        self.lr = _parse_rate(lr)
+        self.batch_size = _parse_sizes(batch_size)
+        self.families, self.schedules = make_templates("optimizer", optimizer), make_templates("schedule", schedule)
+        self.shuffle = Grid(shuffle=shuffle).shuffle
         self.repeats = Grid(init=init, seed=seed)
 
     def __repr__(self) -> str:
@@ -288,28 +280,24 @@ class Space:
 
     def propose(self, trial: "BaseTrial", family: Template, n_samples: int) -> dict[str, Any]:
         """Return the settings that a trial proposes: lr, batch_size, optimizer, schedule, shuffle."""
-        size: Any = self.batch_size
-        if isinstance(size, Range):
-            size = int(Range(size.kind, size.low, min(size.high, n_samples)).draw(trial, "batch_size"))
+        sizes, schedules = self.batch_size, {schedule.text: schedule for schedule in self.schedules}
+        if isinstance(sizes, Range):
+            size: Any = int(Range(sizes.kind, sizes.low, min(sizes.high, n_samples)).draw(trial, "batch_size"))
         else:
-            listed = [n_samples if one == "full" else one for one in size]
-            size = listed[0] if len(listed) == 1 else trial.suggest_categorical("batch_size", listed)
-        shuffle = self.shuffle[0] if len(self.shuffle) == 1 else trial.suggest_categorical("shuffle", self.shuffle)
-        lr = self.lr.draw(trial, "lr") if isinstance(self.lr, Range) else self.lr
+            size = _choose(trial, "batch_size", [n_samples if one == "full" else one for one in sizes])
+        shuffle = _choose(trial, "shuffle", self.shuffle)
         return {
-            "lr": lr,
+            "lr": self.lr.draw(trial, "lr") if isinstance(self.lr, Range) else self.lr,
             "batch_size": size,
             "optimizer": family.draw(trial),
-            "schedule": self._propose_schedule(trial),
+            "schedule": schedules[_choose(trial, "schedule", list(schedules))].draw(trial),
             "shuffle": shuffle,
         }
 
-    def _propose_schedule(self, trial: "BaseTrial") -> str:
-        """Return the schedule that a trial proposes."""
-        if len(self.schedules) == 1:
-            return self.schedules[0].draw(trial)
-        chosen = trial.suggest_categorical("schedule", [schedule.text for schedule in self.schedules])
-        return next(schedule for schedule in self.schedules if schedule.text == chosen).draw(trial)
+
+def _choose(trial: "BaseTrial", name: str, values: Sequence[Any]) -> Any:
+    """Return one of some values: the only one, or the one that a trial proposes."""
+    return values[0] if len(values) == 1 else trial.suggest_categorical(name, values)
 
 
 def check_double(grid: Grid) -> None:
@@ -319,7 +307,7 @@ def check_double(grid: Grid) -> None:
 
 
 def space_settings(grid: Grid, n_samples: int, epochs: int) -> dict[str, Any]:
-    """Return the arguments of the `Space` that a grid samples: between its ends, with the options that are often tuned.
+    """Return the arguments of the `Space` that a grid spans: between its ends, with the options that are often tuned.
 
     Learning rates and batch sizes lie between the lowest and the highest of the grid; a single rate is varied by a
     factor of 10 to both sides. Momentum and the betas of each optimizer are free (`SEARCHED`), and so is the period of
@@ -368,12 +356,14 @@ def _free_period(text: str, epochs: int) -> str:
     return f"{name}(logint:{low}:{high}{others})"
 
 
-def _as_list(values: Any) -> list[Any]:
-    return list(values) if isinstance(values, list | tuple) else [values]
-
-
-def _check_rate(lr: Any) -> float:
-    return check_real("lr", lr, lambda rate: rate > 0, 'a positive finite number or a range "log:low:high"')
+def _parse_rate(lr: Any) -> Range | float:
+    """Return a range of learning rates, or one that stays."""
+    if not isinstance(lr, str):
+        return check_real("lr", lr, lambda rate: rate > 0, 'a positive finite number or a range "log:low:high"')
+    found = parse_range("lr", lr)
+    if found.kind not in {"lin", "log"} or found.low <= 0:
+        raise ValueError(f'lr must be a positive number or a range "log:low:high" or "lin:low:high", not {lr!r}')
+    return found
 
 
 def _parse_sizes(sizes: Any) -> Range | tuple[int | str, ...]:
@@ -383,4 +373,4 @@ def _parse_sizes(sizes: Any) -> Range | tuple[int | str, ...]:
         if found.kind not in {"int", "logint"} or found.low < 1:
             raise ValueError(f'batch_size must be a range "logint:1:64" or "int:1:64", or sizes, not {sizes!r}')
         return found
-    return tuple(Grid(batch_size=_as_list(sizes)).batch_size) if sizes != "full" else ("full",)
+    return Grid(batch_size=sizes).batch_size
