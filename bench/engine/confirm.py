@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count, islice
 
+import numpy as np
 import pandas as pd
 
 from bench.engine.problem import Problem
@@ -17,7 +18,6 @@ from bench.engine.recording import record_settings, settle_record
 from bench.engine.train import Trainer
 from bench.store.results import CONFIRMATION
 from bench.study.grid import Grid
-from bench.study.run_settings import choice_settings
 from bench.tables.run_costs import choice_columns
 from bench.tables.winners import winners
 
@@ -51,7 +51,7 @@ def confirm_choices(trainer: Trainer, grid: Grid, ranked: pd.DataFrame, seeds: i
 def train_on_fresh_seeds(trainer: Trainer, choices: pd.DataFrame, seeds: list[int], grid: Grid) -> None:
     """Train choices of settings from the starts of a grid with some seeds; see `confirm_choices`."""
     problem, folder = trainer.problem, trainer.folder / CONFIRMATION
-    rows, settings = plan_choices(choices, seeds, grid, problem), problem.settings
+    rows, settings = plan_choices(choices, Grid(init=grid.init, seed=seeds), problem), problem.settings
     # With patience, which marks there are decides where a run ends; without a target, they decide nothing.
     if settings.target is not None and settings.patience is None:
         n = problem.y.size
@@ -68,13 +68,17 @@ def fresh_seeds(used: Iterable[int], size: int) -> list[int]:
     return list(islice((seed for seed in count() if seed not in used), size))
 
 
-def plan_choices(choices: pd.DataFrame, seeds: list[int], grid: Grid, problem: Problem) -> pd.DataFrame:
-    """Return the rows of a plan: each of the choices, from each start of a grid, with each of the seeds."""
-    parts = [
-        Grid(init=grid.init, seed=seeds, **choice_settings(row)).frame(problem.model, problem.y.size)
-        for row in choices[choice_columns(choices)].to_dict("records")
-    ]
-    return join_plans(parts)
+def plan_choices(choices: pd.DataFrame, repeats: Grid, problem: Problem) -> pd.DataFrame:
+    """Return the rows of a plan: each of the choices, from each start of a grid with each of its seeds."""
+    columns = choice_columns(choices)
+    dtype = "float64" if "dtype" in columns else None
+    each = Grid(init=repeats.init, seed=repeats.seed, dtype=dtype).frame(problem.model, problem.y.size)
+    plan = pd.concat([each] * len(choices), ignore_index=True)
+    for name in columns:
+        values = np.repeat(choices[name].to_numpy(), len(each))
+        text = isinstance(each[name].dtype, pd.CategoricalDtype)
+        plan[name] = pd.Categorical(values, pd.unique(values)) if text else values
+    return plan.astype({"lr": float, "batch_size": np.int64, "shuffle": bool})
 
 
 def join_plans(plans: list[pd.DataFrame]) -> pd.DataFrame:

@@ -48,8 +48,7 @@ def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: 
         added += [settings | {"lr": rate} | kind for rate in more for kind in kinds]
     if not added:
         return None
-    rows = plan_choices(pd.DataFrame(added), list(grid.seed), grid, problem)
-    return join_plans([plan, rows])
+    return join_plans([plan, plan_choices(pd.DataFrame(added), grid, problem)])
 
 
 def new_rates(rates: Floats, best: float, tied: set[float]) -> list[float]:

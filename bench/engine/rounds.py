@@ -1,7 +1,7 @@
 """A round of trials: choices of settings that are trained together, up to one epoch after the other."""
 
 from collections.abc import Set
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,88 +16,81 @@ from kernels.base.run import MAX_EPOCHS, Floats, Marks
 from kernels.train.block import Runs
 
 
-@dataclass(frozen=True, eq=False)
+class State(NamedTuple):
+    """Where the runs of a round stand at the end of an epoch, or stood when they were over before it.
+
+    Attributes
+    ----------
+    losses : array, shape (runs,)
+        The one that counts of each: `Problem.counted_loss`.
+    status, samples : array, shape (runs,)
+        How they ended, and the samples seen.
+    """
+
+    losses: Floats
+    status: NDArray[np.int64]
+    samples: NDArray[np.integer]
+
+
 class Round:
     """The runs of trials that are trained together, and their progress.
 
-    Attributes
+    Parameters
     ----------
     run : OpenRun
         The folder that takes the results.
     problem : Problem
     plan : DataFrame
         A row for each run, with its id.
-    progress : Progress
+    known : set of str
+        The ids of runs of which the folder holds results.
     executor : Executor
     many_options : int
         As for `bench.engine.jobs.plan_jobs`.
     """
 
-    run: OpenRun
-    problem: Problem
-    plan: pd.DataFrame
-    progress: Progress
-    executor: Executor
-    many_options: int = MANY_OPTIONS
-
-    @classmethod
-    def begin(
-        cls,
+    def __init__(
+        self,
         run: OpenRun,
         problem: Problem,
         plan: pd.DataFrame,
         known: Set[str],
         executor: Executor,
         many_options: int = MANY_OPTIONS,
-    ) -> "Round":
-        """Return the round of the rows of a plan; the folder holds results of runs with the ids in `known`."""
+    ) -> None:
+        self.run, self.problem, self.plan, self.executor, self.many_options = run, problem, plan, executor, many_options
         begun = not known.isdisjoint(plan["config_id"])
-        progress = Progress.read(run, plan, problem) if begun else Progress.begin(plan, problem)
-        return cls(run, problem, plan, progress, executor, many_options)
+        self.progress = Progress.read(run, plan, problem) if begun else Progress.begin(plan, problem)
 
-    def state_after(self, epoch: int) -> NDArray[np.int64]:
-        """Return the status that each run had at the end of an epoch."""
-        return np.where(self.progress.marks <= self._marks_at(epoch), self.progress.status, MAX_EPOCHS)
-
-    def samples_after(self, epoch: int) -> NDArray[np.integer]:
-        """Return the samples that each run had seen by the end of an epoch."""
-        marks = np.minimum(self.progress.marks, self._marks_at(epoch))
-        return self.problem.clock.times(self.plan["batch_size"].to_numpy(np.int64), marks).samples
-
-    def train(self, until: int) -> Floats:
-        """Train all runs that are not finished until the end of an epoch; return the loss that counts of each then.
-
-        A run that was over before has the loss with which it ended.
-        """
-        losses = self._known_losses(self._marks_at(until))
+    def train(self, until: int) -> State:
+        """Train all runs that are not finished until the end of an epoch, and return where all of them stand then."""
+        clock, sizes, progress = self.problem.clock, self.plan["batch_size"].to_numpy(np.int64), self.progress
+        end = clock.last_marks(sizes, self.problem.settings.epochs, until)
+        losses = self._known_losses(end)
 
         def note(job: Job, runs: Runs) -> None:
-            self.progress.note(job, runs, self.problem)
-            losses[job.rows] = self.progress.kept_loss[job.rows]
+            progress.note(job, runs, self.problem)
+            losses[job.rows] = progress.kept_loss[job.rows]
 
-        train_jobs(self.run, self.problem, self.plan, self.progress, self.executor, note, until, self.many_options)
-        return losses
+        train_jobs(self.run, self.problem, self.plan, progress, self.executor, note, until, self.many_options)
+        status = np.where(progress.marks <= end, progress.status, MAX_EPOCHS)
+        return State(losses, status, clock.times(sizes, np.minimum(progress.marks, end)).samples)
 
     def leave_out(self, rows: NDArray[np.bool_]) -> None:
         """Finish some of the runs where they stand."""
         self.progress.finished[rows] = True
 
-    def _marks_at(self, epoch: int) -> Marks:
-        """Return the mark of each run at the end of an epoch."""
-        sizes = self.plan["batch_size"].to_numpy(np.int64)
-        return self.problem.clock.last_marks(sizes, self.problem.settings.epochs, epoch)
-
-    def _known_losses(self, marks: Marks) -> Floats:
+    def _known_losses(self, end: Marks) -> Floats:
         """Return the losses of the runs at given marks, or at their own if these are earlier.
 
         Runs of a round that was stopped may be beyond these marks: their losses then are read from the folder.
         """
         losses = self.progress.kept_loss.copy()
-        beyond = self.progress.marks > marks
+        beyond = self.progress.marks > end
         if beyond.any():
             ids = self.plan["config_id"][beyond]
             curves = self.run.curves(ids.tolist())
-            wanted = pd.Series(marks[beyond], index=ids)
+            wanted = pd.Series(end[beyond], index=ids)
             earlier = curves[curves["mark"].to_numpy() <= wanted[curves["config_id"].astype(str)].to_numpy()]
             if self.problem.settings.patience:
                 # The mark that is kept is the first of the lowest, and so the last one when they are sorted.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.engine.confirm import fresh_seeds, join_plans, train_on_fresh_seeds
+from bench.engine.confirm import fresh_seeds, join_plans, plan_choices, train_on_fresh_seeds
 from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.memory import Memory, longest_run
@@ -178,17 +178,6 @@ def _rank(result: TuneResult, floor: float) -> pd.DataFrame:
     return rank_trials(runs, result.trials, floor=floor)
 
 
-def plan_trials(settings: pd.DataFrame, space: Space, model: Model, n_samples: int) -> pd.DataFrame:
-    """Return the rows of a plan: each of the choices, from each start of a space with each of its seeds."""
-    repeats = space.repeats.frame(model, n_samples)
-    count = len(repeats)
-    plan = pd.concat([repeats] * len(settings), ignore_index=True)
-    for name in CHOICES:
-        values = np.repeat(settings[name].to_numpy(), count)
-        plan[name] = pd.Categorical(values) if name in {"optimizer", "schedule"} else values
-    return plan.astype({"lr": float, "batch_size": np.int64, "shuffle": bool})
-
-
 class _Tuning:
     """A search for the settings of a problem: the searches of the optimizers, and the runs of their trials."""
 
@@ -258,13 +247,11 @@ class _Tuning:
         self._record(run, plan)
         # Options that the search draws differ from run to run, also where there are few.
         many = 1 if search.family.ranges else MANY_OPTIONS
-        runs = Round.begin(run, self.problem, plan, self.known, self.executor, many)
+        runs = Round(run, self.problem, plan, self.known, self.executor, many)
         self.known |= set(plan["config_id"])
         going = dict(enumerate(asked))
         for epoch in self.epochs:
-            losses = runs.train(epoch)
-            state = runs.state_after(epoch)
-            samples = runs.samples_after(epoch)
+            losses, state, samples = runs.train(epoch)
             for place, trial in list(going.items()):
                 mine = own[place]
                 diverged = state[mine] == DIVERGED
@@ -294,7 +281,7 @@ class _Tuning:
 
     def _make_plan(self, settings: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of a plan for the settings of trials, with their ids."""
-        return self.problem.with_ids(plan_trials(settings, self.space, self.problem.model, self.problem.y.size))
+        return self.problem.with_ids(plan_choices(settings, self.space.repeats, self.problem))
 
     def _value(self, trial: "Trial", state: NDArray[np.int64], samples: NDArray[np.integer], losses: Floats) -> float:
         """Return the value of a trial; runs that are not over count as if they never reached the target."""
