@@ -1,4 +1,4 @@
-"""Proves a sweep: some of its configurations, trained again with the reference."""
+"""Checks a sweep: some of its configurations are trained again with the reference."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -15,9 +15,9 @@ from kernels.base.run import STATUS, Floats
 from kernels.compile.kinds import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
 from kernels.optimizers.schedules import learning_rates
 
-# The reference takes up to ten microseconds for a sample, and all checks together should take a second or two.
+# Samples of a check: the reference takes up to ten microseconds for each.
 SAMPLES = 20_000
-# The kernel is timed this often, and the fastest counts.
+# The fastest of this many timings counts.
 REPEATS = 5
 
 
@@ -34,8 +34,7 @@ def check(
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
-    All stored losses are compared and the length of the run. How it ended is compared where there was time for all of
-    it.
+    All stored losses are compared, and where there was time for the whole run also its length and its end.
 
     Parameters
     ----------
@@ -44,9 +43,7 @@ def check(
     starts : array, shape (rows, P)
     curves : DataFrame
         Those of `bench.store.run_folder.Run.curves`, for these rows at least.
-    settings : RunTable
-    clock : Clock
-    validation : tuple, optional
+    settings, clock, validation
         As in the sweep.
 
     Returns
@@ -118,16 +115,9 @@ def _values_to_compare(
     compared: int,
     options: dict[str, Any],
 ) -> tuple[Floats, Floats]:
-    """Return what the sweep found and what the reference gives, value by value.
+    """Return the values of the sweep and of the reference, up to the mark at which the latter is sure of its losses.
 
-    Parameters
-    ----------
-    row, params, curve
-        What the sweep found.
-    compared : int
-        The last mark at which the reference is sure of its losses.
-    options : dict
-        What the reference was given.
+    The `row`, the `params` and the `curve` are of the sweep; `options` are the arguments of the reference.
     """
     marks = curve["mark"].to_numpy()
     marks = marks[marks <= compared]

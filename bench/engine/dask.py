@@ -1,7 +1,7 @@
-"""Runs jobs on the workers of a Dask cluster; what threads are to `bench.engine.threads`.
+"""Trains jobs on the workers of a Dask cluster, as `bench.engine.train.train_in_threads` does in this process.
 
-Problem, jobs and rules travel by cloudpickle. The problem is the result of a task, on which those that train depend: so
-Dask brings it to a worker that joins late, and makes it again if all workers that held it have died.
+Problem, jobs and rules travel by cloudpickle. The problem is the result of a task on which those that train depend, so
+that Dask brings it to a worker that joins late, and makes it again if all workers that held it have died.
 """
 
 import io
@@ -34,26 +34,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Of each thread of the cluster: one task that runs, and one that waits for it to be free.
+# Each thread of the cluster has one task that runs and one that waits.
 TASKS_PER_THREAD = 2
-# A scheduler handles some hundred tasks in a second. Where jobs take less time, a task has several of them.
+# A scheduler handles some hundred tasks in a second, so a task has several jobs where these are short.
 TASK_SECONDS = 0.5
 TASK_LOSSES = 4_000_000
-# Dask gives a task up when four workers have died while they had it. How often a task is sent that is lost.
+# Dask gives a task up when four workers have died with it; it is sent this often.
 ATTEMPTS = 3
-# How often the connection and the number of workers are looked at, in seconds, and how long to wait for a worker.
+# The connection and the number of workers are looked at this often; without any worker, we wait this long.
 LOOK_SECONDS, WORKER_SECONDS = 1.0, 60.0
 KEPT = "what has arrived is stored; the same run goes on from there with --resume, on threads as well"
 
 
 class DaskExecutor:
-    """Trains jobs on a cluster, with the bits that threads give.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        That of a program that does not use asyncio.
-    """
+    """Trains jobs on the cluster of a client: an `Executor`."""
 
     def __init__(self, client: "Client") -> None:
         if client.asynchronous:
@@ -62,16 +56,14 @@ class DaskExecutor:
         self._kinds: set[tuple[Any, ...]] = set()
 
     def __call__(self, problem: Problem, jobs: Iterable[Job], stop: Event) -> Generator[tuple[Job, Runs]]:
-        """Train jobs and yield them with their runs as they come.
-
-        When the caller stops early, by Ctrl-C or otherwise, what is on its way is cancelled, and workers end it soon.
+        """Train jobs and yield them with their runs as they come; when the caller stops early, cancel the others.
 
         Raises
         ------
         ConnectionError
-            If the scheduler or all workers have gone, or the workers of a job died again and again.
+            If the scheduler or all workers have gone, or the workers that train a job die again and again.
         ValueError
-            If a worker has another sgdbench.
+            If a worker has another version of sgdbench.
         """
         flight = _Flight(self.client, problem, jobs)
         try:
@@ -83,7 +75,7 @@ class DaskExecutor:
             flight.cancel()
 
     def _compare_processors(self, problem: Problem, job: Job, there: dict[str, str]) -> None:
-        """Warn, once for each kind, of workers that may compute other bits than this machine."""
+        """Warn of workers that may compute other bits than this machine, once for each kind."""
         here = describe_worker()
         differs = [f"{name} {value}, not {here[name]}" for name, value in there.items() if value != here[name]]
         exact = is_exact(problem.model, job.kernel, problem.loss, job.optimizer)
@@ -102,11 +94,11 @@ class DaskExecutor:
 
 
 class _Flight:
-    """The jobs of one problem: those to come, those that are on their way, and those that have arrived."""
+    """The jobs of one problem on a cluster."""
 
     def __init__(self, client: "Client", problem: Problem, jobs: Iterable[Job]) -> None:
         self.client, self.todo = client, iter(jobs)
-        # By the future of a task, its jobs and how often they were sent.
+        # The jobs of each task, and how often they were sent.
         self.tasks: dict[Future, tuple[list[Job], int]] = {}
         self.arrived: SimpleQueue[Future] = SimpleQueue()
         self.jobs_per_task, self.room = 1, 0
@@ -115,7 +107,7 @@ class _Flight:
         self.problem = self._submit(hold_problem, _pickle(replace(problem, test=None, classes=None)))
 
     def results(self) -> Generator[tuple[Job, Runs, dict[str, str]]]:
-        """Yield jobs, their runs and what they were trained on."""
+        """Yield jobs, their runs and a description of the worker."""
         while True:
             if time.monotonic() - self.looked > LOOK_SECONDS:
                 self._look()
@@ -139,20 +131,20 @@ class _Flight:
                 yield job, runs, processor
 
     def cancel(self) -> None:
-        """Give up what is on its way."""
+        """Cancel the tasks that have not ended."""
         waiting, self.tasks = list(self.tasks), {}
         if waiting and self.client.status == "running":
             with suppress(OSError, CancelledError, RuntimeError):  # the scheduler has gone
                 self.client.cancel(waiting, force=True)
 
     def _send(self, jobs: list[Job], attempt: int) -> None:
-        """Send jobs as one task, whose future will be put into the queue, however it ends."""
+        """Send jobs as one task, whose future comes into the queue however it ends."""
         future = self._submit(train_jobs, source_digest(), self.problem, _pickle(list(map(_without_repetition, jobs))))
         self.tasks[future] = jobs, attempt
         future.add_done_callback(self.arrived.put)
 
     def _submit(self, *task: Any) -> "Future":
-        """Submit a task of a function and its arguments, however large they are."""
+        """Submit a task, a function and its arguments, without a warning that they are large."""
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             return self._ask(lambda: self.client.submit(*task, key=next(self.names), pure=False))
 
@@ -165,7 +157,7 @@ class _Flight:
             raise ValueError(f"a worker cannot take part, because sgdbench is not complete there: {error}")
         if error and not isinstance(error, KilledWorker):
             raise error
-        # Else the worker that had the result may have died since, or the connection.
+        # The worker that had the result, or the connection, may have died since.
         with suppress(OSError, CancelledError):
             if future.status == "finished" and (result := future.result()):
                 return result  # type: ignore[no-any-return]
@@ -178,7 +170,7 @@ class _Flight:
         return None
 
     def _look(self) -> None:
-        """See whether the scheduler is there, and how many tasks its workers have room for."""
+        """Check that the scheduler is there, and count the tasks that its workers have room for."""
         self._check_connection()
         threads = sum(self._ask(self.client.nthreads).values())
         self.looked = time.monotonic()
@@ -189,26 +181,26 @@ class _Flight:
         self.room = TASKS_PER_THREAD * max(threads, 1)
 
     def _check_connection(self) -> None:
-        """Refuse to go on without a scheduler."""
+        """Raise an error without a scheduler."""
         if self.client.status != "running":
             raise ConnectionError(f"the scheduler has gone: {KEPT}")
 
     def _ask(self, question: Callable[[], T]) -> T:
-        """Ask the scheduler, and say so if it does not answer."""
+        """Ask the scheduler, and raise an error if it does not answer."""
         try:
             return question()
         except (OSError, CancelledError, KeyError, RuntimeError) as error:
             raise ConnectionError(f"the scheduler does not answer ({error or type(error).__name__}): {KEPT}") from error
 
     def _choose_size(self, finished: list[Runs]) -> None:
-        """Choose how many jobs make a task, by how long these took and how much they are."""
+        """Choose the number of jobs of a task from the time and the size of some that are finished."""
         seconds = sum(runs.seconds for runs in finished) / len(finished)
         losses = max(runs.losses.size + runs.validation_losses.size for runs in finished)
         self.jobs_per_task = max(1, min(int(TASK_SECONDS / max(seconds, 1e-3)), TASK_LOSSES // losses))
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles each function by itself, so that a worker makes it once (`bench.engine.remote.load_function`)."""
+    """Pickles each function by itself, so that a worker makes it once: `bench.engine.remote.load_function`."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, FunctionType):
@@ -223,10 +215,10 @@ def _pickle(value: object) -> bytes:
 
 
 def _without_repetition(job: Job) -> tuple[Job, np.ndarray]:
-    """Return a job with the rates of epochs that differ from those before, and which of these each epoch has.
+    """Return a job with the distinct rates of successive epochs, and the place among these of each epoch.
 
     Rates are the largest part of a job: with a constant schedule and 100 epochs, a hundred times as much as its starts.
-    Its places in the plan stay here.
+    The places of the job in the plan stay here.
     """
     rates = job.hyperparameters.rates
     new = np.ones(len(rates), np.bool_)
@@ -236,7 +228,7 @@ def _without_repetition(job: Job) -> tuple[Job, np.ndarray]:
 
 
 def _describe(jobs: list[Job]) -> str:
-    """Return in words what a task is."""
+    """Describe a task in words."""
     job, count = jobs[0], sum(job.rows.size for job in jobs)
     return (
         f"a task of {count:,} configuration{'s' * (count != 1)} ({job.optimizer.text}, batches of "

@@ -1,4 +1,4 @@
-"""Plans a sweep: which configurations are trained together, and from where."""
+"""Plans the jobs of a sweep: which configurations are trained together."""
 
 from collections.abc import Hashable, Iterator
 from typing import Any, NamedTuple, cast
@@ -24,17 +24,17 @@ from kernels.optimizers.run_options import (
 )
 from kernels.train.block import WIDTH
 
-# A job is large enough to be worth handing to a thread, and small enough for progress to be seen and for the losses of
-# some jobs to fit into memory.
+# A job is large enough to be worth a thread, and small enough for progress to be seen and the losses of some jobs to
+# fit into memory.
 JOB_UPDATES = 50_000_000
 JOB_RUNS = 64 * WIDTH
 JOB_LOSSES = 1_000_000
 
-# What the runs of a job have in common; the seed only where it orders the samples. Optimizers that share a kernel have
-# one number.
+# The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
+# that stands for all that share its kernel.
 SHARED = ["dtype", "optimizer", "batch_size", "shuffle", "seed", "first"]
-# So many optimizers that differ in their options alone share jobs, with a kernel that reads each run's own. Its
-# updates take up to a third longer, but with a job for each optimizer most places of a lane would be empty.
+# From this many on, optimizers that differ in their options alone share jobs, with a kernel that reads each run's own.
+# Its updates take up to a third longer, but a job for each optimizer would leave most places of a lane empty.
 MANY_OPTIONS = 8
 
 
@@ -94,12 +94,12 @@ def plan_jobs(
 
 
 def dtypes_of(plan: pd.DataFrame) -> NDArray[np.object_]:
-    """Return what each row computes with."""
+    """Return the dtype of each row."""
     return plan["dtype"].to_numpy(object) if "dtype" in plan else np.full(len(plan), "float64", object)
 
 
 def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
-    """Return how many runs make a job: a multiple of those that are trained side by side, if there are many of them."""
+    """Return the number of runs of a job, a multiple of those that are trained side by side."""
     least = width if WIDTH * marks > JOB_LOSSES else max(width, WIDTH)
     return least * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // marks) // least)
 
@@ -125,7 +125,7 @@ def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MA
     """Return which optimizers of a plan share jobs."""
     optimizers = [make_optimizer(text) for text in plan["optimizer"].cat.categories]
     shared = SharedKernels(optimizers, np.arange(len(optimizers)), np.zeros(len(optimizers), np.bool_))
-    # In float32, what is made of options alone is of double precision, and a lane of them would not be.
+    # In float32, numbers made of options alone are of double precision, which those of a lane would not be.
     if KERNELS[settings.kernel].width > 1 and (dtypes_of(plan) == "float64").all():
         alike: dict[Hashable, list[int]] = {}
         for code, optimizer in enumerate(optimizers):
@@ -138,7 +138,7 @@ def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MA
 
 
 def _unfinished_rows(plan: pd.DataFrame, progress: Progress, kernels: NDArray[np.intp]) -> pd.DataFrame:
-    """Return what decides which rows come together, for those that are not finished, by learning rate."""
+    """Return the keys of the rows that are not finished, by which they are grouped, sorted by learning rate."""
     keys = pd.DataFrame(
         {
             "dtype": dtypes_of(plan),

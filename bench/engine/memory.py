@@ -1,7 +1,7 @@
-"""What a sweep needs of the memory, told before anything is trained, and the kernel that needs less.
+"""The memory that training takes, estimated before it starts, and the kernel that needs least.
 
-Lanes train 32 or 64 runs at a time. Where there are fewer, the others are repeated and thrown away, and a few very long
-runs would take ten times what they need; `fused` gives the same bits one run at a time.
+Lanes train 32 or 64 runs at a time and repeat runs where there are fewer, so that a few very long runs take ten times
+what they need; `fused` gives the same bits one run at a time.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from kernels.compile.kinds import KERNELS, is_exact, lane_width
 from kernels.data.marks import PER_DECADE
 from kernels.losses import make_loss
 
-# Blocks of lanes up to this size are taken whatever there is in them.
+# Lanes are used for blocks up to this many bytes, however few runs they hold.
 SMALL_BLOCK = 2**26
-# From this many runs on, the lanes are faster.
+# From this many runs on, lanes are faster.
 FEW = 4
-# Of each configuration there are its settings, its id and its result, in tables that are joined.
+# Settings, id and result of a configuration, in tables that are joined.
 ROW_BYTES = 800
 
 
@@ -33,22 +33,20 @@ class Length(NamedTuple):
 
 @dataclass(frozen=True)
 class Memory:
-    """What training may take.
+    """The memory for runs of a model.
 
     Attributes
     ----------
-    kernel : str
-        The one asked for.
-    frugal : str
-        The one with the same bits that needs least.
+    kernel, frugal : str
+        The kernel asked for, and the one with the same bits that needs least.
     params : int
         Parameters of the model.
     curves : int
-        How many losses there are at a mark: two where samples are held out.
+        Losses at a mark: two where samples are held out.
     room : int or None
-        The bytes there are; None if that is not known.
+        The bytes that are available, if known.
     width : int
-        How many runs a block of the kernel has, or of float32, which come in larger ones.
+        Runs in a block of the kernel; float32 has larger ones.
     """
 
     kernel: str
@@ -60,7 +58,7 @@ class Memory:
 
     @classmethod
     def of(cls, model: Model, settings: RunTable, *, held_out: bool, single: bool = False) -> "Memory":
-        """Look how much there is for runs of a model."""
+        """Return what is available for runs of a model; `single` if any of them is of float32."""
         exact = is_exact(model, settings.kernel, settings.loss) and KERNELS[settings.kernel].width > 1
         frugal = "fused" if exact else settings.kernel
         dtype = "float32" if single else "float64"
@@ -94,9 +92,9 @@ class Memory:
     def needed(self, kernel: str, runs: int, length: Length) -> int:
         """Return about how many bytes are taken where each job is as small as it can be.
 
-        Of each run there are the rates of its epochs and the losses at its marks, once for the job and once in the
-        block of lanes, or with the parameters at each mark where it is trained alone. As many jobs as are trained wait
-        with their rates, and one is laid out for the disk.
+        A run has the rates of its epochs and the losses at its marks, once in the job and once in the block of lanes,
+        or with the parameters at each mark where it is trained alone. As many jobs as are trained wait with their
+        rates, and one is laid out for the disk.
         """
         epochs, marks = length
         losses = self.curves * marks
@@ -109,16 +107,16 @@ class Memory:
         return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + marks + 2 * epochs)
 
     def width_of(self, kernel: str) -> int:
-        """Return how many runs a block of a kernel has, the one asked for or the frugal one."""
+        """Return the number of runs in a block of one of the two kernels."""
         return self.width if KERNELS[kernel].width > 1 else 1
 
     def _fits(self, kernel: str, runs: int, length: Length) -> bool:
-        """Return whether there is memory enough, as far as anybody knows."""
+        """Return whether the runs fit, as far as that is known."""
         return self.room is None or self.needed(kernel, runs, length) <= self.room
 
 
 def longest_run(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> Length:
-    """Return the length of a run without making a list of its marks, which may not fit; never too few of them."""
+    """Return the length of a run, with an upper bound of its marks: a list of them may not fit."""
     if isinstance(record, int):
         size = samples_per_epoch(n, batch_size, drop_last)
         return Length(epochs, epochs + 1 + epochs * -(-size // batch_size) // record)

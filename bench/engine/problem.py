@@ -1,4 +1,4 @@
-"""What all runs of a sweep have in common, and how one job of them is trained."""
+"""The problem that all runs of a sweep have in common, and the jobs in which they are trained."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,16 +62,14 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What all jobs of a sweep have in common: a model with its loss, the samples, the settings and the clock.
+    """A model with its loss, the samples, the settings and the clock of all runs of a sweep.
 
     Attributes
     ----------
-    held_out : tuple or None
-        Samples that are not trained on: their inputs and their y.
-    test : tuple or None
-        Samples that have no part in anything that is decided.
     fingerprint : str
         A hash of the samples that are trained on.
+    held_out, test : tuple or None
+        Samples for validation, and those that decide nothing: inputs and y.
     classes : Classes or None
         The labels of the classes 0 and 1, where y held labels.
     """

@@ -1,4 +1,4 @@
-"""How finely a sweep records: as finely as it can afford; and for how many epochs it was to train."""
+"""What a sweep puts on record: how finely losses are recorded, and for how many epochs runs were to be trained."""
 
 import json
 from numbers import Real
@@ -12,15 +12,15 @@ from bench.store.run_folder import ABOUT, explain_os_errors, read_identity
 from kernels.data.marks import PER_DECADE, make_marks
 from kernels.losses.classes import Classes
 
-# Evaluating the loss once takes about half as long as training an epoch side by side (28 of 80 operations of the lanes
-# of a quadratic). So many marks more than epochs, for each epoch, cost a quarter of the training at most.
+# Marks per epoch besides its end. Evaluating the loss once takes about half as long as training an epoch side by side
+# (28 of 80 operations of the lanes of a quadratic), so that these cost a quarter of the training at most.
 MARKS_PER_EPOCH = 0.4
 
 
 def settle_record(
     record: str | int, n: int, epochs: int, folder: Path, *, finest: int = PER_DECADE, more: float = 0.0
 ) -> str | int:
-    """Return what a sweep records: for a plain "log", how many marks there are to a decade.
+    """Return what a sweep records, with the number of marks to a decade for a plain "log".
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def settle_record(
     finest : int
         The most marks to a decade.
     more : float
-        So many marks may be added to a run in any case.
+        Marks that may be added to a run in any case.
 
     Returns
     -------
@@ -58,10 +58,7 @@ def settle_record(
 def record_settings(
     folder: Path, epochs: int, validation: object = None, test: object = None, classes: Classes | None = None
 ) -> None:
-    """Put on record for how many epochs runs were to be trained, which shares are held out, and the labels of classes.
-
-    Runs may end before. Samples that are held out besides those given are no share, and recorded as nan.
-    """
+    """Record the epochs that were asked for, the shares that are held out (nan for samples), and labels of classes."""
     labels = json.dumps(classes and classes.labels)
     shares = {
         name: [float(share) if isinstance(share, Real) else np.nan]

@@ -9,20 +9,20 @@ from bench.study.grid import Grid
 from bench.tables.run_costs import choice_columns, find_choices
 from kernels.base.run import Floats
 
-# The factor where a single rate was tried.
+# The factor between rates where a single one was tried.
 FACTOR = 2.0
 
 
 def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: Problem) -> pd.DataFrame | None:
     """Return a plan with more learning rates for the best choice of each optimizer, all of whose other settings stay.
 
-    Where its rate is within those tried, the gaps to its neighbours are halved, geometrically. Where it is the lowest
-    or the highest, the rate as far beyond it as its neighbour is on the other side is added as well.
+    The gaps between the best rate and its neighbours are halved, geometrically. Where it is the lowest or the highest,
+    the rate as far beyond it as its neighbour is on the other side is added as well.
 
     Parameters
     ----------
     plan : DataFrame
-        What was trained.
+        The rows that were trained.
     ranked : DataFrame
         As from `bench.tables.ranking.ranking`.
     grid : Grid
@@ -44,7 +44,7 @@ def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: 
         tied = set(alike.loc[alike["tied"], "lr"])
         settings = {name: row[name] for name in choices}
         more = new_rates(rates, row["lr"], tied)
-        # In every precision: what is compared are choices that differ in nothing else.
+        # In every precision, so that choices are compared that differ in nothing else.
         added += [settings | {"lr": rate} | kind for rate in more for kind in kinds]
     if not added:
         return None

@@ -1,6 +1,6 @@
-"""What a worker of a cluster does: it trains jobs of a problem. Both come pickled and are unpickled when they are used.
+"""The tasks of a worker of a cluster: it trains jobs of a problem, which come pickled.
 
-Only modules of Python's own are imported above: a scheduler imports this as well, and trains nothing.
+Only the standard library is imported above: a scheduler imports this module as well, and trains nothing.
 """
 
 import pickle
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
 
-# Kernels and problems belong to the process, whose threads share them.
+# Threads of the process share kernels and problems, and make them in turn.
 _making = threading.Lock()
 
 
 @cache
 def load_function(pickled: bytes) -> Callable[..., Any]:
-    """Return a function, the same one each time: kernels are told apart by the functions that they are made of."""
+    """Return a function, the same object each time: kernels are told apart by the functions they are made of."""
     function: Callable[..., Any] = pickle.loads(pickled)  # noqa: S301 (a worker runs what its cluster sends)
     return function
 
@@ -26,14 +26,12 @@ def _load_problem(pickled: bytes) -> Any:
 
 
 def hold_problem(pickled: bytes) -> bytes:
-    """Return a problem as it came: as the result of a task, Dask makes it again where all that held it have died."""
+    """Return a problem as it came: Dask makes the result of a task again where all workers that held it have died."""
     return pickled
 
 
 def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str], list[Any]] | None:
-    """Train some jobs, one after the other, in the thread that a worker calls this in.
-
-    The problem and the kernels are made before the clock of a job starts.
+    """Train some jobs, one after the other, in the thread of a task.
 
     Parameters
     ----------
@@ -41,12 +39,12 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
         The digest of the code that sends this, which must be the one here.
     problem : bytes
     jobs : bytes
-        Pairs of a job, with the rates of epochs that differ from those before, and which of these each epoch has.
+        Pairs as from `bench.engine.dask._without_repetition`.
 
     Returns
     -------
     tuple or None
-        A description of the processor, and the runs of each job. None if the task was cancelled.
+        A description of the worker, and the runs of each job; None if the task was cancelled.
 
     Raises
     ------
@@ -72,7 +70,7 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
     for sent, epochs in pickle.loads(jobs):  # noqa: S301 (as above)
         hyperparameters = sent.hyperparameters._replace(rates=sent.hyperparameters.rates[epochs])
         job = replace(sent, hyperparameters=hyperparameters)
-        with _making:
+        with _making:  # before the clock of the job starts
             made = _load_problem(problem)
             if job.kernel != "reference":
                 own = hyperparameters.settings.ndim == 2
@@ -87,7 +85,7 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
 def _cancelled_in(worker: Any) -> Callable[[], bool]:
     """Return a function that tells whether the task of this thread was cancelled, or its client has gone.
 
-    Dask lets a task that has begun run to its end; the worker itself knows at once that the result is not wanted.
+    Dask lets a task that has begun run to its end, but the worker knows at once that the result is not wanted.
     """
     key = worker.get_current_task()
     task = worker.state.tasks.get(key)

@@ -1,7 +1,7 @@
-"""The search for good settings of one optimizer, by Optuna: it proposes trials, and gives some up early.
+"""The search for good settings of one optimizer: Optuna proposes trials, and gives some up early.
 
-Optuna is asked for trials in rounds, and told of a round when it has been trained, so that lanes are full. As many
-trials as it takes to fill them have the same batch size and the same order of samples, as runs side by side must.
+Trials are proposed and trained in rounds, so that lanes are full. Runs side by side visit the same batches, so as many
+trials as fill a lane have the batch size and the order of samples in common.
 """
 
 from functools import cached_property
@@ -22,30 +22,29 @@ from bench.tables.trial_value import HOPELESS
 from kernels.train.block import WIDTH
 
 ROUND = WIDTH
-"""Trials that are trained together: as many as a lane is wide, so that it is full even with one run for each."""
+"""Trials of a round: the width of a lane, which is then full even with one run for each trial."""
 REDUCTION = 3
-"""Of the trials that reach an epoch of `halving_epochs`, about one in this number goes on."""
-# Parameters that trials have in common when they are trained side by side.
+"""About one in this many of the trials that reach an epoch of `halving_epochs` goes on."""
+# Parameters that trials side by side have in common.
 COMMON = ("batch_size", "shuffle")
-# Optuna takes the best tenth of the trials that CMA-ES starts from.
+# CMA-ES starts from the best tenth of earlier trials.
 LEAST_SOURCES = 10
-# The notes of the pruner, by which trials are compared.
+# The prefix of the notes by which the pruner compares trials.
 _RUNG = "completed_rung_"
 # The attribute of a study in the journal that holds the round that was asked for last.
 _ASKED = "asked"
 
 
 class _CmaEs(CmaEsSampler):
-    """CMA-ES without the parameters that trials have in common, which it would take for an agreement."""
+    """CMA-ES without `COMMON`: it would take their equal values for convergence."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters that are sampled together."""
         space = super().infer_relative_search_space(study, trial)
         return {name: distribution for name, distribution in space.items() if name not in COMMON}
 
 
 def halving_epochs(epochs: int) -> list[int]:
-    """Return the epochs after which trials are compared, and after which most are not trained further."""
+    """Return the epochs after which trials are compared, and most of them given up."""
     least = max(1, epochs // REDUCTION**2)
     found = []
     while 2 * least <= epochs:
@@ -64,27 +63,11 @@ def _make_pruner(pruner: str, epochs: int) -> BasePruner:
 
 
 class Search:
-    """The search among the settings of one optimizer.
+    """The search among the settings of one optimizer, one of the families of a space.
 
-    It goes on from the trials that the journal holds. TPE and random draws depend on these alone; CMA-ES starts anew,
-    around the best of them, and a quasi-random sequence with another scrambling.
-
-    Parameters
-    ----------
-    space : Space
-    family : Template
-        One of the space's.
-    n_samples : int
-        In the data.
-    epochs : int
-    settings : SearchSettings
-    journal : optuna.Study
-        From `bench.store.journal.open_journal`.
-
-    Attributes
-    ----------
-    study : optuna.Study
-        In memory, where the sampler and the pruner keep their notes.
+    It goes on from the trials of a study in the journal (`bench.store.journal.open_journal`). TPE and random draws
+    depend on these alone; CMA-ES starts anew around the best of them, and a quasi-random sequence with another
+    scrambling. The sampler and the pruner keep their notes in `study`, which is in memory.
     """
 
     def __init__(
@@ -108,13 +91,13 @@ class Search:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All trials that were asked for, in this order."""
+        """All trials that were asked for, in order."""
         return self.study.get_trials(deepcopy=False)
 
     def ask(self, count: int) -> list[optuna.Trial]:
-        """Return trials to be trained together, with their settings as attributes, and put them on record.
+        """Return trials to be trained together, with their settings as attributes, and record their parameters.
 
-        The first ones are those of a round that was stopped: it was asked for, and is not in the journal.
+        The first ones repeat those of a round that was stopped before its trials had ended.
         """
         done, asked = len(self.trials), list[optuna.Trial]()
         together = self.space.trials_of_a_lane(WIDTH)
@@ -137,7 +120,7 @@ class Search:
         return asked
 
     def _make_sampler(self, number: int) -> BaseSampler:
-        """Return the sampler of a trial; its seed is made of the search's and the trial's number."""
+        """Return the sampler of a trial, seeded by the seed of the search and the number of the trial."""
         name, seed = self.settings.sampler, (self.settings.sampler_seed * 1_000_003 + number) % 2**32
         if name == "random":
             return RandomSampler(seed)
@@ -150,7 +133,7 @@ class Search:
                 warn_independent_sampling=False,
                 warn_asynchronous_seeding=False,
             )
-        # Without the penalty for trials that are running, those of a round would lie close together.
+        # Without its penalty for trials that are running, the trials of a round would lie close together.
         tpe = TPESampler(seed=seed, constant_liar=True)
         if name == "tpe":
             return tpe
@@ -160,13 +143,13 @@ class Search:
             popsize=ROUND,
             independent_sampler=tpe,
             warn_independent_sampling=False,
-            # Their last values are on the scale of the others, see `bench.tables.trial_value`.
+            # The last values of pruned trials are on the scale of the others: `bench.tables.trial_value`.
             consider_pruned_trials=True,
         )
 
     @cached_property
     def _sources(self) -> list[FrozenTrial] | None:
-        """The restored trials with the parameters that CMA-ES samples; None if there are too few to start from."""
+        """The restored trials with the parameters that CMA-ES samples; None if there are too few."""
         trials = self.trials[: self.restored]
         if len(trials) < LEAST_SOURCES:
             return None
@@ -177,7 +160,7 @@ class Search:
         ]
 
     def tell(self, trial: optuna.Trial, state: str, value: float, **facts: Any) -> None:
-        """Tell how a trial ended: "complete", "pruned" or "diverged", its value then, and facts to be kept with it."""
+        """Tell how a trial ended: its state ("complete", "pruned", "diverged"), value, and facts to be kept with it."""
         for name, fact in {"state": state, "value": value, **facts}.items():
             trial.set_user_attr(name, fact)
         if state == "complete":
@@ -186,16 +169,16 @@ class Search:
             self.study.tell(trial, state=TrialState.PRUNED)
 
     def write(self) -> None:
-        """Write the trials that have ended since to the journal."""
+        """Write the trials that have ended since the last call to the journal."""
         self.journal.add_trials([_without_notes(trial) for trial in self.trials[self._written :]])
         self._written = len(self.trials)
 
     def importance(self) -> dict[str, float]:
         """Return the importance of each parameter for the values of the trials, as shares of 1; empty for few trials.
 
-        Trials that were given up count with their last value, and hopeless ones as `HOPELESS` more than the best. By a
-        functional analysis of variance on a random forest: F. Hutter, H. Hoos, K. Leyton-Brown, An efficient approach
-        for assessing hyperparameter importance (ICML 2014).
+        By a functional analysis of variance on a random forest: F. Hutter, H. Hoos, K. Leyton-Brown, An efficient
+        approach for assessing hyperparameter importance (ICML 2014). Trials that were given up count with their last
+        value, and hopeless ones as `HOPELESS` more than the best.
         """
         trials = self.trials
         last = np.array([trial.user_attrs["value"] for trial in trials])
@@ -218,7 +201,7 @@ class Search:
 
 
 def _without_notes(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial without the notes of samplers, one of which is a pickle; those of the pruner are numbers."""
+    """Return a trial with the notes of the pruner, which are numbers, but not those of samplers: one is a pickle."""
     rungs = {name: float(value) for name, value in trial.system_attrs.items() if name.startswith(_RUNG)}
     return create_trial(
         state=trial.state,

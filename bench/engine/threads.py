@@ -19,16 +19,15 @@ def run_in_threads(
 ) -> Generator[Result]:
     """Do the tasks in threads and yield their results as they come.
 
-    A thread that is free takes the next task, and only a few wait, so that the memory does not grow with their number.
-    When the caller stops early, by Ctrl-C or otherwise, `stop` is set for the tasks that still run, and no other
-    begins.
+    Few tasks wait at a time, so that the memory does not grow with their number. When the caller stops early, by
+    Ctrl-C or otherwise, `stop` is set for the tasks that still run, and no other begins.
 
     Parameters
     ----------
     work : callable
         Releases the GIL while it computes, and returns soon after `stop` is set.
     threads : int, optional
-        Without it, as many as there are processors.
+        By default, as many as there are processors.
     """
     threads = threads or processors()
     todo = iter(tasks)
@@ -39,7 +38,7 @@ def run_in_threads(
             while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 waiting |= {pool.submit(work, task) for task in islice(todo, len(done))}
-                # One that failed last: what came together with it is not lost.
+                # A task that failed comes last, so that results that came together with it are not lost.
                 for future in sorted(done, key=lambda future: future.exception() is not None):
                     yield future.result()
         finally:
@@ -53,9 +52,9 @@ def run_in_threads(
 
 
 def join_when_started(thread: Thread, attempts: int = 100) -> None:
-    """Wait for the end of a thread that may be on its way to its first instruction.
+    """Wait for the end of a thread that may not have begun yet.
 
-    Python refuses to wait for one that has not got there. After a second it never will: Ctrl-C came before its begin.
+    Python refuses to wait for such a thread. After a second it never will begin, because Ctrl-C came first.
     """
     for _ in range(attempts):
         try:

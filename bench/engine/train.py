@@ -23,17 +23,17 @@ from kernels.optimizers import make_optimizer
 from kernels.train.block import Runs
 from kernels.train.trainer import compile_kernel
 
-# Finished runs reach the disk at least this often, and before they take much memory.
+# Finished runs reach the disk at least this often, and before they have this many losses in memory.
 FLUSH_SECONDS = 1.0
 FLUSH_LOSSES = 1_000_000
-# Of more losses than this, in all or of one run, every second one is stored, or every fourth, ...
+# The most losses that are stored, of a sweep and of a run; beyond them every second one is, or every fourth, ...
 MOST_LOSSES = 2**24
 MOST_LOSSES_OF_A_RUN = 2**20
 
 Executor = Callable[[Problem, Iterable[Job], Event], Generator[tuple[Job, Runs | None]]]
-"""Where jobs run: trains jobs of a problem and yields them with their runs as they come, in any order.
+"""Trains jobs of a problem, and yields them with their runs in any order; a job that was stopped has none.
 
-When the caller stops early it sets the event, and ends what it has begun; a job that was stopped has no runs.
+It sets the event, and ends the jobs that it has begun, when its caller stops early.
 """
 
 
@@ -136,7 +136,7 @@ def train_jobs(
 
 
 def identity_of(problem: Problem) -> dict[str, str]:
-    """Return what all results in a run's folder must have in common."""
+    """Return the facts that all results in a run's folder must have in common."""
     model, settings = problem.model, problem.settings
     return {
         "model": model.expression,
@@ -153,7 +153,7 @@ def identity_of(problem: Problem) -> dict[str, str]:
 
 
 def rules_of(problem: Problem, plan: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Return what a folder records of the user's own rules: of the loss, and of all that the rows of the plan name."""
+    """Return a folder's record of the user's own rules: the loss, and those that the rows of the plan name."""
     rules = registered_in(problem.loss, "loss")
     for text in plan["optimizer"].unique():
         rules += registered_in(make_optimizer(text), "optimizer")
@@ -180,7 +180,7 @@ def loss_stride(configurations: int, last: int) -> int:
 
 
 def compile_kernels(problem: Problem, plan: pd.DataFrame, many_options: int = MANY_OPTIONS) -> None:
-    """Compile what the threads will need; numba compiles one thing at a time anyway."""
+    """Compile the kernels before the threads need them: numba compiles one at a time anyway."""
     settings = problem.settings
     if settings.kernel != "reference":
         shared = share_kernels(plan, settings, many_options)
@@ -192,7 +192,7 @@ def compile_kernels(problem: Problem, plan: pd.DataFrame, many_options: int = MA
 
 
 class Writer:
-    """Hands finished runs to the store, about once a second and when there are no more."""
+    """Stores finished runs, about once a second and when there are no more."""
 
     def __init__(self, run: OpenRun, ids: "pd.Series[str]", stored: Progress, model: Model) -> None:
         self.run, self.ids, self.stored, self.model = run, ids, stored, model
@@ -206,14 +206,14 @@ class Writer:
         self.flush()
 
     def add(self, job: Job, runs: Runs) -> None:
-        """Take finished runs, and flush if it is time."""
+        """Add finished runs, and store those that wait if it is time."""
         self.waiting.append((job, runs))
         losses = sum(runs.losses.size for _, runs in self.waiting)
         if losses > FLUSH_LOSSES or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Store what is waiting."""
+        """Store the runs that wait."""
         if self.waiting:
             self.run.append(pd.concat([self.rows(*finished) for finished in self.waiting], ignore_index=True))
         self.waiting = []
@@ -222,7 +222,7 @@ class Writer:
     def rows(self, job: Job, runs: Runs) -> pd.DataFrame:
         """Return the rows that are stored of finished runs.
 
-        Where they keep other parameters than those of the end, `end` has these, from which a longer run goes on.
+        Runs that keep other parameters than those of their end have these in `end`, for a longer run to go on from.
         """
         trained, kept = runs.marks - job.first, runs.kept(job.first)
         losses = np.ascontiguousarray(runs.losses.T)

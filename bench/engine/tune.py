@@ -155,10 +155,9 @@ def tune(
 
 
 def choices_to_confirm(result: TuneResult, floor: float) -> pd.DataFrame:
-    """Return the choices that are trained again with fresh seeds.
+    """Return the choices that are trained again with fresh seeds; none where no trial was trained to its end.
 
-    The first ones of those that are tied, the first one of each optimizer, and the one that the grid recommends; none
-    where no trial was trained to its end.
+    They are the first of those that are tied, the first of each optimizer, and the one that the grid recommends.
     """
     if result.result.frame.empty:
         return pd.DataFrame(columns=CHOICES)
@@ -207,7 +206,7 @@ class _Tuning:
                 if (done >= budgets).all():
                     break
                 place = int(np.argmin(np.where(done < budgets, done, np.inf)))
-                # A round that was cut short by the number of trials is completed first: rounds begin at multiples.
+                # Rounds begin at multiples: one that was cut short by the number of trials is completed first.
                 count = min(ROUND - done[place] % ROUND, budgets[place] - done[place])
                 self._train_round(run, searches[place], searches[place].ask(count))
                 with explain_os_errors(folder):
@@ -257,7 +256,7 @@ class _Tuning:
                 diverged = state[mine] == DIVERGED
                 over = bool((state[mine] != MAX_EPOCHS).all()) or epoch == self.epochs[-1]
                 value = math.inf if diverged.any() else self._value(trial, state[mine], samples[mine], losses[mine])
-                # The pruner is asked about all of them, so that the others compete with those that are over too.
+                # The pruner is asked about every trial, so that others compete with those that are over too.
                 trial.report(value, epoch)
                 is_pruned = trial.should_prune()
                 if over or diverged.any() or is_pruned:
@@ -291,7 +290,7 @@ class _Tuning:
         return trial_value(spent, state == CONVERGED, losses, settings.target, self.floor, nonnegative=nonnegative)
 
     def _record(self, run: OpenRun, plan: pd.DataFrame) -> None:
-        """Put the rows of a round on record, with all before them."""
+        """Record the rows of a round, with all before them."""
         run.record_rules(rules_of(self.problem, plan))
         whole = join_plans([self.plan, plan]) if len(self.plan) else plan
         self.plan = whole.drop_duplicates("config_id").reset_index(drop=True)
@@ -299,7 +298,7 @@ class _Tuning:
 
 
 def _distinct(settings: list[dict[str, Any]]) -> tuple[pd.DataFrame, NDArray[np.intp]]:
-    """Return the settings that differ, and the place among them of each of those given."""
+    """Return the distinct settings, and the place among them of each of those given."""
     keys = [tuple(one[name] for name in CHOICES) for one in settings]
     found = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     return pd.DataFrame(list(found), columns=CHOICES), np.array([found[key] for key in keys])

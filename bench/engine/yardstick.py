@@ -12,19 +12,11 @@ from kernels.base.run import Floats
 from kernels.train.yardstick import find_yardstick
 
 MOST_STARTS = 8
-"""Of the starts of a sweep, those from which the lowest loss is looked for too."""
+"""The number of starts of a sweep from which the lowest loss is looked for too."""
 
 
 def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
-    """Find the lowest loss and store it in a run's folder, if that does not hold it already.
-
-    Parameters
-    ----------
-    problem : Problem
-    starts : array, shape (any, P)
-        Where runs start.
-    folder : path
-    """
+    """Find the lowest loss, also from some of the starts, and store it in a run's folder that does not hold it yet."""
     if read_table_of(folder, NAME).empty:
         some = np.unique(starts, axis=0)[:MOST_STARTS]
         samples = problem.columns, problem.y

@@ -30,31 +30,25 @@ def config_ids(
 ) -> NDArray[np.str_]:
     """Return a stable id for each configuration: 16 hexadecimal digits, a hash of all that its training depends on.
 
-    That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, and the columns
-    of the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean ("momentum" is
-    "momentum(0.9)"). A setting counts even where it happens to have no effect, such as the seed of a run that draws
-    nothing. The place in the grid and the name of a start do not count, nor does a `dtype` of float64, which is that of
-    frames without one.
+    That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, and the columns of
+    the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean ("momentum" is
+    "momentum(0.9)"), rules of the user's own by all that they compute. A setting counts even where it happens to have
+    no effect, such as the seed of a run that draws nothing.
 
-    Nor do the target and the number of epochs: they say how far a run is followed, not where it goes, so a run that
-    goes on for longer keeps its id and can be continued. The exception is a schedule that looks ahead to the last
-    epoch, such as cosine: with more epochs it is another run from the first one on, and gets another id. The kernel
-    does not count either, because kernels agree on what they compute; a run's folder records it instead. It does where
-    an optimizer of the user's own has functions that are not correctly rounded.
-
-    A rule of the user's own counts with all that it computes: after an edit it is another one.
+    The place in the grid, the name of a start and a `dtype` of float64 do not count. Nor do the target and the number
+    of epochs: they say how far a run is followed, so that a longer run keeps its id and continues the shorter one. The
+    exception is a schedule that looks ahead to the last epoch, such as cosine: with more epochs it is another run from
+    the first one on. The kernel counts only where an optimizer of the user's own is not correctly rounded, because
+    kernels agree on all others.
 
     Parameters
     ----------
     frame : DataFrame
         As `Grid.frame` returns it, or some rows of it.
-    model : Model
     data_fingerprint : str
         Stands for x and y.
-    loss : str
-    drop_last : bool
-    epochs : int
-    kernel : str, optional
+    model, loss, drop_last, epochs, kernel
+        As in the sweep.
 
     Returns
     -------
