@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -258,10 +259,8 @@ def verify_runs(trained: Trained) -> None:
     result, study, data, _ = trained
     rows = _choose_checked(result, data)
     check_derivatives(result.model, data.x, result.starts[rows[:CHECKED_STARTS]])
-    chosen = result.frame.iloc[rows]
-    curves = result.run.curves(chosen["config_id"].tolist())
-    shared = study.run, result.clock, data.validation
-    table = check(result.model, data.x, data.y, chosen, result.starts[rows], curves, *shared)
+    chosen = replace(result, frame=result.frame.iloc[rows], starts=result.starts[rows])
+    table = check(chosen, study.run, data.x, data.y, data.validation)
     trained.store(check=table)
     if not table["verified"].all():
         print_table(table.drop(columns="config_id"), TITLES["check"])

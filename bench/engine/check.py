@@ -1,16 +1,17 @@
 """Checks a sweep: some of its configurations are trained again with the reference."""
 
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bench.store.clock import Clock
+from bench.store.results import SweepResult
 from bench.study.run_settings import fit_settings
 from bench.study.schema import RunTable
-from kernels import FitResult, Model, fit
+from kernels import FitResult, fit
 from kernels.base.run import STATUS, Floats
 from kernels.compile.kinds import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
 from kernels.optimizers.schedules import learning_rates
@@ -22,15 +23,12 @@ REPEATS = 5
 
 
 def check(
-    model: Model,
+    result: SweepResult,
+    settings: RunTable,
     x: ArrayLike,
     y: ArrayLike,
-    frame: pd.DataFrame,
-    starts: Floats,
-    curves: pd.DataFrame,
-    settings: RunTable,
-    clock: Clock,
     validation: tuple[Floats, Floats] | None = None,
+    curves: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
@@ -38,13 +36,12 @@ def check(
 
     Parameters
     ----------
-    frame : DataFrame
-        Some rows of `SweepResult.frame`.
-    starts : array, shape (rows, P)
-    curves : DataFrame
-        Those of `bench.store.run_folder.Run.curves`, for these rows at least.
-    settings, clock, validation
+    result : SweepResult
+        With these configurations alone in its frame and its starts.
+    settings, x, y, validation
         As in the sweep.
+    curves : DataFrame, optional
+        Those of `bench.store.run_folder.Run.curves`, for these configurations at least.
 
     Returns
     -------
@@ -55,69 +52,57 @@ def check(
         `loss_error` (relative), `verified`, and for both the time of a sample-update: `reference_seconds`,
         `fused_seconds`.
     """
-    params = frame[[f"param_{name}" for name in model.params]].to_numpy()
-    rows = zip(frame.to_dict("records"), starts, params, strict=True)
-    return pd.DataFrame([_check_run(model, x, y, *row, curves, settings, clock, validation) for row in rows])
+    if curves is None:
+        curves = result.run.curves(result.frame["config_id"].tolist())
+    rows = []
+    for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):
+        epochs = max(1, min(settings.epochs, SAMPLES // result.clock.n))
+        options = fit_settings(row, settings, result.clock) | {
+            "epochs": epochs,
+            # A schedule may look ahead to the last epoch of the sweep.
+            "schedule": learning_rates(row["schedule"], 1.0, settings.epochs)[:epochs],
+            "validation": validation,
+        }
+        exact = is_exact(result.model, settings.kernel, settings.loss, row["optimizer"])
+        train = partial(fit, result.model, x, y, **options)
+        rows.append(_check_run(row, start, curves[curves["config_id"] == row["config_id"]], train, exact=exact))
+    return pd.DataFrame(rows)
 
 
 def _check_run(
-    model: Model,
-    x: ArrayLike,
-    y: ArrayLike,
-    row: Mapping[Hashable, Any],
-    start: Floats,
-    params: Floats,
-    curves: pd.DataFrame,
-    settings: RunTable,
-    clock: Clock,
-    validation: tuple[Floats, Floats] | None,
+    row: Mapping[Hashable, Any], start: Floats, curve: pd.DataFrame, train: "partial[FitResult]", *, exact: bool
 ) -> dict[str, Any]:
-    """Return the row of `check` for one configuration."""
-    epochs = max(1, min(settings.epochs, SAMPLES // clock.n))
-    options = fit_settings(row, settings, clock) | {
-        "epochs": epochs,
-        # A schedule may look ahead to the last epoch of the sweep.
-        "schedule": learning_rates(row["schedule"], 1.0, settings.epochs)[:epochs],
-        "validation": validation,
-    }
-
-    def train(kernel: str, init: Floats = start) -> FitResult:
-        """Train this configuration with a kernel."""
-        return fit(model, x, y, init=init, kernel=kernel, **options)
-
-    exact = is_exact(model, settings.kernel, settings.loss, row["optimizer"])
-    reference = train("reference")
+    """Return the row of `check` for one configuration, which `train` trains from a start with a kernel."""
+    reference = train(init=start, kernel="reference")
     compared = reference.loss.size - 1
     if not exact:
-        nudged = train("reference", start + NUDGE * np.maximum(np.abs(start), 1))
+        nudged = train(init=start + NUDGE * np.maximum(np.abs(start), 1), kernel="reference")
         compared = max(0, count_agreeing(nudged.loss, reference.loss) - 1)
-    curve = curves[curves["config_id"] == row["config_id"]]
-    found, expected = _values_to_compare(row, params, curve, reference, compared, options)
+    found, expected = _values_to_compare(row, curve, reference, compared, train.keywords)
     error, marks = largest_error(found, expected), int((curve["mark"] <= compared).sum())
     samples = max(1, int(reference.samples_seen[-1]))
     return {
         **{name: row[name] for name in ("config_id", "optimizer", "lr", "batch_size")},
         "epochs": reference.samples_seen[compared] / reference.samples_per_epoch,
         "error": error,
-        "loss_error": largest_loss_error(found[:marks], expected[:marks], np.asarray(y)),
+        "loss_error": largest_loss_error(found[:marks], expected[:marks], reference.y),
         "bound": 0.0 if exact else TOLERANCE,
         "verified": np.array_equal(found, expected, equal_nan=True) if exact else error <= TOLERANCE,
         "reference_seconds": reference.seconds / samples,
-        "fused_seconds": min(train("fused").seconds for _ in range(REPEATS)) / samples,
+        "fused_seconds": min(train(init=start, kernel="fused").seconds for _ in range(REPEATS)) / samples,
     }
 
 
 def _values_to_compare(
     row: Mapping[Hashable, Any],
-    params: Floats,
     curve: pd.DataFrame,
     reference: FitResult,
     compared: int,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
 ) -> tuple[Floats, Floats]:
     """Return the values of the sweep and of the reference, up to the mark at which the latter is sure of its losses.
 
-    The `row`, the `params` and the `curve` are of the sweep; `options` are the arguments of the reference.
+    The `row` and the `curve` are of the sweep; `options` are the arguments of the reference.
     """
     marks = curve["mark"].to_numpy()
     marks = marks[marks <= compared]
@@ -135,6 +120,7 @@ def _values_to_compare(
                 # Of marks that are as good, a rounding decides: the row's own, if it is as good as the reference's.
                 kept = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
                 lowest = np.fmin(lowest[[reference.kept_mark]], np.inf)
+            params = [row[f"param_{name}"] for name in reference.model.params]
             found += [STATUS.index(row["status"]), row["final_loss"], *params]
             expected += [STATUS.index(reference.status), reference.loss[kept], *reference.trajectory[kept]]
             if lowest is not None:

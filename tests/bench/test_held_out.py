@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -119,13 +120,13 @@ def test_a_validation_loss_that_is_off_by_a_bit_is_found(undisturbed):
     assert held_out.validation is not None
     curves = undisturbed.run.curves()
     train = fit(models.quadratic, X, Y, epochs=1, validation=0.25)
-    arguments = (models.quadratic, train.x[0], train.y, frame.head(4), undisturbed.starts[:4])
+    chosen = replace(undisturbed, frame=frame.head(4), starts=undisturbed.starts[:4])
     validation = (train.validation[0][0], train.validation[1])
-    right = checking.check(*arguments, curves, settings, undisturbed.clock, validation)
+    right = checking.check(chosen, settings, train.x[0], train.y, validation, curves)
     assert right["verified"].all()
     first = curves.index[curves["config_id"] == frame["config_id"].iloc[1]][2]
     curves.loc[first, "validation_loss"] = np.nextafter(curves.loc[first, "validation_loss"], np.inf)
-    wrong = checking.check(*arguments, curves, settings, undisturbed.clock, validation)
+    wrong = checking.check(chosen, settings, train.x[0], train.y, validation, curves)
     assert wrong["verified"].tolist() == [True, False, True, True]
 
 
@@ -328,14 +329,14 @@ def test_the_check_finds_a_kept_parameter_that_is_off_by_a_bit():
     result = jumping(patience=12, confirm=0)
     frame, train = result.frame.head(4).copy(), fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
     held = train.validation[0][0], train.validation[1]
-    shared = result.run.curves(), RunTable(epochs=24, patience=12), result.clock, held
-    about = result.model, train.x[0], train.y
+    shared = RunTable(epochs=24, patience=12), train.x[0], train.y, held
+    chosen = replace(result, frame=frame, starts=result.starts[:4])
     assert (frame["best_samples"] < frame["samples_seen"]).any()
-    assert checking.check(*about, frame, result.starts[:4], *shared)["verified"].all()
+    assert checking.check(chosen, *shared)["verified"].all()
     for name in ("param_b", "final_loss", "validation_loss"):
         wrong = frame.copy()
         wrong.loc[1, name] = np.nextafter(wrong.loc[1, name], np.inf)
-        found = checking.check(*about, wrong, result.starts[:4], *shared)["verified"].tolist()
+        found = checking.check(replace(chosen, frame=wrong), *shared)["verified"].tolist()
         assert found == [True, False, True, True]
 
 

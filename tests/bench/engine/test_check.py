@@ -37,10 +37,11 @@ def result_of(model=models.quadratic, grid=QUADRATIC, **changed):
 
 def checked(result, rows=slice(None), frame=None, curves=None, **changed):
     frame = result.frame if frame is None else frame
-    curves = result.run.curves(result.frame["config_id"].tolist()) if curves is None else curves
-    y = target_of(result.model)
-    settings = RunTable(**SETTINGS | changed)
-    return check.check(result.model, X, y, frame.iloc[rows], result.starts[rows], curves, settings, result.clock)
+    settings, chosen = (
+        RunTable(**SETTINGS | changed),
+        replace(result, frame=frame.iloc[rows], starts=result.starts[rows]),
+    )
+    return check.check(chosen, settings, X, target_of(result.model), curves=curves)
 
 
 def test_a_sweep_that_is_right_is_verified_to_the_bit():
