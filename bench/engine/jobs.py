@@ -122,7 +122,7 @@ class SharedKernels(NamedTuple):
 
 
 def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MANY_OPTIONS) -> SharedKernels:
-    """Return which optimizers of a plan share jobs."""
+    """Return the optimizers of a plan, and which of them share jobs."""
     optimizers = [make_optimizer(text) for text in plan["optimizer"].cat.categories]
     shared = SharedKernels(optimizers, np.arange(len(optimizers)), np.zeros(len(optimizers), np.bool_))
     # In float32, numbers made of options alone are of double precision, which those of a lane would not be.

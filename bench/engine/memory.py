@@ -58,7 +58,7 @@ class Memory:
 
     @classmethod
     def of(cls, model: Model, settings: RunTable, *, held_out: bool, single: bool = False) -> "Memory":
-        """Return what is available for runs of a model; `single` if any of them is of float32."""
+        """Return the memory that is available for runs of a model; `single` if any of them is of float32."""
         exact = is_exact(model, settings.kernel, settings.loss) and KERNELS[settings.kernel].width > 1
         frugal = "fused" if exact else settings.kernel
         dtype = "float32" if single else "float64"

@@ -30,7 +30,7 @@ from kernels.train.block import Runs, train_runs
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Runs that one thread trains side by side: they share what `bench.engine.jobs.SHARED` lists.
+    """Runs that one thread trains side by side; `bench.engine.jobs.SHARED` lists the settings that they share.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ def make_problem(
     validation: float | tuple[Inputs, ArrayLike] | None = None,
     test: float | tuple[Inputs, ArrayLike] | None = None,
 ) -> Problem:
-    """Check the data, hold out parts of them, and settle what a run into this folder records.
+    """Check the data, hold out parts of them, and settle the marks that a run into this folder records.
 
     Raises
     ------

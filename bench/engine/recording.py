@@ -20,7 +20,7 @@ MARKS_PER_EPOCH = 0.4
 def settle_record(
     record: str | int, n: int, epochs: int, folder: Path, *, finest: int = PER_DECADE, more: float = 0.0
 ) -> str | int:
-    """Return what a sweep records, with the number of marks to a decade for a plain "log".
+    """Return the `record` of a sweep, with the number of marks to a decade for a plain "log".
 
     Parameters
     ----------

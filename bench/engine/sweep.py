@@ -150,12 +150,12 @@ def sweep(
 
 
 def find_executor(executor: object) -> Executor:
-    """Return what runs jobs where the argument of `sweep` says.
+    """Return the executor that an argument of `sweep` stands for.
 
     Raises
     ------
     ValueError
-        If it is none of what is accepted.
+        If it stands for none.
     """
     if executor == "threads":
         return train_in_threads
@@ -173,7 +173,7 @@ def find_executor(executor: object) -> Executor:
 
 
 def _check_float32(problem: Problem, grid: Grid) -> None:
-    """Refuse what has no float32, and samples and starts beyond its range."""
+    """Refuse optimizers without float32, and samples and starts beyond its range."""
     for text in grid.optimizer:
         check_dtype("float32", problem.settings.kernel, problem.model, problem.loss, make_optimizer(text))
     allocate_data(problem.columns, problem.y, shuffle=False, validation=problem.held_out, dtype="float32")
@@ -187,7 +187,7 @@ def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
 
 
 def _check_grid(grid: Grid, model: Model, settings: RunTable, n: int, *, held_out: bool) -> None:
-    """Refuse what is no grid, rates that grow too large for a float, and runs that do not fit into the memory."""
+    """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into the memory."""
     if not isinstance(grid, Grid):
         raise ValueError(f"grid must be a Grid, not {describe(grid)}")
     for schedule in grid.schedule:

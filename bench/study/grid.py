@@ -1,8 +1,4 @@
-"""From a grid of settings to one row per configuration.
-
-A configuration is one training run. A grid lists the values of every setting, and its configurations are all their
-combinations.
-"""
+"""Grids of settings: every combination of their values is a configuration, which is one training run."""
 
 from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
 
@@ -148,7 +144,7 @@ class Grid:
         ----------
         model : Model
         n_samples : int
-            Samples in the data, what the batch size "full" stands for.
+            Samples in the data: the batch size "full".
 
         Returns
         -------
@@ -210,7 +206,7 @@ class RandomStarts:
 
 
 def question_if_large(size: int) -> str | None:
-    """Return what to ask before that number of configurations is run, or None if there is nothing to ask."""
+    """Return the question before that number of configurations is run, or None if there is none."""
     if size <= LIMIT:
         return None
     return f"the grid has {size:,} configurations, more than {LIMIT:,}; confirm with --yes, or list fewer values"
@@ -315,7 +311,7 @@ def _parse_random_starts(name: str, text: str) -> RandomStarts:
     where = f"init {name!r}, {text!r}"
     _check_count(where, count, 1)
     if kind == "normal":
-        # A normal draw beyond 1e8 does not happen: what is drawn is finite.
+        # Normal draws beyond 1e8 do not happen, so that starts are finite.
         check_real(f"{where}: the scale", numbers[0], lambda scale: 0 < scale < 1e300, "a positive number below 1e300")
     elif not 0 < numbers[1] - numbers[0] < math.inf:
         raise ValueError(f"{where}: low must be below high, and both finite")

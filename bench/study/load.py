@@ -40,7 +40,7 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
         The name of a built-in study, or a TOML file; one that is called like a built-in study is ``"./quadratic"``.
         Paths in the file are relative to it.
     recorded : bool, optional
-        Whether it is that of a run, and was checked then: rules of the user's own, which it names, may be unknown.
+        Whether it is that of an earlier run, and was checked then: its rules of the user's own may be unknown by now.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
 
 
 def read_study_table(path: Path) -> dict[str, Any]:
-    """Return what a TOML file holds, unchecked.
+    """Return the tables of a TOML file, unchecked.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def _read_text(path: Path) -> str:
 
 
 def _describe_missing_study(path: Path) -> str:
-    """Say that a study does not exist, and which built-in one, suite or file beside it may be meant."""
+    """Return the message that a study does not exist, with the built-in one, suite or file that may be meant."""
     from kernels.base.checks import did_you_mean  # noqa: PLC0415
 
     studies, suites = (list(builtin_paths(folder)) for folder in ("studies", "suites"))
@@ -246,7 +246,7 @@ def _locate_errors(locate: Callable[[Key], str], key: Key) -> Iterator[None]:
 
 
 def _describe_error(details: Mapping[str, Any]) -> str:
-    """Say what is wrong with a value, beginning with its key."""
+    """Return the message about a value, beginning with its key."""
     key: Key = details["loc"]
     match details["type"]:
         case "extra_forbidden":
@@ -272,7 +272,7 @@ def _begin_with_key(key: Key, message: str, joint: str = ": ") -> str:
 
 
 def _describe_unknown_key(key: Key) -> str:
-    """Say that a key is unknown, and which one may be meant."""
+    """Return the message that a key is unknown, with the one that may be meant."""
     *tables, last = map(str, key)
     known = field_names(tuple(tables))
     from kernels.base.checks import closest_name  # noqa: PLC0415

@@ -45,7 +45,7 @@ def schedule_factors(schedules: "pd.Series[str]", epochs: int) -> Floats:
 
 
 def make_hyperparameters(row: Row, rates: Floats, options: Floats, marks: Marks, shared: RunTable) -> Hyperparameters:
-    """Return what a kernel is told about runs that visit the same batches in the same order.
+    """Return the hyperparameters of runs that visit the same batches in the same order.
 
     Parameters
     ----------

@@ -1,8 +1,7 @@
-"""What a study file may say: its tables, each a frozen object that has been checked.
+"""The tables of a study file, each a frozen object that has been checked.
 
-The values are checked by the functions that use them, so that a study file, a command line and a Python call are
-refused with the same sentence. They are imported where they are needed: this module alone loads neither numba nor
-pandas.
+Values are checked by the functions that use them, so that a study file, a command line and a Python call are refused
+with the same sentence. These are imported where they are needed: this module alone loads neither numba nor pandas.
 """
 
 from functools import partial
@@ -77,25 +76,17 @@ class DataTable(Table):
         """Accept one column that is not in a list."""
         return [x] if isinstance(x, str) else x
 
-    @field_validator("builtin")
+    @field_validator("builtin", "center")
     @classmethod
-    def _check_builtin(cls, name: str) -> str:
-        """Refuse a data set that is not built in."""
+    def _check_name(cls, name: str, info: ValidationInfo) -> str:
+        """Refuse a name that is not known."""
+        from bench.data.scaling import CENTERED  # noqa: PLC0415
         from bench.data.table import BUILTIN  # noqa: PLC0415
 
-        if name not in BUILTIN:
-            raise ValueError(f"builtin must be one of {', '.join(BUILTIN)}, not {name!r}")
+        known = BUILTIN if info.field_name == "builtin" else CENTERED
+        if name not in known:
+            raise ValueError(f"{info.field_name} must be one of {', '.join(known)}, not {name!r}")
         return name
-
-    @field_validator("center")
-    @classmethod
-    def _check_center(cls, center: str) -> str:
-        """Refuse what names no columns."""
-        from bench.data.scaling import CENTERED  # noqa: PLC0415
-
-        if center not in CENTERED:
-            raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {center!r}")
-        return center
 
     @model_validator(mode="after")
     def _check_source(self) -> "DataTable":
@@ -121,14 +112,14 @@ class DataTable(Table):
     @field_validator("validation", "test")
     @classmethod
     def _check_share(cls, share: float | None, info: ValidationInfo) -> float | None:
-        """Refuse what is no share."""
+        """Refuse anything but a share."""
         if share is not None and not 0 < share < 1:
             raise ValueError(f"{info.field_name} must be a share of the rows between 0 and 1, not {share}")
         return share
 
 
 class ModelTable(Table):
-    """[model]: an expression or a ready-made model such as "polynomial(3)", and what it calls its inputs."""
+    """[model]: an expression or a ready-made model such as "polynomial(3)", and the names of its inputs."""
 
     expression: str = Field(
         description="Such as `a*hp + b`, or the name of a ready-made model; names that are no inputs are parameters."
@@ -140,7 +131,7 @@ class ModelTable(Table):
 
 
 class GridTable(Table):
-    """[grid]: what is tried, in all combinations; each key has one value or several."""
+    """[grid]: the values that are tried, in all combinations; each key has one value or several."""
 
     lr: Setting = Field(
         default=0.1, description='Learning rates; a range is written "log:0.01:1:20" or "lin:0.1:1:10".'
@@ -161,7 +152,7 @@ class GridTable(Table):
     @field_validator("*")
     @classmethod
     def _check_value(cls, value: Setting, info: ValidationInfo) -> Setting:
-        """Refuse what a grid would refuse."""
+        """Refuse a value that a grid would refuse."""
         from bench.study.grid import Grid  # noqa: PLC0415
 
         if is_recorded(info) and info.field_name in {"optimizer", "schedule"}:
@@ -171,7 +162,7 @@ class GridTable(Table):
 
 
 class RunTable(Table):
-    """[run]: what all configurations have in common."""
+    """[run]: the settings that all configurations have in common."""
 
     epochs: int = Field(default=100, description="Passes over the data, at most.")
     loss: str = Field(
@@ -199,7 +190,7 @@ class RunTable(Table):
     @field_validator("*", mode="before")
     @classmethod
     def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what a fit would refuse, in a study and as an argument of `bench.sweep` and `bench.tune`."""
+        """Refuse a value that a fit would refuse, in a study and as an argument of `bench.sweep` and `bench.tune`."""
         from kernels.base.checks import check_bool, check_integer, check_target  # noqa: PLC0415
         from kernels.compile.kinds import check_kernel  # noqa: PLC0415
         from kernels.data.marks import check_record  # noqa: PLC0415
@@ -226,12 +217,12 @@ class RunTable(Table):
         return value
 
     def of_sweep(self) -> dict[str, Any]:
-        """Return the settings by the names that they have as arguments of `bench.sweep`."""
+        """Return the settings as arguments of `bench.sweep`."""
         return self.model_dump(exclude={"target_loss"})
 
 
 class TuneTable(Table):
-    """[tune]: what `sgdbench tune` may choose; without a key, what lies between the values of the grid."""
+    """[tune]: the choices of `sgdbench tune`; without a key, those between the values of the grid."""
 
     lr: Setting = Field(default=None, description='A range, "log:0.001:1" or "lin:0.1:1", or a rate that stays.')
     batch_size: Setting = Field(default=None, description='A range of whole numbers, "logint:1:64", or sizes.')
@@ -246,46 +237,38 @@ class TuneTable(Table):
         default=None, description='What gives up those that fall behind: "asha", "hyperband" or "none".'
     )
 
-    @field_validator("lr", "batch_size", "optimizer", "schedule", "shuffle")
+    @field_validator("*", mode="before")
     @classmethod
-    def _check_value(cls, value: Setting, info: ValidationInfo) -> Setting:
-        """Refuse what a space would refuse."""
-        from bench.study.space import Space  # noqa: PLC0415
+    def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a value that a space or a search would refuse."""
+        from bench.study.space import SearchSettings, Space  # noqa: PLC0415
 
-        if value is not None and not is_recorded(info):
+        if value is not None and info.field_name in ("trials", "sampler", "pruner"):
+            SearchSettings(**{info.field_name: value})
+        elif value is not None and not is_recorded(info):
             Space(**{str(info.field_name): value})
-        return value
-
-    @field_validator("trials", "sampler", "pruner", mode="before")
-    @classmethod
-    def _check_search(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what a search would refuse."""
-        from bench.study.space import SearchSettings  # noqa: PLC0415
-
-        if value is not None:
-            SearchSettings(**{str(info.field_name): value})
         return value
 
     @property
     def search(self) -> dict[str, Any]:
-        """The settings of the search that are said, by the names that they have as arguments of `bench.tune`."""
+        """The settings of the search that are given, as arguments of `bench.tune`."""
         return self.model_dump(include={"trials", "sampler", "pruner"}, exclude_none=True)
 
     @property
     def space(self) -> dict[str, Setting]:
-        """What is said of the space."""
+        """The settings of the space that are given, as arguments of `bench.Space`."""
         return self.model_dump(exclude={"trials", "sampler", "pruner"}, exclude_none=True)
 
 
 class Study(Table):
-    """A study: the tables of its file, and what they stand for.
+    """A study: the tables of its file.
 
     Attributes
     ----------
     name : str
         One line; it names the folder of the results.
     title, description : str, optional
-        For readers: a heading, and what is to be seen.
+        For readers: a heading, and what the study shows.
     data : DataTable
     model : ModelTable
     grid : GridTable
@@ -311,9 +294,9 @@ class Study(Table):
         return name
 
     def dataset(self, **mapping: Unpack["MapOptions"]) -> "tuple[Dataset, Scaling | None]":
-        """Load the data and hold out a part of them, standardized if the study says so; then the way back comes along.
+        """Load the data and hold out a part of them; standardize them if the study says so, and return the scaling.
 
-        What is held out is scaled by the mean and the deviation of what is trained on.
+        Samples that are held out are scaled by the mean and the deviation of those that are trained on.
 
         Parameters
         ----------
@@ -359,14 +342,14 @@ class Study(Table):
         return Grid(**dict(self.grid))
 
     def make_space(self, n_samples: int) -> "Space":
-        """Make the space that is searched: that of the grid, as far as [tune] does not say otherwise."""
+        """Make the space that is searched: that of the grid, where [tune] has no setting of its own."""
         from bench.study.space import Space, space_settings  # noqa: PLC0415
 
         return Space(**space_settings(self.make_grid(), n_samples, self.run.epochs) | self.tune.space)
 
 
 def is_recorded(info: ValidationInfo) -> bool:
-    """Return whether a study is read that was run: rules of the user's own, which it names, may be unknown by now."""
+    """Return whether the study is that of an earlier run, whose rules of the user's own may be unknown by now."""
     return bool(info.context and info.context.get("recorded"))
 
 

@@ -26,7 +26,7 @@ SAMPLERS = ("tpe", "cmaes", "random", "qmc")
 PRUNERS = ("asha", "hyperband", "none")
 """The names of its pruners, which give up trials that fall behind."""
 _RANGE = re.compile(r"(?<![\w.])(log1m|logint|lin|log|int):([-+.\w]+?):((?:[-+.\w]|(?<=[eE])[-+])+)")
-# Ranges for options of the optimizers of a grid. They are of distances to 1: 1 / (1 - beta) updates are averaged.
+# Ranges for options of the optimizers of a grid: distances to 1, because 1 / (1 - beta) updates are averaged.
 SEARCHED = {
     "momentum": "log1m:0.5:0.995",
     "beta1": "log1m:0.5:0.995",
@@ -42,15 +42,7 @@ PERIODS = ("halve", "step")
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How a space is searched: the keys of [tune] that are not about the space itself.
-
-    Attributes
-    ----------
-    trials : int
-        How many in all.
-    sampler, pruner : str
-        One of `SAMPLERS`, and of `PRUNERS`.
-    sampler_seed : int
+    """The settings of a search: the number of trials, a sampler of `SAMPLERS` and its seed, a pruner of `PRUNERS`.
 
     Raises
     ------
@@ -133,42 +125,33 @@ def parse_range(name: str, text: str) -> Range:
 
 @dataclass(frozen=True)
 class Template:
-    """An optimizer or a schedule, some of whose options are ranges.
-
-    Attributes
-    ----------
-    text : str
-        As it was written.
-    ranges : tuple of Range
-    names : tuple of str
-        The names of the parameters of a trial, one for each range.
-    """
+    """An optimizer or a schedule as a text in which options are ranges, each a parameter of a trial with a name."""
 
     text: str
     ranges: tuple[Range, ...]
     names: tuple[str, ...]
 
     def draw(self, trial: "BaseTrial") -> str:
-        """Return the text with the numbers that a trial proposes."""
+        """Return the text with numbers that a trial proposes."""
         return _fill(self.text, [own.draw(trial, name) for own, name in zip(self.ranges, self.names, strict=True)])
 
 
-def make_templates(what: str, given: Any) -> tuple[Template, ...]:
+def make_templates(kind: str, given: Any) -> tuple[Template, ...]:
     """Return the templates of distinct texts, each an "optimizer" or each a "schedule"."""
-    texts = as_list(what, given)
-    templates = tuple(make_template(what, text) for text in texts)
-    check_distinct(what, texts)
+    texts = as_list(kind, given)
+    templates = tuple(make_template(kind, text) for text in texts)
+    check_distinct(kind, texts)
     return templates
 
 
-def make_template(what: str, text: str) -> Template:
+def make_template(kind: str, text: str) -> Template:
     """Return the template of an optimizer or a schedule, after a check that both ends of its ranges are accepted."""
     if not isinstance(text, str):
-        raise ValueError(f"{what} must be text, not {describe(text)}")
-    ranges = tuple(parse_range(f"{what} {text!r}: an option", match[0]) for match in _RANGE.finditer(text))
+        raise ValueError(f"{kind} must be text, not {describe(text)}")
+    ranges = tuple(parse_range(f"{kind} {text!r}: an option", match[0]) for match in _RANGE.finditer(text))
     names: list[str] = []
     for numbers in ([own.low for own in ranges], [own.high for own in ranges]):
-        names = _name_options(what, _fill(text, numbers), numbers)
+        names = _name_options(kind, _fill(text, numbers), numbers)
     return Template(text, ranges, tuple(names))
 
 
@@ -178,7 +161,7 @@ def _fill(text: str, numbers: Sequence[float]) -> str:
     return _RANGE.sub(lambda match: f"{next(left):.12g}", text)
 
 
-def _name_options(what: str, text: str, numbers: list[float]) -> list[str]:
+def _name_options(kind: str, text: str, numbers: list[float]) -> list[str]:
     """Return the names of the options that have these values, one after the other; those of a schedule begin with its.
 
     Raises
@@ -187,7 +170,7 @@ def _name_options(what: str, text: str, numbers: list[float]) -> list[str]:
         If the text is no optimizer or schedule.
     """
     options: dict[str, Any]
-    if what == "optimizer":
+    if kind == "optimizer":
         optimizer, prefix = make_optimizer(text), ""
         options = optimizer.options | {"weight_decay": optimizer.weight_decay}
     else:

@@ -14,7 +14,7 @@ FIELDS = ("name", "title", "description", "problem", *SHARED)
 
 @dataclass(frozen=True)
 class Suite:
-    """Several studies with what they have in common.
+    """Several studies, one for each problem.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Suite:
 def load_suite(name: str) -> Suite | None:
     """Read a suite: a file with a table ``[[problem]]`` for each problem, and ``[grid]`` and ``[run]`` for all of them.
 
-    A problem has the tables of a study; what its own ``grid`` and ``run`` say goes before what is shared.
+    A problem has the tables of a study; keys of its own ``grid`` and ``run`` go before those that are shared.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def load_suite(name: str) -> Suite | None:
     Returns
     -------
     Suite or None
-        None if it is no suite, but perhaps a study.
+        None if it is no suite.
 
     Raises
     ------
