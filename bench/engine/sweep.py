@@ -122,7 +122,7 @@ def sweep(
     given |= {"record": record, "confirm": confirm, "refine": refine, "patience": patience}
     settings = check_table(RunTable, given)
     run_jobs = find_executor(executor)
-    _check_grid(grid, model, settings, np.size(y), held_out=validation is not None)
+    check_grid(grid, model, settings, np.size(y), held_out=validation is not None)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         problem = make_problem(model, x, y, settings, folder, validation, test)
@@ -186,8 +186,11 @@ def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
     return ranking(add_excess(result.frame, result.yardstick, floor), floor=floor)
 
 
-def _check_grid(grid: Grid, model: Model, settings: RunTable, n: int, *, held_out: bool) -> None:
-    """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into the memory."""
+def check_grid(grid: Grid, model: Model, settings: RunTable, n: int, *, held_out: bool) -> None:
+    """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into the memory.
+
+    The n samples need not be checked yet.
+    """
     if not isinstance(grid, Grid):
         raise ValueError(f"grid must be a Grid, not {describe(grid)}")
     for schedule in grid.schedule:

@@ -126,7 +126,7 @@ def train_jobs(
     compile_kernels(problem, plan, many_options)
     jobs = plan_jobs(problem, plan, stored, until, many_options)
     with (
-        Writer(run, plan["config_id"], stored, problem.model) as writer,
+        closing(Writer(run, plan["config_id"], stored, problem.model)) as writer,
         closing(executor(problem, jobs, Event())) as results,
     ):
         for job, runs in results:
@@ -199,20 +199,14 @@ class Writer:
         self.waiting: list[tuple[Job, Runs]] = []
         self.flushed = time.monotonic()
 
-    def __enter__(self) -> "Writer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
-
     def add(self, job: Job, runs: Runs) -> None:
         """Add finished runs, and store those that wait if it is time."""
         self.waiting.append((job, runs))
         losses = sum(runs.losses.size for _, runs in self.waiting)
         if losses > FLUSH_LOSSES or time.monotonic() - self.flushed > FLUSH_SECONDS:
-            self.flush()
+            self.close()
 
-    def flush(self) -> None:
+    def close(self) -> None:
         """Store the runs that wait."""
         if self.waiting:
             self.run.append(pd.concat([self.rows(*finished) for finished in self.waiting], ignore_index=True))

@@ -21,7 +21,7 @@ from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
-from bench.engine.sweep import find_executor, sweep
+from bench.engine.sweep import check_grid, find_executor, sweep
 from bench.engine.train import Executor, Trainer, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import settle_yardstick
 from bench.store.evidence import store_tables
@@ -124,8 +124,6 @@ def tune(
     model = model if isinstance(model, Model) else make_model(model)
     if not isinstance(space, Space):
         raise ValueError(f"space must be a Space, not {describe(space)}")
-    if grid is not None:
-        check_double(grid)
     for name in settings:
         if name not in TuneSettings.__annotations__:
             raise TypeError(f"tune has no argument {name!r}{did_you_mean(name, TuneSettings.__annotations__)}")
@@ -134,9 +132,14 @@ def tune(
     searched = SearchSettings(**{own.name: given.pop(own.name) for own in fields(SearchSettings) if own.name in given})
     shared = check_table(RunTable, given | {"loss": make_loss(given.get("loss", "squared")).text})
     run_jobs = find_executor(executor)
+    if grid is not None:
+        check_grid(grid, model, shared, np.size(y), held_out=held_out["validation"] is not None)
+        check_double(grid)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         problem = make_problem(model, x, y, shared, folder, **held_out)
+        if grid is not None:
+            grid.frame(model, problem.y.size)  # a grid that does not fit the data is refused before the search
         _Tuning(problem, space, searched, run_jobs).train(folder, study, resume=resume, progress=progress)
         if grid is not None:
             about = shared.of_sweep() | held_out | {"confirm": 0, "executor": run_jobs}

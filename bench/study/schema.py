@@ -208,7 +208,8 @@ class RunTable(Table):
             case "kernel":
                 check_kernel(value)
             case "record":
-                check_record(value)
+                value = check_record(value)
+                value = value if isinstance(value, str) else int(value)
             case "loss" if not is_recorded(info):
                 make_loss(value)
             case "target":

@@ -284,7 +284,7 @@ def _choose(trial: "BaseTrial", name: str, values: Sequence[Any]) -> Any:
 
 
 def check_double(grid: Grid) -> None:
-    """Refuse a grid of float32: a search is in float64, and so must be the grid that it is compared with."""
+    """Refuse a grid of float32: a search is in float64, and so must be the grid with which it is compared."""
     if "float32" in grid.dtype:
         raise ValueError("dtype must be float64 in the grid of a search, not float32")
 

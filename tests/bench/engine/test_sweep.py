@@ -232,7 +232,7 @@ class TestFolder:
             ("target", {"target": 1e-4}),
             ("drop_last", {"drop_last": True}),
             ("record", {"record": "log:3"}),
-            ("record", {"record": 5}),
+            ("record", {"record": np.int64(5)}),
             ("kernel", {"kernel": "fused-fma"}),
         ],
     )

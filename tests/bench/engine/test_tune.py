@@ -221,6 +221,22 @@ def test_bad_arguments_are_refused(data, tmp_path, changes, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"lr": 0.1}, "grid must be a Grid, not {'lr': 0.1}"),
+        (Grid(batch_size=81), 'batch_size must be "full" or a whole number from 1 to the 80 samples, not 81'),
+        (Grid(init=[[1, 2]]), r"init 'init\[0\]'"),
+        (Grid(lr=1e300, schedule="exponential(1e9)"), "schedule must give finite learning rates >= 0, not inf"),
+        (Grid(dtype="float32"), "dtype must be float64 in the grid of a search"),
+    ],
+)
+def test_a_bad_grid_is_refused_before_the_search(data, tmp_path, grid, message):
+    with pytest.raises(ValueError, match=message):
+        search(data, tmp_path / "run", grid=grid)
+    assert not (tmp_path / "run").exists()
+
+
 def test_optuna_reads_the_journal(tuned):
     with studies(tuned.folder) as journal:
         assert list(journal) == SPACE["optimizer"]
