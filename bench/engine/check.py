@@ -116,7 +116,7 @@ def _values_to_compare(
         expected += [reference.samples_seen[-1]]
         if row["samples_seen"] <= last:
             kept, lowest = -1, reference.validation_loss
-            if options["patience"] is not None and lowest is not None:
+            if options.get("patience") is not None and lowest is not None:
                 # Of marks that are as good, a rounding decides: the row's own, if it is as good as the reference's.
                 kept = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
                 lowest = np.fmin(lowest[[reference.kept_mark]], np.inf)

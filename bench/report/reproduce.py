@@ -7,7 +7,8 @@ import tomli_w
 
 from bench.report.run_data import RunData
 from bench.study.load import to_table
-from bench.study.schema import DataTable
+from bench.study.run_settings import shared_settings
+from bench.study.schema import DataTable, RunTable
 from kernels.losses import make_loss
 from kernels.losses.classes import takes_classes
 
@@ -23,23 +24,21 @@ def reproduction(run_data: RunData) -> dict[str, list[str]]:
 
 def common_settings(run_data: RunData) -> dict[str, Any]:
     """Return the settings that all configurations share, as arguments of `fit`."""
+    clock = run_data.result.clock
     if run_data.study:
-        run = run_data.study.run
-        shared = {"epochs": run.epochs, "target": run.target, "loss": run.loss, "drop_last": run.drop_last}
-        patience = {} if run.patience is None else {"patience": run.patience}
-        return shared | {"record": run_data.result.clock.record} | patience
+        return shared_settings(run_data.study.run, clock)
     about, recorded = run_data.result.run.identity, run_data.evidence.get("settings")
-    patience = {} if about["patience"] == "none" else {"patience": int(about["patience"])}
     # Without them, those of the longest run: a schedule that looks ahead would be another one.
     epochs = run_data.frame["epochs"] if recorded is None or recorded.empty else recorded["epochs"]
-    return {
-        "epochs": max(int(epochs.max()) if len(epochs) else 1, 1),
-        "target": run_data.target,
-        "loss": about["loss"],
-        "drop_last": about["drop_last"] == "True",
-        "record": run_data.result.clock.record,
-        **patience,
-    }
+    # Not checked again: a loss of the user's own may be unknown by now.
+    shared = RunTable.model_construct(
+        epochs=max(int(epochs.max()) if len(epochs) else 1, 1),
+        target=run_data.target,
+        loss=about["loss"],
+        drop_last=clock.drop_last,
+        patience=None if about["patience"] == "none" else int(about["patience"]),
+    )
+    return shared_settings(shared, clock)
 
 
 def held_out_shares(run_data: RunData) -> dict[str, float]:

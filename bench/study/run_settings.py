@@ -34,8 +34,13 @@ def fit_settings(row: Row, shared: RunTable, clock: Clock) -> dict[str, Any]:
 
     The start, the kernel and samples that are held out are not among them.
     """
-    common = {name: getattr(shared, name) for name in ("epochs", "loss", "target", "drop_last", "patience")}
-    return choice_settings(row) | common | {"seed": int(row["seed"]), "record": clock.record}
+    return choice_settings(row) | {"seed": int(row["seed"])} | shared_settings(shared, clock)
+
+
+def shared_settings(shared: RunTable, clock: Clock) -> dict[str, Any]:
+    """Return the arguments of `kernels.fit` that all runs of a sweep have in common; `patience` only if it is set."""
+    common = {name: getattr(shared, name) for name in ("epochs", "target", "loss", "drop_last")}
+    return common | {"record": clock.record} | ({} if shared.patience is None else {"patience": shared.patience})
 
 
 def schedule_factors(schedules: "pd.Series[str]", epochs: int) -> Floats:
@@ -100,7 +105,7 @@ class RunGroup:
     def arguments(
         self, model: Model, samples: Split, starts: Floats
     ) -> tuple[Model, Loss, Optimizer, Data, Hyperparameters, Floats, Floats]:
-        """Return the arguments, after the kernel, of `train_runs`.
+        """Return the arguments of `kernels.train.block.train_runs`, after the kernel.
 
         A group of a single row is trained from all the starts, shape (R, P); else each row has one of them.
         """
