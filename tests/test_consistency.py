@@ -5,17 +5,14 @@ import pandas as pd
 import pytest
 from numpy import inf
 
-from bench.tables.headline import headline
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.ranking import ranking, recommended_choice, varies
 from bench.tables.run_costs import CHOICES, find_choices
-from bench.tables.verdict import verdict
+from bench.tables.verdict import headline, verdict
 from bench.tables.winners import confirm, winners
-from kernels import Model
 from tests.support.consistency import contradictions
 from tests.support.simulated import costs_of, runs_of
 
-LINE = Model("a*x")
 NAMES = ["sgd", "adam", "momentum", "nesterov"]
 
 
@@ -59,8 +56,8 @@ def judge_study(rng, number):
     compared = None
     if fresh is not None and varies(fresh, "optimizer"):
         compared = compare_optimizers(fresh, ranked=ranked)
-    said = verdict(frame, ranked, LINE, target, None, compared, "fresh seeds")
-    return ranked, compared, headline(ranked, target, compared), said, truth
+    lines = headline(ranked, target, compared, "fresh seeds")
+    return ranked, compared, lines, verdict(frame, ranked, target, lines), truth
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -120,8 +117,8 @@ def test_a_choice_that_is_cheaper_by_less_than_five_percent_does_not():
     fresh = runs_of(1000 * costs_of(rng, [100, 97], 30, spread=0.01), seeds=10, **settings)
     confirmed = confirm(ranked, fresh)
     assert recommended_choice(confirmed)["optimizer"] == "sgd"
-    told = headline(confirmed, 1e-3, compare_optimizers(fresh, ranked=confirmed))["Optimizers"]
-    assert told.startswith("compared with sgd, adam needs 0.96")
+    told = headline(confirmed, 1e-3, compare_optimizers(fresh, ranked=confirmed), "fresh seeds")["Optimizers"]
+    assert told.startswith("Compared with sgd, on fresh seeds: adam needs 0.96")
     assert told.endswith(" times the samples (less than 5 % apart).")
 
 
@@ -136,7 +133,8 @@ def sound():
     fresh = runs_of(1000 * costs_of(rng, costs, 20, spread=0.05), seeds=10, **settings)
     ranked = confirm(ranked, fresh)
     compared = compare_optimizers(fresh, ranked=ranked)
-    found = ranked, compared, headline(ranked, 1e-3, compared), verdict(frame, ranked, LINE, 1e-3, None, compared, "it")
+    lines = headline(ranked, 1e-3, compared, "it")
+    found = ranked, compared, lines, verdict(frame, ranked, 1e-3, lines)
     assert contradictions(*found) == []
     assert set(found[2]) == {"Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers"}
     return found
@@ -145,7 +143,7 @@ def sound():
 @pytest.mark.parametrize(
     ("about", "old", "new"),
     [
-        ("Optimizers", "compared with sgd", "compared with adam"),
+        ("Optimizers", "Compared with sgd", "Compared with adam"),
         ("Optimizers", " (statistically indistinguishable)", ""),
         ("Optimizers", " times the samples.", " times the samples (statistically indistinguishable)."),
         ("Ties", "1 other choice is", "2 other choices are"),

@@ -12,8 +12,8 @@ from bench.commands.console import print_sentence, print_table
 from bench.compare.gates import Gates
 from bench.compare.judge import PAST, UNSURE, describe_verdict, judge, readable_ratios, summarize_rows
 from bench.compare.sources import VARIANT, Measurement, compare_sources, join_names, kind_of_source
-from bench.tables.faster import describe_ratio_of_times
 from bench.tables.formatting import escape_markdown, text, to_markdown
+from bench.tables.speed_tables import describe_ratio_of_times
 from bench.timing.verify import NotVerifiedError
 
 TITLES = {"times": "Time of B / time of A", "epochs": "Epochs of B to the target / epochs of A"}

@@ -11,14 +11,14 @@ from bench.plots.failures import skip_failed_figure
 from bench.study.schema import Study
 from bench.system.atomic import replace_atomically, write_text
 from bench.system.environment import ENVIRONMENT, environment
-from bench.tables.faster import describe_fastest
 from bench.tables.formatting import write_tables
-from bench.tables.readable import (
+from bench.tables.readable import readable_table
+from bench.tables.speed_tables import (
     budget_footnotes,
     budget_summary,
+    describe_fastest,
     describe_noise,
     footnotes,
-    readable_table,
     speed_summary,
 )
 from bench.timing.budget import TARGETS, targets_table

@@ -16,7 +16,7 @@ from bench.study.load import load_study
 from bench.system.environment import ENVIRONMENT
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_choice
-from bench.tables.readable import describe_noise, find_untimed
+from bench.tables.speed_tables import describe_noise, find_untimed
 from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
 from bench.timing.registered import find_variant

@@ -23,7 +23,6 @@ from bench.study.load import load_study
 from bench.study.schema import Study
 from bench.tables.excess import add_excess
 from bench.tables.formatting import text
-from bench.tables.headline import headline
 from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import main_effects
 from bench.tables.on_test_rows import describe_judged, summarize_judged
@@ -31,22 +30,16 @@ from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
-from bench.tables.run_costs import LOSS_FLOOR, choice_columns, find_choices, loss_floor
+from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, choice_columns, find_choices, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.shortfall import describe_distance, describe_shortfall
 from bench.tables.standard_tables import standard_tables
-from bench.tables.verdict import verdict
+from bench.tables.verdict import describe_solution, describe_units, headline, verdict
 from bench.tables.winners import confirm, is_confirmed
 from kernels.base.run import Floats
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.train.yardstick import Yardstick
-
-COST_NAMES = {
-    "samples": "samples to the target",
-    "final_loss": "final loss",
-    "validation_loss": "loss on held-out samples",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,16 +244,24 @@ class RunData:
         """The conclusions of the run in sentences; empty if nothing has been trained yet."""
         if self.frame.empty:
             return {}
-        about = self.frame, self.ranked, self.result.model, self.target, self.scaling
-        # On the seeds by which they were selected, optimizers would look better than they are.
-        fresh = (None, "") if self.fresh is None else (self.compared, self.compared_on)
+        best = recommended_choice(self.ranked)
         shortfall = {"Not arrived": f"{self.shortfall[0].upper()}{self.shortfall[1:]}"} if self.shortfall else {}
-        lowest = {"Lowest loss": describe_distance(recommended_choice(self.ranked), self.yardstick)}
+        own, criterion = runs_of(self.frame, best), self.criterion
+        found = verdict(self.frame, self.ranked, self.target, self._short)
+        found["Solution"] = describe_solution(own, self.result.model, self.scaling, criterion)
+        if self.scaling:
+            found["Units"] = describe_units(self.scaling)
+        found["Lowest loss"] = describe_distance(best, self.yardstick)
+        return self.on_test_rows | shortfall | found | self._describe_loss() | self._describe_metric()
+
+    @cached_property
+    def _short(self) -> dict[str, str]:
+        """The short sentences on the tables."""
+        # On the seeds by which they were selected, optimizers would look better than they are.
+        compared = None if self.fresh is None else self.compared
         confirmation = self.result.confirmation
         finer = confirmation is not None and confirmation.clock != self.result.clock
-        found = verdict(*about, *fresh, self.criterion, finer=finer)
-        found = self.on_test_rows | shortfall | found | lowest
-        return found | self._describe_loss() | self._describe_metric()
+        return headline(self.ranked, self.target, compared, self.compared_on, finer=finer)
 
     @cached_property
     def shortfall(self) -> str:
@@ -286,10 +287,9 @@ class RunData:
 
     @property
     def headline(self) -> dict[str, str]:
-        """The verdict in short lines; see `bench.tables.headline`."""
-        compared = None if self.fresh is None else self.compared
+        """The verdict in short sentences; see `bench.tables.verdict.headline`."""
         shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
-        return self.on_test_rows | shortfall | headline(self.ranked, self.target, compared)
+        return self.on_test_rows | shortfall | self._short
 
     @cached_property
     def judged(self) -> pd.Series | None:

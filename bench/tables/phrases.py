@@ -1,13 +1,14 @@
-"""Settings, counts, ranges and estimates in words."""
+"""Settings, counts, shares, estimates and comparisons in words."""
 
+import re
 from collections.abc import Callable
+from decimal import Decimal
 
 import pandas as pd
 
-from bench.tables.estimates import format_estimate
 from bench.tables.formatting import text
 from bench.tables.ranking import TOLERANCE
-from bench.tables.run_costs import LOSSES
+from bench.tables.run_costs import COST_NAMES, LOSSES
 
 # How a run may end, by its status.
 ENDINGS = {
@@ -16,6 +17,14 @@ ENDINGS = {
     "stopped": "stopped early",
     "diverged": "diverged",
 }
+# What is added to the ratio of a rival, by its verdict.
+_REMARKS = {
+    "worse": "",
+    "better": " (less than 5 % apart)",
+    "no interval": " (too few runs for an interval)",
+    "no difference found": " (statistically indistinguishable)",
+}
+_QUANTITY = re.compile(r"(-?[\d,]+(?:\.\d+)?)( \S+)?")
 
 
 def describe_endings(statuses: "pd.Series[str]") -> str:
@@ -25,14 +34,24 @@ def describe_endings(statuses: "pd.Series[str]") -> str:
 
 
 def describe_choice(row: pd.Series) -> str:
-    """Describe the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
-    rate, size, order = text(row["lr"]), text(row["batch_size"]), describe_order(row["shuffle"])
-    dtype = f", {row['dtype']}" if "dtype" in row else ""
-    return f"{row['optimizer']}, learning rate {rate}, batch size {size}, schedule {row['schedule']}, {order}{dtype}"
+    """Return the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
+    return ", ".join(name_settings(row).values())
+
+
+def name_settings(row: pd.Series) -> dict[str, str]:
+    """Return the settings of a row in words, by their columns."""
+    return {
+        "optimizer": str(row["optimizer"]),
+        "lr": f"learning rate {text(row['lr'])}",
+        "batch_size": f"batch size {text(row['batch_size'])}",
+        "schedule": f"schedule {row['schedule']}",
+        "shuffle": describe_order(row["shuffle"]),
+        **({"dtype": str(row["dtype"])} if "dtype" in row else {}),
+    }
 
 
 def describe_order(shuffled: bool) -> str:
-    """Return the order of samples in a word."""
+    """Return the order of the samples in a word."""
     return "shuffled" if shuffled else "not shuffled"
 
 
@@ -54,8 +73,34 @@ def describe_range(low: float, high: float) -> str:
     return text(low) if low == high else f"{text(low)} to {text(high)}"
 
 
-def describe_estimate(row: pd.Series, name: str, as_text: Callable[[float], str]) -> str:
-    """Return a value with the interval that the columns `_low` and `_high` hold: "100 [100, 125]", "12 ± 1"."""
+def format_estimate(value: float, low: float, high: float, as_text: Callable[[float], str]) -> str:
+    """Return a value with its interval: "12.7 ± 0.4" where that is symmetric to the digits shown, else "100 [98, 125]".
+
+    The value stands alone where an end is missing or the interval is a point.
+    """
+    if pd.isna(low) or pd.isna(high) or low == high == value:
+        return as_text(value)
+    shown = [as_text(number) for number in (value, low, high)]
+    return _format_symmetric(*shown) or f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def _format_symmetric(value: str, low: str, high: str) -> str | None:
+    """Return a value and the half width of its interval; None where the interval is not symmetric or units differ."""
+    found = [_QUANTITY.fullmatch(part) for part in (value, low, high)]
+    if not all(found) or len({part[2] for part in found if part}) > 1:
+        return None
+    middle, lower, upper = (Decimal(part[1].replace(",", "")) for part in found if part)
+    if not middle - lower == upper - middle > 0:
+        return None
+    half = middle - lower
+    rounded = half.quantize(middle)  # the ends may show more decimals, such as 0.980 beside 1.01
+    reach = f"{rounded if rounded == half else half:,}"
+    number, unit = (found[0][1], found[0][2]) if found[0] else (value, None)
+    return f"({number} ± {reach}){unit}" if unit else f"{number} ± {reach}"
+
+
+def describe_estimate(row: pd.Series, name: str, as_text: Callable[[float], str] = text) -> str:
+    """Return a value with the interval in the columns `_low` and `_high`: "100 [100, 125]", "12 ± 1"."""
     return format_estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], as_text)
 
 
@@ -64,19 +109,24 @@ def describe_ratio(row: pd.Series) -> str:
     return describe_estimate(row, "ratio", lambda value: text(float(f"{value:.3g}")))
 
 
-def describe_ties(others: int) -> str:
-    """Return how many choices are tied with the best one: "3 other choices are statistically indistinguishable ..."."""
-    verb = "is" if others == 1 else "are"
-    return f"{format_count(others, 'other choice')} {verb} statistically indistinguishable from it"
+def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> str:
+    """Return how many runs of a choice reached the target and after how many samples, or else their median loss.
 
-
-# What is added to the ratio of a rival, by its verdict.
-_REMARKS = {
-    "worse": "",
-    "better": " (less than 5 % apart)",
-    "no interval": " (too few runs for an interval)",
-    "no difference found": " (statistically indistinguishable)",
-}
+    Parameters
+    ----------
+    row : Series
+        Of a ranking.
+    target : float or None
+    prefix : str
+        "confirmed_" for the runs on fresh seeds.
+    """
+    converged = row[f"{prefix}converged"]
+    if target is not None and converged:
+        reached = format_share(converged, int(row[f"{prefix}runs"]))
+        return f"{reached} runs reached the target, after {describe_estimate(row, f'{prefix}samples')} samples"
+    name = "validation_loss" if f"{prefix}validation_loss" in row else "final_loss"
+    missed = "" if target is None else "no run reached the target; "
+    return f"{missed}{COST_NAMES[name]} {describe_estimate(row, f'{prefix}{name}')}"
 
 
 def describe_rival(row: pd.Series, cost: str) -> str:
@@ -87,7 +137,7 @@ def describe_rival(row: pd.Series, cost: str) -> str:
     row : Series
         Of a table as from `bench.tables.optimizer_comparison.compare_optimizers`.
     cost : str
-        What is compared, a key of `bench.tables.run_costs.COSTS`.
+        The cost that is compared, a key of `bench.tables.run_costs.COSTS`.
     """
     is_loss = cost in LOSSES
     if row["verdict"] == "fails":

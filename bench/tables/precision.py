@@ -1,12 +1,12 @@
-"""Does precision matter? What a ranking of choices in float64 and in float32 says of it."""
+"""Whether precision matters, by a ranking of choices in float64 and in float32."""
 
 import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_estimate, format_count, format_share
-from bench.tables.ranking import cost_of, recommended_choice, varies
-from bench.tables.run_costs import LOSSES, choice_columns, find_choices
+from bench.tables.phrases import describe_success, format_count
+from bench.tables.ranking import recommended_choice, varies
+from bench.tables.run_costs import choice_columns, find_choices
 
 
 def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
@@ -17,7 +17,7 @@ def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
     Parameters
     ----------
     ranked, target
-        As for `bench.tables.verdict.verdict`.
+        As for `bench.tables.verdict.headline`.
     """
     if "dtype" not in ranked or not varies(ranked, "dtype"):
         return ""
@@ -27,25 +27,13 @@ def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
     if not best["tied"] or not alike.any():
         return all_pairs
     rival = ranked[alike].iloc[0]
-    ends = [f"with {row['dtype']}, {_describe_success(row, target)}" for row in (best, rival)]
+    ends = [f"with {row['dtype']}, {describe_success(row, target)}" for row in (best, rival)]
     matters = "does not matter" if rival["tied"] else "matters"
     return f"Precision {matters} for the best choice: {'; '.join(ends)}. {all_pairs}".rstrip()
 
 
-def _describe_success(row: pd.Series, target: float | None) -> str:
-    if target is not None and row["converged"]:
-        samples = describe_estimate(row, "samples", text)
-        return f"{format_share(row['converged'], row['runs'])} runs reached the target, after {samples} samples"
-    cost = cost_of(row.to_frame().T, "samples")
-    name = cost if cost in LOSSES else "final_loss"
-    diverged = f"{format_share(row['diverged'], row['runs'])} runs" if row["diverged"] else "no run"
-    missed = "" if target is None else "no run reached the target; "
-    what = "loss on held-out samples" if name == "validation_loss" else "final loss"
-    return f"{missed}{diverged} diverged; {what} {describe_estimate(row, name, text)}"
-
-
 def _describe_pairs(ranked: pd.DataFrame, others: list[str]) -> str:
-    """Say of how many choices the success depends on the precision."""
+    """Return a sentence on how many choices succeed more or less often in float32 than in float64."""
     single, double = (ranked[ranked["dtype"] == dtype].reset_index(drop=True) for dtype in ("float32", "float64"))
     places = find_choices(single, double, others).to_numpy(float)
     paired = np.isfinite(places)

@@ -1,18 +1,17 @@
 """Tables for readers: the columns that matter, as text, and no speedup of results that are not verified."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bench.tables.estimates import format_estimate
 from bench.tables.formatting import MISSING, display, duration, text
 from bench.tables.phrases import describe_estimate, describe_ratio, format_share
 from bench.tables.ranking import varies
-from bench.tables.run_costs import choice_columns
-from kernels.base.run import Floats
-from kernels.compile.kinds import KERNELS
+from bench.tables.run_costs import COSTS, choice_columns
+from bench.tables.speed_tables import budget_summary, footnotes, format_two_digits, speed_summary
 
 FULL = "full"
 _NUMBER = re.compile(r"-?[\d∞]")
@@ -60,7 +59,7 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
     samples : int, optional
         The number of samples in the data: a batch of all of them is called full.
     """
-    shown = _select_columns(name, table)
+    shown = _SUMMARIES.get(name, _drop_constant)(table)
     if samples is None:
         return shown
     if "batch_size" in shown:
@@ -71,26 +70,8 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
     return shown
 
 
-def _select_columns(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    summaries = {
-        "targets": budget_summary,
-        "best": ranking_summary,
-        "best_by_optimizer_and_batch_size": ranking_summary,
-        "optimizers": optimizer_summary,
-        "importance": importance_summary,
-    }
-    if name in summaries:
-        return summaries[name](table)
-    match name:
-        case "speed":
-            return _summarize_verified_speed(table)
-        case "effects" if "converged" in table and not table["converged"].any():
-            costs = [f"best_{cost}" for cost in ("samples", "updates", "seconds")]
-            table = table.drop(columns=["converged", *costs], errors="ignore")
-        case "times":
-            table = fastest_choices(table)
-        case "check":
-            table = table.assign(verified=table["verified"].map({True: "✓ yes", False: "✗ no"}))
+def _drop_constant(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without its ids, and without schedule and order where they do not vary."""
     constant = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
     return table.drop(columns=["config_id", *constant], errors="ignore")
 
@@ -101,6 +82,17 @@ def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:
     summary = summary.loc[:, (summary != MISSING).any()]
     marks = ["✗" if verified.startswith("no") else "✓" for verified in summary["verified"]]
     return summary.assign(verified=[f"{mark} {how}" for mark, how in zip(marks, summary["verified"], strict=True)])
+
+
+def _summarize_effects(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return the effects of settings, without costs of a target that no run reached."""
+    if "converged" not in effects or effects["converged"].any():
+        return effects
+    return effects.drop(columns=["converged", "best_samples", "best_updates", "best_seconds"])
+
+
+def _summarize_check(check: pd.DataFrame) -> pd.DataFrame:
+    return _drop_constant(check.assign(verified=check["verified"].map({True: "✓ yes", False: "✗ no"})))
 
 
 _CAPTIONS = {
@@ -152,47 +144,42 @@ def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
     return speed.assign(ns=speed["ns"].where(speed["verified"].fillna(False).astype(bool)))
 
 
-def ranking_summary(ranked: pd.DataFrame) -> pd.DataFrame:
+def _summarize_ranking(ranked: pd.DataFrame) -> pd.DataFrame:
     """Return a ranking as text: the choice, its success, its costs with their intervals, and whether it is tied."""
     choice = [name for name in ranked if name in choice_columns(ranked)]
-    varying = [name for name in choice if varies(ranked, name)] or choice
-    cells = ranked[varying].copy()
+    cells = ranked[[name for name in choice if varies(ranked, name)] or choice].copy()
     # Where no run reached a target, or there was none, it is a success to end at a finite loss.
-    successes = ranked["converged"] if ranked["converged"].any() else ranked["runs"] - ranked["diverged"]
-    cells["converged" if ranked["converged"].any() else "finite"] = [
+    reached = bool(ranked["converged"].any())
+    successes = ranked["converged"] if reached else ranked["runs"] - ranked["diverged"]
+    cells["converged" if reached else "finite"] = [
         f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(successes, ranked["runs"], strict=True)
     ]
-    for name, as_text in (
-        ("samples", text),
-        ("updates", text),
-        ("seconds", duration),
-        ("final_loss", text),
-        ("validation_loss", text),
-    ):
+    for name in COSTS:
         if name in ranked and ranked[name].notna().any():
-            # Formatted, it is a text: its heading is not that of a time.
-            heading = "time" if name == "seconds" else name
+            # Formatted, a time is text, and its heading must not ask for it to be formatted again.
+            heading, as_text = ("time", duration) if name == "seconds" else (name, text)
             cells[heading] = [describe_estimate(row, name, as_text) for _, row in ranked.iterrows()]
     recommended, tied = ranked["recommended"].to_numpy(bool), ranked["tied"].to_numpy(bool)
     return cells.assign(tied=np.select([recommended, tied], ["recommended", "tied"], ""))
 
 
-def optimizer_summary(compared: pd.DataFrame) -> pd.DataFrame:
+def _summarize_optimizers(compared: pd.DataFrame) -> pd.DataFrame:
     """Return the comparison of optimizers as text: the best choice of each, its success, its cost and the verdict."""
-    cells = compared[["optimizer", *(name for name in choice_columns(compared) if name != "optimizer")]].copy()
-    for name in ("schedule", "shuffle", "dtype"):
-        if name in cells and not varies(compared, name):
-            cells = cells.drop(columns=name)
-    cells["choices tried"] = compared["tried"]
-    cells["success"] = [format_share(row["success"] * row["runs"], row["runs"]) for _, row in compared.iterrows()]
-    cells["ratio"] = [describe_ratio(row) for _, row in compared.iterrows()]
-    return cells.assign(verdict=compared["verdict"])
+    constant = [name for name in ("schedule", "shuffle", "dtype") if name in compared and not varies(compared, name)]
+    rows = [row for _, row in compared.iterrows()]
+    cells = compared[["optimizer", *(name for name in choice_columns(compared) if name != "optimizer")]]
+    return cells.drop(columns=constant).assign(
+        **{"choices tried": compared["tried"]},
+        success=[format_share(row["success"] * row["runs"], row["runs"]) for row in rows],
+        ratio=[describe_ratio(row) for row in rows],
+        verdict=compared["verdict"],
+    )
 
 
-def importance_summary(effects: pd.DataFrame) -> pd.DataFrame:
+def _summarize_importance(effects: pd.DataFrame) -> pd.DataFrame:
     """Return the main effects as text."""
     shares = [f"{share:.0%}" for share in effects["share"]]
-    factors = [f"{_format_two_digits(factor)} times" for factor in effects["factor"]]
+    factors = [f"{format_two_digits(factor)} times" for factor in effects["factor"]]
     named = effects[["setting"]].assign(explains=shares, best=effects["best"], worst=effects["worst"])
     return named.assign(**{"worst against best": factors})
 
@@ -200,155 +187,25 @@ def importance_summary(effects: pd.DataFrame) -> pd.DataFrame:
 def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
     """Return the best choice of each optimizer with each kernel from `times_to_target`, with success as one cell."""
     chosen = times.drop_duplicates(["optimizer", "variant"]).sort_values(["optimizer", "variant"], ignore_index=True)
-    interval = [
-        f"{low:.0%} to {high:.0%}" for low, high in zip(chosen["success_low"], chosen["success_high"], strict=True)
-    ]
-    ends = [name for name in map(str, chosen) if name.endswith(("_low", "_high"))]
-    table = chosen.drop(columns=["success", *ends])
+    rows = [row for _, row in chosen.iterrows()]
+    success = [f"{row['success_low']:.0%} to {row['success_high']:.0%}" for row in rows]
+    table = chosen.drop(columns=["success", *(name for name in map(str, chosen) if name.endswith(("_low", "_high")))])
     for name in ("seconds_per_update", "seconds_to_target"):
-        if {f"{name}_low", f"{name}_high"} <= set(ends):
-            # Formatted, it is a text: its heading is not that of a time.
-            cells = [describe_estimate(row, name, duration) for _, row in chosen.iterrows()]
-            table = table.assign(**{name: cells}).rename(columns={name: name.replace("seconds", "time")})
-    table.insert(table.columns.tolist().index("converged") + 1, "success", interval)
+        # Formatted, a time is text, and its heading must not ask for it to be formatted again.
+        cells = [describe_estimate(row, name, duration) for row in rows]
+        table = table.assign(**{name: cells}).rename(columns={name: name.replace("seconds", "time")})
+    table.insert(table.columns.tolist().index("converged") + 1, "success", success)
     return table
 
 
-def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `bench.timing.speed.speed` as text, without the variants that were not measured.
-
-    Parameters
-    ----------
-    speed : DataFrame
-
-    Returns
-    -------
-    DataFrame
-        `variant`; `verified`, the largest difference from the reference, with "no" where it is too large, and that of
-        the losses, relative, where a kernel of ours fuses operations; `ns per
-        sample-update`; `million per second`; `speedup over reference`; `speedup over C`; `share of the roof`,
-        where roofs were measured; `compile time (cold)`;
-        `compile time (cached)`; `break-even`, the number of sample-updates that repay the cold compile time compared
-        with the reference; and `threads`. Times and speedups come with 95 % intervals, and are missing where the
-        results are wrong.
-    """
-    wrong = speed["verified"].eq(False).fillna(False).astype(bool)
-    rows = speed[speed["ns"].notna() | wrong]
-    verified = [
-        _describe_disagreement(error) if is_wrong else _describe_agreement(error) + _describe_losses(variant, losses)
-        for variant, error, losses, is_wrong in zip(
-            rows["variant"], rows["error"].to_numpy(float), _loss_errors(rows), wrong[rows.index], strict=True
-        )
-    ]
-    cells = pd.DataFrame(
-        {
-            "variant": rows["variant"],
-            "verified": verified,
-            "ns per sample-update": _format_intervals(rows, "ns"),
-            "million per second": (rows["updates_per_second"] / 1e6).map(_format_three_digits),
-            "speedup over reference": _format_intervals(rows, "to_reference"),
-            "speedup over C": _format_intervals(rows, "to_c"),
-            "share of the roof": _format_intervals(rows, "share"),
-            "compile time (cold)": rows["compile_seconds"].map(duration),
-            "compile time (cached)": rows["load_seconds"].map(duration),
-            "break-even": rows["break_even"].map(_format_two_digits),
-            "threads": rows["threads"],
-        }
-    )
-    if cells["share of the roof"].eq(MISSING).all():
-        cells = cells.drop(columns="share of the roof")
-    measured = ~cells.columns.isin(["variant", "verified", "threads"])
-    return cells.mask(np.outer(wrong[rows.index], measured), MISSING)
-
-
-def describe_noise(name: str, noise: tuple[float, float, float]) -> str:
-    """Return a sentence on how much a variant seems to differ from itself."""
-    low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise)
-    return f"{name} against itself differs by {middle} % [{low}, {high}]."
-
-
-def find_untimed(speed: pd.DataFrame) -> dict[str, str]:
-    """Return the variants that were not timed, each with the reason."""
-    left_out = speed[speed["ns"].isna()]
-    reasons = left_out["note"].str.removeprefix("not verified: ")
-    return dict(zip(left_out["variant"], reasons, strict=True))
-
-
-def footnotes(speed: pd.DataFrame) -> list[str]:
-    """Return a sentence for each variant that was not timed, and for each reason why kernels have no roof."""
-    untimed = [f"{variant} was not timed: {reason}" for variant, reason in find_untimed(speed).items()]
-    without = speed[speed["verified"].eq(True).fillna(False) & speed["note"].ne("")]
-    reasons = without.groupby("note", sort=False)["variant"].agg(", ".join)
-    return untimed + [f"{variants}: no roof, because {reason}" for reason, variants in reasons.items()]
-
-
-def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `bench.timing.budget.targets_table` as text."""
-    rows = zip(targets["faster"], targets["target"], targets["verified"], strict=True)
-    return pd.DataFrame(
-        {
-            "what": targets["what"],
-            "variant": targets["variant"],
-            "against": targets["against"],
-            "speedup": _format_intervals(targets, "faster"),
-            "target": targets["target"].map(_format_three_digits),
-            "reached": [_describe_target(*row) for row in rows],
-        }
-    )
-
-
-def budget_footnotes(targets: pd.DataFrame) -> list[str]:
-    """Return a sentence for each row of the budget that was not measured, with the reason."""
-    left_out = targets[targets["faster"].isna()]
-    return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
-
-
-def _describe_target(faster: float, target: float, verified: bool | None) -> str:
-    if pd.isna(faster):
-        return MISSING if pd.isna(verified) else "not verified"
-    return "yes" if faster >= target else f"no, {100 * (1 - faster / target):.0f} % short"
-
-
-def _loss_errors(speed: pd.DataFrame) -> Floats:
-    """Return the errors of the losses; nan in tables of before."""
-    missing = np.full(len(speed), np.nan)
-    return speed["error_loss"].to_numpy(float) if "error_loss" in speed else missing
-
-
-def _describe_losses(variant: str, error: float) -> str:
-    """Return by how much losses differ where they may come from a factor of the samples."""
-    fuses = variant in KERNELS and KERNELS[variant].fma
-    return f", losses {error:.1g}" if fuses and np.isfinite(error) else ""
-
-
-def _describe_agreement(error: float) -> str:
-    return "bit for bit" if error == 0 else f"within {error:.1g}"
-
-
-def _describe_disagreement(error: float) -> str:
-    return "no" if pd.isna(error) else f"no: off by {error:.3g}"
-
-
-def _format_intervals(table: pd.DataFrame, name: str) -> pd.Series:
-    if name not in table:  # which runs of before have not measured
-        return pd.Series(MISSING, table.index)
-    cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-    return pd.Series(
-        [MISSING if pd.isna(value) else _format_interval(value, low, high) for value, low, high in cells], table.index
-    )
-
-
-def _format_interval(value: float, low: float, high: float) -> str:
-    return format_estimate(value, low, high, _format_three_digits)
-
-
-def _format_three_digits(value: float) -> str:
-    """Return a number with three significant digits."""
-    if not np.isfinite(value):
-        return text(value)
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{value:#.3g}"
-
-
-def _format_two_digits(value: float) -> str:
-    return MISSING if pd.isna(value) else f"{float(f'{value:.2g}'):,.0f}"
+_SUMMARIES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "speed": _summarize_verified_speed,
+    "targets": budget_summary,
+    "best": _summarize_ranking,
+    "best_by_optimizer_and_batch_size": _summarize_ranking,
+    "optimizers": _summarize_optimizers,
+    "importance": _summarize_importance,
+    "effects": _summarize_effects,
+    "times": lambda times: _drop_constant(fastest_choices(times)),
+    "check": _summarize_check,
+}

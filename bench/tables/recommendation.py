@@ -6,15 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.tables.run_costs import COST_NAMES
 from kernels.base.run import Floats
-
-RANKED_BY = {
-    "samples": "samples to the target",
-    "updates": "updates to the target",
-    "seconds": "time to the target",
-    "final_loss": "final loss",
-    "validation_loss": "loss on held-out samples",
-}
 
 
 def recommend(
@@ -70,7 +63,7 @@ def recommend(
     elif tied == 1:
         reason = "No other choice is tied with it in the sweep."
     elif candidates.size == 1:
-        reason = f"Of the choices tied in the sweep, it ranks first by {RANKED_BY[cost]}, compared run by run."
+        reason = f"Of the choices tied in the sweep, it ranks first by {COST_NAMES[cost]}, compared run by run."
     elif fastest.size == 1:
         reason = f"{among} it takes the least time."
     elif factors.max() > factors.min():

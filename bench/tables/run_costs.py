@@ -24,7 +24,15 @@ COSTS = {
     "final_loss": ["final_loss"],
     "validation_loss": ["validation_loss"],
 }
-# Those that are losses: any run has them, also without a target.
+# The costs in words.
+COST_NAMES = {
+    "samples": "samples to the target",
+    "updates": "updates to the target",
+    "seconds": "time to the target",
+    "final_loss": "final loss",
+    "validation_loss": "loss on held-out samples",
+}
+# The costs that are losses: any run has them, also without a target.
 LOSSES = ("final_loss", "validation_loss")
 # Runs of different choices that have these in common form a pair.
 PAIR = ["init", "seed"]

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from bench.tables.phrases import describe_choice
-from bench.tables.ranking import leaders, recommended_choice
+from bench.tables.phrases import describe_choice, name_settings
+from bench.tables.ranking import leaders, recommended_choice, varies
 from bench.tables.run_costs import choice_columns, find_choices
 from bench.tables.winners import is_confirmed
 
@@ -35,7 +35,7 @@ def contradictions(
     compared : DataFrame or None
         As `RunData.compared` where that is on fresh seeds.
     headline, verdict : dict of str to str
-        As from `bench.tables.headline.headline` and `bench.tables.verdict.verdict`.
+        As from `bench.tables.verdict.headline` and `bench.tables.verdict.verdict`.
     """
     if not ranked["recommended"].any():
         said = [about for about in ("Ties", "Optimizers", "Edge of the grid") if about in headline or about in verdict]
@@ -72,10 +72,9 @@ def _about_ties(ranked: pd.DataFrame, best: pd.Series, headline: dict[str, str],
         told = TIES.search(words.get("Ties", ""))
         if (int(told["count"].replace(",", "")) if told else 0) != others:
             found.append(f"{others} other choices are tied, and it says {words.get('Ties', 'nothing')!r}")
-    named = ranked[ranked["tied"] & (ranked.index != best.name)].head(3)
-    missing = [
-        describe_choice(row) for _, row in named.iterrows() if describe_choice(row) not in verdict.get("Ties", "")
-    ]
+    named = ranked[ranked["tied"] & (ranked.index != best.name)].head(2)
+    rates = [name_settings(row)["lr"] for _, row in named.iterrows()]
+    missing = [lr for lr in rates if varies(ranked, "lr") and lr not in verdict.get("Ties", "")]
     return [*found, *(f"{choice} is tied, and not named" for choice in missing)]
 
 

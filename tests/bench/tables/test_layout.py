@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from bench.commands.console import print_table
-from bench.tables.estimates import format_estimate
 from bench.tables.formatting import MISSING, display, duration, text
 from bench.tables.layout import lay_out, stack_rows
-from bench.tables.readable import speed_summary
+from bench.tables.phrases import format_estimate
+from bench.tables.speed_tables import speed_summary
 from tests.bench.tables.test_readable import TABLE
 
 

@@ -8,14 +8,13 @@ import pandas as pd
 import pytest
 
 from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.phrases import format_share
 from bench.tables.ranking import ranking, varies
 from bench.tables.safe_rates import describe_divergence, safe_rates
-from bench.tables.verdict import verdict
+from bench.tables.verdict import headline, verdict
 from bench.tables.winners import confirm
-from kernels import Model
 from tests.support.frames import make_frame
 
-LINE = Model("a*x")
 SEEDS = 6
 
 
@@ -37,14 +36,19 @@ def joined(*parts):
     return frame.assign(config_id=[f"run{i}" for i in range(len(frame))])
 
 
-def say(frame, target=1e-3, fresh=None, **timed):
-    frame = frame.assign(**timed)
+def say_short(frame, target=1e-3, fresh=None):
     ranked = ranking(frame)
     if fresh is None:
-        return verdict(frame, ranked, LINE, target, None)
+        return headline(ranked, target)
     ranked = confirm(ranked, fresh)
     compared = compare_optimizers(fresh, ranked=ranked) if varies(fresh, "optimizer") else None
-    return verdict(frame, ranked, LINE, target, None, compared, f"{fresh['seed'].nunique()} fresh seeds")
+    return headline(ranked, target, compared, f"{fresh['seed'].nunique()} fresh seeds")
+
+
+def say(frame, target=1e-3, fresh=None, **timed):
+    frame = frame.assign(**timed)
+    ranked = ranking(frame) if fresh is None else confirm(ranking(frame), fresh)
+    return verdict(frame, ranked, target, say_short(frame, target, fresh))
 
 
 APART = joined(
@@ -56,30 +60,29 @@ APART = joined(
 
 def test_the_best_choice_with_its_cost_in_samples_and_updates():
     assert say(APART)["Best choice"] == (
-        "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 6 runs, over 1 start and 6 seeds, "
-        "reached the target loss 0.001, after a median of 125 [103.5, 146.3] samples, 125 [103.5, 146.3] updates. No "
-        "other choice is tied with it in the sweep."
+        "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 6 runs reached the target, after 125 "
+        "[103.5, 146.3] samples, 125 [103.5, 146.3] updates; medians over 1 start and 6 seeds. No other choice is tied "
+        "with it in the sweep."
     )
 
 
 def test_seconds_come_with_the_kernel_whose_time_they_are():
     timed = {f"seconds_per_update{end}": each for end, each in (("", 1e-8), ("_low", 0.9e-8), ("_high", 1.1e-8))}
-    assert "1.25 µs [931 ns, 1.61 µs] with the kernel fused. " in say(APART, **timed)["Best choice"]
+    assert "1.25 µs [931 ns, 1.61 µs] with the kernel fused; " in say(APART, **timed)["Best choice"]
 
 
 def test_what_cannot_be_told_apart_is_named():
     alike = [runs_of([100, 110, 120, 130, 140, 150 + k], lr=0.1 + 0.01 * k) for k in range(6)]
     told = say(joined(*alike))
-    assert told["Ties"].startswith("5 other choices are statistically indistinguishable from it: sgd, learning rate ")
-    assert told["Ties"].endswith("; and 2 more choices. More seeds may separate them.")
+    assert told["Ties"].startswith("5 other choices are statistically indistinguishable from it: learning rate ")
+    assert told["Ties"].endswith("; 3 more.")
     assert "Ties" not in say(APART)
 
 
 def test_fresh_seeds_are_set_beside_the_runs_that_chose():
     fresh = joined(runs_of([140, 150, 160, 170, 180, None], lr=0.1), runs_of([300] * 6, lr=0.2))
     assert say(APART, fresh=fresh)["Confirmed"] == (
-        "On fresh seeds, 5 of 6 runs of this choice reached the target, after a median of 165 [143.5, ∞] samples, 165 "
-        "[143.5, ∞] updates. In the sweep the median was 125 samples."
+        "On fresh seeds, 5 of 6 runs reached the target, after 165 [143.5, ∞] samples; in the sweep after 125."
     )
     assert "Confirmed" not in say(APART)
 
@@ -88,15 +91,15 @@ def test_fresh_seeds_without_a_target():
     frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
     fresh = make_frame(6, lr=1.0, seed=range(6), final_loss=[1, 2, 3, 4, 5, 6.0])
     told = say(frame, None, fresh)
-    assert told["Confirmed"].startswith("On fresh seeds, 6 runs of this choice had a median final loss of 3.5 [")
-    assert told["Confirmed"].endswith("; in the sweep it was 1.25.")
+    assert told["Confirmed"].startswith("On fresh seeds, final loss 3.5 [")
+    assert told["Confirmed"].endswith("; in the sweep 1.25.")
 
 
 @pytest.mark.parametrize(
     ("rates", "sentence"),
     [
-        ([0.1, 0.2, 0.4], "The best learning rate, 0.1, is the lowest of the 3 that were tried with these settings"),
-        ([0.1, 0.05, 0.02], "The best learning rate, 0.1, is the highest of the 3 that were tried with these settings"),
+        ([0.1, 0.2, 0.4], "0.1 is the lowest of 3 learning rates; --refine 2 goes beyond it."),
+        ([0.1, 0.05, 0.02], "0.1 is the highest of 3 learning rates; --refine 2 goes beyond it."),
         ([0.1, 0.05, 0.2], None),
         ([0.1], None),
     ],
@@ -111,7 +114,7 @@ def test_rates_with_other_settings_are_no_edge():
     """Only those that were tried with the batch size of the best choice count."""
     others = [runs_of(900 + np.arange(6), lr=lr, batch_size=8) for lr in (0.01, 1.0)]
     own = [runs_of(cost + np.arange(6), lr=lr) for lr, cost in ((0.1, 100), (0.2, 300))]
-    assert "is the lowest of the 2 " in say(joined(*own, *others))["Edge of the grid"]
+    assert "is the lowest of 2 " in say(joined(*own, *others))["Edge of the grid"]
 
 
 def test_optimizers_are_compared_on_fresh_seeds():
@@ -123,8 +126,7 @@ def test_optimizers_are_compared_on_fresh_seeds():
 
     frame = joined(*(runs(name, 6) for name in costs), runs_of([800] * 6, lr=0.2, optimizer="adam"))
     told = say(frame, fresh=joined(*(runs(name, 20) for name in costs)))["Optimizers"]
-    assert told.startswith("Compared with sgd, each at its best choice of 1 for sgd, ")
-    assert "2 for adam" in told
+    assert told.startswith("Compared with sgd, each at its own best choice, on 20 fresh seeds: ")
     assert "on 20 fresh seeds: momentum needs 1 times the samples (statistically indistinguishable); " in told
     assert "; adam needs 2.56 [" in told
     assert "; nesterov reaches the target in 0 of 20 runs" in told
@@ -133,8 +135,7 @@ def test_optimizers_are_compared_on_fresh_seeds():
 def test_optimizers_between_which_there_is_no_difference():
     runs = [runs_of(100 + np.arange(6), optimizer=name) for name in ("sgd", "adam")]
     assert say(joined(*runs), fresh=joined(*runs))["Optimizers"] == (
-        "Compared with sgd, each at its only choice, on 6 fresh seeds: adam needs 1 times the samples (statistically "
-        "indistinguishable)."
+        "Compared with sgd, on 6 fresh seeds: adam needs 1 times the samples (statistically indistinguishable)."
     )
 
 
@@ -142,14 +143,14 @@ def test_optimizers_with_as_many_choices_each():
     runs = {name: runs_of(cost + np.arange(6), optimizer=name) for name, cost in (("sgd", 100), ("adam", 300))}
     fresh = joined(*runs.values())
     told = say(fresh, fresh=fresh)["Optimizers"]
-    assert told.startswith("Compared with sgd, each at its only choice, on 6 fresh seeds: adam needs ")
+    assert told.startswith("Compared with sgd, on 6 fresh seeds: adam needs ")
 
 
 def test_without_a_target_nothing_speaks_of_reaching_one():
     frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
     told = say(frame, None)
     assert told["Best choice"].startswith(
-        "sgd, learning rate 1, batch size 1, schedule constant, shuffled: a median final loss of 1.25 ["
+        "sgd, learning rate 1, batch size 1, schedule constant, shuffled: final loss 1.25 ["
     )
     assert told["Robustness"] == "The run has no target; choices are ranked by their losses."
     assert "Safe learning rates" not in told
@@ -158,7 +159,7 @@ def test_without_a_target_nothing_speaks_of_reaching_one():
 
 def test_all_that_diverged():
     told = say(joined(lost(lr=0.1), lost(lr=0.2)))
-    assert told["Best choice"] == "None: every run diverged."
+    assert told["Best choice"].startswith("None: every run diverged.")
     assert told["Divergence"] == (
         "12 of 12 runs diverged: sgd (batch size 1, shuffled) at 2 of 2 rates, 0.1 to 0.2 (12 runs)."
     )
@@ -230,3 +231,39 @@ def test_safe_rates_and_divergence_never_contradict_each_other(seed):
         ]
         bad = own[own["status"] == "diverged"]
         assert (bad["lr"].nunique(), own["lr"].nunique(), len(bad)) == (int(rates), int(tried), int(runs))
+
+
+# The short sentences
+
+
+def test_the_best_choice_is_told_by_what_was_varied():
+    assert say_short(APART) == {
+        "Best choice": "learning rate 0.1: all 6 runs reached the target, after 125 [103.5, 146.3] samples."
+    }
+
+
+def test_at_most_five_short_sentences():
+    alike = [runs_of([100, 110, 120, 130, 140, 150 + k], lr=0.1 + 0.01 * k) for k in range(6)]
+    other = [runs_of([300 + k, 310, 320, 330, 340, 350], optimizer="adam", lr=0.1 + 0.01 * k) for k in range(6)]
+    frame = joined(*alike, *other)
+    told = say_short(frame, fresh=frame)
+    assert set(told) <= {"Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers"}
+    assert {"Best choice", "Ties", "Confirmed", "Optimizers"} <= set(told)
+    assert all(len(f"{about}: {sentence}") <= 200 for about, sentence in told.items())
+    assert told["Confirmed"].startswith("On fresh seeds, all 6 runs reached the target, after ")
+
+
+def test_a_best_rate_at_the_edge_names_the_option_that_goes_on():
+    told = say_short(
+        joined(*(runs_of(100 * (1 + k) + pd.array(range(6)), lr=lr) for k, lr in enumerate([0.1, 0.2, 0.4])))
+    )
+    assert told["Edge of the grid"] == "0.1 is the lowest of 3 learning rates; --refine 2 goes beyond it."
+
+
+def test_without_a_target_and_where_all_diverged():
+    assert "final loss 1" in say_short(APART, target=None)["Best choice"]
+    assert say_short(lost())["Best choice"].startswith("None: every run diverged.")
+
+
+def test_one_run_is_not_all():
+    assert [format_share(*share) for share in ((1, 1), (2, 2), (3, 3), (0, 1))] == ["1 of 1", "both", "all 3", "0 of 1"]

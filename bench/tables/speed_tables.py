@@ -1,0 +1,157 @@
+"""The tables of speeds and of the performance budget for readers, and what they say in sentences."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.tables.formatting import MISSING, duration, text
+from bench.tables.phrases import describe_estimate, format_estimate
+from kernels.compile.kinds import KERNELS
+
+
+def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: float) -> str:
+    """Return a sentence on which of two is faster, such as "lanes is 12.7 ± 0.4 times as fast as C" with a full stop.
+
+    Parameters
+    ----------
+    a, b : str
+        The two that are compared.
+    ratio, low, high : float
+        The time of b divided by that of a, with its interval. Where 1 is inside, no difference was found.
+    """
+    if low > 1:
+        return f"{a} is {format_estimate(ratio, low, high, format_three_digits)} times as fast as {b}."
+    if high < 1:
+        return f"{b} is {format_estimate(1 / ratio, 1 / high, 1 / low, format_three_digits)} times as fast as {a}."
+    takes = f"{b} takes {format_estimate(ratio, low, high, format_three_digits)} times as long as {a}"
+    if pd.isna(low):
+        return f"{takes}; there is no interval to say how sure that is."
+    return f"No difference was found: {takes}."
+
+
+def describe_fastest(speed: pd.DataFrame) -> str | None:
+    """Return a sentence on the fastest kernel in one thread, against C or else the reference; None without either.
+
+    Parameters
+    ----------
+    speed : DataFrame
+        As from `bench.timing.speed.speed`.
+    """
+    verified = speed["verified"].fillna(False).astype(bool) & speed["ours"].astype(bool) & speed["threads"].eq(1)
+    for rival, column in (("C", "to_c"), ("reference", "to_reference")):
+        rows = speed[verified & speed[column].notna()]
+        if not rows.empty:
+            best = rows.iloc[int(rows[column].to_numpy(float).argmax())]
+            ratio = (float(best[f"{column}{end}"]) for end in ("", "_low", "_high"))
+            return describe_ratio_of_times(str(best["variant"]), rival, *ratio)
+    return None
+
+
+def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `bench.timing.speed.speed` as text, without the variants that were not measured.
+
+    The column `verified` has the largest difference from the reference and, where a kernel fuses operations, that of
+    the losses; where the difference is too large it begins with "no", and times and speedups are missing. `break-even`
+    is the number of sample-updates that repay the cold compile time, compared with the reference.
+    """
+    wrong = speed["verified"].eq(False).fillna(False).astype(bool)
+    rows = speed[speed["ns"].notna() | wrong]
+    cells = pd.DataFrame(
+        {
+            "variant": rows["variant"],
+            "verified": [_describe_verified(row) for row in rows.to_dict("records")],
+            "ns per sample-update": _format_intervals(rows, "ns"),
+            "million per second": (rows["updates_per_second"] / 1e6).map(format_three_digits),
+            "speedup over reference": _format_intervals(rows, "to_reference"),
+            "speedup over C": _format_intervals(rows, "to_c"),
+            "share of the roof": _format_intervals(rows, "share"),
+            "compile time (cold)": rows["compile_seconds"].map(duration),
+            "compile time (cached)": rows["load_seconds"].map(duration),
+            "break-even": rows["break_even"].map(format_two_digits),
+            "threads": rows["threads"],
+        }
+    )
+    if cells["share of the roof"].eq(MISSING).all():
+        cells = cells.drop(columns="share of the roof")
+    measured = ~cells.columns.isin(["variant", "verified", "threads"])
+    return cells.mask(np.outer(wrong[rows.index], measured), MISSING)
+
+
+def describe_noise(name: str, noise: tuple[float, float, float]) -> str:
+    """Return a sentence on how much a variant seems to differ from itself."""
+    low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise)
+    return f"{name} against itself differs by {middle} % [{low}, {high}]."
+
+
+def find_untimed(speed: pd.DataFrame) -> dict[str, str]:
+    """Return the variants that were not timed, each with the reason."""
+    left_out = speed[speed["ns"].isna()]
+    reasons = left_out["note"].str.removeprefix("not verified: ")
+    return dict(zip(left_out["variant"], reasons, strict=True))
+
+
+def footnotes(speed: pd.DataFrame) -> list[str]:
+    """Return a sentence for each variant that was not timed, and for each reason why kernels have no roof."""
+    untimed = [f"{variant} was not timed: {reason}" for variant, reason in find_untimed(speed).items()]
+    without = speed[speed["verified"].eq(True).fillna(False) & speed["note"].ne("")]
+    reasons = without.groupby("note", sort=False)["variant"].agg(", ".join)
+    return untimed + [f"{variants}: no roof, because {reason}" for reason, variants in reasons.items()]
+
+
+def budget_summary(targets: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `bench.timing.budget.targets_table` as text."""
+    return pd.DataFrame(
+        {
+            "what": targets["what"],
+            "variant": targets["variant"],
+            "against": targets["against"],
+            "speedup": _format_intervals(targets, "faster"),
+            "target": targets["target"].map(format_three_digits),
+            "reached": [_describe_target(row) for row in targets.to_dict("records")],
+        }
+    )
+
+
+def budget_footnotes(targets: pd.DataFrame) -> list[str]:
+    """Return a sentence for each row of the budget that was not measured, with the reason."""
+    left_out = targets[targets["faster"].isna()]
+    return [f"{row['variant']} against {row['against']}: {row['note']}" for row in left_out.to_dict("records")]
+
+
+def _describe_target(row: Mapping[Hashable, Any]) -> str:
+    faster, target = row["faster"], row["target"]
+    if pd.isna(faster):
+        return MISSING if pd.isna(row["verified"]) else "not verified"
+    return "yes" if faster >= target else f"no, {100 * (1 - faster / target):.0f} % short"
+
+
+def _describe_verified(row: Mapping[Hashable, Any]) -> str:
+    error, losses = row["error"], row["error_loss"]
+    if not row["verified"]:
+        return "no" if pd.isna(error) else f"no: off by {error:.3g}"
+    agreement = "bit for bit" if error == 0 else f"within {error:.1g}"
+    # These kernels may take losses from a factor of the samples.
+    fuses = row["variant"] in KERNELS and KERNELS[row["variant"]].fma
+    return f"{agreement}, losses {losses:.1g}" if fuses and np.isfinite(losses) else agreement
+
+
+def _format_intervals(table: pd.DataFrame, name: str) -> list[str]:
+    return [
+        MISSING if pd.isna(row[name]) else describe_estimate(row, name, format_three_digits)
+        for _, row in table.iterrows()
+    ]
+
+
+def format_three_digits(value: float) -> str:
+    """Return a number with three significant digits."""
+    if not np.isfinite(value):
+        return text(value)
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{value:#.3g}"
+
+
+def format_two_digits(value: float) -> str:
+    """Return a large number with two significant digits."""
+    return MISSING if pd.isna(value) else f"{float(f'{value:.2g}'):,.0f}"
