@@ -1,1 +1,1 @@
-"""What theory and repeated runs say of a sweep: stability, convergence, basins, trajectories."""
+"""Theory and repeated runs beside a sweep: stability, convergence, basins, trajectories."""

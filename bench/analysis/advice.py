@@ -1,7 +1,8 @@
-"""What would help a fit that diverged or did not arrive."""
+"""Advice on a fit that diverged or did not arrive."""
 
 import numpy as np
 
+from bench.analysis.curvature import some_samples
 from bench.analysis.stability import has_linear_map, largest_stable_rate, sample_orders
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
@@ -10,8 +11,6 @@ from bench.tables.formatting import text
 from kernels import FitResult, Model
 from kernels.train.yardstick import ARRIVED
 
-# The edge of stability is that of at most this many samples, drawn at random: of a million it would take minutes.
-EDGE_SAMPLES = 5_000
 # Where the lowest loss is not known, a run with a lower R² than this that stands still is in a place with no way out.
 WEAK_R2 = 0.01
 # The loss stands still where it fell by less than this share over the last half of the epochs.
@@ -32,21 +31,13 @@ def predicted_edge(
     """Return the largest stable learning rate; None where theory does not know it.
 
     It is known for models that are linear in their parameters, and the optimizers in
-    `bench.analysis.epoch_matrix.AFFINE`.
-    Of many samples a random part stands for all.
-
-    Parameters
-    ----------
-    model : Model
-    data : Dataset
-        As they are trained.
-    optimizer, batch_size, shuffle, seed
-        As for `kernels.fit`.
+    `bench.analysis.epoch_matrix.AFFINE`. Large data are represented by some of their samples. Parameters are those of
+    `kernels.fit`, and the data as trained.
     """
     if not model.is_linear or not has_linear_map(optimizer):
         return None
-    n = min(data.y.size, EDGE_SAMPLES)
-    x = data.x if n == data.y.size else data.x[np.sort(np.random.default_rng(0).choice(data.y.size, n, replace=False))]
+    x = data.x[some_samples(data)]
+    n = len(x)
     size = n if batch_size == "full" else min(int(batch_size), n)
     orders = sample_orders(n, [seed], 16) if shuffle else None
     edge = largest_stable_rate(model.design_matrix(x), size, optimizer=optimizer, orders=orders)
@@ -70,7 +61,7 @@ def advise(
     fitted : TableFit
     quality : TableQuality
     lr, optimizer, batch_size, shuffle, seed
-        With which it was fitted.
+        The settings of the fit.
     """
     result = fitted.result
     diverged = result.status == "diverged"
@@ -87,7 +78,9 @@ def advise(
     if fitted.scaling is None and sizes_differ(fitted.rows):
         sentences.append("--standardize gives all columns the same size, so that one learning rate suits them all.")
     if not shuffle and batch_size != "full" and not diverged:
-        sentences.append("--shuffle visits the samples in a new order each epoch, which averages out what order does.")
+        sentences.append(
+            "--shuffle visits the samples in a new order each epoch, which averages out the order."
+        )
     if not diverged:
         sentences.append(_advise_patience(result))
     return [sentence for sentence in sentences if sentence]
@@ -112,7 +105,7 @@ def _stands_still(result: FitResult) -> bool:
 
 
 def sizes_differ(data: Dataset) -> bool:
-    """Return whether the columns, and the 1 of an offset, have other orders of magnitude."""
+    """Return whether the columns, and the 1 of an offset, have different orders of magnitude."""
     sizes = np.append(np.sqrt(np.mean(data.x**2, axis=0)), 1.0)
     return bool(sizes.max() > SIZES * sizes.min())
 

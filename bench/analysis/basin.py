@@ -48,22 +48,22 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
         As in the sweep. Where there are many samples, or the kernel is slower than lanes, the plane has fewer starts
         and the runs have fewer epochs.
     data : Dataset
-        What was trained.
+        The data that were trained on.
     rows : DataFrame, optional
         Rows of `result.frame`; without them, those of `best_run_of_each_optimizer`.
 
     Returns
     -------
     DataFrame
-        For each of the runs one row per start, up to 41 by 41 of them: `config_id` and the choices of the run; where it
-        starts, `param_<name>`, of which two vary; `status`, `samples_seen`, `samples_to_target` (missing where it was
+        For each of the runs one row per start, up to 41 by 41 of them: `config_id` and the choices of the run; its
+        start, `param_<name>`, of which two vary; `status`, `samples_seen`, `samples_to_target` (missing where it was
         not reached) and `final_loss`, with the parameters that a run keeps. No rows for a model of one parameter, runs
-        that did not end, or where there are too many samples.
+        that did not end, or too many samples.
     """
     model, names = result.model, [f"param_{name}" for name in result.model.params]
     rows = best_run_of_each_optimizer(result.frame) if rows is None else rows
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
-    # What is held out has a part in a run only where it says which parameters are kept.
+    # Held-out samples affect a run only with patience, where they decide which parameters are kept.
     validation = None if settings.patience is None else data.validation
     samples = hold_out(model, make_loss(settings.loss), *check_samples(model, data.x, data.y), validation)
     columns, y = samples.train
@@ -108,7 +108,7 @@ def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _affordable_plane(n: int, epochs: int, cost: int) -> tuple[int, int]:
-    """Return how many starts each side has, an odd number, and how many epochs; none where even one takes long."""
+    """Return how many starts each side has, an odd number, and the epochs; none where one takes too long."""
     visits = WORK // cost // max(n, FEW)
     size = min(SIZE, max(LEAST, int((visits / epochs) ** 0.5)))
     size -= 1 - size % 2

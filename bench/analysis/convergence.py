@@ -1,7 +1,7 @@
 """Stable rates and convergence, predicted and measured, for the runs of a sweep."""
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -16,148 +16,123 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
 
 CHOICE = ["optimizer", "batch_size", "shuffle"]
+EDGES = {"predicted_edge": "float", "stable_up_to": "float", "diverges_from": "float", "agrees": "boolean"}
+RATES = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate": "float"}
 
-# Larger data have no theory here: what it needs would be 160 MB.
+# Larger data have no theory here: their matrices would take 160 MB.
 MAX_NUMBERS = 20_000_000
 
-# A squared loss this small, relative to the mean of y**2, is rounding: ten thousand times what sums have in amplitude.
+# A squared loss this small, relative to the mean of y**2, is rounding; errors of sums are ten thousand times smaller.
 ROUNDING = 1e-24
 NEAR_LEAST_SQUARES = 1e-10
 # Right at the edge, the square of a random walk doubles from half of the time to all of it.
 GROWTH = 2.0
 
-# The direction that goes slowest is alone where theory says that of the loss so little is another's.
+# The slowest direction is alone where, by theory, the share of another in the loss is this small.
 NEGLIGIBLE = 0.1
-# The two halves of what is measured must agree this well, or else it is no rate yet; points that make two halves.
+# The slopes of the two halves must agree this well, or there is no rate yet; the fewest points that make two halves.
 SLOPE_TOLERANCE, MIN_EPOCHS = 0.02, 5
-# Two directions that go equally fast make a wave, which is straight only in the long run.
+# Two directions that are equally fast make a wave, which is straight only in the long run.
 SAME_MODULUS, MIN_EPOCHS_OF_WAVES = 1 - 1e-6, 40
 
 
-def theory_table(
-    model: Model,
-    x: ArrayLike,
-    frame: pd.DataFrame,
-    curves: pd.DataFrame,
-    settings: RunTable,
-) -> pd.DataFrame:
-    """Return the largest stable rate, predicted and measured, by optimizer, batch size and order of samples.
+class TheoryTables(NamedTuple):
+    """Predictions beside measurements, each by optimizer, batch size and order of the samples.
 
-    Only optimizers with a linear map have one that is predicted.
-
-    The prediction is about a rate that stays as it is, and most schedules lower it: a run that starts above the edge
-    is saved when the rate falls. So what is measured is the first epochs, as long as the rate is that of epoch 0. A
-    run counts as diverging if it blew up in them, or if its loss after them is above that at the start and `GROWTH`
-    times that halfway: the noise of small batches alone may lift the loss above that of a good start, but then it
-    stays there. Slow growth takes more epochs to be seen than a schedule may leave.
-
-    Parameters
+    Attributes
     ----------
-    model : Model
-    x : array, shape (n,) or (n, inputs)
-        What was trained on.
-    frame, curves : DataFrame
-        Those of `bench.store.results.SweepResult`.
-    settings : RunTable
-        As in the sweep.
-
-    Returns
-    -------
-    DataFrame
-        optimizer, batch_size, shuffle; `predicted_edge`, for shuffled samples over the orders of the frame's seeds;
-        `diverges_from`, the smallest rate of which some run diverges, and `stable_up_to`, the rate of the grid before
+    edges : DataFrame
+        `predicted_edge`, the largest stable rate, for shuffled samples over the orders of the frame's seeds;
+        `diverges_from`, the smallest rate at which some run diverges, and `stable_up_to`, the rate of the grid before
         it (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are
         no further apart than a step of the grid, missing where the grid does not reach the edge.
-        No rows for other models than linear ones, other losses than the squared one, or more numbers in X (for
-        small batches: in all H_b together) than `MAX_NUMBERS`.
+    rates : DataFrame
+        By `lr` of epoch 0 too: `predicted_rate` and `measured_rate`, the factor on the distance to the solution per
+        epoch, the measured one as the median over those `runs` in which it could be measured. There is no row where it
+        could be measured in none.
     """
-    rows = []
-    derivatives = _design_matrix(model, x, frame, settings.loss)
-    if derivatives is not None:
-        frame = _add_first_rate(frame)
-        frame["grew"] = _has_grown(frame, curves, len(derivatives), settings)
-        for choice, runs, orders in _group_runs(derivatives, frame):
-            optimizer, batch_size, _ = choice
-            edge = largest_stable_rate(
-                derivatives, batch_size, optimizer=optimizer, drop_last=settings.drop_last, orders=orders
-            )
-            rows.append((*choice, edge, *_measure_edge(runs, edge)))
-    columns = [*CHOICE, "predicted_edge", "stable_up_to", "diverges_from", "agrees"]
-    types = {"predicted_edge": "float", "stable_up_to": "float", "diverges_from": "float", "agrees": "boolean"}
-    return pd.DataFrame(rows, columns=columns).astype(types)
+
+    edges: pd.DataFrame
+    rates: pd.DataFrame
 
 
-def rates_table(
-    model: Model,
-    x: ArrayLike,
-    y: ArrayLike,
-    frame: pd.DataFrame,
-    curves: pd.DataFrame,
-    settings: RunTable,
-) -> pd.DataFrame:
-    """Return the factor on the distance to the solution per epoch, predicted and measured.
+def theory_tables(
+    model: Model, x: ArrayLike, y: ArrayLike, frame: pd.DataFrame, curves: pd.DataFrame, settings: RunTable
+) -> TheoryTables:
+    """Return stable rates and rates of convergence, predicted and measured, for optimizers with a linear map.
 
-    It is measured in the first epochs, as long as the rate is that of epoch 0: half the slope of the logarithm of the
-    loss above least squares, over the second half of the epochs in which that is more than rounding. There the slowest
-    direction must be alone: going by the eigenvalues, the next one's share of the loss has fallen to a tenth of it,
-    and the slopes of the two halves of what is left agree. Two that are equally fast go on as a wave, which takes more
-    epochs to be measured. Left out are runs for which that is not so; runs in small batches on data that are not exact,
-    which end at their noise and not at the solution; and those with weight decay, which end elsewhere.
+    Predictions hold for a rate that stays as it is, and most schedules lower it: a run that starts above the edge is
+    saved when the rate falls. So runs are judged by their first epochs, as long as the rate is that of epoch 0.
+
+    *Edges.* A run counts as diverging if it blew up in these epochs, or if its loss after them is above that at the
+    start and `GROWTH` times that halfway: the noise of small batches alone may lift the loss above that of a good
+    start, but then it stays there. Slow growth takes more epochs to be seen than a schedule may leave.
+
+    *Rates* are half the slope of the logarithm of the loss above least squares, over the second half of the epochs in
+    which that is more than rounding. The slowest direction must be alone there: by the eigenvalues, the next one's
+    share of the loss has fallen to a tenth of it, and the slopes of the two halves agree. Two directions that are
+    equally fast go on as a wave, which takes more epochs to be measured. Other runs are left out, and so are runs in
+    small batches on data that are not exact, which end at their noise and not at the solution, and those with weight
+    decay, which end elsewhere.
+
+    Both tables are empty for models that are not linear, losses other than the squared one, or more numbers in X (for
+    small batches: in all H_b together) than `MAX_NUMBERS`.
 
     Parameters
     ----------
     model : Model
     x : array, shape (n,) or (n, inputs)
     y : array, shape (n,)
-        What was trained on.
+        The data that were trained on.
     frame, curves : DataFrame
         Those of `bench.store.results.SweepResult`.
     settings : RunTable
         As in the sweep.
-
-    Returns
-    -------
-    DataFrame
-        optimizer, batch_size, shuffle, `lr` (of epoch 0); `runs` of which it could be measured; `predicted_rate` and
-        `measured_rate`, the median over these runs. No row where it could be measured of none.
     """
-    rows: list[tuple[object, ...]] = []
+    edges: list[tuple[object, ...]] = []
+    rates: list[tuple[object, ...]] = []
     derivatives = _design_matrix(model, x, frame, settings.loss)
-    target = np.asarray(y, float) - model.predict(np.zeros(len(model.params)), x)
-    if derivatives is not None and np.isfinite(target).all():
-        lowest, smallest, exact = _lowest_loss(derivatives, target)
-        frame = _add_first_rate(frame)
-        frame = frame[(frame["batch_size"] == len(derivatives)) | exact].reset_index(drop=True)
-        excess = _losses_by_epoch(frame, curves) - lowest if len(frame) else np.empty((0, 1))
+    if derivatives is not None:
+        frame = _add_first_rate(frame.reset_index(drop=True))
+        losses = _losses_by_epoch(frame, curves)
+        frame["grew"] = _has_grown(frame, losses, len(derivatives), settings)
+        target = np.asarray(y, float) - model.predict(np.zeros(len(model.params)), x)
+        solution = _find_solution(derivatives, target) if np.isfinite(target).all() else None
         for choice, runs, orders in _group_runs(derivatives, frame):
-            optimizer = make_optimizer(choice[0])
-            if optimizer.weight_decay:
+            optimizer, batch_size, _ = choice
+            about: dict[str, Any] = {"optimizer": optimizer, "drop_last": settings.drop_last, "orders": orders}
+            edge = largest_stable_rate(derivatives, batch_size, **about)
+            edges.append((*choice, edge, *_measure_edge(runs, edge)))
+            noisy = batch_size < len(derivatives) and not (solution and solution.exact)
+            if solution is None or noisy or make_optimizer(optimizer).weight_decay:
                 continue
-            rates = np.unique(runs["rate"])
-            moduli = eigenvalue_moduli(
-                derivatives, rates, choice[1], optimizer=optimizer, drop_last=settings.drop_last, orders=orders
-            )
-            for rate, own in zip(rates, moduli, strict=True):
-                own_runs = runs.index[runs["rate"] == rate]
-                measured = _measure_rates(excess[own_runs], smallest, own)
-                if measured:
-                    rows.append((*choice, rate, len(measured), own[0], np.median(measured)))
-    columns = [*CHOICE, "lr", "runs", "predicted_rate", "measured_rate"]
-    types = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate": "float"}
-    return pd.DataFrame(rows, columns=columns).astype(types)
+            tried = np.unique(runs["rate"])
+            for rate, moduli in zip(tried, eigenvalue_moduli(derivatives, tried, batch_size, **about), strict=True):
+                excess = losses[runs.index[runs["rate"] == rate]] - solution.loss
+                if measured := _measure_rates(excess, solution.smallest, moduli):
+                    rates.append((*choice, rate, len(measured), moduli[0], np.median(measured)))
+    return TheoryTables(
+        pd.DataFrame(edges, columns=[*CHOICE, *EDGES]).astype(EDGES),
+        pd.DataFrame(rates, columns=[*CHOICE, *RATES]).astype(RATES),
+    )
 
 
-def _lowest_loss(derivatives: Floats, target: Floats) -> tuple[float, float, bool]:
-    """Return the loss at the solution, the smallest excess over it that is no rounding, and whether the fit is exact.
+class _Solution(NamedTuple):
+    """The loss at the solution, the smallest excess over it that is no rounding, and whether the fit is exact."""
 
-    An exact fit has the loss 0.
-    """
+    loss: float
+    smallest: float
+    exact: bool
+
+
+def _find_solution(derivatives: Floats, target: Floats) -> _Solution:
+    """Return the solution by least squares; the loss of an exact fit is 0."""
     solution = np.linalg.lstsq(derivatives, target)[0]
     least = float(np.mean((derivatives @ solution - target) ** 2))
     rounding = ROUNDING * float(np.mean(target**2))
     if least <= rounding:
-        return 0.0, rounding, True
-    return least, rounding + NEAR_LEAST_SQUARES * least, False
+        return _Solution(0.0, rounding, True)
+    return _Solution(least, rounding + NEAR_LEAST_SQUARES * least, False)
 
 
 def _measure_edge(runs: pd.DataFrame, predicted: float) -> tuple[float, float, bool | None]:
@@ -172,7 +147,7 @@ def _measure_edge(runs: pd.DataFrame, predicted: float) -> tuple[float, float, b
 
 
 def _design_matrix(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> Floats | None:
-    """Return the design matrix, or None where theory has nothing to say of these runs."""
+    """Return the design matrix, or None where theory says nothing about these runs."""
     if frame.empty or not model.is_linear or make_loss(loss).name != "squared":
         return None
     if len(np.asarray(x)) * len(model.params) > MAX_NUMBERS:
@@ -203,7 +178,7 @@ def _group_runs(
 
 
 def _add_first_rate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with the `rate` of epoch 0, and how many epochs keep it: the `stretch`."""
+    """Return the frame with the `rate` of epoch 0, and the `stretch`, how many epochs keep it."""
     epochs = max(1, int(frame["epochs"].max()))
     factors = {text: learning_rates(text, 1.0, epochs) for text in frame["schedule"].unique()}
     stretches = {text: int(np.argmin([*(own == own[0]), False])) for text, own in factors.items()}
@@ -224,12 +199,11 @@ def _losses_by_epoch(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
     return losses
 
 
-def _has_grown(frame: pd.DataFrame, curves: pd.DataFrame, n: int, settings: RunTable) -> NDArray[np.bool_]:
+def _has_grown(frame: pd.DataFrame, losses: Floats, n: int, settings: RunTable) -> NDArray[np.bool_]:
     """Return whether each run blew up in the first stretch, or its loss grew."""
-    losses = _losses_by_epoch(frame, curves)
     rows = np.arange(len(frame))
     last = losses.shape[1] - 1 - np.argmax(~np.isnan(losses)[:, ::-1], axis=1)
-    # Of a thinned curve, the last loss that is stored in the first half.
+    # The last loss that a thinned curve stores in the first half.
     halfway = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(losses.shape[1])), axis=1)[rows, last // 2]
     start, middle, end = losses[:, 0], losses[rows, halfway], losses[rows, last]
     per_epoch = samples_per_epoch(n, frame["batch_size"].to_numpy(), settings.drop_last)
@@ -248,14 +222,14 @@ def _settling_time(moduli: Floats) -> tuple[float, int]:
 
 
 def _measure_rates(excess: Floats, smallest: float, moduli: Floats) -> list[float]:
-    """Return the factors of those runs, one per row of `excess`, of which it could be measured."""
+    """Return the factors of the runs, the rows of `excess`, in which it could be measured."""
     begin, fewest = _settling_time(moduli)
     measured = [_measure_rate(run, smallest, begin, fewest) for run in excess]
     return [rate for rate in measured if not np.isnan(rate)]
 
 
 def _measure_rate(excess: Floats, smallest: float, begin: float, fewest: int) -> float:
-    """Return the factor on the distance per epoch, from losses above that of the solution; nan if there is none yet."""
+    """Return the factor on the distance per epoch, from losses less that of the solution; nan if there is none yet."""
     stored = np.flatnonzero(~np.isnan(excess))
     fine = (excess[stored] > smallest) & np.isfinite(excess[stored])
     count = int(np.argmin([*fine, False]))

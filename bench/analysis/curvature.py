@@ -1,6 +1,7 @@
 """The largest stable learning rates near given parameters, of any model and any smooth loss."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.analysis.stability import largest_stable_rate, sample_orders
 from bench.data.table import Dataset
@@ -19,16 +20,14 @@ STEP = 1e-4
 def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[float, float] | None:
     """Return the largest stable rates of sgd near some parameters, for single samples and for full batches.
 
-    Those of the quadratic approximation with the Hessian J^T W J, in which J is the Jacobian of the model and W the
-    second derivatives of the loss (Gauss and Newton). It is the loss itself for linear models and the squared loss.
-    None where that is flat, as at kinks, or not finite.
+    They are those of the quadratic approximation with the Hessian J^T W J, in which J is the Jacobian of the model and
+    W the second derivatives of the loss (Gauss and Newton): the loss itself for linear models and the squared loss.
+    None where it is flat, as at kinks, or not finite.
     """
     if loss.name in PIECES:
         return None  # slopes that jump
-    x, y = data.x, data.y
-    if y.size > EDGE_SAMPLES:
-        some = np.sort(np.random.default_rng(0).choice(y.size, EDGE_SAMPLES, replace=False))
-        x, y = x[some], y[some]
+    some = some_samples(data)
+    x, y = data.x[some], data.y[some]
     rows = curvature_rows(model, loss, x, y, params)
     if not np.isfinite(rows).all() or not rows.any():
         return None
@@ -36,6 +35,13 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
     single = largest_stable_rate(rows, 1, optimizer="sgd", orders=orders)
     full = largest_stable_rate(rows, len(rows), optimizer="sgd")
     return (single, full) if np.isfinite([single, full]).all() else None
+
+
+def some_samples(data: Dataset) -> slice | NDArray[np.int64]:
+    """Return the places of the samples by which edges of stability are found: all, or some drawn at random."""
+    if data.y.size <= EDGE_SAMPLES:
+        return slice(None)
+    return np.sort(np.random.default_rng(0).choice(data.y.size, EDGE_SAMPLES, replace=False))
 
 
 def curvature_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Floats) -> Floats:

@@ -36,7 +36,7 @@ TRIED = 2
 
 
 class DefaultStudy(NamedTuple):
-    """A study, and what was found out in making it.
+    """A study, and what was found in making it.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ class DefaultStudy(NamedTuple):
     rows : int
         Of the table, without those that are dropped.
     left_out : dict
-        Which columns were left out as inputs without being asked for, and why.
+        The columns that were left out as inputs without being asked for, with the reasons.
     classes : Classes or None
-        The labels that y has, where they are classes.
+        The labels of y, where they are classes.
     """
 
     study: Study
@@ -91,7 +91,7 @@ def default_study(
     drop_missing : bool
         Whether to skip rows with missing values.
     loss : str
-        What is trained; with one of classes, y may hold two labels.
+        The loss to be trained; with one of classes, y may hold two labels.
     name : str, optional
         Of the study; without it, that of the file.
     validation, test : float, optional
@@ -169,7 +169,8 @@ def _carries_back(model: Model, scaling: Scaling) -> bool:
 def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tuple[float, float] | None:
     """Return the largest stable rates of sgd for single samples and for full batches.
 
-    Those near the optimum, and of a linear model also those at its start, at 0, where the loss may be curved more.
+    They are those near the optimum, and for a linear model also those at its start, at 0, where the loss may be curved
+    more.
     """
     places = [] if yardstick.params is None else [yardstick.params]
     if model.is_linear and not loss.is_squared:

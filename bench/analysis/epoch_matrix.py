@@ -6,8 +6,8 @@ solution by
     d <- d - lr * (H_b d - noise),    H_b = mean over the batch of x_i x_i^T,
 
 and momentum adds a velocity, which is linear in d and itself. So an update is an affine map, and an epoch, which
-composes them, is one too. The composition is associative: S. Maleki, M. Musuvathi, T. Mytkowicz, Parallel stochastic
-gradient descent with sound combiners (2017). So the matrices of parts of an epoch are multiplied side by side.
+composes them, is one too. The composition is associative, so the matrices of parts of an epoch are multiplied side by
+side (S. Maleki, M. Musuvathi, T. Mytkowicz, Parallel stochastic gradient descent with sound combiners, 2017).
 """
 
 import numpy as np

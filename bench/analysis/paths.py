@@ -28,12 +28,12 @@ MAX_NUMBERS = 185_000
 LEAST_MARKS, MAX_MARKS = 16, 101
 # Samples visited by all of them, a tenth of a second in lanes; see `bench.analysis.basin`.
 WORK = 150_000_000
-# What lets runs be trained together.
+# Runs that have these in common are trained together.
 SHARED = ["optimizer", "batch_size", "shuffle", "seed"]
 
 
 def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
-    """Train one run of each choice from each start once more, with the kernel of the sweep, and record where it stood.
+    """Train one run of each choice from each start once more, with the kernel of the sweep, and record its path.
 
     It is the run of the first seed. Where all take too long, or too much room, the later starts are left out, and of a
     single start every second choice, or every third, ...
@@ -44,7 +44,7 @@ def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd
     settings : RunTable
         As in the sweep.
     data : Dataset
-        What was trained.
+        The data that were trained on.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def _record_group(
 
 
 def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]) -> Any:
-    """Return which runs ended as in the sweep, and kept what was found; a run that must and did not is an error."""
+    """Return which runs ended as in the sweep, at the same kept parameters; an exact run that did not is an error."""
     expected = group[[f"param_{name}" for name in params]].to_numpy(float)
     near = np.isclose(found, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True)
     status = np.array(STATUS)[runs.status] == group["status"].astype(str).to_numpy()
@@ -144,6 +144,6 @@ def _to_frame(result: SweepResult, ids: Any, samples: Marks | Floats, loss: Floa
 
 
 def _to_float32(values: Floats) -> NDArray[np.float32]:
-    """Return the values in half the bytes; a finite one stays finite, for a run that went far may come back."""
+    """Return the values in half the bytes; a finite one stays finite, because a run that went far may come back."""
     most = float(np.finfo(np.float32).max)
     return np.where(np.isfinite(values), np.clip(values, -most, most), values).astype(np.float32)

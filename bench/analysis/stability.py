@@ -1,22 +1,22 @@
 """Stable rates and convergence of models that are linear in their parameters, as theory predicts them.
 
-A whole epoch is then one affine map of the distance d to the solution (`bench.analysis.epoch_matrix`).
-Its linear part decides: the distance shrinks by the map's spectral radius per epoch in the end, and grows where that
-exceeds 1 (B. T. Polyak, Introduction to Optimization, 1987). Gradient descent has one batch, and the largest stable
-rate 2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is twice as large. The optimizers that divide
-by a running size of the gradient have no such map.
+A whole epoch is one affine map of the distance d to the solution (`bench.analysis.epoch_matrix`). In the long run the
+distance shrinks per epoch by the spectral radius of the map's linear part, and grows where that exceeds 1 (B. T.
+Polyak, Introduction to Optimization, 1987). Gradient descent has one batch, and the largest stable rate
+2 / lambda_max(X^T X / n). Momentum adds a velocity to d, and its map is twice as large. The optimizers that divide by a
+running size of the gradient have no such map.
 
-An order drawn anew in each epoch has no fixed map either. What is said then is said of the orders of some seeds and
-epochs: the growth per epoch, in the geometric mean, if they were visited in turn for ever. With more and more orders
-that goes to the Lyapunov exponent of the random products (H. Furstenberg, H. Kesten, 1960), which is where almost
-every single run turns from shrinking to growing; means over many runs, which a few of them dominate, grow earlier.
+An order drawn anew in each epoch has no fixed map either. Its prediction is the growth per epoch, in the geometric
+mean, over the orders of some seeds and epochs visited in turn for ever. With more and more orders that goes to the
+Lyapunov exponent of the random products (H. Furstenberg, H. Kesten, 1960), at which almost every single run turns from
+shrinking to growing; means over many runs, which a few of them dominate, grow earlier.
 """
 
 from collections.abc import Iterable
 from itertools import islice, product
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.analysis.epoch_matrix import AFFINE, batch_curvatures, epoch_matrices
 from kernels.base.checks import describe
@@ -26,7 +26,7 @@ from kernels.data.samples import check_batch_size
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
-# So many orders stand for all, fewer where they have many samples: what one does differently evens out within it then.
+# At most this many orders stand for all; fewer where orders are long, because their differences even out within them.
 ORDERS = 16
 ORDERED_SAMPLES = 100_000
 
@@ -44,47 +44,9 @@ def sample_orders(n: int, seeds: Iterable[int], epochs: int) -> NDArray[np.int64
     return np.stack([permutation(n, seed, epoch) for epoch, seed in first])
 
 
-def epoch_map(
-    derivatives: Floats,
-    lr: ArrayLike,
-    batch_size: int | str = 1,
-    *,
-    optimizer: str | Optimizer = "sgd",
-    drop_last: bool = True,
-) -> Floats:
-    """Return the linear part A of an epoch over the samples in order.
-
-    The epoch takes theta - theta* to A (theta - theta*) + noise.
-
-    Parameters
-    ----------
-    derivatives : array, shape (n, P)
-        The x_i^T, as from `Model.design_matrix`.
-    lr : float or array, shape (rates,)
-        The rates of which to compute it.
-    batch_size, drop_last
-        As for `kernels.fit`.
-    optimizer : str
-        One of `bench.analysis.epoch_matrix.AFFINE` with its options.
-
-    Returns
-    -------
-    array, shape (Q, Q) or (rates, Q, Q)
-        With Q = P for sgd. Q = 2 P where there is a velocity: it follows on the distance.
-
-    Raises
-    ------
-    ValueError
-        If there is no such map for the optimizer, or the batch size does not fit the samples.
-    """
-    curvatures = batch_curvatures(derivatives, batch_size, drop_last, np.arange(len(derivatives))[np.newaxis])
-    (maps,) = epoch_matrices(curvatures, _check_rates(lr), _make_linear_optimizer(optimizer))
-    return np.reshape(maps, np.shape(lr) + maps.shape[1:])
-
-
 def eigenvalue_moduli(
     derivatives: Floats,
-    lr: ArrayLike,
+    rates: Floats,
     batch_size: int | str = 1,
     *,
     optimizer: str | Optimizer = "sgd",
@@ -98,48 +60,30 @@ def eigenvalue_moduli(
 
     Parameters
     ----------
-    derivatives, lr, batch_size, optimizer, drop_last
-        As for `epoch_map`.
+    derivatives : array, shape (n, P)
+        The x_i^T, as from `Model.design_matrix`.
+    rates : array, shape (rates,)
+    batch_size, drop_last
+        As for `kernels.fit`.
+    optimizer : str or Optimizer
+        One of `bench.analysis.epoch_matrix.AFFINE` with its options.
     orders : array, shape (K, n), optional
         Orders that are visited in turn for ever, as from `sample_orders`; a factor is then the geometric mean over
         them. Without it the samples are visited as they stand.
 
     Returns
     -------
-    array, shape (Q,) or (rates, Q)
+    array, shape (rates, Q)
+        With Q = P for sgd, and Q = 2 P where there is a velocity.
 
     Raises
     ------
     ValueError
-        As `epoch_map`.
+        If there is no such map for the optimizer, or the batch size does not fit the samples.
     """
     optimizer = _make_linear_optimizer(optimizer)
     curvatures = _determined_curvatures(derivatives, batch_size, drop_last, orders, optimizer)
-    found = _eigenvalue_moduli(curvatures, _check_rates(lr), optimizer)
-    return found if np.ndim(lr) else found[0]
-
-
-def spectral_radius(
-    derivatives: Floats,
-    lr: ArrayLike,
-    batch_size: int | str = 1,
-    *,
-    optimizer: str | Optimizer = "sgd",
-    drop_last: bool = True,
-    orders: NDArray[np.int64] | None = None,
-) -> Floats:
-    """Return the factor by which the distance to the solution changes per epoch in the end.
-
-    That is the largest of the `eigenvalue_moduli`.
-
-    Returns
-    -------
-    array, shape of `lr`
-        0 where there is nothing that moves.
-    """
-    factors = eigenvalue_moduli(derivatives, lr, batch_size, optimizer=optimizer, drop_last=drop_last, orders=orders)
-    radius: Floats = factors.max(axis=-1, initial=0.0)
-    return radius
+    return _eigenvalue_moduli(curvatures, rates, optimizer)
 
 
 def largest_stable_rate(
@@ -150,20 +94,21 @@ def largest_stable_rate(
     drop_last: bool = True,
     orders: NDArray[np.int64] | None = None,
 ) -> float:
-    """Return the rate at which the spectral radius first reaches 1, seen from small rates.
+    """Return the smallest learning rate at which an epoch no longer shrinks the distance to the solution.
 
-    For gradient descent it is 2 / lambda_max(X^T X / n). Else it is sought upwards, in steps of 5 %, and found to a
-    relative `PRECISION`. The radius of several batches need not be monotone: above the edge there may be stable rates
-    again, which are not to be relied on, and an unstable stretch narrower than a step can be missed. sgd is stable in
-    any order below 2 / max(trace H_b), and the search starts there; with momentum beta, for which no such bound is
-    known here, at (1 - beta)**2 of that. Where the samples come sorted, an epoch can stretch distances by many orders
-    of magnitude and shrink them again: then rounding blurs the radius near the edge, and training too. For the
-    quadratic in order, sample by sample, that moves the edge by 0.2 %.
+    For gradient descent it is 2 / lambda_max(X^T X / n). Otherwise the spectral radius is followed upwards, in steps of
+    5 %, until it reaches 1, and the rate is found to a relative `PRECISION`. The radius of several batches need not be
+    monotone: there may be stable rates above the edge, which are not to be relied on, and an unstable stretch narrower
+    than a step can be missed. sgd is stable in any order below 2 / max(trace H_b), where the search starts; with
+    momentum beta, for which no such bound is known here, it starts at (1 - beta)**2 of that. Where the samples come
+    sorted, an epoch can stretch distances by many orders of magnitude and shrink them again: rounding then blurs the
+    radius near the edge, as it blurs training. For the quadratic in order, sample by sample, that moves the edge by
+    0.2 %.
 
     Parameters
     ----------
     derivatives, batch_size, optimizer, drop_last, orders
-        As for `spectral_radius`.
+        As for `eigenvalue_moduli`.
 
     Returns
     -------
@@ -173,7 +118,7 @@ def largest_stable_rate(
     Raises
     ------
     ValueError
-        As `epoch_map`.
+        As `eigenvalue_moduli`.
     """
     optimizer = _make_linear_optimizer(optimizer)
     curvatures = _determined_curvatures(derivatives, batch_size, drop_last, orders, optimizer)
@@ -221,20 +166,12 @@ def _make_linear_optimizer(optimizer: str | Optimizer) -> Optimizer:
     return made
 
 
-def _check_rates(lr: ArrayLike) -> Floats:
-    """Return learning rates as a row."""
-    rates = np.atleast_1d(np.asarray(lr, np.float64))
-    if rates.ndim > 1 or not (np.isfinite(rates) & (rates >= 0)).all():
-        raise ValueError(f"lr must be a finite number >= 0 or a list of them, not {describe(lr)}")
-    return rates
-
-
 def _determined_curvatures(
     derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64] | None, optimizer: Optimizer
 ) -> Floats:
-    """Return the curvatures H_b in the directions that the visited samples determine, or that the weight decay does.
+    """Return the curvatures H_b in the directions in which the visited samples, or the weight decay, move parameters.
 
-    An orthogonal change of coordinates, after which what never moves is left out.
+    The coordinates are changed orthogonally, and those that never move are left out.
     """
     n = len(derivatives)
     size = check_batch_size(batch_size, n)
@@ -249,11 +186,7 @@ def _determined_curvatures(
 
 
 def _eigenvalue_moduli(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    """Return the moduli of the map's eigenvalues, the largest first, shape (rates, Q).
-
-    Those of the orders visited in turn for ever, in the geometric mean over them. Where an epoch leads out of the range
-    of floats they are inf.
-    """
+    """Return the moduli of the map's eigenvalues, the largest first; see `eigenvalue_moduli`."""
     product, *others = epoch_matrices(curvatures, rates, optimizer)
     logarithm = np.zeros(len(rates))
     with np.errstate(all="ignore"):

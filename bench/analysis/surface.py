@@ -21,7 +21,7 @@ def loss_surface(model: Model, loss: Loss, data: Dataset) -> Callable[[Floats], 
     Returns
     -------
     callable
-        Parameters, shape (k, P), to what runs with this loss record, shape (k,); what overflows is not finite.
+        Parameters, shape (k, P), to the losses that runs record, shape (k,); losses that overflow are not finite.
     """
     columns, y = check_samples(model, data.x, data.y)
     some = np.linspace(0, y.size - 1, min(y.size, MAX_SAMPLES)).round().astype(int)

@@ -28,10 +28,10 @@ def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each of the first five starts, the run that reached the target in the middle of all that did.
+    """Return, for each of the first five starts, the median run of those that reached the target.
 
-    The fastest one has hardly a path to show. Where no run of a start reached the target,
-    the one with the lowest loss is taken.
+    The fastest run has hardly a path to show. Where no run of a start reached the target, it is the one with the lowest
+    loss.
     """
     chosen = []
     for _, runs in _rank_runs(frame).groupby("init", observed=True):
@@ -50,7 +50,7 @@ def _rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
 def trajectories(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
     """Train the best and the typical run from each start once more.
 
-    A run that makes rounding errors large ends elsewhere with another kernel, and is left out.
+    A run that amplifies rounding errors ends elsewhere with another kernel, and is left out.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def trajectories(result: SweepResult, settings: RunTable, data: Dataset) -> pd.D
     settings : RunTable
         As in the sweep.
     data : Dataset
-        What was trained.
+        The data that were trained on.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def replay(
     -------
     FitResult or None
         It ends where the row says, to the bit where the kernel promises that, and else within a tolerance; None where
-        it does not because training makes roundings large.
+        it does not because training amplifies rounding errors.
 
     Raises
     ------
@@ -144,13 +144,13 @@ class _End:
 
 
 def _end_of(run: FitResult, row: Mapping[str, Any], settings: RunTable) -> _End:
-    """Return where a run ended that is to be that of a row."""
+    """Return where a run ended, at the mark whose parameters the row of the sweep has."""
     mark = _kept_mark(run, row, settings)
     return _End(run.status, int(run.samples_seen[-1]), np.array([run.loss[mark], *run.trajectory[mark]]))
 
 
 def _kept_mark(run: FitResult, row: Mapping[str, Any], settings: RunTable) -> int:
-    """Return the mark whose parameters a row of the sweep has: of marks that are as good, a rounding decides."""
+    """Return the mark whose parameters a row of the sweep has: between equally good marks a rounding decides."""
     last = run.loss.size - 1
     return last if settings.patience is None else min(last, int(np.searchsorted(run.samples_seen, row["best_samples"])))
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis.basin import basin
-from bench.analysis.convergence import rates_table, theory_table
+from bench.analysis.convergence import theory_tables
 from bench.analysis.paths import recorded_paths
 from bench.analysis.trajectories import ReplayError, trajectories
 from bench.commands.cluster import open_cluster
@@ -278,10 +278,11 @@ def _analyze(trained: Trained) -> None:
     replay_runs(trained)
     result, study, data, _ = trained
     settings = study.run
+    theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, settings)
     trained.store(
         basin=basin(result, settings, data),
-        theory=theory_table(result.model, data.x, result.frame, result.curves, settings),
-        rates=rates_table(result.model, data.x, data.y, result.frame, result.curves, settings),
+        theory=theory.edges,
+        rates=theory.rates,
     )
 
 

@@ -59,7 +59,7 @@ def rate_map(
         One row per configuration, as `bench.tables.ranking` describes it.
     edges : DataFrame, optional
         `optimizer`, `batch_size`, `shuffle` and `predicted_edge`, the largest stable rate; see
-        `bench.analysis.convergence.theory_table`. Drawn as a line.
+        `bench.analysis.convergence.theory_tables`. Drawn as a line.
     samples : int, optional
         The number of samples in the data: a batch of all of them is called full.
     outcomes : DataFrame, optional

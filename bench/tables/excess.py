@@ -1,4 +1,4 @@
-"""By how much final losses exceed the lowest that the model can reach, which is what choices are compared by."""
+"""By how much final losses exceed the lowest that the model can reach: the distances by which choices are compared."""
 
 import math
 
@@ -15,16 +15,9 @@ NEGLIGIBLE = 0.01
 def add_excess(frame: pd.DataFrame, yardstick: Yardstick | None, floor: float) -> pd.DataFrame:
     """Add `excess_loss`, the final loss less the lowest; without a yardstick the frame stays as it is.
 
-    A loss of 0.63 is 1.05 times one of 0.60, and leaves a third of the improvement where a constant has 0.69. So what
-    is compared, by ratios, is the distance to the lowest loss.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per run, with `final_loss`.
-    yardstick : Yardstick or None
-    floor : float
-        The loss below which differences are rounding; see `bench.tables.run_costs.loss_floor`.
+    A loss of 0.63 is 1.05 times one of 0.60, and leaves a third of the improvement where a constant has 0.69. So
+    distances to the lowest loss are compared, by ratios. Those below `floor`, or negligible, are equal (see
+    `bench.tables.run_costs.loss_floor`).
     """
     if yardstick is None or not math.isfinite(yardstick.loss):
         return frame

@@ -35,9 +35,9 @@ def label(column: str) -> str:
 def text(value: str | float | None) -> str:
     """Return a value as text.
 
-    Numbers get four significant digits and thousands separators, with powers of ten from a million on and
-    below 1e-4. A missing value is an en dash. Text stays as it is, except that characters without
-    a glyph, such as line breaks and the control codes of terminals, become U+FFFD.
+    Numbers get four significant digits and thousands separators, with powers of ten from a million on and below 1e-4. A
+    missing value is an en dash. Text stays as it is, except that characters without a glyph, such as line breaks and
+    the control codes of terminals, become U+FFFD.
     """
     if isinstance(value, str):
         return "".join(character if character.isprintable() else "\ufffd" for character in value)
@@ -76,8 +76,8 @@ def duration(seconds: float) -> str:
 def display(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as text, the form that every renderer starts from.
 
-    Columns are named by `label`, values written by `text`, times by `duration`. Where `runs` and `converged`
-    are both there they become one column, as in "3/5".
+    Columns are named by `label`, values written by `text`, times by `duration`. Where `runs` and `converged` are both
+    there they become one column, as in "3/5".
     """
     cells = table.map(text).astype("str")
     for name in table.columns:
@@ -89,7 +89,7 @@ def display(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Render a table as Markdown (GitHub's dialect). Text is escaped, whatever is in it."""
+    """Render a table as Markdown (GitHub's dialect), with its text escaped."""
     cells = display(table)
     numbers = _numeric_labels(table)
     rule = ["---:" if column in numbers else "---" for column in cells]
@@ -98,7 +98,7 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """Render a table for LaTeX, which needs the package booktabs. Text is escaped, whatever is in it."""
+    """Render a table for LaTeX, which needs the package booktabs, with its text escaped."""
     cells = display(table)
     numbers = _numeric_labels(table)
     alignment = "".join("r" if column in numbers else "l" for column in cells)
@@ -121,7 +121,7 @@ _LATEX_CHARACTERS = str.maketrans(
 
 
 def to_rich(table: pd.DataFrame, title: str = "") -> Table:
-    """Render a table for the terminal. Text is escaped, whatever is in it."""
+    """Render a table for the terminal, with its text escaped."""
     cells = display(table)
     numbers = _numeric_labels(table)
     rendered = Table(title=Text(text(title)) if title else None, title_justify="left")
@@ -145,7 +145,7 @@ def escape_markdown(cell: str) -> str:
     return re.sub(r"([\\`*_~\[\]|])", r"\\\1", escaped)
 
 
-# With these spreadsheets begin a formula, which may start a program; the wide forms are what some keyboards type.
+# Spreadsheets take text that begins so for a formula, which may start a program; some keyboards type the wide forms.
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 

@@ -13,32 +13,16 @@ EXCESS = 1.4
 
 
 def check_share(name: str, value: float) -> None:
-    """Raise a ValueError for what is not a share.
-
-    Raises
-    ------
-    ValueError
-        If it is not from 0 to 1, 1 not included.
-    """
+    """Raise a ValueError for a value that is not from 0 to 1, 1 not included."""
     if not 0 <= value < 1:
         raise ValueError(f"{name} must be at least 0 and less than 1, not {value}")
 
 
 def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
-    """Return Wilson's interval for a probability, elementwise.
+    """Return Wilson's interval for a probability, elementwise; at least one trial each.
 
-    E. B. Wilson, Journal of the American Statistical Association 22 (1927). It is within [0, 1] and has a width for 0
-    and for all successes too, which are what most choices of settings have.
-
-    Parameters
-    ----------
-    successes, trials : array
-        At least one trial each.
-    confidence : float
-
-    Returns
-    -------
-    low, high : array
+    E. B. Wilson, Journal of the American Statistical Association 22 (1927). It is within [0, 1] and has a width for no
+    and for all successes too, the outcome of most choices of settings.
     """
     from scipy.stats import binomtest  # noqa: PLC0415 (heavy)
 
@@ -51,17 +35,9 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float =
 
 
 def row_medians(values: Floats) -> Floats:
-    """Return the median of each row.
+    """Return the median of each row, shape (rows,); NaN for a row without values.
 
-    Parameters
-    ----------
-    values : array, shape (rows, columns)
-        NaN where there is no value. Infinite values count: they are the largest.
-
-    Returns
-    -------
-    array, shape (rows,)
-        NaN for a row without values.
+    NaN stands for no value. Infinite values count: they are the largest.
     """
     if not values.shape[1]:
         return np.full(len(values), np.nan)
@@ -75,7 +51,7 @@ def row_medians(values: Floats) -> Floats:
 
 
 def median_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
-    """Return an interval for the median of what each row is a sample of.
+    """Return the ends of an interval for the median that each row is a sample of, each of shape (rows,).
 
     The ends are sorted values, as for the sign test. Between two neighbours, one of which has too much confidence and
     the other too little, the end is interpolated on the logarithms (T. P. Hettmansperger, S. J. Sheather, Statistics
@@ -85,19 +61,10 @@ def median_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Flo
 
     Five values bound a median with a confidence of at most 93.75 %, from the smallest to the largest, which counts as
     95 %. Fewer do not bound it (four: 87.5 %, three: 75 %, two: 50 %), and there is no interval: NaN. In general there
-    is none where the range of the sample misses the median more than 1.4 times as often as is asked for.
+    is none where the range of the sample misses the median more than 1.4 times as often as asked for.
 
-    Infinite values count, as of runs that failed: where the median may be infinite for them, the upper end is.
-
-    Parameters
-    ----------
-    values : array, shape (rows, columns)
-        Not negative; NaN where there is no value.
-    confidence : float
-
-    Returns
-    -------
-    low, high : array, shape (rows,)
+    Values are not negative; NaN stands for no value. Infinite values count, as of runs that failed: where the median
+    may be infinite for them, the upper end is.
     """
     ordered, counts = np.sort(values, axis=1), np.count_nonzero(~np.isnan(values), axis=1)
     low, high = np.full((2, len(values)), np.nan)
@@ -114,19 +81,10 @@ def median_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Flo
 
 
 def holm_rejections(p: Floats, level: float) -> NDArray[np.bool_]:
-    """Tell which of several hypotheses are rejected, so that any true one is with a probability of at most `level`.
+    """Return which of several hypotheses are rejected, so that any true one is with a probability of at most `level`.
 
     The smallest p-value is compared with level / count, the next one with level / (count - 1) and so on, up to the
     first that is larger (S. Holm, Scandinavian Journal of Statistics 6, 1979).
-
-    Parameters
-    ----------
-    p : array, shape (count,)
-    level : float
-
-    Returns
-    -------
-    array of bool, shape (count,)
     """
     order = np.argsort(p, kind="stable")
     passed = p[order] <= level / np.arange(p.size, 0, -1)
@@ -137,7 +95,7 @@ def holm_rejections(p: Floats, level: float) -> NDArray[np.bool_]:
 
 @cache
 def _position(count: int, confidence: float) -> tuple[int, float] | None:
-    """Return where the lower end is in a sorted sample: a place, and how much of the way to the next one."""
+    """Return the place of the lower end in a sorted sample: an index, and how much of the way to the next one."""
     from scipy.special import bdtr  # noqa: PLC0415 (heavy)
 
     def actual(rank: int) -> float:

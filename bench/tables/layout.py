@@ -1,4 +1,4 @@
-"""How a table of text fits a terminal: headers and sentences break between words, numbers and intervals nowhere.
+"""The layout of a table in a terminal: headers and sentences break between words, numbers and intervals nowhere.
 
 A table that is still too wide becomes several, one below the other, each with the columns that tell its rows apart.
 Where even two columns are too wide for the terminal, each row is a block of lines.
@@ -28,12 +28,7 @@ class Panel(NamedTuple):
 def lay_out(cells: pd.DataFrame, width: int) -> list[Panel] | None:
     """Return the panels in which a table of text is shown, from left to right; None where its rows must be stacked.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        Text, with the headings as the names of the columns.
-    width : int
-        Characters in a line.
+    The headings are the names of the columns of `cells`; `width` is the number of characters in a line.
     """
     everything = list(range(cells.shape[1]))
     for one_line_headers, whole_sentences in ((True, True), (False, True), (False, False)):
@@ -53,7 +48,7 @@ def lay_out(cells: pd.DataFrame, width: int) -> list[Panel] | None:
 
 
 def stack_rows(cells: pd.DataFrame, width: int) -> str:
-    """Return each row of a table as a block, with a line for each column that says something."""
+    """Return each row of a table as a block, with a line for each column that is not empty."""
     blocks = []
     for row in cells.to_numpy().tolist():
         lines = [
@@ -72,7 +67,7 @@ def _panel(columns: list[int], widths: list[int]) -> Panel:
 
 
 def _total(widths: list[int]) -> int:
-    """Return how wide a table is, with the blank that is drawn after its last column."""
+    """Return the width of a table, with the blank that is drawn after its last column."""
     return sum(widths) + GAP * len(widths) - 1
 
 
@@ -85,7 +80,7 @@ def _key_columns(cells: pd.DataFrame) -> list[int]:
 
 
 def _column_width(cells: pd.DataFrame, k: int, one_line_header: bool, whole_sentences: bool) -> int:
-    """Return how wide a column has to be."""
+    """Return the width that a column needs."""
     heading = str(cells.columns[k])
     column = cells.iloc[:, k].tolist()
     widest = max(map(cell_len, column), default=0)

@@ -14,8 +14,8 @@ _DIVERGED_LOSS = 1e300
 def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Reduce the loss curves of each group to three: 10 %, median and 90 % of its runs at each mark.
 
-    A run that stopped early keeps its last loss; one that diverged has an infinite loss from there on. A
-    group ends with its longest run. Between its own marks a run has the loss of the last one.
+    A run that stopped early keeps its last loss; one that diverged has an infinite loss from there on. A group ends
+    with its longest run. Between its own marks a run has the loss of the last one.
 
     Parameters
     ----------

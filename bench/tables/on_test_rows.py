@@ -1,4 +1,4 @@
-"""What the rows for the test say of the best choice: the figures by which nothing was chosen."""
+"""The best choice on the rows for the test: figures by which nothing was chosen."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ NAMES = {"rmse": "RMSE", "r2": "R²"}
 
 
 def summarize_judged(judged: pd.DataFrame) -> pd.Series:
-    """Return the medians over runs, with the intervals that the runs bound them by.
+    """Return the medians over runs, with their intervals.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def summarize_judged(judged: pd.DataFrame) -> pd.Series:
     Returns
     -------
     Series
-        `runs`, `rows`, and each figure with its `_low` and `_high`. A figure that is no number, as of a run that
+        `runs`, `rows`, and each figure with its `_low` and `_high`. A figure that is not a number, as of a run that
         diverged, counts as the worst; one that no run has is left out.
     """
     found: dict[str, float] = {"runs": len(judged), "rows": int(judged["rows"].iloc[0])}
@@ -39,13 +39,13 @@ def summarize_judged(judged: pd.DataFrame) -> pd.Series:
 
 
 def describe_judged(found: pd.Series, label: str, runs: str, scale: float, units: str) -> str:
-    """Return a sentence on what `summarize_judged` gives.
+    """Return a sentence on the figures of `summarize_judged`.
 
     Parameters
     ----------
     found : Series
     label : str
-        What runs record: "loss", or its name.
+        The name of the recorded loss.
     runs : str
         Which runs they are of: "of the best choice on fresh seeds".
     scale : float

@@ -1,4 +1,4 @@
-"""Optimizers compared fairly: each at the best of the choices that were tried for it."""
+"""A fair comparison of optimizers: each at the best of the choices that were tried for it."""
 
 from collections.abc import Sequence
 
@@ -30,28 +30,22 @@ def compare_optimizers(
 
     Parameters
     ----------
-    frame : DataFrame
-        As for `bench.tables.ranking.ranking`.
-    cost : str
-        What is compared: "samples", "updates", "seconds" or "final_loss", as there.
+    frame, cost, by, success_margin, floor
+        As for `bench.tables.ranking.ranking`; `optimizer` must be one of `by`.
     ranked : DataFrame, optional
         The ranking that says which choice of each optimizer is the best, and which of them is recommended; without it,
         that of `frame`.
-    by : sequence of str
-        The columns that make up a choice, `optimizer` among them.
     confidence : float
         That all intervals and verdicts are right, whichever optimizer the others are compared with.
-    success_margin, floor : float
-        As for `ranking`.
 
     Returns
     -------
     DataFrame
         One row per optimizer, that of the recommended choice first: `optimizer`, the other columns of `by`, `tried`,
-        the number of choices tried; the columns of the ranking from `runs` to `final_loss_high`; `ratio`, the median
-        over the pairs of runs of its cost relative to that of the first, where a failed run is infinitely expensive and
-        pairs in which both failed do not count; its interval from `ratio_low` to `ratio_high`, missing where there are
-        fewer pairs than six for two optimizers, or eight for four; and `verdict`:
+        the number of choices tried; the columns of the ranking from `runs` to the intervals of the losses; `ratio`, the
+        median over the pairs of runs of its cost relative to that of the first, where a failed run is infinitely
+        expensive and pairs in which both failed do not count; its interval from `ratio_low` to `ratio_high`, missing
+        where there are fewer pairs than six for two optimizers, or eight for four; and `verdict`:
 
         - "best" for the first one;
         - "fails" if half of its runs or more fail, or clearly more than of the most successful one;
@@ -110,7 +104,7 @@ def compare_with(
     costs : array, shape (rivals, pairs)
         Positive; infinite for a run that failed, NaN for one that was not made.
     best : int
-        The row of the one that the others are compared with.
+        The row of the rival that the others are compared with.
     confidence, success_margin : float
         As for `compare_optimizers`.
     errors : tuple of array, shape (rivals,), optional
@@ -124,7 +118,7 @@ def compare_with(
     """
     with np.errstate(invalid="ignore"):
         ratios = costs / costs[best]  # NaN where both failed
-    # What is left of the errors is for the conclusion that one fails.
+    # The rest of the error probability is for the conclusion that one fails.
     low, high = median_interval(ratios, _for_each_pair(1 - (1 - SUCCESS_SHARE) * (1 - confidence), len(costs)))
     if errors is not None:
         low, high = low * errors[0] / errors[1][best], high * errors[1] / errors[0][best]
@@ -152,14 +146,9 @@ def find_best(
 ) -> int:
     """Return the row of the best of a few rivals: the first one, unless these runs show that another is better.
 
-    A rival is beaten where it fails and others do not, and where another is better, by more than `TOLERANCE`. If the
-    first is beaten, the best is the one that ranks first (`ties.rank_choices`) of those that are not. If each of those
-    that do not fail is beaten, each from other starts, these runs decide nothing between them.
-
-    Parameters
-    ----------
-    costs, confidence, success_margin, errors
-        As for `compare_with`.
+    A rival is beaten if it fails and others do not, or if another is better by more than `TOLERANCE`. If the first is
+    beaten, the best is the highest-ranking rival (`ties.rank_choices`) that is not. If each of those that do not fail
+    is beaten, from different starts, these runs do not decide between them. Parameters are those of `compare_with`.
     """
     settings = {"confidence": confidence, "success_margin": success_margin}
     fails = _fails(costs, confidence, success_margin)
@@ -173,15 +162,15 @@ def find_best(
 
 
 def _for_each_pair(confidence: float, rivals: int) -> float:
-    """Return the confidence of one comparison, so that all of any two rivals are right with the one that is given.
+    """Return the confidence of one comparison, so that all comparisons of any two rivals are right with the given one.
 
-    Whichever of them is the best, it is then compared with all others at that confidence (Bonferroni).
+    Whichever rival is the best, the others are then compared with it at that confidence (Bonferroni).
     """
     return 1 - (1 - confidence) / max(1, rivals * (rivals - 1) // 2)
 
 
 def _fails(costs: Floats, confidence: float, success_margin: float) -> NDArray[np.bool_]:
-    """Tell which rivals fail in half of their runs or more, or clearly more often than the most successful one."""
+    """Return which rivals fail in half of their runs or more, or clearly more often than the most successful one."""
     succeeded, made = np.isfinite(costs), ~np.isnan(costs)
     mostly: NDArray[np.bool_] = 2 * np.count_nonzero(succeeded, axis=1) > np.count_nonzero(made, axis=1)
     strict = _for_each_pair(confidence, len(costs))

@@ -58,8 +58,8 @@ def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per optimizer: `optimizer`, `best`, the rate that is recommended by its costs, `lowest` and `highest`,
-        between which every rate tried is good, and `decades`, the logarithm of how many times the one is the other;
-        missing where no rate is good.
+        between which every rate tried is good, and `decades`, the logarithm of their quotient; missing where no rate is
+        good.
     """
     rows = []
     for name, group in ranked.groupby("optimizer", observed=True, sort=False):
@@ -98,8 +98,8 @@ def performance_profile(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `optimizer`, `tau` and `share`, steps of a function that is constant between them: at each `tau` the share of
-        instances that are solved at no more than tau times the cost of the best optimizer.
+        `optimizer`, `tau` and `share`, the steps of a piecewise constant function: at each `tau` the share of instances
+        that are solved at no more than tau times the cost of the best optimizer.
     """
     finite = np.concatenate([table.to_numpy().ravel() for table in ratios.values()])
     taus = np.unique(np.concatenate([[1.0], finite[np.isfinite(finite)]]))
@@ -147,7 +147,7 @@ def profile_summary(ratios: Mapping[str, pd.DataFrame], rates: Mapping[str, pd.D
 
 
 def problem_ratios(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the median ratio of each optimizer on each problem, infinite where it mostly fails: a column for each."""
+    """Return the median ratio of each optimizer, a column for each problem; infinite where it mostly fails."""
     return pd.DataFrame({name: pd.Series(row_medians(table.to_numpy()), table.index) for name, table in ratios.items()})
 
 

@@ -17,7 +17,7 @@ ENDINGS = {
     "stopped": "stopped early",
     "diverged": "diverged",
 }
-# What is added to the ratio of a rival, by its verdict.
+# The remark behind the ratio of a rival, by its verdict.
 _REMARKS = {
     "worse": "",
     "better": " (less than 5 % apart)",

@@ -39,7 +39,7 @@ TOLERANCE = 0.05
 
 
 def varies(frame: pd.DataFrame, name: str) -> bool:
-    """Tell whether a column has more than one value."""
+    """Return whether a column has more than one value."""
     return len(frame[name].unique()) > 1
 
 
@@ -56,33 +56,32 @@ def ranking(
     """Rank choices of settings, tell which are tied with the best one, and recommend one of them.
 
     *Order.* A choice is reliable if its share of successful runs is at most `success_margin` below the highest of all
-    choices. Reliable choices come first, ranked by their cost, where a failed run is infinitely expensive. The others
+    choices. Reliable choices come first, ranked by their cost, where a failed run is infinitely expensive; the others
     follow, ranked by their success. So a choice that always succeeds beats one that fails half the time, however cheap
     that is, and one that fails once in a hundred runs may still win. Costs are compared run by run
     (`ties.rank_choices`), which tells more than their medians do: a row may have a larger median than the next.
 
     *Ties.* A choice is tied with the best unless the runs show that it succeeds less often, by more than
-    `success_margin`, or costs more, by more than `tolerance` (`ties.tied_with_best`). The number of choices is
-    taken into account: in at least 95 of 100 simulated studies the choice that is truly best is a tied one. With two to
-    four runs a tie says little, and with a single run everything that succeeds is tied.
+    `success_margin`, or costs more, by more than `tolerance` (`ties.tied_with_best`). The number of choices is taken
+    into account: in at least 95 of 100 simulated studies the choice that is truly best is a tied one. With two to four
+    runs a tie says little, and with a single run all choices that succeed are tied.
 
-    *Recommendation.* Of the reliable choices that are tied and cost nearly as little as the first one
-    (`ties.nearly_as_cheap`): the cheapest in seconds, then the one whose learning rate is farthest from those
-    that fail (`recommendation.recommend`). In at least 95 of 100 simulated studies with three runs per choice and
-    more, it is as reliable as the truly best choice and costs at most `tolerance` more, or so little more that a test
-    of the two would miss it. With two or three runs and extreme outliers it is in fewer.
+    *Recommendation.* One of the reliable choices that are tied and cost nearly as little as the first one
+    (`ties.nearly_as_cheap`): the cheapest in seconds, then the one whose learning rate is farthest from those that fail
+    (`recommendation.recommend`). In at least 95 of 100 simulated studies with three runs per choice and more, it is as
+    reliable as the truly best choice and costs at most `tolerance` more, or so little more that a test of the two would
+    miss it. With two or three runs and extreme outliers it is in fewer.
 
     Parameters
     ----------
     frame : DataFrame
-        One row per run: the columns `by`, `init`, `seed`, `status` and `final_loss`; for costs to the target
-        `samples_to_target` and `updates_to_target`, missing where it was not reached; for seconds
-        `seconds_per_update`, the same for all runs of a choice, and `seconds_per_update_low` and
-        `seconds_per_update_high`, between which it is.
+        Runs as the module describes them. Costs to the target need `samples_to_target` and `updates_to_target`, missing
+        where it was not reached; seconds need `seconds_per_update`, the same for all runs of a choice, and the ends of
+        its interval, `seconds_per_update_low` and `seconds_per_update_high`.
     cost : str
-        "samples", "updates", "seconds", "final_loss" or "validation_loss", that on held-out samples: what choices are
-        ranked by. Where no run reached a target, or there was none, it is the loss on held-out samples, if the frame
-        has `validation_loss`, and else "final_loss".
+        The cost that choices are ranked by: "samples", "updates", "seconds", "final_loss" or "validation_loss", that on
+        held-out samples. Where no run reached a target it is the loss on held-out samples, if there are any, and else
+        "final_loss".
     by : sequence of str
         The columns that make up a choice.
     confidence : float
@@ -92,8 +91,8 @@ def ranking(
     success_margin : float
         By how much shares of successful runs may differ and still count as equal.
     floor : float
-        The loss below which all losses are equal, as what differs is rounding; `run_costs.loss_floor` gives it
-        for the targets of a study. The default is right if their mean square is about 1.
+        The loss below which differences are rounding, as from `run_costs.loss_floor`. The default is right for targets
+        whose mean square is about 1.
 
     Returns
     -------
@@ -102,28 +101,26 @@ def ranking(
 
         - the columns `by`;
         - `runs`, and how many of them `converged` and `diverged`;
-        - `success`, the share of successful runs, with Wilson's interval: those that reached the target or, when
-          choices are ranked by the final loss, those that ended with a finite loss;
+        - `success`, the share of successful runs, with Wilson's interval: those that reached the target or, for losses,
+          ended at a finite one;
         - `samples`, `updates` and `seconds` to the target, `final_loss` and, if the frame has it, `validation_loss`:
-        medians over all runs, in which those that
-          failed are infinite. So a median is infinite where half of the runs fail. Missing if no run of the frame
-          reached a target, or the frame lacks a column;
-        - `_low` and `_high` of each of them, the ends of its interval. They are missing for fewer than five runs, which
-          bound no median at 95 % (`intervals.median_interval`). For seconds they are those of updates times those
-          of the seconds per update, an interval that is rather too wide;
+          medians over all runs, in which failed runs are infinite. They are missing if no run of the frame reached a
+          target, or the frame lacks a column;
+        - `_low` and `_high` of each of them, the ends of its interval; missing for fewer than five runs, which bound no
+          median at 95 % (`intervals.median_interval`). Those of seconds multiply the ends for updates and for the
+          seconds per update, and are rather too wide;
         - `ratio`, how many times the cost of the first row, compared run by run;
         - `tied`, true for the first row and those indistinguishable from it; false everywhere if no run succeeded;
-        - `recommended`, true in one row, or in none if no run succeeded;
-        - `reason`, why that row is recommended; empty in the others.
+        - `recommended`, true in one row, or in none if no run succeeded, and `reason`, why that row is recommended.
 
-        The intervals take runs for independent of each other. Where there are few starts and many seeds for each, they
-        hold for these starts.
+        The intervals take runs for independent of each other. With few starts and many seeds for each, they hold for
+        these starts.
 
     Raises
     ------
     ValueError
-        For an unknown cost, one whose columns are not there, a choice without a time that is ranked by seconds, a run
-        that is there twice, or a confidence, tolerance or margin that is not between 0 and 1.
+        For an unknown cost, one whose columns are missing, a choice without a time that is ranked by seconds, a run
+        that occurs twice, or a confidence, tolerance or margin that is not between 0 and 1.
     """
     for name, share in (("confidence", confidence), ("tolerance", tolerance), ("success_margin", success_margin)):
         check_share(name, share)
@@ -157,17 +154,8 @@ def ranking(
 def summarize(runs: RunCosts, cost: str, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """Reduce the runs of each choice to counts, success and medians, with their intervals.
 
-    Parameters
-    ----------
-    runs : RunCosts
-    cost : str
-        What makes a run a success: it is finite.
-    confidence : float
-
-    Returns
-    -------
-    DataFrame
-        One row per choice; see `ranking`, up to `final_loss_high`.
+    Returns one row per choice, with the columns of `ranking` up to `validation_loss_high`. A run is a success if its
+    `cost` is finite.
     """
     made, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
     low, high = wilson_interval(successes, made, confidence)
@@ -225,9 +213,10 @@ def leaders(ranked: pd.DataFrame, by: str | list[str] = "optimizer") -> pd.DataF
 
 
 def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | None:
-    """Return which end of the rates that were tried a choice is at, "highest" or "lowest", and of how many.
+    """Return which end of the tried rates the recommended choice is at, "highest" or "lowest", and how many there were.
 
-    None if its rate is between two others, or the only one, or if the choice is not recommended.
+    Rates count that were tried with the same other settings. None if the rate is between two others, or the only one,
+    or if the choice is not recommended.
     """
     others = [name for name in choice_columns(ranked) if name != "lr"]
     rates = ranked["lr"][find_choices(ranked, best.to_frame().T, others).notna().to_numpy()].to_numpy(float)
@@ -242,6 +231,6 @@ def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
 
 
 def cost_of(ranked: pd.DataFrame, cost: str) -> str:
-    """Return what a ranking by this cost is ranked by; see `bench.tables.run_costs.settle_cost`."""
+    """Return the cost that a ranking by `cost` is ranked by; see `bench.tables.run_costs.settle_cost`."""
     reached = bool(ranked["converged"].any())
     return settle_cost(cost, reached=reached, held_out="validation_loss" in ranked)

@@ -1,4 +1,4 @@
-"""Of choices that are equally good, the one to take."""
+"""The choice to take among those that are equally good."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def recommend(
 ) -> tuple[int, str] | None:
     """Choose among the choices that are tied with the best one.
 
-    Of the candidates, which are those that are tied and cheap, it takes
+    The candidates are those that are tied and cheap. In turn it keeps
 
     1. the cheapest in seconds, and those whose seconds overlap with its;
     2. of these the one farthest from the edge of stability, whose learning rate can be multiplied and divided by the
@@ -37,9 +37,9 @@ def recommend(
     reliable, cheap : array of bool, shape (choices,)
         Whether a choice succeeds as often as the best ones, and costs nearly as little as the first one.
     seconds : tuple of array, shape (choices,)
-        Between which the seconds to the target are; NaN where they are not known.
+        The ends of the interval of the seconds to the target; NaN where they are not known.
     cost : str
-        What the choices are ranked by.
+        The cost that the choices are ranked by.
     by : sequence of str
         The columns that make up a choice.
 
@@ -79,18 +79,8 @@ def recommend(
 def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_], by: Sequence[str]) -> Floats:
     """Return the factor by which each learning rate can be multiplied and divided and stay among good ones.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Choices, with the columns `by`.
-    good : array of bool, shape (choices,)
-    by : sequence of str
-        Choices that have all of these but `lr` in common form a range of rates.
-
-    Returns
-    -------
-    array, shape (choices,)
-        1 for a choice next to one that is not good or at the end of the grid, and where `lr` is no part of a choice.
+    Choices that have all columns of `by` but `lr` in common form a range of rates. The factor is 1 for a choice next to
+    one that is not good or at the end of the grid, and where `lr` is no part of a choice.
     """
     if "lr" not in by:
         return np.ones(len(table))
@@ -113,7 +103,7 @@ def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_], by: Sequence[str]
 
 
 def _fastest(candidates: NDArray[np.intp], seconds: Floats, bounds: tuple[Floats, Floats]) -> NDArray[np.intp]:
-    """Keep those that may be the cheapest in seconds, all of them if nothing is known of seconds."""
+    """Return the candidates that may be the cheapest in seconds, all of them if nothing is known of seconds."""
     low, high = (bound[candidates] for bound in bounds)
     known = seconds[candidates]
     if not np.isfinite(known).any():

@@ -1,4 +1,4 @@
-"""What each run cost: a row for each choice of settings, a column for each start and seed."""
+"""The cost of each run: a row for each choice of settings, a column for each start and seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from bench.tables.excess import EXCESS
 from kernels.base.run import Floats
 
-# What makes up a choice of settings.
+# The columns that make up a choice of settings.
 CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]
-# What is part of it where a frame has it.
+# The columns that are part of it where a frame has them.
 MORE_CHOICES = ["dtype"]
-# What decides how long an update takes, besides the model and the data.
+# The columns that decide how long an update takes, besides the model and the data.
 COST_SETTINGS = ["optimizer", "batch_size", "shuffle"]
-# From a cost to the columns of a frame that it is read from.
+# The columns of a frame that each cost is read from.
 COSTS = {
     "samples": ["samples_to_target"],
     "updates": ["updates_to_target"],
@@ -36,7 +36,7 @@ COST_NAMES = {
 LOSSES = ("final_loss", "validation_loss")
 # Runs of different choices that have these in common form a pair.
 PAIR = ["init", "seed"]
-# So many rounding errors of a target make no difference.
+# This many rounding errors of a target make no difference.
 ROUNDINGS = 64
 
 
@@ -47,12 +47,12 @@ class RunCosts:
     Attributes
     ----------
     choices : DataFrame
-        The settings of each choice, in the order in which they first come in the frame.
+        The settings of each choice, in the order in which they first occur in the frame.
     made, converged, diverged : array of bool, shape (choices, pairs)
         Whether there is such a run, whether it reached the target, and whether it diverged.
     costs : dict of str to array, shape (choices, pairs)
         Those of `COSTS` that the frame has. Infinite for a run that failed, NaN for one that was not made. A run fails
-        if it does not reach the target; as to its loss, if it diverged or that is not finite.
+        if it does not reach the target or, for losses, if it diverged or its loss is not finite.
     seconds_per_update : array, shape (choices,)
         NaN where it is not known.
     timing_errors : tuple of array, shape (choices,)
@@ -75,7 +75,7 @@ class RunCosts:
         return settle_cost(cost, reached=bool(self.converged.any()), held_out="validation_loss" in self.costs)
 
     def succeeded(self, cost: str) -> NDArray[np.bool_]:
-        """Tell whether each run succeeded in terms of a cost, shape (choices, pairs)."""
+        """Return whether each run has a finite cost, shape (choices, pairs)."""
         return np.isfinite(self.costs["updates" if cost == "seconds" else cost])
 
     def errors_of(self, cost: str, rows: NDArray[np.intp]) -> tuple[Floats, Floats] | None:
@@ -122,8 +122,8 @@ def cost_columns(frame: pd.DataFrame) -> list[str]:
 def settle_cost(cost: str, *, reached: bool, held_out: bool) -> str:
     """Return what choices are ranked by: the cost, but a loss where no run reached a target.
 
-    That is the loss on held-out samples where there are any, and else the one on those that are trained on: of the
-    parameters that a run keeps, either.
+    That is the loss on held-out samples where there are any, and else the one on the training samples; both of the
+    parameters that a run keeps.
     """
     if cost in LOSSES or reached:
         return cost
@@ -134,12 +134,7 @@ def loss_floor(y: Floats) -> float:
     """Return the loss below which differences are differences of rounding.
 
     A residual f(x) - y has an error of some units in the last place of y. The floor is the square of 64 of them times
-    the mean square of y: 2e-28 for targets with a mean square of 1.
-
-    Parameters
-    ----------
-    y : array, shape (n,)
-        Where all are 0, as if they were 1.
+    the mean square of y: 2e-28 for targets with a mean square of 1. Targets that are all 0 count as if they were 1.
     """
     return float((ROUNDINGS * np.finfo(float).eps) ** 2 * (np.mean(np.square(y)) or 1.0))
 
@@ -148,7 +143,7 @@ LOSS_FLOOR = loss_floor(np.ones(1))
 
 
 def check_columns(frame: pd.DataFrame, cost: str, by: Sequence[str]) -> None:
-    """Raise a ValueError for a cost that there is not, or a frame that lacks a column for it."""
+    """Raise a ValueError for an unknown cost, or a frame that lacks a column for it."""
     if cost not in COSTS:
         raise ValueError(f"cost must be one of {', '.join(map(repr, COSTS))}, not {cost!r}")
     if not by:
@@ -166,14 +161,7 @@ def describe(row: pd.Series) -> str:
 
 
 def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
-    """Return the costs of the runs of a frame by choice and pair.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per run, as `bench.tables.ranking.ranking` describes it.
-    by : sequence of str
-        The columns that make up a choice.
+    """Return the costs of the runs of a frame, as `bench.tables.ranking` describes it, by choice and pair.
 
     Raises
     ------
@@ -201,7 +189,7 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     for name in LOSSES:
         if COSTS[name][0] in frame:
             losses = _numbers(frame[COSTS[name][0]])
-            # With patience a run that diverged keeps parameters of before; it has failed all the same.
+            # With patience a run that diverged keeps earlier parameters; it has failed all the same.
             costs[name] = matrix(np.where(np.isfinite(losses) & ~lost, losses, np.inf), np.nan)
     per_update, low, high = (
         _numbers(frame[name])[firsts] if name in frame else np.full(firsts.size, np.nan)
@@ -226,7 +214,7 @@ def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> 
 
 
 def _codes(frame: pd.DataFrame, names: list[str]) -> NDArray[np.intp]:
-    """Return the number of each combination of values, in the order in which they first come."""
+    """Return the number of each combination of values, in the order in which they first occur."""
     groups = frame.groupby(names, observed=True, sort=False, dropna=False)
     return groups.ngroup().to_numpy().astype(np.intp)
 

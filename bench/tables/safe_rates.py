@@ -1,4 +1,4 @@
-"""Learning rates at which every run reached the target, and settings with which runs diverged."""
+"""Learning rates at which every run reached the target, and settings at which runs diverged."""
 
 import numpy as np
 import pandas as pd
@@ -8,15 +8,15 @@ from bench.tables.phrases import describe_order, describe_range, format_count
 from bench.tables.ranking import varies
 
 _SETTINGS_BESIDES_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
-# So many groups of diverged runs are listed one by one.
+# The most groups of diverged runs that are listed one by one.
 MAX_GROUPS = 6
 
 
 def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
     """Return for each optimizer the widest range of learning rates at which every run reached the target.
 
-    A run is one start with one seed. At no rate within the range did a run fail. The other settings are those that
-    make the range widest.
+    A run is one start with one seed; at no rate within the range did a run fail. The other settings are those that make
+    the range widest.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per optimizer, the widest range first: `optimizer`, `schedule`, `batch_size`, `shuffle`, the `lowest`
-        and the `highest` rate, how many rates are `safe` and how many were `tried`. Where no rate is safe, these are
-        missing, 0 and how many were tried.
+        and the `highest` rate, how many rates are `safe` and how many were `tried`. Where no rate is safe, `lowest` and
+        `highest` are missing and `safe` is 0.
     """
     reached = frame.assign(reached=frame["status"].eq("converged"))
     rows = []
@@ -46,7 +46,7 @@ def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_safe_rates(ranges: pd.DataFrame) -> str:
-    """Return what `safe_rates` shows in a sentence."""
+    """Return the table of `safe_rates` in a sentence."""
     safe = ranges[ranges["safe"] > 0]
     if safe.empty:
         return "At no learning rate did every start and seed reach the target."
@@ -66,7 +66,7 @@ def describe_safe_rates(ranges: pd.DataFrame) -> str:
 
 
 def describe_divergence(frame: pd.DataFrame) -> str:
-    """Return in a sentence which settings made runs diverge, of how many."""
+    """Return a sentence on the settings at which runs diverged, and how many did."""
     diverged = frame[frame["status"] == "diverged"]
     if diverged.empty:
         return "No run diverged."

@@ -1,25 +1,17 @@
-"""How a search for settings went: the best value so far against the samples spent, beside a grid in a random order."""
+"""The history of a search for settings: its best value so far by samples spent, beside a grid in a random order."""
 
 import numpy as np
 import pandas as pd
 
-# Of the grids visited in a random order, these shares have found something better by then.
+# The quantiles over random orders of the grid.
 SHARES = (0.1, 0.5, 0.9)
 
 
 def search_history(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return trials with the best value so far.
+    """Return `TuneResult.trials` with the best value so far.
 
-    Parameters
-    ----------
-    trials : DataFrame
-        As `TuneResult.trials`.
-
-    Returns
-    -------
-    DataFrame
-        `trials` with `spent`, the samples that all runs up to this trial have seen, and `best`, the lowest value of the
-        complete trials so far, infinite before the first of them.
+    `spent` are the samples that all runs up to a trial have seen, and `best` is the lowest value of the complete trials
+    so far, infinite before the first of them.
     """
     values = np.where(trials["state"] == "complete", trials["value"].to_numpy(float), np.inf)
     return trials.assign(spent=trials["samples"].cumsum(), best=np.minimum.accumulate(values))
@@ -38,8 +30,8 @@ def grid_in_random_order(choices: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `spent`, the samples of k choices on average; and the quantiles of the best value among them, `low`, `median`
-        and `high`: in a tenth, a half and nine tenths of all orders it is at most that.
+        `spent`, the samples of k choices on average, and `low`, `median` and `high`: in a tenth, a half and nine tenths
+        of all orders, the best value is at most that.
     """
     values, place = np.sort(choices["value"].to_numpy(float)), np.arange(len(choices), dtype=float)
     n, rows = values.size, []

@@ -18,7 +18,7 @@ TIMES_COLUMNS = [
 
 
 def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
-    """Add what an update takes with the kernel `fused`, and the whole run by that.
+    """Add the seconds of an update with the kernel `fused`, and those of the whole run.
 
     Parameters
     ----------
@@ -30,9 +30,8 @@ def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        The same rows with `seconds_per_update`, the ends of its interval, `seconds_per_update_low` and
-        `seconds_per_update_high`, and `seconds`, the updates that the run made times that; missing where it was not
-        measured.
+        The same rows with the columns `PER_UPDATE`, the time of an update with its interval, and `seconds`, that of the
+        updates that the run made; missing where it was not measured.
     """
     if costs is None:
         measured = pd.DataFrame(np.nan, index=frame.index, columns=PER_UPDATE)
@@ -56,10 +55,10 @@ def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per choice and kernel, the fastest of the surest first: the choice, `variant`, `runs`, `converged`,
-        `success` with Wilson's 95 % interval from `success_low` to `success_high`, the median over those that converged
-        of `updates_to_target`, `seconds_per_update` with its interval, and their product, `seconds_to_target`, with
-        that of the time of an update.
+        One row per choice and kernel, the most reliable and then the fastest first: the choice, `variant`, `runs`,
+        `converged`, `success` with Wilson's 95 % interval, the median over those that converged of `updates_to_target`,
+        `seconds_per_update` with its interval, and their product, `seconds_to_target`, with the interval of the time of
+        an update.
     """
     groups = frame.assign(reached=frame["status"].eq("converged")).groupby(choice_columns(frame), observed=True)
     table = groups["reached"].agg(runs="size", converged="sum").reset_index()

@@ -35,7 +35,7 @@ def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
 
 
 def describe_impossible_target(target: float | None, yardstick: Yardstick) -> str:
-    """Say that no run can reach a target; empty where some may."""
+    """Return a sentence on a target that no run can reach; empty where one can."""
     if target is None or not target < yardstick.loss * (1 - ROUNDED):
         return ""
     wanted = f"; {text(yardstick.target)} leaves 1 % of the improvement" if yardstick.target else ""
@@ -56,7 +56,7 @@ def describe_shortfall(
     is_linear: bool,
     sizes_differ: bool,
 ) -> str:
-    """Say that the best choice has not arrived, and what to change; empty where it has, or there is no yardstick.
+    """Return a sentence on a best choice that has not arrived and what to change; empty where it has, or none is known.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool
 
 
 def _starts_differ(own: pd.DataFrame) -> bool:
-    """Return whether runs from different starts end at distances from the lowest loss that are of other sizes."""
+    """Return whether runs from different starts end at distances from the lowest loss of different sizes."""
     if EXCESS not in own:
         return False
     ends = own.groupby("init", observed=True)[EXCESS].median()

@@ -1,4 +1,4 @@
-"""The tables of speeds and of the performance budget for readers, and what they say in sentences."""
+"""The tables of speeds and of the performance budget as text, and their conclusions in sentences."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any

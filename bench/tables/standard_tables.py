@@ -19,15 +19,15 @@ def best_choices(
     floor: float = LOSS_FLOOR,
     ranked: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Find the best choice for each combination of the values in `by`, judged over all starts and seeds.
+    """Return the best choice for each combination of the values in `by`, judged over all starts and seeds.
 
     Parameters
     ----------
     frame : DataFrame
         One row per configuration.
     by : sequence of str, optional
-        Columns to keep apart: `["optimizer"]` gives the best choice for each optimizer, `["init"]` for each
-        start. Without it, all choices are kept, ranked.
+        Columns to keep apart: `["optimizer"]` gives the best choice for each optimizer, `["init"]` for each start.
+        Without it, all choices are kept, ranked.
     cost, floor
         As for `bench.tables.ranking.ranking`.
     ranked : DataFrame, optional
@@ -56,21 +56,17 @@ def best_choices(
 def setting_effects(
     frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Show how robust each value of each choice is, and how good at its best.
+    """Return how robust each value of each setting is, and how good at its best.
 
     Parameters
     ----------
-    frame : DataFrame
-        One row per configuration.
-    floor : float
-        As for `bench.tables.ranking.ranking`.
-    ranked : DataFrame, optional
-        `ranking(frame, floor=floor)` where that is known.
+    frame, floor, ranked
+        As for `best_choices`.
 
     Returns
     -------
     DataFrame
-        One row per value of each choice, and of the start, that varies: `setting` and `value` as text, how many of all
+        One row per value of each setting, and of the start, that varies: `setting` and `value` as text, how many of all
         its `runs` `converged` and `diverged`, and the medians over its best choice of everything else: `best_samples`,
         `best_updates` and `best_seconds` to the target, and `best_final_loss`. Values come in their own order.
     """
@@ -89,7 +85,7 @@ def setting_effects(
 
 
 def _counts(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return for each value of a column how many runs there are, and how many converged and diverged."""
+    """Return for each value of a column the number of runs, and how many converged and diverged."""
     ended = {status: frame["status"].eq(status) for status in ("converged", "diverged")}
     counted: pd.DataFrame = frame[[name]].assign(runs=1, **ended).groupby(name, observed=True).sum().reset_index()
     return counted
@@ -98,9 +94,9 @@ def _counts(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 def standard_tables(
     frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Make a report's tables: the ten best choices, the best by optimizer and batch size, the effects.
+    """Return a report's tables: the ten best choices, the best by optimizer and batch size, the effects of settings.
 
-    The recommended choice comes first. With `ranked`, which choice that is and which are tied is what it says.
+    The recommended choice comes first; `ranked`, where it is given, says which that is and which are tied.
     """
     by = ["optimizer", "batch_size"]
     ranked = ranking(frame, floor=floor) if ranked is None else ranked

@@ -1,7 +1,7 @@
 """Which choice of settings is best, and which are statistically indistinguishable from it, from runs in pairs.
 
-All choices are run from the same starts with the same seeds, so that what a start makes easy or hard for all of them
-falls out of their differences. A matrix of costs has a row for each choice and a column for each start and seed; a
+All choices are run from the same starts with the same seeds, so that a start that is easy or hard for all of them
+drops out of their differences. A matrix of costs has a row for each choice and a column for each start and seed; a
 run that failed costs infinitely much, and one that was not made is NaN.
 """
 
@@ -16,12 +16,12 @@ from kernels.base.run import Floats
 SUCCESS_MARGIN = 0.1
 # The share of the errors that wrong conclusions from success may take; the others are for those from cost.
 SUCCESS_SHARE = 0.2
-# What the variance of the other choices weighs against that of a comparison's own pairs, in degrees of freedom.
+# The weight of the variance of the other choices against that of a comparison's own pairs, in degrees of freedom.
 PRIOR_FREEDOM = 4
 # From this many pairs on, signs alone tell choices apart at any number of them.
 SIGN_PAIRS = 20
 ONE_SIGMA = 0.6827
-# Of median polish, at most. It settles soon, and there is no need for its last digits.
+# The most passes of median polish, which settles soon; its last digits are not needed.
 PASSES = 4
 # Choices that cost up to this many times as much as the best are compared with it when their noise is estimated.
 NEAR = 2.0
@@ -37,7 +37,7 @@ class Ranks(NamedTuple):
     ratio : array, shape (choices,)
         How many times the cost of the best each of them costs, compared start by start and seed by seed.
     reliable : array of bool, shape (choices,)
-        Whether as many of its runs succeed as of the most successful choice, within the margin.
+        Whether the share of successful runs is that of the most successful choice, within the margin.
     """
 
     order: NDArray[np.intp]
@@ -54,19 +54,8 @@ def rank_choices(costs: Floats, tiebreak: Floats, success_margin: float = SUCCES
     taken from the reliable choices that cost at most twice as much as the best (median polish: J. W. Tukey, Exploratory
     Data Analysis, 1977). Medians of the costs themselves would compare the one run in the middle, and hide differences
     between choices behind those between starts. A run that failed counts as infinitely expensive. Where costs are
-    equal, success decides, and then `tiebreak`. The other choices are ranked by success, then cost, then `tiebreak`.
-
-    Parameters
-    ----------
-    costs : array, shape (choices, pairs)
-        Positive.
-    tiebreak : array, shape (choices,)
-        What decides, the smaller the better, where everything else is equal.
-    success_margin : float
-
-    Returns
-    -------
-    Ranks
+    equal, success decides, and then `tiebreak`, the smaller the better. The other choices are ranked by success, then
+    cost, then `tiebreak`.
     """
     succeeded, made = np.isfinite(costs), ~np.isnan(costs)
     success = np.count_nonzero(succeeded, axis=1) / np.count_nonzero(made, axis=1)
@@ -86,11 +75,11 @@ def _scores(logs: Floats, reliable: NDArray[np.bool_]) -> Floats:
     score: Floats = np.zeros(len(logs))
     usual = reliable
     for _ in range(PASSES):
-        # Without what a choice itself adds, so that it does not matter which choices were run in a pair.
+        # Without the effect of the choice itself, so that it does not matter which choices were run in a pair.
         typical = row_medians((logs[usual] - np.where(np.isfinite(score), score, 0.0)[usual, np.newaxis]).T)
         known = np.isfinite(typical)
         before, effects = score, row_medians(logs[:, known] - typical[known])
-        # What differs in the last digits is equal.
+        # Scores that differ in the last digits are equal.
         score = np.where(np.isnan(effects), np.inf, np.round(effects, 9))
         if np.array_equal(before, score):
             break
@@ -106,13 +95,13 @@ def tied_with_best(
     tolerance: float = 0.0,
     success_margin: float = SUCCESS_MARGIN,
 ) -> NDArray[np.bool_]:
-    """Tell which choices may be the best one for all that these runs show; the first of the order is one of them.
+    """Return which choices may be the best one for all that these runs show; the first of the order is one of them.
 
-    This is the subset selection of S. S. Gupta (Technometrics 7, 1965) or, which is the same, what multiple comparisons
-    with the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). With a probability of at least `confidence` the
+    This is the subset selection of S. S. Gupta (Technometrics 7, 1965) or, equivalently, what multiple comparisons with
+    the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). With a probability of at least `confidence` the
     choice that is truly best is one of those that are left, although the one that they are compared with was picked for
-    its low cost. A choice is ruled out if it succeeds clearly less often, or if it costs clearly more than the best
-    and `tolerance` on top.
+    its low cost. A choice is ruled out if it succeeds clearly less often, or if it costs clearly more than the best and
+    `tolerance` on top.
 
     *Success* is judged by `fails_more_often`.
 
@@ -138,11 +127,6 @@ def tied_with_best(
         By how much the costs of two choices may differ, as a share, and still count as equal: R. E. Bechhofer's
         indifference zone (Annals of Mathematical Statistics 25, 1954).
     success_margin : float
-
-    Returns
-    -------
-    array of bool, shape (choices,)
-        None where no run succeeded.
     """
     best = ranks.order[0]
     failing = fails_more_often(costs, confidence=confidence, success_margin=success_margin)
@@ -158,23 +142,13 @@ def tied_with_best(
 def fails_more_often(
     costs: Floats, *, confidence: float = CONFIDENCE, success_margin: float = SUCCESS_MARGIN
 ) -> NDArray[np.bool_]:
-    """Tell which choices succeed clearly less often than the most successful one.
+    """Return which choices succeed clearly less often than the most successful one.
 
-    These are the choices without any success, and those with so few that as few have a probability of less than a fifth
-    of 1 - `confidence` in the binomial distribution with the highest rate of success less `success_margin`. The highest
-    rate is not that of the most successful choice, which may have been lucky. It is the rate at which as many choices
-    as did, among those that succeeded at all, do as well as the most successful one: 5 of 5 runs are evidence of a rate
-    close to 1 if most choices have them, and not if one in a hundred has.
-
-    Parameters
-    ----------
-    costs : array, shape (choices, pairs)
-    confidence, success_margin : float
-        As for `tied_with_best`.
-
-    Returns
-    -------
-    array of bool, shape (choices,)
+    These are the choices without any success, and those whose number of successes, or fewer, has a probability of less
+    than a fifth of 1 - `confidence` in the binomial distribution with the highest rate of success less
+    `success_margin`. The highest rate is not that of the most successful choice, which may have been lucky. It is the
+    rate at which as many choices as did, among those that succeeded at all, do as well as the most successful one: 5 of
+    5 runs are evidence of a rate close to 1 if most choices have them, and not if one in a hundred has.
     """
     from scipy.special import bdtr, betaincinv  # noqa: PLC0415 (heavy)
 
@@ -193,24 +167,13 @@ def fails_more_often(
 
 
 def nearly_as_cheap(costs: Floats, ranks: Ranks, *, tolerance: float) -> NDArray[np.bool_]:
-    """Tell which choices cost so little more than the best that it does not matter which of them is taken.
+    """Return which choices cost so little more than the best that it does not matter which of them is taken.
 
     Their ratio is at most half a standard error above 1, or two errors below 1 + `tolerance`, and never above that. So
-    what is taken instead of the first one is no worse than it in truth, or hardly. The rule of L. Breiman,
+    the choice that is taken instead of the first one is no worse than it in truth, or hardly. The rule of L. Breiman,
     J. H. Friedman, R. A. Olshen and C. J. Stone (Classification and Regression Trees, 1984) has a whole error. That is
     too much where there are several candidates, of which the robust ones often cost more: in one of twenty simulated
     studies it led to a choice that 30 runs show to be more expensive.
-
-    Parameters
-    ----------
-    costs : array, shape (choices, pairs)
-    ranks : Ranks
-        As from `rank_choices`.
-    tolerance : float
-
-    Returns
-    -------
-    array of bool, shape (choices,)
     """
     compared = _compare(costs, ranks)
     allowed, error = np.log1p(tolerance), compared.errors
@@ -258,7 +221,7 @@ def _compare(costs: Floats, ranks: Ranks) -> _Comparison:
 
 
 def _p_values(compared: _Comparison, allowed: float) -> Floats:
-    """Test for each choice whether the logarithm of its cost is more than `allowed` above that of the best."""
+    """Return p-values against the logarithm of a choice's cost being at most `allowed` above that of the best."""
     from scipy.special import bdtrc, stdtr  # noqa: PLC0415 (heavy)
 
     with np.errstate(divide="ignore", invalid="ignore"):

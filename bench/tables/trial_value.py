@@ -1,6 +1,6 @@
 """The value of a trial, one number to be minimized: the cost of reaching the target, or the loss at the end.
 
-A sampler needs a number for every trial. Of two trials without a successful run, the better one has the lower number.
+A sampler needs a number for every trial. If two trials have no successful run, the better one has the lower number.
 """
 
 import math
@@ -29,11 +29,11 @@ def trial_value(
 ) -> float:
     """Return the value of a trial from its runs, none of which diverged.
 
-    With a target it is the logarithm, to base 10, of the samples per success: those that all runs have seen for each
-    run that reached the target, an estimate of the expected running time of N. Hansen, A. Auger, R. Ros, S. Finck,
+    With a target it is the logarithm, to base 10, of the samples per success: the samples that all runs have seen for
+    each run that reached the target, an estimate of the expected running time of N. Hansen, A. Auger, R. Ros, S. Finck,
     P. Pošík, Comparing results of 31 algorithms from the black-box optimization benchmarking BBOB-2009 (GECCO 2010).
-    Where no run reached the target it is that of all samples plus 1 and the mean logarithm of the distance from the
-    losses to the target: higher than with one success, and lower for losses nearer to the target.
+    Where no run reached the target it is the logarithm of all samples plus 1 and the mean logarithm of the distance
+    from the losses to the target: higher than with one success, and lower for losses nearer to the target.
 
     Without a target it is the mean logarithm, to base 10, of the losses; the mean of losses that may be negative.
 
@@ -96,12 +96,10 @@ def rank_trials(runs: pd.DataFrame, trials: pd.DataFrame, cost: str = "samples",
 
     Parameters
     ----------
-    runs : DataFrame
+    runs, cost, floor
         As for `bench.tables.ranking.ranking`.
     trials : DataFrame
         As of `bench.store.tuning.TuneResult`.
-    cost, floor
-        As for `ranking`.
 
     Returns
     -------

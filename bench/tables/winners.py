@@ -1,7 +1,7 @@
-"""After the ranking: which choices to run again on fresh seeds, and what these say.
+"""After the ranking: which choices to train again on fresh seeds, and what these runs decide.
 
-Whatever came first in a ranking is worse on new seeds than it was there: with many choices, the first is one of the
-lucky ones among the good. Seeds that had no part in the selection give figures without that bias.
+The first choice of a ranking does worse on new seeds: among many choices, it is one of the lucky ones of the good.
+Seeds that had no part in the selection give figures without that bias.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from bench.tables.phrases import describe_choice
 from bench.tables.ranking import cost_of, leaders, recommended_choice, summarize
 from bench.tables.run_costs import LOSS_FLOOR, RunCosts, check_columns, choice_columns, find_choices, run_costs
 
-# So many of the tied choices are run again.
+# The most tied choices that are run again.
 MOST = 20
 
 
 def winners(ranked: pd.DataFrame, *, most: int = MOST) -> pd.DataFrame:
-    """Return the choices to be run again on fresh seeds.
+    """Return the choices to be trained again on fresh seeds, rows of `ranked` in its order.
 
     These are the recommended one, the first `most` of those that are tied with the best, and the best of each optimizer
-    and of each batch size, even if it is not good, because it is what they are judged by.
+    and of each batch size, even if it is not good, because these are compared.
 
     Parameters
     ----------
@@ -31,11 +31,6 @@ def winners(ranked: pd.DataFrame, *, most: int = MOST) -> pd.DataFrame:
         As from `bench.tables.ranking.ranking`.
     most : int
         At least 1.
-
-    Returns
-    -------
-    DataFrame
-        Rows of `ranked`, in its order.
     """
     if most < 1:
         raise ValueError(f"most must be at least 1, not {most}")
@@ -56,12 +51,12 @@ def confirm(
     confidence: float = CONFIDENCE,
     floor: float = LOSS_FLOOR,
 ) -> pd.DataFrame:
-    """Add to a ranking what runs on fresh seeds say, and let them decide between the best choices of the optimizers.
+    """Add the figures of runs on fresh seeds to a ranking, and let them decide between the optimizers' best choices.
 
-    The choice that was recommended remains so unless fresh seeds show that the best one of another optimizer is better
-    (`bench.tables.optimizer_comparison.find_best`), which is then recommended. So nearly all choices that are reported
-    were selected by other runs; those that were not are the best of a handful, and beyond chance. Of the best choices
-    fresh seeds also decide which are tied, and no choice of an optimizer is tied whose best one is not.
+    The recommended choice remains so unless fresh seeds show that the best one of another optimizer is better
+    (`bench.tables.optimizer_comparison.find_best`), which is then recommended. So nearly all reported choices were
+    selected by other runs; those that were not are the best of a handful, and beyond chance. Fresh seeds also decide
+    which of the best choices are tied, and if the best choice of an optimizer is not tied, none of its choices is.
 
     Parameters
     ----------
@@ -77,9 +72,8 @@ def confirm(
     Returns
     -------
     DataFrame
-        `ranked` with `confirmed_runs`, `confirmed_converged`, and `confirmed_` in front of `success`, `samples`,
-        `updates`, `seconds` and `final_loss` with their `_low` and `_high`; missing for choices without fresh runs.
-        The order of the rows remains as it was.
+        `ranked` in its order, with `confirmed_` in front of `runs`, `converged`, `diverged`, `success` and the costs
+        with their `_low` and `_high`; missing for choices without fresh runs.
     """
     check_share("confidence", confidence)
     by = choice_columns(fresh) if by is None else by

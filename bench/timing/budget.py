@@ -1,4 +1,4 @@
-"""The performance budget: what is compared with what, and by how much it should be faster."""
+"""The performance budget: pairs of variants, and how many times as fast one should be as the other."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +9,7 @@ import pandas as pd
 from bench.timing.paired import Ratio, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError, classic, exponential, many
 from bench.timing.roof import make_roof
+from bench.timing.speed import estimate_columns
 from bench.timing.variants import BY_NAME
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 
@@ -19,7 +20,7 @@ class Target(NamedTuple):
     """A row of the budget: how many times as fast `ours` should be as `other`, for a sample-update, at least.
 
     The problems are made when they are asked for, and may differ: a slow contestant is given less to do, and lanes are
-    given many runs. Where `other` is `ROOF`, it is the share of the roof of `ours`.
+    given many runs. Where `other` is `ROOF`, the ratio is the share of the roof of `ours`.
     """
 
     what: str
@@ -31,7 +32,7 @@ class Target(NamedTuple):
 
 
 class TargetResult(NamedTuple):
-    """How many times as fast it was, or else the `note` why that was not measured.
+    """How many times as fast it was, or the `note` why that was not measured.
 
     It is `verified` if both give what the reference gives; None where one of them cannot run.
     """
@@ -41,7 +42,7 @@ class TargetResult(NamedTuple):
     note: str
 
 
-# JAX likes a thousand runs best; the epochs are enough that what a call costs by itself does not count.
+# JAX likes a thousand runs best; the epochs are enough for the overhead of a call not to count.
 BATCH_OF_RUNS = partial(many, runs=1024, epochs=40)
 SINGLE = partial(many, runs=1024, epochs=40, dtype="float32")
 DECAYS = partial(many, exponential, runs=1024, epochs=40)
@@ -72,14 +73,7 @@ TARGETS = (
 
 
 def measure_target(target: Target, *, seconds: float) -> TargetResult:
-    """Verify both and time them in turns.
-
-    Parameters
-    ----------
-    target : Target
-    seconds : float
-        About how long.
-    """
+    """Verify both and time them in turns, for about as many seconds."""
     ours, other = target.ours_on(), target.other_on()
     calls: dict[str, Callable[[], object]] = {}
     for turn, name, problem in (("ours", target.ours, ours), ("other", target.other, other)):
@@ -96,28 +90,20 @@ def measure_target(target: Target, *, seconds: float) -> TargetResult:
 
 
 def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda done: None) -> pd.DataFrame:
-    """Measure every row of the budget.
-
-    Parameters
-    ----------
-    seconds : float
-        About how long for each.
-    progress : callable
-        Called with the number of rows done.
+    """Measure every row of the budget, for about `seconds` each; `progress` is called with the number of rows done.
 
     Returns
     -------
     DataFrame
-        `what`, `variant`, `against`, `verified` (missing where one of the two cannot run), `faster`, `faster_low`,
-        `faster_high` (how many times as fast, with the 95 % interval), `target` (at least), `met` (missing where it was
-        not measured) and `note`.
+        `what`, `variant`, `against`, `verified` (missing where one of the two cannot run), `faster` (how many times as
+        fast) with its 95 % interval, `target` (at least), `met` (missing where it was not measured) and `note`.
     """
     rows = []
     for done, target in enumerate(TARGETS, start=1):
         faster, verified, note = measure_target(target, seconds=seconds)
         row: dict[str, Any] = {"what": target.what, "variant": target.ours, "against": target.other}
         if faster:
-            row |= {"faster": faster.ratio, "faster_low": faster.low, "faster_high": faster.high}
+            row |= estimate_columns("faster", faster)
         met = faster.ratio >= target.least if faster else pd.NA
         rows.append(row | {"verified": verified, "target": target.least, "met": met, "note": note})
         progress(done)

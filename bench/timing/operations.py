@@ -30,7 +30,7 @@ class Node(NamedTuple):
     Attributes
     ----------
     kind : str
-        What the operation that makes it is counted as; empty where it counts nothing.
+        How the operation that makes it is counted; empty where it counts nothing.
     operands : tuple of int
         The nodes that it is made of.
     by_run, by_sample : bool
@@ -44,7 +44,7 @@ class Node(NamedTuple):
 
 
 class Symbol(NDArrayOperatorsMixin):
-    """Stands for a node in the arithmetic of rules and losses: operators and NumPy's functions make further nodes."""
+    """A node in the arithmetic of rules and losses: operators and NumPy's functions make further nodes."""
 
     def __init__(self, tape: "Tape", node: int) -> None:
         self.tape, self.node = tape, node
@@ -72,13 +72,7 @@ class Tape:
         return [self.symbol(by_run=by_run, by_sample=by_sample) for _ in range(count)]
 
     def apply(self, function: str, operands: Sequence[Any]) -> Any:
-        """Return the value of an elementwise function of symbols and numbers.
-
-        Raises
-        ------
-        UnavailableError
-            If it is a function such as exp, whose operations are not counted.
-        """
+        """Return an elementwise function of symbols and numbers; functions such as exp raise an UnavailableError."""
         symbols = [one for one in operands if isinstance(one, Symbol)]
         numbers = [abs(one) for one in operands if not isinstance(one, Symbol)]
         if not symbols:
@@ -103,9 +97,9 @@ class Tape:
         return Symbol(self, self._known[key])
 
     def count(self, outputs: Iterable[Any], *, fma: bool) -> Counter[str]:
-        """Return how many operations of each kind the outputs need, with as few as possible where they may be fused.
+        """Return how many operations of each kind the outputs need, as few as possible where they may be fused.
 
-        An addition takes in one multiplication whose product nothing but additions needs.
+        An addition takes in one multiplication whose product only additions need.
         """
         ends = [one.node for one in outputs if isinstance(one, Symbol)]
         needed = set(ends)
@@ -124,7 +118,7 @@ class Tape:
         return kinds
 
     def chain(self, start: Symbol, end: Symbol, *, fma: bool) -> tuple[str, ...]:
-        """Return the longest chain of operations from one number to another, with as few as possible if fused."""
+        """Return the longest chain of operations between two numbers, as short as possible where they may be fused."""
         chains: dict[int, tuple[str, ...]] = {start.node: ()}
         for place, node in enumerate(self.nodes):
             before = [chains[operand] for operand in node.operands if operand in chains]
@@ -143,7 +137,7 @@ class Tape:
 
 
 class Section(NamedTuple):
-    """Operations that a run does again and again: how many of each kind, and how many times."""
+    """Operations that a run repeats: how many of each kind, and how many times."""
 
     operations: Counter[str]
     turns: int
@@ -190,13 +184,13 @@ def longest_chain(problem: Problem, *, fma: bool) -> tuple[str, ...]:
 
 
 def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
-    """Return an update: from one sample, or from the sums over a batch.
+    """Return an update, from one sample or from the sums over a batch.
 
     Returns
     -------
     tape : Tape
     before, after : list
-        The parameters, and then what the optimizer remembers of each.
+        The parameters, and then the slots of the optimizer for each.
     """
     optimizer, params, tape = make_optimizer(problem.optimizer), len(problem.model.params), Tape()
     theta = tape.symbols(params, by_run=True, by_sample=True)

@@ -1,8 +1,8 @@
 """Which call takes longer and how many times: rounds in which all take turns, and intervals that hold.
 
-The machine gets faster and slower while it measures, and what slows down one sample slows down its neighbours too. So
-the calls are timed in rounds, in a random order in each, and compared round by round: what they have in common falls
-out of the ratio, and chance alone decides whom the rest hits.
+The machine gets faster and slower while it measures, and a slow sample has slow neighbours. So the calls are timed in
+rounds, in a random order in each, and compared round by round: common influences drop out of the ratio, and the rest
+hits calls at random.
 """
 
 import gc
@@ -19,9 +19,9 @@ from kernels.base.run import Floats
 
 AGAIN = " again"
 CONFIDENCE = 0.95
-# They move an end of an interval by a fiftieth of its width.
+# With this many, an end of an interval moves by a fiftieth of its width.
 RESAMPLES = 4999
-# So many values are resampled at once: they stay in the cache, which makes it up to four times as fast.
+# This many values are resampled at once: they stay in the cache, which makes it up to four times as fast.
 BATCH = 100_000
 # With fewer rounds the intervals no longer hold.
 FEWEST = 5
@@ -107,7 +107,7 @@ def take_turns(
 
     In each round every call is timed once and the baseline twice, in a random order. A sample is as many calls as take
     `sample_seconds` and a thousand ticks of the clock; where that is more than one, another call comes before, so that
-    no call pays for what another has left in the caches. Garbage is not collected while the clock runs.
+    no call pays for the caches that another has left. Garbage is not collected while the clock runs.
 
     It ends after `rounds` rounds, or later, when every ratio to the baseline is known to `precision`, and earlier when
     the time is used up, but never with fewer than 5 rounds. So it takes about `seconds` at most, unless sizing the
@@ -187,8 +187,8 @@ def ratio(timings: Timings, slow: str, fast: str) -> Ratio:
 def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
     """Return how many times as long the one takes as the other, with an interval that holds for few samples too.
 
-    With pairs it is the median of their ratios, from which falls out what both have in common. The ratio of the medians
-    would keep it: on the machines that the tests simulate, its interval is twice as wide. Without pairs it is the ratio
+    With pairs it is the median of their ratios, from which common influences drop out. The ratio of the medians would
+    keep them: on the machines that the tests simulate, its interval is twice as wide. Without pairs it is the ratio
     of the medians, and the interval holds what differs within the two sets, but not what happened between them: on a
     busy machine, a call that was timed 20 times and then 20 times more differed from itself in 60 cases of 100.
 
@@ -198,8 +198,8 @@ def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
     are few (T. C. Hesterberg, The American Statistician 69, 2015). And samples that resemble the one before count for
     less: with an autocorrelation of r, n of them for n (1 - r) / (1 + r) (G. V. Bayley, J. M. Hammersley, Supplement to
     the Journal of the Royal Statistical Society 8, 1946). So 96 of 100 simulated intervals hold, and 4 of 100 calls
-    differ from themselves; without the three it is 93 to 95, and 6 to 8. What hits one of the two alone and lasts for
-    many rounds is the exception: with an autocorrelation of 0.5 from round to round, 90 of 100 hold.
+    differ from themselves; without the three it is 93 to 95, and 6 to 8. The exception are influences on
+    one of the two alone that last for many rounds: with an autocorrelation of 0.5 from round to round, 90 of 100 hold.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
 
 
 def noise_floor(timings: Timings) -> Ratio:
-    """Return how many times as long the baseline takes as itself: what differs by less than this interval may be noise.
+    """Return how many times as long the baseline takes as itself: differences within this interval may be noise.
 
     Raises
     ------

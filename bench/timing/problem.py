@@ -25,19 +25,18 @@ class Problem:
         One for each input.
     y : array, shape (n,)
     inits : array, shape (R, P)
-        Where each run starts.
+        The start of each run.
     rates : array, shape (epochs, R)
         The learning rate of each run in each epoch.
     batch_size : int
-        Samples per update; what is left over at the end of an epoch is dropped.
+        Samples per update; an incomplete batch at the end of an epoch is dropped.
     shuffle : bool
         Visit the samples in the order that `kernels.loops.order` draws from (seed, epoch).
     seed : int
     optimizer : str
     loss : str
-        What is trained; what is reported is the mean squared residual.
+        The loss that is trained; the losses reported are mean squared residuals.
     dtype : str
-        What is computed with.
     """
 
     model: Model
@@ -77,7 +76,7 @@ class Problem:
         return self.model.linear_system(np.stack(self.x, axis=1), self.y)
 
     def part(self, *, runs: int | None = None, epochs: int | None = None, samples: int | None = None) -> "Problem":
-        """Return the first runs, epochs and samples of it; a batch is then no larger than what there is."""
+        """Return the first runs, epochs and samples of it; a batch is then no larger than these samples."""
         return replace(
             self,
             x=tuple(column[:samples] for column in self.x),
@@ -89,7 +88,7 @@ class Problem:
 
 
 class Trained(NamedTuple):
-    """What a variant returns: final parameters, shape (R, P), and losses, shape (epochs + 1, R).
+    """The result of a variant: final parameters, shape (R, P), and losses, shape (epochs + 1, R).
 
     The loss is the mean squared residual over the whole data set, before the first epoch and after each.
     """
@@ -103,15 +102,15 @@ class UnavailableError(Exception):
 
 
 class FailedError(UnavailableError):
-    """A peer is there, and something in it went wrong; the message says what, in one line."""
+    """A peer is installed, and it failed; the message says how, in one line."""
 
 
 class Errors(NamedTuple):
-    """The largest differences between what a variant returns and what is expected.
+    """The largest differences between the result of a variant and the expected one.
 
-    `largest` is that of all values, relative where what is expected exceeds 1 and absolute below: what is held against
-    a bound, and 0 for equal bits. The others are those of the final parameters: `absolute`, `relative`, and in units
-    in the last place, `ulp`. `loss` is that of the losses, relative, without those near 0, which are made of rounding
+    `largest` is that of all values, relative where the expected value exceeds 1 and absolute below: it is held against
+    a bound, and is 0 for equal bits. The others are those of the final parameters: `absolute`, `relative`, and in units
+    in the last place, `ulp`. `loss` is that of the losses, relative, without those near 0, which consist of rounding
     errors (`kernels.compile.kinds.largest_loss_error`).
     """
 
@@ -123,7 +122,7 @@ class Errors(NamedTuple):
 
 
 def errors(trained: Trained, expected: Trained, y: Floats = NO_TARGETS) -> Errors:
-    """Return how far a result is from what is expected, where y are the targets."""
+    """Return how far a result is from the expected one, where y are the targets."""
     largest = max(largest_error(found, wanted) for found, wanted in zip(trained, expected, strict=True))
     if trained.params.shape != expected.params.shape:
         return Errors(*[np.inf] * len(Errors._fields))
@@ -131,7 +130,7 @@ def errors(trained: Trained, expected: Trained, y: Floats = NO_TARGETS) -> Error
         difference = np.abs(trained.params - expected.params)
         size = np.abs(expected.params)
         parts = (difference, difference / size, difference / np.spacing(size))
-    # What is equal has no error, be it 0 or infinite, and what is not finite in both counts as equal.
+    # Equal values have no error, be they 0 or infinite, and values that are not finite in both count as equal.
     same = (difference == 0) | ~(np.isfinite(trained.params) | np.isfinite(expected.params))
     absolute, relative, ulp = (
         float(np.where(same, 0, np.nan_to_num(part, nan=np.inf, posinf=np.inf)).max()) for part in parts

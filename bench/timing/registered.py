@@ -26,29 +26,29 @@ def register_variant(
     Parameters
     ----------
     name : str
-        One line. To register a name again replaces what it stood for; those of built-in variants are refused.
+        One line. To register a name again replaces its variant; those of built-in variants are refused.
     prepare : callable, optional
         Takes a `bench.timing.problem.Problem`, does everything that is not training, and returns a call that trains.
-        The call starts from the problem's untouched parameters each time, and returns the final parameters, shape
-        (R, P), and the losses, shape (epochs + 1, R). Without it, a decorator is returned.
+        The call starts from the problem's untouched parameters each time, and returns the final parameters, shape (R,
+        P), and the losses, shape (epochs + 1, R). Without it, a decorator is returned.
     about : str
-        What it is, in a line.
+        A description in one line.
     tolerance : float
-        Bounds the error against the reference, relative where what is expected exceeds 1; at least 1e-9.
+        Bounds the error against the reference, relative where the expected value exceeds 1; at least 1e-9.
     **facts
         many, slow, batches, shuffles, optimizers, losses, models, which, package, module, threads: what it can do, as
-        for `bench.timing.variants.Variant`. Unless said, it trains one run at a time with plain sgd. Of optimizers that
-        are a list of names, it has the options that they have without any in their text: beta1, beta2 and eps of adam.
+        for `bench.timing.variants.Variant`. Unless said, it trains one run at a time with plain sgd. If optimizers are
+        a list of names, each has the options that its plain name has: beta1, beta2 and eps for adam.
 
     Returns
     -------
     callable
-        `prepare` itself, or what registers it.
+        `prepare` itself, or a decorator that registers it.
 
     Raises
     ------
     ValueError
-        If the name is taken, or a fact is none.
+        If the name is taken, or a fact is unknown.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def all_variants() -> list[Variant]:
 
 
 def find_variant(name: str) -> Variant | None:
-    """Return the variant of a name, or None; plug-ins that are installed are asked for one that is not known."""
+    """Return the variant of a name, or None; an unknown name is looked for in installed plug-ins."""
     if name not in BY_NAME:
         load_installed()
     return BY_NAME.get(name)

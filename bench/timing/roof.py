@@ -1,6 +1,6 @@
 """The roof: how long the arithmetic of some runs takes by itself, measured on the processor that trains them.
 
-It is a kernel that does nothing but as many additions and multiplications, divisions and square roots as the runs need.
+A roof is a kernel that only does as many additions and multiplications, divisions and square roots as the runs need.
 For runs side by side they are independent operations on vectors: no latency, no load and no access to the stack is in
 the way. A run by itself waits in each update for the one before, so its roof is the longest chain of operations from a
 number to itself. The counts are bounds from below (`bench.timing.operations`), so no kernel is faster than its roof.
@@ -39,13 +39,7 @@ Loop = tuple[list[str], int]
 
 
 def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
-    """Return a call that does the arithmetic of a problem as a kernel needs it, compiled.
-
-    Parameters
-    ----------
-    kernel : str
-        One of `kernels.compile.kinds.KERNELS`.
-    problem : Problem
+    """Return a compiled call that does the arithmetic that a kernel needs for a problem.
 
     Raises
     ------
@@ -81,13 +75,8 @@ def vector_registers() -> tuple[int, int]:
 def independent(counts: Counter[str], turns: int, registers: int) -> Loop:
     """Return a loop over operations that wait for each other as little as the number of registers lets them.
 
-    Each register takes operations of one kind, so that the compiler fuses what is to be fused and nothing else.
-
-    Returns
-    -------
-    body : list of str
-        The statements of a turn.
-    turns : int
+    Each register takes operations of one kind, so that the compiler fuses the intended operations only. The loop is a
+    list of statements, the body of a turn, and the number of turns.
     """
     repeats = -(-BODY // counts.total())
     shares = Counter(dict.fromkeys(counts, 1))
@@ -110,8 +99,8 @@ def dependent(chain: Sequence[str], turns: int) -> Loop:
 def compile_loops(loops: Sequence[Loop], width: int, registers: int, *, fma: bool) -> Callable[[], object]:
     """Return a call of the loops, one after the other, on vectors of `width` doubles, or on scalars for 1.
 
-    All numbers are 0 and 1, in arguments, which the compiler cannot know: nothing overflows, and a processor takes no
-    less time for divisions and square roots of other numbers.
+    All numbers are arguments with the values 0 and 1, which the compiler cannot know: nothing overflows, and a
+    processor takes no less time for divisions and square roots of other numbers.
     """
     read, write = "cells[{0}]", "cells[{0}] = v_{1}"
     if width > 1:

@@ -1,7 +1,7 @@
 """The speed table: every variant verified, timed in turns with the others, and its compile time."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,27 +23,26 @@ ROOFED = ("fused", "fused-fma", "lanes", "lanes-fma")
 
 
 class Speed(NamedTuple):
-    """What was measured.
+    """Measured speeds.
 
     Attributes
     ----------
     table : DataFrame
         One row per variant, in the registry's order: `variant`, `ours`, `threads`, `verified` (missing where it did not
-        run), the largest `error` against the reference (relative where what is expected exceeds 1), of the final
-        parameters `error_absolute`, `error_relative` and `error_ulp`, and of the losses `error_loss`, relative; and of
-        what is verified `ns`, `ns_low`, `ns_high` (of a sample-update, the median and its 95 % interval),
-        `updates_per_second` (sample-updates), `to_reference`, `to_reference_low`, `to_reference_high` and `to_c`,
-        `to_c_low`, `to_c_high` (how many times as fast), `share`, `share_low`, `share_high` (the time of the roof
-        divided by that of the variant, where roofs are measured), `compile_seconds` (with nothing cached),
-        `load_seconds` (cached) and `break_even` (sample-updates that repay the compile time, compared with the
-        reference); `note`, why there are no more columns.
+        run), the largest `error` against the reference (relative where the expected value exceeds 1), of the final
+        parameters `error_absolute`, `error_relative` and `error_ulp`, and of the losses `error_loss`, relative; `note`,
+        why there are no more columns. Verified variants have `ns` of a sample-update, `updates_per_second`
+        (sample-updates), `to_reference` and `to_c` (how many times as fast), `share` (the time of the roof divided by
+        that of the variant, where roofs are measured), `compile_seconds` (with nothing cached), `load_seconds` (cached)
+        and `break_even` (sample-updates that repay the compile time, compared with the reference). Medians come with
+        their 95 % intervals, `_low` and `_high`.
     rounds : DataFrame
-        What the table is made of: `variant`, `round`, `ns`.
+        The single measurements: `variant`, `round`, `ns`.
     baseline : str or None
         The variant that was timed twice in each round: `fused`, or else the first of those that are verified; None
         where there is none.
     noise : Ratio or None
-        The baseline against itself: what differs by less differs by chance.
+        The baseline against itself: smaller differences may be chance.
     warning : str or None
         If the machine is too noisy for small differences.
     """
@@ -56,7 +55,7 @@ class Speed(NamedTuple):
 
 
 class Contestant(NamedTuple):
-    """A verified variant and what it is given to do."""
+    """A verified variant and the problem that it is given."""
 
     variant: Variant
     problem: Problem
@@ -96,43 +95,31 @@ def speed(
         If something was compiled while the clock was running.
     """
     contestants: dict[str, Contestant] = {}
-    failures: dict[str, dict[str, Any]] = {}
-    above: dict[str, Callable[[], object]] = {}
-    notes: dict[str, str] = {}
+    roof_calls: dict[str, Callable[[], object]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for done, variant in enumerate(variants, start=1):
-        own = problem_for(variant, problem, batch)
+        own, name = problem_for(variant, problem, batch), variant.name
+        row = rows[name] = {"variant": name, "ours": variant.ours, "threads": variant.threads, "note": ""}
         try:
-            contestants[variant.name] = Contestant(variant, own, *verify(variant, own))
-        except FailedError as reason:
-            failures[variant.name] = {"verified": None, "note": f"not measured: {reason}"}
+            contestants[name] = Contestant(variant, own, *verify(variant, own))
+            if roofs and name in ROOFED:
+                roof_calls[roof_of(name)] = make_roof(name, own)
         except UnavailableError as reason:
-            failures[variant.name] = {"verified": None, "note": str(reason)}
+            row["note"] = f"{'not measured: ' if isinstance(reason, FailedError) else ''}{reason}"
         except NotVerifiedError as reason:
-            failures[variant.name] = {"verified": False, "note": str(reason)} | _error_columns(reason.errors)
-        if roofs and variant.name in contestants and variant.name in ROOFED:
-            try:
-                above[roof_of(variant.name)] = make_roof(variant.name, own)
-            except UnavailableError as reason:
-                notes[variant.name] = str(reason)
+            row |= {"verified": False, "note": str(reason)} | _error_columns(reason.errors)
         progress(done)
     baseline = BASELINE if BASELINE in contestants else next(iter(contestants), None)
-    timings = _timings(contestants, above, baseline, seconds)
+    if baseline is None:
+        return Speed(_make_table(rows.values()), pd.DataFrame(columns=ROUNDS), None, None, None)
+    calls = {name: contestant.call for name, contestant in contestants.items()} | roof_calls
+    with no_compilation():
+        timings = take_turns(calls, baseline=baseline, seconds=seconds)
     compiled: dict[str | None, dict[str, float]] = {}
-    rows = [
-        failures[variant.name]
-        if timings is None or variant.name in failures
-        else {"note": notes.get(variant.name, "")}
-        | _make_row(contestants[variant.name], contestants, timings, compiled)
-        for variant in variants
-    ]
-    named = [
-        {"variant": variant.name, "ours": variant.ours, "threads": variant.threads} | row
-        for variant, row in zip(variants, rows, strict=True)
-    ]
-    table = pd.DataFrame(named, columns=COLUMNS).astype({"verified": "boolean", "note": "str"})
-    if timings is None:
-        return Speed(table, pd.DataFrame(columns=ROUNDS), None, None, None)
-    return Speed(table, _long_rounds(contestants, timings), baseline, noise_floor(timings), noise_warning(timings))
+    for name, contestant in contestants.items():
+        rows[name] |= _measurements(contestant, contestants, timings, compiled)
+    rounds = _long_rounds(contestants, timings)
+    return Speed(_make_table(rows.values()), rounds, baseline, noise_floor(timings), noise_warning(timings))
 
 
 COLUMNS = [
@@ -156,76 +143,56 @@ def roof_of(variant: str) -> str:
     return f"the roof of {variant}"
 
 
-def _timings(
-    contestants: Mapping[str, Contestant],
-    roofs: Mapping[str, Callable[[], object]],
-    baseline: str | None,
-    seconds: float,
-) -> Timings | None:
-    """Return the times of contestants and roofs, which take turns; None without contestants."""
-    if baseline is None:
-        return None
-    with no_compilation():
-        calls: dict[str, Callable[[], object]] = {name: contestant.call for name, contestant in contestants.items()}
-        return take_turns(calls | dict(roofs), baseline=baseline, seconds=seconds)
+def _make_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=COLUMNS).astype({"verified": "boolean", "note": "str"})
 
 
 def _error_columns(errors: Errors | None) -> dict[str, float]:
     """Return how far a result is from the reference's, as part of a row."""
     if errors is None:
         return {}
-    return {
-        "error": errors.largest,
-        "error_absolute": errors.absolute,
-        "error_relative": errors.relative,
-        "error_ulp": errors.ulp,
-        "error_loss": errors.loss,
-    }
+    named = errors._asdict()
+    return {"error": named.pop("largest")} | {f"error_{name}": value for name, value in named.items()}
 
 
-def _make_row(
+def estimate_columns(name: str, ratio: Ratio) -> dict[str, float]:
+    """Return a ratio and its interval as part of a row."""
+    return {name: ratio.ratio, f"{name}_low": ratio.low, f"{name}_high": ratio.high}
+
+
+def _measurements(
     contestant: Contestant,
     all_: Mapping[str, Contestant],
     timings: Timings,
     compiled: dict[str | None, dict[str, float]],
 ) -> dict[str, Any]:
-    """Return a variant's row; `compiled` has the compile times of the kernels that rows before have asked for."""
+    """Return the measured part of a variant's row; `compiled` has the compile times of kernels of rows before."""
     variant, problem = contestant.variant, contestant.problem
     updates = problem.sample_updates
     seconds = timings.of(variant.name)
-    low, median, high = ratio_of(seconds, np.ones(seconds.size), paired=True).scaled(1e9 / updates)
-    row: dict[str, Any] = {
-        "verified": True,
-        **_error_columns(contestant.errors),
-        "ns": median,
-        "ns_low": low,
-        "ns_high": high,
-        "updates_per_second": 1e9 / median,
-    }
+    ns = ratio_of(seconds, np.ones(seconds.size), paired=True).scaled(1e9 / updates)
+    row: dict[str, Any] = {"verified": True, "updates_per_second": 1e9 / ns.ratio}
+    row |= _error_columns(contestant.errors) | estimate_columns("ns", ns)
     for name, column in (("reference", "to_reference"), ("C", "to_c")):
         if name in all_ and name != variant.name:
             faster = ratio(timings, name, variant.name).scaled(updates / all_[name].problem.sample_updates)
-            row |= {column: faster.ratio, f"{column}_low": faster.low, f"{column}_high": faster.high}
+            row |= estimate_columns(column, faster)
     if roof_of(variant.name) in timings.names:
-        share = ratio(timings, roof_of(variant.name), variant.name)
-        row |= {"share": share.ratio, "share_low": share.low, "share_high": share.high}
+        row |= estimate_columns("share", ratio(timings, roof_of(variant.name), variant.name))
     if variant.kernel not in compiled:
         compiled[variant.kernel] = compile_times(variant, problem)
     row |= compiled[variant.kernel]
     if variant.kernel and "to_reference" in row:
-        slower = row["to_reference"] * median - median
+        slower = row["to_reference"] * ns.ratio - ns.ratio
         row["break_even"] = 1e9 * row["compile_seconds"] / slower if slower > 0 else np.nan
     return row
 
 
 def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
-    """Return what a kernel of ours costs before it trains.
+    """Return the time that a kernel takes before it trains; nothing for a variant that numba does not compile.
 
-    Returns
-    -------
-    dict
-        `compile_seconds`, with nothing cached, as it was when this machine compiled it, and `load_seconds`, from the
-        cache on disk, measured now; nothing for what is not compiled by numba.
+    `compile_seconds`, with nothing cached, is measured when this machine compiles the kernel, and `load_seconds`, from
+    the cache on disk, now.
     """
     if not variant.kernel or variant.kernel == "reference":
         return {}

@@ -1,4 +1,4 @@
-"""The time of an update, measured for each kernel and all that decides how long it takes."""
+"""The time of an update, measured for each kernel and all settings that decide how long it takes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -31,10 +31,10 @@ SLOW_SAMPLES = 200
 
 
 def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seconds: float) -> pd.DataFrame:
-    """Time an update of each kernel for all that decides how long it takes.
+    """Time an update of each kernel for all settings that decide how long it takes.
 
-    What is timed are runs of eight epochs, the losses at their ends included, divided by their updates. For `lanes` it
-    is a run's share of a block. What does not give what the reference gives is not timed.
+    The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates; for
+    `lanes` it is a run's share of a block. A kernel that does not give what the reference gives is not timed.
 
     Parameters
     ----------
@@ -42,16 +42,15 @@ def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seco
     x : array, shape (n, inputs)
     y : array, shape (n,)
     loss : str
-        What was trained.
+        The loss that was trained.
     seconds : float
         About how long to measure, but for the five rounds that there are at least.
 
     Returns
     -------
     DataFrame
-        `optimizer`, `batch_size`, `shuffle`, `variant`; `seconds_per_update`, the median over the rounds, and the ends
-        of its interval, `seconds_per_update_low` and `seconds_per_update_high` (missing where it was not timed); and
-        `note`, why it was not.
+        `optimizer`, `batch_size`, `shuffle`, `variant`; `seconds_per_update`, the median over the rounds, with its
+        interval (missing where it was not timed); and `note`, why it was not.
     """
     columns, y = check_samples(result.model, x, y)
     rows: list[dict[str, Any]] = []
@@ -79,7 +78,7 @@ def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seco
 def _make_problems(
     result: SweepResult, columns: tuple[Floats, ...], y: Floats, loss: str
 ) -> Iterator[tuple[dict[str, Any], dict[str, Problem]]]:
-    """Return what decides how long an epoch takes, and what each kernel is given to do for it."""
+    """Yield the settings that decide how long an epoch takes, and the problem that each kernel is given for them."""
     frame = result.frame.reset_index(drop=True)
     frame = frame[frame["status"] != "diverged"]
     # A run that blows up is over early; the smallest rate is the one that is least likely to.
@@ -96,10 +95,10 @@ def _make_problems(
 
 
 def _prepare_verified(problems: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, str]]:
-    """Return the calls of the kernels that give what the reference gives, and why there is none of the others.
+    """Return the calls of the kernels that give what the reference gives, and the reasons why the others have none.
 
-    They are held against it on what the reference is given. Where the same bits are promised, and the run stays finite,
-    the whole of what is timed must also be the same for `fused` and for `lanes`.
+    Each is verified on the problem of the reference. Where the same bits are promised, and the run stays finite, the
+    whole timed problem must also be the same for `fused` and for `lanes`.
     """
     calls: dict[str, Call] = {}
     notes: dict[str, str] = {}
@@ -121,7 +120,7 @@ def _prepare_verified(problems: Mapping[str, Problem]) -> tuple[dict[str, Call],
 
 
 def _largest_difference(one: Trained, many: Trained) -> float:
-    """Return the largest error of runs that should all be like the one; 0 where that is over before the last epoch."""
+    """Return the largest error of runs that should all equal the one; 0 where that is over before the last epoch."""
     if not np.isfinite(one.losses).all():
         return 0.0
     width = len(many.params)

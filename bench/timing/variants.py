@@ -29,10 +29,10 @@ from kernels.train.trainer import make_trainer
 
 Call = Callable[[], Trained]
 
-# What is made of functions that are not correctly rounded, or of a model that has not been tried yet.
+# For functions that are not correctly rounded, and models that have not been tried yet.
 TOLERANCE = 1e-9
 
-# Of what packages say that fail, some write pages.
+# Some packages write pages when they fail.
 LONGEST_REASON = 300
 
 # The optimizers that peers have, with the options of each; tests/bench/timing/test_peers.py holds them against the
@@ -62,7 +62,7 @@ class Variant(NamedTuple):
     Attributes
     ----------
     name, about : str
-        What it is called, and what it is, in a line.
+        Its name, and a description in one line.
     prepare : callable
         Does everything that is not training, and returns a call that trains; every call starts from the problem's
         untouched parameters, and may return the arrays of the call before. Raises UnavailableError where the variant
@@ -75,21 +75,21 @@ class Variant(NamedTuple):
     slow : bool
         Takes microseconds for a sample-update.
     batches, shuffles : bool
-        What it can do besides single samples as they stand.
+        Whether it has minibatches, and orders that are drawn.
     optimizers : dict of str to sequence of str
-        Those that a peer has, and the options of each that it takes; a kernel of ours has all.
+        The optimizers of a peer, and the options of each that it takes; a kernel of ours has all.
     losses : sequence of str
-        The names of those that a peer has; a kernel of ours has all.
+        The losses of a peer; a kernel of ours has all.
     models : callable
         Whether it can train a model; `which` says so in words.
     package : str, optional
-        What has to be installed for it.
+        The package that has to be installed for it.
     module : str, optional
-        What is imported then, if it is called otherwise.
+        The import package, if it has another name.
     kernel : str, optional
         The kernel of this package that it is.
     threads : int
-        How many of them train.
+        How many threads train.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Variant(NamedTuple):
         return self.kernel is not None
 
     def lacks(self, problem: Problem) -> str | None:
-        """Return what the problem asks for and the variant does not have, in words; None if it takes the problem."""
+        """Return what a problem asks for and the variant does not have, in words; None if it takes the problem."""
         optimizer, loss = make_optimizer(problem.optimizer), make_loss(problem.loss)
         refusals = (
             (not self.models(problem.model), f"trains only {self.which}"),
@@ -131,7 +131,7 @@ class Variant(NamedTuple):
         return next((f"it {reason}" for refused, reason in refusals if refused and reason), None)
 
     def _describe_missing(self, optimizer: Optimizer) -> str:
-        """Return what it lacks of an optimizer, in words: the whole of it, or options that are not the usual ones."""
+        """Return what it lacks of an optimizer, in words: the whole of it, or options without their usual values."""
         if optimizer.name not in self.optimizers:
             return f"does not support {optimizer.name}"
         usual = make_optimizer(optimizer.name)
@@ -144,7 +144,7 @@ class Variant(NamedTuple):
         return f"{' and '.join(self.losses)} {'loss' if len(self.losses) == 1 else 'losses'}"
 
     def missing(self) -> str | None:
-        """Return why it is not there, and what would help; None if it is installed."""
+        """Return why it is not installed, and what would help; None if it is."""
         if self.package and find_spec(self.module or self.package) is None:
             return f"not installed: pip install {self.package}"
         return None
@@ -164,14 +164,10 @@ class Variant(NamedTuple):
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Let nothing that goes wrong in a peer be more than a peer that is not measured.
+        """Turn any error of a peer in this block into a FailedError, after which the peer is not measured.
 
-        Compilers and packages of others break in ways that cannot be listed. What goes wrong in our own code is a bug.
-
-        Raises
-        ------
-        FailedError
-            For any error in the block, of a peer.
+        Compilers and packages of others break in ways that cannot be listed. An error in our own code is a bug, and
+        stays.
         """
         try:
             yield
@@ -245,7 +241,7 @@ def lanes_in_threads(problem: Problem) -> Call:
 
 
 def _peer(module: str, function: str = "prepare", **options: bool) -> Callable[[Problem], Call]:
-    """Return what prepares a peer; its module, and the package that it needs, are imported when it is called."""
+    """Return a function that prepares a peer, and imports its module and the package that it needs."""
 
     def prepare(problem: Problem) -> Call:
         call: Call = getattr(import_module(f"bench.timing.peers.{module}"), function)(problem, **options)

@@ -1,4 +1,4 @@
-"""What has to hold before anything is timed: the result is the reference's, and nothing is left to be compiled."""
+"""Verification before timing: the result is the reference's, and nothing is left to be compiled."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from bench.timing.variants import BY_NAME, Call, Variant
 
 # The reference takes about ten microseconds for a sample-update: this many take a second.
 MOST_SAMPLE_UPDATES = 100_000
-# Of what takes longer, a block of lanes and one more run, as many of their samples as make that number.
+# Of larger problems, the reference trains a block of lanes and one more run, on this many samples in all.
 SOME, PART = 33, 5_000
 
 Value = TypeVar("Value")
@@ -35,22 +35,11 @@ class NotVerifiedError(Exception):
 
 
 def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
-    """Return the call that trains, after its result was found to be that of the reference, twice.
+    """Return the call that trains, warm, and its errors, after its result was found to be that of the reference, twice.
 
     Some runs of a problem that is too large for the reference are held against it for an epoch, on some samples; then
     all of them against `fused`, as long as that gives what the reference gives for the first run. Where `fused` does
     not, the first run is held against the reference.
-
-    Parameters
-    ----------
-    variant : Variant
-    problem : Problem
-
-    Returns
-    -------
-    call : callable
-        Warm, and not timed yet.
-    errors : Errors
 
     Raises
     ------
@@ -75,7 +64,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
 
 
 def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem], Value]:
-    """Remember what was computed for a problem until the problem is gone; a longer memory would hold on to its data."""
+    """Remember the result for a problem until the problem is gone; a longer memory would hold on to its data."""
     known: WeakKeyDictionary[Problem, Value] = WeakKeyDictionary()
 
     @wraps(compute)
@@ -94,7 +83,7 @@ def _part(problem: Problem) -> Problem:
 
 @_once_per_problem
 def _reference_result(problem: Problem) -> Trained:
-    """Return what the reference gives, for all runs or for the first one alone; see `verify`."""
+    """Return the reference's result, for all runs or for the first one alone; see `verify`."""
     reference, fused = BY_NAME["reference"], BY_NAME["fused"]
     if problem.sample_updates <= MOST_SAMPLE_UPDATES:
         return reference.ready(problem)()
@@ -112,7 +101,7 @@ def _reference_result(problem: Problem) -> Trained:
 
 
 def _train_distinct_runs(variant: Variant, problem: Problem) -> Trained:
-    """Return what a variant gives for all runs, of which those that are the same are trained once."""
+    """Return a variant's result for all runs, of which identical ones are trained once."""
     _, first, place = np.unique(
         np.column_stack([problem.inits, problem.rates.T]), axis=0, return_index=True, return_inverse=True
     )
@@ -122,7 +111,7 @@ def _train_distinct_runs(variant: Variant, problem: Problem) -> Trained:
 
 
 def _first_runs(trained: Trained, problem: Problem, runs: int) -> Trained:
-    """Return as many runs of the result of a whole problem as something is known of."""
+    """Return the first runs of the result of a whole problem."""
     if runs == problem.runs:
         return trained
     return Trained(trained.params[:runs], trained.losses[:, :runs])
@@ -130,13 +119,7 @@ def _first_runs(trained: Trained, problem: Problem, runs: int) -> Trained:
 
 @contextmanager
 def no_compilation() -> Iterator[None]:
-    """Nothing in this block is compiled by numba.
-
-    Raises
-    ------
-    RuntimeError
-        If something was; what was timed is then no measurement.
-    """
+    """Raise a RuntimeError if numba compiles something in this block: its times would be no measurement."""
     from kernels.base.numba_internals import record_compilations  # noqa: PLC0415 (heavy)
 
     with record_compilations() as compilations:

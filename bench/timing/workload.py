@@ -1,4 +1,4 @@
-"""What variants are given to do: a study's model and data, as one run, as many, and less for those that are slow."""
+"""The problems that variants are given: a study's model and data, as one run, as many, and less for slow ones."""
 
 from dataclasses import replace
 

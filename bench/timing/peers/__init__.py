@@ -1,1 +1,1 @@
-"""The same problem solved with other packages and in C, each written by someone who wants it to win."""
+"""The same problem solved in C and with other packages, each written to win."""

@@ -1,4 +1,4 @@
-"""What peers share: a model's program on their own arrays, the design matrix of a linear model, run after run."""
+"""Helpers that peers share: a model's program on their own arrays, and runs trained one after the other."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,19 +15,8 @@ def residual_and_derivatives(
 ) -> tuple[Any, Sequence[Any]]:
     """Return the residual and its derivatives by the parameters, by hand.
 
-    Parameters
-    ----------
-    program : Program
-    library : object
-        Has the functions by the names that programs call them by, which are those of NumPy.
-    theta, x : iterable of arrays of that library
-    y : array of that library
-
-    Returns
-    -------
-    residual : array
-    derivatives : sequence of arrays
-        What does not depend on the parameters has no more axes than the inputs have; a constant is a float.
+    `library` has the functions under NumPy's names, by which programs call them; theta, x and y are its arrays.
+    Derivatives that do not depend on the parameters have no more axes than the inputs; a constant is a float.
     """
     values = [*theta, *x, y, *program.constants]
     for function, operands in program.instructions:
@@ -45,14 +34,7 @@ def mean_square(matrix: Floats, targets: Floats, params: Floats) -> float:
 def run_by_run(
     problem: Problem, train: Callable[[Floats, Floats], tuple[Floats, Sequence[float]]]
 ) -> Callable[[], Trained]:
-    """Return a call that trains one run after the other.
-
-    Parameters
-    ----------
-    problem : Problem
-    train : callable
-        ``(init, rates) -> params, losses``.
-    """
+    """Return a call that trains one run after the other by `train`, ``(init, rates) -> params, losses``."""
 
     def call() -> Trained:
         trained = [train(init, rates) for init, rates in zip(problem.inits, problem.rates.T, strict=True)]

@@ -23,7 +23,7 @@ WRITER = Path(__file__).with_name("formula.py")
 LOOPS = Path(__file__).with_name("sgd.c")
 # It takes a tenth of a second.
 COMPILE_SECONDS = 60
-# Contraction to FMAs is what gcc does anyway; clang waits to be told.
+# gcc contracts to FMAs anyway; clang has to be told.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
 
 
@@ -39,7 +39,7 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     Raises
     ------
     UnavailableError
-        Where there is no C compiler, or what it makes cannot be loaded.
+        Where there is no C compiler, or its output cannot be loaded.
     """
     columns = [np.ascontiguousarray(column) for column in (*problem.x, problem.y)]
     rates, params = np.ascontiguousarray(problem.rates), np.empty(problem.inits.T.shape)
@@ -82,14 +82,14 @@ def formula(model: Model, tree: bool) -> str:
 
 @once
 def library(model: str) -> ctypes.CDLL:
-    """Return the text of a model and `sgd.c`, compiled anew in every process: no file could be of another machine.
+    """Return a model's text and `sgd.c`, compiled anew in every process: a stored file could be another machine's.
 
     Raises
     ------
     UnavailableError
         Where there is no C compiler.
     FailedError
-        If it fails, with the first thing that it says, or if what it makes cannot be loaded.
+        If it fails, with the first line of its message, or if its output cannot be loaded.
     """
     with tempfile.TemporaryDirectory(dir=cache.folder()) as folder:
         source, target = Path(folder) / "sgd.c", Path(folder) / "sgd.so"
@@ -100,7 +100,7 @@ def library(model: str) -> ctypes.CDLL:
             loaded.train.restype = None
         except (OSError, AttributeError) as error:
             # On a file system that is mounted noexec nothing can be loaded.
-            raise FailedError(f"what the C compiler made in {folder} cannot be loaded: {error}") from error
+            raise FailedError(f"the library that the C compiler made in {folder} cannot be loaded: {error}") from error
     return loaded
 
 
@@ -150,7 +150,7 @@ def compiler() -> list[str]:
 
 
 def _pointer(array: Floats) -> ctypes.c_void_p:
-    """Return where the values are; the array lives as long as the pointer does."""
+    """Return the address of the values; the array lives as long as the pointer does."""
     return array.ctypes.data_as(ctypes.c_void_p)
 
 

@@ -1,4 +1,4 @@
-"""A model in C: the formula as it is written down, or the kernels' program. No name of a user gets into it."""
+"""A model in C: the formula as it is written down, or the kernels' program. Names given by users never get into it."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -31,7 +31,7 @@ static inline double sigmoid(double u) { double e = exp(-fabs(u)); return (u < 0
 static inline double sigmoid_complement(double u) { return sigmoid(-u); }
 static inline double softplus(double u) { return (u < 0 ? 0 : u) + log1p(exp(-fabs(u))); }
 """
-# What sympy would write out, and C has or is given above.
+# Functions that sympy would write out, and C has or is given above.
 IN_C = ("sigmoid", "softplus", "log1p", "expm1")
 CALLED = {name: name for name in (*IN_C, "sigmoid_complement", "relu", "by_size", "sign")}
 CALLED |= {name: name for name in ("less", "less_equal", "where", "maximum", "minimum")} | {"absolute": "fabs"}
@@ -43,10 +43,10 @@ class Formula(NamedTuple):
     Attributes
     ----------
     alone, all, descent : sequence of str
-        What comes before the residual alone; before it and the derivatives; before it and the steps.
+        The statements before the residual alone; before it and the derivatives; before it and the steps.
     residual : str
     derivatives, steps : sequence of str
-        For each parameter: the derivative of the residual r, and what a step with the rate lr takes away.
+        For each parameter: the derivative of the residual r, and the term that a step with the rate lr subtracts.
     """
 
     alone: Sequence[str]
@@ -77,11 +77,7 @@ class _Printer(C99CodePrinter):
 def in_c(model: Model, *, tree: bool) -> str:
     """Return the text that `sgd.c` continues.
 
-    Parameters
-    ----------
-    model : Model
-    tree : bool
-        The program of the kernels; else the formula as it is written down, with the derivatives of sympy.
+    With `tree` it is the program of the kernels; else the formula as it is written down, with the derivatives of sympy.
     """
     formula = _program_formula(model) if tree else _written_formula(model)
     count, columns = len(model.params), len(model.inputs) + 1
@@ -137,7 +133,7 @@ def _written_formula(model: Model) -> Formula:
     symbols = [sympy.Symbol(name, real=True) for name in names]
     f = f.xreplace(dict(zip((*params, *inputs), symbols, strict=True)))
     derivatives = [sympy.diff(f, symbol) for symbol in symbols[: len(params)]]
-    # A compiler calls exp twice for what is written twice, because a call may set errno.
+    # A compiler calls exp twice where it is written twice, because a call may set errno.
     printer = _Printer({"user_functions": CALLED})
     called: dict[sympy.Expr, sympy.Symbol] = {}
     statements: list[str] = []
@@ -178,7 +174,7 @@ def _program_formula(model: Model) -> Formula:
             dependent.add(name)
     derivatives = [values[derivative] for derivative in program.derivatives]
     steps = [f"step_{k} = lr*{derivative}" for k, derivative in enumerate(derivatives)]
-    # What does not wait for the parameters comes first: the compiler's registers then do without copies on the chain.
+    # Statements that do not wait for the parameters come first: then there are no copies of registers on the chain.
     named = list(zip([*values[first:], *derivatives], [*statements, *steps], strict=True))
     descent = [line for late in (False, True) for name, line in named if (name in dependent) is late]
     alone = statements[: program.residual + 1 - first]

@@ -23,7 +23,7 @@ def prepare_scalars(problem: Problem) -> Callable[[], Trained]:
 
 
 def train_lesson(x: Floats, y: Floats, size: int, init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
-    """Return the loop as everyone writes it: np.mean, np.array and a new parameter vector for every update."""
+    """Train with the loop as lessons write it: np.mean, np.array and a new parameter vector for every update."""
     params = init
     losses = [_loss(params, x, y)]
     for lr in rates:
@@ -38,7 +38,7 @@ def train_lesson(x: Floats, y: Floats, size: int, init: Floats, rates: Floats) -
 
 
 def train_scalars(x: Floats, y: Floats, init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
-    """Return the careful loop, sample by sample, without an array or a function call in an update."""
+    """Train with the careful loop, sample by sample, without an array or a function call in an update."""
     a, b, c = params = init
     losses = [_loss(params, x, y)]
     for lr in rates:

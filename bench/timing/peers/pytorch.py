@@ -21,7 +21,7 @@ from kernels.optimizers.optimizer import Optimizer
 
 # Residuals that are computed at a time after an epoch: as many as the processor's cache holds.
 PIECE = 2**15
-# What torch takes as a pair.
+# Options that torch takes as a pair.
 PAIRS = {"betas": ("beta1", "beta2"), "etas": ("etaminus", "etaplus"), "step_sizes": ("step_min", "step_max")}
 # Faster for few parameters.
 FUSED = ("adam", "adamw")
@@ -30,7 +30,7 @@ Batch = tuple[Any, ...]
 
 
 class Form(NamedTuple):
-    """How gradients come about.
+    """One way to compute gradients.
 
     Attributes
     ----------

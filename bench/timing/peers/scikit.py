@@ -17,14 +17,14 @@ def prepare(problem: Problem) -> Callable[[], Trained]:
 
     def train(init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
         model = SGDRegressor(penalty=None, learning_rate="constant", fit_intercept=False, shuffle=False)
-        # What the first `partial_fit` would set to zeros.
+        # The first `partial_fit` would set these to zeros.
         model.coef_, model.intercept_, model.t_ = init.copy(), np.zeros(1), 1.0
         losses = [mean_square(matrix, targets, init)]
         for lr in rates:
             model.eta0 = lr
             try:
                 model.partial_fit(matrix, targets)
-            except ValueError:  # what is not finite is an error to it
+            except ValueError:  # numbers that are not finite are an error to it
                 return np.full(init.size, np.nan), losses + [np.nan] * (rates.size + 1 - len(losses))
             losses.append(mean_square(matrix, targets, model.coef_))
         return model.coef_, losses

@@ -1,8 +1,8 @@
 """JAX: a scan over the samples inside a scan over the epochs, all in one `jit`, over arrays of the runs.
 
-What is fastest depends on the model, the machine and on JAX's version, so the forms that are any good are tried, and
-the fastest is kept: parameters as arrays of their own or stacked in one, a linear model step by step or with its design
-matrix, the scan over the samples unrolled or not.
+The fastest form depends on the model, the machine and JAX's version, so several are tried, and the fastest is kept:
+parameters as arrays of their own or stacked in one, a linear model step by step or with its design matrix, the scan
+over the samples unrolled or not.
 """
 
 import os
@@ -46,7 +46,7 @@ class Form(NamedTuple):
     stacked : bool
         Whether the parameters are one array; else each is an array of its own.
     columns : tuple of array
-        What there is of each sample, which is their first axis.
+        The values of each sample, which is their first axis.
     gradient : callable
         ``(theta, batch, scale) -> scale * gradient``, for each array of theta.
     """
@@ -184,7 +184,7 @@ def _rule(optimizer: Optimizer) -> Callable[..., tuple[Any, Arrays]]:
 
 
 def find_fastest(calls: Sequence[Callable[[], object]], clock: Callable[[], float] = time.perf_counter) -> int:
-    """Return the place of the call that takes the least time, by the least of several tries after a first one."""
+    """Return the place of the call that takes the least time, by the shortest of several tries after a first one."""
     least = []
     for call in calls:
         call()

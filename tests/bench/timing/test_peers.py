@@ -182,9 +182,9 @@ BROKEN = [
     ("sh -c 'echo broken >&2; exit 1'", r"^the C compiler, sh -c '.*', failed: broken$"),
     ("false", "^the C compiler, false, failed: exit code 1$"),
     ("cc --nonsense", "^the C compiler, cc --nonsense, failed: .*--nonsense"),
-    ("true", "^what the C compiler made in .* cannot be loaded: "),
-    ("cc -c", "^what the C compiler made in .* cannot be loaded: "),
-    ("cc -Dtrain=other", "^what the C compiler made in .* cannot be loaded: .*train"),
+    ("true", "^the library that the C compiler made in .* cannot be loaded: "),
+    ("cc -c", "^the library that the C compiler made in .* cannot be loaded: "),
+    ("cc -Dtrain=other", "^the library that the C compiler made in .* cannot be loaded: .*train"),
     ('"cc', r"^CC must be a command such as cc or 'gcc -m64', not '\"cc': No closing quotation$"),
     ("/dev/null", r"^no C compiler found \(/dev/null\)"),
 ]
@@ -231,7 +231,7 @@ def test_a_cache_from_which_nothing_can_be_loaded_costs_only_c(monkeypatch, tmp_
     if shutil.which("mount") is None or subprocess.run(mounted, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a file system that is noexec")
     try:
-        with pytest.raises(UnavailableError, match=r"^what the C compiler made in .* cannot be loaded: "):
+        with pytest.raises(UnavailableError, match=r"^the library that the C compiler made in .* cannot be loaded: "):
             verify(IN_C, classic(1))
     finally:
         subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
