@@ -78,9 +78,7 @@ def advise(
     if fitted.scaling is None and sizes_differ(fitted.rows):
         sentences.append("--standardize gives all columns the same size, so that one learning rate suits them all.")
     if not shuffle and batch_size != "full" and not diverged:
-        sentences.append(
-            "--shuffle visits the samples in a new order each epoch, which averages out the order."
-        )
+        sentences.append("--shuffle visits the samples in a new order each epoch, which averages out the order.")
     if not diverged:
         sentences.append(_advise_patience(result))
     return [sentence for sentence in sentences if sentence]

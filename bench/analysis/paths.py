@@ -1,4 +1,4 @@
-"""The paths of the parameters in one run of each choice of settings from each start, for the page to play."""
+"""The paths of the parameters in some runs, trained once more: a sweep stores none, and a run takes a millisecond."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis.basin import SLOWDOWN, SLOWER
-from bench.analysis.trajectories import ReplayError
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.run_settings import RunGroup
 from bench.study.schema import RunTable
 from bench.tables.run_costs import choice_columns
+from bench.tables.typical_runs import typical_runs
 from kernels.base.run import STATUS, Floats, Marks
 from kernels.compile.kinds import TOLERANCE, is_exact
 from kernels.data.marks import thin_marks
@@ -30,6 +30,10 @@ LEAST_MARKS, MAX_MARKS = 16, 101
 WORK = 150_000_000
 # Runs that have these in common are trained together.
 SHARED = ["optimizer", "batch_size", "shuffle", "seed"]
+
+
+class ReplayError(Exception):
+    """A run that ends elsewhere than in the sweep when it is trained once more; the message says where."""
 
 
 def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
@@ -51,14 +55,28 @@ def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd
     DataFrame
         `config_id` (categorical), `samples`, and as float32 `loss` and `param_<name>`: a row for each mark, those of a
         run one after the other. The marks are some of the sweep's, from the start to that of the parameters that the
-        run keeps: its end, or with patience the lowest loss on held-out samples.
+        run keeps: its end, or with patience the lowest loss on held-out samples. A run that ends elsewhere than in the
+        sweep, because the kernel does not promise the same bits, is left out.
 
     Raises
     ------
     ReplayError
         If a run ends elsewhere than in the sweep, although the kernel promises the same bits.
     """
-    rows = _choose_runs(result, settings)
+    return _record(result, settings, data, _choose_runs(result, settings))
+
+
+def typical_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
+    """Record the path of a typical run from each start, as `recorded_paths` does, with its start as `init`."""
+    rows = typical_runs(result.frame)
+    paths = _record(result, settings, data, rows)
+    place = pd.Index(rows["config_id"]).get_indexer(paths["config_id"])
+    paths = paths.assign(init=rows["init"].astype(str).to_numpy()[place])
+    return paths.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
+
+
+def _record(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the paths of rows of the frame of the sweep."""
     most = MAX_NUMBERS // (max(1, len(rows)) * (len(result.model.params) + 2))
     checked = check_samples(result.model, data.x, data.y)
     samples = hold_out(result.model, make_loss(settings.loss), *checked, data.validation)
@@ -102,6 +120,9 @@ def _record_group(
     first, model = group.iloc[0], result.model
     marks = result.clock.marks(int(first["batch_size"]), settings.epochs)
     over = np.searchsorted(marks, group["samples_seen"].to_numpy(np.int64))
+    if (beyond := over >= marks.size).any():
+        longest = group["config_id"].iloc[int(np.argmax(beyond))]
+        raise ReplayError(f"configuration {longest} is longer than its settings say: they must be those of the sweep")
     ends = over if settings.patience is None else np.searchsorted(marks, group["best_samples"].to_numpy(np.int64))
     kept = thin_marks(marks[: over.max() + 1], max(3, most - 1))
     at = np.union1d(np.union1d(kept, ends), over)

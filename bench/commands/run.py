@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.basin import basin
 from bench.analysis.convergence import theory_tables
-from bench.analysis.paths import recorded_paths
-from bench.analysis.trajectories import ReplayError, trajectories
+from bench.analysis.paths import ReplayError, recorded_paths, typical_paths
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence, print_table, progress, show_mapping
 from bench.commands.kept import keep_parts, keep_results
@@ -268,9 +267,9 @@ def verify_runs(trained: Trained) -> None:
 
 
 def replay_runs(trained: Trained) -> None:
-    """Store the trajectories and paths of the runs that figures show; ReplayError if one ends elsewhere."""
-    result, study, data, _ = trained
-    trained.store(trajectories=trajectories(result, study.run, data), paths=recorded_paths(result, study.run, data))
+    """Store the paths of typical runs and of those that the page plays; ReplayError if one ends elsewhere."""
+    about = trained.result, trained.study.run, trained.data
+    trained.store(trajectories=typical_paths(*about), paths=recorded_paths(*about))
 
 
 def _analyze(trained: Trained) -> None:

@@ -24,6 +24,7 @@ from bench.plots.style import save
 from bench.report.run_data import RunData
 from bench.tables.outcomes import start_families
 from bench.tables.ranking import varies
+from bench.tables.typical_runs import best_runs
 
 MAX_PATHS = 3  # one row of panels
 # Of the variance of y. Runs without a target may end at 1e-30 or at 1e-20 of it, which is as good to everyone.
@@ -124,16 +125,16 @@ def _setting_importance(run_data: RunData) -> Drawn:
 
 
 def _fitted_curve(run_data: RunData) -> Drawn:
-    data, model, best = run_data.data, run_data.result.model, _trajectories(run_data, "best")
+    data, model, best = run_data.data, run_data.result.model, best_runs(run_data.frame)
     if data is None or best.empty or not model.inputs:
         return None
     x, y = run_data.data_in_table_units()
-    fits = best.groupby("init", sort=False)[[f"param_{name}" for name in model.params]].last()
+    ends = best[[f"param_{name}" for name in model.params]].to_numpy(float)
     figure = fitted_curve(
         curve_in_table_units(model, run_data.criterion, run_data.scaling),
         x,
         y,
-        params_by_name={str(name): values for name, values in zip(fits.index, fits.to_numpy(), strict=True)},
+        params_by_name=dict(zip(best["init"].astype(str), ends, strict=True)),
         names=(data.x_names[0], data.y_name),
         differences=run_data.criterion.has_mean,
     )
@@ -141,8 +142,8 @@ def _fitted_curve(run_data: RunData) -> Drawn:
 
 
 def _contours(run_data: RunData) -> Drawn:
-    data, model, typical = run_data.data, run_data.result.model, _trajectories(run_data, "typical")
-    if data is None or typical.empty or typical["samples"].max() == 0 or len(model.params) == 1:
+    data, model, typical = run_data.data, run_data.result.model, run_data.evidence.get("trajectories")
+    if data is None or typical is None or typical.empty or typical["samples"].max() == 0 or len(model.params) == 1:
         return None
     starts = typical["init"].drop_duplicates()
     few = starts[~start_families(starts).duplicated()][:MAX_PATHS]
@@ -157,12 +158,6 @@ def _contours(run_data: RunData) -> Drawn:
     )
     units = " Units are those of the standardized data." if run_data.scaling else ""
     return f"Paths of the parameters over the loss surface, from the circle to the plus: {which}.{units}", figure
-
-
-def _trajectories(run_data: RunData, role: str) -> pd.DataFrame:
-    """Return the states at the marks of the runs that were trained again in this role."""
-    found = run_data.evidence.get("trajectories")
-    return pd.DataFrame() if found is None or found.empty else found[found["role"] == role]
 
 
 def _sensitivity(run_data: RunData) -> Drawn:

@@ -218,9 +218,7 @@ def _explain_missing_fit(run_data: RunData) -> str:
         return run_data.missing_data
     if not run_data.result.model.inputs:
         return NO_CURVE
-    if "trajectories" in run_data.evidence:
-        return "No run ended at finite parameters."
-    return "Not available yet: the fits follow when all configurations are trained."
+    return "No run ended at finite parameters."
 
 
 def _measurement_sections(run_data: RunData, titles: dict[str, str], checked: str) -> list[dict[str, Any]]:

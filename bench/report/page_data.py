@@ -18,6 +18,7 @@ from bench.tables.formatting import label, text
 from bench.tables.outcomes import ALL_STARTS, SPREAD, start_families
 from bench.tables.run_costs import COST_SETTINGS, choice_columns
 from bench.tables.seconds import KERNEL
+from bench.tables.typical_runs import best_runs
 from kernels.base.run import Floats
 from kernels.data.marks import thin_marks
 
@@ -224,12 +225,13 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
-    """Return the data and the fitted curves of the trajectories, in the table's units; None if there are none.
+    """Return the data and the curves of the best runs, in the table's units; None if there are none.
 
     For several inputs the curves are predicted values against observed ones.
     """
-    trajectories = run_data.evidence.get("trajectories")
-    if run_data.data is None or trajectories is None or trajectories.empty or not run_data.result.model.inputs:
+    best = best_runs(run_data.frame)
+    keeps = run_data.result.run.identity["patience"] != "none"
+    if run_data.data is None or best.empty or not run_data.result.model.inputs:
         return None
     x, y = run_data.data_in_table_units()
     sample = spread_evenly(range(len(y)), MAX_SAMPLES)
@@ -244,25 +246,24 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
         "x": pack(to_float32(y if several else x[:, 0])),
         "y": pack(to_float32(y)),
         "at": pack(to_float32(y if several else at[:, 0])),
-        "runs": _encode_ends(trajectories[trajectories["role"] == "best"], lambda params: predict(params, at)),
+        "runs": _encode_ends(best, "best_samples" if keeps else "samples_seen", lambda params: predict(params, at)),
     }
 
 
-def _encode_ends(trajectories: pd.DataFrame, predict: Callable[[Floats], Floats]) -> list[dict[str, Any]]:
-    """Return the curve at the end of each run."""
-    columns = [name for name in trajectories.columns if name.startswith("param_")]
-    colors = colors_of(trajectories["init"])
+def _encode_ends(runs: pd.DataFrame, seen: str, predict: Callable[[Floats], Floats]) -> list[dict[str, Any]]:
+    """Return the curve with the parameters that each run keeps, which it had after the samples in the column `seen`."""
+    columns = [name for name in runs.columns if name.startswith("param_")]
+    colors = colors_of(runs["init"].astype(str))
     encoded = []
-    for start, path in trajectories.groupby("init", sort=False):
-        end = path.iloc[-1]
+    for _, run in runs.iterrows():
         with np.errstate(all="ignore"):
-            curve = predict(end[columns].to_numpy(float))
+            curve = predict(run[columns].to_numpy(float))
         encoded.append(
             {
-                "start": text(str(start)),
-                "color": to_hex(colors[start]),
-                "samples": int(end["samples"]),
-                "loss": end["loss"] if np.isfinite(end["loss"]) else None,
+                "start": text(str(run["init"])),
+                "color": to_hex(colors[str(run["init"])]),
+                "samples": int(run[seen]),
+                "loss": run["final_loss"],
                 "curve": pack(to_float32(curve)),
             }
         )

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bench.analysis.paths import recorded_paths
-from bench.analysis.trajectories import trajectories
+from bench.analysis.paths import recorded_paths, typical_paths
 from bench.engine.check import check
 from bench.engine.sweep import sweep
 from bench.report.report import write_report
@@ -68,7 +67,7 @@ def hostile_run(place):
     chosen = replace(result, frame=result.frame.head(2), starts=result.starts[:2])
     checked = check(chosen, study.run, data.x, data.y)
     replayed = {
-        "trajectories": trajectories(result, study.run, data),
+        "trajectories": typical_paths(result, study.run, data),
         "paths": recorded_paths(result, study.run, data),
     }
     store_tables(folder, check=checked, costs=make_costs(result.frame), **replayed)

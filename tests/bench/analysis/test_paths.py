@@ -1,16 +1,34 @@
 """Paths for the page to play: where the kernels stood, and how they end where the sweep says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench import Grid, sweep
 from bench.analysis import paths as module
-from bench.analysis.paths import recorded_paths
-from bench.analysis.trajectories import ReplayError
+from bench.analysis.paths import ReplayError, recorded_paths, typical_paths
 from bench.data.table import Dataset
+from bench.study.run_settings import fit_settings
 from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
-from tests.bench.analysis.test_trajectories import PARABOLA, STARTS, again, swept
+from bench.tables.typical_runs import typical_runs
+from kernels import Model, fit
+
+X = np.linspace(-1, 1, 40)[:, np.newaxis]
+PARABOLA, DECAY = "a*x**2 + b*x + c", "a*exp(b*x) + c"
+STARTS = {"near": [-1.0, 1.0, 2.0], "far": [9.0, -1.0, 0.0]}
+
+
+def swept(model=PARABOLA, kernel="fused", epochs=30):
+    """A sweep with runs that converge, diverge and do neither, what they have in common, and their data."""
+    y = Model(model).predict([2.0, -1.0, 3.0], X)
+    budget = RunTable(epochs=epochs, target=0.1, kernel=kernel)
+    grid = Grid(lr=[0.002, 0.2, 9.0], batch_size=[4, "full"], init=STARTS, seed=[0, 1], shuffle=True)
+    result = sweep(model, X, y, grid, epochs=epochs, target=0.1, kernel=kernel, confirm=0)
+    assert set(result.frame["status"]) == {"converged", "diverged", "max_epochs"}
+    return result, budget, Dataset(X, y, ("x",), "y", "here")
+
 
 PARAMS = ["param_a", "param_b", "param_c"]
 
@@ -39,7 +57,9 @@ def test_the_kernels_were_there_at_these_marks(given, paths):
         path = paths[paths["config_id"] == row.config_id]
         if path.empty or row.status == "diverged":
             continue
-        run = again(given, place)
+        result, budget, data = given
+        settings = fit_settings(row._asdict(), budget, result.clock)
+        run = fit(result.model, data.x, data.y, init=result.starts[place], **settings)
         at = np.searchsorted(run.samples_seen, path["samples"])
         np.testing.assert_array_equal(run.samples_seen[at], path["samples"])
         np.testing.assert_array_equal(module._to_float32(run.trajectory[at]), path[PARAMS])
@@ -116,3 +136,39 @@ def test_other_data_are_refused(given):
     other = Dataset(data.x, data.y + 1e-9, data.x_names, data.y_name, data.source)
     with pytest.raises(ReplayError, match=r"^configuration \w+, trained once more, ends at \[.*, and in the sweep at "):
         recorded_paths(result, budget, other)
+    with pytest.raises(ReplayError):
+        typical_paths(result, budget.model_copy(update={"epochs": 1}), data)
+
+
+@pytest.mark.parametrize("changed", [{"param_b": 7.0}, {"status": "max_epochs"}, {"seed": 5}], ids=str)
+def test_a_run_that_ends_elsewhere_is_refused(given, changed):
+    result, budget, data = given
+    place = int(np.flatnonzero(result.frame["status"] == "converged")[0])
+    frame = result.frame.copy()
+    frame["status"] = frame["status"].astype(object)
+    frame.loc[place, list(changed)] = list(changed.values())
+    with pytest.raises(ReplayError):
+        recorded_paths(replace(result, frame=frame), budget, data)
+
+
+@pytest.mark.parametrize("model", [PARABOLA, DECAY])
+def test_a_typical_run_from_each_start_goes_to_the_parameters_that_it_keeps(model):
+    result, budget, data = swept(model, "lanes")
+    paths = typical_paths(result, budget, data)
+    assert set(paths["init"]) == set(STARTS)
+    rows = typical_runs(result.frame).set_index("init")
+    for start, path in paths.groupby("init"):
+        assert set(path["config_id"]) == {rows.loc[start, "config_id"]}
+        np.testing.assert_array_equal(path[PARAMS].iloc[0], np.float32(STARTS[start]))
+        np.testing.assert_allclose(
+            path[PARAMS].iloc[-1], np.float32(rows.loc[start, PARAMS].to_numpy(float)), rtol=1e-6
+        )
+
+
+def test_a_run_that_a_rounding_leads_elsewhere_is_left_out():
+    result, budget, data = swept(DECAY)
+    lost = typical_runs(result.frame).index[0]
+    frame = result.frame.copy()
+    frame.loc[lost, "param_b"] += 1e-3
+    found = typical_paths(replace(result, frame=frame), budget, data)
+    assert set(found["config_id"]) == set(typical_runs(frame)["config_id"]) - {frame.loc[lost, "config_id"]}

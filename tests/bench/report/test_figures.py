@@ -8,7 +8,7 @@ import pytest
 
 from bench import Grid, sweep
 from bench.analysis.basin import basin
-from bench.analysis.trajectories import trajectories
+from bench.analysis.paths import typical_paths
 from bench.data.table import Dataset
 from bench.report.figures import report_figures
 from bench.report.run_data import RunData, read_run_data
@@ -31,7 +31,7 @@ def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, **setti
     budget = RunTable(epochs=epochs, target=target, kernel="fused")
     result = sweep(model, x, y, Grid(**settings), epochs=epochs, target=target, kernel="fused", out=folder)
     data = Dataset(x, y, tuple(f"x{k}" for k in range(x.shape[1])), "y", "here")
-    evidence = {"trajectories": trajectories(result, budget, data)}
+    evidence = {"trajectories": typical_paths(result, budget, data)}
     if model == "a*x + b":
         evidence["basin"] = basin(result, budget, data)
         evidence["costs"] = made_up_costs(result.frame, 1e-8)

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 import bench.commands.run
 from bench import Grid, sweep
-from bench.analysis.trajectories import ReplayError, best_runs, typical_runs
+from bench.analysis.paths import ReplayError
 from bench.cli import main
 from bench.commands.run import run_study
 from bench.report.figures import report_figures
@@ -23,6 +23,7 @@ from bench.store.results import load_run
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text, write_table
 from bench.study.load import load_study, with_settings
+from bench.tables.typical_runs import best_runs, typical_runs
 from bench.timing.update import update_seconds
 from kernels.model.program_cache import compile_program
 from tests.support.constants import HANG
@@ -185,7 +186,7 @@ def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
     def elsewhere(*args):
         raise ReplayError("configuration 7 ends elsewhere")
 
-    monkeypatch.setattr(bench.commands.run, "trajectories", elsewhere)
+    monkeypatch.setattr(bench.commands.run, "recorded_paths", elsewhere)
     assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
@@ -280,7 +281,7 @@ def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch)
         raise AssertionError("a report trains nothing")
 
     page = (folder / "report.html").read_bytes()
-    monkeypatch.setattr("bench.analysis.trajectories.fit", refuse)
+    monkeypatch.setattr("bench.analysis.paths.record_paths", refuse)
     monkeypatch.setattr("bench.engine.check.fit", refuse)
     assert write_report(folder) == folder / "report.html"
     assert (folder / "report.md").read_text(encoding="utf-8") == report

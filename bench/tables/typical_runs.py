@@ -1,0 +1,31 @@
+"""The runs that stand for a start: the best one, and a typical one."""
+
+import numpy as np
+import pandas as pd
+
+MAX_STARTS = 5  # a figure with more paths cannot be read
+
+
+def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each of the five best starts, the run that reached the target first, or else has the lowest loss."""
+    return _rank_runs(frame).drop_duplicates("init").head(MAX_STARTS).sort_values("init")
+
+
+def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each of the first five starts, the median run of those that reached the target.
+
+    The fastest run has hardly a path to show. Where no run of a start reached the target, it is the one with the lowest
+    loss.
+    """
+    chosen = []
+    for _, runs in _rank_runs(frame).groupby("init", observed=True):
+        converged = runs[runs["status"] == "converged"]
+        chosen.append(converged.iloc[[len(converged) // 2]] if len(converged) else runs.head(1))
+    return pd.concat(chosen[:MAX_STARTS]) if chosen else frame.head(0)
+
+
+def _rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with a finite loss, the one that reached the target first in front."""
+    ended = frame[np.isfinite(frame["final_loss"])]
+    ranked: pd.DataFrame = ended.sort_values(["samples_to_target", "final_loss"], kind="stable")
+    return ranked
