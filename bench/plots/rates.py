@@ -146,7 +146,8 @@ def _draw_cells(
         # One patch for all cells of a color: a mesh is drawn cell by cell into an SVG.
         alike = at[(colors == color).all(axis=1)]
         path = Path.make_compound_path_from_polys(alike[:, np.newaxis] + SQUARE)
-        axis.add_patch(PathPatch(path, facecolor=tuple(color), edgecolor="#dddddd", linewidth=0.5))
+        # Not add_patch, which looks for the limits of the data, corner by corner.
+        axis.add_artist(PathPatch(path, facecolor=tuple(color), edgecolor="#dddddd", linewidth=0.5))
     untrained: Any = {"marker": ".", "color": FAINT, "markersize": 3, "linestyle": ""}
     for where, look, name, shift in (
         (lost == 1, DIVERGED_MARK, "all diverged", 0.0),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from textwrap import fill
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from matplotlib import rc_context
@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.layout_engine import LayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
@@ -45,6 +47,18 @@ STYLE: Any = {
     # Without a fixed height matplotlib looks for one, in a tenth of the time of a figure.
     "axes.titley": 1.0,
     "axes.facecolor": "white",
+    # Ticks are made when they are first drawn: what draws a figure does so in this style, too.
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#ececec",
+    "xtick.bottom": False,  # the grid is there
+    "ytick.left": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.facecolor": "white",
@@ -122,20 +136,67 @@ def rows_of_panels(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
 
 
 def _make_figure(height: float) -> Figure:
-    figure = Figure(figsize=(WIDTH, height), dpi=STYLE["savefig.dpi"], layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), dpi=STYLE["savefig.dpi"], layout=OnePassLayout())
     FigureCanvasAgg(figure)  # so that texts are measured once, for the layout and for the PNG
     return figure
 
 
 def _style_axes(axes: Sequence[Axes]) -> None:
     for axis in axes:
-        # Ticks are made when they are first drawn, which may be long after the style is gone.
-        axis.tick_params(colors=INK, labelsize=9, length=3, left=False, bottom=False)  # the grid is there
-        axis.grid(color="#ececec", linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.set_title("")
         for spine in axis.spines.values():
             spine.set_in_layout(False)  # it is where the ticks are, and asking it takes time
+
+
+class OnePassLayout(LayoutEngine):
+    """Makes room around the panels for labels, titles and legends.
+
+    They are measured once: matplotlib's constrained layout measures them twice, in a quarter of the time of a figure.
+    """
+
+    _adjust_compatible = True
+    _colorbar_gridspec = False
+
+    def execute(self, fig: Figure) -> None:
+        """Place the panels of a figure."""
+        renderer, (width, height) = fig.canvas.get_renderer(), fig.bbox.size  # type: ignore[attr-defined]
+        pad = 0.06 * fig.dpi
+        grid = cast(SubplotSpec, fig.axes[0].get_subplotspec()).get_gridspec()
+        (left, right), (over, under) = np.zeros((2, grid.ncols)), np.zeros((2, grid.nrows))
+        for axis in fig.axes:
+            place = cast(SubplotSpec, axis.get_subplotspec())
+            row, column, inner = place.rowspan.start, place.colspan.start, axis.bbox
+            outer = axis.get_tightbbox(renderer) or inner
+            left[column] = max(left[column], inner.x0 - outer.x0)
+            right[column] = max(right[column], outer.x1 - inner.x1)
+            under[row] = max(under[row], inner.y0 - outer.y0)
+            over[row] = max(over[row], outer.y1 - inner.y1)
+        begin, end, bottom, top = left[0] + pad, right[-1] + pad, under[-1] + pad, over[0] + pad
+        for legend in fig.legends:
+            box = legend.get_window_extent(renderer)
+            end = max(end, right[-1] + width - box.x0 + pad) if box.x1 > 0.9 * width else end
+            top = max(top, over[0] + height - box.y0 + pad) if box.x1 <= 0.9 * width else top
+        for title in fig.texts:
+            box = title.get_window_extent(renderer)
+            if title.get_rotation():
+                begin += box.width + pad
+            elif title.get_position()[1] > 0.5:
+                title.set_y(1 - pad / height)
+                top = max(top, over[0] + box.height + 2.5 * pad)
+            else:
+                bottom += box.height + pad
+        between = max(right[:-1] + left[1:], default=0.0) + 2 * pad, max(under[:-1] + over[1:], default=0.0) + 2 * pad
+        sizes = (
+            (width - begin - end - (grid.ncols - 1) * between[0]) / grid.ncols,
+            (height - bottom - top - (grid.nrows - 1) * between[1]) / grid.nrows,
+        )
+        fig.subplots_adjust(
+            left=begin / width,
+            right=1 - end / width,
+            bottom=bottom / height,
+            top=1 - top / height,
+            wspace=between[0] / sizes[0],
+            hspace=between[1] / sizes[1],
+        )
 
 
 def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], title: str) -> None:
