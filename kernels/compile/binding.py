@@ -276,7 +276,7 @@ def _describe(value: Any) -> str | None:
 
 
 def _can_change(value: Any) -> bool:
-    """Return whether a value is or holds an array that can be written to, by itself or by what it is a view of."""
+    """Return whether a value is or holds an array that can be written to, by itself or through its base."""
     if isinstance(value, tuple):
         return any(map(_can_change, value))
     return isinstance(value, np.ndarray) and (value.flags.writeable or _can_change(value.base))

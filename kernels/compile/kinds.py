@@ -113,8 +113,8 @@ def check_dtype(dtype: str, kernel: str, model: Model, loss: Loss, optimizer: Op
     if dtype == "float32":
         functions = sorted({one.function for one in model.program.instructions} - EXACT)
         if functions:
-            what = f"with {', '.join(functions)}, whose bits differ between kernels"
-            raise ValueError(f"dtype must be 'float64' for a model {what}, not {dtype!r}")
+            reason = f"with {', '.join(functions)}, whose bits differ between kernels"
+            raise ValueError(f"dtype must be 'float64' for a model {reason}, not {dtype!r}")
         _check_name("loss", loss.name, FLOAT32_LOSSES)
         made: Optimizer | None = optimizer
         while made:

@@ -86,7 +86,7 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, **form: Unpac
     Raises
     ------
     ValueError
-        If the rule or the loss uses what a kernel cannot be made of.
+        If the rule or the loss uses objects that no kernel can use.
     """
     return _build(ingredients_of(program, loss, optimizer, **form))
 

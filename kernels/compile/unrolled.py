@@ -1,4 +1,4 @@
-"""The text of what differs in form from kernel to kernel: a model's formula, and an optimizer's state as tuples.
+"""The source of the functions whose form differs from kernel to kernel: a model's formula, an optimizer's state.
 
 numba unpacks no tuple in a loop, so these functions are written out parameter by parameter. The text holds only numbers
 of the user's, no names. The binder defines the other names in it: ``loss_derivative`` and ``loss_value``; ``rule``,
@@ -232,7 +232,7 @@ def _memory(made_of: Ingredients) -> list[str]:
     else:
         slot, shared = made_of.number("read_lane(memory[#], 0, WIDTH)"), made_of.scalar("memory[#, 0]")
         stores = [f"write_lane({value}, memory[{cell}], 0)" for value, cell in cells]
-        if made_of.options_per_run:  # and so is what they advance
+        if made_of.options_per_run:  # and so is the clock that they advance
             shared = slot
             stores += [f"write_lane({value}, memory[{cell}], 0)" for value, cell in clocks]
         else:

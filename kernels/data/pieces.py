@@ -1,4 +1,4 @@
-"""Samples taken piece by piece: what is computed of a piece stays in the caches, and memory maps stay on the disk."""
+"""Samples taken piece by piece: intermediate results stay in the caches, and memory maps on the disk."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar

@@ -1,7 +1,7 @@
 """Held-out data: the samples that a run is not trained on.
 
 The loss on those for validation tells whether it still learns, and which settings are better: it decides. Those for
-the test decide nothing, so that the loss on them is what to expect of new data.
+the test decide nothing, so that the loss on them is to be expected on new data.
 """
 
 from collections.abc import Sequence
@@ -93,7 +93,7 @@ def choose_split(n: int, validation: float | None = None, test: float | None = N
     """Return masks of the samples held out for validation and of those for the test, shape (n,) each.
 
     The test takes the first ``round(test * n)`` of ``numpy.random.default_rng(0).permutation(n)``, and validation the
-    next ``round(validation * n)``. So of two shares the larger one holds out what the smaller one does, and more, and
+    next ``round(validation * n)``. So a larger share holds out all samples of a smaller one, and more, and
     the samples for the test are the same whatever is held out for validation. All parts keep the order of the samples.
 
     Raises

@@ -1,10 +1,9 @@
 """The slow twin: the same training in plain NumPy, written to be read and believed.
 
-It is the definition of what the kernels compute. It shares with them the model's program, the loss and the update rule,
-which are tested against sympy, finite differences and torch; the loops, the order of the samples and the sums are its
-own.
+It defines the results of the kernels. It shares with them the model's program, the loss and the update rule, which are
+tested against sympy, finite differences and torch; the loops, the order of the samples and the sums are its own.
 
-It computes with what the samples are of, float64 or float32. In float32 the options and the clock are numbers of double
+It computes with the type of the samples, float64 or float32. In float32 the options and the clock are numbers of double
 precision that are rounded where they meet one of float32 (`kernels.base.weak`), and so is 1/size.
 """
 

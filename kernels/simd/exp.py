@@ -54,7 +54,7 @@ SHORT_EXPM1 = (
     0.0013889092433148975,
     0.0001984129197583846,
 )
-# 2**(j/16), and by what they are too small, relative to them.
+# 2**(j/16), and the relative errors by which these are too small.
 POWERS = (
     1.0, 1.0442737824274138, 1.0905077326652577, 1.1387886347566916,
     1.189207115002721, 1.241857812073484, 1.2968395546510096, 1.3542555469368927,
@@ -146,7 +146,7 @@ def expm1_avx512(x: Vector) -> Vector:
 class _Reduced(NamedTuple):
     """x = k*ln(2) + r, where k is a number of sixteenths, whose last four bits are those of `places`.
 
-    `rough` is r without what the rounding of ln(2) leaves out, at most 2.5e-14; it is there two instructions earlier.
+    `rough` is r without the rounding error of ln(2), at most 2.5e-14; it is there two instructions earlier.
     """
 
     k: Vector

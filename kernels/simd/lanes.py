@@ -245,7 +245,7 @@ as_scalar = in_kernels(_as_scalar)(np.frompyfunc(Weak, 1, 1))
 
 
 def _cast_first(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-    """Emit the first argument as what the signature returns."""
+    """Emit the first argument, cast to the type that the signature returns."""
     return context.cast(builder, args[0], sig.args[0], sig.return_type)
 
 

@@ -1,4 +1,4 @@
-"""LLVM vectors with operators, so that what is emitted for a formula reads as the formula; and instructions of AVX-512.
+"""LLVM vectors with operators, so that code that emits a formula reads as the formula; and instructions of AVX-512.
 
 A vector of one number is the number. The instructions of AVX-512 take a register of eight doubles.
 """

@@ -1,1 +1,1 @@
-"""Runs: one, several side by side, part by part; and what is said of their results."""
+"""Runs: one, several side by side, epoch by epoch; their results, and the quality of a fit."""

@@ -97,8 +97,8 @@ def train_runs(
     kernel : str
         One of `KERNELS`.
     data : Data
-        Their type, float64 or float32, is what runs compute with. Without QR factors, they are made where the kernel
-        takes losses from them (`kernels.compile.loss_factor`).
+        Runs compute with their type, float64 or float32. Missing QR factors are made where the kernel takes losses
+        from them (`kernels.compile.loss_factor`).
     hyper : Hyperparameters
         With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch. With
         settings of shape (S, R), runs have options of their own (`kernels.optimizers.run_options`).
@@ -169,8 +169,18 @@ def _train_side_by_side(
     for start in range(0, count, width):
         places = np.minimum(np.arange(start, start + width), count - 1)
         mine, size = slice(start, start + width), min(width, count - start)
-        rooms = marks, marks if runs.validation_losses.size else 0
-        block = allocate_block(runs.params[places], runs.memory[places], runs.lowest[places], rooms, first)
+        now, memory_now = (np.ascontiguousarray(rows[places].T) for rows in (runs.params, runs.memory))
+        block = Block(
+            params=np.empty(now.shape),
+            memory=np.empty(memory_now.shape),
+            losses=np.empty((marks, width)),
+            status=np.full(width, MAX_EPOCHS),
+            marks=np.full(width, first),
+            now=now,
+            memory_now=memory_now,
+            validation_losses=np.empty((marks if runs.validation_losses.size else 0, width)),
+            lowest=runs.lowest[places],
+        )
         for _status, done, _seconds in slices(partial(train, _columns(hyper, places), block)):
             # Later marks are written again when they are reached, unless all runs are over.
             runs.path[np.searchsorted(at, done) :, mine] = block.params.T[:size]
@@ -187,23 +197,4 @@ def _columns(hyper: Hyperparameters, runs: int | NDArray[np.intp]) -> Hyperparam
     rates, settings = np.ascontiguousarray(hyper.rates[:, runs]), hyper.settings
     return hyper._replace(
         rates=rates, settings=settings if settings.ndim == 1 else np.ascontiguousarray(settings[:, runs])
-    )
-
-
-def allocate_block(params: Floats, memory: Floats, lowest: Floats, marks: tuple[int, int], first: int = 0) -> Block:
-    """Return a block of runs, rows of `params`, `memory` and `lowest`, at mark `first`.
-
-    `marks` are the numbers of losses and of validation losses for which there is room.
-    """
-    width, now, memory_now = len(params), np.ascontiguousarray(params.T), np.ascontiguousarray(memory.T)
-    return Block(
-        np.empty(now.shape),
-        np.empty(memory_now.shape),
-        np.empty((marks[0], width)),
-        np.full(width, MAX_EPOCHS),
-        np.full(width, first),
-        now,
-        memory_now,
-        np.empty((marks[1], width)),
-        lowest,
     )

@@ -48,7 +48,7 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     if not np.isfinite(factor).all():
         return unknown(size, "the residuals or their derivatives are not finite")
     jacobian, residual = factor[:, :-1], factor[:, -1]
-    # Columns of one length, so that what is called singular does not depend on units.
+    # Columns of one length, so that the rank does not depend on units.
     scale = np.sqrt(np.add.reduce(jacobian * jacobian))
     if not scale.all():
         return unknown(size, f"the samples say nothing of {model.params[int(np.argmin(scale))]}")

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from kernels.base.columns import Inputs, stack_columns
 from kernels.base.run import Floats, Marks
-from kernels.base.views import find_view, load_view
 from kernels.data.pieces import mean_over, variance
 from kernels.data.samples import Samples
 from kernels.losses.classes import Classes
@@ -290,7 +289,7 @@ class FitResult:
     def optimum(self) -> Yardstick:
         """The lowest loss that the model can reach on these samples, where it is, and the loss of the best constant.
 
-        See `kernels.train.yardstick.find_yardstick`: what is not least squares of a linear model takes a moment.
+        See `kernels.train.yardstick.find_yardstick`: all but least squares of linear models takes a moment.
         """
         from kernels.train.yardstick import find_yardstick  # noqa: PLC0415 (only when asked for)
 
@@ -396,6 +395,8 @@ class FitResult:
         ImportError
             If there is no package that draws; `bench` does.
         """
+        from kernels.base.views import load_view  # noqa: PLC0415 (only when asked for)
+
         draw = load_view("plot_fit")
         if x is not None:
             columns = self.model.columns(x)
@@ -405,6 +406,8 @@ class FitResult:
 
     def _repr_html_(self) -> str | None:
         """Return the HTML that Jupyter shows; for None it shows plain text."""
+        from kernels.base.views import find_view  # noqa: PLC0415 (only when asked for)
+
         render = find_view("fit_html")
         return render(self) if render else None
 

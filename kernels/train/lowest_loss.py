@@ -72,7 +72,7 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
     offset = np.broadcast_to(model.predict_columns(np.zeros(size), x), y.shape)
     if not (np.isfinite(design).all() and np.isfinite(offset).all()):
         return None
-    # Columns of one length, so that what counts as rank does not depend on units.
+    # Columns of one length, so that the rank does not depend on units.
     lengths = np.linalg.norm(design, axis=0)
     lengths[lengths == 0] = 1.0
     basis, singular, directions = np.linalg.svd(design / lengths, full_matrices=False)

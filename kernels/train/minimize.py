@@ -41,24 +41,14 @@ def minimize(
         inputs.
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, standard normal draws of the seed.
-    lr : float
-        Learning rate, positive.
-    schedule : str, callable or array, optional
-        Factors on `lr`, one per step: an epoch of `kernels.optimizers.schedules` is a step here.
     steps : int
-        How many, at most.
-    seed : int
-        Of the start where `init` is not given.
-    optimizer : str
-        ``"sgd"``, ``"momentum(0.9)"``, ``"adam(beta1=0.9)"``, ...
+        The steps, at most.
     target : float, optional
         Stop at the first step after which the objective is at or below this.
-    kernel : str
-        ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
     params : sequence of str, optional
         The order of the parameters; without it that of their appearance.
-    callback : callable, optional
-        As for `fit`.
+    lr, schedule, seed, optimizer, kernel, callback
+        As for `fit`, with a step in the place of an epoch.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""partial_fit(): one more epoch from where a run stands, on any samples."""
+"""partial_fit(): one more epoch from the state of a run, on any samples."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from kernels.train.trainer import make_trainer
 
 
 class RunState(NamedTuple):
-    """Where a run stands: its parameters, what its optimizer remembers (`FitResult.memory`), and epochs finished."""
+    """The state of a run: its parameters, the memory of its optimizer (`FitResult.memory`), and epochs finished."""
 
     params: Floats
     memory: Floats

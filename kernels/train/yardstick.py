@@ -42,7 +42,7 @@ class Yardstick:
     note : str
         The reason why it is not known, or a reservation; else empty.
     baseline : str
-        The name of what `constant_loss` is the loss of.
+        The holder of `constant_loss`, in words.
     """
 
     loss: float
