@@ -26,7 +26,7 @@ from rich.text import Text
 from bench.data.columns import describe_left_out
 from bench.tables.formatting import display, text, to_rich
 from bench.tables.layout import GAP, lay_out, stack_rows
-from kernels.base.activity import listening
+from kernels.base.announcements import listen
 from kernels.losses.classes import Classes
 
 PATIENCE = 1.0  # seconds before a progress bar is shown
@@ -115,7 +115,7 @@ def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance
         bar.update(task, description=f"{what}: {activity}" if activity else what, refresh=True)
 
     try:
-        with listening(show_activity):
+        with listen(show_activity):
             yield lambda done: bar.update(task, completed=done)
     finally:
         patience.cancel()

@@ -72,8 +72,9 @@ class Problem:
         return self.updates * self.batch_size
 
     def linear_system(self) -> tuple[Floats, Floats]:
-        """Return `Model.linear_system` for these data."""
-        return self.model.linear_system(np.stack(self.x, axis=1), self.y)
+        """Return the matrix D, shape (n, P), and the targets t of a linear model: its residual is D theta - t."""
+        x = np.stack(self.x, axis=1)
+        return self.model.design_matrix(x), self.y - self.model.predict(np.zeros(len(self.model.params)), x)
 
     def part(self, *, runs: int | None = None, epochs: int | None = None, samples: int | None = None) -> "Problem":
         """Return the first runs, epochs and samples of it; a batch is then no larger than these samples."""

@@ -1,1 +1,1 @@
-"""What every room needs: checks, columns, named tuples that kernels take, the registry, files, numba's internals."""
+"""The common ground of all rooms: checks, columns, the tuples of kernels, the registry, files, numba's internals."""

@@ -19,7 +19,7 @@ from kernels.base.private_folder import open_folder
 
 @once
 def folder() -> Path | None:
-    """Return the cache folder, made if it is missing, or None where none can be written.
+    """Return the cache folder, made if it is missing, or None if it cannot be written.
 
     `SGDBENCH_CACHE_DIR` names it; without that it is `sgdbench` in the cache directory of the user on this system. It
     holds code that is run, so only the user may write to it, and only the user or root to the folders above it.
@@ -29,7 +29,8 @@ def folder() -> Path | None:
     ValueError
         If others can write to the folder, own it, or could put another in its place.
     """
-    path = _configured_folder()
+    named = os.environ.get("SGDBENCH_CACHE_DIR")
+    path = Path(named).absolute() if named else user_cache_path("sgdbench", appauthor=False).absolute()
     try:
         with open_folder(path, make=True), tempfile.TemporaryFile(dir=path):
             return path
@@ -43,19 +44,13 @@ def folder() -> Path | None:
         return None
 
 
-def _configured_folder() -> Path:
-    if named := os.environ.get("SGDBENCH_CACHE_DIR"):
-        return Path(named).absolute()
-    return user_cache_path("sgdbench", appauthor=False).absolute()
-
-
 def read_bytes(name: str) -> bytes | None:
-    """Return the content that was written under a name, or None where it is missing or damaged.
+    """Return the content that was written under a name, or None if it is missing or damaged.
 
     Raises
     ------
     ValueError
-        If somebody else could have written it.
+        If another user could have written it.
     """
     path = folder()
     if path is None:
@@ -69,14 +64,14 @@ def read_bytes(name: str) -> bytes | None:
 
 
 def write_bytes(name: str, content: bytes) -> None:
-    """Store bytes whole or not at all; nowhere where there is no folder.
+    """Write bytes whole or not at all, if there is a folder.
 
     Raises
     ------
     OSError
         If they cannot be written.
     ValueError
-        If somebody else can write to the folder.
+        If another user can write to the folder.
     """
     path = folder()
     if path is not None:
@@ -91,6 +86,6 @@ def read(name: str) -> str | None:
 
 
 def write(name: str, text: str) -> None:
-    """Store a text whole or not at all: not where there is no folder, or no room in it."""
+    """Write a text whole or not at all, if there is a folder with room for it."""
     with suppress(OSError):
         write_bytes(name, text.encode("utf-8"))

@@ -1,9 +1,9 @@
 """The checksums of files: every file that is written to be read again holds its own.
 
-A file has room for the checksum somewhere in it: as a last line, a value of JSON, a piece of the metadata of Parquet.
-So whatever reads files of its kind can read it, and one rename publishes content and checksum together. The checksum is
-the SHA-256 of the file with zeros in the room, and of the file's owner: a file of another run, or under another name,
-is refused like one whose bits have changed.
+The checksum stands inside the file: as its last line, as a value of JSON, in the metadata of Parquet. So any reader
+of the format can read the file, and one rename publishes content and checksum together. It is the SHA-256 of the file,
+with zeros in place of the checksum, and of the file's owner: a file of another run, or under another name, is refused
+like one whose bits have changed.
 """
 
 import hashlib
@@ -14,13 +14,13 @@ LAST_LINE = b"\n# " + ROOM + b"\n"
 
 
 def add_checksum(content: bytes, owner: bytes = b"") -> bytes:
-    """Return a content with its checksum in the last room for one, which it must have."""
+    """Return a content with its checksum in the place of the last `ROOM`, which it must have."""
     start = content.rindex(_MARK)
     return content[:start] + _checksum(content, start, owner) + content[start + len(ROOM) :]
 
 
 def find_flaw(content: bytes, owner: bytes = b"") -> str | None:
-    """Return the flaw of a file's content in words, or None if it is as it was written."""
+    """Return the flaw of a file's content in words, or None if it is intact."""
     start = content.rfind(_MARK)
     if start < 0:
         return "it holds no checksum"

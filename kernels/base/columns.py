@@ -17,18 +17,18 @@ Inputs = ArrayLike | Mapping[str, ArrayLike] | None
 
 
 def stack_columns(columns: Sequence[Floats], n: int) -> Floats:
-    """Return columns of n values as the rows of one array, shape (len(columns), n); there may be none."""
+    """Return columns of n values as the rows of one array, shape (len(columns), n), also if there are none."""
     return np.reshape(columns, (len(columns), n))
 
 
 def input_columns(inputs: Sequence[str], x: Inputs) -> tuple[Floats, ...]:
-    """Return the inputs as contiguous columns, without a copy where they are that already.
+    """Return the inputs as contiguous columns, without a copy if they are that already.
 
     Parameters
     ----------
     inputs : sequence of str
     x : array, shape (n,) for one input or (n, inputs), or a table; None for no inputs
-        Of a table, columns that are no inputs are left alone.
+        Other columns of a table are ignored.
 
     Raises
     ------

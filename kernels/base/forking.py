@@ -11,12 +11,12 @@ from typing import Any
 
 
 def wait_when_forking(*locks: AbstractContextManager[Any]) -> None:
-    """Let `os.fork` wait until no other thread holds any of these locks, then take and give them back on both sides.
+    """Make `os.fork` wait until no other thread holds any of these locks.
 
     Parameters
     ----------
     *locks : context managers
-        Reentrant, in the order in which a thread that holds several has taken them.
+        Reentrant, in the order in which a thread takes several of them.
     """
     if not hasattr(os, "register_at_fork"):  # Windows does not fork
         return

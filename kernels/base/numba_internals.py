@@ -1,7 +1,7 @@
-"""All that is used of numba and llvmlite beyond their public interface: typing, caches, compiler passes and locks.
+"""The private parts of numba and llvmlite that are used: typing, caches, compiler passes and locks.
 
-Other versions may change it without notice. It was tried with those in `TRIED`; where another one differs,
-`tests/kernels/base/test_numba_internals.py` says what has changed.
+A new version may change them without notice. They were tried with the versions in `TRIED`; where another one differs,
+`tests/kernels/base/test_numba_internals.py` names the difference.
 """
 
 import hashlib
@@ -48,32 +48,32 @@ __all__ = [
 ]
 
 TRIED = ("0.62.1", "0.68.1")
-"""Versions of numba that all of this was tried with."""
+"""Versions of numba."""
 LOCKS = (global_compiler_lock, llvm._lock)
-"""Those that a compilation holds, in the order in which it takes them."""
+"""The locks of a compilation, in the order in which it takes them."""
 
 
 def features_of(context: Any = None) -> list[str]:
-    """Return what the processor has that code is emitted for, as LLVM writes it: "+avx2".
+    """Return the features of the processor that code is emitted for, as LLVM writes them: "+avx2".
 
     Parameters
     ----------
     context : optional
-        Of the target; without it, of all that is compiled in this process.
+        The target; by default that of all code that is compiled in this process.
     """
     features: list[str] = (context or cpu_target.target_context).codegen().magic_tuple()[2].split(",")
     return features
 
 
 def record_compilations() -> AbstractContextManager[Any]:
-    """Return a context manager whose value has a `buffer` of all that numba compiles meanwhile."""
+    """Return a context manager whose value has a `buffer` of the compilations in the block."""
     recorder: AbstractContextManager[Any] = event.install_recorder("numba:compile")
     return recorder
 
 
 def use_cache(dispatcher: Any, kernel: str) -> None:
-    """Let a compiled function keep its machine code under the name of a kernel; see `CodeCache`."""
-    dispatcher._cache = CodeCache(kernel)  # as `cache=True` would, with a cache of numba's
+    """Make a function keep its machine code under the name of a kernel; see `CodeCache`."""
+    dispatcher._cache = CodeCache(kernel)  # `cache=True` would set a cache of numba's
 
 
 def library_of(dispatcher: Any) -> Any:
@@ -89,20 +89,15 @@ def bitcode_of(library: Any) -> bytes:
 
 
 def target_machine_of(library: Any) -> Any:
-    """Return what emits machine code for a library."""
+    """Return the target machine, which emits the machine code of a library."""
     return library.codegen._tm
 
 
 class CodeCache(NullCache):
-    """The machine code of a kernel in the cache folder: one file, vouched for before anything in it is loaded.
+    """The machine code of a kernel in the cache folder: one file, whose checksum is compared before it is loaded.
 
-    numba's own cache loads whatever bytes it finds, also those of another user, and compares the times of a source
+    numba's own cache loads any bytes that it finds, also those of another user, and compares the times of a source
     file. A kernel needs no such comparison: its name is a digest of all that it is made of.
-
-    Parameters
-    ----------
-    kernel : str
-        The name of the kernel.
     """
 
     def __init__(self, kernel: str) -> None:
@@ -113,13 +108,13 @@ class CodeCache(NullCache):
         target_context.refresh()
         stored = cache.read_bytes(self._file_name(sig, target_context.codegen()))
         if stored is not None:
-            # What was written as a whole may still not fit a numba that was changed without a new version.
+            # An intact file may still not fit a numba that was changed without a new version.
             with suppress(Exception):
                 return CompileResult._rebuild(target_context, *pickle.loads(stored))  # noqa: S301 (vouched for)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled function, or warn that every process has to compile it."""
+        """Save a compiled function, or warn that every process has to compile it."""
         if data.library.has_dynamic_globals:
             reason: str | None = "it holds an address or a large array"
         else:
@@ -136,14 +131,14 @@ class CodeCache(NullCache):
         )
 
     def _file_name(self, sig: Any, codegen: Any) -> str:
-        """Return a name that differs where the same kernel has other machine code: by processor and versions."""
+        """Return the name of the file: another one for other signatures, processors and versions."""
         versions = (sys.implementation.cache_tag, numba.__version__, llvmlite.__version__)
         key = repr((sig, codegen.magic_tuple(), versions))
         return f"{self.kernel}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.nbc"
 
 
 class _InnerLibrary(JITCodeLibrary):
-    """The code of a function, to be linked into that of its caller."""
+    """The code of a function that is linked into the code of its caller."""
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
@@ -159,30 +154,30 @@ class _PlainLibrary(_InnerLibrary):
 
 
 class InnerCompiler(Compiler):
-    """Compiles a function for compiled callers alone: it gets no machine code of its own.
+    """A compiler of functions that only compiled functions call: they get no machine code of their own.
 
-    numba makes machine code of every function that it compiles, though that of a function that is inlined, or linked
-    into its caller, is never run. For the forty functions of a kernel that took a sixth of the time of compiling it.
+    numba makes machine code of every function, though it is never run where the function is inlined or linked into its
+    caller. For the forty functions of a kernel that took a sixth of the time of compiling it.
     """
 
     library = _InnerLibrary
 
     def compile_extra(self, func: Any) -> Any:
-        """Return what numba's compiler does, with an entry point that cannot be called."""
+        """Return the result of numba's compiler, with an entry point that cannot be called."""
         self.state.library = self.library(self.state.targetctx.codegen(), func.__qualname__)
         self.state.targetctx.get_executable = _make_key
         return super().compile_extra(func)
 
 
 class PlainInnerCompiler(InnerCompiler):
-    """Compiles a function for compiled callers alone, and leaves it to them to optimize it.
+    """The same without optimization before a function is linked into its caller.
 
-    Half of the time of a kernel of one run is spent on that. Those of lanes become slower by it: minibatches by 4 %.
+    That halves the time to compile a kernel of one run. Kernels of lanes become slower by it: minibatches by 4 %.
     """
 
     library = _PlainLibrary
 
 
 def _make_key(library: Any, fndesc: Any, env: Any) -> Any:
-    """Return what numba finds a compiled function by in the place of an entry point; its address is 0."""
+    """Return an entry point for numba to find a compiled function by; its address is 0."""
     return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", 0, env, (library,))

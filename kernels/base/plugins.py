@@ -1,4 +1,4 @@
-"""Rules that come from outside: installed packages that say so by an entry point, and files that the user names."""
+"""Plug-ins that register rules: installed packages with an entry point, and files that the user names."""
 
 import importlib.util
 import sys
@@ -10,21 +10,21 @@ from pathlib import Path
 from types import ModuleType
 
 GROUP = "sgdbench.plugins"
-# Of the names of the modules that files become.
 PREFIX = "sgdbench_plugin_"
+"""The beginning of the module name of a file."""
 
 _loaded: set[str] = set()
 
 
 def load_installed() -> None:
-    """Import what installed packages offer in the group `sgdbench.plugins`, once in a process.
+    """Import the entry points of the group `sgdbench.plugins`, each once in a process.
 
-    A plug-in that cannot be imported is left out with a warning: who installed it may not need it now.
+    A plug-in that cannot be imported is left out with a warning: it may not be needed.
     """
     for point in entry_points(group=GROUP):
         if point.value in _loaded:
             continue
-        _loaded.add(point.value)  # before: what it registers may be looked up while it is imported
+        _loaded.add(point.value)  # first: its rules may be looked up while it is imported
         try:
             point.load()
         except Exception as error:
@@ -34,18 +34,14 @@ def load_installed() -> None:
 
 
 def load_plugin(path: str | Path) -> ModuleType:
-    """Import a file of the user's own, whose registrations are known from then on; the same file only once.
+    """Import a file of the user's own, with the rules that it registers; the same file only once.
 
-    Modules that lie beside it can be imported by it. Nothing is written beside it.
-
-    Parameters
-    ----------
-    path : str or Path
+    The file can import modules that lie beside it. Nothing is written beside it.
 
     Raises
     ------
     ValueError
-        In one line, with the file and the line, if it cannot be read or something in it goes wrong.
+        In one line, with the file and the line, if it cannot be read or fails.
     """
     path = Path(path).absolute()
     name = f"{PREFIX}{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
@@ -71,7 +67,7 @@ def load_plugin(path: str | Path) -> ModuleType:
 
 
 def _describe_failure(path: Path, error: BaseException) -> str:
-    """Say in one line what went wrong in a plug-in, and where."""
+    """Return the failure of a plug-in and its place in one line."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"the plug-in {error.filename}, line {error.lineno}: {error.msg}"
     if isinstance(error, ValueError) and str(path) in str(error):

@@ -1,8 +1,8 @@
 """A folder that no other user can write to, opened so that no other user can put another in its place.
 
-What the cache holds is run as code. So the way to it is walked one folder at a time, each opened below the one before
-and looked at as it was opened. A user who could change a folder on the way could lead elsewhere, and one who could
-have written a file could have planted code. Windows gives every user folders of their own, and has no such modes.
+The content of the cache is run as code: a user who can change a folder on the path could lead elsewhere, and one who
+can write a file could plant code. So the path is opened folder by folder, and each is checked once it is open. Windows
+gives every user folders of their own, and has no such modes.
 """
 
 import errno
@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 HAS_MODES = hasattr(os, "getuid") and {os.open, os.stat, os.mkdir, os.chmod} <= os.supports_dir_fd
-# A folder on the way may let us pass and not be listed, as /home often does; O_PATH asks for no more than to pass.
+# A folder on the path may be passable but not readable, as /home often is; O_PATH asks for no more than to pass.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
-# A link is not followed out of the folder, and what is no file does not make us wait.
+# A link is not followed out of the folder, and a FIFO does not block.
 _FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _MAX_LINKS = 40
 
 
 class Folder:
-    """An open folder; a file is read and written through it, wherever its path may lead by then."""
+    """An open folder: its files are read and written in it even if its path leads elsewhere by then."""
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self.path = path
@@ -37,9 +37,9 @@ class Folder:
         Raises
         ------
         OSError
-            If there is none, or it is a link.
+            If there is no such file, or it is a link.
         ValueError
-            If somebody else could have written it.
+            If another user could have written it.
         """
         with self._open(name, os.O_RDONLY) as file:
             if HAS_MODES:
@@ -47,13 +47,7 @@ class Folder:
             return file.read()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all, for the user alone, whatever the umask.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written.
-        """
+        """Write a file whole or not at all, for the user alone, whatever the umask; an OSError says why not."""
         temporary = f"{name}.{secrets.token_hex(8)}.tmp"
         try:
             with self._open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
@@ -81,14 +75,14 @@ def open_folder(path: Path, *, make: bool = False) -> Iterator[Folder]:
     Parameters
     ----------
     path : Path
-        Absolute. It may lead over links, which are walked like all else.
+        Absolute. It may lead over links, which are checked too.
     make : bool
-        Whether what is missing is made, for the user alone, whatever the umask.
+        Whether missing folders are made, for the user alone, whatever the umask.
 
     Raises
     ------
     ValueError
-        If somebody else can write to it, or could put another in its place.
+        If another user can write to it, or could put another folder in its place.
     OSError
         If it cannot be opened or made.
     """
@@ -105,7 +99,7 @@ def open_folder(path: Path, *, make: bool = False) -> Iterator[Folder]:
 
 
 def _walk(path: Path, make: bool) -> int:
-    """Return the descriptor of a folder, after a look at every folder on the way."""
+    """Return the descriptor of a folder, after a check of every folder on the path."""
     parts, place, links = deque(path.parts), Path("/"), 0
     here = os.open("/", _PASS)
     try:
@@ -134,7 +128,7 @@ def _walk(path: Path, make: bool) -> int:
 
 
 def _status(name: str, parent: int, make: bool) -> os.stat_result:
-    """Return what stands under a name in a folder, made first where it is missing."""
+    """Return the status of the entry of a folder, which is made first if it is missing."""
     try:
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
@@ -147,9 +141,9 @@ def _status(name: str, parent: int, make: bool) -> os.stat_result:
 
 
 def _check(status: os.stat_result, place: Path, path: Path) -> None:
-    """Refuse what belongs to neither the user nor root, or what others can write to.
+    """Refuse an entry that belongs to neither the user nor root, or that others can write to.
 
-    The mode of a link says nothing. In a sticky folder, such as /tmp, others can write but not touch what is ours.
+    The mode of a link says nothing. In a sticky folder, such as /tmp, others can write but not change our entries.
     """
     sticky_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
     writable = status.st_mode & _OTHERS and not sticky_folder and not stat.S_ISLNK(status.st_mode)

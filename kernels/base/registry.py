@@ -19,7 +19,7 @@ KINDS = ("optimizer", "loss", "schedule", "model")
 
 @dataclass(frozen=True, eq=False)
 class Registered:
-    """A rule that somebody registered.
+    """A registered rule.
 
     Attributes
     ----------
@@ -27,13 +27,13 @@ class Registered:
     build : callable
         Takes the options and returns an optimizer, a loss, a schedule or a model.
     origin : tuple of str
-        The module and the qualified name of the function: who registers the same one again replaces it.
+        The module and the qualified name of the function; a function of the same origin replaces it.
     place : str
         Its file and its line.
     source : str
-        It and all that it uses, to be read.
+        The source of the function and of all that it uses.
     digest : str
-        Differs where what it computes may differ; comments and the layout of the text do not count.
+        Another one if the results may differ; comments and the layout of the text do not count.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Registered:
 
     @property
     def plugin(self) -> str:
-        """The path of the file, where it was given as a plug-in; else nothing."""
+        """The path of the file if it is a plug-in, else an empty text."""
         return self.place.rpartition(" of ")[2] if self.origin[0].startswith(PREFIX) else ""
 
 
@@ -54,18 +54,12 @@ REGISTERED: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}
 
 
 class Table(Mapping[str, Callable[..., T]]):
-    """The builders of one kind by name: the built-in ones, and those that are registered.
-
-    Parameters
-    ----------
-    kind : str
-        One of `KINDS`.
-    built_in : mapping
+    """The builders of one of the `KINDS` by name: the built-in ones, and those that are registered.
 
     Attributes
     ----------
     hint : str
-        How to bring what is in neither: the end of the sentence about a name that is not known.
+        The end of the sentence about an unknown name: how to register one.
     """
 
     def __init__(self, kind: str, built_in: Mapping[str, Callable[..., T]]) -> None:
@@ -88,19 +82,13 @@ class Table(Mapping[str, Callable[..., T]]):
 
 
 def registered_in(made: Any, kind: str) -> list[Registered]:
-    """Return the registered rules that an optimizer is made of, or the one that a loss is; none where all are built in.
-
-    Parameters
-    ----------
-    made : Optimizer or Loss
-    kind : str
-    """
+    """Return the registered rules that an optimizer or a loss is made of; none if all are built in."""
     found = [REGISTERED[kind][made.name]] if made.name in REGISTERED[kind] else []
     inner = getattr(made, "inner", None)
     return found if inner is None else [*found, *registered_in(inner, kind)]
 
 
 def registered_schedule(text: str) -> list[Registered]:
-    """Return the registered schedule that a text names; none where it is built in."""
+    """Return the registered schedule that a text names; none if it is built in."""
     name = parse_spec(text, "schedule")[0]
     return [REGISTERED["schedule"][name]] if name in REGISTERED["schedule"] else []

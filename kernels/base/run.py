@@ -1,4 +1,4 @@
-"""What a training run is given, and what it leaves behind; the same for the kernels and for the reference."""
+"""The arguments and the results of a training run, the same for the kernels and for the reference."""
 
 import math
 from typing import Any, NamedTuple
@@ -12,19 +12,19 @@ Marks = NDArray[np.int64]
 MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
 STOPPED = 3
 STATUS = ("max_epochs", "converged", "diverged", "stopped")
-# In the room for partial sums, a row for the parameters of all runs and one for their sums.
 POINT, TOTAL = 64, 65
+"""The rows of `Scratch.partials` that hold the parameters of all runs, and their sums."""
 NO_LOWEST = (math.inf, 0.0)
 """The lowest validation loss, and the samples seen then, of a run that has none yet."""
 
 
 class Data(NamedTuple):
-    """The samples, room for some of them in visiting order, and for that order (none where they stand in it already).
+    """The samples of a run, and buffers for their visiting order.
 
-    `order` is empty where few enough samples are shuffled to be copied and shuffled themselves; see
-    `kernels.loops.order`. On those of `validation_x` and `validation_y`, of which there may be none, a run is not
-    trained. `factors` are those of the samples and of these (`kernels.compile.loss_factor`), none where losses are
-    summed over the samples.
+    `visited_x` and `visited_y` hold some samples in visiting order, and `order` their places; `order` is empty where
+    the samples themselves are shuffled in a copy (`kernels.loops.order`). A run is not trained on the samples of
+    `validation_x` and `validation_y`, which may be empty. `factors` are the QR factors of both
+    (`kernels.compile.loss_factor`), empty where losses are summed over the samples.
     """
 
     x: tuple[Floats, ...]
@@ -38,17 +38,17 @@ class Data(NamedTuple):
 
 
 def count_evaluated(data: Data) -> int:
-    """Return how many samples the losses at a mark are evaluated on."""
+    """Return the number of samples that the losses at a mark are evaluated on."""
     return data.y.size + data.validation_y.size
 
 
 class Hyperparameters(NamedTuple):
-    """What stays the same during a run.
+    """The settings that stay the same during a run.
 
-    `settings` holds the options of the loss, those of the optimizer and the weight decay; where runs side by side have
-    options of their own it has a column for each (`kernels.optimizers.run_options`). `marks` are the counts of
-    samples seen at which the run is recorded (`kernels.data.marks`); without any, it is at the ends of epochs. A run
-    stops after `patience` epochs without a lower validation loss, where there is one, and keeps the mark of the lowest.
+    `settings` holds the options of the loss, those of the optimizer and the weight decay, with a column for each run
+    if runs side by side differ in them (`kernels.optimizers.run_options`). `marks` are the counts of samples seen at
+    which the run is recorded (`kernels.data.marks`); without any, it is recorded at the ends of epochs. A run stops
+    after `patience` epochs without a lower validation loss, and keeps the mark of the lowest.
     """
 
     rates: Floats
@@ -63,11 +63,11 @@ class Hyperparameters(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Row m of `losses` and `trajectory` is the state at mark m.
+    """The course of a run: row m of `losses` and `trajectory` is the state at mark m.
 
-    `memory` is what the optimizer remembers at the last of them: the slots of each parameter, then its clock.
+    `memory` is the optimizer's state at the last mark: the slots of each parameter, then its clock.
     `validation_losses` has a row for each mark too, and `lowest` begins with the lowest of them so far and the samples
-    seen then; both are empty where the data have no samples for validation.
+    seen then; both are empty without samples for validation.
     """
 
     losses: Floats
@@ -80,11 +80,10 @@ class Record(NamedTuple):
 class Block(NamedTuple):
     """Runs that are trained side by side; one column each.
 
-    `params` and `memory` are where a run stands, or stood when it was over; `losses` has a row per mark, of no meaning
-    after a run's `marks`. `now` and `memory_now` are where it would stand had it gone on, as it does in its lane: the
-    clock that all share, for one, must not stop with the first run that is over. `validation_losses` are as `losses`,
-    and `lowest` has a row for each run, as `start_lowest` makes it.
-    `validation_losses` has no rows where the data have no samples for validation.
+    `params` and `memory` are the state of a run, or its last state if it is over; `losses` has a row per mark, without
+    meaning after a run's `marks`. `now` and `memory_now` are the state of its lane, which goes on: the clock that all
+    share, for one, must not stop with the first run that is over. `validation_losses` are like `losses`, without rows
+    if there are no samples for validation, and `lowest` has a row for each run, as `start_lowest` makes it.
     """
 
     params: Floats
@@ -99,20 +98,10 @@ class Block(NamedTuple):
 
 
 def start_lowest(params: Floats, patience: float) -> Floats:
-    """Return what is known of the lowest validation loss of runs before their first mark.
+    """Return the lowest validation losses of runs before their first mark, shape (R, 2), or (R, 3 + P) with patience.
 
-    Parameters
-    ----------
-    params : array, shape (R, P)
-        Where they start.
-    patience : float
-        With any, runs keep the mark of their lowest validation loss, and so it is stored.
-
-    Returns
-    -------
-    array, shape (R, 2), or (R, 3 + P) with patience
-        The lowest validation loss and the samples seen then; with patience the training loss and the parameters there.
-        Of a run that never has a finite validation loss, those of its start.
+    A row holds the lowest validation loss and the samples seen then; with finite patience also the training loss and
+    the parameters there, which are those of the start, `params`, if a run never has a finite validation loss.
     """
     known = np.full((len(params), 2), NO_LOWEST)
     if np.isinf(patience):
@@ -121,9 +110,9 @@ def start_lowest(params: Floats, patience: float) -> Floats:
 
 
 class Scratch(NamedTuple):
-    """Room for pairwise sums: how much is left to add up, and sums that wait for their partner.
+    """Buffers of pairwise sums: the counts of terms that are left to add, and sums that wait for their partner.
 
-    Where runs are added up in parts, the last two rows are for what comes from all and goes to all.
+    Where runs are added up in parts, the last two rows of `partials` hold the parameters and the sums of all runs.
     """
 
     counts: NDArray[np.int64]
@@ -131,13 +120,13 @@ class Scratch(NamedTuple):
 
 
 def allocate_scratch(params: int, width: int = 1) -> Scratch:
-    """Room enough for 2**63 terms: each halving leaves at most two more entries, each sum is of at least 64 terms.
+    """Return buffers for 2**63 terms: each halving leaves at most two more entries, each sum has at least 64 terms.
 
-    A sum is of the gradient, and of the loss where an optimizer needs it.
+    A term is a gradient, and a loss where an optimizer needs it.
     """
     return Scratch(np.empty(2 * 64, np.int64), np.empty((TOTAL + 1, (params + 1) * width)))
 
 
 def samples_per_epoch(n: int, batch_size: Any, drop_last: bool) -> Any:
-    """Return how many of n samples an epoch visits, for a batch size or an array of them."""
+    """Return the number of samples that an epoch visits, for a batch size or an array of them."""
     return n - n % batch_size if drop_last else n

@@ -21,29 +21,21 @@ T = TypeVar("T")
 
 
 def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, list[Option], dict[str, Option]]:
-    """Split ``name(options)`` into its name and its options.
+    """Split ``name(options)`` into its name, its options by position and its options by name.
 
     Parameters
     ----------
     text : str
         Such as ``"sgd"`` or ``"multistep([30, 60], gamma=0.1)"``, at most 200 characters.
     what : str
-        What the text stands for, such as ``"optimizer"``; error messages begin with it.
+        The kind of the text, such as ``"optimizer"``; error messages begin with it.
     composed : bool
-        Whether options may also be ``true`` or ``false``, or texts of the same form.
-
-    Returns
-    -------
-    name : str
-    args : list
-        Options given by position: int, float, or a list of these; bool, or text to be parsed, where `composed`.
-    kwargs : dict
-        Options given by name.
+        Whether options may also be ``true`` or ``false``, or texts of the same form, which stay texts.
 
     Raises
     ------
     ValueError
-        If the text is anything else.
+        If the text does not have that form.
     """
     if not isinstance(text, str):
         raise ValueError(f"{what} must be text of the form name or name(options), not {describe(text)}")
@@ -61,12 +53,11 @@ def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, li
 
     kwargs: dict[str, Option] = {}
     try:
-        literal = _composed_literal if composed else _literal
-        args = [literal(argument) for argument in call.args]
+        args = [_literal(argument, composed) for argument in call.args]
         for keyword in call.keywords:
             if keyword.arg is None or keyword.arg in kwargs:
                 raise ValueError("every option is given once, as a value or as name=value")
-            kwargs[keyword.arg] = literal(keyword.value)
+            kwargs[keyword.arg] = _literal(keyword.value, composed)
     except ValueError as error:
         raise ValueError(f"{what} {text!r}: {error}") from None
     return call.func.id, args, kwargs
@@ -75,7 +66,7 @@ def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, li
 def make_from_spec(
     text: str, table: Mapping[str, Callable[..., T]], what: str, *, inner: Callable[[str], T] | None = None
 ) -> T:
-    """Look the name up in `table` and call what is there with the options.
+    """Call the function that a text names with the options in the text.
 
     Parameters
     ----------
@@ -84,16 +75,15 @@ def make_from_spec(
     table : mapping
         From name to a function with named parameters.
     what : str
-        What the text stands for; error messages begin with it.
+        The kind of the text; error messages begin with it.
     inner : callable, optional
-        Makes of an option that is text of the same form what is handed on in its place; without it, such options, true
-        and false are refused.
+        Reads an option that is text of the same form; without it, such options, true and false are refused.
 
     Raises
     ------
     ValueError
-        For text of another form, an unknown name, an unknown, missing or repeated option, and whatever the
-        function itself raises as ValueError, with the text in front.
+        If the text has another form, a name or an option is unknown, an option is missing or repeated, or the function
+        raises a ValueError.
     """
     name, args, kwargs = parse_spec(text, what, composed=inner is not None)
     if name not in table:
@@ -121,35 +111,27 @@ def make_from_spec(
 
 
 def spec_text(name: str, options: Mapping[str, float], inner: str | None = None) -> str:
-    """Write the text that `make_from_spec` reads back: an inner text, every option by name, every float in full."""
+    """Return the text that `make_from_spec` reads back: an inner text, every option by name, every float in full."""
     values = ["true" if value is True else repr(value) for value in options.values()]
     listed = [f"{option}={value}" for option, value in zip(options, values, strict=True)]
     listed = [inner, *listed] if inner else listed
     return f"{name}({', '.join(listed)})" if listed else name
 
 
-def _composed_literal(node: ast.expr) -> Option:
-    """Return what an option spells out: a number, a list of numbers, true or false, or text of the same form."""
-    if isinstance(node, ast.Name | ast.Call):
+def _literal(node: ast.expr, composed: bool) -> Option:
+    """Return the option that `node` spells out: a number, a list of numbers, and where `composed` a truth or a text."""
+    if composed and isinstance(node, ast.Name | ast.Call | ast.Constant):
         text = ast.unparse(node)
         if text.lower() in {"true", "false"}:
             return text.lower() == "true"
-        parse_spec(text, "the option", composed=True)
-        return text
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        return node.value
-    return _literal(node)
-
-
-def _literal(node: ast.expr) -> Option:
-    """Return the number, or the list of numbers, that `node` spells out."""
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_number(element) for element in node.elts]
-    return _number(node)
+        if not isinstance(node, ast.Constant):
+            parse_spec(text, "the option", composed=True)
+            return text
+    return [_number(element) for element in node.elts] if isinstance(node, ast.List | ast.Tuple) else _number(node)
 
 
 def _number(node: ast.expr) -> int | float:
-    """Return the number that `node` spells out, with at most one sign."""
+    """Return the number that `node` spells out, with one sign at most."""
     sign = 1
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         sign, node = -1, node.operand

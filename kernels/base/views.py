@@ -1,4 +1,4 @@
-"""How results show themselves: by functions of rooms above them, which are imported when they are asked for first."""
+"""The texts and figures of results, made by functions of rooms above, which are imported when first used."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -15,7 +15,7 @@ PLACES = {name: module for module, names in VIEWS.items() for name in names}
 
 
 def find_view(name: str) -> Callable[..., Any] | None:
-    """Return the function of this name, or None where the package that it belongs to is not installed."""
+    """Return the function of this name, or None if its package is not installed."""
     try:
         module = import_module(PLACES[name])
     except ModuleNotFoundError as error:
@@ -27,13 +27,7 @@ def find_view(name: str) -> Callable[..., Any] | None:
 
 
 def load_view(name: str) -> Callable[..., Any]:
-    """Return the function of this name.
-
-    Raises
-    ------
-    ImportError
-        If the package that it belongs to is not installed.
-    """
+    """Return the function of this name, or raise an ImportError if its package is not installed."""
     found = find_view(name)
     if found is None:
         raise ImportError(f"this needs {PLACES[name]}.{name}, and that package is not installed")

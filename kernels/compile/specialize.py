@@ -22,7 +22,7 @@ import numpy as np
 from numba import types
 
 from kernels.base import cache, run
-from kernels.base.activity import announce
+from kernels.base.announcements import announce
 from kernels.base.checks import errors_in_one_line
 from kernels.base.forking import wait_when_forking
 from kernels.base.numba_internals import LOCKS, InnerCompiler, PlainInnerCompiler, global_compiler_lock, use_cache

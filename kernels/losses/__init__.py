@@ -29,6 +29,6 @@ def make_loss(loss: str | Loss) -> Loss:
     Raises
     ------
     ValueError
-        For an unknown name, an unknown option, or a value that an option cannot have.
+        If a name or an option is unknown, or a value is out of its range.
     """
     return loss if isinstance(loss, Loss) else make_from_spec(loss, KNOWN, "loss")

@@ -1,7 +1,7 @@
-"""Two labels as the classes 0 and 1 of a loss: what is mapped to what, for arrays and for the columns of tables.
+"""Two labels as the classes 0 and 1 of a loss, in arrays and in the columns of tables.
 
-Labels are sorted, and the greater one is class 1, as `sklearn.preprocessing.LabelEncoder` numbers them: of "no" and
-"yes" that is "yes", of -1 and 1 it is 1, of False and True it is True. Targets of 0 and 1 are classes as they stand.
+Labels are sorted, and the greater one is class 1, as in `sklearn.preprocessing.LabelEncoder`: "yes" beside "no", 1
+beside -1, True beside False. Targets of 0 and 1 are classes already.
 """
 
 from collections.abc import Collection
@@ -36,7 +36,7 @@ class Classes:
         Raises
         ------
         ValueError
-            Naming the first that is none of the two, and its row.
+            If a label is none of the two, with the first such label and its row.
         """
         given = np.asarray(y)
         zero, one = (np.asarray(given == label, dtype=np.bool_) for label in self.labels)
@@ -53,32 +53,32 @@ def takes_classes(loss: Loss) -> bool:
 
 
 def losses_of_classes() -> str:
-    """Return the sentence about which losses take classes."""
+    """Return the sentence that names the losses of classes."""
     names = [name for name, build in LOSSES.items() if takes_classes(build())]
     return f"classes are for the losses {' and '.join(names)}"
 
 
 def find_classes(loss: Loss, y: Any, what: str = "y") -> Classes | None:
-    """Return what the labels in `y` are mapped to, or None where they are numbers that go into the loss as they are.
+    """Return the classes of the labels in `y`, or None if they are numbers that go into the loss unchanged.
 
     Parameters
     ----------
     loss : Loss
     y : array, shape (n,)
-        Of numbers, truth values or texts; a pandas Series too.
+        Numbers, truth values or texts; a pandas Series too.
     what : str
-        Its name.
+        Its name in error messages.
 
     Raises
     ------
     ValueError
-        If it has labels, or a single class or more than two, and the loss takes none or two.
+        If there are labels that the loss does not take, or not two of them.
     """
     check_unmasked(what, y)
     try:
         given = np.asarray(y)
     except ValueError:
-        return None  # ragged, which is refused where numbers are checked
+        return None  # a ragged list, which is refused where numbers are checked
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iufbOUT":
         return None
     if not takes_classes(loss):
@@ -119,7 +119,7 @@ def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classe
 
 
 def encode_classes(classes: Classes | None, y: Any, validation: Any, test: Any) -> tuple[Any, Any, Any]:
-    """Return targets, and those of samples that are held out where they are a pair (x, y), as classes."""
+    """Return targets, and those of held-out samples that are a pair (x, y), as classes."""
     if classes is None:
         return y, validation, test
 
@@ -131,7 +131,7 @@ def encode_classes(classes: Classes | None, y: Any, validation: Any, test: Any) 
 
 
 def _check_present(given: Any, what: str) -> None:
-    """Refuse labels that are missing: None, nan and what pandas has for them, none of which is equal to itself."""
+    """Refuse missing labels: None, nan, and those of pandas, none of which is equal to itself."""
     for row, label in enumerate(given):
         if label is None or type(label).__name__ in {"NAType", "NaTType"} or label != label:  # noqa: PLR0124
             raise ValueError(f"{what} must have a label for each sample, and has none in {describe_row(row)}")

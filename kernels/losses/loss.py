@@ -1,8 +1,8 @@
-"""What a loss is: of one residual, or of a prediction and its target."""
+"""A loss of one residual, or of a prediction and its target."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kernels.base.checks import describe_row
 from kernels.base.run import Floats
 from kernels.base.spec import spec_text
-from kernels.base.weak import as_scalars
+from kernels.base.weak_scalars import as_scalars
 from kernels.model.program import Program, evaluate
 
 CHUNK = 1_000_000
@@ -24,11 +24,11 @@ class Targets:
     Attributes
     ----------
     accepts : callable
-        From targets, shape (n,), to which of them are accepted.
+        From targets, shape (n,), to a mask of those accepted.
     described : str
-        What would be, for the sentence about those that are not.
+        The accepted targets in words, for the sentence about others.
     classes : bool
-        Whether they are classes, which may come as labels: `kernels.losses.classes`.
+        Whether they are classes, which may be given as labels (`kernels.losses.classes`).
     """
 
     accepts: Callable[[Floats], NDArray[np.bool_]]
@@ -36,16 +36,8 @@ class Targets:
     classes: bool = False
 
 
-@dataclass(frozen=True)
-class Metric:
-    """What is said of a fit besides its loss.
-
-    Attributes
-    ----------
-    name : str
-    value : callable
-        ``(predictions, targets) -> float``, of two arrays of shape (n,).
-    """
+class Metric(NamedTuple):
+    """A number that is reported of a fit besides its loss; `value` takes predictions and targets, shape (n,)."""
 
     name: str
     value: Callable[[Floats, Floats], float]
@@ -66,23 +58,22 @@ class Loss:
     options : dict
         From name to value, in the order in which the functions unpack them.
     is_exact : bool
-        Whether compiled code gives the bits that NumPy gives: whether there is nothing in it but + - * /, square roots
-        and functions such as minimum, which are correctly rounded everywhere.
+        Whether compiled code gives the bits that NumPy gives: whether it has only + - * /, square roots and functions
+        such as minimum, which are correctly rounded everywhere.
     of_residual : bool
     records : str
-        What runs record at marks, compare with their target and are ranked by: the mean of the loss, by its name, and
-        the mean squared residual for the squared loss, whose gradient is that of half of it.
+        The name of the value that runs record at marks, compare with their target and are ranked by: the mean of the
+        loss; for the squared loss the mean squared residual, whose gradient is twice that of the loss.
     degree : int, optional
-        The loss of c times the residual is c**degree times that of the residual, for c > 0; None where that does not
-        hold.
+        The loss of c times the residual is c**degree times that of the residual, for c > 0; None if that does not hold.
     nonnegative : bool
         Whether it is never negative.
     targets : Targets, optional
-        Any finite numbers, without it.
+        By default any finite numbers.
     metric : Metric, optional
     mean : callable, optional
-        From predictions to the expected targets, such as probabilities. Predictions of a model whose residual is
-        trained are expected targets themselves.
+        From predictions to the expected targets, such as probabilities; predictions of a loss of the residual are
+        expected targets themselves.
     """
 
     name: str
@@ -104,10 +95,10 @@ class Loss:
         return spec_text(self.name, self.options)
 
     def evaluate(self, program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[tuple[Any, ...], list[Floats]]:
-        """Return what `value` and `derivative` are called with, and the derivatives of the model, with NumPy.
+        """Return the arguments of `value` and `derivative`, and the derivatives of the model, with NumPy.
 
-        The parameters and the second value are those of `kernels.model.program.evaluate`. The residual from a target of
-        0 is the prediction, in the same order of operations.
+        See `kernels.model.program.evaluate`. The prediction is the residual for a target of 0, in the same order of
+        operations.
         """
         options = as_scalars(self.options.values(), theta)
         if self.of_residual:
@@ -117,7 +108,7 @@ class Loss:
         return (prediction, y, options), derivatives
 
     def recorded(self, arguments: tuple[Any, ...]) -> Any:
-        """Return what runs record the mean of, elementwise, from what `evaluate` returns first."""
+        """Return the values whose mean runs record, elementwise, from the arguments that `evaluate` returns."""
         return arguments[0] * arguments[0] if self.is_squared else self.value(*arguments)
 
     @property
@@ -127,7 +118,7 @@ class Loss:
 
     @property
     def label(self) -> str:
-        """What figures and tables call what runs record: "loss" where it is a mean squared residual, else its name."""
+        """The name in figures and tables of the recorded value: "loss" for the mean squared residual."""
         return "loss" if self.is_squared else self.records
 
     @property
@@ -146,9 +137,7 @@ class Loss:
             return prediction if self.mean is None else np.asarray(self.mean(prediction))
 
     def metrics(self, prediction: Floats, target: Floats) -> dict[str, float]:
-        """Return what is said of a fit besides what its runs record, by name.
-
-        The mean squared residual of other losses of the residual, and the metric.
+        """Return further measures of a fit by name: the mean squared residual of residual losses, and the metric.
 
         Parameters
         ----------
@@ -171,20 +160,20 @@ class Loss:
         ----------
         y : array, shape (n,)
         what : str
-            Their name.
+            Their name in error messages.
         first : int
             The row of the first of them.
         describe_row : callable, optional
-            From a row to what people call it.
+            From a row to its name in error messages.
 
         Raises
         ------
         ValueError
-            Naming the first of them and its row.
+            With the first refused target and its row.
         """
         if self.targets is None:
             return
-        # In pieces, so that a memory map of any size can be looked at.
+        # In pieces, for memory maps of any size.
         for begin in range(0, y.size, CHUNK):
             good = self.targets.accepts(y[begin : begin + CHUNK])
             if not good.all():

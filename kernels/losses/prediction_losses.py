@@ -1,8 +1,8 @@
 """Losses of a prediction f = f(x; theta) and its target y, and their derivatives with respect to the prediction.
 
 They classify (`logistic`, `hinge`), count (`poisson`), or minimize the model itself (`objective`). The gradient of a
-batch is the mean over its samples of loss'(f, y) * df/dtheta. As the functions of `kernels.losses.residual_losses` they
-are compiled into the kernels and called with NumPy arrays: operators and NumPy's elementwise functions alone, no
+batch is the mean over its samples of loss'(f, y) * df/dtheta. Like the functions of `kernels.losses.residual_losses`
+they are compiled into the kernels and called with NumPy arrays: only operators and NumPy's elementwise functions, no
 branches.
 """
 
@@ -101,21 +101,16 @@ def hinge() -> Loss:
     max(0, 1 - s * f) with s = 2 * y - 1, with the derivative -s where s * f <= 1, else 0. C. Cortes and V. Vapnik,
     Support-vector networks, Machine Learning 20 (1995). As ``sklearn.linear_model.SGDClassifier(loss="hinge")``.
     """
+    records = "hinge loss"
     return Loss(
-        "hinge",
-        hinge_value,
-        hinge_derivative,
-        of_residual=False,
-        records="hinge loss",
-        targets=CLASSES,
-        metric=ACCURACY,
+        "hinge", hinge_value, hinge_derivative, of_residual=False, records=records, targets=CLASSES, metric=ACCURACY
     )
 
 
 def poisson() -> Loss:
     """Half the Poisson deviance of counts, whose prediction f is the logarithm of the expected count.
 
-    exp(f) - y * f + y * log(y) - y, with the derivative exp(f) - y: the negative log-likelihood without what no
+    exp(f) - y * f + y * log(y) - y, with the derivative exp(f) - y: the negative log-likelihood without terms that no
     parameter changes, so that it is 0 where the prediction is exact. J. A. Nelder and R. W. M. Wedderburn, Generalized
     linear models, Journal of the Royal Statistical Society A 135 (1972). As ``sklearn.linear_model.PoissonRegressor``;
     the gradient is that of ``torch.nn.PoissonNLLLoss``.
@@ -134,11 +129,5 @@ def poisson() -> Loss:
 
 def objective() -> Loss:
     """Take the prediction itself for the loss, whatever the target: a function of the parameters is minimized."""
-    return Loss(
-        "objective",
-        objective_value,
-        objective_derivative,
-        of_residual=False,
-        records="objective",
-        nonnegative=False,
-    )
+    value, derivative = objective_value, objective_derivative
+    return Loss("objective", value, derivative, of_residual=False, records="objective", nonnegative=False)

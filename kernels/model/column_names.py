@@ -1,4 +1,4 @@
-"""What an expression calls the columns of a table: one rule, from a heading to a name."""
+"""The names of the columns of a table in expressions: one rule, from a heading to a name."""
 
 import re
 import unicodedata
@@ -16,12 +16,11 @@ def is_name(text: object) -> bool:
 
 
 def column_name(column: str) -> str:
-    """Return what an expression calls a column.
+    """Return the name of a column in expressions.
 
-    A column whose heading is a name already keeps it, such as ``hp`` or ``MPG``. Of any other, letters become small,
-    whatever is neither letter nor digit becomes one underscore between them, and what does not begin with a letter
-    gets an ``x_`` in front: ``Engine Power (PS)`` is engine_power_ps, and ``2nd try`` is x_2nd_try. Letters of all
-    scripts are letters.
+    A heading that is a name already, such as ``hp`` or ``MPG``, is kept. In others letters become small, anything else
+    but letters and digits becomes one underscore between them, and ``x_`` is put in front if the first character is no
+    letter: ``Engine Power (PS)`` is engine_power_ps, and ``2nd try`` is x_2nd_try. Letters of all scripts are letters.
     """
     if is_name(column):
         return column
@@ -32,7 +31,7 @@ def column_name(column: str) -> str:
 
 
 def column_names(columns: Sequence[str]) -> tuple[str, ...]:
-    """Return what an expression calls each of some columns.
+    """Return the names of columns in expressions.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""A model's program held against the model's own expression, by a road that shares nothing with it.
+"""A check of a model's program against the model's expression, by a computation that shares nothing with it.
 
-The reference and the kernels compute what the program says, so a wrong program looks the same in all of them. Here the
-tree that the parser made of the text is evaluated as it stands, with complex numbers: f(theta + ih) has the derivative
-in its imaginary part, without a difference that loses digits (the complex-step method).
+The reference and the kernels all run the program, so a wrong program looks the same in all of them. Here the tree that
+the parser made of the text is evaluated as it stands, with complex numbers: f(theta + ih) has the derivative in its
+imaginary part, without a difference that loses digits (the complex-step method).
 """
 
 from collections.abc import Callable
@@ -21,33 +21,27 @@ from kernels.model.program import Program, numpy_function
 
 Flags = NDArray[np.bool_]
 
-# Rounding makes 1e-15 or less of the scale that errors are taken relative to, a kink 1e-10, a wrong program about 1.
+# Relative to the scale of errors, rounding makes 1e-15 or less, a kink 1e-10, and a wrong program about 1.
 TOLERANCE = 1e-8
 STEP = 1e-50
-# Where a result is this small, squares on the way to it may have been too large or too small for a float.
+# The least scale of errors: below it, intermediate squares may have been too large or too small for a float.
 NEGLIGIBLE = 1e-90
-# How far every input, parameter and intermediate value is moved, to see how much that moves the result. At a kink, as
-# of abs at 0, it moves all of it: the scale there is 1/NUDGE, and any difference below the tolerance. Where rounding
-# decides a comparison, every second move shows it.
+# The relative size by which every input, parameter and intermediate value is moved, to see how far the result moves.
+# At a kink, as of abs at 0, the whole result moves: the scale there is 1/NUDGE, and any difference is below the
+# tolerance. If rounding decides a comparison, every second move shows it.
 NUDGE, REPEATS, REPEATS_WITH_CHOICES = 1e-10, 3, 12
 CHOICES = {"where", "maximum", "minimum", "relu"}
 COMPARISONS = {"less", "less_equal", "greater", "greater_equal"}
-# A wrong program may be right by chance where parameters are 0 or equal, so there are points around those given too.
+# A wrong program may be right by chance where parameters are 0 or equal, so points around the given ones are tried too.
 OFFSETS = (0.0, 0.1, 1.0)
 SAMPLES = 40
 
 
 class Comparison(NamedTuple):
-    """What is found at one point, for the residual and for each derivative.
+    """The residual and each derivative at one point, arrays of the shape (1 + params,).
 
-    Attributes
-    ----------
-    errors : array, shape (1 + params,)
-        The largest among the samples.
-    lost : array of bool, shape (1 + params,)
-        Whether there is a sample at which the expression is finite and the program is not.
-    found : array of bool, shape (1 + params,)
-        Whether there is one at which both are.
+    `errors` are the largest among the samples. `lost` says whether the expression is finite at some sample where the
+    program is not, and `found` whether both are finite at some sample.
     """
 
     errors: Floats
@@ -60,10 +54,10 @@ class WrongProgramError(ValueError):
 
 
 def check_derivatives(model: Model, x: ArrayLike, theta: ArrayLike) -> float:
-    """Compare what a model's program computes with the model's expression, at some of the samples.
+    """Compare a model's program with the model's expression at some of the samples.
 
-    Points at which one of the two is not finite, as outside of the domain of a logarithm, are left out, and so is where
-    rounding decides, as at a kink. A value or a derivative that is finite somewhere must be so in the program too.
+    Points at which one of the two is not finite, as outside the domain of a logarithm, are left out, and so are those
+    where rounding decides, as at a kink. A value or a derivative that is finite somewhere must be so in the program.
 
     Parameters
     ----------
@@ -74,8 +68,8 @@ def check_derivatives(model: Model, x: ArrayLike, theta: ArrayLike) -> float:
     Returns
     -------
     float
-        The largest error of the value and the derivatives, relative to their size and to how far they move, relatively,
-        when all that they are computed from is moved a little.
+        The largest error of the value and the derivatives. It is relative to their size plus the relative distance that
+        they move when everything that they are computed from is moved a little.
 
     Raises
     ------
@@ -108,7 +102,7 @@ def check_derivatives(model: Model, x: ArrayLike, theta: ArrayLike) -> float:
 
 
 def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.Generator) -> Comparison:
-    """Compare at one point, with targets of a size that a program without them could not hide behind."""
+    """Compare at one point, with targets as large as the values, so that a program without them is found out."""
     expected = _from_tree(model, tree, theta, x, _stay)
     size = np.max(np.abs(expected[0]), where=np.isfinite(expected[0]), initial=1)
     y = np.multiply(rng.standard_normal(x.shape[1]), size)
@@ -133,7 +127,7 @@ def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.
 
 
 def _move(rng: np.random.Generator, values: Any) -> Any:
-    """Return values that are a little off, as rounding makes them, only more."""
+    """Return values that are a little off, by more than rounding."""
     if np.iscomplexobj(values):  # a value and its derivative are rounded apart
         return _move(rng, values.real) + 1j * _move(rng, values.imag)
     return values * (1 + NUDGE * rng.uniform(-1, 1, np.shape(values)))
@@ -144,7 +138,7 @@ def _stay(values: Any) -> Any:
 
 
 def _from_tree(model: Model, tree: Node, theta: Floats, x: Floats, move: Callable[[Any], Any]) -> Floats:
-    """Return the value and its derivatives, shape (1 + params, n), as the expression has them."""
+    """Return the value of the expression and its derivatives, shape (1 + params, n)."""
     steps = 1j * STEP * np.eye(theta.size + 1, theta.size, -1)  # none in the first row
     params = np.asarray(theta + steps, np.clongdouble).T[:, :, np.newaxis]
     names = model.params + model.inputs
@@ -161,37 +155,25 @@ def _functions(node: Node) -> set[str]:
 
 
 def _along(value: Callable[[Any], Any], slope: Callable[[Any], Any], u: Any) -> Any:
-    """Return f(u) for a complex u close to the real axis, by the value and the slope of f on it.
+    """Return f(u) for a complex u close to the real axis, by the value and the slope of f on the axis.
 
-    For what NumPy has no complex function of, or one that loses digits.
+    It replaces complex functions that NumPy does not have, or that lose digits.
     """
     return value(u.real) + 1j * (u.imag * slope(u.real)) if np.iscomplexobj(u) else value(u)
 
 
 def _sigmoid(u: Any) -> Any:
-    """Return 1 / (1 + exp(-u)); the power does not get too large."""
+    """Return 1 / (1 + exp(-u)), without an overflow of the power."""
     power = np.exp(-np.abs(u))
     return np.where(u < 0, power, 1) / (1 + power)
 
 
-def _sigmoid_slope(u: Any) -> Any:
-    return _sigmoid(u) * _sigmoid(-u)
-
-
-def _softplus(u: Any) -> Any:
-    return np.logaddexp(0, u)
-
-
-def _erf_slope(u: Any) -> Any:
-    return 2 / np.sqrt(np.pi) * np.exp(-u * u)
-
-
 def _larger(u: Any, v: Any) -> Any:
-    """Return the one with the larger real part, and the mean of both where that is the same, or one of them is nan."""
+    """Return the number with the larger real part, and the mean of both at a tie or where one of them is nan."""
     return np.where(u.real > v.real, u, np.where(v.real > u.real, v, (u + v) / 2))
 
 
-# Where these jump or bend, real parts decide.
+# Real parts decide where these jump or bend.
 _BY_TREE: dict[str, Callable[..., Any]] = {
     # The complex absolute value has no derivative; this is |u| for real u, and goes on from there.
     "absolute": lambda u: np.where(u.real < 0, -u, u),
@@ -206,9 +188,9 @@ _BY_TREE: dict[str, Callable[..., Any]] = {
     # A negative number has powers that are whole, and they have no derivative by the exponent.
     "power": lambda u, v: np.where((u.real < 0) & (v.imag != 0), np.nan, np.power(u, v)),
     "log1p": partial(_along, np.log1p, lambda u: 1 / (1 + u)),
-    "sigmoid": partial(_along, _sigmoid, _sigmoid_slope),
-    "softplus": partial(_along, _softplus, _sigmoid),
-    "erf": partial(_along, erf, _erf_slope),
+    "sigmoid": partial(_along, _sigmoid, lambda u: _sigmoid(u) * _sigmoid(-u)),
+    "softplus": partial(_along, lambda u: np.logaddexp(0, u), _sigmoid),
+    "erf": partial(_along, erf, lambda u: 2 / np.sqrt(np.pi) * np.exp(-u * u)),
 }
 
 
@@ -225,7 +207,7 @@ def _evaluate(node: Node, values: dict[str, Any], move: Callable[[Any], Any]) ->
 
 
 def _from_program(program: Program, theta: Floats, x: Floats, y: Floats, move: Callable[[Any], Any]) -> Floats:
-    """Return the residual and its derivatives, shape (1 + params, n), as the program has them."""
+    """Return the residual of the program and its derivatives, shape (1 + params, n)."""
     values: list[Any] = [np.asarray(value, np.longdouble) for value in (*theta, *x, y, *program.constants)]
     for function, operands in program.instructions:
         values.append(move(numpy_function(function)(*(values[operand] for operand in operands))))

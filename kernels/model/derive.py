@@ -7,8 +7,10 @@ coincide are computed once.
 
 import heapq
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import sympy
@@ -21,8 +23,8 @@ LATENCY = {"negative": 1, "add": 3, "subtract": 3, "multiply": 3, "divide": 13, 
 LATENCY |= {"less": 3, "less_equal": 3, "where": 2, "maximum": 4, "minimum": 4}
 CALL_LATENCY = 40
 MAX_EXPONENT = 4096
-# Sympy computes with whole numbers and fractions exactly, for hours where a model says 9**9**9**9. So what is larger
-# than this becomes a float, and what is too large for a float is refused.
+# Sympy computes with whole numbers and fractions exactly, for hours where a model says 9**9**9**9. So larger ones
+# become floats, and those too large for a float are refused.
 MAX_EXACT = 512
 SMALLEST_ROOT = 512  # u**(1/512) is nine square roots
 
@@ -31,11 +33,15 @@ class DerivationError(ValueError):
     """An expression is refused; the message is one sentence about it."""
 
 
-def _real_function(name: str, derivative: Callable[[sympy.Expr, sympy.Expr], sympy.Expr]) -> type[sympy.Function]:
-    """Return the function of that name, with the derivative `derivative(u, f(u))`, as one opaque to sympy.
+# Sympy's own functions ask whether their arguments are complex, which takes time exponential in the depth of a model,
+# and those with a kink are worse: sympy.Abs has a derivative with complex arguments, that of sympy.Max at a tie is a
+# Heaviside function, and Piecewise asks many questions. So the functions of programs are opaque to sympy.
 
-    Sympy's own functions ask whether their arguments are complex, which takes time exponential in the depth of a model.
-    """
+
+def _smooth(
+    name: str, derivative: Callable[[sympy.Expr, sympy.Expr], sympy.Expr], *, folds: bool = True
+) -> type[sympy.Function]:
+    """Return the function of a name, with the derivative `derivative(u, f(u))`; it `folds` numbers to their value."""
 
     def fdiff(self: sympy.Function, argindex: int = 1) -> sympy.Expr:
         return derivative(self.args[0], self)
@@ -44,153 +50,100 @@ def _real_function(name: str, derivative: Callable[[sympy.Expr, sympy.Expr], sym
         with np.errstate(all="ignore"):
             return sympy.Float(float(numpy_function(name)(float(u)))) if u.is_Number else None
 
-    return type(name, (sympy.Function,), {"is_real": True, "fdiff": fdiff, "eval": classmethod(value)})
+    facts: dict[str, Any] = {"is_real": True, "fdiff": fdiff}
+    return type(name, (sympy.Function,), facts | ({"eval": classmethod(value)} if folds else {}))
 
 
-class _Choice(sympy.Function):
-    """A function whose derivative is a choice among those of its arguments.
+def _choice(
+    name: str, operands: int | None, derivative: Callable[..., sympy.Expr], value: Callable[..., Any] | None = None
+) -> type[sympy.Function]:
+    """Return a function whose derivative is a choice among those of its operands.
 
-    Not the sum of the chain rule, in which what is not chosen would be multiplied by 0, and 0 times nan is nan.
+    The sum of the chain rule would multiply those that are not chosen by 0, and 0 times nan is nan.
+
+    Parameters
+    ----------
+    name : str
+    operands : int, optional
+        Their count, by which sympy sorts.
+    derivative : callable
+        From a function that differentiates an operand, and the operands, to the derivative.
+    value : callable, optional
+        From the operands to the value where it is known, else None.
     """
-
-    is_real = True
-
-
-class less(_Choice):  # noqa: N801 (as programs call it)
-    """1 where u < v, else 0, with the derivative 0."""
-
-    @classmethod
-    def eval(cls, u: sympy.Expr, v: sympy.Expr) -> sympy.Expr | None:
-        """Return the value for numbers."""
-        return sympy.Integer(float(u) < float(v)) if u.is_Number and v.is_Number else None
-
-    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
-        return sympy.Integer(0)
+    facts: dict[str, Any] = {"is_real": True}
+    facts["_eval_derivative"] = lambda self, symbol: derivative(lambda u: u.diff(symbol), *self.args)
+    if value is not None:
+        facts |= {"nargs": operands, "eval": classmethod(lambda cls, *given: value(*given))}
+    return type(name, (sympy.Function,), facts)
 
 
-class less_equal(_Choice):  # noqa: N801
-    """1 where u <= v, else 0, with the derivative 0."""
+def _comparison(name: str, holds: Callable[[float, float], bool]) -> type[sympy.Function]:
+    """Return a function that is 1 where a comparison holds, else 0, with the derivative 0."""
 
-    @classmethod
-    def eval(cls, u: sympy.Expr, v: sympy.Expr) -> sympy.Expr | None:
-        """Return the value for numbers."""
-        return sympy.Integer(float(u) <= float(v)) if u.is_Number and v.is_Number else None
+    def value(u: sympy.Expr, v: sympy.Expr) -> sympy.Expr | None:
+        return sympy.Integer(holds(float(u), float(v))) if u.is_Number and v.is_Number else None
 
-    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
-        return sympy.Integer(0)
+    return _choice(name, 2, lambda diff, u, v: sympy.Integer(0), value)
 
 
-class where(_Choice):  # noqa: N801
-    """The value and the derivative of a where the condition is not 0, else those of b."""
+def _extreme(name: str, beats: Callable[[float, float], bool], derivative: Callable[..., Any]) -> type[sympy.Function]:
+    """Return a function that is b where b beats a, else a."""
 
-    @classmethod
-    def eval(cls, condition: sympy.Expr, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
-        """Return the branch, if it is known which one."""
-        if condition.is_Number:
-            return b if condition.is_zero else a
-        return a if a == b else None
-
-    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
-        condition, a, b = self.args
-        return where(condition, a.diff(symbol), b.diff(symbol))
-
-
-class maximum(_Choice):  # noqa: N801
-    """The larger one of a and b, and its derivative."""
-
-    @classmethod
-    def eval(cls, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
-        """Return the value for numbers, and for equals."""
+    def value(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
         if a.is_Number and b.is_Number:
-            return b if float(b) > float(a) else a
+            return b if beats(float(b), float(a)) else a
         return a if a == b else None
 
-    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
-        a, b = self.args
-        return by_size(a, b, b.diff(symbol), a.diff(symbol))
+    return _choice(name, 2, derivative, value)
 
 
-class minimum(_Choice):  # noqa: N801
-    """The smaller one of a and b, and its derivative."""
-
-    @classmethod
-    def eval(cls, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
-        """Return the value for numbers, and for equals."""
-        if a.is_Number and b.is_Number:
-            return b if float(b) < float(a) else a
-        return a if a == b else None
-
-    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
-        a, b = self.args
-        return by_size(a, b, a.diff(symbol), b.diff(symbol))
+def _branch(condition: sympy.Expr, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
+    """Return the branch of `where`, if it is known which one."""
+    if condition.is_Number:
+        return b if condition.is_zero else a
+    return a if a == b else None
 
 
-class by_size(_Choice):  # noqa: N801
-    """u where a < b, v where a > b, and their mean where a and b are equal.
+less = _comparison("less", operator.lt)
+less_equal = _comparison("less_equal", operator.le)
+# a where the condition is not 0, else b.
+where: type[sympy.Function] = _choice(
+    "where", 3, lambda diff, condition, a, b: where(condition, diff(a), diff(b)), _branch
+)
+# u where a < b, v where a > b, and their mean where a and b are equal. One function, in which u and v stand once: as
+# nested choices, derivatives of nested maxima would grow exponentially.
+by_size: type[sympy.Function] = _choice(
+    "by_size",
+    4,
+    lambda diff, a, b, u, v: by_size(a, b, diff(u), diff(v)),
+    lambda a, b, u, v: u if u == v else None,
+)
+maximum = _extreme("maximum", operator.gt, lambda diff, a, b: by_size(a, b, diff(b), diff(a)))
+minimum = _extreme("minimum", operator.lt, lambda diff, a, b: by_size(a, b, diff(a), diff(b)))
+# 0 where u <= 0, else u; the derivative at 0 is 0.
+relu = _choice("relu", None, lambda diff, u: where(less_equal(u, sympy.Integer(0)), sympy.Integer(0), diff(u)))
 
-    One function, in which u and v stand once: as nested choices, derivatives of nested maxima would grow exponentially.
-    """
-
-    @classmethod
-    def eval(cls, a: sympy.Expr, b: sympy.Expr, u: sympy.Expr, v: sympy.Expr) -> sympy.Expr | None:
-        """Return what is chosen, if there is no choice."""
-        return u if u == v else None
-
-
-class relu(_Choice):  # noqa: N801
-    """0 where u <= 0, else u; the derivative at 0 is 0."""
-
-    def _eval_derivative(self, symbol: sympy.Symbol) -> sympy.Expr:
-        (u,) = self.args
-        return where(less_equal(u, sympy.Integer(0)), sympy.Integer(0), u.diff(symbol))
-
-
-class sigmoid(sympy.Function):  # noqa: N801
-    """1 / (1 + exp(-u))."""
-
-    is_real = True
-
-    def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """Return the derivative; 1 - f would cancel where f is close to 1."""
-        return self * sigmoid_complement(self.args[0])
-
-
-class sigmoid_complement(sympy.Function):  # noqa: N801
-    """1 - sigmoid(u) = sigmoid(-u)."""
-
-    is_real = True
-
-    def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """Return the derivative."""
-        return -self * sigmoid(self.args[0])
-
-
-class softplus(sympy.Function):  # noqa: N801
-    """log(1 + exp(u))."""
-
-    is_real = True
-
-    def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """Return the derivative."""
-        return sigmoid(self.args[0])
-
-
-sign = _real_function("sign", lambda u, f: sympy.Integer(0))
-absolute = _real_function("absolute", lambda u, f: sign(u))
-exp = _real_function("exp", lambda u, f: f)
-expm1 = _real_function("expm1", lambda u, f: exp(u))
-log = _real_function("log", lambda u, f: 1 / u)
-log1p = _real_function("log1p", lambda u, f: 1 / (1 + u))
-sin = _real_function("sin", lambda u, f: cos(u))
-cos: type[sympy.Function] = _real_function("cos", lambda u, f: -sin(u))
-tan = _real_function("tan", lambda u, f: 1 + f**2)
-sinh = _real_function("sinh", lambda u, f: cosh(u))
-cosh: type[sympy.Function] = _real_function("cosh", lambda u, f: sinh(u))
-tanh = _real_function("tanh", lambda u, f: 1 - f**2)
-arcsin = _real_function("arcsin", lambda u, f: 1 / sympy.sqrt(1 - u**2))
-arccos: type[sympy.Function] = _real_function("arccos", lambda u, f: -1 / sympy.sqrt(1 - u**2))
-arctan = _real_function("arctan", lambda u, f: 1 / (1 + u**2))
-erf = _real_function("erf", lambda u, f: sympy.Float(2 / math.sqrt(math.pi)) * exp(-(u**2)))
+sign = _smooth("sign", lambda u, f: sympy.Integer(0))
+absolute = _smooth("absolute", lambda u, f: sign(u))
+exp = _smooth("exp", lambda u, f: f)
+expm1 = _smooth("expm1", lambda u, f: exp(u))
+log = _smooth("log", lambda u, f: 1 / u)
+log1p = _smooth("log1p", lambda u, f: 1 / (1 + u))
+sin = _smooth("sin", lambda u, f: cos(u))
+cos: type[sympy.Function] = _smooth("cos", lambda u, f: -sin(u))
+tan = _smooth("tan", lambda u, f: 1 + f**2)
+sinh = _smooth("sinh", lambda u, f: cosh(u))
+cosh: type[sympy.Function] = _smooth("cosh", lambda u, f: sinh(u))
+tanh = _smooth("tanh", lambda u, f: 1 - f**2)
+arcsin = _smooth("arcsin", lambda u, f: 1 / sympy.sqrt(1 - u**2))
+arccos: type[sympy.Function] = _smooth("arccos", lambda u, f: -1 / sympy.sqrt(1 - u**2))
+arctan = _smooth("arctan", lambda u, f: 1 / (1 + u**2))
+erf = _smooth("erf", lambda u, f: sympy.Float(2 / math.sqrt(math.pi)) * exp(-(u**2)))
+# In derivatives, sigmoid_complement(u) is 1 - sigmoid(u) = sigmoid(-u): the difference would cancel close to 1.
+sigmoid = _smooth("sigmoid", lambda u, f: f * sigmoid_complement(u), folds=False)
+sigmoid_complement: type[sympy.Function] = _smooth("sigmoid_complement", lambda u, f: -f * sigmoid(u), folds=False)
+softplus = _smooth("softplus", lambda u, f: sigmoid(u), folds=False)
 
 _ARITHMETIC: dict[str, Callable[..., sympy.Expr]] = {**OPERATORS, "sqrt": sympy.sqrt}
 _SMOOTH = (exp, expm1, log, log1p, sin, cos, tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf)
@@ -200,33 +153,21 @@ OURS: dict[str, Callable[..., sympy.Expr]] = {
     "greater": lambda u, v: less(v, u),
     "greater_equal": lambda u, v: less_equal(v, u),
 }
-"""From the functions of a tree to what makes expressions of them that ask no questions."""
+"""From the functions of a tree to those above."""
 OF_SYMPY = {
     **_ARITHMETIC,
-    # Those with a kink stay ours: sympy.Abs has a derivative with complex arguments, that of sympy.Max at a tie is a
-    # Heaviside function, and Piecewise asks many questions.
-    **OURS,
-    "exp": sympy.exp,
+    **OURS,  # those with a kink stay ours
+    **{name: getattr(sympy, name) for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf")},
+    **{f"arc{name}": getattr(sympy, f"a{name}") for name in ("sin", "cos", "tan")},
     "expm1": lambda u: sympy.exp(u) - 1,
-    "log": sympy.log,
     "log1p": lambda u: sympy.log(1 + u),
-    "sin": sympy.sin,
-    "cos": sympy.cos,
-    "tan": sympy.tan,
-    "sinh": sympy.sinh,
-    "cosh": sympy.cosh,
-    "tanh": sympy.tanh,
-    "arcsin": sympy.asin,
-    "arccos": sympy.acos,
-    "arctan": sympy.atan,
-    "erf": sympy.erf,
     "sigmoid": lambda u: 1 / (1 + sympy.exp(-u)),
     "softplus": lambda u: sympy.log(1 + sympy.exp(u)),
 }
-"""From the functions of a tree to what makes sympy expressions of them, as far as sympy has them."""
+"""From the functions of a tree to sympy's own, where it has them."""
 _TO_FUNCTION = {f: f.__name__ for f in (*_SMOOTH, *_EXACT)} | {
     sign: "sign",
-    # What sympy brings in by itself: sqrt(u**2), its derivative, and the derivative of u**v by v.
+    # Sympy brings these in by itself: sqrt(u**2), its derivative, and the derivative of u**v by v.
     sympy.Abs: "absolute",
     sympy.sign: "sign",
     sympy.log: "log",
@@ -283,11 +224,11 @@ class _Builder:
         self.params = params
         self.leaves = {symbol: number for number, symbol in enumerate(symbols)}
         self.y = len(symbols)
-        # Constants and instructions are numbered apart (constants from -1 down) until it is known how many there are.
+        # Constants are numbered from -1 down until it is known how many there are.
         self.constants: dict[float, int] = {}
         self.instructions: dict[Instruction, int] = {}
         self.products: set[int] = set()
-        # When a value is ready, in cycles after the parameters are; None for what does not depend on them.
+        # The cycles from the parameters until a value is ready; None for values that do not depend on them.
         self.ready: dict[int, int | None] = {n: 0 if n < params else None for n in range(len(symbols) + 1)}
         self.known: dict[sympy.Expr, int] = {}
         self.functions: dict[type[sympy.Function], Callable[..., int]] = {
@@ -313,7 +254,7 @@ class _Builder:
         )
 
     def emit(self, function: str, *operands: int) -> int:
-        if function in ("add", "multiply"):  # one spelling of what commutes exactly
+        if function in ("add", "multiply"):  # which commute exactly: one spelling
             operands = tuple(sorted(operands))
         instruction = Instruction(function, operands)
         if instruction not in self.instructions:
@@ -353,7 +294,7 @@ class _Builder:
         raise DerivationError(f"the expression or a derivative of it contains {u}, which is not a finite real number")
 
     def sum(self, u: sympy.Expr, *, minus_y: bool = False) -> int:
-        """Return a balanced tree; each product is paired with something that is not one, which an FMA can then fuse."""
+        """Return a balanced tree; products are paired with terms that are none, so that an FMA can fuse the two."""
         terms = []
         for term in sympy.Add.make_args(u):
             negative = bool(term.as_coeff_Mul()[0].is_negative)
@@ -374,7 +315,7 @@ class _Builder:
         return self.emit("negative", number) if negative else number
 
     def product(self, u: sympy.Expr) -> int:
-        """(parameters' part) * (free part): the free part is ready before the parameters are."""
+        """Return (factors with parameters) * (other factors), which are ready before the parameters are."""
         coefficient, rest = u.as_coeff_Mul()
         factors = [self.value(factor) for factor in sympy.Mul.make_args(rest)]
         if float(abs(coefficient)) != 1.0:
@@ -386,7 +327,7 @@ class _Builder:
         return self.emit("negative", number) if coefficient.is_negative else number
 
     def power(self, base: sympy.Expr, exponent: sympy.Expr) -> int:
-        """Whole powers by repeated squaring, halves and quarters by repeated sqrt, the rest with the power function.
+        """Return whole powers by repeated squaring, halves and quarters by repeated sqrt, others by the power function.
 
         A negative power is a power of the reciprocal, so that one division serves all powers of the same base. Whatever
         the base, nan too, its power 0 is 1, as in IEEE 754 and NumPy; sympy leaves u**0.0 as it is.
@@ -421,12 +362,12 @@ class _Builder:
         return self.emit(function, *map(self.value, operands))
 
     def relu(self, u: sympy.Expr) -> int:
-        """0 where u <= 0, else u; so nan stays nan, and -0 becomes 0."""
+        """Return 0 where u <= 0, else u; so nan stays nan, and -0 becomes 0."""
         zero, number = self.constant(0.0), self.value(u)
         return self.emit("where", self.emit("less_equal", number, zero), zero, number)
 
     def by_size(self, a: sympy.Expr, b: sympy.Expr, u: sympy.Expr, v: sympy.Expr) -> int:
-        """Choose u where a < b, v where a > b, and their mean where a and b are equal."""
+        """Return u where a < b, v where a > b, and their mean where a and b are equal."""
         one, other = self.value(u), self.value(v)
         mean = self.emit("multiply", self.constant(0.5), self.emit("add", one, other))
         return self.emit(
@@ -434,24 +375,24 @@ class _Builder:
         )
 
     def sigmoid(self, u: sympy.Expr) -> int:
-        """1/(1 + exp(-u)), as 1 or e over 1 + e with e = exp(-|u|), which is never too large."""
+        """Return 1/(1 + exp(-u)), as 1 or e over 1 + e with e = exp(-|u|), which cannot overflow."""
         below, e, one = self._exp_of_minus_size(u)
         return self.emit("divide", self.emit("where", below, e, one), self.emit("add", one, e))
 
     def sigmoid_complement(self, u: sympy.Expr) -> int:
-        """1 - sigmoid(u), without a difference that loses digits."""
+        """Return 1 - sigmoid(u), without a difference that loses digits."""
         below, e, one = self._exp_of_minus_size(u)
         return self.emit("divide", self.emit("where", below, one, e), self.emit("add", one, e))
 
     def softplus(self, u: sympy.Expr) -> int:
-        """log(1 + exp(u)), as max(u, 0) + log1p(exp(-|u|))."""
+        """Return log(1 + exp(u)), as max(u, 0) + log1p(exp(-|u|))."""
         below, e, _ = self._exp_of_minus_size(u)
         return self.emit("add", self.emit("where", below, self.constant(0.0), self.value(u)), self.emit("log1p", e))
 
     def _exp_of_minus_size(self, u: sympy.Expr) -> tuple[int, int, int]:
-        """Whether u < 0, exp(-|u|), and 1.
+        """Return whether u < 0, exp(-|u|), and 1.
 
-        The size is a choice between u and -u: its automatic derivative in the peers is right at 0, that of |u| is not.
+        -|u| is a choice between u and -u: its automatic derivative in the peers is right at 0, that of |u| is not.
         """
         number = self.value(u)
         below = self.emit("less", number, self.constant(0.0))
@@ -459,7 +400,7 @@ class _Builder:
         return below, self.emit("exp", size), self.constant(1.0)
 
     def _tree(self, terms: list[tuple[int, bool]], join: str, join_negative: str = "") -> tuple[int, bool]:
-        """Join the two that are ready first until one is left: the least latency (Huffman's algorithm)."""
+        """Join the two terms that are ready first until one is left: the least latency (Huffman's algorithm)."""
         heap = [(self.ready[n] or 0, place, (n, negative)) for place, (n, negative) in enumerate(terms)]
         heapq.heapify(heap)
         place = len(heap)

@@ -1,8 +1,8 @@
 """From the text of a model to a checked expression: `a*x**2 + b` becomes a tree of numbers, names and calls.
 
-Python's own parser reads the text; what it returns is converted node by node, and only what is listed here
-has a conversion. Nothing is ever evaluated as Python code. Length, depth and exponents are bounded, so a text
-from somebody else's study file can neither run anything nor keep the machine busy.
+Python's own parser reads the text; its tree is converted node by node, and only the nodes listed here have a
+conversion. Nothing is ever evaluated as Python code. Length, depth and exponents are bounded, so a study file from
+someone else can neither run anything nor keep the machine busy.
 """
 
 import ast
@@ -32,7 +32,7 @@ class Name(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A function on its operands; what NumPy has is called as it is there."""
+    """A function on its operands; a function of NumPy has NumPy's name."""
 
     function: str
     operands: "tuple[Node, ...]"
@@ -93,9 +93,9 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
     "minimum": min,
     "where": lambda condition, a, b: a if condition else b,
 }
-# What takes more than one argument.
+# The count of arguments where it is not one.
 _ARGUMENTS = {"maximum": 2, "minimum": 2, "where": 3}
-# As the text may spell a function -> its ufunc.
+# From the spellings of functions in texts to the names of their ufuncs.
 _SPELLINGS = {name: name for name in _FUNCTIONS} | {
     "ln": "log",
     "asin": "arcsin",
@@ -105,7 +105,7 @@ _SPELLINGS = {name: name for name in _FUNCTIONS} | {
     "max": "maximum",
     "min": "minimum",
 }
-# What computes a function when its operands are numbers. math.pow, because (-1)**0.5 would be a complex number.
+# The functions of operands that are numbers. math.pow, because (-1)**0.5 would be a complex number.
 _FOLD = _FUNCTIONS | {
     "add": operator.add,
     "subtract": operator.sub,
@@ -166,14 +166,14 @@ def parse(text: str) -> Node:
 
 
 def read_products(text: str, vector: str) -> list[tuple[ast.expr, str]]:
-    """Return where an expression has a scalar product such as `w @ x`, in order, with the name on its left.
+    """Return the scalar products in an expression, such as `w @ x`, in order, each with the name on its left.
 
     Parameters
     ----------
     text : str
-        Places are counted in it without the blanks around it.
+        Columns are counted in it without the blanks around it.
     vector : str
-        What stands on the right of each ``@``.
+        The name on the right of each ``@``.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def read_products(text: str, vector: str) -> list[tuple[ast.expr, str]]:
 
 
 def _read(text: str, read: Callable[[str], T]) -> T:
-    """Return what `read` makes of a text; what it refuses is told with its column."""
+    """Return the result of `read` for a text; its refusals become a sentence with the column."""
     if not isinstance(text, str):
         raise ValueError(f"expression must be text such as 'a*x + b', not {type(text).__name__}")
     if len(text) > MAX_LENGTH:
@@ -216,7 +216,7 @@ def _read(text: str, read: Callable[[str], T]) -> T:
 
 
 def names(node: Node) -> tuple[str, ...]:
-    """Return names in an expression, each once, in the order in which the text mentions them first."""
+    """Return the names in an expression, each once, in order of appearance."""
     match node:
         case Name(name):
             return (name,)
@@ -235,7 +235,7 @@ def reads_as_number(word: str) -> bool:
 
 
 def _checked_tree(code: str, *, products: bool = False) -> ast.expr:
-    """Return Python's tree of a text in which there is nothing that has no place in an expression."""
+    """Return Python's tree of a text, after a check of its tokens."""
     _check_tokens(code, products=products)
     return _python_tree(code)
 
@@ -243,8 +243,8 @@ def _checked_tree(code: str, *, products: bool = False) -> ast.expr:
 def _check_tokens(code: str, *, products: bool) -> None:
     """Refuse every character, word and number that has no place in an expression.
 
-    Done before Python reads the text, so that the column is that of the first offender, and strings,
-    keywords, attributes or letters that Python would normalise never reach its parser.
+    This comes before Python reads the text, so that the column is that of the first offender, and strings, keywords,
+    attributes or letters that Python would normalise never reach its parser.
     """
     before = None
     for token in _TOKEN.finditer(code):
@@ -274,7 +274,7 @@ def _check_tokens(code: str, *, products: bool) -> None:
 
 
 def _check_letters(word: str, start: int) -> None:
-    """Refuse what is no letter, and letters that Python takes for others, as it takes a full-width x for an x."""
+    """Refuse characters that are no letters, and letters that Python reads as others, as a full-width x as an x."""
     for place, character in enumerate(word, start):
         plain = character.isascii() or (character.isalpha() and unicodedata.normalize("NFKC", character) == character)
         if not plain:

@@ -1,4 +1,4 @@
-"""The functions of programs that NumPy does not have, or does not define to the bit, with NumPy.
+"""The functions of programs that NumPy does not have, or does not define to the bit, in NumPy.
 
 Of two equal numbers, such as 0 and -0, `numpy.maximum` may return either, depending on the processor. Conditions are
 numbers, 1 and 0, so that all values of a program are of one kind. `kernels.simd.compiled_functions` has the same for

@@ -9,7 +9,7 @@ from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.model.program import Program, evaluate
 
-# Rows that are factored at a time: as long as they stay in the caches LAPACK takes 8 ns for a row of four, beyond 50.
+# Rows that are factored at a time: LAPACK takes 8 ns for a row of four in the caches, and 50 beyond.
 CHUNK = 8192
 
 
@@ -26,17 +26,17 @@ def make_rows(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
 
 
 def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:
-    """Return the upper triangle of the QR decomposition of rows, square: with rows of zeros where there are few rows.
+    """Return the upper triangle of the QR decomposition of rows, square: with rows of zeros if there are few rows.
 
-    Where a number is not finite, none of the triangle is.
+    If a number is not finite, none of the triangle is.
 
     Parameters
     ----------
     pieces : iterable of array, shape (any, columns)
         All rows, some at a time.
     """
-    # Freed at once: from then on glibc keeps memory of up to this size, where it would give back and get anew the pages
-    # of every piece, which takes longer than to factor it.
+    # Freed at once: from then on glibc keeps memory of up to this size. To get the pages of every piece anew would take
+    # longer than to factor it.
     np.empty(2**21)
     factor: Floats = np.empty((0, 0))
     for rows in chain.from_iterable(map(_cut, pieces)):

@@ -70,7 +70,7 @@ class Model:
         for name in self.params:
             if name not in found:
                 raise ValueError(f"the parameter {name!r} does not occur in the expression {expression!r}")
-        # A misspelt or renamed column would be a parameter.
+        # A misspelt or renamed column would become a parameter.
         for name in self.inputs:
             if name not in found:
                 meant = meant_by(name, found)
@@ -85,7 +85,7 @@ class Model:
     @property
     def program(self) -> Program:
         """The residual and its derivatives as straight-line code."""
-        # No cached_property: up to Python 3.11 it has a lock, which a fork would find held where a thread derives.
+        # No cached_property: up to Python 3.11 it has a lock, which would stay held in a fork while a thread derives.
         if self._program is None:
             self._program = compile_program(self.expression, self.inputs, self.params)
         return self._program
@@ -111,7 +111,7 @@ class Model:
         return self.predict_columns(self.vector(params), self.columns(x))
 
     def predict_columns(self, params: Floats, columns: tuple[Floats, ...]) -> Floats:
-        """Return the model at samples of which the inputs are columns already, shape (n,)."""
+        """Return the model at samples whose inputs are columns, shape (n,)."""
         shape = columns[0].shape if columns else (1,)
         with np.errstate(all="ignore"):
             f, _ = evaluate(self.program, params, stack_columns(columns, *shape), np.zeros(()))
@@ -120,8 +120,7 @@ class Model:
     def design_matrix(self, x: Inputs) -> Floats:
         """Return the derivatives of a linear model by its parameters, a row for each sample.
 
-        What does not depend on the parameters, as the x in ``x + a``, is in none of them; `predict` gives it for
-        parameters of 0.
+        A term without parameters, such as the x in ``x + a``, is in none of them: it is `predict` for parameters of 0.
 
         Parameters
         ----------
@@ -150,40 +149,8 @@ class Model:
         if not self.is_linear:
             raise ValueError(f"the model must be linear in its parameters, and {self.expression!r} is not")
 
-    def linear_system(self, x: Inputs, y: Floats) -> tuple[Floats, Floats]:
-        """Return the matrix D and the targets t of a linear model: its residual is D theta - t.
-
-        Parameters
-        ----------
-        x : array, shape (n,) or (n, inputs), or a table
-            A data frame or a mapping, whose columns are found by the names of the inputs.
-        y : array, shape (n,)
-
-        Returns
-        -------
-        D : array, shape (n, P)
-        t : array, shape (n,)
-
-        Raises
-        ------
-        ValueError
-            As from `design_matrix`.
-        """
-        return self.design_matrix(x), y - self.predict(np.zeros(len(self.params)), x)
-
     def columns(self, x: Inputs) -> tuple[Floats, ...]:
-        """Return the inputs as contiguous columns, without a copy where they are that already.
-
-        Parameters
-        ----------
-        x : array, shape (n,) for one input or (n, inputs), or a table
-            See `kernels.base.columns`.
-
-        Raises
-        ------
-        ValueError
-            If the shape or the names do not fit the inputs, or the values are no real numbers.
-        """
+        """Return the inputs as contiguous columns; see `kernels.base.columns.input_columns`."""
         return input_columns(self.inputs, x)
 
     def vector(self, params: ArrayLike | Mapping[str, float], what: str = "params") -> Floats:
@@ -193,7 +160,7 @@ class Model:
         ----------
         params : array, shape (params,), or a mapping of all names to values
         what : str
-            What they are, for the sentence about what is wrong with them.
+            Their name in error messages.
 
         Raises
         ------

@@ -96,30 +96,32 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
     return model
 
 
-def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
-    """Return whether the text can only be meant as the name of a ready-made model, such as ``mlp(8)``."""
-    try:
-        name = parse_spec(text, "model")[0]
-    except ValueError:
-        return False
-    if not is_name(name) or name in inputs:
-        return False
-    # Without inputs a name alone is a parameter to be minimized, if it is not that of a model, misspelt.
-    return "(" in text or len(inputs) > 0 or closest_name(name, MODELS) is not None
-
-
 def is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
     """Return whether the text is the name of a ready-made model, with or without options."""
-    try:
-        name = parse_spec(text, "model")[0]
-    except ValueError:
-        return False
-    # What means something in an expression is not looked for among the plug-ins.
+    name = _name_in(text)
+    # Plug-ins are not searched for a word that means something in an expression.
     return name in MODELS or (name not in inputs and is_name(name) and name in KNOWN)
 
 
+def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
+    """Return whether the text can only be meant as the name of a ready-made model, such as ``mlp(8)``."""
+    name = _name_in(text)
+    if not is_name(name) or name in inputs:
+        return False
+    # Without inputs a name alone is a parameter to be minimized, unless it is a misspelt model.
+    return "(" in text or len(inputs) > 0 or closest_name(name, MODELS) is not None
+
+
+def _name_in(text: str) -> str:
+    """Return the name in a text of the form name or name(options), and an empty one for other texts."""
+    try:
+        return parse_spec(text, "model")[0]
+    except ValueError:
+        return ""
+
+
 def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequence[str] | None = None) -> Model:
-    """Return the model that an expression, or the name of a ready-made model, means for the columns of some data.
+    """Return the model of an expression, or the ready-made model of that name, for the columns of some data.
 
     Parameters
     ----------
@@ -127,9 +129,9 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
     columns : sequence of str
         The columns that hold the inputs.
     inputs : sequence of str, optional
-        What the expression calls them, in the same order. Without it the expression calls them by their names, as in
-        ``a*hp + b``, which follow from their headings by the rule of `kernels.model.column_names.column_name`; or else
-        ``x`` if there is one and ``x1``, ``x2``, ... if there are several.
+        Their names in the expression, in the same order. Without it the expression calls them by their own names, as in
+        ``a*hp + b``, by the rule of `kernels.model.column_names.column_name`; or else ``x`` if there is one and ``x1``,
+        ``x2``, ... if there are several.
 
     Raises
     ------

@@ -13,9 +13,9 @@ def expand_products(expression: str, inputs: Sequence[str]) -> str:
     Parameters
     ----------
     expression : str
-        ``x`` stands for all inputs, whatever they are called, and any other name for as many parameters. They are
-        called ``w1``, ``w2``, ... where the inputs are ``x1``, ``x2``, ..., ``w`` where there is the input ``x`` alone,
-        and else ``w_`` with the name of the input behind it.
+        ``x`` stands for all inputs, whatever their names, and the other name for as many parameters: ``w1``, ``w2``,
+        ... for the inputs ``x1``, ``x2``, ..., ``w`` for the single input ``x``, and else ``w_`` followed by the name
+        of the input.
     inputs : sequence of str
 
     Raises

@@ -1,7 +1,7 @@
 """A model as straight-line code: the residual and its derivatives, one elementwise function after another.
 
-The program fixes the order of every floating-point operation. The reference interprets it with NumPy and the
-compiled kernels print it as source: two roads, one definition, and so the same bits.
+The program fixes the order of every floating-point operation. The reference interprets it with NumPy, and the compiled
+kernels print it as source: two ways to run one definition, with the same bits.
 """
 
 import math
@@ -57,7 +57,7 @@ class Program(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        """Whether it has only operations that IEEE 754 rounds correctly, which are the same to the bit everywhere."""
+        """Whether IEEE 754 rounds all its operations correctly, so that they have the same bits everywhere."""
         return all(instruction.function in EXACT for instruction in self.instructions)
 
     @property
@@ -67,7 +67,7 @@ class Program(NamedTuple):
 
     @property
     def linear_params(self) -> list[int]:
-        """Parameters that f is linear in together, whatever the others are: the first of them that can be."""
+        """Parameters that f is jointly linear in, whatever the others are, taken greedily from the first."""
         found: list[int] = []
         of_derivatives = self._params_of_derivatives()
         for k in range(self.params):
@@ -86,18 +86,18 @@ class Program(NamedTuple):
 
 
 def numpy_function(name: str) -> Callable[..., Any]:
-    """Return the function that a program calls by that name, for NumPy's numbers and arrays."""
+    """Return the function of a program's instruction for NumPy's numbers and arrays."""
     function: Callable[..., Any] = FUNCTIONS.get(name) or getattr(np, name)
     return function
 
 
 def check_program(program: Program) -> Program:
-    """Return a program as it is, if all that it says can be computed: its parts become source text and are compiled.
+    """Return a program as it is, if it can be computed: its parts become source text and are compiled.
 
     Raises
     ------
     ValueError
-        If it names a function that no program has, a value that is not there yet, or a constant that is no number.
+        If it names an unknown function, a value that is not computed yet, or a constant that is no finite number.
     """
     values = program.params + program.inputs + 1 + len(program.constants)
     for constant in program.constants:
@@ -121,7 +121,7 @@ def _check_numbers(numbers: Iterable[int], values: int) -> None:
 
 
 def evaluate(program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, list[Floats]]:
-    """Residual and derivatives with NumPy, in float32 where theta is of it.
+    """Return the residual and the derivatives with NumPy, in float32 if theta is.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def evaluate(program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[Flo
     """
     values = [*theta, *x, y, *np.array(program.constants)]
     single = getattr(theta, "dtype", None) == np.float32
-    if single:  # what NumPy makes of a float32 and a float64, or of a condition, would be a float64
+    if single:  # with a float64, or with a condition, NumPy would compute in float64
         values = [np.float32(value) for value in values]
     for function, operands in program.instructions:
         value = numpy_function(function)(*(values[operand] for operand in operands))

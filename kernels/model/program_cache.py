@@ -12,7 +12,7 @@ from kernels.base.forking import wait_when_forking
 from kernels.model.expression import parse
 from kernels.model.program import Instruction, Program, check_program
 
-# To be raised where what `derive` produces changes, so that no older program is read back.
+# To be raised when `derive` produces other programs, so that no older program is read back.
 FORMAT = 3
 
 # Held while sympy is imported and computes, so that no fork finds it half imported.
@@ -34,7 +34,7 @@ def compile_program(text: str, inputs: tuple[str, ...], params: tuple[str, ...])
     name = f"program_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     stored = cache.read(name)
     if stored is not None:
-        with suppress(ValueError, LookupError, TypeError):  # what was not written by this module is derived anew
+        with suppress(ValueError, LookupError, TypeError):  # a file that this module has not written is replaced
             record = json.loads(stored)
             if record["key"] == key:
                 return _from_record(record)

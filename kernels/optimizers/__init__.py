@@ -48,7 +48,7 @@ def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
     Raises
     ------
     ValueError
-        For an unknown name or option, or a value out of its range.
+        If a name or an option is unknown, or a value is out of its range.
     """
     if isinstance(optimizer, Optimizer):
         return optimizer

@@ -110,7 +110,7 @@ class Optimizer:
         Parameters
         ----------
         params : array, shape (P,) or (runs, P)
-            Where the runs start.
+            The starts of the runs.
 
         Returns
         -------

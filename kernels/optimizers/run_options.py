@@ -1,8 +1,8 @@
 """Optimizer options that differ from run to run of a lane.
 
 A kernel is made for a rule, and takes the values of its options as arguments: numbers that all runs of a lane share, or
-a column for each run. Then the clock, which the options advance, is a lane as well, so that a rule whose clock branches
-has no such kernel.
+a column for each run. In that case the clock, which depends on the options, is a lane too, so there is no such kernel
+for a rule whose clock branches.
 """
 
 from collections.abc import Hashable, Sequence
@@ -15,7 +15,7 @@ from kernels.optimizers.optimizer import Optimizer
 
 
 def takes_options_per_run(optimizer: Optimizer) -> bool:
-    """Return whether runs of a lane may differ in the options: whether the clock computes with arrays too."""
+    """Return whether runs of a lane may differ in the options: whether the clock can compute with arrays."""
     if optimizer.clock is None:
         return True
     clock = tuple(np.full(2, value) for value in optimizer.clock_start)
@@ -23,7 +23,7 @@ def takes_options_per_run(optimizer: Optimizer) -> bool:
     try:
         with np.errstate(all="ignore"):
             optimizer.clock(clock, options)
-    except (TypeError, ValueError):  # what Python and NumPy raise where an array is asked whether it is true
+    except (TypeError, ValueError):  # Python and NumPy raise these for the truth value of an array
         return False
     return True
 
@@ -34,12 +34,12 @@ def option_values(loss: Loss, optimizer: Optimizer) -> Floats:
 
 
 def stack_options(loss: Loss, optimizers: Sequence[Optimizer]) -> Floats:
-    """Return the settings of runs that share a rule, shape (S, R): a column for each optimizer."""
+    """Return the option values of runs that share a rule, shape (S, R): a column for each optimizer."""
     return np.stack([option_values(loss, optimizer) for optimizer in optimizers], axis=1)
 
 
 def kernel_key(optimizer: Optimizer) -> Hashable:
-    """Return what optimizers have in common that differ in the values of their options alone, and so share a kernel."""
+    """Return a key that optimizers have in common if they differ only in option values and so share a kernel."""
     return (
         *(optimizer.name, optimizer.rule, optimizer.clock, optimizer.per_sample, optimizer.gradient_at),
         *(optimizer.slots, len(optimizer.clock_start), optimizer.needs_norm, optimizer.needs_loss),
@@ -48,14 +48,14 @@ def kernel_key(optimizer: Optimizer) -> Hashable:
 
 
 def initial_memory(optimizers: Sequence[Optimizer], params: Floats) -> Floats:
-    """Return what runs remember before their first update, shape (R, M), each by its own optimizer.
+    """Return the memory of runs before their first update, shape (R, M), each by its own optimizer.
 
     Parameters
     ----------
     optimizers : sequence of Optimizer
         With one kernel.
     params : array, shape (R, P)
-        Where the runs start.
+        The starts of the runs.
     """
     if len(set(map(id, optimizers))) == 1:
         return optimizers[0].initial_memory(params)

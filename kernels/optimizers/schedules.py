@@ -135,10 +135,9 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     Parameters
     ----------
     schedule : str, callable, array-like of shape (epochs,), or None
-        A name from `SCHEDULES` with options, such as ``"halve(10)"``; a function from the epoch, counted from
-        0, to a factor, like PyTorch's LambdaLR, which is the same each time; the factors themselves; or None for a
-        constant rate. All of them multiply `lr`, so that a grid of learning rates and schedules means the same for
-        all. For absolute rates set ``lr=1``.
+        A name from `SCHEDULES` with options, such as ``"halve(10)"``; a deterministic function from the epoch, counted
+        from 0, to a factor, like PyTorch's LambdaLR; the factors themselves; or None for a constant rate. All of them
+        multiply `lr`: for absolute rates set ``lr=1``.
     lr : float
         Positive.
     epochs : int
@@ -176,10 +175,7 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
 
 
 def check_repeated(subject: str, factors: Floats, again: Floats) -> None:
-    """Refuse a schedule that gives other factors when it is called again, such as random ones.
-
-    A run could not be trained again, nor by another kernel.
-    """
+    """Refuse a schedule with other factors in a second call, such as random ones: its runs could not be repeated."""
     if not np.array_equal(factors, again, equal_nan=True):
         epoch = int(np.argmax(factors != again))
         raise ValueError(
@@ -198,7 +194,7 @@ def _call_schedule(schedule: Callable[[int], float], epoch: int) -> float:
 
 
 def _check_factors(schedule: ArrayLike, epochs: int) -> Floats:
-    """Return an array of factors, one per epoch."""
+    """Return factors as an array, one per epoch."""
     check_unmasked("schedule", schedule)
     try:
         factors = np.asarray(schedule, dtype=np.float64)

@@ -4,7 +4,7 @@ It defines the results of the kernels. It shares with them the model's program, 
 tested against sympy, finite differences and torch; the loops, the order of the samples and the sums are its own.
 
 It computes with the type of the samples, float64 or float32. In float32 the options and the clock are numbers of double
-precision that are rounded where they meet one of float32 (`kernels.base.weak`), and so is 1/size.
+precision that are rounded where they meet one of float32 (`kernels.base.weak_scalars`), and so is 1/size.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kernels.base.checks import errors_in_one_line
 from kernels.base.columns import stack_columns
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Floats, Hyperparameters, Record
-from kernels.base.weak import as_scalars
+from kernels.base.weak_scalars import as_scalars
 from kernels.data.order import visiting_order
 from kernels.losses.loss import Loss
 from kernels.model.program import Program

@@ -6,7 +6,7 @@ With the JIT off, a slice of a NumPy array takes its place.
 
 A single number of float32 is a lane of width 1, because in numba a float32 and a Python number give float64. A number
 of double precision is rounded to float32 where it meets a lane of float32, as NumPy does with a Python float
-(`kernels.base.weak`); functions of options and clocks alone, such as ``1 - beta**t``, stay in double precision. The
+(`kernels.base.weak_scalars`); functions of options and clocks alone, such as ``1 - beta**t``, stay in double precision. The
 arrays that record a run are of float64, which holds float32 exactly.
 """
 
@@ -20,7 +20,7 @@ from numba import config, types
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
 from kernels.base.numba_internals import AbstractTemplate, infer_global, make_array
-from kernels.base.weak import Weak
+from kernels.base.weak_scalars import WeakScalar
 from kernels.simd import exp as lane_exp
 from kernels.simd import log as lane_log
 from kernels.simd import math as lane_math
@@ -240,7 +240,7 @@ def _as_scalar(typingctx: Any, number: Any) -> Any:
     return types.float64(types.float64), _cast_first
 
 
-as_scalar = in_kernels(_as_scalar)(np.frompyfunc(Weak, 1, 1))
+as_scalar = in_kernels(_as_scalar)(np.frompyfunc(WeakScalar, 1, 1))
 """Returns a number of double precision that is rounded where it meets one of float32."""
 
 

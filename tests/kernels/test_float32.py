@@ -6,7 +6,7 @@ from numba import config, njit
 
 from kernels import Model, fit, models
 from kernels.base.run import Hyperparameters
-from kernels.base.weak import Weak
+from kernels.base.weak_scalars import WeakScalar
 from kernels.compile.binding import compile_bound
 from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, lane_width
 from kernels.data.samples import allocate_data
@@ -122,11 +122,11 @@ def test_an_epoch_by_hand_in_numbers_of_numpy(noisy):
 
 
 def test_weak_numbers_are_of_double_precision_until_they_meet_an_array():
-    one, single = Weak(1.0), np.float32([0.1])
+    one, single = WeakScalar(1.0), np.float32([0.1])
     root = 1.0 / np.sqrt(one - 0.999)
     assert float(root) == 1.0 / np.sqrt(1.0 - 0.999)
     assert float(np.maximum(one * 1e-200, 1e-300)) == 1e-200
-    assert float(Weak(3.0) ** 0.3) == 3.0**0.3
+    assert float(WeakScalar(3.0) ** 0.3) == 3.0**0.3
     assert one - 0.999 < 0.1
     assert not one - 1.0
     for result in (single * root, root * single, np.maximum(single, one), single[0] * root, one + single[0]):
@@ -162,7 +162,7 @@ def test_rules_on_lanes_have_the_same_bits(spec):
     options, rng = tuple(optimizer.options.values()), np.random.default_rng(2)
     starts, pace = rng.standard_normal(16).astype(np.float32), np.geomspace(1e-3, 0.1, 16).astype(np.float32)
     noise = (0.1 * rng.standard_normal(200)).astype(np.float32)
-    weak = (tuple(map(Weak, optimizer.clock_start)), tuple(map(Weak, options)))
+    weak = (tuple(map(WeakScalar, optimizer.clock_start)), tuple(map(WeakScalar, options)))
     slots = tuple(np.float32(slot) for slot in first_slots(optimizer, starts))
     _, bound = bound_rule(optimizer, run)
     with np.errstate(all="ignore"):

@@ -6,7 +6,7 @@ import pytest
 
 from bench.commands import console
 from kernels import fit
-from kernels.base.activity import announce, listening
+from kernels.base.announcements import announce, listen
 from kernels.compile import specialize
 
 TABLE = pd.DataFrame({"lr": [0.5], "final_loss": [1e-9], "init": ["[red]x[/red]"]})
@@ -118,6 +118,6 @@ def test_the_progress_bar_says_that_a_kernel_is_compiled(monkeypatch):
 def test_a_kernel_announces_that_it_is_compiled(classic):
     heard = []
     specialize._build.cache_clear()  # as in a process that has no kernel yet
-    with listening(heard.append):
+    with listen(heard.append):
         fit("a*x**2 + b*x + c", *classic, epochs=1)
     assert heard == ["compiling a kernel", None]

@@ -9,31 +9,26 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from kernels.base.run import Floats
 
 
-class Weak(NDArrayOperatorsMixin):
-    """A number of double precision that is rounded to float32 where it meets one.
+class WeakScalar(NDArrayOperatorsMixin):
+    """A number of double precision that is rounded to float32 where it meets a float32.
 
     NumPy does so with a Python float, but only until a function is called: ``numpy.sqrt(0.5)`` is a ``numpy.float64``,
-    which makes float64 of all that it meets. What is computed of these numbers alone stays one of them, in double
-    precision.
-
-    Parameters
-    ----------
-    value : float
+    which turns everything that it meets into float64. Results of these numbers alone stay weak and of double precision.
     """
 
     def __init__(self, value: SupportsFloat) -> None:
         self.value = float(value)
 
     def __array_ufunc__(self, function: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Any:
-        """Return what NumPy makes of the numbers as Python's own."""
-        plain = [number.value if isinstance(number, Weak) else number for number in inputs]
+        """Return the result of a ufunc for Python's own numbers."""
+        plain = [number.value if isinstance(number, WeakScalar) else number for number in inputs]
         result = getattr(function, method)(*plain, **settings)
         alone = not any(isinstance(number, np.generic | np.ndarray) for number in inputs)
-        return Weak(result) if alone and isinstance(result, np.float64) else result
+        return WeakScalar(result) if alone and isinstance(result, np.float64) else result
 
     def __pow__(self, other: Any) -> Any:
         """Return a power as C's library has it; NumPy's function of arrays differs in the last bit."""
-        return Weak(np.float64(self.value) ** float(other))
+        return WeakScalar(np.float64(self.value) ** float(other))
 
     def __bool__(self) -> bool:
         return bool(self.value)
@@ -42,9 +37,9 @@ class Weak(NDArrayOperatorsMixin):
         return self.value
 
     def __repr__(self) -> str:
-        return f"Weak({self.value!r})"
+        return f"WeakScalar({self.value!r})"
 
 
 def as_scalars(numbers: Iterable[float], like: Floats) -> tuple[Any, ...]:
-    """Return numbers that take part in arithmetic with an array and leave it of the type that it is of."""
-    return tuple(map(Weak, numbers)) if like.dtype == np.float32 else tuple(numbers)
+    """Return numbers that do not change the type of the array `like` in arithmetic with it."""
+    return tuple(map(WeakScalar, numbers)) if like.dtype == np.float32 else tuple(numbers)
