@@ -47,10 +47,7 @@ def folder() -> Path | None:
 def read_bytes(name: str) -> bytes | None:
     """Return the content that was written under a name, or None if it is missing or damaged.
 
-    Raises
-    ------
-    ValueError
-        If another user could have written it.
+    A ValueError is raised if another user could have written it.
     """
     path = folder()
     if path is None:
@@ -66,12 +63,7 @@ def read_bytes(name: str) -> bytes | None:
 def write_bytes(name: str, content: bytes) -> None:
     """Write bytes whole or not at all, if there is a folder.
 
-    Raises
-    ------
-    OSError
-        If they cannot be written.
-    ValueError
-        If another user can write to the folder.
+    An OSError is raised if they cannot be written, and a ValueError if another user can write to the folder.
     """
     path = folder()
     if path is not None:

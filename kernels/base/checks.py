@@ -11,13 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def check_real(name: str, value: object, accepted: Callable[[float], bool], wanted: str) -> float:
-    """Return `value` as a float if it is a finite number that `accepted` accepts.
-
-    Raises
-    ------
-    ValueError
-        ``{name} must be {wanted}, not {value}``.
-    """
+    """Return `value` as a float if it is a finite number that `accepted` accepts; the error says what is `wanted`."""
     if isinstance(value, Real) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -50,13 +44,7 @@ def check_between(name: str, value: object, low: float, high: float) -> float:
 
 
 def check_integer(name: str, value: object, least: int = 1) -> int:
-    """Return `value` as an int if it is a whole number from `least` to 2**53.
-
-    Raises
-    ------
-    ValueError
-        ``{name} must be a whole number of at least {least}, not {value}``.
-    """
+    """Return `value` as an int if it is a whole number of at least `least`, and below 2**53."""
     # float64 counts one by one below 2**53; the bound also keeps int64 arithmetic from overflowing.
     if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) < 2**53:
         return int(value)
@@ -93,13 +81,7 @@ def check_unmasked(name: str, values: ArrayLike) -> None:
 
 
 def check_array(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return real numbers as float64, without a copy where they are that already.
-
-    Raises
-    ------
-    ValueError
-        If they are not real numbers, or some of them are masked.
-    """
+    """Return real numbers, none of them masked, as float64: without a copy if they are that already."""
     check_unmasked(name, values)
     try:
         array = np.asarray(values)

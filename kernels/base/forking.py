@@ -20,6 +20,6 @@ def wait_when_forking(*locks: AbstractContextManager[Any]) -> None:
     """
     if not hasattr(os, "register_at_fork"):  # Windows does not fork
         return
-    for lock in reversed(locks):  # what is registered last is called first
+    for lock in reversed(locks):  # the last one registered is called first
         release = partial(lock.__exit__, None, None, None)
         os.register_at_fork(before=lock.__enter__, after_in_parent=release, after_in_child=release)

@@ -28,24 +28,8 @@ from numba.np.arrayobj import make_array
 
 from kernels.base import cache
 
-__all__ = [
-    "LOCKS",
-    "TRIED",
-    "AbstractTemplate",
-    "CodeCache",
-    "InnerCompiler",
-    "Intrinsic",
-    "PlainInnerCompiler",
-    "bitcode_of",
-    "features_of",
-    "global_compiler_lock",
-    "infer_global",
-    "library_of",
-    "make_array",
-    "record_compilations",
-    "target_machine_of",
-    "use_cache",
-]
+# Imported from here by others.
+__all__ = ["AbstractTemplate", "Intrinsic", "global_compiler_lock", "infer_global", "make_array"]
 
 TRIED = ("0.62.1", "0.68.1")
 """Versions of numba."""

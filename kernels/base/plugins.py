@@ -36,12 +36,8 @@ def load_installed() -> None:
 def load_plugin(path: str | Path) -> ModuleType:
     """Import a file of the user's own, with the rules that it registers; the same file only once.
 
-    The file can import modules that lie beside it. Nothing is written beside it.
-
-    Raises
-    ------
-    ValueError
-        In one line, with the file and the line, if it cannot be read or fails.
+    The file can import modules that lie beside it. Nothing is written beside it. A failure is a ValueError of one line,
+    with the file and its line.
     """
     path = Path(path).absolute()
     name = f"{PREFIX}{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"

@@ -32,15 +32,7 @@ class Folder:
         self._descriptor = descriptor
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file.
-
-        Raises
-        ------
-        OSError
-            If there is no such file, or it is a link.
-        ValueError
-            If another user could have written it.
-        """
+        """Return the content of a file; a link raises OSError, and a file that others could write ValueError."""
         with self._open(name, os.O_RDONLY) as file:
             if HAS_MODES:
                 _check(os.fstat(file.fileno()), self.path / name, self.path)

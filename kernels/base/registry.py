@@ -1,7 +1,7 @@
 """The rules that users register, by kind and name, beside the built-in ones.
 
-A built-in table says what comes with the package, and never changes. `Table` looks there first, then among what was
-registered in this process, and, for a name that is in neither, loads the plug-ins that are installed.
+A built-in table never changes. `Table` looks there first, then among the rules that were registered in this process,
+and loads the installed plug-ins for a name that is in neither.
 """
 
 from collections.abc import Callable, Iterator, Mapping

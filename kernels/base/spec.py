@@ -31,11 +31,6 @@ def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, li
         The kind of the text, such as ``"optimizer"``; error messages begin with it.
     composed : bool
         Whether options may also be ``true`` or ``false``, or texts of the same form, which stay texts.
-
-    Raises
-    ------
-    ValueError
-        If the text does not have that form.
     """
     if not isinstance(text, str):
         raise ValueError(f"{what} must be text of the form name or name(options), not {describe(text)}")

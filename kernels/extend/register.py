@@ -287,7 +287,7 @@ def register_model(
                 raise ValueError('register_model needs a name for an expression, as in name="damped"')
             check_name("model", name, (module, name))
             made = given if isinstance(given, Model) else Model(given, inputs)
-            made.program  # noqa: B018 (derived, so that what cannot be is told here)
+            made.program  # noqa: B018 (derived, so that errors come here)
             digest = _digest_of_model(made)
             known = Registered("model", name, lambda: made, (module, name), module, made.expression, digest)
             REGISTERED["model"][name] = known

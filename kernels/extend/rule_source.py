@@ -64,7 +64,7 @@ class Candidate:
         self.parameters = list(inspect.signature(own).parameters.values())
 
     def error(self, fault: str) -> ValueError:
-        """Return the error that says what is wrong with it."""
+        """Return the error that says its fault and its place."""
         return ValueError(f"{self.subject}: {fault}")
 
     @property
@@ -90,7 +90,7 @@ class Candidate:
         list of functions or None
             The same object each time for the same function that uses the same values.
         list of functions
-            All that are bound, each before those that call it; those of this file are left out.
+            All bound functions but those of this file, each before the functions that call it.
         """
         everything, frozen = Binder({}), list[FunctionType | None]()
         for function in functions:
@@ -110,7 +110,7 @@ class Candidate:
         return frozen, bound_too
 
     def register(self, build: Callable[..., Any], source: str, digest: str) -> None:
-        """Register it by what it builds, in the place of what the same function registered before."""
+        """Register its builder, in place of an earlier one from the same function."""
         made = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
         REGISTERED[self.kind][self.name] = made
 

@@ -31,13 +31,7 @@ class Classes:
         return f"{one!r} is class 1, and {zero!r} is class 0"
 
     def encode(self, y: ArrayLike, what: str = "y") -> Floats:
-        """Return labels as classes, shape (n,).
-
-        Raises
-        ------
-        ValueError
-            If a label is none of the two, with the first such label and its row.
-        """
+        """Return labels as classes, shape (n,); other labels are refused with the row of the first."""
         given = np.asarray(y)
         zero, one = (np.asarray(given == label, dtype=np.bool_) for label in self.labels)
         if zero.shape != given.shape or not (good := zero | one).all():
@@ -99,13 +93,7 @@ def find_classes(loss: Loss, y: Any, what: str = "y") -> Classes | None:
 
 
 def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classes:
-    """Return the classes of distinct labels.
-
-    Raises
-    ------
-    ValueError
-        If there are not two of them, or they cannot be sorted.
-    """
+    """Return the classes of distinct labels, which must be two that can be sorted."""
     try:
         ordered = sorted(labels)
     except TypeError:

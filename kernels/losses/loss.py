@@ -154,7 +154,7 @@ class Loss:
     def check_targets(
         self, y: Floats, what: str = "y", first: int = 0, describe_row: Callable[[int], str] = describe_row
     ) -> None:
-        """Refuse targets that the loss is not defined for.
+        """Refuse targets that the loss is not defined for; the error names the first of them and its row.
 
         Parameters
         ----------
@@ -165,11 +165,6 @@ class Loss:
             The row of the first of them.
         describe_row : callable, optional
             From a row to its name in error messages.
-
-        Raises
-        ------
-        ValueError
-            With the first refused target and its row.
         """
         if self.targets is None:
             return

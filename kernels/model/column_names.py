@@ -31,13 +31,7 @@ def column_name(column: str) -> str:
 
 
 def column_names(columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of columns in expressions.
-
-    Raises
-    ------
-    ValueError
-        If two of them would have one name.
-    """
+    """Return the names of columns in expressions; two columns of one name are refused."""
     named: dict[str, str] = {}
     for column in columns:
         other = named.setdefault(column_name(column), column)

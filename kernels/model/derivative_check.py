@@ -95,7 +95,7 @@ def check_derivatives(model: Model, x: ArrayLike, theta: ArrayLike) -> float:
         if error > TOLERANCE or is_lost:
             how = "in being nowhere finite" if is_lost else f"by {error:.1g} of its size"
             raise WrongProgramError(
-                f"what is trained is not the model {model.expression!r}: "
+                f"the trained program is not the model {model.expression!r}: "
                 f"the {name} differs from that of the expression {how}"
             )
     return float(errors.max())

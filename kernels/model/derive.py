@@ -1,8 +1,8 @@
 """From an expression to its program: derivatives by sympy, then straight-line code that is short on latency.
 
 A single training run is bound by latency: each update waits for the one before. So sums become balanced trees that
-include -y, what does not depend on the parameters is computed apart from them, and whole subexpressions that
-coincide are computed once.
+include -y, factors without parameters are computed apart from those with them, and equal subexpressions are computed
+once.
 """
 
 import heapq
@@ -175,13 +175,7 @@ _TO_FUNCTION = {f: f.__name__ for f in (*_SMOOTH, *_EXACT)} | {
 
 
 def to_sympy(node: Node, functions: Mapping[str, Callable[..., sympy.Expr]] = OF_SYMPY) -> sympy.Expr:
-    """Return the sympy expression of a checked tree; built call by call, no text is parsed.
-
-    Raises
-    ------
-    DerivationError
-        If a constant in it grows too large for a float.
-    """
+    """Return the sympy expression of a checked tree, built call by call without parsing a text."""
     match node:
         case Number(value):
             return _limit_constants(sympy.Integer(int(value)) if value.is_integer() else sympy.Float(value))

@@ -174,11 +174,6 @@ def read_products(text: str, vector: str) -> list[tuple[ast.expr, str]]:
         Columns are counted in it without the blanks around it.
     vector : str
         The name on the right of each ``@``.
-
-    Raises
-    ------
-    ValueError
-        As from `parse`, or if something else stands beside an ``@``.
     """
 
     def find(code: str) -> list[tuple[ast.expr, str]]:

@@ -1,8 +1,8 @@
 """The functions of programs that NumPy does not have, or does not define to the bit, in NumPy.
 
-Of two equal numbers, such as 0 and -0, `numpy.maximum` may return either, depending on the processor. Conditions are
-numbers, 1 and 0, so that all values of a program are of one kind. `kernels.simd.compiled_functions` has the same for
-kernels.
+`numpy.maximum` may return either of two equal numbers, such as 0 and -0, depending on the processor. Conditions are
+numbers, 1 and 0, so that all values of a program are of one kind. `kernels.simd.compiled_functions` has the same
+functions for kernels.
 """
 
 import math
@@ -25,7 +25,7 @@ def less_equal(u: Any, v: Any) -> Any:
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """Return a where the condition is not 0, else b, with its sign and whatever the other one is."""
+    """Return a where the condition is not 0, else b, whose sign is kept and which the other one does not affect."""
     return np.where(condition != 0, a, b)[()]
 
 
@@ -40,7 +40,7 @@ def minimum(a: Any, b: Any) -> Any:
 
 
 def erf(u: Any) -> Any:
-    """Return the error function, that of the C library."""
+    """Return the error function of the C library."""
     return np.asarray(_erf(u), np.float64)[()]
 
 

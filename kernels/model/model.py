@@ -1,6 +1,6 @@
 """A model: an expression in inputs and parameters, with its derivatives."""
 
-from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+from __future__ import annotations  # so that `help` shows the names of types
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from kernels.base.columns import Inputs, input_columns, stack_columns
 from kernels.base.run import Floats
 from kernels.model.column_names import is_name
 from kernels.model.expression import Name, names, parse, reads_as_number
+from kernels.model.linear_data import make_rows
 from kernels.model.products import expand_products
 from kernels.model.program import Program, evaluate
 from kernels.model.program_cache import compile_program
@@ -138,11 +139,8 @@ class Model:
         """
         self.check_linear()
         columns = self.columns(x)
-        with np.errstate(all="ignore"):
-            n = columns[0].size if columns else 1
-            at = np.zeros(len(self.params)), stack_columns(columns, n), np.zeros(())
-            _, derivatives = evaluate(self.program, *at)
-        return np.stack([np.broadcast_to(derivative, (n,)) for derivative in derivatives], axis=1)
+        y = np.zeros(columns[0].size if columns else 1)
+        return np.ascontiguousarray(make_rows(self.program, columns, y)[:, :-1])
 
     def check_linear(self) -> None:
         """Raise a ValueError if the model is not linear in its parameters."""

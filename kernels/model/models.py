@@ -160,7 +160,7 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
         problem = (
             f"uses {' as well as '.join(written)}: inputs must say which of them are data"
             if fitting
-            else f"must use {' or '.join(written)} as the data{close}, or inputs must say what it calls them"
+            else f"must use {' or '.join(written)} as the data{close}, or inputs must name them"
         )
         raise ValueError(f"the expression {expression!r} {problem}")
     return make_model(expression, fitting[0])

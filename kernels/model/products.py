@@ -18,11 +18,6 @@ def expand_products(expression: str, inputs: Sequence[str]) -> str:
         of the input.
     inputs : sequence of str
 
-    Raises
-    ------
-    ValueError
-        If the expression cannot be read, or something else than names stands beside an ``@``.
-
     Examples
     --------
     >>> expand_products("w @ x + b", ["x1", "x2"])
@@ -31,7 +26,7 @@ def expand_products(expression: str, inputs: Sequence[str]) -> str:
     'sigmoid(w_hp*hp + w_weight*weight)'
     """
     if not isinstance(expression, str) or "@" not in expression:
-        return expression  # whatever it is, the parser has a word for it
+        return expression  # the parser refuses anything but text
     numbered = list(inputs) == [f"x{number}" for number in range(1, len(inputs) + 1)]
 
     def parameter(name: str, number: int, column: str) -> str:

@@ -94,10 +94,7 @@ def numpy_function(name: str) -> Callable[..., Any]:
 def check_program(program: Program) -> Program:
     """Return a program as it is, if it can be computed: its parts become source text and are compiled.
 
-    Raises
-    ------
-    ValueError
-        If it names an unknown function, a value that is not computed yet, or a constant that is no finite number.
+    It must not name an unknown function, a value that is not computed yet, or a constant that is no finite number.
     """
     values = program.params + program.inputs + 1 + len(program.constants)
     for constant in program.constants:

@@ -53,7 +53,7 @@ def _derive(text: str, inputs: tuple[str, ...], params: tuple[str, ...]) -> Prog
         raise
     except RecursionError:
         raise DerivationError(f"the expression {text!r} is nested too deeply for its derivatives") from None
-    except Exception as error:  # sympy promises nothing about what it raises, such as ZeroDivisionError
+    except Exception as error:  # sympy may raise anything, such as ZeroDivisionError
         raise DerivationError(
             f"the expression {text!r} cannot be differentiated: sympy raises {describe(error)}"
         ) from error

@@ -12,33 +12,12 @@ from kernels.optimizers.schedule_free_rules import schedule_free_adamw, schedule
 from kernels.optimizers.sign_rules import lion, signum
 from kernels.optimizers.wrappers import averaged, clipped, inverse_scaled, lookahead
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": sgd,
-    "momentum": momentum,
-    "nesterov": nesterov,
-    "adagrad": adagrad,
-    "rmsprop": rmsprop,
-    "adam": adam,
-    "adamw": adamw,
-    "adadelta": adadelta,
-    "adamax": adamax,
-    "nadam": nadam,
-    "radam": radam,
-    "rprop": rprop,
-    "asgd": asgd,
-    "lion": lion,
-    "signum": signum,
-    "adabelief": adabelief,
-    "yogi": yogi,
-    "adan": adan,
-    "schedule_free_sgd": schedule_free_sgd,
-    "schedule_free_adamw": schedule_free_adamw,
-    "averaged": averaged,
-    "lookahead": lookahead,
-    "clipped": clipped,
-    "inverse_scaled": inverse_scaled,
-    "polyak": polyak,
-}
+_BUILDERS: tuple[Callable[..., Optimizer], ...] = (
+    *(sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, adadelta, adamax, nadam, radam, rprop, asgd),
+    *(lion, signum, adabelief, yogi, adan, schedule_free_sgd, schedule_free_adamw),
+    *(averaged, lookahead, clipped, inverse_scaled, polyak),
+)
+OPTIMIZERS = {build.__name__: build for build in _BUILDERS}
 KNOWN = Table("optimizer", OPTIMIZERS)
 
 

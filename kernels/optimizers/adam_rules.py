@@ -10,16 +10,15 @@ from numpy import absolute, maximum, sign, sqrt
 from kernels.base.checks import check_bool
 from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
 
-# Powers stop here, where 1 - power has long been 1.
+# The lower bound of powers: 1 - power has long been 1.
 TINY = 1e-300
 
 
 def adam_clock(clock, options):
     """Advance (beta1**t, beta2**t) to the next update t, as running products.
 
-    A product is cheaper than a power and has the same bits everywhere. It stops at 1e-300, where 1 - power
-    has long been 1. Left alone it becomes a subnormal number (0.9**t after 6,700 updates) and stays one, and
-    multiplying that made every later update 1.4 times as slow.
+    A product is cheaper than a power and has the same bits everywhere. Without a bound it becomes a subnormal number
+    (0.9**t after 6,700 updates), which made every later update 1.4 times as slow.
     """
     power1, power2 = clock
     return maximum(power1 * options[0], TINY), maximum(power2 * options[1], TINY)
@@ -28,9 +27,8 @@ def adam_clock(clock, options):
 def corrected_step(mean, square, lr, clock, eps):
     """Return the step of `adam`, both means corrected for having started at zero.
 
-    What depends on the clock alone is divided out first. That leaves one square root and one division on the
-    chain from one update to the next; sqrt(v) / sqrt(1 - beta2**t) would add a division, and 15 % to the
-    time.
+    Factors of the clock alone are divided out first. That leaves one square root and one division on the chain from one
+    update to the next; sqrt(v) / sqrt(1 - beta2**t) would add a division, and 15 % to the time.
     """
     power1, power2 = clock
     step = lr * (1.0 / (1.0 - power1))
@@ -101,7 +99,7 @@ def radam_rule(theta, slots, gradient, lr, clock, options):
 
 
 def radam_clock(clock, options):
-    """Advance beta1**t, beta2**t and t, and say by which factor to rectify the step, if at all."""
+    """Advance beta1**t, beta2**t and t; the factor that rectifies the step follows, and 1 if it is used, else 0."""
     power1, power2, updates, _, _ = clock
     power1, power2, updates = maximum(power1 * options[0], TINY), maximum(power2 * options[1], TINY), updates + 1.0
     limit = 2.0 / (1.0 - options[1]) - 1.0
@@ -148,7 +146,7 @@ def adan_rule(theta, slots, gradient, lr, clock, options):
 
 
 def adan_clock(clock, options):
-    """Advance beta1**t, beta2**t and beta3**t, and say whether this is the first update."""
+    """Advance beta1**t, beta2**t and beta3**t, followed by 1 at the first update, else 0."""
     power1, power2, power3, first = clock
     return (
         maximum(power1 * options[0], TINY),
@@ -160,10 +158,7 @@ def adan_clock(clock, options):
 
 @cache
 def decoupled(rule: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the rule after theta <- (1 - lr * weight_decay) * theta; weight_decay is the last option.
-
-    The clock is given that option too, and must not mind.
-    """
+    """Return the rule after theta <- (1 - lr * weight_decay) * theta, with weight_decay as the last option."""
 
     def decoupled_rule(theta, slots, gradient, lr, clock, options):
         return rule((1.0 - lr * options[-1]) * theta, slots, gradient, lr, clock, options[:-1])

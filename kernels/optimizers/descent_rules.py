@@ -17,9 +17,9 @@ def sgd_rule(theta, slots, gradient, lr, clock, options):
 def sgd_per_sample(theta, residual, derivative, lr):
     """Apply theta <- theta - r * (lr * df/dtheta); r is the derivative of the loss by the residual.
 
-    Where the model is linear in its parameters, lr * df/dtheta does not wait for theta, which takes one
-    multiplication off the chain from one update to the next. The result differs in the last bit from
-    `sgd_rule` with g = r * df/dtheta; the reference and the kernels agree on this order.
+    For a model that is linear in its parameters, lr * df/dtheta does not wait for theta, which takes one multiplication
+    off the chain from one update to the next. The last bit differs from `sgd_rule` with g = r * df/dtheta; the
+    reference and the kernels agree on this order.
     """
     return theta - residual * (lr * derivative)
 
@@ -41,7 +41,7 @@ def dampened_momentum_rule(theta, slots, gradient, lr, clock, options):
 
 
 def dampening_clock(clock, options):
-    """Return the share of the gradient in the velocity, and what it is from the second update on."""
+    """Return the share of the gradient in the velocity, and the share from the second update on."""
     _, following = clock
     return following, 1.0 - options[1]
 

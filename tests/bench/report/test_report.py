@@ -178,7 +178,9 @@ def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch,
     assert not run_study(study, tmp_path / "run", resume=False, confirmed=False)
     assert not (tmp_path / "run" / "report.md").exists()
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("sgdbench: what is trained is not the model 'a*x**2 + b*x + c': the derivative by a differs")
+    assert line.startswith(
+        "sgdbench: the trained program is not the model 'a*x**2 + b*x + c': the derivative by a differs"
+    )
     assert line.endswith("; no report is written")
 
 

@@ -349,7 +349,7 @@ def test_which_names_stand_for_data(expression, columns, inputs, expected):
 @pytest.mark.parametrize(
     ("expression", "columns", "sentence"),
     [
-        ("a*t + b", ["hp"], "must use hp or x as the data, or inputs must say what it calls them"),
+        ("a*t + b", ["hp"], "must use hp or x as the data, or inputs must name them"),
         ("a*hp + b", ["hp", "wt"], "must use hp and wt or x1 and x2 as the data"),
         ("a*x + b", ["a"], "uses a as well as x: inputs must say which of them are data"),
         ("a*x1 + b*x2", ["x2", "x1"], "uses x2 and x1 as well as x1 and x2: inputs must say which"),

@@ -84,7 +84,7 @@ def test_what_is_said_of_a_flipped_bit():
     wrong = model_with(models.quadratic.expression, right._replace(derivatives=(2, *right.derivatives[1:])))
     with pytest.raises(
         WrongProgramError,
-        match=r"^what is trained is not the model 'a\*x\*\*2 \+ b\*x \+ c': "
+        match=r"^the trained program is not the model 'a\*x\*\*2 \+ b\*x \+ c': "
         r"the derivative by a differs from that of the expression by \S+ of its size$",
     ):
         check_derivatives(wrong, X, np.zeros(3))
