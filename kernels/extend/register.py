@@ -8,7 +8,7 @@ then fixed: a helper or a constant that changes later counts when the rule is re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
+from functools import lru_cache, wraps
 from types import FunctionType
 from typing import Any
 
@@ -313,20 +313,21 @@ def register_model(
 def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> None:
     """Register a function of options that returns an optimizer or a loss, after a trial with its defaults."""
 
+    @lru_cache(maxsize=1)  # to bind functions takes a millisecond, and most rules have the same ones for all options
+    def freeze(*parts: Callable[..., Any] | None) -> tuple[dict[str, Any], list[FunctionType], bool]:
+        frozen, functions = about.freeze(parts)
+        return dict(zip(PARTS[kind], frozen, strict=True)), functions, all(map(is_rounded_alike, functions))
+
     def make(*args: Any, **kwargs: Any) -> tuple[Any, list[FunctionType]]:
         made = build(*args, **kwargs)
         if not isinstance(made, kind):
-            raise about.error(f"it must return an object of the class {kind.__name__}, not {describe(made)}")
-        frozen, functions = about.freeze(getattr(made, part) for part in PARTS[kind])
+            raise about.error(f"it must return an instance of {kind.__name__}, not {describe(made)}")
+        parts, functions, is_alike = freeze(*(getattr(made, part) for part in PARTS[kind]))
         if isinstance(made, Loss) and made.is_squared:
             made = replace(made, records=f"{about.name} loss")
-        return replace(made, name=about.name, **dict(zip(PARTS[kind], frozen, strict=True))), functions
+        return replace(made, name=about.name, is_exact=is_alike and is_exact, **parts), functions
 
-    @wraps(build)
-    def build_frozen(*args: Any, **kwargs: Any) -> Any:
-        made, functions = make(*args, **kwargs)
-        return replace(made, is_exact=is_exact and all(map(is_rounded_alike, functions)))
-
+    is_exact = True
     with explained(about):
         made, functions = make()
     if isinstance(made, Loss):
@@ -339,7 +340,8 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
     source, own = source_of(functions), text_of(about.own.__code__)
     if own and own not in source:
         source = f"{own}\n\n{source}"
-    about.register(build_frozen, source, digest_of(plain_source(about.own.__code__), fingerprint(functions), facts))
+    digest = digest_of(plain_source(about.own.__code__), fingerprint(functions), facts)
+    about.register(wraps(build)(lambda *args, **kwargs: make(*args, **kwargs)[0]), source, digest)
 
 
 def _check_pair(about: Candidate, pair: FunctionType, of_residual: bool, options: tuple[float, ...]) -> None:
