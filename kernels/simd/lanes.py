@@ -6,8 +6,8 @@ With the JIT off, a slice of a NumPy array takes its place.
 
 A single number of float32 is a lane of width 1, because in numba a float32 and a Python number give float64. A number
 of double precision is rounded to float32 where it meets a lane of float32, as NumPy does with a Python float
-(`kernels.base.weak_scalars`); functions of options and clocks alone, such as ``1 - beta**t``, stay in double precision. The
-arrays that record a run are of float64, which holds float32 exactly.
+(`kernels.base.weak_scalars`); functions of options and clocks alone, such as ``1 - beta**t``, stay in double precision.
+The arrays that record a run are of float64, which holds float32 exactly.
 """
 
 import operator
