@@ -19,16 +19,9 @@ SHOWN = 8
 
 
 class Inputs(NamedTuple):
-    """The inputs and the model of a table.
+    """The inputs of a table, their names in the expression as from `split_renames`, and the expression.
 
-    Attributes
-    ----------
-    columns : list of str
-    names : list of str or None
-        The names of the inputs in the expression, as from `split_renames`.
-    expression : str
-    left_out : dict
-        Columns that were left out without being asked for -> the reason, in a few words.
+    `left_out` has the reason, in a few words, for each column that is left out by default.
     """
 
     columns: list[str]
@@ -38,17 +31,9 @@ class Inputs(NamedTuple):
 
 
 def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str | None) -> Inputs:
-    """Return the inputs and the model for a table: all other columns of numbers and a weighted sum, unless given.
+    """Return the inputs and the model for a table: all columns of numbers but `y`, and a weighted sum, unless given.
 
-    Parameters
-    ----------
-    path : str or Path
-    x : sequence of str or None
-        Columns, also with a name, as in "x=Engine Power (PS)".
-    y : str
-        The column to be fitted.
-    model : str or None
-        An expression, or the name of a ready-made model.
+    The inputs `x` may have names, as in "x=Engine Power (PS)"; the model is an expression, or that of a ready-made one.
     """
     if x:
         columns, names = split_renames(x)

@@ -37,16 +37,9 @@ _BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3"
 
 
 class _Columns(NamedTuple):
-    """Columns of a file.
+    """Columns of a file, shape (n, columns), with a function that names a row for people.
 
-    Attributes
-    ----------
-    values : array, shape (n, columns)
-        nan where a value is missing; labels are numbered.
-    locate_row : callable
-        Returns the place of a row, for people.
-    labels : list or None
-        The labels of the last column, where it holds some.
+    Missing values are nan. Where the last column holds labels, its values are places in the list of these.
     """
 
     values: Floats

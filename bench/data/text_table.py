@@ -32,20 +32,9 @@ _COMMA_NUMBER = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
 
 @dataclass(frozen=True)
 class TextColumns:
-    """Some columns of a text file.
+    """Some columns of a text file, the target last, and their places in its lines, which have `width` fields.
 
-    Attributes
-    ----------
-    path : Path
-    names : sequence of str
-        The columns, the target last.
-    separator : str
-    places : list of int
-        The places of the columns in a line.
-    width : int
-        The number of fields of a line.
-    first_line : int
-        The line of the first row, counted from 1; 0 if there are no rows.
+    The rows begin in line `first_line`, counted from 1; it is 0 where there are none.
     """
 
     path: Path

@@ -23,16 +23,9 @@ class Times:
 
 @dataclass(frozen=True)
 class Clock:
-    """The moments at which the runs of a sweep are recorded.
+    """The moments at which the runs of a sweep are recorded: settings as for `kernels.fit`, and `n` samples.
 
-    Attributes
-    ----------
-    record : str or int
-        As for `kernels.fit`, without a plain "log", which a sweep settles.
-    n : int
-        Samples in the data.
-    drop_last : bool
-        Whether the last batch of an epoch is left out where it would be smaller.
+    `record` is not a plain "log", from which a sweep makes one with numbers.
     """
 
     record: str | int
