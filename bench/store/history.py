@@ -7,6 +7,7 @@ only on top of the row that it continues. So where a part in the middle is lost,
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 
 from bench.store import part as parts
 from bench.store.part import FROM_THE_START, Flags, Integers
-from kernels.base.run import Floats
 
 NOWHERE = -1
 _COLUMNS = {"losses": "loss", "validation_losses": "validation_loss"}
@@ -38,33 +38,17 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
     if not paths:
         return pd.DataFrame({"config_id": pd.Categorical([]), "mark": np.empty(0, np.int32), "loss": np.empty(0)})
     rows = _read_rows(paths)
-    every = int(rows.every.max())
     configs = _stored_configurations(rows, config_ids)
     place = np.full(len(rows.ids), NOWHERE, np.int32)
     place[configs] = np.arange(configs.size)
-    included = rows.counts & (place[rows.config] != NOWHERE)
-    sizes = np.where(included, parts.count_losses(rows.after, rows.marks, every, rows.newest), 0)
-    order = np.argsort(place[rows.config], kind="stable")
-    starts = np.empty(sizes.size, np.intp)
-    starts[order] = np.cumsum(sizes[order]) - sizes[order]
-
-    # Filled part by part, so that no more than one of them is in memory together with the result.
-    config, mark = np.empty((2, sizes.sum()), np.int32)
-    known = parts.read_schema(paths[0]).names
-    losses = {stored: np.empty(sizes.sum()) for stored in parts.CURVES if stored in known}
-    for path, part in zip(paths, rows.parts, strict=True):
-        chosen = part.start + np.flatnonzero(included[part])
-        if not chosen.size:
-            continue
-        after, counts = rows.after[chosen], sizes[chosen]
-        target = np.repeat(starts[chosen], counts) + parts.ordinals(counts)
-        config[target] = np.repeat(place[rows.config[chosen]], counts)
-        mark[target] = wanted = parts.stored_marks(after, rows.marks[chosen], every, counts)
-        for stored, found in losses.items():
-            found[target] = _read_losses(path, stored, chosen - part.start, after, rows.every[chosen], wanted, counts)
-    ids = pd.Categorical.from_codes(config, rows.ids[configs])
-    named = {_COLUMNS[stored]: found for stored, found in losses.items()}
-    return pd.DataFrame({"config_id": ids, "mark": mark} | named, copy=False)
+    names = [name for name in parts.CURVES if name in parts.read_schema(paths[0]).names]
+    pieces = [_read_losses(path, names, part, rows, place) for path, part in zip(paths, rows.parts, strict=True)]
+    config = np.concatenate([piece.pop("config_id") for piece in pieces])
+    order = np.argsort(config, kind="stable")
+    # Column by column, so that only one of them is in memory together with the result.
+    columns = {name: np.concatenate([piece.pop(name) for piece in pieces])[order] for name in tuple(pieces[0])}
+    ids = pd.Categorical.from_codes(config[order], rows.ids[configs])
+    return pd.DataFrame({"config_id": ids} | columns, copy=False)
 
 
 def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> NDArray[np.intp]:
@@ -77,24 +61,19 @@ def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> N
 
 
 def _read_losses(
-    path: Path,
-    name: str,
-    rows: NDArray[np.intp],
-    after: Integers,
-    every: Integers,
-    marks: Integers,
-    counts: Integers,
-) -> Floats:
-    """Return losses of some rows of a part at `marks`, of which each row has as many as `counts` says.
-
-    The losses of a row are stored after the mark `after`, at multiples of the stride `every`, and at the last mark.
-    """
-    stored = parts.read_part(path, [name])[name].combine_chunks()
-    first = stored.offsets.to_numpy()[rows] - (after // every + 1)
-    # -(-mark // stride) rounds up: the last loss is stored behind the last multiple.
-    places = np.repeat(first, counts) - -marks // np.repeat(every, counts)
-    losses: Floats = stored.flatten().to_numpy()[places]
-    return losses
+    path: Path, names: Sequence[str], part: slice, rows: "_Rows", place: NDArray[np.int32]
+) -> dict[str, NDArray[Any]]:
+    """Return the losses of a part that belong to the curves wanted, with the places of these for `config_id`."""
+    table = parts.read_part(path, names)
+    stored = {_COLUMNS[name]: table[name].combine_chunks() for name in names}
+    counts = stored["loss"].value_lengths().to_numpy()
+    row = np.repeat(np.arange(part.start, part.stop), counts)
+    mark = parts.stored_marks(rows.after[part], rows.marks[part], rows.every[part], counts)
+    config = place[rows.config[row]]
+    is_last = rows.newest[row] & (mark == rows.marks[row])
+    wanted = rows.counts[row] & (config != NOWHERE) & (is_last | (mark % rows.every.max() == 0))
+    losses = {name: found.flatten().to_numpy()[wanted] for name, found in stored.items()}
+    return {"config_id": config[wanted], "mark": mark[wanted]} | losses
 
 
 @dataclass(frozen=True, eq=False)

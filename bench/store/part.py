@@ -27,26 +27,13 @@ Integers = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 
-def count_losses(after: Integers, marks: Integers, every: int, last: Flags | bool = True) -> Integers:
-    """Return the number of losses stored of each curve, of the marks above `after` up to `marks`.
-
-    They are the losses at multiples of `every` and, where `last` says so, the loss at the mark reached.
-    """
-    counts: Integers = marks // every - after // every + (last & (marks % every != 0))
-    return counts
-
-
-def stored_marks(after: Integers, marks: Integers, every: int, counts: Integers) -> Integers:
-    """Return the marks at which losses are stored, curve by curve; `counts` is from `count_losses`."""
-    multiples = (np.repeat(after // every + 1, counts) + ordinals(counts)) * np.int32(every)
+def stored_marks(after: Integers, marks: Integers, every: Integers, counts: Integers) -> Integers:
+    """Return the marks of stored losses, curve by curve: `counts` of them above `after`, up to `marks`."""
+    starts = np.cumsum(counts, dtype=np.int32) - counts
+    ordinals = np.arange(counts.sum(), dtype=np.int32) - np.repeat(starts, counts)
+    multiples = (np.repeat(after // every + 1, counts) + ordinals) * np.repeat(every, counts)
     stored: Integers = np.minimum(multiples, np.repeat(marks, counts))
     return stored
-
-
-def ordinals(counts: Integers) -> Integers:
-    """Return 0, 1, 2, ... for each of the counts, one after the other."""
-    starts = np.cumsum(counts, dtype=np.int32) - counts
-    return np.arange(counts.sum(), dtype=np.int32) - np.repeat(starts, counts)
 
 
 def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
@@ -66,8 +53,9 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
             f"as it stands at mark {marks[i]}, not {ends[i] - starts[i]}"
         )
     after = np.where(first == 0, np.int32(FROM_THE_START), first)
-    counts = count_losses(after, marks, every)
-    mark = stored_marks(after, marks, every, counts)
+    strides = np.full_like(after, every)
+    counts = marks // strides - after // strides + (marks % strides != 0)
+    mark = stored_marks(after, marks, strides, counts)
     places = np.repeat(starts - first, counts) + mark
     offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
     names = [name for name in CURVES if name in rows]
@@ -75,7 +63,7 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
     others = rows.drop(columns=names)
     schema = pa.Schema.from_pandas(others, preserve_index=False)
     columns = {field.name: _to_arrow(others[field.name], field.type) for field in schema}
-    columns |= {"losses_after": after, "losses_every": np.full_like(after, every)}
+    columns |= {"losses_after": after, "losses_every": strides}
     columns |= {
         name: pa.ListArray.from_arrays(offsets, np.concatenate(rows[name].to_numpy())[places]) for name in names
     }
