@@ -15,12 +15,12 @@ from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
 from bench.plots.failures import skip_failed_figure
 from bench.plots.losses import loss_curves
-from bench.plots.optimizer_ratios import optimizer_ratios
 from bench.plots.rates import rate_map
+from bench.plots.row_charts import draw_rows
 from bench.plots.sensitivity import sensitivity
-from bench.plots.setting_importance import setting_importance
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
+from bench.report.charts import effect_chart, ratio_chart
 from bench.report.run_data import RunData
 from bench.tables.outcomes import start_families
 from bench.tables.ranking import varies
@@ -105,23 +105,17 @@ def _loss_by_optimizer(run_data: RunData) -> Drawn:
 
 
 def _optimizer_ratios(run_data: RunData) -> Drawn:
-    if run_data.compared is None:
+    chart = ratio_chart(run_data)
+    if chart is None:
         return None
-    figure = optimizer_ratios(
-        run_data.compared,
-        cost=run_data.compared_cost,
-        seeds=run_data.compared_on,
-        named=best_optimizers(run_data.frame),
-        samples=run_data.samples,
-    )
-    return f"Optimizers compared, each at its own best choice, on {run_data.compared_on}.", figure
+    return f"Optimizers compared, each at its own best choice, on {run_data.compared_on}.", draw_rows(chart)
 
 
 def _setting_importance(run_data: RunData) -> Drawn:
     if len(run_data.effects) < 2:
         return None
     caption = f"How much of the differences in {run_data.effects_on} each setting explains by itself."
-    return caption, setting_importance(run_data.effects, cost=run_data.effects_on, samples=run_data.samples)
+    return caption, draw_rows(effect_chart(run_data))
 
 
 def _fitted_curve(run_data: RunData) -> Drawn:

@@ -35,9 +35,8 @@ PAGE_SCRIPTS += ["program.js", "runs.js", "scenes.js", "play.js"]
 PAGE_SCRIPTS += [
     "cell.js",
     "loss.js",
-    "compared.js",
     "rates.js",
-    "effects.js",
+    "row_charts.js",
     "fit.js",
     "time.js",
     "table.js",

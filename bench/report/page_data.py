@@ -11,6 +11,7 @@ from bench.data.units import curve_in_table_units
 from bench.plots.choices import spread_evenly
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
+from bench.report.charts import effect_chart, ratio_chart
 from bench.report.packing import codes_by_value, encode_setting, pack, pack_bands, shrink_codes, to_float32
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
@@ -30,8 +31,6 @@ MAX_MARKS = 101
 MAX_SAMPLES = 1000
 CURVE_POINTS = 161
 
-# What axes call what optimizers are compared by.
-SHORT_COSTS = {"samples to the target": "samples", "distance to the lowest loss": "excess loss"}
 NUMBERS = ["samples_seen", "updates", "samples_to_target", "updates_to_target", "final_loss", "seconds"]
 # Losses are stored as steps on a logarithmic scale. The two lowest codes stand for losses without a logarithm.
 LOST, ZERO, LOWEST, HIGHEST = 0, 1, 2, 65535
@@ -53,6 +52,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     rows = frame.iloc[::every]
     encoded = {name: encode_setting(rows[name], run_data.samples) for name in settings}
     measures = _measures(run_data)
+    compared = ratio_chart(run_data)
     starts, start_of = np.unique(run_data.result.starts[::every], axis=0, return_inverse=True)
     return {
         "total": len(frame),
@@ -78,10 +78,8 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "ids": pack(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
         "starts": {"values": pack(starts), "codes": pack(shrink_codes(start_of.ravel())), "size": len(params)},
         "curves": _encode_curves(run_data, rows),
-        "compared_cost": SHORT_COSTS.get(run_data.compared_cost, "loss"),
-        "effects_on": run_data.effects_on,
-        "compared": _encode_compared(run_data),
-        "effects": run_data.effects.to_dict("records"),
+        "compared": compared and compared.to_data(),
+        "effects": effect_chart(run_data).to_data(),
         "fit": _encode_fit(run_data),
         "play": play_data(run_data, rows),
     }
@@ -153,17 +151,6 @@ def _rate_limits(run_data: RunData, measures: list[str], sizes: list[int]) -> di
             rate_limits(bands, measure, shown) for bands in (rate_bands(run_data.outcomes, measure, shown), *own)
         ]
     return limits
-
-
-def _encode_compared(run_data: RunData) -> list[dict[str, Any]]:
-    """Return the optimizers as they are compared, best first; None in place of a number that is not finite."""
-    if run_data.compared is None:
-        return []
-    return [
-        {name: row[name] if np.isfinite(row[name]) else None for name in ("ratio", "ratio_low", "ratio_high")}
-        | {"optimizer": text(str(row["optimizer"])), "verdict": row["verdict"]}
-        for row in run_data.compared.to_dict("records")
-    ]
 
 
 def _encode_edges(run_data: RunData, rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -16,10 +16,9 @@ from bench.plots.colors import colors_of
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
 from bench.plots.loss_axis import LossAxis
-from bench.plots.optimizer_ratios import optimizer_ratios
 from bench.plots.rates import rate_map
+from bench.plots.row_charts import draw_rows, optimizer_ratios, setting_importance
 from bench.plots.sensitivity import sensitivity
-from bench.plots.setting_importance import setting_importance
 from bench.plots.speed import speed_bars
 from bench.plots.style import save, save_as
 from bench.tables.loss_bands import loss_bands
@@ -57,9 +56,9 @@ def gallery(frame):
     yield sensitivity(solved)
     yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
     yield speed_bars(speeds(name))
-    yield optimizer_ratios(comparison(name, "sgd"), cost="samples to the target", seeds="3 seeds")
+    yield draw_rows(optimizer_ratios(comparison(name, "sgd"), cost="samples to the target", seeds="3 seeds"))
     effects = {"setting": ["learning rate", "start"], "share": [0.5, 0.1], "factor": 3.0, "best": name, "worst": "x"}
-    yield setting_importance(pd.DataFrame(effects), cost="samples to the target")
+    yield draw_rows(setting_importance(pd.DataFrame(effects), cost="samples to the target"))
 
 
 def comparison(*names):

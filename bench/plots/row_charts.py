@@ -1,0 +1,206 @@
+"""Charts with a row for each name: optimizers compared with the best choice, and how much each setting matters.
+
+What they show is computed here, for the figure and for the page.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from bench.plots.colors import colors_of
+from bench.plots.style import (
+    DASHES,
+    FAINT,
+    INK,
+    ROUND,
+    STYLE,
+    WIDTH,
+    add_caption,
+    empty_figure,
+    log_scale,
+    panels,
+    shorten,
+)
+from bench.tables.formatting import label, text
+from bench.tables.phrases import describe_ratio, format_share
+from bench.tables.readable import FULL, describe_batch_size
+
+BAR = "#6b7785"  # a color would be that of an optimizer
+
+
+class Row(NamedTuple):
+    """A row: its value with the ends of its interval, NaN where there are none, and sentences about it."""
+
+    name: str
+    color: str
+    value: float
+    low: float
+    high: float
+    words: Sequence[str]
+
+
+class RowChart(NamedTuple):
+    """Rows of ratios on a logarithmic axis, or bars of shares; `limits` are those of the axis.
+
+    A chart without rows says so in its caption.
+    """
+
+    rows: list[Row]
+    title: str
+    limits: tuple[float, float]
+    caption: str
+    bars: bool = False
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the chart as data for the page, with None in place of a number that is not finite."""
+        rows = [
+            row._asdict()
+            | {name: end if np.isfinite(end := getattr(row, name)) else None for name in ("value", "low", "high")}
+            for row in self.rows
+        ]
+        return self._asdict() | {"rows": rows}
+
+
+def optimizer_ratios(
+    compared: pd.DataFrame, *, cost: str, seeds: str, named: Sequence[str] | None = None, samples: int | None = None
+) -> RowChart:
+    """Return the chart of how many times the cost of the best choice each optimizer has, with intervals.
+
+    Each optimizer has its own best choice of the other settings, and costs are compared run by run, from the same
+    starts with the same seeds. One that mostly fails has no ratio.
+
+    Parameters
+    ----------
+    compared : DataFrame
+        As from `bench.tables.optimizer_comparison.compare_optimizers`.
+    cost : str
+        What is compared, such as "samples to the target".
+    seeds : str
+        On which seeds, such as "20 fresh seeds".
+    named : sequence of str, optional
+        The optimizers that have a color; the others are gray. By default all have one.
+    samples : int, optional
+        The number of samples in the data: a batch of all of them is called full.
+    """
+    if len(compared) < 2:
+        return RowChart([], "", (0, 1), "No optimizers to compare: there is only one.")
+    colors = colors_of(compared["optimizer"].astype(str) if named is None else named)
+    rows = []
+    for _, row in compared.iterrows():
+        # A run whose start meets the target costs nothing: a ratio of 0 has no place on a logarithmic axis.
+        drawn = np.isfinite(row["ratio"]) and row["ratio"] > 0
+        ratio, low, high = row[["ratio", "ratio_low", "ratio_high"]].astype(float) if drawn else [np.nan] * 3
+        name = str(row["optimizer"])
+        words = _describe_comparison(row, samples)
+        rows.append(Row(shorten(name, 20), to_hex(colors.get(name, FAINT)), ratio, low, high, words))
+    ends = np.append([[row.value, row.low, row.high] for row in rows], 1.0)
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    # Optimizers that hardly differ fill the chart too, but differences of a thousandth do not look large.
+    margin = max((ends.max() / ends.min()) ** 0.15, 1.005)
+    intervals = (
+        "with intervals, all of which hold with a confidence of 95 %."
+        if any(np.isfinite(row.low) for row in rows)
+        else "(too few runs for intervals)."
+    )
+    return RowChart(
+        rows,
+        f"{cost}, relative to the best choice",
+        (ends.min() / margin, ends.max() * margin),
+        f"Each optimizer at its own best choice, on {seeds}: medians of the ratios of paired runs {intervals}",
+    )
+
+
+def _describe_comparison(row: pd.Series, samples: int | None) -> tuple[str, str]:
+    """Return a verdict with its numbers, and the choice."""
+    said = (
+        f"{row['verdict']}, {describe_ratio(row)} times" if row["verdict"] not in ("best", "fails") else row["verdict"]
+    )
+    succeeded = f"; {format_share(row['converged'], row['runs'])} runs succeed" if row["converged"] else ""
+    batch_size = describe_batch_size(row["batch_size"], samples)
+    return f"{said}{succeeded}", f"learning rate {text(row['lr'])}, batch size {batch_size}, best of {row['tried']}"
+
+
+def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None = None) -> RowChart:
+    """Return the chart of the share of the variance of the log cost that each setting explains by itself.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        As from `bench.tables.main_effects.main_effects`.
+    cost : str
+        What the effects are on, such as "samples to the target".
+    samples : int, optional
+        The number of samples in the data: a batch of all of them is called full.
+    """
+    if effects.empty:
+        return RowChart([], "", (0, 1), "No effects to show: no setting varies, or all runs cost the same.", True)
+    rows = []
+    for row in effects.to_dict("records"):
+        factor = text(float(f"{row['factor']:.2g}"))
+        best, worst = (_describe_end(row["setting"], row[end], samples) for end in ("best", "worst"))
+        words = f"{row['share']:.0%}; best {best}, worst {worst}: {factor} times"
+        rows.append(Row(row["setting"], BAR, row["share"], np.nan, np.nan, [words]))
+    penalty = "the longest run" if cost.startswith("samples") else "the median"
+    # Room for the words behind the longest bar.
+    limits = (0.0, 2.4 * (effects["share"].max() or 1.0))
+    caption = (
+        f"Main effects over the whole grid (analysis of variance); a run that fails counts as ten times {penalty}. "
+        f"Together they explain {effects['share'].sum():.0%}: the rest is combinations of settings, and chance."
+    )
+    return RowChart(rows, f"share of the variance of log {cost}", limits, caption, True)
+
+
+def _describe_end(setting: str, value: str, samples: int | None) -> str:
+    """Return the best or the worst value of a setting."""
+    is_full = setting == label("batch_size") and samples is not None and value == text(samples)
+    return FULL if is_full else shorten(value, 14)
+
+
+@rc_context(STYLE)
+def draw_rows(chart: RowChart) -> Figure:
+    """Draw a chart of rows."""
+    if not chart.rows:
+        return empty_figure(chart.caption)
+    figure, (axis,) = panels(1)
+    figure.set_size_inches(WIDTH, (1.3 + 0.42 * len(chart.rows)) if chart.bars else (1.4 + 0.55 * len(chart.rows)))
+    (_draw_bars if chart.bars else _draw_intervals)(axis, chart)
+    axis.set_yticks(range(len(chart.rows)), [row.name for row in chart.rows])
+    axis.grid(visible=False, axis="y")
+    axis.set(xlim=chart.limits, ylim=(len(chart.rows) - 0.4, -0.6 if chart.bars else -0.8), xlabel=chart.title)
+    add_caption(figure, chart.caption)
+    return figure
+
+
+def _draw_bars(axis: Axes, chart: RowChart) -> None:
+    axis.barh(range(len(chart.rows)), [row.value for row in chart.rows], height=0.6, color=BAR)
+    look: Any = {"textcoords": "offset points", "fontsize": 9, "va": "center"}
+    for place, row in enumerate(chart.rows):
+        axis.annotate(row.words[0], (row.value, place), xytext=(5, 0), **look)
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ticks = MaxNLocator(5, steps=ROUND).tick_values(0, 1.2 * max(row.value for row in chart.rows))
+    axis.set_xticks([tick for tick in ticks if 0 <= tick <= 1])
+
+
+def _draw_intervals(axis: Axes, chart: RowChart) -> None:
+    log_scale(axis, "x")
+    axis.axvline(1.0, color=INK, linewidth=1, linestyle=DASHES)
+    look: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 8, "va": "center"}
+    for place, row in enumerate(chart.rows):
+        if np.isfinite(row.value):
+            reach = [
+                max(row.low, chart.limits[0]) if np.isfinite(row.low) else row.value,
+                min(row.high, chart.limits[1]),
+            ]
+            if not np.isnan(row.high):
+                axis.plot(reach, [place, place], color=row.color, linewidth=2.5, solid_capstyle="butt")
+            axis.plot(row.value, place, "o", color=row.color, markersize=7)
+        for words, height in zip(row.words, (9, -9), strict=True):
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+            axis.annotate(words, (0, place), xytext=(4, height), bbox=box, **look).set_in_layout(False)
