@@ -251,42 +251,20 @@ def _collections_paused() -> Iterator[None]:
 
 def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     """Return the argument types of the kernel; the data may be read-only, such as a memory map."""
-    element = numba.from_dtype(np.dtype(made_of.dtype))
+    element, lanes = numba.from_dtype(np.dtype(made_of.dtype)), made_of.width > 1
     samples, visited = types.Array(element, 1, "C", readonly=True), types.Array(element, 1, "C")
-    vector, table = types.float64[::1], types.float64[:, ::1]
-    inputs = made_of.program.inputs
-
-    def named(kind: type, *fields: types.Type) -> types.Type:
-        return types.NamedTuple(fields, kind)
-
+    inputs, visited_inputs = (types.UniTuple(column, made_of.program.inputs) for column in (samples, visited))
+    vector, table, counts, order = types.float64[::1], types.float64[:, ::1], types.int64[::1], types.uint32[::1]
+    data = inputs, samples, visited_inputs, visited, order, inputs, samples, types.float64[:, :, ::1]
+    rates, settings = table if lanes else vector, table if made_of.options_per_run else vector
+    flags = types.boolean, types.boolean
+    hyper = rates, settings, types.intp, *flags, types.uint64, types.float64, counts, types.float64
+    block, record = (*[table] * 3, counts, counts, *[table] * 4), (vector, table, vector, vector, vector)
     return (
-        named(
-            run.Data,
-            types.UniTuple(samples, inputs),
-            samples,
-            types.UniTuple(visited, inputs),
-            visited,
-            types.uint32[::1],
-            types.UniTuple(samples, inputs),
-            samples,
-            types.float64[:, :, ::1],
-        ),
-        named(
-            run.Hyperparameters,
-            vector if made_of.width == 1 else table,
-            table if made_of.options_per_run else vector,
-            types.intp,
-            types.boolean,
-            types.boolean,
-            types.uint64,
-            types.float64,
-            types.int64[::1],
-            types.float64,
-        ),
-        named(run.Record, vector, table, vector, vector, vector)
-        if made_of.width == 1
-        else named(run.Block, *[table] * 3, types.int64[::1], types.int64[::1], *[table] * 4),
-        named(run.Scratch, types.int64[::1], table),
+        types.NamedTuple(data, run.Data),
+        types.NamedTuple(hyper, run.Hyperparameters),
+        types.NamedTuple(block, run.Block) if lanes else types.NamedTuple(record, run.Record),
+        types.NamedTuple((counts, table), run.Scratch),
         types.intp,
         types.intp,
     )

@@ -120,6 +120,18 @@ def test_a_run_is_what_fit_makes_of_it(optimizer, kernel):
         np.testing.assert_array_equal(runs.losses[: alone.epochs + 1, run], alone.loss)
 
 
+@pytest.mark.parametrize("kernel", ["fused", "lanes"])
+def test_parameters_at_marks_are_those_of_shorter_runs(kernel, slicing):
+    """A run that is over stays there, while others beside it go on."""
+    starts, rates = some_runs()
+    at = np.array([0, 1, 5, EPOCHS])
+    runs = train(kernel, "adam", starts, rates, batch_size=9, shuffle=True, at=at)
+    np.testing.assert_array_equal(runs.path[0], starts)
+    for place, mark in enumerate(at[1:], 1):
+        shorter = train(kernel, "adam", starts, rates[:mark], batch_size=9, shuffle=True)
+        np.testing.assert_array_equal(runs.path[place], shorter.params)
+
+
 @pytest.mark.parametrize("size", [1, WIDTH - 1, WIDTH, WIDTH + 1, 3 * WIDTH])
 def test_a_run_does_not_depend_on_its_neighbours(size):
     starts, rates = some_runs(3 * WIDTH)
