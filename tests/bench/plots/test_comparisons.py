@@ -292,7 +292,7 @@ def test_of_many_optimizers_those_without_a_color_are_gray():
         )
     )
     points = [line.get_color() for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert points == [*(colors_of(["sgd", "adam"])[name] for name in ("sgd", "adam")), FAINT]
+    assert points == [*(to_hex(colors_of(["sgd", "adam"])[name]) for name in ("sgd", "adam")), FAINT]
 
 
 def test_one_optimizer_is_not_compared():
