@@ -60,23 +60,6 @@ def use_cache(dispatcher: Any, kernel: str) -> None:
     dispatcher._cache = CodeCache(kernel)  # `cache=True` would set a cache of numba's
 
 
-def library_of(dispatcher: Any) -> Any:
-    """Return the code library of a function that was compiled for one signature."""
-    (compiled,) = dispatcher.overloads.values()
-    return compiled.library
-
-
-def bitcode_of(library: Any) -> bytes:
-    """Return the optimized code that a library keeps beside the machine code."""
-    bitcode: bytes = library._get_module_for_linking().as_bitcode()
-    return bitcode
-
-
-def target_machine_of(library: Any) -> Any:
-    """Return the target machine, which emits the machine code of a library."""
-    return library.codegen._tm
-
-
 class CodeCache(NullCache):
     """The machine code of a kernel in the cache folder: one file, whose checksum is compared before it is loaded.
 

@@ -147,8 +147,8 @@ def _name_fault(message: str) -> str:
         return f"uses {found[1]}, which is not known for many runs side by side: there are {ON_LANES}, of NumPy"
     if "annot unify" in message:
         return (
-            "a number is of another kind after an update than before: what it returns must follow from theta or the "
-            "gradient, such as 0.0 * gradient in the place of 0"
+            "a number has another type after an update than before: compute it from theta or the gradient, such as "
+            "0.0 * gradient in place of 0"
         )
     return f"numba cannot compile it: {first_sentence(message)}"
 
@@ -249,7 +249,7 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
         wanted = "theta and a tuple of slots, as in `return theta - lr * gradient, ()`"
         raise about.error(f"it must return {wanted}, not {_form(returned)}")
     if len(returned[1]) != optimizer.slots:
-        raise about.error(f"it returns {len(returned[1])} slots, and registered are slots={optimizer.slots}")
+        raise about.error(f"it returns {len(returned[1])} slots, and slots={optimizer.slots} is registered")
     for what, value in (("theta", returned[0]), *(("a slot", slot) for slot in returned[1])):
         if np.shape(value) != theta.shape and not (what == "a slot" and np.shape(value) == ()):
             raise about.error(f"it returns {_form(value)} for {what} where theta is an array of shape (2,)")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.checks import describe_row
+from kernels.base.checks import check_finite, describe_row
 from kernels.base.run import Floats
 from kernels.base.spec import spec_text
 from kernels.base.weak_scalars import as_scalars
@@ -17,18 +17,11 @@ CHUNK = 1_000_000
 SQUARES = "mean squared residual"
 
 
-@dataclass(frozen=True)
-class Targets:
+class Targets(NamedTuple):
     """The targets that a loss is defined for.
 
-    Attributes
-    ----------
-    accepts : callable
-        From targets, shape (n,), to a mask of those accepted.
-    described : str
-        The accepted targets in words, for the sentence about others.
-    classes : bool
-        Whether they are classes, which may be given as labels (`kernels.losses.classes`).
+    `accepts` returns the mask of the accepted ones among targets, shape (n,), which `described` names in words.
+    `classes` may be given as labels (`kernels.losses.classes`).
     """
 
     accepts: Callable[[Floats], NDArray[np.bool_]]
@@ -88,6 +81,10 @@ class Loss:
     targets: Targets | None = None
     metric: Metric | None = None
     mean: Callable[[Floats], Floats] | None = None
+
+    def __post_init__(self) -> None:
+        # As floats, so that two spellings of a number are the same text.
+        object.__setattr__(self, "options", {name: check_finite(name, value) for name, value in self.options.items()})
 
     @property
     def text(self) -> str:

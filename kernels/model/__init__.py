@@ -1,1 +1,1 @@
-"""Models: expressions, their derivatives, and the program that both are evaluated by."""
+"""Models: expressions, their derivatives, and the program that evaluates both."""

@@ -36,7 +36,7 @@ OPERANDS |= dict.fromkeys(("exp", "expm1", "log", "log1p", "sin", "cos", "tan", 
 OPERANDS |= dict.fromkeys(("arcsin", "arccos", "arctan"), 1)
 OPERANDS |= dict.fromkeys(("add", "subtract", "multiply", "divide", "power"), 2)
 OPERANDS |= dict.fromkeys(("less", "less_equal", "maximum", "minimum"), 2) | {"where": 3}
-"""How many operands each function has that a program may name."""
+"""The count of operands of each function of programs."""
 EXACT = {"add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign"}
 EXACT |= {"less", "less_equal", "maximum", "minimum", "where"}
 

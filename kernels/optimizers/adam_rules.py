@@ -233,7 +233,7 @@ def radam(
     *,
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
-    """Rectified Adam: while the mean square is of few gradients it is left out, and later the step is scaled down.
+    """Rectified Adam: steps without the mean square while it holds few gradients, and scaled-down steps after that.
 
     With rho = 2 / (1 - beta2) - 1 and rho_t = rho - 2 t beta2**t / (1 - beta2**t), steps are those of momentum while
     rho_t <= 5, then those of adam times sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)).

@@ -99,7 +99,7 @@ def adagrad(
 
 
 def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> Optimizer:
-    """Adadelta: steps in the units of the parameters, of the size of the recent ones.
+    """Adadelta: steps in the units of the parameters, as large as recent steps.
 
     s <- rho * s + (1 - rho) * g**2;  d <- sqrt(u + eps) / sqrt(s + eps) * g;  theta <- theta - lr * d;
     u <- rho * u + (1 - rho) * d**2.
@@ -133,8 +133,8 @@ def rmsprop(
 def rprop(etaminus: float = 0.5, etaplus: float = 1.2, step_min: float = 1e-6, step_max: float = 50.0) -> Optimizer:
     """Resilient backpropagation: only the signs of the gradient count.
 
-    A parameter's step, lr at first, is multiplied by etaplus where the sign of its gradient stays, and by etaminus
-    where it changes, and then not taken; it stays within step_min and step_max.
+    The step of a parameter, lr at first, is multiplied by etaplus if the sign of its gradient stays. If the sign
+    changes, the step is multiplied by etaminus and not taken. It stays within step_min and step_max.
     M. Riedmiller, H. Braun, A direct adaptive method for faster backpropagation learning (1993). As
     ``torch.optim.Rprop``. It is meant for full batches.
     """

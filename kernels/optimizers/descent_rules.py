@@ -142,7 +142,7 @@ def asgd(lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6, weight_decay
 
 
 def polyak(f_min: float = 0.0, scaling: float = 1.0, eps: float = 0.0) -> Optimizer:
-    """Polyak's step, at most the learning rate, from how far the loss of the batch is above f_min.
+    """Polyak's step, at most the learning rate, by the distance of the batch's loss from f_min.
 
     theta <- theta - scaling * min(lr, max(f - f_min, 0) / (|g|**2 + eps)) * g, where f is the mean over the batch of
     the loss that is trained: for the squared loss HALF the mean squared residual.

@@ -32,7 +32,7 @@ def signum(momentum: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
 
 def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 1e-3) -> Optimizer:
-    """Lion: a step by the sign of a mean of gradients, of which the newest counts more than it is remembered.
+    """Lion: a step by the sign of a mean of gradients, in which the newest has a larger weight than it keeps later.
 
     theta <- theta - lr * (sign(beta1 * m + (1 - beta1) * g) + weight_decay * theta);
     m <- beta2 * m + (1 - beta2) * g.

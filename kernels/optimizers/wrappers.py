@@ -113,7 +113,7 @@ def averaged(inner: Optimizer = SGD) -> Optimizer:
 
 
 def lookahead(inner: Optimizer = SGD, sync_period: int = 5, slow_step_size: float = 0.5) -> Optimizer:
-    """Lookahead: `sync_period` updates by another optimizer, then a share of the way after it; from there it goes on.
+    """Lookahead: after every `sync_period` updates, a share of the way to another optimizer, which goes on from there.
 
     p as by the inner optimizer, with gradients at p; after every sync_period updates theta <- theta + slow_step_size *
     (p - theta), and p <- theta.

@@ -3,7 +3,6 @@
 import ast
 from contextlib import contextmanager
 
-import llvmlite.binding as llvm
 import numba
 import numpy as np
 import pytest
@@ -105,12 +104,8 @@ def test_new_types_take_part_in_operators_and_read_arrays():
         assert array.tolist() == [0.0, 2.0, 4.0, 6.0]
 
 
-def test_optimized_code_and_its_machine():
-    with tried("library of compiled code"):
-        library = numba_internals.library_of(compiled(lambda u: u * 3.0))
-        module = llvm.parse_bitcode(numba_internals.bitcode_of(library))
-        assert "3.0" in str(module)
-        assert "mul" in numba_internals.target_machine_of(library).emit_assembly(module)
+def test_features_of_the_processor():
+    with tried("target of compiled code"):
         assert all(name[0] in "+-" for name in numba_internals.features_of() if name)
 
 

@@ -174,13 +174,13 @@ def test_builders_are_registered_too(unchecked):
         return Optimizer("called otherwise", plain, {"factor": factor})
 
     @register_loss
-    def half():
-        return Loss("called otherwise", **loss_of)
+    def half(scale=1):
+        return Loss("called otherwise", **loss_of, options={"scale": scale})
 
     first, second = make_optimizer("mine"), make_optimizer("mine(3)")
     assert (first.text, second.text) == ("mine(factor=2.0)", "mine(factor=3.0)")
     assert first.rule is second.rule  # else each would be compiled anew
-    assert make_loss("half").text == "half"
+    assert make_loss("half").text == make_loss("half(1.0)").text == "half(scale=1.0)"
 
 
 def test_the_same_function_replaces_itself_and_another_is_refused(unchecked):
@@ -240,7 +240,7 @@ def written(tmp_path, body, decorator="@register_optimizer"):
     ("body", "reason"),
     [
         (HEAD + "    return theta", "it must return theta and a tuple of slots, as in `return theta - lr *"),
-        (HEAD + "    return theta, (theta,)", "it returns 1 slots, and registered are slots=0"),
+        (HEAD + "    return theta, (theta,)", "it returns 1 slots, and slots=0 is registered"),
         (HEAD + "    (v,) = slots", "in line 6: not enough values to unpack (expected 1, got 0); it is given 0 "),
         (HEAD + "    return 1.0, ()", "it returns 1.0 for theta where theta is an array of shape (2,)"),
         (HEAD + "    if gradient > 0:\n        lr = 0.0\n    return theta, ()", "in line 6: branches on an array: "),
