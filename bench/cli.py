@@ -276,18 +276,18 @@ def run(
     problem = load_problem(
         study, options.TableColumns(x, y, model, drop_missing), parse.parse_settings(settings, given), target
     )
-    shared: dict[str, Any] = {"resume": resume, "confirmed": yes, "svg": figures, "cluster": cluster}
+    asked = options.RunOptions(out, resume, yes, verbose, figures, cluster)
     from bench.study.suite import Suite  # noqa: PLC0415
 
     if isinstance(problem, Suite):
         from bench.commands.suite import run_suite  # noqa: PLC0415
 
-        sound = run_suite(problem, out, **shared)
+        sound = run_suite(problem, asked)
     else:
         from bench.commands.run import run_study  # noqa: PLC0415
 
         gc.freeze()  # collections that go through all imported objects would take a tenth of the run
-        sound = run_study(problem, out, verbose=verbose, **shared)
+        sound = run_study(problem, asked)
     if not sound:
         raise typer.Exit(FAILED)
 
@@ -355,8 +355,8 @@ def tune(
     chosen = load_study_or_table(
         study, options.TableColumns(x, y, model, drop_missing), parse.parse_settings(settings, given), target
     )
-    about: dict[str, Any] = {"resume": resume, "with_grid": grid, "seed": sampler_seed}
-    if not run_tune(chosen, out, svg=figures, cluster=cluster, **about):
+    asked = options.RunOptions(out, resume, svg=figures, cluster=cluster)
+    if not run_tune(chosen, asked, with_grid=grid, seed=sampler_seed):
         raise typer.Exit(FAILED)
 
 

@@ -37,6 +37,17 @@ class TableColumns(NamedTuple):
     drop_missing: bool
 
 
+class RunOptions(NamedTuple):
+    """The options with which a study, a suite or a search is run."""
+
+    out: Path | None
+    resume: bool = False
+    yes: bool = False
+    verbose: bool = False
+    svg: bool = False
+    cluster: str | None = None
+
+
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
     """Import the files that the command names, before it looks at anything else."""
     if files and not context.resilient_parsing:  # which is completion in a shell

@@ -20,6 +20,7 @@ from bench.analysis.paths import ReplayError, recorded_paths, typical_paths
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence, print_table, progress, show_mapping
 from bench.commands.kept import keep_parts, keep_results
+from bench.commands.options import RunOptions
 from bench.commands.speed import print_speed
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
@@ -71,33 +72,8 @@ UNVERIFIED = (WrongProgramError, WrongRunsError, ReplayError)
 """The errors after which there is no report."""
 
 
-def run_study(
-    study: Study,
-    out: Path | None,
-    *,
-    resume: bool,
-    confirmed: bool,
-    verbose: bool = False,
-    svg: bool = False,
-    cluster: str | None = None,
-) -> bool:
+def run_study(study: Study, asked: RunOptions) -> bool:
     """Run a study and print its verdict, what was run and where the report is.
-
-    Parameters
-    ----------
-    study : Study
-    out : Path or None
-        The folder of the results; without it, one that is named after the study.
-    resume : bool
-        Whether to go on with what the folder holds.
-    confirmed : bool
-        Whether a very large grid is wanted.
-    verbose : bool
-        Whether to print all tables too, and every sentence of the verdict.
-    svg : bool
-        Whether to write figures as SVG too.
-    cluster : str or None
-        Where configurations are trained, as `bench.commands.cluster.open_cluster` takes it; all else is done here.
 
     Returns
     -------
@@ -105,14 +81,14 @@ def run_study(
         Whether everything was verified. After one of the errors in `UNVERIFIED` there is no report. If a kernel that
         was timed differs from the reference, although it promises the same bits, the report says which.
     """
-    if not confirmed:
+    if not asked.yes:
         refuse_large_grid(study)
-    folder = out or Path("results") / folder_name(study.name)
+    folder = asked.out or Path("results") / folder_name(study.name)
     try:
-        with open_cluster(cluster) as executor:
-            trained = train_study(study, folder, resume=resume, executor=executor)
+        with open_cluster(asked.cluster) as executor:
+            trained = train_study(study, folder, resume=asked.resume, executor=executor)
             with keep_results(folder):
-                return _evaluate(trained, executor, verbose=verbose, svg=svg)
+                return _evaluate(trained, executor, verbose=asked.verbose, svg=asked.svg)
     except UNVERIFIED as error:
         return refuse_report(error)
 

@@ -8,6 +8,7 @@ import tomli_w
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence
 from bench.commands.kept import keep_results
+from bench.commands.options import RunOptions
 from bench.commands.run import (
     UNVERIFIED,
     confirm_and_judge,
@@ -31,32 +32,32 @@ RECORD = "suite.toml"
 """The file in which the folder of a suite names the folders of its runs."""
 
 
-def run_suite(
-    suite: Suite, out: Path | None, *, resume: bool, confirmed: bool, svg: bool = False, cluster: str | None = None
-) -> bool:
+def run_suite(suite: Suite, asked: RunOptions) -> bool:
     """Run the studies of a suite, and write a report that compares the optimizers over all of them.
 
-    The arguments are those of `bench.commands.run.run_study`. If one study is not verified, there is no report.
+    Returns
+    -------
+    bool
+        Whether all studies were verified; else there is no report.
     """
-    for study in suite.studies if not confirmed else ():
+    for study in suite.studies if not asked.yes else ():
         refuse_large_grid(study)
-    folder = out or Path("results") / folder_name(suite.name)
+    folder = asked.out or Path("results") / folder_name(suite.name)
     folder.mkdir(parents=True, exist_ok=True)
     names = {study.name: folder_name(study.name) for study in suite.studies}
     record = {"title": suite.title, "description": suite.description, "problems": names}
     write_text(folder / RECORD, tomli_w.dumps(record))
     runs: dict[str, RunData] = {}
     try:
-        with open_cluster(cluster) as executor:
+        with open_cluster(asked.cluster) as executor:
             for study in suite.studies:
-                place = folder / names[study.name]
-                runs[study.name] = _run_problem(study, place, executor, resume=resume, svg=svg)
+                runs[study.name] = _run_problem(study, folder / names[study.name], executor, asked)
     except UNVERIFIED as error:
         return refuse_report(error)
     data = SuiteData(suite.title, suite.description, runs)
     for about, sentence in describe_suite(data).items() if data.ratios else ():
         print_sentence(about, sentence)
-    print_place("Report", write_suite_report(data, folder, svg=svg))
+    print_place("Report", write_suite_report(data, folder, svg=asked.svg))
     return True
 
 
@@ -79,14 +80,14 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
     return write_suite_report(SuiteData(title, description, runs), folder, svg=svg)
 
 
-def _run_problem(study: Study, folder: Path, executor: Executor, *, resume: bool, svg: bool) -> RunData:
+def _run_problem(study: Study, folder: Path, executor: Executor, asked: RunOptions) -> RunData:
     """Train, check, confirm and report one problem."""
-    trained = train_study(study, folder, resume=resume, executor=executor)
+    trained = train_study(study, folder, resume=asked.resume, executor=executor)
     with keep_results(folder):
         verify_runs(trained)
         replay_runs(trained)
         run = confirm_and_judge(trained, None, executor)
-        write_run_report(run, svg=svg, figures=False)
+        write_run_report(run, svg=asked.svg, figures=False)
     best = run.verdict["Best choice"].partition(", schedule")[0]
     print_sentence(study.name, f"{best}.")
     return run

@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.commands.cluster import open_cluster
 from bench.commands.console import print_place, print_sentence, progress, show_mapping
 from bench.commands.kept import keep_parts, keep_results
+from bench.commands.options import RunOptions
 from bench.commands.run import UNVERIFIED, Trained, folder_name, refuse_report, verify_runs
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
@@ -16,21 +17,22 @@ from bench.study.schema import Study
 from bench.study.space import SearchSettings
 
 
-def run_tune(
-    study: Study,
-    out: Path | None,
-    *,
-    resume: bool,
-    with_grid: bool,
-    seed: int,
-    svg: bool = False,
-    cluster: str | None = None,
-) -> bool:
+def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> bool:
     """Search the space of a study, print the conclusions, write the report and print its place.
 
-    The arguments are those of `bench.commands.run.run_study`, and besides `with_grid`, whether to train the grid of the
-    study too, as a yardstick, and `seed`, that of the sampler. There is no report if a trial that is trained again with
-    the reference gives another result.
+    Parameters
+    ----------
+    study : Study
+    asked : RunOptions
+    with_grid : bool
+        Whether to train the grid of the study too, as a yardstick.
+    seed : int
+        The seed of the sampler.
+
+    Returns
+    -------
+    bool
+        Whether trials that are trained again with the reference give the same; else there is no report.
     """
     try:
         from bench.engine.recording import record_settings  # noqa: PLC0415
@@ -41,11 +43,11 @@ def run_tune(
     grid, space = study.make_grid(), study.make_space(len(data.y))
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
-    folder = out or Path("results") / f"{folder_name(study.name)}-tuned"
+    folder = asked.out or Path("results") / f"{folder_name(study.name)}-tuned"
     searched = SearchSettings(**study.tune.search, sampler_seed=seed)
     settings = study.run.of_sweep() | asdict(searched) | {"validation": data.validation, "test": data.test}
     del settings["refine"]
-    with keep_parts(folder), open_cluster(cluster) as executor, progress("trials", searched.trials) as advance:
+    with keep_parts(folder), open_cluster(asked.cluster) as executor, progress("trials", searched.trials) as advance:
         tuning = tune(
             study.make_model(data),
             data.x,
@@ -55,7 +57,7 @@ def run_tune(
             executor=executor,
             out=folder,
             study=to_toml(study),
-            resume=resume,
+            resume=asked.resume,
             progress=advance,
             **settings,
         )
@@ -69,7 +71,7 @@ def run_tune(
         found = read_tune_data(tuning)
         for about, sentence in found.sentences.items():
             print_sentence(about, sentence)
-        print_place("Report", write_tune_report(found, svg=svg))
+        print_place("Report", write_tune_report(found, svg=asked.svg))
     return True
 
 

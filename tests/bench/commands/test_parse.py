@@ -42,7 +42,7 @@ def test_a_schedule_with_a_list_is_read_on_the_command_line(sgdbench, monkeypatc
 
 def test_figures_are_asked_for_by_their_format(sgdbench, monkeypatch):
     asked = []
-    monkeypatch.setattr("bench.commands.run.run_study", lambda *_, svg, **__: asked.append(svg) or True)
+    monkeypatch.setattr("bench.commands.run.run_study", lambda study, how: asked.append(how.svg) or True)
     monkeypatch.setattr("bench.commands.report.write_reports", lambda *_, svg: asked.append(svg) or [])
     for command in (["run"], ["report", "."]):
         for figures in ([], ["--figures", "svg"]):

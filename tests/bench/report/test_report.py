@@ -14,6 +14,7 @@ import bench.commands.run
 from bench import Grid, sweep
 from bench.analysis.paths import ReplayError
 from bench.cli import main
+from bench.commands.options import RunOptions
 from bench.commands.run import run_study
 from bench.report.figures import report_figures
 from bench.report.report import write_report, write_reports
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("_short_measurements")
 def folder(tmp_path_factory, _short_measurements):
     """The folder of a small study whose every name is up to something."""
     place = tmp_path_factory.mktemp("study")
-    assert run_study(hostile_study(place), place / "run", resume=False, confirmed=False)
+    assert run_study(hostile_study(place), RunOptions(place / "run"))
     return place / "run"
 
 
@@ -145,7 +146,7 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
     monkeypatch.setattr(
         bench.commands.run, "write_run_report", lambda material, *, svg, **_: written.append({svg, *material.evidence})
     )
-    assert run_study(load_study(folder / "run.toml"), tmp_path / "again", resume=False, confirmed=False, svg=True)
+    assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "again", svg=True))
     # What a report is made of is complete when it is made, and stays as it is.
     names = {path.stem for path in (folder / "evidence").iterdir()}
     assert made == [names - {"speed", "speed_rounds"}]  # which come last
@@ -161,7 +162,7 @@ def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_
         return checked.assign(verified=checked.index > 0)
 
     monkeypatch.setattr(bench.commands.run, "check", wrong)
-    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert not (tmp_path / "run" / "report.md").exists()
     assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
 
@@ -175,7 +176,7 @@ def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch,
 
     monkeypatch.setattr("kernels.model.model.compile_program", wrong)
     study = with_settings(load_study(folder / "run.toml"), {"run.kernel": "reference", "run.epochs": 1})
-    assert not run_study(study, tmp_path / "run", resume=False, confirmed=False)
+    assert not run_study(study, RunOptions(tmp_path / "run"))
     assert not (tmp_path / "run" / "report.md").exists()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
@@ -189,7 +190,7 @@ def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
         raise ReplayError("configuration 7 ends elsewhere")
 
     monkeypatch.setattr(bench.commands.run, "recorded_paths", elsewhere)
-    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert not (tmp_path / "run" / "report.md").exists()
     assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
 
@@ -211,7 +212,7 @@ def test_no_thread_is_left_by_a_sweep_that_does_not_end(folder, tmp_path, monkey
     monkeypatch.setattr(bench.commands.run, "import_module", slow_import)
     monkeypatch.setattr(bench.commands.run, "sweep", failing)
     with pytest.raises(error):
-        run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+        run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert ended == ["scipy.stats"]
 
 
@@ -227,7 +228,7 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
     monkeypatch.setattr(bench.commands.run, "update_seconds", some_wrong)
     monkeypatch.setattr(bench.commands.run, "_measure_speed", lambda *args: None)
     monkeypatch.setattr(bench.commands.run, "is_exact", lambda *args: promised)
-    sound = run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    sound = run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert sound != promised
     out, err = capsys.readouterr()
     assert err.splitlines() == [
@@ -244,7 +245,7 @@ def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, m
     monkeypatch.setattr(
         bench.commands.run, "update_seconds", lambda *args, **kwargs: update_seconds(*args, **kwargs).assign(note="")
     )
-    assert not run_study(load_study(folder / "run.toml"), tmp_path / "run", resume=False, confirmed=False)
+    assert not run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert re.search(r"\| fused \| ✗ no: off by 0\.\d+ ", (tmp_path / "run" / "report.md").read_text(encoding="utf-8"))
 
 

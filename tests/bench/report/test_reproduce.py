@@ -131,8 +131,8 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypat
     again = run_data_of(train(load_study(tmp_path / "copied.toml"), tmp_path / "again"))
     assert announced(again) == announced(run_data)
 
-    def run_quickly(given, out, **_):
-        train(given, out)
+    def run_quickly(given, asked):
+        train(given, asked.out)
         return True
 
     monkeypatch.setattr("bench.commands.run.run_study", run_quickly)
