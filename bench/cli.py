@@ -24,7 +24,7 @@ import typer
 
 from bench.commands import options, parse
 from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible, is_interrupt
-from bench.commands.options import flag, option
+from bench.commands.options import argument, flag, option
 from bench.commands.streams import format_warning, lost_output, one_line, prepare_streams
 from bench.commands.suggestions import describe_unknown_option
 
@@ -36,10 +36,10 @@ app = typer.Typer(
 )
 
 
-def examples(*lines: str) -> str:
-    """Return the examples of a command as the end of its help."""
+def command(*examples: str) -> Any:
+    """Return the decorator of a command, whose help ends with examples."""
     # Without the mark, the lines would be filled up like a paragraph.
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    return app.command(epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples))
 
 
 FAILED, BAD_INPUT = 1, 2
@@ -111,18 +111,16 @@ def _refuse(message: str) -> int:
     return BAD_INPUT
 
 
-@app.command(
-    epilog=examples(
-        'sgdbench fit quadratic --model "a*x**2 + b*x + c" --lr 0.5',
-        'sgdbench fit cars.csv --x hp --y mpg --model "a*hp + b" --standardize',
-    )
+@command(
+    'sgdbench fit quadratic --model "a*x**2 + b*x + c" --lr 0.5',
+    'sgdbench fit cars.csv --x hp --y mpg --model "a*hp + b" --standardize',
 )
 def fit(
     data: Annotated[
         Path,
-        typer.Argument(
-            metavar="DATA",
-            help="A CSV, TSV, Parquet or Arrow file, a folder of such files, or built-in data: 'quadratic', 'auto-mpg' "
+        argument(
+            "DATA",
+            "A CSV, TSV, Parquet or Arrow file, a folder of such files, or built-in data: 'quadratic', 'auto-mpg' "
             "or 'diabetes'.",
         ),
     ],
@@ -136,8 +134,7 @@ def fit(
     optimizer: options.Optimizer = "sgd",
     loss: options.Loss = "squared",
     init: Annotated[
-        Any,
-        option("VALUES", 'Where to start, such as "a=1,b=2"; without it, drawn from the seed.', read=parse.parse_start),
+        Any, option("VALUES", 'The start, such as "a=1,b=2"; else drawn from the seed.', read=parse.parse_start)
     ] = None,
     seed: Annotated[int, option("SEED", "The seed of the order of the samples and of the start.")] = 0,
     shuffle: options.Shuffle = False,
@@ -150,31 +147,18 @@ def fit(
     patience: options.Patience = None,
     standardize: Annotated[
         bool,
-        flag(
-            "Train on columns of mean 0 and deviation 1, in which --init then is; the answer is in the data's units "
-            "where the model allows it.",
-            "--standardize",
-        ),
+        flag("Train on columns of mean 0 and deviation 1, in which --init is; carry the result back.", "--standardize"),
     ] = False,
     drop_missing: options.DropMissing = False,
-    stream: Annotated[
-        bool,
-        flag("Map the rows from the disk, as is done for tables that are larger than memory.", "--stream"),
-    ] = False,
-    buffer: Annotated[
-        int | None,
-        option("ROWS", "With --shuffle, how many rows of a mapped table are shuffled together.", least=1),
-    ] = None,
+    stream: Annotated[bool, flag("Map the rows from the disk, whatever the size of the table.", "--stream")] = False,
+    buffer: Annotated[int | None, option("ROWS", "With --shuffle: rows of a map shuffled together.", least=1)] = None,
     cache_dir: options.CacheDir = None,
     every: Annotated[
-        int | None,
-        option("EPOCHS", "Print rate, loss, gradient and parameters at intervals of this many epochs.", least=1),
+        int | None, option("EPOCHS", "Print loss, gradient and parameters at this interval.", least=1)
     ] = None,
     plot: Annotated[Path | None, option("FILE", "Draw data and curve: .png or .svg.")] = None,
     animate: Annotated[Path | None, option("FILE", "Animate the fit: .gif, .mp4 or .html.")] = None,
-    watch: Annotated[
-        bool, flag("Show the fit in a window, during the training and once more afterwards.", "--watch")
-    ] = False,
+    watch: Annotated[bool, flag("Show the fit in a window, and once more at its end.", "--watch")] = False,
     as_json: options.AsJson = False,
     plugin: options.Plugins = None,
 ) -> None:
@@ -204,11 +188,9 @@ def fit(
         raise typer.Exit(INTERRUPTED)
 
 
-@app.command(
-    epilog=examples(
-        "sgdbench run quadratic --optimizer sgd,adam --seed 0-4",
-        'sgdbench run cars.csv --x hp --y mpg --model "a*hp + b"',
-    )
+@command(
+    "sgdbench run quadratic --optimizer sgd,adam --seed 0-4",
+    'sgdbench run cars.csv --x hp --y mpg --model "a*hp + b"',
 )
 def run(
     study: options.StudyOrTable = "quadratic",
@@ -249,7 +231,7 @@ def run(
     """Run a study, or a default one for a table, and write its report.
 
     Trains every configuration of its grid, trains some of them again with the reference to check, times the variants on
-    its model, and writes tables, figures, report.html and report.md. An option takes the place of what the study says.
+    its model, and writes tables, figures, report.html and report.md. Options replace settings of the study.
 
     Exit code 1 if a kernel gives another result than the reference, or a run another one when it is trained once more.
     """
@@ -292,11 +274,9 @@ def run(
         raise typer.Exit(FAILED)
 
 
-@app.command(
-    epilog=examples(
-        "sgdbench tune quadratic --trials 500",
-        "sgdbench tune auto-mpg --trials 2000 --sampler cmaes --optimizer 'adam(beta1=log1m:0.5:0.99)'",
-    )
+@command(
+    "sgdbench tune quadratic --trials 500",
+    "sgdbench tune auto-mpg --trials 2000 --sampler cmaes --optimizer 'adam(beta1=log1m:0.5:0.99)'",
 )
 def tune(
     study: options.StudyOrTable = "quadratic",
@@ -360,16 +340,9 @@ def tune(
         raise typer.Exit(FAILED)
 
 
-@app.command(
-    epilog=examples(
-        "sgdbench speed",
-        "sgdbench speed auto-mpg --only fused,lanes,C --seconds 5",
-    )
-)
+@command("sgdbench speed", "sgdbench speed auto-mpg --only fused,lanes,C --seconds 5")
 def speed(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="Whose model and data: a built-in study, or a TOML file.")
-    ] = "quadratic",
+    study: Annotated[str, argument("STUDY", "Whose model and data: a built-in study, or a TOML file.")] = "quadratic",
     only: Annotated[
         Any, option("NAMES", 'Variants, such as "fused,lanes,C"; without it, all.', read=parse.split_list)
     ] = None,
@@ -397,20 +370,13 @@ def speed(
         raise typer.Exit(FAILED)
 
 
-@app.command(
-    epilog=examples(
-        "sgdbench compare fused fused-fma",
-        "sgdbench compare results/before results/after --gate 1.05",
-    )
-)
+@command("sgdbench compare fused fused-fma", "sgdbench compare results/before results/after --gate 1.05")
 def compare(
     base: Annotated[
         str,
-        typer.Argument(
-            metavar="A", help="A variant such as fused, the folder of a run, or a .json file of pytest-benchmark."
-        ),
+        argument("A", "A variant such as fused, the folder of a run, or a .json file of pytest-benchmark."),
     ],
-    new: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind: is it slower than A?")],
+    new: Annotated[str, argument("B", "Another of the same kind: is it slower than A?")],
     gate: Annotated[
         float | None,
         option(
@@ -463,16 +429,9 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-@app.command(
-    epilog=examples(
-        "sgdbench report results/quadratic",
-        "sgdbench report results/before results/after --out both.html",
-    )
-)
+@command("sgdbench report results/quadratic", "sgdbench report results/before results/after --out both.html")
 def report(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER...", help="Folders of runs, of runs still in progress too.")
-    ],
+    folders: Annotated[list[Path], argument("FOLDER...", "Folders of runs, of runs still in progress too.")],
     out: Annotated[
         Path | None, option("FILE", "Where several are shown side by side; without it, comparison.html here.")
     ] = None,
@@ -489,14 +448,12 @@ def report(
     make_reports(folders, out, svg=figures)
 
 
-@app.command(
-    epilog=examples(
-        "sgdbench new cars.csv --y mpg",
-        'sgdbench new cars.csv --y mpg --x hp --model "a*hp**2 + b*hp + c" --out mine.toml',
-    )
+@command(
+    "sgdbench new cars.csv --y mpg",
+    'sgdbench new cars.csv --y mpg --x hp --model "a*hp**2 + b*hp + c" --out mine.toml',
 )
 def new(
-    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, TSV or Parquet file.")],
+    data: Annotated[Path, argument("FILE", "A CSV, TSV, Parquet or Arrow file, or a folder of such files.")],
     y: Annotated[str, option("COLUMN", "What is to be fitted.")],
     x: options.Inputs = None,
     model: options.Model = None,
@@ -518,12 +475,7 @@ def new(
     write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss or "squared", overwrite=overwrite)
 
 
-@app.command(
-    epilog=examples(
-        "sgdbench schema",
-        "sgdbench schema > schema.md",
-    )
-)
+@command("sgdbench schema", "sgdbench schema > schema.md")
 def schema(plugin: options.Plugins = None) -> None:
     """Print all keys of study files, in Markdown."""
     from bench.study.schema_page import schema_page  # noqa: PLC0415
@@ -531,7 +483,7 @@ def schema(plugin: options.Plugins = None) -> None:
     print(schema_page(), end="")
 
 
-@app.command(epilog=examples("sgdbench studies", "sgdbench studies | sort"))
+@command("sgdbench studies", "sgdbench studies | sort")
 def studies(plugin: options.Plugins = None) -> None:
     """List the built-in studies and suites."""
     from bench.study.load import describe_builtin  # noqa: PLC0415
@@ -540,7 +492,7 @@ def studies(plugin: options.Plugins = None) -> None:
         print(f"{name:12} {description}")
 
 
-@app.command(epilog=examples("sgdbench info", "sgdbench info > machine.txt"))
+@command("sgdbench info", "sgdbench info > machine.txt")
 def info(plugin: options.Plugins = None) -> None:
     """Show the machine, the versions and the kernel cache."""
     from bench.system.environment import environment  # noqa: PLC0415

@@ -23,6 +23,11 @@ def option(
     return typer.Option(*names, metavar=metavar, help=about, parser=str, callback=convert)
 
 
+def argument(metavar: str, about: str) -> Any:
+    """Declare an argument."""
+    return typer.Argument(metavar=metavar, help=about)
+
+
 def flag(about: str, *names: str) -> Any:
     """Declare an option that is given or not."""
     return typer.Option(*names, help=about)
@@ -84,7 +89,10 @@ CacheDir = Annotated[
     Path | None, option("FOLDER", "Where the columns of a mapped table are written; without it, beside the table.")
 ]
 StudyOrTable = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A built-in study, a TOML file, or a CSV, TSV or Parquet file.")
+    str,
+    argument(
+        "STUDY", "A built-in study, a TOML file, or a table: CSV, TSV, Parquet, Arrow, or a folder of such files."
+    ),
 ]
 Model = Annotated[
     str | None,

@@ -76,7 +76,7 @@ def test_the_help_of_each_command_ends_with_two_examples_that_it_understands(sgd
         heading, *lines = out.rstrip().splitlines()[-3:]
         assert heading.strip() == "Examples:"
         for line in lines:
-            assert line.startswith(f"  sgdbench {command}")
+            assert line.strip().startswith(f"sgdbench {command}")
             parse_command(line.strip(), pytestconfig)
 
 
