@@ -1,4 +1,4 @@
-"""From what a command line names, a study or a table, and the settings on it, to the study that is run."""
+"""The study or suite that a command line names: built-in, from a file, or made for a table, with its settings."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +18,9 @@ from bench.tables.formatting import text
 from kernels.losses import make_loss
 from kernels.train.yardstick import Yardstick, find_yardstick
 
+# Of [data] and [model], whose other keys are chosen for a table.
+GIVEN_WITH_TABLES = ("data.validation", "data.test", "data.cache_dir")
+
 
 def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], target: float | None) -> Study | Suite:
     """Return a suite with these settings in each of its studies, or else a study, as `load_study_or_table` does."""
@@ -25,6 +28,8 @@ def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], 
     if suite is None:
         return load_study_or_table(name, columns, settings, target)
     _refuse_columns(name, columns)
+    if "name" in settings:
+        raise ValueError(f"--set name is for a single study, and {name} is a suite")
     return replace(suite, studies=tuple(apply_settings(study, settings, target) for study in suite.studies))
 
 
@@ -66,8 +71,11 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
     """Return the default study of a table, and print its choices."""
     if columns.y is None:
         raise ValueError(f"--y must name the column of {name} that is to be fitted")
+    chosen = [key for key in settings if key.startswith(("data.", "model.")) and key not in GIVEN_WITH_TABLES]
+    if chosen:
+        raise ValueError(f"{chosen[0]} is chosen for a table: set it in a study, which `sgdbench new` writes")
     how = columns._asdict() | show_mapping() | {"loss": settings.get("run.loss", "squared")}
-    how |= {key: settings.get(f"data.{key}") for key in ("validation", "test", "cache_dir")}
+    how |= {key.removeprefix("data."): settings.get(key) for key in GIVEN_WITH_TABLES}
     made = default_study(Path(name).absolute(), **how)
     print_choices(made.left_out, made.classes)
     if made.scaling:

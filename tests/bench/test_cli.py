@@ -361,6 +361,11 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
         (["run", "--set", "run.refin=2"], "refin is no key in [run]; did you mean refine?; known are epochs, loss"),
         (["run", "optimizers", "--x", "hp"], "--x is for a .csv"),
+        (["run", "optimizers", "--set", "name=mine"], "--set name is for a single study, and optimizers is a suite"),
+        (
+            ["run", "cars.csv", "--y", "mpg", "--set", "data.standardize=false"],
+            "data.standardize is chosen for a table",
+        ),
         ([*FIT_CARS, "--learning-rate", "1"], "there is no option --learning-rate; did you mean --lr?"),
         ([*FIT_CARS, "--epoch", "1"], "did you mean --epochs?"),
         (["run", "--seed", "4-0"], 'ranges such as "0-4,9", each from low to high with at most 1,000,000 seeds'),
