@@ -39,7 +39,7 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     except NotVerifiedError as reason:
         print(f"sgdbench: {reason}; nothing is compared", file=sys.stderr)
         return False
-    # More epochs may be what was wanted: a row of epochs has a gate only where its name asks for one.
+    # More epochs may be intended: a row of epochs has a gate only where its name asks for one.
     tables = {
         "times": judge(found.times, [gates.of(row) for row in found.times["row"]]),
         "epochs": judge(found.epochs, [gates.named(row) for row in found.epochs["row"]]),

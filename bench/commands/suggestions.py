@@ -4,27 +4,17 @@ from collections.abc import Collection
 
 # Names of our options in other tools and papers.
 OTHER_NAMES = {
-    "--learning-rate": "--lr",
-    "--learning_rate": "--lr",
-    "--learningrate": "--lr",
-    "--rate": "--lr",
-    "--rates": "--lr",
-    "--eta": "--lr",
-    "--step-size": "--lr",
-    "--batch": "--batch-size",
-    "--batch_size": "--batch-size",
-    "--batches": "--batch-size",
-    "--start": "--init",
-    "--seeds": "--seed",
-    "--iterations": "--epochs",
-    "--output": "--out",
-    "--expression": "--model",
-    "--formula": "--model",
-    "--scale": "--standardize",
-    "--normalize": "--standardize",
-    "--dropna": "--drop-missing",
-    "--val": "--validation",
-    "--tolerance": "--target",
+    "--lr": ("learning-rate", "learningrate", "rate", "rates", "eta", "step-size"),
+    "--batch-size": ("batch", "batches"),
+    "--init": ("start",),
+    "--seed": ("seeds",),
+    "--epochs": ("iterations",),
+    "--out": ("output",),
+    "--model": ("expression", "formula"),
+    "--standardize": ("scale", "normalize"),
+    "--drop-missing": ("dropna",),
+    "--validation": ("val",),
+    "--target": ("tolerance",),
 }
 
 
@@ -34,16 +24,21 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
     Names that an option has elsewhere come before similar names: "--learning-rate" is --lr, and not --animate, whose
     letters are more alike. A key of a study that has no option is given by --set.
     """
-    meant = OTHER_NAMES.get(option, option)
-    if meant not in known and "--set" in known:
-        from bench.study.schema import field_names  # noqa: PLC0415
-
-        name = meant.removeprefix("--").replace("-", "_")
-        tables = ("tune", "run", "data", "grid") if command == "tune" else ("grid", "run", "data")
-        if home := next((table for table in tables if name in field_names((table,))), None):
-            return f"there is no option {option}; give --set {home}.{name}=VALUE"
-    if meant not in known:
+    name = option.removeprefix("--").replace("_", "-")
+    meant = next((ours for ours, others in OTHER_NAMES.items() if name in others), f"--{name}")
+    keys = _keys_by_option(command) if "--set" in known else {}
+    if meant not in known and meant not in keys:
         from kernels.base.checks import closest_name  # noqa: PLC0415 (takes half a second, after a mistake only)
 
-        meant = closest_name(option, sorted(known), cutoff=0.7) or ""
-    return f"there is no option {option}; did you mean {meant}?" if meant else f"there is no option {option}"
+        meant = closest_name(option, sorted({*known, *keys}), cutoff=0.7) or ""
+    if meant in known:
+        return f"there is no option {option}; did you mean {meant}?"
+    return f"there is no option {option}" + (f"; give --set {keys[meant]}=VALUE" if meant else "")
+
+
+def _keys_by_option(command: str) -> dict[str, str]:
+    """Return the keys of a study by the option that each would have; of two of one name, the one that matters more."""
+    from bench.study.schema import field_names  # noqa: PLC0415
+
+    tables = ("data", "grid", "run", "tune") if command == "tune" else ("data", "grid", "run")
+    return {f"--{key.replace('_', '-')}": f"{table}.{key}" for table in tables for key in field_names((table,))}

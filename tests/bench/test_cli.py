@@ -357,6 +357,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["fit", "cars.csv", "--y", "name"], "not 'x'; classes are for the losses logistic and hinge"),
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
         (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
+        (["run", "--kernal", "fused"], "there is no option --kernal; give --set run.kernel=VALUE"),
         (["run", "--init", "a=1"], "there is no option --init; give --set grid.init=VALUE"),
         (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
         (["run", "--set", "run.refin=2"], "refin is no key in [run]; did you mean refine?; known are epochs, loss"),
