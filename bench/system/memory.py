@@ -1,6 +1,5 @@
 """The memory that is available."""
 
-import resource
 from pathlib import Path
 
 _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -8,10 +7,18 @@ _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memor
 
 def available_memory() -> int | None:
     """Return the number of bytes that this process can take without swapping, or None if that is not known."""
-    found = [_available_on_machine(), *map(_limit_of_group, _CGROUPS)]
-    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
-    found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    found = [_available_on_machine(), *map(_limit_of_group, _CGROUPS), *_limits_of_process()]
     return min((amount for amount in found if amount is not None), default=None)
+
+
+def _limits_of_process() -> list[int]:
+    """Return the limits that the shell set, such as by ulimit."""
+    try:
+        import resource  # noqa: PLC0415
+    except ModuleNotFoundError:  # Windows
+        return []
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    return [limit for limit in limits if limit != resource.RLIM_INFINITY]
 
 
 def _available_on_machine() -> int | None:
