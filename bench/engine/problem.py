@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.engine.fingerprint import hash_columns
 from bench.engine.recording import settle_record
+from bench.engine.settings import HeldOut
 from bench.store.clock import Clock
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
@@ -138,8 +139,8 @@ def make_problem(
     y: ArrayLike,
     settings: RunTable,
     folder: Path,
-    validation: float | tuple[Inputs, ArrayLike] | None = None,
-    test: float | tuple[Inputs, ArrayLike] | None = None,
+    validation: HeldOut = None,
+    test: HeldOut = None,
 ) -> Problem:
     """Check the data, hold out parts of them, and settle the marks that a run into this folder records.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Union, Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,11 @@ from bench.engine.memory import Memory, longest_run
 from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.refine import refined_plan
+from bench.engine.settings import SweepSettings, check_settings
 from bench.engine.train import Executor, Trainer, train_in_threads
 from bench.engine.yardstick import settle_yardstick
 from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid
-from bench.study.load import check_table
 from bench.study.schema import RunTable
 from bench.tables.excess import add_excess
 from bench.tables.ranking import ranking
@@ -31,8 +31,6 @@ from kernels.base.checks import describe
 from kernels.base.columns import Inputs
 from kernels.compile.kinds import check_dtype
 from kernels.data.samples import allocate_data, to_dtype
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss
 from kernels.model.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
@@ -47,66 +45,61 @@ def sweep(
     y: ArrayLike,
     grid: Grid,
     *,
-    epochs: int = 100,
-    target: float | None = None,
-    loss: str | Loss = "squared",
-    drop_last: bool = True,
-    kernel: str = "lanes",
-    record: str | int = "log",
-    confirm: int = 20,
-    refine: int = 0,
-    validation: float | tuple[Inputs, ArrayLike] | None = None,
-    test: float | tuple[Inputs, ArrayLike] | None = None,
-    patience: int | None = None,
     executor: Union[str, "Client", Executor] = "threads",
     out: str | Path | None = None,
     study: str = "",
     resume: bool = True,
     progress: Callable[[int], None] = lambda done: None,
+    **settings: Unpack[SweepSettings],
 ) -> SweepResult:
     """Train every configuration of a grid.
 
-    All losses of a run are stored, at each of its marks, as long as there are at most 2**24 of them in the sweep and
-    2**20 in the run. Of more, those at every second mark are stored, or at every fourth and so on, and the last one of
-    each run.
+    The losses of a run are stored at each of its marks, as long as there are at most 2**24 of them in the sweep and
+    2**20 in the run; else at every second mark, or every fourth and so on, and at the last one of each run.
 
     Parameters
     ----------
-    model, x, y, epochs, target, loss, drop_last, validation, patience
-        As for `kernels.fit`. Where there are samples for validation and no target, choices are ranked by the loss on
-        them: at the end of a run, or with patience at its lowest, of the parameters that `final_loss`, `param_<name>`
-        and `SweepResult.best` are about.
-    test : float or (x, y), optional
-        As for `kernels.fit`. By these samples nothing is decided: when all is, the best choice is judged by them, and
-        the verdict begins with that.
+    model, x, y
+        As for `kernels.fit`.
     grid : Grid
-        What to try.
-    kernel : str
-        ``"lanes"`` (32 runs side by side) or ``"lanes-fma"``, or one of those of `kernels.fit`, run by run.
-    record : str or int
-        The marks at which losses are recorded and compared with the target, as for `kernels.fit`. ``"log"``: as many of
-        them to a decade, 10 at most, that they add at most 0.4 evaluations of the loss to each epoch of a run, or as
-        many as the folder has already; `SweepResult.clock` tells how many.
-    confirm : int
-        The leading choices are trained once more, from the same starts with this many seeds that had no part in
-        choosing them, and recorded finely (`bench.engine.confirm`). 0 leaves that out; such runs of an earlier time are
-        used as long as they are about the ranking of today.
-    refine : int
-        Learning rates around the best choice of each optimizer, or beyond it where it is at the edge of the grid, are
-        added in at most this many rounds (`bench.engine.refine`).
+        The values to try.
     executor : str or distributed.Client
         Where jobs run: ``"threads"``, one for each processor, or the client of a Dask cluster
         (`bench.engine.dask`), which gives the same bits.
     out : path, optional
-        The run's folder. What it holds already of these configurations is not trained again, so the same call
-        resumes a run that was stopped, and more epochs or more seeds extend one. Without it the results are
-        stored in a temporary folder, for as long as the object that is returned or its `run` lives.
+        The run's folder. Configurations that it holds already are not trained again, so the same call resumes a run
+        that was stopped, and more epochs or more seeds extend one. Without it the results are stored in a temporary
+        folder, for as long as the object that is returned or its `run` lives.
     study : str
         The study as a TOML text, for the record in the folder.
     resume : bool
         False refuses a folder that holds results.
     progress : callable
         Called with the number of configurations of the grid that are done.
+    **settings
+        Those of a study's tables [run] and [data].
+
+        `epochs` (100), `target` (None), `loss` ("squared"), `drop_last` (True), `patience` and `validation` (None):
+        as for `kernels.fit`. Where there are samples for validation and no target, choices are ranked by the loss on
+        them: at the end of a run, or with patience at its lowest, of the parameters that `final_loss`, `param_<name>`
+        and `SweepResult.best` are about.
+
+        `test` (None): as for `kernels.fit`. These samples decide nothing: the best choice is judged by them in the
+        end, and the verdict begins with that.
+
+        `kernel`: ``"lanes"``, the default (32 runs side by side), or ``"lanes-fma"``, or one of those of
+        `kernels.fit`, run by run.
+
+        `record`: the marks at which losses are recorded and compared with the target, as for `kernels.fit`.
+        ``"log"``, the default, has as many of them to a decade, 10 at most, that they add at most 0.4 evaluations of
+        the loss to each epoch of a run, or as many as the folder has already; `SweepResult.clock` tells how many.
+
+        `confirm` (20): the leading choices are trained once more, from the same starts with this many seeds that had
+        no part in choosing them, and recorded finely (`bench.engine.confirm`). 0 leaves that out; such runs of an
+        earlier time are used as long as they are about the ranking of today.
+
+        `refine` (0): learning rates around the best choice of each optimizer, or beyond it where it is at the edge of
+        the grid, are added in at most this many rounds (`bench.engine.refine`).
 
     Raises
     ------
@@ -118,30 +111,28 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     model = model if isinstance(model, Model) else make_model(model)
-    given = {"epochs": epochs, "loss": make_loss(loss).text, "target": target, "drop_last": drop_last, "kernel": kernel}
-    given |= {"record": record, "confirm": confirm, "refine": refine, "patience": patience}
-    settings = check_table(RunTable, given)
+    shared, held_out, _ = check_settings("sweep", SweepSettings, settings)
     run_jobs = find_executor(executor)
-    check_grid(grid, model, settings, np.size(y), held_out=validation is not None)
+    check_grid(grid, model, shared, np.size(y), held_out=held_out["validation"] is not None)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        problem = make_problem(model, x, y, settings, folder, validation, test)
+        problem = make_problem(model, x, y, shared, folder, **held_out)
         if "float32" in grid.dtype:
             _check_float32(problem, grid)
         trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(model, problem.y.size)
         trainer.train(plan, resume=resume, progress=progress)
-        record_settings(folder, settings.epochs, validation, test, problem.classes)
+        record_settings(folder, shared.epochs, **held_out, classes=problem.classes)
         result = load_run(folder)
         settle_yardstick(problem, result.starts, folder)
-        for _ in range(settings.refine):
+        for _ in range(shared.refine):
             more = refined_plan(plan, _rank(result, problem), grid, problem)
             if more is None:
                 break
             plan = more
             trainer.train(plan)
             result = load_run(folder)
-        if settings.confirm:
-            confirm_choices(trainer, grid, _rank(result, problem), settings.confirm)
+        if shared.confirm:
+            confirm_choices(trainer, grid, _rank(result, problem), shared.confirm)
             result = load_run(folder)
         if problem.test is not None:
             judge_choice(result, confirmed_ranking(result, _rank(result, problem), problem), problem.loss, problem.test)

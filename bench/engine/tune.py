@@ -4,10 +4,9 @@ import math
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypedDict, Union, Unpack
+from typing import TYPE_CHECKING, Any, Union, Unpack
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
+from bench.engine.settings import TuneSettings, check_settings
 from bench.engine.sweep import check_grid, find_executor, sweep
 from bench.engine.train import Executor, Trainer, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import settle_yardstick
@@ -29,8 +29,6 @@ from bench.store.journal import open_journal, seal_journal
 from bench.store.run_folder import OpenRun, explain_os_errors, open_run
 from bench.store.tuning import GRID, IMPORTANCE, TuneResult, load_tuning
 from bench.study.grid import Grid
-from bench.study.load import check_table
-from bench.study.schema import RunTable
 from bench.study.space import SearchSettings, Space, check_double
 from bench.tables.excess import add_excess
 from bench.tables.ranking import ranking, recommended_choice
@@ -38,35 +36,14 @@ from bench.tables.run_costs import CHOICES, loss_floor
 from bench.tables.trial_value import rank_trials, trial_value
 from bench.tables.winners import MOST
 from kernels import Model
-from kernels.base.checks import describe, did_you_mean
+from kernels.base.checks import describe
 from kernels.base.columns import Inputs
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
-from kernels.losses import make_loss
-from kernels.losses.loss import Loss
 from kernels.model.models import make_model
 
 if TYPE_CHECKING:
     from distributed import Client
     from optuna import Trial
-
-
-class TuneSettings(TypedDict, total=False):
-    """The settings of a search: keys of the tables [tune], [run] and [data] of a study."""
-
-    trials: int
-    sampler: str
-    pruner: str
-    sampler_seed: int
-    epochs: int
-    target: float | None
-    loss: str | Loss
-    drop_last: bool
-    kernel: str
-    record: str | int
-    confirm: int
-    patience: int | None
-    validation: float | tuple[Inputs, ArrayLike] | None
-    test: float | tuple[Inputs, ArrayLike] | None
 
 
 def tune(
@@ -124,13 +101,8 @@ def tune(
     model = model if isinstance(model, Model) else make_model(model)
     if not isinstance(space, Space):
         raise ValueError(f"space must be a Space, not {describe(space)}")
-    for name in settings:
-        if name not in TuneSettings.__annotations__:
-            raise TypeError(f"tune has no argument {name!r}{did_you_mean(name, TuneSettings.__annotations__)}")
-    given: dict[str, Any] = dict(settings)
-    held_out = {name: given.pop(name, None) for name in ("validation", "test")}
-    searched = SearchSettings(**{own.name: given.pop(own.name) for own in fields(SearchSettings) if own.name in given})
-    shared = check_table(RunTable, given | {"loss": make_loss(given.get("loss", "squared")).text})
+    shared, held_out, about_search = check_settings("tune", TuneSettings, settings)
+    searched = SearchSettings(**about_search)
     run_jobs = find_executor(executor)
     if grid is not None:
         check_grid(grid, model, shared, np.size(y), held_out=held_out["validation"] is not None)

@@ -1,0 +1,68 @@
+"""The settings of sweeps and searches, as arguments of `bench.sweep` and `bench.tune`."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from numpy.typing import ArrayLike
+
+from bench.study.load import check_table
+from bench.study.schema import RunTable
+from kernels.base.checks import did_you_mean
+from kernels.base.columns import Inputs
+from kernels.losses import make_loss
+from kernels.losses.loss import Loss
+
+HeldOut = float | tuple[Inputs, ArrayLike] | None
+"""Samples that are held out: a share of x and y, or data besides them."""
+
+
+class RunSettings(TypedDict, total=False):
+    """Keys of the tables [run] and [data] of a study."""
+
+    epochs: int
+    target: float | None
+    loss: str | Loss
+    drop_last: bool
+    kernel: str
+    record: str | int
+    confirm: int
+    patience: int | None
+    validation: HeldOut
+    test: HeldOut
+
+
+class SweepSettings(RunSettings, total=False):
+    """The settings of a sweep."""
+
+    refine: int
+
+
+class TuneSettings(RunSettings, total=False):
+    """The settings of a search, some of them keys of the table [tune]."""
+
+    trials: int
+    sampler: str
+    pruner: str
+    sampler_seed: int
+
+
+def check_settings(
+    function: str, known: type[RunSettings], given: Mapping[str, Any]
+) -> tuple[RunTable, dict[str, HeldOut], dict[str, Any]]:
+    """Return the settings that all runs share, checked, the arguments of what is held out, and the others.
+
+    Raises
+    ------
+    TypeError
+        For a setting that the function does not have.
+    ValueError
+        Names the setting, its value and what would be accepted.
+    """
+    for name in given:
+        if name not in known.__annotations__:
+            raise TypeError(f"{function} has no argument {name!r}{did_you_mean(name, known.__annotations__)}")
+    held_out = {name: given.get(name) for name in ("validation", "test")}
+    shared = {name: given[name] for name in RunTable.model_fields if name in given}
+    shared["loss"] = make_loss(given.get("loss", "squared")).text
+    others = {name: value for name, value in given.items() if name not in shared and name not in held_out}
+    return check_table(RunTable, shared), held_out, others
