@@ -42,8 +42,8 @@ def plan_jobs(
     problem: Problem,
     plan: pd.DataFrame,
     progress: Progress,
+    shared: "SharedKernels",
     until: int | None = None,
-    many_options: int = MANY_OPTIONS,
 ) -> Iterator[Job]:
     """Yield the rows of a plan that are not finished, in jobs.
 
@@ -56,10 +56,10 @@ def plan_jobs(
     plan : DataFrame
         As from `Grid.frame`.
     progress : Progress
+    shared : SharedKernels
+        From `share_kernels`.
     until : int, optional
         Train this many epochs; all by default.
-    many_options : int
-        From this many on, optimizers that differ in their options alone share jobs.
     """
     loss, settings, clock = problem.loss, problem.settings, problem.clock
     dtypes = dtypes_of(plan)
@@ -69,7 +69,6 @@ def plan_jobs(
     schedules = plan["schedule"].cat
     factors = schedule_factors(schedules.categories.to_series(), settings.epochs)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()
-    shared = share_kernels(plan, settings, many_options)
     optimizers, of_row = shared.optimizers, plan["optimizer"].cat.codes.to_numpy()
     for key, group in _unfinished_rows(plan, progress, shared.numbers[of_row]).groupby(SHARED, sort=False):
         common = dict(zip(SHARED, cast(tuple[Any, ...], key), strict=True))
@@ -122,7 +121,7 @@ class SharedKernels(NamedTuple):
 
 
 def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MANY_OPTIONS) -> SharedKernels:
-    """Return the optimizers of a plan, and which of them share jobs."""
+    """Return the optimizers of a plan, and which share jobs: at least `many_options` that differ in options alone."""
     optimizers = [make_optimizer(text) for text in plan["optimizer"].cat.categories]
     shared = SharedKernels(optimizers, np.arange(len(optimizers)), np.zeros(len(optimizers), np.bool_))
     # In float32, numbers made of options alone are of double precision, which those of a lane would not be.

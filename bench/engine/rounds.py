@@ -46,7 +46,7 @@ class Round:
         The ids of runs of which the folder holds results.
     executor : Executor
     many_options : int
-        As for `bench.engine.jobs.plan_jobs`.
+        As for `bench.engine.jobs.share_kernels`.
     """
 
     def __init__(

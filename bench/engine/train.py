@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.engine.jobs import MANY_OPTIONS, dtypes_of, plan_jobs, share_kernels
+from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, plan_jobs, share_kernels
 from bench.engine.problem import Job, Problem, fingerprint_held_out
 from bench.engine.progress import Progress, lowest_loss
 from bench.engine.threads import run_in_threads
@@ -120,11 +120,14 @@ def train_jobs(
     executor : Executor
     note : callable
         Called with each job that is done, and its runs.
-    until, many_options
+    until : int, optional
         As for `bench.engine.jobs.plan_jobs`.
+    many_options : int
+        As for `bench.engine.jobs.share_kernels`.
     """
-    compile_kernels(problem, plan, many_options)
-    jobs = plan_jobs(problem, plan, stored, until, many_options)
+    shared = share_kernels(plan, problem.settings, many_options)
+    compile_kernels(problem, plan, shared)
+    jobs = plan_jobs(problem, plan, stored, shared, until)
     with (
         closing(Writer(run, plan["config_id"], stored, problem.model)) as writer,
         closing(executor(problem, jobs, Event())) as results,
@@ -179,12 +182,10 @@ def loss_stride(configurations: int, last: int) -> int:
     return every
 
 
-def compile_kernels(problem: Problem, plan: pd.DataFrame, many_options: int = MANY_OPTIONS) -> None:
+def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels) -> None:
     """Compile the kernels before the threads need them: numba compiles one at a time anyway."""
-    settings = problem.settings
-    if settings.kernel != "reference":
-        shared = share_kernels(plan, settings, many_options)
-        made_of = settings.kernel, problem.model, problem.loss
+    if problem.settings.kernel != "reference":
+        made_of = problem.settings.kernel, problem.model, problem.loss
         for dtype in np.unique(dtypes_of(plan)):
             for code in np.unique(shared.numbers):
                 own, optimizer = bool(shared.per_run[code]), shared.optimizers[code]

@@ -60,7 +60,7 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
         *tables, _ = (part for part in key if isinstance(part, str))
         return place + "".join(f"{quote_key(table)}." for table in tables)
 
-    return _validate(table, locate, recorded=recorded)
+    return study_of_table(table, locate, recorded=recorded)
 
 
 def read_study_table(path: Path) -> dict[str, Any]:
@@ -80,17 +80,6 @@ def resolve_paths(table: Mapping[str, Any], path: Path) -> None:
     for key in ("path", "validation_path", "test_path", "cache_dir"):
         if isinstance(data, dict) and isinstance(data.get(key), str):
             data[key] = str(path.absolute().parent / data[key])
-
-
-def study_of_table(table: Mapping[str, Any]) -> Study:
-    """Return the study that nested dictionaries describe, checked like a file.
-
-    Raises
-    ------
-    ValueError
-        As from `load_study`, without the file.
-    """
-    return _validate(table, lambda key: "")
 
 
 def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
@@ -197,8 +186,10 @@ def _describe_missing_study(path: Path) -> str:
     )
 
 
-def _validate(table: Mapping[str, Any], locate: Callable[[Key], str], *, recorded: bool = False) -> Study:
-    """Return the study, after all checks that need no data; `locate(key)` begins the sentence about a key."""
+def study_of_table(
+    table: Mapping[str, Any], locate: Callable[[Key], str] = lambda key: "", *, recorded: bool = False
+) -> Study:
+    """Return the study that nested dictionaries describe, after all checks that need no data; see `check_table`."""
     study = check_table(Study, table, locate, recorded=recorded)
     if recorded:
         return study

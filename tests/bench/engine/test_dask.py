@@ -20,7 +20,7 @@ from bench.commands import cluster as command
 from bench.commands.cluster import open_cluster
 from bench.engine import dask, jobs, train
 from bench.engine.dask import DaskExecutor
-from bench.engine.jobs import plan_jobs
+from bench.engine.jobs import plan_jobs, share_kernels
 from bench.engine.problem import make_problem
 from bench.engine.processors import describe_worker
 from bench.engine.progress import Progress
@@ -142,7 +142,8 @@ def some_jobs(optimizer, **changed):
     settings = RunTable(epochs=3, **{"kernel": "fused"} | changed)
     problem = make_problem(models.quadratic, X, Y, settings, ROOT / "nowhere", 0.2)
     plan = problem.with_ids(grid_of([optimizer], 8).frame(problem.model, problem.y.size))
-    return problem, list(plan_jobs(problem, plan, Progress.begin(plan, problem)))[:2]
+    jobs = plan_jobs(problem, plan, Progress.begin(plan, problem), share_kernels(plan, settings))
+    return problem, list(jobs)[:2]
 
 
 # The same bits
