@@ -1,4 +1,4 @@
-"""How good the choice that was made is, on samples that had no part in making it."""
+"""The losses of the recommended choice on samples that had no part in choosing it."""
 
 import pandas as pd
 

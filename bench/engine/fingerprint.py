@@ -1,4 +1,4 @@
-"""What tells the samples of a run from all others."""
+"""Hashes that stand for the samples of a run."""
 
 from hashlib import blake2b
 
