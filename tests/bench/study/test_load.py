@@ -216,7 +216,7 @@ def test_text_files_of_other_systems(write):
         ("target = 1", "target = -1", ", line 29: run.target must be a finite number >= 0 or None, not -1"),
         ('"reference"', '"fast"', ", line 30: run.kernel must be one of reference, fused, fused-fma, lanes"),
         ('"huber(2)"', '"hubert"', ", line 31: run.loss 'hubert' is not known (did you mean 'huber'?); known are"),
-        ("drop_last = false", "drop_last = 0", ", line 32: run.drop_last must be a valid boolean, not 0"),
+        ("drop_last = false", "drop_last = 0", ", line 32: run.drop_last must be True or False, not 0"),
         ('inputs = ["u", "v"]', "inputs = [", " is not valid TOML: "),
         ("[grid.init]", "[grid]", " is not valid TOML: Cannot declare"),
         ("epochs = 20", "epochs = " + "[" * 5000, " is nested too deeply"),
