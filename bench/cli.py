@@ -201,7 +201,7 @@ def run(
     cache_dir: options.CacheDir = None,
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>.")] = None,
     resume: options.Resume = False,
-    yes: Annotated[bool, flag("Do not ask before a very large grid.", "--yes")] = False,
+    yes: Annotated[bool, flag("Run a very large grid too.", "--yes")] = False,
     lr: Annotated[Any, option("RATES", 'Such as "0.1,0.5" or "log:0.01:1:20".', read=parse.parse_values)] = None,
     batch_size: Annotated[Any, option("SIZES", 'Such as "1,16,full".', read=parse.parse_values)] = None,
     optimizer: Annotated[Any, option("NAMES", 'Such as "sgd,momentum(0.9),adam".', read=parse.parse_values)] = None,
@@ -285,10 +285,12 @@ def tune(
     model: options.Model = None,
     drop_missing: options.DropMissing = False,
     cache_dir: options.CacheDir = None,
-    trials: Annotated[int | None, option("COUNT", "How many choices are tried, over all optimizers; 1,000.")] = None,
-    sampler: Annotated[str | None, option("NAME", 'What proposes them: "tpe", "cmaes", "random" or "qmc".')] = None,
-    pruner: Annotated[str | None, option("NAME", 'What gives trials up: "asha", "hyperband" or "none".')] = None,
-    sampler_seed: Annotated[int, option("SEED", "Another one gives other trials.")] = 0,
+    trials: Annotated[
+        int | None, option("COUNT", "The number of trials over all optimizers; without it, 1,000.")
+    ] = None,
+    sampler: Annotated[str | None, option("NAME", 'The sampler: "tpe", "cmaes", "random" or "qmc".')] = None,
+    pruner: Annotated[str | None, option("NAME", 'The pruner: "asha", "hyperband" or "none".')] = None,
+    sampler_seed: Annotated[int, option("SEED", "The seed of the sampler.")] = 0,
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>-tuned.")] = None,
     resume: options.Resume = False,
     grid: Annotated[bool, flag("Train the grid of the study too, as a yardstick, or not.", "--grid/--no-grid")] = True,
@@ -312,8 +314,8 @@ def tune(
     starts with all seeds. The best ones are trained again with fresh seeds, and so is the best of the grid.
 
     Ranges are "log:low:high", "lin:low:high", "int:low:high" or "logint:low:high" for whole numbers, and
-    "log1m:low:high" for numbers whose distance to 1 counts, such as betas; those of learning rates and batch sizes are
-    set by --set tune.lr=log:0.001:1 and --set tune.batch_size=logint:1:64.
+    "log1m:low:high" for numbers whose distance to 1 counts, such as betas. Set those of learning rates and batch sizes
+    by --set tune.lr=log:0.001:1 and --set tune.batch_size=logint:1:64.
 
     Exit code 1 if a trial that is trained again with the reference gives another result.
     """
@@ -342,11 +344,13 @@ def tune(
 
 @command("sgdbench speed", "sgdbench speed auto-mpg --only fused,lanes,C --seconds 5")
 def speed(
-    study: Annotated[str, argument("STUDY", "Whose model and data: a built-in study, or a TOML file.")] = "quadratic",
+    study: Annotated[
+        str, argument("STUDY", "The study whose model and data are used: built-in, or a TOML file.")
+    ] = "quadratic",
     only: Annotated[
         Any, option("NAMES", 'Variants, such as "fused,lanes,C"; without it, all.', read=parse.split_list)
     ] = None,
-    peers: Annotated[bool, flag("Those too that other packages bring: JAX, PyTorch, scikit-learn.", "--peers")] = False,
+    peers: Annotated[bool, flag("Include the peers of other packages: JAX, PyTorch, scikit-learn.", "--peers")] = False,
     batch_size: options.BatchSize = "1",
     optimizer: options.Optimizer = "sgd",
     shuffle: options.Shuffle = False,
@@ -359,7 +363,7 @@ def speed(
 ) -> None:
     """Verify and time the variants, and compare them.
 
-    Each is held against the reference before it is timed, and all take turns. Exit code 1 if one gives another result.
+    Each is compared with the reference before it is timed, and all take turns. Exit code 1 if one gives another result.
     The share of the roof says how near a kernel comes to the time that its arithmetic takes by itself.
     """
     from bench.commands.speed import run_speed  # noqa: PLC0415
@@ -381,8 +385,8 @@ def compare(
         float | None,
         option(
             "RATIO",
-            "Fail where B is slower by more than that: where the whole 95 % interval of time of B / time of A is above "
-            "it, such as 1.05; without it, report only.",
+            "Fail where B is slower by more than this ratio, such as 1.05: where the whole 95 % interval of time of B "
+            "divided by time of A is above it; without it, report only.",
         ),
     ] = None,
     tolerances: Annotated[
@@ -394,7 +398,7 @@ def compare(
         ),
     ] = None,
     study: Annotated[
-        str | None, option("STUDY", 'For variants: whose model and data; without it, "quadratic".')
+        str | None, option("STUDY", 'For variants: the study whose model and data are used; without it, "quadratic".')
     ] = None,
     batch_size: Annotated[
         Any, option("SIZE", 'For variants: samples per update, or "full"; without it, 1.', read=parse.parse_value)
@@ -433,15 +437,15 @@ def compare(
 def report(
     folders: Annotated[list[Path], argument("FOLDER...", "Folders of runs, of runs still in progress too.")],
     out: Annotated[
-        Path | None, option("FILE", "Where several are shown side by side; without it, comparison.html here.")
+        Path | None, option("FILE", "The page that shows several side by side; without it, comparison.html here.")
     ] = None,
     figures: options.Svg = "png",
     plugin: options.Plugins = None,
 ) -> None:
-    """Make the report of a run again from what its folder holds; nothing is trained.
+    """Make the report of a run again from its folder; nothing is trained.
 
-    Writes report.html, report.md, tables and figures into the folder. Of several folders, each gets its own, and one
-    more page shows them side by side.
+    Writes report.html, report.md, tables and figures into the folder. With several folders, each gets its own report,
+    and one more page shows them side by side.
     """
     from bench.commands.report import make_reports  # noqa: PLC0415
 

@@ -71,7 +71,7 @@ Plugins = Annotated[
         help="A Python file of your own that registers optimizers, losses, ...; once for each.",
     ),
 ]
-Svg = Annotated[Any, option("FORMAT", 'Write figures as "png", or with "svg" as both.', read=parse.parse_figures)]
+Svg = Annotated[Any, option("FORMAT", '"png", or "svg" to write figures as both.', read=parse.parse_figures)]
 AsJson = Annotated[bool, flag("Print one JSON object, for scripts.", "--json")]
 
 # Of tables; `run` and `tune` take studies too.
@@ -141,5 +141,5 @@ Settings = Annotated[
         "--set",
     ),
 ]
-Resume = Annotated[bool, flag("Go on with, or extend, what the folder holds.", "--resume")]
+Resume = Annotated[bool, flag("Continue or extend the run in the folder.", "--resume")]
 Cluster = Annotated[str | None, option("CLUSTER", 'Train on Dask: "local:4" for 4 processes, or "tcp://HOST:PORT".')]
