@@ -5,7 +5,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +44,7 @@ def open_cluster(cluster: str | None) -> Iterator[Executor]:
         raise ValueError(f"--cluster must be {ACCEPTED}, not {cluster!r}")
     if find_spec("distributed") is None:
         raise ValueError('--cluster needs dask.distributed: pip install "distributed>=2024.8" "bokeh>=3.1"')
-    with _silent_logs(), ExitStack() as stack:
-        client = stack.enter_context(_start_workers(int(local[1])) if local else _connect(cluster))
+    with _silent_logs(), _start_workers(int(local[1])) if local else _connect(cluster) as client:
         print(f"sgdbench: {_describe(client)}", file=sys.stderr)
         from bench.engine.dask import DaskExecutor  # noqa: PLC0415
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # An R² that is nearer to 1 than this is 1 but for rounding.
 ROUNDING = 1e-12
-# What a film needs to know of a fit, besides its result.
+# The settings that the film of a fit depends on.
 FILM_SETTINGS = ("batch_size", "shuffle", "seed", "optimizer", "loss", "kernel")
 
 
