@@ -1,8 +1,9 @@
 """Rules of the user's own: registered under a name, they are used by it everywhere a built-in one is.
 
-Each of the functions below is a decorator, with or without options, and can be called as well. A rule is tried at once
-on a small problem (`kernels.extend.rule_check`), and a rule that is wrong is refused with its file and its line. It is
-then fixed: a helper or a constant that changes later counts when the rule is registered again.
+Each of the functions below is a decorator, with or without options, and can be called as well; then it returns the
+function. A rule is tried at once on a small problem (`kernels.extend.rule_check`), and a rule that is wrong is refused
+with its file and its line. It is then fixed: a helper or a constant that changes later counts when the rule is
+registered again.
 """
 
 import sys
@@ -137,11 +138,6 @@ def register_loss(
     name, options, bounds
         As for `register_optimizer`.
 
-    Returns
-    -------
-    callable
-        The function itself, or a decorator.
-
     Raises
     ------
     ValueError
@@ -195,11 +191,6 @@ def register_schedule(
         there are. It is never compiled.
     name, bounds
         As for `register_optimizer`.
-
-    Returns
-    -------
-    callable
-        The function itself, or a decorator.
 
     Raises
     ------
@@ -260,11 +251,6 @@ def register_model(
         By default that of the function.
     inputs : sequence of str
         The names of the inputs in an expression.
-
-    Returns
-    -------
-    callable, Model or str
-        The argument itself, or a decorator.
 
     Raises
     ------

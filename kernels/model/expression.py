@@ -70,20 +70,9 @@ def _softplus(u: float) -> float:
 
 
 _FUNCTIONS: dict[str, Callable[..., float]] = {
-    "exp": math.exp,
-    "expm1": math.expm1,
-    "log": math.log,
-    "log1p": math.log1p,
-    "sqrt": math.sqrt,
-    "sin": math.sin,
-    "cos": math.cos,
-    "tan": math.tan,
-    "sinh": math.sinh,
-    "cosh": math.cosh,
-    "tanh": math.tanh,
-    "arcsin": math.asin,
-    "arccos": math.acos,
-    "arctan": math.atan,
+    **{name: getattr(math, name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan")},
+    **{name: getattr(math, name) for name in ("sinh", "cosh", "tanh")},
+    **{f"arc{name}": getattr(math, f"a{name}") for name in ("sin", "cos", "tan")},
     "erf": math.erf,
     "sigmoid": _sigmoid,
     "softplus": _softplus,
