@@ -47,7 +47,7 @@ class Registered:
     @property
     def plugin(self) -> str:
         """The path of the file if it is a plug-in, else an empty text."""
-        return self.place.rpartition(" of ")[2] if self.origin[0].startswith(PREFIX) else ""
+        return self.place.partition(" of ")[2] if self.origin[0].startswith(PREFIX) else ""
 
 
 REGISTERED: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from kernels.base.checks import describe, did_you_mean
 
-LONGEST = 200
+LONGEST = 500  # a composed optimizer with all options at full precision takes about 350
 
 Option = int | float | list[int | float] | bool | str
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def parse_spec(text: str, what: str, *, composed: bool = False) -> tuple[str, li
     Parameters
     ----------
     text : str
-        Such as ``"sgd"`` or ``"multistep([30, 60], gamma=0.1)"``, at most 200 characters.
+        Such as ``"sgd"`` or ``"multistep([30, 60], gamma=0.1)"``, at most 500 characters.
     what : str
         The kind of the text, such as ``"optimizer"``; error messages begin with it.
     composed : bool

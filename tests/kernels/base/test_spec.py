@@ -103,7 +103,7 @@ def test_every_option_once(text):
 
 
 def test_long_text_is_refused_and_not_repeated_in_full():
-    with pytest.raises(ValueError, match="longer than 200 characters") as caught:
+    with pytest.raises(ValueError, match="longer than 500 characters") as caught:
         parse_spec("f(" + "1, " * 10_000 + ")", "thing")
     assert len(str(caught.value)) < 120
 
@@ -203,6 +203,14 @@ def test_options_of_an_optimizer_may_be_true_false_or_another_optimizer():
     nested = make_optimizer("averaged(clipped(adam(0.8, amsgrad=true), max_norm=2))")
     assert nested.text == ("averaged(clipped(adam(beta1=0.8, beta2=0.999, eps=1e-08, amsgrad=true), max_norm=2.0))")
     assert nested.inner.inner == make_optimizer("adam(0.8, amsgrad=true)")
+
+
+def test_the_longest_composed_optimizer_is_read_back():
+    third = 1 / 3
+    options = ", ".join(f"{name}={third}" for name in ("beta1", "beta2", "beta3", "eps", "eps_root", "weight_decay"))
+    inner = f"clipped(inverse_scaled(adan({options}), {third}), {third})"
+    made = make_optimizer(f"lookahead({inner}, 5, {third})")
+    assert make_optimizer(made.text) == made
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,14 @@ def test_the_command_knows_the_rules_of_a_plugin(rules, tmp_path, sgdbench):
     )
 
 
+def test_the_path_of_a_plugin_may_have_any_name(tmp_path, unchecked):
+    folder = tmp_path / "rules of mine (2)"
+    folder.mkdir()
+    (folder / "my_rules.py").write_text(RULES, encoding="utf-8")
+    load_plugin(folder / "my_rules.py")
+    assert {rule.plugin for rule in REGISTERED["optimizer"].values()} == {str(folder / "my_rules.py")}
+
+
 def test_every_command_takes_plugins():
     for name, command in get_command(app).commands.items():
         options = {option: parameter for parameter in command.params for option in parameter.opts}
