@@ -199,7 +199,9 @@ def test_a_fit_is_that_of_arrays(rows, write, form, asked):
     assert found.r2 == expected.r2
 
 
-def test_held_out_standardized_and_swept_it_is_the_table_in_memory(rows, write):
+def test_held_out_standardized_and_swept_it_is_the_table_in_memory(rows, write, monkeypatch):
+    monkeypatch.setattr("bench.data.held_out.ROWS", 100)
+    monkeypatch.setattr("bench.data.scaling.ROWS", 100)
     path = write(rows, "parquet")
     table, other = open_table(path, "x", "y"), load_table(path, "x", "y")
     (found, scaling), (expected, expected_scaling) = (

@@ -404,6 +404,13 @@ class TestParts:
         with pytest.raises(ValueError, match="its parts have no column status of a sweep"):
             load_run(folder)
 
+    @pytest.mark.parametrize("column", REQUIRED)
+    def test_a_part_without_a_column_of_any_part_is_left_out(self, folder, column):
+        (part,) = (folder / "parts").iterdir()
+        rewrite(part, pq.read_table(part).drop_columns([column]), number=1)
+        with pytest.warns(RuntimeWarning, match=rf"000001.parquet is damaged \(it has no {column}\)"):
+            assert load_run(folder).frame.empty
+
     def test_a_part_that_is_no_parquet_file(self, folder):
         (part,) = (folder / "parts").iterdir()
         rewrite(part, None, number=1)
