@@ -10,7 +10,7 @@ import numpy as np
 from bench.analysis.curvature import edges_at
 from bench.data.columns import choose_inputs
 from bench.data.held_out import hold_out_share
-from bench.data.mapped import MapOptions, load_table
+from bench.data.memory_maps import MapOptions, load_table
 from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset
 from bench.data.units import original_units

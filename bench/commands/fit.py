@@ -26,7 +26,7 @@ from bench.commands.trace import Trace
 from bench.data.columns import Inputs, choose_inputs, linear_expression
 from bench.data.fit_table import TableFit, fit_table, thin_rows
 from bench.data.held_out import hold_out_share
-from bench.data.mapped import load_table
+from bench.data.memory_maps import load_table
 from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss

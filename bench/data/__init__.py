@@ -1,7 +1,7 @@
 """Samples in, and results back in the data's units."""
 
 from bench.data.held_out import add_held_out, hold_out_share
-from bench.data.mapped import load_table, open_table
+from bench.data.memory_maps import load_table, open_table
 from bench.data.scaling import standardize
 from bench.data.table import builtin
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from bench.data.generated import GENERATED, NO_DATA
+from bench.data.builtin_curves import GENERATED, NO_DATA
 from bench.data.table_errors import (
     MAP_IT,
     TABLES,
@@ -93,11 +93,11 @@ class Dataset:
 def builtin(name: str) -> Dataset:
     """Return a built-in data set.
 
-    `quadratic` has 800 exact points of 2x^2 - 4x + 3; `bench.data.generated` describes `noisy-quadratic`, `exponential`
-    and `polynomial`; `none` has no inputs, for models of parameters alone. `auto-mpg` has 392 cars, and `diabetes` 442
-    patients: body mass index, blood pressure and two blood values (HDL; the logarithm of triglycerides, possibly), and
-    how far the disease has progressed after a year (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, Annals of
-    Statistics 32, 2004).
+    `quadratic` has 800 exact points of 2x^2 - 4x + 3; `bench.data.builtin_curves` describes `noisy-quadratic`,
+    `exponential` and `polynomial`; `none` has no inputs, for models of parameters alone. `auto-mpg` has 392 cars, and
+    `diabetes` 442 patients: body mass index, blood pressure and two blood values (HDL; the logarithm of triglycerides,
+    possibly), and how far the disease has progressed after a year (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani,
+    Annals of Statistics 32, 2004).
 
     Raises
     ------

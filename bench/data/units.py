@@ -50,7 +50,7 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
     if not np.isfinite(theta).all():
         return OriginalUnits(None, "The fitted parameters are not finite.")
 
-    from bench.data.affine import undo_scaling  # noqa: PLC0415 (sympy takes 0.3 s to import)
+    from bench.data.undo_scaling import undo_scaling  # noqa: PLC0415 (sympy takes 0.3 s to import)
 
     found = undo_scaling(*model.sympy(), theta.tolist(), scaling)
     if found is None:

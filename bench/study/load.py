@@ -18,7 +18,7 @@ from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.files import parse_toml, read_regular_file
 
 if TYPE_CHECKING:
-    from bench.data.mapped import MapOptions
+    from bench.data.memory_maps import MapOptions
 
 T = TypeVar("T", bound=Table)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from bench.study.toml_lines import Key
 
 if TYPE_CHECKING:
-    from bench.data.mapped import MapOptions
+    from bench.data.memory_maps import MapOptions
     from bench.data.scaling import Scaling
     from bench.data.table import Dataset
     from bench.study.grid import Grid
@@ -311,7 +311,7 @@ class Study(Table):
             If the file, or a value in it, is not as it should be.
         """
         from bench.data.held_out import add_held_out, hold_out_share  # noqa: PLC0415
-        from bench.data.mapped import load_table  # noqa: PLC0415
+        from bench.data.memory_maps import load_table  # noqa: PLC0415
         from bench.data.scaling import standardize  # noqa: PLC0415
         from bench.data.table import builtin  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415

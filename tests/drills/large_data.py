@@ -1,7 +1,7 @@
 """A drill: a fit on very many samples, mapped into memory, in each order; its time and its memory.
 
-The suite does the same with few (`tests/bench/data/test_mapped.py`, `tests/kernels/data/test_order.py`). By hand, on
-Linux, with 12 GB of room for 10**8 samples in the folder:
+The suite does the same with few (`tests/bench/data/test_memory_maps.py`, `tests/kernels/data/test_order.py`). By hand,
+on Linux, with 12 GB of room for 10**8 samples in the folder:
 
     python -m tests.drills.large_data --samples 100000000 --folder large
 

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from bench import Grid, sweep
-from bench.data import hold_out_share, load_table, mapped, open_table, standardize
+from bench.data import hold_out_share, load_table, memory_maps, open_table, standardize
 from bench.data import table as tables
 from bench.data.columns import choose_inputs
 from bench.study.load import load_study
@@ -164,7 +164,7 @@ def test_columns_that_have_changed_are_written_anew(rows, write, suffix):
 @pytest.mark.parametrize("counted", [900, 1100])
 def test_a_file_that_changes_while_it_is_read(rows, write, monkeypatch, counted):
     path = write(rows, "parquet")
-    monkeypatch.setattr(mapped, "count_rows", lambda path, names: counted)
+    monkeypatch.setattr(memory_maps, "count_rows", lambda path, names: counted)
     with pytest.raises(ValueError, match=rf"rows.parquet has changed .*: there were {counted:,} rows, and now 1,003$"):
         open_table(path, "x", "y")
 
@@ -177,7 +177,7 @@ def test_another_folder_for_the_columns(rows, write, tmp_path):
 
 
 def test_a_disk_without_room_is_said_beforehand(rows, write, monkeypatch):
-    monkeypatch.setattr(mapped.shutil, "disk_usage", lambda folder: os.terminal_size((0, 0)) and Usage)
+    monkeypatch.setattr(memory_maps.shutil, "disk_usage", lambda folder: os.terminal_size((0, 0)) and Usage)
     path = write(rows, "parquet")
     with pytest.raises(ValueError, match=r"has room for 0\.0 GB, and the columns take 0\.0 GB; .* --cache-dir"):
         open_table(path, "x", "y")
@@ -322,7 +322,7 @@ def test_the_command_fits_a_map_as_it_fits_a_table_in_memory(sgdbench, write, ro
     )
     assert (found["params"], found["validation_loss"]) == (expected["params"], expected["validation_loss"])
     assert (found["loss"], expected["order"]) == (expected["loss"], "as they stand")
-    monkeypatch.setattr(mapped, "LARGE", 1000)
+    monkeypatch.setattr(memory_maps, "LARGE", 1000)
     large = json.loads(sgdbench("fit", path, *COMMAND, "--json", "--validation", "0.2")[1])
     assert (large["order"], large["params"]) == ("as they stand", found["params"])
 
