@@ -12,12 +12,6 @@ CONFIDENCE = 0.95
 EXCESS = 1.4
 
 
-def check_share(name: str, value: float) -> None:
-    """Raise a ValueError for a value that is not from 0 to 1, 1 not included."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and less than 1, not {value}")
-
-
 def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
     """Return Wilson's interval for a probability, elementwise; at least one trial each.
 

@@ -1,7 +1,5 @@
 """A fair comparison of optimizers: each at the best of the choices that were tried for it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -9,7 +7,7 @@ from numpy.typing import NDArray
 from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
 from bench.tables.ranking import TOLERANCE, cost_of, leaders, ranking, summarize
 from bench.tables.run_costs import LOSS_FLOOR, check_columns, choice_columns, describe, find_choices, run_costs
-from bench.tables.ties import SUCCESS_MARGIN, SUCCESS_SHARE, fails_more_often, rank_choices
+from bench.tables.ties import SUCCESS_SHARE, fails_more_often, rank_choices
 from kernels.base.run import Floats
 
 
@@ -18,9 +16,6 @@ def compare_optimizers(
     cost: str = "samples",
     *,
     ranked: pd.DataFrame | None = None,
-    by: Sequence[str] | None = None,
-    confidence: float = CONFIDENCE,
-    success_margin: float = SUCCESS_MARGIN,
     floor: float = LOSS_FLOOR,
 ) -> pd.DataFrame:
     """Compare the optimizers, each at its own best choice of the other settings, with that of the recommended choice.
@@ -30,18 +25,16 @@ def compare_optimizers(
 
     Parameters
     ----------
-    frame, cost, by, success_margin, floor
-        As for `bench.tables.ranking.ranking`; `optimizer` must be one of `by`.
+    frame, cost, floor
+        As for `bench.tables.ranking.ranking`.
     ranked : DataFrame, optional
         The ranking that says which choice of each optimizer is the best, and which of them is recommended; without it,
         that of `frame`.
-    confidence : float
-        That all intervals and verdicts are right, whichever optimizer the others are compared with.
 
     Returns
     -------
     DataFrame
-        One row per optimizer, that of the recommended choice first: `optimizer`, the other columns of `by`, `tried`,
+        One row per optimizer, that of the recommended choice first: `optimizer`, its other settings, `tried`,
         the number of choices tried; the columns of the ranking from `runs` to the intervals of the losses; `ratio`, the
         median over the pairs of runs of its cost relative to that of the first, where a failed run is infinitely
         expensive and pairs in which both failed do not count; its interval from `ratio_low` to `ratio_high`, missing
@@ -58,45 +51,29 @@ def compare_optimizers(
     Raises
     ------
     ValueError
-        As `ranking` does; if `optimizer` is not in `by`, or `frame` has no run of an optimizer's best choice.
+        As `ranking` does, and if `frame` has no run of an optimizer's best choice.
     """
-    by = choice_columns(frame) if by is None else by
-    check_columns(frame, cost, by)
-    if "optimizer" not in by:
-        raise ValueError(f"by must have 'optimizer' among its columns, not only {', '.join(map(repr, by))}")
-    if ranked is None:
-        ranked = ranking(frame, cost, by=by, confidence=confidence, success_margin=success_margin, floor=floor)
+    by = choice_columns(frame)
+    check_columns(frame, cost)
+    ranked = ranking(frame, cost, floor=floor) if ranked is None else ranked
     cost = cost_of(ranked, cost)
     tops = leaders(ranked)
     runs = run_costs(frame[find_choices(frame, tops, by).notna().to_numpy()], by)
     lacking = find_choices(tops, runs.choices, by).isna().to_numpy()
     if lacking.any():
-        choice = describe(tops[list(by)].iloc[int(np.argmax(lacking))])
+        choice = describe(tops[by].iloc[int(np.argmax(lacking))])
         raise ValueError(f"frame must have runs of the best choice of each optimizer, and it has none of {choice}")
     order = find_choices(tops, runs.choices, by).to_numpy(int)
-    table = summarize(runs, cost, confidence)
+    table = summarize(runs, cost)
     table.insert(0, "optimizer", table.pop("optimizer"))
     table.insert(len(by), "tried", table["optimizer"].map(ranked["optimizer"].value_counts()).astype(int))
     table = table.iloc[order].reset_index(drop=True)
-    verdicts = compare_with(
-        runs.comparable(cost, floor)[order],
-        0,
-        confidence=confidence,
-        success_margin=success_margin,
-        errors=runs.errors_of(cost, order),
-    )
+    verdicts = compare_with(runs.comparable(cost, floor)[order], 0, errors=runs.errors_of(cost, order))
     table["by_distance"] = cost == "final_loss" and runs.excess is not None
     return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
 
-def compare_with(
-    costs: Floats,
-    best: int,
-    *,
-    confidence: float = CONFIDENCE,
-    success_margin: float = SUCCESS_MARGIN,
-    errors: tuple[Floats, Floats] | None = None,
-) -> pd.DataFrame:
+def compare_with(costs: Floats, best: int, *, errors: tuple[Floats, Floats] | None = None) -> pd.DataFrame:
     """Compare a few rivals with one of them.
 
     Parameters
@@ -105,8 +82,6 @@ def compare_with(
         Positive; infinite for a run that failed, NaN for one that was not made.
     best : int
         The row of the rival that the others are compared with.
-    confidence, success_margin : float
-        As for `compare_optimizers`.
     errors : tuple of array, shape (rivals,), optional
         The ends of an interval, relative to its middle, by which all costs of a rival may be off.
 
@@ -119,7 +94,7 @@ def compare_with(
     with np.errstate(invalid="ignore"):
         ratios = costs / costs[best]  # NaN where both failed
     # The rest of the error probability is for the conclusion that one fails.
-    low, high = median_interval(ratios, _for_each_pair(1 - (1 - SUCCESS_SHARE) * (1 - confidence), len(costs)))
+    low, high = median_interval(ratios, _for_each_pair(1 - (1 - SUCCESS_SHARE) * (1 - CONFIDENCE), len(costs)))
     if errors is not None:
         low, high = low * errors[0] / errors[1][best], high * errors[1] / errors[0][best]
         low[best] = high[best] = 1.0
@@ -127,7 +102,7 @@ def compare_with(
     ratio, low, high = (
         np.array([float(f"{value:.3g}") for value in ends]) for ends in (row_medians(ratios), low, high)
     )
-    fails = _fails(costs, confidence, success_margin)
+    fails = _fails(costs)
     verdict = np.select(
         [fails, low > 1, high < 1, np.isnan(low)], ["fails", "worse", "better", "no interval"], "no difference found"
     )
@@ -137,27 +112,20 @@ def compare_with(
     return table.iloc[np.lexsort([ratio, fails, np.arange(len(costs)) != best])]
 
 
-def find_best(
-    costs: Floats,
-    *,
-    confidence: float = CONFIDENCE,
-    success_margin: float = SUCCESS_MARGIN,
-    errors: tuple[Floats, Floats] | None = None,
-) -> int:
+def find_best(costs: Floats, *, errors: tuple[Floats, Floats] | None = None) -> int:
     """Return the row of the best of a few rivals: the first one, unless these runs show that another is better.
 
     A rival is beaten if it fails and others do not, or if another is better by more than `TOLERANCE`. If the first is
     beaten, the best is the highest-ranking rival (`ties.rank_choices`) that is not. If each of those that do not fail
     is beaten, from different starts, these runs do not decide between them. Parameters are those of `compare_with`.
     """
-    settings = {"confidence": confidence, "success_margin": success_margin}
-    fails = _fails(costs, confidence, success_margin)
+    fails = _fails(costs)
     beaten = fails & ~fails.all()
     for row in np.flatnonzero(~beaten).tolist():
-        others = compare_with(costs, row, errors=errors, **settings)
+        others = compare_with(costs, row, errors=errors)
         beaten[row] = (others["verdict"].eq("better") & (others["ratio"] * (1 + TOLERANCE) < 1)).any()
     candidates = ~fails if beaten.all() else ~beaten
-    order = rank_choices(costs, np.zeros(len(costs)), success_margin).order
+    order = rank_choices(costs, np.zeros(len(costs))).order
     return 0 if candidates[0] else int(order[candidates[order]][0])
 
 
@@ -169,9 +137,8 @@ def _for_each_pair(confidence: float, rivals: int) -> float:
     return 1 - (1 - confidence) / max(1, rivals * (rivals - 1) // 2)
 
 
-def _fails(costs: Floats, confidence: float, success_margin: float) -> NDArray[np.bool_]:
+def _fails(costs: Floats) -> NDArray[np.bool_]:
     """Return which rivals fail in half of their runs or more, or clearly more often than the most successful one."""
     succeeded, made = np.isfinite(costs), ~np.isnan(costs)
     mostly: NDArray[np.bool_] = 2 * np.count_nonzero(succeeded, axis=1) > np.count_nonzero(made, axis=1)
-    strict = _for_each_pair(confidence, len(costs))
-    return ~mostly | fails_more_often(costs, confidence=strict, success_margin=success_margin)
+    return ~mostly | fails_more_often(costs, confidence=_for_each_pair(CONFIDENCE, len(costs)))

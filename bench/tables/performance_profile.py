@@ -69,22 +69,10 @@ def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
         every = (by_rate["converged"] == by_rate["runs"]).to_numpy(bool)
         good = every & (cost <= GOOD * cost.min())
         rates = by_rate["lr"].to_numpy(float)
-        low = high = int(np.searchsorted(rates, best["lr"]))
-        row = {
-            "optimizer": str(name),
-            "best": float(best["lr"]),
-            "lowest": np.nan,
-            "highest": np.nan,
-            "decades": np.nan,
-        }
-        if good[low]:
-            while low > 0 and good[low - 1]:
-                low -= 1
-            while high + 1 < rates.size and good[high + 1]:
-                high += 1
-            row |= {"lowest": rates[low], "highest": rates[high], "decades": np.log10(rates[high] / rates[low])}
-        rows.append(row)
-    return pd.DataFrame(rows)
+        place, stretch = int(np.searchsorted(rates, best["lr"])), np.cumsum(~good)
+        around = rates[good & (stretch == stretch[place])] if good[place] else np.array([np.nan])
+        rows.append((str(name), float(best["lr"]), around[0], around[-1], np.log10(around[-1] / around[0])))
+    return pd.DataFrame(rows, columns=["optimizer", "best", "lowest", "highest", "decades"])
 
 
 def performance_profile(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

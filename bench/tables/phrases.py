@@ -1,8 +1,9 @@
 """Settings, counts, shares, estimates and comparisons in words."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 
@@ -38,16 +39,17 @@ def describe_choice(row: pd.Series) -> str:
     return ", ".join(name_settings(row).values())
 
 
-def name_settings(row: pd.Series) -> dict[str, str]:
-    """Return the settings of a row in words, by their columns."""
-    return {
-        "optimizer": str(row["optimizer"]),
-        "lr": f"learning rate {text(row['lr'])}",
-        "batch_size": f"batch size {text(row['batch_size'])}",
-        "schedule": f"schedule {row['schedule']}",
-        "shuffle": describe_order(row["shuffle"]),
-        **({"dtype": str(row["dtype"])} if "dtype" in row else {}),
+def name_settings(row: "pd.Series | Mapping[Any, Any]") -> dict[str, str]:
+    """Return those settings that a row has in words, by their columns."""
+    as_words: dict[str, Callable[[Any], str]] = {
+        "optimizer": str,
+        "lr": lambda lr: f"learning rate {text(lr)}",
+        "batch_size": lambda size: f"batch size {text(size)}",
+        "schedule": lambda schedule: f"schedule {schedule}",
+        "shuffle": describe_order,
+        "dtype": str,
     }
+    return {name: describe(row[name]) for name, describe in as_words.items() if name in row}
 
 
 def describe_order(shuffled: bool) -> str:

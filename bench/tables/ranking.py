@@ -13,12 +13,10 @@ The figures of the first row are too good on average: it came first by merit and
 from seeds that had no part in the ranking (`bench.tables.winners`).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from bench.tables.intervals import CONFIDENCE, check_share, median_interval, row_medians, wilson_interval
+from bench.tables.intervals import median_interval, row_medians, wilson_interval
 from bench.tables.recommendation import recommend
 from bench.tables.run_costs import (
     COSTS,
@@ -31,10 +29,10 @@ from bench.tables.run_costs import (
     run_costs,
     settle_cost,
 )
-from bench.tables.ties import SUCCESS_MARGIN, nearly_as_cheap, rank_choices, tied_with_best
+from bench.tables.ties import nearly_as_cheap, rank_choices, tied_with_best
 from kernels.base.run import Floats
 
-# Costs that differ by no more than this share are as good as equal.
+# By how much costs may differ, as a share, and still count as equal.
 TOLERANCE = 0.05
 
 
@@ -43,33 +41,24 @@ def varies(frame: pd.DataFrame, name: str) -> bool:
     return len(frame[name].unique()) > 1
 
 
-def ranking(
-    frame: pd.DataFrame,
-    cost: str = "samples",
-    *,
-    by: Sequence[str] | None = None,
-    confidence: float = CONFIDENCE,
-    tolerance: float = TOLERANCE,
-    success_margin: float = SUCCESS_MARGIN,
-    floor: float = LOSS_FLOOR,
-) -> pd.DataFrame:
+def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_FLOOR) -> pd.DataFrame:
     """Rank choices of settings, tell which are tied with the best one, and recommend one of them.
 
-    *Order.* A choice is reliable if its share of successful runs is at most `success_margin` below the highest of all
+    *Order.* A choice is reliable if its share of successful runs is at most `SUCCESS_MARGIN` below the highest of all
     choices. Reliable choices come first, ranked by their cost, where a failed run is infinitely expensive; the others
     follow, ranked by their success. So a choice that always succeeds beats one that fails half the time, however cheap
     that is, and one that fails once in a hundred runs may still win. Costs are compared run by run
     (`ties.rank_choices`), which tells more than their medians do: a row may have a larger median than the next.
 
     *Ties.* A choice is tied with the best unless the runs show that it succeeds less often, by more than
-    `success_margin`, or costs more, by more than `tolerance` (`ties.tied_with_best`). The number of choices is taken
+    `SUCCESS_MARGIN`, or costs more, by more than `TOLERANCE` (`ties.tied_with_best`). The number of choices is taken
     into account: in at least 95 of 100 simulated studies the choice that is truly best is a tied one. With two to four
     runs a tie says little, and with a single run all choices that succeed are tied.
 
     *Recommendation.* One of the reliable choices that are tied and cost nearly as little as the first one
     (`ties.nearly_as_cheap`): the cheapest in seconds, then the one whose learning rate is farthest from those that fail
     (`recommendation.recommend`). In at least 95 of 100 simulated studies with three runs per choice and more, it is as
-    reliable as the truly best choice and costs at most `tolerance` more, or so little more that a test of the two would
+    reliable as the truly best choice and costs at most `TOLERANCE` more, or so little more that a test of the two would
     miss it. With two or three runs and extreme outliers it is in fewer.
 
     Parameters
@@ -82,14 +71,6 @@ def ranking(
         The cost that choices are ranked by: "samples", "updates", "seconds", "final_loss" or "validation_loss", that on
         held-out samples. Where no run reached a target it is the loss on held-out samples, if there are any, and else
         "final_loss".
-    by : sequence of str
-        The columns that make up a choice.
-    confidence : float
-        Of the intervals, and of the truly best choice being tied.
-    tolerance : float
-        By how much costs may differ, as a share, and still count as equal.
-    success_margin : float
-        By how much shares of successful runs may differ and still count as equal.
     floor : float
         The loss below which differences are rounding, as from `run_costs.loss_floor`. The default is right for targets
         whose mean square is about 1.
@@ -99,7 +80,7 @@ def ranking(
     DataFrame
         One row per choice, best first:
 
-        - the columns `by`;
+        - the settings of the choice (`run_costs.choice_columns`);
         - `runs`, and how many of them `converged` and `diverged`;
         - `success`, the share of successful runs, with Wilson's interval: those that reached the target or, for losses,
           ended at a finite one;
@@ -119,27 +100,25 @@ def ranking(
     Raises
     ------
     ValueError
-        For an unknown cost, one whose columns are missing, a choice without a time that is ranked by seconds, a run
-        that occurs twice, or a confidence, tolerance or margin that is not between 0 and 1.
+        For an unknown cost, one whose columns are missing, a choice without a time that is ranked by seconds, or a run
+        that occurs twice.
     """
-    for name, share in (("confidence", confidence), ("tolerance", tolerance), ("success_margin", success_margin)):
-        check_share(name, share)
-    by = choice_columns(frame) if by is None else by
-    check_columns(frame, cost, by)
+    by = choice_columns(frame)
+    check_columns(frame, cost)
     runs = run_costs(frame, by)
     cost = runs.ranked_by(cost)
-    table = summarize(runs, cost, confidence)
+    table = summarize(runs, cost)
     if table.empty:
         return table.assign(ratio=np.empty(0), tied=False, recommended=False, reason="").astype({"reason": "str"})
     costs = runs.comparable(cost, floor)
-    ranks = rank_choices(costs, row_medians(runs.comparable("final_loss", floor)), success_margin)
-    tied = tied_with_best(costs, ranks, confidence=confidence, tolerance=tolerance, success_margin=success_margin)
-    order, seconds = ranks.order, _seconds_bounds(runs, confidence)
+    ranks = rank_choices(costs, row_medians(runs.comparable("final_loss", floor)))
+    tied = tied_with_best(costs, ranks, tolerance=TOLERANCE)
+    order, seconds = ranks.order, _seconds_bounds(runs)
     table = table.assign(ratio=ranks.ratio, tied=tied, recommended=False, reason="").iloc[order].reset_index(drop=True)
     advice = recommend(
         table,
         reliable=ranks.reliable[order],
-        cheap=nearly_as_cheap(costs, ranks, tolerance=tolerance)[order],
+        cheap=nearly_as_cheap(costs, ranks, tolerance=TOLERANCE)[order],
         seconds=(seconds[0][order], seconds[1][order]),
         cost=cost,
         by=by,
@@ -151,14 +130,14 @@ def ranking(
     return table
 
 
-def summarize(runs: RunCosts, cost: str, confidence: float = CONFIDENCE) -> pd.DataFrame:
+def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
     """Reduce the runs of each choice to counts, success and medians, with their intervals.
 
     Returns one row per choice, with the columns of `ranking` up to `validation_loss_high`. A run is a success if its
     `cost` is finite.
     """
     made, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
-    low, high = wilson_interval(successes, made, confidence)
+    low, high = wilson_interval(successes, made)
     columns = {
         "runs": made,
         "converged": np.count_nonzero(runs.converged, axis=1),
@@ -170,26 +149,26 @@ def summarize(runs: RunCosts, cost: str, confidence: float = CONFIDENCE) -> pd.D
             continue
         # Without any target there is no cost of reaching it.
         known = name in LOSSES or cost not in LOSSES or bool(runs.converged.any())
-        median, low, high = _median(runs, name, confidence) if known else [np.full(made.size, np.nan)] * 3
+        median, low, high = _median(runs, name) if known else [np.full(made.size, np.nan)] * 3
         columns |= {name: median, f"{name}_low": low, f"{name}_high": high}
     return pd.concat([runs.choices, pd.DataFrame(columns)], axis=1)
 
 
-def _median(runs: RunCosts, cost: str, confidence: float) -> tuple[Floats, Floats, Floats]:
+def _median(runs: RunCosts, cost: str) -> tuple[Floats, Floats, Floats]:
     """Return the median of each choice and the ends of its interval."""
     if cost not in runs.costs:
         unknown = np.full(len(runs.choices), np.nan)
         return unknown, unknown, unknown
     values = runs.costs[cost]
-    low, high = median_interval(values, confidence)
+    low, high = median_interval(values)
     if cost == "seconds":
         low, high = low * runs.timing_errors[0], high * runs.timing_errors[1]
     return row_medians(values), low, high
 
 
-def _seconds_bounds(runs: RunCosts, confidence: float) -> tuple[Floats, Floats]:
+def _seconds_bounds(runs: RunCosts) -> tuple[Floats, Floats]:
     """Return the intervals of the seconds, the range of the runs where there is none."""
-    _, low, high = _median(runs, "seconds", confidence)
+    _, low, high = _median(runs, "seconds")
     if "seconds" in runs.costs:
         seconds = runs.costs["seconds"]
         shortest = np.min(seconds, axis=1, initial=np.inf, where=runs.made) * runs.timing_errors[0]

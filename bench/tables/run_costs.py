@@ -142,13 +142,11 @@ def loss_floor(y: Floats) -> float:
 LOSS_FLOOR = loss_floor(np.ones(1))
 
 
-def check_columns(frame: pd.DataFrame, cost: str, by: Sequence[str]) -> None:
+def check_columns(frame: pd.DataFrame, cost: str) -> None:
     """Raise a ValueError for an unknown cost, or a frame that lacks a column for it."""
     if cost not in COSTS:
         raise ValueError(f"cost must be one of {', '.join(map(repr, COSTS))}, not {cost!r}")
-    if not by:
-        raise ValueError("by must name at least one column, not none")
-    for column in [*by, *PAIR, "status", "final_loss", *COSTS[cost]]:
+    for column in [*CHOICES, *PAIR, "status", "final_loss", *COSTS[cost]]:
         if column not in frame:
             raise ValueError(
                 f"frame must have a column {column!r} to rank by {cost}; it has {', '.join(map(str, frame))}"

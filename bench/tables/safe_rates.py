@@ -1,10 +1,13 @@
 """Learning rates at which every run reached the target, and settings at which runs diverged."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_order, describe_range, format_count
+from bench.tables.phrases import describe_range, format_count, name_settings
 from bench.tables.ranking import varies
 
 _SETTINGS_BESIDES_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
@@ -50,15 +53,12 @@ def describe_safe_rates(ranges: pd.DataFrame) -> str:
     safe = ranges[ranges["safe"] > 0]
     if safe.empty:
         return "At no learning rate did every start and seed reach the target."
-    schedules = varies(safe, "schedule")
-    named = []
-    for row in safe.to_dict("records"):
-        settings = [f"batch size {text(row['batch_size'])}", describe_order(row["shuffle"])]
-        settings += [f"schedule {row['schedule']}"] if schedules else []
-        named.append(
-            f"{row['optimizer']} at {describe_range(row['lowest'], row['highest'])} "
-            f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {', '.join(settings)})"
-        )
+    shown = ["batch_size", "shuffle", *(["schedule"] if varies(safe, "schedule") else [])]
+    named = [
+        f"{row['optimizer']} at {describe_range(row['lowest'], row['highest'])} "
+        f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {_describe_settings(row, shown)})"
+        for row in safe.to_dict("records")
+    ]
     never = [str(optimizer) for optimizer in ranges.loc[ranges["safe"] == 0, "optimizer"]]
     return f"Every start and seed reached the target with {'; '.join(named)}." + (
         f" There is no such learning rate for {', '.join(never)}." if never else ""
@@ -70,22 +70,21 @@ def describe_divergence(frame: pd.DataFrame) -> str:
     diverged = frame[frame["status"] == "diverged"]
     if diverged.empty:
         return "No run diverged."
-    by = [
-        name for name in ("optimizer", "batch_size", "schedule", "shuffle") if varies(frame, name) or name != "schedule"
-    ]
-    tried = frame.groupby(by, observed=True)["lr"].nunique()
+    by = ["optimizer", "batch_size", "shuffle", *(["schedule"] if varies(frame, "schedule") else [])]
+    tried = frame.groupby(by, observed=True)["lr"].nunique().rename("tried")
     groups = diverged.groupby(by, observed=True)["lr"].agg(["min", "max", "nunique", "size"])
-    groups = groups.sort_values("size", ascending=False, kind="stable")
-    named = []
-    for place, (low, high, rates, runs) in zip(groups.index, groups.to_numpy(), strict=True):
-        settings = dict(zip(by, place, strict=True))
-        words = [f"batch size {text(settings['batch_size'])}", describe_order(settings["shuffle"])]
-        words += [f"schedule {settings['schedule']}"] if "schedule" in settings else []
-        named.append(
-            f"{settings['optimizer']} ({', '.join(words)}) at {text(int(rates))} of "
-            f"{format_count(int(tried[place]), 'rate')}, {describe_range(low, high)} ({format_count(int(runs), 'run')})"
-        )
+    groups = groups.sort_values("size", ascending=False, kind="stable").join(tried).reset_index()
+    named = [
+        f"{row['optimizer']} ({_describe_settings(row, by[1:])}) at {text(row['nunique'])} of "
+        f"{format_count(row['tried'], 'rate')}, {describe_range(row['min'], row['max'])} "
+        f"({format_count(row['size'], 'run')})"
+        for row in groups.to_dict("records")
+    ]
     more = f"; and {format_count(len(named) - MAX_GROUPS, 'more combination')}" if len(named) > MAX_GROUPS else ""
     return (
         f"{text(len(diverged))} of {format_count(len(frame), 'run')} diverged: {'; '.join(named[:MAX_GROUPS])}{more}."
     )
+
+
+def _describe_settings(row: Mapping[Any, Any], names: list[str]) -> str:
+    return ", ".join(name_settings({name: row[name] for name in names}).values())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.tables.intervals import CONFIDENCE, holm_rejections, median_interval, row_medians
 from kernels.base.run import Floats
 
+# By how much shares of successful runs may differ and still count as equal.
 SUCCESS_MARGIN = 0.1
 # The share of the errors that wrong conclusions from success may take; the others are for those from cost.
 SUCCESS_SHARE = 0.2
@@ -91,14 +92,12 @@ def tied_with_best(
     costs: Floats,
     ranks: Ranks,
     *,
-    confidence: float = CONFIDENCE,
     tolerance: float = 0.0,
-    success_margin: float = SUCCESS_MARGIN,
 ) -> NDArray[np.bool_]:
     """Return which choices may be the best one for all that these runs show; the first of the order is one of them.
 
     This is the subset selection of S. S. Gupta (Technometrics 7, 1965) or, equivalently, what multiple comparisons with
-    the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). With a probability of at least `confidence` the
+    the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). With a probability of at least `CONFIDENCE` the
     choice that is truly best is one of those that are left, although the one that they are compared with was picked for
     its low cost. A choice is ruled out if it succeeds clearly less often, or if it costs clearly more than the best and
     `tolerance` on top.
@@ -122,31 +121,27 @@ def tied_with_best(
         Positive.
     ranks : Ranks
         As from `rank_choices`.
-    confidence : float
     tolerance : float
         By how much the costs of two choices may differ, as a share, and still count as equal: R. E. Bechhofer's
         indifference zone (Annals of Mathematical Statistics 25, 1954).
-    success_margin : float
     """
     best = ranks.order[0]
-    failing = fails_more_often(costs, confidence=confidence, success_margin=success_margin)
+    failing = fails_more_often(costs)
     compared = ~failing
     compared[best] = False
-    level = (1 - SUCCESS_SHARE) * (1 - confidence)
+    level = (1 - SUCCESS_SHARE) * (1 - CONFIDENCE)
     tied = ~failing
     tied[compared] = ~holm_rejections(_p_values(_compare(costs, ranks), np.log1p(tolerance))[compared], level)
     tied[best] = np.isfinite(costs[best]).any()
     return tied
 
 
-def fails_more_often(
-    costs: Floats, *, confidence: float = CONFIDENCE, success_margin: float = SUCCESS_MARGIN
-) -> NDArray[np.bool_]:
+def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE) -> NDArray[np.bool_]:
     """Return which choices succeed clearly less often than the most successful one.
 
     These are the choices without any success, and those whose number of successes, or fewer, has a probability of less
     than a fifth of 1 - `confidence` in the binomial distribution with the highest rate of success less
-    `success_margin`. The highest rate is not that of the most successful choice, which may have been lucky. It is the
+    `SUCCESS_MARGIN`. The highest rate is not that of the most successful choice, which may have been lucky. It is the
     rate at which as many choices as did, among those that succeeded at all, do as well as the most successful one: 5 of
     5 runs are evidence of a rate close to 1 if most choices have them, and not if one in a hundred has.
     """
@@ -162,7 +157,7 @@ def fails_more_often(
     # The probability of at least k successes is the incomplete beta function of the rate.
     highest = min(float(betaincinv(k, n - k + 1, share)), k / n) if share < 1 else k / n
     level = SUCCESS_SHARE * (1 - confidence)
-    fails: NDArray[np.bool_] = (successes == 0) | (bdtr(successes, runs, max(highest - success_margin, 0.0)) <= level)
+    fails: NDArray[np.bool_] = (successes == 0) | (bdtr(successes, runs, max(highest - SUCCESS_MARGIN, 0.0)) <= level)
     return fails
 
 

@@ -4,12 +4,9 @@ The first choice of a ranking does worse on new seeds: among many choices, it is
 Seeds that had no part in the selection give figures without that bias.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from bench.tables.intervals import CONFIDENCE, check_share
 from bench.tables.optimizer_comparison import compare_with, find_best
 from bench.tables.phrases import describe_choice
 from bench.tables.ranking import cost_of, leaders, recommended_choice, summarize
@@ -46,9 +43,7 @@ def confirm(
     fresh: pd.DataFrame,
     cost: str = "samples",
     *,
-    by: Sequence[str] | None = None,
     rivals: str = "optimizer",
-    confidence: float = CONFIDENCE,
     floor: float = LOSS_FLOOR,
 ) -> pd.DataFrame:
     """Add the figures of runs on fresh seeds to a ranking, and let them decide between the optimizers' best choices.
@@ -64,7 +59,7 @@ def confirm(
         As from `bench.tables.ranking.ranking`.
     fresh : DataFrame
         Runs of some of its choices, with seeds that the ranking has not seen; columns as for `ranking`.
-    cost, by, confidence, floor
+    cost, floor
         As they were for the ranking.
     rivals : str
         The column whose values are compared, each at its best choice.
@@ -75,47 +70,38 @@ def confirm(
         `ranked` in its order, with `confirmed_` in front of `runs`, `converged`, `diverged`, `success` and the costs
         with their `_low` and `_high`; missing for choices without fresh runs.
     """
-    check_share("confidence", confidence)
-    by = choice_columns(fresh) if by is None else by
-    check_columns(fresh, cost, by)
+    by = choice_columns(fresh)
+    check_columns(fresh, cost)
     runs = run_costs(fresh, by)
     cost = cost_of(ranked, cost)
-    summary = summarize(runs, cost, confidence)
+    summary = summarize(runs, cost)
     places = find_choices(ranked, summary, by)
     found = (
-        summary.drop(columns=list(by))
+        summary.drop(columns=by)
         .astype({"runs": "Int64", "converged": "Int64", "diverged": "Int64"})
         .add_prefix("confirmed_")
     )
     confirmed = ranked.join(found.reindex(places).set_axis(ranked.index))
-    return _decide(confirmed, runs, cost, by, rivals, confidence, floor) if rivals in ranked else confirmed
+    return _decide(confirmed, runs, cost, rivals, floor) if rivals in ranked else confirmed
 
 
-def _decide(
-    ranked: pd.DataFrame,
-    runs: RunCosts,
-    cost: str,
-    by: Sequence[str],
-    rivals: str,
-    confidence: float,
-    floor: float,
-) -> pd.DataFrame:
+def _decide(ranked: pd.DataFrame, runs: RunCosts, cost: str, rivals: str, floor: float) -> pd.DataFrame:
     """Recommend the best of the best choices of the rivals, and tie with it those that do not differ from it."""
     selected = recommended_choice(ranked)
     costs = runs.comparable(cost, floor)
     # Once the selected choice is ruled out, the first one of its optimizer is a rival: the third round is the last.
     while True:
         tops = leaders(ranked, rivals)
-        places = find_choices(tops, runs.choices, by).to_numpy(float)
+        places = find_choices(tops, runs.choices, choice_columns(runs.choices)).to_numpy(float)
         tops, rows = tops[np.isfinite(places)], places[np.isfinite(places)].astype(np.intp)
         if tops.empty or not tops["recommended"].iloc[0]:
             return ranked
         errors = runs.errors_of(cost, rows)
-        best = find_best(costs[rows], confidence=confidence, errors=errors)
+        best = find_best(costs[rows], errors=errors)
         if best == 0:
             break
         ranked["recommended"] = ranked.index == tops.index[best]
-    verdicts = compare_with(costs[rows], 0, confidence=confidence, errors=errors)["verdict"].sort_index()
+    verdicts = compare_with(costs[rows], 0, errors=errors)["verdict"].sort_index()
     different, alike = (
         tops[verdicts.isin(found).to_numpy()] for found in (("worse", "better", "fails"), ("no difference found",))
     )

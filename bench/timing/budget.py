@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.timing.paired import Ratio, noise_warning, ratio, take_turns
+from bench.timing.paired import noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError, classic, exponential, many
 from bench.timing.roof import make_roof
 from bench.timing.speed import estimate_columns
@@ -29,17 +29,6 @@ class Target(NamedTuple):
     other: str
     other_on: Callable[[], Problem]
     least: float
-
-
-class TargetResult(NamedTuple):
-    """How many times as fast it was, or the `note` why that was not measured.
-
-    It is `verified` if both give what the reference gives; None where one of them cannot run.
-    """
-
-    faster: Ratio | None
-    verified: bool | None
-    note: str
 
 
 # JAX likes a thousand runs best; the epochs are enough for the overhead of a call not to count.
@@ -72,21 +61,23 @@ TARGETS = (
 )
 
 
-def measure_target(target: Target, *, seconds: float) -> TargetResult:
-    """Verify both and time them in turns, for about as many seconds."""
+def measure_target(target: Target, *, seconds: float) -> dict[str, Any]:
+    """Verify both and time them in turns, for about as many seconds; return the row of `targets_table`."""
     ours, other = target.ours_on(), target.other_on()
+    row: dict[str, Any] = {"what": target.what, "variant": target.ours, "against": target.other, "target": target.least}
     calls: dict[str, Callable[[], object]] = {}
     for turn, name, problem in (("ours", target.ours, ours), ("other", target.other, other)):
         try:
             calls[turn] = make_roof(target.ours, problem) if name == ROOF else verify(BY_NAME[name], problem)[0]
         except UnavailableError as reason:
-            return TargetResult(None, None, f"{name}: {reason}")
+            return row | {"note": f"{name}: {reason}"}
         except NotVerifiedError as reason:
-            return TargetResult(None, False, f"{name}: {reason}")
+            return row | {"verified": False, "note": f"{name}: {reason}"}
     with no_compilation():
         timings = take_turns(calls, baseline="ours", seconds=seconds)
     faster = ratio(timings, "other", "ours").scaled(ours.sample_updates / other.sample_updates)
-    return TargetResult(faster, True, noise_warning(timings) or "")
+    measured = {"verified": True, "met": faster.ratio >= target.least, "note": noise_warning(timings) or ""}
+    return row | measured | estimate_columns("faster", faster)
 
 
 def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda done: None) -> pd.DataFrame:
@@ -96,15 +87,11 @@ def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda do
     -------
     DataFrame
         `what`, `variant`, `against`, `verified` (missing where one of the two cannot run), `faster` (how many times as
-        fast) with its 95 % interval, `target` (at least), `met` (missing where it was not measured) and `note`.
+        fast) with its 95 % interval, `target` (at least), `met` (missing where it was not measured) and `note`, why it
+        was not, or a warning.
     """
     rows = []
     for done, target in enumerate(TARGETS, start=1):
-        faster, verified, note = measure_target(target, seconds=seconds)
-        row: dict[str, Any] = {"what": target.what, "variant": target.ours, "against": target.other}
-        if faster:
-            row |= estimate_columns("faster", faster)
-        met = faster.ratio >= target.least if faster else pd.NA
-        rows.append(row | {"verified": verified, "target": target.least, "met": met, "note": note})
+        rows.append(measure_target(target, seconds=seconds))
         progress(done)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"verified": "boolean", "met": "boolean"})

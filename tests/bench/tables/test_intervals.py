@@ -5,7 +5,7 @@ import pytest
 from numpy import inf, nan
 from scipy.stats import binomtest
 
-from bench.tables.intervals import check_share, holm_rejections, median_interval, row_medians, wilson_interval
+from bench.tables.intervals import holm_rejections, median_interval, row_medians, wilson_interval
 from tests.support.simulated import NOISES
 
 
@@ -113,9 +113,3 @@ def test_holm_rejects_a_true_hypothesis_in_5_of_100_at_most():
     p[:, :10] *= 1e-4  # these are false
     wrong = np.array([holm_rejections(row, 0.05)[10:].any() for row in p])
     assert 0.03 <= wrong.mean() <= 0.055
-
-
-@pytest.mark.parametrize("value", [-0.1, 1, nan])
-def test_what_is_no_share_is_refused(value):
-    with pytest.raises(ValueError, match=rf"^confidence must be at least 0 and less than 1, not {value}$"):
-        check_share("confidence", value)

@@ -155,9 +155,3 @@ def test_where_each_is_beaten_by_another_the_first_remains():
     assert [compare_with(costs, row)["verdict"].tolist().count("better") for row in range(3)] == [1, 1, 1]
     assert find_best(costs) == 0
     assert find_best(np.vstack([np.full(120, inf), costs])) == 1
-
-
-def test_optimizers_must_be_part_of_a_choice():
-    frame = runs_of([[1.0]])
-    with pytest.raises(ValueError, match=r"^by must have 'optimizer' among its columns, not only 'lr'$"):
-        compare_optimizers(frame, by=["lr"])
