@@ -12,7 +12,7 @@ from bench.tables.formatting import MISSING, display, duration, text
 from bench.tables.layout import lay_out, stack_rows
 from bench.tables.phrases import format_estimate
 from bench.tables.speed_tables import speed_summary
-from tests.bench.tables.test_readable import TABLE
+from tests.support.speeds import TABLE
 
 
 class Terminal(io.StringIO):

@@ -12,24 +12,7 @@ from bench.tables.speed_tables import (
     speed_summary,
 )
 from bench.timing.speed import COLUMNS
-
-ROWS = [
-    {
-        "variant": "fused", "ours": True, "threads": 1, "verified": True, "error": 0.0, "ns": 3.591, "ns_low": 3.5,
-        "ns_high": 3.7, "updates_per_second": 2.785e8, "to_reference": 554.4, "to_reference_low": 550.0,
-        "to_reference_high": 1234.5, "to_c": 1.54, "to_c_low": 1.5, "to_c_high": 1.6, "compile_seconds": 1.25,
-        "load_seconds": 0.0101, "break_even": 629_410.0, "note": "",
-    },
-    {"variant": "reference", "ours": True, "threads": 1, "verified": True, "error": 0.0, "ns": 2000.0, "ns_low": 1990.0,
-     "ns_high": 2010.0, "updates_per_second": 5e5, "note": ""},
-    {"variant": "C", "threads": 1, "verified": True, "error": 3.2e-15, "ns": 5.5, "ns_low": 5.4, "ns_high": 5.6,
-     "updates_per_second": 1.8e8, "note": ""},
-    {"variant": "JAX", "threads": 1, "note": "not installed: pip install jax"},
-    {"variant": "wrong", "threads": 1, "verified": False, "error": 0.12345, "ns": 0.1, "ns_low": 0.1, "ns_high": 0.1,
-     "to_c": 99.0, "to_c_low": 98.0, "to_c_high": 99.0, "compile_seconds": 1.0, "note": "off by 0.12345"},
-    {"variant": "unknown", "threads": 1, "verified": False, "note": "not verified: nothing is known"},
-]  # fmt: skip
-TABLE = pd.DataFrame(ROWS, columns=COLUMNS)
+from tests.support.speeds import ROWS, TABLE
 
 
 def test_a_value_and_its_interval_are_one_cell():
