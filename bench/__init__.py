@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bench.store.tuning import TuneResult, load_tuning
     from bench.study.grid import Grid
     from bench.study.space import Space
-    from bench.timing.registered import register_variant
+    from bench.timing.own_variants import register_variant
 
 # Neither SGDCurveRegressor nor tune: `from bench import *` must work where there is no scikit-learn and no Optuna.
 __all__ = ["Grid", "Space", "SweepResult", "TuneResult", "load_run", "load_tuning", "register_variant", "sweep"]
@@ -18,7 +18,7 @@ __all__ = ["Grid", "Space", "SweepResult", "TuneResult", "load_run", "load_tunin
 # Imported when asked for: `sgdbench --help` must not wait for numba and pandas.
 _HOMES = {"Grid": "study.grid", "SweepResult": "store.results", "load_run": "store.results", "sweep": "engine.sweep"}
 _HOMES |= {"Space": "study.space", "TuneResult": "store.tuning", "load_tuning": "store.tuning", "tune": "engine.tune"}
-_HOMES |= {"register_variant": "timing.registered", "SGDCurveRegressor": "estimators.regressor"}
+_HOMES |= {"register_variant": "timing.own_variants", "SGDCurveRegressor": "estimators.regressor"}
 
 
 def __getattr__(name: str) -> object:

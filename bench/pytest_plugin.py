@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bench.timing.own_variants import find_variant
 from bench.timing.problem import FailedError, Problem, UnavailableError
-from bench.timing.registered import find_variant
 from bench.timing.speed import compile_times
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify

@@ -34,12 +34,12 @@ FAR = 10.0
 OUTCOME = ["status", "samples_seen", "samples_to_target", "final_loss"]
 
 
-def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Train from everywhere in a plane of two parameters, with the choices of some runs.
+def basin(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
+    """Train from everywhere in a plane of two parameters, with the choices of `best_run_of_each_optimizer`.
 
-    The plane goes through the end of the first of the runs. It is that of the two parameters in which the model is not
-    linear, or else of those that start farthest from the end, and holds the starts of the sweep but for distant ones.
-    The other parameters start where that run ended.
+    The plane goes through the end of the first of these runs. It is that of the two parameters in which the model is
+    not linear, or else of those that start farthest from the end, and holds the starts of the sweep but for distant
+    ones. The other parameters start where that run ended.
 
     Parameters
     ----------
@@ -49,8 +49,6 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
         and the runs have fewer epochs.
     data : Dataset
         The data that were trained on.
-    rows : DataFrame, optional
-        Rows of `result.frame`; without them, those of `best_run_of_each_optimizer`.
 
     Returns
     -------
@@ -61,7 +59,7 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataF
         that did not end, or too many samples.
     """
     model, names = result.model, [f"param_{name}" for name in result.model.params]
-    rows = best_run_of_each_optimizer(result.frame) if rows is None else rows
+    rows = best_run_of_each_optimizer(result.frame)
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
     # Held-out samples affect a run only with patience, where they decide which parameters are kept.
     validation = None if settings.patience is None else data.validation

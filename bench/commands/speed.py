@@ -22,8 +22,8 @@ from bench.tables.speed_tables import (
     speed_summary,
 )
 from bench.timing.budget import TARGETS, targets_table
+from bench.timing.own_variants import HINT, all_variants, find_variant
 from bench.timing.problem import Problem
-from bench.timing.registered import HINT, all_variants, find_variant
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems

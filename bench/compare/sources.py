@@ -17,9 +17,9 @@ from bench.system.environment import ENVIRONMENT
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_choice
 from bench.tables.speed_tables import describe_noise, find_untimed
+from bench.timing.own_variants import find_variant
 from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
-from bench.timing.registered import find_variant
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import problem_for, study_problems

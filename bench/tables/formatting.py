@@ -120,11 +120,11 @@ _LATEX_CHARACTERS = str.maketrans(
 )
 
 
-def to_rich(table: pd.DataFrame, title: str = "") -> Table:
+def to_rich(table: pd.DataFrame) -> Table:
     """Render a table for the terminal, with its text escaped."""
     cells = display(table)
     numbers = _numeric_labels(table)
-    rendered = Table(title=Text(text(title)) if title else None, title_justify="left")
+    rendered = Table()
     for column in cells.columns:
         rendered.add_column(Text(column), justify="right" if column in numbers else "left")
     for row in cells.to_numpy():

@@ -14,7 +14,6 @@ MEDIANS = ["samples", "updates", "seconds", "final_loss"]
 def best_choices(
     frame: pd.DataFrame,
     by: Sequence[str] = (),
-    cost: str = "samples",
     *,
     floor: float = LOSS_FLOOR,
     ranked: pd.DataFrame | None = None,
@@ -28,10 +27,10 @@ def best_choices(
     by : sequence of str, optional
         Columns to keep apart: `["optimizer"]` gives the best choice for each optimizer, `["init"]` for each start.
         Without it, all choices are kept, ranked.
-    cost, floor
+    floor : float
         As for `bench.tables.ranking.ranking`.
     ranked : DataFrame, optional
-        `ranking(frame, cost, floor=floor)` where that is known.
+        `ranking(frame, floor=floor)` where that is known.
 
     Returns
     -------
@@ -41,11 +40,11 @@ def best_choices(
     choices = choice_columns(frame)
     varying = [name for name in choices if name not in by and varies(frame, name)]
     if set(by) <= set(choices):
-        best = ranking(frame, cost, floor=floor) if ranked is None else ranked
+        best = ranking(frame, floor=floor) if ranked is None else ranked
         best = best.drop_duplicates(list(by), ignore_index=True) if by else best
     else:
         parts = [
-            ranking(group, cost, floor=floor).head(1).assign(**{name: group[name].iloc[0] for name in by})
+            ranking(group, floor=floor).head(1).assign(**{name: group[name].iloc[0] for name in by})
             for _, group in frame.groupby(list(by), observed=True, dropna=False)
         ]
         best = pd.concat(parts, ignore_index=True)

@@ -10,9 +10,9 @@ import bench
 from bench.commands.speed import select_variants
 from bench.compare.sources import VARIANT, kind_of_source
 from bench.plots.speed import speed_bars
-from bench.timing import registered
+from bench.timing import own_variants
+from bench.timing.own_variants import all_variants, find_variant, register_variant
 from bench.timing.problem import Trained, classic
-from bench.timing.registered import all_variants, find_variant, register_variant
 from bench.timing.speed import speed
 from bench.timing.variants import BY_NAME, VARIANTS
 from bench.timing.verify import NotVerifiedError, verify
@@ -26,9 +26,9 @@ REFERENCE = BY_NAME["reference"]
 def clean():
     """Nothing that a test registers is known to the next."""
     yield
-    for name in registered._REGISTERED:
+    for name in own_variants._REGISTERED:
         del BY_NAME[name]
-    registered._REGISTERED.clear()
+    own_variants._REGISTERED.clear()
 
 
 def right(problem):
