@@ -14,7 +14,7 @@ from kernels.train.lowest_loss import PIECES
 # The edge of stability is that of at most this many samples, drawn at random: of a million it would take minutes.
 EDGE_SAMPLES = 5_000
 STEP = 1e-4
-"""Of the difference of slopes that stands for a second derivative, relative to the prediction."""
+"""The step of the difference of slopes that stands for a second derivative, relative to the prediction."""
 
 
 def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[float, float] | None:

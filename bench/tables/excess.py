@@ -1,4 +1,4 @@
-"""By how much final losses exceed the lowest that the model can reach: the distances by which choices are compared."""
+"""The distance of final losses to the lowest that the model can reach, by which choices are compared."""
 
 import math
 

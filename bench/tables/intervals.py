@@ -45,7 +45,7 @@ def row_medians(values: Floats) -> Floats:
 
 
 def median_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
-    """Return the ends of an interval for the median that each row is a sample of, each of shape (rows,).
+    """Return the ends, of shape (rows,), of an interval for the median of the distribution that each row is drawn from.
 
     The ends are sorted values, as for the sign test. Between two neighbours, one of which has too much confidence and
     the other too little, the end is interpolated on the logarithms (T. P. Hettmansperger, S. J. Sheather, Statistics

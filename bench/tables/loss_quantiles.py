@@ -34,7 +34,7 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str])
     ids = pd.Categorical(curves["config_id"])  # as it stands where it is categorical
     runs = frame.set_index("config_id")
     group_of_run = runs.groupby(list(by), observed=True).ngroup()
-    # By category: thousands of names are looked up instead of hundreds of thousands.
+    # Categories are looked up, which are thousands where there are hundreds of thousands of marks.
     group_of_id = group_of_run.reindex(ids.categories, fill_value=-1).to_numpy()
     diverged = runs["status"].eq("diverged").reindex(ids.categories, fill_value=False).to_numpy(dtype=bool)
     groups = group_of_id[ids.codes]

@@ -69,10 +69,12 @@ def setting_effects(
         its `runs` `converged` and `diverged`, and the medians over its best choice of everything else: `best_samples`,
         `best_updates` and `best_seconds` to the target, and `best_final_loss`. Values come in their own order.
     """
+    ended = {status: frame["status"].eq(status) for status in ("converged", "diverged")}
+    counted = frame.assign(runs=1, **ended)
     parts = []
     for name in [*choice_columns(frame), "init"]:
         if varies(frame, name):
-            part = _counts(frame, name)
+            part = counted.groupby(name, observed=True)[["runs", *ended]].sum().reset_index()
             at_best = best_choices(frame, [name], floor=floor, ranked=ranked)[[name, *MEDIANS]]
             at_best = at_best.rename(columns={median: f"best_{median}" for median in MEDIANS})
             part = part.merge(at_best, on=name).sort_values(name)
@@ -81,13 +83,6 @@ def setting_effects(
     if not parts:
         return pd.DataFrame({"setting": [], "value": []}, dtype="str")
     return pd.concat(parts, ignore_index=True)
-
-
-def _counts(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return for each value of a column the number of runs, and how many converged and diverged."""
-    ended = {status: frame["status"].eq(status) for status in ("converged", "diverged")}
-    counted: pd.DataFrame = frame[[name]].assign(runs=1, **ended).groupby(name, observed=True).sum().reset_index()
-    return counted
 
 
 def standard_tables(

@@ -1,4 +1,4 @@
-"""Which choice of settings is best, and which are statistically indistinguishable from it, from runs in pairs.
+"""The best choice of settings, and those that are statistically indistinguishable from it, from runs in pairs.
 
 All choices are run from the same starts with the same seeds, so that a start that is easy or hard for all of them
 drops out of their differences. A matrix of costs has a row for each choice and a column for each start and seed; a
@@ -216,7 +216,7 @@ def _compare(costs: Floats, ranks: Ranks) -> _Comparison:
 
 
 def _p_values(compared: _Comparison, allowed: float) -> Floats:
-    """Return p-values against the logarithm of a choice's cost being at most `allowed` above that of the best."""
+    """Return the p-values of the hypotheses that, in logarithms, choices cost at most `allowed` more than the best."""
     from scipy.special import bdtrc, stdtr  # noqa: PLC0415 (heavy)
 
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,1 +1,1 @@
-"""Which variant is faster: verified first, then timed in turns."""
+"""The speeds of variants: verified first, then timed in turns."""

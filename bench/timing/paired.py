@@ -1,4 +1,4 @@
-"""Which call takes longer and how many times: rounds in which all take turns, and intervals that hold.
+"""How many times as long calls take as one another: rounds in which all take turns, and intervals that hold.
 
 The machine gets faster and slower while it measures, and a slow sample has slow neighbours. So the calls are timed in
 rounds, in a random order in each, and compared round by round: common influences drop out of the ratio, and the rest

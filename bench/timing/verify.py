@@ -14,7 +14,7 @@ from bench.timing.variants import BY_NAME, Call, Variant
 
 # The reference takes about ten microseconds for a sample-update: this many take a second.
 MOST_SAMPLE_UPDATES = 100_000
-# Of larger problems, the reference trains a block of lanes and one more run, on this many samples in all.
+# In larger problems, the reference trains a block of lanes and one more run, on this many samples in all.
 SOME, PART = 33, 5_000
 
 Value = TypeVar("Value")
