@@ -188,6 +188,7 @@ def make_binder(made_of: Ingredients) -> Binder:
             "add_weight_decay": add_weight_decay,
             "as_number": lanes.as_float32 if made_of.dtype == "float32" else lanes.as_float64,
             "WIDTH": made_of.width,
+            "GATHERS": made_of.gathers,
             "visit": loops.gather if made_of.gathers else loops.visit_in_copy,
             "PART": made_of.part,
             "PARAMS": made_of.program.params,
