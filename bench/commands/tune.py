@@ -1,6 +1,5 @@
 """The command `sgdbench tune`: search, check, confirm, compare with the grid, and report."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 from bench.commands.cluster import open_cluster
@@ -44,10 +43,11 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
     folder = asked.out or Path("results") / f"{folder_name(study.name)}-tuned"
-    searched = SearchSettings(**study.tune.search, sampler_seed=seed)
-    settings = study.run.of_sweep() | asdict(searched) | {"validation": data.validation, "test": data.test}
+    settings = study.run.of_sweep() | study.tune.search | {"sampler_seed": seed}
+    settings |= {"validation": data.validation, "test": data.test}
     del settings["refine"]
-    with keep_parts(folder), open_cluster(asked.cluster) as executor, progress("trials", searched.trials) as advance:
+    trials = study.tune.trials or SearchSettings.trials
+    with keep_parts(folder), open_cluster(asked.cluster) as executor, progress("trials", trials) as advance:
         tuning = tune(
             study.make_model(data),
             data.x,
