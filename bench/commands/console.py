@@ -72,7 +72,7 @@ def print_choices(left_out: Mapping[str, str], classes: Classes | None) -> None:
         print_sentence("Classes", f"{classes}.")
 
 
-def show_mapping(*, quiet: bool = False) -> dict[str, Any]:
+def mapping_display(*, quiet: bool = False) -> dict[str, Any]:
     """Return the arguments of `bench.data.open_table` that announce the columns that it writes and show a bar."""
     announce = (lambda sentence: None) if quiet else partial(print_sentence, "Columns")
     return {"announce": announce, "progress": progress}

@@ -14,12 +14,12 @@ import pandas as pd
 
 from bench.analysis.advice import advise
 from bench.commands.console import (
+    mapping_display,
     print_choices,
     print_place,
     print_sentence,
     print_table,
     progress,
-    show_mapping,
 )
 from bench.commands.options import TableColumns
 from bench.commands.trace import Trace
@@ -144,7 +144,7 @@ def _load(asked: FitTable, loss: str, *, quiet: bool) -> tuple[Dataset, Inputs]:
         )
     else:
         inputs = choose_inputs(path, x, y, model)
-        how = show_mapping(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
+        how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
         table = load_table(path, inputs.columns, y, drop_missing=drop_missing, loss=loss, **how)
     return hold_out_share(table, asked.validation, test=asked.test), inputs
 

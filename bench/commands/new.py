@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 
 from bench.analysis.default_study import DefaultStudy, default_study
-from bench.commands.console import print_choices, print_place, show_mapping
+from bench.commands.console import mapping_display, print_choices, print_place
 from bench.commands.options import TableColumns
 from bench.commands.streams import one_line
 from bench.data.columns import describe_left_out
@@ -23,7 +23,7 @@ def write_new_study(
     target = out or Path(f"{path.stem or 'study'}.toml")
     if target.exists() and not overwrite:
         raise ValueError(f"{target} is there already, and is left as it is; give --overwrite, or another --out")
-    how = columns._asdict() | show_mapping() | {"loss": loss, "cache_dir": cache_dir}
+    how = columns._asdict() | mapping_display() | {"loss": loss, "cache_dir": cache_dir}
     made = default_study(path, name=target.stem, **how)
     beside = {"path": path} | ({"cache_dir": cache_dir} if cache_dir else {})
     write_text(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.default_study import default_study
-from bench.commands.console import print_choices, print_sentence, show_mapping
+from bench.commands.console import mapping_display, print_choices, print_sentence
 from bench.commands.options import TableColumns
 from bench.data.batches import MAPPED
 from bench.study.load import load_study, with_settings, with_target
@@ -74,7 +74,7 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
     chosen = [key for key in settings if key.startswith(("data.", "model.")) and key not in GIVEN_WITH_TABLES]
     if chosen:
         raise ValueError(f"{chosen[0]} is chosen for a table: set it in a study, which `sgdbench new` writes")
-    how = columns._asdict() | show_mapping() | {"loss": settings.get("run.loss", "squared")}
+    how = columns._asdict() | mapping_display() | {"loss": settings.get("run.loss", "squared")}
     how |= {key.removeprefix("data."): settings.get(key) for key in GIVEN_WITH_TABLES}
     made = default_study(Path(name).absolute(), **how)
     print_choices(made.left_out, made.classes)
@@ -93,12 +93,12 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
     changed = with_settings(study, settings)
     made_for = study.run.target_loss or study.run.loss
     if target is not None:
-        changed = with_target(changed, target, **show_mapping())
+        changed = with_target(changed, target, **mapping_display())
         return with_settings(changed, {"run.target_loss": changed.run.loss}) if study.run.target_loss else changed
     same = make_loss(made_for).text == make_loss(changed.run.loss).text
     if study.run.target is None or "run.target" in settings or same:
         return changed
-    data, _ = changed.dataset(**show_mapping())
+    data, _ = changed.dataset(**mapping_display())
     model = changed.make_model(data)
     starts = list(changed.make_grid().starts(model))
     yardstick = find_yardstick(model, make_loss(changed.run.loss), (model.columns(data.x), data.y), starts)

@@ -18,7 +18,7 @@ from bench.analysis.basin import basin
 from bench.analysis.convergence import theory_tables
 from bench.analysis.paths import ReplayError, recorded_paths, typical_paths
 from bench.commands.cluster import open_cluster
-from bench.commands.console import print_place, print_sentence, print_table, progress, show_mapping
+from bench.commands.console import mapping_display, print_place, print_sentence, print_table, progress
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
 from bench.commands.speed import print_speed
@@ -125,7 +125,7 @@ class Trained(NamedTuple):
 
 def train_study(study: Study, folder: Path, *, resume: bool, executor: Executor = train_in_threads) -> Trained:
     """Train every configuration into the folder, with a progress bar."""
-    data, scaling = study.dataset(**show_mapping())
+    data, scaling = study.dataset(**mapping_display())
     model, grid = study.make_model(data), study.make_grid()
     # The import takes half a second, in which the sweep computes without the interpreter.
     with (

@@ -6,7 +6,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.commands.console import print_sentence, print_table, progress, show_mapping
+from bench.commands.console import mapping_display, print_sentence, print_table, progress
 from bench.plots.failures import skip_failed_figure
 from bench.study.schema import Study
 from bench.system.atomic import replace_atomically, write_text
@@ -74,7 +74,7 @@ def run_speed(
         Whether every variant that could run, in a row of the budget too, gives the result of the reference.
     """
     variants = select_variants(only, peers=peers)
-    data, _ = study.dataset(**show_mapping())
+    data, _ = study.dataset(**mapping_display())
     problem, batch = study_problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
     with progress("variants", len(variants)) as advance:
         measured = speed(variants, problem, batch, seconds=seconds, roofs=True, progress=advance)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.commands.cluster import open_cluster
-from bench.commands.console import print_place, print_sentence, progress, show_mapping
+from bench.commands.console import mapping_display, print_place, print_sentence, progress
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
 from bench.commands.run import UNVERIFIED, Trained, folder_name, refuse_report, verify_runs
@@ -38,7 +38,7 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
         from bench.engine.tune import tune  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
-    data, scaling = study.dataset(**show_mapping())
+    data, scaling = study.dataset(**mapping_display())
     grid, space = study.make_grid(), study.make_space(len(data.y))
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
