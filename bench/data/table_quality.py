@@ -40,12 +40,10 @@ class TableQuality:
 
     def summary(self, fitted: TableFit) -> dict[str, Any]:
         """Return the numbers that scripts read; None where they are not known."""
+        stderr = dict(zip(fitted.params, map(finite_or_none, self.uncertainty.stderr.tolist()), strict=True))
         if not fitted.result.criterion.of_residual:
-            return {"stderr": self._named_stderr(fitted)}
-        return {"rmse": finite_or_none(self.rmse), "r2": finite_or_none(self.r2), "stderr": self._named_stderr(fitted)}
-
-    def _named_stderr(self, fitted: TableFit) -> dict[str, float | None]:
-        return dict(zip(fitted.params, map(finite_or_none, self.uncertainty.stderr.tolist()), strict=True))
+            return {"stderr": stderr}
+        return {"rmse": finite_or_none(self.rmse), "r2": finite_or_none(self.r2), "stderr": stderr}
 
 
 def unknown_quality(fitted: TableFit, reason: str) -> TableQuality:

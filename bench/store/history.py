@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bench.store import part as parts
@@ -41,7 +42,7 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
     configs = _stored_configurations(rows, config_ids)
     place = np.full(len(rows.ids), NOWHERE, np.int32)
     place[configs] = np.arange(configs.size)
-    names = [name for name in parts.CURVES if name in parts.read_schema(paths[0]).names]
+    names = [name for name in parts.CURVES if name in pq.read_schema(paths[0]).names]
     pieces = [_read_losses(path, names, part, rows, place) for path, part in zip(paths, rows.parts, strict=True)]
     config = np.concatenate([piece.pop("config_id") for piece in pieces])
     order = np.argsort(config, kind="stable")

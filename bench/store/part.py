@@ -129,8 +129,3 @@ def join_tables(tables: Sequence[pa.Table], folder: Path) -> pd.DataFrame:
     except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} is damaged: {' '.join(str(error).split())}") from error
     return frame
-
-
-def read_schema(path: Path) -> pa.Schema:
-    """Return the columns of a part and their types."""
-    return pq.read_schema(path)

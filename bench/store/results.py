@@ -274,18 +274,17 @@ def _read_plan(run: Run) -> pd.DataFrame:
 
 def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:
     """Refuse a plan and results whose columns are not those of a sweep of this model."""
-    starts = [name for name in plan if name.startswith("start_")]
-    params = [name for name in run.columns if name.startswith("param_")]
-    for what, found, prefix in ((PLAN, starts, "start_"), ("parts", params, "param_")):
-        wanted = [f"{prefix}{name}" for name in model.params]
-        if found != wanted and (what == PLAN or run.columns):
+    stored = [(PLAN, plan, "start_")] + ([("parts", list(run.columns), "param_")] if run.columns else [])
+    for what, columns, prefix in stored:
+        found = [name for name in columns if name.startswith(prefix)]
+        if found != [f"{prefix}{name}" for name in model.params]:
             raise ValueError(
                 f"{run.folder} is damaged: {what} has the columns {', '.join(found) or 'of no parameters'}, and "
                 f"{ABOUT} the parameters {', '.join(model.params)}"
             )
     if missing := [name for name in _SETTINGS if name not in plan]:
         raise ValueError(f"{run.folder} is damaged: {PLAN} has no column {missing[0]} of a sweep")
-    kinds = kinds | dict.fromkeys(params, pa.float64())
+    kinds = kinds | {f"param_{name}": pa.float64() for name in model.params}
     if run.columns and (wrong := [name for name, kind in kinds.items() if run.columns.get(name) != kind]):
         raise ValueError(f"{run.folder} is damaged: its parts have no column {wrong[0]} of a sweep")
 

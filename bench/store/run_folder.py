@@ -32,6 +32,7 @@ from warnings import warn
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bench.store import part as parts
 from bench.store.history import join_curves, newest_rows
@@ -103,7 +104,7 @@ class Run:
     @property
     def columns(self) -> dict[str, pa.DataType]:
         """The columns of `configurations` and their types; none if there are no results."""
-        schema = parts.read_schema(self._parts[0]) if self._parts else ()
+        schema = pq.read_schema(self._parts[0]) if self._parts else ()
         return {field.name: field.type for field in schema if field.name not in parts.OF_THE_CURVE}
 
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -183,7 +184,7 @@ class OpenRun(Run):
         if rows.empty:
             return
         table = parts.make_table(rows, self._every)
-        if self._parts and not (before := parts.read_schema(self._parts[0])).equals(table.schema):
+        if self._parts and not (before := pq.read_schema(self._parts[0])).equals(table.schema):
             wanted, found = map(_describe_schema, (before, table.schema))
             raise ValueError(f"rows must have the columns ({wanted}) as before, not ({found})")
         self._number += 1
@@ -338,7 +339,7 @@ def _examine_part(path: Path, owner: bytes) -> tuple[str | None, str]:
     try:
         if flaw := find_flaw(read_regular_file(path), owner):
             return flaw, ""
-        schema = parts.read_schema(path)
+        schema = pq.read_schema(path)
     except PermissionError:
         raise  # it says nothing of the part
     except OSError as error:
