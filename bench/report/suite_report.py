@@ -11,13 +11,13 @@ from urllib.parse import quote
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.plots.failures import skip_failed_figure
 from bench.plots.performance_profile import NAMED, performance_profiles, rate_ranges, ratios_by_problem
-from bench.plots.style import save
+from bench.report.figures import save_figures
+from bench.report.markdown import render_short_markdown
 from bench.report.page import EMPTY_PAGE_SCRIPTS, assemble_page, embed_figures, to_script_data
 from bench.report.run_data import RunData
 from bench.system.atomic import write_text
-from bench.tables.formatting import text, to_markdown, write_tables
+from bench.tables.formatting import text, write_tables
 from bench.tables.performance_profile import (
     cost_ratios,
     good_rates,
@@ -120,15 +120,23 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
                 partial(rate_ranges, data.rates, order=order),
             ),
         }
-        for name, (caption, draw) in figures.items():
-            with skip_failed_figure(f"the figure {name}"):
-                save(draw(), folder / "figures", name, svg=svg)
-                captions[name] = caption
-    for name, made in (
-        ("report.md", _render_markdown(data, folder, sentences, tables, captions)),
-        ("report.html", _render_page(data, folder, sentences, tables, captions)),
-    ):
-        write_text(folder / name, made)
+        captions = save_figures(figures, folder / "figures", svg=svg)
+    runs = _runs(data, folder)
+    listed = "\n".join(f"- [{run['name']}]({run['link']}): {run['about']}" for run in runs)
+    markdown = render_short_markdown(data.title, sentences, captions, tables, f"## Problems\n\n{listed}")
+    write_text(folder / "report.md", markdown)
+    page = assemble_page(
+        "suite.html.j2",
+        EMPTY_PAGE_SCRIPTS,
+        to_script_data({}),
+        title=text(data.title),
+        description=text(data.description[:1].upper() + data.description[1:]),
+        sentences=[(text(about), text(sentence)) for about, sentence in sentences.items()],
+        tables=[(title, text_table(table)) for title, table in tables.items()],
+        figures=embed_figures(folder / "figures", captions, MAX_FIGURE_BYTES),
+        runs=runs,
+    )
+    write_text(folder / "report.html", page)
     return folder / "report.html"
 
 
@@ -195,33 +203,3 @@ def _runs(data: SuiteData, folder: Path) -> list[dict[str, Any]]:
         )
         rows.append({"name": name, "link": quote(link), "about": f"{about}{target}"})
     return rows
-
-
-def _render_page(
-    data: SuiteData, folder: Path, sentences: dict[str, str], tables: dict[str, pd.DataFrame], captions: dict[str, str]
-) -> str:
-    return assemble_page(
-        "suite.html.j2",
-        EMPTY_PAGE_SCRIPTS,
-        to_script_data({}),
-        title=text(data.title),
-        description=text(data.description[:1].upper() + data.description[1:]),
-        sentences=[(text(about), text(sentence)) for about, sentence in sentences.items()],
-        tables=[(title, text_table(table)) for title, table in tables.items()],
-        figures=embed_figures(folder / "figures", captions, MAX_FIGURE_BYTES),
-        runs=_runs(data, folder),
-    )
-
-
-def _render_markdown(
-    data: SuiteData, folder: Path, sentences: dict[str, str], tables: dict[str, pd.DataFrame], captions: dict[str, str]
-) -> str:
-    said = [f"- {text(about)}: {text(sentence)}" for about, sentence in sentences.items()]
-    parts = [f"# {text(data.title)}", "\n".join(said)]
-    parts += [f"![{caption}](figures/{name}.png)" for name, caption in captions.items()]
-    parts += [f"## {title}\n\n{to_markdown(table)}" for title, table in tables.items()]
-    parts += [
-        "## Problems\n\n"
-        + "\n".join(f"- [{run['name']}]({run['link']}): {run['about']}" for run in _runs(data, folder))
-    ]
-    return "\n\n".join(parts) + "\n"

@@ -9,16 +9,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.plots import tuning as plots
-from bench.plots.failures import skip_failed_figure
-from bench.plots.style import save
 from bench.report.answer import find_answer
+from bench.report.figures import save_figures
+from bench.report.markdown import render_short_markdown
 from bench.report.page import EMPTY_PAGE_SCRIPTS, assemble_page, embed_figures, to_script_data
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.report.tune_data import TuneData
 from bench.store.tuning import GRID
 from bench.system.atomic import write_text
-from bench.tables.formatting import text, to_markdown, write_tables
+from bench.tables.formatting import text, write_tables
 from bench.tables.phrases import describe_ratio
 from bench.tables.readable import readable_table, text_table
 from bench.tables.search_history import grid_in_random_order, search_history
@@ -51,17 +51,10 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
     if data.on_fresh_seeds is not None:
         frames["rivals"] = data.on_fresh_seeds
     write_tables(frames, folder / "tables", lambda _, table: table)
-    captions: dict[str, str] = {}
-    for name, (caption, draw) in (_figures(data) if len(trials) else {}).items():
-        with skip_failed_figure(f"the figure {name}"):
-            save(draw(), folder / "figures", name, svg=svg)
-            captions[name] = caption
+    captions = save_figures(_figures(data), folder / "figures", svg=svg) if len(trials) else {}
     tables = _readable_tables(data)
-    for name, made in (
-        ("report.md", _render_markdown(data, tables, captions)),
-        ("report.html", _render_page(data, tables, captions)),
-    ):
-        write_text(folder / name, made)
+    write_text(folder / "report.md", render_short_markdown(f"{data.title}: tuned", data.sentences, captions, tables))
+    write_text(folder / "report.html", _render_page(data, tables, captions))
     return folder / "report.html"
 
 
@@ -126,11 +119,3 @@ def _render_page(data: TuneData, tables: dict[str, pd.DataFrame], captions: dict
         space=data.space,
         facts=data.facts,
     )
-
-
-def _render_markdown(data: TuneData, tables: dict[str, pd.DataFrame], captions: dict[str, str]) -> str:
-    said = [f"- {text(about)}: {text(sentence)}" for about, sentence in data.sentences.items()]
-    parts = [f"# {text(data.title)}: tuned", "\n".join(said)]
-    parts += [f"![{caption}](figures/{name}.png)" for name, caption in captions.items()]
-    parts += [f"## {title}\n\n{to_markdown(table)}" for title, table in tables.items()]
-    return "\n\n".join(parts) + "\n"
