@@ -265,23 +265,22 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     """Draw data and curve into a file; only some of many rows."""
-    from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
+    from bench.plots.curves import fit_curves, fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
     shown = thin_rows(table)
     with _explain_failure("--plot", path):
-        figure = fitted_curve(
+        curves = fit_curves(
             curve_in_table_units(result.model, result.criterion, fitted.scaling),
             shown.x,
             shown.y,
             params_by_name={"fit": result.params},
             start=result.trajectory[0],
             names=(shown.x_names[0], shown.y_name),
-            differences=result.criterion.has_mean,
             samples=table.y.size,
         )
-        save_as(figure, path)
+        save_as(fitted_curve(curves, differences=result.criterion.has_mean), path)
 
 
 @contextmanager

@@ -111,9 +111,10 @@ def optimizer_ratios(
     )
     return RowChart(
         rows,
-        f"{cost}, relative to the best choice",
+        "relative to the best choice",
         (ends.min() / margin, ends.max() * margin),
-        f"Each optimizer at its own best choice, on {seeds}: medians of the ratios of paired runs {intervals}",
+        f"{cost[0].upper()}{cost[1:]} of each optimizer at its own best choice, on {seeds}: medians of the ratios of "
+        f"paired runs {intervals}",
     )
 
 
@@ -151,10 +152,11 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
     # Room for the words behind the longest bar.
     limits = (0.0, 2.4 * (effects["share"].max() or 1.0))
     caption = (
-        f"Main effects over the whole grid (analysis of variance); a run that fails counts as ten times {penalty}. "
+        f"Main effects on the logarithm of the {cost} over the whole grid (analysis of variance); a run that "
+        f"fails counts as ten times {penalty}. "
         f"Together they explain {effects['share'].sum():.0%}: the rest is combinations of settings, and chance."
     )
-    return RowChart(rows, f"share of the variance of log {cost}", limits, caption, True)
+    return RowChart(rows, "share of the variance", limits, caption, True)
 
 
 def _describe_end(setting: str, value: str, samples: int | None) -> str:

@@ -1,8 +1,27 @@
 """The charts of a run that the figures and the page draw alike."""
 
+from bench.data.units import curve_in_table_units
 from bench.plots.choices import best_optimizers
+from bench.plots.curves import FitCurves, fit_curves
 from bench.plots.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.report.run_data import RunData
+from bench.tables.typical_runs import best_runs
+
+# After the name of what is shown.
+RATE_CAPTION = (
+    "against learning rate, with the best other settings for each rate: medians, and thin lines from 10 to 90 % of the "
+    "runs. An optimizer with a wide, low line needs less tuning."
+)
+FIT_CAPTION = "The data and the curve fitted by the best run from each start."
+
+
+def loss_caption(run_data: RunData) -> str:
+    """Return the caption of the loss curves."""
+    held_out = " Dashed: medians on the held-out samples." if "held_out" in run_data.loss_bands else ""
+    return (
+        "Loss curves of each optimizer at its best choice: medians, and bands from 10 to 90 % of the runs, which end "
+        f"where the line's own losses end.{held_out}"
+    )
 
 
 def ratio_chart(run_data: RunData) -> RowChart | None:
@@ -21,3 +40,17 @@ def ratio_chart(run_data: RunData) -> RowChart | None:
 def effect_chart(run_data: RunData) -> RowChart:
     """Return how much each setting matters."""
     return setting_importance(run_data.effects, cost=run_data.effects_on, samples=run_data.samples)
+
+
+def fit_chart(run_data: RunData) -> FitCurves | None:
+    """Return the data and the curve of the best run from each start, in the table's units; None if there are none."""
+    data, model, best = run_data.data, run_data.result.model, best_runs(run_data.frame)
+    if data is None or best.empty or not model.inputs:
+        return None
+    ends = best[[f"param_{name}" for name in model.params]].to_numpy(float)
+    return fit_curves(
+        curve_in_table_units(model, run_data.criterion, run_data.scaling),
+        *run_data.data_in_table_units(),
+        params_by_name=dict(zip(best["init"].astype(str), ends, strict=True)),
+        names=(data.x_names[0], data.y_name),
+    )

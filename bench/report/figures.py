@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.analysis.surface import loss_surface
-from bench.data.units import curve_in_table_units
 from bench.plots.basins import basin_map
 from bench.plots.choices import best_optimizers
 from bench.plots.contours import contours
@@ -21,11 +20,10 @@ from bench.plots.row_charts import draw_rows
 from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
-from bench.report.charts import effect_chart, ratio_chart
+from bench.report.charts import FIT_CAPTION, RATE_CAPTION, effect_chart, fit_chart, loss_caption, ratio_chart
 from bench.report.run_data import RunData
 from bench.tables.outcomes import start_families
 from bench.tables.ranking import varies
-from bench.tables.typical_runs import best_runs
 
 MAX_PATHS = 3  # one row of panels
 # Of the variance of y. Runs without a target may end at 1e-30 or at 1e-20 of it, which is as good to everyone.
@@ -112,9 +110,8 @@ def _loss_by_optimizer(run_data: RunData) -> Drawn:
         target=run_data.target,
         shown=run_data.loss_axis,
     )
-    whose = "each optimizer" if count == len(few) else f"the best {len(few)} of {count} optimizers"
-    samples = ", on the training and on the held-out samples" if "held_out" in bands else ""
-    return f"Loss curves of {whose} at its best choice, by start{samples}.", figure
+    some = f" The best {len(few)} of {count} optimizers." if len(few) < count else ""
+    return f"{loss_caption(run_data)}{some}", figure
 
 
 def _optimizer_ratios(run_data: RunData) -> Drawn:
@@ -132,20 +129,8 @@ def _setting_importance(run_data: RunData) -> Drawn:
 
 
 def _fitted_curve(run_data: RunData) -> Drawn:
-    data, model, best = run_data.data, run_data.result.model, best_runs(run_data.frame)
-    if data is None or best.empty or not model.inputs:
-        return None
-    x, y = run_data.data_in_table_units()
-    ends = best[[f"param_{name}" for name in model.params]].to_numpy(float)
-    figure = fitted_curve(
-        curve_in_table_units(model, run_data.criterion, run_data.scaling),
-        x,
-        y,
-        params_by_name=dict(zip(best["init"].astype(str), ends, strict=True)),
-        names=(data.x_names[0], data.y_name),
-        differences=run_data.criterion.has_mean,
-    )
-    return "The data and the curve fitted by the best run from each start.", figure
+    chart = fit_chart(run_data)
+    return chart and (FIT_CAPTION, fitted_curve(chart, differences=run_data.criterion.has_mean))
 
 
 def _contours(run_data: RunData) -> Drawn:
@@ -174,11 +159,7 @@ def _sensitivity(run_data: RunData) -> Drawn:
     cost = "Samples to the target" if frame["samples_to_target"].notna().any() else "Final loss"
     few = frame["optimizer"].isin(best_optimizers(frame))
     figure = sensitivity(frame[few], outcomes=run_data.outcomes, shown=run_data.loss_axis)
-    return (
-        f"{cost} against learning rate, with the best other settings for each rate. An optimizer with a wide, low line "
-        "needs less tuning.",
-        figure,
-    )
+    return f"{cost} {RATE_CAPTION}", figure
 
 
 def _basin(run_data: RunData) -> Drawn:

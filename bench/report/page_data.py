@@ -1,26 +1,23 @@
 """The data of a run embedded in its page: columns as packed numbers, curves with two bytes per loss."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from bench.data.units import curve_in_table_units
-from bench.plots.choices import spread_evenly
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
-from bench.report.charts import effect_chart, ratio_chart
+from bench.report.charts import FIT_CAPTION, RATE_CAPTION, effect_chart, fit_chart, loss_caption, ratio_chart
 from bench.report.packing import codes_by_value, encode_setting, pack, pack_bands, shrink_codes, to_float32
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.tables.formatting import label, text
 from bench.tables.outcomes import ALL_STARTS, SPREAD, start_families
+from bench.tables.phrases import format_count
 from bench.tables.run_costs import COST_SETTINGS, choice_columns
 from bench.tables.seconds import KERNEL
 from bench.tables.typical_runs import best_runs
-from kernels.base.run import Floats
 from kernels.data.marks import thin_marks
 
 # The bytes for the rows and for the curves; as base64 they take a third more. The more runs there are, the fewer points
@@ -71,6 +68,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "outcomes": _encode_outcomes(run_data.outcomes, encoded),
         "loss_titles": {name: run_data.loss_axis.name(name).replace("\n", " ") for name in ("", "final ")},
         "losses": _encode_losses(run_data, encoded["optimizer"]["values"]),
+        "captions": {"loss": loss_caption(run_data), "rates": RATE_CAPTION},
         "rate_limits": _rate_limits(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"]),
         "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
         "labels": {name: label(name) for name in [*settings, "status", *numbers]} | {"shuffle": "order"},
@@ -212,46 +210,26 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
-    """Return the data and the curves of the best runs, in the table's units; None if there are none.
-
-    For several inputs the curves are predicted values against observed ones.
-    """
-    best = best_runs(run_data.frame)
-    keeps = run_data.result.run.identity["patience"] != "none"
-    if run_data.data is None or best.empty or not run_data.result.model.inputs:
+    """Return the data and the curves of the best runs; None if there are none."""
+    chart = fit_chart(run_data)
+    if chart is None:
         return None
-    x, y = run_data.data_in_table_units()
-    sample = spread_evenly(range(len(y)), MAX_SAMPLES)
-    x, y = x.reshape(len(x), -1)[sample], y[sample]
-    several = x.shape[1] > 1
-    at = x if several else np.linspace(x.min(), x.max(), CURVE_POINTS)[:, np.newaxis]
-    predict = curve_in_table_units(run_data.result.model, run_data.criterion, run_data.scaling)
+    best, colors = best_runs(run_data.frame), colors_of(chart.curves)
+    # The parameters that a run keeps are those after these samples.
+    seen = best["best_samples" if run_data.result.run.identity["patience"] != "none" else "samples_seen"]
     return {
-        "several": several,
-        "names": [text(run_data.data.x_names[0]), text(run_data.data.y_name)],
-        "samples": len(run_data.data.y),
-        "x": pack(to_float32(y if several else x[:, 0])),
-        "y": pack(to_float32(y)),
-        "at": pack(to_float32(y if several else at[:, 0])),
-        "runs": _encode_ends(best, "best_samples" if keeps else "samples_seen", lambda params: predict(params, at)),
-    }
-
-
-def _encode_ends(runs: pd.DataFrame, seen: str, predict: Callable[[Floats], Floats]) -> list[dict[str, Any]]:
-    """Return the curve with the parameters that each run keeps, which it had after the samples in the column `seen`."""
-    columns = [name for name in runs.columns if name.startswith("param_")]
-    colors = colors_of(runs["init"].astype(str))
-    encoded = []
-    for _, run in runs.iterrows():
-        with np.errstate(all="ignore"):
-            curve = predict(run[columns].to_numpy(float))
-        encoded.append(
+        "several": chart.several,
+        "titles": [text(title) for title in chart.titles],
+        "limits": chart.limits,
+        "data": format_count(chart.total, "sample"),
+        "caption": FIT_CAPTION,
+        **{name: pack(to_float32(values)) for name, values in (("x", chart.x), ("y", chart.y), ("at", chart.across))},
+        "runs": [
             {
-                "start": text(str(run["init"])),
-                "color": to_hex(colors[str(run["init"])]),
-                "samples": int(run[seen]),
-                "loss": run["final_loss"],
+                "name": f"{text(name)}, {format_count(int(samples), 'sample')} seen, loss {text(loss)}",
+                "color": to_hex(colors[name]),
                 "curve": pack(to_float32(curve)),
             }
-        )
-    return encoded
+            for (name, curve), samples, loss in zip(chart.curves.items(), seen, best["final_loss"], strict=True)
+        ],
+    }

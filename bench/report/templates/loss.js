@@ -14,13 +14,8 @@ function paintLoss(plot, figure) {
   heldOutLegend(figure);
   targetLegend(figure);
   if (!lines.length) return "All optimizers are hidden.";
-  const from = lossLook.start ? `the start ${run.families.names[lossLook.start]} and all seeds` : "all starts and seeds";
   const choices = lines.map(({ optimizer }) => choice(bestOutcome({ optimizer })));
-  const time = lossLook.clock === "seconds" ? ` ${TIME_OF_A_RUN}` : "";
-  return (
-    `Median and 10–90 % over ${from}, each optimizer at its best choice: ${choices.join("; ")}. ` +
-    `A band ends where its curve's own losses end.${time}`
-  );
+  return `${run.captions.loss} The choices: ${choices.join("; ")}.${lossLook.clock === "seconds" ? ` ${TIME_OF_A_RUN}` : ""}`;
 }
 
 function offerLoss() {

@@ -55,12 +55,8 @@ function paintRates(plot, figure) {
     shapes: isDistance ? targetLine() : [],
   });
   optimizerLegend(figure, "dot");
-  const size =
-    rateLook.size === null
-      ? "the best other settings for each rate"
-      : `batch size ${settings.batch_size.shown[rateLook.size]}`;
   const full = run.target === null ? "" : " Filled markers are learning rates at which every run reached the target.";
-  return `Medians with ${size}; thin lines extend from 10 to 90 % of the runs.${full}`;
+  return `${title[0].toUpperCase()}${title.slice(1)} ${run.captions.rates}${full}`;
 }
 
 // Ticks at the learning rates themselves, as far as there is room for them.

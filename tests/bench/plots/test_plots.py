@@ -10,11 +10,11 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+from bench.plots import curves as fits
 from bench.plots import losses
 from bench.plots.basins import basin_map
 from bench.plots.colors import colors_of
 from bench.plots.contours import contours
-from bench.plots.curves import fitted_curve
 from bench.plots.loss_axis import LossAxis
 from bench.plots.rates import rate_map
 from bench.plots.row_charts import draw_rows, optimizer_ratios, setting_importance
@@ -43,6 +43,10 @@ def decay(rates, epochs=10, start=100.0):
 def loss_curves(frame, curves, **options):
     held_out = "validation_loss" in curves
     return losses.loss_curves(frame, loss_bands(frame, curves, held_out=held_out), **options)
+
+
+def fitted_curve(predict, x, y, **options):
+    return fits.fitted_curve(fits.fit_curves(predict, x, y, **options))
 
 
 def gallery(frame):
