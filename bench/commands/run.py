@@ -245,11 +245,11 @@ def verify_runs(trained: Trained) -> None:
 def replay_runs(trained: Trained) -> None:
     """Store the paths of typical runs and of those that the page plays; ReplayError if one ends elsewhere."""
     about = trained.result, trained.study.run, trained.data
-    trained.store(trajectories=typical_paths(*about), paths=recorded_paths(*about))
+    trained.store(typical_paths=typical_paths(*about), paths=recorded_paths(*about))
 
 
 def _analyze(trained: Trained) -> None:
-    """Store trajectories, basins and theory."""
+    """Store paths, basins and theory."""
     replay_runs(trained)
     result, study, data, _ = trained
     settings = study.run

@@ -134,7 +134,7 @@ def _fitted_curve(run_data: RunData) -> Drawn:
 
 
 def _contours(run_data: RunData) -> Drawn:
-    data, model, typical = run_data.data, run_data.result.model, run_data.evidence.get("trajectories")
+    data, model, typical = run_data.data, run_data.result.model, run_data.evidence.get("typical_paths")
     if data is None or typical is None or typical.empty or typical["samples"].max() == 0 or len(model.params) == 1:
         return None
     starts = typical["init"].drop_duplicates()

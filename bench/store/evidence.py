@@ -39,7 +39,7 @@ COLUMNS = {
     "theory": {*_KIND, "predicted_edge", "stable_up_to", "diverges_from", "agrees"},
     "times": {*_KIND, *_PER_UPDATE, "lr", "schedule", "variant", "runs", "success", "updates_to_target"},
     "yardstick": {"loss", "constant_loss", "params", "method", "note", "baseline"},
-    "trajectories": {"config_id", "init", "samples", "loss"},
+    "typical_paths": {"config_id", "init", "samples", "loss"},
 }
 """Columns to read of the tables of each name; tables of another version may lack some."""
 

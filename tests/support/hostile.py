@@ -67,7 +67,7 @@ def hostile_run(place):
     chosen = replace(result, frame=result.frame.head(2), starts=result.starts[:2])
     checked = check(chosen, study.run, data.x, data.y)
     replayed = {
-        "trajectories": typical_paths(result, study.run, data),
+        "typical_paths": typical_paths(result, study.run, data),
         "paths": recorded_paths(result, study.run, data),
     }
     store_tables(folder, check=checked, costs=make_costs(result.frame), **replayed)

@@ -31,7 +31,7 @@ def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, **setti
     budget = RunTable(epochs=epochs, target=target, kernel="fused")
     result = sweep(model, x, y, Grid(**settings), epochs=epochs, target=target, kernel="fused", out=folder)
     data = Dataset(x, y, tuple(f"x{k}" for k in range(x.shape[1])), "y", "here")
-    evidence = {"trajectories": typical_paths(result, budget, data)}
+    evidence = {"typical_paths": typical_paths(result, budget, data)}
     if model == "a*x + b":
         evidence["basin"] = basin(result, budget, data)
         evidence["costs"] = made_up_costs(result.frame, 1e-8)
