@@ -267,6 +267,7 @@ SPEED = pd.DataFrame(
         "threads": 1,
         "verified": pd.array([True, True, False, None], dtype="boolean"),
         "error": [0.0, 0.0, 0.5, np.nan],
+        "error_loss": [0.0, 0.0, 0.5, np.nan],
         "ns": [1000.0, 5.0, 0.1, np.nan],
         "ns_low": [990.0, 4.9, 0.1, np.nan],
         "ns_high": [1010.0, 5.1, 0.1, np.nan],
@@ -276,6 +277,7 @@ SPEED = pd.DataFrame(
             for peer in ("reference", "c")
             for end in ("", "_low", "_high")
         },
+        **dict.fromkeys(("share", "share_low", "share_high"), np.nan),
         "compile_seconds": [np.nan, 1.5, 1.0, np.nan],
         "load_seconds": [np.nan, 0.01, 0.01, np.nan],
         "break_even": [np.nan, 1e6, 1e6, np.nan],
