@@ -25,10 +25,10 @@ from kernels.losses import LOSSES, make_loss
 from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import SCHEDULES, learning_rates
-from tests.bench.commands.test_compare import WOBBLE, benchmark_file
+from tests.support.benchmark_files import WOBBLE, benchmark_file
 from tests.support.constants import ROOT
 from tests.support.documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
-from tests.test_rooms import HEIGHT, LINES
+from tests.support.rooms import HEIGHT, LINES
 
 README, KERNELS_README, BENCH_README = "README.md", "kernels/README.md", "bench/README.md"
 

@@ -6,20 +6,7 @@ from graphlib import TopologicalSorter
 import pytest
 
 from tests.support.constants import ROOT
-
-KERNELS = ("extend", "train", "compile", "loops", "simd", "reference", "data", "optimizers", "losses", "model", "base")
-# The command above, the mathematics and the system below; rooms on one line do not import each other.
-LINES = [
-    {"cli", "pytest_plugin"},
-    {"commands"},
-    {"report", "compare"},
-    {"engine", "analysis", "timing", "plots"},
-    {"study", "tables"},
-    {"store", "data", "estimators"},
-    {"system"},
-    *({f"kernels.{room}"} for room in KERNELS),
-]
-HEIGHT = {room: -line for line, rooms in enumerate(LINES) for room in rooms}
+from tests.support.rooms import HEIGHT
 
 
 def imported(path):
@@ -74,3 +61,9 @@ def test_every_room_says_what_it_is_for():
         docstring = ast.get_docstring(ast.parse((room / "__init__.py").read_text("utf-8")))
         assert docstring
         assert len(docstring.split(".")[0]) < 120
+
+
+def test_no_test_module_imports_another():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for name in imported(path):
+            assert not (name.startswith("tests.") and name.rpartition(".")[2].startswith(("test_", "conftest"))), path

@@ -148,7 +148,7 @@ def kill_commands(command, place, kills, rng):
 
 def kill_sweeps(folder, kills):
     """Kill sweeps by SIGKILL; each must end with the results of one that was not disturbed."""
-    from tests.bench.engine.test_sweep import assert_same, kill_at_random_moments, kill_grid, swept
+    from tests.support.sweeps import assert_same, kill_at_random_moments, kill_grid, swept
 
     killed, expected = kill_at_random_moments(folder, beforehand=False, kills=kills), swept(grid=kill_grid())
     for run in killed:

@@ -26,8 +26,8 @@ def main():
         from distributed import Client, LocalCluster
 
         from bench.engine import dask, jobs
-        from tests.bench.engine.test_dask import Killer, grid_of, swept
-        from tests.bench.engine.test_sweep import assert_same
+        from tests.support.clusters import Killer, grid_of, swept
+        from tests.support.sweeps import assert_same
 
         jobs.JOB_UPDATES, dask.TASK_SECONDS = 1, 0
         grid, long = grid_of(["sgd", "momentum(0.9)"], 64), {"epochs": 3000, "target": None}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from kernels import Model, fit, models
+from tests.support.bits import bits
 
 EPS = np.finfo(float).eps
 BATCH_SIZES = [1, 2, 7, 8, 9, 16, 100, 129, 800, "full"]
@@ -20,11 +21,6 @@ FORMS += ["schedule_free_sgd(weight_decay=0.1)", "clipped(adam(weight_decay=0.1)
 
 def both(model, x, y, kernel="fused", **settings):
     return (fit(model, x, y, kernel=name, **settings) for name in ("reference", kernel))
-
-
-def bits(numbers):
-    """The bits of numbers, so that -0 is not 0; those of a nan, which say nothing, are always the same."""
-    return np.where(np.isnan(numbers), np.nan, numbers).view(np.int64)
 
 
 def assert_same_bits(model, x, y, **settings):

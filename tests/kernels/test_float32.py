@@ -5,23 +5,16 @@ import pytest
 from numba import config, njit
 
 from kernels import Model, fit, models
-from kernels.base.run import Hyperparameters
 from kernels.base.weak_scalars import WeakScalar
 from kernels.compile.binding import compile_bound
-from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, lane_width
-from kernels.data.samples import allocate_data
+from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.optimizers.run_options import option_values
 from kernels.simd.lanes import as_float32, read_lane, write_lane
-from kernels.train.block import train_runs
 from kernels.train.trainer import compile_kernel
-from tests.kernels.optimizers.test_optimizer import FORMS, INNER, bound_rule, first_slots, run
-from tests.kernels.test_equality import bits
-
-FIT = {"init": [-1, 10, 26], "lr": 0.05, "schedule": "halve(1)", "epochs": 2, "seed": 7, "dtype": "float32"}
-KINKS = Model("sqrt(a**2 + x)/(b + x**2) - c*x**-3 + where(x > 0.3*b, max(a*x, b/3), abs(b - x)) - relu(c - x/5)")
-LANES = lane_width("lanes", "float32", KINKS.program, make_loss("squared"))
+from tests.support.bits import bits
+from tests.support.float32_runs import FIT, KINKS, LANES, runs_of
+from tests.support.rules import FORMS, INNER, bound_rule, first_slots, run
 
 
 def both(model, x, y, **settings):
@@ -51,22 +44,6 @@ def test_runs_that_grow_beyond_the_range_of_float32_diverge_alike(noisy, batch_s
     assert (found.status, found.epochs) == (expected.status, expected.epochs) == ("diverged", found.epochs)
     np.testing.assert_array_equal(bits(found.trajectory), bits(expected.trajectory))
     np.testing.assert_array_equal(bits(found.loss), bits(expected.loss))
-
-
-def runs_of(model, x, y, loss, optimizer, batch_size, runs):
-    """Runs in lanes, and some of them by the reference; their places come first."""
-    loss, rule = make_loss(loss), make_optimizer(optimizer)
-    starts = [1, 2, 0.1] + 0.2 * np.random.default_rng(4).standard_normal((runs, 3))
-    rates, held_out = np.tile(np.geomspace(0.001, 0.05, runs), (3, 1)), ((x[:50],), y[:50])
-    data = allocate_data((x,), y, shuffle=True, validation=held_out, dtype="float32")
-    hyper = Hyperparameters(rates, option_values(loss, rule), batch_size, False, True, 5, -np.inf)
-    some, memory = [0, LANES - 1, runs - 1], rule.initial_memory(starts)
-    alone = hyper._replace(rates=rates[:, some].copy())
-    return (
-        some,
-        train_runs("lanes", model, loss, rule, data, hyper, starts, memory),
-        train_runs("reference", model, loss, rule, data, alone, starts[some], memory[some]),
-    )
 
 
 # Each of the two is a kernel to compile, so that all that there is to get wrong is in it.
@@ -219,7 +196,7 @@ PURE_PYTHON = """
 import numba
 import numpy as np
 from kernels import fit, models
-from tests.kernels.test_float32 import KINKS, runs_of
+from tests.support.float32_runs import KINKS, runs_of
 assert numba.config.DISABLE_JIT
 rng = np.random.default_rng(0)
 x = rng.uniform(0.1, 1, 90)

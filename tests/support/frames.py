@@ -62,3 +62,12 @@ def make_curves(losses):
         clock = {"epoch": epoch.astype(float), "samples": SAMPLES * epoch, "updates": SAMPLES * epoch}
         curves.append(pd.DataFrame({"config_id": run, **clock, "loss": np.asarray(loss, dtype=float)}))
     return pd.concat(curves, ignore_index=True)
+
+
+def plane(name="b", size=5, optimizer="sgd", **columns):
+    """A basin of runs that start on a grid in a plane of `a` and another parameter."""
+    a, b = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-2, 2, size), indexing="ij")
+    plain = {"config_id": "run0", "optimizer": optimizer, "lr": 0.1, "batch_size": 1, "param_a": a.ravel()}
+    ended = {"status": "converged", "samples_seen": 4, "samples_to_target": 4, "final_loss": 1e-6}
+    plain |= {f"param_{name}": b.ravel()} | ended
+    return pd.DataFrame(plain | columns).astype({"samples_to_target": "Int64"})

@@ -1,5 +1,6 @@
 """A table of speeds, made up."""
 
+import numpy as np
 import pandas as pd
 
 from bench.timing.speed import COLUMNS
@@ -21,3 +22,13 @@ ROWS = [
     {"variant": "unknown", "threads": 1, "verified": False, "note": "not verified: nothing is known"},
 ]  # fmt: skip
 TABLE = pd.DataFrame(ROWS, columns=COLUMNS)
+
+
+def speeds(*peers):
+    """A speed table: ours, C and the reference, and peers that could not run."""
+    ns = {"lanes": 0.2, "fused": 4.0, "C": 6.0, "reference": 9000.0} | dict.fromkeys(peers, np.nan)
+    table = pd.DataFrame({"variant": list(ns), "ns": list(ns.values())})
+    table = table.assign(ns_low=0.9 * table["ns"], ns_high=1.1 * table["ns"], to_c=6 / table["ns"])
+    table = table.assign(to_reference=9000 / table["ns"], ours=[True, True, False, True] + [False] * len(peers))
+    verified = pd.array([True] * 4 + [pd.NA] * len(peers), dtype="boolean")
+    return table.assign(verified=verified, note=[""] * 4 + [f"not installed: {name}" for name in peers])

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from dataclasses import replace
 from threading import Event
@@ -15,7 +14,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from bench import Grid, Space, load_run, sweep
+from bench import Grid, Space, load_run
 from bench.commands import cluster as command
 from bench.commands.cluster import open_cluster
 from bench.engine import dask, jobs, train
@@ -30,8 +29,9 @@ from bench.study.schema import RunTable
 from kernels import models, register_loss, register_optimizer
 from kernels.base.registry import REGISTERED
 from kernels.optimizers.optimizer import Optimizer
-from tests.bench.engine.test_sweep import X, Y, assert_same
+from tests.support.clusters import Killer, grid_of, swept, wait_until
 from tests.support.constants import HANG, ROOT
+from tests.support.sweeps import X, Y, assert_same
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX's signals")
@@ -120,23 +120,6 @@ def small_jobs(monkeypatch):
     monkeypatch.setattr(dask, "TASK_SECONDS", 0)
 
 
-def grid_of(optimizers, rates=16):
-    lr = np.geomspace(0.01, 1, rates)
-    return Grid(lr=lr, batch_size=[1, 16], optimizer=optimizers, seed=range(4), shuffle=True, init=[[1, 1, 1]])
-
-
-def swept(grid, **changed):
-    settings = {"epochs": 12, "target": 1e-3, "kernel": "fused", "record": "log:3", "confirm": 0, "validation": 0.2}
-    return sweep(models.quadratic, X, Y, grid, **settings | changed)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + HANG
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def some_jobs(optimizer, **changed):
     """A problem and two jobs of it."""
     settings = RunTable(epochs=3, **{"kernel": "fused"} | changed)
@@ -174,49 +157,6 @@ def test_rules_of_all_shapes_are_the_same_on_workers(client, rules, optimizers, 
 
 
 # Workers
-
-
-class Killer(threading.Thread):
-    """Kills workers that are at work, once `progress` has seen that all are there."""
-
-    def __init__(self, workers, victims):
-        super().__init__()
-        self.workers, self.victims = workers, victims
-        self.armed, self.ended, self.killed = threading.Event(), threading.Event(), []
-
-    def is_there(self, nanny):
-        return nanny.worker_address in self.workers.scheduler.workers
-
-    def is_at_work(self, nanny):
-        """Not before its nanny knows that it has started: one that dies before is not started again."""
-        if not self.is_there(nanny) or {nanny.status.name, nanny.process.status.name} != {"running"}:
-            return False
-        return self.workers.scheduler.workers[nanny.worker_address].processing
-
-    def are_there(self):
-        return len(self.workers.scheduler.workers) == len(self.workers.workers)
-
-    def progress(self, done):
-        """Wait for those that were killed to be back: others would do all the work in that time."""
-        if len(self.killed) < len(self.victims) and not self.armed.is_set():
-            wait_until(self.are_there)
-            self.armed.set()
-
-    def run(self):
-        for places in self.victims:
-            while not self.armed.wait(0.01):
-                if self.ended.is_set():
-                    return
-            nannies = [self.workers.workers[place] for place in places]
-            while not all(self.is_at_work(nanny) for nanny in nannies):
-                if self.ended.wait(0.001):
-                    return
-            for nanny in nannies:
-                os.kill(nanny.pid, signal.SIGKILL)
-            # Gone from the scheduler's books before anybody asks whether they are back.
-            wait_until(lambda nannies=nannies: not any(self.is_there(nanny) for nanny in nannies))
-            self.killed.append(places)
-            self.armed.clear()
 
 
 def test_workers_that_die_change_nothing(client, workers, heavy, small_jobs):

@@ -4,13 +4,10 @@ import gc
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
 import threading
-import time
-import traceback
 import tracemalloc
 import weakref
 
@@ -23,55 +20,25 @@ from bench.engine import fingerprint, jobs
 from bench.engine import problem as common
 from bench.engine import train as engine
 from bench.engine.recording import settle_record
-from bench.study.schema import RunTable
 from kernels import Model, fit, models
 from kernels.base.run import STATUS
 from kernels.data.marks import make_marks
 from kernels.train.block import train_runs
 from tests.support.constants import HANG
+from tests.support.sweeps import (
+    STARTS,
+    X,
+    Y,
+    assert_same,
+    exactly,
+    kill_grid,
+    some_grid,
+    swept,
+)
 
-RNG = np.random.default_rng(0)
-X = RNG.uniform(-1, 1, 61)
-Y = 2 * X**2 - 4 * X + 3
-STARTS = {"near": [-1, 10, 26], "solution": [2, -4, 3], "drawn": "normal:1:2"}
 COLUMNS = ["config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle"]
 COLUMNS += ["status", "epochs", "samples_seen", "updates", "epochs_to_target", "samples_to_target", "updates_to_target"]
 COLUMNS += ["final_loss", "best_loss", "param_a", "param_b", "param_c"]
-
-
-def some_grid(**changed):
-    """Runs that converge, diverge and do neither; 2 * 3 * 4 * 3 * 2 * 2 * 2 = 576 of them."""
-    values = {
-        "lr": [0.05, 3.0],
-        "batch_size": [1, 16, "full"],
-        "init": STARTS,
-        "optimizer": ["sgd", "momentum(0.9)", "adam"],
-        "schedule": ["constant", "halve(3)"],
-        "seed": [0, 2**64 - 1],
-        "shuffle": [True, False],
-    }
-    return Grid(**values | changed)
-
-
-def swept(out=None, grid=None, **changed):
-    settings = {"epochs": 12, "target": 1e-3, "drop_last": False, "record": "log:3", "confirm": 0}
-    return sweep(models.quadratic, X, Y, grid or some_grid(), out=out, **settings | changed)
-
-
-def exactly(frame):
-    """All that a frame says, to the last bit."""
-    columns = {}
-    for name, column in frame.items():
-        numbers = column.dtype.kind in "fiub" if isinstance(column.dtype, np.dtype) else False
-        values = column.to_numpy() if numbers else column.astype(object).where(column.notna(), None)
-        columns[name] = str(column.dtype), values.tobytes() if numbers else values.tolist()
-    return columns
-
-
-def assert_same(found, expected):
-    assert exactly(found.frame) == exactly(expected.frame)
-    assert exactly(found.curves) == exactly(expected.curves)
-    np.testing.assert_array_equal(found.starts, expected.starts)
 
 
 @pytest.fixture(scope="module")
@@ -522,69 +489,13 @@ class TestBadInput:
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def kill_grid(seeds=4):
-    return some_grid(lr=[0.05, 0.2], batch_size=[1, 16], seed=range(seeds), optimizer=["sgd", "adam"])
-
-
-def kill_at_random_moments(folder, beforehand, kills=12):
-    """Sweep in processes that are killed until one comes to its end, in folder after folder.
-
-    Runs in a process of its own, which has imported and compiled everything: those that it forks begin at once. Returns
-    for each folder how many parts there were after each kill.
-    """
-    import pyarrow.dataset  # noqa: F401
-    import scipy.stats  # noqa: F401
-
-    engine.FLUSH_SECONDS, jobs.JOB_UPDATES = 0, 1
-    problem = common.make_problem(models.quadratic, X, Y, RunTable(), folder)
-    engine.compile_kernels(problem, kill_grid().frame(models.quadratic, X.size))
-    started = time.monotonic()
-    assert in_a_fork(lambda: swept(folder / "undisturbed", kill_grid()))
-    seconds = time.monotonic() - started
-    rng = np.random.default_rng(3)
-    killed, moments = {}, []
-    # Enough, and not all of them before the first part or after the last.
-    while len(moments) < kills or len(set(moments)) < 6:
-        run = folder / str(len(killed))
-        killed[str(run)] = []
-        if beforehand:
-            assert in_a_fork(lambda run=run: swept(run, kill_grid(2), epochs=5))
-        # Where the machine has become busier, a run would be killed again and again before its end.
-        while not in_a_fork(
-            lambda run=run: swept(run, kill_grid()), seconds * rng.random() if len(killed[str(run)]) < 5 else None
-        ):
-            moments.append(len(list(run.glob("parts/*.parquet"))))
-            killed[str(run)].append(moments[-1])
-    return killed
-
-
-def in_a_fork(work, seconds=None):
-    """Whether another process came to the end of its work before it was killed."""
-    here, there = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        finally:
-            traceback.print_exc()
-            os._exit(1)
-    os.close(there)
-    select.select([here], [], [], seconds)  # readable when nobody can write any more
-    os.close(here)
-    os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
-    assert status in (0, signal.SIGKILL)
-    return status == 0
-
-
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, python):
     """The folders of runs that were killed, those that began with nothing and those that were extended."""
     code = f"""
 import json
 from pathlib import Path
-from tests.bench.engine.test_sweep import kill_at_random_moments
+from tests.support.sweeps import kill_at_random_moments
 places = {[str(tmp_path_factory.mktemp(name)) for name in ("new", "extended")]}
 print(json.dumps([list(kill_at_random_moments(Path(place), extended)) for extended, place in enumerate(places)]))
 """

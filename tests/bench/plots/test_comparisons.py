@@ -14,9 +14,9 @@ from bench.plots.speed import speed_bars
 from bench.plots.style import FAINT, format_limit, save
 from bench.tables.outcomes import start_families
 from bench.tables.ranking import ranking
-from tests.bench.plots.test_plots import speeds
 from tests.support.figures import legend, named, overlaps, texts
 from tests.support.frames import make_frame
+from tests.support.speeds import speeds
 
 # Which runs
 

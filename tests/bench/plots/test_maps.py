@@ -10,9 +10,8 @@ from bench.plots.contours import contours
 from bench.plots.rates import rate_map
 from bench.plots.shades import make_even_shades, make_shades
 from bench.plots.style import save
-from tests.bench.plots.test_plots import plane
 from tests.support.figures import legend, named, overlaps, texts
-from tests.support.frames import make_frame
+from tests.support.frames import make_frame, plane
 
 
 def grid(samples, rates=(0.1, 0.2), sizes=(1, 8), **columns):

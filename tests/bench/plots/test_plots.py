@@ -24,7 +24,8 @@ from bench.plots.style import save, save_as
 from bench.tables.loss_bands import loss_bands
 from bench.tables.loss_quantiles import loss_quantiles
 from tests.support.figures import legend, lines, texts, visible_pixels
-from tests.support.frames import make_curves, make_frame
+from tests.support.frames import make_curves, make_frame, plane
+from tests.support.speeds import speeds
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$ a|b [bold] \\alpha $", "line\nbreak", "x" * 300]
 X = np.linspace(-1, 1, 50)
@@ -71,25 +72,6 @@ def comparison(*names):
     ratio = 1.0 + np.arange(len(names))
     interval = {"ratio": ratio, "ratio_low": 0.8 * ratio, "ratio_high": 1.5 * ratio}
     return pd.DataFrame({"optimizer": list(names)} | interval | plain)
-
-
-def plane(name="b", size=5, optimizer="sgd", **columns):
-    """A basin of runs that start on a grid in a plane of `a` and another parameter."""
-    a, b = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-2, 2, size), indexing="ij")
-    plain = {"config_id": "run0", "optimizer": optimizer, "lr": 0.1, "batch_size": 1, "param_a": a.ravel()}
-    ended = {"status": "converged", "samples_seen": 4, "samples_to_target": 4, "final_loss": 1e-6}
-    plain |= {f"param_{name}": b.ravel()} | ended
-    return pd.DataFrame(plain | columns).astype({"samples_to_target": "Int64"})
-
-
-def speeds(*peers):
-    """A speed table: ours, C and the reference, and peers that could not run."""
-    ns = {"lanes": 0.2, "fused": 4.0, "C": 6.0, "reference": 9000.0} | dict.fromkeys(peers, np.nan)
-    table = pd.DataFrame({"variant": list(ns), "ns": list(ns.values())})
-    table = table.assign(ns_low=0.9 * table["ns"], ns_high=1.1 * table["ns"], to_c=6 / table["ns"])
-    table = table.assign(to_reference=9000 / table["ns"], ours=[True, True, False, True] + [False] * len(peers))
-    verified = pd.array([True] * 4 + [pd.NA] * len(peers), dtype="boolean")
-    return table.assign(verified=verified, note=[""] * 4 + [f"not installed: {name}" for name in peers])
 
 
 # Loss curves

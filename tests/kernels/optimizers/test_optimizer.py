@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from numba import config, njit
 
-from kernels.base.numba_internals import PlainInnerCompiler
-from kernels.compile.binding import Binder, compile_bound
+from kernels.compile.binding import compile_bound
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.descent_rules import sgd_per_sample
 from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 from kernels.optimizers.wrappers import clipped
 from kernels.simd.lanes import read_lane, write_lane
 from tests.support.constants import ROOT
+from tests.support.rules import FORMS, INNER, bound_rule, first_slots, run
 
 STEPS = 1000
 CURVATURE = np.array([[2.0, 0.3, -0.1], [0.3, 1.0, 0.2], [-0.1, 0.2, 0.5]])
@@ -34,12 +34,6 @@ def rates(lr):
 def loss(theta):
     """The loss of which `gradient` is the gradient, without its noise."""
     return 0.5 * (theta - OPTIMUM) @ CURVATURE @ (theta - OPTIMUM)
-
-
-def first_slots(optimizer, start):
-    """The slots before the first update, of parameters that start there."""
-    values = optimizer.slots_start or (0.0,) * optimizer.slots
-    return tuple(start if value is None else 0.0 * start + value for value in values)
 
 
 def train(optimizer, lr, steps=STEPS):
@@ -327,9 +321,9 @@ def test_two_updates_by_hand(spec, first, second):
         assert theta == pytest.approx(expected, rel=1e-15)
 
 
-# One text for each rule that there is, since their options are no part of what is compiled.
-FORMS = {make_optimizer(spec).rule: spec for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]}
-FORMS = [*FORMS.values(), "averaged", "averaged(clipped(adam, 0.1))"]
+def test_every_rule_that_is_compared_is_compiled_too():
+    compared = {make_optimizer(spec).rule for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]}
+    assert compared <= {make_optimizer(spec).rule for spec in FORMS}
 
 
 def test_the_list_of_optimizers_has_all_options_and_their_defaults():
@@ -347,20 +341,6 @@ def test_the_list_of_optimizers_has_all_options_and_their_defaults():
         assert {option: float(value or 0) for option, value in listed[name].items()} == defaults
 
 
-# As within kernels: what only compiled code calls has neither wrappers nor machine code of its own.
-INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
-INNER |= {"pipeline_class": PlainInnerCompiler}
-
-
-def run(theta, slots, gradients, lr, clock, options):
-    for gradient in gradients:
-        clock = step_clock(clock, options)  # noqa: F821 - bound below
-        known = clock + facts(gradient)  # noqa: F821
-        point = point_of_gradient(theta, slots, options)  # noqa: F821
-        theta, slots = rule(theta, slots, gradient + 0.1 * point, lr, known, options)  # noqa: F821
-    return theta
-
-
 def run_on_lanes(starts, memory, gradients, rates, clock, options, out):
     theta, lr = read_lane(starts, 0, 32), read_lane(rates, 0, 32)
     slots = read_slots(memory)  # noqa: F821 - bound below
@@ -370,20 +350,6 @@ def run_on_lanes(starts, memory, gradients, rates, clock, options, out):
         point = point_of_gradient(theta, slots, options)  # noqa: F821
         theta, slots = rule(theta, slots, gradient + 0.1 * point, lr, known, options)  # noqa: F821
     write_lane(theta, out, 0)
-
-
-def bound_rule(optimizer, function, **given):
-    """A function bound to the parts of an optimizer; the loss and the norm are made up."""
-    size = optimizer.needs_loss + optimizer.needs_norm
-    facts = (lambda gradient: (), lambda gradient: (3.0 + gradient,), lambda gradient: (1.0, 3.0 + gradient))[size]
-    parts = {
-        "rule": optimizer.rule,
-        "step_clock": optimizer.clock or (lambda clock, options: clock),
-        "point_of_gradient": optimizer.gradient_at or (lambda theta, slots, options: theta),
-        "facts": facts,
-    }
-    binder = Binder(parts | given)
-    return binder, binder.bind(function)
 
 
 @pytest.mark.parametrize("spec", FORMS)

@@ -1,0 +1,19 @@
+"""The rooms of both packages, from the command down; a room imports only rooms on lower lines."""
+
+KERNELS = ("extend", "train", "compile", "loops", "simd", "reference", "data", "optimizers", "losses", "model", "base")
+
+
+# The command above, the mathematics and the system below; rooms on one line do not import each other.
+LINES = [
+    {"cli", "pytest_plugin"},
+    {"commands"},
+    {"report", "compare"},
+    {"engine", "analysis", "timing", "plots"},
+    {"study", "tables"},
+    {"store", "data", "estimators"},
+    {"system"},
+    *({f"kernels.{room}"} for room in KERNELS),
+]
+
+
+HEIGHT = {room: -line for line, rooms in enumerate(LINES) for room in rooms}
