@@ -211,34 +211,11 @@ def test_patience_needs_held_out_samples(folder):
     assert with_settings(study, {"data.validation": 0.2}).data.validation == 0.2
 
 
-def test_the_command_line_holds_out_and_reports(folder, python):
-    (folder / "study.toml").write_text(STUDY.replace("a*hp + b", "a*hp**2 + b*hp + c"))  # whose kernels others compile
-    # Without figures.
-    code = f"""
-import sys
-from bench import cli
-from bench.commands import run
-from bench.report import figures
-run.SPEED_SECONDS = run.UPDATE_SECONDS = 0.01
-figures.report_figures = lambda *_: ()
-sys.argv = ["sgdbench", "run", {str(folder / "study.toml")!r}, "--out", {str(folder / "run")!r}, "--validation", "0.25"]
-cli.main()
-"""
-    told = python(code)
-    assert "loss on held-out samples" in told.splitlines()[0]
-    result = load_run(folder / "run")
-    assert result.run.identity["validation"] != "none"
-    assert result.frame["best_validation_loss"].notna().all()
-    assert set(result.confirmation.frame.columns) >= {"best_validation_loss"}
-
-
 @pytest.mark.parametrize(
     "line",
     [
-        "validation = 0.25",
         'validation_path = "others.csv"',
         "validation = 0.25\ntest = 0.2",
-        'validation_path = "others.csv"\ntest = 0.2',
         'validation = 0.2\ntest_path = "others.csv"\ncache_dir = "columns"',
     ],
 )
@@ -281,10 +258,13 @@ def in_two_sittings(folder, **changed):
     return jumping(folder, **changed)
 
 
-@pytest.mark.parametrize("patience", [None, 12])
 @pytest.mark.parametrize(
-    ("kernel", "made"),
-    [*((kernel, jumping) for kernel in ("reference", "fused", "lanes", "lanes-fma")), ("lanes", in_two_sittings)],
+    ("kernel", "made", "patience"),
+    [
+        *((kernel, jumping, 12) for kernel in ("reference", "fused", "lanes", "lanes-fma")),
+        ("lanes", jumping, None),
+        ("lanes", in_two_sittings, 12),
+    ],
 )
 def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_path, kernel, patience, made):
     result = made(tmp_path, kernel=kernel, patience=patience)
@@ -317,9 +297,8 @@ def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_pa
         assert best.row[name] == np.median(runs["validation_loss"])
 
 
-@pytest.mark.parametrize("patience", [None, 12])
-def test_extended_runs_are_those_that_were_made_at_once(tmp_path, patience):
-    at_once, extended = jumping(patience=patience), in_two_sittings(tmp_path, patience=patience)
+def test_extended_runs_are_those_that_were_made_at_once(tmp_path):
+    at_once, extended = jumping(patience=12), in_two_sittings(tmp_path, patience=12)
     pd.testing.assert_frame_equal(at_once.frame, extended.frame)
     pd.testing.assert_frame_equal(at_once.curves, extended.curves)
     assert at_once.verdict()["On test rows"] == extended.verdict()["On test rows"]
@@ -351,12 +330,11 @@ def test_patience_on_samples_that_the_run_does_not_store_wants_them_again():
 # Rows for the test
 
 
-@pytest.mark.parametrize("patience", [None, 12])
-def test_rows_for_the_test_decide_nothing(patience):
+def test_rows_for_the_test_decide_nothing():
     for_test = np.random.default_rng(0).permutation(80)[:20]
     other = LINE_Y.copy()
     other[for_test] = RNG.permutation(LINE_Y[for_test]) * 50 + 1000
-    result, again = jumping(patience=patience), jumping(y=other, patience=patience)
+    result, again = jumping(patience=12), jumping(y=other, patience=12)
     pd.testing.assert_frame_equal(again.frame, result.frame)
     pd.testing.assert_frame_equal(again.ranking(), result.ranking())
     pd.testing.assert_frame_equal(again.confirmation.frame, result.confirmation.frame)
@@ -447,11 +425,25 @@ cli.main()
     page = (folder / "run" / "report.html").read_text()
     assert page.index("on test rows") < page.index("median loss on held-out samples")
     options = ["fit", str(folder / "cars.csv"), "--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--standardize"]
-    options += ["--test", "0.25", "--epochs", "50", "--lr", "0.05", "--json"]
+    options += [
+        "--test",
+        "0.25",
+        "--validation",
+        "0.25",
+        "--patience",
+        "5",
+        "--epochs",
+        "200",
+        "--lr",
+        "0.05",
+        "--json",
+    ]
     told = json.loads(python(f"import sys\nfrom bench import cli\nsys.argv = ['sgdbench', *{options!r}]\ncli.main()"))
     cars = pd.read_csv(folder / "cars.csv").iloc[np.sort(np.random.default_rng(0).permutation(40)[:10])]
     residuals = told["params"]["a"] * cars["hp"] + told["params"]["b"] - cars["mpg"]
     assert told["test_loss"] == pytest.approx(np.mean(residuals**2), rel=1e-9)
+    assert told["status"] == "stopped"
+    assert 0 < told["best_validation_loss"] <= told["validation_loss"] < 20
     assert told["test_metrics"]["rmse"] == pytest.approx(np.mean(residuals**2) ** 0.5, rel=1e-9)
     assert told["test_metrics"]["r2"] == pytest.approx(1 - np.mean(residuals**2) / np.var(cars["mpg"]), rel=1e-9)
 
@@ -468,14 +460,6 @@ def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
     drawn = {line.get_label(): line.get_ydata() for line in axis.lines}
     np.testing.assert_allclose(drawn["held out"], result.validation_loss)
     assert {"loss", "held out"} == set(drawn)
-
-
-def test_a_fit_of_the_command_line_shows_the_loss_on_held_out_rows(folder, python):
-    options = ["fit", str(folder / "cars.csv"), "--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--standardize"]
-    options += ["--validation", "0.25", "--patience", "5", "--epochs", "200", "--lr", "0.05", "--json"]
-    told = json.loads(python(f"import sys\nfrom bench import cli\nsys.argv = ['sgdbench', *{options!r}]\ncli.main()"))
-    assert told["status"] == "stopped"
-    assert 0 < told["best_validation_loss"] <= told["validation_loss"] < 20
 
 
 def test_loss_curves_show_both_losses(tmp_path):

@@ -36,6 +36,13 @@ def pytest_configure(config):
     config.stash[TARGETS] = []
 
 
+def pytest_collection_modifyitems(config, items):
+    """Untimed, leave out those whose kernels take seconds to compile and show nothing that no other benchmark shows."""
+    if config.option.benchmark_disable:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("measured_only")])
+        items[:] = [item for item in items if not item.get_closest_marker("measured_only")]
+
+
 def pytest_benchmark_update_machine_info(config, machine_info):
     machine_info["sgdbench"] = environment()
 

@@ -12,6 +12,7 @@ from tests.benchmarks.contestants import contestants
 
 OPTIMIZERS = ("sgd", "momentum", "adam", "lion")
 ONE = {optimizer: classic(100, 16, optimizer=optimizer) for optimizer in OPTIMIZERS}
+MARKS = {"lion": pytest.mark.measured_only}
 MANY = {optimizer: batch_of_runs(problem).part(epochs=10) for optimizer, problem in ONE.items()}
 
 
@@ -19,7 +20,7 @@ MANY = {optimizer: batch_of_runs(problem).part(epochs=10) for optimizer, problem
 @pytest.mark.parametrize(
     ("variant", "optimizer"),
     [
-        pytest.param(variant, optimizer, id=f"{optimizer}, {variant.name}")
+        pytest.param(variant, optimizer, id=f"{optimizer}, {variant.name}", marks=MARKS.get(optimizer, ()))
         for optimizer, problem in ONE.items()
         for variant in contestants(problem, [BY_NAME[name] for name in ("fused", "lanes", "PyTorch")])
     ],

@@ -31,7 +31,7 @@ def cache(tmp_path_factory):
 def python(cache, tmp_path):
     """Run a new Python process; returns what it prints."""
 
-    def run(*arguments, cache=cache):
+    def run(*arguments):
         environment = os.environ | {"SGDBENCH_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -47,21 +47,18 @@ def test_help(python, benchmark, reach):
     reach("sgdbench --help", seconds(benchmark), most=0.3, unit=" s")
 
 
+@pytest.mark.measured_only
 def test_run(python, cache, tmp_path, benchmark, reach):
-    # Each has a folder of its own, so as not to find the results of the one before. Untimed, a small grid will do, with
-    # the kernels that other tests have compiled.
+    # Each has a folder of its own, so as not to find the results of the one before.
     folders = (str(tmp_path / f"run{number}") for number in count())
-    grid = [] if benchmark.enabled else ["--epochs", "2", "--optimizer", "sgd", "--batch-size", "16"]
-    kernels = cache if benchmark.enabled else os.environ["SGDBENCH_CACHE_DIR"]
 
     def run():
-        python("-m", "bench.cli", "run", *grid, "--out", next(folders), cache=kernels)
+        python("-m", "bench.cli", "run", "--out", next(folders))
 
-    if benchmark.enabled:
-        shutil.rmtree(cache, ignore_errors=True)
-        start = time.perf_counter()
-        run()
-        reach("sgdbench run, nothing cached", [time.perf_counter() - start], most=20, unit=" s")
+    shutil.rmtree(cache, ignore_errors=True)
+    start = time.perf_counter()
+    run()
+    reach("sgdbench run, nothing cached", [time.perf_counter() - start], most=20, unit=" s")
     benchmark.pedantic(run, rounds=2)
     reach("sgdbench run, warm", seconds(benchmark), most=3, unit=" s")
 

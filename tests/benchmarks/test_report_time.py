@@ -13,15 +13,15 @@ OPENED = 3
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Runs that go on to the last epoch: no target stops them, and every curve is whole."""
-    problem = classic(1)
+def folder(tmp_path_factory, pytestconfig):
+    """Runs that go on to the last epoch: no target stops them, and every curve is whole; unmeasured, few of them."""
+    problem, seeds = classic(1), 25 if pytestconfig.getoption("--benchmark-only") else 1
     grid = Grid(
         lr="log:0.001:0.5:25",
         batch_size=[8, 16, 32, 64],
         init={"near": [-1, 10, 26]},
         optimizer=["sgd", "adam"],
-        seed=range(25),
+        seed=range(seeds),
         shuffle=True,
         schedule="halve(10)",
     )

@@ -57,9 +57,13 @@ def test_a_sweep_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("error", ["ImportError", "ValueError"])
 @pytest.mark.parametrize(
-    ("module", "name"), [("typer", "SIGINT"), ("platformdirs", "SIGINT"), ("platformdirs", "SIGTERM")]
+    ("module", "name", "error"),
+    [
+        ("typer", "SIGINT", "ImportError"),
+        ("platformdirs", "SIGINT", "ValueError"),
+        ("platformdirs", "SIGTERM", "ImportError"),
+    ],
 )
 def test_an_interrupt_during_imports_is_silent(tmp_path, module, name, error):
     """An import that the signal strikes, and that makes another error of it as many do."""

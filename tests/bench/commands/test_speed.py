@@ -95,19 +95,11 @@ def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(wrong
     assert "✗ no: off by 0." in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
 
 
-def test_where_nothing_is_verified_the_tables_say_so(wrong_fused, sgdbench, tmp_path):
-    code, out, err = sgdbench("speed", "--only", "fused", "--seconds", 0.1, "--out", "speed")
-    assert (code, err) == (1, "")
-    assert re.search(r"^ *fused +no: off by 0\.\d+ ", out, re.MULTILINE)
-    assert "Noise" not in out
-    assert pd.read_parquet(tmp_path / "speed" / "speed_rounds.parquet").empty
-
-
 def test_a_wrong_baseline_does_not_make_a_study_diverge(monkeypatch):
     fused = BY_NAME["fused"]
-    nowhere = Trained(np.full((1, 3), np.nan), np.full((101, 1), np.nan))
+    nowhere = Trained(np.full((1, 3), np.nan), np.full((2, 1), np.nan))
     monkeypatch.setitem(BY_NAME, "fused", fused._replace(prepare=lambda problem: lambda: nowhere))
-    one, _ = study_problems(STUDY, STUDY.dataset()[0])
+    one, _ = study_problems(with_settings(STUDY, {"run.epochs": 1}), STUDY.dataset()[0])
     with pytest.raises(NotVerifiedError, match="the first call is off by inf"):
         verify(BY_NAME["fused"], one)
 
@@ -163,9 +155,7 @@ def test_a_target_that_is_not_verified_says_so(monkeypatch, wrong_fused):
     assert pd.isna(row["met"])
 
 
-@pytest.mark.parametrize(
-    ("verified", "code", "reached"), [(True, 0, "yes"), (pd.NA, 0, MISSING), (False, 1, "not verified")]
-)
+@pytest.mark.parametrize(("verified", "code", "reached"), [(True, 0, "yes"), (False, 1, "not verified")])
 def test_a_budget_that_is_not_verified_is_told_and_fails(monkeypatch, sgdbench, verified, code, reached):
     def measured(**settings):
         row = {"what": "all", "variant": "fused", "against": "C", "verified": verified, "target": 2.0, "note": ""}

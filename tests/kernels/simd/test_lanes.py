@@ -205,10 +205,7 @@ def test_a_block_has_the_bits_of_the_reference_in_every_lane(batch_size):
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_a_block_with_functions_stays_close_to_the_reference(batch_size):
     """These runs settle, so errors add up at most: a few units in the last place per update."""
-    model = Model(
-        "a*sin(w*x + p) + log(b + x) + exp(-c*x) + sigmoid(8*(x - p)) + softplus(b*x) + erf(p*x) + log1p(b*x**2) "
-        "- expm1(-b*x) + sinh(p*x)/cosh(a*x)"
-    )
+    model = Model("a*sin(w*x + p) + log(b + x) + exp(-c*x) + sigmoid(8*(x - p)) + erf(p*x)")
     start = [1.5, 4, 0.3, 2, 1.5]
     y = model.predict(start, X) + 0.1 * np.cos(20 * X)
     params, losses, *expected = block_and_references(model, X, y, start, "logcosh", batch_size)
