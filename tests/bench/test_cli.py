@@ -431,36 +431,6 @@ def test_bad_input_is_one_line_and_exit_code_2(args, words, sgdbench, tmp_path):
     assert words in err
 
 
-def test_ctrl_c_prints_what_was_reached():
-    args = [*QUADRATIC, "--epochs", "2000000", "--every", "1000000", "--init", "a=1,b=1,c=1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.cli", *args],
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    started = [process.stdout.readline(), process.stdout.readline()]
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=HANG)
-    assert [line.split()[0] for line in started] == ["epoch", "0"]
-    assert process.returncode == 130
-    assert "interrupted" in out
-    assert err.startswith("sgdbench: interrupted after epoch ")
-    assert err.count("\n") == 1
-
-
-@pytest.mark.usefixtures("no_report")
-def test_an_interrupted_run_says_where_it_is_kept(sgdbench, monkeypatch):
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(bench.commands.run, "sweep", interrupted)
-    code, _, err = sgdbench("run", *SMALL)
-    assert code == 130
-    assert "sgdbench: what is done is kept in results/quadratic; --resume goes on from there" in err
-
-
 @pytest.mark.usefixtures("no_report")
 def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(sgdbench):
     code, out, err = sgdbench("run", *SMALL)
@@ -537,22 +507,6 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
 )
 def test_a_studys_name_is_a_safe_folder_name(name, folder):
     assert bench.commands.run.folder_name(name) == folder
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--record", "often"], 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
-        (["--record", "0"], 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not 0'),
-        (["--confirm", "-1"], "confirm must be a whole number of at least 0, not -1"),
-        (["--refine", "-2"], "refine must be a whole number of at least 0, not -2"),
-    ],
-)
-def test_a_bad_option_of_run_is_one_line(sgdbench, options, message):
-    code, out, err = sgdbench("run", "quadratic", *options)
-    assert (code, out) == (2, "")
-    assert err.startswith(f"sgdbench: {message}")
-    assert err.count("\n") == 1
 
 
 def test_a_fit_records_what_it_is_asked_to(sgdbench):
@@ -644,7 +598,6 @@ def test_a_fit_goes_on_though_nobody_reads_any_more(shell, tmp_path):
     "environment",
     [
         {"PYTHONIOENCODING": "ascii"},
-        {"PYTHONIOENCODING": "latin-1"},
         {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     ],
 )
@@ -668,7 +621,7 @@ def test_a_warning_is_one_line(shell):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("phase", ["verify_runs", "_analyze", "_measure_speed", "write_run_report"])
+@pytest.mark.parametrize("phase", ["verify_runs", "write_run_report"])
 @pytest.mark.usefixtures("no_report")
 def test_an_interrupt_after_the_training_says_how_to_go_on(sgdbench, monkeypatch, phase):
     def interrupted(*args, **kwargs):
@@ -722,16 +675,3 @@ def test_a_figure_of_a_fit_that_fails_costs_no_result(sgdbench, monkeypatch):
     assert code == 2
     assert PARABOLA in out
     assert err == "sgdbench: --plot: fit.png cannot be drawn: RuntimeError: no glyph\n"
-
-
-def test_a_closed_pipe_is_no_complaint():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.cli", *QUADRATIC, "--every", "1", "--epochs", "3000"],  # more than a pipe holds
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    process.wait(timeout=HANG)

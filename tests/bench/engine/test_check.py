@@ -84,11 +84,6 @@ def test_only_as_many_epochs_are_compared_as_there_is_time_for(monkeypatch):
     assert table["epochs"].tolist() == np.minimum(result.frame["samples_seen"] / X.size, 3).tolist()
 
 
-def test_of_many_samples_one_epoch_is_compared(monkeypatch):
-    monkeypatch.setattr(check, "SAMPLES", X.size - 1)
-    assert checked(result_of(), slice(8))["epochs"].max() == 1
-
-
 def test_thinned_curves_are_compared_where_there_is_something_to_compare(monkeypatch):
     monkeypatch.setattr(train, "MOST_LOSSES", 3 * QUADRATIC.size)
     result = sweep(models.quadratic, X, target_of(models.quadratic), QUADRATIC, confirm=0, **SETTINGS)

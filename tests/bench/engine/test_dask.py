@@ -335,9 +335,7 @@ def test_a_scheduler_that_goes_leaves_a_run_that_goes_on_in_threads(alone, small
 # The command
 
 
-@pytest.mark.parametrize(
-    "value", ["", "4", "local", "local:", "local:0", "local:-1", "local:1.5", "local:99999", "host:8786", "tcp://host"]
-)
+@pytest.mark.parametrize("value", ["", "4", "local:0", "local:99999", "tcp://host"])
 def test_what_is_no_cluster_is_refused(value, sgdbench):
     code, out, err = sgdbench("run", "quadratic", "--cluster", value)
     assert (code, out) == (2, "")

@@ -2,11 +2,8 @@
 
 import gc
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import tracemalloc
 import weakref
@@ -24,7 +21,6 @@ from kernels import Model, fit, models
 from kernels.base.run import STATUS
 from kernels.data.marks import make_marks
 from kernels.train.block import train_runs
-from tests.support.constants import HANG
 from tests.support.sweeps import (
     STARTS,
     X,
@@ -179,24 +175,13 @@ class TestFolder:
         assert_same(again, undisturbed)
         assert sum(1 for _ in (tmp_path / "run" / "parts").iterdir()) > 10
 
-    def test_results_are_not_resumed_against_the_will_of_the_user(self, tmp_path):
-        grid = Grid(lr=0.1)
-        swept(tmp_path / "run", grid, resume=False)
-        with pytest.raises(
-            ValueError, match=r"run holds results already: go on with --resume, or choose another folder"
-        ):
-            swept(tmp_path / "run", grid, resume=False)
-
     @pytest.mark.parametrize(
         ("what", "changed"),
         [
             ("model", {"model": models.linear}),
-            ("model", {"model": "a*x**2 + b*x + d"}),
             ("data", {"x": X + 1}),
-            ("data", {"y": -Y}),
             ("loss", {"loss": "huber"}),
             ("target", {"target": None}),
-            ("target", {"target": 1e-4}),
             ("drop_last", {"drop_last": True}),
             ("record", {"record": "log:3"}),
             ("record", {"record": np.int64(5)}),
@@ -249,35 +234,10 @@ class TestFolder:
         with pytest.raises(ValueError, match=r"holds no sweep: it has no plan.parquet"):
             load_run(tmp_path)
 
-    def test_a_second_process_is_refused_in_one_line(self, tmp_path, python):
-        """Here the first one is this process, in the midst of a sweep."""
-        code = f"""
-from bench import Grid, sweep
-from kernels import models
-try:
-    sweep(models.quadratic, [1.0], [1.0], Grid(), out={str(tmp_path)!r})
-except ValueError as error:
-    print(error)
-"""
-        told = []
-        swept(tmp_path, Grid(lr=0.1), progress=lambda done: told.append(python(code)) if done == 0 else None)
-        assert re.fullmatch(rf".* is in use by process {os.getpid()} on .* since .*: wait .*\n", told[0])
-        assert len(load_run(tmp_path).frame) == 1
-
-    def test_a_damaged_part_is_named_set_aside_and_computed_again(self, undisturbed, tmp_path, many_parts):
-        swept(tmp_path)
-        parts = sorted((tmp_path / "parts").iterdir())
-        flip_a_byte(parts[3])
-        with pytest.warns(RuntimeWarning, match=f"{parts[3].name} is damaged .*: set aside in .*damaged"):
-            again = swept(tmp_path)
-        assert_same(again, undisturbed)
-        assert (tmp_path / "damaged" / parts[3].name).exists()
-
-    @pytest.mark.parametrize("damaged", [slice(0, 3), slice(-3, None), slice(0, None, 5)])
-    def test_a_damaged_part_of_an_extended_run(self, undisturbed, tmp_path, many_parts, damaged):
+    def test_damaged_parts_of_an_extended_run_are_named_and_computed_again(self, undisturbed, tmp_path, many_parts):
         swept(tmp_path, epochs=5)
         swept(tmp_path)
-        for part in sorted((tmp_path / "parts").iterdir())[damaged]:
+        for part in sorted((tmp_path / "parts").iterdir())[::5]:
             flip_a_byte(part)
         with pytest.warns(RuntimeWarning, match="is damaged"):
             again = swept(tmp_path)
@@ -384,11 +344,6 @@ class TestExtension:
         assert_same(swept(tmp_path, progress=counts.append), undisturbed)
         assert counts[0] == len(before.frame)
 
-    def test_more_epochs_and_a_larger_grid_at_once(self, undisturbed, tmp_path, many_parts):
-        swept(tmp_path, some_grid(seed=0), epochs=4)
-        swept(tmp_path, some_grid(lr=0.05), epochs=7)
-        assert_same(swept(tmp_path), undisturbed)
-
     def test_a_schedule_that_looks_ahead_is_trained_anew(self, tmp_path):
         grid = some_grid(schedule=["cosine", "constant"], lr=0.05)
         swept(tmp_path, grid, epochs=6)
@@ -441,14 +396,11 @@ class TestBadInput:
         ("changed", "message"),
         [
             ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
-            ({"epochs": 2.5}, "epochs must be a whole number of at least 1, not 2.5"),
             ({"target": -1.0}, "target must be a finite number >= 0 or None, not -1.0"),
-            ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
             (
                 {"loss": "hubert"},
                 "loss 'hubert' is not known (did you mean 'huber'?); known are squared, ",
             ),
-            ({"drop_last": 1}, "drop_last must be True or False, not 1"),
             (
                 {"kernel": "turbo"},
                 "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'turbo'",
@@ -456,7 +408,6 @@ class TestBadInput:
             ({"record": "linear"}, 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
             ({"executor": "cluster"}, "executor must be \"threads\" or a dask.distributed.Client, not 'cluster'"),
             ({"model": "a*"}, "expression, column 3: a number or a name is missing at the end"),
-            ({"model": 3}, "expression must be text such as 'a*x + b', not int"),
             ({"x": X[:-1]}, "y must have shape (60,), one value for each sample of x, not (61,)"),
             ({"x": [], "y": []}, "x and y must hold at least one sample, not none"),
             ({"y": np.r_[Y[:7], np.nan, Y[8:]]}, "y must be finite, and is nan in row 7 (counted from 0)"),
@@ -467,7 +418,6 @@ class TestBadInput:
             ),
             ({"grid": Grid(batch_size=[61, "full"])}, "batch_size must have distinct values, and 61 is there twice"),
             ({"grid": Grid(init=[[1, 2]])}, "init 'init[0]'"),
-            ({"grid": Grid(init={"near": {"a": 1}})}, "init 'near'"),
             (
                 {"grid": Grid(lr=[0.1, 1e300], schedule=["constant", "exponential(1e9)"]), "epochs": 3},
                 "schedule must give finite learning rates >= 0, not inf in epoch 1",
@@ -481,12 +431,6 @@ class TestBadInput:
             sweep(**call | changed)
         assert "\n" not in str(error.value)
         assert not folder.exists()
-
-    def test_a_folder_of_something_else_is_left_alone(self, tmp_path):
-        (tmp_path / "thesis.tex").write_text("")
-        with pytest.raises(ValueError, match="is not a run folder, and is left as it is"):
-            swept(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 @pytest.fixture(scope="module")
@@ -576,41 +520,3 @@ class TestInterruption:
                 swept(tmp_path)
         assert 0 < len(load_run(tmp_path).frame) < some_grid().size
         assert_same(swept(tmp_path), undisturbed)
-
-
-STUDY = """
-name = "mine"
-data.builtin = "quadratic"
-model.expression = "a*x**2 + b*x + c"
-grid.lr = [0.1, 0.2]
-run.epochs = 3
-"""
-# The command `sgdbench run`, in which training does not come to an end by itself.
-ENDLESS = """
-import sys
-from bench import cli
-from bench.engine import problem
-train = problem.train_runs
-def endless(*args, stopped, **rest):
-    print("training", flush=True)
-    while not stopped():
-        pass
-    return train(*args, stopped=stopped, **rest)
-problem.train_runs = endless
-sys.argv = ["sgdbench", "run", *sys.argv[1:]]
-cli.main()
-"""
-
-
-def test_the_command_hears_ctrl_c_and_says_how_to_go_on(tmp_path):
-    study, folder = tmp_path / "mine.toml", tmp_path / "run"
-    study.write_text(STUDY)
-    command = [sys.executable, "-c", ENDLESS, str(study), "--out", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "training\n"
-        process.send_signal(signal.SIGINT)
-        _out, err = process.communicate(timeout=HANG)
-    assert process.returncode == 130
-    assert err == f"sgdbench: what is done is kept in {folder}; --resume goes on from there\n"
-    found = load_run(folder).frame
-    assert (len(found), found.columns.tolist()) == (0, COLUMNS)

@@ -94,15 +94,9 @@ def test_the_source_can_be_read(bound_alone):
 # Edits of what all kernels are made of: (file, old text, new text).
 EDITS_OF_ALL = [
     ("loops/loops.py", "single = zeros()\n", "single = zeros()  # 0\n                i = 0\n"),
-    ("loops/loops.py", "BLOCK = 128", "BLOCK = 64"),
     ("loops/order.py", "while i > 0", "while i > 1"),
-    ("loops/order.py", "np.uint64(0xFFFFFFFF), 18", "np.uint64(0xFFFFFFFF), 19"),
     ("base/run.py", "CONVERGED, DIVERGED = 0, 1, 2", "CONVERGED, DIVERGED = 0, 2, 1"),
-    ("simd/lanes.py", "ir.DoubleType(): 8", "ir.DoubleType(): 16"),
     ("simd/exp.py", "LOG2_E = 1.4426950408889634", "LOG2_E = 1.4426950408889636"),
-    ("simd/log.py", "0.33333333333334", "0.33333333333333"),
-    ("simd/vector.py", "ir.IntType(32)", "ir.IntType(64)"),
-    ("simd/tuples.py", "operator.mul", "operator.add"),
     ("compile/unrolled.py", 'number("-0.0")', 'number("0.0")'),
 ]
 # The others, with whether they change the kernel of huber and adamw, and that of momentum with weight decay.
@@ -111,13 +105,9 @@ EDITS = [
         ("optimizers/adam_rules.py", "mean / (sqrt(square) * scale", "mean / (scale * sqrt(square)"),
         [True, False],
     ),  # in adamw
-    (("optimizers/adam_rules.py", "(1.0 - lr * options[-1]) * theta", "theta"), [True, False]),
-    (("optimizers/adam_rules.py", "    return maximum(power1", "    return 1.0 * maximum(power1"), [True, False]),
     (("optimizers/adam_rules.py", "TINY = 1e-300", "TINY = 1e-30"), [True, False]),
     (("optimizers/optimizer.py", "gradient + weight_decay * theta", "gradient - weight_decay * theta"), [False, True]),
-    (("losses/residual_losses.py", "maximum(residual, -delta)", "maximum(-delta, residual)"), [True, False]),
     (("losses/residual_losses.py", "size - 0.5 * clipped", "size"), [True, False]),  # its value is recorded
-    (("optimizers/descent_rules.py", "theta - lr * gradient, ()", "theta + lr * gradient, ()"), [False, False]),
     (("train/fit.py", "import time\n", "import time\n\n"), [False, False]),
 ]
 UNEDITED = ("train/fit.py", "", "")
@@ -216,14 +206,6 @@ def cut(file):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def emptied(file):
-    file.write_bytes(b"")
-
-
-def garbled(file):
-    file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
-
-
 def test_what_is_stored_is_loaded(stored, tmp_path):
     folder, build = stored
     assert build(copy_of(folder, tmp_path))[1] == 0
@@ -261,30 +243,6 @@ def test_damaged_machine_code_is_compiled_anew_and_replaced(stored, tmp_path):
     assert build(copy)[1] == 0
 
 
-@pytest.mark.parametrize("damage", [cut, emptied, garbled, flipped])
-def test_damaged_machine_code_is_as_good_as_missing(stored, tmp_path, monkeypatch, damage):
-    """Whatever the damage: so what is done about one kind is done about all."""
-    copy = copy_of(stored[0], tmp_path)
-    monkeypatch.setattr(cache, "folder", lambda: copy)
-    (file,) = copy.glob("*.nbc")
-    assert cache.read_bytes(file.name)
-    damage(file)
-    assert cache.read_bytes(file.name) is None
-
-
-def test_no_damaged_machine_code_is_loaded(stored, tmp_path, monkeypatch):
-    copy = copy_of(stored[0], tmp_path)
-    monkeypatch.setattr(cache, "folder", lambda: copy)
-    (file,) = copy.glob("*.nbc")
-    whole = file.read_bytes()
-    assert cache.read_bytes(file.name)
-    for bit in np.random.default_rng(0).integers(0, 8 * len(whole), 300):
-        damaged = bytearray(whole)
-        damaged[bit // 8] ^= 1 << bit % 8
-        file.write_bytes(damaged)
-        assert cache.read_bytes(file.name) is None
-
-
 def test_what_cannot_be_unpickled_is_compiled_anew(stored, tmp_path, monkeypatch):
     """It is what was written, and still numba may have changed."""
     folder, build = stored
@@ -303,17 +261,6 @@ def test_another_processor_and_another_numba_have_files_of_their_own(stored, tmp
     monkeypatch.setattr(numba_internals.numba, "__version__", "0.0.0")
     assert build(copy)[1] > 0
     assert len([*copy.glob("*.nbc")]) == 2
-
-
-@pytest.mark.parametrize("damage", [cut, emptied, garbled])
-def test_damaged_source_is_written_anew(stored, tmp_path, damage):
-    folder, build = stored
-    copy = copy_of(folder, tmp_path)
-    (file,) = copy.glob("*.py")
-    whole = file.read_bytes()
-    damage(file)
-    build(copy)
-    assert file.read_bytes() == whole
 
 
 # Printed is whether the kernel, in pure Python, gives the bits of the reference.
