@@ -30,7 +30,7 @@ from tests.support.browsing import chromium, complaints, opened
 from tests.support.hostile import STARTS, TITLE, hostile_run, make_costs
 
 CHARTS = ["bend", "fall", "path", "map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
-WIDTHS = [390, 1024, 1440]
+WIDTHS = [390, 1440]
 # Those of the other run, whose kernels are compiled already.
 MODEL, OPTIMIZERS = "a*x**2 + b*x + c", ["sgd", "momentum(0.9)"]
 

@@ -2,8 +2,6 @@ import inspect
 import itertools
 import re
 import shlex
-import shutil
-import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -180,11 +178,8 @@ def test_the_compiler_in_cc_is_used_with_its_options(monkeypatch, tmp_path, fres
 
 BROKEN = [
     ("sh -c 'echo broken >&2; exit 1'", r"^the C compiler, sh -c '.*', failed: broken$"),
-    ("false", "^the C compiler, false, failed: exit code 1$"),
     ("cc --nonsense", "^the C compiler, cc --nonsense, failed: .*--nonsense"),
-    ("true", "^the library that the C compiler made in .* cannot be loaded: "),
     ("cc -c", "^the library that the C compiler made in .* cannot be loaded: "),
-    ("cc -Dtrain=other", "^the library that the C compiler made in .* cannot be loaded: .*train"),
     ('"cc', r"^CC must be a command such as cc or 'gcc -m64', not '\"cc': No closing quotation$"),
     ("/dev/null", r"^no C compiler found \(/dev/null\)"),
 ]
@@ -213,28 +208,15 @@ def test_a_file_that_is_no_program_and_one_that_does_not_end(monkeypatch, tmp_pa
         c.prepare(classic(1))
 
 
-@pytest.mark.parametrize("lost", [1, 100, 2000])
-def test_a_formula_in_the_cache_that_was_cut_short_is_made_again(monkeypatch, tmp_path, fresh_library, lost):
+def test_a_formula_in_the_cache_that_was_cut_short_is_made_again(monkeypatch, tmp_path, fresh_library):
     monkeypatch.setattr(cache, "folder", lambda: tmp_path)
     ready(IN_C, classic(1))
     (kept,) = tmp_path.glob("c_formula_*.c")
     whole = kept.read_text()
-    kept.write_text(whole[:-lost])
+    kept.write_text(whole[:-100])
     c.library.cache_clear()
     verify(IN_C, classic(1))
     assert kept.read_text() == whole
-
-
-def test_a_cache_from_which_nothing_can_be_loaded_costs_only_c(monkeypatch, tmp_path, fresh_library):
-    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
-    mounted = ["mount", "-t", "tmpfs", "-o", "noexec,size=4m,mode=700", "tmpfs", str(tmp_path)]
-    if shutil.which("mount") is None or subprocess.run(mounted, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a file system that is noexec")
-    try:
-        with pytest.raises(UnavailableError, match=r"^the library that the C compiler made in .* cannot be loaded: "):
-            verify(IN_C, classic(1))
-    finally:
-        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_columns_and_rates_need_not_be_contiguous():

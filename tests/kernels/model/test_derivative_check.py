@@ -20,7 +20,7 @@ def model_with(text, program):
     return model
 
 
-@pytest.mark.parametrize("x", [X, X * 1e6 + 1e6, X * 1e-9, np.zeros(3), np.ones(1)], ids=str)
+@pytest.mark.parametrize("x", [X, X * 1e6 + 1e6, np.zeros(3)], ids=str)
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_right_program_is_right_everywhere(text, x):
     """Outside of domains, at kinks, where numbers are large and where digits cancel."""
