@@ -9,10 +9,7 @@ from bench.timing import update as times
 from bench.timing.paired import Timings
 from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME
-from kernels import fit, models, reference
-from kernels.data.order import permutation
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
+from kernels import models
 from tests.support.frames import make_frame
 
 
@@ -158,32 +155,3 @@ def test_what_diverges_from_every_rate_is_not_timed(classic):
     diverged = sweep(models.quadratic, x, y, grid, epochs=400)
     assert set(diverged.frame["status"]) == {"diverged"}
     assert update_seconds(diverged, x, y, "squared", seconds=0.02).empty
-
-
-SETTINGS = {"init": [-1, 10, 26], "lr": 0.1, "schedule": "halve(3)", "epochs": 12, "shuffle": True, "seed": 3}
-
-
-@pytest.mark.parametrize("batch_size", [1, 16])
-@pytest.mark.parametrize("kernel", ["reference", "fused"])
-def test_sampling_the_curve_changes_nothing(classic, kernel, batch_size):
-    """The final bits are those of a loop that never looks at the loss, and those of one that looks all the time."""
-    x, y = classic
-    sampled = fit(models.quadratic, x, y, batch_size=batch_size, kernel=kernel, **SETTINGS)
-    loss, optimizer = make_loss("squared"), make_optimizer("sgd")
-    theta, state, columns = np.array([-1.0, 10.0, 26.0]), ((), ()), x[np.newaxis]
-    for epoch, lr in enumerate(sampled.rates):
-        for batch in reference._batches(permutation(y.size, 3, epoch), batch_size):
-            theta, state = reference._step(
-                models.quadratic.program, loss, optimizer, theta, state, columns[:, batch], y[batch], lr
-            )
-    np.testing.assert_array_equal(sampled.params, theta)
-
-
-def test_keeping_fewer_losses_changes_nothing(classic, monkeypatch):
-    grid = Grid(lr=[0.05, 0.1], init={"zero": [0, 0, 0]}, seed=[0, 1], shuffle=True)
-    kept = sweep(models.quadratic, *classic, grid, epochs=9, record="epoch")
-    monkeypatch.setattr("bench.engine.train.MOST_LOSSES", 12)
-    thinned = sweep(models.quadratic, *classic, grid, epochs=9, record="epoch")
-    assert kept.curves["epoch"].tolist() == 4 * list(range(10))
-    assert thinned.curves["epoch"].tolist() == 4 * [0, 4, 8, 9]
-    pd.testing.assert_frame_equal(thinned.frame, kept.frame)
