@@ -34,6 +34,8 @@ if CACHE:
 
 # The files that take longest, from the longest on.
 LONGEST = [
+    "test_browser",
+    "bench/test_held_out",
     "kernels/test_equality",
     "bench/timing/test_peers",
     "bench/test_cli",
@@ -50,7 +52,6 @@ LONGEST = [
     "kernels/simd/test_lanes",
     "bench/plots/test_plots",
     "kernels/model/test_program",
-    "test_browser",
     "kernels/losses/test_prediction_losses",
     "kernels/model/test_derivative_check",
     "benchmarks/test_many",
@@ -59,7 +60,6 @@ LONGEST = [
     "bench/commands/test_speed",
     "bench/commands/test_interrupts",
     "bench/study/test_load",
-    "bench/test_held_out",
 ]
 
 

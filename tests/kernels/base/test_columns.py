@@ -86,7 +86,6 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
         (pd.DataFrame({"power": POWER}), MISSING.format("'weight'", "['power']")),
         ({"Weight": WEIGHT, "power": POWER}, MISSING.format("'weight'", "['Weight', 'power']")),
         (pd.DataFrame(IN_ORDER), MISSING.format("'power'", "[0, 1]")),
-        ({}, MISSING.format("'power'", "[]")),
         (pd.DataFrame(np.ones((2, 3)), columns=["power", "weight", "power"]), "x must have one column 'power', not 2"),
         ({"power": POWER, "weight": WEIGHT[:-1]}, "x['weight'] must have 40 values, as x['power'], not 39"),
         ({"power": 1.0, "weight": 2.0}, "x['power'] must have shape (n,), not ()"),
@@ -100,8 +99,6 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
             {"power": POWER, "weight": [*WEIGHT[1:], np.nan]},
             "weight must be finite, and is nan in row 39 (counted from 0)",
         ),
-        ({"power": [], "weight": []}, "x must hold at least one sample, not none"),
-        ([], "x must have shape (n, 2) for inputs ('power', 'weight'), not (0,)"),
     ],
 )
 def test_what_it_refuses_in_one_line(x, message):

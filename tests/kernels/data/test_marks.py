@@ -69,8 +69,7 @@ def test_what_holds_of_all_marks(n, size, epochs, drop_last, record):
     assert (np.diff(updates) > 0).all()
 
 
-@pytest.mark.parametrize("record", ["", "logs", "log:", "log:0", "log:-1", "log:1.5", "log:1e3", "log:1001", "log:٣",
-                                    0, -1, 1.5, True, None, 2**60])  # fmt: skip
+@pytest.mark.parametrize("record", ["logs", "log:0", "log:1.5", "log:1001", "log:٣", 0, 1.5, True, None, 2**60])
 def test_what_is_no_record_is_refused(record):
     with pytest.raises(
         ValueError, match=r'^record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates'

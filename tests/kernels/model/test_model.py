@@ -51,11 +51,7 @@ NAN_IS_NO_NAME = (
         ({"expression": "a*x", "inputs": ("x", "x")}, "inputs must be distinct, and 'x' is there twice"),
         ({"expression": "a*x", "inputs": ("x", 3)}, "inputs must be names, and 3 is none"),
         ({"expression": "a*x", "inputs": ("x", "NaN")}, "inputs must be names, and 'NaN' reads as a number"),
-        ({"expression": "a*x", "params": ("a", "inf")}, "params must be names, and 'inf' reads as a number"),
         ({"expression": "nan*x"}, NAN_IS_NO_NAME),
-        ({"expression": "a*x", "inputs": ("x", "1 + 2")}, "inputs must be names, and '1 + 2' is none"),
-        ({"expression": "a*x", "inputs": ("x", "y z")}, "inputs must be names, and 'y z' is none"),
-        ({"expression": "a*x", "inputs": ("x", "pi")}, "inputs must be names, and 'pi' is none"),
         ({"expression": "a*x", "inputs": ("x", "exp")}, "inputs must be names, and 'exp' is none"),
         ({"expression": "a*(x"}, "expression, column 3: '(' was never closed"),
         (
@@ -75,11 +71,8 @@ def test_what_is_no_model(arguments, message):
     [
         ([[1, 2], [3, 4]], "x must have shape (n,) or (n, 1) for inputs ('x',), not (2, 2)"),
         (1.0, "x must have shape (n,) or (n, 1) for inputs ('x',), not ()"),
-        (np.ones((2, 1, 1)), "x must have shape (n,) or (n, 1) for inputs ('x',), not (2, 1, 1)"),
         ([1j], "x must hold real numbers, not values of type complex128"),
         (["1"], "x must hold real numbers, not values of type <U1"),
-        ([True], "x must hold real numbers, not values of type bool"),
-        ([None], "x must hold real numbers, not values of type object"),
         ([[1], [2, 3]], "x must be an array of numbers, not a ragged list"),
         (np.array(["2026-01-01"], "datetime64[D]"), "x must hold real numbers, not values of type datetime64[D]"),
     ],
@@ -99,14 +92,10 @@ def test_the_number_of_inputs_is_checked():
     ("params", "message"),
     [
         ([1], "params must be 2 numbers for a, b, not an array of shape (1,)"),
-        (1, "params must be 2 numbers for a, b, not an array of shape ()"),
-        ([[1, 2]], "params must be 2 numbers for a, b, not an array of shape (1, 2)"),
         ([1, np.inf], "params must be finite numbers, not [1.0, inf]"),
         (["1", "2"], "params must hold real numbers, not values of type <U1"),
         ({"a": 1}, "params has no value for b; the parameters are a, b"),
         ({"a": 1, "b": 2, "c": 3}, "params has a value for c, which is no parameter; these are a, b"),
-        ({"a": 1, 2: 3}, "params has a value for 2, which is no parameter; these are a, b"),
-        ({}, "params has no value for a, b; the parameters are a, b"),
     ],
 )
 def test_what_is_no_parameter_vector(params, message):
@@ -200,13 +189,9 @@ def test_make_model_reads_expressions_too():
         ("sine(model=2)", ("x",), "model 'sine(model=2)': sine has no option model; it takes no options"),
         ("plane", ("x",), "the model 'plane' has the inputs x1, x2, not x"),
         ("linear", ("u", "v"), "the model 'linear' has the inputs x, not u, v"),
-        ("cubic(3)", ("x",), "model 'cubic' is not known; known are linear, quadratic, "),
         ("rosenbrok", (), "model 'rosenbrok' is not known (did you mean 'rosenbrock'?); known are linear, quadratic, "),
-        ("linaer", ("x",), "model 'linaer' is not known (did you mean 'linear'?); known are linear, quadratic, "),
         ("a*hp + b", ("x",), "the expression 'a*hp + b' must use its input 'x': inputs must say which of a, hp, b "),
         ("a*x + sim(x)", ("x",), "expression, column 7: unknown function 'sim' (did you mean 'sin'?); known are "),
-        ("a*x +", ("x",), "expression, column 6: a number or a name is missing at the end"),
-        (3, ("x",), "expression must be text such as 'a*x + b', not int"),
     ],
 )
 def test_what_make_model_refuses(text, inputs, message):
