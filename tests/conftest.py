@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 import hypothesis
@@ -186,6 +187,26 @@ def wrong_fused(monkeypatch):
     monkeypatch.setitem(variants.BY_NAME, "fused", wrong)
     monkeypatch.setattr(registered, "VARIANTS", [wrong if one is fused else one for one in variants.VARIANTS])
     return wrong
+
+
+def draw_one_figure(patch):
+    from bench.report.figures import report_figures
+
+    patch.setattr("bench.report.figures.report_figures", lambda *asked: islice(report_figures(*asked), 1))
+
+
+@pytest.fixture
+def one_figure(monkeypatch):
+    """A report has its first figure alone, for tests of something else in it: to draw the others takes seconds."""
+    draw_one_figure(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def one_figure_here():
+    """The same for all tests of a module from the first on that asks for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        draw_one_figure(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def folder(browser, tmp_path_factory):
+def folder(browser, one_figure_here, tmp_path_factory):
     return hostile_run(tmp_path_factory.mktemp("study"))
 
 

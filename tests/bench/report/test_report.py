@@ -1,7 +1,6 @@
 import re
 import shutil
 import time
-from itertools import islice
 from pathlib import Path
 from threading import Event
 
@@ -16,7 +15,6 @@ from bench.analysis.paths import ReplayError
 from bench.cli import main
 from bench.commands.options import RunOptions
 from bench.commands.run import run_study
-from bench.report.figures import report_figures
 from bench.report.report import write_report, write_reports
 from bench.report.run_data import RunData
 from bench.store.evidence import COLUMNS
@@ -45,12 +43,6 @@ def folder(tmp_path_factory, _short_measurements):
 @pytest.fixture(scope="module")
 def report(folder):
     return (folder / "report.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def one_figure(monkeypatch):
-    """A report has its first figure alone, for tests of something else in it: to draw the others takes seconds."""
-    monkeypatch.setattr("bench.report.figures.report_figures", lambda *asked: islice(report_figures(*asked), 1))
 
 
 @pytest.fixture

@@ -187,6 +187,7 @@ def test_good_rates_reach_from_the_best_one_to_the_first_that_is_not_good():
     assert good_rates(table)[["lowest", "highest", "decades"]].isna().all(axis=None)
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_suite_from_the_command_line(small, sgdbench, tmp_path):
     code, out, err = sgdbench("run", small, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
@@ -219,6 +220,7 @@ def test_a_suite_from_the_command_line(small, sgdbench, tmp_path):
     assert "suite.toml is not as it was written: 'problems'; run the suite again" in err
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_without_a_target_that_is_reached_there_is_nothing_to_compare(small, sgdbench, tmp_path):
     code, _, _ = sgdbench("run", small, "--out", tmp_path / "out", "--target", "1e-300", "--confirm", "0")
     assert code == 0

@@ -369,7 +369,7 @@ def odd(inner):
     )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.recursive(ODD, odd, max_leaves=8))
 @example("a*x + b**sin(0*x)")
 @example("a**arcsin(0/x)")
