@@ -115,17 +115,10 @@ def one_cycle(pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor
     return factors
 
 
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "constant": constant,
-    "halve": halve,
-    "step": step,
-    "multistep": multistep,
-    "exponential": exponential,
-    "inverse_scaling": inverse_scaling,
-    "cosine": cosine,
-    "warmup_cosine": warmup_cosine,
-    "one_cycle": one_cycle,
-}
+_BUILDERS: tuple[Callable[..., Schedule], ...] = (
+    *(constant, halve, step, multistep, exponential, inverse_scaling, cosine, warmup_cosine, one_cycle),
+)
+SCHEDULES = {build.__name__: build for build in _BUILDERS}
 KNOWN = Table("schedule", SCHEDULES)
 
 
