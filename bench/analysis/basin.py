@@ -8,18 +8,18 @@ import pandas as pd
 from bench.analysis.surface import MAX_SAMPLES
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
-from bench.study.run_settings import RunGroup
+from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
 from bench.tables.run_costs import choice_columns
 from bench.tables.standard_tables import best_choices
 from kernels import Model
 from kernels.base.columns import stack_columns
-from kernels.base.run import CONVERGED, STATUS, Floats
+from kernels.base.run import CONVERGED, STATUS, Floats, Marks
 from kernels.data.samples import check_samples
-from kernels.data.validation import Split, hold_out
+from kernels.data.validation import hold_out
 from kernels.losses import make_loss
 from kernels.model.program import evaluate
-from kernels.train.block import train_runs
+from kernels.train.block import Runs
 
 # Starts along each side of the plane, if they are affordable, and at least.
 SIZE, LEAST = 41, 11
@@ -77,23 +77,20 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFram
     for place in range(len(ended)):
         row = ended.iloc[[place]]
         marks = result.clock.marks(int(row["batch_size"].iloc[0]), epochs)
-        runs = RunGroup.of(row, settings, marks, epochs)
-        planes.append(_train_plane(settings.kernel, model, samples, runs, starts).assign(**row[about].iloc[0]))
+        runs = train_again(settings.kernel, model, samples, row, starts, settings, marks)
+        plane = dict(zip(names, starts.T, strict=True)) | _outcome(runs, marks[runs.marks])
+        planes.append(pd.DataFrame(plane).assign(**row[about].iloc[0]))
     return pd.concat(planes, ignore_index=True)[[*about, *names, *OUTCOME]]
 
 
-def _train_plane(kernel: str, model: Model, samples: Split, group: RunGroup, starts: Floats) -> pd.DataFrame:
-    """Train from all starts, and return where each run starts and how it ends."""
-    runs = train_runs(kernel, *group.arguments(model, samples, starts))
-    assert runs is not None  # noqa: S101 (nothing stops it)
-    seen = group.hyperparameters.marks[runs.marks]
-    outcome: dict[str, Any] = {
+def _outcome(runs: Runs, seen: Marks) -> dict[str, Any]:
+    """Return how runs end that have seen these numbers of samples."""
+    return {
         "status": np.array(STATUS)[runs.status],
         "samples_seen": seen,
         "samples_to_target": pd.Series(seen, dtype="Int64").where(runs.status == CONVERGED),
         "final_loss": runs.kept().losses,
     }
-    return pd.DataFrame(dict(zip((f"param_{name}" for name in model.params), starts.T, strict=True)) | outcome)
 
 
 def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bench.analysis.basin import SLOWDOWN, SLOWER
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
-from bench.study.run_settings import RunGroup
+from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
 from bench.tables.run_costs import choice_columns
 from bench.tables.typical_runs import typical_runs
@@ -19,7 +19,7 @@ from kernels.data.marks import thin_marks
 from kernels.data.samples import check_samples
 from kernels.data.validation import Split, hold_out
 from kernels.losses import make_loss
-from kernels.train.block import Runs, train_runs
+from kernels.train.block import Runs
 
 # The page gives the paths a megabyte: this many numbers of four bytes, which take a third more as base64; at each mark
 # there are the parameters, the loss and the samples seen.
@@ -126,11 +126,9 @@ def _record_group(
     ends = over if settings.patience is None else np.searchsorted(marks, group["best_samples"].to_numpy(np.int64))
     kept = thin_marks(marks[: over.max() + 1], max(3, most - 1))
     at = np.union1d(np.union1d(kept, ends), over)
-    trained = RunGroup.of(group, settings, marks[: at[-1] + 1])
     kernel = "fused" if settings.kernel == "reference" else settings.kernel
     starts = result.starts[group.index.to_numpy()]
-    runs = train_runs(kernel, *trained.arguments(model, samples, starts), at=at)
-    assert runs is not None  # noqa: S101 (nothing stops it)
+    runs = train_again(kernel, model, samples, group, starts, settings, marks[: at[-1] + 1], at)
     exact = is_exact(model, settings.kernel, settings.loss, first["optimizer"])
     found = runs.path[np.searchsorted(at, ends), np.arange(len(group))]
     same = _agree(found, runs, group, over, exact, model.params)

@@ -1,7 +1,6 @@
 """From a row of a sweep, or of its choices, to the settings with which its run is trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,14 @@ import pandas as pd
 from bench.store.clock import Clock
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.base.run import Data, Floats, Hyperparameters, Marks
+from kernels.base.run import Floats, Hyperparameters, Marks, samples_per_epoch
 from kernels.data.samples import allocate_data
 from kernels.data.validation import Split
 from kernels.losses import make_loss
-from kernels.losses.loss import Loss
 from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
+from kernels.train.block import NO_MARKS, Runs, train_runs
 
 Row = Mapping[Any, Any] | pd.Series
 _TYPES = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool, "dtype": str}
@@ -75,48 +73,46 @@ def make_hyperparameters(row: Row, rates: Floats, options: Floats, marks: Marks,
     )
 
 
-@dataclass(frozen=True, eq=False)
-class RunGroup:
-    """Runs of a sweep that visit the same batches in the same order, and so can be trained side by side once more.
+def train_again(
+    kernel: str,
+    model: Model,
+    samples: Split,
+    rows: pd.DataFrame,
+    starts: Floats,
+    shared: RunTable,
+    marks: Marks,
+    at: Marks = NO_MARKS,
+) -> Runs:
+    """Train rows of a sweep once more that visit the same batches in the same order, up to the last of some marks.
 
-    Attributes
+    A single row is trained from all the starts, shape (R, P); else each row has one of them.
+
+    Parameters
     ----------
-    loss : Loss
-    optimizer : Optimizer
-    dtype : str
-    hyperparameters : Hyperparameters
-        With rates of shape (epochs, R).
+    kernel, model, samples
+        As in the sweep.
+    rows : DataFrame
+    starts : array, shape (R, P)
+    shared : RunTable
+    marks : array
+        The first marks of the runs.
+    at : array, optional
+        As for `kernels.train.block.train_runs`.
     """
-
-    loss: Loss
-    optimizer: Optimizer
-    dtype: str
-    hyperparameters: Hyperparameters
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame, shared: RunTable, marks: Marks, epochs: int | None = None) -> "RunGroup":
-        """Return the runs of some rows, or their first epochs, recorded at these marks."""
-        loss, first = make_loss(shared.loss), rows.iloc[0]
-        optimizer = make_optimizer(first["optimizer"])
-        rates = rows["lr"].to_numpy() * schedule_factors(rows["schedule"], shared.epochs)[:epochs]
-        hyperparameters = make_hyperparameters(first, rates, option_values(loss, optimizer), marks, shared)
-        return cls(loss, optimizer, first.get("dtype", "float64"), hyperparameters)
-
-    def arguments(
-        self, model: Model, samples: Split, starts: Floats
-    ) -> tuple[Model, Loss, Optimizer, Data, Hyperparameters, Floats, Floats]:
-        """Return the arguments of `kernels.train.block.train_runs`, after the kernel.
-
-        A group of a single row is trained from all the starts, shape (R, P); else each row has one of them.
-        """
-        hyper = self.hyperparameters
-        data = allocate_data(
-            *samples.train,
-            shuffle=hyper.shuffle,
-            batch_size=hyper.batch_size,
-            validation=samples.validation,
-            dtype=self.dtype,
-        )
-        rates = np.broadcast_to(hyper.rates, (len(hyper.rates), len(starts)))
-        memory = self.optimizer.initial_memory(starts)
-        return model, self.loss, self.optimizer, data, hyper._replace(rates=rates), starts, memory
+    loss, first = make_loss(shared.loss), rows.iloc[0]
+    optimizer, size = make_optimizer(first["optimizer"]), int(first["batch_size"])
+    data = allocate_data(
+        *samples.train,
+        shuffle=bool(first["shuffle"]),
+        batch_size=size,
+        validation=samples.validation,
+        dtype=first.get("dtype", "float64"),
+    )
+    epochs = max(1, -(-int(marks[-1]) // samples_per_epoch(data.y.size, size, shared.drop_last)))
+    rates = rows["lr"].to_numpy() * schedule_factors(rows["schedule"], shared.epochs)[:epochs]
+    rates = np.broadcast_to(rates, (epochs, len(starts)))
+    hyper = make_hyperparameters(first, rates, option_values(loss, optimizer), marks, shared)
+    memory = optimizer.initial_memory(starts)
+    runs = train_runs(kernel, model, loss, optimizer, data, hyper, starts, memory, at=at)
+    assert runs is not None  # noqa: S101 (nothing stops it)
+    return runs

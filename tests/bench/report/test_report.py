@@ -276,7 +276,7 @@ def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch)
         raise AssertionError("a report trains nothing")
 
     page = (folder / "report.html").read_bytes()
-    monkeypatch.setattr("bench.analysis.paths.train_runs", refuse)
+    monkeypatch.setattr("bench.analysis.paths.train_again", refuse)
     monkeypatch.setattr("bench.engine.check.fit", refuse)
     assert write_report(folder) == folder / "report.html"
     assert (folder / "report.md").read_text(encoding="utf-8") == report

@@ -1,0 +1,46 @@
+"""A row of a sweep says how its run is trained, with `fit` and by many runs at once."""
+
+import numpy as np
+import pytest
+
+from bench import Grid, sweep
+from bench.study.run_settings import choice_settings, fit_settings, train_again
+from bench.study.schema import RunTable
+from kernels import fit, models
+from kernels.data.samples import check_samples
+from kernels.data.validation import Split
+
+X = np.arange(-20, 20) / 20
+Y = 2 * X**2 - 4 * X + 3
+
+
+@pytest.fixture(scope="module")
+def swept():
+    """A sweep, and the settings that its runs share."""
+    shared = RunTable(epochs=6, target=1e-2, drop_last=False, kernel="fused")
+    grid = Grid(lr=[0.1, 0.3], batch_size=[1, 16], schedule=["constant", "cosine"], shuffle=True, seed=[2**63, 1])
+    return sweep(models.quadratic, X, Y, grid, **shared.of_sweep() | {"confirm": 0}), shared
+
+
+def test_fit_trains_a_row_to_the_same_bits(swept):
+    result, shared = swept
+    for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):
+        run = fit(models.quadratic, X, Y, init=start, **fit_settings(row, shared, result.clock))
+        assert run.params.tolist() == [row["param_a"], row["param_b"], row["param_c"]]
+        assert (run.status, run.samples_seen[-1]) == (row["status"], row["samples_seen"])
+
+
+def test_rows_of_one_order_are_trained_once_more_to_the_same_bits(swept):
+    result, shared = swept
+    samples = Split(check_samples(models.quadratic, X, Y), None, None)
+    for (size, _), rows in result.frame.groupby(["batch_size", "seed"]):
+        marks = result.clock.marks(size, shared.epochs)
+        starts = result.starts[rows.index]
+        runs = train_again("fused", models.quadratic, samples, rows, starts, shared, marks)
+        assert runs.params.tolist() == rows[["param_a", "param_b", "param_c"]].to_numpy().tolist()
+
+
+def test_settings_of_a_choice_are_values_of_python(swept):
+    settings = choice_settings(swept[0].frame.iloc[0])
+    types = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool}
+    assert {name: type(value) for name, value in settings.items()} == types
