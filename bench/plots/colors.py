@@ -1,4 +1,4 @@
-"""The colors of settings, the same in all figures and on the page; without what draws, which takes long to import."""
+"""The colors of settings, the same in all figures and on the page."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,8 +9,8 @@ from matplotlib import colormaps
 # Okabe and Ito's colors, distinct for color-blind readers; their yellow is too pale for a line on white.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
-# What is no optimizer has none of their colors: blue would be taken for sgd. Each can be told from white and from black
-# and, but for the last, from the gray of data.
+# Other names have none of the colors of optimizers: blue would be taken for sgd. Each color can be told from white and
+# from black and, but for the last, from the gray of data.
 OTHERS = ["#6a6fd1", "#998a1f", "#b04a9c", "#2e9c8f", "#a0704a", "#cc6677", "#7f7f7f"]
 
 

@@ -82,7 +82,7 @@ def fit_curves(
     names: tuple[str, str] = ("x", "y"),
     samples: int | None = None,
 ) -> FitCurves:
-    """Return what a chart of data and fitted curves shows.
+    """Return the series of a chart of data and fitted curves.
 
     Parameters
     ----------

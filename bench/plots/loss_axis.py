@@ -1,4 +1,4 @@
-"""The axes of losses, and of costs by learning rate: what is drawn on them, their names and their limits."""
+"""The axes of losses, and of costs by learning rate: their quantities, names and limits."""
 
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ from kernels.base.run import Floats
 
 # Distances below a millionth of the lowest loss are mostly rounding.
 SMALLEST_DISTANCE = 1e-6
-# What is this many times as high as nearly all other losses is out of view: it would flatten them.
+# Losses this many times as high as nearly all the others are out of view: they would flatten these.
 FAR_ABOVE = 30.0
 
 
 class LossAxis(NamedTuple):
-    """What an axis of losses shows.
+    """The quantity on an axis of losses: the loss, or its distance to the lowest one.
 
     Noisy data have a lowest loss far above zero, near which all curves would be one line: where it is known, the axis
     shows the distance to it.
@@ -28,7 +28,7 @@ class LossAxis(NamedTuple):
     standardized : bool
         Whether the losses are those of standardized data.
     called : str
-        What the losses are called.
+        The name of the losses.
     """
 
     lowest: float = 0.0
@@ -43,11 +43,11 @@ class LossAxis(NamedTuple):
 
     @property
     def quantity(self) -> str:
-        """What the axis shows, in the plural, as the beginning of a sentence."""
+        """The quantity in the plural, to begin a sentence."""
         return "Distances" if self.lowest else "Losses"
 
     def place(self, losses: Floats) -> Floats:
-        """Return where losses are on the axis; the lowest is not below zero, whatever rounding says."""
+        """Return the places of losses on the axis; rounding takes none of them below zero."""
         return np.maximum(losses - self.lowest, 0.0) if self.lowest else losses
 
     def place_bands(self, bands: pd.DataFrame) -> pd.DataFrame:
@@ -63,9 +63,9 @@ class LossAxis(NamedTuple):
         losses : array
             Places on the axis.
         highest : float
-            What is higher is out of view.
+            Higher losses are out of view.
         target : float or None
-            The target loss, always in view. What is far below it differs by rounding only and is cut off.
+            The target loss, always in view. Losses far below it differ by rounding only, and are cut off.
 
         Returns
         -------
@@ -87,7 +87,7 @@ class LossAxis(NamedTuple):
         return 10.0**bottom, 10.0 ** max(top, bottom + 1)
 
     def place_target(self, target: float | None) -> float | None:
-        """Return where the target is on the axis, or None without one that can be there."""
+        """Return the place of the target on the axis; None if there is no target, or none above the lowest loss."""
         return target - self.lowest if target is not None and target > self.lowest else None
 
 

@@ -49,7 +49,7 @@ def loss_curves(
     target : float, optional
         Drawn as a line across. The axis ends two decades below it.
     shown : LossAxis, optional
-        What the axis of losses shows.
+        The quantity on the axis of losses.
     """
     starts = bands["start"].unique().tolist()
     starts = starts[1:] or starts

@@ -11,7 +11,7 @@ from bench.plots.colors import colors_of
 from bench.plots.style import FAINT, INK, STYLE, WIDTH, add_caption, empty_figure, log_scale, panels, shorten
 from bench.tables.formatting import text
 
-# So many times the cost of the best is as bad as a failure to look at.
+# Costs this many times that of the best are at the edge of the chart.
 FARTHEST = 100.0
 NAMED = 6
 RANGE = "#2b6cb0"
@@ -102,7 +102,7 @@ def rate_ranges(rates: Mapping[str, pd.DataFrame], *, order: Sequence[str]) -> F
                 axis.plot(
                     [row["lowest"], row["highest"]],
                     [height] * 2,
-                    color="#2b6cb0",
+                    color=RANGE,
                     linewidth=3.5,
                     solid_capstyle="round",
                 )

@@ -46,7 +46,7 @@ def sensitivity(
     frame : DataFrame
         One row per configuration, as `bench.tables.ranking` describes it.
     shown : LossAxis, optional
-        What the axis of losses shows.
+        The quantity on the axis of losses.
     outcomes : DataFrame, optional
         `choice_outcomes(frame)` where that is known; only the optimizers of `frame` are drawn.
     """

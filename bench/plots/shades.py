@@ -50,7 +50,7 @@ class Shades(NamedTuple):
 
 
 def make_even_shades(panels: Sequence[ArrayLike]) -> Shades:
-    """Return shades for positive numbers that tell the numbers of each panel apart, whatever range these fill.
+    """Return shades for positive numbers that tell the numbers of each panel apart, narrow as their range may be.
 
     Limits are quantiles of each panel to two digits, all in all at most eight. They are at least a tenth apart: smaller
     differences are none worth a color.

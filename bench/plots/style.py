@@ -101,7 +101,7 @@ def pad_range(values: NDArray[np.float64], share: float) -> tuple[float, float]:
 
 
 def shorten(value: str | float, most: int = 32) -> str:
-    """Write a value, or a user's name, as it fits into a figure: at most `most` characters."""
+    """Return a value, or a user's name, as text of at most `most` characters."""
     written = text(value)
     return written if len(written) <= most else written[: most - 1] + "…"
 

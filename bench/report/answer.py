@@ -1,4 +1,4 @@
-"""The answer of a run: the recommended choice, what it costs, how sure that is, and how to use it."""
+"""The answer of a run: the recommended choice, its cost, the certainty of both, and the code to use it."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ class Copy(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """A figure in large type, its interval in small type below it, which may be empty, and what it is."""
+    """A number in large type, the interval in small type below it, which may be empty, and its meaning."""
 
     value: str
     interval: str
@@ -83,7 +83,7 @@ def find_answer(run_data: RunData) -> Answer:
 
 
 def _test_tile(run_data: RunData) -> list[Tile]:
-    """Return the loss on the rows for the test, in front of what was chosen by; nothing where there are none."""
+    """Return the tile of the loss on the rows for the test, which stands first; an empty list if there are none."""
     if run_data.judged is None:
         return []
     return [_estimate_tile(run_data.judged, "loss", text, f"median {run_data.criterion.label} on test rows")]

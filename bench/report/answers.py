@@ -1,4 +1,4 @@
-"""What sweeps and searches say when they are asked in Python: their results find these functions by entry points."""
+"""The rankings, verdicts and reports that the results of sweeps and searches return in Python."""
 
 from pathlib import Path
 

@@ -83,7 +83,7 @@ def _starts_of(run_data: RunData, runs: pd.DataFrame) -> Any:
 
 
 def _held_out(run_data: RunData) -> dict[str, Any]:
-    """Return what `fit` is to hold out, as far as it is known: shares of the samples, or those of a study's data."""
+    """Return the held-out samples as arguments of `fit`, as shares or as arrays, as far as they are known."""
     if run_data.data is None:
         return held_out_shares(run_data)
     known = {name: getattr(run_data.data, name) for name in HELD_OUT}

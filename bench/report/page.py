@@ -110,7 +110,7 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         importance=_detail("importance", run_data.effects, run_data) if answer else None,
         timed=chart_data.get("timed", False),
         kernel=KERNEL,
-        played=_describe_played(chart_data.get("play")),
+        played=(chart_data.get("play") or {}).get("left_out"),
         several_starts=bool(len(frame)) and varies(frame, "init"),
         standardized=run_data.scaling is not None,
         standardized_losses=run_data.scaling is not None and run_data.has_standardized_losses,
@@ -136,7 +136,7 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
 
 
 def assemble_page(template: str, scripts: Sequence[str], data: Markup, **context: Any) -> str:
-    """Fill a template with what all pages have: style, scripts, data, and the policy that allows nothing else.
+    """Fill a template with the parts of every page: style, scripts, data, and the policy that allows nothing else.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def _read_template(name: str) -> str:
 
 @cache
 def charting_library() -> str:
-    """Return the part of Plotly's script that draws in a plane, as it was published, with the license on top."""
+    """Return the script of Plotly for charts in a plane, as it was published, with the license on top."""
     source = LIBRARY_FILE.read_text(encoding="utf-8")
     # In a string of a script both mean the same, but "</script" would end the script.
     return source.replace("</script", "<\\/script")
@@ -191,11 +191,6 @@ def to_script_data(data: Any) -> Markup:
         written = written.replace(sign, f"\\u{ord(sign):04x}")
     # A lone surrogate cannot be written as UTF-8.
     return Markup(written.encode("utf-8", "replace").decode())  # noqa: S704 (escaped just above)
-
-
-def _describe_played(play: dict[str, Any] | None) -> str | None:
-    """Return what of the runs the page plays, in words; None if there is nothing to play."""
-    return None if play is None else play["left_out"]
 
 
 def _explain_missing_paths(run_data: RunData) -> str:

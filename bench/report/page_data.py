@@ -84,7 +84,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
 
 
 def _measures(run_data: RunData) -> list[dict[str, Any]]:
-    """Return what charts can show of outcomes: name, title, unit, and words for both ends of its scale."""
+    """Return the measures of outcomes: name, title, unit, and words for both ends of the scale."""
     timed = run_data.frame["seconds_per_update"].notna().any()
     costs = {"samples": ("count", "few samples", "many samples"), "updates": ("count", "few updates", "many updates")}
     costs |= {"seconds": ("time", "fast", "slow")} if timed else {}

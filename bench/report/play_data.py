@@ -26,7 +26,7 @@ PLAYED = (
 
 
 def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
-    """Return what the page plays; None if paths were not recorded, or there are no data or no way to draw them.
+    """Return the runs that the page plays; None if paths were not recorded, or there are no data for curves.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def encode_program(program: Program) -> dict[str, Any]:
-    """Return what computes the residual of a model, without its derivatives: data, which the page interprets."""
+    """Return the instructions that compute the residual of a model, as data that the page interprets."""
     first = program.params + program.inputs + 1 + len(program.constants)
     return {
         "params": program.params,

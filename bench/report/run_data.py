@@ -83,7 +83,7 @@ class RunData:
         return self._comparable(self.result.frame)
 
     def _comparable(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return runs with what they are compared by: seconds, and distances to the lowest loss."""
+        """Return runs with the columns by which they are compared: seconds, and distances to the lowest loss."""
         return add_excess(add_seconds(frame, self.evidence.get("costs")), self.yardstick, self.floor)
 
     @cached_property
@@ -180,7 +180,7 @@ class RunData:
     @cached_property
     def best_runs(self) -> pd.DataFrame:
         """The runs of each optimizer at its best choice."""
-        return select_best_runs(self.frame, ranked=self.ranked)
+        return select_best_runs(self.frame, self.ranked)
 
     @cached_property
     def loss_bands(self) -> pd.DataFrame:
@@ -220,12 +220,12 @@ class RunData:
 
     @property
     def cost(self) -> str:
-        """What choices are ranked by, in words."""
+        """The cost by which choices are ranked, in words."""
         return COST_NAMES[cost_of(self.ranked, "samples")]
 
     @property
     def compared_cost(self) -> str:
-        """What optimizers are compared by, in words."""
+        """The cost by which optimizers are compared, in words."""
         by_distance = self.compared is not None and self.compared["by_distance"].any()
         return "distance to the lowest loss" if by_distance else self.cost
 
@@ -293,7 +293,7 @@ class RunData:
 
     @cached_property
     def judged(self) -> pd.Series | None:
-        """What the rows for the test say of the best choice, as from `bench.tables.on_test_rows.summarize_judged`.
+        """The outcome of the best choice on the rows for the test; see `bench.tables.on_test_rows.summarize_judged`.
 
         Of its runs on fresh seeds, where there are any. None where these runs, as they stand, were not judged.
         """
@@ -308,7 +308,7 @@ class RunData:
 
     @property
     def on_test_rows(self) -> dict[str, str]:
-        """The sentence on what the rows for the test say, by its subject; nothing where there are none."""
+        """The sentence on the rows for the test, by its subject; empty if there are none."""
         if self.judged is None:
             return {}
         runs = "of the best choice" + (" on fresh seeds" if is_confirmed(recommended_choice(self.ranked)) else "")
@@ -318,7 +318,7 @@ class RunData:
         return {"On test rows": describe_judged(self.judged, self.criterion.label, runs, scale, units)}
 
     def _describe_loss(self) -> dict[str, str]:
-        """Say what was trained and what is reported, where they are not the squared loss and its mean."""
+        """Return a sentence on the loss, where it is not the squared one."""
         trained, criterion = self.result.run.identity["loss"], self.criterion
         if trained == "squared":
             return {}
@@ -361,7 +361,7 @@ class RunData:
 
     @property
     def origin(self) -> str:
-        """A sentence on what made a run that has no study to show."""
+        """A sentence on the origin of a run that has no study to show."""
         if self.result.run.study is None:
             return "The study of this run, run.toml, is not what was written, and is left out."
         return "This run was made by a sweep in Python."
@@ -382,7 +382,7 @@ class RunData:
 
     @property
     def source(self) -> str:
-        """The source of the data, as the end of a sentence; empty if it is unknown or there are none."""
+        """The source of the data, to end a sentence; empty if it is unknown or there are none."""
         if not self.data or not self.result.model.inputs:
             return ""
         return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)"
@@ -412,7 +412,7 @@ def read_run_data(folder: str | Path) -> RunData:
 
 
 def run_data_of(result: SweepResult) -> RunData:
-    """Return what the folder of a sweep holds besides its results."""
+    """Return the results of a sweep with the other contents of its folder."""
     evidence = read_tables(result.run.folder)
     if not result.run.study:
         made = "was made without a study" if result.run.study == "" else "has a study that is damaged"

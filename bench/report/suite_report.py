@@ -1,4 +1,4 @@
-"""The report of a suite: who wins where, and how wide the range of good learning rates is."""
+"""The report of a suite: the best optimizers on each problem, and the widths of their ranges of good learning rates."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -141,7 +141,7 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
 
 
 def describe_suite(data: SuiteData) -> dict[str, str]:
-    """Return the conclusions by subject: who is best over all, who wins where, and who has the widest range."""
+    """Return the conclusions by subject: the best optimizer over all, on each problem, and by its range of rates."""
     summary = data.summary
     first = summary.iloc[0]
     instances = sum(table.shape[1] for table in data.ratios.values())
@@ -193,7 +193,7 @@ def _ratio(value: float) -> str:
 
 
 def _runs(data: SuiteData, folder: Path) -> list[dict[str, Any]]:
-    """Return the problems with the links to their own reports and what they are."""
+    """Return the problems with links to their reports and a description."""
     rows = []
     for name, run in data.runs.items():
         link = os.path.relpath(run.result.run.folder / "report.html", folder).replace(os.sep, "/")

@@ -157,7 +157,7 @@ def read_tune_data(tuning: TuneResult) -> TuneData:
 
 
 def _describe_rivals(rivals: pd.DataFrame) -> dict[str, str]:
-    """Say what the search gained over the grid on fresh seeds, and how optimizers compare, each tuned."""
+    """Return sentences on the gain over the grid on fresh seeds, and on the optimizers, each tuned."""
     cost, sentences = cost_of(rivals, "samples"), {}
     first, *others = [row for _, row in rivals.iterrows()]
     for row in others:

@@ -56,7 +56,7 @@ QUADRATIC_VIEW = View(xlim=(-50, 50), ylim=(-500, 500), curve_range=(-80, 80), t
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Background:
-    """What all frames of a film have in common.
+    """The parts that all frames of a film have in common.
 
     Attributes
     ----------

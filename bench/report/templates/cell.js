@@ -19,8 +19,8 @@ function paintCell(plot, figure) {
       const { samples, [kind]: losses } = curves.get(row);
       x.push(...alongClock(samples, edge, cellLook.x), null);
       y.push(...losses.map(distance).map((loss) => (loss > 0 || !cellLook.y ? loss : null)), null);
-      const who = literal(`${shown("init", row)}, seed ${shown("seed", row)}`);
-      samples.forEach((seen, i) => words.push(`${who}<br>${count(seen, "sample")}: loss ${text(losses[i])}${on}`));
+      const name = literal(`${shown("init", row)}, seed ${shown("seed", row)}`);
+      samples.forEach((seen, i) => words.push(`${name}<br>${count(seen, "sample")}: loss ${text(losses[i])}${on}`));
       words.push("");
     }
     const tone = visible(settings.init.colors[settings.init.codes[runs[0]]]);

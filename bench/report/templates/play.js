@@ -2,7 +2,7 @@
 // Plays a run: its curve on the data, its losses and its path, by a button and by a slider through the marks.
 
 const player = { start: null, run: null, step: 0, timer: null };
-// A whole run takes about five seconds. Who asked for less motion sees a few stills.
+// A whole run takes about five seconds. A reader who asked for less motion sees a few stills.
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const [SECONDS, SHORTEST, LONGEST, STILLS, STILL] = [5, 50, 300, 6, 400];
 
