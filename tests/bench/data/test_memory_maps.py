@@ -378,7 +378,7 @@ def test_the_columns_of_a_map_need_not_be_named(sgdbench, write, rows):
     path = write(rows, "folder")
     code, out, err = sgdbench("fit", path, "--y", "y", "--epochs", "2", "--lr", "0.01")
     assert (code, err) == (0, "")
-    assert "\nLeft out: name (no numbers: 'a' in " in out
+    assert "\nLeft out: name (no numbers: type string).\n" in out
     assert "\ny = a*x + b\n" in out
 
 
