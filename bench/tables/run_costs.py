@@ -120,7 +120,7 @@ def cost_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def settle_cost(cost: str, *, reached: bool, held_out: bool) -> str:
-    """Return what choices are ranked by: the cost, but a loss where no run reached a target.
+    """Return the cost that choices are ranked by: the given one, but a loss where no run reached a target.
 
     That is the loss on held-out samples where there are any, and else the one on the training samples; both of the
     parameters that a run keeps.

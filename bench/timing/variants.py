@@ -115,7 +115,7 @@ class Variant(NamedTuple):
         return self.kernel is not None
 
     def lacks(self, problem: Problem) -> str | None:
-        """Return what a problem asks for and the variant does not have, in words; None if it takes the problem."""
+        """Return the first demand of a problem that it does not meet, in words; None if it takes the problem."""
         optimizer, loss = make_optimizer(problem.optimizer), make_loss(problem.loss)
         refusals = (
             (not self.models(problem.model), f"trains only {self.which}"),
@@ -131,7 +131,7 @@ class Variant(NamedTuple):
         return next((f"it {reason}" for refused, reason in refusals if refused and reason), None)
 
     def _describe_missing(self, optimizer: Optimizer) -> str:
-        """Return what it lacks of an optimizer, in words: the whole of it, or options without their usual values."""
+        """Return the part of an optimizer that it lacks, in words: the whole of it, or options without usual values."""
         if optimizer.name not in self.optimizers:
             return f"does not support {optimizer.name}"
         usual = make_optimizer(optimizer.name)
