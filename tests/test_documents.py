@@ -35,8 +35,8 @@ README, KERNELS_README, BENCH_README = "README.md", "kernels/README.md", "bench/
 # Blocks that are not run here: the file, something that this block alone has in it, and the reason.
 NOT_RUN_HERE = [
     (BENCH_README, "@register_optimizer(slots=1", "tests/kernels/extend/test_register.py runs it, as a plug-in"),
-    (BENCH_README, '@register_variant("matrices"', "tests/bench/timing/test_registered.py runs and verifies it"),
-    (BENCH_README, "def test_matrices", "tests/bench/timing/test_registered.py runs it, as another project would"),
+    (BENCH_README, '@register_variant("matrices"', "tests/bench/timing/test_own_variants.py runs and verifies it"),
+    (BENCH_README, "def test_matrices", "tests/bench/timing/test_own_variants.py runs it, as another project would"),
     (BENCH_README, "theirs.fit(", "tests/bench/estimators/test_regressor.py runs it, with three epochs"),
     (BENCH_README, "client = Client(", "tests/bench/engine/test_dask.py trains on clusters of processes here"),
     (KERNELS_README, "f(x; θ)", "formulas"),
