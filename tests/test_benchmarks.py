@@ -21,7 +21,7 @@ MOST_BYTES = 3_000_000 / 160
 
 
 def run(*arguments, code="import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"):
-    """Return what pytest prints in a process of its own, which is to succeed."""
+    """Return the output of pytest in a process of its own, which is to succeed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
         [sys.executable, "-c", code, "-p", "no:cacheprovider", *map(str, arguments)],

@@ -41,7 +41,7 @@ def train(rng, choices, pairs, *, noise, spread, target, seeds=0):
 
 
 def judge_study(rng, number):
-    """Return what is said of a simulated study, and its truth."""
+    """Return the tables and sentences about a simulated study, and its truth."""
     choices = choices_of(rng, 1 + number % 4)
     target = 1e-3 if number % 3 else None
     about = {"noise": ["normal", "heavy", "skewed"][number % 3], "spread": rng.choice([0.0, 0.02, 0.1, 0.4])}

@@ -302,8 +302,7 @@ class Study(Table):
         Parameters
         ----------
         **mapping
-            Who is told of columns that are written for a table that is mapped: `announce` and `progress` of
-            `bench.data.open_table`.
+            `announce` and `progress` of `bench.data.open_table`, for columns that are written of a mapped table.
 
         Raises
         ------

@@ -26,7 +26,7 @@ def contradictions(
     headline: dict[str, str],
     verdict: dict[str, str],
 ) -> list[str]:
-    """Return what of the words about a run disagrees with its tables or with other words, a sentence for each.
+    """Return a sentence for each contradiction between the words about a run and its tables or other words.
 
     Parameters
     ----------

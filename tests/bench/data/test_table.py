@@ -34,7 +34,7 @@ def write(tmp_path):
 
 
 def refusal(path, *args, **options):
-    """Return what load_table says about `path`, without the path itself; always one line."""
+    """Return the error of load_table about `path`, without the path itself; always one line."""
     with pytest.raises(ValueError, match=re.escape(path.name)) as caught:
         load_table(path, *args, **options)
     text = str(caught.value)
