@@ -93,6 +93,16 @@ def test_a_kernel_whose_registers_spill_is_noticed():
     assert int(fault.removesuffix(" accesses to the stack")) > 50
 
 
+def test_adam_needs_the_stack_because_its_moments_do_not_fit():
+    """Three parameters with two moments each and the rate: 40 registers of AVX-512, of 32. There were 101 accesses.
+
+    Scalars are its clock: two powers, and what is divided out for them.
+    """
+    (loop,) = loops_of("adam", "skylake-avx512")
+    assert 8 < loop.stack_accesses <= 115
+    assert loop.count(scalar=True) == {"multiply": 3, "add": 2, "divide": 2, "sqrt": 1}
+
+
 @pytest.mark.parametrize("fma", [False, True])
 @pytest.mark.parametrize("processor", [AVX512, AVX2])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

@@ -547,6 +547,12 @@ def test_settings_reach_both_variants_and_both_are_verified(sgdbench, small, mon
     assert seen == [("fused", 16, True, "adam")]
 
 
+def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
+    monkeypatch.setattr("bench.compare.sources.noise_warning", lambda timings: "The machine is noisy.")
+    _, out, _ = sgdbench("compare", "fused", "reference", "--study", "small.toml")
+    assert "\nCareful: The machine is noisy.\n" in out
+
+
 # What A and B are.
 
 

@@ -93,6 +93,11 @@ def test_thinned_curves_are_compared_where_there_is_something_to_compare(monkeyp
     assert checked(result)["verified"].all()
 
 
+def test_of_many_samples_one_epoch_is_compared(monkeypatch):
+    monkeypatch.setattr(check, "SAMPLES", X.size - 1)
+    assert checked(result_of(), slice(8))["epochs"].max() == 1
+
+
 def off_by_one_bit(array, where):
     array[where] = np.nextafter(array[where], np.inf)
 

@@ -2,6 +2,8 @@ import inspect
 import itertools
 import re
 import shlex
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -217,6 +219,18 @@ def test_a_formula_in_the_cache_that_was_cut_short_is_made_again(monkeypatch, tm
     c.library.cache_clear()
     verify(IN_C, classic(1))
     assert kept.read_text() == whole
+
+
+def test_a_cache_from_which_nothing_can_be_loaded_costs_only_c(monkeypatch, tmp_path, fresh_library):
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    mounted = ["mount", "-t", "tmpfs", "-o", "noexec,size=4m,mode=700", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system that is noexec")
+    try:
+        with pytest.raises(UnavailableError, match=r"^the library that the C compiler made in .* cannot be loaded: "):
+            verify(IN_C, classic(1))
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_columns_and_rates_need_not_be_contiguous():
