@@ -53,7 +53,7 @@ LONGEST = [
     "kernels/train/test_block",
     "kernels/base/test_cache",
     "kernels/simd/test_lanes",
-    "bench/plots/test_plots",
+    "bench/plots/test_style",
     "kernels/model/test_program",
     "kernels/losses/test_prediction_losses",
     "kernels/model/test_derivative_check",

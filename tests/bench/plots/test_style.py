@@ -1,72 +1,28 @@
-"""The one style: colors, ticks, and files."""
+"""The one style: ticks, files, and what holds for all figures."""
 
+import os
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
-from bench.plots.choices import spread_evenly
-from bench.plots.colors import OPTIMIZERS, OTHERS, PALETTE, colors_of
-from bench.plots.style import (
-    LogTicks,
-    empty_figure,
-    format_log_tick,
-    format_power_of_ten,
-    format_tick,
-    save_as,
-)
+from bench.plots.style import LogTicks, empty_figure, format_log_tick, format_power_of_ten, format_tick, save, save_as
+from tests.support.figures import texts
+from tests.support.frames import make_curves, make_frame
+from tests.support.gallery import decay, gallery, loss_curves
 
-# Colors
+HOSTILE = ["<script>alert(1)</script>", "$x_1$ a|b [bold] \\alpha $", "line\nbreak", "x" * 300]
 
 
-def test_numbers_run_from_light_to_dark():
-    colors = colors_of([8, 1, 800, 16, 1])
-    assert list(colors) == [1, 8, 16, 800]
-    lightness = [np.dot(to_rgb(color), [0.2126, 0.7152, 0.0722]) for color in colors.values()]
-    assert lightness == sorted(lightness, reverse=True)
-
-
-def test_an_optimizer_keeps_its_color():
-    alone = {name: colors_of([name])[name] for name in OPTIMIZERS}
-    assert colors_of([*OPTIMIZERS, "lbfgs"]).items() >= alone.items()
-    assert len(set(alone.values())) == len(OPTIMIZERS)
-    assert colors_of(["momentum(0.9)", "near"])["momentum(0.9)"] == alone["momentum"]
-
-
-def test_names_differ_in_color_while_there_are_colors():
-    names = ["momentum(0.5)", "momentum(0.9)", "sgd", "far", "near"]
-    assert len(set(colors_of(names).values())) == 5
-    assert len(set(colors_of([f"name {i}" for i in range(14)]).values())) == 14
-
-
-def test_nothing_but_an_optimizer_has_the_color_of_one():
-    """Starts, and samples held out, stand in figures beside those of optimizers."""
-    names = ["far", "near", "zero", "random[0]", "held-out samples", "training samples", "lbfgs"]
-    assert not set(colors_of(names).values()) & set(PALETTE)
-    assert len(set(colors_of(names).values())) == len(names)
-
-
-@pytest.mark.parametrize("background", ["#ffffff", "#14171c"])
-def test_lines_can_be_told_from_a_light_and_from_a_dark_page(background):
-    def luminance(color):
-        linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(color)]
-        return np.dot(linear, [0.2126, 0.7152, 0.0722])
-
-    for color in OTHERS:
-        low, high = sorted([luminance(color), luminance(background)])
-        assert (high + 0.05) / (low + 0.05) >= 3, color
-
-
-def test_spread_keeps_the_ends():
-    assert spread_evenly(range(100), 5) == [0, 25, 50, 74, 99]
-    assert spread_evenly("abc", 5) == ["a", "b", "c"]
-    assert spread_evenly([], 5) == []
+# Ticks
 
 
 def test_powers_of_ten():
     assert [format_power_of_ten(value) for value in (1e-30, 1.0, 1e12)] == ["10⁻³⁰", "10⁰", "10¹²"]
-
-
-# Ticks
 
 
 @pytest.mark.parametrize(
@@ -115,3 +71,85 @@ def test_a_figure_looks_the_same_whether_it_was_saved_before_or_not(tmp_path):
     twice = empty_figure("Nothing to show.")
     first = save_as(twice, tmp_path / "first.png").read_bytes()
     assert save_as(twice, tmp_path / "second.png").read_bytes() == first
+
+
+def test_an_svg_is_written_where_it_is_asked_for_and_never_left_behind(tmp_path):
+    def names(**asked):
+        figure = loss_curves(make_frame(1), make_curves(decay([1])))
+        return [path.name for path in save(figure, tmp_path, "loss", **asked)]
+
+    assert names() == ["loss.png"]
+    assert names(svg=True) == ["loss.png", "loss.svg"]
+    (tmp_path / "loss.svg").write_text("of an earlier run")
+    assert names() == ["loss.png", "loss.svg"]
+    assert (tmp_path / "loss.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_a_figure_is_sharp_at_the_width_of_a_readme(tmp_path):
+    png, svg = save(loss_curves(make_frame(1), make_curves(decay([1]))), tmp_path / "figures", "loss", svg=True)
+    assert mpl.image.imread(png).shape[1] == 1200
+    assert ElementTree.parse(svg).getroot().get("width") == "576pt"
+
+
+# All figures
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_shown_literally(name, tmp_path):
+    shown = name.replace("\n", "\ufffd")
+    shown = shown if len(shown) <= 32 else shown[:31] + "…"
+    for number, figure in enumerate(gallery(make_frame(2, init=[name, "plain"]))):
+        svg = save_as(figure, tmp_path / f"figure{number}.svg")  # where names could be more than names
+        tags = {element.tag.partition("}")[2] for element in ElementTree.parse(svg).iter()}
+        assert "script" not in tags
+        assert shown in texts(figure) or any(shown[:most] + "…" in texts(figure) for most in range(8, 32))
+        assert not any(text.get_parse_math() for text in figure.findobj(Text) if "$" in text.get_text())
+
+
+@pytest.mark.parametrize("name", ["near", "x" * 300])
+def test_everything_is_inside_the_figure(name):
+    for figure in gallery(make_frame(2, init=[name, "plain"])):
+        figure.draw_without_rendering()
+        width, height = figure.bbox.size
+        for entries in figure.legends:
+            box = entries.get_window_extent()
+            assert box.x0 > figure.axes[-1].bbox.x1 or box.y0 > figure.axes[0].bbox.y1
+            assert 0 <= box.x0 < box.x1 <= width
+            assert 0 <= box.y0 < box.y1 <= height
+        for axis in figure.axes:
+            box = axis.get_tightbbox()
+            assert box.x0 >= 0
+            assert box.y0 >= 0
+            assert box.x1 <= width
+            assert box.y1 <= height
+            assert axis.bbox.width > width / 8
+
+
+def test_the_same_figure_gives_the_same_files(tmp_path):
+    frame = make_frame(2, init=["near", "far"])
+    for number, figures in enumerate(zip(gallery(frame), gallery(frame), strict=True)):
+        ones, others = (
+            save(figure, tmp_path, f"{name}{number}", svg=True) for name, figure in zip("ab", figures, strict=True)
+        )
+        assert [path.read_bytes() for path in ones] == [path.read_bytes() for path in others]
+    assert sorted(os.listdir(tmp_path))[:4] == ["a0.png", "a0.svg", "a1.png", "a1.svg"]
+
+
+def test_a_figure_is_white_on_a_dark_page(tmp_path):
+    png, svg = save(next(gallery(make_frame(2, init=["near", "far"]))), tmp_path, "figure", svg=True)
+    corners = mpl.image.imread(png)[[0, 0, -1, -1], [0, -1, 0, -1]]
+    np.testing.assert_array_equal(corners, 1)
+    assert "fill: #ffffff" in svg.read_text(encoding="utf-8")
+
+
+def test_global_settings_are_left_alone(tmp_path):
+    settings = [name for name in mpl.rcParams if name != "backend"]  # asking for it would choose one
+    before = [mpl.rcParams[name] for name in settings]
+    *_, figure = gallery(make_frame(2, init=["near", "far"]))
+    save(figure, tmp_path, "figure")
+    assert [mpl.rcParams[name] for name in settings] == before
+
+
+def test_pyplot_is_never_imported():
+    check = "import sys, bench.report.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

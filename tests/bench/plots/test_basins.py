@@ -1,0 +1,104 @@
+"""Maps of starts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.plots.basins import basin_map
+from bench.plots.shades import make_even_shades
+from tests.support.figures import factors, legend, overlaps, texts
+from tests.support.frames import plane
+
+
+def test_a_start_has_the_color_of_its_samples():
+    table = plane(samples_to_target=np.arange(1, 26))
+    figure = basin_map(table)
+    (image,) = figure.axes[0].images
+    shade = make_even_shades([np.arange(1, 26)])
+    np.testing.assert_allclose(image.get_array(), shade.of(np.arange(1.0, 26).reshape(5, 5).T))
+    assert image.get_extent() == pytest.approx([-1.25, 1.25, -2.5, 2.5])
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("a", "b")
+    assert "25 starts." in texts(figure)
+
+
+def test_diverged_starts_are_crossed_and_missed_ones_are_white():
+    status = np.array(["converged"] * 25)
+    status[:5], status[-1] = "diverged", "max_epochs"
+    reached = [4 if one == "converged" else pd.NA for one in status]
+    figure = basin_map(plane(status=status, samples_to_target=reached))
+    (axis,) = figure.axes
+    image = axis.images[0].get_array()
+    np.testing.assert_allclose(image[:, 0, 0], 0xEB / 0xFF)
+    np.testing.assert_array_equal(image[-1, -1], 1)
+    crosses = [line for line in axis.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    np.testing.assert_array_equal(crosses[0].get_xdata(), [-1] * 5)
+    assert legend(figure) == ["≤ 4", "diverged", "target missed"]
+
+
+def test_without_a_target_final_losses_are_shown():
+    losses = np.geomspace(1e-6, 1, 25)
+    figure = basin_map(plane(status="max_epochs", samples_to_target=pd.NA, final_loss=losses))
+    assert figure.legends[0].get_title().get_text() == "final loss"
+    np.testing.assert_allclose(
+        figure.axes[0].images[0].get_array(), make_even_shades([losses]).of(losses.reshape(5, 5).T), atol=1e-12
+    )
+
+
+def test_a_panel_for_each_choice_of_settings():
+    figure = basin_map(pd.concat([plane(), plane(optimizer="adam", lr=0.3, config_id="run1")]))
+    assert [axis.get_title("left") for axis in figure.axes] == [
+        "sgd\nrate 0.1, batch size 1",
+        "adam\nrate 0.3, batch size 1",
+    ]
+    assert "25 starts in each panel." in texts(figure)
+
+
+def test_starts_are_marked_and_those_outside_pointed_at():
+    starts = {"near": [0.5, 1.0, 7.0], "above": [0.0, 50.0, 7.0], "left": [-9.0, 0.0, 7.0]}
+    figure = basin_map(plane(param_c=7.0), end=[0, 0, 7], starts=starts)
+    (axis,) = figure.axes
+    marks = {line.get_marker(): line.get_xydata()[0] for line in axis.lines if line.get_transform() == axis.transAxes}
+    np.testing.assert_allclose(marks["o"], [0.7, 0.7])
+    np.testing.assert_allclose(marks["^"], [0.5, 0.97])
+    np.testing.assert_allclose(marks["<"], [0.03, 0.5])
+    assert [text.get_text() for text in axis.texts] == ["near", "above", "left"]
+    assert "All start at c = 7." in texts(figure)
+    assert "end of the best run" in legend(figure)
+
+
+def test_no_factor_of_an_axis_stands_over_a_title():
+    big = plane().assign(param_a=lambda table: 1e7 * table["param_a"], param_b=lambda table: 1e-7 * table["param_b"])
+    figure = basin_map(pd.concat([big, big.assign(optimizer="adam", config_id="run1")]))
+    assert factors(figure) == []
+
+
+@pytest.mark.parametrize("panels", [1, 3])
+def test_names_of_starts_do_not_overlap(panels):
+    starts = {"far": [0.0, 1.9], "random[0]": [-0.05, 0.1], "zero": [0.0, -0.1], "near": [0.05, 0.05], "left": [-9, 0]}
+    planes = [plane(optimizer=f"sgd{k}", config_id=f"run{k}") for k in range(panels)]
+    figure = basin_map(pd.concat(planes), starts=starts)
+    written = figure.axes[0].texts
+    assert {"far", "random[0]"} <= {text.get_text() for text in written}
+    assert overlaps(figure, written) == []
+
+
+def test_each_panel_of_a_basin_has_colors_of_its_own_values():
+    """One optimizer needs ten times the samples of another: in classes of equal factors each panel has one color."""
+    fast = plane(samples_to_target=np.arange(100, 200, 4))
+    slow = plane(samples_to_target=np.arange(1000, 2000, 40), optimizer="adam", config_id="run1")
+    figure = basin_map(pd.concat([fast, slow]))
+    for axis in figure.axes:
+        assert len(np.unique(axis.images[0].get_array().reshape(-1, 4), axis=0)) >= 3
+    assert len(legend(figure)) <= 8
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (plane().head(0), "it requires runs that start in a plane of two parameters."),
+        (plane(param_b=0.0), "it requires runs that start in a plane of two parameters."),
+        (plane(status="diverged", samples_to_target=pd.NA), "all of 25 runs in the plane diverged."),
+    ],
+)
+def test_no_basin_to_show(table, told):
+    assert texts(basin_map(table)) == f"No basin to show: {told}"

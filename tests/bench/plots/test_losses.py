@@ -1,0 +1,174 @@
+"""Loss curves: medians, bands, targets, and what is out of view."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from bench.plots.colors import colors_of
+from bench.plots.loss_axis import LossAxis
+from bench.plots.style import save
+from bench.tables.loss_quantiles import loss_quantiles
+from tests.support.figures import legend, lines, texts, visible_pixels
+from tests.support.frames import make_curves, make_frame
+from tests.support.gallery import decay, loss_curves
+
+
+def test_lines_are_medians_and_bands_their_quantiles():
+    frame = make_frame(6, optimizer=["adam"] * 3 + ["sgd"] * 3, seed=[0, 1, 2] * 2)
+    curves = make_curves(decay([0.1, 0.2, 0.4, 1, 2, 4]))
+    figure = loss_curves(frame, curves)
+    (axis,) = figure.axes
+    bands = loss_quantiles(frame, curves, ["optimizer"])
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
+    assert figure.get_supxlabel() == "samples seen"
+    for name, line, fill in zip(("adam", "sgd"), axis.lines, axis.collections, strict=True):
+        band = bands[bands["optimizer"] == name]
+        # The start has no place on the axis and is drawn at its left edge.
+        np.testing.assert_array_equal(line.get_xdata(), [400, *band["samples"][1:]])
+        np.testing.assert_allclose(line.get_ydata(), band["median"])
+        edge = fill.get_paths()[0].vertices[:, 1]
+        assert edge.min() == pytest.approx(band["median"].min())
+        assert edge.max() == pytest.approx(band["high"].max())
+        assert to_hex(line.get_color()) == to_hex(fill.get_facecolor()[0][:3])
+    assert legend(figure) == ["adam", "sgd"]
+    assert "Median and 10–90 % of 3 runs." in texts(figure)  # noqa: RUF001
+
+
+def test_a_band_stays_within_the_span_of_its_own_line():
+    """And the line within its band, also where both leave the view."""
+    losses = {"run0": [1e3, 10, 1], "run1": [1e2, 1, 0.1], "run2": [1e9, 1e9, 1e9], "run3": [1e3, 10, 1e-9]}
+    figure = loss_curves(make_frame(4, seed=range(4)), make_curves(losses))
+    (axis,) = figure.axes
+    (line,), (fill,) = axis.lines, axis.collections
+    x, y = line.get_xydata().T
+    edge = fill.get_paths()[0].vertices
+    assert (edge[:, 1].min(), edge[:, 1].max()) == (pytest.approx(y.min()), pytest.approx(y.max()))
+    for at, median in zip(x, y, strict=True):
+        own = edge[np.isclose(edge[:, 0], at), 1]
+        assert own.min() <= median * (1 + 1e-9)
+        assert own.max() >= median * (1 - 1e-9)
+
+
+def test_one_run_each_needs_no_band_and_no_remark():
+    figure = loss_curves(make_frame(2, optimizer=["sgd", "adam"]), make_curves(decay([1, 2])))
+    assert "Median" not in texts(figure)
+
+
+def test_a_panel_for_each_start_with_shared_axes():
+    frame = make_frame(4, optimizer=["adam", "sgd"] * 2, init=["far", "far", "near", "near"])
+    figure = loss_curves(frame, make_curves(decay([1, 2, 3, 4])))
+    assert [axis.get_title("left") for axis in figure.axes] == ["start far", "start near"]
+    assert [len(axis.lines) for axis in figure.axes] == [2, 2]
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    np.testing.assert_allclose(lines(figure.axes[1])[0][1], decay([3])["run0"])
+
+
+def test_many_panels_are_thinned_and_it_says_so():
+    frame = make_frame(20, init=[f"start {k:02}" for k in range(20)])
+    figure = loss_curves(frame, make_curves(decay(np.geomspace(0.01, 1, 20))))
+    titles = [axis.get_title("left") for axis in figure.axes]
+    assert (len(titles), titles[0], titles[-1]) == (6, "start start 00", "start start 19")
+    assert "6 of 20 starts." in texts(figure)
+
+
+def test_the_target_is_a_line_and_bounds_the_view():
+    figure = loss_curves(make_frame(1), make_curves({"run0": [100, 1, 1e-20]}), target=1e-3)
+    (axis,) = figure.axes
+    assert axis.get_ylim() == (pytest.approx(1e-5), pytest.approx(100))
+    assert axis.lines[-1].get_ydata() == [1e-3, 1e-3]
+    assert "target 0.001" in legend(figure)
+    assert "Losses below 10⁻⁵ are drawn at the bottom." in texts(figure)
+
+
+def test_losses_of_zero_are_drawn_at_the_bottom():
+    figure = loss_curves(make_frame(1), make_curves({"run0": [1, 2e-7, 0, 0]}))
+    (axis,) = figure.axes
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), [1, 2e-7, 1e-7, 1e-7])
+    assert axis.get_ylim()[0] == pytest.approx(1e-7)
+    assert "Losses below 10⁻⁷ are drawn at the bottom." in texts(figure)
+
+
+@pytest.mark.parametrize("loss", [[0, 0, 0], [5, 5, 5], [1e-320, 1e-323, 0], [1e-9, 1e250, 1e290]])
+def test_extreme_losses_are_drawn(loss, tmp_path):
+    figure = loss_curves(make_frame(1), make_curves({"run0": loss}))
+    bottom, top = figure.axes[0].get_ylim()
+    drawn = figure.axes[0].lines[0].get_ydata()
+    assert 0 < bottom < top < np.inf
+    assert bottom <= drawn[0] <= top
+    assert (drawn >= bottom).all()
+    save(figure, tmp_path, "loss")
+
+
+def test_a_single_loss_among_curves_is_a_dot():
+    figure = loss_curves(make_frame(2, optimizer=["adam", "sgd"]), make_curves({"run0": [1, 0.5], "run1": [1]}))
+    assert [line.get_marker() for line in figure.axes[0].lines] == ["", "o"]
+
+
+def test_runs_that_diverge_leave_at_the_top():
+    frame = make_frame(2, optimizer=["adam", "sgd"], status=["max_epochs", "diverged"])
+    figure = loss_curves(frame, make_curves({"run0": [10, 1, 0.1], "run1": [10, 1e200, np.inf]}))
+    (axis,) = figure.axes
+    assert axis.get_ylim()[1] == pytest.approx(1e4)
+    assert axis.lines[1].get_ydata()[1] > axis.get_ylim()[1]
+    assert "1 of 2 runs diverged." in texts(figure)
+
+
+@pytest.mark.parametrize(
+    ("runs", "curves", "status"),
+    [
+        (0, {"run0": [1.0]}, "max_epochs"),
+        (2, {"run0": [1.0], "run1": [2.0]}, "max_epochs"),
+        (2, {"run0": [np.inf, np.inf], "run1": [np.nan]}, "diverged"),
+        (2, {"run0": [1.0, 1e300], "run1": [1e308] * 3}, "max_epochs"),
+        (2, {"other": [1.0, 2.0]}, "max_epochs"),
+    ],
+)
+def test_no_loss_curve_to_show(runs, curves, status):
+    figure = loss_curves(make_frame(runs, status=status), make_curves(curves))
+    assert texts(figure).startswith(f"No loss curve to show: none of {runs} runs")
+    assert not figure.axes[0].axison
+    assert not figure.axes[0].lines
+
+
+def test_long_curves_are_thinned_to_what_can_be_seen():
+    loss = 1 / np.arange(1, 5002)
+    (axis,) = loss_curves(make_frame(1), make_curves({"run0": loss})).axes
+    samples, drawn = axis.lines[0].get_xydata().T
+    assert 150 < len(samples) <= 200
+    assert (samples[0], samples[-1]) == (400, 800 * 5000)
+    np.testing.assert_array_equal(drawn, loss[samples.astype(int) // 800])
+
+
+def test_optimizers_with_the_same_curve_can_all_be_seen():
+    names = ["adam", "adamw", "momentum(0.9)", "nesterov(0.9)", "sgd"]
+    figure = loss_curves(make_frame(5, optimizer=names), make_curves(decay([1] * 5)))
+    for name, color in colors_of(names).items():
+        assert visible_pixels(figure.axes[0], color) > 100, name
+
+
+def test_where_the_lowest_loss_is_known_the_distance_to_it_is_drawn():
+    """Of noisy data all curves end at the same loss, however fast they arrive."""
+    losses = {"run0": [1.3, 0.4, 0.31, 0.301], "run1": [1.3, 0.31, 0.3001, 0.3]}
+    frame, curves = make_frame(2, optimizer=["adam", "sgd"]), make_curves(losses)
+    figure = loss_curves(frame, curves, target=0.3002, shown=LossAxis(0.3, standardized=True))
+    (axis,) = figure.axes
+    slow, fast, target = axis.lines
+    np.testing.assert_allclose(slow.get_ydata(), [1, 0.1, 0.01, 0.001])
+    np.testing.assert_allclose(fast.get_ydata()[:3], [1, 0.01, 0.0001])
+    np.testing.assert_allclose(target.get_ydata(), 2e-4)
+    assert axis.get_ylim()[0] < 2e-4
+    assert figure.get_supylabel() == "loss above the lowest\npossible, 0.3 (standardized)"
+    assert "target 0.3002" in legend(figure)
+    plain = loss_curves(frame, curves, target=0.3002)
+    assert plain.get_supylabel() == "loss"
+
+
+def test_a_target_below_what_is_possible_is_named_as_below():
+    figure = loss_curves(make_frame(1), make_curves({"run0": [2, 1.2, 1.1]}), target=0.5, shown=LossAxis(1.0))
+    assert "target 0.5, below" in legend(figure)
+
+
+def test_a_target_far_below_is_named_as_that():
+    figure = loss_curves(make_frame(1), make_curves({"run0": [0.9, 0.5]}), target=1e-9)
+    assert "target 1e-9, below" in legend(figure)
+    assert figure.axes[0].get_ylim()[0] > 0.4

@@ -1,0 +1,148 @@
+"""Maps of learning rates by batch sizes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from bench.plots.rates import rate_map
+from bench.plots.shades import make_shades
+from bench.plots.style import save
+from tests.support.figures import legend, named, texts
+from tests.support.frames import make_frame
+
+
+def grid(samples, rates=(0.1, 0.2), sizes=(1, 8), **columns):
+    """A run for each cell: the samples to the target, row by row; None where it was missed, inf where it diverged."""
+    status = ["diverged" if one == np.inf else "converged" if one is not None else "max_epochs" for one in samples]
+    reached = [pd.NA if one in (None, np.inf) else one for one in samples]
+    places = {"lr": np.tile(rates, len(sizes)), "batch_size": np.repeat(sizes, len(rates))}
+    return make_frame(len(samples), **places, status=status, samples_to_target=reached, **columns)
+
+
+def cells(figure):
+    """The places of the cells by their color, from the patches that draw them."""
+    return {
+        to_hex(patch.get_facecolor()): {
+            (x + 0.5, y + 0.5) for x, y in patch.get_path().vertices.reshape(-1, 6, 2)[:, 0]
+        }
+        for patch in figure.axes[0].patches
+    }
+
+
+def numbers(figure):
+    """The numbers in the cells by place."""
+    return {text.get_position(): text.get_text() for text in figure.axes[0].texts if text.get_text().isdecimal()}
+
+
+def test_a_cell_has_the_median_over_seeds():
+    frame = pd.concat([grid([1, 4, 2, 9]), grid([3, 4, 4, 9], seed=1), grid([5, 4, None, 9], seed=2)])
+    figure = rate_map(frame.assign(config_id=[f"run{i}" for i in range(12)]))
+    assert numbers(figure) == {(0, 0): "3", (1, 0): "4", (0, 1): "4", (1, 1): "9"}
+    shade = make_shades([3, 4, 4, 9])
+    assert cells(figure) == {
+        to_hex(shade.colors[0]): {(0, 0), (1, 0), (0, 1)},
+        to_hex(shade.colors[2]): {(1, 1)},
+    }
+    assert legend(figure) == ["≤ 4", "≤ 8", "≤ 16"]
+    assert "Medians over 3 seeds. 0 of 12 runs diverged." in texts(figure)
+
+
+def test_diverged_and_missed_cells_are_marked():
+    frame = pd.concat(
+        [grid([np.inf, 2, None, np.inf]), grid([np.inf, 2, 3, 5], seed=1), grid([np.inf, 2, None, 5], seed=2)]
+    )
+    figure = rate_map(frame.assign(config_id=range(12)))
+    (axis,) = figure.axes
+    np.testing.assert_array_equal(named(axis, "all diverged").get_xydata(), [[0, 0]])
+    (some,) = named(axis, "some diverged").get_xydata()
+    assert tuple(some.round()) == (1, 1)
+    assert named(axis, "target missed").get_marker() == "s"
+    assert cells(figure)["#ebebeb"] == {(0, 0)}
+    assert cells(figure)["#ffffff"] == {(0, 1)}
+    assert numbers(figure) == {(1, 0): "2", (1, 1): "5"}
+    assert "4 of 12 runs diverged." in texts(figure)
+
+
+def test_a_map_for_each_optimizer_and_start():
+    parts = [
+        grid([1, 2, 3, value], optimizer=optimizer, init=init)
+        for value, (optimizer, init) in enumerate([("sgd", "near"), ("sgd", "far"), ("adam", "near"), ("adam", "far")])
+    ]
+    figure = rate_map(pd.concat(parts, ignore_index=True))
+    titles = {text.get_text(): text.get_position() for text in figure.axes[0].texts if "from" in text.get_text()}
+    assert set(titles) == {"sgd from far", "sgd from near", "adam from far", "adam from near"}
+    assert titles["sgd from far"][0] < titles["sgd from near"][0]
+    assert titles["sgd from far"][1] == titles["sgd from near"][1] > titles["adam from near"][1]
+    assert sum(map(len, cells(figure).values())) == 16
+    assert len(figure.axes) == 1
+
+
+def test_random_starts_of_one_name_share_a_map():
+    frame = pd.concat([grid([1, 2, 3, 4], init="r[0]"), grid([3, 2, 3, 4], init="r[1]")], ignore_index=True)
+    assert numbers(rate_map(frame))[0, 0] == "2"
+
+
+def test_of_many_optimizers_the_best_and_of_many_starts_some_are_shown():
+    names = ["sgd", "adam", "rmsprop", "adagrad", "adamw"]
+    parts = [
+        grid([k + 1] * 4, optimizer=optimizer, init=f"start {place}")
+        for k, optimizer in enumerate(names)
+        for place in range(5)
+    ]
+    figure = rate_map(pd.concat(parts, ignore_index=True))
+    titles = [text.get_text() for text in figure.axes[0].texts if "from" in text.get_text()]
+    assert titles[::3] == ["sgd from start 0", "adam from start 0", "rmsprop from start 0"]
+    assert titles[:3] == ["sgd from start 0", "sgd from start 2", "sgd from start 4"]
+    assert "The best 3 of 5 optimizers. 3 of 5 starts." in texts(figure)
+
+
+def test_each_optimizer_has_the_schedule_of_its_best_choice():
+    fast = grid([1, 1, 1, 1], schedule="halve(10)")
+    slow = grid([9, 9, 9, 9], schedule="constant")
+    assert set(numbers(rate_map(pd.concat([slow, fast], ignore_index=True))).values()) == {"1"}
+
+
+def test_the_edge_of_stability_is_where_the_rate_is():
+    frame = grid([1] * 6, rates=(0.1, 1.0, 10.0), optimizer="sgd")
+    edges = pd.DataFrame(
+        {
+            "optimizer": ["sgd", "sgd", "adam", "sgd"],
+            "batch_size": [1, 8, 1, 1],
+            "shuffle": [True, True, True, False],
+            "predicted_edge": [np.sqrt(10.0), 1.0, 0.2, 0.3],
+        }
+    )
+    line = named(rate_map(frame, edges=edges).axes[0], "edge of stability").get_xydata()
+    np.testing.assert_allclose(line[:4], [[1.5, -0.5], [1.5, 0.5], [1, 0.5], [1, 1.5]])
+    assert np.isnan(line[4:]).all()
+
+
+@pytest.mark.parametrize("edge", [0.01, 50.0, np.nan, np.inf])
+def test_an_edge_outside_of_the_map_is_not_drawn(edge):
+    edges = pd.DataFrame({"optimizer": ["sgd"], "batch_size": [1], "shuffle": [True], "predicted_edge": [edge]})
+    assert "edge of stability" not in legend(rate_map(grid([1] * 4), edges=edges))
+
+
+def test_numbers_are_left_out_where_there_is_no_room(tmp_path):
+    rates = np.geomspace(0.01, 1, 80)
+    figure = rate_map(grid([5] * 160, rates=rates))
+    assert numbers(figure) == {}
+    assert len(figure.axes[0].get_xticks()) < 20
+    save(figure, tmp_path, "map")
+
+
+def test_a_combination_that_was_not_trained_is_marked():
+    (axis,) = rate_map(grid([1, 2, 3, 4]).head(3)).axes
+    np.testing.assert_array_equal(named(axis, "not trained").get_xydata(), [[1, 1]])
+
+
+@pytest.mark.parametrize("samples", [[None] * 4, [np.inf] * 4])
+def test_no_map_where_nothing_reached_a_target(samples):
+    told = texts(rate_map(grid(samples)))
+    assert told == f"No map to show: none of 4 runs reached a target. {4 * (samples[0] is not None)} diverged."
+
+
+def test_a_batch_of_all_samples_is_called_full():
+    (axis,) = rate_map(grid([1, 2, 3, 4], sizes=(1, 800)), samples=800).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["1", "full"]

@@ -1,0 +1,65 @@
+"""Small figures of each kind, and what they are made of."""
+
+import numpy as np
+import pandas as pd
+
+from bench.plots import curves as fits
+from bench.plots import losses
+from bench.plots.basins import basin_map
+from bench.plots.contours import contours
+from bench.plots.rates import rate_map
+from bench.plots.row_charts import draw_rows, optimizer_ratios, setting_importance
+from bench.plots.sensitivity import sensitivity
+from bench.plots.speed import speed_bars
+from bench.tables.loss_bands import loss_bands
+from tests.support.frames import make_curves, plane
+from tests.support.speeds import speeds
+
+X = np.linspace(-1, 1, 50)
+Y = X**2 - 2
+
+
+def quadratic(params, x):
+    """A model, which at 1, 0 and -2 goes through X and Y."""
+    a, b, c = params
+    return a * x**2 + b * x + c
+
+
+def decay(rates, epochs=10, start=100.0):
+    """Losses by config_id that fall by a factor from epoch to epoch, in one run for each rate."""
+    return {f"run{i}": start * np.exp(-rate * np.arange(epochs + 1)) for i, rate in enumerate(rates)}
+
+
+def loss_curves(frame, curves, **options):
+    """The figure of loss curves, from the runs and their curves."""
+    held_out = "validation_loss" in curves
+    return losses.loss_curves(frame, loss_bands(frame, curves, held_out=held_out), **options)
+
+
+def fitted_curve(predict, x, y, **options):
+    """The figure of fits, from the data and the parameters."""
+    return fits.fitted_curve(fits.fit_curves(predict, x, y, **options))
+
+
+def gallery(frame):
+    """A small figure of each kind, for what has to hold for all of them."""
+    name = frame["init"].iloc[0]
+    yield loss_curves(frame, make_curves(decay(range(1, len(frame) + 1))))
+    yield fitted_curve(quadratic, X, Y, params_by_name={name: [1, 0, -2]}, start=[0, 0, 0], names=(name, name))
+    yield contours(lambda params: (params**2).sum(axis=1), {name: np.eye(3)}, names=("b", name, "c"))
+    solved = frame.assign(optimizer=name, status="converged", samples_to_target=3, lr=[0.1, 0.2])
+    yield rate_map(solved)
+    yield sensitivity(solved)
+    yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
+    yield speed_bars(speeds(name))
+    yield draw_rows(optimizer_ratios(comparison(name, "sgd"), cost="samples to the target", seeds="3 seeds"))
+    effects = {"setting": ["learning rate", "start"], "share": [0.5, 0.1], "factor": 3.0, "best": name, "worst": "x"}
+    yield draw_rows(setting_importance(pd.DataFrame(effects), cost="samples to the target"))
+
+
+def comparison(*names):
+    """Optimizers compared, of which the first is best."""
+    plain = {"lr": 0.1, "batch_size": 8, "tried": 12, "runs": 20, "converged": 20, "verdict": "worse"}
+    ratio = 1.0 + np.arange(len(names))
+    interval = {"ratio": ratio, "ratio_low": 0.8 * ratio, "ratio_high": 1.5 * ratio}
+    return pd.DataFrame({"optimizer": list(names)} | interval | plain)
