@@ -10,7 +10,7 @@ from kernels import Model, fit, models
 from tests.support.bits import bits
 
 EPS = np.finfo(float).eps
-BATCH_SIZES = [1, 2, 7, 8, 9, 16, 100, 129, 800, "full"]
+BATCH_SIZES = [1, 2, 7, 8, 9, 16, 100, 128, 129, 800, "full"]
 # A kernel takes seconds to compile, and differs from others of its form in the rule alone, which is compared by itself
 # for every optimizer (tests/kernels/optimizers/test_optimizer.py). So there is one for each form: without state, with
 # slots, and with a clock, each with weight decay too; with gradients taken elsewhere, with the norm, and with the loss.

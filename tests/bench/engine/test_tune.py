@@ -268,7 +268,7 @@ def test_a_journal_that_is_not_what_was_written_is_one_clear_line(data, tmp_path
     journal = tmp_path / JOURNAL
     content = bytearray(journal.read_bytes())
     if damage == "a bit":
-        content[content.index(b'"lr":') + 7] ^= 1
+        content[content.index(b'"lr":') + 8] ^= 1  # a decimal place: what it says can be read
     elif damage == "its end":
         del content[content.rstrip(b"\n").rfind(b"\n") + 1 :]
     else:

@@ -71,6 +71,12 @@ def test_ends_are_interpolated_on_logarithms():
     np.testing.assert_allclose([*np.log(low), *np.log(high)], [5 / 14, 5 - 5 / 14])
 
 
+def test_ends_are_values_of_the_sample_where_two_are_equal():
+    low, high = median_interval(np.array([[1.0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 5], [1, 2, 3, 3, 4, 5]]))
+    np.testing.assert_array_equal(low, [1, 1, 1])
+    np.testing.assert_array_equal(high, [5, 5, 5])
+
+
 def test_zeros_infinities_and_missing_values():
     values = np.array([[0.0, 0, 1, 2, inf, inf, nan], [nan, 0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1]])
     low, high = median_interval(values)

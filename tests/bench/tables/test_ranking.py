@@ -21,6 +21,16 @@ def with_losses(losses, status="max_epochs", **settings):
     return frame.assign(final_loss=losses.ravel(), status=pd.Categorical(diverged))
 
 
+def test_a_run_that_diverged_has_failed_though_it_kept_parameters():
+    """With patience it keeps those of before, which have a loss."""
+    frame = with_losses([[1.0, 1.0, 1.0], [0.1, 0.1, 0.1]], lr=[0.1, 0.2])
+    frame["status"] = ["max_epochs"] * 3 + ["diverged"] * 3
+    table = ranking(frame)
+    assert table["lr"].tolist() == [0.1, 0.2]
+    assert table["success"].tolist() == [1, 0]
+    assert table["final_loss"].tolist() == [1, inf]
+
+
 def test_a_row_says_how_often_and_at_what_cost_a_choice_succeeds():
     costs = [[100, 120, 140, 160, 180, 200], [50, 60, 70, 80, inf, inf]]
     table = ranking(runs_of(costs, batch_size=10, seconds_per_update=1e-3, lr=[0.1, 0.2]))
