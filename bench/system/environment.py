@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import cache
 from importlib.metadata import version
 
 PACKAGES = ("sgdbench", "numpy", "numba", "llvmlite", "pandas", "matplotlib", "scipy", "sympy", "pyarrow")
@@ -19,12 +20,18 @@ def environment() -> dict[str, str | int]:
 
     return {
         "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
+        **_package_versions(),
         "system": platform.platform(),
         "processor": processor_name(),
         "code generated for": llvm.get_host_cpu_name(),
         "processors to use": processors(),
     }
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    """Return the versions of the packages; looking for their metadata takes 5 ms, and a sweep asks several times."""
+    return {package: version(package) for package in PACKAGES}
 
 
 def processor_name() -> str:

@@ -18,14 +18,13 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float =
     E. B. Wilson, Journal of the American Statistical Association 22 (1927). It is within [0, 1] and has a width for no
     and for all successes too, the outcome of most choices of settings.
     """
-    from scipy.stats import binomtest  # noqa: PLC0415 (heavy)
+    from scipy.special import ndtri  # noqa: PLC0415 (heavy; `scipy.stats`, which has this interval, takes 0.4 s more)
 
-    k, n = np.broadcast_arrays(np.asarray(successes, np.int64), np.asarray(trials, np.int64))
-    # Few shares differ, however many choices there are.
-    shares, places = np.unique(np.stack([k.ravel(), n.ravel()]), axis=1, return_inverse=True)
-    bounds = [binomtest(*share).proportion_ci(confidence, method="wilson") for share in shares.T.tolist()]
-    ends = np.array(bounds, float).reshape(-1, 2).T[:, places.ravel()].reshape(2, *k.shape)
-    return ends[0], ends[1]
+    k, n = np.asarray(successes, float), np.asarray(trials, float)
+    z, share = float(ndtri(0.5 + 0.5 * confidence)), k / n
+    middle, width = 2 * k + z**2, z * np.sqrt(4 * k * (1 - share) + z**2)
+    low, high = (middle - width) / (2 * (n + z**2)), (middle + width) / (2 * (n + z**2))
+    return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)
 
 
 def row_medians(values: Floats) -> Floats:
