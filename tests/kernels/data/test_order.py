@@ -57,7 +57,9 @@ def test_every_order_of_blocks_and_of_samples_comes_about():
     [{}, {"batch_size": 7}, {"batch_size": 16, "drop_last": False, "optimizer": "adam"}, {"batch_size": 500}],
     ids=str,
 )
-@pytest.mark.parametrize("shuffle", ["blocks(size=100, buffer=450)", "blocks(size=300, buffer=1)", True])
+@pytest.mark.parametrize(
+    "shuffle", ["blocks(size=100, buffer=400)", "blocks(size=100, buffer=450)", "blocks(size=300, buffer=1)", True]
+)
 def test_samples_are_trained_in_their_order(kernel, asked, shuffle, monkeypatch):
     """Against epochs that are trained one by one on arrays in that order; a full shuffle is gathered too."""
     monkeypatch.setattr(block_shuffle, "SWAPPED", 100)
