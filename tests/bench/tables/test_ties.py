@@ -123,6 +123,13 @@ def test_runs_in_pairs_tell_more_than_their_medians():
     assert ranked(costs).ratio == pytest.approx([10 / 9, 1])
 
 
+def test_choices_that_cost_far_more_do_not_say_what_a_start_costs():
+    """The first choice costs less than the second in three pairs of five; the others find other pairs hard."""
+    first, second = [-0.2, -0.2, -0.2, 0.4, 0.4], [0.0] * 5
+    far = [[10.0, 10, 20, 20, 30]] * 5
+    assert rank_choices(np.exp([first, second, *far]), np.zeros(7)).order[0] == 0
+
+
 def test_success_comes_first_and_a_single_failure_of_many_does_not_count():
     always, some = np.full(100, 2.0), np.where(np.arange(100) % 5 < 2, 1.0, inf)
     cheap = np.where(np.arange(100) == 50, inf, 1.0)
