@@ -29,7 +29,7 @@ from kernels import fit, models
 
 PIECE = 2**20
 START = {"init": [1.0, 1.0, 1.0], "lr": 0.01}
-CASES = ("a thousand", "mapped", "mapped, blocks", "parquet", "arrow")
+CASES = ("a thousand", "in memory", "mapped", "mapped, blocks", "parquet", "arrow")
 MOST_MEGABYTES, FLAT = 100, 1.3
 
 
@@ -90,8 +90,8 @@ def run_case(folder, case, epochs):
     if kind in {"parquet", "arrow"}:
         table = open_table(folder / f"samples.{kind}", "x", "y")
         samples = [table.x, table.y]
-    elif kind == "mapped":
-        samples = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("x", "y")]
+    elif kind in {"mapped", "in memory"}:
+        samples = [np.load(folder / f"{name}.npy", mmap_mode="r" if kind == "mapped" else None) for name in ("x", "y")]
     else:
         samples, epochs = few, epochs * 10_000
     before, peak = anonymous_megabytes(), Peak()
