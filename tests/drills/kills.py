@@ -35,6 +35,8 @@ SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILLED, INTERRUPTED, DONE, OTHER = OUTCOMES = ("killed", "its exit code", "came too late", "another end")
 # A part of the time is for training, so that there are some parts to be lost.
 COMMANDS = {"run": [], "tune": ["--epochs", "300", "--trials", "150", "--optimizer", "sgd,momentum(log1m:0.5:0.99)"]}
+# Tables of a run's evidence that hold times, and that of the journal's checksum: it covers dates.
+MEASURED = {"check", "costs", "speed", "speed_rounds", "times", "journal"}
 LONGER = STUDY.replace("epochs = 6, target = 0.02", "epochs = 20_000").replace("[0, 1]", "[0, 1, 2, 3, 4, 5, 6, 7]")
 
 
@@ -81,9 +83,9 @@ def outcome_of(code, number):
 
 
 def results_of(folder):
-    """What must be the same to the last bit: all but measurements, and the journal's checksum, which covers dates."""
+    """What must be the same to the last bit: all but what was measured."""
     read = what_is_read(folder).items()
-    found = {key: value for key, value in read if key[0] in ("run", "planned") and key[-1] != "journal"}
+    found = {key: value for key, value in read if key[0] in ("run", "planned") and key[-1] not in MEASURED}
     return found | ({"trials": load_tuning(folder).trials.to_csv()} if is_tuning_folder(folder) else {})
 
 
