@@ -182,8 +182,9 @@ def _train_side_by_side(
             lowest=runs.lowest[places],
         )
         for _status, done, _seconds in slices(partial(train, _columns(hyper, places), block)):
-            # Later marks are written again when they are reached, unless all runs are over.
-            runs.path[np.searchsorted(at, done) :, mine] = block.params.T[:size]
+            if at.size:
+                # Later marks are written again when they are reached, unless all runs are over.
+                runs.path[np.searchsorted(at, done) :, mine] = block.params.T[:size]
             yield
         runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]
         runs.status[mine], runs.marks[mine] = block.status[:size], block.marks[:size]
