@@ -27,6 +27,11 @@ __all__ = [
 _HOMES = {"Model": "model.model", "FitResult": "train.fit_result", "fit": "train.fit", "minimize": "train.minimize"}
 
 
+def __dir__() -> list[str]:
+    """Return the names of the module, those that are not imported yet too: consoles complete them."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> object:
     if name == "models":
         return import_module("kernels.model.models")

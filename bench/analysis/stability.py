@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.epoch_matrix import AFFINE, batch_curvatures, epoch_matrices
 from kernels.base.checks import describe
-from kernels.base.run import Floats
+from kernels.base.run import Floats, samples_per_epoch
 from kernels.data.order import permutation
 from kernels.data.samples import check_batch_size
 from kernels.optimizers import make_optimizer
@@ -176,7 +176,7 @@ def _determined_curvatures(
     n = len(derivatives)
     size = check_batch_size(batch_size, n)
     if orders is None or size == n:
-        orders = np.arange(n - n % size if drop_last else n)[np.newaxis]
+        orders = np.arange(samples_per_epoch(n, size, drop_last))[np.newaxis]
     seen = derivatives[np.unique(orders)]
     if not optimizer.weight_decay and np.isfinite(seen).all():
         _, sizes, directions = np.linalg.svd(seen, full_matrices=False)

@@ -136,6 +136,8 @@ def _load(asked: FitTable, loss: str, *, quiet: bool) -> tuple[Dataset, Inputs]:
     """Load a table or built-in data, hold out shares of the rows, and choose the inputs."""
     path, (x, y, model, drop_missing) = asked.path, asked.columns
     if str(path) in BUILTIN and not x and y is None:
+        if asked.stream or asked.cache_dir is not None:
+            raise ValueError(f"--stream and --cache-dir are for a table in a file, not for the built-in data {path}")
         table = builtin(str(path))
         inputs = Inputs(list(table.x_names), None, model or linear_expression(table.x_names), {})
     elif y is None:

@@ -1,7 +1,6 @@
 """Lists and assignments as they are typed on a command line; their values are checked where they are used."""
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -101,6 +100,8 @@ def parse_settings(assignments: Sequence[str] | None, options: Mapping[str, Any]
 
 
 def _parse_toml(text: str) -> Any:
+    import tomllib  # noqa: PLC0415 (a third of the start-up time of this module)
+
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError):

@@ -90,6 +90,8 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
 
     A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given.
     """
+    if target is not None and "run.target" in settings:
+        raise ValueError("run.target must be given once, by --set or by its own option")
     changed = with_settings(study, settings)
     made_for = study.run.target_loss or study.run.loss
     if target is not None:

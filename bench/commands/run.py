@@ -34,17 +34,14 @@ from bench.engine.train import Executor, Trainer, train_in_threads
 from bench.report.report import TITLES, write_run_report, write_run_tables
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
-from bench.store.results import SweepResult, load_run
+from bench.store.results import SweepResult
 from bench.study.grid import question_if_large
 from bench.study.load import to_toml
 from bench.study.schema import Study
-from bench.tables.excess import add_excess
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
-from bench.tables.ranking import ranking
 from bench.tables.readable import fastest_choices, readable_table
-from bench.tables.run_costs import loss_floor
-from bench.tables.seconds import add_seconds, times_to_target
+from bench.tables.seconds import times_to_target
 from bench.timing.speed import Speed, speed
 from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME
@@ -96,7 +93,7 @@ def run_study(study: Study, asked: RunOptions) -> bool:
 def refuse_large_grid(study: Study) -> None:
     """Refuse a study with a very large grid, for which --yes is needed."""
     if question := question_if_large(study.make_grid().size):
-        raise ValueError(question)
+        raise ValueError(f"{study.name}: {question}")
 
 
 def refuse_report(error: Exception) -> bool:
@@ -159,7 +156,7 @@ def _evaluate(trained: Trained, executor: Executor, *, verbose: bool, svg: bool)
     times = times_to_target(result.frame, costs)
     trained.store(costs=costs, times=times)
     _analyze(trained)
-    run_data = confirm_and_judge(trained, costs, executor)
+    run_data = confirm_and_judge(trained, executor)
     for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
     written = write_run_tables(run_data) - {"speed"}  # which an earlier run may have left
@@ -175,26 +172,21 @@ def _evaluate(trained: Trained, executor: Executor, *, verbose: bool, svg: bool)
     return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
 
-def confirm_and_judge(trained: Trained, costs: pd.DataFrame | None, executor: Executor = train_in_threads) -> RunData:
+def confirm_and_judge(trained: Trained, executor: Executor = train_in_threads) -> RunData:
     """Train the leading choices again with fresh seeds, and judge the winner on the rows for the test.
 
     Which choices lead also depends on the time of their updates, where it is known.
     """
     result, study, data, _ = trained
-    folder = result.run.folder
+    folder, loss, run_data = result.run.folder, make_loss(study.run.loss), trained.gather()
     if study.run.confirm:
         problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
-        floor = loss_floor(data.y)
-        ranked = ranking(add_excess(add_seconds(result.frame, costs), result.yardstick, floor), floor=floor)
         trainer = Trainer(problem, folder, to_toml(study), executor)
-        confirm_choices(trainer, study.make_grid(), ranked, study.run.confirm)
-    trained = trained._replace(result=load_run(folder))  # which has looked for runs on fresh seeds before
-    run_data = trained.gather()
-    if data.test is None:
-        return run_data
-    for_test = check_held_out(result.model, make_loss(study.run.loss), data.test, "test")
-    judge_choice(trained.result, run_data.ranked, make_loss(study.run.loss), for_test)
-    return trained.gather()
+        confirm_choices(trainer, study.make_grid(), run_data.choices, study.run.confirm)
+    if data.test is not None:
+        judge_choice(result, run_data.ranked, loss, check_held_out(result.model, loss, data.test, "test"))
+        run_data = run_data.with_evidence(read_tables(folder))
+    return run_data
 
 
 @contextmanager

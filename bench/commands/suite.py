@@ -86,7 +86,7 @@ def _run_problem(study: Study, folder: Path, executor: Executor, asked: RunOptio
     with keep_results(folder):
         verify_runs(trained)
         replay_runs(trained)
-        run = confirm_and_judge(trained, None, executor)
+        run = confirm_and_judge(trained, executor)
         write_run_report(run, svg=asked.svg, figures=False)
     best = run.verdict["Best choice"].partition(", schedule")[0]
     print_sentence(study.name, f"{best}.")

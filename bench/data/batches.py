@@ -79,13 +79,15 @@ def read_batches(path: Path, names: Sequence[str]) -> Iterator[Batch]:
 
 
 def count_rows(path: Path, names: Sequence[str]) -> int:
-    """Return the number of rows of a file, of which the columns are read where nothing else tells."""
+    """Return the number of rows of a file, after a check of its columns; they are read where nothing else tells."""
     with explain_failures(path, MAPPED):
         if path.suffix.lower() == ".parquet":
-            return int(pa.parquet.read_metadata(path).num_rows)
+            with pa.parquet.ParquetFile(path) as source:
+                check_number_columns(path, names, source.schema_arrow)
+                return int(source.metadata.num_rows)
         if path.suffix.lower() in ARROW:
             with open_arrow(path) as source:
-                reader = pa.ipc.open_file(source)
+                reader = _open_columns(path, source, names, used=1)
                 return sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
     rows = 0
     for first, columns in read_batches(path, names):
@@ -114,17 +116,23 @@ def _parquet_batches(path: Path, names: Sequence[str]) -> Iterator[tuple[int, li
 
 def _arrow_batches(path: Path, names: Sequence[str]) -> Iterator[tuple[int, list[pa.Array]]]:
     with open_arrow(path) as source:
-        schema = pa.ipc.open_file(source).schema
-        check_number_columns(path, names, schema)
-        # Columns that were not asked for are not unpacked.
-        fields = [schema.get_field_index(name) for name in names]
-        reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
+        reader = _open_columns(path, source, names, used=len(names))
         first = 0
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
             for begin in range(0, batch.num_rows, ROWS):
                 yield first + begin, [batch.column(name).slice(begin, ROWS) for name in names]
             first += batch.num_rows
+
+
+def _open_columns(
+    path: Path, source: pa.MemoryMappedFile, names: Sequence[str], *, used: int
+) -> pa.RecordBatchFileReader:
+    """Check the columns of an Arrow file, and open the first of them that are used: the others are not unpacked."""
+    schema = pa.ipc.open_file(source).schema
+    check_number_columns(path, names, schema)
+    fields = [schema.get_field_index(name) for name in names[:used]]
+    return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
 
 
 def check_finite(path: Path, names: Sequence[str], batch: Batch) -> None:

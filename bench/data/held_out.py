@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.data.column_file import ROWS, write_samples
+from bench.data.column_file import row_slices, write_samples
 from bench.data.table import Dataset
 from kernels.base.run import Floats
 from kernels.data.validation import Places, choose_split
@@ -20,6 +20,8 @@ def hold_out_share(data: Dataset, share: float | None = None, *, test: float | N
     ValueError
         If no sample would be held out, or none left to train on.
     """
+    if share is None and test is None:
+        return data
     held_out, for_test = choose_split(data.y.size, share, test)
     if share is not None:
         data = replace(data, validation=_take(data, held_out))
@@ -33,8 +35,7 @@ def _take(data: Dataset, chosen: Places) -> tuple[Floats, Floats]:
     """Return some of the samples; those of memory maps are written to a file, and mapped too."""
     if data.mapped_in is None:
         return data.x[chosen], data.y[chosen]
-    slices = (slice(begin, begin + ROWS) for begin in range(0, data.y.size, ROWS))
-    pieces = ((data.x[rows][chosen[rows]], data.y[rows][chosen[rows]]) for rows in slices)
+    pieces = ((data.x[rows][chosen[rows]], data.y[rows][chosen[rows]]) for rows in row_slices(data.y.size))
     return write_samples(pieces, int(np.count_nonzero(chosen)), data.x.shape[1], data.mapped_in)
 
 

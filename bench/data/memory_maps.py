@@ -7,7 +7,6 @@ its columns are checked and written to a file beside it, piece by piece.
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from bench.data.batches import (
     read_batches,
     table_files,
 )
+from bench.data.column_file import check_room
 from bench.data.table import Dataset, check_number_columns, read_table
 from bench.data.table_errors import TABLES, check_names, explain_failures
 from bench.system.atomic import replace_atomically
@@ -218,8 +218,10 @@ def _map_converted(
     progress: ShowProgress,
 ) -> Floats:
     """Return the columns of files from the file that they were converted to, shape (n, columns)."""
-    with explain_failures(files[0], MAPPED):
-        versions = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    versions = []
+    for file in files:
+        with explain_failures(file, MAPPED):
+            versions.append([str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns])
     sources = json.dumps({"files": versions, "columns": list(names)}).encode()
     name = hashlib.sha256(json.dumps([[file for file, *_ in versions], list(names)]).encode()).hexdigest()[:16]
     target, about = folder / f"{name}.float64", folder / f"{name}.json"
@@ -229,7 +231,8 @@ def _map_converted(
         if not rows:
             raise ValueError(f"{path} has columns but no rows of data")
         size = 8 * rows * len(names)
-        _check_room(folder, size)
+        folder.mkdir(parents=True, exist_ok=True)
+        check_room(folder, size)
         announce(f"{rows:,} rows of {path} are written to {folder}, once: {size / 1e9:,.2f} GB.")
         _convert(files, names, target, rows, progress)
         note = json.dumps({"rows": rows, "sha256": _file_digest(target)}).encode() + LAST_LINE
@@ -272,14 +275,3 @@ def _convert(files: Sequence[Path], names: Sequence[str], target: Path, rows: in
         if end != rows:
             raise ValueError(f"{files[-1]} has changed while it was read: there were {rows:,} rows, and now {end:,}")
         columns.flush()
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    """Refuse columns that the disk has no room for."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise ValueError(
-            f"{folder} has room for {free / 1e9:,.1f} GB, and the columns take {needed / 1e9:,.1f} GB; name another "
-            "place with --cache-dir (cache_dir)"
-        )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.column_file import ROWS, write_samples
+from bench.data.column_file import ROWS, row_slices, write_samples
 from bench.data.table import Dataset
 from kernels.base.run import Floats
 from kernels.data.pieces import column_moments, cut
@@ -82,9 +82,12 @@ def _describe_columns(dataset: Dataset, *, targets: bool) -> tuple[Floats, Float
         else:
             mean, variance = column_moments([*x, y][: len(columns)] for x, y in cut(dataset.samples, ROWS))
             deviation = np.sqrt(variance)
-    for name, column, scale in zip((*dataset.x_names, dataset.y_name), columns, deviation, strict=targets):
-        # Rounding of the mean gives a constant column a standard deviation that is small and not 0.
-        found = 0.0 if column.min() == column.max() else scale
+    for name, column, middle, scale in zip(
+        (*dataset.x_names, dataset.y_name), columns, mean, deviation, strict=targets
+    ):
+        # Rounding of the mean gives a constant column a standard deviation that is small and not 0. Only such a column,
+        # which may be a file, is looked through once more.
+        found = 0.0 if not scale > 1e-6 * abs(middle) and column.min() == column.max() else scale
         if not 0 < found < np.inf:
             raise ValueError(
                 f"column {name!r} must vary to be standardized: its standard deviation must be positive and "
@@ -97,5 +100,5 @@ def _scaled(x: Floats, y: Floats, scaling: Scaling, mapped_in: Path | None) -> t
     """Return inputs and targets in the units of training; those of memory maps become maps of a temporary file."""
     if mapped_in is None:
         return (x - scaling.x_mean) / scaling.x_scale, (y - scaling.y_mean) / scaling.y_scale
-    slices = (slice(begin, begin + ROWS) for begin in range(0, y.size, ROWS))
-    return write_samples((_scaled(x[rows], y[rows], scaling, None) for rows in slices), y.size, x.shape[1], mapped_in)
+    pieces = (_scaled(x[rows], y[rows], scaling, None) for rows in row_slices(y.size))
+    return write_samples(pieces, y.size, x.shape[1], mapped_in)

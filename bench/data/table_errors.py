@@ -12,7 +12,7 @@ from bench.system.files import check_regular_file
 from kernels.base.checks import did_you_mean
 
 TABLES = (".csv", ".tsv", ".parquet")
-MAP_IT = "bench.data.open_table maps such a table from the disk"
+MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from the disk"
 
 
 class NoNumbersError(ValueError):

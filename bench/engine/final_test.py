@@ -25,7 +25,7 @@ def confirmed_ranking(
     return confirm(ranked, add_excess(fresh.frame, result.yardstick, floor), rivals=rivals, floor=floor)
 
 
-def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Samples | None) -> None:
+def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Samples) -> None:
     """Store the losses of the recommended choice on samples for the test, run by run, in the folder of a sweep.
 
     They are the runs by which it was chosen and, where there are any, those on fresh seeds. This comes after all that
@@ -37,10 +37,10 @@ def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Sa
     ranked : DataFrame
         As from `bench.tables.ranking.ranking`.
     loss : Loss
-    test : tuple or None
-        The inputs, one array for each, and y. Without any, nothing is stored.
+    test : tuple
+        The inputs, one array for each, and y.
     """
-    if test is None or not len(ranked):
+    if not len(ranked):
         return
     frames = [result.frame] if result.confirmation is None else [result.frame, result.confirmation.frame]
     model, columns = result.model, ["config_id", "samples_seen", *(f"param_{name}" for name in result.model.params)]

@@ -74,7 +74,7 @@ def plan_jobs(
         common = dict(zip(SHARED, cast(tuple[Any, ...], key), strict=True))
         dtype, number, first = common["dtype"], common["optimizer"], common["first"]
         batch_size = common["batch_size"]
-        marks = clock.marks(batch_size, settings.epochs)[: clock.last_mark(batch_size, settings.epochs, until) + 1]
+        marks = clock.marks(batch_size, settings.epochs, until)
         if first >= marks.size - 1:
             continue
         optimizer = optimizers[of_row[group.index[0]]]

@@ -63,6 +63,7 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
     from distributed import get_worker  # noqa: PLC0415
 
     from bench.engine.processors import describe_worker  # noqa: PLC0415
+    from kernels.data.order import is_gathered  # noqa: PLC0415
     from kernels.train.trainer import compile_kernel  # noqa: PLC0415
 
     finished = []
@@ -73,8 +74,15 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
         with _making:  # before the clock of the job starts
             made = _load_problem(problem)
             if job.kernel != "reference":
-                own = hyperparameters.settings.ndim == 2
-                compile_kernel(job.kernel, made.model, made.loss, job.optimizer, options_per_run=own, dtype=job.dtype)
+                compile_kernel(
+                    job.kernel,
+                    made.model,
+                    made.loss,
+                    job.optimizer,
+                    options_per_run=hyperparameters.settings.ndim == 2,
+                    dtype=job.dtype,
+                    gathers=is_gathered(made.y.size, hyperparameters.shuffle),
+                )
         runs = made.train(job, is_cancelled)
         if runs is None:
             return None

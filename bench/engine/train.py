@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -19,6 +20,7 @@ from bench.store.run_folder import OpenRun, open_run
 from kernels import Model
 from kernels.base.registry import registered_in, registered_schedule
 from kernels.compile.kinds import is_exact
+from kernels.data.order import is_gathered
 from kernels.optimizers import make_optimizer
 from kernels.train.block import Runs
 from kernels.train.trainer import compile_kernel
@@ -186,10 +188,11 @@ def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels)
     """Compile the kernels before the threads need them: numba compiles one at a time anyway."""
     if problem.settings.kernel != "reference":
         made_of = problem.settings.kernel, problem.model, problem.loss
-        for dtype in np.unique(dtypes_of(plan)):
+        gathers = {is_gathered(problem.y.size, bool(shuffle)) for shuffle in plan["shuffle"].unique()}
+        for dtype, gathered in product(np.unique(dtypes_of(plan)), sorted(gathers)):
             for code in np.unique(shared.numbers):
                 own, optimizer = bool(shared.per_run[code]), shared.optimizers[code]
-                compile_kernel(*made_of, optimizer, options_per_run=own, dtype=dtype)
+                compile_kernel(*made_of, optimizer, options_per_run=own, dtype=dtype, gathers=gathered)
 
 
 class Writer:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from bench.tables.ranking import leaders
 from bench.tables.run_costs import choice_columns
-from bench.tables.standard_tables import best_choices
 
 T = TypeVar("T")
 
@@ -21,12 +20,10 @@ def select_best_runs(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
     return frame.merge(chosen[settings], on=settings)
 
 
-def best_optimizers(frame: pd.DataFrame, most: int = MAX_OPTIMIZERS) -> list[str]:
-    """Return the names of the optimizers, or of the best ones where there are many."""
-    names = sorted(map(str, frame["optimizer"].unique()))
-    if len(names) <= most:  # to rank them takes as long as to draw them
-        return names
-    return [str(name) for name in best_choices(frame, ["optimizer"])["optimizer"].head(most)]
+def best_optimizers(ranked: pd.DataFrame, most: int = MAX_OPTIMIZERS) -> list[str]:
+    """Return the names of the optimizers, or of the best ones where there are many; `ranked` is a ranking."""
+    names = sorted(map(str, ranked["optimizer"].unique()))
+    return names if len(names) <= most else leaders(ranked)["optimizer"].astype(str).head(most).tolist()
 
 
 def spread_evenly(values: Sequence[T], most: int) -> list[T]:

@@ -119,7 +119,7 @@ def fit_curves(
         curves,
         {name: y - predict(params[name], x) for name in finite},
         None if start is None else predict(np.asarray(start, dtype=float), at),
-        (f"{along}, observed", f"{along}, predicted") if several else (across, along),
+        (f"{shorten(along)}, observed", f"{shorten(along)}, predicted") if several else (across, along),
         pad_range(np.concatenate(reach), 0.06),
     )
 
@@ -155,7 +155,7 @@ def fitted_curve(shown: FitCurves, *, differences: bool = True) -> Figure:
             axis.plot(shown.across, finite[name], **look, color=colors[name], label=shorten(name))
         else:
             axis.plot([], [], color=colors[name], label=f"{shorten(name)} (diverged)")
-    across, along = (shorten(title, 42 if several else 32) for title in shown.titles)
+    across, along = shown.titles if several else map(shorten, shown.titles)
     axis.set(ylim=shown.limits, ylabel=along)
     axes[-1].set_xlabel(across)
     figure.legend(loc="outside right upper")

@@ -105,8 +105,10 @@ def clock_range(bands: pd.DataFrame, clock: str, target: float | None) -> tuple[
     """Return where a logarithmic clock begins and ends.
 
     It begins half as far as the first mark: the start, which has no place on it, is drawn there. It ends soon after the
-    last median has arrived at the target; a band may go on.
+    last median has arrived at the target; a band may go on. An optimizer without a place on the clock, as its updates
+    were not timed, does not count.
     """
+    bands = bands[bands[clock].notna()]
     times = bands[clock].to_numpy(float)
     edge = 0.5 * times[times > 0].min(initial=2.0 * max(times.max(initial=0.0), 1.0))
     arrived = 0.0

@@ -32,7 +32,7 @@ def ratio_chart(run_data: RunData) -> RowChart | None:
         run_data.compared,
         cost=run_data.compared_cost,
         seeds=run_data.compared_on,
-        named=best_optimizers(run_data.frame),
+        named=best_optimizers(run_data.ranked),
         samples=run_data.samples,
     )
 

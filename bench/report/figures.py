@@ -102,7 +102,7 @@ def _rate_map(run_data: RunData) -> Drawn:
 
 def _loss_by_optimizer(run_data: RunData) -> Drawn:
     frame = run_data.frame
-    few, count = best_optimizers(frame), frame["optimizer"].nunique()
+    few, count = best_optimizers(run_data.ranked), frame["optimizer"].nunique()
     bands = run_data.loss_bands
     figure = loss_curves(
         run_data.best_runs[run_data.best_runs["optimizer"].isin(few)],
@@ -157,7 +157,7 @@ def _sensitivity(run_data: RunData) -> Drawn:
     if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
     cost = "Samples to the target" if frame["samples_to_target"].notna().any() else "Final loss"
-    few = frame["optimizer"].isin(best_optimizers(frame))
+    few = frame["optimizer"].isin(best_optimizers(run_data.ranked))
     figure = sensitivity(frame[few], outcomes=run_data.outcomes, shown=run_data.loss_axis)
     return f"{cost} {RATE_CAPTION}", figure
 

@@ -25,8 +25,6 @@ from kernels.data.marks import thin_marks
 ROW_BYTES = 700_000
 CURVE_BYTES = 1_020_000
 MAX_MARKS = 101
-MAX_SAMPLES = 1000
-CURVE_POINTS = 161
 
 NUMBERS = ["samples_seen", "updates", "samples_to_target", "updates_to_target", "final_loss", "seconds"]
 # Losses are stored as steps on a logarithmic scale. The two lowest codes stand for losses without a logarithm.

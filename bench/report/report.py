@@ -112,7 +112,7 @@ def write_run_report(
     titles = _titles(run_data)
     write_run_tables(run_data, written)
     if figures and len(frame):
-        from bench.report.figures import write_figures  # noqa: PLC0415 (matplotlib, only where something is drawn)
+        from bench.report.figures import write_figures  # noqa: PLC0415 (only where something is drawn)
 
         captions = write_figures(run_data, svg=svg)
     checked = _describe_check(run_data)

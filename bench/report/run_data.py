@@ -155,7 +155,7 @@ class RunData:
 
     @cached_property
     def choices(self) -> pd.DataFrame:
-        """The ranking of the runs of the sweep alone, by which figures choose the runs that they show."""
+        """The ranking of the runs of the sweep alone."""
         return self.rank("samples")
 
     @cached_property
@@ -185,7 +185,8 @@ class RunData:
     @cached_property
     def loss_bands(self) -> pd.DataFrame:
         """Their loss curves, as from `bench.tables.loss_bands.loss_bands`, with the `seconds` of each mark."""
-        curves, best = self.result.curves, self.best_runs
+        best = self.best_runs
+        curves = self.result.read_curves(best["config_id"].tolist())
         bands = loss_bands(best, curves, held_out="validation_loss" in curves)
         per_update = best.drop_duplicates("optimizer").set_index("optimizer")["seconds_per_update"]
         return bands.assign(seconds=bands["updates"] * bands["optimizer"].map(per_update).astype(float))
@@ -439,7 +440,7 @@ def _are_data_of(result: SweepResult, data: Dataset) -> bool:
 
 def place_without_folder(place: str) -> str:
     """Return the line and the name of a file, without the folders of the machine on which it was."""
-    line, _, file = place.rpartition(" of ")
+    line, _, file = place.partition(" of ")
     return f"{line} of {Path(file).name}"
 
 

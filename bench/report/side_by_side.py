@@ -109,10 +109,11 @@ def _loss_data(runs: dict[str, RunData]) -> dict[str, Any]:
         if len(run_data.frame):
             best, every = recommended_choice(run_data.ranked)["optimizer"], run_data.loss_bands
             own = every[(every["start"] == ALL_STARTS) & (every["optimizer"] == best)]
-            bands[name] = own.drop(columns="held_out", errors="ignore")
+            # Each run is a line of its own, also where the optimizer is the same.
+            bands[name] = own.drop(columns="held_out", errors="ignore").assign(optimizer=name)
     targets = {run_data.target for run_data in runs.values()}
     target = targets.pop() if len(targets) == 1 else None
-    together = pd.concat(bands, names=["run", None]).reset_index("run", drop=True) if bands else pd.DataFrame()
+    together = pd.concat(bands.values(), ignore_index=True) if bands else pd.DataFrame()
     return {
         "target": target,
         "loss_titles": {"": PLAIN.name()},

@@ -43,16 +43,16 @@ class Clock:
         """Return the facts that `from_identity` reads."""
         return {"record": str(self.record), "samples": str(self.n), "drop_last": repr(self.drop_last)}
 
-    def marks(self, batch_size: int, epochs: int) -> Marks:
-        """Return the samples seen at each mark of a run; those of a shorter run come first."""
-        return make_marks(self.record, self.n, batch_size, epochs, drop_last=self.drop_last)
+    def marks(self, batch_size: int, epochs: int, until: int | None = None) -> Marks:
+        """Return the samples seen at each mark of a run of `epochs`, or at those within its first `until` epochs."""
+        marks = make_marks(self.record, self.n, batch_size, epochs, drop_last=self.drop_last)
+        if until is None:
+            return marks
+        return marks[: int(np.searchsorted(marks, until * self.samples_per_epoch(batch_size), side="right"))]
 
     def last_mark(self, batch_size: int, epochs: int, until: int | None = None) -> int:
         """Return the last mark of a run of `epochs`, or the last one within its first `until` epochs."""
-        marks = self.marks(batch_size, epochs)
-        if until is None:
-            return marks.size - 1
-        return int(np.searchsorted(marks, until * self.samples_per_epoch(batch_size), side="right")) - 1
+        return self.marks(batch_size, epochs, until).size - 1
 
     def last_marks(self, batch_sizes: NDArray[np.int64], epochs: int, until: int | None = None) -> Marks:
         """Return the last marks of runs of these batch sizes; see `last_mark`."""

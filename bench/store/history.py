@@ -42,8 +42,12 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
     configs = _stored_configurations(rows, config_ids)
     place = np.full(len(rows.ids), NOWHERE, np.int32)
     place[configs] = np.arange(configs.size)
-    names = [name for name in parts.CURVES if name in pq.read_schema(paths[0]).names]
-    pieces = [_read_losses(path, names, part, rows, place) for path, part in zip(paths, rows.parts, strict=True)]
+    known = pq.read_schema(paths[0]).names
+    names = [name for name in parts.CURVES if name in known]
+    wanted = rows.counts & (place[rows.config] != NOWHERE)
+    # Parts without any of the curves are not read, but one is, for the types of the columns.
+    used = [(path, part) for path, part in zip(paths, rows.parts, strict=True) if wanted[part].any()]
+    pieces = [_read_losses(path, names, part, rows, place) for path, part in used or [(paths[0], rows.parts[0])]]
     config = np.concatenate([piece.pop("config_id") for piece in pieces])
     order = np.argsort(config, kind="stable")
     # Column by column, so that only one of them is in memory together with the result.

@@ -324,8 +324,9 @@ def _examine_parts(folder: Path, identity: Mapping[str, str]) -> dict[Path, str 
     """Return the parts in the order of writing, with the flaw of each in words."""
     flaws: dict[Path, str | None] = {}
     columns: dict[Path, str] = {}
+    owner = name_owner(identity)
     for path in sorted(visible_files(folder / _PARTS), key=parts.part_number):
-        flaws[path], columns[path] = _examine_part(path, name_owner(identity))
+        flaws[path], columns[path] = _examine_part(path, owner)
     sound = [path for path, flaw in flaws.items() if not flaw]
     for usual, _ in Counter(columns[path] for path in sound).most_common(1):
         flaws |= {path: "its columns are not those of the others" for path in sound if columns[path] != usual}
@@ -337,9 +338,10 @@ def _examine_part(path: Path, owner: bytes) -> tuple[str | None, str]:
     if not parts.part_number(path):
         return "its name is not that of a part", ""
     try:
-        if flaw := find_flaw(read_regular_file(path), owner):
+        content = read_regular_file(path)
+        if flaw := find_flaw(content, owner):
             return flaw, ""
-        schema = pq.read_schema(path)
+        schema = pq.read_schema(pa.BufferReader(content))
     except PermissionError:
         raise  # it says nothing of the part
     except OSError as error:

@@ -222,6 +222,9 @@ class RunTable(Table):
         return self.model_dump(exclude={"target_loss"})
 
 
+_OF_THE_SEARCH = {"trials", "sampler", "pruner"}  # all other keys of [tune] are of the space
+
+
 class TuneTable(Table):
     """[tune]: the choices of `sgdbench tune`; without a key, those between the values of the grid."""
 
@@ -244,7 +247,7 @@ class TuneTable(Table):
         """Refuse a value that a space or a search would refuse."""
         from bench.study.space import SearchSettings, Space  # noqa: PLC0415
 
-        if value is not None and info.field_name in ("trials", "sampler", "pruner"):
+        if value is not None and info.field_name in _OF_THE_SEARCH:
             SearchSettings(**{info.field_name: value})
         elif value is not None and not is_recorded(info):
             Space(**{str(info.field_name): value})
@@ -253,12 +256,12 @@ class TuneTable(Table):
     @property
     def search(self) -> dict[str, Any]:
         """The settings of the search that are given, as arguments of `bench.tune`."""
-        return self.model_dump(include={"trials", "sampler", "pruner"}, exclude_none=True)
+        return self.model_dump(include=_OF_THE_SEARCH, exclude_none=True)
 
     @property
     def space(self) -> dict[str, Setting]:
         """The settings of the space that are given, as arguments of `bench.Space`."""
-        return self.model_dump(exclude={"trials", "sampler", "pruner"}, exclude_none=True)
+        return self.model_dump(exclude=_OF_THE_SEARCH, exclude_none=True)
 
 
 class Study(Table):

@@ -1,13 +1,12 @@
 """The kernels by name, the promise of each, and whether two results agree."""
 
 from collections.abc import Iterable
+from functools import cache as once
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from kernels.base.checks import describe
-from kernels.base.numba_internals import features_of
 from kernels.base.run import Floats
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
@@ -146,9 +145,17 @@ def lane_width(kernel: str, dtype: str, program: Program, loss: Loss) -> int:
         return width
     if dtype == "float32":  # which has no such functions
         return 2 * width
-    if (program.is_exact and loss.is_exact) or numba.config.DISABLE_JIT:
-        return width
-    return 2 * width if "+avx512f" in features_of() else width  # asked last: it takes LLVM 0.1 ms
+    return width if (program.is_exact and loss.is_exact) or not _has_wide_registers() else 2 * width
+
+
+@once
+def _has_wide_registers() -> bool:
+    """Return whether code is compiled for registers of 512 bits; to ask LLVM takes 0.1 ms."""
+    import numba  # noqa: PLC0415 (heavy, and studies are checked without it)
+
+    from kernels.base.numba_internals import features_of  # noqa: PLC0415
+
+    return not numba.config.DISABLE_JIT and "+avx512f" in features_of()
 
 
 def has_factor(program: Program, *, squared: bool) -> bool:

@@ -24,7 +24,7 @@ from kernels.model.program import Program
 
 def with_factors(kernel: str, model: Model, loss: Loss, data: Data, losses: int) -> Data:
     """Return the samples with their factors where a kernel takes losses from them."""
-    if data.factors.size or not takes_factor(kernel, model, loss, losses):
+    if data.factors.shape[1] or not takes_factor(kernel, model, loss, losses):
         return data
     return data._replace(factors=make_factors(model.program, data))
 
@@ -32,10 +32,12 @@ def with_factors(kernel: str, model: Model, loss: Loss, data: Data, losses: int)
 def make_factors(program: Program, data: Data) -> Floats:
     """Return the factors of samples and of those held out, if any, shape (1 or 2, P + 1, P + 1).
 
-    There are none where a number is not finite.
+    There are none where a number is not finite: the shape is (0, P + 1, P + 1) then, and not that of factors that were
+    never made, (0, 0, 0).
     """
     parts = [(data.x, data.y)]
     if data.validation_y.size:
         parts.append((data.validation_x, data.validation_y))
     factors = [triangle_of_pieces(make_rows(program, x, y) for x, y in cut(part)) for part in parts]
-    return np.array(factors) if np.isfinite(factors).all() else np.zeros((0, 0, 0))
+    made = np.array(factors)
+    return made if np.isfinite(made).all() else made[:0]

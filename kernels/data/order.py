@@ -63,6 +63,11 @@ def _blocks(size: int = BLOCK, buffer: int = BUFFER) -> BlockShuffle:
     return BlockShuffle(check_integer("size", size), check_integer("buffer", buffer))
 
 
+def is_gathered(n: int, shuffle: bool | BlockShuffle) -> bool:
+    """Return whether samples are gathered by their places, and not swapped in a copy or visited as they stand."""
+    return isinstance(shuffle, BlockShuffle) or (shuffle and n > SWAPPED)
+
+
 def allocate_order(n: int, shuffle: bool | BlockShuffle) -> NDArray[np.uint32]:
     """Return room for the order of n samples (`kernels.loops.order`); none for few that are not shuffled in blocks.
 
@@ -73,13 +78,13 @@ def allocate_order(n: int, shuffle: bool | BlockShuffle) -> NDArray[np.uint32]:
     """
     if shuffle and n >= 2**31:
         raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {n}")
+    if not is_gathered(n, shuffle):
+        return np.empty(0, np.uint32)
     if isinstance(shuffle, BlockShuffle):
         block = min(shuffle.size, n)
         places, blocks = min(n, max(shuffle.buffer, block)), -(-n // block)
     else:
         block, places, blocks = n, n, 0
-        if not shuffle or n <= SWAPPED:
-            return np.empty(0, np.uint32)
     order = np.zeros(HEAD + blocks + places, np.uint32)
     order[[SIZE, COUNT]] = block, blocks
     return order

@@ -88,7 +88,7 @@ def register_optimizer(
     ...     velocity = options[0] * velocity + gradient
     ...     return theta - lr * velocity, (velocity,)
     """
-    given = {
+    given: dict[str, Any] = {
         "slots": check_integer("slots", slots, 0),
         "clock": clock,
         "clock_start": tuple(map(float, clock_start)),
@@ -107,11 +107,9 @@ def register_optimizer(
             return function
         about.check_parameters(RULE)
         chosen = Options(about, options or {}, bounds or {})
-        (rule, own_clock, point), _ = about.freeze([about.own, clock, gradient_at])
-        parts = given | {"rule": rule, "clock": own_clock, "gradient_at": point}
 
         def build(*args: Any, **kwargs: Any) -> Optimizer:
-            return Optimizer(about.name, options=chosen.read(*args, **kwargs), **parts)
+            return Optimizer(about.name, about.own, chosen.read(*args, **kwargs), **given)
 
         _register_made(about, Optimizer, chosen.sign(build))
         return function
@@ -299,7 +297,8 @@ def register_model(
 def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> None:
     """Register a function of options that returns an optimizer or a loss, after a trial with its defaults."""
 
-    @lru_cache(maxsize=1)  # to bind functions takes a millisecond, and most rules have the same ones for all options
+    # A rule that has the same functions for all options is fixed by its trial: the cache keeps what was bound then.
+    @lru_cache(maxsize=1)
     def freeze(*parts: Callable[..., Any] | None) -> tuple[dict[str, Any], list[FunctionType], bool]:
         frozen, functions = about.freeze(parts)
         return dict(zip(PARTS[kind], frozen, strict=True)), functions, all(map(is_rounded_alike, functions))
@@ -322,12 +321,18 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
     else:
         try_calls(about, made)
         is_exact = try_rule(about, make_loss("squared"), made, functions)
-    facts = [value for value in vars(made).values() if isinstance(value, int | float | str | tuple | dict)]
+    values = [_without_functions(value) for value in vars(made).values()]
+    facts = [value for value in values if isinstance(value, int | float | str | tuple | dict)]
     source, own = source_of(functions), text_of(about.own.__code__)
     if own and own not in source:
         source = f"{own}\n\n{source}"
     digest = digest_of(plain_source(about.own.__code__), fingerprint(functions), facts)
     about.register(wraps(build)(lambda *args, **kwargs: make(*args, **kwargs)[0]), source, digest)
+
+
+def _without_functions(value: Any) -> Any:
+    """Return a value of an optimizer or a loss as a digest takes it: a function's text has its address in it."""
+    return tuple(part for part in value if not callable(part)) if isinstance(value, tuple) else value
 
 
 def _check_pair(about: Candidate, pair: FunctionType, of_residual: bool, options: tuple[float, ...]) -> None:

@@ -62,7 +62,7 @@ class Optimizer:
     inner : Optimizer or None
         The optimizer that this one is made of; its options are among these, as ``inner.<name>``.
     is_exact : bool
-        Whether compiled code gives the bits that NumPy gives, as `kernels.losses.Loss.is_exact`.
+        Whether compiled code gives the bits that NumPy gives, as `kernels.losses.loss.Loss.is_exact`.
 
     Raises
     ------

@@ -36,6 +36,7 @@ def train(
 ) -> tuple[int, int]:
     """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
     x, y = stack_columns(data.x, data.y.size), data.y
+    x_held_out = stack_columns(data.validation_x, data.validation_y.size)
     n, size = y.size, hyper.batch_size
     marks = hyper.marks
     per_epoch = n // size * size if hyper.drop_last else n
@@ -53,7 +54,6 @@ def train(
             elif recorded <= hyper.target:
                 status = CONVERGED
             if data.validation_y.size:
-                x_held_out = stack_columns(data.validation_x, data.validation_y.size)
                 held_out = _recorded_loss(program, loss, theta, x_held_out, data.validation_y)
                 record.validation_losses[done] = held_out
                 lowest, when = record.lowest[:2]

@@ -8,6 +8,7 @@ import numpy as np
 from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
+from kernels.model.linear_data import make_rows
 from kernels.model.model import Model
 from kernels.model.program import Program, evaluate
 
@@ -67,11 +68,10 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
 
     In the coordinates of the design's singular directions, so that neither units nor near collinearity matter.
     """
-    size = len(model.params)
-    design = np.broadcast_to(model.design_matrix(np.stack(x, axis=1) if x else None), (y.size, size))
-    offset = np.broadcast_to(model.predict_columns(np.zeros(size), x), y.shape)
-    if not (np.isfinite(design).all() and np.isfinite(offset).all()):
+    rows = make_rows(model.program, x, np.zeros(y.size))
+    if not np.isfinite(rows).all():
         return None
+    design, offset = rows[:, :-1], -rows[:, -1]
     # Columns of one length, so that the rank does not depend on units.
     lengths = np.linalg.norm(design, axis=0)
     lengths[lengths == 0] = 1.0
@@ -287,9 +287,8 @@ def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:
     """Return whether some coordinates put every sample on the side of its class, at a distance."""
     from scipy.optimize import linprog  # noqa: PLC0415 (heavy)
 
-    rows, known = _by_side(basis, offset, y)
-    if known.any():  # an offset that no parameter scales: growing parameters do not make it small
-        known = np.zeros_like(known)
+    # No parameter scales the offset: growing parameters do not make it small.
+    rows, _ = _by_side(basis, offset, y)
     solved = linprog(np.zeros(rows.shape[1]), -rows, -np.ones(y.size), bounds=(None, None), options={"time_limit": 5.0})
     return bool(solved.status == 0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from kernels.data import order as block_shuffle
+from kernels.data.order import permutation
 from kernels.loops import order
 
 
@@ -25,7 +25,7 @@ def test_permutation(n, permute, timed, benchmark, reach):
     columns = (np.arange(float(n)),)
     seed = np.uint64(1)
     permute(columns, seed, 2)
-    np.testing.assert_array_equal(columns[0], block_shuffle.permutation(n, 1, 2))
+    np.testing.assert_array_equal(columns[0], permutation(n, 1, 2))
     timed(permute, columns, seed, 2, items=n)
     if benchmark.enabled:
         per_element = 1e9 * np.array(benchmark.stats.stats.data) / n

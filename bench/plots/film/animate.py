@@ -173,13 +173,14 @@ def _draw_moments(film: Film, dpi: int, progress: Progress) -> Iterator[Image.Im
     renderer = FrameRenderer(Figure(figsize=(WIDTH, HEIGHT)), film, frozen_dpi=dpi)
     canvas = FigureCanvasAgg(renderer.figure)
     palette = None
-    for frame in np.unique(film.frames, return_index=True)[1].tolist():
+    _, first, counts = np.unique(film.frames, return_index=True, return_counts=True)
+    for frame, shown in zip(first.tolist(), np.cumsum(counts).tolist(), strict=True):
         renderer.draw(frame)
         canvas.draw()
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         palette = palette or picture.quantize(COLORS)
         yield _set_corner_to_white(picture.quantize(palette=palette, dither=Image.Dither.NONE))
-        progress(frame + 1)
+        progress(shown)
 
 
 def _set_corner_to_white(picture: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.data.fit_table import TableFit
+from bench.data.fit_table import TableFit, thin_rows
 from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units, original_loss
 from bench.plots.choices import spread_evenly
@@ -155,11 +155,11 @@ def fit_film(
 
 def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any]) -> Film:
     """Return the film of the fit of a table, in the table's units; see `fit_film`."""
-    result, scaling, data = fitted.result, fitted.scaling, fitted.rows
+    result, scaling, data, shown = fitted.result, fitted.scaling, fitted.data, thin_rows(table)
     moments = update_moments(result, data.x, data.y, dict(settings))
     moments = moments._replace(loss=original_loss(moments.loss, scaling, result.criterion))
     predict = curve_in_table_units(result.model, result.criterion, scaling)
-    film = build_film(result, moments, predict, table.x, table.y, names=(table.x_names[0], table.y_name))
+    film = build_film(result, moments, predict, shown.x, shown.y, names=(table.x_names[0], table.y_name))
     return replace(film, remark="(standardized)") if scaling else film
 
 

@@ -1,5 +1,6 @@
 """The moments of a run that a film may show: its marks, and finer ones within the first epochs."""
 
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +62,9 @@ def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict
     ValueError
         If the data and settings do not reproduce the run.
     """
+    known = [name for name, parameter in signature(fit).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    if unknown := next((name for name in settings if name not in known), None):
+        raise ValueError(f"settings must be those of kernels.fit ({', '.join(known)}), not {unknown!r}")
     recorded = recorded_moments(result)
     most = DETAILED_REFERENCE_SAMPLES if settings.get("kernel") == "reference" else DETAILED_SAMPLES
     last = recorded.epoch.max(initial=0)

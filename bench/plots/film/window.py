@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from bench.data.fit_table import thin_rows
 from bench.data.table import Dataset
 from bench.plots.film.film import Film, build_film, predict_expected
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
@@ -49,8 +50,8 @@ class Window:
         """Show the present state of a fit in the units of training, at most once in `REFRESH_SECONDS`."""
         if not self.is_open or time.monotonic() < self._drawn + REFRESH_SECONDS or not np.isfinite(result.loss[0]):
             return
-        names = (data.x_names[0], data.y_name)
-        film = build_film(result, recorded_moments(result), predict_expected(result), data.x, data.y, names=names)
+        shown, names = thin_rows(data), (data.x_names[0], data.y_name)
+        film = build_film(result, recorded_moments(result), predict_expected(result), shown.x, shown.y, names=names)
         FrameRenderer(self._figure, film).draw(-1)
         self._wait(EVENT_SECONDS)
         self._drawn = time.monotonic()

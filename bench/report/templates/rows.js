@@ -17,9 +17,9 @@ const idOf = (row) =>
   [...ids.subarray(8 * row, 8 * row + 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 // The rows whose settings have these codes; null stands for any.
-function rowsWith(codes, rows = everyRow) {
+function rowsWith(codes) {
   const wanted = Object.entries(codes).filter(([, code]) => code !== null);
-  return rows.filter((row) => wanted.every(([name, code]) => settings[name].codes[row] === code));
+  return everyRow.filter((row) => wanted.every(([name, code]) => settings[name].codes[row] === code));
 }
 
 const CHOICE = ["optimizer", "lr", "schedule", "batch_size", "shuffle", ...("dtype" in settings ? ["dtype"] : [])];

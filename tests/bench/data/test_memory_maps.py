@@ -4,6 +4,7 @@ import json
 import os
 import tracemalloc
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -19,16 +20,9 @@ from bench.data.columns import choose_inputs
 from bench.study.load import load_study
 from kernels import fit
 from kernels.data import order
+from tests.support.parabola import MODEL, START, samples
 
-MODEL = "a*x**2 + b*x + c"
-START = {"init": [1.0, -2.0, 0.5], "lr": 0.02}
 COMMAND = ["--x", "x", "--y", "y", "--model", MODEL, "--init", "a=1,b=-2,c=0.5", "--lr", "0.02", "--epochs", "2"]
-
-
-def samples(n, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.uniform(-1, 1, n)
-    return x, 2 * x * x - 4 * x + 3 + 0.1 * rng.standard_normal(n)
 
 
 @pytest.fixture
@@ -177,15 +171,31 @@ def test_another_folder_for_the_columns(rows, write, tmp_path):
 
 
 def test_a_disk_without_room_is_said_beforehand(rows, write, monkeypatch):
-    monkeypatch.setattr(memory_maps.shutil, "disk_usage", lambda folder: os.terminal_size((0, 0)) and Usage)
-    path = write(rows, "parquet")
-    with pytest.raises(ValueError, match=r"has room for 0\.0 GB, and the columns take 0\.0 GB; .* --cache-dir"):
+    path, refused = write(rows, "parquet"), r"has room for 0\.0 GB, and the columns take 0\.0 GB; .* --cache-dir"
+    arrow = open_table(write(rows, "arrow"), "x", "y")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=100))
+    with pytest.raises(ValueError, match=refused):
         open_table(path, "x", "y")
     assert not list(path.with_name("rows.parquet.columns").iterdir())
+    with pytest.raises(ValueError, match=refused):
+        standardize(arrow)
 
 
-class Usage:
-    free = 100
+def test_a_table_of_which_nothing_is_held_out_is_not_copied(rows, write):
+    table = open_table(write(rows, "arrow"), "x", "y")
+    assert hold_out_share(table) is table
+
+
+@pytest.mark.parametrize("names", [("z", "y"), ("x", "name")])
+def test_a_wrong_column_of_any_file_is_said_before_anything_is_written(rows, tmp_path, names):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for part in ("a.parquet", "b.parquet"):
+        pa.parquet.write_table(rows, folder / part)
+    said = []
+    with pytest.raises(ValueError, match=r"no column 'z'|column 'name' must hold real numbers"):
+        open_table(folder, *names, announce=said.append)
+    assert not said
 
 
 @pytest.mark.parametrize("form", ["arrow", "parquet"])
@@ -200,7 +210,7 @@ def test_a_fit_is_that_of_arrays(rows, write, form, asked):
 
 
 def test_held_out_standardized_and_swept_it_is_the_table_in_memory(rows, write, monkeypatch):
-    monkeypatch.setattr("bench.data.held_out.ROWS", 100)
+    monkeypatch.setattr("bench.data.column_file.ROWS", 100)
     monkeypatch.setattr("bench.data.scaling.ROWS", 100)
     path = write(rows, "parquet")
     table, other = open_table(path, "x", "y"), load_table(path, "x", "y")
@@ -309,7 +319,8 @@ def test_a_folder_that_is_called_like_a_file(tmp_path, rows):
 def test_a_table_that_memory_cannot_hold_is_refused_with_a_way_out(monkeypatch, write, rows):
     monkeypatch.setattr(tables, "available_memory", lambda: 20_000)
     with pytest.raises(
-        ValueError, match=r"has 1,003 rows, which take 0\.0 GB of memory, .*; bench.data.open_table maps"
+        ValueError,
+        match=r"has 1,003 rows, which take 0\.0 GB of memory, .*; 'sgdbench fit --stream' \(bench.data.open_table\) ",
     ):
         load_table(write(rows, "parquet"), "x", "y")
 

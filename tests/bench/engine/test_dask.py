@@ -129,6 +129,16 @@ def some_jobs(optimizer, **changed):
     return problem, list(jobs)[:2]
 
 
+def test_rates_that_stay_from_epoch_to_epoch_travel_once():
+    _, (job, _) = some_jobs("sgd")
+    rates = np.repeat(job.hyperparameters.rates[:1], 1000, axis=0)
+    rates[500:, 1:] *= 0.5  # of some runs alone
+    job = replace(job, hyperparameters=job.hyperparameters._replace(rates=rates))
+    sent, epochs = dask._without_repetition(job)
+    assert sent.hyperparameters.rates.shape == (2, rates.shape[1])
+    assert sent.hyperparameters.rates[epochs].tobytes() == rates.tobytes()
+
+
 # The same bits
 
 

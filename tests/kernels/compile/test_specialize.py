@@ -91,6 +91,11 @@ def test_the_source_can_be_read(bound_alone):
     ast.parse(source)
 
 
+def test_the_source_of_every_module_of_simd_is_in_the_digest():
+    files = {path.stem for path in (ROOT / "kernels" / "simd").glob("*.py")} - {"__init__"}
+    assert {module.__name__.rpartition(".")[2] for module in specialize.EMITTERS} == files
+
+
 # Edits of what all kernels are made of: (file, old text, new text).
 EDITS_OF_ALL = [
     ("loops/loops.py", "single = zeros()\n", "single = zeros()  # 0\n                i = 0\n"),

@@ -9,19 +9,11 @@ from hypothesis import strategies as st
 
 from bench import Grid, sweep
 from kernels import fit
-from kernels.data import order as block_shuffle
+from kernels.data import order as orders
 from kernels.data.order import allocate_order, buffers, describe_order, make_shuffle, visiting_order
 from kernels.model.models import make_model
 from kernels.train.partial_fit import partial_fit, start_run
-
-MODEL = "a*x**2 + b*x + c"
-START = {"init": [1.0, -2.0, 0.5], "lr": 0.02}
-
-
-def samples(n, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.uniform(-1, 1, n)
-    return x, 2 * x * x - 4 * x + 3 + 0.1 * rng.standard_normal(n)
+from tests.support.parabola import MODEL, START, samples
 
 
 def order_of(n, shuffle, seed, epoch):
@@ -62,7 +54,7 @@ def test_every_order_of_blocks_and_of_samples_comes_about():
 )
 def test_samples_are_trained_in_their_order(kernel, asked, shuffle, monkeypatch):
     """Against epochs that are trained one by one on arrays in that order; a full shuffle is gathered too."""
-    monkeypatch.setattr(block_shuffle, "SWAPPED", 100)
+    monkeypatch.setattr(orders, "SWAPPED", 100)
     x, y = samples(1003)
     found = fit(MODEL, x, y, **START, epochs=3, shuffle=shuffle, seed=5, kernel=kernel, **asked)
     model = make_model(MODEL)
@@ -80,7 +72,7 @@ def test_gathered_samples_are_those_that_are_swapped(monkeypatch):
     x, y = samples(3000)
     asked = START | {"epochs": 2, "shuffle": True, "seed": 1, "record": "log"}
     swapped = fit(MODEL, x, y, **asked)
-    monkeypatch.setattr(block_shuffle, "SWAPPED", 100)
+    monkeypatch.setattr(orders, "SWAPPED", 100)
     np.testing.assert_array_equal(fit(MODEL, x, y, **asked).trajectory, swapped.trajectory)
 
 
@@ -96,7 +88,7 @@ def test_marks_held_out_samples_and_float32_work_in_blocks(dtype):
 
 
 def test_lanes_gather_as_single_runs_do(monkeypatch):
-    monkeypatch.setattr(block_shuffle, "SWAPPED", 100)
+    monkeypatch.setattr(orders, "SWAPPED", 100)
     x, y = samples(1500)
     grid = Grid(lr=[0.01, 0.05], batch_size=[1, 7], init={"start": START["init"]}, shuffle=True, seed=[2])
     found = sweep(MODEL, x, y, grid, epochs=2, confirm=0, record="epoch").frame

@@ -333,6 +333,29 @@ def test_an_edit_makes_another_kernel_and_another_rule(rules, monkeypatch, old, 
     assert REGISTERED["optimizer"]["heavy"].digest != known
 
 
+def test_a_loss_with_targets_and_a_metric_of_its_own_is_the_same_in_every_process(rules):
+    """The text of a function holds its address."""
+    more = """
+from kernels.losses.loss import Loss, Metric, Targets
+
+def fair_value(residual, options):
+    return 0.5 * residual * residual
+
+def fair_slope(residual, options):
+    return residual
+
+@register_loss
+def counted(scale=1.0):
+    targets = Targets(lambda y: y >= 0, "at least 0")
+    return Loss("counted", fair_value, fair_slope, of_residual=True, targets=targets, metric=Metric("mean", np.mean))
+
+@register_schedule("""
+    rules("@register_schedule(", more)
+    known = REGISTERED["loss"]["counted"].digest
+    rules("@register_schedule(", more)
+    assert REGISTERED["loss"]["counted"].digest == known
+
+
 def test_comments_and_layout_make_no_other_rule(rules):
     rules()
     known = REGISTERED["optimizer"]["heavy"].digest

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numba import njit
 from scipy import stats
 
-from kernels.data import order as block_shuffle
+from kernels.data.order import permutation
 from kernels.loops import order
 
 GOLDEN = [1, 3, 0, 8, 2, 6, 7, 9, 4, 5]  # of seed 0, epoch 1
@@ -45,13 +45,13 @@ def test_short_orders_never_change(compiled):
 @pytest.mark.parametrize("epoch", [0, 1, 99, 2**31, 2**40])
 def test_it_is_the_order_of_the_reference(compiled, n, seed, epoch):
     places = compiled(n, seed, epoch)
-    np.testing.assert_array_equal(places, block_shuffle.permutation(n, seed, epoch))
+    np.testing.assert_array_equal(places, permutation(n, seed, epoch))
     np.testing.assert_array_equal(np.sort(places), np.arange(n))
 
 
 @given(st.integers(1, 300), st.integers(0, 2**64 - 1), st.integers(0, 2**53))
 def test_it_is_the_order_of_the_reference_everywhere(compiled, n, seed, epoch):
-    np.testing.assert_array_equal(compiled(n, seed, epoch), block_shuffle.permutation(n, seed, epoch))
+    np.testing.assert_array_equal(compiled(n, seed, epoch), permutation(n, seed, epoch))
 
 
 def lemire(draws, below):
@@ -156,7 +156,7 @@ def test_an_order_in_which_a_draw_is_rejected(compiled, seed):
         taken += used
     assert taken == n
     assert compiled(n, seed, 0).tolist() == places
-    assert block_shuffle.permutation(n, seed, 0).tolist() == places
+    assert permutation(n, seed, 0).tolist() == places
 
 
 def test_it_is_the_same_in_another_process(python):

@@ -14,7 +14,7 @@ from sklearn.linear_model import SGDRegressor
 
 from kernels import fit, models
 from kernels.compile.kinds import SINGLE
-from kernels.data import order as block_shuffle
+from kernels.data.order import permutation
 from kernels.train import slices
 from tests.support.constants import HANG
 
@@ -50,7 +50,7 @@ def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
     ours = fit(models.quadratic, u, y, init=[0.1, 0.2, 0.3], lr=0.01, epochs=epochs, loss=loss, shuffle=shuffle, seed=3,
                kernel=kernel)  # fmt: skip
     # It keeps no state but the parameters, so one pass over all our epochs, one after the other, is the same training.
-    order = np.concatenate([block_shuffle.permutation(200, 3, e) if shuffle else np.arange(200) for e in range(epochs)])
+    order = np.concatenate([permutation(200, 3, e) if shuffle else np.arange(200) for e in range(epochs)])
     options = {"penalty": None, "learning_rate": "constant", "eta0": 0.01, "shuffle": False, "max_iter": 1, "tol": None}
     regressor = SGDRegressor(**options, **theirs)
     regressor.fit(x[order], y[order], coef_init=[0.1, 0.2], intercept_init=0.3)
@@ -108,7 +108,7 @@ def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
     stepper = getattr(torch.optim, theirs)([theta], lr=1.0, foreach=False, **options)
     for epoch, rate in enumerate([0.02, 0.02, 0.01, 0.01]):
         stepper.param_groups[0]["lr"] = rate
-        for batch in np.split(block_shuffle.permutation(50, 5, epoch), range(batch_size, 50, batch_size)):
+        for batch in np.split(permutation(50, 5, epoch), range(batch_size, 50, batch_size)):
             residual = formula(torch, torch.tensor(x[batch]), *theta) - torch.tensor(y[batch])
             stepper.zero_grad()
             TORCH_LOSSES[loss](torch, residual).mean().backward()
@@ -198,7 +198,7 @@ def test_orders_and_seeds():
     assert len({run.params.tobytes() for run in (sequential, first, second)}) == 3
     np.testing.assert_array_equal(quadratic(shuffle=True, seed=1).params, first.params)
     # Whoever visits the samples of epoch 0 in that order one after the other takes the same steps.
-    order = block_shuffle.permutation(X.size, 1, 0)
+    order = permutation(X.size, 1, 0)
     by_hand = fit(models.quadratic, X[order], Y[order], init=[0, 0, 0], lr=0.3, epochs=1)
     np.testing.assert_array_equal(by_hand.params, first.trajectory[1])
 

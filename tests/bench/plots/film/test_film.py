@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bench.data import open_table
 from bench.data.fit_table import fit_table
 from bench.data.table import Dataset, builtin
 from bench.plots.film.film import END_FRAMES, QUADRATIC_VIEW, START_FRAMES, enclosing_decades, fit_film, table_film
@@ -76,6 +77,14 @@ def test_settings_of_another_fit_are_refused(wrong):
     result = trained(**settings)
     with pytest.raises(ValueError, match="the settings must be those of the fit: epoch 1 of it ended at"):
         fit_film(result, X, Y, settings=settings | wrong)
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_a_setting_that_no_fit_has_is_refused_by_name(epochs):
+    """Also where no epoch is trained again."""
+    result = fit(models.quadratic, X, Y, kernel="reference", epochs=3, target=1e9 if epochs == 0 else None)
+    with pytest.raises(ValueError, match=r"settings must be those of kernels.fit \(init, lr, .*, not 'batchsize'"):
+        fit_film(result, X, Y, settings={"batchsize": 5})
 
 
 def test_settings_that_a_film_does_not_need_are_accepted():
@@ -195,6 +204,16 @@ def test_a_standardized_fit_is_seen_in_the_tables_units():
     np.testing.assert_allclose(made.loss, losses, rtol=1e-3)
     assert made.loss[-1] == pytest.approx(fitted.loss)
     assert (made.background.names, made.remark) == (("hp", "mpg"), "(standardized)")
+
+
+def test_the_film_of_a_mapped_table_draws_some_of_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.data.fit_table.SHOWN", 20)
+    (tmp_path / "line.csv").write_text("u,v\n" + "".join(f"{u / 50},{u / 25 + 1}\n" for u in range(50)), "utf-8")
+    table, settings = open_table(tmp_path / "line.csv", "u", "v"), {"kernel": "reference"}
+    fitted = fit_table(Model("a*u + b", inputs=("u",)), table, lr=0.1, epochs=2, **settings)
+    made = table_film(fitted, table, settings)
+    assert made.background.x.size == 17
+    np.testing.assert_allclose(made.params[-1], fitted.result.params)
 
 
 def test_a_table_that_was_not_standardized_needs_no_remark():
