@@ -9,21 +9,26 @@ from numpy.typing import NDArray
 from bench.tables.run_costs import COST_NAMES
 from kernels.base.run import Floats
 
+# Updates that differ by a smaller factor count as equally many.
+ALIKE = 1.1
+
 
 def recommend(
     table: pd.DataFrame,
     *,
     reliable: NDArray[np.bool_],
     cheap: NDArray[np.bool_],
-    seconds: tuple[Floats, Floats],
+    updates: tuple[Floats, Floats],
     cost: str,
     by: Sequence[str],
 ) -> tuple[int, str] | None:
     """Choose among the choices that are tied with the best one.
 
-    The candidates are those that are tied and cheap. In turn it keeps
+    The candidates are those that are tied and cheap. What decides is counted, not timed: the same runs lead to the same
+    choice on every machine. In turn it keeps
 
-    1. the cheapest in seconds, and those whose seconds overlap with its;
+    1. the one with the fewest updates, and those that do not need more by at least a tenth: samples in larger batches
+       take less time;
     2. of these the one farthest from the edge of stability, whose learning rate can be multiplied and divided by the
        largest factor without leaving the range of reliable rates around it, with the other settings the same. So both
        of its neighbours on the grid are reliable, if there is such a candidate, and of one range it is the one closest
@@ -33,11 +38,11 @@ def recommend(
     Parameters
     ----------
     table : DataFrame
-        Choices, best first, with the columns `by`, `tied` and `seconds`.
+        Choices, best first, with the columns `by`, `tied` and `updates`.
     reliable, cheap : array of bool, shape (choices,)
         Whether a choice succeeds as often as the best ones, and costs nearly as little as the first one.
-    seconds : tuple of array, shape (choices,)
-        The ends of the interval of the seconds to the target; NaN where they are not known.
+    updates : tuple of array, shape (choices,)
+        The ends of the interval of the updates to the target; NaN where they are not known.
     cost : str
         The cost that the choices are ranked by.
     by : sequence of str
@@ -51,9 +56,10 @@ def recommend(
     if not table["tied"].any():
         return None
     candidates = np.flatnonzero(table["tied"].to_numpy(bool) & cheap)
-    fastest = candidates if cost == "seconds" else _fastest(candidates, table["seconds"].to_numpy(float), seconds)
-    factors = rate_factors(table, reliable, by)[fastest]
-    chosen = int(fastest[np.argmax(factors)])
+    known = cost not in ("updates", "seconds")
+    fewest = _fewest(candidates, table["updates"].to_numpy(float), updates) if known else candidates
+    factors = rate_factors(table, reliable, by)[fewest]
+    chosen = int(fewest[np.argmax(factors)])
     tied = int(table["tied"].sum())
     among = "Of the choices tied in the sweep,"  # of which fresh seeds may leave fewer
     if candidates.size < tied:
@@ -64,8 +70,8 @@ def recommend(
         reason = "No other choice is tied with it in the sweep."
     elif candidates.size == 1:
         reason = f"Of the choices tied in the sweep, it ranks first by {COST_NAMES[cost]}, compared run by run."
-    elif fastest.size == 1:
-        reason = f"{among} it takes the least time."
+    elif fewest.size == 1:
+        reason = f"{among} it takes the fewest updates."
     elif factors.max() > factors.min():
         reason = (
             f"{among} its learning rate is farthest from failing: "
@@ -102,11 +108,11 @@ def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_], by: Sequence[str]
     return factors
 
 
-def _fastest(candidates: NDArray[np.intp], seconds: Floats, bounds: tuple[Floats, Floats]) -> NDArray[np.intp]:
-    """Return the candidates that may be the cheapest in seconds, all of them if nothing is known of seconds."""
+def _fewest(candidates: NDArray[np.intp], updates: Floats, bounds: tuple[Floats, Floats]) -> NDArray[np.intp]:
+    """Return the candidates that may take the fewest updates, all of them where updates are not known."""
     low, high = (bound[candidates] for bound in bounds)
-    known = seconds[candidates]
+    known = updates[candidates]
     if not np.isfinite(known).any():
         return candidates
-    overlapping: NDArray[np.bool_] = low <= high[np.nanargmin(known)]
-    return candidates[overlapping]
+    alike: NDArray[np.bool_] = low <= ALIKE * high[np.nanargmin(known)]
+    return candidates[alike]

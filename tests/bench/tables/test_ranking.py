@@ -147,22 +147,39 @@ def test_no_run_at_all():
     assert table.columns.tolist() == ranking(runs_of([[1.0]])).columns.tolist()
 
 
-def test_the_cheapest_in_seconds_is_recommended_of_those_that_tie():
+def test_the_fewest_updates_are_recommended_of_those_that_tie():
     rng = np.random.default_rng(3)
     costs = costs_of(rng, [1000.0, 1010.0, 4000.0], 10, spread=0.01)
-    table = ranking(runs_of(costs, batch_size=[1, 16, 16], seconds_per_update=[1e-8, 2e-8, 2e-8], lr=[0.1, 0.1, 0.2]))
+    table = ranking(runs_of(costs, batch_size=[1, 16, 16], lr=[0.1, 0.1, 0.2]))
     assert table["batch_size"].tolist()[:2] == [1, 16]
     assert table["recommended"].tolist() == [False, True, False]
-    assert table["reason"].tolist()[1] == "Of the choices tied in the sweep, it takes the least time."
+    assert table["reason"].tolist()[1] == "Of the choices tied in the sweep, it takes the fewest updates."
 
 
-def test_with_few_runs_seconds_differ_where_their_ranges_do():
+@pytest.mark.parametrize("cost", ["samples", "updates", "final_loss"])
+def test_measured_times_change_no_ranking_by_what_is_counted(cost):
+    rng = np.random.default_rng(9)
+    costs = costs_of(rng, np.geomspace(1000, 1300, 12), 5, spread=0.1)
+    frame = runs_of(costs, batch_size=[1, 2, 4] * 4)
+    counted = ranking(frame, cost)
+    for seconds in (np.geomspace(1e-9, 1e-6, 12), np.geomspace(1e-6, 1e-9, 12)):
+        timed = ranking(frame.assign(seconds_per_update=np.repeat(seconds, 5)), cost)
+        names = [name for name in counted if not name.startswith("seconds")]
+        pd.testing.assert_frame_equal(timed[names], counted[names])
+
+
+def test_with_few_runs_updates_differ_where_their_ranges_do():
     costs = np.array([[1000.0, 1300], [1010, 1290]])
-    settings = {"batch_size": [1, 2], "lr": 0.1}
-    table = ranking(runs_of(costs, seconds_per_update=[1e-8, 1e-8], **settings))
+    table = ranking(runs_of(costs, batch_size=[1, 2], lr=0.1))
     assert table.loc[table["recommended"], "batch_size"].tolist() == [2]
-    table = ranking(runs_of(costs, seconds_per_update=[1e-8, 1.8e-8], **settings))
-    assert table.loc[table["recommended"], "batch_size"].tolist() == [1]
+    table = ranking(runs_of(costs, batch_size=[10, 11], lr=0.1))
+    assert table.loc[table["recommended"], "batch_size"].tolist() == [10]
+
+
+def test_updates_that_differ_by_less_than_a_tenth_leave_the_rate_to_decide():
+    table = ranking(runs_of([[1000] * 5, [1040] * 5, [1020] * 5], lr=[0.1, 0.2, 0.4]))
+    assert table["updates"].tolist() == [1000, 1020, 1040]
+    assert table.loc[table["recommended"], "lr"].tolist() == [0.2]
 
 
 def test_far_from_the_edge_of_stability_is_better():

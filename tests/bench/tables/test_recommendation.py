@@ -8,15 +8,15 @@ BY = ["optimizer", "lr"]
 UNKNOWN = (np.full(9, np.nan), np.full(9, np.nan))
 
 
-def choices(rates, tied=True, optimizer="sgd", seconds=np.nan):
-    return pd.DataFrame({"optimizer": optimizer, "lr": rates, "tied": tied, "seconds": seconds})
+def choices(rates, tied=True, optimizer="sgd", updates=np.nan):
+    return pd.DataFrame({"optimizer": optimizer, "lr": rates, "tied": tied, "updates": updates})
 
 
-def advice(table, reliable=True, cheap=True, seconds=None, cost="samples", by=BY):
+def advice(table, reliable=True, cheap=True, updates=None, cost="samples", by=BY):
     flags = [np.broadcast_to(flag, len(table)) for flag in (reliable, cheap)]
-    low, high = seconds or [bound[: len(table)] for bound in UNKNOWN]
+    low, high = updates or [bound[: len(table)] for bound in UNKNOWN]
     return recommend(
-        table, reliable=flags[0], cheap=flags[1], seconds=(np.array(low), np.array(high)), cost=cost, by=by
+        table, reliable=flags[0], cheap=flags[1], updates=(np.array(low), np.array(high)), cost=cost, by=by
     )
 
 
@@ -36,24 +36,20 @@ def test_what_is_tied_but_dearer_is_no_candidate():
     )
 
 
-def test_the_cheapest_in_seconds_where_seconds_differ():
-    table = choices([0.4, 0.2, 0.1, 0.05], seconds=[9.0, 1.0, 5.0, 1.5], optimizer=list("abcd"))
-    bounds = [8.0, 0.9, 4.0, 1.2], [10.0, 1.1, 6.0, 1.8]
-    assert advice(table, seconds=bounds) == (1, "Of the choices tied in the sweep, it takes the least time.")
-    # By rank where their intervals overlap, and where it is seconds that choices were ranked by.
+def test_the_fewest_updates_where_updates_differ():
+    table = choices([0.4, 0.2, 0.1, 0.05], updates=[9.0, 1.0, 5.0, 1.5], optimizer=list("abcd"))
+    bounds = [8.0, 0.9, 4.0, 1.3], [10.0, 1.1, 6.0, 1.8]
+    assert advice(table, updates=bounds) == (1, "Of the choices tied in the sweep, it takes the fewest updates.")
+    # By rank where their intervals overlap, and where choices were ranked by updates or by the time that they take.
     overlapping = [8.0, 0.9, 4.0, 1.0], [10.0, 1.1, 6.0, 1.8]
-    assert advice(table, seconds=overlapping) == (
+    assert advice(table, updates=overlapping) == (
         *(1, "Of the choices tied in the sweep, it is listed first; they are otherwise equivalent."),
     )
-    assert advice(table, seconds=bounds, cost="seconds")[0] == 0
-    row, reason = advice(table, seconds=bounds, cheap=[True, False, True, False])
+    assert advice(table, updates=bounds, cost="updates")[0] == 0
+    assert advice(table, updates=bounds, cost="seconds")[0] == 0
+    row, reason = advice(table, updates=bounds, cheap=[True, False, True, False])
     assert row == 2
-    assert reason == "Of the choices tied in the sweep, 2 cost nearly the same; of these it takes the least time."
-
-
-def test_choices_without_a_time_give_way_to_those_that_have_one():
-    table = choices([0.4, 0.2, 0.1], seconds=[np.nan, 2.0, 1.0])
-    assert advice(table, seconds=([np.nan, 1.9, 0.9], [np.nan, 2.1, 1.1]))[0] == 2
+    assert reason == "Of the choices tied in the sweep, 2 cost nearly the same; of these it takes the fewest updates."
 
 
 def test_then_the_one_farthest_from_rates_that_fail():
